@@ -1,0 +1,1 @@
+"""What a backbone is: one file per family, found by the registry."""

@@ -1,0 +1,156 @@
+"""What every backbone can do: load with weights, freeze, and thaw its last layers.
+
+A family is one subclass in one file. It names its networks and says how pictures are scaled;
+everything else is here. Keras is imported when a network is built, not before, so that listing
+the plugins takes no time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from plugins.weights import WeightsError, fit_file, unreachable
+
+if TYPE_CHECKING:
+    import keras
+
+
+class BackboneError(ValueError):
+    """A backbone is asked for something that it cannot do; the message says what it can."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One network of a family.
+
+    Args:
+        application: name of the function in `keras.applications` that builds it.
+        image_size: side of the square input it was trained at, in pixels.
+        parameters: number of its weights without the top, as Keras counts them.
+        scale: how pictures are scaled for it: (N, H, W, 3) float32 RGB in 0..255 -> the same
+            shape. Operators and `keras.ops` only, since it becomes part of the exported graph.
+        arguments: what the application is called with, besides size and weights.
+    """
+
+    application: str
+    image_size: int
+    parameters: int
+    scale: Callable[[Any], Any]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Backbone:
+    """A pretrained network without its top: RGB pictures in 0..255 in, feature maps out.
+
+    Subclasses set `family`, `variants` and `default_variant`, and override `build` where their
+    networks do not come from `keras.applications`.
+    """
+
+    family: ClassVar[str]
+    variants: ClassVar[Mapping[str, Variant]]
+    default_variant: ClassVar[str]
+
+    def __init__(self, variant: str | None = None) -> None:
+        self.variant = variant or self.default_variant
+        self._spec = self.variants[self.variant]
+
+    @property
+    def name(self) -> str:
+        """`family:variant`, as --plugin takes it."""
+        return f"{self.family}:{self.variant}"
+
+    @property
+    def image_size(self) -> int:
+        return self._spec.image_size
+
+    def build(self, weights: str | None, image_size: int) -> keras.Model:
+        """Build the bare network, without scaling: `weights` is "imagenet" or None (random)."""
+        import keras
+
+        application = getattr(keras.applications, self._spec.application)
+        network: keras.Model = application(
+            include_top=False,
+            weights=weights,
+            input_shape=(image_size, image_size, 3),
+            **self._spec.arguments,
+        )
+        return network
+
+    def load(self, weights: str = "imagenet", image_size: int | None = None) -> keras.Model:
+        """Load the network with its scaling inside the graph.
+
+        Args:
+            weights: "imagenet" (downloaded and cached by Keras), "none" (random), or the path of
+                a .h5, .weights.h5 or .keras file of this network without its top.
+            image_size: side of the square input in pixels; None for the variant's own.
+
+        Returns:
+            A model (N, image_size, image_size, 3) float32 RGB 0..255 -> (N, h, w, channels).
+
+        Raises:
+            WeightsError: the weights cannot be downloaded, or the file does not fit.
+        """
+        import keras
+
+        size = image_size or self.image_size
+        if weights == "imagenet":
+            try:
+                network = self.build("imagenet", size)
+            except Exception as error:  # Keras raises a bare Exception when a download fails
+                raise unreachable(self.name, error) from error
+        else:
+            network = self.build(None, size)
+            if weights != "none":
+                self.load_file(network, Path(weights))
+        images = keras.Input((size, size, 3), name="images")
+        return keras.Model(images, network(self._spec.scale(images)), name=self.family)
+
+    def load_file(self, network: keras.Model, path: Path) -> None:
+        """Fill `network` from a file of weights, wholly or with a WeightsError."""
+        fit_file(network, path, self.name)
+
+    def freeze(self, model: keras.Model) -> None:
+        """Stop every layer of a loaded model from training."""
+        model.trainable = False
+
+    def fine_tune(self, model: keras.Model, layers: int) -> list[keras.layers.Layer]:
+        """Thaw the last `layers` layers and freeze all others; return the thawed ones.
+
+        Counted are layers with trainable weights other than BatchNormalization, which stays
+        frozen always: `training=False` alone does not hold its moving statistics inside `fit`
+        (keras#20285), only `trainable = False` does. More layers than there are means all.
+
+        Raises:
+            BackboneError: `layers` is below 1.
+        """
+        import keras
+
+        if layers < 1:
+            raise BackboneError(f"fine-tuning needs at least 1 layer, not {layers}")
+        model.trainable = True  # containers must be trainable for their layers to be
+        candidates = []
+        for layer in leaf_layers(model):
+            is_norm = isinstance(layer, keras.layers.BatchNormalization)
+            if layer.trainable_weights and not is_norm:
+                candidates.append(layer)
+            layer.trainable = False
+        for layer in candidates[-layers:]:
+            layer.trainable = True
+        return candidates[-layers:]
+
+
+def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """All layers of a model in order, those of nested models in their place."""
+    import keras
+
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from leaf_layers(layer)
+        else:
+            yield layer
+
+
+__all__ = ["Backbone", "BackboneError", "Variant", "WeightsError", "leaf_layers"]

@@ -1,0 +1,48 @@
+"""EfficientNet: accurate for its size (Tan and Le 2019, 2021). All variants scale inside Keras."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plugins.base import Backbone, Variant
+from plugins.registry import register
+from plugins.scaling import as_is
+
+if TYPE_CHECKING:
+    import keras
+
+
+@register
+class EfficientNet(Backbone):
+    family = "efficientnet"
+    default_variant = "b0"
+    variants = {
+        "b0": Variant("EfficientNetB0", 224, 4_049_571, as_is),
+        "b1": Variant("EfficientNetB1", 240, 6_575_239, as_is),
+        "b2": Variant("EfficientNetB2", 260, 7_768_569, as_is),
+        "b3": Variant("EfficientNetB3", 300, 10_783_535, as_is),
+        "b4": Variant("EfficientNetB4", 380, 17_673_823, as_is),
+        "b5": Variant("EfficientNetB5", 456, 28_513_527, as_is),
+        "b6": Variant("EfficientNetB6", 528, 40_960_143, as_is),
+        "b7": Variant("EfficientNetB7", 600, 64_097_687, as_is),
+        "v2-b0": Variant("EfficientNetV2B0", 224, 5_919_312, as_is),
+        "v2-b1": Variant("EfficientNetV2B1", 240, 6_931_124, as_is),
+        "v2-b2": Variant("EfficientNetV2B2", 260, 8_769_374, as_is),
+        "v2-b3": Variant("EfficientNetV2B3", 300, 12_930_622, as_is),
+    }
+
+    def load_file(self, network: keras.Model, path: Path) -> None:
+        """As for every backbone, then B0-B7's second division by ImageNet's deviation.
+
+        Keras divides twice by the square root of the stored variance, but builds the second
+        division in only for weights="imagenet". Squaring the variance in the network's one
+        Normalization layer does the same, and leaves the 1.0 of a network trained from nothing.
+        """
+        super().load_file(network, path)
+        if self.variant.startswith("v2"):
+            return
+        normalization = network.get_layer("normalization")
+        mean, variance, count = normalization.get_weights()
+        normalization.set_weights([mean, variance**2, count])
+        normalization.finalize_state()

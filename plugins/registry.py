@@ -1,0 +1,98 @@
+"""Finding backbones by name: `register` lets them in, `resolve` hands them out.
+
+Graft's own families and those of other packages enter by the same door: a module that applies
+`@register` to a Backbone. Modules of this package are found by their place; others by an entry
+point in the group `graft.backbones` that names their module.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import entry_points
+
+import plugins
+from plugins.base import Backbone, BackboneError
+
+ENTRY_POINT_GROUP = "graft.backbones"
+
+_registered: dict[str, type[Backbone]] = {}
+
+
+def register(backbone: type[Backbone]) -> type[Backbone]:
+    """Class decorator: make a backbone family known under its `family` name.
+
+    Raises:
+        BackboneError: the family has no variants, its default is not one of them, or another
+            class already has its name.
+    """
+    family = backbone.family
+    if backbone.default_variant not in backbone.variants:
+        raise BackboneError(
+            f"backbone `{family}`: default_variant `{backbone.default_variant}` is not among its "
+            f"variants ({', '.join(backbone.variants) or 'none'})"
+        )
+    taken = _registered.get(family)
+    if taken and (taken.__module__, taken.__qualname__) != (
+        backbone.__module__,
+        backbone.__qualname__,
+    ):
+        raise BackboneError(
+            f"backbone `{family}` of {backbone.__module__} is already registered by "
+            f"{taken.__module__}; choose another name"
+        )
+    _registered[family] = backbone
+    return backbone
+
+
+def families() -> dict[str, type[Backbone]]:
+    """Every known family by name, in alphabetical order."""
+    _discover()
+    return dict(sorted(_registered.items()))
+
+
+def names() -> Iterator[str]:
+    """Every name that `resolve` takes in full: `family:variant`."""
+    for family, backbone in families().items():
+        yield from (f"{family}:{variant}" for variant in backbone.variants)
+
+
+def resolve(name: str) -> Backbone:
+    """The backbone called `family` (its default variant) or `family:variant`.
+
+    Raises:
+        BackboneError: there is none; the message lists all names and the closest one.
+    """
+    known = families()
+    family, _, variant = name.partition(":")
+    if family not in known:
+        raise BackboneError(_unknown("backbone family", family, list(known)))
+    variants = known[family].variants
+    if variant and variant not in variants:
+        raise BackboneError(_unknown(f"variant of {family}", variant, list(variants)))
+    return known[family](variant or None)
+
+
+@cache
+def _discover() -> None:
+    for module in pkgutil.iter_modules(plugins.__path__, "plugins."):
+        importlib.import_module(module.name)
+    for entry_point in entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            entry_point.load()
+        except Exception as error:  # a stranger's package must not take ours down
+            warnings.warn(
+                f"backbone plugin `{entry_point.name}` ({entry_point.value}) cannot be loaded: "
+                f"{type(error).__name__}: {error}",
+                stacklevel=2,
+            )
+
+
+def _unknown(kind: str, name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f" Did you mean `{close[0]}`?" if close else ""
+    return f"no {kind} `{name}`.{hint} There are: {', '.join(known)}"

@@ -1,0 +1,23 @@
+"""The scalings that families share: ImageNet networks were trained with one or another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def as_is(images: Any) -> Any:
+    """RGB 0..255 unchanged: the network scales inside itself."""
+    return images
+
+
+def to_unit_range(images: Any) -> Any:
+    """RGB 0..255 -> RGB -1..1 ("tf" mode of keras.applications)."""
+    return images / 127.5 - 1.0
+
+
+def to_bgr_minus_mean(images: Any) -> Any:
+    """RGB 0..255 -> BGR minus ImageNet's mean colour ("caffe" mode of keras.applications)."""
+    import keras
+
+    mean_bgr = keras.ops.convert_to_tensor([103.939, 116.779, 123.68], dtype="float32")
+    return keras.ops.flip(images, axis=-1) - mean_bgr

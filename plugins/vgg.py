@@ -1,0 +1,17 @@
+"""VGG: large, slow, simple; features that transfer to unusual pictures (Simonyan 2014)."""
+
+from __future__ import annotations
+
+from plugins.base import Backbone, Variant
+from plugins.registry import register
+from plugins.scaling import to_bgr_minus_mean
+
+
+@register
+class VGG(Backbone):
+    family = "vgg"
+    default_variant = "16"
+    variants = {
+        "16": Variant("VGG16", 224, 14_714_688, to_bgr_minus_mean),
+        "19": Variant("VGG19", 224, 20_024_384, to_bgr_minus_mean),
+    }

@@ -1,0 +1,202 @@
+"""The bundle: the folder that training writes and serving reads, and nothing else between them.
+
+A folder with a manifest is complete. `seal` fills in the checksums, writes the manifest last,
+flushes everything to disk and renames the folder into place; `Bundle.read` refuses whatever has
+been altered since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.errors import BundleError
+from service.external_data import refers_to_external_data
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+MODEL = "model.onnx"
+GOLDEN_ANSWERS = "golden/answers.json"
+
+
+class _Part(BaseModel):
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputSpec(_Part):
+    """What the model takes: (N, size, size, 3) RGB as `service.imaging.decode` makes it."""
+
+    name: Literal["images"] = "images"
+    size: int = Field(gt=0, description="side of the square input, in pixels")
+    resize: Literal["stretch-bilinear"] = "stretch-bilinear"
+    colour: Literal["RGB"] = "RGB"
+    dtype: Literal["uint8"] = "uint8"
+    range: tuple[Literal[0], Literal[255]] = (0, 255)
+    layout: Literal["NHWC"] = "NHWC"
+
+
+class OutputSpec(_Part):
+    name: str
+    shape: tuple[int | str, ...]
+
+
+class Decision(_Part):
+    """How probabilities become an answer."""
+
+    temperature: float = Field(default=1.0, gt=0, description="divides the logits; 1 = as trained")
+    thresholds: dict[str, float] = Field(default_factory=dict, description="per class; none = argmax")
+
+
+class FileRecord(_Part):
+    sha256: str
+    size_bytes: int
+
+
+class Manifest(_Part):
+    """manifest.json: everything that a reader needs to know about a bundle."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    id: str = Field(default="", description="SHA-256 of this manifest's content without the id")
+    name: str
+    created: str = Field(description="ISO 8601, UTC")
+    plugin: str = Field(description="family:variant of the backbone")
+    classes: tuple[str, ...] = Field(min_length=2, description="in the order of the probabilities")
+    input: InputSpec
+    outputs: tuple[OutputSpec, ...]
+    opset: int
+    decoder: str = Field(description="decoder that the model was trained with")
+    decision: Decision = Decision()
+    metrics: dict[str, float | int] = Field(description="headline figures of metrics.json")
+    parity: dict[str, Any] = Field(description="differences between Keras and the exported formats")
+    provenance: dict[str, Any] = Field(description="data, weights, seed, versions, commit")
+    files: dict[str, FileRecord] = Field(default_factory=dict)
+
+    @property
+    def version(self) -> str:
+        return self.id[:12]
+
+    def content_id(self) -> str:
+        content = self.model_dump(mode="json", exclude={"id"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def public(self) -> dict[str, Any]:
+        """The part that anyone who may ask for an answer may also see (GET /model)."""
+        hidden = {"provenance", "files"}
+        return {"version": self.version, **self.model_dump(mode="json", exclude=hidden)}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle on disk."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def read(cls, path: Path) -> Bundle:
+        """Read and verify a bundle.
+
+        Raises:
+            BundleError: no manifest, an unknown schema version, a missing or altered file, or an
+                ONNX model that keeps weights outside itself.
+        """
+        manifest = _read_manifest(path)
+        for name, record in manifest.files.items():
+            _verify(path, name, record)
+        for required in (MODEL, GOLDEN_ANSWERS):
+            if required not in manifest.files:
+                raise BundleError(f"{path}: the manifest does not list {required}; export again")
+        if refers_to_external_data(path / MODEL):
+            raise BundleError(
+                f"{path / MODEL} keeps weights outside the file, where no checksum covers them; "
+                "export it as a single file"
+            )
+        return cls(path, manifest)
+
+    @property
+    def model_path(self) -> Path:
+        return self.path / MODEL
+
+    def golden(self) -> list[tuple[Path, list[float]]]:
+        """The golden pictures and the probabilities recorded for them at export."""
+        answers: dict[str, list[float]] = json.loads((self.path / GOLDEN_ANSWERS).read_text())
+        for name in answers:
+            if f"golden/{name}" not in self.manifest.files:
+                raise BundleError(f"{self.path}: golden picture {name} is not in the manifest")
+        return [(self.path / "golden" / name, expected) for name, expected in answers.items()]
+
+
+def seal(staging: Path, manifest: Manifest, output: Path) -> Bundle:
+    """Complete the files in `staging` with their manifest and move them to their final name.
+
+    Args:
+        staging: a folder on the same file system as `output` that holds every file of the bundle.
+        manifest: without `id` and `files`, which are computed here.
+        output: the folder in which `<name>-<version>` appears, complete, or not at all.
+    """
+    paths = sorted(path for path in staging.rglob("*") if path.is_file())
+    files = {path.relative_to(staging).as_posix(): _record(path) for path in paths}
+    manifest = manifest.model_copy(update={"files": files})
+    manifest = manifest.model_copy(update={"id": manifest.content_id()})
+    manifest_path = staging / MANIFEST
+    manifest_path.write_text(manifest.model_dump_json(indent=2) + "\n")
+    folders = [staging, *(path for path in staging.rglob("*") if path.is_dir())]
+    for path in (*paths, manifest_path, *folders):
+        _flush(path)
+    final = output / f"{manifest.name}-{manifest.version}"
+    staging.rename(final)
+    _flush(output)
+    return Bundle(final, manifest)
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        content = json.loads((path / MANIFEST).read_text())
+    except FileNotFoundError:
+        raise BundleError(f"{path} is not a bundle: it has no {MANIFEST}") from None
+    except (ValueError, OSError) as error:
+        raise BundleError(f"{path / MANIFEST} cannot be read: {error}") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise BundleError(
+            f"{path} has schema version {version!r}; this version of Graft reads "
+            f"{SCHEMA_VERSION}: serve it with the version that made it, or train again"
+        )
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        raise BundleError(f"{path / MANIFEST} is not a valid manifest: {error}") from error
+    if manifest.id != manifest.content_id():
+        raise BundleError(f"{path / MANIFEST} was altered: its content does not match its id")
+    return manifest
+
+
+def _verify(folder: Path, name: str, record: FileRecord) -> None:
+    relative = PurePosixPath(name)
+    if relative.is_absolute() or ".." in relative.parts:
+        raise BundleError(f"{folder}: the manifest names {name!r}, outside the bundle")
+    path = folder / relative
+    if not path.is_file():
+        raise BundleError(f"{folder}: {name} is missing; copy the bundle again")
+    if _record(path) != record:
+        raise BundleError(f"{folder}: {name} was altered (checksum differs); copy the bundle again")
+
+
+def _record(path: Path) -> FileRecord:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileRecord(sha256=digest, size_bytes=path.stat().st_size)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,81 @@
+"""Everything that can go wrong on purpose, as one small tree.
+
+    GraftError                     a message for a person: what, where, what next
+    ├── BundleError                a bundle that must not be served
+    ├── SettingError               a GRAFT_* variable that makes no sense
+    └── RequestError               a request that gets a refusal; knows its HTTP status and code
+        ├── UndecodableImage       400  bytes that say they are a picture and are not
+        ├── PayloadTooLarge        413  too many bytes, pixels or pictures
+        ├── UnsupportedMediaType   415  neither JPEG, PNG nor WebP
+        ├── MissingField           422  no picture where one was expected
+        ├── Overloaded             429  the queue is full: come back
+        ├── Draining               503  this process is about to stop: ask another
+        └── DeadlineExceeded       504  no answer in time
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GraftError(Exception):
+    """An expected failure whose message is enough to act on; no stack trace is needed."""
+
+
+class BundleError(GraftError):
+    """The bundle is incomplete, altered, of an unknown version or does not reproduce its answers."""
+
+
+class SettingError(GraftError):
+    """A setting cannot be used; the message names the variable, its value and what is accepted."""
+
+
+class RequestError(GraftError):
+    """A refusal that the caller sees as `{"error": {"code": ..., "message": ...}}`."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    retry_after_seconds: ClassVar[int | None] = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        if self.retry_after_seconds is None:
+            return {}
+        return {"Retry-After": str(self.retry_after_seconds)}
+
+
+class UndecodableImage(RequestError):
+    status = 400
+    code = "undecodable_image"
+
+
+class PayloadTooLarge(RequestError):
+    status = 413
+    code = "too_large"
+
+
+class UnsupportedMediaType(RequestError):
+    status = 415
+    code = "unsupported_media_type"
+
+
+class MissingField(RequestError):
+    status = 422
+    code = "missing_field"
+
+
+class Overloaded(RequestError):
+    status = 429
+    code = "overloaded"
+    retry_after_seconds = 1
+
+
+class Draining(RequestError):
+    status = 503
+    code = "draining"
+    retry_after_seconds = 1
+
+
+class DeadlineExceeded(RequestError):
+    status = 504
+    code = "deadline_exceeded"

@@ -1,0 +1,92 @@
+"""Does an ONNX file keep tensors in other files?
+
+ONNX Runtime would load such files from wherever the model says, even for a model given as bytes,
+so a checksum of the model would not cover its weights. The `onnx` package could tell, but the
+serving image does without it: this walks the few protobuf messages that lead to a tensor.
+Field numbers: onnx.proto3 of ONNX 1.x, fixed by protobuf's compatibility rules.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+from service.errors import BundleError
+
+_CHILDREN = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse_tensor"},
+    "function": {7: "node"},
+    "node": {5: "attribute"},
+    "attribute": {
+        5: "tensor",
+        6: "graph",
+        10: "tensor",
+        11: "graph",
+        22: "sparse_tensor",
+        23: "sparse_tensor",
+    },
+    "sparse_tensor": {1: "tensor", 2: "tensor"},
+    "tensor": {},
+}
+_EXTERNAL_DATA, _DATA_LOCATION = 13, 14
+
+
+def refers_to_external_data(path: Path) -> bool:
+    """True when any tensor of the ONNX file at `path` is stored outside it.
+
+    Raises:
+        BundleError: the file is no well-formed protobuf message.
+    """
+    if path.stat().st_size == 0:
+        raise BundleError(f"{path} is empty")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            return _has_external(data, "model", 0, len(data))
+        except (IndexError, ValueError, RecursionError) as error:
+            raise BundleError(f"{path} is not an ONNX model") from error
+
+
+def _has_external(data: mmap.mmap, message: str, start: int, end: int) -> bool:
+    for field, value_start, value_end in _fields(data, start, end):
+        if message == "tensor" and field in (_EXTERNAL_DATA, _DATA_LOCATION):
+            if field == _EXTERNAL_DATA or data[value_start] == 1:
+                return True
+        child = _CHILDREN[message].get(field)
+        if child and _has_external(data, child, value_start, value_end):
+            return True
+    return False
+
+
+def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (field number, start, end) of each field's value between `start` and `end`."""
+    while start < end:
+        key, start = _varint(data, start)
+        wire_type = key & 7
+        if wire_type == 2:
+            length, start = _varint(data, start)
+            stop = start + length
+        elif wire_type == 0:
+            _, stop = _varint(data, start)
+        elif wire_type in (1, 5):
+            stop = start + (8 if wire_type == 1 else 4)
+        else:
+            raise ValueError(f"wire type {wire_type}")
+        if stop > end:
+            raise ValueError("a field runs past the end of its message")
+        yield key >> 3, start, stop
+        start = stop
+
+
+def _varint(data: mmap.mmap, start: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[start]
+        start += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, start
+        shift += 7
+        if shift > 63:
+            raise ValueError("a number longer than 64 bits")

@@ -1,0 +1,82 @@
+"""Pictures in, probabilities out: ONNX Runtime behind one method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from service.bundle import Bundle
+from service.errors import BundleError
+from service.imaging import decode
+
+GOLDEN_TOLERANCE = 1e-3
+"""Largest difference of a probability from the answer recorded at export. Another processor's
+kernels move float32 answers by about 1e-6, another libjpeg by a few 1e-4."""
+
+
+class Predictor:
+    """A loaded model, checked against its own golden pictures before it answers anything.
+
+    Args:
+        bundle: where the model lies; its files have been verified by `Bundle.read`.
+        threads: threads for one call; None lets ONNX Runtime take every core.
+
+    Raises:
+        BundleError: the model cannot be loaded or does not give its recorded answers.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        self.bundle = bundle
+        self.classes = bundle.manifest.classes
+        self.image_size = bundle.manifest.input.size
+        self._session = _open_session(bundle, threads)
+        self.check_golden()
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Classify a batch: (N, H, W, 3) uint8, RGB, 0..255 -> (N, classes) float32, rows sum to 1."""
+        return self._run("probabilities", images)
+
+    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The backbone's pooled features: (N, H, W, 3) uint8 -> (N, features) float32."""
+        return self._run("embedding", images)
+
+    def rank(self, probabilities: NDArray[np.float32], top: int) -> list[tuple[str, float]]:
+        """The `top` best classes of one picture, best first: (classes,) -> [(class, probability)]."""
+        order = np.argsort(-probabilities, kind="stable")[:top]
+        return [(self.classes[index], float(probabilities[index])) for index in order]
+
+    def check_golden(self) -> None:
+        """Answer the golden pictures again, from their bytes; raise BundleError where they differ."""
+        for picture, expected in self.bundle.golden():
+            image = decode(picture.read_bytes(), self.image_size)
+            probabilities = self.predict(image[np.newaxis])[0]
+            difference = float(np.abs(probabilities - np.float32(expected)).max())
+            if difference > GOLDEN_TOLERANCE:
+                raise BundleError(
+                    f"golden picture {picture.name} does not reproduce: probabilities differ by "
+                    f"{difference:.2g} from those recorded at export (at most {GOLDEN_TOLERANCE:g}). "
+                    f"Model {self.bundle.path} was made with {self.bundle.manifest.decoder}; train or "
+                    "export again with the installed versions"
+                )
+
+    def _run(self, output: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        result: NDArray[np.float32] = self._session.run([output], {"images": images})[0]
+        return result
+
+
+def _open_session(bundle: Bundle, threads: int | None) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads:
+        options.intra_op_num_threads = threads
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    available = onnxruntime.get_available_providers()
+    try:
+        return onnxruntime.InferenceSession(
+            bundle.model_path, options, providers=[name for name in wanted if name in available]
+        )
+    except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
+        raise BundleError(f"ONNX Runtime cannot load {bundle.model_path}: {error}") from error

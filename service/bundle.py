@@ -12,14 +12,14 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.errors import BundleError
 from service.external_data import refers_to_external_data
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 GOLDEN_ANSWERS = "golden/answers.json"
@@ -50,7 +50,9 @@ class Decision(_Part):
     """How probabilities become an answer."""
 
     temperature: float = Field(default=1.0, gt=0, description="divides the logits; 1 = as trained")
-    thresholds: dict[str, float] = Field(default_factory=dict, description="per class; none = argmax")
+    thresholds: dict[str, float] = Field(
+        default_factory=dict, description="per class; none = argmax"
+    )
 
 
 class FileRecord(_Part):
@@ -61,7 +63,7 @@ class FileRecord(_Part):
 class Manifest(_Part):
     """manifest.json: everything that a reader needs to know about a bundle."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     id: str = Field(default="", description="SHA-256 of this manifest's content without the id")
     name: str
     created: str = Field(description="ISO 8601, UTC")

@@ -1,16 +1,17 @@
 """Everything that can go wrong on purpose, as one small tree.
 
-    GraftError                     a message for a person: what, where, what next
-    ├── BundleError                a bundle that must not be served
-    ├── SettingError               a GRAFT_* variable that makes no sense
-    └── RequestError               a request that gets a refusal; knows its HTTP status and code
-        ├── UndecodableImage       400  bytes that say they are a picture and are not
-        ├── PayloadTooLarge        413  too many bytes, pixels or pictures
-        ├── UnsupportedMediaType   415  neither JPEG, PNG nor WebP
-        ├── MissingField           422  no picture where one was expected
-        ├── Overloaded             429  the queue is full: come back
-        ├── Draining               503  this process is about to stop: ask another
-        └── DeadlineExceeded       504  no answer in time
+GraftError                     a message for a person: what, where, what next
+├── BundleError                a bundle that must not be served
+├── SettingError               a GRAFT_* variable that makes no sense
+└── RequestError               a request that gets a refusal; knows its HTTP status and code
+    ├── UndecodableImage       400  bytes that say they are a picture and are not
+    ├── MalformedRequest       400  a body that does not follow its own content type
+    ├── PayloadTooLarge        413  too many bytes, pixels or pictures
+    ├── UnsupportedMediaType   415  neither JPEG, PNG nor WebP
+    ├── MissingField           422  no picture where one was expected
+    ├── Overloaded             429  the queue is full: come back
+    ├── Draining               503  this process is about to stop: ask another
+    └── DeadlineExceeded       504  no answer in time
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class GraftError(Exception):
 
 
 class BundleError(GraftError):
-    """The bundle is incomplete, altered, of an unknown version or does not reproduce its answers."""
+    """The bundle is incomplete, altered, of an unknown version, or answers differently now."""
 
 
 class SettingError(GraftError):
@@ -47,6 +48,11 @@ class RequestError(GraftError):
 class UndecodableImage(RequestError):
     status = 400
     code = "undecodable_image"
+
+
+class MalformedRequest(RequestError):
+    status = 400
+    code = "malformed_request"
 
 
 class PayloadTooLarge(RequestError):

@@ -31,6 +31,7 @@ _CHILDREN = {
     "tensor": {},
 }
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
+_EXTERNAL = 1  # of the enumeration DataLocation
 
 
 def refers_to_external_data(path: Path) -> bool:
@@ -50,9 +51,11 @@ def refers_to_external_data(path: Path) -> bool:
 
 def _has_external(data: mmap.mmap, message: str, start: int, end: int) -> bool:
     for field, value_start, value_end in _fields(data, start, end):
-        if message == "tensor" and field in (_EXTERNAL_DATA, _DATA_LOCATION):
-            if field == _EXTERNAL_DATA or data[value_start] == 1:
-                return True
+        is_location = message == "tensor" and field == _DATA_LOCATION
+        if is_location and data[value_start] == _EXTERNAL:
+            return True
+        if message == "tensor" and field == _EXTERNAL_DATA:
+            return True
         child = _CHILDREN[message].get(field)
         if child and _has_external(data, child, value_start, value_end):
             return True

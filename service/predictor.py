@@ -36,7 +36,7 @@ class Predictor:
         self.check_golden()
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Classify a batch: (N, H, W, 3) uint8, RGB, 0..255 -> (N, classes) float32, rows sum to 1."""
+        """Classify a batch: (N, H, W, 3) uint8 RGB -> (N, classes) float32, rows sum to 1."""
         return self._run("probabilities", images)
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -44,22 +44,22 @@ class Predictor:
         return self._run("embedding", images)
 
     def rank(self, probabilities: NDArray[np.float32], top: int) -> list[tuple[str, float]]:
-        """The `top` best classes of one picture, best first: (classes,) -> [(class, probability)]."""
+        """One picture's `top` best classes: (classes,) -> [(class, probability)], best first."""
         order = np.argsort(-probabilities, kind="stable")[:top]
         return [(self.classes[index], float(probabilities[index])) for index in order]
 
     def check_golden(self) -> None:
-        """Answer the golden pictures again, from their bytes; raise BundleError where they differ."""
+        """Answer the golden pictures again from their bytes; BundleError where they differ."""
         for picture, expected in self.bundle.golden():
             image = decode(picture.read_bytes(), self.image_size)
             probabilities = self.predict(image[np.newaxis])[0]
-            difference = float(np.abs(probabilities - np.float32(expected)).max())
+            difference = float(np.abs(probabilities - np.asarray(expected, np.float32)).max())
             if difference > GOLDEN_TOLERANCE:
                 raise BundleError(
                     f"golden picture {picture.name} does not reproduce: probabilities differ by "
-                    f"{difference:.2g} from those recorded at export (at most {GOLDEN_TOLERANCE:g}). "
-                    f"Model {self.bundle.path} was made with {self.bundle.manifest.decoder}; train or "
-                    "export again with the installed versions"
+                    f"{difference:.2g} from those recorded at export (allowed: {GOLDEN_TOLERANCE:g}). "
+                    f"{self.bundle.path} was made with {self.bundle.manifest.decoder}; train it "
+                    "again with the installed versions"
                 )
 
     def _run(self, output: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:

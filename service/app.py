@@ -1,0 +1,188 @@
+"""The HTTP service: bytes -> decode per request -> queue -> batch -> ONNX session -> answer."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import bentoml
+import numpy as np
+from numpy.typing import NDArray
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from service.batching import Batcher
+from service.bundle import Bundle
+from service.errors import DeadlineExceeded, Draining, GraftError, RequestError
+from service.imaging import decode
+from service.metrics import Metrics
+from service.predictor import Predictor
+from service.responses import ErrorShape, refusal
+from service.schemas import Answer, BatchAnswer, Classified, ModelName, Refusal
+from service.settings import Settings
+from service.store import resolve
+from service.uploads import PicturesUpload, PictureUpload, read_picture, read_pictures
+
+UPLOAD_TIMEOUT_SECONDS = 60
+"""A request whose body is still arriving after this long is given up (by BentoML, with 504)."""
+
+Endpoint = Callable[..., Awaitable[Any]]
+
+
+def answer_errors(endpoint: Endpoint) -> Endpoint:
+    """Count what an endpoint answers, and turn its refusals into their status and JSON."""
+
+    @functools.wraps(endpoint)
+    async def answered(self: Classifier, **inputs: Request) -> Any:
+        status, result = 200, None
+        try:
+            self.refuse_while_draining()
+            result = await endpoint(self, **inputs)
+        except RequestError as error:
+            self.metrics.refusals.labels(error.code).inc()
+            status, result = error.status, refusal(error)
+        self.metrics.requests.labels(f"/{endpoint.__name__}", status).inc()
+        return result
+
+    return answered
+
+
+def show_model(request: Request) -> JSONResponse:
+    """GET /model: the public part of the manifest."""
+    return JSONResponse(request.app.state.model)
+
+
+pages = Starlette(routes=[Route("/model", show_model)])
+
+
+@bentoml.service(
+    name="graft",
+    traffic={"timeout": UPLOAD_TIMEOUT_SECONDS},
+    logging={"access": {"enabled": False}},
+)
+@bentoml.asgi_app(pages)
+class Classifier:
+    """Answers what is on a picture, with the model that GRAFT_MODEL names."""
+
+    @bentoml.on_deployment
+    @staticmethod
+    def verify() -> None:
+        """Load the model once before any worker starts: a bad one ends the service here."""
+        try:
+            settings = Settings.from_environment()
+            Predictor(Bundle.read(resolve(settings.model)))
+        except GraftError as error:
+            sys.exit(f"graft: {error}")
+
+    def __init__(self) -> None:
+        self.settings = Settings.from_environment()
+        threads = self.settings.usable_threads()
+        self.predictor = Predictor(Bundle.read(resolve(self.settings.model)), threads)
+        self.metrics = Metrics()
+        self.decoders = ThreadPoolExecutor(threads, "decode")
+        self.batcher = Batcher(
+            self._infer, self.settings.max_batch_size, self.settings.max_queue_size
+        )
+        self.is_draining = False
+        manifest = self.predictor.bundle.manifest
+        pages.state.model = manifest.public()
+        self.model = ModelName(name=manifest.name, version=manifest.version)
+        self.metrics.model_info.labels(manifest.name, manifest.version, manifest.plugin).set(1)
+
+    @bentoml.api(route="/predict", input_spec=PictureUpload)
+    @answer_errors
+    async def predict(self, image: Request) -> Answer:
+        """Classify one picture: multipart field `image`, or the picture itself as the body."""
+        picture = await read_picture(image, self.settings)
+        with self._admit(1):
+            answer = await self._classify(picture)
+        return Answer(**dict(answer), model=self.model)
+
+    @bentoml.api(route="/predict_batch", input_spec=PicturesUpload)
+    @answer_errors
+    async def predict_batch(self, images: Request) -> BatchAnswer:
+        """Classify the pictures in the multipart fields `images`; a bad one fails alone."""
+        pictures = await read_pictures(images, self.settings)
+        with self._admit(len(pictures)):
+            results = await asyncio.gather(*map(self._classify_or_refuse, pictures))
+        return BatchAnswer(results=list(results), model=self.model)
+
+    def __is_ready__(self) -> bool:
+        """Golden pictures were answered in __init__, before this is ever asked."""
+        return not self.is_draining
+
+    @bentoml.on_startup
+    def drain_on_sigterm(self) -> None:
+        """Say 'not ready' as soon as the end is announced, then let the server stop as it does."""
+        stop = signal.getsignal(signal.SIGTERM)
+
+        def drain(number: int, frame: FrameType | None) -> None:
+            self.is_draining = True
+            if callable(stop):
+                stop(number, frame)
+
+        signal.signal(signal.SIGTERM, drain)
+
+    @bentoml.on_shutdown
+    def close(self) -> None:
+        self.decoders.shutdown()
+        self.batcher.close()
+
+    def refuse_while_draining(self) -> None:
+        if self.is_draining:
+            raise Draining("this server is stopping; send the request again")
+
+    async def _classify(self, data: bytes) -> Classified:
+        """bytes -> decode -> queue -> answer, within the deadline."""
+        try:
+            async with asyncio.timeout(self.settings.deadline_seconds):
+                loop = asyncio.get_running_loop()
+                image = await loop.run_in_executor(self.decoders, self._decode, data)
+                probabilities = await asyncio.wrap_future(self.batcher.submit(image))
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"no answer within {self.settings.deadline_seconds:g} s"
+            ) from None
+        answer = Classified.of(self.predictor.rank(probabilities, self.settings.top_k))
+        self.metrics.pictures.inc()
+        self.metrics.predictions.labels(answer.label).inc()
+        return answer
+
+    async def _classify_or_refuse(self, data: bytes | RequestError) -> Classified | Refusal:
+        try:
+            if isinstance(data, RequestError):
+                raise data
+            return await self._classify(data)
+        except RequestError as error:
+            self.metrics.refusals.labels(error.code).inc()
+            return Refusal.of(error)
+
+    def _decode(self, data: bytes) -> NDArray[np.uint8]:
+        with self.metrics.decode_seconds.time():
+            return decode(data, self.predictor.image_size, self.settings.max_pixels)
+
+    def _infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.metrics.batch_size.observe(len(images))
+        with self.metrics.inference_seconds.time():
+            return self.predictor.predict(images)
+
+    @contextmanager
+    def _admit(self, pictures: int) -> Iterator[None]:
+        with self.batcher.admit(pictures):
+            self.metrics.queue_depth.inc(pictures)
+            try:
+                yield
+            finally:
+                self.metrics.queue_depth.dec(pictures)
+
+
+Classifier.add_asgi_middleware(ErrorShape)  # type: ignore[attr-defined]  # a bentoml.Service

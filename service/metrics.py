@@ -1,0 +1,68 @@
+"""What the service counts, shown by BentoML at /metrics beside its own.
+
+Created while a worker starts, when BentoML has told prometheus_client where the workers' figures
+are put together, so every worker's are in the sum. Seconds and pictures throughout.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_PICTURES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Metrics:
+    """One attribute per metric."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.requests = Counter(
+            "graft_requests_total",
+            "Requests answered, by endpoint and HTTP status",
+            ("endpoint", "status"),
+            registry=registry,
+        )
+        self.pictures = Counter("graft_pictures_total", "Pictures classified", registry=registry)
+        self.decode_seconds = Histogram(
+            "graft_decode_seconds",
+            "Time to decode one picture",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.inference_seconds = Histogram(
+            "graft_inference_seconds",
+            "Time of one call of the model",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.batch_size = Histogram(
+            "graft_batch_size_pictures",
+            "Pictures in one call of the model",
+            buckets=_PICTURES,
+            registry=registry,
+        )
+        self.queue_depth = Gauge(
+            "graft_queue_depth_pictures",
+            "Pictures let in and not yet answered",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.refusals = Counter(
+            "graft_refusals_total",
+            "Pictures and requests refused, by reason (the error code)",
+            ("reason",),
+            registry=registry,
+        )
+        self.predictions = Counter(
+            "graft_predictions_total",
+            "Pictures classified, by best class",
+            ("label",),
+            registry=registry,
+        )
+        self.model_info = Gauge(
+            "graft_model_info",
+            "1 for the model being served",
+            ("name", "version", "plugin"),
+            multiprocess_mode="livemax",
+            registry=registry,
+        )

@@ -1,0 +1,80 @@
+"""One shape for every error: {"error": {"code": ..., "message": ...}}, whoever raised it."""
+
+from __future__ import annotations
+
+import json
+import re
+from http import HTTPStatus
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import RequestError
+from service.schemas import Refusal
+
+
+def refusal(error: RequestError) -> JSONResponse:
+    """The response to a refused request, with Retry-After where coming back helps."""
+    return JSONResponse(Refusal.of(error).model_dump(), error.status, headers=error.headers)
+
+
+class ErrorShape:
+    """ASGI middleware: rewrites the errors of BentoML and Starlette, which are plain text or lists.
+
+    Errors that have the shape already pass unchanged; so does everything below status 400.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start: Message | None = None
+        body = b""
+
+        async def reshape(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                start = message
+            elif start is None:
+                await send(message)
+            else:
+                body += message.get("body", b"")
+                if not message.get("more_body"):
+                    await _as_json(start, body)(scope, receive, send)
+
+        await self._app(scope, receive, reshape)
+
+
+def _as_json(start: Message, body: bytes) -> JSONResponse:
+    status: int = start["status"]
+    headers = {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in start["headers"]
+        if name.lower() not in (b"content-length", b"content-type")
+    }
+    if status in (429, 503):
+        headers.setdefault("retry-after", "1")
+    content = _parsed(body)
+    if isinstance(content, dict) and isinstance(content.get("error"), dict):
+        return JSONResponse(content, status, headers)
+    phrase = HTTPStatus(status).phrase
+    code = re.sub(r"\W+", "_", phrase.lower())
+    message = _message(content) or body.decode("utf-8", "replace").strip() or phrase
+    return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
+
+
+def _parsed(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _message(content: object) -> str:
+    """BentoML's own text: {"error": text}, or that in a list of one."""
+    if isinstance(content, list) and content:
+        content = content[0]
+    return str(content.get("error", "")) if isinstance(content, dict) else ""

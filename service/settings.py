@@ -1,0 +1,107 @@
+"""Every setting of the service: one field here is one `GRAFT_*` variable and one README row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from service.errors import SettingError
+from service.imaging import MAX_PIXELS
+
+PREFIX = "GRAFT_"
+_MIB = 1024 * 1024
+
+
+class Settings(BaseModel):
+    """Read once, when the service starts, by `Settings.from_environment()`."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    model: str = Field(
+        "classifier:latest", min_length=1, description="BentoML tag or bundle folder to serve"
+    )
+    top_k: int = Field(5, ge=1, description="classes listed in an answer, best first")
+    max_image_bytes: int = Field(20 * _MIB, ge=1, description="largest picture accepted, in bytes")
+    max_request_bytes: int = Field(
+        64 * _MIB, ge=1, description="largest request body accepted, in bytes"
+    )
+    max_pixels: int = Field(
+        MAX_PIXELS, ge=1, description="largest picture accepted, width x height"
+    )
+    max_pictures: int = Field(32, ge=1, description="most pictures in one /predict_batch request")
+    max_batch_size: int = Field(8, ge=1, description="most pictures in one call of the model")
+    max_queue_size: int = Field(
+        64, ge=1, description="most pictures being worked on or waiting; more are refused with 429"
+    )
+    deadline_seconds: float = Field(
+        10.0, gt=0, description="longest wait for an answer; after it, 504"
+    )
+    threads: int = Field(
+        0, ge=0, description="processor threads to use; 0 = as many as the container may use"
+    )
+
+    @model_validator(mode="after")
+    def _one_request_must_fit(self) -> Self:
+        if self.max_pictures > self.max_queue_size:
+            raise ValueError(
+                f"GRAFT_MAX_PICTURES (={self.max_pictures}) must not be above "
+                f"GRAFT_MAX_QUEUE_SIZE (={self.max_queue_size}): such requests could never enter"
+            )
+        return self
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Read the variables named `GRAFT_<FIELD>`; others are left alone.
+
+        (Kubernetes itself sets `GRAFT_SERVICE_HOST` and the like for a Service called graft.)
+
+        Raises:
+            SettingError: a value cannot be used.
+        """
+        given = {
+            field: environment[PREFIX + field.upper()]
+            for field in cls.model_fields
+            if environment.get(PREFIX + field.upper())
+        }
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise SettingError("; ".join(_explain(problem) for problem in error.errors())) from None
+
+    def usable_threads(self) -> int:
+        """`threads`, or what this process may really use: its cores, capped by its cgroup.
+
+        ONNX Runtime would take every core of the host, whatever the container's limit.
+        """
+        if self.threads:
+            return self.threads
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        limit = _cgroup_cores(Path("/sys/fs/cgroup"))
+        return max(1, min(cores or 1, limit or cores or 1))
+
+
+def _explain(problem: Mapping[str, object]) -> str:
+    location = problem["loc"]
+    if not (isinstance(location, tuple) and location):
+        return str(problem["msg"]).removeprefix("Value error, ")
+    name = PREFIX + str(location[0]).upper()
+    return f"{name} (={problem['input']!r}): {problem['msg']}"
+
+
+def _cgroup_cores(root: Path) -> int | None:
+    """The processor limit of this container in whole cores, rounded up; None without one."""
+    try:
+        quota, period = (root / "cpu.max").read_text().split()  # cgroup v2
+    except (OSError, ValueError):
+        try:
+            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()  # cgroup v1
+            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if not quota.isdigit() or not period.isdigit() or not int(quota):  # "max" or -1: no limit
+        return None
+    return -(-int(quota) // int(period))

@@ -1,0 +1,171 @@
+"""Bytes of pictures out of a request: multipart fields or a raw body, within limits.
+
+Everything stays in memory and inside the limits: no temporary file, and a text in a file field is
+an error (BentoML's own file inputs would fetch it as an address).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from email.message import Message
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import bentoml
+from bentoml.validators import ContentType
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from service.errors import (
+    MalformedRequest,
+    MissingField,
+    PayloadTooLarge,
+    RequestError,
+    UnsupportedMediaType,
+)
+from service.settings import Settings
+
+_MAX_OTHER_FIELDS = 16
+
+_Picture = Annotated[Path, ContentType("image/*")]
+
+
+class PictureUpload(bentoml.IODescriptor):
+    """Documents /predict in Swagger; hands the request over unread."""
+
+    image: _Picture
+
+    @classmethod
+    async def from_http_request(cls, request: Request, serde: Any) -> Self:
+        return cls.model_construct(image=request)  # type: ignore[no-any-return]
+
+
+class PicturesUpload(bentoml.IODescriptor):
+    """Documents /predict_batch in Swagger; hands the request over unread."""
+
+    images: list[_Picture]
+
+    @classmethod
+    async def from_http_request(cls, request: Request, serde: Any) -> Self:
+        return cls.model_construct(images=request)  # type: ignore[no-any-return]
+
+
+async def read_picture(request: Request, settings: Settings) -> bytes:
+    """The one picture of a request: multipart field `image`, or the body itself.
+
+    Raises:
+        PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest.
+    """
+    media_type = _media_type(request)
+    if media_type == "multipart/form-data":
+        pictures = await _read_multipart(request, settings, "image", most=1)
+        return _checked(pictures[0], settings)
+    if media_type.startswith("image/") or media_type == "application/octet-stream":
+        return await _read_body(request, settings)
+    raise _unexpected(media_type, "send multipart field `image`, or the picture as the body")
+
+
+async def read_pictures(request: Request, settings: Settings) -> list[bytes | RequestError]:
+    """The pictures of a multipart request's `images` fields, in order; too large ones as errors.
+
+    Raises:
+        PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest.
+    """
+    media_type = _media_type(request)
+    if media_type != "multipart/form-data":
+        raise _unexpected(media_type, "send one or more multipart fields `images`")
+    pictures = await _read_multipart(request, settings, "images", most=settings.max_pictures)
+    results: list[bytes | RequestError] = []
+    for data in pictures:
+        try:
+            results.append(_checked(data, settings))
+        except RequestError as error:
+            results.append(error)
+    return results
+
+
+def _media_type(request: Request) -> str:
+    message = Message()
+    message["content-type"] = request.headers.get("content-type", "")
+    return message.get_content_type() if message["content-type"] else ""
+
+
+def _unexpected(media_type: str, remedy: str) -> RequestError:
+    if not media_type:
+        return MissingField(f"the request has no content type; {remedy}")
+    return UnsupportedMediaType(f"content type {media_type!r} is not accepted; {remedy}")
+
+
+def _checked(data: bytes, settings: Settings) -> bytes:
+    if len(data) > settings.max_image_bytes:
+        raise PayloadTooLarge(
+            f"the picture has {len(data):,} bytes; at most {settings.max_image_bytes:,} "
+            "are accepted"
+        )
+    return data
+
+
+async def _read_body(request: Request, settings: Settings) -> bytes:
+    limit = min(settings.max_image_bytes, settings.max_request_bytes)
+    return b"".join([chunk async for chunk in _limited(request, limit)])
+
+
+async def _read_multipart(
+    request: Request, settings: Settings, field: str, most: int
+) -> list[bytes]:
+    limit = settings.max_request_bytes
+    parser = MultiPartParser(
+        request.headers,
+        _limited(request, limit),
+        max_files=most + 1,  # one more, so that the message can be ours
+        max_fields=_MAX_OTHER_FIELDS,
+        max_part_size=settings.max_request_bytes,
+    )
+    parser.spool_max_size = limit + 1  # above the limit of the stream: never written to a disk
+    try:
+        form = await parser.parse()
+    except (MultiPartException, UnicodeError, KeyError) as error:
+        if "Too many files" in str(error):
+            raise _too_many(field, most) from None
+        raise MalformedRequest(f"the multipart body cannot be read: {error}") from error
+    try:
+        values = form.getlist(field)
+        if not values:
+            raise MissingField(f"no multipart field `{field}` in the request")
+        if len(values) > most:
+            raise _too_many(field, most)
+        return [await _read_part(value, field) for value in values]
+    finally:
+        await form.close()
+
+
+async def _read_part(value: UploadFile | str, field: str) -> bytes:
+    if isinstance(value, str):
+        raise MissingField(
+            f"multipart field `{field}` holds text where a file is expected "
+            "(with curl: -F image=@leaf.jpg, with the @)"
+        )
+    return await value.read()
+
+
+def _too_many(field: str, most: int) -> PayloadTooLarge:
+    plural = "picture is" if most == 1 else "pictures are"
+    return PayloadTooLarge(f"at most {most} {plural} accepted in `{field}` of one request")
+
+
+async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+    """The body's chunks, until there are more bytes than `limit`; what was announced counts."""
+    error = PayloadTooLarge(f"the request body is larger than the {limit:,} bytes accepted")
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise error
+    received = 0
+    try:
+        async for chunk in request.stream():
+            received += len(chunk)
+            if received > limit:
+                raise error
+            yield chunk
+    except ClientDisconnect:
+        raise MalformedRequest("the client went away in the middle of the request") from None

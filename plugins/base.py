@@ -106,7 +106,9 @@ class Backbone:
             if weights != "none":
                 self.load_file(network, Path(weights))
         images = keras.Input((size, size, 3), name="images")
-        return keras.Model(images, network(self._spec.scale(images)), name=self.family)
+        # `call` in place of `__call__` inlines the network's layers: one flat graph, in which
+        # training can find where the frozen part ends.
+        return keras.Model(images, network.call(self._spec.scale(images)), name=self.family)
 
     def load_file(self, network: keras.Model, path: Path) -> None:
         """Fill `network` from a file of weights, wholly or with a WeightsError."""

@@ -61,6 +61,17 @@ def names() -> Iterator[str]:
         yield from (f"{family}:{variant}" for variant in backbone.variants)
 
 
+def table() -> str:
+    """All backbones as lines of text: name, parameters, input size, * for a family's default."""
+    lines = [f"{'plugin':<24}{'parameters':>12}{'image size':>12}"]
+    for family, backbone in families().items():
+        for variant, spec in backbone.variants.items():
+            mark = " *" if variant == backbone.default_variant else ""
+            name = f"{family}:{variant}"
+            lines.append(f"{name:<24}{spec.parameters:>12,}{spec.image_size:>12}{mark}")
+    return "\n".join([*lines, "* = what the family's name alone means", ""])
+
+
 def resolve(name: str) -> Backbone:
     """The backbone called `family` (its default variant) or `family:variant`.
 

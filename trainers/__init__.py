@@ -1,0 +1,1 @@
+"""How a model is made: a folder of pictures becomes a measured, exported, sealed bundle."""

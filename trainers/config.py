@@ -1,0 +1,164 @@
+"""What a training run can be told: one field here is one flag, its help, and a recorded value.
+
+`python -m trainers.run --help` is drawn from this model; a --config file (YAML or JSON) uses the
+same names; what was used ends up in the bundle's config.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, ClassVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.errors import GraftError
+
+DEMO = "demo"
+DEFAULT_FOLDER = Path("data")
+
+
+class ConfigError(GraftError):
+    """A flag or a line of a config file that cannot be used."""
+
+
+class TrainingConfig(BaseModel):
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+    plugin: str = Field(
+        description="backbone as FAMILY[:VARIANT], e.g. efficientnet:b3; see --list-plugins"
+    )
+    data: str | None = Field(
+        None,
+        min_length=1,
+        description="folder with class sub-folders, or with train/ val/ test/ folders of them; "
+        "`demo` draws sample pictures (default: data/ if it is there, else demo)",
+    )
+    weights: str = Field(
+        "imagenet",
+        min_length=1,
+        description="imagenet, none (random), or a .h5/.weights.h5/.keras file of the backbone",
+    )
+    output: Path = Field(
+        Path("artifacts"), description="folder in which the bundle NAME-VERSION appears"
+    )
+    name: str = Field(
+        "classifier",
+        pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$",
+        description="name of the model: lower-case letters, digits, . _ -",
+    )
+    image_size: int | None = Field(
+        None, ge=32, le=1024, description="side of the input in pixels (default: the backbone's)"
+    )
+    batch_size: int = Field(32, ge=1, description="pictures per training step")
+    seed: int = Field(0, ge=0, lt=2**32, description="of the split, the start and the order")
+    epochs: int = Field(60, ge=1, description="at most so many epochs for the head")
+    learning_rate: float = Field(1e-3, gt=0, description="of the head (Adam)")
+    fine_tune_epochs: int = Field(
+        8, ge=0, description="at most so many epochs for fine-tuning; 0 = only the head"
+    )
+    fine_tune_layers: int = Field(
+        20, ge=1, description="fine-tune the last so many layers (BatchNormalization not counted)"
+    )
+    fine_tune_learning_rate: float = Field(1e-4, gt=0, description="of fine-tuning (Adam)")
+
+    def folder(self) -> Path | None:
+        """The folder to train on; None for the drawn sample pictures."""
+        if self.data is None:
+            return DEFAULT_FOLDER if DEFAULT_FOLDER.is_dir() else None
+        return None if self.data == DEMO else Path(self.data)
+
+
+class Options(argparse.Namespace):
+    """What was asked on the command line: a run's config, and how to talk about it."""
+
+    config: TrainingConfig
+    quiet: bool
+    json: bool
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Read the command line and the config file that it may name; flags win.
+
+    Raises:
+        ConfigError: a value cannot be used, or the file cannot be read.
+        SystemExit: for --help, --list-plugins and unknown flags, as argparse does.
+    """
+    parser = _parser()
+    given = vars(parser.parse_args(arguments))
+    config_file = given.pop("config", None)
+    options = Options(quiet=given.pop("quiet"), json=given.pop("json"))
+    values = {**(_read(config_file) if config_file else {}), **given}
+    if "plugin" not in values:
+        parser.error("name a backbone with --plugin, e.g. --plugin efficientnet (--list-plugins)")
+    options.config = _validate(values, f"{config_file}: " if config_file else "")
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainers.run",
+        description="Train an image classifier on a folder of labelled pictures.",
+        epilog="Exit codes: 0 done; 2 wrong use or bad data; 1 a bug.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    for name, field in TrainingConfig.model_fields.items():
+        kinds = get_args(field.annotation)
+        kind = kinds[0] if isinstance(field.annotation, UnionType) else field.annotation
+        default = "" if field.is_required() or field.default is None else f" ({field.default})"
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            metavar={int: "N", float: "X", Path: "DIR"}.get(kind, name.upper()),  # type: ignore[arg-type]
+            help=f"{field.description}{default}".replace("%", "%%"),
+        )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML or JSON; flags win")
+    parser.add_argument("--quiet", action="store_true", default=False, help="only problems")
+    parser.add_argument(
+        "--json", action="store_true", default=False, help="last line of stdout as a JSON object"
+    )
+    parser.add_argument("--list-plugins", action=_ListPlugins, help="print the backbones and stop")
+    return parser
+
+
+class _ListPlugins(argparse.Action):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        from plugins.registry import table
+
+        parser.exit(message=table())
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text())  # JSON is a subset of YAML
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"config file {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"config file {path} must hold `name: value` lines, one per option")
+    return {str(name).replace("-", "_"): value for name, value in content.items()}
+
+
+def _validate(values: Mapping[str, Any], where: str) -> TrainingConfig:
+    try:
+        return TrainingConfig.model_validate(values)
+    except ValidationError as error:
+        problems = [_explain(problem) for problem in error.errors()]
+        raise ConfigError(where + "; ".join(problems)) from None
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    name = str(problem["loc"][0]) if problem["loc"] else "configuration"
+    if problem["type"] == "extra_forbidden":
+        known = list(TrainingConfig.model_fields)
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean `{close[0]}`? " if close else ""
+        return f"unknown option `{name}`: {hint}There are: {', '.join(known)}"
+    return f"--{name.replace('_', '-')} (={problem['input']!r}): {problem['msg']}"

@@ -1,0 +1,112 @@
+"""How good the exported model is: every figure comes from the ONNX file that ships."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.predictor import Predictor
+from trainers.data import Dataset
+from trainers.progress import Progress
+
+_BATCH = 8
+_Z95 = 1.959964  # normal quantile of a two-sided 95% interval
+MOST_CONFUSED = 3
+
+
+def evaluate(
+    predictor: Predictor, dataset: Dataset, split: str, progress: Progress
+) -> dict[str, Any]:
+    """Answer the pictures of a split and measure the answers.
+
+    Returns:
+        n, accuracy, accuracy_interval (95%), per_class, confusion_matrix (rows: true class,
+        columns: answer, in the order of the classes), most_confused.
+    """
+    rows = dataset.rows(split)
+    starts = range(0, len(rows), _BATCH)
+    answers = [
+        predictor.predict(dataset.images[rows[start : start + _BATCH]]).argmax(axis=1)
+        for start in progress.track(starts, len(starts), f"evaluating on {split}")
+    ]
+    found = np.concatenate(answers) if answers else np.zeros(0, np.int64)
+    matrix = confusion_matrix(dataset.labels[rows], found, len(dataset.classes))
+    return summarise(matrix, dataset.classes)
+
+
+def summarise(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> dict[str, Any]:
+    """All figures that follow from a confusion matrix."""
+    count, correct = int(matrix.sum()), int(np.trace(matrix))
+    return {
+        "n": count,
+        "accuracy": correct / count if count else None,
+        "accuracy_interval": wilson_interval(correct, count),
+        "per_class": {label: _class_figures(matrix, index) for index, label in enumerate(classes)},
+        "confusion_matrix": matrix.tolist(),
+        "most_confused": list(most_confused(matrix, classes)),
+    }
+
+
+def confusion_matrix(
+    true: NDArray[np.int64], found: NDArray[np.int64], classes: int
+) -> NDArray[np.int64]:
+    """Counts (classes, classes): rows are true classes, columns answers."""
+    matrix = np.zeros((classes, classes), np.int64)
+    np.add.at(matrix, (true, found), 1)
+    return matrix
+
+
+def wilson_interval(correct: int, count: int) -> tuple[float, float] | None:
+    """95% interval of a share (Wilson 1927): honest for small counts and near 0 or 1."""
+    if not count:
+        return None
+    share, z2 = correct / count, _Z95**2
+    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
+    spread = math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
+    half = _Z95 / (1 + z2 / count) * spread
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def most_confused(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """The pairs of classes taken for each other most often, with what to do about it."""
+    both_ways = np.triu(matrix + matrix.T, k=1)
+    order = np.argsort(-both_ways, axis=None, kind="stable")[:MOST_CONFUSED]
+    for first, second in zip(*np.unravel_index(order, both_ways.shape), strict=True):
+        if not both_ways[first, second]:
+            return
+        if matrix[second, first] > matrix[first, second]:
+            first, second = second, first  # noqa: PLW2901  # first is the one more often mistaken
+        yield {
+            "pair": (classes[first], classes[second]),
+            "mistakes": int(both_ways[first, second]),
+            "advice": _advice(matrix, classes, first, second),
+        }
+
+
+def _advice(matrix: NDArray[np.int64], classes: tuple[str, ...], first: int, second: int) -> str:
+    there, back, of = matrix[first, second], matrix[second, first], matrix[first].sum()
+    a, b = classes[first], classes[second]
+    told = f"{there} of {of} `{a}` pictures were taken for `{b}`"
+    if back:
+        return (
+            f"{told} and {back} the other way round: check the labels of both, then collect "
+            "pictures that show what tells them apart."
+        )
+    return (
+        f"{told}, none the other way round: check the labels of `{a}` and collect more of its "
+        f"pictures that look like `{b}`."
+    )
+
+
+def _class_figures(matrix: NDArray[np.int64], index: int) -> dict[str, float | int]:
+    hits = int(matrix[index, index])
+    support, answered = int(matrix[index].sum()), int(matrix[:, index].sum())
+    precision = hits / answered if answered else 0.0
+    recall = hits / support if support else 0.0
+    total = precision + recall
+    f1 = 2 * precision * recall / total if total else 0.0
+    return {"precision": precision, "recall": recall, "f1": f1, "n": support}

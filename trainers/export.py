@@ -1,0 +1,181 @@
+"""The trained classifier as ONNX and SavedModel, published only if all of them agree.
+
+One function is exported in every format: uint8 pictures in, embedding and probabilities out,
+in inference mode. Both files come from the same traced function, so they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from service.bundle import MODEL
+from service.errors import ParityError
+from trainers.model import Classifier
+
+OPSET = 17
+"""ONNX operator set: the one that tf2onnx converts every built-in backbone to without loss."""
+PARITY_TOLERANCE = 1e-4
+"""Largest difference of a probability between Keras and any exported format."""
+PARITY_BATCHES = (1, 3, 32)
+OUTPUTS = ("probabilities", "embedding")
+
+Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""(N, S, S, 3) uint8 -> probabilities (N, classes) float32."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a format is written into a bundle, and how it is opened again to be compared."""
+
+    path: str
+    write: Callable[[tf.Module, Path], None]
+    open: Callable[[Path], Predict]
+
+
+def export(classifier: Classifier, folder: Path) -> None:
+    """Write every format into `folder`."""
+    module = serving_module(classifier)
+    for form in FORMATS.values():
+        form.write(module, folder / form.path)
+
+
+def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]) -> dict[str, Any]:
+    """Compare all formats with Keras on real pictures, in batches of 1, 3 and 32.
+
+    Args:
+        images: (N, S, S, 3) uint8; taken again from the start where a batch needs more.
+
+    Returns:
+        The largest difference of a probability, by format.
+
+    Raises:
+        ParityError: a difference above PARITY_TOLERANCE, or another best class.
+    """
+    expect = keras_answers(classifier)
+    differences: dict[str, float] = {}
+    for name, form in FORMATS.items():
+        answer = form.open(folder / form.path)
+        differences[name] = max(
+            _difference(name, expect, answer, np.resize(images, (size, *images.shape[1:])))
+            for size in PARITY_BATCHES
+        )
+    return {
+        "tolerance": PARITY_TOLERANCE,
+        "batch_sizes": list(PARITY_BATCHES),
+        "max_difference": differences,
+    }
+
+
+def keras_answers(classifier: Classifier) -> Predict:
+    """What the classifier in memory answers."""
+    outputs = classifier.outputs()
+
+    def answer(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        result = outputs(images.astype(np.float32), training=False)
+        return np.asarray(result["probabilities"])
+
+    return answer
+
+
+def _difference(name: str, expect: Predict, answer: Predict, batch: NDArray[np.uint8]) -> float:
+    expected, found = expect(batch), answer(batch)
+    difference = float(np.abs(expected - found).max())
+    same_best = (expected.argmax(axis=1) == found.argmax(axis=1)).all()
+    if not (difference <= PARITY_TOLERANCE and same_best):
+        raise ParityError(
+            f"the {name} export differs from Keras by {difference:.2g} (allowed: "
+            f"{PARITY_TOLERANCE:g}) {'' if same_best else 'and in its best class '}"
+            f"on a batch of {len(batch)}; nothing was published. "
+            "Please report this with the plugin's name and the installed versions"
+        )
+    return difference
+
+
+def serving_module(classifier: Classifier) -> tf.Module:
+    """The function to export: images (batch, S, S, 3) uint8 -> embedding, probabilities."""
+    outputs = classifier.outputs()
+    size = outputs.input_shape[1]
+    module = tf.Module()
+    module.classifier = outputs
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, size, size, 3), tf.uint8, "images")], autograph=False
+    )
+    def serve(images: Any) -> Any:
+        return outputs(tf.cast(images, tf.float32), training=False)
+
+    module.serve = serve
+    return module
+
+
+def _write_saved_model(module: tf.Module, path: Path) -> None:
+    tf.saved_model.save(module, str(path), signatures={"serving_default": module.serve})
+
+
+def _open_saved_model(path: Path) -> Predict:
+    loaded = tf.saved_model.load(str(path))  # kept by the closure: it owns the variables
+    signature = loaded.signatures["serving_default"]
+    return lambda images: signature(images=tf.constant(images))["probabilities"].numpy()
+
+
+def _write_onnx(module: tf.Module, path: Path) -> None:
+    """Freeze the variables into the graph and convert it.
+
+    `keras.Model.export(format="onnx")` is not used: it turns EfficientNet's Normalization
+    constants into required inputs (keras 3.15).
+    """
+    import tf2onnx
+    from keras.src.export.tf2onnx_lib import patch_tf2onnx
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    concrete = module.serve.get_concrete_function()
+    frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # tf2onnx asks numpy for old names
+        patch_tf2onnx()  # Keras' own mending of tf2onnx for numpy 2
+        model, _ = tf2onnx.convert.from_graph_def(
+            frozen.graph.as_graph_def(),
+            input_names=[tensor.name for tensor in frozen.inputs],
+            output_names=[tensor.name for tensor in frozen.outputs],
+            opset=OPSET,
+        )
+    names = dict(zip(sorted(OUTPUTS), model.graph.output, strict=True))  # sorted by TensorFlow
+    _name_tensors(model, {model.graph.input[0].name: "images"})
+    _name_tensors(model, {value.name: name for name, value in names.items()})
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def _name_tensors(model: onnx.ModelProto, names: dict[str, str]) -> None:
+    """Rename tensors everywhere, and the first dimension of inputs and outputs to `batch`."""
+    graph = model.graph
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for value in (*graph.input, *graph.output):
+        value.name = names.get(value.name, value.name)
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    del graph.value_info[:]  # shapes of inner tensors, under names that are no longer true
+
+
+def _open_onnx(path: Path) -> Predict:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda images: session.run(["probabilities"], {"images": images})[0]
+
+
+FORMATS = {
+    "onnx": Format(MODEL, _write_onnx, _open_onnx),
+    "saved_model": Format("saved_model", _write_saved_model, _open_saved_model),
+}

@@ -1,0 +1,212 @@
+"""Transfer learning in two phases: the head on a frozen backbone, then its last layers too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from plugins.base import Backbone, leaf_layers
+from trainers import features
+from trainers.batches import Batches
+from trainers.config import TrainingConfig
+from trainers.data import Dataset
+from trainers.features import Features, Pictures, Source
+from trainers.model import Classifier, embedder, linear_head, weights_hash
+from trainers.progress import Progress, log
+
+HEAD, FINE_TUNING = "head", "fine-tuning"
+
+PATIENCE = 6
+"""Epochs without a lower validation loss before a phase ends."""
+PLATEAU = 2
+"""Epochs without a lower validation loss before the learning rate is halved."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What a phase reached. Loss is the mean cross-entropy, in nats, of the validation pictures."""
+
+    name: str
+    validation_loss: float
+    validation_accuracy: float
+    history: list[dict[str, float]]  # a row per epoch: loss, accuracy, val_loss, val_accuracy
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} (validation loss {self.validation_loss:.4f}, "
+            f"accuracy {self.validation_accuracy:.4f})"
+        )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A classifier with the weights that ship, what led there, and which phase ships and why."""
+
+    classifier: Classifier
+    phases: list[Phase]
+    decision: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What both phases share: settings, pictures of both splits, and where files go."""
+
+    config: TrainingConfig
+    classes: int
+    train: Pictures
+    train_labels: NDArray[np.int64]
+    validation: Pictures
+    validation_labels: NDArray[np.int64]
+    workspace: Path
+    progress: Progress
+
+    @classmethod
+    def of(
+        cls, config: TrainingConfig, dataset: Dataset, workspace: Path, progress: Progress
+    ) -> Run:
+        train, validation = dataset.rows("train"), dataset.rows("validation")
+        if not len(validation):
+            log.warning("no picture is left for validation: deciding by the training pictures")
+            validation = train
+        return cls(
+            config,
+            len(dataset.classes),
+            Pictures(dataset.images, train),
+            dataset.labels[train],
+            Pictures(dataset.images, validation),
+            dataset.labels[validation],
+            workspace,
+            progress,
+        )
+
+    def features(self, frozen: keras.Model, name: str) -> tuple[Features, Features]:
+        """Outputs of frozen layers for both splits: training in all views, validation as it is."""
+        file = self.workspace / f"{name}.f32"
+        train = features.compute(frozen, self.train, features.VIEWS, file, self.progress)
+        file = file.with_suffix(".validation.f32")
+        return train, features.compute(frozen, self.validation, 1, file, self.progress)
+
+
+def train(backbone: Backbone, body: keras.Model, run: Run) -> Trained:
+    """Train a classifier on a loaded backbone; the phase with the lower validation loss ships."""
+    classifier, head = train_head(backbone, body, run)
+    if not run.config.fine_tune_epochs:
+        return Trained(classifier, [head], f"{head} ships: fine-tuning is switched off")
+    weights = classifier.weights()
+    tuned = fine_tune(classifier, run)
+    if tuned.validation_loss < head.validation_loss:
+        return Trained(classifier, [head, tuned], f"{tuned} ships: its loss is below {head}")
+    classifier.set_weights(weights)
+    return Trained(classifier, [head, tuned], f"{head} ships: {tuned} did not lower its loss")
+
+
+def train_head(backbone: Backbone, body: keras.Model, run: Run) -> tuple[Classifier, Phase]:
+    """Phase 1: the backbone stays as it is; a linear head learns on its embeddings."""
+    backbone.freeze(body)
+    embed = embedder(body)
+    train, validation = run.features(embed, "embedding")
+    embeddings = train.values.reshape(-1, train.values.shape[-1])
+    head = linear_head(embeddings, run.classes, len(train))
+    phase = _fit(head, HEAD, (train, validation), run)
+    return Classifier(backbone, body, embed, head, weights_hash(body)), phase
+
+
+def fine_tune(classifier: Classifier, run: Run) -> Phase:
+    """Phase 2: the last layers of the backbone learn too, slowly; BatchNormalization does not."""
+    thawed = classifier.backbone.fine_tune(classifier.body, run.config.fine_tune_layers)
+    log.info("fine-tuning %d layers, from %s", len(thawed), thawed[0].name)
+    before = moving_statistics(classifier.body)
+    model = classifier.answers()
+    sources: tuple[Source, Source] = (run.train, run.validation)
+    parts = features.cut(model, len(run.train) + len(run.validation))
+    if parts:
+        frozen, model = parts
+        sources = run.features(frozen, "frozen")
+    phase = _fit(model, FINE_TUNING, sources, run)
+    after = moving_statistics(classifier.body)
+    changed = [name for name in before if not np.array_equal(before[name], after[name])]
+    if changed:
+        raise AssertionError(f"fine-tuning moved BatchNormalization statistics: {changed}")
+    return phase
+
+
+def moving_statistics(model: keras.Model) -> dict[str, NDArray[np.float32]]:
+    """Mean and variance of every BatchNormalization, by the path of the weight."""
+    norms = [one for one in leaf_layers(model) if isinstance(one, keras.layers.BatchNormalization)]
+    return {
+        weight.path: weight.numpy().copy()
+        for norm in norms
+        for weight in (norm.moving_mean, norm.moving_variance)
+    }
+
+
+def class_weights(labels: NDArray[np.int64], classes: int) -> dict[int, float] | None:
+    """Weights that give every class the same say; None where they are even already."""
+    counts = np.bincount(labels, minlength=classes)
+    if counts.min() == counts.max():
+        return None
+    return {index: len(labels) / (classes * count) for index, count in enumerate(counts.tolist())}
+
+
+def _fit(model: keras.Model, name: str, sources: tuple[Source, Source], run: Run) -> Phase:
+    """Train, and leave the model with the weights of its lowest validation loss."""
+    config, is_head = run.config, name == HEAD
+    epochs = config.epochs if is_head else config.fine_tune_epochs
+    rate = config.learning_rate if is_head else config.fine_tune_learning_rate
+    batches = Batches(sources[0], run.train_labels, config.batch_size, config.seed)
+    validation = Batches(sources[1], run.validation_labels, config.batch_size)
+    checkpoints = config.output / "checkpoints" / config.name
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    model.compile(
+        optimizer=keras.optimizers.Adam(rate),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    with run.progress.steps(epochs * len(batches), name) as advance:
+        history = model.fit(
+            batches,
+            validation_data=validation,
+            epochs=epochs,
+            class_weight=class_weights(run.train_labels, run.classes),
+            verbose=0,
+            callbacks=[
+                keras.callbacks.EarlyStopping(
+                    "val_loss", patience=PATIENCE, restore_best_weights=True
+                ),
+                keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=PLATEAU),
+                keras.callbacks.ModelCheckpoint(
+                    checkpoints / f"{name}.weights.h5", save_best_only=True, save_weights_only=True
+                ),
+                keras.callbacks.LambdaCallback(
+                    on_train_batch_end=lambda *_: advance(),
+                    on_epoch_end=lambda epoch, logs: log.info(_line(name, epoch, epochs, logs)),
+                ),
+            ],
+        )
+    loss, accuracy = _judge(model, validation)
+    rows = [
+        dict(zip(history.history, values, strict=True))
+        for values in zip(*history.history.values(), strict=True)
+    ]
+    return Phase(name, loss, accuracy, rows)
+
+
+def _judge(model: keras.Model, batches: Batches) -> tuple[float, float]:
+    """Cross-entropy without penalties, and accuracy: what the phases are compared by."""
+    probabilities = model.predict(batches, verbose=0)
+    labels = np.concatenate([batches[index][1] for index in range(len(batches))])
+    true = np.clip(probabilities[np.arange(len(labels)), labels], 1e-7, 1)
+    return float(-np.log(true).mean()), float((probabilities.argmax(axis=1) == labels).mean())
+
+
+def _line(name: str, epoch: int, epochs: int, logs: Mapping[str, float]) -> str:
+    return (
+        f"{name} epoch {epoch + 1}/{epochs}: loss {logs['loss']:.4f}, "
+        f"accuracy {logs['accuracy']:.4f}, validation loss {logs['val_loss']:.4f}, "
+        f"accuracy {logs['val_accuracy']:.4f}"
+    )

@@ -1,0 +1,130 @@
+"""From a trained classifier to a sealed bundle: export, compare, measure, describe, seal."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from service.bundle import GOLDEN_ANSWERS, Bundle, InputSpec, Manifest, OutputSpec, seal
+from service.imaging import DECODER
+from service.predictor import Predictor
+from trainers import export, report, splitting
+from trainers.config import TrainingConfig
+from trainers.data import Dataset
+from trainers.evaluation import evaluate
+from trainers.model import Classifier
+from trainers.phases import Trained
+from trainers.progress import Progress, log
+
+GOLDEN_PICTURES = 8
+PARITY_PICTURES = 32
+_PACKAGES = ("bentoml", "keras", "numpy", "onnx", "onnxruntime", "pillow", "tf2onnx")
+
+
+def publish(
+    trained: Trained, dataset: Dataset, config: TrainingConfig, work: Path, progress: Progress
+) -> tuple[Bundle, dict[str, Any]]:
+    """Export into `work`, let the exported model prove itself, seal it and move it to the output.
+
+    Returns:
+        The bundle under its final name, and its metrics.
+
+    Raises:
+        ParityError, BundleError: the export does not answer as the classifier does; nothing is
+            published then.
+    """
+    log.info("exporting ONNX and SavedModel")
+    classifier = trained.classifier
+    staging = work / "bundle"
+    staging.mkdir()
+    export.export(classifier, staging)
+    asked = np.concatenate([dataset.rows("test"), dataset.rows("train")])[:PARITY_PICTURES]
+    parity = export.check_parity(classifier, staging, dataset.images[asked])
+    _write_golden(classifier, dataset, staging)
+    manifest = _manifest(classifier, dataset, config, parity)
+    predictor = Predictor(Bundle(staging, manifest))  # answers the golden pictures, too
+    test = evaluate(predictor, dataset, "test", progress)
+    metrics = {
+        "test": test,
+        "validation": evaluate(predictor, dataset, "validation", progress),
+        "parity": parity,
+        "phases": {phase.name: phase.history for phase in trained.phases},
+        "decision": trained.decision,
+        "left_out": [vars(one) for one in dataset.left_out],
+    }
+    headline = {"test_accuracy": test["accuracy"], "test_pictures": test["n"]}
+    manifest = manifest.model_copy(update={"metrics": headline})
+    _write_json(staging / "metrics.json", metrics)
+    _write_json(staging / "config.json", config.model_dump(mode="json"))
+    splitting.write_csv(dataset, staging / "split.csv")
+    report.write(staging / "report.html", manifest, metrics, splitting.describe(dataset))
+    return seal(staging, manifest, config.output), metrics
+
+
+def _write_golden(classifier: Classifier, dataset: Dataset, staging: Path) -> None:
+    """Copy a test picture of each class (at most 8), and what Keras answers to them.
+
+    The answers come from Keras, so a service that reproduces them agrees with the training.
+    """
+    rows = dataset.rows("test")
+    _, first_of_class = np.unique(dataset.labels[rows], return_index=True)
+    chosen = rows[first_of_class][:GOLDEN_PICTURES]
+    answers = export.keras_answers(classifier)(dataset.images[chosen])
+    folder = staging / Path(GOLDEN_ANSWERS).parent
+    folder.mkdir()
+    golden: dict[str, list[float]] = {}
+    for number, (row, answer) in enumerate(zip(chosen, answers, strict=True)):
+        source = dataset.folder / dataset.paths[row]
+        name = f"{number}{source.suffix.lower()}"
+        (folder / name).write_bytes(source.read_bytes())
+        golden[name] = [float(value) for value in answer]
+    _write_json(staging / GOLDEN_ANSWERS, golden)
+
+
+def _manifest(
+    classifier: Classifier, dataset: Dataset, config: TrainingConfig, parity: dict[str, Any]
+) -> Manifest:
+    size, width = classifier.body.input_shape[1], classifier.embedder.output_shape[1]
+    return Manifest(
+        name=config.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        plugin=classifier.backbone.name,
+        classes=dataset.classes,
+        input=InputSpec(size=size),
+        outputs=(
+            OutputSpec(name="probabilities", shape=("batch", len(dataset.classes))),
+            OutputSpec(name="embedding", shape=("batch", width)),
+        ),
+        opset=export.OPSET,
+        decoder=DECODER,
+        metrics={},
+        parity=parity,
+        provenance={
+            "data": {"fingerprint": dataset.fingerprint, "pictures": len(dataset.paths)},
+            "weights": {"source": Path(config.weights).name, "sha256": classifier.weights_sha256},
+            "seed": config.seed,
+            "python": platform.python_version(),
+            "packages": {name: version(name) for name in _PACKAGES},
+            "git_commit": _git_commit(),
+        },
+    )
+
+
+def _git_commit() -> str | None:
+    """The commit of Graft itself, where it runs from a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,114 @@
+"""Train a classifier: `python -m trainers.run --plugin efficientnet --data DIR`."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from plugins.base import BackboneError, WeightsError
+from plugins.registry import resolve
+from service.errors import GraftError, ParityError
+from trainers.config import TrainingConfig, parse
+from trainers.progress import Progress, log, set_up_logging
+from trainers.workspace import workspace
+
+WRONG_USE, BUG = 2, 1
+_DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
+    """folder -> scan, decode once, split -> two phases -> measured and sealed bundle -> store.
+
+    Returns:
+        bundle: its path; model: its tag in BentoML's store; test_accuracy: of the exported model.
+    """
+    backbone = resolve(config.plugin)
+    folder = choose_folder(config)
+    size = config.image_size or backbone.image_size
+
+    from service import store
+    from trainers import data, hardware, phases, publish, splitting  # brings TensorFlow
+
+    hardware.prepare(config.seed)
+    body = backbone.load(config.weights, size)
+    with workspace(config.output) as work:
+        dataset = splitting.split(data.read(folder, size, work, progress), config.seed)
+        log.info("%s", splitting.describe(dataset))
+        trained = phases.train(backbone, body, phases.Run.of(config, dataset, work, progress))
+        log.info("%s", trained.decision)
+        bundle, metrics = publish.publish(trained, dataset, config, work, progress)
+    tag = store.save(bundle)
+    log_result(bundle.path, tag, metrics["test"])
+    return {"bundle": str(bundle.path), "model": tag, "test_accuracy": metrics["test"]["accuracy"]}
+
+
+def choose_folder(config: TrainingConfig) -> Path:
+    """The folder to train on, said in the log; the sample pictures are drawn when asked for."""
+    folder = config.folder()
+    if folder:
+        log.info("training on the pictures in %s", folder)
+        return folder
+    from trainers.samples import draw_samples
+
+    folder = draw_samples(cache_folder())
+    reason = "as --data says" if config.data else "there is no folder data/ here"
+    log.info("training on drawn sample pictures of leaves (%s): %s", reason, folder)
+    return folder
+
+
+def cache_folder() -> Path:
+    """GRAFT_CACHE, or `graft` in the user's cache folder (XDG)."""
+    user_caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("GRAFT_CACHE") or Path(user_caches) / "graft")
+
+
+def log_result(bundle: Path, tag: str, test: dict[str, Any]) -> None:
+    low, high = test["accuracy_interval"]
+    log.info(
+        "test accuracy %.4f on %d pictures (95%% interval %.3f to %.3f), by the exported ONNX",
+        *(test["accuracy"], test["n"], low, high),
+    )
+    for pair in test["most_confused"]:
+        log.info("  %s", pair["advice"])
+    log.info("report: %s", bundle / "report.html")
+    log.info("stored as %s: start it with  bentoml serve  (GRAFT_MODEL=%s)", tag, tag)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code: 0 done, 2 wrong use or bad data, 1 a bug."""
+    started = time.monotonic()
+    # TensorFlow and Keras read these once, when they are imported.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    try:
+        options = parse(sys.argv[1:] if arguments is None else arguments)
+        set_up_logging(options.quiet)
+        result = train(options.config, Progress(options.quiet))
+    except ParityError as error:
+        print(f"graft: {error}", file=sys.stderr)
+        return BUG
+    except (GraftError, BackboneError, WeightsError) as error:
+        print(f"graft: {error}", file=sys.stderr)
+        return WRONG_USE
+    except KeyboardInterrupt:
+        print("graft: stopped; nothing was published", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if error.errno not in _DISK_PROBLEMS:
+            raise
+        print(f"graft: {error}; make room or name another --output", file=sys.stderr)
+        return WRONG_USE
+    result["seconds"] = round(time.monotonic() - started, 1)
+    print(json.dumps(result) if options.json else result["bundle"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

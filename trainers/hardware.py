@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
-
-import keras
-import tensorflow as tf
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from trainers.progress import log
 
 
 def prepare(seed: int) -> None:
-    """Fix the seeds of Python, numpy and TensorFlow, and say which processor will work."""
+    """Start TensorFlow, fix the seeds, and say which processor will work."""
+    # Read once, when the libraries are imported.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _without_native_stderr():  # TensorFlow's C++ side greets before it can be told not to
+        import tensorflow as tf
+    import keras
+
+    tf.get_logger().setLevel("ERROR")  # its warnings are about tf2onnx' calls, not the user's
     keras.utils.set_random_seed(seed)
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
@@ -19,3 +26,16 @@ def prepare(seed: int) -> None:
     names = [tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus]
     where = ", ".join(str(name) for name in names) or f"CPU ({os.cpu_count()} cores), no GPU found"
     log.info("running on %s; TensorFlow %s, Keras %s", where, tf.__version__, keras.__version__)
+
+
+@contextmanager
+def _without_native_stderr() -> Iterator[None]:
+    """Nothing written to file descriptor 2 appears; Python's exceptions pass as ever."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

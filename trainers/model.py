@@ -72,7 +72,7 @@ def linear_head(embeddings: NDArray[np.float32], classes: int, pictures: int) ->
     """Logistic regression on standardised embeddings, untrained: all classes equally probable.
 
     Args:
-        embeddings: (M, D) of the training pictures; their mean and variance become constants.
+        embeddings: (M, D) of the training pictures; their mean and deviation become constants.
         classes: number of classes.
         pictures: number of training pictures (M counts every view of each), which sets the
             strength of the L2 penalty as scikit-learn's `C` does: 1 / (2 C n), here over views.
@@ -80,8 +80,11 @@ def linear_head(embeddings: NDArray[np.float32], classes: int, pictures: int) ->
     views = len(embeddings) // pictures
     strength = 0.5 / (INVERSE_REGULARISATION * pictures * views)
     embedding = keras.Input((embeddings.shape[1],), name="embedding")
-    standardised = keras.layers.Normalization(
-        mean=embeddings.mean(axis=0), variance=embeddings.var(axis=0), name="standardise"
+    deviation = embeddings.std(axis=0, dtype=np.float64)
+    scale = 1 / np.where(deviation > 0, deviation, 1)  # float32's whole range: random networks
+    offset = -embeddings.mean(axis=0, dtype=np.float64) * scale  # give very small embeddings
+    standardised = keras.layers.Rescaling(
+        scale.astype(np.float32), offset.astype(np.float32), name="standardise"
     )(embedding)
     logits = keras.layers.Dense(
         classes,

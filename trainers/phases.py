@@ -183,7 +183,7 @@ def _fit(model: keras.Model, name: str, sources: tuple[Source, Source], run: Run
                     checkpoints / f"{name}.weights.h5", save_best_only=True, save_weights_only=True
                 ),
                 keras.callbacks.LambdaCallback(
-                    on_train_batch_end=lambda *_: advance(),
+                    on_train_batch_end=lambda batch, logs: advance(),
                     on_epoch_end=lambda epoch, logs: log.info(_line(name, epoch, epochs, logs)),
                 ),
             ],

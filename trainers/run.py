@@ -14,6 +14,7 @@ from typing import Any
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError, ParityError
+from trainers import data, hardware, splitting
 from trainers.config import TrainingConfig, parse
 from trainers.progress import Progress, log, set_up_logging
 from trainers.workspace import workspace
@@ -32,10 +33,10 @@ def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
     folder = choose_folder(config)
     size = config.image_size or backbone.image_size
 
-    from service import store
-    from trainers import data, hardware, phases, publish, splitting  # brings TensorFlow
-
     hardware.prepare(config.seed)
+    from service import store
+    from trainers import phases, publish  # these bring TensorFlow
+
     body = backbone.load(config.weights, size)
     with workspace(config.output) as work:
         dataset = splitting.split(data.read(folder, size, work, progress), config.seed)
@@ -83,9 +84,6 @@ def log_result(bundle: Path, tag: str, test: dict[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0 done, 2 wrong use or bad data, 1 a bug."""
     started = time.monotonic()
-    # TensorFlow and Keras read these once, when they are imported.
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)

@@ -1,0 +1,46 @@
+# One door: `make setup demo test lint types bench`. Everything lands in .venv and artifacts.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: setup demo test test-fast lint types bench bench-training bench-serving lock clean
+
+setup: $(VENV)/.ready ## a virtual environment with everything, as locked
+
+$(VENV)/.ready: requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Graft needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make setup PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup ## sample pictures in, a served answer out
+	$(RUN) -m trainers.demo
+
+test: setup lint types ## every test
+	$(RUN) -m pytest
+
+test-fast: setup ## the tests that take less than a few seconds each
+	$(RUN) -m pytest -m "not slow"
+
+lint: setup
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: setup
+	$(RUN) -m mypy
+
+bench: bench-training bench-serving ## ratios, measured side by side
+
+bench-training: setup
+	$(RUN) benchmarks/training.py
+
+bench-serving: setup
+	$(RUN) benchmarks/serving.py
+
+lock: setup ## refresh requirements/ after a change in pyproject.toml
+	$(RUN) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/serving.txt pyproject.toml
+	$(RUN) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -o requirements/dev.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) artifacts build *.egg-info

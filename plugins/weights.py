@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,11 +32,13 @@ def fit_file(network: keras.Model, path: Path, name: str) -> None:
     if path.suffix not in SUFFIXES:
         raise WeightsError(f"{path}: weights are read from {' '.join(SUFFIXES)} files")
     try:
-        if path.suffix == ".keras":
-            saved = keras.saving.load_model(path, compile=False, safe_mode=True)
-            network.set_weights(saved.get_weights())
-        else:
-            network.load_weights(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # "... retain their initial weights"
+            if path.suffix == ".keras":
+                saved = keras.saving.load_model(path, compile=False, safe_mode=True)
+                network.set_weights(saved.get_weights())
+            else:
+                network.load_weights(path)
     except Exception as error:  # Keras and h5py raise whatever type the damage happens to meet
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
         raise WeightsError(

@@ -131,7 +131,8 @@ class _ListPlugins(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
         from plugins.registry import table
 
-        parser.exit(message=table())
+        print(table(), end="")
+        parser.exit()
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -75,14 +75,15 @@ def most_confused(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> Iterat
     """The pairs of classes taken for each other most often, with what to do about it."""
     both_ways = np.triu(matrix + matrix.T, k=1)
     order = np.argsort(-both_ways, axis=None, kind="stable")[:MOST_CONFUSED]
-    for first, second in zip(*np.unravel_index(order, both_ways.shape), strict=True):
-        if not both_ways[first, second]:
+    for place in order:
+        one, other = divmod(int(place), len(classes))
+        if not both_ways[one, other]:
             return
-        if matrix[second, first] > matrix[first, second]:
-            first, second = second, first  # noqa: PLW2901  # first is the one more often mistaken
+        # first is the one that is more often mistaken for the second
+        first, second = (one, other) if matrix[one, other] >= matrix[other, one] else (other, one)
         yield {
             "pair": (classes[first], classes[second]),
-            "mistakes": int(both_ways[first, second]),
+            "mistakes": int(both_ways[one, other]),
             "advice": _advice(matrix, classes, first, second),
         }
 

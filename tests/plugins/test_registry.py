@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from plugins.base import Backbone, BackboneError, Variant
+from plugins.registry import families, names, register, resolve, table
+from plugins.scaling import as_is
+
+
+def test_the_four_families_are_there() -> None:
+    assert {"efficientnet", "mobilenet", "resnet", "vgg"} <= set(families())
+
+
+def test_a_family_alone_means_its_default_variant() -> None:
+    assert resolve("efficientnet").name == "efficientnet:b0"
+    assert resolve("mobilenet").name == "mobilenet:v2-1.0"
+
+
+def test_every_listed_name_resolves_to_itself() -> None:
+    assert all(resolve(name).name == name for name in names())
+
+
+def test_an_unknown_family_names_all_and_the_closest() -> None:
+    with pytest.raises(BackboneError, match=r"`eficientnet`\. Did you mean `efficientnet`\?.*vgg"):
+        resolve("eficientnet")
+
+
+def test_an_unknown_variant_names_all_and_the_closest() -> None:
+    with pytest.raises(BackboneError, match=r"variant of resnet `510`.*mean `50`.*50, 101, 152"):
+        resolve("resnet:510")
+
+
+def test_a_default_that_is_no_variant_is_refused() -> None:
+    class Broken(Backbone):
+        family = "broken"
+        default_variant = "x"
+        variants = {"s": Variant("", 32, 0, as_is)}
+
+    with pytest.raises(BackboneError, match="default_variant `x` is not among its variants"):
+        register(Broken)
+    assert "broken" not in families()
+
+
+def test_a_taken_name_is_refused() -> None:
+    class Thief(Backbone):
+        family = "vgg"
+        default_variant = "s"
+        variants = {"s": Variant("", 32, 0, as_is)}
+
+    with pytest.raises(BackboneError, match=r"already registered by plugins\.vgg"):
+        register(Thief)
+    assert families()["vgg"].__name__ == "VGG"
+
+
+def test_the_table_has_a_line_for_every_name_and_marks_defaults() -> None:
+    lines = table().splitlines()
+    assert len(lines) == len(list(names())) + 2
+    assert next(line for line in lines if line.startswith("resnet:50 ")).endswith("224 *")
+    assert next(line for line in lines if line.startswith("resnet:101 ")).endswith("224")
+
+
+@pytest.fixture
+def outside_package(tmp_path: Path) -> Path:
+    """An installed package of someone else: one module and its entry points."""
+    (tmp_path / "stranger.py").write_text(
+        textwrap.dedent("""
+            from plugins.base import Backbone, Variant
+            from plugins.registry import register
+            from plugins.scaling import as_is
+
+            @register
+            class Stranger(Backbone):
+                family = "stranger"
+                default_variant = "one"
+                variants = {"one": Variant("", 32, 5, as_is)}
+        """)
+    )
+    metadata = tmp_path / "stranger-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        "[graft.backbones]\nstranger = stranger\nbroken = nowhere_to_be_found\n"
+    )
+    return tmp_path
+
+
+def test_outside_packages_enter_by_entry_point_and_broken_ones_only_warn(
+    outside_package: Path,
+) -> None:
+    code = f"""
+        import sys, warnings
+        sys.path.insert(0, {str(outside_package)!r})
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            from plugins.registry import resolve
+            print(resolve("stranger:one").name)
+            print(caught[0].message)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[0] == "stranger:one"
+    assert "backbone plugin `broken` (nowhere_to_be_found) cannot be loaded" in printed
+
+
+def test_listing_plugins_imports_no_framework() -> None:
+    code = "import sys; from plugins.registry import table; table(); print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    modules = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert not {"keras", "tensorflow", "bentoml"} & set(modules)

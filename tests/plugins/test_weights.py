@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from plugins.registry import resolve
+from plugins.weights import WeightsError
+
+REAL = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
+
+
+@pytest.fixture(scope="module")
+def trained() -> keras.Model:
+    """A network whose weights differ from any fresh one's."""
+    keras.utils.set_random_seed(5)
+    return resolve("tiny").build(None, 32)
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
+def test_weights_come_back_from_every_kind_of_file(
+    trained: keras.Model, suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"tiny{suffix}"
+    if suffix == ".weights.h5":
+        trained.save_weights(path)
+    else:
+        trained.save(path)
+    loaded = resolve("tiny").load(str(path))
+    for expected, found in zip(trained.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(WeightsError, match=r"no weights file nowhere\.h5; name a file of tiny:s"):
+        resolve("tiny").load("nowhere.h5")
+
+
+def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "weights.pkl").write_bytes(b"x")
+    with pytest.raises(WeightsError, match=r"read from \.h5 \.keras files"):
+        resolve("tiny").load(str(tmp_path / "weights.pkl"))
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
+def test_garbage_is_refused(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"garbage{suffix}"
+    path.write_bytes(b"not weights at all" * 100)
+    with pytest.raises(WeightsError, match="does not fit tiny:s without its top"):
+        resolve("tiny").load(str(path))
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+def test_weights_of_another_network_are_refused_with_the_expected_shapes(
+    suffix: str, tmp_path: Path
+) -> None:
+    images = keras.Input((32, 32, 3))
+    other = keras.Model(images, keras.layers.Conv2D(7, 3)(images))
+    path = tmp_path / f"other{suffix}"
+    other.save_weights(path) if suffix == ".weights.h5" else other.save(path)
+    with pytest.raises(WeightsError, match=r"18 arrays, from .*kernel \(3, 3, 3, 8\)"):
+        resolve("tiny").load(str(path))
+
+
+def test_a_failed_download_says_which_file_and_where_it_goes() -> None:
+    with pytest.raises(WeightsError) as caught:
+        resolve("tiny").load("imagenet")
+    message = str(caught.value)
+    assert "https://example.org/tiny.h5" in message
+    assert str(Path("models", "tiny.h5")) in message
+    assert "--weights PATH" in message
+
+
+@pytest.mark.slow
+def test_imagenet_without_a_network_says_what_to_fetch(tmp_path: Path) -> None:
+    code = "from plugins.registry import resolve; resolve('mobilenet:v2-0.35').load('imagenet')"
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert "Fetch  https://storage.googleapis.com/tensorflow/keras-applications" in done.stderr
+    assert str(tmp_path / "models" / REAL) in done.stderr
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_imagenet_weights_are_found_where_keras_keeps_them(shared: Path, tmp_path: Path) -> None:
+    """The real file, put where the message says, loads by `imagenet` as by its path."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / REAL).symlink_to(shared / "weights" / REAL)
+    code = """
+import sys
+import numpy as np
+from plugins.registry import resolve
+backbone = resolve("mobilenet:v2-0.35")
+cached, named = backbone.load("imagenet").get_weights(), backbone.load(sys.argv[1]).get_weights()
+assert all(np.array_equal(a, b) for a, b in zip(cached, named, strict=True))
+print(len(named))
+"""
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", code, str(shared / "weights" / REAL)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == 260
+
+
+@pytest.mark.real
+def test_real_weights_of_another_width_are_refused(shared: Path) -> None:
+    with pytest.raises(WeightsError, match=r"does not fit mobilenet:v2-0\.5"):
+        resolve("mobilenet:v2-0.5").load(str(shared / "weights" / REAL), 96)

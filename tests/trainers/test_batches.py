@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.batches import Batches
+
+
+class Echo:
+    """A source whose inputs say which row and view was asked for."""
+
+    def __len__(self) -> int:
+        return 10
+
+    def read(self, rows: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.stack([rows, views], axis=1)
+
+
+def epoch(batches: Batches) -> tuple[list[int], list[int], list[int]]:
+    rows, views, labels = [], [], []
+    for index in range(len(batches)):
+        inputs, targets = batches[index]
+        rows += inputs[:, 0].astype(int).tolist()
+        views += inputs[:, 1].astype(int).tolist()
+        labels += targets.tolist()
+    batches.on_epoch_end()
+    return rows, views, labels
+
+
+def test_an_epoch_has_every_picture_once_with_its_label() -> None:
+    batches = Batches(Echo(), np.arange(10) * 10, batch_size=4, seed=1)
+    assert len(batches) == 3
+    for _ in range(3):
+        rows, _, labels = epoch(batches)
+        assert sorted(rows) == list(range(10))
+        assert labels == [row * 10 for row in rows]
+
+
+def test_order_and_views_change_from_epoch_to_epoch_and_follow_the_seed() -> None:
+    first, same, other = (Batches(Echo(), np.arange(10), 4, seed) for seed in (1, 1, 2))
+    epochs = [epoch(first), epoch(first)]
+    assert epochs[0][0] != epochs[1][0]
+    assert epochs[0][1] != epochs[1][1]
+    assert [epoch(same), epoch(same)] == epochs
+    assert epoch(other) != epochs[0]
+    assert set(epochs[0][1] + epochs[1][1]) == {0, 1}
+
+
+def test_without_a_seed_pictures_come_in_order_and_unmirrored() -> None:
+    batches = Batches(Echo(), np.arange(10), batch_size=4)
+    for _ in range(2):
+        assert epoch(batches) == (list(range(10)), [0] * 10, list(range(10)))
+
+
+def test_inputs_are_floats() -> None:
+    inputs, _ = Batches(Echo(), np.arange(10), batch_size=4)[0]
+    assert inputs.dtype == np.float32

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trainers.config import ConfigError, TrainingConfig, parse
+
+
+def test_flags_become_the_config() -> None:
+    options = parse(["--plugin", "vgg:16", "--fine-tune-epochs", "0", "--learning-rate", "1e-2"])
+    assert options.config.plugin == "vgg:16"
+    assert options.config.fine_tune_epochs == 0
+    assert options.config.learning_rate == 0.01
+    assert (options.quiet, options.json) == (False, False)
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "json"])
+def test_a_file_gives_values_and_flags_win(tmp_path: Path, suffix: str) -> None:
+    values = {"plugin": "resnet:50", "epochs": 3, "fine-tune-layers": 7}
+    path = tmp_path / f"run.{suffix}"
+    text = (
+        json.dumps(values)
+        if suffix == "json"
+        else "plugin: resnet:50\nepochs: 3\nfine-tune-layers: 7\n"
+    )
+    path.write_text(text)
+    config = parse(["--config", str(path), "--epochs", "4"]).config
+    assert (config.plugin, config.epochs, config.fine_tune_layers) == ("resnet:50", 4, 7)
+
+
+def test_an_unknown_key_in_a_file_is_refused_with_the_closest(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("plugin: vgg\nepoch: 3\n")
+    with pytest.raises(
+        ConfigError, match=r"run\.yaml: unknown option `epoch`: did you mean `epochs`"
+    ):
+        parse(["--config", str(tmp_path / "run.yaml")])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("- a list", "must hold `name: value` lines"), ("a: [", "cannot be read")],
+)
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "run.yaml").write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        parse(["--config", str(tmp_path / "run.yaml")])
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--epochs", "0"),
+        ("--epochs", "many"),
+        ("--image-size", "7"),
+        ("--seed", "-1"),
+        ("--learning-rate", "0"),
+        ("--name", "No Blanks"),
+        ("--fine-tune-layers", "0"),
+        ("--data", ""),
+    ],
+)
+def test_an_impossible_value_is_refused_by_flag_and_value(flag: str, value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(["--plugin", "vgg", f"{flag}={value}"])
+    assert str(caught.value).startswith(f"{flag} (={value!r}): ")
+
+
+def test_without_a_plugin_the_message_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse([])
+    assert caught.value.code == 2
+    assert "--plugin efficientnet" in capsys.readouterr().err
+
+
+def test_list_plugins_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(["--list-plugins"])
+    assert caught.value.code == 0
+    assert "mobilenet:v2-0.35" in capsys.readouterr().out
+
+
+def test_every_option_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    printed = capsys.readouterr().out
+    assert all(f"--{name.replace('_', '-')} " in printed for name in TrainingConfig.model_fields)
+
+
+def test_without_data_the_folder_data_is_taken_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert TrainingConfig(plugin="vgg").folder() is None
+    (tmp_path / "data").mkdir()
+    assert TrainingConfig(plugin="vgg").folder() == Path("data")
+    assert TrainingConfig(plugin="vgg", data="demo").folder() is None
+
+
+def test_help_needs_no_framework() -> None:
+    code = """
+import sys
+from trainers.run import main
+try:
+    main(["--help"])
+except SystemExit:
+    print(*sys.modules)
+"""
+    command = [sys.executable, "-c", code]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert not {"keras", "tensorflow", "onnxruntime", "bentoml"} & set(printed.split())

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trainers.evaluation import confusion_matrix, most_confused, summarise, wilson_interval
+
+CLASSES = ("cat", "dog", "owl")
+MATRIX = np.array([[8, 2, 0], [1, 9, 0], [0, 3, 2]])
+
+
+def test_the_confusion_matrix_counts_true_classes_in_rows() -> None:
+    matrix = confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1]), 3)
+    assert matrix.tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
+
+
+def test_figures_by_hand() -> None:
+    figures = summarise(MATRIX, CLASSES)
+    assert figures["n"] == 25
+    assert figures["accuracy"] == 19 / 25
+    dog = figures["per_class"]["dog"]
+    assert dog["precision"] == 9 / 14
+    assert dog["recall"] == 9 / 10
+    assert dog["f1"] == pytest.approx(2 * 9 / (14 + 10))
+    assert dog["n"] == 10
+    assert figures["confusion_matrix"] == MATRIX.tolist()
+
+
+def test_a_class_that_is_never_answered_has_zeros_not_errors() -> None:
+    figures = summarise(np.array([[3, 0], [2, 0]]), ("a", "b"))["per_class"]["b"]
+    assert figures == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "n": 2}
+
+
+@pytest.mark.parametrize(
+    ("correct", "count", "expected"),
+    [  # from the closed form, checked against R's prop.test(correct=FALSE)
+        (90, 100, (0.8256, 0.9448)),
+        (0, 10, (0.0, 0.2775)),
+        (10, 10, (0.7225, 1.0)),
+    ],
+)
+def test_the_interval_is_wilsons(correct: int, count: int, expected: tuple[float, float]) -> None:
+    assert wilson_interval(correct, count) == pytest.approx(expected, abs=1e-4)
+
+
+def test_without_pictures_there_is_no_accuracy() -> None:
+    figures = summarise(np.zeros((2, 2), np.int64), ("a", "b"))
+    assert figures["accuracy"] is None
+    assert figures["accuracy_interval"] is None
+
+
+def test_confused_pairs_come_worst_first_each_with_advice() -> None:
+    pairs = list(most_confused(MATRIX, CLASSES))
+    assert [pair["pair"] for pair in pairs] == [("cat", "dog"), ("owl", "dog")]
+    assert [pair["mistakes"] for pair in pairs] == [3, 3]
+    assert pairs[0]["advice"].startswith(
+        "2 of 10 `cat` pictures were taken for `dog` and 1 the other way round: check the labels"
+    )
+    assert pairs[1]["advice"] == (
+        "3 of 5 `owl` pictures were taken for `dog`, none the other way round: check the labels "
+        "of `owl` and collect more of its pictures that look like `dog`."
+    )
+
+
+def test_no_mistakes_no_advice() -> None:
+    assert list(most_confused(np.diag([3, 4, 5]), CLASSES)) == []

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from service.errors import GraftError, RequestError
 from service.imaging import SUFFIXES, decode, sniff
-from trainers.progress import Progress
+from trainers.progress import Progress, log
 
 SPLITS = ("train", "validation", "test")
 _SPLIT_FOLDERS = {
@@ -80,29 +80,62 @@ class _Candidate:
     split: str
 
 
-def read(folder: Path, size: int, workspace: Path, progress: Progress) -> Dataset:
-    """Scan a folder and decode its pictures into `workspace`.
+@dataclass(frozen=True)
+class Scan:
+    """What lies in a folder, by name: files that may be pictures, in a fixed order, and others."""
+
+    folder: Path
+    candidates: tuple[_Candidate, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def scan(folder: Path) -> Scan:
+    """Find the files that may be pictures, without opening them.
 
     Raises:
-        DataError: no folder, no pictures, one class only, a class with fewer than 2 readable
-            pictures, or too little room on the disk.
+        DataError: no folder, or nothing in it that is called like a picture.
     """
     if not folder.is_dir():
         raise DataError(f"no folder {folder}; name one with --data (or --data demo)")
-    candidates, left_out = _scan(folder)
+    candidates: list[_Candidate] = []
+    left_out: list[LeftOut] = []
+    for split, parents in (_split_folders(folder) or {"": [folder]}).items():
+        for parent in parents:
+            for path in _files(parent):
+                name = path.relative_to(folder).as_posix()
+                inside = path.relative_to(parent).parts
+                reason = _not_a_picture(path, is_in_class=len(inside) > 1)
+                if reason:
+                    left_out.append(LeftOut(name, reason))
+                else:
+                    candidates.append(_Candidate(path, name, inside[0], split))
     if not candidates:
         raise DataError(
             f"no pictures in the sub-folders of {folder} (looked for {' '.join(SUFFIXES)}); "
             f"put them into one sub-folder per class, e.g. {folder}/healthy/1.jpg"
-            + _listing(left_out)
+            + _listing(left_out, "; left out:")
         )
+    return Scan(folder, tuple(candidates), tuple(left_out))
+
+
+def read(files: Scan, size: int, workspace: Path, progress: Progress) -> Dataset:
+    """Decode the pictures of a folder into `workspace`.
+
+    Raises:
+        DataError: one class only, a class with fewer than 2 readable pictures, or too little
+            room on the disk.
+    """
+    folder, candidates, left_out = files.folder, files.candidates, list(files.left_out)
     images, digests, problems = _decode(candidates, size, workspace, progress)
     left_out += [LeftOut(candidates[row].name, reason) for row, reason in problems.items()]
     kept = [row for row in range(len(candidates)) if row not in problems]
     for new, old in enumerate(kept):  # close the gaps of what could not be decoded
         if new != old:
             images[new] = images[old]
+    left_out.sort(key=lambda one: one.path)
     _check_classes(folder, candidates, kept, left_out)
+    if left_out:
+        log.warning("%d files are left out:%s", len(left_out), _listing(left_out))
     chosen = [candidates[row] for row in kept]
     classes = tuple(sorted({candidate.label for candidate in chosen}))
     lines = [f"{candidates[row].name} {candidates[row].label} {digests[row]}" for row in kept]
@@ -114,26 +147,8 @@ def read(folder: Path, size: int, workspace: Path, progress: Progress) -> Datase
         splits=tuple(candidate.split for candidate in chosen),
         images=images[: len(kept)],
         fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
-        left_out=tuple(sorted(left_out, key=lambda one: one.path)),
+        left_out=tuple(left_out),
     )
-
-
-def _scan(folder: Path) -> tuple[list[_Candidate], list[LeftOut]]:
-    """List files that may be pictures, in a fixed order, and those that are not."""
-    candidates: list[_Candidate] = []
-    left_out: list[LeftOut] = []
-    roots = _split_folders(folder) or {"": [folder]}
-    for split, parents in roots.items():
-        for parent in parents:
-            for path in _files(parent):
-                name = path.relative_to(folder).as_posix()
-                inside = path.relative_to(parent).parts
-                reason = _not_a_picture(path, is_in_class=len(inside) > 1)
-                if reason:
-                    left_out.append(LeftOut(name, reason))
-                else:
-                    candidates.append(_Candidate(path, name, inside[0], split))
-    return candidates, left_out
 
 
 def _split_folders(folder: Path) -> dict[str, list[Path]]:
@@ -170,7 +185,7 @@ def _not_a_picture(path: Path, is_in_class: bool) -> str | None:
 
 
 def _decode(
-    candidates: list[_Candidate], size: int, workspace: Path, progress: Progress
+    candidates: tuple[_Candidate, ...], size: int, workspace: Path, progress: Progress
 ) -> tuple[NDArray[np.uint8], dict[int, str], dict[int, str]]:
     """Decode all, in threads, each into its row: images, digests and problems by row."""
     shape = (len(candidates), size, size, 3)
@@ -209,7 +224,7 @@ def _check_room(workspace: Path, needed_bytes: int) -> None:
 
 
 def _check_classes(
-    folder: Path, candidates: list[_Candidate], kept: list[int], left_out: list[LeftOut]
+    folder: Path, candidates: tuple[_Candidate, ...], kept: list[int], left_out: list[LeftOut]
 ) -> None:
     counts = Counter({candidate.label: 0 for candidate in candidates})
     counts.update(candidates[row].label for row in kept)
@@ -218,17 +233,19 @@ def _check_classes(
         described = ", ".join(f"`{label}` has {counts[label]}" for label in small)
         raise DataError(
             f"{folder}: every class needs at least {MIN_PICTURES} readable pictures, {described}; "
-            "add pictures or remove the folder" + _listing(left_out)
+            "add pictures or remove the folder" + _listing(left_out, "; left out:")
         )
     if len(counts) < 2:
         raise DataError(
             f"{folder} has one class only (`{next(iter(counts))}`); a classifier needs two: "
-            "one sub-folder per class" + _listing(left_out)
+            "one sub-folder per class" + _listing(left_out, "; left out:")
         )
 
 
-def _listing(left_out: list[LeftOut], most: int = 20) -> str:
-    lines = [f"\n  left out: {one.path}: {one.reason}" for one in left_out[:most]]
+def _listing(left_out: list[LeftOut], title: str = "", most: int = 20) -> str:
+    lines = [f"\n  {one.path}: {one.reason}" for one in left_out[:most]]
     if len(left_out) > most:
-        lines.append(f"\n  and {len(left_out) - most} more")
-    return "".join(lines)
+        lines.append(
+            f"\n  and {len(left_out) - most} more (a finished run lists them all in metrics.json)"
+        )
+    return title + "".join(lines) if lines else ""

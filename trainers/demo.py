@@ -23,7 +23,7 @@ from trainers.run import cache_folder
 from trainers.samples import draw_samples
 
 BACKBONE = "resnet:50"
-"""Random weights need width: frozen and random, ResNet50 told the leaves apart best (CONTRIBUTING)."""
+"""Random weights need width: frozen and random, ResNet50 tells the leaves apart best."""
 OUTPUT = Path("artifacts")
 START_SECONDS = 120
 

@@ -70,7 +70,8 @@ def _bar() -> rich.progress.Progress:
     import rich.progress
 
     # While a bar is on the screen rich redirects stderr, so lines of the log appear above it.
-    return rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True)
+    console = rich.console.Console(stderr=True, force_terminal=True)
+    return rich.progress.Progress(console=console, transient=True)
 
 
 class _ToStderr(logging.Handler):

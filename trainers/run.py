@@ -30,7 +30,7 @@ def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
         bundle: its path; model: its tag in BentoML's store; test_accuracy: of the exported model.
     """
     backbone = resolve(config.plugin)
-    folder = choose_folder(config)
+    files = data.scan(choose_folder(config))
     size = config.image_size or backbone.image_size
 
     hardware.prepare(config.seed)
@@ -39,7 +39,7 @@ def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
 
     body = backbone.load(config.weights, size)
     with workspace(config.output) as work:
-        dataset = splitting.split(data.read(folder, size, work, progress), config.seed)
+        dataset = splitting.split(data.read(files, size, work, progress), config.seed)
         log.info("%s", splitting.describe(dataset))
         trained = phases.train(backbone, body, phases.Run.of(config, dataset, work, progress))
         log.info("%s", trained.decision)

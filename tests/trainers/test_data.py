@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from service.imaging import decode
-from trainers.data import DataError, Dataset
-from trainers.data import read as read_folder
+from trainers.data import DataError, Dataset, scan
+from trainers.data import read as read_scanned
 from trainers.progress import Progress
 
 DrawFolder = Callable[..., Path]
@@ -25,7 +25,7 @@ def folder(tmp_path: Path, draw_folder: DrawFolder) -> Path:
 def read(tmp_path: Path) -> Callable[[Path], Dataset]:
     workspace = tmp_path / "workspace"
     workspace.mkdir()
-    return lambda folder: read_folder(folder, 32, workspace, Progress(is_quiet=True))
+    return lambda folder: read_scanned(scan(folder), 32, workspace, Progress(is_quiet=True))
 
 
 Read = Callable[[Path], Dataset]

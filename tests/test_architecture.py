@@ -1,0 +1,117 @@
+"""The arrows of DESIGN: who may import whom, read from the source and tried without TensorFlow."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = ("plugins", "trainers", "service")
+FOR_TRAINING = {"bundle", "imaging", "predictor", "errors", "store"}
+"""The half of service/ that trainers may use."""
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, at its top or inside functions, but not for types only."""
+    for node in ast.walk(_without_type_checking(ast.parse(path.read_text()))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _without_type_checking(tree: ast.Module) -> ast.Module:
+    tree.body = [
+        node
+        for node in tree.body
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    ]
+    return tree
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).glob("*.py"))
+
+
+def roots(package: str) -> set[str]:
+    return {name.partition(".")[0] for path in modules(package) for name in imports(path)}
+
+
+def test_plugins_know_keras_and_nothing_else() -> None:
+    assert roots("plugins") - set(sys.stdlib_module_names) == {"keras", "plugins"}
+
+
+def test_the_service_knows_nothing_of_training() -> None:
+    outside = roots("service") - set(sys.stdlib_module_names)
+    assert outside == {
+        *("bentoml", "numpy", "onnxruntime", "PIL", "prometheus_client", "pydantic"),
+        *("service", "starlette"),
+    }
+
+
+def test_trainers_use_the_framework_free_half_of_the_service() -> None:
+    used = {
+        name.split(".")[1]
+        for path in modules("trainers")
+        for name in imports(path)
+        if name.startswith("service.")
+    }
+    assert used == FOR_TRAINING
+
+
+def test_the_framework_free_half_does_not_know_the_http_half() -> None:
+    http = {path.stem for path in modules("service")} - FOR_TRAINING - {"external_data", "__init__"}
+    for name in FOR_TRAINING:
+        used = set(imports(ROOT / "service" / f"{name}.py"))
+        assert not {f"service.{one}" for one in http} & used, name
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_modules_stay_readable_in_one_sitting(package: str) -> None:
+    lengths = {path.name: len(path.read_text().splitlines()) for path in modules(package)}
+    assert {name: count for name, count in lengths.items() if count > 250} == {}
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_importing_does_nothing(package: str) -> None:
+    """No file is written, no logger set up, no variable read: only definitions."""
+    for path in modules(package):
+        for node in ast.parse(path.read_text()).body:
+            is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+            allowed = ("Classifier.add_asgi_middleware(ErrorShape)",)
+            assert not is_call or ast.unparse(node) in allowed, f"{path}: {ast.unparse(node)}"
+
+
+def test_the_service_loads_with_tensorflow_and_keras_blocked() -> None:
+    code = """
+import sys
+for name in ("tensorflow", "keras", "tf2onnx", "onnx", "trainers", "plugins"):
+    sys.modules[name] = None
+import service.app
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_module_has_its_test() -> None:
+    expected = {
+        f"{package}/test_{path.stem}.py"
+        for package in OURS
+        for path in modules(package)
+        if path.stem != "__init__"
+    }
+    found = {path.relative_to(ROOT / "tests").as_posix() for path in ROOT.glob("tests/*/*.py")}
+    families = {f"plugins/test_{one}.py" for one in ("efficientnet", "mobilenet", "resnet", "vgg")}
+    in_test_contract, in_test_run = (
+        families,
+        {"trainers/test_publish.py", "trainers/test_hardware.py"},
+    )
+    assert expected - found - in_test_contract - in_test_run == set()

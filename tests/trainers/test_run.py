@@ -1,0 +1,214 @@
+"""The whole training run by its command line, on the tiny backbone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import bentoml
+import numpy as np
+import pytest
+
+from service.bundle import Bundle
+from service.imaging import decode
+from service.predictor import Predictor
+from service.store import resolve
+from trainers import export
+from trainers.run import main
+
+DrawFolder = Callable[..., Path]
+ROOT = Path(__file__).parents[2]
+QUICK = ["--plugin", "tiny", "--weights", "none", "--epochs", "30", "--learning-rate", "0.03"]
+QUICK += ["--fine-tune-epochs", "2", "--fine-tune-layers", "2", "--batch-size", "8"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, draw_folder: DrawFolder) -> Path:
+    return draw_folder(tmp_path / "pictures", red=14, green=14, blue=14)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory, draw_folder: DrawFolder) -> Path:
+    return draw_folder(tmp_path_factory.mktemp("run") / "pictures", red=14, green=14, blue=14)
+
+
+@pytest.fixture(scope="module")
+def bundle(pictures: Path) -> Bundle:
+    """One finished run, read by what it printed."""
+    output = pictures.parent / "artifacts"
+    command = [sys.executable, "-c", RUN_WITH_TINY, *QUICK, "--json"]
+    command += ["--data", str(pictures), "--output", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert set(result) >= {"bundle", "model", "test_accuracy", "seconds"}
+    one = Bundle.read(Path(result["bundle"]))
+    assert result["model"] == f"classifier:{one.manifest.version}"
+    return one
+
+
+RUN_WITH_TINY = f"""
+import runpy, sys
+sys.path.insert(0, {str(ROOT)!r})
+runpy.run_path({str(ROOT / "tests/conftest.py")!r})  # registers the tiny backbone
+from trainers.run import main
+sys.exit(main())
+"""
+
+
+def test_a_run_ends_in_a_bundle_that_has_all_its_parts(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    assert manifest.classes == ("blue", "green", "red")
+    assert manifest.plugin == "tiny:s"
+    assert manifest.input.size == 32
+    assert set(manifest.files) >= {
+        *("model.onnx", "metrics.json", "config.json", "report.html", "split.csv"),
+        *("golden/answers.json", "saved_model/saved_model.pb"),
+    }
+    assert manifest.provenance["seed"] == 0
+    assert manifest.provenance["weights"]["source"] == "none"
+    assert len(manifest.provenance["weights"]["sha256"]) == 64
+    assert manifest.parity["max_difference"]["onnx"] < export.PARITY_TOLERANCE
+
+
+def test_the_reported_accuracy_is_that_of_the_served_answers(
+    bundle: Bundle, pictures: Path
+) -> None:
+    metrics = json.loads((bundle.path / "metrics.json").read_text())
+    predictor = Predictor(bundle)
+    with (bundle.path / "split.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    images = np.stack([decode((pictures / row["path"]).read_bytes(), 32) for row in rows])
+    labels = [bundle.manifest.classes[at] for at in predictor.predict(images).argmax(axis=1)]
+    right = sum(label == row["class"] for label, row in zip(labels, rows, strict=True))
+    assert metrics["test"]["n"] == len(rows) == 6
+    assert metrics["test"]["accuracy"] == right / len(rows)
+    assert metrics["test"]["accuracy"] > 0.6
+    assert bundle.manifest.metrics["test_accuracy"] == metrics["test"]["accuracy"]
+
+
+def test_the_bundle_is_in_bentomls_store(bundle: Bundle, bentoml_home: Path) -> None:
+    tag = f"classifier:{bundle.manifest.version}"
+    assert bentoml.models.get(tag).info.metadata["classes"] == ["blue", "green", "red"]
+    assert Bundle.read(resolve(tag)).manifest == bundle.manifest
+
+
+def test_nothing_is_left_beside_the_bundle(bundle: Bundle) -> None:
+    left = {path.name for path in bundle.path.parent.iterdir()}
+    assert left == {bundle.path.name, "checkpoints", ".graft.lock"}
+
+
+def test_the_config_that_was_used_is_recorded(bundle: Bundle) -> None:
+    recorded = json.loads((bundle.path / "config.json").read_text())
+    assert (recorded["plugin"], recorded["batch_size"], recorded["seed"]) == ("tiny", 8, 0)
+
+
+def test_the_report_shows_the_figures(bundle: Bundle) -> None:
+    page = (bundle.path / "report.html").read_text()
+    metrics = json.loads((bundle.path / "metrics.json").read_text())
+    assert f"{100 * metrics['test']['accuracy']:.1f}%" in page
+    assert all(f"<td>{label}</td>" in page for label in bundle.manifest.classes)
+    assert page.count("<polyline") == 4
+    assert "http" not in page
+
+
+def run(*arguments: object) -> int:
+    return main([str(one) for one in arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--plugin", "resnett"), "Did you mean `resnet`?"),
+        (("--plugin", "tiny", "--epochs", "0"), "--epochs (='0')"),
+        (("--plugin", "tiny", "--data", "nowhere"), "no folder nowhere"),
+        (("--plugin", "tiny", "--weights", "nowhere.h5", "--data", "demo"), "no weights file"),
+        (("--plugin", "tiny", "--data", "demo"), "--weights PATH"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_a_message(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    assert run(*arguments, "--output", tmp_path / "out") == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+    assert not list(tmp_path.glob("out/classifier*"))
+
+
+def test_bad_data_ends_with_2_and_leaves_nothing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(folder / "red")
+    shutil.rmtree(folder / "green")
+    assert run(*QUICK, "--data", folder, "--output", tmp_path / "out") == 2
+    assert "one class only" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".graft.lock"]
+
+
+def test_an_export_that_differs_publishes_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bentoml_home: Path
+) -> None:
+    wrong = export.Format("model.onnx", export._write_onnx, lambda path: lambda images: images / 0)
+    monkeypatch.setitem(export.FORMATS, "onnx", wrong)
+    options = ("--data", folder, "--output", tmp_path / "out", "--name", "wrong", "--epochs", 1)
+    with np.errstate(all="ignore"):
+        assert run(*QUICK, *options) == 1
+    assert not list((tmp_path / "out").glob("wrong*"))
+    assert not (bentoml_home / "models/wrong").exists()
+
+
+def test_quiet_says_nothing_but_the_result(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--epochs", 1, "--fine-tune-epochs", 0, "--name", "quiet", "--quiet")
+    assert run(*QUICK, *options, "--data", folder, "--output", tmp_path / "out") == 0
+    captured = capsys.readouterr()
+    (bundle,) = (tmp_path / "out").glob("quiet-*")
+    assert captured.out == f"{bundle}\n"
+    assert captured.err == ""
+
+
+def test_without_data_the_sample_pictures_are_drawn_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ("--epochs", 1, "--fine-tune-epochs", 0, "--name", "leaves")
+    assert run(*QUICK, *options) == 0
+    assert (
+        "drawn sample pictures of leaves (there is no folder data/ here)" in capsys.readouterr().err
+    )
+    (bundle,) = Path("artifacts").glob("leaves-*")
+    assert Bundle.read(bundle).manifest.classes[0] == "healthy"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "moment", ["head epoch 3/", "fine-tuning epoch 1/", "exporting", "test accuracy"]
+)
+def test_a_killed_run_leaves_no_half_bundle(folder: Path, tmp_path: Path, moment: str) -> None:
+    output = tmp_path / "out"
+    command = [sys.executable, "-c", RUN_WITH_TINY, *QUICK, "--name", "killed"]
+    command += ["--data", str(folder), "--output", str(output)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if line.startswith(moment):
+                break
+        time.sleep(0.3)
+        process.send_signal(signal.SIGKILL)
+    bundles = list(output.glob("killed-*"))
+    for path in bundles:
+        Bundle.read(path)  # whole, if it is there at all
+    assert run(*QUICK, "--data", folder, "--output", output, "--name", "next", "--epochs", 1) == 0
+    assert not list(output.glob(".graft-*.partial"))

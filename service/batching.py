@@ -111,9 +111,10 @@ class Batcher:
     def _answer(self, batch: list[_Waiting]) -> None:
         try:
             probabilities = self._predict(np.stack([entry.image for entry in batch]))
+            answered = list(zip(batch, probabilities, strict=True))
         except Exception as error:
             for entry in batch:
                 entry.answer.set_exception(error)
             return
-        for entry, row in zip(batch, probabilities, strict=True):
+        for entry, row in answered:
             entry.answer.set_result(row)

@@ -23,10 +23,14 @@ SCHEMA_VERSION: Final = 1
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 GOLDEN_ANSWERS = "golden/answers.json"
+NAME: Final = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 
 
 class _Part(BaseModel):
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+    # NaN has no JSON: a manifest with one could be written and never be read again.
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False
+    )
 
 
 class InputSpec(_Part):
@@ -65,7 +69,7 @@ class Manifest(_Part):
 
     schema_version: Literal[1] = 1
     id: str = Field(default="", description="SHA-256 of this manifest's content without the id")
-    name: str
+    name: str = Field(max_length=63, pattern=NAME, description="what a BentoML tag takes")
     created: str = Field(description="ISO 8601, UTC")
     plugin: str = Field(description="family:variant of the backbone")
     classes: tuple[str, ...] = Field(min_length=2, description="in the order of the probabilities")
@@ -119,7 +123,14 @@ class Bundle:
                 f"{path / MODEL} keeps weights outside the file, where no checksum covers them; "
                 "export it as a single file"
             )
-        return cls(path, manifest)
+        bundle = cls(path, manifest)
+        golden = bundle.golden()
+        if not golden:
+            raise BundleError(f"{path}: {GOLDEN_ANSWERS} holds no answers to check against")
+        for picture, _ in golden:
+            if picture.relative_to(path).as_posix() not in manifest.files:
+                raise BundleError(f"{path}: golden picture {picture.name} is not in the manifest")
+        return bundle
 
     @property
     def model_path(self) -> Path:
@@ -128,9 +139,6 @@ class Bundle:
     def golden(self) -> list[tuple[Path, list[float]]]:
         """The golden pictures and the probabilities recorded for them at export."""
         answers: dict[str, list[float]] = json.loads((self.path / GOLDEN_ANSWERS).read_text())
-        for name in answers:
-            if f"golden/{name}" not in self.manifest.files:
-                raise BundleError(f"{self.path}: golden picture {name} is not in the manifest")
         return [(self.path / "golden" / name, expected) for name, expected in answers.items()]
 
 
@@ -148,6 +156,7 @@ def seal(staging: Path, manifest: Manifest, output: Path) -> Bundle:
     manifest = manifest.model_copy(update={"id": manifest.content_id()})
     manifest_path = staging / MANIFEST
     manifest_path.write_text(manifest.model_dump_json(indent=2) + "\n")
+    _read_manifest(staging)  # what could not be read again is not published
     folders = [staging, *(path for path in staging.rglob("*") if path.is_dir())]
     for path in (*paths, manifest_path, *folders):
         _flush(path)
@@ -162,7 +171,7 @@ def _read_manifest(path: Path) -> Manifest:
         content = json.loads((path / MANIFEST).read_text())
     except FileNotFoundError:
         raise BundleError(f"{path} is not a bundle: it has no {MANIFEST}") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise BundleError(f"{path / MANIFEST} cannot be read: {error}") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:

@@ -2,6 +2,7 @@
 
 GraftError                     a message for a person: what, where, what next
 ├── BundleError                a bundle that must not be served
+├── ParityError                an exported model that answers otherwise than the trained one
 ├── SettingError               a GRAFT_* variable that makes no sense
 └── RequestError               a request that gets a refusal; knows its HTTP status and code
     ├── UndecodableImage       400  bytes that say they are a picture and are not
@@ -25,6 +26,10 @@ class GraftError(Exception):
 
 class BundleError(GraftError):
     """The bundle is incomplete, altered, of an unknown version, or answers differently now."""
+
+
+class ParityError(GraftError):
+    """An exported model does not answer as the trained one does; nothing is published."""
 
 
 class SettingError(GraftError):

@@ -15,7 +15,8 @@ from pathlib import Path
 from service.errors import BundleError
 
 _CHILDREN = {
-    "model": {7: "graph", 25: "function"},
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
     "graph": {1: "node", 5: "tensor", 15: "sparse_tensor"},
     "function": {7: "node"},
     "node": {5: "attribute"},
@@ -52,7 +53,7 @@ def refers_to_external_data(path: Path) -> bool:
 def _has_external(data: mmap.mmap, message: str, start: int, end: int) -> bool:
     for field, value_start, value_end in _fields(data, start, end):
         is_location = message == "tensor" and field == _DATA_LOCATION
-        if is_location and data[value_start] == _EXTERNAL:
+        if is_location and _varint(data, value_start)[0] == _EXTERNAL:
             return True
         if message == "tensor" and field == _EXTERNAL_DATA:
             return True
@@ -76,6 +77,8 @@ def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, i
             stop = start + (8 if wire_type == 1 else 4)
         else:
             raise ValueError(f"wire type {wire_type}")
+        if key >> 32:  # readers that keep 32 bits would see another field than this one does
+            raise ValueError("a field number too large")
         if stop > end:
             raise ValueError("a field runs past the end of its message")
         yield key >> 3, start, stop

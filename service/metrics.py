@@ -1,4 +1,4 @@
-"""What the service counts, shown by BentoML at /metrics beside its own.
+"""What the service counts, shown at /metrics.
 
 Created while a worker starts, when BentoML has told prometheus_client where the workers' figures
 are put together, so every worker's are in the sum. Seconds and pictures throughout.
@@ -6,7 +6,15 @@ are put together, so every worker's are in the sum. Seconds and pictures through
 
 from __future__ import annotations
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _PICTURES = (1, 2, 4, 8, 16, 32, 64)
@@ -20,6 +28,13 @@ class Metrics:
             "graft_requests_total",
             "Requests answered, by endpoint and HTTP status",
             ("endpoint", "status"),
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "graft_request_seconds",
+            "Time from the request's headers to its answer, by endpoint",
+            ("endpoint",),
+            buckets=(*_SECONDS, 10, 30, 60),
             registry=registry,
         )
         self.pictures = Counter("graft_pictures_total", "Pictures classified", registry=registry)
@@ -66,3 +81,10 @@ class Metrics:
             multiprocess_mode="livemax",
             registry=registry,
         )
+
+
+def exposition() -> bytes:
+    """The figures of all workers together, as Prometheus reads them."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

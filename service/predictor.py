@@ -53,13 +53,19 @@ class Predictor:
         for picture, expected in self.bundle.golden():
             image = decode(picture.read_bytes(), self.image_size)
             probabilities = self.predict(image[np.newaxis])[0]
+            if not len(probabilities) == len(expected) == len(self.classes):
+                raise BundleError(
+                    f"{self.bundle.path}: {len(self.classes)} classes, but the model answers "
+                    f"{len(probabilities)} and golden picture {picture.name} {len(expected)} "
+                    "probabilities; export again"
+                )
             difference = float(np.abs(probabilities - np.asarray(expected, np.float32)).max())
-            if difference > GOLDEN_TOLERANCE:
+            if not difference <= GOLDEN_TOLERANCE:  # also when it is not a number
                 raise BundleError(
                     f"golden picture {picture.name} does not reproduce: probabilities differ by "
-                    f"{difference:.2g} from those recorded at export (allowed: {GOLDEN_TOLERANCE:g}). "
-                    f"{self.bundle.path} was made with {self.bundle.manifest.decoder}; train it "
-                    "again with the installed versions"
+                    f"{difference:.2g} from those recorded at export (allowed: "
+                    f"{GOLDEN_TOLERANCE:g}). {self.bundle.path} was made with "
+                    f"{self.bundle.manifest.decoder}; train it again with the installed versions"
                 )
 
     def _run(self, output: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:

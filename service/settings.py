@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,6 +13,9 @@ from service.errors import SettingError
 from service.imaging import MAX_PIXELS
 
 PREFIX = "GRAFT_"
+MAX_WAIT_SECONDS: Final = 30.0
+"""Upper bound of the timeouts. BentoML keeps a timer of 5 KB per request until its own limit, which
+must be above both together, so a longer wait costs memory under load."""
 _MIB = 1024 * 1024
 
 
@@ -38,7 +41,16 @@ class Settings(BaseModel):
         64, ge=1, description="most pictures being worked on or waiting; more are refused with 429"
     )
     deadline_seconds: float = Field(
-        10.0, gt=0, description="longest wait for an answer; after it, 504"
+        10.0,
+        gt=0,
+        le=MAX_WAIT_SECONDS,
+        description="longest wait for an answer once the picture is there; after it, 504",
+    )
+    upload_timeout_seconds: float = Field(
+        MAX_WAIT_SECONDS,
+        gt=0,
+        le=MAX_WAIT_SECONDS,
+        description="longest wait for a request's body; after it, 504",
     )
     threads: int = Field(
         0, ge=0, description="processor threads to use; 0 = as many as the container may use"

@@ -53,11 +53,11 @@ def resolve(reference: str) -> Path:
     Raises:
         BundleError: neither; the message says where was looked and what to do.
     """
-    if (Path(reference) / MANIFEST).is_file():
-        return Path(reference)
     try:
+        if (Path(reference) / MANIFEST).is_file():
+            return Path(reference)
         return Path(bentoml.models.get(reference).path)
-    except (NotFound, BentoMLException, ValueError) as error:
+    except (NotFound, BentoMLException, ValueError, OSError) as error:
         raise BundleError(
             f"no model {reference!r}: it is neither a folder with a {MANIFEST} nor in BentoML's "
             f"store ({error}). Train one with `python -m trainers.run`, or set GRAFT_MODEL to a "

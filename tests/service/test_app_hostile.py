@@ -1,0 +1,277 @@
+"""The running service under requests that mean no good: an error of ours each time, never a 500."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import socket
+import struct
+import subprocess
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+MEGABYTE = 1_000_000
+MULTIPART = {"content-type": "multipart/form-data; boundary=edge"}
+JPEG = {"content-type": "image/jpeg"}
+
+
+@pytest.fixture(scope="module")
+def client(server: Any) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        yield client
+
+
+def error_code(response: httpx.Response, status: int) -> str:
+    """The code of an error that has the status and the one shape."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    content = response.json()
+    assert set(content) == {"error"}
+    assert set(content["error"]) == {"code", "message"}
+    assert content["error"]["message"]
+    return str(content["error"]["code"])
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG of 50 bytes that claims to be large."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in ((b"IHDR", header), (b"IDAT", b""))
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def part(name: str, content: bytes, file: bool = True) -> bytes:
+    filename = '; filename="x.jpg"' if file else ""
+    head = f'--edge\r\nContent-Disposition: form-data; name="{name}"{filename}\r\n\r\n'
+    return head.encode() + content + b"\r\n"
+
+
+# Bodies
+
+BODIES = {
+    "text called .jpg": (415, "unsupported_media_type", b"I am no picture"),
+    "SVG": (415, "unsupported_media_type", b'<svg xmlns="http://www.w3.org/2000/svg"/>'),
+    "GIF": (415, "unsupported_media_type", b"GIF89a" + bytes(50)),
+    "nothing": (400, "undecodable_image", b""),
+    "100 megapixels": (413, "too_large", png_header(10_000, 10_000)),
+    "no pixels": (400, "undecodable_image", png_header(0, 0)),
+    "a JPEG's first bytes": (400, "undecodable_image", b"\xff\xd8\xff\xe0" + bytes(99)),
+    "a WebP's first bytes": (400, "undecodable_image", b"RIFF\xff\xff\xff\xffWEBPVP8X" + bytes(99)),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_what_is_no_picture_is_refused(client: httpx.Client, name: str) -> None:
+    status, code, body = BODIES[name]
+    by_form = client.post("/predict", files={"image": ("leaf.jpg", body, "image/jpeg")})
+    by_body = client.post("/predict", content=body, headers=JPEG)
+    assert error_code(by_form, status) == error_code(by_body, status) == code
+    assert by_form.json() == by_body.json()
+
+
+@pytest.mark.parametrize("kept", [0.01, 0.2, 0.6, 0.9])
+def test_truncated_jpeg_is_undecodable(client: httpx.Client, draw: Any, kept: float) -> None:
+    picture = draw(size=(640, 480))
+    response = client.post("/predict", content=picture[: int(len(picture) * kept)], headers=JPEG)
+    assert error_code(response, 400) == "undecodable_image"
+
+
+# Requests
+
+REQUESTS: dict[str, tuple[int, str, dict[str, Any]]] = {
+    "nothing at all": (422, "missing_field", {}),
+    "JSON": (415, "unsupported_media_type", {"json": {"image": "http://127.0.0.1/"}}),
+    "pickle": (
+        415,
+        "unsupported_media_type",
+        {"content": b"cos\n", "headers": {"content-type": "application/vnd.bentoml+pickle"}},
+    ),
+    "URL-encoded form": (415, "unsupported_media_type", {"data": {"image": "x"}}),
+    "text in the file field": (
+        422,
+        "missing_field",
+        {"content": part("image", b"text", file=False) + b"--edge--\r\n", "headers": MULTIPART},
+    ),
+    "another field": (422, "missing_field", {"files": {"picture": b"x"}}),
+    "two pictures": (413, "too_large", {"files": [("image", b"x"), ("image", b"y")]}),
+    "no boundary": (
+        400,
+        "malformed_request",
+        {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
+    ),
+    "broken form": (400, "malformed_request", {"content": b"x" * 999, "headers": MULTIPART}),
+    "a thousand fields": (
+        400,
+        "malformed_request",
+        {"content": part("a", b"", file=False) * 1000, "headers": MULTIPART},
+    ),
+    "unknown charset": (
+        422,
+        "missing_field",
+        {
+            "content": part("\u00fc", b"x") + b"--edge--\r\n",
+            "headers": {"content-type": "multipart/form-data; boundary=edge; charset=klingon"},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_what_is_no_upload_is_refused(client: httpx.Client, name: str) -> None:
+    status, code, request = REQUESTS[name]
+    assert error_code(client.post("/predict", **request), status) == code
+
+
+def test_too_many_pictures_are_refused_with_the_limit(client: httpx.Client) -> None:
+    response = client.post("/predict_batch", files=[("images", b"x")] * 33)
+    assert error_code(response, 413) == "too_large"
+    assert "at most 32 pictures" in response.json()["error"]["message"]
+
+
+def test_batch_takes_forms_only(client: httpx.Client, draw: Any) -> None:
+    response = client.post("/predict_batch", content=draw(), headers=JPEG)
+    assert error_code(response, 415) == "unsupported_media_type"
+
+
+@pytest.mark.parametrize("form", ["multipart", "urlencoded", "json"])
+def test_address_in_a_file_field_is_never_fetched(client: httpx.Client, form: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/leaf.jpg"
+        for path, field in (("/predict", "image"), ("/predict_batch", "images")):
+            content = part(field, address.encode(), file=False) + b"--edge--\r\n"
+            request: dict[str, dict[str, Any]] = {
+                "multipart": {"content": content, "headers": MULTIPART},
+                "urlencoded": {"data": {field: address}},
+                "json": {"json": {field: address}},
+            }
+            assert client.post(path, **request[form]).status_code in (415, 422)
+        listener.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/predict", 405, "method_not_allowed"),
+        ("PUT", "/predict_batch", 405, "method_not_allowed"),
+        ("DELETE", "/model", 405, "method_not_allowed"),
+        ("POST", "/metrics", 405, "method_not_allowed"),
+        ("GET", "/nothing", 404, "not_found"),
+        ("POST", "/nothing/predict", 404, "not_found"),
+        ("GET", "/static_content/%2e%2e/%2e%2e/service/app.py", 404, "not_found"),
+        ("GET", "/%00", 404, "not_found"),
+        ("GET", "/" + "x" * 5000, 404, "not_found"),
+    ],
+)
+def test_wrong_methods_and_paths_have_the_shape_too(
+    client: httpx.Client, method: str, path: str, status: int, code: str
+) -> None:
+    assert error_code(client.request(method, path), status) == code
+
+
+# Size
+
+
+def pieces(megabytes: int) -> Iterator[bytes]:
+    for _ in range(megabytes):
+        yield bytes(MEGABYTE)
+
+
+def test_fifty_megabytes_are_refused_and_the_client_hears_it(client: httpx.Client) -> None:
+    announced = client.post("/predict", content=bytes(50 * MEGABYTE), headers=JPEG)
+    chunked = client.post("/predict", content=pieces(50), headers=JPEG)
+    by_form = client.post("/predict", files={"image": bytes(50 * MEGABYTE)})
+    form = itertools.chain([part("images", b"")[:-2]], pieces(70))
+    beyond_any = client.post("/predict_batch", content=form, headers=MULTIPART)
+    for response in (announced, chunked, by_form, beyond_any):
+        assert error_code(response, 413) == "too_large"
+    assert "20,971,520" in announced.json()["error"]["message"]
+    assert "67,108,864" in beyond_any.json()["error"]["message"]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--data-binary", "@{file}"],
+        ["--data-binary", "@{file}", "-H", "Expect:"],
+        ["--data-binary", "@{file}", "-H", "Expect:", "-H", "Transfer-Encoding: chunked"],
+        ["-F", "image=@{file}"],
+    ],
+    ids=["asks first", "announced", "chunked", "form"],
+)
+def test_curl_hears_it_too(server: Any, tmp_path: Path, options: list[str]) -> None:
+    large = tmp_path / "large.jpg"
+    with large.open("wb") as file:
+        file.truncate(50 * MEGABYTE)
+    given = [option.format(file=large) for option in options]
+    media_type = [] if "-F" in given else ["-H", "Content-Type: image/jpeg"]
+    command = ["curl", "-sS", "-w", "\n%{http_code}", *given, *media_type, f"{server.url}/predict"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith('{"error":{"code":"too_large"')
+    assert run.stdout.endswith("\n413")
+
+
+# Everything together
+
+
+def test_hostile_requests_leave_memory_and_answers_as_they_were(
+    server: Any, client: httpx.Client, draw: Any
+) -> None:
+    (worker,) = server.workers()
+
+    def attack(rounds: int) -> None:
+        for number in range(rounds):
+            for _, _, body in BODIES.values():
+                client.post("/predict", content=body, headers=JPEG)
+            for _, _, request in REQUESTS.values():
+                client.post("/predict_batch", **request)
+            client.get(f"/made-up-{number}")
+            client.post("/predict", content=draw()[:-40], headers=JPEG)
+            client.post("/predict", content=pieces(3), headers=MULTIPART)
+
+    attack(3)
+    before = worker.memory_info().rss
+    attack(20)
+    assert worker.memory_info().rss - before < 30 * MEGABYTE
+    assert client.post("/predict", files={"image": draw("blue")}).json()["label"] == "blue"
+
+
+def test_clients_that_go_away_in_the_middle_are_survived(
+    server: Any, client: httpx.Client, draw: Any
+) -> None:
+    port = int(server.url.rpartition(":")[2])
+    head = b"POST /predict HTTP/1.1\r\nHost: graft\r\nContent-Type: image/jpeg\r\n"
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(head + b"Content-Length: 1000\r\n\r\n" + draw()[:300])
+    threads = [
+        threading.Thread(
+            target=client.post, args=("/predict",), kwargs={"files": {"image": draw()}}
+        )
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    metrics = server.metrics()
+    assert metrics["graft_queue_depth_pictures"] == 0
+    assert metrics['graft_requests_total{endpoint="/predict",status="400"}'] >= 20
+
+
+def test_no_request_of_this_file_was_a_bug(server: Any) -> None:
+    log = server.log.read_text().replace("BentoMLException: application/vnd.bentoml+pickle", "")
+    assert not [name for name in server.metrics() if 'status="500"' in name]
+    assert "Error: " not in log
+    assert "Exception: " not in log

@@ -1,0 +1,247 @@
+"""The service from start to end: what it needs, what it refuses, its limits, how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPResponse
+from pathlib import Path
+from struct import pack
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+from starlette.requests import Request
+
+from service.bundle import Bundle
+
+RefuseToServe = Callable[..., tuple[int, str]]
+
+
+def connect(server: Any) -> socket.socket:
+    port = int(server.url.rpartition(":")[2])
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
+
+
+def begin(connection: socket.socket, length: int) -> None:
+    """Send the head of a request, and wait until the service asks for the body."""
+    lines = ["POST /predict HTTP/1.1", "Host: graft", "Content-Type: image/jpeg"]
+    lines += [f"Content-Length: {length}", "Expect: 100-continue", "", ""]
+    connection.sendall("\r\n".join(lines).encode())
+    assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+
+
+def answer_of(connection: socket.socket) -> tuple[int, dict[str, Any]]:
+    response = HTTPResponse(connection)
+    response.begin()
+    return response.status, json.loads(response.read())
+
+
+# Start
+
+
+def test_training_code_is_not_needed(server: Any) -> None:
+    """TensorFlow, Keras, onnx, plugins and trainers could not be imported there."""
+    pids = {server.process.pid, *(worker.pid for worker in server.workers())}
+    assert len(pids) == 2
+    assert pids <= {int(line) for line in server.without_training.read_text().split()}
+
+
+def test_altered_bundle_ends_the_service_with_our_message(
+    bundle_copy: Path, refuse_to_serve: RefuseToServe
+) -> None:
+    model = bundle_copy / "model.onnx"
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(bytes(data))
+    code, said = refuse_to_serve(bundle_copy)
+    assert code == 1
+    assert f"graft: {bundle_copy}: model.onnx was altered (checksum differs); copy the" in said
+    assert "Traceback" not in said
+    assert "Starting" not in said
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "message"),
+    [
+        ("nothing:latest", {}, "graft: no model 'nothing:latest': it is neither a folder"),
+        ("nothing", {"GRAFT_TOP_K": "0"}, "graft: GRAFT_TOP_K (='0'): Input should be greater"),
+    ],
+    ids=["unknown model", "unusable setting"],
+)
+def test_wrong_environment_ends_the_service_with_our_message(
+    refuse_to_serve: RefuseToServe, model: str, settings: dict[str, str], message: str
+) -> None:
+    code, said = refuse_to_serve(model, **settings)
+    assert code == 1
+    assert message in said
+    assert "Traceback" not in said
+
+
+# Limits
+
+
+@pytest.fixture(scope="module")
+def small(serve: Any) -> Iterator[Any]:
+    """A service that has room for one picture, and little time."""
+    with serve(
+        GRAFT_TOP_K="1",
+        GRAFT_THREADS="1",
+        GRAFT_MAX_PICTURES="1",
+        GRAFT_MAX_QUEUE_SIZE="1",
+        GRAFT_DEADLINE_SECONDS="0.3",
+        GRAFT_UPLOAD_TIMEOUT_SECONDS="1",
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def slow_picture() -> bytes:
+    """A PNG of 49 megapixels in 150 KB, whose rows take more than half a second to undo."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return pack(">I", len(data)) + name + data + pack(">I", zlib.crc32(name + data))
+
+    header = pack(">IIBBBBB", 7000, 7000, 8, 2, 0, 0, 0)
+    rows = zlib.compress((b"\4" + b"\xff" * 21_000) * 7000)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+
+
+def send(server: Any, picture: bytes) -> httpx.Response:
+    return httpx.post(f"{server.url}/predict", files={"image": picture}, timeout=60)
+
+
+def send_until_answered(server: Any, picture: bytes) -> dict[str, Any]:
+    """As clients should do: come back after 429 and 504."""
+    deadline = time.monotonic() + 60
+    while (response := send(server, picture)).status_code != 200:
+        assert response.status_code in (429, 504)
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return dict(response.json())
+
+
+def test_settings_of_the_environment_are_used(small: Any, draw: Any) -> None:
+    answer = send_until_answered(small, draw("blue"))
+    assert [entry["label"] for entry in answer["top"]] == ["blue"]
+    two = httpx.post(f"{small.url}/predict_batch", files=[("images", b"x")] * 2, timeout=60)
+    assert two.status_code == 413
+    assert "at most 1 picture is accepted in `images`" in two.json()["error"]["message"]
+
+
+def test_overload_and_deadline_are_answered_and_pass(
+    small: Any, slow_picture: bytes, draw: Any
+) -> None:
+    with ThreadPoolExecutor(6) as threads:
+        responses = list(threads.map(lambda _: send(small, slow_picture), range(6)))
+    by_status = {response.status_code: response for response in responses}
+    assert set(by_status) == {429, 504}
+    overloaded, late = by_status[429], by_status[504]
+    assert overloaded.headers["retry-after"] == "1"
+    assert overloaded.json()["error"]["code"] == "overloaded"
+    assert late.json() == {
+        "error": {"code": "deadline_exceeded", "message": "no answer within 0.3 s"}
+    }
+    assert send_until_answered(small, draw("green"))["label"] == "green"
+    metrics = small.metrics()
+    assert metrics["graft_queue_depth_pictures"] == 0
+    assert metrics['graft_requests_total{endpoint="/predict",status="429"}'] >= 1
+    assert metrics['graft_refusals_total{reason="deadline_exceeded"}'] >= 1
+
+
+def test_body_that_does_not_arrive_is_given_up_with_our_shape(small: Any, draw: Any) -> None:
+    with connect(small) as connection:
+        begin(connection, 1000)
+        connection.sendall(draw()[:100])
+        status, answer = answer_of(connection)
+    assert status == 504
+    assert answer == {
+        "error": {
+            "code": "deadline_exceeded",
+            "message": "the body did not arrive within 1 s",
+        }
+    }
+
+
+# End
+
+
+@pytest.fixture
+def two_workers(serve: Any) -> Iterator[Any]:
+    with serve(BENTOML_CONFIG_OPTIONS="services.graft.workers=2") as server:
+        yield server
+
+
+@pytest.mark.slow
+def test_workers_share_their_metrics_and_sigterm_lets_them_finish(
+    two_workers: Any, draw: Any
+) -> None:
+    assert len(two_workers.workers()) == 2
+    with ThreadPoolExecutor(8) as threads:  # each request on a connection of its own
+        list(
+            threads.map(
+                lambda _: httpx.post(
+                    f"{two_workers.url}/predict", files={"image": draw()}, timeout=60
+                ).raise_for_status(),
+                range(30),
+            )
+        )
+    for _ in range(10):  # whichever worker is asked
+        metrics = two_workers.metrics()
+        assert metrics["graft_pictures_total"] == 30
+        assert [v for k, v in metrics.items() if k.startswith("graft_model_info{")] == [1]
+
+    picture = draw("blue")
+    with connect(two_workers) as connection:
+        begin(connection, len(picture))
+        connection.sendall(picture[:100])
+        two_workers.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        connection.sendall(picture[100:])
+        status, answer = answer_of(connection)
+    assert (status, answer["label"]) == (200, "blue")
+    assert two_workers.process.wait(20) == 0
+    assert "Traceback" not in two_workers.log.read_text()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{two_workers.url}/livez")
+
+
+@pytest.fixture
+def classifier(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The service's object, in this process."""
+    from service.app import Classifier
+
+    monkeypatch.setenv("GRAFT_MODEL", str(tiny_bundle.path))
+    usual = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    before = set(REGISTRY._collector_to_names)
+    classifier = Classifier()
+    yield classifier
+    classifier.close()
+    for collector in set(REGISTRY._collector_to_names) - before:
+        REGISTRY.unregister(collector)
+    signal.signal(signal.SIGTERM, usual)
+
+
+def test_sigterm_means_not_ready_before_the_server_stops(classifier: Any) -> None:
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
+    classifier.drain_on_sigterm()
+    assert classifier.__is_ready__()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert not classifier.__is_ready__()
+    assert stopped == [signal.SIGTERM]
+
+    response = asyncio.run(classifier.predict(image=Request({"type": "http", "headers": []})))
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"
+    assert b'"code":"draining"' in response.body

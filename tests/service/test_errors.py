@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from service import errors
+from service.errors import Draining, GraftError, Overloaded, RequestError, UndecodableImage
+
+REFUSALS = RequestError.__subclasses__()
+
+
+def test_tree_in_the_docstring_lists_every_refusal_with_its_status() -> None:
+    drawn = dict(re.findall(r"(\w+) +(\d{3})  ", errors.__doc__ or ""))
+    assert drawn == {refusal.__name__: str(refusal.status) for refusal in REFUSALS}
+
+
+def test_tree_in_the_docstring_lists_every_error() -> None:
+    ours = {name for name, value in vars(errors).items() if isinstance(value, type)} - {"ClassVar"}
+    assert set(re.findall(r"^[│├└─ ]*(\w+)  ", errors.__doc__ or "", re.MULTILINE)) == ours
+
+
+def test_codes_are_unique() -> None:
+    assert len({refusal.code for refusal in REFUSALS}) == len(REFUSALS) == 8
+
+
+def test_every_refusal_is_a_graft_error_with_its_message() -> None:
+    assert all(issubclass(refusal, GraftError) for refusal in REFUSALS)
+    assert str(UndecodableImage("cut short")) == "cut short"
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_only_refusals_that_pass_say_when_to_come_back(refusal: type[RequestError]) -> None:
+    expected = {"Retry-After": "1"} if refusal in (Overloaded, Draining) else {}
+    assert refusal("x").headers == expected

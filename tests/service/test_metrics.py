@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.metrics import MetricWrapperBase
+
+from service.metrics import Metrics
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def metrics(registry: CollectorRegistry) -> Metrics:
+    return Metrics(registry)
+
+
+def families(registry: CollectorRegistry) -> dict[str, Metric]:
+    return {family.name: family for family in registry.collect()}
+
+
+def test_every_metric_is_ours_by_name_and_says_what_it_is(
+    metrics: Metrics, registry: CollectorRegistry
+) -> None:
+    found = families(registry)
+    assert len(found) == len(vars(metrics)) == 10
+    assert all(name.startswith("graft_") for name in found)
+    assert all(family.documentation for family in found.values())
+
+
+def test_names_end_in_their_unit(metrics: Metrics, registry: CollectorRegistry) -> None:
+    units = {"histogram": ("_seconds", "_pictures"), "gauge": ("_pictures", "_info")}
+    for family in families(registry).values():
+        if family.type in units:
+            assert family.name.endswith(units[family.type])
+
+
+def test_counts_are_kept_by_label(metrics: Metrics, registry: CollectorRegistry) -> None:
+    metrics.requests.labels("/predict", 200).inc()
+    metrics.requests.labels("/predict", 413).inc(2)
+    for status, count in (("200", 1), ("413", 2)):
+        labels = {"endpoint": "/predict", "status": status}
+        assert registry.get_sample_value("graft_requests_total", labels) == count
+
+
+def test_gauges_of_several_workers_are_put_together(metrics: Metrics) -> None:
+    """Without a mode of its own each process would show a line of its own."""
+    gauges = [m for m in vars(metrics).values() if m._type == "gauge"]
+    assert len(gauges) == 2
+    assert all(gauge._multiprocess_mode in ("livesum", "livemax") for gauge in gauges)
+
+
+def test_importing_creates_no_metric() -> None:
+    """They must wait until the worker knows where the workers' figures are put together."""
+    import service.metrics
+
+    assert not any(isinstance(value, MetricWrapperBase) for value in vars(service.metrics).values())

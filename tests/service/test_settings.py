@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.errors import SettingError
+from service.imaging import MAX_PIXELS
+from service.settings import PREFIX, Settings, _cgroup_cores
+
+
+def test_defaults_need_no_variables() -> None:
+    settings = Settings.from_environment({})
+    assert settings.model == "classifier:latest"
+    assert settings.max_image_bytes == 20 * 1024 * 1024
+    assert settings.max_pixels == MAX_PIXELS
+
+
+def test_each_field_is_one_variable() -> None:
+    values = {
+        "model": "leaves:v1",
+        "top_k": 2,
+        "max_image_bytes": 11,
+        "max_request_bytes": 12,
+        "max_pixels": 13,
+        "max_pictures": 14,
+        "max_batch_size": 15,
+        "max_queue_size": 16,
+        "deadline_seconds": 0.5,
+        "upload_timeout_seconds": 17.0,
+        "threads": 18,
+    }
+    settings = Settings.from_environment({PREFIX + k.upper(): str(v) for k, v in values.items()})
+    assert settings.model_dump() == values
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    kubernetes = {"GRAFT_SERVICE_HOST": "10.0.0.1", "GRAFT_PORT": "tcp://10.0.0.1:80", "TOP_K": "3"}
+    assert Settings.from_environment(kubernetes) == Settings()
+
+
+def test_empty_variable_means_the_default() -> None:
+    assert Settings.from_environment({"GRAFT_TOP_K": ""}).top_k == 5
+
+
+def test_environment_of_the_process_is_read_at_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFT_TOP_K", "4")
+    assert Settings.from_environment().top_k == 4
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("GRAFT_TOP_K", "many", "valid integer"),
+        ("GRAFT_TOP_K", "0", "greater than or equal to 1"),
+        ("GRAFT_MAX_PIXELS", "-5", "greater than or equal to 1"),
+        ("GRAFT_DEADLINE_SECONDS", "0", "greater than 0"),
+        ("GRAFT_DEADLINE_SECONDS", "nan", "less than or equal to 30"),
+        ("GRAFT_DEADLINE_SECONDS", "31", "less than or equal to 30"),
+        ("GRAFT_UPLOAD_TIMEOUT_SECONDS", "inf", "less than or equal to 30"),
+        ("GRAFT_THREADS", "2.5", "valid integer"),
+    ],
+)
+def test_unusable_value_is_named_with_its_variable(variable: str, value: str, reason: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        Settings.from_environment({variable: value})
+    assert f"{variable} (={value!r})" in str(caught.value)
+    assert reason in str(caught.value)
+
+
+def test_all_unusable_values_are_told_at_once() -> None:
+    with pytest.raises(SettingError, match=r"GRAFT_TOP_K .*; GRAFT_MAX_PIXELS "):
+        Settings.from_environment({"GRAFT_TOP_K": "a", "GRAFT_MAX_PIXELS": "b"})
+
+
+def test_largest_request_must_fit_into_the_queue() -> None:
+    with pytest.raises(SettingError) as caught:
+        Settings.from_environment({"GRAFT_MAX_PICTURES": "9", "GRAFT_MAX_QUEUE_SIZE": "8"})
+    assert str(caught.value) == (
+        "GRAFT_MAX_PICTURES (=9) must not be above GRAFT_MAX_QUEUE_SIZE (=8): "
+        "such requests could never enter"
+    )
+
+
+def test_settings_do_not_change_once_read() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().top_k = 3  # type: ignore[misc]
+
+
+def test_given_threads_win() -> None:
+    assert Settings(threads=7).usable_threads() == 7
+
+
+def test_threads_are_at_most_the_cores_of_this_process() -> None:
+    assert 1 <= Settings().usable_threads() <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "200000 100000\n"}, 2),
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu.max": "broken"}, None),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({}, None),
+    ],
+)
+def test_limit_of_the_container_is_read_in_whole_cores(
+    tmp_path: Path, files: dict[str, str], cores: int | None
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert _cgroup_cores(tmp_path) == cores

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import bentoml
+import pytest
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.models import ModelStore
+
+from service.bundle import Bundle, Manifest, seal
+from service.errors import BundleError
+from service.store import resolve, save
+
+
+@pytest.fixture(autouse=True)
+def store(bentoml_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty model store of the test's own."""
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "home/models"
+    usual = BentoMLContainer.model_store.get()
+    BentoMLContainer.model_store.set(ModelStore(folder))
+    yield folder
+    BentoMLContainer.model_store.set(usual)
+
+
+@pytest.fixture
+def other_bundle(staging: Path, manifest: Manifest) -> Bundle:
+    return seal(staging, manifest.model_copy(update={"created": "later"}), staging.parent)
+
+
+def test_saved_bundle_is_found_by_tag_by_latest_and_by_name(tiny_bundle: Bundle) -> None:
+    tag = save(tiny_bundle)
+    assert tag == f"tiny:{tiny_bundle.manifest.version}"
+    for reference in (tag, "tiny:latest", "tiny"):
+        found = Bundle.read(resolve(reference))
+        assert found.manifest == tiny_bundle.manifest
+        assert found.path != tiny_bundle.path
+
+
+def test_folder_is_found_as_it_is(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve(str(tiny_bundle.path)) == tiny_bundle.path
+    monkeypatch.chdir(tiny_bundle.path.parent)
+    assert resolve(tiny_bundle.path.name) == Path(tiny_bundle.path.name)
+
+
+def test_latest_is_the_last_one_saved(tiny_bundle: Bundle, other_bundle: Bundle) -> None:
+    save(tiny_bundle)
+    assert Bundle.read(resolve("tiny:latest")).manifest == tiny_bundle.manifest
+    save(other_bundle)
+    assert Bundle.read(resolve("tiny:latest")).manifest == other_bundle.manifest
+    assert Bundle.read(resolve(f"tiny:{tiny_bundle.manifest.version}")).manifest.created < "later"
+
+
+def test_saving_twice_changes_nothing(tiny_bundle: Bundle, other_bundle: Bundle) -> None:
+    tag = save(tiny_bundle)
+    save(other_bundle)
+    (resolve(tag) / "model.onnx").touch()
+    before = (resolve(tag) / "model.onnx").stat()
+    assert save(tiny_bundle) == tag
+    assert (resolve(tag) / "model.onnx").stat() == before
+    assert len(bentoml.models.list("tiny")) == 2
+
+
+def test_model_of_the_store_tells_what_it_is(tiny_bundle: Bundle) -> None:
+    model = bentoml.models.get(save(tiny_bundle))
+    assert model.info.labels == {"plugin": "colour-mean"}
+    assert model.info.metadata == {
+        "classes": ["red", "green", "blue"],
+        "test_accuracy": 1.0,
+        "test_n": 3,
+    }
+
+
+def test_failed_save_leaves_nothing_behind(
+    tiny_bundle: Bundle, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_the_disk(source: Path, target: str, **_: object) -> None:
+        (Path(target) / "model.onnx").write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copytree", fill_the_disk)
+        with pytest.raises(OSError, match="no space left"):
+            save(tiny_bundle)
+    assert bentoml.models.list() == []
+    assert not [path for path in store.parent.rglob("*") if path.is_file()]
+    save(tiny_bundle)
+    assert resolve("tiny").is_dir()
+
+
+def test_bentoml_s_own_command_lists_and_exports_it(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    tag = save(tiny_bundle)
+
+    def bentoml_models(*arguments: str) -> str:
+        command = [sys.executable, "-m", "bentoml", "models", *arguments]
+        run = subprocess.run(
+            command, env=os.environ, capture_output=True, text=True, check=True, timeout=120
+        )
+        return run.stdout
+
+    assert tag in bentoml_models("list", "-o", "json")
+    bentoml_models("export", tag, str(tmp_path / "tiny.bentomodel"))
+    assert (tmp_path / "tiny.bentomodel").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["nothing:latest", "nothing", "tiny:0", "a:b:c", ":", "..", "/no/such/folder", "x" * 5000],
+)
+def test_unknown_model_says_where_was_looked_and_what_to_do(reference: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        resolve(reference)
+    message = str(caught.value)
+    assert message.startswith(f"no model {reference!r}: it is neither a folder with a manifest")
+    assert "python -m trainers.run" in message
+    assert "GRAFT_MODEL" in message

@@ -14,7 +14,7 @@ from typing import Any
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError, ParityError
-from trainers import data, hardware, splitting
+from trainers import data, hardware, scanning, splitting
 from trainers.config import TrainingConfig, parse
 from trainers.progress import Progress, log, set_up_logging
 from trainers.workspace import workspace
@@ -30,7 +30,7 @@ def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
         bundle: its path; model: its tag in BentoML's store; test_accuracy: of the exported model.
     """
     backbone = resolve(config.plugin)
-    files = data.scan(choose_folder(config))
+    files = scanning.scan(choose_folder(config))
     size = config.image_size or backbone.image_size
 
     hardware.prepare(config.seed)

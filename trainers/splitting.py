@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.data import SPLITS, DataError, Dataset
+from trainers.data import Dataset
+from trainers.scanning import SPLITS, DataError
 
 SHARE = 0.15
 """Of each class, for validation and again for test."""

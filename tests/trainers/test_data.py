@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from service.imaging import decode
-from trainers.data import DataError, Dataset, scan
+from trainers.data import Dataset
 from trainers.data import read as read_scanned
 from trainers.progress import Progress
+from trainers.scanning import DataError, scan
 
 DrawFolder = Callable[..., Path]
 
@@ -118,19 +119,6 @@ def test_one_class_stops_the_run(folder: Path, read: Read) -> None:
     shutil.rmtree(folder / "red")
     with pytest.raises(DataError, match="one class only \\(`blue`\\)"):
         read(folder)
-
-
-def test_no_pictures_stop_the_run(tmp_path: Path, read: Read) -> None:
-    (tmp_path / "void").mkdir()
-    with pytest.raises(
-        DataError, match=r"no pictures in the sub-folders of .*void \(looked for \.jpg"
-    ):
-        read(tmp_path / "void")
-
-
-def test_a_missing_folder_is_named(tmp_path: Path, read: Read) -> None:
-    with pytest.raises(DataError, match=r"no folder .*nowhere"):
-        read(tmp_path / "nowhere")
 
 
 def test_split_folders_are_taken_as_they_are(

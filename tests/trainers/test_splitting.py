@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainers.data import DataError, Dataset
+from trainers.data import Dataset
+from trainers.scanning import DataError
 from trainers.splitting import describe, split, write_csv
 
 

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trainers.scanning import DataError, LeftOut, Scan, listing, scan
+
+DrawFolder = Callable[..., Path]
+
+
+def names(found: Scan) -> list[tuple[str, str, str]]:
+    return [(one.name, one.label, one.split) for one in found.candidates]
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def test_files_are_listed_in_a_fixed_order_with_their_class(tmp_path: Path) -> None:
+    found = scan(touch(tmp_path, "b/2.PNG", "b/1.jpg", "a/deep/x.webp", "a/y.jpeg"))
+    assert names(found) == [
+        ("a/y.jpeg", "a", ""),
+        ("a/deep/x.webp", "a", ""),
+        ("b/1.jpg", "b", ""),
+        ("b/2.PNG", "b", ""),
+    ]
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
+    found = scan(
+        touch(tmp_path, "a/1.jpg", "a/.2.jpg", ".git/3.jpg", "__MACOSX/a/4.jpg", ".DS_Store")
+    )
+    assert [one.name for one in found.candidates] == ["a/1.jpg"]
+    assert found.left_out == ()
+
+
+def test_what_cannot_be_a_picture_by_its_name_is_left_out(tmp_path: Path) -> None:
+    found = scan(touch(tmp_path, "a/1.jpg", "a/notes.txt", "lost.jpg", "licence/LICENSE"))
+    assert {one.path: one.reason.split(":")[0] for one in found.left_out} == {
+        "a/notes.txt": "`.txt` is not among .jpg .jpeg .png .webp",
+        "lost.jpg": "lies in no class folder",
+        "licence/LICENSE": "a name without an ending is not among .jpg .jpeg .png .webp",
+    }
+
+
+def test_split_folders_are_seen_under_their_usual_names(tmp_path: Path) -> None:
+    found = scan(touch(tmp_path, "Train/a/1.jpg", "val/a/2.jpg", "test/a/3.jpg"))
+    assert names(found) == [
+        ("Train/a/1.jpg", "a", "train"),
+        ("test/a/3.jpg", "a", "test"),
+        ("val/a/2.jpg", "a", "validation"),
+    ]
+
+
+@pytest.mark.parametrize("others", [("cats/1.jpg",), ("val/a/1.jpg",)])
+def test_without_train_or_with_others_beside_they_are_classes(
+    tmp_path: Path, others: tuple[str, ...]
+) -> None:
+    found = scan(touch(tmp_path, "test/a/1.jpg", *others))
+    assert all(one.split == "" for one in found.candidates)
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"no pictures .*looked for \.jpg \.jpeg.*one sub-folder per"
+    ):
+        scan(tmp_path)
+
+
+def test_pictures_in_no_class_folder_are_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"left out:\n  1\.jpg: lies in no class folder"):
+        scan(touch(tmp_path, "1.jpg"))
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no folder .*nowhere; name one with --data"):
+        scan(tmp_path / "nowhere")
+
+
+def test_a_long_listing_is_cut() -> None:
+    text = listing([LeftOut(f"{number}.gif", "no") for number in range(25)], "left out:")
+    assert text.count("\n") == 21
+    assert text.endswith("and 5 more (a finished run lists them all in metrics.json)")
+    assert listing([], "left out:") == ""

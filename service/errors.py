@@ -51,42 +51,58 @@ class RequestError(GraftError):
 
 
 class UndecodableImage(RequestError):
+    """It says it is a picture, and is damaged, cut short or empty."""
+
     status = 400
     code = "undecodable_image"
 
 
 class MalformedRequest(RequestError):
+    """The body does not follow its own content type."""
+
     status = 400
     code = "malformed_request"
 
 
 class PayloadTooLarge(RequestError):
+    """Too many bytes, pixels or pictures."""
+
     status = 413
     code = "too_large"
 
 
 class UnsupportedMediaType(RequestError):
+    """Neither JPEG, PNG nor WebP."""
+
     status = 415
     code = "unsupported_media_type"
 
 
 class MissingField(RequestError):
+    """No picture where one was expected."""
+
     status = 422
     code = "missing_field"
 
 
 class Overloaded(RequestError):
+    """As many pictures as are let in are being worked on: come back."""
+
     status = 429
     code = "overloaded"
     retry_after_seconds = 1
 
 
 class Draining(RequestError):
+    """This process is about to stop: ask again, another will answer."""
+
     status = 503
     code = "draining"
     retry_after_seconds = 1
 
 
 class DeadlineExceeded(RequestError):
+    """The body did not arrive, or no answer was found, in time."""
+
     status = 504
     code = "deadline_exceeded"

@@ -1,9 +1,7 @@
-"""A tiny real bundle without TensorFlow, pictures of one colour, and the service as a process."""
+"""The service as a process of its own, where TensorFlow cannot be imported."""
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import shutil
 import socket
@@ -14,25 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
-import numpy as np
-import onnx
 import psutil
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-from PIL import Image
 
-from service.bundle import Bundle, InputSpec, Manifest, OutputSpec, seal
-from service.imaging import DECODER
+from service.bundle import Bundle
 
 ROOT = Path(__file__).parents[2]
-SIZE = 32
-COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
-GAIN = 0.02
-"""Logit per unit of colour: the tiny model calls a red picture `red` with 0.988."""
-
 BLOCKER = """\
 import os, sys
 
@@ -49,90 +36,6 @@ with open(os.environ["BLOCKER_LOG"], "a") as log:
 Draw = Callable[..., bytes]
 Serve = Callable[..., AbstractContextManager["Server"]]
 RefuseToServe = Callable[..., tuple[int, str]]
-
-
-def draw_one_colour(
-    colour: str = "red", kind: str = "JPEG", size: tuple[int, int] = (64, 48), **options: Any
-) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", size, COLOURS[colour]).save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-@pytest.fixture(scope="session")
-def draw() -> Draw:
-    """Draw a picture of one colour: draw("red", "PNG", (64, 48)) -> its bytes."""
-    return draw_one_colour
-
-
-def write_model(path: Path) -> None:
-    """Save an ONNX model: mean colour (the embedding), times GAIN, softmax."""
-    axes = numpy_helper.from_array(np.array([2, 3]), "axes")
-    matrix = numpy_helper.from_array(np.eye(3, dtype=np.float32) * np.float32(GAIN), "matrix")
-    nodes = [
-        helper.make_node("Cast", ["images"], ["nhwc"], to=TensorProto.FLOAT),
-        helper.make_node("Transpose", ["nhwc"], ["nchw"], perm=[0, 3, 1, 2]),
-        helper.make_node("GlobalAveragePool", ["nchw"], ["pooled"]),
-        helper.make_node("Squeeze", ["pooled", "axes"], ["embedding"]),
-        helper.make_node("MatMul", ["embedding", "matrix"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
-    ]
-    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", SIZE, SIZE, 3])
-    outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3])
-        for name in ("probabilities", "embedding")
-    ]
-    graph = helper.make_graph(nodes, "tiny", [images], outputs, [axes, matrix])
-    opset = helper.make_opsetid("", 17)
-    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=8), path)
-
-
-def write_files(folder: Path) -> None:
-    """Everything of the tiny bundle but its manifest; the golden answers are numpy's."""
-    (folder / "golden").mkdir(parents=True)
-    write_model(folder / "model.onnx")
-    answers = {}
-    for name, colour in COLOURS.items():
-        (folder / f"golden/{name}.png").write_bytes(draw_one_colour(name, "PNG"))
-        powers = np.exp(np.array(colour) * GAIN)
-        answers[f"{name}.png"] = (powers / powers.sum()).tolist()
-    (folder / "golden/answers.json").write_text(json.dumps(answers))
-
-
-@pytest.fixture(scope="session")
-def manifest() -> Manifest:
-    """A manifest as an exporter hands it to `seal`."""
-    return Manifest(
-        name="tiny",
-        created="2026-01-02T03:04:05Z",
-        plugin="colour:mean",
-        classes=tuple(COLOURS),
-        input=InputSpec(size=SIZE),
-        outputs=(
-            OutputSpec(name="probabilities", shape=("batch", 3)),
-            OutputSpec(name="embedding", shape=("batch", 3)),
-        ),
-        opset=17,
-        decoder=DECODER,
-        metrics={"test_accuracy": 1.0, "test_n": 3},
-        parity={"onnx": 1.2e-7},
-        provenance={"seed": 0, "data": "drawn"},
-    )
-
-
-@pytest.fixture
-def staging(tmp_path: Path) -> Path:
-    """A folder with every file of a bundle but the manifest."""
-    write_files(tmp_path / "staging")
-    return tmp_path / "staging"
-
-
-@pytest.fixture(scope="session")
-def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, manifest: Manifest) -> Bundle:
-    """The sealed tiny bundle, shared: use `bundle_copy` to alter files."""
-    folder = tmp_path_factory.mktemp("bundle")
-    write_files(folder / "staging")
-    return seal(folder / "staging", manifest, folder)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ def test_the_data_set_has_four_classes_of_jpegs(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == sorted(DISEASES)
     pictures = sorted(folder.rglob("*.jpg"))
     assert len(pictures) == 12
-    assert Image.open(pictures[0]).size == (160, 160)
+    with Image.open(pictures[0]) as picture:
+        assert picture.size == (160, 160)
 
 
 def test_it_is_drawn_once_and_the_same_everywhere(tmp_path: Path) -> None:

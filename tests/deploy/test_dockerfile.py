@@ -1,0 +1,96 @@
+"""The image without Docker: its steps, run one by one in a clean place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.bundle import Bundle
+
+ROOT = Path(__file__).parents[2]
+LINES = (ROOT / "deploy/Dockerfile").read_text().replace("\\\n", " ").splitlines()
+
+
+def instructions(name: str) -> list[str]:
+    return [line.removeprefix(name).strip() for line in LINES if line.startswith(f"{name} ")]
+
+
+def test_what_is_copied_is_in_the_build_context() -> None:
+    context = set((ROOT / ".dockerignore").read_text().splitlines())
+    for copy in instructions("COPY"):
+        source = copy.split()[0]
+        if source.startswith("--from") or source == "${BUNDLE}":
+            continue
+        assert (ROOT / source).exists(), source
+        assert f"!{source}" in context, source
+
+
+def test_the_process_is_not_root_and_is_told_to_stop_directly() -> None:
+    assert int(instructions("USER")[-1].split(":")[0]) > 0
+    assert isinstance(json.loads(instructions("CMD")[-1]), list)
+
+
+def test_no_training_code_or_framework_is_installed() -> None:
+    lines = (ROOT / "requirements/serving.txt").read_text().splitlines()
+    locked = [line.partition("==")[0] for line in lines if "==" in line]
+    assert {"bentoml", "onnxruntime", "pillow"} <= set(locked)
+    assert not {"tensorflow", "tensorflow-cpu", "keras", "onnx", "tf2onnx"} & set(locked)
+    assert not [copy for copy in instructions("COPY") if "trainers" in copy or "plugins" in copy]
+
+
+@pytest.mark.slow
+def test_the_images_steps_lead_to_a_ready_service(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    """venv, locked install, copies, environment and command as in the Dockerfile; then ask it."""
+    (tmp_path / "build").mkdir()
+    shutil.copy(ROOT / "requirements/serving.txt", tmp_path / "build")
+    place = {"/opt/graft": f"{tmp_path}/graft", "/build/": f"{tmp_path}/build/"}
+    for step in instructions("RUN"):
+        for inside, here in place.items():
+            step = step.replace(inside, here)  # noqa: PLW2901  # paths of the image, in our folder
+        step = step.replace("python -m venv", f"{sys.executable} -m venv")  # noqa: PLW2901
+        subprocess.run(step, shell=True, check=True, capture_output=True)
+    shutil.copytree(ROOT / "service", tmp_path / "app/service")
+    shutil.copy(ROOT / "bentofile.yaml", tmp_path / "app")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    settings = dict(part.split("=", 1) for part in shlex.split(instructions("ENV")[0]))
+    settings["PATH"] = f"{tmp_path}/graft/bin:{os.environ['PATH']}"
+    settings["BENTOML_HOME"] = f"{tmp_path}/bentoml"
+    settings["GRAFT_MODEL"] = str(tiny_bundle.path)
+    command = json.loads(instructions("CMD")[-1])
+    command = [f"{tmp_path}/graft/bin/bentoml", *command[1:]]
+    command[command.index("0.0.0.0")] = "127.0.0.1"
+    command[command.index("3000")] = port
+    with subprocess.Popen(command, cwd=tmp_path / "app", env=settings) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            assert wait_for(f"{url}/readyz", process)
+            picture = (tiny_bundle.path / "golden/red.png").read_bytes()
+            answer = httpx.post(f"{url}/predict", files={"image": picture}).json()
+            assert answer["label"] == "red"
+        finally:
+            process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 90) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(url, timeout=5).status_code == 200:
+                return True
+        except httpx.TransportError:
+            time.sleep(0.2)
+    return False

@@ -1,4 +1,4 @@
-"""Training batches: every picture once an epoch, in a new order, as it is or mirrored."""
+"""Training batches: every picture once an epoch, in a new order, mirrored or not, blended."""
 
 from __future__ import annotations
 
@@ -13,23 +13,33 @@ from trainers.features import VIEWS, Source
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of (inputs, labels) for `keras.Model.fit`.
+    """Batches of inputs (M, ...) and class probabilities (M, classes), float32, for `fit`.
 
     Args:
         source: the inputs.
         labels: (N,) class indices.
+        classes: number of classes.
         batch_size: pictures in a batch; the last one may be smaller.
-        seed: of the order and of the views; None keeps the order and takes pictures as they are.
+        seed: of the order, the views and the mixing; None for pictures as they are, in order.
+        mixup: `alpha` of mixup (Zhang et al. 2018; on features: Verma et al. 2019): each input
+            and its class become a random blend of two. 0 blends nothing.
     """
 
     def __init__(
-        self, source: Source, labels: NDArray[np.int64], batch_size: int, seed: int | None = None
+        self,
+        source: Source,
+        labels: NDArray[np.int64],
+        classes: int,
+        batch_size: int,
+        seed: int | None = None,
+        mixup: float = 0.0,
     ) -> None:
         super().__init__()
         self._source = source
-        self._labels = labels
+        self._targets = np.eye(classes, dtype=np.float32)[labels]
         self._batch_size = batch_size
         self._rng = None if seed is None else np.random.default_rng(seed)
+        self._mixup = mixup
         self._rows = np.arange(len(labels))
         self._views = np.zeros(len(labels), np.int64)
         self.on_epoch_end()
@@ -37,13 +47,27 @@ class Batches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return math.ceil(len(self._rows) / self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         part = slice(index * self._batch_size, (index + 1) * self._batch_size)
         rows = self._rows[part]
-        inputs = self._source.read(rows, self._views[part])
-        return inputs.astype(np.float32, copy=False), self._labels[rows]
+        inputs = self._source.read(rows, self._views[part]).astype(np.float32, copy=False)
+        targets = self._targets[rows]
+        if self._rng is None or not self._mixup:
+            return inputs, targets
+        share = self._rng.beta(self._mixup, self._mixup, len(rows)).astype(np.float32)
+        other = self._rng.permutation(len(rows))
+        return _blend(inputs, other, share), _blend(targets, other, share)
 
     def on_epoch_end(self) -> None:
         if self._rng is not None:
             self._rng.shuffle(self._rows)
             self._views = self._rng.integers(VIEWS, size=len(self._rows))
+
+
+def _blend(
+    values: NDArray[Any], other: NDArray[np.int64], share: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """share * values + (1 - share) * values[other], row by row."""
+    share = share.reshape(-1, *[1] * (values.ndim - 1))
+    blended: NDArray[np.float32] = share * values + (1 - share) * values[other]
+    return blended

@@ -58,7 +58,7 @@ class TrainingConfig(BaseModel):
     epochs: int = Field(60, ge=1, description="at most so many epochs for the head")
     learning_rate: float = Field(1e-3, gt=0, description="of the head (Adam)")
     fine_tune_epochs: int = Field(
-        8, ge=0, description="at most so many epochs for fine-tuning; 0 = only the head"
+        10, ge=0, description="at most so many epochs for fine-tuning; 0 = only the head"
     )
     fine_tune_layers: int = Field(
         20, ge=1, description="fine-tune the last so many layers (BatchNormalization not counted)"

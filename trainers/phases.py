@@ -25,6 +25,8 @@ PATIENCE = 6
 """Epochs without a lower validation loss before a phase ends."""
 PLATEAU = 2
 """Epochs without a lower validation loss before the learning rate is halved."""
+MIXUP = 0.3
+"""Strength of mixup in fine-tuning: without it, fine-tuning on few pictures overfits."""
 
 
 @dataclass(frozen=True)
@@ -158,13 +160,20 @@ def _fit(model: keras.Model, name: str, sources: tuple[Source, Source], run: Run
     config, is_head = run.config, name == HEAD
     epochs = config.epochs if is_head else config.fine_tune_epochs
     rate = config.learning_rate if is_head else config.fine_tune_learning_rate
-    batches = Batches(sources[0], run.train_labels, config.batch_size, config.seed)
-    validation = Batches(sources[1], run.validation_labels, config.batch_size)
+    batches = Batches(
+        sources[0],
+        run.train_labels,
+        run.classes,
+        config.batch_size,
+        config.seed,
+        mixup=0 if is_head else MIXUP,
+    )
+    validation = Batches(sources[1], run.validation_labels, run.classes, config.batch_size)
     checkpoints = config.output / "checkpoints" / config.name
     checkpoints.mkdir(parents=True, exist_ok=True)
     model.compile(
         optimizer=keras.optimizers.Adam(rate),
-        loss="sparse_categorical_crossentropy",
+        loss="categorical_crossentropy",
         metrics=["accuracy"],
     )
     with run.progress.steps(epochs * len(batches), name) as advance:
@@ -188,7 +197,7 @@ def _fit(model: keras.Model, name: str, sources: tuple[Source, Source], run: Run
                 ),
             ],
         )
-    loss, accuracy = _judge(model, validation)
+    loss, accuracy = _judge(model, validation, run.validation_labels)
     rows = [
         dict(zip(history.history, values, strict=True))
         for values in zip(*history.history.values(), strict=True)
@@ -196,10 +205,9 @@ def _fit(model: keras.Model, name: str, sources: tuple[Source, Source], run: Run
     return Phase(name, loss, accuracy, rows)
 
 
-def _judge(model: keras.Model, batches: Batches) -> tuple[float, float]:
+def _judge(model: keras.Model, batches: Batches, labels: NDArray[np.int64]) -> tuple[float, float]:
     """Cross-entropy without penalties, and accuracy: what the phases are compared by."""
     probabilities = model.predict(batches, verbose=0)
-    labels = np.concatenate([batches[index][1] for index in range(len(batches))])
     true = np.clip(probabilities[np.arange(len(labels)), labels], 1e-7, 1)
     return float(-np.log(true).mean()), float((probabilities.argmax(axis=1) == labels).mean())
 

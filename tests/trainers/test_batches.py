@@ -22,22 +22,22 @@ def epoch(batches: Batches) -> tuple[list[int], list[int], list[int]]:
         inputs, targets = batches[index]
         rows += inputs[:, 0].astype(int).tolist()
         views += inputs[:, 1].astype(int).tolist()
-        labels += targets.tolist()
+        labels += targets.argmax(axis=1).tolist()
     batches.on_epoch_end()
     return rows, views, labels
 
 
 def test_an_epoch_has_every_picture_once_with_its_label() -> None:
-    batches = Batches(Echo(), np.arange(10) * 10, batch_size=4, seed=1)
+    batches = Batches(Echo(), np.arange(10)[::-1], 10, batch_size=4, seed=1)
     assert len(batches) == 3
     for _ in range(3):
         rows, _, labels = epoch(batches)
         assert sorted(rows) == list(range(10))
-        assert labels == [row * 10 for row in rows]
+        assert labels == [9 - row for row in rows]
 
 
 def test_order_and_views_change_from_epoch_to_epoch_and_follow_the_seed() -> None:
-    first, same, other = (Batches(Echo(), np.arange(10), 4, seed) for seed in (1, 1, 2))
+    first, same, other = (Batches(Echo(), np.arange(10), 10, 4, seed) for seed in (1, 1, 2))
     epochs = [epoch(first), epoch(first)]
     assert epochs[0][0] != epochs[1][0]
     assert epochs[0][1] != epochs[1][1]
@@ -47,11 +47,26 @@ def test_order_and_views_change_from_epoch_to_epoch_and_follow_the_seed() -> Non
 
 
 def test_without_a_seed_pictures_come_in_order_and_unmirrored() -> None:
-    batches = Batches(Echo(), np.arange(10), batch_size=4)
+    batches = Batches(Echo(), np.arange(10), 10, batch_size=4)
     for _ in range(2):
         assert epoch(batches) == (list(range(10)), [0] * 10, list(range(10)))
 
 
-def test_inputs_are_floats() -> None:
-    inputs, _ = Batches(Echo(), np.arange(10), batch_size=4)[0]
-    assert inputs.dtype == np.float32
+def test_mixup_blends_inputs_and_targets_alike() -> None:
+    batches = Batches(Echo(), np.arange(10), 10, batch_size=10, seed=1, mixup=0.3)
+    inputs, targets = batches[0]
+    np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
+    blended = targets.max(axis=1) < 0.999
+    assert blended.any()
+    rows = targets @ np.arange(10)  # a picture's label is its row, and so is its first input
+    np.testing.assert_allclose(inputs[:, 0], rows, rtol=1e-5)
+
+
+def test_pictures_for_validation_are_never_blended() -> None:
+    _, targets = Batches(Echo(), np.arange(10), 10, batch_size=10, mixup=0.3)[0]
+    np.testing.assert_array_equal(targets, np.eye(10))
+
+
+def test_inputs_and_targets_are_floats() -> None:
+    inputs, targets = Batches(Echo(), np.arange(10), 10, batch_size=4)[0]
+    assert inputs.dtype == targets.dtype == np.float32

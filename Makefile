@@ -36,7 +36,7 @@ bench-training: setup
 	$(RUN) benchmarks/training.py
 
 bench-serving: setup
-	$(RUN) benchmarks/serving.py
+	$(RUN) benchmarks/serving.py $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
 
 lock: setup ## refresh requirements/ after a change in pyproject.toml
 	$(RUN) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/serving.txt pyproject.toml

@@ -69,32 +69,30 @@ class Features:
 
 
 def compute(
-    frozen: keras.Model, pictures: Pictures, views: int, path: Path, progress: Progress
+    layers: keras.Model, source: Source, views: int, path: Path, progress: Progress
 ) -> Features:
-    """Run pictures through frozen layers, in inference mode, into a file at `path`."""
-    shape = (len(pictures), views, *frozen.output_shape[1:])
+    """Run every view of a source through layers, in inference mode, into a file at `path`."""
+    shape = (len(source), views, *layers.output_shape[1:])
     values = np.memmap(path, np.float32, "w+", shape=shape)
-    run = in_inference(frozen)
-    starts = range(0, len(pictures), _BATCH)
+    run = in_inference(layers)
+    starts = range(0, len(source), _BATCH)
     for start in progress.track(starts, len(starts), "frozen layers"):
-        rows = np.arange(start, min(start + _BATCH, len(pictures)))
+        rows = np.arange(start, min(start + _BATCH, len(source)))
         for view in range(views):
-            values[rows, view] = run(pictures.read(rows, np.full(len(rows), view)))
+            values[rows, view] = run(source.read(rows, np.full(len(rows), view)))
     return Features(values)
 
 
 def cut(model: keras.Model, pictures: int) -> tuple[keras.Model, keras.Model] | None:
     """Split into (frozen, trained) with `model(x) == trained(frozen(x))`.
 
-    None where nothing frozen comes first, or where the frozen layers' outputs for `pictures`
+    None where nothing worth keeping is frozen, or where the frozen layers' outputs for so many
     pictures would not fit MAX_CACHE_BYTES.
     """
     waist = _last_frozen_waist(model)
-    if waist is model.input:
-        return None
     frozen, trained = keras.Model(model.input, waist), keras.Model(waist, model.output)
     size_bytes = pictures * VIEWS * int(np.prod(waist.shape[1:])) * np.float32().nbytes
-    return (frozen, trained) if size_bytes <= MAX_CACHE_BYTES else None
+    return (frozen, trained) if frozen.weights and size_bytes <= MAX_CACHE_BYTES else None
 
 
 def in_inference(model: keras.Model) -> Callable[[NDArray[Any]], NDArray[np.float32]]:

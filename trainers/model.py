@@ -38,10 +38,6 @@ class Classifier:
     head: keras.Model
     weights_sha256: str
 
-    def answers(self) -> keras.Model:
-        """(N, S, S, 3) -> probabilities (N, classes)."""
-        return keras.Model(self.embedder.input, self.head(self.embedder.output))
-
     def outputs(self) -> keras.Model:
         """(N, S, S, 3) -> {"probabilities": (N, classes), "embedding": (N, D)}."""
         embedding = self.embedder.output

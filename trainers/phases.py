@@ -21,6 +21,9 @@ from trainers.progress import Progress, log
 
 HEAD, FINE_TUNING = "head", "fine-tuning"
 
+Inputs = tuple[Source, Source]
+"""What a model learns from, and what it is judged on."""
+
 PATIENCE = 6
 """Epochs without a lower validation loss before a phase ends."""
 PLATEAU = 2
@@ -86,50 +89,66 @@ class Run:
             progress,
         )
 
-    def features(self, frozen: keras.Model, name: str) -> tuple[Features, Features]:
-        """Outputs of frozen layers for both splits: training in all views, validation as it is."""
+    def compute(self, layers: keras.Model, inputs: Inputs, name: str) -> tuple[Features, Features]:
+        """What frozen layers make of both splits: training in all views, validation as it is."""
         file = self.workspace / f"{name}.f32"
-        train = features.compute(frozen, self.train, features.VIEWS, file, self.progress)
+        train = features.compute(layers, inputs[0], features.VIEWS, file, self.progress)
         file = file.with_suffix(".validation.f32")
-        return train, features.compute(frozen, self.validation, 1, file, self.progress)
+        return train, features.compute(layers, inputs[1], 1, file, self.progress)
 
 
 def train(backbone: Backbone, body: keras.Model, run: Run) -> Trained:
     """Train a classifier on a loaded backbone; the phase with the lower validation loss ships."""
-    classifier, head = train_head(backbone, body, run)
-    if not run.config.fine_tune_epochs:
-        return Trained(classifier, [head], f"{head} ships: fine-tuning is switched off")
-    weights = classifier.weights()
-    tuned = fine_tune(classifier, run)
-    if tuned.validation_loss < head.validation_loss:
-        return Trained(classifier, [head, tuned], f"{tuned} ships: its loss is below {head}")
-    classifier.set_weights(weights)
-    return Trained(classifier, [head, tuned], f"{head} ships: {tuned} did not lower its loss")
-
-
-def train_head(backbone: Backbone, body: keras.Model, run: Run) -> tuple[Classifier, Phase]:
-    """Phase 1: the backbone stays as it is; a linear head learns on its embeddings."""
+    fingerprint, embed = weights_hash(body), embedder(body)
+    tail, inputs = split_off_frozen(backbone, body, embed, run)
     backbone.freeze(body)
-    embed = embedder(body)
-    train, validation = run.features(embed, "embedding")
+    head, first = train_head(tail, inputs, run)
+    classifier = Classifier(backbone, body, embed, head, fingerprint)
+    if not run.config.fine_tune_epochs:
+        return Trained(classifier, [first], f"{first} ships: fine-tuning is switched off")
+    weights = classifier.weights()
+    second = fine_tune(classifier, tail, inputs, run)
+    if second.validation_loss < first.validation_loss:
+        return Trained(classifier, [first, second], f"{second} ships: its loss is below {first}")
+    classifier.set_weights(weights)
+    return Trained(classifier, [first, second], f"{first} ships: {second} did not lower its loss")
+
+
+def split_off_frozen(
+    backbone: Backbone, body: keras.Model, embed: keras.Model, run: Run
+) -> tuple[keras.Model, Inputs]:
+    """Compute once what no phase will change.
+
+    Returns:
+        The rest of the embedder, and what feeds it: features, or the pictures themselves where
+        nothing is frozen or the features would be too large.
+    """
+    pictures = (run.train, run.validation)
+    if not run.config.fine_tune_epochs:
+        return embed, pictures
+    backbone.fine_tune(body, run.config.fine_tune_layers)
+    parts = features.cut(embed, len(run.train) + len(run.validation))
+    if not parts:
+        return embed, pictures
+    frozen, tail = parts
+    return tail, run.compute(frozen, pictures, "frozen")
+
+
+def train_head(tail: keras.Model, inputs: Inputs, run: Run) -> tuple[keras.Model, Phase]:
+    """Phase 1: the backbone stays as it is; a linear head learns on its embeddings."""
+    train, validation = run.compute(tail, inputs, "embedding")
     embeddings = train.values.reshape(-1, train.values.shape[-1])
     head = linear_head(embeddings, run.classes, len(train))
-    phase = _fit(head, HEAD, (train, validation), run)
-    return Classifier(backbone, body, embed, head, weights_hash(body)), phase
+    return head, _fit(head, HEAD, (train, validation), run)
 
 
-def fine_tune(classifier: Classifier, run: Run) -> Phase:
+def fine_tune(classifier: Classifier, tail: keras.Model, inputs: Inputs, run: Run) -> Phase:
     """Phase 2: the last layers of the backbone learn too, slowly; BatchNormalization does not."""
     thawed = classifier.backbone.fine_tune(classifier.body, run.config.fine_tune_layers)
     log.info("fine-tuning %d layers, from %s", len(thawed), thawed[0].name)
     before = moving_statistics(classifier.body)
-    model = classifier.answers()
-    sources: tuple[Source, Source] = (run.train, run.validation)
-    parts = features.cut(model, len(run.train) + len(run.validation))
-    if parts:
-        frozen, model = parts
-        sources = run.features(frozen, "frozen")
-    phase = _fit(model, FINE_TUNING, sources, run)
+    model = keras.Model(tail.input, classifier.head(tail.output))
+    phase = _fit(model, FINE_TUNING, inputs, run)
     after = moving_statistics(classifier.body)
     changed = [name for name in before if not np.array_equal(before[name], after[name])]
     if changed:
@@ -155,20 +174,20 @@ def class_weights(labels: NDArray[np.int64], classes: int) -> dict[int, float] |
     return {index: len(labels) / (classes * count) for index, count in enumerate(counts.tolist())}
 
 
-def _fit(model: keras.Model, name: str, sources: tuple[Source, Source], run: Run) -> Phase:
+def _fit(model: keras.Model, name: str, inputs: Inputs, run: Run) -> Phase:
     """Train, and leave the model with the weights of its lowest validation loss."""
     config, is_head = run.config, name == HEAD
     epochs = config.epochs if is_head else config.fine_tune_epochs
     rate = config.learning_rate if is_head else config.fine_tune_learning_rate
     batches = Batches(
-        sources[0],
+        inputs[0],
         run.train_labels,
         run.classes,
         config.batch_size,
         config.seed,
         mixup=0 if is_head else MIXUP,
     )
-    validation = Batches(sources[1], run.validation_labels, run.classes, config.batch_size)
+    validation = Batches(inputs[1], run.validation_labels, run.classes, config.batch_size)
     checkpoints = config.output / "checkpoints" / config.name
     checkpoints.mkdir(parents=True, exist_ok=True)
     model.compile(

@@ -19,7 +19,7 @@ import pytest
 from service.bundle import Bundle
 
 ROOT = Path(__file__).parents[2]
-LINES = (ROOT / "deploy/Dockerfile").read_text().replace("\\\n", " ").splitlines()
+LINES = (ROOT / "deploy/Dockerfile").read_text().replace("\\\n", "").splitlines()
 
 
 def instructions(name: str) -> list[str]:
@@ -29,11 +29,16 @@ def instructions(name: str) -> list[str]:
 def test_what_is_copied_is_in_the_build_context() -> None:
     context = set((ROOT / ".dockerignore").read_text().splitlines())
     for copy in instructions("COPY"):
-        source = copy.split()[0]
-        if source.startswith("--from") or source == "${BUNDLE}":
+        source = next(word for word in copy.split() if not word.startswith("--"))
+        if "--from=" in copy or source == "${BUNDLE}":
             continue
         assert (ROOT / source).exists(), source
         assert f"!{source}" in context, source
+
+
+def test_no_compiled_files_of_this_machine_are_copied() -> None:
+    """Later lines win, so this one must follow the folders that are let in."""
+    assert (ROOT / ".dockerignore").read_text().splitlines()[-1] == "**/__pycache__"
 
 
 def test_the_process_is_not_root_and_is_told_to_stop_directly() -> None:
@@ -67,12 +72,18 @@ def test_the_images_steps_lead_to_a_ready_service(tmp_path: Path, tiny_bundle: B
         port = str(probe.getsockname()[1])
     settings = dict(part.split("=", 1) for part in shlex.split(instructions("ENV")[0]))
     settings["PATH"] = f"{tmp_path}/graft/bin:{os.environ['PATH']}"
-    settings["BENTOML_HOME"] = f"{tmp_path}/bentoml"
+    (tmp_path / "tmp").mkdir()
+    settings["TMPDIR"] = f"{tmp_path}/tmp"
+    settings["BENTOML_HOME"] = settings["BENTOML_HOME"].replace("/tmp", settings["TMPDIR"])
+    settings["HOME"] = f"{tmp_path}/home"  # as in the image: nobody's, and not there
     settings["GRAFT_MODEL"] = str(tiny_bundle.path)
     command = json.loads(instructions("CMD")[-1])
     command = [f"{tmp_path}/graft/bin/bentoml", *command[1:]]
     command[command.index("0.0.0.0")] = "127.0.0.1"
     command[command.index("3000")] = port
+    health = json.loads(instructions("HEALTHCHECK")[-1].partition(" CMD ")[2])
+    health = [f"{tmp_path}/graft/bin/python", *health[1:-1], health[-1].replace("3000", port)]
+    before = files_outside_tmp(tmp_path)
     with subprocess.Popen(command, cwd=tmp_path / "app", env=settings) as process:
         try:
             url = f"http://127.0.0.1:{port}"
@@ -80,9 +91,17 @@ def test_the_images_steps_lead_to_a_ready_service(tmp_path: Path, tiny_bundle: B
             picture = (tiny_bundle.path / "golden/red.png").read_bytes()
             answer = httpx.post(f"{url}/predict", files={"image": picture}).json()
             assert answer["label"] == "red"
+            assert subprocess.run(health, env=settings, check=False).returncode == 0
         finally:
             process.send_signal(signal.SIGTERM)
     assert process.returncode == 0
+    assert subprocess.run(health, env=settings, check=False, capture_output=True).returncode == 1
+    # The root file system may be read-only. (ONNX Runtime's telemetry would show in the home.)
+    assert files_outside_tmp(tmp_path) == before
+
+
+def files_outside_tmp(root: Path) -> set[Path]:
+    return {path for path in root.rglob("*") if not path.is_relative_to(root / "tmp")}
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 90) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,6 +12,8 @@ from plugins.base import leaf_layers
 from plugins.registry import resolve
 from trainers import data, phases, scanning, splitting
 from trainers.config import TrainingConfig
+from trainers.features import Features
+from trainers.model import Classifier, embedder
 from trainers.phases import Phase, Run, class_weights
 from trainers.progress import Progress
 
@@ -39,27 +42,30 @@ Start = Callable[..., tuple[keras.Model, Run]]
 
 
 def test_the_head_learns_and_the_backbone_stays(start: Start) -> None:
-    body, run = start(epochs=40, learning_rate=0.05)
+    body, run = start(epochs=40, learning_rate=0.05, fine_tune_epochs=0)
     before = body.get_weights()
-    classifier, head = phases.train_head(resolve("tiny"), body, run)
+    trained = phases.train(resolve("tiny"), body, run)
+    (head,) = trained.phases
     assert head.validation_accuracy == 1.0
     assert head.validation_loss < 0.5 * np.log(2)
     assert all(np.array_equal(a, b) for a, b in zip(before, body.get_weights(), strict=True))
     assert set(head.history[0]) >= {"loss", "accuracy", "val_loss", "val_accuracy"}
     images = run.validation.images[run.validation.rows].astype(np.float32)
-    answers = np.asarray(classifier.answers()(images, training=False))
+    answers = np.asarray(trained.classifier.outputs()(images, training=False)["probabilities"])
     assert (answers.argmax(axis=1) == run.validation_labels).all()
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
-def test_fine_tuning_moves_the_last_layers_and_no_statistics(start: Start, layers: int) -> None:
+def test_fine_tuning_moves_the_last_layers_and_no_statistics(
+    start: Start, monkeypatch: pytest.MonkeyPatch, layers: int
+) -> None:
     body, run = start(epochs=3, fine_tune_epochs=2, fine_tune_layers=layers)
-    classifier, _ = phases.train_head(resolve("tiny"), body, run)
-    kernels = {layer.name: layer.get_weights() for layer in leaf_layers(body) if layer.weights}
-    phases.fine_tune(classifier, run)
+    monkeypatch.setattr(Classifier, "set_weights", lambda *_: None)  # whichever phase is better
+    before = {layer.name: layer.get_weights() for layer in leaf_layers(body) if layer.weights}
+    phases.train(resolve("tiny"), body, run)
     changed = [
         name
-        for name, weights in kernels.items()
+        for name, weights in before.items()
         if not all(map(np.array_equal, weights, body.get_layer(name).get_weights()))
     ]
     assert changed == [f"conv{number}" for number in range(4 - layers, 4)]
@@ -74,9 +80,8 @@ def test_statistics_that_move_are_noticed(start: Start, monkeypatch: pytest.Monk
         return list(model.layers)
 
     monkeypatch.setattr(backbone, "fine_tune", careless)
-    classifier, _ = phases.train_head(backbone, body, run)
     with pytest.raises(AssertionError, match=r"moved BatchNormalization statistics: .*norm1"):
-        phases.fine_tune(classifier, run)
+        phases.train(backbone, body, run)
 
 
 @pytest.mark.parametrize(("tuned_loss", "shipped"), [(0.2, "fine-tuning"), (0.4, "head")])
@@ -86,11 +91,10 @@ def test_the_phase_with_the_lower_validation_loss_ships(
     body, run = start(epochs=1, fine_tune_epochs=1)
     train_head = phases.train_head
 
-    def head_at_03(*arguments: object) -> tuple[object, Phase]:
-        classifier, _ = train_head(*arguments)  # type: ignore[arg-type]
-        return classifier, Phase("head", 0.3, 0.8, [])
+    def head_at_03(*arguments: Any) -> tuple[keras.Model, Phase]:
+        return train_head(*arguments)[0], Phase("head", 0.3, 0.8, [])
 
-    def move_everything(classifier: phases.Classifier, run: Run) -> Phase:
+    def move_everything(classifier: Classifier, *_: object) -> Phase:
         classifier.set_weights([weight + 1 for weight in classifier.weights()])
         return Phase("fine-tuning", tuned_loss, 0.9, [])
 
@@ -101,6 +105,18 @@ def test_the_phase_with_the_lower_validation_loss_ships(
     assert trained.decision.startswith(f"{shipped} (validation loss")
     moved = not np.array_equal(before[0], trained.classifier.weights()[0])
     assert moved == (shipped == "fine-tuning")
+
+
+@pytest.mark.parametrize(("layers", "is_kept"), [(1, True), (3, False)])
+def test_what_stays_frozen_is_computed_once(start: Start, layers: int, is_kept: bool) -> None:
+    body, run = start(fine_tune_layers=layers)
+    embed = embedder(body)
+    tail, inputs = phases.split_off_frozen(resolve("tiny"), body, embed, run)
+    assert isinstance(inputs[0], Features) == is_kept
+    rows, views = np.array([0, 3]), np.array([1, 0])
+    found = tail(inputs[0].read(rows, views).astype(np.float32), training=False)
+    expected = embed(run.train.read(rows, views).astype(np.float32), training=False)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_fine_tuning_can_be_switched_off(start: Start) -> None:

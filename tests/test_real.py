@@ -1,0 +1,59 @@
+"""The main job on real input: photos of flowers, real ImageNet weights, answers over HTTP."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from service.imaging import decode
+from trainers.demo import served
+from trainers.run import main
+
+WEIGHTS = "weights/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_flowers_are_told_apart_and_served_as_they_were_measured(
+    shared: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = shared / "data/flowers"
+    arguments = ["--plugin", "mobilenet:v2-0.35", "--weights", str(shared / WEIGHTS)]
+    arguments += ["--data", str(folder), "--output", str(tmp_path), "--json", "--quiet"]
+    assert main([*arguments, "--name", "flowers"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    # One split of 150 pictures is worth 0.88 +- 0.05; by chance it would be 0.2.
+    assert result["test_accuracy"] > 0.8
+    bundle = Path(result["bundle"])
+    metrics = json.loads((bundle / "metrics.json").read_text())
+    assert metrics["test"]["accuracy"] == result["test_accuracy"]
+
+    with (bundle / "split.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    pictures = [(folder / row["path"]).read_bytes() for row in rows]
+    monkeypatch.setenv("GRAFT_MODEL", "overruled by the bundle that is served")
+    with served(bundle) as address, httpx.Client(base_url=address, timeout=30) as client:
+        responses = [client.post("/predict", files={"image": picture}) for picture in pictures]
+    assert {response.status_code for response in responses} == {200}
+    answers = [response.json() for response in responses]
+    right = sum(answer["label"] == row["class"] for answer, row in zip(answers, rows, strict=True))
+    assert right / len(rows) == result["test_accuracy"]
+
+    # what TensorFlow answers, picture by picture: the same class, probabilities within 1e-4
+    model = tf.saved_model.load(str(bundle / "saved_model")).signatures["serving_default"]
+    images = np.stack([decode(picture, 224) for picture in pictures])
+    expected = model(images=tf.constant(images))["probabilities"].numpy()
+    classes = json.loads((bundle / "manifest.json").read_text())["classes"]
+    for answer, probabilities in zip(answers, expected, strict=True):
+        assert answer["label"] == classes[probabilities.argmax()]
+        found = {one["label"]: one["score"] for one in answer["top"]}
+        np.testing.assert_allclose([found[label] for label in classes], probabilities, atol=1e-4)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-PICTURES_PER_CLASS = 100
+PICTURES_PER_CLASS = 150
 SIZE = 160
 VERSION = 1
 """Part of the cache's name: count up whenever other pictures are drawn."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from service.bundle import Bundle
@@ -32,7 +33,7 @@ class Predictor:
         self.bundle = bundle
         self.classes = bundle.manifest.classes
         self.image_size = bundle.manifest.input.size
-        self._session = _open_session(bundle, threads)
+        self._session = open_session(bundle.model_path, threads)
         self.check_golden()
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -73,7 +74,16 @@ class Predictor:
         return result
 
 
-def _open_session(bundle: Bundle, threads: int | None) -> Any:
+def open_session(model: Path, threads: int | None = None) -> Any:
+    """Load an ONNX file on the best processor that ONNX Runtime finds.
+
+    Raises:
+        BundleError: ONNX Runtime cannot load it.
+    """
+    # The official builds report to Microsoft unless this is set before the first import.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if threads:
@@ -82,7 +92,7 @@ def _open_session(bundle: Bundle, threads: int | None) -> Any:
     available = onnxruntime.get_available_providers()
     try:
         return onnxruntime.InferenceSession(
-            bundle.model_path, options, providers=[name for name in wanted if name in available]
+            model, options, providers=[name for name in wanted if name in available]
         )
     except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
-        raise BundleError(f"ONNX Runtime cannot load {bundle.model_path}: {error}") from error
+        raise BundleError(f"ONNX Runtime cannot load {model}: {error}") from error

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.bundle import MODEL
 from service.errors import ParityError
+from service.predictor import open_session
 from trainers.model import Classifier
 
 OPSET = 17
@@ -142,11 +142,13 @@ def _write_onnx(module: tf.Module, path: Path) -> None:
 
     concrete = module.serve.get_concrete_function()
     frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+    graph = frozen.graph.as_graph_def()
+    _give_scalars_a_dimension(graph)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # tf2onnx asks numpy for old names
         patch_tf2onnx()  # Keras' own mending of tf2onnx for numpy 2
         model, _ = tf2onnx.convert.from_graph_def(
-            frozen.graph.as_graph_def(),
+            graph,
             input_names=[tensor.name for tensor in frozen.inputs],
             output_names=[tensor.name for tensor in frozen.outputs],
             opset=OPSET,
@@ -156,6 +158,24 @@ def _write_onnx(module: tf.Module, path: Path) -> None:
     _name_tensors(model, {value.name: name for name, value in names.items()})
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
+
+
+def _give_scalars_a_dimension(graph: Any) -> None:
+    """Make float constants of shape () into shape (1,) where that means the same.
+
+    tf2onnx 1.17's optimizer stops, with a stack trace in the log, at a scalar added to a feature
+    map. MobileNetV3 adds one in every hard swish, and would keep 102 transposes in place of 1.
+    """
+    users: dict[str, set[str]] = {}
+    for node in graph.node:
+        for name in node.input:
+            users.setdefault(name.split(":")[0].lstrip("^"), set()).add(node.op)
+    for node in graph.node:
+        value = node.attr["value"].tensor if node.op == "Const" else None
+        if value is None or value.dtype != tf.float32.as_datatype_enum or value.tensor_shape.dim:
+            continue
+        if users.get(node.name, set()) <= {"AddV2", "Mul", "Sub"}:
+            value.tensor_shape.dim.add().size = 1
 
 
 def _name_tensors(model: onnx.ModelProto, names: dict[str, str]) -> None:
@@ -171,7 +191,7 @@ def _name_tensors(model: onnx.ModelProto, names: dict[str, str]) -> None:
 
 
 def _open_onnx(path: Path) -> Predict:
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = open_session(path)
     return lambda images: session.run(["probabilities"], {"images": images})[0]
 
 

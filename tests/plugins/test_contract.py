@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import onnx
 import pytest
 
 from plugins.base import leaf_layers
@@ -89,3 +90,5 @@ def test_a_backbone_keeps_its_contract(name: str, tmp_path: Path) -> None:
     export.export(classifier, tmp_path)
     parity = export.check_parity(classifier, tmp_path, images)
     assert set(parity["max_difference"]) == {"onnx", "saved_model"}
+    model = onnx.load(tmp_path / "model.onnx")
+    assert [node.op_type for node in model.graph.node].count("Transpose") <= 1  # NHWC input

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from service.errors import RequestError
 from service.imaging import decode, sniff
 from trainers.progress import Progress, log
 from trainers.scanning import Candidate, DataError, LeftOut, Scan, listing
+from trainers.workspace import disk_array
 
 _FORMAT_OF_SUFFIX = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WebP"}
 MIN_PICTURES = 2
@@ -57,8 +57,8 @@ def read(files: Scan, size: int, workspace: Path, progress: Progress) -> Dataset
     """Decode the pictures of a folder into `workspace`.
 
     Raises:
-        DataError: one class only, a class with fewer than 2 readable pictures, or too little
-            room on the disk.
+        DataError: one class only, or a class with fewer than 2 readable pictures.
+        WorkspaceError: too little room on the disk.
     """
     folder, candidates, left_out = files.folder, files.candidates, list(files.left_out)
     images, digests, problems = _decode(candidates, size, workspace, progress)
@@ -91,8 +91,7 @@ def _decode(
 ) -> tuple[NDArray[np.uint8], dict[int, str], dict[int, str]]:
     """Decode all, in threads, each into its row: images, digests and problems by row."""
     shape = (len(candidates), size, size, 3)
-    _check_room(workspace, int(np.prod(shape)))
-    images = np.memmap(workspace / "pictures.u8", np.uint8, "w+", shape=shape)
+    images = disk_array(workspace / "pictures.u8", np.uint8, shape)
     digests: dict[int, str] = {}
     problems: dict[int, str] = {}
 
@@ -114,15 +113,6 @@ def _decode(
         for _ in progress.track(done, len(candidates), "decoding"):
             pass
     return images, digests, problems
-
-
-def _check_room(workspace: Path, needed_bytes: int) -> None:
-    free = shutil.disk_usage(workspace).free
-    if needed_bytes > free:
-        raise DataError(
-            f"the decoded pictures need {needed_bytes / 1e9:.1f} GB under {workspace.parent}, "
-            f"which has {free / 1e9:.1f} GB free: choose another --output or --image-size"
-        )
 
 
 def _check_classes(

@@ -18,6 +18,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainers.progress import Progress
+from trainers.workspace import disk_array
 
 VIEWS = 2
 """Every picture as it is (view 0) and mirrored (view 1): the augmentation, outside the graph."""
@@ -73,7 +74,7 @@ def compute(
 ) -> Features:
     """Run every view of a source through layers, in inference mode, into a file at `path`."""
     shape = (len(source), views, *layers.output_shape[1:])
-    values = np.memmap(path, np.float32, "w+", shape=shape)
+    values = disk_array(path, np.float32, shape)
     run = in_inference(layers)
     starts = range(0, len(source), _BATCH)
     for start in progress.track(starts, len(starts), "frozen layers"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from plugins.base import Backbone, leaf_layers
 from trainers import features
 from trainers.batches import Batches
-from trainers.config import TrainingConfig
+from trainers.config import ConfigError, TrainingConfig
 from trainers.data import Dataset
 from trainers.features import Features, Pictures, Source
 from trainers.model import Classifier, embedder, linear_head, weights_hash
@@ -139,7 +140,11 @@ def train_head(tail: keras.Model, inputs: Inputs, run: Run) -> tuple[keras.Model
     train, validation = run.compute(tail, inputs, "embedding")
     embeddings = train.values.reshape(-1, train.values.shape[-1])
     head = linear_head(embeddings, run.classes, len(train))
-    return head, _fit(head, HEAD, (train, validation), run)
+    phase = _fit(head, HEAD, (train, validation), run)
+    if not math.isfinite(phase.validation_loss):
+        rate = run.config.learning_rate
+        raise ConfigError(f"--learning-rate (={rate:g}) is too high: the head's loss is no number")
+    return head, phase
 
 
 def fine_tune(classifier: Classifier, tail: keras.Model, inputs: Inputs, run: Run) -> Phase:

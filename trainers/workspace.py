@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from service.errors import GraftError
 
 PREFIX, SUFFIX = ".graft-", ".partial"
+
+
+class WorkspaceError(GraftError):
+    """The output folder cannot hold what the run needs."""
 
 
 @contextmanager
@@ -20,7 +31,10 @@ def workspace(output: Path) -> Iterator[Path]:
     A run that was killed leaves its folder; the next run removes it. Folders of runs that are
     still going are locked, and a lock ends with its process.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkspaceError(f"--output {output} cannot be made a folder: {error}") from error
     with _locked(output / ".graft.lock", wait=True):  # between making a folder and locking it
         _remove_abandoned(output)
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX, dir=output))
@@ -30,6 +44,28 @@ def workspace(output: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+def disk_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
+    """An array in a file of the workspace, with its room on the disk taken at once.
+
+    Without that, a disk that gets full ends the process at a write, by a signal and in silence.
+
+    Raises:
+        WorkspaceError: the disk has too little room.
+    """
+    size_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    try:
+        with path.open("wb") as file:
+            if hasattr(os, "posix_fallocate"):  # not on macOS
+                os.posix_fallocate(file.fileno(), 0, size_bytes)
+    except OSError as error:
+        free = shutil.disk_usage(path.parent).free
+        raise WorkspaceError(
+            f"{path.name} needs {size_bytes / 1e9:.2f} GB under {path.parent.parent}, which has "
+            f"{free / 1e9:.2f} GB free ({error.strerror}): choose another --output or --image-size"
+        ) from error
+    return np.memmap(path, dtype, "r+" if size_bytes == path.stat().st_size else "w+", shape=shape)
 
 
 def _remove_abandoned(output: Path) -> None:

@@ -146,12 +146,3 @@ def test_the_fingerprint_follows_content_names_and_classes(folder: Path, read: R
     assert changed != before
     (folder / "red/0.png").rename(folder / "red/9.png")
     assert read(folder).fingerprint != changed
-
-
-def test_too_little_room_is_said_before_decoding(
-    folder: Path, read: Read, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usage = shutil.disk_usage(folder)._replace(free=1000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(DataError, match=r"need 0\.0 GB .* choose another --output"):
-        read(folder)

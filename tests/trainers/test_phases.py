@@ -11,7 +11,7 @@ import pytest
 from plugins.base import leaf_layers
 from plugins.registry import resolve
 from trainers import data, phases, scanning, splitting
-from trainers.config import TrainingConfig
+from trainers.config import ConfigError, TrainingConfig
 from trainers.features import Features
 from trainers.model import Classifier, embedder
 from trainers.phases import Phase, Run, class_weights
@@ -117,6 +117,12 @@ def test_what_stays_frozen_is_computed_once(start: Start, layers: int, is_kept: 
     found = tail(inputs[0].read(rows, views).astype(np.float32), training=False)
     expected = embed(run.train.read(rows, views).astype(np.float32), training=False)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_head_that_diverges_is_not_shipped(start: Start) -> None:
+    body, run = start(epochs=2, learning_rate=1e30)
+    with pytest.raises(ConfigError, match=r"--learning-rate \(=1e\+30\) is too high"):
+        phases.train(resolve("tiny"), body, run)
 
 
 def test_fine_tuning_can_be_switched_off(start: Start) -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from trainers.workspace import workspace
+from trainers.workspace import WorkspaceError, disk_array, workspace
 
 
 def partial(output: Path) -> list[Path]:
@@ -47,3 +49,28 @@ with workspace(Path({str(tmp_path)!r})) as folder:
     assert len(partial(tmp_path)) == 1
     with workspace(tmp_path) as folder:
         assert partial(tmp_path) == [folder]
+
+
+def test_an_output_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WorkspaceError, match=r"--output .*file cannot be made a folder"):
+        workspace(tmp_path / "file").__enter__()
+
+
+def test_an_array_lies_in_its_file(tmp_path: Path) -> None:
+    array = disk_array(tmp_path / "a.f32", np.float32, (3, 2))
+    assert (array == 0).all()
+    array[2, 1] = 5
+    del array
+    assert np.fromfile(tmp_path / "a.f32", np.float32).tolist() == [0, 0, 0, 0, 0, 5]
+
+
+def test_a_full_disk_is_said_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(WorkspaceError, match=r"a\.f32 needs 0\.40 GB .*No space left on device"):
+        disk_array(tmp_path / "a.f32", np.float32, (100_000_000,))

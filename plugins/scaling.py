@@ -20,4 +20,4 @@ def to_bgr_minus_mean(images: Any) -> Any:
     import keras
 
     mean_bgr = keras.ops.convert_to_tensor([103.939, 116.779, 123.68], dtype="float32")
-    return keras.ops.flip(images, axis=-1) - mean_bgr
+    return images[..., ::-1] - mean_bgr

@@ -15,23 +15,26 @@ from typing import Any
 import bentoml
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from service.batching import Batcher
 from service.bundle import Bundle
 from service.errors import DeadlineExceeded, Draining, GraftError, RequestError
 from service.imaging import decode
-from service.metrics import Metrics, exposition
+from service.metrics import Metrics
+from service.pages import describe, pages
 from service.predictor import Predictor
 from service.responses import ErrorShape, refusal
 from service.schemas import Answer, BatchAnswer, Classified, ModelName, Refusal
 from service.settings import MAX_WAIT_SECONDS, Settings
 from service.store import resolve
-from service.uploads import PicturesUpload, PictureUpload, read_picture, read_pictures
+from service.uploads import (
+    PicturesUpload,
+    PictureUpload,
+    UploadRoom,
+    read_picture,
+    read_pictures,
+)
 
 BENTOML_TIMEOUT_SECONDS = 2 * MAX_WAIT_SECONDS + 5
 """BentoML's own limit, whose 504 has another shape: above what reading and answering may take."""
@@ -47,13 +50,16 @@ def answer_errors(endpoint: Endpoint) -> Endpoint:
     @functools.wraps(endpoint)
     async def answered(self: Classifier, **inputs: Request) -> Any:
         status, result = 200, None
-        with self.metrics.request_seconds.labels(path).time():
-            try:
+        try:
+            with self.metrics.request_seconds.labels(path).time():
                 self.refuse_while_draining()
                 result = await endpoint(self, **inputs)
-            except RequestError as error:
-                self.metrics.refusals.labels(error.code).inc()
-                status, result = error.status, refusal(error)
+        except RequestError as error:
+            self.metrics.refusals.labels(error.code).inc()
+            status, result = error.status, refusal(error)
+        except Exception:  # a bug: BentoML logs it and answers 500 without details
+            self.metrics.requests.labels(path, 500).inc()
+            raise
         self.metrics.requests.labels(path, status).inc()
         return result
 
@@ -72,19 +78,6 @@ async def within(seconds: float, failure: str) -> AsyncIterator[None]:
             yield
     except TimeoutError:
         raise DeadlineExceeded(f"{failure} within {seconds:g} s") from None
-
-
-def show_model(request: Request) -> JSONResponse:
-    """GET /model: the public part of the manifest."""
-    return JSONResponse(request.app.state.model)
-
-
-def show_metrics(request: Request) -> Response:
-    """GET /metrics: the figures of all workers together, for Prometheus."""
-    return Response(exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-pages = Starlette(routes=[Route("/model", show_model), Route("/metrics", show_metrics)])
 
 
 @bentoml.service(
@@ -118,9 +111,11 @@ class Classifier:
         self.batcher = Batcher(
             self._infer, self.settings.max_batch_size, self.settings.max_queue_size
         )
+        self.uploads = UploadRoom(self.settings.max_upload_bytes)
         self.is_draining = False
         manifest = self.predictor.bundle.manifest
         pages.state.model = manifest.public()
+        pages.state.docs = describe(Classifier.openapi_spec.asdict(), manifest)  # type: ignore[attr-defined]
         self.model = ModelName(name=manifest.name, version=manifest.version)
         self.metrics.model_info.labels(manifest.name, manifest.version, manifest.plugin).set(1)
 
@@ -128,20 +123,22 @@ class Classifier:
     @answer_errors
     async def predict(self, image: Request) -> Answer:
         """Classify one picture: multipart field `image`, or the picture itself as the body."""
-        async with within(self.settings.upload_timeout_seconds, "the body did not arrive"):
-            picture = await read_picture(image, self.settings)
-        with self._admit(1):
-            answer = await self._classify(picture)
+        with self.uploads.request() as take:
+            async with within(self.settings.upload_timeout_seconds, "the body did not arrive"):
+                picture = await read_picture(image, self.settings, take)
+            with self._admit(1):
+                answer = await self._classify(picture)
         return Answer(**dict(answer), model=self.model)
 
     @bentoml.api(route="/predict_batch", input_spec=PicturesUpload)
     @answer_errors
     async def predict_batch(self, images: Request) -> BatchAnswer:
         """Classify the pictures in the multipart fields `images`; a bad one fails alone."""
-        async with within(self.settings.upload_timeout_seconds, "the body did not arrive"):
-            pictures = await read_pictures(images, self.settings)
-        with self._admit(len(pictures)):
-            results = await asyncio.gather(*map(self._classify_or_refuse, pictures))
+        with self.uploads.request() as take:
+            async with within(self.settings.upload_timeout_seconds, "the body did not arrive"):
+                pictures = await read_pictures(images, self.settings, take)
+            with self._admit(len(pictures)):
+                results = await asyncio.gather(*map(self._classify_or_refuse, pictures))
         return BatchAnswer(results=list(results), model=self.model)
 
     def __is_ready__(self) -> bool:
@@ -150,13 +147,18 @@ class Classifier:
 
     @bentoml.on_startup
     def drain_on_sigterm(self) -> None:
-        """Say 'not ready' as soon as the end is announced, then let the server stop as it does."""
+        """At SIGTERM say 503 for a while, so that load balancers notice; then the server stops.
+
+        Ctrl+C arrives as SIGTERM too, sent by BentoML's parent: on a terminal nobody wants to wait.
+        """
         stop = signal.getsignal(signal.SIGTERM)
+        seconds = 0.0 if sys.stderr.isatty() else self.settings.drain_seconds
+        loop = asyncio.get_running_loop()
 
         def drain(number: int, frame: FrameType | None) -> None:
             self.is_draining = True
-            if callable(stop):
-                stop(number, frame)
+            if callable(stop):  # a signal may come while the loop sleeps: it must be woken
+                loop.call_soon_threadsafe(loop.call_later, seconds, stop, number, frame)
 
         signal.signal(signal.SIGTERM, drain)
 

@@ -12,9 +12,9 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import BundleError
 from service.external_data import refers_to_external_data
@@ -51,12 +51,21 @@ class OutputSpec(_Part):
 
 
 class Decision(_Part):
-    """How probabilities become an answer."""
+    """How probabilities become an answer. Nothing applies these yet, so they must be neutral."""
 
-    temperature: float = Field(default=1.0, gt=0, description="divides the logits; 1 = as trained")
+    temperature: float = Field(default=1.0, description="divides the logits; 1 = as trained")
     thresholds: dict[str, float] = Field(
         default_factory=dict, description="per class; none = argmax"
     )
+
+    @model_validator(mode="after")
+    def _must_be_neutral(self) -> Self:
+        if self.temperature != 1.0 or self.thresholds:
+            raise ValueError(
+                f"temperature {self.temperature:g} and thresholds {self.thresholds}: this version "
+                "of Graft applies neither (it takes 1 and none); serve with the one that made it"
+            )
+        return self
 
 
 class FileRecord(_Part):
@@ -159,10 +168,10 @@ def seal(staging: Path, manifest: Manifest, output: Path) -> Bundle:
     _read_manifest(staging)  # what could not be read again is not published
     folders = [staging, *(path for path in staging.rglob("*") if path.is_dir())]
     for path in (*paths, manifest_path, *folders):
-        _flush(path)
+        flush(path)
     final = output / f"{manifest.name}-{manifest.version}"
     staging.rename(final)
-    _flush(output)
+    flush(output)
     return Bundle(final, manifest)
 
 
@@ -205,7 +214,8 @@ def _record(path: Path) -> FileRecord:
     return FileRecord(sha256=digest, size_bytes=path.stat().st_size)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Return once a file, or a folder's list of names, is on the disk, power or not."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

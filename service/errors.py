@@ -10,7 +10,7 @@ GraftError                     a message for a person: what, where, what next
     ├── PayloadTooLarge        413  too many bytes, pixels or pictures
     ├── UnsupportedMediaType   415  neither JPEG, PNG nor WebP
     ├── MissingField           422  no picture where one was expected
-    ├── Overloaded             429  the queue is full: come back
+    ├── Overloaded             429  the queue, or the room for uploads, is full: come back
     ├── Draining               503  this process is about to stop: ask another
     └── DeadlineExceeded       504  no answer in time
 """
@@ -86,7 +86,7 @@ class MissingField(RequestError):
 
 
 class Overloaded(RequestError):
-    """As many pictures as are let in are being worked on: come back."""
+    """As many pictures, or bytes of uploads, as are let in are being worked on: come back."""
 
     status = 429
     code = "overloaded"

@@ -32,6 +32,12 @@ class Settings(BaseModel):
     max_request_bytes: int = Field(
         64 * _MIB, ge=1, description="largest request body accepted, in bytes"
     )
+    max_upload_bytes: int = Field(
+        256 * _MIB,
+        ge=1,
+        description="most bytes of all request bodies in a worker's memory at a time; more are "
+        "refused with 429",
+    )
     max_pixels: int = Field(
         MAX_PIXELS, ge=1, description="largest picture accepted, width x height"
     )
@@ -52,8 +58,18 @@ class Settings(BaseModel):
         le=MAX_WAIT_SECONDS,
         description="longest wait for a request's body; after it, 504",
     )
+    drain_seconds: float = Field(
+        2.0,
+        ge=0,
+        le=300,
+        description="after SIGTERM, time in which /readyz and new requests are answered 503 before "
+        "the server closes; 0 on a terminal",
+    )
     threads: int = Field(
-        0, ge=0, description="processor threads to use; 0 = as many as the container may use"
+        0,
+        ge=0,
+        le=1024,  # ONNX Runtime makes as many as it is told: 100,000 took 16 GB
+        description="processor threads to use; 0 = as many as the container may use",
     )
 
     @model_validator(mode="after")
@@ -62,6 +78,11 @@ class Settings(BaseModel):
             raise ValueError(
                 f"GRAFT_MAX_PICTURES (={self.max_pictures}) must not be above "
                 f"GRAFT_MAX_QUEUE_SIZE (={self.max_queue_size}): such requests could never enter"
+            )
+        if self.max_request_bytes > self.max_upload_bytes:
+            raise ValueError(
+                f"GRAFT_MAX_REQUEST_BYTES (={self.max_request_bytes}) must not be above "
+                f"GRAFT_MAX_UPLOAD_BYTES (={self.max_upload_bytes}): they could never be received"
             )
         return self
 

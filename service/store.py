@@ -1,4 +1,4 @@
-"""BentoML's model store as the registry of bundles: `<name>:<version>`, newest = latest.
+"""BentoML's model store as the registry of bundles: `<name>:<version>`, saved last = latest.
 
 A stored bundle is an ordinary BentoML model, so `bentoml models list`, `export`, `push` and
 `bentoml build` work as their users know them.
@@ -8,47 +8,78 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import bentoml
 from bentoml.exceptions import BentoMLException, NotFound
 
-from service.bundle import MANIFEST, Bundle
+from service.bundle import MANIFEST, Bundle, flush
 from service.errors import BundleError
+
+_STAGING = ".graft-"
 
 
 def save(bundle: Bundle) -> str:
     """Copy a bundle into the store, complete or not at all; return its tag `<name>:<version>`.
 
     BentoML copies straight to the final place. A kill in the middle would leave half a model
-    there, so the copy goes to a store of its own beside it and is renamed.
+    there, so the copy goes to a store of its own beside it and is renamed. `latest` is the bundle
+    saved last, also when it is there already: a kill may have come just before `latest` was set.
     """
     # The container is BentoML's documented way to a configured store, if not a typed one.
     from bentoml._internal.configuration.containers import BentoMLContainer
 
     store = BentoMLContainer.model_store.get()
     root = Path(store._path)
-    manifest = bundle.manifest
-    tag = bentoml.Tag(manifest.name, manifest.version)
-    if (root / tag.path()).exists():
-        return str(tag)
+    tag = bentoml.Tag(bundle.manifest.name, bundle.manifest.version)
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root.parent, prefix=".graft-") as staging:
-        with bentoml.models.create(
-            tag,
-            labels={"plugin": manifest.plugin.replace(":", "-")},
-            metadata={"classes": list(manifest.classes), **manifest.metrics},
-            _model_store=type(store)(staging),
-        ) as model:
-            shutil.copytree(bundle.path, model.path, dirs_exist_ok=True)
-        (root / tag.name).mkdir(exist_ok=True)
-        (Path(staging) / tag.path()).rename(root / tag.path())
-    (root / tag.latest_path()).write_text(manifest.version)
+    with _staging(root.parent) as staging:
+        if not (root / tag.path()).exists():
+            _copy(bundle, tag, type(store)(staging))
+            (root / tag.name).mkdir(exist_ok=True)
+            (staging / tag.path()).rename(root / tag.path())
+        latest = staging / "latest"
+        latest.write_text(bundle.manifest.version)
+        flush(latest)
+        latest.replace(root / tag.latest_path())
+        flush(root / tag.name)
     return str(tag)
+
+
+@contextmanager
+def _staging(parent: Path) -> Iterator[Path]:
+    """An empty folder for one save at a time; those that killed ones left are removed."""
+    import fcntl  # not on Windows, where models are served only
+
+    with (parent / ".graft.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # ends with its process
+        for abandoned in parent.glob(f"{_STAGING}*"):
+            shutil.rmtree(abandoned)
+        with tempfile.TemporaryDirectory(dir=parent, prefix=_STAGING) as folder:
+            yield Path(folder)
+
+
+def _copy(bundle: Bundle, tag: bentoml.Tag, store: Any) -> None:
+    manifest = bundle.manifest
+    with bentoml.models.create(
+        tag,
+        labels={"plugin": manifest.plugin.replace(":", "-")},
+        metadata={"classes": list(manifest.classes), **manifest.metrics},
+        _model_store=store,
+    ) as model:
+        shutil.copytree(bundle.path, model.path, dirs_exist_ok=True)
+    copy = Path(store._path) / tag.path()
+    for path in (*copy.rglob("*"), copy):
+        flush(path)
 
 
 def resolve(reference: str) -> Path:
     """Find a bundle: a folder that holds one, or a BentoML tag such as `classifier:latest`.
+
+    Inside a bento that tag is an alias of the model it was built with (see bentofile.yaml).
 
     Raises:
         BundleError: neither; the message says where was looked and what to do.

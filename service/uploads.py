@@ -6,7 +6,8 @@ an error (BentoML's own file inputs would fetch it as an address).
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 from email.message import Message
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -20,6 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 from service.errors import (
     MalformedRequest,
     MissingField,
+    Overloaded,
     PayloadTooLarge,
     RequestError,
     UnsupportedMediaType,
@@ -28,11 +30,15 @@ from service.settings import Settings
 
 _MAX_OTHER_FIELDS = 16
 
+Take = Callable[[int], None]
 _Picture = Annotated[Path, ContentType("image/*")]
 
 
+# These describe the forms in Swagger, docstrings included, and hand the request over unread.
+
+
 class PictureUpload(bentoml.IODescriptor):
-    """Documents /predict in Swagger; hands the request over unread."""
+    """One picture."""
 
     image: _Picture
 
@@ -42,7 +48,7 @@ class PictureUpload(bentoml.IODescriptor):
 
 
 class PicturesUpload(bentoml.IODescriptor):
-    """Documents /predict_batch in Swagger; hands the request over unread."""
+    """Several pictures, each in a field of its own."""
 
     images: list[_Picture]
 
@@ -51,31 +57,73 @@ class PicturesUpload(bentoml.IODescriptor):
         return cls.model_construct(images=request)  # type: ignore[no-any-return]
 
 
-async def read_picture(request: Request, settings: Settings) -> bytes:
+class UploadRoom:
+    """The bytes of bodies that all requests of this process hold together, up to a limit.
+
+    Pictures are counted by the queue only once they are there; until then many slow uploads could
+    fill the memory. For use in the event loop alone, so without a lock.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self.taken_bytes = 0
+
+    @contextmanager
+    def request(self) -> Iterator[Take]:
+        """A function that takes room for so many more bytes, given back when the request ends.
+
+        The function raises Overloaded when there is no room.
+        """
+        mine = 0
+
+        def take(size_bytes: int) -> None:
+            nonlocal mine
+            if self.taken_bytes + size_bytes > self._limit_bytes:
+                raise Overloaded(
+                    f"uploads hold {self.taken_bytes:,} bytes, at most {self._limit_bytes:,} are "
+                    "let in; try again in a moment"
+                )
+            self.taken_bytes += size_bytes
+            mine += size_bytes
+
+        try:
+            yield take
+        finally:
+            self.taken_bytes -= mine
+
+
+async def read_picture(request: Request, settings: Settings, take: Take) -> bytes:
     """The one picture of a request: multipart field `image`, or the body itself.
 
     Raises:
-        PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest.
+        PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest, Overloaded.
     """
     media_type = _media_type(request)
     if media_type == "multipart/form-data":
-        pictures = await _read_multipart(request, settings, "image", most=1)
+        pictures = await _read_multipart(request, settings, take, "image", most=1)
         return _checked(pictures[0], settings)
     if media_type.startswith("image/") or media_type == "application/octet-stream":
-        return await _read_body(request, settings)
-    raise _unexpected(media_type, "send multipart field `image`, or the picture as the body")
+        limit = min(settings.max_image_bytes, settings.max_request_bytes)
+        return b"".join([chunk async for chunk in _limited(request, limit, take)])
+    raise _unexpected(
+        media_type,
+        "send multipart field `image`, or the picture as the body with its content type "
+        "(with curl: -H 'Content-Type: image/jpeg')",
+    )
 
 
-async def read_pictures(request: Request, settings: Settings) -> list[bytes | RequestError]:
+async def read_pictures(
+    request: Request, settings: Settings, take: Take
+) -> list[bytes | RequestError]:
     """The pictures of a multipart request's `images` fields, in order; too large ones as errors.
 
     Raises:
-        PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest.
+        PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest, Overloaded.
     """
     media_type = _media_type(request)
     if media_type != "multipart/form-data":
         raise _unexpected(media_type, "send one or more multipart fields `images`")
-    pictures = await _read_multipart(request, settings, "images", most=settings.max_pictures)
+    pictures = await _read_multipart(request, settings, take, "images", settings.max_pictures)
     results: list[bytes | RequestError] = []
     for data in pictures:
         try:
@@ -106,18 +154,13 @@ def _checked(data: bytes, settings: Settings) -> bytes:
     return data
 
 
-async def _read_body(request: Request, settings: Settings) -> bytes:
-    limit = min(settings.max_image_bytes, settings.max_request_bytes)
-    return b"".join([chunk async for chunk in _limited(request, limit)])
-
-
 async def _read_multipart(
-    request: Request, settings: Settings, field: str, most: int
+    request: Request, settings: Settings, take: Take, field: str, most: int
 ) -> list[bytes]:
     limit = settings.max_request_bytes
     parser = MultiPartParser(
         request.headers,
-        _limited(request, limit),
+        _limited(request, limit, take),
         max_files=most + 1,  # one more, so that the message can be ours
         max_fields=_MAX_OTHER_FIELDS,
         max_part_size=settings.max_request_bytes,
@@ -154,7 +197,7 @@ def _too_many(field: str, most: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"at most {most} {plural} accepted in `{field}` of one request")
 
 
-async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+async def _limited(request: Request, limit: int, take: Take) -> AsyncGenerator[bytes, None]:
     """The body's chunks, until there are more bytes than `limit`; what was announced counts."""
     error = PayloadTooLarge(f"the request body is larger than the {limit:,} bytes accepted")
     announced = request.headers.get("content-length", "")
@@ -166,6 +209,7 @@ async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
             received += len(chunk)
             if received > limit:
                 raise error
+            take(len(chunk))
             yield chunk
     except ClientDisconnect:
         raise MalformedRequest("the client went away in the middle of the request") from None

@@ -58,6 +58,10 @@ def container(manifests: dict[str, Any]) -> dict[str, Any]:
     return dict(one)
 
 
+def environment(manifests: dict[str, Any]) -> dict[str, str]:
+    return {one["name"]: one["value"] for one in container(manifests)["env"]}
+
+
 def test_the_service_selects_the_pods(plain: dict[str, Any]) -> None:
     labels = plain["Deployment"]["spec"]["template"]["metadata"]["labels"]
     assert plain["Service"]["spec"]["selector"].items() <= labels.items()
@@ -76,18 +80,26 @@ def test_probes_ask_the_services_own_endpoints_on_its_port(plain: dict[str, Any]
 
 
 def test_settings_in_the_manifest_exist(plain: dict[str, Any]) -> None:
-    names = {one["name"]: one["value"] for one in container(plain)["env"]}
+    names = environment(plain)
     assert set(names) <= {f"GRAFT_{field.upper()}" for field in Settings.model_fields}
     Settings.from_environment(names)
 
 
 def test_stopping_takes_less_than_the_grace_period(plain: dict[str, Any]) -> None:
-    """The pause, then at most an upload and its answer."""
+    """The pause, the draining, then at most an upload and its answer."""
     pause = int(container(plain)["lifecycle"]["preStop"]["exec"]["command"][1])
-    settings = Settings()
-    longest = pause + settings.upload_timeout_seconds + settings.deadline_seconds
+    settings = Settings.from_environment(environment(plain))
+    longest = (
+        pause + settings.drain_seconds + settings.upload_timeout_seconds + settings.deadline_seconds
+    )
     grace = plain["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
     assert longest < grace
+
+
+def test_draining_lasts_until_the_readiness_probe_has_failed(plain: dict[str, Any]) -> None:
+    probe = container(plain)["readinessProbe"]
+    drain_seconds = Settings.from_environment(environment(plain)).drain_seconds
+    assert drain_seconds >= probe["periodSeconds"] * probe["failureThreshold"]
 
 
 def test_the_container_has_no_rights_it_does_not_need(plain: dict[str, Any]) -> None:

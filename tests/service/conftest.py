@@ -72,8 +72,14 @@ def free_port() -> int:
         return port
 
 
-def start(folder: Path, model: Path | str, **settings: str) -> Server:
-    """Run `bentoml serve` in the repository root, where TensorFlow cannot be imported."""
+def start(
+    folder: Path,
+    model: Path | str,
+    bento: str | None = None,
+    stderr: int | None = None,
+    **settings: str,
+) -> Server:
+    """Run `bentoml serve` in the repository root, or of a bento, without TensorFlow."""
     (folder / "blocker").mkdir()
     (folder / "blocker/sitecustomize.py").write_text(BLOCKER)
     environment = {
@@ -81,13 +87,23 @@ def start(folder: Path, model: Path | str, **settings: str) -> Server:
         "PYTHONPATH": str(folder / "blocker"),
         "BLOCKED": "tensorflow keras tf2onnx onnx sklearn plugins trainers",
         "BLOCKER_LOG": str(folder / "blocked.txt"),
+        # A server that starts empties the folder in which another of its home counts.
+        "BENTOML_HOME": str(folder / "home"),
         "GRAFT_MODEL": str(model),
+        "GRAFT_DRAIN_SECONDS": "0",  # most tests have nothing to see there
         **settings,
     }
     port = free_port()
-    command = [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "bentoml", "serve", *([bento] if bento else [])]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command,
+            cwd=folder if bento else ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log if stderr is None else stderr,
+        )
     url = f"http://127.0.0.1:{port}"
     return Server(url, process, folder / "server.log", folder / "blocked.txt")
 
@@ -109,8 +125,11 @@ def serve(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Serv
     """Start a service of one's own: `with serve(GRAFT_TOP_K="1") as server:`."""
 
     @contextmanager
-    def serve(**settings: str) -> Iterator[Server]:
-        server = start(tmp_path_factory.mktemp("server"), tiny_bundle.path, **settings)
+    def serve(
+        bento: str | None = None, stderr: int | None = None, **settings: str
+    ) -> Iterator[Server]:
+        folder = tmp_path_factory.mktemp("server")
+        server = start(folder, tiny_bundle.path, bento, stderr, **settings)
         processes = [psutil.Process(server.process.pid)]
         try:
             wait_until_ready(server)

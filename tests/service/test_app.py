@@ -167,6 +167,12 @@ def test_docs_describe_both_endpoints(
     assert set(answer) == wanted
 
 
+def test_docs_are_ours(client: httpx.Client, tiny_bundle: Bundle) -> None:
+    docs = client.get("/docs.json").json()
+    assert docs["info"]["version"] == tiny_bundle.manifest.version
+    assert docs["paths"].keys() >= {"/predict", "/predict_batch", "/model", "/metrics"}
+
+
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
 def test_probes_say_yes(client: httpx.Client, path: str) -> None:
     assert client.get(path).status_code == 200

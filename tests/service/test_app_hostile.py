@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import shutil
 import socket
@@ -14,7 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from service.bundle import Manifest, seal
 
 MEGABYTE = 1_000_000
 MULTIPART = {"content-type": "multipart/form-data; boundary=edge"}
@@ -199,6 +206,17 @@ def test_fifty_megabytes_are_refused_and_the_client_hears_it(client: httpx.Clien
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+def test_curl_without_a_header_is_told_which(server: Any, tmp_path: Path, draw: Any) -> None:
+    (tmp_path / "leaf.jpg").write_bytes(draw("blue"))
+    command = ["curl", "-sS", "--data-binary", f"@{tmp_path}/leaf.jpg", f"{server.url}/predict"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "-H 'Content-Type: image/jpeg'" in run.stdout
+    told = [*command, "-H", "Content-Type: image/jpeg"]
+    run = subprocess.run(told, capture_output=True, text=True, timeout=60, check=False)
+    assert run.stdout.startswith('{"label":"blue"')
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
 @pytest.mark.parametrize(
     "options",
     [
@@ -271,7 +289,55 @@ def test_clients_that_go_away_in_the_middle_are_survived(
 
 
 def test_no_request_of_this_file_was_a_bug(server: Any) -> None:
-    log = server.log.read_text().replace("BentoMLException: application/vnd.bentoml+pickle", "")
-    assert not [name for name in server.metrics() if 'status="500"' in name]
-    assert "Error: " not in log
-    assert "Exception: " not in log
+    assert not counted_bugs(server)
+    pickles = server.log.read_text().count("BentoMLException: application/vnd.bentoml+pickle")
+    assert server.log.read_text().count("Traceback") == pickles
+
+
+# A bug
+
+
+def counted_bugs(server: Any) -> dict[str, float]:
+    return {name: n for name, n in server.metrics().items() if 'status="500"' in name}
+
+
+@pytest.fixture
+def failing_model(staging: Path, manifest: Manifest) -> Path:
+    """A bundle whose model fails on white pictures: it looks their darkest value up in one row."""
+    model = onnx.load(staging / "model.onnx")
+    graph = model.graph
+    graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "row"))
+    graph.node[-1].output[0] = "sure"
+    graph.node.extend(
+        [
+            helper.make_node("Cast", ["images"], ["levels"], to=TensorProto.INT32),
+            helper.make_node("ReduceMin", ["levels"], ["darkest"], keepdims=0),
+            helper.make_node("Gather", ["row", "darkest"], ["zero"]),
+            helper.make_node("Add", ["sure", "zero"], ["probabilities"]),
+        ]
+    )
+    onnx.save(model, staging / "model.onnx")
+    return seal(staging, manifest, staging.parent).path
+
+
+@pytest.mark.slow
+def test_bug_is_counted_and_logged_and_tells_the_client_nothing(
+    serve: Any, failing_model: Path, draw: Any
+) -> None:
+    white = io.BytesIO()
+    Image.new("RGB", (64, 48), "white").save(white, "PNG")
+    with serve(GRAFT_MODEL=str(failing_model)) as server:
+        assert httpx.post(f"{server.url}/predict", files={"image": draw()}).status_code == 200
+        assert not counted_bugs(server)
+        for path, field in (("/predict", "image"), ("/predict_batch", "images")):
+            response = httpx.post(f"{server.url}{path}", files={field: white.getvalue()})
+            assert error_code(response, 500) == "internal_server_error"
+            message = response.json()["error"]["message"]
+            assert message == "An unexpected error has occurred, please check the server log."
+        assert counted_bugs(server) == {
+            f'graft_requests_total{{endpoint="{path}",status="500"}}': 1
+            for path in ("/predict", "/predict_batch")
+        }
+        assert server.metrics()["graft_queue_depth_pictures"] == 0
+        assert server.log.read_text().count("Traceback (most recent call last)") >= 2
+        assert httpx.post(f"{server.url}/predict", files={"image": draw()}).status_code == 200

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
+import select
 import signal
 import socket
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from http.client import HTTPResponse
 from pathlib import Path
 from struct import pack
@@ -173,6 +177,28 @@ def test_body_that_does_not_arrive_is_given_up_with_our_shape(small: Any, draw: 
     }
 
 
+@pytest.mark.slow
+def test_uploads_that_do_not_end_hold_no_more_than_the_room_there_is(serve: Any, draw: Any) -> None:
+    """The queue does not see them: it counts pictures that are there."""
+    limits = {"GRAFT_MAX_REQUEST_BYTES": "3000000", "GRAFT_MAX_UPLOAD_BYTES": "3000000"}
+    head = b"POST /predict HTTP/1.1\r\nHost: graft\r\nContent-Type: image/jpeg\r\n"
+    with serve(**limits) as server:
+        with ExitStack() as connections:
+            uploads = [connections.enter_context(connect(server)) for _ in range(20)]
+            for upload in uploads:
+                upload.sendall(head + b"Content-Length: 1000000\r\n\r\n" + bytes(900_000))
+            for _ in range(100):
+                answered, _, _ = select.select(uploads, [], [], 0)
+                if len(answered) >= 17:  # the other three fit
+                    break
+                time.sleep(0.1)
+            answers = [answer_of(upload) for upload in answered]
+        assert [status for status, _ in answers] == [429] * len(answers)
+        assert len(answers) >= 17
+        assert "at most 3,000,000 are let in" in answers[0][1]["error"]["message"]
+        assert send_until_answered(server, draw("green") + bytes(1_000_000))["label"] == "green"
+
+
 # End
 
 
@@ -222,6 +248,7 @@ def classifier(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator
     from service.app import Classifier
 
     monkeypatch.setenv("GRAFT_MODEL", str(tiny_bundle.path))
+    monkeypatch.setenv("GRAFT_DRAIN_SECONDS", "0.3")
     usual = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     before = set(REGISTRY._collector_to_names)
     classifier = Classifier()
@@ -232,16 +259,75 @@ def classifier(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator
     signal.signal(signal.SIGTERM, usual)
 
 
-def test_sigterm_means_not_ready_before_the_server_stops(classifier: Any) -> None:
+def test_sigterm_means_refusing_for_a_while_and_then_the_servers_own_stop(classifier: Any) -> None:
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
-    classifier.drain_on_sigterm()
-    assert classifier.__is_ready__()
-    os.kill(os.getpid(), signal.SIGTERM)
-    assert not classifier.__is_ready__()
-    assert stopped == [signal.SIGTERM]
 
-    response = asyncio.run(classifier.predict(image=Request({"type": "http", "headers": []})))
+    async def drain() -> Any:
+        classifier.drain_on_sigterm()
+        assert classifier.__is_ready__()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert not classifier.__is_ready__()
+        response = await classifier.predict(image=Request({"type": "http", "headers": []}))
+        await asyncio.sleep(0.1)
+        assert stopped == []
+        await asyncio.sleep(0.5)
+        return response
+
+    response = asyncio.run(drain())
+    assert stopped == [signal.SIGTERM]
     assert response.status_code == 503
     assert response.headers["retry-after"] == "1"
     assert b'"code":"draining"' in response.body
+
+
+@pytest.mark.slow
+def test_draining_is_seen_from_outside_before_the_server_closes(serve: Any, draw: Any) -> None:
+    picture = draw("blue")
+    with (
+        serve(GRAFT_DRAIN_SECONDS="3") as server,
+        httpx.Client(base_url=server.url) as kept,
+        connect(server) as accepted,
+    ):
+        assert kept.get("/readyz").status_code == 200
+        begin(accepted, len(picture))
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        for client in (kept, httpx):  # a kept connection, and new ones
+            base = "" if client is kept else server.url
+            ready = client.get(f"{base}/readyz")
+            refused = client.post(f"{base}/predict", files={"image": picture})
+            assert (ready.status_code, refused.status_code) == (503, 503)
+            assert refused.headers["retry-after"] == "1"
+            assert refused.json()["error"]["code"] == "draining"
+            assert client.get(f"{base}/livez").status_code == 200
+        accepted.sendall(picture)
+        status, answer = answer_of(accepted)
+        assert (status, answer["label"]) == (200, "blue")
+        assert server.process.wait(20) == 0
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.fixture
+def terminal() -> Iterator[int]:
+    """The file descriptor of a terminal on which somebody watches."""
+    ours, theirs = pty.openpty()
+
+    def watch() -> None:
+        with suppress(OSError):  # nobody writes there any more
+            while os.read(ours, 10_000):
+                pass
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    yield theirs
+    os.close(theirs)
+    watcher.join(30)
+    os.close(ours)
+
+
+@pytest.mark.slow
+def test_ctrl_c_on_a_terminal_stops_at_once(serve: Any, terminal: int) -> None:
+    with serve(stderr=terminal, GRAFT_DRAIN_SECONDS="60") as server:
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(20) == 0

@@ -102,6 +102,19 @@ def test_failed_sealing_publishes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["staging"]
 
 
+@pytest.mark.parametrize(
+    "decision", [{"temperature": 1.5}, {"temperature": 0}, {"thresholds": {"red": 0.9}}]
+)
+def test_decision_that_nothing_applies_is_refused_and_not_served_wrongly(
+    manifest: Manifest, decision: dict[str, Any]
+) -> None:
+    content = manifest.model_dump()
+    with pytest.raises(ValidationError, match="this version of Graft applies neither"):
+        Manifest(**{**content, "decision": decision})
+    neutral = Manifest(**{**content, "decision": {"temperature": 1.0, "thresholds": {}}})
+    assert neutral.decision == manifest.decision
+
+
 def test_headline_metric_must_be_a_number(manifest: Manifest) -> None:
     content = manifest.model_dump()
     with pytest.raises(ValidationError, match="finite number"):

@@ -24,12 +24,14 @@ def test_each_field_is_one_variable() -> None:
         "top_k": 2,
         "max_image_bytes": 11,
         "max_request_bytes": 12,
+        "max_upload_bytes": 19,
         "max_pixels": 13,
         "max_pictures": 14,
         "max_batch_size": 15,
         "max_queue_size": 16,
         "deadline_seconds": 0.5,
         "upload_timeout_seconds": 17.0,
+        "drain_seconds": 1.5,
         "threads": 18,
     }
     settings = Settings.from_environment({PREFIX + k.upper(): str(v) for k, v in values.items()})
@@ -60,6 +62,7 @@ def test_environment_of_the_process_is_read_at_the_call(monkeypatch: pytest.Monk
         ("GRAFT_DEADLINE_SECONDS", "nan", "less than or equal to 30"),
         ("GRAFT_DEADLINE_SECONDS", "31", "less than or equal to 30"),
         ("GRAFT_UPLOAD_TIMEOUT_SECONDS", "inf", "less than or equal to 30"),
+        ("GRAFT_DRAIN_SECONDS", "-1", "greater than or equal to 0"),
         ("GRAFT_THREADS", "2.5", "valid integer"),
     ],
 )
@@ -81,6 +84,15 @@ def test_largest_request_must_fit_into_the_queue() -> None:
     assert str(caught.value) == (
         "GRAFT_MAX_PICTURES (=9) must not be above GRAFT_MAX_QUEUE_SIZE (=8): "
         "such requests could never enter"
+    )
+
+
+def test_largest_request_must_fit_into_the_room_for_uploads() -> None:
+    with pytest.raises(SettingError) as caught:
+        Settings.from_environment({"GRAFT_MAX_UPLOAD_BYTES": "999"})
+    assert str(caught.value) == (
+        "GRAFT_MAX_REQUEST_BYTES (=67108864) must not be above GRAFT_MAX_UPLOAD_BYTES (=999): "
+        "they could never be received"
     )
 
 

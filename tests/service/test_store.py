@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import bentoml
@@ -30,6 +32,14 @@ def store(bentoml_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def other_bundle(staging: Path, manifest: Manifest) -> Bundle:
     return seal(staging, manifest.model_copy(update={"created": "later"}), staging.parent)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def kill(*_: object) -> None:
+    raise Killed
 
 
 def test_saved_bundle_is_found_by_tag_by_latest_and_by_name(tiny_bundle: Bundle) -> None:
@@ -65,6 +75,66 @@ def test_saving_twice_changes_nothing(tiny_bundle: Bundle, other_bundle: Bundle)
     assert len(bentoml.models.list("tiny")) == 2
 
 
+def test_save_that_was_killed_before_latest_was_set_is_mended_by_the_next(
+    tiny_bundle: Bundle, other_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tiny_bundle)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", kill)
+        with pytest.raises(Killed):
+            save(other_bundle)
+    assert Bundle.read(resolve("tiny:latest")).manifest == tiny_bundle.manifest  # never empty
+    save(other_bundle)
+    assert Bundle.read(resolve("tiny:latest")).manifest == other_bundle.manifest
+
+
+def test_everything_is_on_the_disk_before_it_is_in_the_store(
+    tiny_bundle: Bundle, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    fsync = os.fsync
+
+    def note_fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").resolve()
+        events.append(f"{path.name}, {(store / 'tiny/latest').exists()}")
+        fsync(descriptor)
+
+    def note_rename(self: Path, target: Path) -> None:
+        events.append("rename")
+        os.rename(self, target)  # noqa: PTH104  # Path's is this function
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(Path, "rename", note_rename)
+    save(tiny_bundle)
+    last = events.index("rename")
+    copied = {"model.yaml", "golden", tiny_bundle.manifest.version}
+    copied |= {path.name for path in tiny_bundle.path.rglob("*") if path.is_file()}
+    assert set(events[:last]) == {f"{name}, False" for name in copied}
+    assert events[last + 1 :] == ["latest, False", "tiny, True"]
+
+
+def test_folder_of_a_killed_save_is_removed_by_the_next(tiny_bundle: Bundle, store: Path) -> None:
+    abandoned = store.parent / ".graft-killed"
+    (abandoned / "tiny").mkdir(parents=True)
+    (abandoned / "tiny/model.onnx").write_bytes(b"half")
+    save(tiny_bundle)
+    assert not abandoned.exists()
+    assert not list(store.parent.glob(".graft-*"))
+
+
+def test_folder_of_a_save_that_goes_on_is_left_alone(tiny_bundle: Bundle, store: Path) -> None:
+    folder = store.parent / ".graft-going-on"
+    folder.mkdir(parents=True)
+    with ThreadPoolExecutor(1) as threads:
+        with (store.parent / ".graft.lock").open("w") as lock:  # as the other process has it
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            saving = threads.submit(save, tiny_bundle)
+            with pytest.raises(TimeoutError):
+                saving.result(0.5)
+            assert folder.is_dir()
+        assert saving.result(30) == f"tiny:{tiny_bundle.manifest.version}"
+
+
 def test_model_of_the_store_tells_what_it_is(tiny_bundle: Bundle) -> None:
     model = bentoml.models.get(save(tiny_bundle))
     assert model.info.labels == {"plugin": "colour-mean"}
@@ -87,7 +157,7 @@ def test_failed_save_leaves_nothing_behind(
         with pytest.raises(OSError, match="no space left"):
             save(tiny_bundle)
     assert bentoml.models.list() == []
-    assert not [path for path in store.parent.rglob("*") if path.is_file()]
+    assert [path.name for path in store.parent.rglob("*") if path.is_file()] == [".graft.lock"]
     save(tiny_bundle)
     assert resolve("tiny").is_dir()
 

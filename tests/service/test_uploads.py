@@ -10,12 +10,13 @@ from starlette.requests import Request
 from service.errors import (
     MalformedRequest,
     MissingField,
+    Overloaded,
     PayloadTooLarge,
     RequestError,
     UnsupportedMediaType,
 )
 from service.settings import Settings
-from service.uploads import read_picture, read_pictures
+from service.uploads import UploadRoom, read_picture, read_pictures
 
 SETTINGS = Settings(max_image_bytes=100, max_request_bytes=3000, max_pictures=3)
 MULTIPART = "multipart/form-data; boundary=edge"
@@ -53,12 +54,16 @@ def form(*parts: bytes) -> bytes:
     return b"".join(parts) + b"--edge--\r\n"
 
 
+def take_any(size_bytes: int) -> None:
+    """Room for everything."""
+
+
 def one(content_type: str | None, *pieces: bytes, settings: Settings = SETTINGS) -> bytes:
-    return asyncio.run(read_picture(Client(pieces).request(content_type), settings))
+    return asyncio.run(read_picture(Client(pieces).request(content_type), settings, take_any))
 
 
 def several(body: bytes, content_type: str = MULTIPART) -> list[bytes | RequestError]:
-    return asyncio.run(read_pictures(Client([body]).request(content_type), SETTINGS))
+    return asyncio.run(read_pictures(Client([body]).request(content_type), SETTINGS, take_any))
 
 
 # One picture
@@ -117,6 +122,11 @@ def test_missing_content_type_says_what_to_send() -> None:
         one(None, b"abc")
 
 
+def test_curl_without_a_content_type_learns_how_to_give_one() -> None:
+    with pytest.raises(UnsupportedMediaType, match="-H 'Content-Type: image/jpeg'"):
+        one("application/x-www-form-urlencoded", b"abc")
+
+
 @pytest.mark.parametrize(
     "content_type",
     [
@@ -148,7 +158,7 @@ def test_announced_size_is_refused_before_a_byte_is_read() -> None:
     for content_type, length in (("image/png", 101), (MULTIPART, 3001)):
         client = Client([bytes(10)])
         with pytest.raises(PayloadTooLarge):
-            asyncio.run(read_picture(client.request(content_type, length), SETTINGS))
+            asyncio.run(read_picture(client.request(content_type, length), SETTINGS, take_any))
         assert client.taken == 0
 
 
@@ -161,7 +171,7 @@ def test_endless_body_is_read_no_further_than_the_limit() -> None:
     for content_type, pieces in (("image/png", 3), (MULTIPART, 61)):
         client = Client(endless())
         with pytest.raises(PayloadTooLarge):
-            asyncio.run(read_picture(client.request(content_type), SETTINGS))
+            asyncio.run(read_picture(client.request(content_type), SETTINGS, take_any))
         assert client.taken <= pieces
 
 
@@ -174,6 +184,29 @@ def test_picture_in_a_form_has_the_limit_of_a_picture() -> None:
 def test_lower_of_both_limits_holds_for_a_body() -> None:
     with pytest.raises(PayloadTooLarge, match="larger than the 50 bytes"):
         one("image/png", bytes(51), settings=Settings(max_image_bytes=100, max_request_bytes=50))
+
+
+@pytest.mark.parametrize("content_type", ["image/png", MULTIPART])
+def test_uploads_together_are_let_in_up_to_the_room_there_is(content_type: str) -> None:
+    room = UploadRoom(250)
+    body = form(part("image", b"x"))[:90] if content_type == MULTIPART else bytes(90)
+
+    async def read(client: Client) -> None:
+        with room.request() as take:
+            await read_picture(client.request(content_type), SETTINGS, take)
+
+    async def read_three() -> None:
+        with room.request() as take, room.request() as take_too:
+            take(90)
+            take_too(90)
+            client = Client([body[:60], body[60:], b"more"])
+            with pytest.raises(Overloaded, match="uploads hold 240 bytes, at most 250 are let in"):
+                await read(client)
+            assert client.taken == 2
+            assert room.taken_bytes == 180
+
+    asyncio.run(read_three())
+    assert room.taken_bytes == 0
 
 
 # Several pictures
@@ -255,4 +288,4 @@ def test_any_charset_is_read_or_refused(charset: str, name: bytes) -> None:
 def test_client_that_goes_away_is_a_malformed_request(content_type: str) -> None:
     client = Client([part("image", b"abc")], disconnects=True)
     with pytest.raises(MalformedRequest, match="went away"):
-        asyncio.run(read_picture(client.request(content_type), SETTINGS))
+        asyncio.run(read_picture(client.request(content_type), SETTINGS, take_any))

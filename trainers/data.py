@@ -25,6 +25,8 @@ from trainers.workspace import disk_array
 _FORMAT_OF_SUFFIX = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WebP"}
 MIN_PICTURES = 2
 """Per class: one to learn from and one to test on."""
+FEW = 10
+"""Below, a class has one test picture: its accuracy is all or nothing."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,10 @@ def read(files: Scan, size: int, workspace: Path, progress: Progress) -> Dataset
         if new != old:
             images[new] = images[old]
     left_out.sort(key=lambda one: one.path)
-    _check_classes(folder, candidates, kept, left_out)
+    _check_classes(files, kept, left_out)
     if left_out:
-        log.warning("%d files are left out:%s", len(left_out), listing(left_out))
+        title = f"left out: {len(left_out)} (a finished run lists all in metrics.json)"
+        log.warning("%s", listing(left_out, title, most=20))
     chosen = [candidates[row] for row in kept]
     classes = tuple(sorted({candidate.label for candidate in chosen}))
     lines = [f"{candidates[row].name} {candidates[row].label} {digests[row]}" for row in kept]
@@ -115,20 +118,25 @@ def _decode(
     return images, digests, problems
 
 
-def _check_classes(
-    folder: Path, candidates: tuple[Candidate, ...], kept: list[int], left_out: list[LeftOut]
-) -> None:
-    counts = Counter({candidate.label: 0 for candidate in candidates})
-    counts.update(candidates[row].label for row in kept)
-    small = sorted(label for label, count in counts.items() if count < MIN_PICTURES)
+def _check_classes(files: Scan, kept: list[int], left_out: list[LeftOut]) -> None:
+    folder, reasons = files.folder, listing(left_out, "; left out:")
+    counts = Counter(dict.fromkeys(files.classes, 0))
+    counts.update(files.candidates[row].label for row in kept)
+    small = [label for label, count in sorted(counts.items()) if count < MIN_PICTURES]
     if small:
         described = ", ".join(f"`{label}` has {counts[label]}" for label in small)
         raise DataError(
             f"{folder}: every class needs at least {MIN_PICTURES} readable pictures, {described}; "
-            "add pictures or remove the folder" + listing(left_out, "; left out:")
+            "add pictures or remove the folder" + reasons
         )
     if len(counts) < 2:
         raise DataError(
             f"{folder} has one class only (`{next(iter(counts))}`); a classifier needs two: "
-            "one sub-folder per class" + listing(left_out, "; left out:")
+            "one sub-folder per class" + reasons
+        )
+    few = [f"`{label}` ({count})" for label, count in sorted(counts.items()) if count < FEW]
+    if few:
+        log.warning(
+            "figures from so few pictures mean little: %s; %d of each class are the least",
+            *(", ".join(few), FEW),
         )

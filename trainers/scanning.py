@@ -1,6 +1,6 @@
 """What lies in a folder: files that may be pictures, the class of each, and everything else.
 
-Nothing is opened here; names decide. `trainers.data` reads the files.
+Names decide; only files without an ending are looked into. `trainers.data` reads the rest.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.errors import GraftError
-from service.imaging import SUFFIXES
+from service.errors import GraftError, RequestError
+from service.imaging import SUFFIXES, sniff
 
 SPLITS = ("train", "validation", "test")
 _SPLIT_FOLDERS = {
@@ -22,6 +22,8 @@ _SPLIT_FOLDERS = {
     "validation": "validation",
     "test": "test",
 }
+_OTHER_PICTURES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".svg", ".tif", ".tiff")
+"""Endings of pictures that cannot be read here: their folder is a class all the same."""
 
 
 class DataError(GraftError):
@@ -44,26 +46,31 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Scan:
-    """What lies in a folder, by name: files that may be pictures, in a fixed order, and others."""
+    """What lies in a folder: files that may be pictures, in a fixed order, and others.
+
+    `classes` are the folders that hold pictures of any kind, also where none of them can be read.
+    """
 
     folder: Path
     candidates: tuple[Candidate, ...]
+    classes: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
 
 
 def scan(folder: Path) -> Scan:
-    """Find the files that may be pictures, without opening them.
+    """Find the files that may be pictures.
 
     Raises:
-        DataError: no folder, or nothing in it that is called like a picture.
+        DataError: no folder, nothing in it that is called like a picture, or classes beside splits.
     """
     if not folder.is_dir():
         raise DataError(f"no folder {folder}; name one with --data (or --data demo)")
     candidates: list[Candidate] = []
+    classes: set[str] = set()
     left_out: list[LeftOut] = []
     for split, parents in (_split_folders(folder) or {"": [folder]}).items():
         for parent in parents:
-            for path in _files(parent):
+            for path in _entries(parent):
                 name = path.relative_to(folder).as_posix()
                 inside = path.relative_to(parent).parts
                 reason = _not_a_picture(path, is_in_class=len(inside) > 1)
@@ -71,53 +78,94 @@ def scan(folder: Path) -> Scan:
                     left_out.append(LeftOut(name, reason))
                 else:
                     candidates.append(Candidate(path, name, inside[0], split))
+                if len(inside) > 1 and _is_meant_as_picture(path):
+                    classes.add(inside[0])
     if not candidates:
         raise DataError(
             f"no pictures in the sub-folders of {folder} (looked for {' '.join(SUFFIXES)}); "
             f"put them into one sub-folder per class, e.g. {folder}/healthy/1.jpg"
             + listing(left_out, "; left out:")
         )
-    return Scan(folder, tuple(candidates), tuple(left_out))
+    return Scan(folder, tuple(candidates), tuple(sorted(classes)), tuple(left_out))
 
 
 def _split_folders(folder: Path) -> dict[str, list[Path]]:
-    """split -> folders, when all sub-folders are splits and one is for training; else nothing."""
-    children = [path for path in sorted(folder.iterdir()) if _is_shown(path) and path.is_dir()]
+    """split -> folders, when there is one for training and another split; else nothing.
+
+    Raises:
+        DataError: other folders with pictures lie beside them.
+    """
     found: dict[str, list[Path]] = {}
-    for child in children:
+    others: list[str] = []
+    for child in sorted(folder.iterdir()):
+        if not (_is_shown(child) and child.is_dir()):
+            continue
         split = _SPLIT_FOLDERS.get(child.name.lower())
-        if split is None:
-            return {}
-        found.setdefault(split, []).append(child)
-    return found if "train" in found and len(found) > 1 else {}
+        if split:
+            found.setdefault(split, []).append(child)
+        elif any(_is_meant_as_picture(path) for path in _entries(child)):
+            others.append(child.name)
+    if "train" not in found or len(found) < 2:
+        return {}
+    if others:
+        raise DataError(
+            f"{folder} has split folders ({', '.join(sorted(found))}) and beside them folders with "
+            f"pictures of their own ({', '.join(others[:5])}): move those into the splits or away"
+        )
+    return found
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
+def _entries(folder: Path) -> Iterator[Path]:
+    """All shown files in order, through links; and folders where a walk ends: empty, met before."""
+    met = {os.path.realpath(folder)}
+    for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if _is_shown(Path(name)))
-        yield from (Path(parent, name) for name in sorted(files) if _is_shown(Path(name)))
+        for name in list(folders):
+            real = os.path.realpath(Path(parent, name))
+            if real in met:
+                folders.remove(name)
+                yield Path(parent, name)
+            met.add(real)
+        shown = sorted(name for name in files if _is_shown(Path(name)))
+        yield from (Path(parent, name) for name in shown)
+        if not folders and not files and Path(parent) != folder:
+            yield Path(parent)
 
 
 def _is_shown(path: Path) -> bool:
     return not path.name.startswith((".", "__MACOSX"))
 
 
+def _is_meant_as_picture(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix or not path.is_file():
+        return suffix in (*SUFFIXES, *_OTHER_PICTURES)
+    try:
+        with path.open("rb") as file:
+            sniff(file.read(16))
+    except (RequestError, OSError):
+        return False
+    return True
+
+
 def _not_a_picture(path: Path, is_in_class: bool) -> str | None:
     """Why a file is left out unread, or None."""
+    if path.is_dir():
+        return "is empty" if not any(path.iterdir()) else "leads to a folder that is read already"
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         kind = f"`{suffix}` is" if suffix else "a name without an ending is"
         return f"{kind} not among {' '.join(SUFFIXES)}: convert or rename it if it is a picture"
+    if not path.is_file():
+        return "is no file" if path.exists() else "is a link that leads nowhere"
     if not is_in_class:
         return "lies in no class folder: move it into one"
     return None
 
 
-def listing(left_out: Sequence[LeftOut], title: str = "", most: int = 20) -> str:
+def listing(left_out: Sequence[LeftOut], title: str = "", most: int = 5) -> str:
     """The reasons as lines of text under a title; nothing where nothing was left out."""
     lines = [f"\n  {one.path}: {one.reason}" for one in left_out[:most]]
     if len(left_out) > most:
-        lines.append(
-            f"\n  and {len(left_out) - most} more (a finished run lists them all in metrics.json)"
-        )
+        lines.append(f"\n  and {len(left_out) - most} more")
     return title + "".join(lines) if lines else ""

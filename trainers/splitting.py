@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.data import Dataset
+from trainers.progress import log
 from trainers.scanning import SPLITS, DataError
 
 SHARE = 0.15
@@ -22,10 +23,11 @@ def split(dataset: Dataset, seed: int) -> Dataset:
     with two pictures gives one to training and one to test; with three or more, all have one.
 
     Raises:
-        DataError: a class has no training picture.
+        DataError: a class has no training picture, or no class has a test picture.
     """
     splits = np.array(dataset.splits, dtype=object)
     given = set(dataset.splits) - {"", "train"}
+    missing = [one for one in ("test", "validation") if one not in given]
     rng = np.random.default_rng(seed)
     for index, label in enumerate(dataset.classes):
         own = np.flatnonzero(dataset.labels == index)
@@ -35,7 +37,16 @@ def split(dataset: Dataset, seed: int) -> Dataset:
                 f"class `{label}` of {dataset.folder} has no pictures in train/: "
                 "every class needs some to learn from"
             )
-        splits[free] = _draw(free, [one for one in ("test", "validation") if one not in given], rng)
+        splits[free] = _draw(free, missing, rng)
+    if "test" not in splits:
+        raise DataError(
+            f"{dataset.folder}: no picture is left for the test: give train/ at least 2 pictures "
+            "of a class, or add a folder test/"
+        )
+    if given:
+        for part in missing:
+            count = int((splits == part).sum())
+            log.info("no folder for %s: %d pictures of train/ are set aside for it", part, count)
     return dataset.with_splits(tuple(splits))
 
 

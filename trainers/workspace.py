@@ -42,7 +42,8 @@ def workspace(output: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with _locked(output / ".graft.lock", wait=True):  # a starting run may be looking at it
+            shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 

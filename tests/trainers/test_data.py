@@ -11,7 +11,7 @@ from PIL import Image
 from service.imaging import decode
 from trainers.data import Dataset
 from trainers.data import read as read_scanned
-from trainers.progress import Progress
+from trainers.progress import Progress, log
 from trainers.scanning import DataError, scan
 
 DrawFolder = Callable[..., Path]
@@ -146,3 +146,24 @@ def test_the_fingerprint_follows_content_names_and_classes(folder: Path, read: R
     assert changed != before
     (folder / "red/0.png").rename(folder / "red/9.png")
     assert read(folder).fingerprint != changed
+
+
+def test_few_pictures_are_warned_about(
+    tmp_path: Path, draw_folder: DrawFolder, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(log, "warning", lambda text, *values: said.append(text % values))
+    read(draw_folder(tmp_path / "few", red=9, blue=10))
+    assert said == [
+        "figures from so few pictures mean little: `red` (9); 10 of each class are the least"
+    ]
+
+
+def test_a_class_of_unsupported_pictures_stops_the_run(
+    tmp_path: Path, draw_folder: DrawFolder, read: Read
+) -> None:
+    folder = draw_folder(tmp_path / "pictures", red=3, blue=3)
+    (folder / "scans").mkdir()
+    (folder / "scans/1.bmp").touch()
+    with pytest.raises(DataError, match=r"`scans` has 0; .*\n  scans/1\.bmp: `\.bmp` is not"):
+        read(folder)

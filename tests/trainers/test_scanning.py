@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,9 +59,7 @@ def test_split_folders_are_seen_under_their_usual_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("others", [("cats/1.jpg",), ("val/a/1.jpg",)])
-def test_without_train_or_with_others_beside_they_are_classes(
-    tmp_path: Path, others: tuple[str, ...]
-) -> None:
+def test_without_train_they_are_classes(tmp_path: Path, others: tuple[str, ...]) -> None:
     found = scan(touch(tmp_path, "test/a/1.jpg", *others))
     assert all(one.split == "" for one in found.candidates)
 
@@ -84,6 +83,53 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 
 def test_a_long_listing_is_cut() -> None:
     text = listing([LeftOut(f"{number}.gif", "no") for number in range(25)], "left out:")
-    assert text.count("\n") == 21
-    assert text.endswith("and 5 more (a finished run lists them all in metrics.json)")
+    assert text.count("\n") == 6
+    assert text.endswith("and 20 more")
     assert listing([], "left out:") == ""
+
+
+def test_folders_without_pictures_beside_splits_do_not_matter(tmp_path: Path) -> None:
+    found = scan(touch(tmp_path, "train/a/1.jpg", "test/a/2.jpg", "docs/readme.txt", "empty/.x"))
+    assert names(found) == [("test/a/2.jpg", "a", "test"), ("train/a/1.jpg", "a", "train")]
+
+
+def test_classes_beside_splits_are_refused(tmp_path: Path) -> None:
+    """Otherwise the model would learn to tell train from test."""
+    with pytest.raises(DataError, match=r"\(test, train\) and beside them .*\(cats\): move"):
+        scan(touch(tmp_path, "train/a/1.jpg", "test/a/2.jpg", "cats/3.jpg"))
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    data = touch(tmp_path / "data", "a/1.jpg", "b/2.jpg")
+    (data / "c").symlink_to(touch(tmp_path / "elsewhere", "3.jpg"))
+    (data / "a/loop").symlink_to(data)
+    (data / "b/gone.jpg").symlink_to(tmp_path / "nowhere")
+    found = scan(data)
+    assert [one.name for one in found.candidates] == ["a/1.jpg", "b/2.jpg", "c/3.jpg"]
+    assert {one.path: one.reason for one in found.left_out} == {
+        "a/loop": "leads to a folder that is read already",
+        "b/gone.jpg": "is a link that leads nowhere",
+    }
+
+
+def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
+    data = touch(tmp_path, "a/1.jpg", "a/folder.jpg/2.jpg")
+    os.mkfifo(data / "a/pipe.jpg")  # to read it would wait for ever
+    os.mkfifo(data / "a/pipe")
+    found = scan(data)
+    assert [one.name for one in found.candidates] == ["a/1.jpg", "a/folder.jpg/2.jpg"]
+    assert LeftOut("a/pipe.jpg", "is no file") in found.left_out
+
+
+def test_an_empty_folder_is_said(tmp_path: Path) -> None:
+    (touch(tmp_path, "a/1.jpg") / "b").mkdir()
+    found = scan(tmp_path)
+    assert found.left_out == (LeftOut("b", "is empty"),)
+    assert found.classes == ("a",)
+
+
+def test_a_folder_of_other_pictures_is_a_class_and_one_of_texts_is_not(tmp_path: Path) -> None:
+    data = touch(tmp_path, "a/1.jpg", "b/1.bmp", "c/1.HEIC", "licence/LICENSE", "notes/x.txt")
+    (data / "d").mkdir()
+    (data / "d/nameless").write_bytes(b"\xff\xd8\xff\xe0")
+    assert scan(data).classes == ("a", "b", "c", "d")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from trainers.data import Dataset
+from trainers.progress import log
 from trainers.scanning import DataError
 from trainers.splitting import describe, split, write_csv
 
@@ -89,3 +90,18 @@ def test_the_counts_in_words() -> None:
     assert describe(split(dataset(20, 20), 0)) == (
         "40 pictures of 2 classes: 28 train, 6 validation, 6 test"
     )
+
+
+def test_no_test_picture_at_all_is_refused_before_training() -> None:
+    given = ("train", "validation", "validation") * 2
+    with pytest.raises(DataError, match="no picture is left for the test: give train/ at least 2"):
+        split(dataset(3, 3, splits=given), seed=0)
+
+
+def test_what_is_set_aside_from_train_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(log, "info", lambda text, *values: said.append(text % values))
+    split(dataset(20, 20), seed=0)
+    assert said == []
+    split(dataset(20, 20, splits=(("train",) * 15 + ("validation",) * 5) * 2), seed=0)
+    assert said == ["no folder for test: 4 pictures of train/ are set aside for it"]

@@ -74,3 +74,19 @@ def test_a_full_disk_is_said_before_anything_is_written(
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(WorkspaceError, match=r"a\.f32 needs 0\.40 GB .*No space left on device"):
         disk_array(tmp_path / "a.f32", np.float32, (100_000_000,))
+
+
+@pytest.mark.slow
+def test_runs_that_end_do_not_disturb_those_that_start(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from trainers.workspace import workspace
+for _ in range(150):
+    with workspace(Path({str(tmp_path)!r})) as folder:
+        for number in range(20):
+            (folder / str(number)).touch()
+"""
+    command = [sys.executable, "-c", code]
+    runs = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [run.communicate()[1] for run in runs] == ["", "", ""]
+    assert partial(tmp_path) == []

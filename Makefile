@@ -3,12 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: setup demo test test-fast lint types bench bench-training bench-serving lock clean
+.PHONY: help setup demo test test-fast lint types bench bench-training bench-serving pretrain-pocket lock clean
+
+help: ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
 
 setup: $(VENV)/.ready ## a virtual environment with everything, as locked
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Graft needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make setup PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Graft needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make setup PYTHON=python3.11")'
+	@echo "installing into $(VENV): 2 GB, a few minutes the first time"
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -23,24 +27,27 @@ test: setup lint types ## every test
 test-fast: setup ## the tests that take less than a few seconds each
 	$(RUN) -m pytest -m "not slow"
 
-lint: setup
+lint: setup ## ruff
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
-types: setup
+types: setup ## mypy, strict
 	$(RUN) -m mypy
 
 bench: bench-training bench-serving ## ratios, measured side by side
 
-bench-training: setup
+bench-training: setup ## fine-tuning on kept features against the whole network
 	$(RUN) benchmarks/training.py
 
-bench-serving: setup
+bench-serving: setup ## HTTP against its parts
 	$(RUN) benchmarks/serving.py $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
+
+pretrain-pocket: setup ## make the weights of the pocket backbone anew (about 40 minutes on 2 cores)
+	$(RUN) -m trainers.pretraining.run --output artifacts/pocket
 
 lock: setup ## refresh requirements/ after a change in pyproject.toml
 	$(RUN) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/serving.txt pyproject.toml
 	$(RUN) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -o requirements/dev.txt pyproject.toml
 
-clean:
+clean: ## remove what make made
 	rm -rf $(VENV) artifacts build *.egg-info

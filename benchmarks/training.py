@@ -41,7 +41,7 @@ def main(name: str = "mobilenet:v2-1.0", size: str = "160", layers: str = "20") 
     def fit(trained: keras.Model, source: Source) -> float:
         """Seconds of an epoch, after a first one that compiles."""
         trained.compile(optimizer="adam", loss="categorical_crossentropy")
-        batches = Batches(source, labels, CLASSES, BATCH, seed=0)
+        batches = Batches(source, labels, np.ones(CLASSES, np.float32), BATCH, seed=0)
         trained.fit(batches, verbose=0)
         started = time.monotonic()
         trained.fit(batches, verbose=0)

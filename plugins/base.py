@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import keras
 
 
+PRETRAINED = ("imagenet", "embedded")
+"""Kinds of pretrained weights that a family may have."""
+
+
 class BackboneError(ValueError):
     """A backbone is asked for something that it cannot do; the message says what it can."""
 
@@ -27,7 +31,8 @@ class Variant:
     """One network of a family.
 
     Args:
-        application: name of the function in `keras.applications` that builds it.
+        application: name of the function in `keras.applications` that builds it; "" where the
+            family overrides `build`.
         image_size: side of the square input it was trained at, in pixels.
         parameters: number of its weights without the top, as Keras counts them.
         scale: how pictures are scaled for it: (N, H, W, 3) float32 RGB in 0..255 -> the same
@@ -52,6 +57,8 @@ class Backbone:
     family: ClassVar[str]
     variants: ClassVar[Mapping[str, Variant]]
     default_variant: ClassVar[str]
+    pretrained: ClassVar[str] = "imagenet"
+    """Name of the weights that the family comes with, and that are meant where none are named."""
 
     def __init__(self, variant: str | None = None) -> None:
         self.variant = variant or self.default_variant
@@ -67,7 +74,10 @@ class Backbone:
         return self._spec.image_size
 
     def build(self, weights: str | None, image_size: int) -> keras.Model:
-        """Build the bare network, without scaling: `weights` is "imagenet" or None (random)."""
+        """Build the bare network, without scaling.
+
+        `weights` is what the family calls its own in `pretrained`, or None (random).
+        """
         import keras
 
         application = getattr(keras.applications, self._spec.application)
@@ -79,12 +89,13 @@ class Backbone:
         )
         return network
 
-    def load(self, weights: str = "imagenet", image_size: int | None = None) -> keras.Model:
+    def load(self, weights: str | None = None, image_size: int | None = None) -> keras.Model:
         """Load the network with its scaling inside the graph.
 
         Args:
-            weights: "imagenet" (downloaded and cached by Keras), "none" (random), or the path of
-                a .h5, .weights.h5 or .keras file of this network without its top.
+            weights: "imagenet" (downloaded and cached by Keras) or "embedded" (part of Graft),
+                whichever the family has; "none" (random); or the path of a .h5, .weights.h5 or
+                .keras file of this network without its top. None for the family's own.
             image_size: side of the square input in pixels; None for the variant's own.
 
         Returns:
@@ -95,12 +106,18 @@ class Backbone:
         """
         import keras
 
-        size = image_size or self.image_size
-        if weights == "imagenet":
+        size, weights = image_size or self.image_size, weights or self.pretrained
+        if weights == self.pretrained:
             try:
-                network = self.build("imagenet", size)
+                network = self.build(weights, size)
+            except WeightsError:
+                raise
             except Exception as error:  # Keras raises a bare Exception when a download fails
                 raise unreachable(self.name, error) from error
+        elif weights in PRETRAINED:
+            raise WeightsError(
+                f"{self.name} has no `{weights}` weights; its own are `{self.pretrained}`"
+            )
         else:
             network = self.build(None, size)
             if weights != "none":
@@ -145,14 +162,19 @@ class Backbone:
 
 
 def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """All layers of a model in order, those of nested models in their place."""
+    """All layers of a model in order, those of nested models and of composite layers in place."""
     import keras
 
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
+    for layer in model.layers if isinstance(model, keras.Model) else _inside(model):
+        if isinstance(layer, keras.Model) or _inside(layer):
             yield from leaf_layers(layer)
         else:
             yield layer
+
+
+def _inside(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layers that a layer is made of; Keras has no public door to them."""
+    return list(layer._flatten_layers(include_self=False, recursive=False))
 
 
 __all__ = ["Backbone", "BackboneError", "Variant", "WeightsError", "leaf_layers"]

@@ -42,7 +42,11 @@ class EfficientNet(Backbone):
         super().load_file(network, path)
         if self.variant.startswith("v2"):
             return
-        normalization = network.get_layer("normalization")
+        import keras
+
+        (normalization,) = (
+            layer for layer in network.layers if isinstance(layer, keras.layers.Normalization)
+        )
         mean, variance, count = normalization.get_weights()
         normalization.set_weights([mean, variance**2, count])
         normalization.finalize_state()

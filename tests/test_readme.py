@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from plugins.registry import families
+from plugins.registry import families, resolve
 from service.errors import RequestError
 from service.metrics import Metrics
 from service.settings import Settings
@@ -114,20 +114,26 @@ def test_the_endpoints_are_those_of_the_service() -> None:
 def test_the_tree_names_every_module_and_nothing_else() -> None:
     tree = re.search(r"```\n(plugins/ .*?)```", README.read_text(), re.DOTALL)
     assert tree
-    folder, named = "", set()
+    folder, inner, named = "", "", set()
     for line in tree[1].splitlines():
-        if not line.startswith(" "):
-            folder = line.split("/")[0]
-        named |= {f"{folder}/{name}" for name in re.findall(r"\b[a-z_]+\.(?:py|html)\b", line)}
+        if not line.startswith("    "):
+            inner = ""
+        if found := re.match(r"(  )?(\w+)/ ", line):
+            folder, inner = (folder, f"{found[2]}/") if found[1] else (found[2], "")
+        names = re.findall(r"\b[a-z_]+\.(?:py|html)\b", line)
+        named |= {f"{folder}/{inner}{name}" for name in names}
     files = {
         path.relative_to(ROOT).as_posix()
         for package in ("plugins", "trainers", "service")
-        for path in (ROOT / package).iterdir()
+        for path in (ROOT / package).rglob("*.*")
         if path.suffix in (".py", ".html") and path.name != "__init__.py"
     }
-    assert {
-        name for name in named if name.split("/")[0] in ("plugins", "trainers", "service")
-    } == files
+    of_families = {
+        f"{backbone.__module__.replace('.', '/')}.py" for backbone in families().values()
+    }
+    own = {name for name in named if name.split("/")[0] in ("plugins", "trainers", "service")}
+    assert own <= files
+    assert files - own <= of_families  # the table of backbones names those
 
 
 def test_commands_and_files_that_the_readme_names_exist() -> None:
@@ -140,6 +146,15 @@ def test_commands_and_files_that_the_readme_names_exist() -> None:
         assert (ROOT / name).exists(), name
     fields = {f"GRAFT_{name.upper()}" for name in Settings.model_fields} | {"GRAFT_CACHE"}
     assert set(re.findall(r"GRAFT_[A-Z_]+[A-Z]", text)) <= fields
+
+
+def test_the_backbone_of_the_contributing_guide_works() -> None:
+    code = re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    assert code
+    exec(code[1], {"__name__": "contributed"})
+    backbone = resolve("xception")
+    body = backbone.load("none", 96)
+    assert body.count_params() == backbone.variants[backbone.variant].parameters
 
 
 def test_the_changelog_has_the_version_of_the_package() -> None:

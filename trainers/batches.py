@@ -13,12 +13,12 @@ from trainers.features import VIEWS, Source
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of inputs (M, ...) and class probabilities (M, classes), float32, for `fit`.
+    """Batches of inputs (M, ...), class probabilities (M, classes) and weights (M,), for `fit`.
 
     Args:
         source: the inputs.
         labels: (N,) class indices.
-        classes: number of classes.
+        class_weights: (classes,) weight of each class in the loss; a blend weighs as its parts do.
         batch_size: pictures in a batch; the last one may be smaller.
         seed: of the order, the views and the mixing; None for pictures as they are, in order.
         mixup: `alpha` of mixup (Zhang et al. 2018; on features: Verma et al. 2019): each input
@@ -29,14 +29,15 @@ class Batches(keras.utils.PyDataset):
         self,
         source: Source,
         labels: NDArray[np.int64],
-        classes: int,
+        class_weights: NDArray[np.float32],
         batch_size: int,
         seed: int | None = None,
         mixup: float = 0.0,
     ) -> None:
         super().__init__()
         self._source = source
-        self._targets = np.eye(classes, dtype=np.float32)[labels]
+        self._targets = np.eye(len(class_weights), dtype=np.float32)[labels]
+        self._class_weights = class_weights
         self._batch_size = batch_size
         self._rng = None if seed is None else np.random.default_rng(seed)
         self._mixup = mixup
@@ -47,16 +48,16 @@ class Batches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return math.ceil(len(self._rows) / self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], ...]:
         part = slice(index * self._batch_size, (index + 1) * self._batch_size)
         rows = self._rows[part]
         inputs = self._source.read(rows, self._views[part]).astype(np.float32, copy=False)
         targets = self._targets[rows]
-        if self._rng is None or not self._mixup:
-            return inputs, targets
-        share = self._rng.beta(self._mixup, self._mixup, len(rows)).astype(np.float32)
-        other = self._rng.permutation(len(rows))
-        return _blend(inputs, other, share), _blend(targets, other, share)
+        if self._rng is not None and self._mixup:
+            share = self._rng.beta(self._mixup, self._mixup, len(rows)).astype(np.float32)
+            other = self._rng.permutation(len(rows))
+            inputs, targets = _blend(inputs, other, share), _blend(targets, other, share)
+        return inputs, targets, targets @ self._class_weights
 
     def on_epoch_end(self) -> None:
         if self._rng is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
@@ -37,10 +38,11 @@ class TrainingConfig(BaseModel):
         description="folder with class sub-folders, or with train/ val/ test/ folders of them; "
         "`demo` draws sample pictures (default: data/ if it is there, else demo)",
     )
-    weights: str = Field(
-        "imagenet",
+    weights: str | None = Field(
+        None,
         min_length=1,
-        description="imagenet, none (random), or a .h5/.weights.h5/.keras file of the backbone",
+        description="imagenet or embedded, none (random), or a .h5/.weights.h5/.keras file of the "
+        "backbone (default: the backbone's own: embedded for pocket, imagenet for all others)",
     )
     output: Path = Field(
         Path("artifacts"), description="folder in which the bundle NAME-VERSION appears"
@@ -139,8 +141,9 @@ def _read(path: Path) -> Mapping[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text())  # JSON is a subset of YAML
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"config file {path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"config file {path} must hold `name: value` lines, one per option")

@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,19 +22,17 @@ from service.errors import GraftError
 from trainers.run import cache_folder
 from trainers.samples import draw_samples
 
-TRAINING = (
-    *("--plugin", "mobilenet:v2-0.35", "--weights", "none", "--data", "demo"),
-    # Random weights have to learn in all layers, and faster than pretrained ones may.
-    *("--image-size", "96", "--batch-size", "16", "--fine-tune-layers", "999"),
-    *("--fine-tune-epochs", "30", "--fine-tune-learning-rate", "0.001"),
-)
+TRAINING = ("--plugin", "pocket", "--data", "demo")
+FROM_RANDOM = ("--weights", "none", "--name", "from-random")
+"""The same network, split and command, without what pretraining gave it: to see what it gave."""
 OUTPUT = Path("artifacts")
 START_SECONDS = 120
 
 
 def main() -> int:
     try:
-        bundle = train()
+        bundle, accuracy = train(TRAINING)
+        _, without = train((*TRAINING, *FROM_RANDOM))
         with served(bundle) as address:
             picture, truth = test_picture(bundle)
             answer = post(f"{address}/predict", picture)
@@ -43,13 +41,15 @@ def main() -> int:
         return 1
     print(f"\nPOST {picture.name}, which shows `{truth}`, to /predict:\n")
     print(json.dumps(answer, indent=2))
-    print(NEXT.format(bundle=bundle))
+    print(NEXT.format(bundle=bundle, accuracy=accuracy, without=without))
     return 0
 
 
 NEXT = """
-The backbone had random weights, so nothing had to be downloaded: this shows the way, not the
-accuracy. Now with your own pictures, one folder per class, and ImageNet's weights:
+Test accuracy on the drawn leaves: {accuracy:.3f} with the backbone's pretrained weights,
+{without:.3f} from random weights of the same network on the same split. Graft's own weights come
+from drawn pictures, so nothing was downloaded; photographs want ImageNet's. Now with your own
+pictures, one folder per class:
 
     .venv/bin/python -m trainers.run --plugin efficientnet --data YOUR_FOLDER
     .venv/bin/bentoml serve
@@ -58,15 +58,16 @@ accuracy. Now with your own pictures, one folder per class, and ImageNet's weigh
 How good the demo's model is, class by class: {bundle}/report.html"""
 
 
-def train() -> Path:
-    """Train on the sample pictures, by the command that a user would type."""
-    arguments = [*TRAINING, "--output", str(OUTPUT)]
-    print("$ python -m trainers.run", *arguments, flush=True)
-    command = [sys.executable, "-m", "trainers.run", *arguments]
+def train(options: Sequence[str]) -> tuple[Path, float]:
+    """Train by the command that a user would type; return the bundle and its test accuracy."""
+    arguments = [*options, "--output", str(OUTPUT)]
+    print("\n$ python -m trainers.run", *arguments, flush=True)
+    command = [sys.executable, "-m", "trainers.run", *arguments, "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise GraftError(f"training ended with exit code {done.returncode}, see above")
-    return Path(done.stdout.strip().splitlines()[-1])
+    result = json.loads(done.stdout.strip().splitlines()[-1])
+    return Path(result["bundle"]), result["test_accuracy"]
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from service.bundle import GOLDEN_ANSWERS, Bundle, InputSpec, Manifest, OutputSpec, seal
 from service.imaging import DECODER
@@ -26,6 +27,7 @@ from trainers.progress import Progress, log
 GOLDEN_PICTURES = 8
 PARITY_PICTURES = 32
 _PACKAGES = ("bentoml", "keras", "numpy", "onnx", "onnxruntime", "pillow", "tf2onnx")
+_ROOT = Path(__file__).parents[1]
 
 
 def publish(
@@ -108,23 +110,32 @@ def _manifest(
         parity=parity,
         provenance={
             "data": {"fingerprint": dataset.fingerprint, "pictures": len(dataset.paths)},
-            "weights": {"source": Path(config.weights).name, "sha256": classifier.weights_sha256},
+            "weights": {
+                "source": Path(str(config.weights)).name,
+                "sha256": classifier.weights_sha256,
+            },
             "seed": config.seed,
             "python": platform.python_version(),
-            "packages": {name: version(name) for name in _PACKAGES},
+            "packages": {
+                "tensorflow": tf.__version__,  # its package has several names
+                **{name: version(name) for name in _PACKAGES},
+            },
             "git_commit": _git_commit(),
         },
     )
 
 
 def _git_commit() -> str | None:
-    """The commit of Graft itself, where it runs from a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    """The commit of Graft itself, where it runs from a checkout of its own."""
+    command = ["git", "-C", str(_ROOT), "rev-parse", "--show-toplevel", "HEAD"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
+    top, commit = answer.splitlines()
+    return commit if Path(top).samefile(_ROOT) else None
 
 
 def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=2, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")

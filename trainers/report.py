@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import markupsafe
 
 from service.bundle import Manifest
 
@@ -30,7 +32,12 @@ def write(path: Path, manifest: Manifest, metrics: Mapping[str, Any], counts: st
     curves = [_curve(name, rows) for name, rows in metrics["phases"].items()]
     template = environment.get_template("report.html")
     page = template.render(
-        manifest=manifest, metrics=metrics, curves=curves, counts=counts, percent=percent
+        manifest=manifest,
+        metrics=metrics,
+        curves=curves,
+        counts=counts,
+        percent=percent,
+        marked=marked,
     )
     path.write_text(page, encoding="utf-8")
 
@@ -39,8 +46,15 @@ def percent(share: float | None) -> str:
     return "none" if share is None else f"{100 * share:.1f}%"
 
 
-def _curve(name: str, rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    top = max(max(row["loss"], row["val_loss"]) for row in rows)
+def marked(text: str) -> markupsafe.Markup:
+    """Text in which `names` stand in backticks, as HTML."""
+    escaped = str(markupsafe.escape(text))
+    return markupsafe.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped))
+
+
+def _curve(name: str, rows: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
+    losses = [row[key] for row in rows for key in ("loss", "val_loss")]
+    top = max((loss for loss in losses if loss is not None), default=1.0)
     return {
         "name": name,
         "top": top,
@@ -50,9 +64,11 @@ def _curve(name: str, rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     }
 
 
-def _points(values: Sequence[float], top: float) -> str:
+def _points(values: Sequence[float | None], top: float) -> str:
+    """The line of a plot; it ends where training diverged."""
     step = _WIDTH / max(1, len(values) - 1)
     return " ".join(
         f"{_LEFT + at * step:.1f},{_TOP + _HEIGHT * (1 - value / (top or 1)):.1f}"
         for at, value in enumerate(values)
+        if value is not None
     )

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
@@ -18,6 +18,9 @@ from trainers import data, hardware, scanning, splitting
 from trainers.config import TrainingConfig, parse
 from trainers.progress import Progress, log, set_up_logging
 from trainers.workspace import workspace
+
+if TYPE_CHECKING:
+    from service.bundle import Bundle
 
 WRONG_USE, BUG = 2, 1
 _DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -30,21 +33,21 @@ def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
         bundle: its path; model: its tag in BentoML's store; test_accuracy: of the exported model.
     """
     backbone = resolve(config.plugin)
+    config = config.model_copy(update={"weights": config.weights or backbone.pretrained})
     files = scanning.scan(choose_folder(config))
     size = config.image_size or backbone.image_size
 
     hardware.prepare(config.seed)
-    from service import store
-    from trainers import phases, publish  # these bring TensorFlow
+    from trainers import fitting, phases, publish  # these bring TensorFlow
 
     body = backbone.load(config.weights, size)
     with workspace(config.output) as work:
         dataset = splitting.split(data.read(files, size, work, progress), config.seed)
         log.info("%s", splitting.describe(dataset))
-        trained = phases.train(backbone, body, phases.Run.of(config, dataset, work, progress))
+        trained = phases.train(backbone, body, fitting.Run.of(config, dataset, work, progress))
         log.info("%s", trained.decision)
         bundle, metrics = publish.publish(trained, dataset, config, work, progress)
-    tag = store.save(bundle)
+    tag = save(bundle)
     log_result(bundle.path, tag, metrics["test"])
     return {"bundle": str(bundle.path), "model": tag, "test_accuracy": metrics["test"]["accuracy"]}
 
@@ -63,6 +66,23 @@ def choose_folder(config: TrainingConfig) -> Path:
     return folder
 
 
+def save(bundle: Bundle) -> str:
+    """Copy a finished bundle into BentoML's store; return its tag.
+
+    Raises:
+        GraftError: the store cannot be written; the bundle is complete all the same.
+    """
+    from service import store
+
+    try:
+        return store.save(bundle)
+    except OSError as error:
+        raise GraftError(
+            f"{bundle.path} is complete, but could not be copied into BentoML's store: {error}; "
+            f"make room or set BENTOML_HOME, or serve it as it is by GRAFT_MODEL={bundle.path}"
+        ) from error
+
+
 def cache_folder() -> Path:
     """GRAFT_CACHE, or `graft` in the user's cache folder (XDG)."""
     user_caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -78,7 +98,7 @@ def log_result(bundle: Path, tag: str, test: dict[str, Any]) -> None:
     for pair in test["most_confused"]:
         log.info("  %s", pair["advice"])
     log.info("report: %s", bundle / "report.html")
-    log.info("stored as %s: start it with  bentoml serve  (GRAFT_MODEL=%s)", tag, tag)
+    log.info("serve it:  GRAFT_MODEL=%s %s serve", tag, Path(sys.executable).with_name("bentoml"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"graft: {error}", file=sys.stderr)
         return WRONG_USE
     except KeyboardInterrupt:
-        print("graft: stopped; nothing was published", file=sys.stderr)
+        print("graft: stopped; no half bundle is left", file=sys.stderr)
         return 130
     except OSError as error:
         if error.errno not in _DISK_PROBLEMS:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
+import keras
 import numpy as np
 import pytest
 
 from plugins.base import BackboneError, leaf_layers
 from plugins.registry import resolve
+from trainers.phases import moving_statistics
 
 
 def test_a_loaded_backbone_takes_pictures_and_scales_them_inside() -> None:
@@ -42,6 +46,31 @@ def test_fine_tuning_thaws_the_last_layers_but_no_normalisation(
     assert [layer.name for layer in backbone.fine_tune(model, layers)] == thawed
     trainable = [layer.name for layer in leaf_layers(model) if layer.trainable_weights]
     assert trainable == thawed
+
+
+def test_normalisation_inside_composite_layers_stays_frozen() -> None:
+    """A block that is a Layer, not a Model, hides its parts from `model.layers`."""
+
+    class Block(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = keras.layers.Conv2D(4, 3, padding="same")
+            self.norm = keras.layers.BatchNormalization()
+
+        def call(self, inputs: Any) -> Any:
+            return self.norm(self.conv(inputs))
+
+    images = keras.Input((8, 8, 3))
+    model = keras.Model(images, Block()(keras.layers.Conv2D(4, 3)(images)))
+    thawed = resolve("tiny").fine_tune(model, 1)
+    assert [type(layer).__name__ for layer in thawed] == ["Conv2D"]
+    assert len(model.trainable_weights) == 2
+    before = moving_statistics(model)
+    assert len(before) == 2
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 8, 8, 3)), np.zeros((4, 6, 6, 4)), verbose=0)
+    after = moving_statistics(model)
+    assert all(np.array_equal(before[path], after[path]) for path in before)
 
 
 def test_fine_tuning_no_layer_is_refused() -> None:

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 from trainers.batches import Batches
 
+EVEN = np.ones(10, np.float32)
+
 
 class Echo:
     """A source whose inputs say which row and view was asked for."""
@@ -19,7 +21,7 @@ class Echo:
 def epoch(batches: Batches) -> tuple[list[int], list[int], list[int]]:
     rows, views, labels = [], [], []
     for index in range(len(batches)):
-        inputs, targets = batches[index]
+        inputs, targets, _ = batches[index]
         rows += inputs[:, 0].astype(int).tolist()
         views += inputs[:, 1].astype(int).tolist()
         labels += targets.argmax(axis=1).tolist()
@@ -28,7 +30,7 @@ def epoch(batches: Batches) -> tuple[list[int], list[int], list[int]]:
 
 
 def test_an_epoch_has_every_picture_once_with_its_label() -> None:
-    batches = Batches(Echo(), np.arange(10)[::-1], 10, batch_size=4, seed=1)
+    batches = Batches(Echo(), np.arange(10)[::-1], EVEN, batch_size=4, seed=1)
     assert len(batches) == 3
     for _ in range(3):
         rows, _, labels = epoch(batches)
@@ -37,7 +39,7 @@ def test_an_epoch_has_every_picture_once_with_its_label() -> None:
 
 
 def test_order_and_views_change_from_epoch_to_epoch_and_follow_the_seed() -> None:
-    first, same, other = (Batches(Echo(), np.arange(10), 10, 4, seed) for seed in (1, 1, 2))
+    first, same, other = (Batches(Echo(), np.arange(10), EVEN, 4, seed) for seed in (1, 1, 2))
     epochs = [epoch(first), epoch(first)]
     assert epochs[0][0] != epochs[1][0]
     assert epochs[0][1] != epochs[1][1]
@@ -47,14 +49,14 @@ def test_order_and_views_change_from_epoch_to_epoch_and_follow_the_seed() -> Non
 
 
 def test_without_a_seed_pictures_come_in_order_and_unmirrored() -> None:
-    batches = Batches(Echo(), np.arange(10), 10, batch_size=4)
+    batches = Batches(Echo(), np.arange(10), EVEN, batch_size=4)
     for _ in range(2):
         assert epoch(batches) == (list(range(10)), [0] * 10, list(range(10)))
 
 
 def test_mixup_blends_inputs_and_targets_alike() -> None:
-    batches = Batches(Echo(), np.arange(10), 10, batch_size=10, seed=1, mixup=0.3)
-    inputs, targets = batches[0]
+    batches = Batches(Echo(), np.arange(10), EVEN, batch_size=10, seed=1, mixup=0.3)
+    inputs, targets, _ = batches[0]
     np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
     blended = targets.max(axis=1) < 0.999
     assert blended.any()
@@ -63,10 +65,20 @@ def test_mixup_blends_inputs_and_targets_alike() -> None:
 
 
 def test_pictures_for_validation_are_never_blended() -> None:
-    _, targets = Batches(Echo(), np.arange(10), 10, batch_size=10, mixup=0.3)[0]
+    _, targets, _ = Batches(Echo(), np.arange(10), EVEN, batch_size=10, mixup=0.3)[0]
     np.testing.assert_array_equal(targets, np.eye(10))
 
 
 def test_inputs_and_targets_are_floats() -> None:
-    inputs, targets = Batches(Echo(), np.arange(10), 10, batch_size=4)[0]
+    inputs, targets, _ = Batches(Echo(), np.arange(10), EVEN, batch_size=4)[0]
     assert inputs.dtype == targets.dtype == np.float32
+
+
+def test_a_blend_weighs_as_its_parts_do() -> None:
+    weights = np.arange(1, 11, dtype=np.float32)
+    batches = Batches(Echo(), np.arange(10), weights, batch_size=10, seed=1, mixup=0.3)
+    _, targets, found = batches[0]
+    assert (targets.max(axis=1) < 0.999).any()
+    np.testing.assert_allclose(found, targets @ weights, rtol=1e-6)
+    _, _, plain = Batches(Echo(), np.arange(10), weights, batch_size=10)[0]
+    np.testing.assert_array_equal(plain, weights)

@@ -23,7 +23,7 @@ def test_a_file_gives_values_and_flags_win(tmp_path: Path, suffix: str) -> None:
     values = {"plugin": "resnet:50", "epochs": 3, "fine-tune-layers": 7}
     path = tmp_path / f"run.{suffix}"
     text = (
-        json.dumps(values)
+        json.dumps(values, indent="\t")  # which YAML does not allow
         if suffix == "json"
         else "plugin: resnet:50\nepochs: 3\nfine-tune-layers: 7\n"
     )

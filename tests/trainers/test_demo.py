@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,4 +17,11 @@ def test_the_demo_trains_serves_and_shows_an_answer(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert '"label": "' in done.stdout
     assert "python -m trainers.run --plugin efficientnet --data YOUR_FOLDER" in done.stdout
-    assert len(list((tmp_path / "artifacts").glob("classifier-*/report.html"))) == 1
+    (report,) = (tmp_path / "artifacts").glob("classifier-*/report.html")
+    found = re.search(r"leaves: ([\d.]+) with .*\n([\d.]+) from random weights", done.stdout)
+    assert found
+    accuracy, without = map(float, found.groups())
+    metrics = json.loads(report.with_name("metrics.json").read_text())
+    assert metrics["test"]["accuracy"] == pytest.approx(accuracy, abs=5e-4)
+    assert accuracy >= 0.95
+    assert accuracy > without + 0.05  # what pretraining is worth

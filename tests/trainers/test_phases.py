@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,33 +9,11 @@ import pytest
 
 from plugins.base import leaf_layers
 from plugins.registry import resolve
-from trainers import data, phases, scanning, splitting
-from trainers.config import ConfigError, TrainingConfig
+from trainers import phases
+from trainers.config import ConfigError
 from trainers.features import Features
+from trainers.fitting import Phase, Run
 from trainers.model import Classifier, embedder
-from trainers.phases import Phase, Run, class_weights
-from trainers.progress import Progress
-
-DrawFolder = Callable[..., Path]
-SILENT = Progress(is_quiet=True)
-
-
-@pytest.fixture
-def start(tmp_path: Path, draw_folder: DrawFolder) -> Callable[..., tuple[keras.Model, Run]]:
-    """A loaded tiny backbone and a run on drawn pictures: start(epochs=3, red=9, ...)."""
-
-    def start(red: int = 12, blue: int = 12, **options: object) -> tuple[keras.Model, Run]:
-        keras.utils.set_random_seed(0)
-        folder = draw_folder(tmp_path / "pictures", red=red, blue=blue)
-        (tmp_path / "work").mkdir()
-        dataset = splitting.split(
-            data.read(scanning.scan(folder), 32, tmp_path / "work", SILENT), 0
-        )
-        config = TrainingConfig(plugin="tiny", output=tmp_path / "out", batch_size=8, **options)
-        return resolve("tiny").load("none"), Run.of(config, dataset, tmp_path / "work", SILENT)
-
-    return start
-
 
 Start = Callable[..., tuple[keras.Model, Run]]
 
@@ -132,21 +109,7 @@ def test_fine_tuning_can_be_switched_off(start: Start) -> None:
     assert "switched off" in trained.decision
 
 
-def test_checkpoints_are_kept_beside_the_bundles(start: Start) -> None:
-    body, run = start(epochs=1, fine_tune_epochs=1)
-    phases.train(resolve("tiny"), body, run)
-    files = {path.name for path in (run.config.output / "checkpoints/classifier").iterdir()}
-    assert files == {"head.weights.h5", "fine-tuning.weights.h5"}
-
-
 def test_two_pictures_a_class_are_enough_to_run(start: Start) -> None:
     body, run = start(red=2, blue=2, epochs=1, fine_tune_epochs=0)
     assert len(run.train) == len(run.validation) == 2
     assert phases.train(resolve("tiny"), body, run).phases
-
-
-def test_uneven_classes_are_weighted_to_have_the_same_say() -> None:
-    labels = np.array([0] * 6 + [1] * 2)
-    weights = class_weights(labels, 2)
-    assert weights == {0: 8 / 12, 1: 2.0}
-    assert class_weights(np.array([0, 0, 1, 1]), 2) is None

@@ -38,7 +38,7 @@ def page(tmp_path: Path, matrix: list[list[int]], classes: tuple[str, ...]) -> s
 def test_the_page_has_the_figures_the_advice_and_what_was_left_out(tmp_path: Path) -> None:
     shown = page(tmp_path, [[8, 2], [0, 10]], ("cat", "dog"))
     assert '<p class="figure">90.0%</p>' in shown
-    assert "2 of 10 `cat` pictures were taken for `dog`" in shown
+    assert "2 of 10 <code>cat</code> pictures were taken for <code>dog</code>" in shown
     assert "a/b.gif: unsupported" in shown
     assert "onnx 2.0e-07" in shown
 

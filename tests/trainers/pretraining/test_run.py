@@ -1,0 +1,67 @@
+"""The whole pretraining, small: it learns, it goes on after a stop, its file loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from plugins.registry import resolve
+from trainers.pretraining import run
+from trainers.pretraining.run import Plan, main, pretrain
+from trainers.progress import Progress
+
+PLAN = Plan(classes=4, per_class=20, epochs=2, batch_size=16)
+QUIET = Progress(is_quiet=True)
+
+
+def weights_of(path: Path) -> list[Any]:
+    weights: list[Any] = resolve("pocket").load(str(path), 32).get_weights()
+    return weights
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = weights_of(pretrain(PLAN, tmp_path / "whole", QUIET))
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.log, "info", lambda text, *_: stop() if "epoch" in text else None)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(PLAN, tmp_path / "stopped", QUIET)
+    assert not (tmp_path / "stopped" / run.WEIGHTS).exists()
+    done = keras.saving.load_model(tmp_path / "stopped/checkpoint.keras").optimizer.iterations
+    assert int(done) == PLAN.steps
+    found = weights_of(pretrain(PLAN, tmp_path / "stopped", QUIET))
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-3)
+
+
+@pytest.mark.slow
+def test_the_command_writes_half_precision_and_refuses_another_plan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = ["--classes", "2", "--per-class", "20", "--batch-size", "16", "--quiet"]
+    arguments = ["--output", str(tmp_path / "run"), *numbers]
+    assert main([*arguments, "--epochs", "1"]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert path.stat().st_size < 2_000_000
+    assert main([*arguments, "--epochs", "3"]) == 2
+    assert "other numbers" in capsys.readouterr().err
+
+
+def test_weights_too_large_for_half_precision_are_refused(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    model = run.compiled(PLAN)
+    norm = model.get_layer("top_norm")
+    norm.set_weights([array + 1e5 for array in norm.get_weights()])
+    with pytest.raises(run.GraftError, match="top_norm has a weight of 1"):
+        run.save(model, tmp_path / run.WEIGHTS)
+    assert not (tmp_path / run.WEIGHTS).exists()

@@ -1,0 +1,1 @@
+"""How the weights of the `pocket` backbone are made: pictures drawn by formulas, told apart."""

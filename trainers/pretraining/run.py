@@ -1,0 +1,190 @@
+"""Make the weights of the `pocket` backbone: `make pretrain-pocket`.
+
+drawn classes -> pictures on disk -> train to tell the classes apart -> float16 weights
+
+A run that was stopped, by whatever, goes on from its last finished epoch when started again with
+the same numbers. On the same kind of machine it ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from service.errors import GraftError
+from trainers import hardware
+from trainers.pretraining.pictures import Drawn, draw_all, write_whole
+from trainers.progress import Progress, log, set_up_logging
+
+if TYPE_CHECKING:
+    import keras
+
+WEIGHTS = "pocket.weights.h5"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What determines the weights.
+
+    Chosen on drawn classes that took no part in the training and on the sample leaves.
+    """
+
+    seed: int = 0
+    classes: int = 1024
+    per_class: int = 100  # pictures
+    held_out: int = 4  # pictures of each class, to measure by
+    epochs: int = 18
+    batch_size: int = 128
+    learning_rate: float = 0.5  # at its peak, after half an epoch; then a cosine down to 0
+    weight_decay: float = 5e-4
+
+    @property
+    def steps(self) -> int:
+        """Per epoch; what does not fill a batch waits for another epoch."""
+        return self.classes * (self.per_class - self.held_out) // self.batch_size
+
+
+def pretrain(plan: Plan, folder: Path, progress: Progress) -> Path:
+    """Draw, train and save; return the file of weights.
+
+    Raises:
+        GraftError: `folder` holds a run with other numbers.
+    """
+    open_folder(plan, folder)
+    drawn = draw_all(plan.classes, plan.per_class, plan.seed, folder, progress)
+    hardware.prepare(plan.seed)
+    model = train(plan, drawn, folder, progress)
+    return save(model, folder / WEIGHTS)
+
+
+def open_folder(plan: Plan, folder: Path) -> None:
+    """Make the folder of a run, or find it again; it belongs to one plan."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record, content = folder / "plan.json", json.dumps(asdict(plan), indent=2)
+    if record.is_file() and record.read_text() != content:
+        raise GraftError(
+            f"{folder} holds a run with other numbers ({record}); name another --output, or "
+            "remove the folder to start anew"
+        )
+    write_whole(record, content)
+
+
+def train(plan: Plan, drawn: Drawn, folder: Path, progress: Progress) -> keras.Model:
+    """Teach the network to tell the drawn classes apart, an epoch at a time, each one kept."""
+    import keras
+
+    from trainers.pretraining.views import Views
+
+    learn, held_out = drawn.split(plan.held_out)
+    checkpoint = folder / "checkpoint.keras"
+    model = keras.saving.load_model(checkpoint) if checkpoint.is_file() else compiled(plan)
+    done = int(model.optimizer.iterations.numpy()) // plan.steps
+    judge = Views(drawn, held_out, plan.batch_size)
+    for epoch in range(done, plan.epochs):
+        started = time.monotonic()
+        views = Views(drawn, learn, plan.batch_size, seed=(plan.seed, epoch))
+        with progress.steps(plan.steps, f"epoch {epoch + 1}/{plan.epochs}") as advance:
+            on_batch = keras.callbacks.LambdaCallback(
+                on_train_batch_end=lambda batch, logs: advance()
+            )
+            history = model.fit(views, verbose=0, shuffle=False, callbacks=[on_batch]).history
+        accuracy = model.evaluate(judge, verbose=0, return_dict=True)["accuracy"]
+        partial = folder / "partial.keras"
+        model.save(partial)
+        partial.replace(checkpoint)
+        log.info(
+            "epoch %d/%d: loss %.3f, accuracy %.3f, on held-out pictures %.3f, %.0f s",
+            *(epoch + 1, plan.epochs, history["loss"][0], history["accuracy"][0], accuracy),
+            time.monotonic() - started,
+        )
+    return model
+
+
+def compiled(plan: Plan) -> keras.Model:
+    """The pocket network with random weights under a linear head, and how it is to learn."""
+    import keras
+
+    from plugins.registry import resolve
+    from trainers.model import embedder
+    from trainers.pretraining.views import SIZE
+
+    embed = embedder(resolve("pocket").load("none", SIZE))
+    logits = keras.layers.Dense(plan.classes, name="logits")(embed.output)
+    model = keras.Model(embed.input, logits)
+    warm_up = plan.steps // 2
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        decay_steps=plan.steps * plan.epochs - warm_up,
+        warmup_target=plan.learning_rate,
+        warmup_steps=warm_up,
+    )
+    model.compile(
+        optimizer=keras.optimizers.SGD(
+            rate, momentum=0.9, nesterov=True, weight_decay=plan.weight_decay
+        ),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def save(model: keras.Model, path: Path) -> Path:
+    """Write the network's weights in half precision: 2 bytes each, as the repository keeps them.
+
+    Raises:
+        GraftError: a weight that half precision cannot hold.
+    """
+    import keras
+    import numpy as np
+
+    from plugins.registry import resolve
+
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float16")
+    try:
+        network = resolve("pocket").build(None, model.input_shape[1])
+    finally:
+        keras.config.set_dtype_policy(policy)
+    for layer in network.layers:
+        weights: list[Any] = model.get_layer(layer.name).get_weights() if layer.weights else []
+        largest = max((float(np.abs(array).max()) for array in weights), default=0.0)
+        if not largest < float(np.finfo(np.float16).max):
+            raise GraftError(f"layer {layer.name} has a weight of {largest:g}: training diverged")
+        layer.set_weights([array.astype(np.float16) for array in weights])
+    network.save_weights(path)
+    return path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainers.pretraining.run",
+        description="Make the weights of the pocket backbone; start again to go on.",
+    )
+    parser.add_argument("--output", type=Path, default=Path("artifacts/pocket"))
+    parser.add_argument("--quiet", action="store_true", help="only problems")
+    for name, value in asdict(Plan()).items():
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=type(value), default=value, help=f"default: {value}")
+    given = vars(parser.parse_args(arguments))
+    output, is_quiet = given.pop("output"), given.pop("quiet")
+    set_up_logging(is_quiet)
+    try:
+        path = pretrain(Plan(**given), output, Progress(is_quiet))
+    except GraftError as error:
+        print(f"graft: {error}", file=sys.stderr)
+        return 2
+    log.info("SHA-256 %s", hashlib.sha256(path.read_bytes()).hexdigest())
+    log.info("use it:  python -m trainers.run --plugin pocket --weights %s", path)
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

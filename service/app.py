@@ -32,6 +32,7 @@ from service.uploads import (
     PicturesUpload,
     PictureUpload,
     UploadRoom,
+    discard_rest,
     read_picture,
     read_pictures,
 )
@@ -57,6 +58,7 @@ def answer_errors(endpoint: Endpoint) -> Endpoint:
         except RequestError as error:
             self.metrics.refusals.labels(error.code).inc()
             status, result = error.status, refusal(error)
+            await discard_rest(*inputs.values())
         except Exception:  # a bug: BentoML logs it and answers 500 without details
             self.metrics.requests.labels(path, 500).inc()
             raise
@@ -98,7 +100,7 @@ class Classifier:
         """Load the model once before any worker starts: a bad one ends the service here."""
         try:
             settings = Settings.from_environment()
-            Predictor(Bundle.read(resolve(settings.model)))
+            Predictor(Bundle.read(resolve(settings.model)), settings.usable_threads())
         except GraftError as error:
             sys.exit(f"graft: {error}")
 

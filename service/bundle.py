@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from service.errors import BundleError
 from service.external_data import refers_to_external_data
@@ -23,6 +31,7 @@ SCHEMA_VERSION: Final = 1
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 GOLDEN_ANSWERS = "golden/answers.json"
+_GOLDEN: TypeAdapter[dict[str, list[float]]] = TypeAdapter(dict[str, list[float]])
 NAME: Final = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 
 
@@ -92,6 +101,13 @@ class Manifest(_Part):
     provenance: dict[str, Any] = Field(description="data, weights, seed, versions, commit")
     files: dict[str, FileRecord] = Field(default_factory=dict)
 
+    @field_validator("classes")
+    @classmethod
+    def _must_differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) < len(classes):
+            raise ValueError("two classes have one name")
+        return classes
+
     @property
     def version(self) -> str:
         return self.id[:12]
@@ -137,7 +153,8 @@ class Bundle:
         if not golden:
             raise BundleError(f"{path}: {GOLDEN_ANSWERS} holds no answers to check against")
         for picture, _ in golden:
-            if picture.relative_to(path).as_posix() not in manifest.files:
+            is_inside = picture == path / "golden" / picture.name
+            if not is_inside or f"golden/{picture.name}" not in manifest.files:
                 raise BundleError(f"{path}: golden picture {picture.name} is not in the manifest")
         return bundle
 
@@ -147,7 +164,10 @@ class Bundle:
 
     def golden(self) -> list[tuple[Path, list[float]]]:
         """The golden pictures and the probabilities recorded for them at export."""
-        answers: dict[str, list[float]] = json.loads((self.path / GOLDEN_ANSWERS).read_text())
+        try:
+            answers = _GOLDEN.validate_json((self.path / GOLDEN_ANSWERS).read_bytes())
+        except ValidationError as error:
+            raise BundleError(f"{self.path / GOLDEN_ANSWERS} is damaged: {error}") from error
         return [(self.path / "golden" / name, expected) for name, expected in answers.items()]
 
 
@@ -202,9 +222,13 @@ def _verify(folder: Path, name: str, record: FileRecord) -> None:
     if relative.is_absolute() or ".." in relative.parts:
         raise BundleError(f"{folder}: the manifest names {name!r}, outside the bundle")
     path = folder / relative
-    if not path.is_file():
+    try:
+        is_there, is_same = path.is_file(), path.is_file() and _record(path) == record
+    except OSError as error:
+        raise BundleError(f"{folder}: {name} cannot be read: {error}") from error
+    if not is_there:
         raise BundleError(f"{folder}: {name} is missing; copy the bundle again")
-    if _record(path) != record:
+    if not is_same:
         raise BundleError(f"{folder}: {name} was altered (checksum differs); copy the bundle again")
 
 

@@ -127,8 +127,10 @@ def _orientation(picture: ImageFile) -> int:
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I"):  # 16-bit gray
-        upper_bits = np.asarray(picture).astype(np.uint32) >> 8
-        picture = Image.fromarray(np.minimum(upper_bits, 255).astype(np.uint8))
+        values = np.asarray(picture)
+        if values.dtype != np.uint16:  # 32-bit integers, of which the lower 16 count
+            values = values.clip(0, 0xFFFF).astype(np.uint16)
+        picture = Image.fromarray((values >> 8).astype(np.uint8))
     if picture.has_transparency_data:
         layered = picture.convert("RGBA")
         page = Image.new("RGBA", layered.size, "white")

@@ -6,6 +6,11 @@ are put together, so every worker's are in the sum. Seconds and pictures through
 
 from __future__ import annotations
 
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
 from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
@@ -14,8 +19,9 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+_GAUGE_OF = re.compile(r"gauge_live[a-z]*_(\d+)\.db")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _PICTURES = (1, 2, 4, 8, 16, 32, 64)
 
@@ -85,6 +91,22 @@ class Metrics:
 
 def exposition() -> bytes:
     """The figures of all workers together, as Prometheus reads them."""
+    _forget_dead_workers(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
+
+
+def _forget_dead_workers(folder: Path) -> None:
+    """A killed worker's gauges would count for ever: its pictures are in no queue any more."""
+    for path in folder.iterdir():
+        found = _GAUGE_OF.fullmatch(path.name)
+        if not found:
+            continue
+        try:
+            os.kill(int(found[1]), 0)  # asks only whether there is such a process
+        except ProcessLookupError:
+            with suppress(FileNotFoundError):  # another worker was faster
+                mark_process_dead(int(found[1]), str(folder))  # type: ignore[no-untyped-call]
+        except PermissionError:  # there is one, of somebody else
+            continue

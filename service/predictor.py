@@ -52,8 +52,14 @@ class Predictor:
     def check_golden(self) -> None:
         """Answer the golden pictures again from their bytes; BundleError where they differ."""
         for picture, expected in self.bundle.golden():
-            image = decode(picture.read_bytes(), self.image_size)
-            probabilities = self.predict(image[np.newaxis])[0]
+            try:
+                image = decode(picture.read_bytes(), self.image_size)
+                probabilities = self.predict(image[np.newaxis])[0]
+            except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
+                raise BundleError(
+                    f"{self.bundle.path}: the model cannot answer golden picture {picture.name}: "
+                    f"{error}"
+                ) from error
             if not len(probabilities) == len(expected) == len(self.classes):
                 raise BundleError(
                     f"{self.bundle.path}: {len(self.classes)} classes, but the model answers "

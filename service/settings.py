@@ -68,7 +68,7 @@ class Settings(BaseModel):
     threads: int = Field(
         0,
         ge=0,
-        le=1024,  # ONNX Runtime makes as many as it is told: 100,000 took 16 GB
+        le=256,  # ONNX Runtime makes as many as it is told: 100,000 took 16 GB
         description="processor threads to use; 0 = as many as the container may use",
     )
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
-from bentoml.exceptions import BentoMLException, NotFound
 
 from service.bundle import MANIFEST, Bundle, flush
 from service.errors import BundleError
@@ -88,7 +87,7 @@ def resolve(reference: str) -> Path:
         if (Path(reference) / MANIFEST).is_file():
             return Path(reference)
         return Path(bentoml.models.get(reference).path)
-    except (NotFound, BentoMLException, ValueError, OSError) as error:
+    except Exception as error:  # BentoML passes on whatever a damaged model.yaml raises
         raise BundleError(
             f"no model {reference!r}: it is neither a folder with a {MANIFEST} nor in BentoML's "
             f"store ({error}). Train one with `python -m trainers.run`, or set GRAFT_MODEL to a "

@@ -6,6 +6,7 @@ an error (BentoML's own file inputs would fetch it as an address).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from email.message import Message
@@ -29,6 +30,7 @@ from service.errors import (
 from service.settings import Settings
 
 _MAX_OTHER_FIELDS = 16
+_DISCARD_BYTES, _DISCARD_SECONDS = 128 * 1024 * 1024, 5.0
 
 Take = Callable[[int], None]
 _Picture = Annotated[Path, ContentType("image/*")]
@@ -131,6 +133,23 @@ async def read_pictures(
         except RequestError as error:
             results.append(error)
     return results
+
+
+async def discard_rest(request: Request) -> None:
+    """Read what the client of a refused request still sends, within limits, and keep nothing.
+
+    A server that answers and closes with bytes unread resets the connection, and clients that
+    send first and read afterwards, as Python's urllib does, would never see the answer.
+    """
+    received = 0
+    try:
+        async with asyncio.timeout(_DISCARD_SECONDS):
+            async for chunk in request.stream():
+                received += len(chunk)
+                if received > _DISCARD_BYTES:
+                    return
+    except (TimeoutError, ClientDisconnect, RuntimeError):  # RuntimeError: it was all read
+        return
 
 
 def _media_type(request: Request) -> str:

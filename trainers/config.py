@@ -58,14 +58,16 @@ class TrainingConfig(BaseModel):
     batch_size: int = Field(32, ge=1, description="pictures per training step")
     seed: int = Field(0, ge=0, lt=2**32, description="of the split, the start and the order")
     epochs: int = Field(60, ge=1, description="at most so many epochs for the head")
-    learning_rate: float = Field(1e-3, gt=0, description="of the head (Adam)")
+    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False, description="of the head (Adam)")
     fine_tune_epochs: int = Field(
         10, ge=0, description="at most so many epochs for fine-tuning; 0 = only the head"
     )
     fine_tune_layers: int = Field(
         20, ge=1, description="fine-tune the last so many layers (BatchNormalization not counted)"
     )
-    fine_tune_learning_rate: float = Field(1e-4, gt=0, description="of fine-tuning (Adam)")
+    fine_tune_learning_rate: float = Field(
+        1e-4, gt=0, allow_inf_nan=False, description="of fine-tuning (Adam)"
+    )
 
     def folder(self) -> Path | None:
         """The folder to train on; None for the drawn sample pictures."""
@@ -151,6 +153,9 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _validate(values: Mapping[str, Any], where: str) -> TrainingConfig:
+    for name, value in values.items():
+        if isinstance(value, str) and not value.isprintable():
+            raise ConfigError(f"{where}--{name.replace('_', '-')} (={value!r}): not printable text")
     try:
         return TrainingConfig.model_validate(values)
     except ValidationError as error:

@@ -6,6 +6,7 @@ in inference mode. Both files come from the same traced function, so they cannot
 
 from __future__ import annotations
 
+import errno
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,7 +47,10 @@ def export(classifier: Classifier, folder: Path) -> None:
     """Write every format into `folder`."""
     module = serving_module(classifier)
     for form in FORMATS.values():
-        form.write(module, folder / form.path)
+        try:
+            form.write(module, folder / form.path)
+        except tf.errors.ResourceExhaustedError as error:  # TensorFlow's word for a full disk
+            raise OSError(errno.ENOSPC, str(error), str(folder)) from error
 
 
 def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]) -> dict[str, Any]:

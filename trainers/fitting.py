@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,8 +104,6 @@ def fit(model: keras.Model, name: str, inputs: Inputs, run: Run) -> Phase:
     even = np.ones_like(weights)
     validation = Batches(inputs[1], run.validation_labels, even, config.batch_size)
     judge = f"val_{_LOSS}"
-    checkpoints = config.output / "checkpoints" / config.name
-    checkpoints.mkdir(parents=True, exist_ok=True)
     model.compile(
         optimizer=keras.optimizers.Adam(rate),
         loss="categorical_crossentropy",
@@ -122,13 +121,7 @@ def fit(model: keras.Model, name: str, inputs: Inputs, run: Run) -> Phase:
                     judge, mode="min", patience=PATIENCE, restore_best_weights=True
                 ),
                 keras.callbacks.ReduceLROnPlateau(judge, mode="min", factor=0.5, patience=PLATEAU),
-                keras.callbacks.ModelCheckpoint(
-                    checkpoints / f"{name}.weights.h5",
-                    monitor=judge,
-                    mode="min",
-                    save_best_only=True,
-                    save_weights_only=True,
-                ),
+                Checkpoint(config.output / "checkpoints" / config.name / f"{name}.npz", judge),
                 keras.callbacks.LambdaCallback(
                     on_train_batch_end=lambda batch, logs: advance(),
                     on_epoch_end=lambda epoch, logs: log.info(_line(name, epoch, epochs, logs)),
@@ -137,6 +130,31 @@ def fit(model: keras.Model, name: str, inputs: Inputs, run: Run) -> Phase:
         )
     loss, accuracy = _judge(model, validation, run.validation_labels)
     return Phase(name, loss, accuracy, _rows(history.history))
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps the weights of the lowest `judge` in a file of numpy arrays, by the weights' paths.
+
+    Not Keras' own ModelCheckpoint: on a full disk HDF5 ends the process by a signal, and its lock
+    stops a second run of the same name.
+    """
+
+    def __init__(self, path: Path, judge: str) -> None:
+        super().__init__()
+        self._path, self._judge, self._best = path, judge, math.inf
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+        if not logs[self._judge] < self._best:
+            return
+        self._best = logs[self._judge]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self._path.parent, delete=False) as file:
+            try:
+                np.savez(file, **{weight.path: weight.numpy() for weight in self.model.weights})
+                Path(file.name).replace(self._path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
 
 
 def _rows(history: Mapping[str, list[float]]) -> list[dict[str, float | None]]:

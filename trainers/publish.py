@@ -23,6 +23,7 @@ from trainers.evaluation import evaluate
 from trainers.model import Classifier
 from trainers.phases import Trained
 from trainers.progress import Progress, log
+from trainers.scanning import DataError
 
 GOLDEN_PICTURES = 8
 PARITY_PICTURES = 32
@@ -85,7 +86,11 @@ def _write_golden(classifier: Classifier, dataset: Dataset, staging: Path) -> No
     for number, (row, answer) in enumerate(zip(chosen, answers, strict=True)):
         source = dataset.folder / dataset.paths[row]
         name = f"{number}{source.suffix.lower()}"
-        (folder / name).write_bytes(source.read_bytes())
+        try:
+            picture = source.read_bytes()
+        except OSError as error:
+            raise DataError(f"{source} changed while the model was trained: {error}") from error
+        (folder / name).write_bytes(picture)
         golden[name] = [float(value) for value in answer]
     _write_json(staging / GOLDEN_ANSWERS, golden)
 

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from service.bundle import Bundle
 
 WRONG_USE, BUG = 2, 1
-_DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_NOT_BUGS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP),
+)
 
 
 def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
@@ -119,9 +122,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("graft: stopped; no half bundle is left", file=sys.stderr)
         return 130
     except OSError as error:
-        if error.errno not in _DISK_PROBLEMS:
+        if error.errno not in _NOT_BUGS:
             raise
-        print(f"graft: {error}; make room or name another --output", file=sys.stderr)
+        hint = "; make room or name another --output" if error.errno == errno.ENOSPC else ""
+        print(f"graft: {error}{hint}", file=sys.stderr)
         return WRONG_USE
     result["seconds"] = round(time.monotonic() - started, 1)
     print(json.dumps(result) if options.json else result["bundle"])

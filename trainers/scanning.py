@@ -71,14 +71,14 @@ def scan(folder: Path) -> Scan:
     for split, parents in (_split_folders(folder) or {"": [folder]}).items():
         for parent in parents:
             for path in _entries(parent):
-                name = path.relative_to(folder).as_posix()
+                name = _printable(path.relative_to(folder).as_posix())
                 inside = path.relative_to(parent).parts
                 reason = _not_a_picture(path, is_in_class=len(inside) > 1)
                 if reason:
                     left_out.append(LeftOut(name, reason))
                 else:
                     candidates.append(Candidate(path, name, inside[0], split))
-                if len(inside) > 1 and _is_meant_as_picture(path):
+                if len(inside) > 1 and _is_meant_as_picture(path) and _is_text(inside[0]):
                     classes.add(inside[0])
     if not candidates:
         raise DataError(
@@ -132,6 +132,15 @@ def _entries(folder: Path) -> Iterator[Path]:
             yield Path(parent)
 
 
+def _is_text(name: str) -> bool:
+    """False for bytes that are no UTF-8, which Linux allows in names."""
+    return _printable(name) == name
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def _is_shown(path: Path) -> bool:
     return not path.name.startswith((".", "__MACOSX"))
 
@@ -150,6 +159,8 @@ def _is_meant_as_picture(path: Path) -> bool:
 
 def _not_a_picture(path: Path, is_in_class: bool) -> str | None:
     """Why a file is left out unread, or None."""
+    if not _is_text(str(path)):
+        return "has a name that is not UTF-8: rename it"
     if path.is_dir():
         return "is empty" if not any(path.iterdir()) else "leads to a folder that is read already"
     suffix = path.suffix.lower()

@@ -285,3 +285,38 @@ def test_model_with_weights_outside_the_file_is_refused(bundle_copy: Path) -> No
     rewrite(bundle_copy, lambda content: content["files"].update({"model.onnx": record(path)}))
     with pytest.raises(BundleError, match="keeps weights outside the file"):
         Bundle.read(bundle_copy)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[1]",
+        b"{",
+        b"\xff",
+        b'{"red.png": ["a"]}',
+        b'{"red.png": 1}',
+        b'{"../golden/red.png": [1]}',
+    ],
+)
+def test_damaged_golden_answers_are_refused(
+    staging: Path, manifest: Manifest, tmp_path: Path, content: bytes
+) -> None:
+    """Checksums do not help against a bundle that was sealed like that."""
+    (staging / "golden/answers.json").write_bytes(content)
+    sealed = seal(staging, manifest, tmp_path)
+    with pytest.raises(BundleError, match=r"answers\.json is damaged|not in the manifest"):
+        Bundle.read(sealed.path)
+
+
+def test_two_classes_of_one_name_are_refused(manifest: Manifest) -> None:
+    with pytest.raises(ValidationError, match="two classes have one name"):
+        Manifest.model_validate({**manifest.model_dump(), "classes": ("a", "a")})
+
+
+def test_an_impossible_file_name_is_refused(bundle_copy: Path) -> None:
+    rewrite(bundle_copy, lambda content: content["files"].update({"x" * 300: FILE}))
+    with pytest.raises(BundleError, match="cannot be read: .*too long"):
+        Bundle.read(bundle_copy)
+
+
+FILE = {"sha256": "0", "size_bytes": 0}

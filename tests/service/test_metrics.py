@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.metrics import MetricWrapperBase
 
-from service.metrics import Metrics
+from service.metrics import Metrics, exposition
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -50,6 +57,26 @@ def test_gauges_of_several_workers_are_put_together(metrics: Metrics) -> None:
     gauges = [m for m in vars(metrics).values() if m._type == "gauge"]
     assert len(gauges) == 2
     assert all(gauge._multiprocess_mode in ("livesum", "livemax") for gauge in gauges)
+
+
+def test_gauges_of_dead_workers_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    code = """
+import os
+from service.metrics import Metrics
+Metrics().queue_depth.inc(29)
+os._exit(0)  # as a kill: nothing is cleaned up
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    mine = tmp_path / f"gauge_livesum_{os.getpid()}.db"
+    (left,) = tmp_path.glob("gauge_livesum_*.db")
+    mine.write_bytes(left.read_bytes())
+    shown = exposition().decode()
+    assert "graft_queue_depth_pictures 29.0" in shown  # this process' alone, not 58
+    assert not left.exists()
+    assert mine.exists()
 
 
 def test_importing_creates_no_metric() -> None:

@@ -112,3 +112,22 @@ except SystemExit:
     command = [sys.executable, "-c", code]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert not {"keras", "tensorflow", "onnxruntime", "bentoml"} & set(printed.split())
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\udcff", "two\nlines"])
+def test_text_that_cannot_be_printed_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"--output \(=.*not printable"):
+        parse(["--plugin", "vgg", "--output", value])
+
+
+@pytest.mark.parametrize("flag", ["--learning-rate", "--fine-tune-learning-rate"])
+def test_an_infinite_rate_is_refused(flag: str) -> None:
+    with pytest.raises(ConfigError, match=flag):
+        parse(["--plugin", "vgg", flag, "inf"])
+
+
+@pytest.mark.parametrize("content", ["name: 2024-13-01", "[" * 5000])
+def test_a_file_that_yaml_chokes_on_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.yaml").write_text(content)
+    with pytest.raises(ConfigError, match=r"run\.yaml cannot be read"):
+        parse(["--config", str(tmp_path / "run.yaml")])

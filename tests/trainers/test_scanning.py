@@ -133,3 +133,17 @@ def test_a_folder_of_other_pictures_is_a_class_and_one_of_texts_is_not(tmp_path:
     (data / "d").mkdir()
     (data / "d/nameless").write_bytes(b"\xff\xd8\xff\xe0")
     assert scan(data).classes == ("a", "b", "c", "d")
+
+
+def test_names_that_are_not_utf8_are_left_out(tmp_path: Path) -> None:
+    data = touch(tmp_path, "a/1.jpg", "b/2.jpg")
+    for name in (b"a/\xff.jpg", b"a/\xfe.txt", b"c\xff/3.jpg"):
+        path = data / os.fsdecode(name)
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    found = scan(data)
+    assert found.classes == ("a", "b")
+    reason = "has a name that is not UTF-8: rename it"
+    assert {one.path: one.reason for one in found.left_out} == dict.fromkeys(
+        ("a/\\udcff.jpg", "a/\\udcfe.txt", "c\\udcff/3.jpg"), reason
+    )

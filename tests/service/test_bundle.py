@@ -315,7 +315,7 @@ def test_two_classes_of_one_name_are_refused(manifest: Manifest) -> None:
 
 def test_an_impossible_file_name_is_refused(bundle_copy: Path) -> None:
     rewrite(bundle_copy, lambda content: content["files"].update({"x" * 300: FILE}))
-    with pytest.raises(BundleError, match="cannot be read: .*too long"):
+    with pytest.raises(BundleError, match=r"cannot be read: .*too long"):
         Bundle.read(bundle_copy)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import keras
 
 WEIGHTS = Path(__file__).with_name("pocket.weights.h5")
-SHA256 = "b0483e412517a867f894f4c202e3e15aa4a34e49ccd2d27e6a966e910f7f06e3"
+SHA256 = "5a80bde0dc4a0684824913c35854603de48bcf73352e28c7ee324ef2e3590188"
 
 
 @register
@@ -28,7 +28,7 @@ class Pocket(Backbone):
 
     family = "pocket"
     default_variant = "1"
-    variants = {"1": Variant("", 128, 936_296, to_unit_range)}
+    variants = {"1": Variant("", 128, 936_104, to_unit_range)}
     pretrained = "embedded"
 
     def build(self, weights: str | None, image_size: int) -> keras.Model:
@@ -38,7 +38,7 @@ class Pocket(Backbone):
         """
         import keras
 
-        images = keras.Input((image_size, image_size, 3))
+        images = keras.Input((image_size, image_size, 3), name="images")
         depths = [_convolution(images, 24, "stem", stride=2)]
         for name, width in (("fine", 48), ("middle", 96), ("coarse", 160)):
             entry = _convolution(depths[-1], width, f"{name}_entry", stride=2)

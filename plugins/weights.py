@@ -28,7 +28,9 @@ def fit_file(network: keras.Model, path: Path, name: str) -> None:
     import keras
 
     if not path.is_file():
-        raise WeightsError(f"no weights file {path}; name a file of {name}, or `none`")
+        raise WeightsError(
+            f"no weights file {path}; name a file of {name}, `none`, or leave --weights out"
+        )
     if path.suffix not in SUFFIXES:
         raise WeightsError(f"{path}: weights are read from {' '.join(SUFFIXES)} files")
     try:

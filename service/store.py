@@ -18,7 +18,7 @@ import bentoml
 from service.bundle import MANIFEST, Bundle, flush
 from service.errors import BundleError
 
-_STAGING = ".graft-"
+_STAGING = ".graft-store-"
 
 
 def save(bundle: Bundle) -> str:
@@ -40,7 +40,7 @@ def save(bundle: Bundle) -> str:
             _copy(bundle, tag, type(store)(staging))
             (root / tag.name).mkdir(exist_ok=True)
             (staging / tag.path()).rename(root / tag.path())
-        latest = staging / "latest"
+        latest = staging / ".latest"
         latest.write_text(bundle.manifest.version)
         flush(latest)
         latest.replace(root / tag.latest_path())
@@ -53,11 +53,11 @@ def _staging(parent: Path) -> Iterator[Path]:
     """An empty folder for one save at a time; those that killed ones left are removed."""
     import fcntl  # not on Windows, where models are served only
 
-    with (parent / ".graft.lock").open("w") as lock:
+    with (parent / f"{_STAGING}lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # ends with its process
-        for abandoned in parent.glob(f"{_STAGING}*"):
+        for abandoned in parent.glob(f"{_STAGING}*.partial"):
             shutil.rmtree(abandoned)
-        with tempfile.TemporaryDirectory(dir=parent, prefix=_STAGING) as folder:
+        with tempfile.TemporaryDirectory(".partial", _STAGING, parent) as folder:
             yield Path(folder)
 
 

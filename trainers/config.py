@@ -145,7 +145,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except Exception as error:  # PyYAML passes on whatever a wrong tag or date raises
         raise ConfigError(f"config file {path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"config file {path} must hold `name: value` lines, one per option")

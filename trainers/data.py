@@ -25,6 +25,8 @@ from trainers.workspace import disk_array
 _FORMAT_OF_SUFFIX = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WebP"}
 MIN_PICTURES = 2
 """Per class: one to learn from and one to test on."""
+MAX_FILE_BYTES = 256 * 1024 * 1024
+"""Files are read whole, one per thread."""
 FEW = 10
 """Below, a class has one test picture: its accuracy is all or nothing."""
 
@@ -101,6 +103,10 @@ def _decode(
     def decode_row(row: int) -> None:
         path = candidates[row].path
         try:
+            size_bytes = path.stat().st_size
+            if size_bytes > MAX_FILE_BYTES:
+                problems[row] = f"has {size_bytes:,} bytes: larger than any picture"
+                return
             data = path.read_bytes()
             expected, found = _FORMAT_OF_SUFFIX[path.suffix.lower()], sniff(data)
             if found != expected:

@@ -47,8 +47,9 @@ def main() -> int:
 
 NEXT = """
 Test accuracy on the drawn leaves: {accuracy:.3f} with the backbone's pretrained weights,
-{without:.3f} from random weights of the same network on the same split. Graft's own weights come
-from drawn pictures, so nothing was downloaded; photographs want ImageNet's. Now with your own
+{without:.3f} from random weights of the same network on the same split. Those weights come from
+other drawn pictures, so nothing was downloaded, and leaves are where they do best: on photographs
+they gain less, and ImageNet's gain more (plugins/pocket.md has figures). Now with your own
 pictures, one folder per class:
 
     .venv/bin/python -m trainers.run --plugin efficientnet --data YOUR_FOLDER

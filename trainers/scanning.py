@@ -68,9 +68,10 @@ def scan(folder: Path) -> Scan:
     candidates: list[Candidate] = []
     classes: set[str] = set()
     left_out: list[LeftOut] = []
+    met: set[str] = set()
     for split, parents in (_split_folders(folder) or {"": [folder]}).items():
         for parent in parents:
-            for path in _entries(parent):
+            for path in _entries(parent, met):
                 name = _printable(path.relative_to(folder).as_posix())
                 inside = path.relative_to(parent).parts
                 reason = _not_a_picture(path, is_in_class=len(inside) > 1)
@@ -103,7 +104,7 @@ def _split_folders(folder: Path) -> dict[str, list[Path]]:
         split = _SPLIT_FOLDERS.get(child.name.lower())
         if split:
             found.setdefault(split, []).append(child)
-        elif any(_is_meant_as_picture(path) for path in _entries(child)):
+        elif any(_is_meant_as_picture(path) for path in _entries(child, set())):
             others.append(child.name)
     if "train" not in found or len(found) < 2:
         return {}
@@ -115,12 +116,20 @@ def _split_folders(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _entries(folder: Path) -> Iterator[Path]:
-    """All shown files in order, through links; and folders where a walk ends: empty, met before."""
-    met = {os.path.realpath(folder)}
+def _entries(folder: Path, met: set[str]) -> Iterator[Path]:
+    """All shown files in order, through links; and folders where a walk ends: empty, met before.
+
+    `met` holds the real paths of all folders walked so far: no picture is read twice.
+    """
+    real = os.path.realpath(folder)
+    if real in met:
+        yield folder
+        return
+    met.add(real)
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if _is_shown(Path(name)))
-        for name in list(folders):
+        # Real folders before links to them, whose names would take over otherwise.
+        for name in sorted(folders, key=lambda name: Path(parent, name).is_symlink()):
             real = os.path.realpath(Path(parent, name))
             if real in met:
                 folders.remove(name)

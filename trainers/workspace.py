@@ -35,14 +35,14 @@ def workspace(output: Path) -> Iterator[Path]:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WorkspaceError(f"--output {output} cannot be made a folder: {error}") from error
-    with _locked(output / ".graft.lock", wait=True):  # between making a folder and locking it
+    with locked(output / ".graft.lock", wait=True):  # between making a folder and locking it
         _remove_abandoned(output)
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX, dir=output))
         lock = _lock(folder / "lock", wait=False)
     try:
         yield folder
     finally:
-        with _locked(output / ".graft.lock", wait=True):  # a starting run may be looking at it
+        with locked(output / ".graft.lock", wait=True):  # a starting run may be looking at it
             shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
@@ -64,7 +64,7 @@ def disk_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[
         free = shutil.disk_usage(path.parent).free
         raise WorkspaceError(
             f"{path.name} needs {size_bytes / 1e9:.2f} GB under {path.parent.parent}, which has "
-            f"{free / 1e9:.2f} GB free ({error.strerror}): choose another --output or --image-size"
+            f"{free / 1e9:.2f} GB free ({error.strerror}): make room or choose another --output"
         ) from error
     return np.memmap(path, dtype, "r+" if size_bytes == path.stat().st_size else "w+", shape=shape)
 
@@ -72,14 +72,19 @@ def disk_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[
 def _remove_abandoned(output: Path) -> None:
     for folder in output.glob(f"{PREFIX}*{SUFFIX}"):
         try:
-            with _locked(folder / "lock", wait=False):
+            with locked(folder / "lock", wait=False):
                 shutil.rmtree(folder)
         except BlockingIOError:
             continue  # its run is still going
 
 
 @contextmanager
-def _locked(path: Path, wait: bool) -> Iterator[None]:
+def locked(path: Path, wait: bool) -> Iterator[None]:
+    """Hold a lock that ends with its process, whatever ends that.
+
+    Raises:
+        BlockingIOError: somebody else holds it, and `wait` is False.
+    """
     lock = _lock(path, wait)
     try:
         yield

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -11,6 +13,8 @@ from plugins import pocket
 from plugins.registry import resolve
 from plugins.weights import WeightsError
 from trainers.model import embedder
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_embedded_weights_are_the_default_and_at_most_two_megabytes() -> None:
@@ -53,11 +57,42 @@ def test_maps_of_all_depths_fit_together_at_any_size(size: int) -> None:
 
 def test_it_tells_textures_apart_whatever_the_light() -> None:
     """Embeddings of one texture in two lights are nearer than those of two textures."""
+    alike, other = alike_and_other("embedded")
+    assert alike > other + 0.3
+    alike, other = alike_and_other("none")
+    assert alike < other + 0.3
+
+
+def alike_and_other(weights: str) -> tuple[float, float]:
+    """Smallest cosine of one texture in two lights, and largest of two textures."""
+    keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     stripes = (np.indices((128, 128)).sum(axis=0) // 8 % 2)[..., None] * np.array([200, 150, 60])
     grain = rng.integers(0, 200, (128, 128, 1)) * np.array([1, 0.75, 0.3])
     pictures = np.stack([stripes, 0.7 * stripes + 20, grain, 0.7 * grain + 20])
-    found = np.asarray(embedder(resolve("pocket").load())(pictures.astype(np.float32)))
+    found = np.asarray(embedder(resolve("pocket").load(weights))(pictures.astype(np.float32)))
     standard = found / np.linalg.norm(found, axis=1, keepdims=True)
-    alike = standard @ standard.T
-    assert min(alike[0, 1], alike[2, 3]) > 0.5 + alike[[0, 0, 1, 1], [2, 3, 2, 3]].max() / 2
+    cosines = standard @ standard.T
+    return min(cosines[0, 1], cosines[2, 3]), cosines[[0, 0, 1, 1], [2, 3, 2, 3]].max()
+
+
+def test_the_card_says_what_the_network_is() -> None:
+    card = pocket.WEIGHTS.with_name("pocket.md").read_text()
+    body = resolve("pocket").load()
+    assert f"{body.count_params():,} weights" in card
+    assert body.count_params() == pocket.Pocket.variants["1"].parameters
+    assert f"({body.output_shape[-1]} feature maps" in card
+
+
+def test_an_installed_copy_has_the_weights() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    patterns = project["package-data"]["plugins"]
+    assert {pocket.WEIGHTS.name, "pocket.md"} <= {
+        path.name for pattern in patterns for path in pocket.WEIGHTS.parent.glob(pattern)
+    }
+    packages = {
+        path.parent.relative_to(ROOT).as_posix().replace("/", ".")
+        for folder in ("plugins", "trainers", "service")
+        for path in (ROOT / folder).rglob("__init__.py")
+    }
+    assert set(project["packages"]) == packages

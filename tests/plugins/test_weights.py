@@ -37,7 +37,9 @@ def test_weights_come_back_from_every_kind_of_file(
 
 
 def test_a_missing_file_is_named() -> None:
-    with pytest.raises(WeightsError, match=r"no weights file nowhere\.h5; name a file of tiny:s"):
+    with pytest.raises(
+        WeightsError, match=r"no weights file nowhere\.h5; name a file of tiny:s, `none`, or leave"
+    ):
         resolve("tiny").load("nowhere.h5")
 
 

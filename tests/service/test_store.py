@@ -16,6 +16,7 @@ from bentoml._internal.models import ModelStore
 from service.bundle import Bundle, Manifest, seal
 from service.errors import BundleError
 from service.store import resolve, save
+from trainers.workspace import workspace
 
 
 @pytest.fixture(autouse=True)
@@ -110,23 +111,30 @@ def test_everything_is_on_the_disk_before_it_is_in_the_store(
     copied = {"model.yaml", "golden", tiny_bundle.manifest.version}
     copied |= {path.name for path in tiny_bundle.path.rglob("*") if path.is_file()}
     assert set(events[:last]) == {f"{name}, False" for name in copied}
-    assert events[last + 1 :] == ["latest, False", "tiny, True"]
+    assert events[last + 1 :] == [".latest, False", "tiny, True"]
 
 
 def test_folder_of_a_killed_save_is_removed_by_the_next(tiny_bundle: Bundle, store: Path) -> None:
-    abandoned = store.parent / ".graft-killed"
+    abandoned = store.parent / ".graft-store-killed.partial"
     (abandoned / "tiny").mkdir(parents=True)
     (abandoned / "tiny/model.onnx").write_bytes(b"half")
     save(tiny_bundle)
     assert not abandoned.exists()
-    assert not list(store.parent.glob(".graft-*"))
+    assert not list(store.parent.glob(".graft-*.partial"))
+
+
+def test_the_workspace_of_a_training_run_is_left_alone(tiny_bundle: Bundle, store: Path) -> None:
+    """Output and BENTOML_HOME may be one folder, as on a single volume."""
+    with workspace(store.parent) as work:
+        save(tiny_bundle)
+        assert work.is_dir()
 
 
 def test_folder_of_a_save_that_goes_on_is_left_alone(tiny_bundle: Bundle, store: Path) -> None:
-    folder = store.parent / ".graft-going-on"
+    folder = store.parent / ".graft-store-going-on.partial"
     folder.mkdir(parents=True)
     with ThreadPoolExecutor(1) as threads:
-        with (store.parent / ".graft.lock").open("w") as lock:  # as the other process has it
+        with (store.parent / ".graft-store-lock").open("w") as lock:  # as the other process has it
             fcntl.flock(lock, fcntl.LOCK_EX)
             saving = threads.submit(save, tiny_bundle)
             with pytest.raises(TimeoutError):
@@ -157,7 +165,8 @@ def test_failed_save_leaves_nothing_behind(
         with pytest.raises(OSError, match="no space left"):
             save(tiny_bundle)
     assert bentoml.models.list() == []
-    assert [path.name for path in store.parent.rglob("*") if path.is_file()] == [".graft.lock"]
+    left = [path.name for path in store.parent.rglob("*") if path.is_file()]
+    assert left == [".graft-store-lock"]
     save(tiny_bundle)
     assert resolve("tiny").is_dir()
 

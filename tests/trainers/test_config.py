@@ -126,7 +126,7 @@ def test_an_infinite_rate_is_refused(flag: str) -> None:
         parse(["--plugin", "vgg", flag, "inf"])
 
 
-@pytest.mark.parametrize("content", ["name: 2024-13-01", "[" * 5000])
+@pytest.mark.parametrize("content", ["name: 2024-13-01", "[" * 5000, "plugin: !!timestamp foo"])
 def test_a_file_that_yaml_chokes_on_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.yaml").write_text(content)
     with pytest.raises(ConfigError, match=r"run\.yaml cannot be read"):

@@ -112,6 +112,21 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     }
 
 
+def test_a_link_does_not_take_over_from_the_folder_itself(tmp_path: Path) -> None:
+    data = touch(tmp_path, "healthy/1.jpg", "sick/2.jpg")
+    (data / "all").symlink_to(data / "healthy")
+    found = scan(data)
+    assert found.classes == ("healthy", "sick")
+    assert [one.path for one in found.left_out] == ["all"]
+
+
+def test_no_picture_gets_into_two_splits_by_a_link(tmp_path: Path) -> None:
+    data = touch(tmp_path, "train/a/1.jpg", "val/a/2.jpg")
+    (data / "test").symlink_to(data / "val")
+    found = scan(data)
+    assert len({one.path.resolve() for one in found.candidates}) == len(found.candidates) == 2
+
+
 def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
     data = touch(tmp_path, "a/1.jpg", "a/folder.jpg/2.jpg")
     os.mkfifo(data / "a/pipe.jpg")  # to read it would wait for ever

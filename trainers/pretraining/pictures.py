@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import threading
-import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import parent_process
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.bundle import flush
 from trainers.pretraining.scenes import Recipe, draw_picture
 from trainers.progress import Progress
 from trainers.workspace import disk_array
@@ -48,15 +51,16 @@ def draw_all(classes: int, per_class: int, seed: int, folder: Path, progress: Pr
     """
     path, note = folder / "pictures.u8", folder / "classes-drawn.txt"
     shape = (classes * per_class, SIZE, SIZE, 3)
-    done = int(note.read_text()) if note.is_file() else 0
-    if done:
+    noted = note.read_text() if note.is_file() else ""
+    done = min(int(noted), classes) if noted.isdecimal() else 0
+    if done and path.is_file() and path.stat().st_size == math.prod(shape):
         images: NDArray[np.uint8] = np.memmap(path, np.uint8, "r+", shape=shape)
     else:
-        images = disk_array(path, np.uint8, shape)
+        done, images = 0, disk_array(path, np.uint8, shape)
     draw = partial(draw_class, per_class=per_class, seed=seed)
     remaining = range(done, classes)
     if remaining:
-        with ProcessPoolExecutor(initializer=_end_with_parent, initargs=(os.getpid(),)) as pool:
+        with ProcessPoolExecutor(initializer=_end_with_parent) as pool:
             drawn = progress.track(pool.map(draw, remaining), len(remaining), "drawing classes")
             for number, pictures in zip(remaining, drawn, strict=True):
                 images[number * per_class : (number + 1) * per_class] = pictures
@@ -77,15 +81,21 @@ def write_whole(path: Path, text: str) -> None:
     """Write a small file so that a kill leaves the old one or the new one."""
     partial_path = path.with_suffix(".partial")
     partial_path.write_text(text)
+    flush(partial_path)
     partial_path.replace(path)
 
 
-def _end_with_parent(parent: int) -> None:
-    """A killed run must not leave its drawing processes waiting for work for ever."""
+def _end_with_parent() -> None:
+    """A killed run must not leave its drawing processes waiting for work for ever.
+
+    Ctrl+C reaches them, too; the parent alone answers it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent  # this runs in a pool's process
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
+import math
+import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service.bundle import flush
 from service.errors import GraftError
 from trainers import hardware
-from trainers.pretraining.pictures import Drawn, draw_all, write_whole
+from trainers.pretraining.pictures import Drawn, draw_all
+from trainers.pretraining.plan import Plan, open_folder
 from trainers.progress import Progress, log, set_up_logging
+from trainers.workspace import locked
 
 if TYPE_CHECKING:
     import keras
@@ -29,51 +33,21 @@ if TYPE_CHECKING:
 WEIGHTS = "pocket.weights.h5"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What determines the weights.
-
-    Chosen on drawn classes that took no part in the training and on the sample leaves.
-    """
-
-    seed: int = 0
-    classes: int = 1024
-    per_class: int = 100  # pictures
-    held_out: int = 4  # pictures of each class, to measure by
-    epochs: int = 18
-    batch_size: int = 128
-    learning_rate: float = 0.5  # at its peak, after half an epoch; then a cosine down to 0
-    weight_decay: float = 5e-4
-
-    @property
-    def steps(self) -> int:
-        """Per epoch; what does not fill a batch waits for another epoch."""
-        return self.classes * (self.per_class - self.held_out) // self.batch_size
-
-
 def pretrain(plan: Plan, folder: Path, progress: Progress) -> Path:
     """Draw, train and save; return the file of weights.
 
     Raises:
-        GraftError: `folder` holds a run with other numbers.
+        GraftError: `folder` holds a run with other numbers, or one that is at work.
     """
     open_folder(plan, folder)
-    drawn = draw_all(plan.classes, plan.per_class, plan.seed, folder, progress)
-    hardware.prepare(plan.seed)
-    model = train(plan, drawn, folder, progress)
-    return save(model, folder / WEIGHTS)
-
-
-def open_folder(plan: Plan, folder: Path) -> None:
-    """Make the folder of a run, or find it again; it belongs to one plan."""
-    folder.mkdir(parents=True, exist_ok=True)
-    record, content = folder / "plan.json", json.dumps(asdict(plan), indent=2)
-    if record.is_file() and record.read_text() != content:
-        raise GraftError(
-            f"{folder} holds a run with other numbers ({record}); name another --output, or "
-            "remove the folder to start anew"
-        )
-    write_whole(record, content)
+    try:
+        with locked(folder / "lock", wait=False):
+            drawn = draw_all(plan.classes, plan.per_class, plan.seed, folder, progress)
+            hardware.prepare(plan.seed)
+            model = train(plan, drawn, folder, progress)
+            return save(model, folder / WEIGHTS)
+    except BlockingIOError:
+        raise GraftError(f"another run is at work in {folder}") from None
 
 
 def train(plan: Plan, drawn: Drawn, folder: Path, progress: Progress) -> keras.Model:
@@ -84,7 +58,10 @@ def train(plan: Plan, drawn: Drawn, folder: Path, progress: Progress) -> keras.M
 
     learn, held_out = drawn.split(plan.held_out)
     checkpoint = folder / "checkpoint.keras"
-    model = keras.saving.load_model(checkpoint) if checkpoint.is_file() else compiled(plan)
+    try:
+        model = keras.saving.load_model(checkpoint) if checkpoint.exists() else compiled(plan)
+    except Exception as error:  # Keras raises whatever type the damage happens to meet
+        raise GraftError(f"{checkpoint} is damaged; remove it to train anew: {error}") from error
     done = int(model.optimizer.iterations.numpy()) // plan.steps
     judge = Views(drawn, held_out, plan.batch_size)
     for epoch in range(done, plan.epochs):
@@ -95,9 +72,14 @@ def train(plan: Plan, drawn: Drawn, folder: Path, progress: Progress) -> keras.M
                 on_train_batch_end=lambda batch, logs: advance()
             )
             history = model.fit(views, verbose=0, shuffle=False, callbacks=[on_batch]).history
+        if not math.isfinite(history["loss"][0]):
+            raise GraftError(
+                f"training diverged in epoch {epoch + 1}: choose a lower --learning-rate"
+            )
         accuracy = model.evaluate(judge, verbose=0, return_dict=True)["accuracy"]
         partial = folder / "partial.keras"
         model.save(partial)
+        flush(partial)
         partial.replace(checkpoint)
         log.info(
             "epoch %d/%d: loss %.3f, accuracy %.3f, on held-out pictures %.3f, %.0f s",
@@ -156,9 +138,17 @@ def save(model: keras.Model, path: Path) -> Path:
         weights: list[Any] = model.get_layer(layer.name).get_weights() if layer.weights else []
         largest = max((float(np.abs(array).max()) for array in weights), default=0.0)
         if not largest < float(np.finfo(np.float16).max):
-            raise GraftError(f"layer {layer.name} has a weight of {largest:g}: training diverged")
+            raise GraftError(
+                f"layer {layer.name} has a weight of {largest:g}: training diverged, lower "
+                "--learning-rate"
+            )
         layer.set_weights([array.astype(np.float16) for array in weights])
-    network.save_weights(path)
+    if shutil.disk_usage(path.parent).free < 16 * 2**20:  # HDF5 ends the process on a full disk
+        raise GraftError(f"no room for {path}: the trained network is kept, make some and go on")
+    partial = path.with_name(f"partial-{path.name}")
+    network.save_weights(partial)
+    flush(partial)
+    partial.replace(path)
     return path
 
 
@@ -177,9 +167,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging(is_quiet)
     try:
         path = pretrain(Plan(**given), output, Progress(is_quiet))
-    except GraftError as error:
+    except (GraftError, OSError) as error:
         print(f"graft: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("graft: stopped; the same command goes on from the last epoch", file=sys.stderr)
+        return 130
     log.info("SHA-256 %s", hashlib.sha256(path.read_bytes()).hexdigest())
     log.info("use it:  python -m trainers.run --plugin pocket --weights %s", path)
     print(path)

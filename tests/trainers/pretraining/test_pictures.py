@@ -73,3 +73,12 @@ def test_a_killed_run_leaves_no_process_behind(tmp_path: Path) -> None:
         process.kill()
     _, alive = psutil.wait_procs(children, timeout=20)
     assert alive == []
+
+
+@pytest.mark.parametrize("note", ["", "abc", "-3"])
+def test_a_damaged_note_or_file_is_drawn_anew(tmp_path: Path, note: str) -> None:
+    whole = np.array(draw_all(2, 2, 0, tmp_path, QUIET).images)
+    (tmp_path / "classes-drawn.txt").write_text(note)
+    np.testing.assert_array_equal(draw_all(2, 2, 0, tmp_path, QUIET).images, whole)
+    os.truncate(tmp_path / "pictures.u8", 1000)
+    np.testing.assert_array_equal(draw_all(2, 2, 0, tmp_path, QUIET).images, whole)

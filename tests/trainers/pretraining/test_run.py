@@ -11,7 +11,9 @@ import pytest
 
 from plugins.registry import resolve
 from trainers.pretraining import run
-from trainers.pretraining.run import Plan, main, pretrain
+from trainers.pretraining.pictures import draw_all
+from trainers.pretraining.plan import Plan
+from trainers.pretraining.run import main, pretrain
 from trainers.progress import Progress
 
 PLAN = Plan(classes=4, per_class=20, epochs=2, batch_size=16)
@@ -42,6 +44,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     found = weights_of(pretrain(PLAN, tmp_path / "stopped", QUIET))
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-3)
+    files = [tmp_path / run_of / run.WEIGHTS for run_of in ("whole", "stopped")]
+    assert files[0].stat().st_size == files[1].stat().st_size
 
 
 @pytest.mark.slow
@@ -65,3 +69,25 @@ def test_weights_too_large_for_half_precision_are_refused(tmp_path: Path) -> Non
     with pytest.raises(run.GraftError, match="top_norm has a weight of 1"):
         run.save(model, tmp_path / run.WEIGHTS)
     assert not (tmp_path / run.WEIGHTS).exists()
+
+
+def test_an_output_that_is_a_file_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["--output", str(tmp_path / "file")]) == 2
+    assert "File exists" in capsys.readouterr().err
+
+
+def test_two_runs_in_one_folder_exclude_each_other(tmp_path: Path) -> None:
+    with (
+        run.locked(tmp_path / "lock", wait=False),
+        pytest.raises(run.GraftError, match="another run is at work"),
+    ):
+        pretrain(PLAN, tmp_path, QUIET)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.keras").write_bytes(b"junk")
+    with pytest.raises(run.GraftError, match=r"checkpoint\.keras is damaged; remove it"):
+        run.train(PLAN, draw_all(4, 20, 0, tmp_path, QUIET), tmp_path, QUIET)

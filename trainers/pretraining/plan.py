@@ -1,0 +1,73 @@
+"""What determines the weights of a pretraining run, and the folder that belongs to it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from service.errors import GraftError
+from trainers.pretraining.pictures import write_whole
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What determines the weights.
+
+    Chosen on drawn classes that took no part in the training and on the sample leaves.
+    """
+
+    seed: int = 0
+    classes: int = 1024
+    per_class: int = 100  # pictures
+    held_out: int = 4  # pictures of each class, to measure by
+    epochs: int = 18
+    batch_size: int = 128
+    learning_rate: float = 0.5  # at its peak, after half an epoch; then a cosine down to 0
+    weight_decay: float = 5e-4
+
+    def __post_init__(self) -> None:
+        least = {"seed": 0, "classes": 2, "held_out": 1, "epochs": 1, "batch_size": 1}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise GraftError(f"--{name.replace('_', '-')} must be at least {value}")
+        if self.held_out >= self.per_class or self.steps < 2:
+            raise GraftError(
+                f"--classes {self.classes} --per-class {self.per_class} --held-out {self.held_out} "
+                f"leave too few pictures: two batches of {self.batch_size} are needed"
+            )
+        if not 0 < self.learning_rate < math.inf or not 0 < self.weight_decay < math.inf:
+            raise GraftError(
+                "--learning-rate must be above 0, --weight-decay not below, both finite"
+            )
+
+    @property
+    def steps(self) -> int:
+        """Per epoch; what does not fill a batch waits for another epoch."""
+        return self.classes * (self.per_class - self.held_out) // self.batch_size
+
+
+def open_folder(plan: Plan, folder: Path) -> None:
+    """Make the folder of a run, or find it again; it belongs to one plan."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = folder / "plan.json"
+    content = json.dumps({**asdict(plan), "code": code_hash()}, indent=2)
+    if record.is_file() and record.read_text() != content:
+        raise GraftError(
+            f"{folder} holds a run with other numbers or of other code ({record}); name another "
+            "--output, or remove the folder to start anew"
+        )
+    write_whole(record, content)
+
+
+def code_hash() -> str:
+    """SHA-256 of all that draws, trains and is trained: a change of it is another run."""
+    digest = hashlib.sha256()
+    here = Path(__file__).parent
+    for path in (*sorted(here.glob("*.py")), here.parents[1] / "plugins/pocket.py"):
+        code = path.read_bytes()
+        digest.update(re.sub(rb'SHA256 = ".*"', b"", code))  # follows from a run
+    return digest.hexdigest()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from service.errors import RequestError
 from service.imaging import decode, sniff
 from trainers.progress import Progress, log
-from trainers.scanning import Candidate, DataError, LeftOut, Scan, listing
+from trainers.scanning import EMPTY, Candidate, DataError, LeftOut, Scan, listing
 from trainers.workspace import disk_array
 
 _FORMAT_OF_SUFFIX = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WebP"}
@@ -75,7 +75,9 @@ def read(files: Scan, size: int, workspace: Path, progress: Progress) -> Dataset
     _check_classes(files, kept, left_out)
     if left_out:
         title = f"left out: {len(left_out)} (a finished run lists all in metrics.json)"
-        log.warning("%s", listing(left_out, title, most=20))
+        # Empty folders first: each may be a class whose pictures were forgotten.
+        said = sorted(left_out, key=lambda one: one.reason != EMPTY)
+        log.warning("%s", listing(said, title, most=20))
     chosen = [candidates[row] for row in kept]
     classes = tuple(sorted({candidate.label for candidate in chosen}))
     lines = [f"{candidates[row].name} {candidates[row].label} {digests[row]}" for row in kept]
@@ -130,7 +132,7 @@ def _check_classes(files: Scan, kept: list[int], left_out: list[LeftOut]) -> Non
     counts.update(files.candidates[row].label for row in kept)
     small = [label for label, count in sorted(counts.items()) if count < MIN_PICTURES]
     if small:
-        described = ", ".join(f"`{label}` has {counts[label]}" for label in small)
+        described = _some([f"`{label}` has {counts[label]}" for label in small])
         raise DataError(
             f"{folder}: every class needs at least {MIN_PICTURES} readable pictures, {described}; "
             "add pictures or remove the folder" + reasons
@@ -144,5 +146,10 @@ def _check_classes(files: Scan, kept: list[int], left_out: list[LeftOut]) -> Non
     if few:
         log.warning(
             "figures from so few pictures mean little: %s; %d of each class are the least",
-            *(", ".join(few), FEW),
+            *(_some(few), FEW),
         )
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

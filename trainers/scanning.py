@@ -21,9 +21,14 @@ _SPLIT_FOLDERS = {
     "valid": "validation",
     "validation": "validation",
     "test": "test",
+    "testing": "test",
 }
-_OTHER_PICTURES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".svg", ".tif", ".tiff")
+_OTHER_PICTURES = (
+    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl"),
+    *(".pgm", ".ppm", ".svg", ".tif", ".tiff"),
+)
 """Endings of pictures that cannot be read here: their folder is a class all the same."""
+EMPTY = "is empty"
 
 
 class DataError(GraftError):
@@ -91,7 +96,7 @@ def scan(folder: Path) -> Scan:
 
 
 def _split_folders(folder: Path) -> dict[str, list[Path]]:
-    """split -> folders, when there is one for training and another split; else nothing.
+    """split -> folders, when there is one for training with classes in it; else nothing.
 
     Raises:
         DataError: other folders with pictures lie beside them.
@@ -99,21 +104,28 @@ def _split_folders(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     others: list[str] = []
     for child in sorted(folder.iterdir()):
-        if not (_is_shown(child) and child.is_dir()):
+        if not (_is_shown(child.name) and child.is_dir()):
             continue
         split = _SPLIT_FOLDERS.get(child.name.lower())
         if split:
             found.setdefault(split, []).append(child)
         elif any(_is_meant_as_picture(path) for path in _entries(child, set())):
             others.append(child.name)
-    if "train" not in found or len(found) < 2:
+    if "train" not in found or (len(found) == 1 and not any(map(_holds_classes, found["train"]))):
         return {}
     if others:
         raise DataError(
             f"{folder} has split folders ({', '.join(sorted(found))}) and beside them folders with "
-            f"pictures of their own ({', '.join(others[:5])}): move those into the splits or away"
+            f"pictures of their own ({', '.join(others[:5])}): move those into the splits or away, "
+            "or rename the split folders if they are classes"
         )
     return found
+
+
+def _holds_classes(folder: Path) -> bool:
+    """False for a class that is called train, with pictures directly in it, and for no pictures."""
+    pictures = filter(_is_meant_as_picture, _entries(folder, set()))
+    return {path.parent == folder for path in pictures} == {False}
 
 
 def _entries(folder: Path, met: set[str]) -> Iterator[Path]:
@@ -121,24 +133,21 @@ def _entries(folder: Path, met: set[str]) -> Iterator[Path]:
 
     `met` holds the real paths of all folders walked so far: no picture is read twice.
     """
-    real = os.path.realpath(folder)
-    if real in met:
+    if (real := os.path.realpath(folder)) in met:
         yield folder
         return
     met.add(real)
     for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if _is_shown(Path(name)))
+        folders[:], shown = sorted(filter(_is_shown, folders)), sorted(filter(_is_shown, files))
+        if not folders and not shown and Path(parent) != folder:
+            yield Path(parent)
         # Real folders before links to them, whose names would take over otherwise.
         for name in sorted(folders, key=lambda name: Path(parent, name).is_symlink()):
-            real = os.path.realpath(Path(parent, name))
-            if real in met:
+            if (real := os.path.realpath(Path(parent, name))) in met:
                 folders.remove(name)
                 yield Path(parent, name)
             met.add(real)
-        shown = sorted(name for name in files if _is_shown(Path(name)))
         yield from (Path(parent, name) for name in shown)
-        if not folders and not files and Path(parent) != folder:
-            yield Path(parent)
 
 
 def _is_text(name: str) -> bool:
@@ -150,14 +159,14 @@ def _printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _is_shown(path: Path) -> bool:
-    return not path.name.startswith((".", "__MACOSX"))
+def _is_shown(name: str) -> bool:
+    return not name.startswith((".", "__MACOSX"))
 
 
 def _is_meant_as_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix or not path.is_file():
-        return suffix in (*SUFFIXES, *_OTHER_PICTURES)
+        return suffix in (*SUFFIXES, *_OTHER_PICTURES) and not path.is_dir()
     try:
         with path.open("rb") as file:
             sniff(file.read(16))
@@ -171,16 +180,15 @@ def _not_a_picture(path: Path, is_in_class: bool) -> str | None:
     if not _is_text(str(path)):
         return "has a name that is not UTF-8: rename it"
     if path.is_dir():
-        return "is empty" if not any(path.iterdir()) else "leads to a folder that is read already"
+        has_entries = any(_is_shown(child.name) for child in path.iterdir())
+        return "leads to a folder that is read already" if has_entries else EMPTY
+    if not path.is_file():
+        return "is no file" if path.exists() else "is a link that leads nowhere"
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         kind = f"`{suffix}` is" if suffix else "a name without an ending is"
         return f"{kind} not among {' '.join(SUFFIXES)}: convert or rename it if it is a picture"
-    if not path.is_file():
-        return "is no file" if path.exists() else "is a link that leads nowhere"
-    if not is_in_class:
-        return "lies in no class folder: move it into one"
-    return None
+    return None if is_in_class else "lies in no class folder: move it into one"
 
 
 def listing(left_out: Sequence[LeftOut], title: str = "", most: int = 5) -> str:

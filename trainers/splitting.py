@@ -43,10 +43,10 @@ def split(dataset: Dataset, seed: int) -> Dataset:
             f"{dataset.folder}: no picture is left for the test: give train/ at least 2 pictures "
             "of a class, or add a folder test/"
         )
-    if given:
+    if "train" in dataset.splits:
         for part in missing:
             count = int((splits == part).sum())
-            log.info("no folder for %s: %d pictures of train/ are set aside for it", part, count)
+            log.info("no %s/ folder: %d pictures of train/ are set aside for it", part, count)
     return dataset.with_splits(tuple(splits))
 
 

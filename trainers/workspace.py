@@ -74,8 +74,8 @@ def _remove_abandoned(output: Path) -> None:
         try:
             with locked(folder / "lock", wait=False):
                 shutil.rmtree(folder)
-        except BlockingIOError:
-            continue  # its run is still going
+        except (BlockingIOError, FileNotFoundError):
+            continue  # its run is still going, or somebody else has removed it
 
 
 @contextmanager

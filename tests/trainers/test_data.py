@@ -148,15 +148,40 @@ def test_the_fingerprint_follows_content_names_and_classes(folder: Path, read: R
     assert read(folder).fingerprint != changed
 
 
-def test_few_pictures_are_warned_about(
-    tmp_path: Path, draw_folder: DrawFolder, read: Read, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
     monkeypatch.setattr(log, "warning", lambda text, *values: said.append(text % values))
+    return said
+
+
+def test_few_pictures_are_warned_about(
+    tmp_path: Path, draw_folder: DrawFolder, read: Read, warnings: list[str]
+) -> None:
     read(draw_folder(tmp_path / "few", red=9, blue=10))
-    assert said == [
+    assert warnings == [
         "figures from so few pictures mean little: `red` (9); 10 of each class are the least"
     ]
+
+
+def test_many_small_classes_are_named_in_short(
+    folder: Path, read: Read, warnings: list[str]
+) -> None:
+    for number in range(7):
+        shutil.copytree(folder / "red", folder / f"class{number}")
+    read(folder)
+    assert "`class3` (4) and 4 more; 10 of each" in warnings[0]
+    assert "`class4`" not in warnings[0]
+
+
+def test_an_empty_class_folder_is_said_before_many_bad_files(
+    folder: Path, read: Read, warnings: list[str]
+) -> None:
+    (folder / "yellow").mkdir()
+    for number in range(25):
+        (folder / f"red/{number}.gif").touch()
+    assert read(folder).classes == ("blue", "red")
+    assert "all in metrics.json)\n  yellow: is empty\n  red/0.gif:" in warnings[-1]
 
 
 def test_a_class_of_unsupported_pictures_stops_the_run(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,20 @@ def test_split_folders_are_seen_under_their_usual_names(tmp_path: Path) -> None:
     ]
 
 
+def test_training_alone_is_a_split_where_it_holds_classes(tmp_path: Path) -> None:
+    found = scan(touch(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "docs/readme.txt"))
+    assert names(found) == [("train/a/1.jpg", "a", "train"), ("train/b/2.jpg", "b", "train")]
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    assert scan(touch(tmp_path, "train/1.jpg", "car/2.jpg")).classes == ("car", "train")
+
+
+def test_training_and_testing_are_split_folders_too(tmp_path: Path) -> None:
+    found = scan(touch(tmp_path, "training/a/1.jpg", "testing/a/2.jpg"))
+    assert [one.split for one in found.candidates] == ["test", "train"]
+
+
 @pytest.mark.parametrize("others", [("cats/1.jpg",), ("val/a/1.jpg",)])
 def test_without_train_they_are_classes(tmp_path: Path, others: tuple[str, ...]) -> None:
     found = scan(touch(tmp_path, "test/a/1.jpg", *others))
@@ -71,9 +86,11 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
         scan(tmp_path)
 
 
-def test_pictures_in_no_class_folder_are_said(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"left out:\n  1\.jpg: lies in no class folder"):
-        scan(touch(tmp_path, "1.jpg"))
+def test_pictures_in_no_class_folder_are_said_in_short(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"left out:\n  1\.jpg: lies in no class folder") as error:
+        scan(touch(tmp_path, *(f"{number}.jpg" for number in range(1, 31))))
+    assert str(error.value).count("lies in no class folder") == 5
+    assert str(error.value).endswith("\n  and 25 more")
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
@@ -93,10 +110,11 @@ def test_folders_without_pictures_beside_splits_do_not_matter(tmp_path: Path) ->
     assert names(found) == [("test/a/2.jpg", "a", "test"), ("train/a/1.jpg", "a", "train")]
 
 
-def test_classes_beside_splits_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("others", [(), ("test/a/2.jpg",)])
+def test_classes_beside_splits_are_refused(tmp_path: Path, others: tuple[str, ...]) -> None:
     """Otherwise the model would learn to tell train from test."""
-    with pytest.raises(DataError, match=r"\(test, train\) and beside them .*\(cats\): move"):
-        scan(touch(tmp_path, "train/a/1.jpg", "test/a/2.jpg", "cats/3.jpg"))
+    with pytest.raises(DataError, match=r"\(.*train\) and beside them .*\(cats\): move"):
+        scan(touch(tmp_path, "train/a/1.jpg", "cats/3.jpg", *others))
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:
@@ -104,11 +122,16 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     (data / "c").symlink_to(touch(tmp_path / "elsewhere", "3.jpg"))
     (data / "a/loop").symlink_to(data)
     (data / "b/gone.jpg").symlink_to(tmp_path / "nowhere")
+    (data / "d").symlink_to(tmp_path / "nowhere")
+    (data / "e").mkdir()
+    (data / "e/loop").symlink_to(data)
     found = scan(data)
     assert [one.name for one in found.candidates] == ["a/1.jpg", "b/2.jpg", "c/3.jpg"]
     assert {one.path: one.reason for one in found.left_out} == {
         "a/loop": "leads to a folder that is read already",
         "b/gone.jpg": "is a link that leads nowhere",
+        "d": "is a link that leads nowhere",
+        "e/loop": "leads to a folder that is read already",
     }
 
 
@@ -127,27 +150,36 @@ def test_no_picture_gets_into_two_splits_by_a_link(tmp_path: Path) -> None:
     assert len({one.path.resolve() for one in found.candidates}) == len(found.candidates) == 2
 
 
-def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
+def test_what_is_no_file_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = touch(tmp_path, "a/1.jpg", "a/folder.jpg/2.jpg")
     os.mkfifo(data / "a/pipe.jpg")  # to read it would wait for ever
     os.mkfifo(data / "a/pipe")
-    found = scan(data)
+    (data / "b/empty.jpg").mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as one:
+        monkeypatch.chdir(data)  # a socket's address has 108 bytes at most
+        one.bind("a/socket.jpg")
+        found = scan(data)
     assert [one.name for one in found.candidates] == ["a/1.jpg", "a/folder.jpg/2.jpg"]
-    assert LeftOut("a/pipe.jpg", "is no file") in found.left_out
+    assert found.classes == ("a",)
+    assert {one.path: one.reason for one in found.left_out} == {
+        **dict.fromkeys(("a/pipe", "a/pipe.jpg", "a/socket.jpg"), "is no file"),
+        "b/empty.jpg": "is empty",
+    }
 
 
 def test_an_empty_folder_is_said(tmp_path: Path) -> None:
-    (touch(tmp_path, "a/1.jpg") / "b").mkdir()
+    (touch(tmp_path, "a/1.jpg", "c/.gitkeep", "d/.git/1.jpg") / "b").mkdir()
     found = scan(tmp_path)
-    assert found.left_out == (LeftOut("b", "is empty"),)
+    assert found.left_out == tuple(LeftOut(name, "is empty") for name in "bcd")
     assert found.classes == ("a",)
 
 
 def test_a_folder_of_other_pictures_is_a_class_and_one_of_texts_is_not(tmp_path: Path) -> None:
     data = touch(tmp_path, "a/1.jpg", "b/1.bmp", "c/1.HEIC", "licence/LICENSE", "notes/x.txt")
+    touch(data, "e/1.ppm", "table/1.csv", "table/2.json")
     (data / "d").mkdir()
     (data / "d/nameless").write_bytes(b"\xff\xd8\xff\xe0")
-    assert scan(data).classes == ("a", "b", "c", "d")
+    assert scan(data).classes == ("a", "b", "c", "d", "e")
 
 
 def test_names_that_are_not_utf8_are_left_out(tmp_path: Path) -> None:

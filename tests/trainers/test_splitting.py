@@ -104,4 +104,9 @@ def test_what_is_set_aside_from_train_is_said(monkeypatch: pytest.MonkeyPatch) -
     split(dataset(20, 20), seed=0)
     assert said == []
     split(dataset(20, 20, splits=(("train",) * 15 + ("validation",) * 5) * 2), seed=0)
-    assert said == ["no folder for test: 4 pictures of train/ are set aside for it"]
+    assert said == ["no test/ folder: 4 pictures of train/ are set aside for it"]
+    split(dataset(20, 20, splits=("train",) * 40), seed=0)
+    assert said[1:] == [
+        f"no {part}/ folder: 6 pictures of train/ are set aside for it"
+        for part in ("test", "validation")
+    ]

@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 
-from trainers.workspace import WorkspaceError, disk_array, workspace
+from trainers.workspace import WorkspaceError, disk_array, locked, workspace
 
 
 def partial(output: Path) -> list[Path]:
@@ -76,14 +77,32 @@ def test_a_full_disk_is_said_before_anything_is_written(
         disk_array(tmp_path / "a.f32", np.float32, (100_000_000,))
 
 
+def test_a_run_that_ends_waits_for_one_that_starts(tmp_path: Path) -> None:
+    run = workspace(tmp_path)
+    folder = run.__enter__()
+    end = Thread(target=run.__exit__, args=(None, None, None))
+    with locked(tmp_path / ".graft.lock", wait=True):  # as a starting run does
+        end.start()
+        end.join(0.3)
+        assert (folder / "lock").exists()
+    end.join()
+    assert partial(tmp_path) == []
+
+
+def test_a_folder_that_vanishes_meanwhile_stops_no_run(tmp_path: Path) -> None:
+    (tmp_path / ".graft-x.partial").symlink_to(tmp_path / "nowhere")  # listed, and not there
+    with workspace(tmp_path) as folder:
+        assert folder.is_dir()
+
+
 @pytest.mark.slow
 def test_runs_that_end_do_not_disturb_those_that_start(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
 from trainers.workspace import workspace
-for _ in range(150):
+for _ in range(50):
     with workspace(Path({str(tmp_path)!r})) as folder:
-        for number in range(20):
+        for number in range(100):  # to remove them takes as long as another run takes to start
             (folder / str(number)).touch()
 """
     command = [sys.executable, "-c", code]

@@ -100,7 +100,7 @@ def test_runs_that_end_do_not_disturb_those_that_start(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
 from trainers.workspace import workspace
-for _ in range(50):
+for _ in range(100):
     with workspace(Path({str(tmp_path)!r})) as folder:
         for number in range(100):  # to remove them takes as long as another run takes to start
             (folder / str(number)).touch()

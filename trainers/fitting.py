@@ -103,7 +103,9 @@ def fit(model: keras.Model, name: str, inputs: Inputs, run: Run) -> Phase:
     )
     even = np.ones_like(weights)
     validation = Batches(inputs[1], run.validation_labels, even, config.batch_size)
-    judge = f"val_{_LOSS}"
+    # With the penalties, which still fall when the cross-entropy alone has halted: on EuroSAT that
+    # lets fine-tuning go on to 0.911 in place of 0.897 (mean of seeds 0, 1, 2).
+    judge = "val_loss"
     model.compile(
         optimizer=keras.optimizers.Adam(rate),
         loss="categorical_crossentropy",

@@ -92,7 +92,7 @@ class Run:
 
 
 def fit(model: keras.Model, name: str, inputs: Inputs, run: Run) -> Phase:
-    """Train, and leave the model with the weights of its lowest validation loss."""
+    """Train, and leave the model as it was at its lowest validation loss, penalties included."""
     config, is_head = run.config, name == HEAD
     epochs = config.epochs if is_head else config.fine_tune_epochs
     rate = config.learning_rate if is_head else config.fine_tune_learning_rate

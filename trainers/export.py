@@ -7,7 +7,6 @@ in inference mode. Both files come from the same traced function, so they cannot
 from __future__ import annotations
 
 import errno
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,9 @@ from numpy.typing import NDArray
 from service.bundle import MODEL
 from service.errors import ParityError
 from service.predictor import open_session
+from trainers.conversion import to_onnx
 from trainers.model import Classifier
 
-OPSET = 17
-"""ONNX operator set: the one that tf2onnx converts every built-in backbone to without loss."""
 PARITY_TOLERANCE = 1e-4
 """Largest difference of a probability between Keras and any exported format."""
 PARITY_BATCHES = (1, 3, 32)
@@ -133,65 +131,7 @@ def _open_saved_model(path: Path) -> Predict:
 
 
 def _write_onnx(module: tf.Module, path: Path) -> None:
-    """Freeze the variables into the graph and convert it.
-
-    `keras.Model.export(format="onnx")` is not used: it turns EfficientNet's Normalization
-    constants into required inputs (keras 3.15).
-    """
-    import tf2onnx
-    from keras.src.export.tf2onnx_lib import patch_tf2onnx
-    from tensorflow.python.framework.convert_to_constants import (
-        convert_variables_to_constants_v2,
-    )
-
-    concrete = module.serve.get_concrete_function()
-    frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
-    graph = frozen.graph.as_graph_def()
-    _give_scalars_a_dimension(graph)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # tf2onnx asks numpy for old names
-        patch_tf2onnx()  # Keras' own mending of tf2onnx for numpy 2
-        model, _ = tf2onnx.convert.from_graph_def(
-            graph,
-            input_names=[tensor.name for tensor in frozen.inputs],
-            output_names=[tensor.name for tensor in frozen.outputs],
-            opset=OPSET,
-        )
-    names = dict(zip(sorted(OUTPUTS), model.graph.output, strict=True))  # sorted by TensorFlow
-    _name_tensors(model, {model.graph.input[0].name: "images"})
-    _name_tensors(model, {value.name: name for name, value in names.items()})
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, path)
-
-
-def _give_scalars_a_dimension(graph: Any) -> None:
-    """Make float constants of shape () into shape (1,) where that means the same.
-
-    tf2onnx 1.17's optimizer stops, with a stack trace in the log, at a scalar added to a feature
-    map. MobileNetV3 adds one in every hard swish, and would keep 102 transposes in place of 1.
-    """
-    users: dict[str, set[str]] = {}
-    for node in graph.node:
-        for name in node.input:
-            users.setdefault(name.split(":")[0].lstrip("^"), set()).add(node.op)
-    for node in graph.node:
-        value = node.attr["value"].tensor if node.op == "Const" else None
-        if value is None or value.dtype != tf.float32.as_datatype_enum or value.tensor_shape.dim:
-            continue
-        if users.get(node.name, set()) <= {"AddV2", "Mul", "Sub"}:
-            value.tensor_shape.dim.add().size = 1
-
-
-def _name_tensors(model: onnx.ModelProto, names: dict[str, str]) -> None:
-    """Rename tensors everywhere, and the first dimension of inputs and outputs to `batch`."""
-    graph = model.graph
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
-    for value in (*graph.input, *graph.output):
-        value.name = names.get(value.name, value.name)
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    del graph.value_info[:]  # shapes of inner tensors, under names that are no longer true
+    onnx.save(to_onnx(module.serve, OUTPUTS), path)
 
 
 def _open_onnx(path: Path) -> Predict:

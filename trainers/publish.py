@@ -18,6 +18,7 @@ from service.imaging import DECODER
 from service.predictor import Predictor
 from trainers import export, report, splitting
 from trainers.config import TrainingConfig
+from trainers.conversion import OPSET
 from trainers.data import Dataset
 from trainers.evaluation import evaluate
 from trainers.model import Classifier
@@ -109,7 +110,7 @@ def _manifest(
             OutputSpec(name="probabilities", shape=("batch", len(dataset.classes))),
             OutputSpec(name="embedding", shape=("batch", width)),
         ),
-        opset=export.OPSET,
+        opset=OPSET,
         decoder=DECODER,
         metrics={},
         parity=parity,

@@ -13,6 +13,7 @@ from plugins.registry import resolve
 from service.errors import ParityError
 from service.external_data import refers_to_external_data
 from trainers import export
+from trainers.conversion import OPSET
 from trainers.model import Classifier, embedder, linear_head, weights_hash
 
 RNG = np.random.default_rng(0)
@@ -51,7 +52,7 @@ def test_the_onnx_has_the_contracts_names_types_and_dimensions(folder: Path) -> 
         "probabilities": ("tensor(float)", ["batch", 4]),
         "embedding": ("tensor(float)", ["batch", 12]),
     }
-    assert onnx.load(folder / "model.onnx").opset_import[0].version == export.OPSET
+    assert onnx.load(folder / "model.onnx").opset_import[0].version == OPSET
     assert not refers_to_external_data(folder / "model.onnx")
 
 

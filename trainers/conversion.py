@@ -1,0 +1,81 @@
+"""A TensorFlow function as ONNX: its variables frozen in, its tensors under names of our own."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import onnx
+import tensorflow as tf
+
+OPSET = 17
+"""ONNX operator set: the one that tf2onnx converts every built-in backbone to without loss."""
+
+
+def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
+    """Convert a tf.function of one tensor, `images`, to a checked ONNX model.
+
+    `keras.Model.export(format="onnx")` is not used: it turns EfficientNet's Normalization
+    constants into required inputs (keras 3.15).
+
+    Args:
+        function: with an input signature whose first dimension is open.
+        outputs: names for what it returns, in alphabetical order as TensorFlow sorts them.
+
+    Returns:
+        A model with the input `images` and `outputs`, the first dimension of each called `batch`.
+    """
+    import tf2onnx
+    from keras.src.export.tf2onnx_lib import patch_tf2onnx
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    concrete = function.get_concrete_function()
+    frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+    graph = frozen.graph.as_graph_def()
+    _give_scalars_a_dimension(graph)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # tf2onnx asks numpy for old names
+        patch_tf2onnx()  # Keras' own mending of tf2onnx for numpy 2
+        model, _ = tf2onnx.convert.from_graph_def(
+            graph,
+            input_names=[tensor.name for tensor in frozen.inputs],
+            output_names=[tensor.name for tensor in frozen.outputs],
+            opset=OPSET,
+        )
+    names = dict(zip(sorted(outputs), model.graph.output, strict=True))
+    _name_tensors(model, {model.graph.input[0].name: "images"})
+    _name_tensors(model, {value.name: name for name, value in names.items()})
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _give_scalars_a_dimension(graph: Any) -> None:
+    """Make float constants of shape () into shape (1,) where that means the same.
+
+    tf2onnx 1.17's optimizer stops, with a stack trace in the log, at a scalar added to a feature
+    map. MobileNetV3 adds one in every hard swish, and would keep 102 transposes in place of 1.
+    """
+    users: dict[str, set[str]] = {}
+    for node in graph.node:
+        for name in node.input:
+            users.setdefault(name.split(":")[0].lstrip("^"), set()).add(node.op)
+    for node in graph.node:
+        value = node.attr["value"].tensor if node.op == "Const" else None
+        if value is None or value.dtype != tf.float32.as_datatype_enum or value.tensor_shape.dim:
+            continue
+        if users.get(node.name, set()) <= {"AddV2", "Mul", "Sub"}:
+            value.tensor_shape.dim.add().size = 1
+
+
+def _name_tensors(model: onnx.ModelProto, names: dict[str, str]) -> None:
+    """Rename tensors everywhere, and the first dimension of inputs and outputs to `batch`."""
+    graph = model.graph
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for value in (*graph.input, *graph.output):
+        value.name = names.get(value.name, value.name)
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    del graph.value_info[:]  # shapes of inner tensors, under names that are no longer true

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from plugins.registry import resolve
-from trainers import data, hardware, scanning, splitting
+from trainers import data, hardware, pictures, scanning, splitting
 from trainers.config import TrainingConfig
 from trainers.data import Dataset
 from trainers.progress import Progress, set_up_logging
@@ -31,13 +31,13 @@ def main(folder: str, imagenet: str = "") -> None:
     if imagenet:
         networks["ImageNet, MobileNetV2 0.35"] = ("mobilenet:v2-0.35", imagenet)
     rows: dict[str, list[str]] = {name: [] for name in networks}
-    files = scanning.scan(Path(folder))
+    found = data.read(scanning.scan(Path(folder)), QUIET)
     for size in SIZES:
         with tempfile.TemporaryDirectory() as work:
-            dataset = data.read(files, size, Path(work), QUIET)
+            dataset = pictures.decode(found, size, Path(work), QUIET)
             for name, (plugin, weights) in networks.items():
-                found = [accuracy(dataset, plugin, weights, seed) for seed in SEEDS]
-                rows[name].append(f"{np.mean(found):.3f}")
+                figures = [accuracy(dataset, plugin, weights, seed) for seed in SEEDS]
+                rows[name].append(f"{np.mean(figures):.3f}")
     print(f"| {Path(folder).name} | " + " | ".join(f"{size} px" for size in SIZES) + " |")
     print("|---" * (len(SIZES) + 1) + "|")
     for name, cells in rows.items():

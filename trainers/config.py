@@ -68,6 +68,9 @@ class TrainingConfig(BaseModel):
     fine_tune_learning_rate: float = Field(
         1e-4, gt=0, allow_inf_nan=False, description="of fine-tuning (Adam)"
     )
+    strict: bool = Field(
+        False, description="stop where the folder has anything that python -m trainers.check finds"
+    )
 
     def folder(self) -> Path | None:
         """The folder to train on; None for the drawn sample pictures."""
@@ -114,11 +117,14 @@ def _parser() -> argparse.ArgumentParser:
         kinds = get_args(field.annotation)
         kind = kinds[0] if isinstance(field.annotation, UnionType) else field.annotation
         default = "" if field.is_required() or field.default is None else f" ({field.default})"
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            metavar={int: "N", float: "X", Path: "DIR"}.get(kind, name.upper()),  # type: ignore[arg-type]
-            help=f"{field.description}{default}".replace("%", "%%"),
-        )
+        description = str(field.description)
+        how: dict[str, Any] = {"action": "store_true", "default": argparse.SUPPRESS}
+        if kind is not bool:
+            names = {int: "N", float: "X", Path: "DIR"}
+            how = {"metavar": names.get(kind, name.upper())}  # type: ignore[arg-type]
+            description += default
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, help=description.replace("%", "%%"), **how)
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML or JSON; flags win")
     parser.add_argument("--quiet", action="store_true", default=False, help="only problems")
     parser.add_argument(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,11 +17,12 @@ import tensorflow as tf
 from service.bundle import GOLDEN_ANSWERS, Bundle, InputSpec, Manifest, OutputSpec, seal
 from service.imaging import DECODER
 from service.predictor import Predictor
-from trainers import export, report, splitting
+from trainers import export, findings, report, splitting
 from trainers.config import TrainingConfig
 from trainers.conversion import OPSET
 from trainers.data import Dataset
 from trainers.evaluation import evaluate
+from trainers.findings import Finding
 from trainers.model import Classifier
 from trainers.phases import Trained
 from trainers.progress import Progress, log
@@ -33,7 +35,12 @@ _ROOT = Path(__file__).parents[1]
 
 
 def publish(
-    trained: Trained, dataset: Dataset, config: TrainingConfig, work: Path, progress: Progress
+    trained: Trained,
+    dataset: Dataset,
+    found: Sequence[Finding],
+    config: TrainingConfig,
+    work: Path,
+    progress: Progress,
 ) -> tuple[Bundle, dict[str, Any]]:
     """Export into `work`, let the exported model prove itself, seal it and move it to the output.
 
@@ -62,12 +69,14 @@ def publish(
         "phases": {phase.name: phase.history for phase in trained.phases},
         "decision": trained.decision,
         "left_out": [vars(one) for one in dataset.left_out],
+        "findings": findings.summary(found),
     }
     headline = {"test_accuracy": test["accuracy"], "test_pictures": test["n"]}
     manifest = manifest.model_copy(update={"metrics": headline})
     _write_json(staging / "metrics.json", metrics)
     _write_json(staging / "config.json", config.model_dump(mode="json"))
     splitting.write_csv(dataset, staging / "split.csv")
+    findings.write(staging / "findings.json", dataset, found)
     report.write(staging / "report.html", manifest, metrics, splitting.describe(dataset))
     return seal(staging, manifest, config.output), metrics
 
@@ -86,7 +95,7 @@ def _write_golden(classifier: Classifier, dataset: Dataset, staging: Path) -> No
     golden: dict[str, list[float]] = {}
     for number, (row, answer) in enumerate(zip(chosen, answers, strict=True)):
         source = dataset.folder / dataset.paths[row]
-        name = f"{number}{source.suffix.lower()}"
+        name = f"{number}.{dataset.looks['format'][row].decode().lower()}"
         try:
             picture = source.read_bytes()
         except OSError as error:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError, ParityError
-from trainers import data, hardware, scanning, splitting
+from trainers import data, doctor, findings, hardware, pictures, scanning, splitting
 from trainers.config import TrainingConfig, parse
+from trainers.findings import Finding
 from trainers.progress import Progress, log, set_up_logging
+from trainers.scanning import DataError
 from trainers.workspace import workspace
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ _NOT_BUGS = (
 
 
 def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
-    """folder -> scan, decode once, split -> two phases -> measured and sealed bundle -> store.
+    """folder -> scan, check, split, decode once -> two phases -> measured, sealed bundle -> store.
 
     Returns:
         bundle: its path; model: its tag in BentoML's store; test_accuracy: of the exported model.
@@ -45,14 +47,34 @@ def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
 
     body = backbone.load(config.weights, size)
     with workspace(config.output) as work:
-        dataset = splitting.split(data.read(files, size, work, progress), config.seed)
+        dataset = data.read(files, progress)
+        found = check(dataset, size, config.strict)
+        dataset = splitting.split(dataset, config.seed)
         log.info("%s", splitting.describe(dataset))
+        dataset = pictures.decode(dataset, size, work, progress)
         trained = phases.train(backbone, body, fitting.Run.of(config, dataset, work, progress))
         log.info("%s", trained.decision)
-        bundle, metrics = publish.publish(trained, dataset, config, work, progress)
+        bundle, metrics = publish.publish(trained, dataset, found, config, work, progress)
     tag = save(bundle)
     log_result(bundle.path, tag, metrics["test"])
     return {"bundle": str(bundle.path), "model": tag, "test_accuracy": metrics["test"]["accuracy"]}
+
+
+def check(dataset: data.Dataset, size: int, is_strict: bool) -> Sequence[Finding]:
+    """What the doctor finds, said in the log.
+
+    Raises:
+        DataError: the folder cannot be trained on, or anything was found and `is_strict` is set.
+    """
+    found = doctor.examine(dataset, size)
+    findings.say(found)
+    data.check_classes(dataset)
+    if is_strict and found:
+        raise DataError(
+            f"{dataset.folder}: --strict stops at what was found ({len(found)} kinds of trouble, "
+            "listed above); put it right, or train without --strict"
+        )
+    return found
 
 
 def choose_folder(config: TrainingConfig) -> Path:

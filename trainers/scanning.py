@@ -1,6 +1,7 @@
 """What lies in a folder: files that may be pictures, the class of each, and everything else.
 
-Names decide; only files without an ending are looked into. `trainers.data` reads the rest.
+Names decide; files without an ending, or with that of another kind of picture, are looked into:
+they may be pictures under a wrong name. `trainers.looking` reads the rest.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class DataError(GraftError):
 class LeftOut:
     path: str
     reason: str
+    kind: str = ""
+    """Of the finding that this is (trainers.doctor); none for what was never meant as a picture."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,8 @@ def scan(folder: Path) -> Scan:
             for path in _entries(parent, met):
                 name = _printable(path.relative_to(folder).as_posix())
                 inside = path.relative_to(parent).parts
-                reason = _not_a_picture(path, is_in_class=len(inside) > 1)
-                if reason:
-                    left_out.append(LeftOut(name, reason))
+                if reason := _not_a_picture(path, len(inside)):
+                    left_out.append(LeftOut(name, *reason))
                 else:
                     candidates.append(Candidate(path, name, inside[0], split))
                 if len(inside) > 1 and _is_meant_as_picture(path) and _is_text(inside[0]):
@@ -137,7 +139,10 @@ def _entries(folder: Path, met: set[str]) -> Iterator[Path]:
         yield folder
         return
     met.add(real)
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    closed: list[Path] = []
+    for parent, folders, files in os.walk(
+        folder, onerror=lambda error: closed.append(Path(error.filename)), followlinks=True
+    ):
         folders[:], shown = sorted(filter(_is_shown, folders)), sorted(filter(_is_shown, files))
         if not folders and not shown and Path(parent) != folder:
             yield Path(parent)
@@ -148,6 +153,7 @@ def _entries(folder: Path, met: set[str]) -> Iterator[Path]:
                 yield Path(parent, name)
             met.add(real)
         yield from (Path(parent, name) for name in shown)
+    yield from closed
 
 
 def _is_text(name: str) -> bool:
@@ -167,6 +173,11 @@ def _is_meant_as_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix or not path.is_file():
         return suffix in (*SUFFIXES, *_OTHER_PICTURES) and not path.is_dir()
+    return _holds_picture(path)
+
+
+def _holds_picture(path: Path) -> bool:
+    """Whether a file starts like a picture that can be read here."""
     try:
         with path.open("rb") as file:
             sniff(file.read(16))
@@ -175,20 +186,38 @@ def _is_meant_as_picture(path: Path) -> bool:
     return True
 
 
-def _not_a_picture(path: Path, is_in_class: bool) -> str | None:
-    """Why a file is left out unread, or None."""
+def _not_a_picture(path: Path, depth: int) -> tuple[str, str] | None:
+    """Why a file is left out unread, and which finding that is; None where it is not.
+
+    Args:
+        path: of a file, or of a folder where a walk ended.
+        depth: 1 where it lies beside the class folders, or is one; more inside.
+    """
     if not _is_text(str(path)):
-        return "has a name that is not UTF-8: rename it"
+        return "has a name that is not UTF-8: rename it", "unreadable"
     if path.is_dir():
-        has_entries = any(_is_shown(child.name) for child in path.iterdir())
-        return "leads to a folder that is read already" if has_entries else EMPTY
+        return _why_a_walk_ended(path, depth)
     if not path.is_file():
-        return "is no file" if path.exists() else "is a link that leads nowhere"
+        return ("is no file" if path.exists() else "is a link that leads nowhere"), "unreadable"
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    if suffix not in SUFFIXES and not (_is_meant_as_picture(path) and _holds_picture(path)):
         kind = f"`{suffix}` is" if suffix else "a name without an ending is"
-        return f"{kind} not among {' '.join(SUFFIXES)}: convert or rename it if it is a picture"
-    return None if is_in_class else "lies in no class folder: move it into one"
+        return (
+            f"{kind} not among {' '.join(SUFFIXES)}: convert it if it is a picture",
+            "unsupported" if _is_meant_as_picture(path) else "",
+        )
+    return None if depth > 1 else ("lies in no class folder: move it into one", "misplaced")
+
+
+def _why_a_walk_ended(folder: Path, depth: int) -> tuple[str, str]:
+    try:
+        with os.scandir(folder) as entries:
+            has_entries = any(_is_shown(entry.name) for entry in entries)
+    except OSError as error:
+        return f"cannot be opened: {error.strerror}", "unreadable"
+    if has_entries:
+        return "leads to a folder that is read already", ""
+    return EMPTY, "empty_class" if depth == 1 else ""
 
 
 def listing(left_out: Sequence[LeftOut], title: str = "", most: int = 5) -> str:

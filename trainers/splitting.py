@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,41 +15,73 @@ from trainers.progress import log
 from trainers.scanning import SPLITS, DataError
 
 SHARE = 0.15
-"""Of each class, for validation and again for test."""
+"""Of all pictures, for the test and again for validation."""
 
 
 def split(dataset: Dataset, seed: int) -> Dataset:
     """Give every picture its split, keeping those that the folder gave.
 
-    Splits that the folder lacks are drawn from its training pictures, class by class. A class
-    with two pictures gives one to training and one to test; with three or more, all have one.
+    Splits that the folder lacks are drawn from its training pictures, by content: a picture's
+    draw, from 0 to 1, is a hash of seed and bytes, and that of a group of duplicates is the
+    highest of theirs. Below 0.15 is the test, below 0.30 validation, the rest is for training. So
+    neither names nor order matter, duplicates share a split, and a picture that is added draws
+    nobody but its own duplicates, and those only towards training.
+
+    Where a class would lack a split, it gets the picture or group that is nearest by its draw. A
+    class with two gives one to training and one to the test; with three or more, all have one.
+    That is the corner where an old picture may still move to the test: in a class so small that
+    none of its draws is below 0.15 (or all are below 0.30), when a new picture joins two groups
+    (or is its first above). A duplicate with another class takes its group to the split nearest
+    training that either class wants.
 
     Raises:
         DataError: a class has no training picture, or no class has a test picture.
     """
-    splits = np.array(dataset.splits, dtype=object)
     given = set(dataset.splits) - {"", "train"}
-    missing = [one for one in ("test", "validation") if one not in given]
-    rng = np.random.default_rng(seed)
+    parts = [*(one for one in ("test", "validation") if one not in given), "train"]
+    splits = np.array(dataset.splits, dtype=object)
+    free = np.flatnonzero(np.isin(splits, ["", "train"]))
     for index, label in enumerate(dataset.classes):
-        own = np.flatnonzero(dataset.labels == index)
-        free = own[np.isin(splits[own], ["", "train"])]
-        if not len(free):
+        if index not in dataset.labels[free]:
             raise DataError(
                 f"class `{label}` of {dataset.folder} has no pictures in train/: "
                 "every class needs some to learn from"
             )
-        splits[free] = _draw(free, missing, rng)
+    splits[free] = np.array(parts, dtype=object)[_draw(dataset, free, seed, len(parts) - 1)]
     if "test" not in splits:
         raise DataError(
-            f"{dataset.folder}: no picture is left for the test: give train/ at least 2 pictures "
-            "of a class, or add a folder test/"
+            f"{dataset.folder}: no picture is left for the test: give train/ at least 2 different "
+            "pictures of a class, or add a folder test/"
         )
-    if "train" in dataset.splits:
-        for part in missing:
-            count = int((splits == part).sum())
-            log.info("no %s/ folder: %d pictures of train/ are set aside for it", part, count)
+    _say_what_was_drawn(dataset, splits, parts[:-1])
     return dataset.with_splits(tuple(splits))
+
+
+def draws(digests: Sequence[str], seed: int) -> NDArray[np.float64]:
+    """A number (N,) from 0 to 1 for each picture, from its content alone."""
+    hashes = [hashlib.sha256(f"{seed}:{digest}".encode()).digest() for digest in digests]
+    return np.array([int.from_bytes(one[:8]) / 2**64 for one in hashes])
+
+
+def _draw(dataset: Dataset, free: NDArray[np.int64], seed: int, last: int) -> NDArray[np.int64]:
+    """Which part each free picture is drawn for: 0 to `last`, which is training."""
+    _, group = np.unique(dataset.groups[free], return_inverse=True)
+    highest = np.zeros(group.max() + 1)
+    np.maximum.at(highest, group, draws([dataset.digests[row] for row in free], seed))
+    drawn = np.zeros(len(highest), np.int64)
+    for index in range(len(dataset.classes)):
+        own = np.unique(group[dataset.labels[free] == index])
+        own = own[np.argsort(highest[own])]
+        ends = last if len(own) > last else len(own) - 1  # parts before training that it serves
+        # Where in the sorted draws each part ends: at its share, but none is empty.
+        cuts = [
+            np.clip(np.searchsorted(highest[own], SHARE * (at + 1)), at + 1, len(own) - ends + at)
+            for at in range(ends)
+        ]
+        part = np.searchsorted(cuts, np.arange(len(own)), side="right")
+        part[part == ends] = last
+        drawn[own] = np.maximum(drawn[own], part)
+    return drawn[group]
 
 
 def write_csv(dataset: Dataset, path: Path) -> None:
@@ -64,14 +98,18 @@ def describe(dataset: Dataset) -> str:
     return f"{len(dataset.paths)} pictures of {len(dataset.classes)} classes: {parts}"
 
 
-def _draw(
-    rows: NDArray[np.int64], missing: list[str], rng: np.random.Generator
-) -> NDArray[np.object_]:
-    drawn = np.full(len(rows), "train", dtype=object)
-    order = rng.permutation(len(rows))
-    share = max(1, round(len(rows) * SHARE))
-    for part in missing:
-        if len(order) > 1:  # the last one is for learning
-            drawn[order[:share]] = part
-            order = order[share:]
-    return drawn
+def _say_what_was_drawn(
+    dataset: Dataset, splits: NDArray[np.object_], drawn: Sequence[str]
+) -> None:
+    _, sizes = np.unique(dataset.groups, return_counts=True)
+    duplicates = int(sizes[sizes > 1].sum())
+    for part in drawn:
+        count = int((splits == part).sum())
+        if "train" in dataset.splits:
+            log.info("no %s/ folder: %d pictures of train/ are set aside for it", part, count)
+        if duplicates > SHARE * len(splits) and count < SHARE / 2 * len(splits):
+            log.warning(
+                "only %d of %d pictures are for %s, because %d have duplicates: a group of them "
+                "is drawn as its last member, most often for training",
+                *(count, len(splits), part, duplicates),
+            )

@@ -9,7 +9,7 @@ import keras
 import pytest
 
 from plugins.registry import resolve
-from trainers import data, scanning, splitting
+from trainers import data, pictures, scanning, splitting
 from trainers.config import TrainingConfig
 from trainers.fitting import Run
 from trainers.progress import Progress
@@ -26,9 +26,8 @@ def start(tmp_path: Path, draw_folder: DrawFolder) -> Callable[..., tuple[keras.
         keras.utils.set_random_seed(0)
         folder = draw_folder(tmp_path / "pictures", red=red, blue=blue)
         (tmp_path / "work").mkdir()
-        dataset = splitting.split(
-            data.read(scanning.scan(folder), 32, tmp_path / "work", SILENT), 0
-        )
+        dataset = splitting.split(data.read(scanning.scan(folder), SILENT), 0)
+        dataset = pictures.decode(dataset, 32, tmp_path / "work", SILENT)
         config = TrainingConfig(plugin="tiny", output=tmp_path / "out", batch_size=8, **options)
         return resolve("tiny").load("none"), Run.of(config, dataset, tmp_path / "work", SILENT)
 

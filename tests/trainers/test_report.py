@@ -29,7 +29,8 @@ def page(tmp_path: Path, matrix: list[list[int]], classes: tuple[str, ...]) -> s
         "parity": {"tolerance": 1e-4, "max_difference": {"onnx": 2e-7}},
         "phases": {"head": [{"loss": 1.0, "val_loss": 2.0}, {"loss": 0.5, "val_loss": 1.0}]},
         "decision": "head ships",
-        "left_out": [{"path": "a/b.gif", "reason": "unsupported"}],
+        "left_out": [{"path": "a/b.txt", "reason": "no picture", "kind": ""}],
+        "findings": [{"severity": "warning", "message": "2 classes: `<b>` is small"}],
     }
     report.write(tmp_path / "report.html", manifest, metrics, "9 pictures")
     return (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -39,7 +40,8 @@ def test_the_page_has_the_figures_the_advice_and_what_was_left_out(tmp_path: Pat
     shown = page(tmp_path, [[8, 2], [0, 10]], ("cat", "dog"))
     assert '<p class="figure">90.0%</p>' in shown
     assert "2 of 10 <code>cat</code> pictures were taken for <code>dog</code>" in shown
-    assert "a/b.gif: unsupported" in shown
+    assert "a/b.txt: no picture" in shown
+    assert "Warning: 2 classes: <code>&lt;b&gt;</code> is small." in shown
     assert "onnx 2.0e-07" in shown
 
 

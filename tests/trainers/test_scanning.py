@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -170,7 +171,7 @@ def test_what_is_no_file_is_never_opened(tmp_path: Path, monkeypatch: pytest.Mon
 def test_an_empty_folder_is_said(tmp_path: Path) -> None:
     (touch(tmp_path, "a/1.jpg", "c/.gitkeep", "d/.git/1.jpg") / "b").mkdir()
     found = scan(tmp_path)
-    assert found.left_out == tuple(LeftOut(name, "is empty") for name in "bcd")
+    assert found.left_out == tuple(LeftOut(name, "is empty", "empty_class") for name in "bcd")
     assert found.classes == ("a",)
 
 
@@ -180,6 +181,37 @@ def test_a_folder_of_other_pictures_is_a_class_and_one_of_texts_is_not(tmp_path:
     (data / "d").mkdir()
     (data / "d/nameless").write_bytes(b"\xff\xd8\xff\xe0")
     assert scan(data).classes == ("a", "b", "c", "d", "e")
+
+
+def test_pictures_under_the_name_of_another_kind_are_found_by_content(tmp_path: Path) -> None:
+    data = touch(tmp_path, "a/1.jpg", "a/2.gif", "a/notes.txt")
+    for name in ("a/3.gif", "a/4.BMP", "a/nameless", "a/notes.csv", "lost.gif"):
+        (data / name).write_bytes(b"\xff\xd8\xff\xe0")
+    found = scan(data)
+    assert [one.name for one in found.candidates] == ["a/1.jpg", "a/3.gif", "a/4.BMP", "a/nameless"]
+    assert {one.path: one.kind for one in found.left_out} == {
+        "a/2.gif": "unsupported",
+        "a/notes.txt": "",
+        "a/notes.csv": "",
+        "lost.gif": "misplaced",
+    }
+
+
+def test_a_folder_that_cannot_be_opened_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = touch(tmp_path, "a/1.jpg", "b/2.jpg", "b/closed/3.jpg")
+    listed = os.scandir
+
+    def scandir(path: Path) -> object:  # root may open everything: the refusal is played
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = scan(data)
+    reason = "cannot be opened: Permission denied"
+    assert found.left_out == (LeftOut("b/closed", reason, "unreadable"),)
 
 
 def test_names_that_are_not_utf8_are_left_out(tmp_path: Path) -> None:

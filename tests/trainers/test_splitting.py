@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from trainers.data import Dataset
+from trainers.looking import LOOK
 from trainers.progress import log
 from trainers.scanning import DataError
 from trainers.splitting import describe, split, write_csv
@@ -21,7 +23,9 @@ def dataset(*counts: int, splits: tuple[str, ...] | None = None) -> Dataset:
         paths=tuple(f"{label}/{number}.png" for number, label in enumerate(labels)),
         labels=labels,
         splits=splits or ("",) * len(labels),
-        images=np.zeros((len(labels), 1, 1, 3), np.uint8),
+        digests=tuple(f"digest {number}" for number in range(len(labels))),
+        looks=np.zeros(len(labels), LOOK),
+        groups=np.arange(len(labels)),
         fingerprint="",
         left_out=(),
     )
@@ -31,10 +35,11 @@ def counts(data: Dataset, label: int) -> Counter[str]:
     return Counter(np.array(data.splits)[data.labels == label].tolist())
 
 
-def test_each_class_gives_15_percent_to_validation_and_to_test() -> None:
-    data = split(dataset(200, 40), seed=0)
-    assert counts(data, 0) == {"train": 140, "validation": 30, "test": 30}
-    assert counts(data, 1) == {"train": 28, "validation": 6, "test": 6}
+def test_about_15_percent_go_to_validation_and_to_test() -> None:
+    data = split(dataset(2000, 1000), seed=0)
+    for label, total in enumerate((2000, 1000)):
+        for part in ("validation", "test"):
+            assert counts(data, label)[part] == pytest.approx(0.15 * total, rel=0.15)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +93,7 @@ def test_the_record_names_every_picture(tmp_path: Path) -> None:
 
 def test_the_counts_in_words() -> None:
     assert describe(split(dataset(20, 20), 0)) == (
-        "40 pictures of 2 classes: 28 train, 6 validation, 6 test"
+        "40 pictures of 2 classes: 22 train, 13 validation, 5 test"
     )
 
 
@@ -107,6 +112,98 @@ def test_what_is_set_aside_from_train_is_said(monkeypatch: pytest.MonkeyPatch) -
     assert said == ["no test/ folder: 4 pictures of train/ are set aside for it"]
     split(dataset(20, 20, splits=("train",) * 40), seed=0)
     assert said[1:] == [
-        f"no {part}/ folder: 6 pictures of train/ are set aside for it"
-        for part in ("test", "validation")
+        f"no {part}/ folder: {count} pictures of train/ are set aside for it"
+        for part, count in (("test", 5), ("validation", 13))
     ]
+
+
+def shuffled(data: Dataset, rng: np.random.Generator) -> Dataset:
+    """The same pictures in another order, in another folder, under other names."""
+    order = rng.permutation(len(data.paths))
+    _, groups = np.unique(data.groups[order], return_inverse=True)
+    return replace(
+        data,
+        folder=Path("elsewhere"),
+        paths=tuple(f"{number}.jpg" for number in range(len(order))),
+        labels=data.labels[order],
+        splits=tuple(data.splits[row] for row in order),
+        digests=tuple(data.digests[row] for row in order),
+        looks=data.looks[order],
+        groups=groups,
+    )
+
+
+def by_digest(data: Dataset) -> dict[str, str]:
+    return dict(zip(data.digests, data.splits, strict=True))
+
+
+def random_dataset(rng: np.random.Generator, pictures: int, most_copies: int) -> Dataset:
+    """Classes of unlike sizes, with groups of duplicates, also across classes."""
+    data = dataset(pictures // 2, pictures // 3, pictures // 6)
+    groups = rng.integers(0, max(1, len(data.paths) // most_copies), len(data.paths))
+    is_single = rng.random(len(groups)) < 0.7
+    groups[is_single] = len(groups) + np.flatnonzero(is_single)
+    return replace(
+        data,
+        groups=groups,
+        digests=tuple(f"{rng.integers(2**60)}" for _ in data.paths),
+    )
+
+
+def taken(data: Dataset, rows: np.ndarray) -> Dataset:
+    return replace(
+        data,
+        paths=tuple(data.paths[row] for row in rows),
+        labels=data.labels[rows],
+        splits=tuple(data.splits[row] for row in rows),
+        digests=tuple(data.digests[row] for row in rows),
+        looks=data.looks[rows],
+        groups=data.groups[rows],
+    )
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_names_order_and_folder_do_not_matter(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    data = random_dataset(rng, 120, 3)
+    assert by_digest(split(data, seed)) == by_digest(split(shuffled(data, rng), seed))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_pictures_that_are_added_move_no_old_one_to_the_test(seed: int) -> None:
+    """Also where they join groups of old ones; nor from training to validation."""
+    rng = np.random.default_rng(seed)
+    grown = random_dataset(rng, 600, 3)
+    kept = np.flatnonzero(rng.random(len(grown.paths)) < rng.uniform(0.3, 0.95))
+    before, after = by_digest(split(taken(grown, kept), seed)), by_digest(split(grown, seed))
+    place = {"train": 2, "validation": 1, "test": 0}
+    assert all(place[after[digest]] >= place[part] for digest, part in before.items())
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_duplicates_share_a_split(seed: int) -> None:
+    data = split(random_dataset(np.random.default_rng(seed), 60, 4), seed)
+    for group in np.unique(data.groups):
+        assert len({data.splits[row] for row in np.flatnonzero(data.groups == group)}) == 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_class_with_three_groups_serves_all_splits(seed: int) -> None:
+    data = split(dataset(3, 4, 7), seed)
+    assert all(set(counts(data, label)) == {"train", "validation", "test"} for label in range(3))
+
+
+def test_a_class_of_copies_of_one_picture_is_for_training() -> None:
+    data = dataset(5, 9)
+    data = split(replace(data, groups=np.where(data.labels == 0, 0, data.groups)), seed=0)
+    assert counts(data, 0) == {"train": 5}
+
+
+def test_a_folder_full_of_duplicates_is_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(log, "warning", lambda text, *values: said.append(text % values))
+    data = dataset(200, 200)
+    split(data, seed=0)
+    assert said == []
+    split(replace(data, groups=np.arange(400) // 5 * 5), seed=0)
+    assert "pictures are for test, because 400 have duplicates" in said[0]

@@ -1,0 +1,78 @@
+"""Look at a folder of pictures before training: `python -m trainers.check --data DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from service.errors import GraftError
+from trainers.progress import Progress, set_up_logging
+
+BAD_DATA = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code: 0 usable, 2 wrong use or bad data."""
+    options = _parser().parse_args(arguments)
+    set_up_logging(options.quiet)
+    try:
+        return _check(options)
+    except (GraftError, OSError) as error:
+        print(f"graft: {error}", file=sys.stderr)
+        return BAD_DATA
+    except KeyboardInterrupt:
+        print("graft: stopped", file=sys.stderr)
+        return 130
+
+
+def _check(options: argparse.Namespace) -> int:
+    from trainers import data, doctor, findings, scanning
+
+    dataset = data.read(scanning.scan(options.data), Progress(options.quiet))
+    found = doctor.examine(dataset, options.image_size)
+    if options.output:
+        findings.write(options.output, dataset, found)
+    if options.json:
+        print(json.dumps(findings.record(dataset, found)))
+    else:
+        print(*found, sep="\n", end="\n" if found else "")
+        said = f"{len(found)} findings" if len(found) != 1 else "1 finding"
+        print(f"{len(dataset.paths):,} pictures of {len(dataset.classes)} classes: {said}")
+    data.check_classes(dataset)
+    return BAD_DATA if options.strict and found else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainers.check",
+        description="Say what is wrong with a folder of labelled pictures.",
+        epilog="Exit codes: 0 usable; 2 wrong use, a folder that cannot be trained on, or, with "
+        "--strict, any finding.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder with class sub-folders, or with train/ val/ test/ folders of them",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        default=224,
+        metavar="N",
+        help="side of the model's input in pixels (224): smaller pictures are said",
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write all findings as JSON")
+    parser.add_argument("--strict", action="store_true", help="exit with 2 for any finding")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--json", action="store_true", help="findings as JSON on stdout")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

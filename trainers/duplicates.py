@@ -1,0 +1,169 @@
+"""Which pictures show the same shot: copies of a file, and copies re-encoded, resized or retouched.
+
+Candidates are found by a perceptual hash that is not rounded to bits: the 8 x 8 lowest
+frequencies of a thumbnail (as in pHash), each weighted by its frequency because natural pictures
+have little energy in high ones, compared by their cosine. A candidate is a duplicate when one
+thumbnail, moved and scaled by about a pixel and with another brightness and contrast, explains the
+other (least squares), and what it does not explain is no single spot: two good parts of which one
+has a scratch are two pictures. CONTRIBUTING.md has the measured rates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.looking import SIDE
+
+Rows = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+CANDIDATE = 0.8
+"""Least cosine of two perceptual hashes."""
+SAME = 0.97
+"""Least correlation of two aligned thumbnails."""
+SPOT = 10.5
+"""Most that the largest unexplained difference may be, in root mean squares of all."""
+MIN_CONTRAST = 3.0
+"""Standard deviation in gray levels below which a thumbnail says nothing: open sea, blank paper.
+Such pictures are duplicates only as copies of a file."""
+MOST_CANDIDATES = 16
+"""Per picture, nearest first: bounds the work where all pictures look alike (parts on a stand)."""
+_BLOCK = 2048
+_FREQUENCIES = 8
+_BORDER = 2
+"""Pixels of a thumbnail that the other, moved, may not show."""
+_MIRROR = np.tile((-1.0) ** np.arange(_FREQUENCIES), _FREQUENCIES).astype(np.float32)
+"""The hash of a mirrored picture has other signs for odd frequencies across."""
+
+
+def groups(digests: Sequence[str], looks: NDArray[np.void]) -> Rows:
+    """The group of each picture (N,): the row of its first duplicate, or its own.
+
+    Groups are connected components, so they can only grow when pictures are added: a limit to
+    their size would tear duplicates apart again. Time grows with the square of N (100,000 pictures
+    take about a minute), memory with N.
+    """
+    first: dict[str, int] = {}
+    union = _Union([first.setdefault(digest, row) for row, digest in enumerate(digests)])
+    rows = np.array([first[digest] for digest in sorted(first)], np.int64)  # by content
+    rows = rows[looks["thumbnail"][rows].std(axis=(1, 2)) >= MIN_CONTRAST]
+    thumbnails = looks["thumbnail"][rows]
+    hashes = perceptual_hashes(thumbnails)
+    for sign in (np.ones_like(_MIRROR), _MIRROR):
+        is_mirrored = bool((sign < 0).any())
+        for start in range(0, len(rows), _BLOCK):
+            one, other = _candidates(hashes, hashes[start : start + _BLOCK] * sign, start)
+            for part in range(0, len(one), _BLOCK):
+                pairs = one[part : part + _BLOCK], other[part : part + _BLOCK]
+                _link(union, rows, thumbnails, pairs, is_mirrored)
+    return union.roots()
+
+
+def perceptual_hashes(thumbnails: NDArray[np.uint8]) -> Floats:
+    """Weighted low frequencies (N, 64) of thumbnails (N, SIDE, SIDE), each of length 1."""
+    waves = np.cos(np.pi * (np.arange(SIDE) + 0.5) * np.arange(_FREQUENCIES)[:, None] / SIDE)
+    waves[0] *= np.sqrt(0.5)
+    waves = waves.astype(np.float32)
+    found = waves @ thumbnails.astype(np.float32) @ waves.T
+    found *= np.hypot(*np.mgrid[:_FREQUENCIES, :_FREQUENCIES]).astype(np.float32)  # 0 for the mean
+    flat: Floats = found.reshape(len(thumbnails), -1)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    return flat
+
+
+def _candidates(hashes: Floats, block: Floats, start: int) -> tuple[Rows, Rows]:
+    """Pairs of a row of `block`, whose first is row `start`, and a later row of `hashes`."""
+    ones, others, cosines = [], [], []
+    for stop in range(start, len(hashes), _BLOCK):
+        found = block @ hashes[stop : stop + _BLOCK].T
+        if start == stop:
+            found = np.triu(found, k=1)
+        one, other = np.nonzero(found >= CANDIDATE)
+        chosen = _nearest(one, found[one, other])
+        ones.append(one[chosen])
+        others.append(other[chosen] + stop)
+        cosines.append(found[one, other][chosen])
+    one, other = np.concatenate(ones), np.concatenate(others)
+    chosen = _nearest(one, np.concatenate(cosines))
+    return one[chosen] + start, other[chosen]
+
+
+def _nearest(one: Rows, cosines: Floats) -> Rows:
+    """Which pairs to keep: the MOST_CANDIDATES nearest of each row."""
+    order = np.lexsort((-cosines, one))
+    counts = np.bincount(one)
+    place = np.arange(len(one)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return order[place < MOST_CANDIDATES]
+
+
+def _link(
+    union: _Union,
+    rows: Rows,
+    thumbnails: NDArray[np.uint8],
+    pairs: tuple[Rows, Rows],
+    is_mirrored: bool,
+) -> None:
+    """Join the pairs that are duplicates; those that are joined already need no comparison."""
+    joined = [union.root(rows[a]) == union.root(rows[b]) for a, b in zip(*pairs, strict=True)]
+    one, other = (side[~np.array(joined, np.bool_)] for side in pairs)
+    seen = thumbnails[other][:, :, ::-1] if is_mirrored else thumbnails[other]
+    for at in np.flatnonzero(is_same(thumbnails[one], seen)):
+        union.join(rows[one[at]], rows[other[at]])
+
+
+def is_same(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether thumbnails (M, SIDE, SIDE) show the same shots, pair by pair (M,)."""
+    return _explains(one, other) & _explains(other, one)
+
+
+def _explains(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """`other` = a + b * `one`, moved and scaled: solved for all pairs at once, to first order."""
+    source, target = _blurred(one), _blurred(other)
+    down, across = np.gradient(source, axis=(1, 2))
+    place = np.linspace(-1, 1, SIDE, dtype=np.float32)
+    ones = np.ones_like(source)
+    terms = [ones, source, across, across * place, down, down * place[:, None]]
+    inner = slice(_BORDER, -_BORDER)
+    x = np.stack(terms, axis=1)[:, :, inner, inner].reshape(len(one), len(terms), -1)
+    y = target[:, inner, inner].reshape(len(one), -1)
+    normal = (x @ x.transpose(0, 2, 1)).astype(np.float64)
+    normal += 1e-3 * np.eye(len(terms))  # a ridge: never singular
+    weights = np.linalg.solve(normal, (x @ y[:, :, None]).astype(np.float64)).astype(np.float32)
+    explained = (weights.transpose(0, 2, 1) @ x)[:, 0].clip(0, 255)  # bright parts saturate
+    rest = y - explained
+    error = rest.std(axis=1)
+    share = 1 - (error / np.maximum(y.std(axis=1), 1e-6)) ** 2
+    spot = np.abs(rest).max(axis=1, initial=0) / np.maximum(error, 0.3)  # 0.3: of rounded grays
+    found: NDArray[np.bool_] = (share >= SAME**2) & (weights[:, 1, 0] > 0) & (spot <= SPOT)
+    return found
+
+
+def _blurred(thumbnails: NDArray[np.uint8]) -> Floats:
+    """With weights 1 2 1 in both directions: a slope then says where a small move leads."""
+    padded = np.pad(thumbnails.astype(np.float32), ((0, 0), (1, 1), (1, 1)), "edge")
+    rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
+    blurred: Floats = (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / np.float32(16)
+    return blurred
+
+
+class _Union:
+    """Sets of rows, each known by its smallest row."""
+
+    def __init__(self, parents: list[int]) -> None:
+        self._parents = parents
+
+    def root(self, row: int) -> int:
+        while self._parents[row] != row:
+            self._parents[row] = self._parents[self._parents[row]]
+            row = self._parents[row]
+        return row
+
+    def join(self, one: int, other: int) -> None:
+        one, other = self.root(one), self.root(other)
+        self._parents[max(one, other)] = min(one, other)
+
+    def roots(self) -> Rows:
+        return np.array([self.root(row) for row in range(len(self._parents))], np.int64)

@@ -1,0 +1,124 @@
+"""One look at every file: what kind of picture it is, and a thumbnail to compare it by.
+
+A look depends on the bytes alone, not on the model's input size, so neither splits nor findings
+change with the backbone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.errors import PayloadTooLarge, RequestError, UndecodableImage
+from service.imaging import decode
+from trainers.progress import Progress
+from trainers.scanning import Candidate, LeftOut
+
+MAX_FILE_BYTES = 256 * 1024 * 1024
+"""Files are read whole, one per thread."""
+SIDE = 32
+_DECODED = 2 * SIDE
+_EXIF_ORIENTATION = 0x0112
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillow's gray
+
+LOOK = np.dtype(
+    [
+        ("format", "S4"),  # JPEG, PNG or WebP
+        ("mode", "S8"),  # Pillow's: RGB, L, CMYK, P, ...
+        ("bits", np.uint8),  # per channel, 8 or 16
+        ("is_transparent", np.bool_),
+        ("frames", np.uint32),
+        ("orientation", np.uint8),  # EXIF's: 1 is upright
+        ("width", np.uint32),  # in pixels, as stored: before EXIF turns it
+        ("height", np.uint32),
+        ("thumbnail", np.uint8, (SIDE, SIDE)),  # gray, upright, stretched to a square
+    ]
+)
+"""A record per picture, of one size: looks are kept in files and arrays."""
+
+
+def look(data: bytes) -> NDArray[np.void]:
+    """Decode a picture whole and describe it.
+
+    Returns:
+        A record () of LOOK.
+
+    Raises:
+        RequestError: no picture, damaged, cut short or too large; as the service says it.
+    """
+    small = decode(data, _DECODED).astype(np.float32) @ _LUMA
+    picture = Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
+    record = np.zeros((), LOOK)
+    record["format"] = {"WEBP": "WebP"}.get(picture.format or "", picture.format)
+    record["mode"] = picture.mode
+    record["bits"] = 16 if picture.format == "PNG" and data[24] == 16 else 8
+    record["is_transparent"] = picture.has_transparency_data
+    record["frames"] = getattr(picture, "n_frames", 1)
+    record["orientation"] = _orientation(picture)
+    record["width"], record["height"] = picture.size
+    record["thumbnail"] = small.reshape(SIDE, 2, SIDE, 2).mean((1, 3)).round()
+    return record
+
+
+def _orientation(picture: Image.Image) -> int:
+    if picture.format == "PNG" and "exif" not in picture.info:
+        return 1  # Pillow would decode the whole picture to look behind it
+    try:
+        turn = int(picture.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:  # damaged metadata around a sound picture: as good as none
+        return 1
+    return turn if 1 <= turn <= 8 else 1
+
+
+def look_at(
+    files: Sequence[Candidate], progress: Progress
+) -> tuple[NDArray[np.void], list[str], dict[int, LeftOut]]:
+    """Read every file once, in threads.
+
+    Returns:
+        looks (N,) of LOOK, sha256 digests, and problems by row; where there is a problem the look
+        is empty.
+    """
+    looks = np.zeros(len(files), LOOK)
+    digests = [""] * len(files)
+    problems: dict[int, LeftOut] = {}
+
+    def look_row(row: int) -> None:
+        try:
+            data = read_file(files[row].path)
+            digests[row] = hashlib.sha256(data).hexdigest()
+            looks[row] = look(data)
+        except (RequestError, OSError) as error:
+            problems[row] = LeftOut(files[row].name, str(error), _kind(error))
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        done = threads.map(look_row, range(len(files)))
+        for _ in progress.track(done, len(files), "looking"):
+            pass
+    return looks, digests, problems
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a picture.
+
+    Raises:
+        OSError, PayloadTooLarge: it cannot be read, or is larger than any picture.
+    """
+    size_bytes = path.stat().st_size
+    if size_bytes > MAX_FILE_BYTES:
+        raise PayloadTooLarge(f"has {size_bytes:,} bytes: larger than any picture")
+    return path.read_bytes()
+
+
+def _kind(error: Exception) -> str:
+    """Which finding a problem is. An empty file is one that cannot be read."""
+    is_damaged = isinstance(error, UndecodableImage) and error.__cause__ is not None
+    return "truncated" if is_damaged else "unreadable"

@@ -80,8 +80,8 @@ class Predictor:
         return result
 
 
-def open_session(model: Path, threads: int | None = None) -> Any:
-    """Load an ONNX file on the best processor that ONNX Runtime finds.
+def open_session(model: Path | bytes, threads: int | None = None) -> Any:
+    """Load an ONNX file, or its content, on the best processor that ONNX Runtime finds.
 
     Raises:
         BundleError: ONNX Runtime cannot load it.
@@ -101,4 +101,5 @@ def open_session(model: Path, threads: int | None = None) -> Any:
             model, options, providers=[name for name in wanted if name in available]
         )
     except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
-        raise BundleError(f"ONNX Runtime cannot load {model}: {error}") from error
+        name = model if isinstance(model, Path) else "the model"
+        raise BundleError(f"ONNX Runtime cannot load {name}: {error}") from error

@@ -1,4 +1,4 @@
-"""Training batches: every picture once an epoch, in a new order, mirrored or not, blended."""
+"""Training batches: every picture once an epoch, in a new order, in one of its views, blended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.features import VIEWS, Source
+from trainers.features import Source
 
 
 class Batches(keras.utils.PyDataset):
@@ -20,7 +20,8 @@ class Batches(keras.utils.PyDataset):
         labels: (N,) class indices.
         class_weights: (classes,) weight of each class in the loss; a blend weighs as its parts do.
         batch_size: pictures in a batch; the last one may be smaller.
-        seed: of the order, the views and the mixing; None for pictures as they are, in order.
+        seed: of the order, the views and the mixing, which follow from it and the epoch's number
+            alone; None for pictures as they are, in order.
         mixup: `alpha` of mixup (Zhang et al. 2018; on features: Verma et al. 2019): each input
             and its class become a random blend of two. 0 blends nothing.
     """
@@ -36,14 +37,23 @@ class Batches(keras.utils.PyDataset):
     ) -> None:
         super().__init__()
         self._source = source
+        self.labels = labels
         self._targets = np.eye(len(class_weights), dtype=np.float32)[labels]
         self._class_weights = class_weights
         self._batch_size = batch_size
-        self._rng = None if seed is None else np.random.default_rng(seed)
+        self._seed = seed
         self._mixup = mixup
-        self._rows = np.arange(len(labels))
-        self._views = np.zeros(len(labels), np.int64)
-        self.on_epoch_end()
+        self.start(0)
+
+    def start(self, epoch: int) -> None:
+        """Lay out an epoch; the same one always comes out the same."""
+        count = len(self._targets)
+        self._epoch = epoch
+        self._rows, self._views = np.arange(count), np.zeros(count, np.int64)
+        if self._seed is not None:
+            rng = np.random.default_rng((self._seed, epoch))
+            rng.shuffle(self._rows)
+            self._views = rng.integers(self._source.views, size=count)
 
     def __len__(self) -> int:
         return math.ceil(len(self._rows) / self._batch_size)
@@ -53,16 +63,12 @@ class Batches(keras.utils.PyDataset):
         rows = self._rows[part]
         inputs = self._source.read(rows, self._views[part]).astype(np.float32, copy=False)
         targets = self._targets[rows]
-        if self._rng is not None and self._mixup:
-            share = self._rng.beta(self._mixup, self._mixup, len(rows)).astype(np.float32)
-            other = self._rng.permutation(len(rows))
+        if self._seed is not None and self._mixup:
+            rng = np.random.default_rng((self._seed, self._epoch, index))
+            share = rng.beta(self._mixup, self._mixup, len(rows)).astype(np.float32)
+            other = rng.permutation(len(rows))
             inputs, targets = _blend(inputs, other, share), _blend(targets, other, share)
         return inputs, targets, targets @ self._class_weights
-
-    def on_epoch_end(self) -> None:
-        if self._rng is not None:
-            self._rng.shuffle(self._rows)
-            self._views = self._rng.integers(VIEWS, size=len(self._rows))
 
 
 def _blend(

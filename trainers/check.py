@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from service.errors import GraftError
 from trainers.progress import Progress, set_up_logging
 
 BAD_DATA = 2
+MAX_BYTES = 10e9
+"""Of the cache, as --cache-gigabytes of a run has it without being told."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,8 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from trainers import data, doctor, findings, scanning
+    from trainers.cache import Cache, cache_folder
 
-    dataset = data.read(scanning.scan(options.data), Progress(options.quiet))
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Cache(cache_folder() / "arrays", MAX_BYTES, Path(folder), Progress(options.quiet))
+        dataset = data.read(scanning.scan(options.data), cache)
     found = doctor.examine(dataset, options.image_size)
     if options.output:
         findings.write(options.output, dataset, found)

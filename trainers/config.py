@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -57,16 +57,35 @@ class TrainingConfig(BaseModel):
     )
     batch_size: int = Field(32, ge=1, description="pictures per training step")
     seed: int = Field(0, ge=0, lt=2**32, description="of the split, the start and the order")
-    epochs: int = Field(60, ge=1, description="at most so many epochs for the head")
-    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False, description="of the head (Adam)")
-    fine_tune_epochs: int = Field(
-        10, ge=0, description="at most so many epochs for fine-tuning; 0 = only the head"
+    strategy: Literal["auto", "features", "fine-tune"] = Field(
+        "auto",
+        description="features = solve the head only, fine-tune = train the last layers, too, "
+        "auto = decide by the pictures and say why",
     )
-    fine_tune_layers: int = Field(
-        20, ge=1, description="fine-tune the last so many layers (BatchNormalization not counted)"
+    time_budget: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="seconds for training; export comes on top"
     )
-    fine_tune_learning_rate: float = Field(
-        1e-4, gt=0, allow_inf_nan=False, description="of fine-tuning (Adam)"
+    head: Literal["auto", "linear", "hidden"] = Field(
+        "auto", description="linear = logistic regression, hidden = a layer of 128 before it"
+    )
+    epochs: int = Field(60, ge=1, description="at most so many epochs for the hidden layer")
+    learning_rate: float = Field(
+        3e-4, gt=0, allow_inf_nan=False, description="of the hidden layer (AdamW)"
+    )
+    fine_tune_epochs: int | None = Field(
+        None, ge=0, description="at most so many epochs of fine-tuning; 0 = only the head"
+    )
+    fine_tune_layers: int | None = Field(
+        None, ge=1, description="fine-tune the last so many layers (BatchNormalization not counted)"
+    )
+    fine_tune_learning_rate: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="of fine-tuning (Adam)"
+    )
+    cache_gigabytes: float = Field(
+        10.0, ge=0, allow_inf_nan=False, description="largest cache kept between runs; 0 = none"
+    )
+    resume: bool = Field(
+        False, description="go on where a run of this name with these options was stopped"
     )
     strict: bool = Field(
         False, description="stop where the folder has anything that python -m trainers.check finds"
@@ -121,7 +140,8 @@ def _parser() -> argparse.ArgumentParser:
         how: dict[str, Any] = {"action": "store_true", "default": argparse.SUPPRESS}
         if kind is not bool:
             names = {int: "N", float: "X", Path: "DIR"}
-            how = {"metavar": names.get(kind, name.upper())}  # type: ignore[arg-type]
+            choices = "|".join(kinds) if get_origin(field.annotation) is Literal else ""
+            how = {"metavar": choices or names.get(kind, name.upper())}  # type: ignore[arg-type]
             description += default
         flag = f"--{name.replace('_', '-')}"
         parser.add_argument(flag, help=description.replace("%", "%%"), **how)

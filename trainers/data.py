@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers import duplicates, looking
-from trainers.progress import Progress
+from trainers.cache import Cache
 from trainers.scanning import DataError, LeftOut, Scan, listing
+from trainers.shelf import Records
 
 MIN_PICTURES = 2
 """Per class: one to learn from and one to test on."""
@@ -26,7 +27,7 @@ class Dataset:
     picture, in the same order: paths relative to the folder, class indices (N,) int64, names from
     SPLITS ("" where the folder does not say), sha256 of the files, records (N,) of
     `looking.LOOK`, and the first row (N,) of each picture's duplicates. `images` is empty until
-    `trainers.pictures` decodes them: (N, size, size, 3) uint8 RGB on disk.
+    `trainers.pictures` decodes them: (N, size, size, 3) uint8 RGB.
     """
 
     folder: Path
@@ -39,7 +40,12 @@ class Dataset:
     groups: NDArray[np.int64]
     fingerprint: str
     left_out: tuple[LeftOut, ...]
-    images: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 0, 3), np.uint8))
+    images: Records = field(default_factory=Records.none)
+
+    @property
+    def keys(self) -> list[bytes]:
+        """The digests as bytes: what everything made from a picture is kept under."""
+        return [bytes.fromhex(digest) for digest in self.digests]
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Indices of the pictures of one split, in order."""
@@ -54,9 +60,9 @@ class Dataset:
         return {label: counts[index] for index, label in enumerate(self.classes)}
 
 
-def read(files: Scan, progress: Progress) -> Dataset:
+def read(files: Scan, cache: Cache) -> Dataset:
     """Look at every file of a folder; what cannot be read is left out, for whatever reason."""
-    looks, digests, problems = looking.look_at(files.candidates, progress)
+    looks, digests, problems = looking.look_at(files.candidates, cache)
     kept = [row for row in range(len(files.candidates)) if row not in problems]
     chosen = [files.candidates[row] for row in kept]
     found = [digests[row] for row in kept]

@@ -1,197 +1,116 @@
-"""How a model is fitted in either phase: on what, for how long, and which of its epochs stays."""
+"""How the last layers are fitted: on what, for how long, and which epoch's weights stay."""
 
 from __future__ import annotations
 
 import math
-import tempfile
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers import features
 from trainers.batches import Batches
-from trainers.config import TrainingConfig
-from trainers.data import Dataset
-from trainers.features import Features, Pictures, Source
-from trainers.progress import Progress, log
+from trainers.checkpoint import Checkpoint, Row
+from trainers.progress import log
+from trainers.running import Run
+from trainers.strategy import Plan
 
-HEAD, FINE_TUNING = "head", "fine-tuning"
-
-Inputs = tuple[Source, Source]
-"""What a model learns from, and what it is judged on."""
-
-PATIENCE = 6
-"""Epochs without a lower validation loss before a phase ends."""
-PLATEAU = 2
-"""Epochs without a lower validation loss before the learning rate is halved."""
+NAME = "fine-tuning"
 _LOSS = "cross_entropy"
 MIXUP = 0.3
-"""Strength of mixup in fine-tuning: without it, fine-tuning on few pictures overfits."""
+"""Strength of mixup: without it, fine-tuning on few pictures overfits."""
 
 
 @dataclass(frozen=True)
-class Phase:
-    """What a phase reached. Loss is the mean cross-entropy, in nats, of the validation pictures."""
+class Fitted:
+    """What fitting reached. Losses are cross-entropies in nats, of each validation picture (m,).
 
-    name: str
-    validation_loss: float
-    validation_accuracy: float
-    history: list[dict[str, float | None]]
-    """A row per epoch: loss (the cross-entropy alone), accuracy, val_loss, val_accuracy; None
-    where training diverged."""
+    Attributes:
+        history: a row per epoch: loss (the cross-entropy alone), accuracy, val_loss,
+            val_accuracy; None where training diverged.
+    """
+
+    losses: NDArray[np.float64]
+    accuracy: float
+    history: list[Row] = field(default_factory=list)
+
+    @property
+    def loss(self) -> float:
+        return float(self.losses.mean())
 
     def __str__(self) -> str:
-        return (
-            f"{self.name} (validation loss {self.validation_loss:.4f}, "
-            f"accuracy {self.validation_accuracy:.4f})"
-        )
+        return f"{NAME} (validation loss {self.loss:.4f}, accuracy {self.accuracy:.4f})"
 
 
-@dataclass(frozen=True)
-class Run:
-    """What both phases share: settings, pictures of both splits, and where files go."""
-
-    config: TrainingConfig
-    classes: int
-    train: Pictures
-    train_labels: NDArray[np.int64]
-    validation: Pictures
-    validation_labels: NDArray[np.int64]
-    workspace: Path
-    progress: Progress
-
-    @classmethod
-    def of(
-        cls, config: TrainingConfig, dataset: Dataset, workspace: Path, progress: Progress
-    ) -> Run:
-        train, validation = dataset.rows("train"), dataset.rows("validation")
-        if not len(validation):
-            log.warning("no picture is left for validation: deciding by the training pictures")
-            validation = train
-        return cls(
-            config,
-            len(dataset.classes),
-            Pictures(dataset.images, train),
-            dataset.labels[train],
-            Pictures(dataset.images, validation),
-            dataset.labels[validation],
-            workspace,
-            progress,
-        )
-
-    def compute(self, layers: keras.Model, inputs: Inputs, name: str) -> tuple[Features, Features]:
-        """What frozen layers make of both splits: training in all views, validation as it is."""
-        file = self.workspace / f"{name}.f32"
-        train = features.compute(layers, inputs[0], features.VIEWS, file, self.progress)
-        file = file.with_suffix(".validation.f32")
-        return train, features.compute(layers, inputs[1], 1, file, self.progress)
-
-
-def fit(model: keras.Model, name: str, inputs: Inputs, run: Run) -> Phase:
+def fit(
+    model: keras.Model,
+    train: Batches,
+    validation: Batches,
+    plan: Plan,
+    checkpoint: Checkpoint,
+    run: Run,
+) -> Fitted:
     """Train, and leave the model as it was at its lowest validation loss, penalties included."""
-    config, is_head = run.config, name == HEAD
-    epochs = config.epochs if is_head else config.fine_tune_epochs
-    rate = config.learning_rate if is_head else config.fine_tune_learning_rate
-    weights = class_weights(run.train_labels, run.classes)
-    mixup = 0 if is_head else MIXUP
-    batches = Batches(
-        inputs[0], run.train_labels, weights, config.batch_size, config.seed, mixup=mixup
-    )
-    even = np.ones_like(weights)
-    validation = Batches(inputs[1], run.validation_labels, even, config.batch_size)
-    # With the penalties, which still fall when the cross-entropy alone has halted: on EuroSAT that
-    # lets fine-tuning go on to 0.911 in place of 0.897 (mean of seeds 0, 1, 2).
-    judge = "val_loss"
     model.compile(
-        optimizer=keras.optimizers.Adam(rate),
+        optimizer=keras.optimizers.Adam(plan.learning_rate),
         loss="categorical_crossentropy",
         # Keras' own loss adds the penalties of weights, so it says little about pictures.
         metrics=["accuracy", keras.metrics.CategoricalCrossentropy(name=_LOSS)],
     )
-    with run.progress.steps(epochs * len(batches), name) as advance:
-        history = model.fit(
-            batches,
+    first = checkpoint.resume(model, plan)
+    with run.progress.steps(plan.epochs * len(train), NAME) as advance:
+        advance(first * len(train))
+        model.fit(
+            train,
             validation_data=validation,
-            epochs=epochs,
+            initial_epoch=first,
+            epochs=plan.epochs,
             verbose=0,
             callbacks=[
-                keras.callbacks.EarlyStopping(
-                    judge, mode="min", patience=PATIENCE, restore_best_weights=True
-                ),
-                keras.callbacks.ReduceLROnPlateau(judge, mode="min", factor=0.5, patience=PLATEAU),
-                Checkpoint(config.output / "checkpoints" / config.name / f"{name}.npz", judge),
                 keras.callbacks.LambdaCallback(
-                    on_train_batch_end=lambda batch, logs: advance(),
-                    on_epoch_end=lambda epoch, logs: log.info(_line(name, epoch, epochs, logs)),
+                    on_epoch_begin=lambda epoch, logs: train.start(epoch),
+                    on_train_batch_end=lambda batch, logs: advance(1),
+                    on_epoch_end=lambda epoch, logs: _note(checkpoint.history, plan.epochs, logs),
                 ),
+                *checkpoint.callbacks,
+                keras.callbacks.TerminateOnNaN(),
+                Deadline(run.deadline),
+                checkpoint,
             ],
         )
-    loss, accuracy = _judge(model, validation, run.validation_labels)
-    return Phase(name, loss, accuracy, _rows(history.history))
+    probabilities = model.predict(validation, verbose=0)
+    labels = validation.labels
+    true = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)
+    accuracy = float((probabilities.argmax(axis=1) == labels).mean())
+    return Fitted(-np.log(true), accuracy, checkpoint.history)
 
 
-class Checkpoint(keras.callbacks.Callback):
-    """Keeps the weights of the lowest `judge` in a file of numpy arrays, by the weights' paths.
+class Deadline(keras.callbacks.Callback):
+    """Ends training when it is later than `deadline`, in seconds of `time.monotonic`."""
 
-    Not Keras' own ModelCheckpoint: on a full disk HDF5 ends the process by a signal, and its lock
-    stops a second run of the same name.
-    """
-
-    def __init__(self, path: Path, judge: str) -> None:
+    def __init__(self, deadline: float) -> None:
         super().__init__()
-        self._path, self._judge, self._best = path, judge, math.inf
+        self._deadline = deadline
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
-        if not logs[self._judge] < self._best:
-            return
-        self._best = logs[self._judge]
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self._path.parent, delete=False) as file:
-            try:
-                np.savez(file, **{weight.path: weight.numpy() for weight in self.model.weights})
-                Path(file.name).replace(self._path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        if time.monotonic() > self._deadline and not self.model.stop_training:
+            log.info("the time budget is spent: fine-tuning ends here")
+            self.model.stop_training = True
 
 
-def _rows(history: Mapping[str, list[float]]) -> list[dict[str, float | None]]:
-    columns = {
-        "loss": history[_LOSS],
-        "accuracy": history["accuracy"],
-        "val_loss": history[f"val_{_LOSS}"],
-        "val_accuracy": history["val_accuracy"],
+def _note(history: list[Row], epochs: int, logs: Mapping[str, float]) -> None:
+    """Add an epoch to the history and say it in the log."""
+    row = {
+        "loss": logs[_LOSS],
+        "accuracy": logs["accuracy"],
+        "val_loss": logs[f"val_{_LOSS}"],
+        "val_accuracy": logs["val_accuracy"],
     }
-    rows = zip(*columns.values(), strict=True)
-    return [
-        {
-            name: value if math.isfinite(value) else None
-            for name, value in zip(columns, row, strict=True)
-        }
-        for row in rows
-    ]
-
-
-def _judge(model: keras.Model, batches: Batches, labels: NDArray[np.int64]) -> tuple[float, float]:
-    """Cross-entropy without penalties, and accuracy: what the phases are compared by."""
-    probabilities = model.predict(batches, verbose=0)
-    true = np.clip(probabilities[np.arange(len(labels)), labels], 1e-7, 1)
-    return float(-np.log(true).mean()), float((probabilities.argmax(axis=1) == labels).mean())
-
-
-def _line(name: str, epoch: int, epochs: int, logs: Mapping[str, float]) -> str:
-    return (
-        f"{name} epoch {epoch + 1}/{epochs}: loss {logs[_LOSS]:.4f}, "
-        f"accuracy {logs['accuracy']:.4f}, validation loss {logs[f'val_{_LOSS}']:.4f}, "
-        f"accuracy {logs['val_accuracy']:.4f}"
+    history.append({name: value if math.isfinite(value) else None for name, value in row.items()})
+    log.info(
+        f"{NAME} epoch {len(history)}/{epochs}: loss {row['loss']:.4f}, "
+        f"accuracy {row['accuracy']:.4f}, validation loss {row['val_loss']:.4f}, "
+        f"accuracy {row['val_accuracy']:.4f}"
     )
-
-
-def class_weights(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
-    """Weights (classes,) that give every class the same say; all 1 where they are even."""
-    counts = np.bincount(labels, minlength=classes)
-    return (len(labels) / (classes * counts)).astype(np.float32)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.errors import PayloadTooLarge, RequestError, UndecodableImage
-from service.imaging import decode
-from trainers.progress import Progress
+from service.imaging import DECODER, decode
+from trainers.cache import Cache, Recipe, processors
 from trainers.scanning import Candidate, LeftOut
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -79,7 +78,7 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def look_at(
-    files: Sequence[Candidate], progress: Progress
+    files: Sequence[Candidate], cache: Cache
 ) -> tuple[NDArray[np.void], list[str], dict[int, LeftOut]]:
     """Read every file once, in threads.
 
@@ -88,22 +87,47 @@ def look_at(
         is empty.
     """
     looks = np.zeros(len(files), LOOK)
-    digests = [""] * len(files)
     problems: dict[int, LeftOut] = {}
 
-    def look_row(row: int) -> None:
-        try:
-            data = read_file(files[row].path)
-            digests[row] = hashlib.sha256(data).hexdigest()
-            looks[row] = look(data)
-        except (RequestError, OSError) as error:
-            problems[row] = LeftOut(files[row].name, str(error), _kind(error))
+    def complain(row: int, error: Exception) -> None:
+        problems[row] = LeftOut(files[row].name, str(error), _kind(error))
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        done = threads.map(look_row, range(len(files)))
-        for _ in progress.track(done, len(files), "looking"):
-            pass
+    digests = _hash(files, complain)
+    readable = np.array([row for row, digest in enumerate(digests) if digest], np.int64)
+
+    def make(positions: NDArray[np.int64]) -> NDArray[np.void]:
+        return np.stack([_look_or_nothing(files[row].path) for row in readable[positions]])
+
+    keys = [bytes.fromhex(digests[row]) for row in readable]
+    origin = f"{LOOK.descr} {DECODER}"
+    looks[readable] = cache.fill("looks", origin, keys, lambda: Recipe((), LOOK, make))[:]
+    for row in readable[looks["format"][readable] == b""]:  # again, to hear why
+        try:
+            look(read_file(files[row].path))
+        except (RequestError, OSError) as error:
+            complain(row, error)
     return looks, digests, problems
+
+
+def _hash(files: Sequence[Candidate], complain: Callable[[int, Exception], None]) -> list[str]:
+    """SHA-256 of every file, "" where it cannot be read."""
+
+    def hash_row(row: int) -> str:
+        try:
+            return hashlib.sha256(read_file(files[row].path)).hexdigest()
+        except (RequestError, OSError) as error:
+            complain(row, error)
+            return ""
+
+    with ThreadPoolExecutor(processors()) as threads:
+        return list(threads.map(hash_row, range(len(files))))
+
+
+def _look_or_nothing(path: Path) -> NDArray[np.void]:
+    try:
+        return look(read_file(path))
+    except (RequestError, OSError):
+        return np.zeros((), LOOK)
 
 
 def read_file(path: Path) -> bytes:

@@ -36,17 +36,17 @@ class Progress:
         with self.steps(total, label) as advance:
             for item in items:
                 yield item
-                advance()
+                advance(1)
 
     @contextmanager
-    def steps(self, total: int, label: str) -> Iterator[Callable[[], None]]:
-        """Show work of `total` steps; the function that it gives counts one."""
+    def steps(self, total: int, label: str) -> Iterator[Callable[[int], None]]:
+        """Show work of `total` steps; the function that it gives counts some as done."""
         if self._is_quiet:
-            yield lambda: None
+            yield lambda count: None
         elif self._is_terminal:
             with _bar() as bar:
                 task = bar.add_task(label, total=total)
-                yield lambda: bar.advance(task)
+                yield lambda count: bar.advance(task, count)
         else:
             yield _Lines(total, label).advance
 
@@ -58,8 +58,8 @@ class _Lines:
         self._total, self._label, self._done = total, label, 0
         self._last = time.monotonic()
 
-    def advance(self) -> None:
-        self._done += 1
+    def advance(self, count: int) -> None:
+        self._done += count
         if time.monotonic() - self._last > SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
             log.info("%s: step %d of %d", self._label, self._done, self._total)

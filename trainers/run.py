@@ -15,6 +15,7 @@ from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError, ParityError
 from trainers import data, doctor, findings, hardware, pictures, scanning, splitting
+from trainers.cache import Cache, cache_folder
 from trainers.config import TrainingConfig, parse
 from trainers.findings import Finding
 from trainers.progress import Progress, log, set_up_logging
@@ -38,21 +39,25 @@ def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
         bundle: its path; model: its tag in BentoML's store; test_accuracy: of the exported model.
     """
     backbone = resolve(config.plugin)
-    config = config.model_copy(update={"weights": config.weights or backbone.pretrained})
+    weights = config.weights or backbone.pretrained
+    config = config.model_copy(update={"weights": weights})
     files = scanning.scan(choose_folder(config))
     size = config.image_size or backbone.image_size
 
-    hardware.prepare(config.seed)
-    from trainers import fitting, phases, publish  # these bring TensorFlow
-
-    body = backbone.load(config.weights, size)
     with workspace(config.output) as work:
-        dataset = data.read(files, progress)
+        cache = Cache(cache_folder() / "arrays", config.cache_gigabytes * 1e9, work, progress)
+        dataset = data.read(files, cache)
         found = check(dataset, size, config.strict)
         dataset = splitting.split(dataset, config.seed)
         log.info("%s", splitting.describe(dataset))
-        dataset = pictures.decode(dataset, size, work, progress)
-        trained = phases.train(backbone, body, fitting.Run.of(config, dataset, work, progress))
+        hardware.prepare(config.seed)
+        from trainers import phases, publish  # these bring TensorFlow
+        from trainers.network import Network
+        from trainers.running import Run
+
+        network = Network(backbone, weights, size, config.seed)
+        dataset = pictures.decode(dataset, size, cache)
+        trained = phases.train(Run(config, network, dataset, cache, progress))
         log.info("%s", trained.decision)
         bundle, metrics = publish.publish(trained, dataset, found, config, work, progress)
     tag = save(bundle)
@@ -106,12 +111,6 @@ def save(bundle: Bundle) -> str:
             f"{bundle.path} is complete, but could not be copied into BentoML's store: {error}; "
             f"make room or set BENTOML_HOME, or serve it as it is by GRAFT_MODEL={bundle.path}"
         ) from error
-
-
-def cache_folder() -> Path:
-    """GRAFT_CACHE, or `graft` in the user's cache folder (XDG)."""
-    user_caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("GRAFT_CACHE") or Path(user_caches) / "graft")
 
 
 def log_result(bundle: Path, tag: str, test: dict[str, Any]) -> None:

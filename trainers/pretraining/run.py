@@ -69,7 +69,7 @@ def train(plan: Plan, drawn: Drawn, folder: Path, progress: Progress) -> keras.M
         views = Views(drawn, learn, plan.batch_size, seed=(plan.seed, epoch))
         with progress.steps(plan.steps, f"epoch {epoch + 1}/{plan.epochs}") as advance:
             on_batch = keras.callbacks.LambdaCallback(
-                on_train_batch_end=lambda batch, logs: advance()
+                on_train_batch_end=lambda batch, logs: advance(1)
             )
             history = model.fit(views, verbose=0, shuffle=False, callbacks=[on_batch]).history
         if not math.isfinite(history["loss"][0]):

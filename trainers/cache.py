@@ -1,0 +1,170 @@
+"""What was computed once: arrays by the content they were computed from, shared between runs.
+
+A picture is decoded once for a size, and goes through a frozen network once, as long as none of
+them changes. Runs at the same time take turns in writing; what they read is mapped, not copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from service.errors import GraftError
+from trainers.progress import Progress
+from trainers.shelf import Records, Shelf
+from trainers.workspace import locked
+
+_BLOCK_BYTES = 32 * 1024**2
+"""Records written at a time, and lost at most by a kill."""
+_PART = 32
+"""Most records that one call makes: so threads find work, and a stop its turn."""
+
+
+class CacheError(GraftError):
+    """The cache cannot hold what the run needs."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How missing records are made: positions (M,) in the list of keys -> records (M, *shape)."""
+
+    shape: tuple[int, ...]
+    dtype: DTypeLike
+    make: Callable[[NDArray[np.int64]], NDArray[Any]]
+
+    @property
+    def record_bytes(self) -> int:
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+class Cache:
+    """Shelves under a folder, together not larger than a bound.
+
+    Args:
+        folder: shared by all runs of a user.
+        max_bytes: the least recently used shelves go when new records would pass it. What does
+            not fit at all lies in the run's own workspace and goes with it; 0 keeps nothing.
+        workspace: the run's own folder.
+        progress: shows how far a shelf is filled.
+    """
+
+    def __init__(self, folder: Path, max_bytes: float, workspace: Path, progress: Progress) -> None:
+        self._folder, self._max_bytes = folder, max_bytes
+        self._workspace, self._progress = workspace, progress
+
+    def fill(
+        self, label: str, origin: str, keys: Sequence[bytes], recipe: Callable[[], Recipe]
+    ) -> Records:
+        """The records of `keys`, made where they are not there yet, by a thread per processor.
+
+        Args:
+            label: what they are, for the progress and the name of the shelf.
+            origin: everything besides the key that a record depends on.
+            keys: of 32 bytes each; the same key means the same record.
+            recipe: called when a record is missing.
+
+        Raises:
+            CacheError: the disk is full.
+        """
+        name = f"{label.replace(' ', '-')}-{hashlib.sha256(origin.encode()).hexdigest()[:24]}"
+        if (kept := self._find(name, keys)) is not None:
+            return kept
+        made = recipe()
+        if not keys:
+            return Records(np.zeros((0, *made.shape), made.dtype), np.zeros(0, np.int64))
+        fits = len(set(keys)) * made.record_bytes <= self._max_bytes
+        root = self._folder if fits else self._workspace
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            while (kept := self._find(name, keys)) is None:  # again where somebody took it away
+                self._add_missing(Shelf(root / name), label, keys, made)
+            return kept
+        except OSError as error:
+            raise CacheError(
+                f"{label} cannot be kept under {root}: {error}; make room there, or "
+                "let GRAFT_CACHE and --output be on a disk with more"
+            ) from error
+
+    def _find(self, name: str, keys: Sequence[bytes]) -> Records | None:
+        for root in (self._folder, self._workspace):
+            if keys and (root / name).is_dir():
+                with locked(root / ".lock", wait=True):
+                    kept = Shelf(root / name).find(keys)
+                if kept is not None:
+                    return kept
+        return None
+
+    def _add_missing(self, shelf: Shelf, label: str, keys: Sequence[bytes], recipe: Recipe) -> None:
+        lock = shelf.folder.parent / ".lock"
+        with locked(lock, wait=True):
+            missing = _first_of_each(keys, shelf.index())
+            self._make_room(shelf, len(missing) * recipe.record_bytes)
+        for positions, values in self._made(missing, label, recipe):
+            with locked(lock, wait=True):
+                index = shelf.index()
+                new = [at for at, row in enumerate(positions) if keys[row] not in index]
+                shelf.append([keys[positions[at]] for at in new], values[new])
+
+    def _made(
+        self, missing: NDArray[np.int64], label: str, recipe: Recipe
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+        """Blocks of positions and their records; one is being made while one is written."""
+        size = max(_PART, _BLOCK_BYTES // recipe.record_bytes)
+        blocks = [missing[start : start + size] for start in range(0, len(missing), size)]
+        pool = ThreadPoolExecutor(processors())
+
+        def begin(block: NDArray[np.int64]) -> list[Future[NDArray[Any]]]:
+            starts = range(0, len(block), _PART)
+            return [pool.submit(recipe.make, block[start : start + _PART]) for start in starts]
+
+        try:
+            with self._progress.steps(len(missing), label) as advance:
+                waiting = [begin(block) for block in blocks[:1]]
+                for at, block in enumerate(blocks):
+                    waiting += [begin(later) for later in blocks[at + 1 : at + 2]]
+                    parts = []
+                    for future in waiting.pop(0):
+                        parts.append(future.result())
+                        advance(len(parts[-1]))
+                    yield block, np.concatenate(parts)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _make_room(self, own: Shelf, size_bytes: int) -> None:
+        """Remove shelves, the least recently used first, our own last, until the bound holds."""
+        if own.folder.parent != self._folder:
+            return
+        folders = [path for path in self._folder.iterdir() if (path / "keys").exists()]
+        sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders}
+        excess = sum(sizes.values()) + size_bytes - self._max_bytes
+        for path in sorted(sizes, key=lambda path: (path == own.folder, path.stat().st_mtime)):
+            if excess > 0:
+                shutil.rmtree(path)
+                excess -= sizes[path]
+
+
+def cache_folder() -> Path:
+    """GRAFT_CACHE, or `graft` in the user's cache folder (XDG)."""
+    user_caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("GRAFT_CACHE") or Path(user_caches) / "graft")
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _first_of_each(keys: Sequence[bytes], known: dict[bytes, int]) -> NDArray[np.int64]:
+    """Positions of the keys that are not known, each key once."""
+    first = {key: at for at, key in reversed(list(enumerate(keys))) if key not in known}
+    return np.array(sorted(first.values()), np.int64)

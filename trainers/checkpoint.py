@@ -1,0 +1,157 @@
+"""Where fine-tuning stands after each epoch, in one file: a killed run goes on from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import GraftError
+from trainers.progress import log
+from trainers.strategy import Plan
+
+PATIENCE = 6
+"""Epochs without a lower validation loss before fine-tuning ends."""
+PLATEAU = 2
+"""Epochs without a lower validation loss before the learning rate is halved."""
+_COUNTERS = {
+    keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch"),
+    keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
+}
+"""What Keras' callbacks know. Keras' own BackupAndRestore forgets it, and removes itself."""
+_ABANDONED_SECONDS = 60
+
+Row = dict[str, float | None]
+
+
+class CheckpointError(GraftError):
+    """What lies there was made from other data, options or weights."""
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Early stopping and the halving of the learning rate, kept with all else after each epoch.
+
+    Stands last among the callbacks: it saves what they decided, and Keras has them forget
+    everything when `fit` begins.
+
+    Args:
+        path: of the file, numpy arrays and a page of JSON. Not HDF5: on a full disk that ends the
+            process by a signal, and its lock stops a second run of the same name.
+        identity: of data, options and weights.
+    """
+
+    def __init__(self, path: Path, identity: str) -> None:
+        super().__init__()
+        self._path, self._identity = path, identity
+        # With the penalties, which still fall when the cross-entropy alone has halted: on EuroSAT
+        # that lets fine-tuning go on to 0.911 in place of 0.897 (mean of seeds 0, 1, 2).
+        judge = "val_loss"
+        self._stopping = keras.callbacks.EarlyStopping(
+            judge, mode="min", patience=PATIENCE, restore_best_weights=True
+        )
+        plateau = keras.callbacks.ReduceLROnPlateau(judge, mode="min", factor=0.5, patience=PLATEAU)
+        self.callbacks = (self._stopping, plateau)
+        self.history: list[Row] = []
+        self._plan: dict[str, Any] = {}
+        self._page: dict[str, Any] = {}
+        self._arrays: dict[str, NDArray[Any]] = {}
+
+    def find(self) -> Plan | None:
+        """Take up what a run like this one left; return the plan that it followed.
+
+        Raises:
+            CheckpointError: it was another kind of run.
+        """
+        try:
+            with np.load(self._path, allow_pickle=False) as file:
+                arrays = dict(file)
+        except FileNotFoundError:
+            log.info("nothing to resume at %s: starting anew", self._path)
+            return None
+        page = json.loads(arrays.pop("page").tobytes())
+        if page["identity"] != self._identity:
+            raise CheckpointError(
+                f"{self._path} was left by a run on other pictures, or with other options or "
+                "weights: repeat those, or leave --resume out to start anew"
+            )
+        self._page, self._arrays = page, arrays
+        return Plan.of(page["plan"])
+
+    def resume(self, model: keras.Model, plan: Plan) -> int:
+        """Put weights, optimizer and random state back; counters follow when `fit` begins.
+
+        Returns:
+            The epoch to go on with: the plan's last one when it had come to its end.
+        """
+        self._plan = plan.record()
+        if not self._page:
+            return 0
+        model.optimizer.build(model.trainable_variables)
+        for at, variable in enumerate(_state(model)):
+            variable.assign(self._arrays[f"state{at}"])
+        self.history.extend(self._page["history"])
+        done: int = self._page["epochs"]
+        log.info("resuming after epoch %d, kept in %s", done, self._path)
+        return plan.epochs if self._page["is_finished"] else done
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        if not self._page:
+            return
+        for callback, counters in zip(self.callbacks, self._page["counters"], strict=True):
+            for name, value in counters.items():
+                setattr(callback, name, value)
+        count = len(self.model.get_weights())
+        self._stopping.best_weights = [self._arrays[f"best{at}"] for at in range(count)]
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        counters = [
+            {name: _plain(getattr(one, name)) for name in _COUNTERS[type(one)]}
+            for one in self.callbacks
+        ]
+        page = {
+            "identity": self._identity,
+            "plan": self._plan,
+            "epochs": epoch + 1,
+            "is_finished": bool(self.model.stop_training),
+            "history": self.history,
+            "counters": counters,
+        }
+        arrays = {f"state{at}": value.numpy() for at, value in enumerate(_state(self.model))}
+        for at, weights in enumerate(self._stopping.best_weights):
+            arrays[f"best{at}"] = weights
+        write(self._path, page, arrays)
+
+
+def write(path: Path, page: Mapping[str, Any], arrays: dict[str, Any]) -> None:
+    """Replace a checkpoint at once, and not before the new one is on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f"{path.name}.*"):  # by a kill in the middle
+        if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+            left.unlink(missing_ok=True)
+    encoded = np.frombuffer(json.dumps(page).encode(), np.uint8)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
+        try:
+            np.savez(file, page=encoded, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def _state(model: keras.Model) -> list[Any]:
+    """Weights, random generators of dropout, and the optimizer's moments, steps and rate."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, np.floating) else value

@@ -1,0 +1,81 @@
+"""What all steps of a run share: its settings, its pictures, where things are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.cache import Cache
+from trainers.checkpoint import Checkpoint
+from trainers.config import TrainingConfig
+from trainers.data import Dataset
+from trainers.features import Pictures
+from trainers.network import Network
+from trainers.progress import Progress, log
+
+
+@dataclass(frozen=True)
+class Run:
+    """What both phases share."""
+
+    config: TrainingConfig
+    network: Network
+    dataset: Dataset
+    cache: Cache
+    progress: Progress
+    started: float = field(default_factory=time.monotonic)
+
+    @cached_property
+    def train(self) -> Pictures:
+        return self._pictures(self.dataset.rows("train"))
+
+    @cached_property
+    def validation(self) -> Pictures:
+        return self._pictures(self.validation_rows)
+
+    @cached_property
+    def validation_rows(self) -> NDArray[np.int64]:
+        rows = self.dataset.rows("validation")
+        if not len(rows):
+            log.warning("no picture is left for validation: deciding by the training pictures")
+            rows = self.dataset.rows("train")
+        return rows
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return self.dataset.labels[self.dataset.rows("train")]
+
+    @property
+    def validation_labels(self) -> NDArray[np.int64]:
+        return self.dataset.labels[self.validation_rows]
+
+    @property
+    def class_weights(self) -> NDArray[np.float32]:
+        """(classes,) that give every class the same say in a loss; all 1 where they are even."""
+        counts = np.bincount(self.labels, minlength=len(self.dataset.classes))
+        return (len(self.labels) / (len(counts) * counts)).astype(np.float32)
+
+    @property
+    def deadline(self) -> float:
+        """In seconds of `time.monotonic`."""
+        budget = self.config.time_budget
+        return math.inf if budget is None else self.started + budget
+
+    def checkpoint(self) -> Checkpoint:
+        """Of this very run: the same pictures, options and weights."""
+        config = self.config.model_dump(mode="json", exclude={"output", "resume", "time_budget"})
+        parts = (config, self.dataset.fingerprint, self.dataset.splits, self.network.identity)
+        identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        path = self.config.output / "checkpoints" / self.config.name / "fine-tuning.npz"
+        return Checkpoint(path, identity)
+
+    def _pictures(self, rows: NDArray[np.int64]) -> Pictures:
+        keys = tuple(bytes.fromhex(self.dataset.digests[row]) for row in rows)
+        return Pictures(self.dataset.images.part(rows), keys)

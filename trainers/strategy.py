@@ -1,0 +1,84 @@
+"""Rules in place of knobs: what to do after the head is solved, and why, in three lines."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from trainers.config import TrainingConfig
+from trainers.head import Head
+
+FEW_PER_CLASS = 10
+"""Training pictures of a class, on average, below which fine-tuning learns them by heart."""
+NOTHING_TO_GAIN = 0.5
+"""Wrong validation pictures, of the head, below which it is done."""
+LAYERS, EPOCHS, LEARNING_RATE = 20, 10, 1e-4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What fine-tuning does. No epochs mean none: the solved head ships."""
+
+    epochs: int
+    layers: int
+    learning_rate: float
+    reasons: tuple[str, ...]
+
+    def record(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> Plan:
+        values = {one.name: record[one.name] for one in fields(cls)}
+        return cls(**{**values, "reasons": tuple(values["reasons"])})
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the rules look at, besides the head.
+
+    Attributes:
+        pictures: to learn from.
+        classes: number of classes.
+        validation_pictures: that the head was judged on.
+        seconds_left: of the time budget; infinite without one.
+    """
+
+    pictures: int
+    classes: int
+    validation_pictures: int
+    seconds_left: float
+
+
+def choose(config: TrainingConfig, head: Head, found: Situation) -> Plan:
+    """Decide between shipping the head and fine-tuning, and how; flags override any part."""
+    told = f"{head} on {found.pictures} pictures of {found.classes} classes"
+    wrong = (1 - head.accuracy) * found.validation_pictures
+    epochs = EPOCHS if config.fine_tune_epochs is None else config.fine_tune_epochs
+    why_not = _why_not(config, wrong, epochs, found)
+    if why_not:
+        return Plan(0, 0, 0.0, (told, f"no fine-tuning: {why_not}", "the head ships"))
+    layers = config.fine_tune_layers or LAYERS
+    rate = config.fine_tune_learning_rate or LEARNING_RATE
+    reasons = (
+        told,
+        f"fine-tuning, because the head mistakes {wrong:.0f} of {found.validation_pictures} "
+        "validation pictures and there are enough to learn more from",
+        f"the last {layers} layers at {rate:g}, at most {epochs} epochs; "
+        "what has the lower validation loss ships",
+    )
+    return Plan(epochs, layers, rate, reasons)
+
+
+def _why_not(config: TrainingConfig, wrong: float, epochs: int, found: Situation) -> str | None:
+    if config.strategy == "features" or not epochs:
+        return "as the options say"
+    if config.strategy == "fine-tune":
+        return None
+    if found.pictures < FEW_PER_CLASS * found.classes:
+        return f"below {FEW_PER_CLASS} pictures a class it would learn them by heart"
+    if wrong < NOTHING_TO_GAIN:
+        return "the head makes no mistake on the validation pictures"
+    if found.seconds_left <= 0:
+        return "the time budget is spent"
+    return None

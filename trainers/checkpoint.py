@@ -50,7 +50,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def __init__(self, path: Path, identity: str) -> None:
         super().__init__()
-        self._path, self._identity = path, identity
+        self._path, self.identity = path, identity
         # With the penalties, which still fall when the cross-entropy alone has halted: on EuroSAT
         # that lets fine-tuning go on to 0.911 in place of 0.897 (mean of seeds 0, 1, 2).
         judge = "val_loss"
@@ -77,7 +77,7 @@ class Checkpoint(keras.callbacks.Callback):
             log.info("nothing to resume at %s: starting anew", self._path)
             return None
         page = json.loads(arrays.pop("page").tobytes())
-        if page["identity"] != self._identity:
+        if page["identity"] != self.identity:
             raise CheckpointError(
                 f"{self._path} was left by a run on other pictures, or with other options or "
                 "weights: repeat those, or leave --resume out to start anew"
@@ -117,7 +117,7 @@ class Checkpoint(keras.callbacks.Callback):
             for one in self.callbacks
         ]
         page = {
-            "identity": self._identity,
+            "identity": self.identity,
             "plan": self._plan,
             "epochs": epoch + 1,
             "is_finished": bool(self.model.stop_training),

@@ -80,7 +80,6 @@ def solve_head(run: Run) -> Head:
 
     On one view of each picture first, which is soon there, then on all.
     """
-    keras.utils.set_random_seed(run.config.seed)
     solved = []
     for views in (1, VIEWS):
         train = embeddings(run, run.train, views)
@@ -94,6 +93,7 @@ def solve_head(run: Run) -> Head:
             run.validation_labels,
             len(run.dataset.classes),
         )
+        keras.utils.set_random_seed(run.config.seed)  # whatever had to be computed before
         if run.config.head != "hidden":
             solved.append(head.solve_linear(examples))
             log.info("%s", solved[-1])

@@ -13,7 +13,8 @@ import pytest
 from plugins.base import leaf_layers
 from plugins.registry import families, resolve
 from trainers import export
-from trainers.model import Classifier, embedder, linear_head, weights_hash
+from trainers.head import build, standardisation
+from trainers.model import Classifier, embedder, weights_hash
 from trainers.phases import moving_statistics
 
 SIZE = 64
@@ -63,7 +64,7 @@ def test_a_backbone_keeps_its_contract(name: str, tmp_path: Path) -> None:
     # trains: the thawed weights move, everything else stays bit for bit
     embed = embedder(body)
     embeddings = np.asarray(embed(images.astype(np.float32), training=False))
-    head = linear_head(embeddings, classes=3, pictures=len(images))
+    head = build(*standardisation(embeddings[:, None]), classes=3)
     classifier = Classifier(backbone, body, embed, head, weights_hash(body))
     statistics = moving_statistics(body)
     frozen = body.non_trainable_weights

@@ -14,7 +14,8 @@ from service.errors import ParityError
 from service.external_data import refers_to_external_data
 from trainers import export
 from trainers.conversion import OPSET
-from trainers.model import Classifier, embedder, linear_head, weights_hash
+from trainers.head import build, standardisation
+from trainers.model import Classifier, embedder, weights_hash
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
@@ -27,7 +28,7 @@ def classifier() -> Classifier:
     body = backbone.load("none")
     embed = embedder(body)
     embeddings = np.asarray(embed(IMAGES.astype(np.float32), training=False))
-    head = linear_head(embeddings, classes=4, pictures=5)
+    head = build(*standardisation(embeddings[:, None]), classes=4)
     head.set_weights([RNG.normal(size=weight.shape) for weight in head.get_weights()])
     return Classifier(backbone, body, embed, head, weights_hash(body))
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pathlib import Path
+import hashlib
 
 import keras
 import numpy as np
@@ -9,11 +9,18 @@ import pytest
 from plugins.base import Backbone
 from plugins.registry import resolve
 from trainers import features
-from trainers.features import Pictures
-from trainers.progress import Progress
+from trainers.cache import Cache
+from trainers.features import Pictures, extract
+from trainers.shelf import Records
+from trainers.views import VIEWS, view
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-SILENT = Progress(is_quiet=True)
+KEYS = tuple(hashlib.sha256(image.tobytes()).digest() for image in IMAGES)
+PICTURES = Pictures(Records(IMAGES, np.arange(5)), KEYS)
+
+
+def part(rows: list[int]) -> Pictures:
+    return Pictures(Records(IMAGES, np.array(rows)), tuple(KEYS[row] for row in rows))
 
 
 @pytest.fixture
@@ -35,7 +42,7 @@ def test_the_cut_is_as_late_as_it_can_be(
 ) -> None:
     backbone, model = tiny
     backbone.fine_tune(model, layers)
-    parts = features.cut(model, pictures=5)
+    parts = features.cut(model, records=5)
     assert parts is not None
     frozen, trained = parts
     assert frozen.layers[-1].name.startswith(waist)
@@ -49,7 +56,7 @@ def test_the_cut_is_as_late_as_it_can_be(
 def test_nothing_is_cut_where_the_first_layer_trains(tiny: tuple[Backbone, keras.Model]) -> None:
     backbone, model = tiny
     backbone.fine_tune(model, 3)
-    assert features.cut(model, pictures=5) is None
+    assert features.cut(model, records=5) is None
 
 
 def test_nothing_is_cut_where_the_features_would_not_fit(
@@ -57,17 +64,15 @@ def test_nothing_is_cut_where_the_features_would_not_fit(
 ) -> None:
     backbone, model = tiny
     backbone.fine_tune(model, 1)
-    size = 5 * features.VIEWS * 8 * 8 * 8 * 4
-    monkeypatch.setattr(features, "MAX_CACHE_BYTES", size)
-    assert features.cut(model, pictures=5) is not None
-    monkeypatch.setattr(features, "MAX_CACHE_BYTES", size - 1)
-    assert features.cut(model, pictures=5) is None
+    monkeypatch.setattr(features, "MAX_CACHE_BYTES", 5 * 8 * 8 * 8 * 4)
+    assert features.cut(model, records=5) is not None
+    assert features.cut(model, records=6) is None
 
 
 def test_training_a_part_trains_the_whole(tiny: tuple[Backbone, keras.Model]) -> None:
     backbone, model = tiny
     backbone.fine_tune(model, 1)
-    parts = features.cut(model, pictures=5)
+    parts = features.cut(model, records=5)
     assert parts is not None
     parts[1].trainable_weights[0].assign_add(parts[1].trainable_weights[0])
     whole = model(IMAGES.astype(np.float32), training=False)
@@ -76,20 +81,44 @@ def test_training_a_part_trains_the_whole(tiny: tuple[Backbone, keras.Model]) ->
 
 
 def test_features_are_the_models_outputs_for_each_view(
-    tiny: tuple[Backbone, keras.Model], tmp_path: Path
+    tiny: tuple[Backbone, keras.Model], cache: Cache
 ) -> None:
     _, model = tiny
-    rows = np.array([3, 0, 4])
-    found = features.compute(model, Pictures(IMAGES, rows), 2, tmp_path / "features.f32", SILENT)
-    assert found.values.shape == (3, 2, 4, 4, 12)
-    for view, images in enumerate((IMAGES[rows], IMAGES[rows][:, :, ::-1])):
+    found = extract("maps", lambda: model, "tiny", part([3, 0, 4]), VIEWS, cache)
+    assert len(found) == 3
+    assert found.all().shape == (3, VIEWS, 4, 4, 12)
+    for number in range(VIEWS):
+        images = np.stack([view(IMAGES[row], number, KEYS[row]) for row in (3, 0, 4)])
         expected = model(images.astype(np.float32), training=False)
-        np.testing.assert_allclose(found.values[:, view], expected, atol=1e-5)
+        np.testing.assert_allclose(found.all()[:, number], expected, atol=1e-5)
+    rows, views = np.array([2, 0]), np.array([1, 3])
+    np.testing.assert_array_equal(found.read(rows, views), found.all()[rows, views])
 
 
-def test_pictures_are_mirrored_where_the_view_says_so() -> None:
-    pictures = Pictures(IMAGES, np.array([2, 1]))
-    batch = pictures.read(np.array([0, 1, 0]), np.array([0, 1, 1]))
+def test_features_do_not_depend_on_what_was_kept_before(
+    tiny: tuple[Backbone, keras.Model], cache: Cache
+) -> None:
+    """Bit for bit: each picture goes through by itself, not in a batch with others."""
+    _, model = tiny
+    at_once = extract("maps", lambda: model, "one", PICTURES, 2, cache).all()
+    for rows in ([4], [1, 4], [0, 1, 2, 3, 4]):
+        by_and_by = extract("maps", lambda: model, "two", part(rows), 2, cache).all()
+    np.testing.assert_array_equal(by_and_by, at_once)
+
+
+def test_layers_are_not_needed_where_everything_is_kept(
+    tiny: tuple[Backbone, keras.Model], cache: Cache
+) -> None:
+    def fail() -> keras.Model:
+        raise AssertionError("loaded")
+
+    first = extract("maps", lambda: tiny[1], "tiny", PICTURES, 2, cache)
+    again = extract("maps", fail, "tiny", part([3, 1]), 1, cache)
+    np.testing.assert_array_equal(again.all()[:, 0], first.all()[[3, 1], 0])
+
+
+def test_pictures_are_read_in_the_view_that_is_asked_for() -> None:
+    batch = part([2, 1]).read(np.array([0, 1, 0]), np.array([0, 1, 3]))
     np.testing.assert_array_equal(batch[0], IMAGES[2])
     np.testing.assert_array_equal(batch[1], IMAGES[1][:, ::-1])
-    np.testing.assert_array_equal(batch[2], IMAGES[2][:, ::-1])
+    np.testing.assert_array_equal(batch[2], view(IMAGES[2], 3, KEYS[2]))

@@ -6,40 +6,50 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from plugins.base import leaf_layers
-from plugins.registry import resolve
 from trainers import phases
-from trainers.config import ConfigError
 from trainers.features import Features
-from trainers.fitting import Phase, Run
-from trainers.model import Classifier, embedder
+from trainers.fitting import Fitted
+from trainers.model import Classifier, weights_hash
+from trainers.phases import MemoryShortageError
+from trainers.running import Run
+from trainers.strategy import Plan
 
-Start = Callable[..., tuple[keras.Model, Run]]
+Start = Callable[..., Run]
 
 
-def test_the_head_learns_and_the_backbone_stays(start: Start) -> None:
-    body, run = start(epochs=40, learning_rate=0.05, fine_tune_epochs=0)
-    before = body.get_weights()
-    trained = phases.train(resolve("tiny"), body, run)
-    (head,) = trained.phases
-    assert head.validation_accuracy == 1.0
-    assert head.validation_loss < 0.5 * np.log(2)
-    assert all(np.array_equal(a, b) for a, b in zip(before, body.get_weights(), strict=True))
-    assert set(head.history[0]) >= {"loss", "accuracy", "val_loss", "val_accuracy"}
-    images = run.validation.images[run.validation.rows].astype(np.float32)
+def plan(layers: int) -> Plan:
+    return Plan(1, layers, 1e-4, ())
+
+
+def test_the_head_is_solved_and_the_backbone_stays(start: Start) -> None:
+    run = start(strategy="features")
+    before = run.network.body.get_weights()
+    trained = phases.train(run)
+    assert set(trained.history) == {"head"}
+    assert all(map(np.array_equal, before, run.network.body.get_weights()))
+    images = run.validation.images[:].astype(np.float32)
     answers = np.asarray(trained.classifier.outputs()(images, training=False)["probabilities"])
     assert (answers.argmax(axis=1) == run.validation_labels).all()
+    assert trained.decision.startswith("linear head")
+
+
+@pytest.mark.parametrize("kind", ["linear", "hidden"])
+def test_the_kind_of_head_can_be_named(start: Start, kind: str) -> None:
+    assert phases.solve_head(start(head=kind)).description.startswith(kind)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_fine_tuning_moves_the_last_layers_and_no_statistics(
     start: Start, monkeypatch: pytest.MonkeyPatch, layers: int
 ) -> None:
-    body, run = start(epochs=3, fine_tune_epochs=2, fine_tune_layers=layers)
-    monkeypatch.setattr(Classifier, "set_weights", lambda *_: None)  # whichever phase is better
+    run = start(strategy="fine-tune", fine_tune_epochs=2, fine_tune_layers=layers)
+    monkeypatch.setattr(Classifier, "set_weights", lambda *_: None)  # whatever is better
+    body = run.network.body
     before = {layer.name: layer.get_weights() for layer in leaf_layers(body) if layer.weights}
-    phases.train(resolve("tiny"), body, run)
+    phases.train(run)
     changed = [
         name
         for name, weights in before.items()
@@ -49,67 +59,73 @@ def test_fine_tuning_moves_the_last_layers_and_no_statistics(
 
 
 def test_statistics_that_move_are_noticed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    body, run = start(epochs=1, fine_tune_epochs=1, fine_tune_layers=1)
-    backbone = resolve("tiny")
+    run = start(strategy="fine-tune", fine_tune_epochs=1, fine_tune_layers=1)
 
     def careless(model: keras.Model, layers: int) -> list[keras.layers.Layer]:
         model.trainable = True  # as tutorials do, BatchNormalization and all
         return list(model.layers)
 
-    monkeypatch.setattr(backbone, "fine_tune", careless)
+    monkeypatch.setattr(run.network.backbone, "fine_tune", careless)
     with pytest.raises(AssertionError, match=r"moved BatchNormalization statistics: .*norm1"):
-        phases.train(backbone, body, run)
+        phases.train(run)
 
 
-@pytest.mark.parametrize(("tuned_loss", "shipped"), [(0.2, "fine-tuning"), (0.4, "head")])
-def test_the_phase_with_the_lower_validation_loss_ships(
+@pytest.mark.parametrize(("tuned_loss", "shipped"), [(0.0, "fine-tuning"), (9.0, "linear head")])
+def test_what_has_the_lower_validation_loss_ships(
     start: Start, monkeypatch: pytest.MonkeyPatch, tuned_loss: float, shipped: str
 ) -> None:
-    body, run = start(epochs=1, fine_tune_epochs=1)
-    train_head = phases.train_head
+    run = start(strategy="fine-tune", fine_tune_epochs=1)
 
-    def head_at_03(*arguments: Any) -> tuple[keras.Model, Phase]:
-        return train_head(*arguments)[0], Phase("head", 0.3, 0.8, [])
-
-    def move_everything(classifier: Classifier, *_: object) -> Phase:
+    def move_everything(classifier: Classifier, *_: object) -> Fitted:
         classifier.set_weights([weight + 1 for weight in classifier.weights()])
-        return Phase("fine-tuning", tuned_loss, 0.9, [])
+        return Fitted(np.full(9, tuned_loss), 0.9)
 
-    before = body.get_weights()
-    monkeypatch.setattr(phases, "train_head", head_at_03)
+    before = run.network.body.get_weights()
     monkeypatch.setattr(phases, "fine_tune", move_everything)
-    trained = phases.train(resolve("tiny"), body, run)
-    assert trained.decision.startswith(f"{shipped} (validation loss")
+    trained = phases.train(run)
+    assert trained.decision.startswith(shipped)
     moved = not np.array_equal(before[0], trained.classifier.weights()[0])
     assert moved == (shipped == "fine-tuning")
 
 
 @pytest.mark.parametrize(("layers", "is_kept"), [(1, True), (3, False)])
 def test_what_stays_frozen_is_computed_once(start: Start, layers: int, is_kept: bool) -> None:
-    body, run = start(fine_tune_layers=layers)
-    embed = embedder(body)
-    tail, inputs = phases.split_off_frozen(resolve("tiny"), body, embed, run)
-    assert isinstance(inputs[0], Features) == is_kept
-    rows, views = np.array([0, 3]), np.array([1, 0])
-    found = tail(inputs[0].read(rows, views).astype(np.float32), training=False)
-    expected = embed(run.train.read(rows, views).astype(np.float32), training=False)
+    run = start()
+    network = run.network
+    classifier = Classifier(
+        network.backbone, network.body, network.embedder, None, weights_hash(network.body)
+    )
+    network.backbone.fine_tune(network.body, layers)
+    tail, train, validation = phases.split_off_frozen(classifier, plan(layers), run)
+    assert isinstance(train, Features) == isinstance(validation, Features) == is_kept
+    rows, views = np.array([0, 3]), np.array([1, 2])
+    found = tail(train.read(rows, views).astype(np.float32), training=False)
+    expected = network.embedder(run.train.read(rows, views).astype(np.float32), training=False)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_a_head_that_diverges_is_not_shipped(start: Start) -> None:
-    body, run = start(epochs=2, learning_rate=1e30)
-    with pytest.raises(ConfigError, match=r"--learning-rate \(=1e\+30\) is too high"):
-        phases.train(resolve("tiny"), body, run)
+def test_too_little_memory_halves_the_batch_once(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(strategy="fine-tune", fine_tune_epochs=1, batch_size=8)
+    fit, sizes = phases.fit, []
 
+    def short(model: keras.Model, train: Any, *others: Any) -> Fitted:
+        sizes.append(len(train[0][0]))
+        if sizes[-1] > enough:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+        return fit(model, train, *others)
 
-def test_fine_tuning_can_be_switched_off(start: Start) -> None:
-    body, run = start(epochs=1, fine_tune_epochs=0)
-    trained = phases.train(resolve("tiny"), body, run)
-    assert [phase.name for phase in trained.phases] == ["head"]
-    assert "switched off" in trained.decision
+    monkeypatch.setattr(phases, "fit", short)
+    enough = 4
+    assert "fine-tuning" in phases.train(run).history
+    assert sizes == [8, 4]
+    enough = 3
+    with pytest.raises(MemoryShortageError, match=r"--batch-size 8.*choose a smaller one"):
+        phases.train(start(strategy="fine-tune", fine_tune_epochs=1, batch_size=8))
 
 
 def test_two_pictures_a_class_are_enough_to_run(start: Start) -> None:
-    body, run = start(red=2, blue=2, epochs=1, fine_tune_epochs=0)
+    run = start(red=2, blue=2)
     assert len(run.train) == len(run.validation) == 2
-    assert phases.train(resolve("tiny"), body, run).phases
+    assert "below 10 pictures a class" in phases.train(run).decision

@@ -8,31 +8,30 @@ import pytest
 
 from service.imaging import decode
 from trainers import data, pictures
+from trainers.cache import Cache
 from trainers.data import Dataset
-from trainers.progress import Progress
 from trainers.scanning import DataError, scan
 
 DrawFolder = Callable[..., Path]
-SILENT = Progress(is_quiet=True)
 
 
 @pytest.fixture
-def dataset(tmp_path: Path, draw_folder: DrawFolder) -> Dataset:
-    return data.read(scan(draw_folder(tmp_path / "pictures", red=4, blue=3)), SILENT)
+def dataset(tmp_path: Path, draw_folder: DrawFolder, cache: Cache) -> Dataset:
+    return data.read(scan(draw_folder(tmp_path / "pictures", red=4, blue=3)), cache)
 
 
-def test_pictures_are_what_the_service_decodes(dataset: Dataset, tmp_path: Path) -> None:
-    images = pictures.decode(dataset, 32, tmp_path, SILENT).images
-    assert (images.shape, images.dtype) == ((7, 32, 32, 3), np.uint8)
-    for path, image in zip(dataset.paths, images, strict=True):
+def test_pictures_are_what_the_service_decodes(dataset: Dataset, cache: Cache) -> None:
+    images = pictures.decode(dataset, 32, cache).images
+    assert (images.shape, images[:].dtype) == ((7, 32, 32, 3), np.uint8)
+    for path, image in zip(dataset.paths, images[:], strict=True):
         np.testing.assert_array_equal(image, decode((dataset.folder / path).read_bytes(), 32))
 
 
-def test_a_file_that_changes_in_between_stops_the_run(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_file_that_changes_in_between_stops_the_run(dataset: Dataset, cache: Cache) -> None:
     path = dataset.folder / "red/2.png"
     path.write_bytes((dataset.folder / "red/1.png").read_bytes())
     with pytest.raises(DataError, match=r"red/2\.png changed while the folder was read: run again"):
-        pictures.decode(dataset, 32, tmp_path, SILENT)
+        pictures.decode(dataset, 32, cache)
     path.unlink()
     with pytest.raises(DataError, match=r"red/2\.png changed"):
-        pictures.decode(dataset, 32, tmp_path, SILENT)
+        pictures.decode(dataset, 32, cache)

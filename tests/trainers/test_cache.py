@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from trainers.cache import Cache, CacheError, Recipe, cache_folder
+from trainers.progress import Progress
+from trainers.shelf import Records
+from trainers.workspace import locked
+
+SILENT = Progress(is_quiet=True)
+NUMBERS = np.arange(200)
+
+
+def key(number: int) -> bytes:
+    return hashlib.sha256(str(number).encode()).digest()
+
+
+class Squares:
+    """Makes squares, 8 KB each, and remembers of which numbers."""
+
+    def __init__(self, numbers: NDArray[np.int64] = NUMBERS, pause: float = 0) -> None:
+        self.numbers, self.pause = numbers, pause
+        self.made: list[int] = []
+
+    def fill(self, cache: Cache, origin: str = "squares") -> Records:
+        keys = [key(number) for number in self.numbers]
+        return cache.fill("squares", origin, keys, lambda: Recipe((1024,), np.int64, self._make))
+
+    def _make(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        time.sleep(self.pause)
+        self.made += self.numbers[positions].tolist()
+        return np.repeat(self.numbers[positions, np.newaxis] ** 2, 1024, axis=1)
+
+
+def check(found: Records, numbers: NDArray[np.int64]) -> None:
+    np.testing.assert_array_equal(found[:], np.repeat(numbers[:, np.newaxis] ** 2, 1024, axis=1))
+
+
+def make(tmp_path: Path, max_bytes: float = 1e9) -> Cache:
+    return Cache(tmp_path / "cache", max_bytes, tmp_path / "work", SILENT)
+
+
+def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
+    first, again = Squares(), Squares()
+    check(first.fill(make(tmp_path)), NUMBERS)
+    check(again.fill(make(tmp_path)), NUMBERS)
+    assert sorted(first.made) == NUMBERS.tolist()
+    assert again.made == []
+
+
+def test_only_what_is_new_is_made(tmp_path: Path) -> None:
+    Squares(NUMBERS[:150]).fill(make(tmp_path))
+    more = Squares(NUMBERS[::-1])
+    check(more.fill(make(tmp_path)), NUMBERS[::-1])
+    assert sorted(more.made) == list(range(150, 200))
+
+
+def test_a_key_that_comes_twice_is_made_once(tmp_path: Path) -> None:
+    twice = Squares(np.array([3, 4, 3]))
+    check(twice.fill(make(tmp_path)), twice.numbers)
+    assert sorted(twice.made) == [3, 4]
+
+
+def test_another_origin_is_another_shelf(tmp_path: Path) -> None:
+    Squares().fill(make(tmp_path), "squares")
+    other = Squares()
+    other.fill(make(tmp_path), "squares by another decoder")
+    assert len(other.made) == 200
+
+
+def test_nothing_asked_is_nothing_found(tmp_path: Path) -> None:
+    assert Squares(NUMBERS[:0]).fill(make(tmp_path)).shape == (0, 1024)
+
+
+@pytest.mark.parametrize("max_bytes", [0, 200 * 8192 - 1])
+def test_what_does_not_fit_goes_with_the_run(tmp_path: Path, max_bytes: float) -> None:
+    cache = make(tmp_path, max_bytes)
+    one, again = Squares(), Squares()
+    check(one.fill(cache), NUMBERS)
+    check(again.fill(cache), NUMBERS)
+    assert again.made == []  # within the run it is kept
+    assert not list((tmp_path / "cache").glob("**/records"))
+
+
+def test_the_least_recently_used_shelves_make_room(tmp_path: Path) -> None:
+    cache = make(tmp_path, 3.1 * 20 * 8192)
+    numbers = NUMBERS[:20]
+    for age, origin in enumerate("abc"):
+        Squares(numbers).fill(cache, origin)
+        for folder in (tmp_path / "cache").glob("squares-*"):
+            os.utime(folder, (folder.stat().st_atime, folder.stat().st_mtime - 10))
+        assert age < 3
+    Squares(numbers).fill(cache, "a")  # used again: b is the oldest now
+    Squares(numbers).fill(cache, "d")
+    made = {}
+    for origin in "acd":
+        squares = Squares(numbers)
+        squares.fill(cache, origin)
+        made[origin] = len(squares.made)
+    assert made == {"a": 0, "c": 0, "d": 0}
+    size = sum(path.stat().st_size for path in (tmp_path / "cache").glob("*/records"))
+    assert size <= 3.1 * 20 * 8192
+    gone = Squares(numbers)
+    gone.fill(cache, "b")
+    assert len(gone.made) == 20
+
+
+def test_old_records_of_the_same_shelf_make_room_at_last(tmp_path: Path) -> None:
+    cache = make(tmp_path, 150 * 8192 + 150 * 32 + 200)
+    Squares(NUMBERS[:100]).fill(cache)
+    check(Squares(NUMBERS[100:]).fill(cache), NUMBERS[100:])
+    size = sum(path.stat().st_size for path in (tmp_path / "cache").glob("*/records"))
+    assert size == 100 * 8192
+
+
+def test_an_error_while_making_comes_through_and_leaves_what_was_made(tmp_path: Path) -> None:
+    class Failing(Squares):
+        def _make(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+            raise KeyError(positions[0])
+
+    Squares(NUMBERS[:50]).fill(make(tmp_path))
+    with pytest.raises(KeyError):
+        Failing().fill(make(tmp_path))
+    rest = Squares()
+    check(rest.fill(make(tmp_path)), NUMBERS)
+    assert min(rest.made) >= 50
+
+
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("trainers.shelf._write", full)
+    with pytest.raises(
+        CacheError, match=r"squares cannot be kept under .*No space left.*make room"
+    ):
+        Squares().fill(make(tmp_path))
+
+
+def fill_slowly(tmp_path: Path, numbers: NDArray[np.int64], pause: float) -> None:
+    check(Squares(numbers, pause).fill(make(tmp_path)), numbers)
+
+
+def test_runs_at_the_same_time_share_a_shelf(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    parts = (NUMBERS, NUMBERS[::-1], NUMBERS[50:])
+    runs = [context.Process(target=fill_slowly, args=(tmp_path, part, 0.01)) for part in parts]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join(60)
+    assert [run.exitcode for run in runs] == [0, 0, 0]
+    after = Squares()
+    check(after.fill(make(tmp_path)), NUMBERS)
+    assert after.made == []
+    (records,) = (tmp_path / "cache").glob("*/records")
+    assert records.stat().st_size == 200 * 8192  # each picture once
+
+
+def test_a_shelf_that_vanishes_while_it_is_filled_is_filled_again(tmp_path: Path) -> None:
+    class Robbed(Squares):
+        def _make(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+            if 150 in self.numbers[positions] and 150 not in self.made:
+                with locked(tmp_path / "cache/.lock", wait=True):
+                    for folder in (tmp_path / "cache").glob("squares-*"):
+                        shutil.rmtree(folder)
+            return super()._make(positions)
+
+    Squares(NUMBERS[:100]).fill(make(tmp_path))
+    check(Robbed().fill(make(tmp_path)), NUMBERS)
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_moment_leaves_a_valid_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    for attempt in range(4):
+        run = context.Process(target=fill_slowly, args=(tmp_path, NUMBERS, 0.05))
+        run.start()
+        time.sleep(1.0 + attempt * 0.15)
+        os.kill(run.pid or 0, signal.SIGKILL)
+        run.join(10)
+    check(Squares().fill(make(tmp_path)), NUMBERS)
+
+
+def test_the_cache_is_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFT_CACHE", "/somewhere")
+    assert cache_folder() == Path("/somewhere")
+    monkeypatch.delenv("GRAFT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert cache_folder() == Path("/caches/graft")

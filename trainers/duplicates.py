@@ -24,8 +24,9 @@ CANDIDATE = 0.8
 """Least cosine of two perceptual hashes."""
 SAME = 0.97
 """Least correlation of two aligned thumbnails."""
-SPOT = 10.5
-"""Most that the largest unexplained difference may be, in root mean squares of all."""
+SPOT, SPOT_TO_MEAN = 20.0, 10.5
+"""A difference at one place that makes another picture: in gray levels, and to the root mean square
+of all differences. Brightening that saturates colours leaves smaller ones."""
 MIN_CONTRAST = 3.0
 """Standard deviation in gray levels below which a thumbnail says nothing: open sea, blank paper.
 Such pictures are duplicates only as copies of a file."""
@@ -69,7 +70,7 @@ def perceptual_hashes(thumbnails: NDArray[np.uint8]) -> Floats:
     waves = waves.astype(np.float32)
     found = waves @ thumbnails.astype(np.float32) @ waves.T
     found *= np.hypot(*np.mgrid[:_FREQUENCIES, :_FREQUENCIES]).astype(np.float32)  # 0 for the mean
-    flat: Floats = found.reshape(len(thumbnails), -1)
+    flat: Floats = found.reshape(-1, _FREQUENCIES**2)
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
     return flat
 
@@ -127,17 +128,18 @@ def _explains(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bo
     ones = np.ones_like(source)
     terms = [ones, source, across, across * place, down, down * place[:, None]]
     inner = slice(_BORDER, -_BORDER)
-    x = np.stack(terms, axis=1)[:, :, inner, inner].reshape(len(one), len(terms), -1)
-    y = target[:, inner, inner].reshape(len(one), -1)
+    pixels = (SIDE - 2 * _BORDER) ** 2
+    x = np.stack(terms, axis=1)[:, :, inner, inner].reshape(-1, len(terms), pixels)
+    y = target[:, inner, inner].reshape(-1, pixels)
     normal = (x @ x.transpose(0, 2, 1)).astype(np.float64)
     normal += 1e-3 * np.eye(len(terms))  # a ridge: never singular
     weights = np.linalg.solve(normal, (x @ y[:, :, None]).astype(np.float64)).astype(np.float32)
-    explained = (weights.transpose(0, 2, 1) @ x)[:, 0].clip(0, 255)  # bright parts saturate
-    rest = y - explained
+    rest = y - (weights.transpose(0, 2, 1) @ x)[:, 0].clip(0, 255)
     error = rest.std(axis=1)
     share = 1 - (error / np.maximum(y.std(axis=1), 1e-6)) ** 2
-    spot = np.abs(rest).max(axis=1, initial=0) / np.maximum(error, 0.3)  # 0.3: of rounded grays
-    found: NDArray[np.bool_] = (share >= SAME**2) & (weights[:, 1, 0] > 0) & (spot <= SPOT)
+    peak = np.abs(rest).max(axis=1)
+    has_spot = (peak > SPOT) & (peak > SPOT_TO_MEAN * error)
+    found: NDArray[np.bool_] = (share >= SAME**2) & (weights[:, 1, 0] > 0) & ~has_spot
     return found
 
 

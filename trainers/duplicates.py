@@ -11,6 +11,7 @@ has a scratch are two pictures. CONTRIBUTING.md has the measured rates.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +37,8 @@ _BLOCK = 2048
 _FREQUENCIES = 8
 _BORDER = 2
 """Pixels of a thumbnail that the other, moved, may not show."""
-_MIRROR = np.tile((-1.0) ** np.arange(_FREQUENCIES), _FREQUENCIES).astype(np.float32)
-"""The hash of a mirrored picture has other signs for odd frequencies across."""
+_TURNS = [(swap, *signs) for swap in (False, True) for signs in product((1, -1), (1, -1))]
+"""The eight ways to lay a picture down: columns for rows or not, and which way each runs."""
 
 
 def groups(digests: Sequence[str], looks: NDArray[np.void]) -> Rows:
@@ -53,14 +54,20 @@ def groups(digests: Sequence[str], looks: NDArray[np.void]) -> Rows:
     rows = rows[looks["thumbnail"][rows].std(axis=(1, 2)) >= MIN_CONTRAST]
     thumbnails = looks["thumbnail"][rows]
     hashes = perceptual_hashes(thumbnails)
-    for sign in (np.ones_like(_MIRROR), _MIRROR):
-        is_mirrored = bool((sign < 0).any())
+    for turn in _TURNS:
+        turned = _turned(thumbnails, turn)
+        turned_hashes = perceptual_hashes(turned)
         for start in range(0, len(rows), _BLOCK):
-            one, other = _candidates(hashes, hashes[start : start + _BLOCK] * sign, start)
+            one, other = _candidates(hashes, turned_hashes[start : start + _BLOCK], start)
             for part in range(0, len(one), _BLOCK):
                 pairs = one[part : part + _BLOCK], other[part : part + _BLOCK]
-                _link(union, rows, thumbnails, pairs, is_mirrored)
+                _link(union, rows, (turned, thumbnails), pairs)
     return union.roots()
+
+
+def _turned(thumbnails: NDArray[np.uint8], turn: tuple[bool, int, int]) -> NDArray[np.uint8]:
+    swap, down, across = turn
+    return (thumbnails.transpose(0, 2, 1) if swap else thumbnails)[:, ::down, ::across]
 
 
 def perceptual_hashes(thumbnails: NDArray[np.uint8]) -> Floats:
@@ -103,15 +110,13 @@ def _nearest(one: Rows, cosines: Floats) -> Rows:
 def _link(
     union: _Union,
     rows: Rows,
-    thumbnails: NDArray[np.uint8],
+    thumbnails: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     pairs: tuple[Rows, Rows],
-    is_mirrored: bool,
 ) -> None:
     """Join the pairs that are duplicates; those that are joined already need no comparison."""
     joined = [union.root(rows[a]) == union.root(rows[b]) for a, b in zip(*pairs, strict=True)]
     one, other = (side[~np.array(joined, np.bool_)] for side in pairs)
-    seen = thumbnails[other][:, :, ::-1] if is_mirrored else thumbnails[other]
-    for at in np.flatnonzero(is_same(thumbnails[one], seen)):
+    for at in np.flatnonzero(is_same(thumbnails[0][one], thumbnails[1][other])):
         union.join(rows[one[at]], rows[other[at]])
 
 

@@ -89,11 +89,14 @@ def _candidates(hashes: Floats, block: Floats, start: int) -> tuple[Rows, Rows]:
         found = block @ hashes[stop : stop + _BLOCK].T
         if start == stop:
             found = np.triu(found, k=1)
-        one, other = np.nonzero(found >= CANDIDATE)
-        chosen = _nearest(one, found[one, other])
-        ones.append(one[chosen])
-        others.append(other[chosen] + stop)
-        cosines.append(found[one, other][chosen])
+        least = np.full((len(found), 1), CANDIDATE, np.float32)
+        if np.count_nonzero(found >= least) > MOST_CANDIDATES * len(found):  # they look alike
+            nearest = np.partition(found, -MOST_CANDIDATES, axis=1)[:, -MOST_CANDIDATES, None]
+            least = np.maximum(least, nearest)
+        one, other = np.divmod(np.flatnonzero(found >= least), found.shape[1])
+        ones.append(one)
+        others.append(other + stop)
+        cosines.append(found[one, other])
     one, other = np.concatenate(ones), np.concatenate(others)
     chosen = _nearest(one, np.concatenate(cosines))
     return one[chosen] + start, other[chosen]

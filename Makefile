@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast lint types bench bench-training bench-serving pretrain-pocket lock clean
+.PHONY: help setup demo test test-fast lint types bench bench-checking bench-training bench-serving pretrain-pocket lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -34,7 +34,10 @@ lint: setup ## ruff
 types: setup ## mypy, strict
 	$(RUN) -m mypy
 
-bench: bench-training bench-serving ## ratios, measured side by side
+bench: bench-checking bench-training bench-serving ## ratios, measured side by side
+
+bench-checking: setup ## the check of 10,000 pictures
+	$(RUN) benchmarks/checking.py
 
 bench-training: setup ## fine-tuning on kept features against the whole network
 	$(RUN) benchmarks/training.py

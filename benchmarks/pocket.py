@@ -16,6 +16,7 @@ import numpy as np
 
 from plugins.registry import resolve
 from trainers import data, hardware, pictures, scanning, splitting
+from trainers.cache import Cache
 from trainers.config import TrainingConfig
 from trainers.data import Dataset
 from trainers.progress import Progress, set_up_logging
@@ -31,12 +32,13 @@ def main(folder: str, imagenet: str = "") -> None:
     if imagenet:
         networks["ImageNet, MobileNetV2 0.35"] = ("mobilenet:v2-0.35", imagenet)
     rows: dict[str, list[str]] = {name: [] for name in networks}
-    found = data.read(scanning.scan(Path(folder)), QUIET)
-    for size in SIZES:
-        with tempfile.TemporaryDirectory() as work:
-            dataset = pictures.decode(found, size, Path(work), QUIET)
+    with tempfile.TemporaryDirectory() as work:
+        cache = Cache(Path(work) / "cache", 20e9, Path(work), QUIET)
+        found = data.read(scanning.scan(Path(folder)), cache)
+        for size in SIZES:
+            dataset = pictures.decode(found, size, cache)
             for name, (plugin, weights) in networks.items():
-                figures = [accuracy(dataset, plugin, weights, seed) for seed in SEEDS]
+                figures = [accuracy(dataset, plugin, weights, seed, cache) for seed in SEEDS]
                 rows[name].append(f"{np.mean(figures):.3f}")
     print(f"| {Path(folder).name} | " + " | ".join(f"{size} px" for size in SIZES) + " |")
     print("|---" * (len(SIZES) + 1) + "|")
@@ -44,27 +46,19 @@ def main(folder: str, imagenet: str = "") -> None:
         print(f"| {name} | " + " | ".join(cells) + " |")
 
 
-def accuracy(dataset: Dataset, plugin: str, weights: str, seed: int) -> float:
-    """Test accuracy of the head phase alone, with its default settings."""
-    import keras
+def accuracy(dataset: Dataset, plugin: str, weights: str, seed: int, cache: Cache) -> float:
+    """Test accuracy of the head alone, with its default settings."""
+    from trainers import phases
+    from trainers.network import Network
+    from trainers.running import Run
 
-    from trainers import fitting, phases
-
-    keras.utils.set_random_seed(seed)
     split = splitting.split(dataset, seed)
-    backbone = resolve(plugin)
-    body = backbone.load(weights, dataset.images.shape[1])
-    with tempfile.TemporaryDirectory() as work:
-        config = TrainingConfig(
-            plugin=plugin, seed=seed, fine_tune_epochs=0, output=Path(work) / "out"
-        )
-        run = fitting.Run.of(config, split, Path(work), QUIET)
-        answer = phases.train(backbone, body, run).classifier.outputs()
-        rows = split.rows("test")
-        batches = np.array_split(split.images[rows].astype(np.float32), 1 + len(rows) // 32)
-        found = [answer(batch, training=False)["probabilities"].numpy() for batch in batches]
-    right = np.concatenate(found).argmax(axis=1) == split.labels[rows]
-    return float(right.mean())
+    network = Network(resolve(plugin), weights, dataset.images.shape[1], seed)
+    config = TrainingConfig(plugin=plugin, seed=seed)
+    run = Run(config, network, split, cache, QUIET)
+    test = phases.embeddings(run, run.pictures("test"), 1).all()[:, 0]
+    answers = np.asarray(phases.solve_head(run).model(test, training=False))
+    return float((answers.argmax(axis=1) == split.labels[split.rows("test")]).mean())
 
 
 if __name__ == "__main__":

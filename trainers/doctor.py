@@ -111,7 +111,7 @@ _DUPLICATES: dict[str, tuple[Severity, str]] = {
     "exact_duplicate": ("warning", "copies of one file, kept in one split: delete all but one"),
     "near_duplicate": (
         "warning",
-        "pictures of the same shot (re-encoded, resized, mirrored or retouched), kept in one "
+        "pictures of the same shot (re-encoded, resized, turned or retouched), kept in one "
         "split: delete all but the best",
     ),
 }
@@ -166,8 +166,8 @@ def _sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
         yield counted("too_small", text, paths)
     side, shape = np.sqrt(width * height), np.maximum(width, height) / np.minimum(width, height)
     is_odd = (side > ODD_SIDE * np.median(side)) | (side < np.median(side) / ODD_SIDE)
-    is_odd |= shape > ODD_SHAPE * np.median(shape)
-    paths = _where(dataset, is_odd & ~is_small)
+    is_odd = (is_odd & ~is_small) | (shape > ODD_SHAPE * np.median(shape))
+    paths = _where(dataset, is_odd)
     if paths:
         typical = f"{np.median(width):.0f} x {np.median(height):.0f}"
         text = (

@@ -11,6 +11,7 @@ has a scratch are two pictures. CONTRIBUTING.md has the measured rates.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,9 @@ CANDIDATE = 0.8
 """Least cosine of two perceptual hashes."""
 SAME = 0.97
 """Least correlation of two aligned thumbnails."""
-SPOT = 10.5
-"""Most that the largest unexplained difference may be, in root mean squares of all."""
+SPOT, SPOT_TO_MEAN = 20.0, 10.5
+"""A difference at one place that makes another picture: in gray levels, and to the root mean square
+of all differences. Brightening that saturates colours leaves smaller ones."""
 MIN_CONTRAST = 3.0
 """Standard deviation in gray levels below which a thumbnail says nothing: open sea, blank paper.
 Such pictures are duplicates only as copies of a file."""
@@ -35,8 +37,8 @@ _BLOCK = 2048
 _FREQUENCIES = 8
 _BORDER = 2
 """Pixels of a thumbnail that the other, moved, may not show."""
-_MIRROR = np.tile((-1.0) ** np.arange(_FREQUENCIES), _FREQUENCIES).astype(np.float32)
-"""The hash of a mirrored picture has other signs for odd frequencies across."""
+_TURNS = [(swap, *signs) for swap in (False, True) for signs in product((1, -1), (1, -1))]
+"""The eight ways to lay a picture down: columns for rows or not, and which way each runs."""
 
 
 def groups(digests: Sequence[str], looks: NDArray[np.void]) -> Rows:
@@ -52,14 +54,20 @@ def groups(digests: Sequence[str], looks: NDArray[np.void]) -> Rows:
     rows = rows[looks["thumbnail"][rows].std(axis=(1, 2)) >= MIN_CONTRAST]
     thumbnails = looks["thumbnail"][rows]
     hashes = perceptual_hashes(thumbnails)
-    for sign in (np.ones_like(_MIRROR), _MIRROR):
-        is_mirrored = bool((sign < 0).any())
+    for turn in _TURNS:
+        turned = _turned(thumbnails, turn)
+        turned_hashes = perceptual_hashes(turned)
         for start in range(0, len(rows), _BLOCK):
-            one, other = _candidates(hashes, hashes[start : start + _BLOCK] * sign, start)
+            one, other = _candidates(hashes, turned_hashes[start : start + _BLOCK], start)
             for part in range(0, len(one), _BLOCK):
                 pairs = one[part : part + _BLOCK], other[part : part + _BLOCK]
-                _link(union, rows, thumbnails, pairs, is_mirrored)
+                _link(union, rows, (turned, thumbnails), pairs)
     return union.roots()
+
+
+def _turned(thumbnails: NDArray[np.uint8], turn: tuple[bool, int, int]) -> NDArray[np.uint8]:
+    swap, down, across = turn
+    return (thumbnails.transpose(0, 2, 1) if swap else thumbnails)[:, ::down, ::across]
 
 
 def perceptual_hashes(thumbnails: NDArray[np.uint8]) -> Floats:
@@ -69,7 +77,7 @@ def perceptual_hashes(thumbnails: NDArray[np.uint8]) -> Floats:
     waves = waves.astype(np.float32)
     found = waves @ thumbnails.astype(np.float32) @ waves.T
     found *= np.hypot(*np.mgrid[:_FREQUENCIES, :_FREQUENCIES]).astype(np.float32)  # 0 for the mean
-    flat: Floats = found.reshape(len(thumbnails), -1)
+    flat: Floats = found.reshape(-1, _FREQUENCIES**2)
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
     return flat
 
@@ -81,11 +89,14 @@ def _candidates(hashes: Floats, block: Floats, start: int) -> tuple[Rows, Rows]:
         found = block @ hashes[stop : stop + _BLOCK].T
         if start == stop:
             found = np.triu(found, k=1)
-        one, other = np.nonzero(found >= CANDIDATE)
-        chosen = _nearest(one, found[one, other])
-        ones.append(one[chosen])
-        others.append(other[chosen] + stop)
-        cosines.append(found[one, other][chosen])
+        least = np.full((len(found), 1), CANDIDATE, np.float32)
+        if np.count_nonzero(found >= least) > MOST_CANDIDATES * len(found):  # they look alike
+            nearest = np.partition(found, -MOST_CANDIDATES, axis=1)[:, -MOST_CANDIDATES, None]
+            least = np.maximum(least, nearest)
+        one, other = np.divmod(np.flatnonzero(found >= least), found.shape[1])
+        ones.append(one)
+        others.append(other + stop)
+        cosines.append(found[one, other])
     one, other = np.concatenate(ones), np.concatenate(others)
     chosen = _nearest(one, np.concatenate(cosines))
     return one[chosen] + start, other[chosen]
@@ -102,15 +113,13 @@ def _nearest(one: Rows, cosines: Floats) -> Rows:
 def _link(
     union: _Union,
     rows: Rows,
-    thumbnails: NDArray[np.uint8],
+    thumbnails: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     pairs: tuple[Rows, Rows],
-    is_mirrored: bool,
 ) -> None:
     """Join the pairs that are duplicates; those that are joined already need no comparison."""
     joined = [union.root(rows[a]) == union.root(rows[b]) for a, b in zip(*pairs, strict=True)]
     one, other = (side[~np.array(joined, np.bool_)] for side in pairs)
-    seen = thumbnails[other][:, :, ::-1] if is_mirrored else thumbnails[other]
-    for at in np.flatnonzero(is_same(thumbnails[one], seen)):
+    for at in np.flatnonzero(is_same(thumbnails[0][one], thumbnails[1][other])):
         union.join(rows[one[at]], rows[other[at]])
 
 
@@ -127,17 +136,18 @@ def _explains(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bo
     ones = np.ones_like(source)
     terms = [ones, source, across, across * place, down, down * place[:, None]]
     inner = slice(_BORDER, -_BORDER)
-    x = np.stack(terms, axis=1)[:, :, inner, inner].reshape(len(one), len(terms), -1)
-    y = target[:, inner, inner].reshape(len(one), -1)
+    pixels = (SIDE - 2 * _BORDER) ** 2
+    x = np.stack(terms, axis=1)[:, :, inner, inner].reshape(-1, len(terms), pixels)
+    y = target[:, inner, inner].reshape(-1, pixels)
     normal = (x @ x.transpose(0, 2, 1)).astype(np.float64)
     normal += 1e-3 * np.eye(len(terms))  # a ridge: never singular
     weights = np.linalg.solve(normal, (x @ y[:, :, None]).astype(np.float64)).astype(np.float32)
-    explained = (weights.transpose(0, 2, 1) @ x)[:, 0].clip(0, 255)  # bright parts saturate
-    rest = y - explained
+    rest = y - (weights.transpose(0, 2, 1) @ x)[:, 0].clip(0, 255)
     error = rest.std(axis=1)
     share = 1 - (error / np.maximum(y.std(axis=1), 1e-6)) ** 2
-    spot = np.abs(rest).max(axis=1, initial=0) / np.maximum(error, 0.3)  # 0.3: of rounded grays
-    found: NDArray[np.bool_] = (share >= SAME**2) & (weights[:, 1, 0] > 0) & (spot <= SPOT)
+    peak = np.abs(rest).max(axis=1)
+    has_spot = (peak > SPOT) & (peak > SPOT_TO_MEAN * error)
+    found: NDArray[np.bool_] = (share >= SAME**2) & (weights[:, 1, 0] > 0) & ~has_spot
     return found
 
 

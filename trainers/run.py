@@ -76,8 +76,8 @@ def check(dataset: data.Dataset, size: int, is_strict: bool) -> Sequence[Finding
     data.check_classes(dataset)
     if is_strict and found:
         raise DataError(
-            f"{dataset.folder}: --strict stops at what was found ({len(found)} kinds of trouble, "
-            "listed above); put it right, or train without --strict"
+            f"{dataset.folder}: --strict stops at what was found (listed above: "
+            f"{len(found)}); put it right, or train without --strict"
         )
     return found
 

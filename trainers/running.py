@@ -32,9 +32,12 @@ class Run:
     progress: Progress
     started: float = field(default_factory=time.monotonic)
 
+    def pictures(self, split: str) -> Pictures:
+        return self._pictures(self.dataset.rows(split))
+
     @cached_property
     def train(self) -> Pictures:
-        return self._pictures(self.dataset.rows("train"))
+        return self.pictures("train")
 
     @cached_property
     def validation(self) -> Pictures:

@@ -73,12 +73,11 @@ def _draw(dataset: Dataset, free: NDArray[np.int64], seed: int, last: int) -> ND
         own = np.unique(group[dataset.labels[free] == index])
         own = own[np.argsort(highest[own])]
         ends = last if len(own) > last else len(own) - 1  # parts before training that it serves
-        # Where in the sorted draws each part ends: at its share, but none is empty.
-        cuts = [
-            np.clip(np.searchsorted(highest[own], SHARE * (at + 1)), at + 1, len(own) - ends + at)
-            for at in range(ends)
-        ]
-        part = np.searchsorted(cuts, np.arange(len(own)), side="right")
+        cuts = [0]  # where in the sorted draws each part ends: at its share, but none is empty
+        for at in range(ends):
+            natural = np.searchsorted(highest[own], SHARE * (at + 1))
+            cuts.append(int(np.clip(natural, cuts[-1] + 1, len(own) - ends + at)))
+        part = np.searchsorted(cuts[1:], np.arange(len(own)), side="right")
         part[part == ends] = last
         drawn[own] = np.maximum(drawn[own], part)
     return drawn[group]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from plugins.registry import resolve
 from trainers import data, pictures, scanning, splitting
@@ -17,6 +19,8 @@ from trainers.running import Run
 
 DrawFolder = Callable[..., Path]
 SILENT = Progress(is_quiet=True)
+BICUBIC = Image.Resampling.BICUBIC
+Scene = Callable[..., Image.Image]
 
 
 @pytest.fixture
@@ -38,3 +42,19 @@ def start(tmp_path: Path, draw_folder: DrawFolder, cache: Cache) -> Callable[...
         return Run(config, Network(resolve("tiny"), "none", 32, 0), dataset, cache, SILENT)
 
     return start
+
+
+def draw_scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
+    """A picture like a photo: patches of colour of all sizes; each seed another scene."""
+    rng = np.random.default_rng(seed)
+    scene = np.full((size[1], size[0], 3), 128.0)
+    for cells, strength in ((3, 40), (8, 25), (24, 15)):
+        patches = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), np.uint8))
+        scene += strength / 64 * (np.asarray(patches.resize(size, BICUBIC), float) - 128)
+    return Image.fromarray(scene.clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="session")
+def scene() -> Scene:
+    """Draw a picture like a photo: scene(7) or scene(7, (640, 480))."""
+    return draw_scene

@@ -76,6 +76,16 @@ def test_without_a_plugin_the_message_says_what_to_type(capsys: pytest.CaptureFi
     assert "--plugin efficientnet" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("flags", "strict"), [([], False), (["--strict"], True)])
+def test_a_switch_is_a_flag_without_a_value(flags: list[str], strict: bool) -> None:
+    assert parse(["--plugin", "vgg", *flags]).config.strict is strict
+
+
+def test_a_switch_in_a_file_is_yes_or_no(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("plugin: vgg\nstrict: true\n")
+    assert parse(["--config", str(tmp_path / "run.yaml")]).config.strict is True
+
+
 def test_list_plugins_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         parse(["--list-plugins"])

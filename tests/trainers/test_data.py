@@ -9,11 +9,13 @@ import pytest
 from PIL import Image
 
 from trainers import data
+from trainers.cache import Cache
 from trainers.data import Dataset
 from trainers.looking import look
 from trainers.progress import Progress
 from trainers.scanning import DataError, scan
 
+SILENT = Progress(is_quiet=True)
 DrawFolder = Callable[..., Path]
 
 
@@ -23,7 +25,7 @@ def folder(tmp_path: Path, draw_folder: DrawFolder) -> Path:
 
 
 def read(folder: Path) -> Dataset:
-    return data.read(scan(folder), Progress(is_quiet=True))
+    return data.read(scan(folder), Cache(folder.parent, 0, folder.parent / "work", SILENT))
 
 
 def check(folder: Path) -> None:

@@ -70,6 +70,7 @@ def test_a_run_ends_in_a_bundle_that_has_all_its_parts(bundle: Bundle) -> None:
     assert manifest.input.size == 32
     assert set(manifest.files) >= {
         *("model.onnx", "metrics.json", "config.json", "report.html", "split.csv"),
+        "findings.json",
         *("golden/answers.json", "saved_model/saved_model.pb"),
     }
     assert manifest.provenance["seed"] == 0
@@ -88,7 +89,7 @@ def test_the_reported_accuracy_is_that_of_the_served_answers(
     images = np.stack([decode((pictures / row["path"]).read_bytes(), 32) for row in rows])
     labels = [bundle.manifest.classes[at] for at in predictor.predict(images).argmax(axis=1)]
     right = sum(label == row["class"] for label, row in zip(labels, rows, strict=True))
-    assert metrics["test"]["n"] == len(rows) == 6
+    assert metrics["test"]["n"] == len(rows) == 5
     assert metrics["test"]["accuracy"] == right / len(rows)
     assert metrics["test"]["accuracy"] > 0.6
     assert bundle.manifest.metrics["test_accuracy"] == metrics["test"]["accuracy"]
@@ -117,6 +118,30 @@ def test_the_report_shows_the_figures(bundle: Bundle) -> None:
     assert all(f"<td>{label}</td>" in page for label in bundle.manifest.classes)
     assert page.count("<polyline") == 4
     assert "http" not in page
+
+
+def test_what_was_found_is_in_the_bundle(bundle: Bundle) -> None:
+    metrics = json.loads((bundle.path / "metrics.json").read_text())
+    found = json.loads((bundle.path / "findings.json").read_text())
+    assert found["classes"] == {"blue": 14, "green": 14, "red": 14}
+    assert [one["kind"] for one in metrics["findings"]] == []
+    assert found["findings"] == []
+    assert (
+        "The check of the folder found nothing wrong" in (bundle.path / "report.html").read_text()
+    )
+
+
+def test_findings_are_said_and_fatal_when_asked(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(folder / "red/0.png", folder / "blue/also.png")
+    options = ("--data", folder, "--output", tmp_path / "out", "--strict")
+    assert run(*QUICK, *options) == 2
+    said = capsys.readouterr().err
+    assert "error: 1 group of pictures that are duplicates of each other in different" in said
+    assert "blue/also.png = red/0.png" in said
+    assert "--strict stops at what was found (listed above: 1)" in said
+    assert not list((tmp_path / "out").glob("classifier*"))
 
 
 def run(*arguments: object) -> int:

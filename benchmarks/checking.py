@@ -1,0 +1,73 @@
+"""How long does the check of a folder take? 10,000 drawn pictures, and what 100,000 would add.
+
+.venv/bin/python benchmarks/checking.py [PICTURES]
+
+Half of them JPEG, a quarter each PNG and WebP of 500 x 375 pixels, every one another scene. Then
+the search for duplicates alone on ten times as many looks, which grows with their square.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from trainers import duplicates
+from trainers.looking import LOOK, SIDE
+
+SIZE = (500, 375)
+CLASSES = 10
+SUFFIXES = (".jpg", ".jpg", ".png", ".webp")
+PER_TASK = 100
+
+
+def main(pictures: str = "10000") -> None:
+    count = int(pictures)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.monotonic()
+        with ProcessPoolExecutor() as processes:
+            list(processes.map(draw, [folder] * count, range(count), chunksize=PER_TASK))
+        print(f"{count:,} pictures drawn in {time.monotonic() - started:.1f} s", flush=True)
+        started = time.monotonic()
+        command = [sys.executable, "-m", "trainers.check", "--data", folder]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        print(f"checked in {time.monotonic() - started:.1f} s: {done.stdout.strip()}", flush=True)
+    started = time.monotonic()
+    found = duplicates.groups([str(row) for row in range(10 * count)], many_looks(10 * count))
+    seconds, alone = time.monotonic() - started, len(np.unique(found))
+    print(f"duplicates among {10 * count:,} looks: {seconds:.1f} s, {alone:,} groups")
+
+
+def draw(folder: str, number: int) -> None:
+    path = Path(folder, f"class{number % CLASSES}", f"{number}{SUFFIXES[number % len(SUFFIXES)]}")
+    path.parent.mkdir(exist_ok=True)
+    rng = np.random.default_rng(number)
+    patches = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8))
+    scene = np.asarray(patches.resize(SIZE, Image.Resampling.BICUBIC), np.int16)
+    grain = rng.integers(-6, 7, (SIZE[1], SIZE[0], 1), np.int16)
+    picture = Image.fromarray((scene + grain).clip(0, 255).astype(np.uint8))
+    picture.save(path, quality=85, compress_level=1, method=0)
+
+
+def many_looks(count: int) -> np.ndarray:
+    """Thumbnails like those of photos, whose strength falls with frequency; none the same."""
+    rng = np.random.default_rng(0)
+    looks = np.zeros(count, LOOK)
+    for start in range(0, count, 1000):
+        part = looks[start : start + 1000]
+        scene = np.zeros((len(part), SIDE, SIDE), np.float32)
+        for cells in (2, 4, 8, 16):
+            patches = rng.normal(0, 60 / cells**0.5, (len(part), cells, cells)).astype(np.float32)
+            scene += patches.repeat(SIDE // cells, 1).repeat(SIDE // cells, 2)
+        part["thumbnail"] = (128 + scene).clip(0, 255)
+    return looks
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from trainers.check import main
+
+Scene = Callable[..., Image.Image]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, scene: Scene) -> Path:
+    for number in range(24):
+        path = tmp_path / "pictures" / ("cat" if number < 12 else "dog") / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scene(number, (240, 240)).save(path)
+    return tmp_path / "pictures"
+
+
+def run(folder: Path, *options: object) -> int:
+    return main(["--data", str(folder), "--quiet", *map(str, options)])
+
+
+def test_a_clean_folder_is_said_to_be(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "--strict") == 0
+    assert capsys.readouterr() == ("24 pictures of 2 classes: 0 findings\n", "")
+
+
+def test_findings_are_printed_and_fatal_only_when_asked(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "cat/1.jpg").write_bytes((folder / "cat/1.jpg").read_bytes()[:900])
+    assert run(folder) == 0
+    printed = capsys.readouterr().out
+    assert "warning: 1 file damaged or cut short, so left out: copy it again" in printed
+    assert "  truncated: cat/1.jpg\n" in printed
+    assert printed.endswith("23 pictures of 2 classes: 1 finding\n")
+    assert run(folder, "--strict") == 2
+
+
+def test_all_paths_go_into_the_file_and_into_json(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(5):
+        shutil.copy(folder / "cat/7.jpg", folder / f"cat/copy{number}.jpg")
+    assert run(folder, "--json", "--output", tmp_path / "findings.json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert json.loads((tmp_path / "findings.json").read_text()) == printed
+    (finding,) = printed["findings"]
+    assert finding["kind"] == "exact_duplicate"
+    copies = [f"cat/copy{number}.jpg" for number in range(5)]
+    assert finding["groups"] == [["cat/7.jpg", *copies]]
+
+
+def test_the_input_size_decides_what_is_small(folder: Path) -> None:
+    assert run(folder, "--strict", "--image-size", 600) == 2
+
+
+def test_an_unusable_folder_is_said_with_its_findings(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "owl").mkdir()
+    (folder / "owl/1.jpg").write_text("no picture")
+    assert run(folder) == 2
+    captured = capsys.readouterr()
+    assert "unreadable: owl/1.jpg" in captured.out
+    assert "every class needs at least 2 readable pictures, `owl` has 0" in captured.err
+
+
+def test_a_missing_folder_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path / "nowhere") == 2
+    assert "no folder" in capsys.readouterr().err
+
+
+def test_nothing_of_tensorflow_is_needed(folder: Path) -> None:
+    code = f"""
+import sys
+for name in ("tensorflow", "keras", "onnxruntime", "bentoml"):
+    sys.modules[name] = None
+from trainers.check import main
+sys.exit(main(["--data", {str(folder)!r}]))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+
+from trainers.duplicates import groups
+from trainers.looking import LOOK, look
+
+Scene = Callable[..., Image.Image]
+
+
+def encoded(picture: Image.Image, kind: str = "JPEG", quality: int = 85) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, quality=quality)
+    return buffer.getvalue()
+
+
+def resized(picture: Image.Image, factor: float) -> Image.Image:
+    return picture.resize((round(picture.width * factor), round(picture.height * factor)))
+
+
+ALTERED: dict[str, Callable[[Image.Image], bytes]] = {
+    "strongly compressed": lambda one: encoded(one, quality=40),
+    "as WebP": lambda one: encoded(one, "WebP", 70),
+    "as PNG": lambda one: encoded(one, "PNG"),
+    "half": lambda one: encoded(resized(one, 0.5)),
+    "double": lambda one: encoded(resized(one, 2)),
+    "cropped": lambda one: encoded(one.crop((9, 0, one.width, one.height - 7))),
+    "brighter": lambda one: encoded(ImageEnhance.Brightness(one).enhance(1.1)),
+    "more contrast": lambda one: encoded(ImageEnhance.Contrast(one).enhance(1.15)),
+    "gray": lambda one: encoded(ImageOps.grayscale(one)),
+    "mirrored": lambda one: encoded(ImageOps.mirror(one)),
+    "turned": lambda one: encoded(one.transpose(Image.Transpose.ROTATE_90)),
+    "turned back": lambda one: encoded(one.transpose(Image.Transpose.ROTATE_270)),
+    "upside down": lambda one: encoded(one.transpose(Image.Transpose.ROTATE_180)),
+    "transposed": lambda one: encoded(one.transpose(Image.Transpose.TRANSPOSE)),
+}
+
+
+def grouped(files: list[bytes]) -> list[int]:
+    looks = np.stack([look(data) for data in files])
+    return groups([str(hash(data)) for data in files], looks).tolist()
+
+
+@pytest.mark.parametrize("name", ALTERED)
+def test_the_same_shot_is_found_whatever_was_done_to_it(scene: Scene, name: str) -> None:
+    files = [encoded(scene(seed), quality=95) for seed in range(10)]
+    files += [ALTERED[name](scene(seed)) for seed in range(10)]
+    assert grouped(files) == [*range(10), *range(10)]
+
+
+def test_different_scenes_are_not_accused(scene: Scene) -> None:
+    assert grouped([encoded(scene(seed)) for seed in range(150)]) == list(range(150))
+
+
+def test_another_shot_with_the_same_background_is_another_picture(scene: Scene) -> None:
+    """A good part and a scratched one on the same stand, and a subject that has moved."""
+    scratched, left, right = scene(0), scene(0), scene(0)
+    ImageDraw.Draw(scratched).line((150, 100, 175, 130), "white", width=6)
+    ImageDraw.Draw(left).ellipse((60, 60, 140, 140), "red")
+    ImageDraw.Draw(right).ellipse((180, 60, 260, 140), "red")
+    files = [encoded(one) for one in (scene(0), scratched, left, right)]
+    assert grouped(files) == [0, 1, 2, 3]
+
+
+def test_almost_uniform_pictures_are_duplicates_only_as_copies() -> None:
+    rng = np.random.default_rng(0)
+    sea = 60 + np.linspace(0, 4, 64)[None, :, None] + rng.normal(0, 1, (8, 64, 64, 3))
+    files = [encoded(Image.fromarray(one.astype(np.uint8))) for one in sea]
+    assert grouped([*files, files[3]]) == [*range(8), 3]
+
+
+def test_groups_are_chains(scene: Scene) -> None:
+    picture = scene(5)
+    first = picture.crop((0, 0, 312, 240))
+    files = [encoded(first), encoded(scene(6)), encoded(picture), encoded(ImageOps.mirror(picture))]
+    assert grouped(files) == [0, 1, 0, 0]
+
+
+def test_nothing_gives_nothing() -> None:
+    assert groups([], np.zeros(0, LOOK)).shape == (0,)
+
+
+def test_many_pictures_that_look_alike_take_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All on one stand: every pair is a candidate, and few are compared."""
+    rng = np.random.default_rng(0)
+    looks = np.zeros(3000, LOOK)
+    stand = np.linspace(0, 200, 32)[:, None] + np.linspace(0, 30, 32)
+    looks["thumbnail"] = (stand + rng.normal(0, 6, (3000, 32, 32))).clip(0, 255)
+    compared = 0
+    from trainers import duplicates
+
+    is_same = duplicates.is_same
+
+    def counted(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        nonlocal compared
+        compared += len(one)
+        return is_same(one, other)
+
+    monkeypatch.setattr(duplicates, "is_same", counted)
+    started = time.monotonic()
+    groups([str(row) for row in range(3000)], looks)
+    assert compared <= 8 * duplicates.MOST_CANDIDATES * 3000
+    assert time.monotonic() - started < 60

@@ -61,6 +61,11 @@ class Cache:
     def __init__(self, folder: Path, max_bytes: float, workspace: Path, progress: Progress) -> None:
         self._folder, self._max_bytes = folder, max_bytes
         self._workspace, self._progress = workspace, progress
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Let what is being made in the background come to its end soon, with a CacheError."""
+        self._is_closed = True
 
     def fill(
         self, label: str, origin: str, keys: Sequence[bytes], recipe: Callable[[], Recipe]
@@ -134,6 +139,8 @@ class Cache:
                     waiting += [begin(later) for later in blocks[at + 1 : at + 2]]
                     parts = []
                     for future in waiting.pop(0):
+                        if self._is_closed:
+                            raise CacheError(f"{label}: the run is over")
                         parts.append(future.result())
                         advance(len(parts[-1]))
                     yield block, np.concatenate(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,8 +27,7 @@ class Dataset:
     `paths`, `labels`, `splits`, `digests`, `looks`, `groups` and `images` have one entry per
     picture, in the same order: paths relative to the folder, class indices (N,) int64, names from
     SPLITS ("" where the folder does not say), sha256 of the files, records (N,) of
-    `looking.LOOK`, and the first row (N,) of each picture's duplicates. `images` is empty until
-    `trainers.pictures` decodes them: (N, size, size, 3) uint8 RGB.
+    `looking.LOOK`, and the first row (N,) of each picture's duplicates.
     """
 
     folder: Path
@@ -40,7 +40,12 @@ class Dataset:
     groups: NDArray[np.int64]
     fingerprint: str
     left_out: tuple[LeftOut, ...]
-    images: Records = field(default_factory=Records.none)
+    decoding: Future[Records] = field(default_factory=Future)
+
+    @property
+    def images(self) -> Records:
+        """(N, size, size, 3) uint8 RGB; waits until `trainers.pictures` has decoded them."""
+        return self.decoding.result()
 
     @property
     def keys(self) -> list[bytes]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plugins.base import PRETRAINED, Backbone
+from trainers.features import Layers
 from trainers.model import embedder
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ class Network:
     def embedder(self) -> keras.Model:
         """(N, S, S, 3) -> (N, D): the mean of each feature map."""
         return embedder(self.body)
+
+    @cached_property
+    def embedding_layers(self) -> Layers:
+        return Layers(self.embedder)
 
     def _weights_identity(self) -> str:
         if self.weights in PRETRAINED:  # which, is in the sources and in Keras' version

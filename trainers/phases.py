@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from functools import cache
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from service.errors import GraftError
 from trainers import features, head, strategy
 from trainers.batches import Batches
 from trainers.checkpoint import Checkpoint
-from trainers.features import Features, Pictures, Source
+from trainers.features import Features, Layers, Pictures, Source
 from trainers.fitting import MIXUP, Fitted, fit
 from trainers.head import Examples, Head
 from trainers.model import Classifier, weights_hash
@@ -109,7 +110,7 @@ def solve_head(run: Run) -> Head:
 def embeddings(run: Run, pictures: Pictures, views: int) -> Features:
     network = run.network
     return features.extract(
-        "embeddings", lambda: network.embedder, network.identity, pictures, views, run.cache
+        "embeddings", lambda: network.embedding_layers, network.identity, pictures, views, run.cache
     )
 
 
@@ -169,8 +170,12 @@ def split_off_frozen(
     frozen, tail = parts
     origin = f"{run.network.identity} below the last {plan.layers} layers"
 
+    @cache
+    def layers() -> Layers:
+        return Layers(frozen)
+
     def maps(pictures: Pictures, views: int) -> Features:
-        return features.extract("maps", lambda: frozen, origin, pictures, views, run.cache)
+        return features.extract("maps", layers, origin, pictures, views, run.cache)
 
     return tail, maps(run.train, VIEWS), maps(run.validation, 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -18,13 +19,11 @@ from trainers.scanning import DataError
 
 
 def decode(dataset: Dataset, size: int, cache: Cache) -> Dataset:
-    """Decode all pictures that were never decoded at this size.
+    """Begin to decode all pictures that were never decoded at this size, in the background.
 
     Returns:
-        The dataset with `images` (N, size, size, 3) uint8.
-
-    Raises:
-        DataError: a file is no longer what it was when it was looked at.
+        The dataset, whose `images` wait for the end of it, or raise
+        DataError: a file is no longer what it was when it was looked at;
         CacheError: too little room on the disk.
     """
 
@@ -33,7 +32,10 @@ def decode(dataset: Dataset, size: int, cache: Cache) -> Dataset:
 
     recipe = Recipe((size, size, 3), np.uint8, make)
     origin = f"{DECODER} {size}"
-    return replace(dataset, images=cache.fill("pictures", origin, dataset.keys, lambda: recipe))
+    thread = ThreadPoolExecutor(1)
+    decoding = thread.submit(cache.fill, "pictures", origin, dataset.keys, lambda: recipe)
+    thread.shutdown(wait=False)
+    return replace(dataset, decoding=decoding)
 
 
 def _unchanged(dataset: Dataset, row: int) -> bytes:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from service.bundle import Bundle
 
 WRONG_USE, BUG = 2, 1
+STOPPED = 75
+"""EX_TEMPFAIL of sysexits.h: nothing is wrong, try again."""
 _NOT_BUGS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
     *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP),
@@ -44,8 +48,12 @@ def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
     files = scanning.scan(choose_folder(config))
     size = config.image_size or backbone.image_size
 
-    with workspace(config.output) as work:
-        cache = Cache(cache_folder() / "arrays", config.cache_gigabytes * 1e9, work, progress)
+    with (
+        workspace(config.output) as work,
+        closing(
+            Cache(cache_folder() / "arrays", config.cache_gigabytes * 1e9, work, progress)
+        ) as cache,
+    ):
         dataset = data.read(files, cache)
         found = check(dataset, size, config.strict)
         dataset = splitting.split(dataset, config.seed)
@@ -125,10 +133,16 @@ def log_result(bundle: Path, tag: str, test: dict[str, Any]) -> None:
     log.info("serve it:  GRAFT_MODEL=%s %s serve", tag, Path(sys.executable).with_name("bentoml"))
 
 
+class Stopped(BaseException):
+    """Somebody, or something like Kubernetes, wants this process to end."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code: 0 done, 2 wrong use or bad data, 1 a bug."""
+    """The command line; returns the exit code: 0 done, 2 wrong use or bad data, 1 a bug, 75 stopped
+    by SIGTERM, to be gone on with by --resume."""
     started = time.monotonic()
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    before = signal.signal(signal.SIGTERM, _stop)
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
         set_up_logging(options.quiet)
@@ -139,6 +153,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (GraftError, BackboneError, WeightsError) as error:
         print(f"graft: {error}", file=sys.stderr)
         return WRONG_USE
+    except Stopped:
+        hint = "the same command with --resume goes on after the last whole epoch"
+        print(f"graft: stopped; no half bundle is left, and {hint}", file=sys.stderr)
+        return STOPPED
     except KeyboardInterrupt:
         print("graft: stopped; no half bundle is left", file=sys.stderr)
         return 130
@@ -148,9 +166,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = "; make room or name another --output" if error.errno == errno.ENOSPC else ""
         print(f"graft: {error}{hint}", file=sys.stderr)
         return WRONG_USE
+    finally:
+        signal.signal(signal.SIGTERM, before)
     result["seconds"] = round(time.monotonic() - started, 1)
     print(json.dumps(result) if options.json else result["bundle"])
     return 0
+
+
+def _stop(*_: object) -> None:
+    raise Stopped
 
 
 if __name__ == "__main__":

@@ -81,4 +81,4 @@ class Run:
 
     def _pictures(self, rows: NDArray[np.int64]) -> Pictures:
         keys = tuple(bytes.fromhex(self.dataset.digests[row]) for row in rows)
-        return Pictures(self.dataset.images.part(rows), keys)
+        return Pictures(lambda: self.dataset.images.part(rows), keys)

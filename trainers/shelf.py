@@ -38,10 +38,6 @@ class Records:
     def nbytes(self) -> int:
         return math.prod(self.shape) * self.array.dtype.itemsize
 
-    @classmethod
-    def none(cls) -> Records:
-        return cls(np.zeros(0, np.uint8), np.zeros(0, np.int64))
-
     def part(self, positions: NDArray[np.int64]) -> Records:
         """Those at positions, still on disk."""
         return Records(self.array, self.rows[positions])

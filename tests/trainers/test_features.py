@@ -10,17 +10,17 @@ from plugins.base import Backbone
 from plugins.registry import resolve
 from trainers import features
 from trainers.cache import Cache
-from trainers.features import Pictures, extract
+from trainers.features import Layers, Pictures, extract
 from trainers.shelf import Records
 from trainers.views import VIEWS, view
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 KEYS = tuple(hashlib.sha256(image.tobytes()).digest() for image in IMAGES)
-PICTURES = Pictures(Records(IMAGES, np.arange(5)), KEYS)
+PICTURES = Pictures(lambda: Records(IMAGES, np.arange(5)), KEYS)
 
 
 def part(rows: list[int]) -> Pictures:
-    return Pictures(Records(IMAGES, np.array(rows)), tuple(KEYS[row] for row in rows))
+    return Pictures(lambda: Records(IMAGES, np.array(rows)), tuple(KEYS[row] for row in rows))
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_features_are_the_models_outputs_for_each_view(
     tiny: tuple[Backbone, keras.Model], cache: Cache
 ) -> None:
     _, model = tiny
-    found = extract("maps", lambda: model, "tiny", part([3, 0, 4]), VIEWS, cache)
+    found = extract("maps", lambda: Layers(model), "tiny", part([3, 0, 4]), VIEWS, cache)
     assert len(found) == 3
     assert found.all().shape == (3, VIEWS, 4, 4, 12)
     for number in range(VIEWS):
@@ -100,19 +100,19 @@ def test_features_do_not_depend_on_what_was_kept_before(
 ) -> None:
     """Bit for bit: each picture goes through by itself, not in a batch with others."""
     _, model = tiny
-    at_once = extract("maps", lambda: model, "one", PICTURES, 2, cache).all()
+    at_once = extract("maps", lambda: Layers(model), "one", PICTURES, 2, cache).all()
     for rows in ([4], [1, 4], [0, 1, 2, 3, 4]):
-        by_and_by = extract("maps", lambda: model, "two", part(rows), 2, cache).all()
+        by_and_by = extract("maps", lambda: Layers(model), "two", part(rows), 2, cache).all()
     np.testing.assert_array_equal(by_and_by, at_once)
 
 
 def test_layers_are_not_needed_where_everything_is_kept(
     tiny: tuple[Backbone, keras.Model], cache: Cache
 ) -> None:
-    def fail() -> keras.Model:
+    def fail() -> Layers:
         raise AssertionError("loaded")
 
-    first = extract("maps", lambda: tiny[1], "tiny", PICTURES, 2, cache)
+    first = extract("maps", lambda: Layers(tiny[1]), "tiny", PICTURES, 2, cache)
     again = extract("maps", fail, "tiny", part([3, 1]), 1, cache)
     np.testing.assert_array_equal(again.all()[:, 0], first.all()[[3, 1], 0])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainers.shelf import Records, Shelf
+from trainers.shelf import Shelf
 
 KEYS = [hashlib.sha256(bytes([number])).digest() for number in range(6)]
 VALUES = np.arange(6 * 4, dtype=np.float32).reshape(6, 2, 2)
@@ -76,7 +76,3 @@ def test_what_is_mapped_stays_readable_when_the_files_are_gone(shelf: Shelf) -> 
     for path in shelf.folder.iterdir():
         path.unlink()
     np.testing.assert_array_equal(found[:], VALUES)
-
-
-def test_no_records() -> None:
-    assert len(Records.none()) == 0

@@ -20,13 +20,8 @@ from trainers.strategy import Plan
 
 PATIENCE = 6
 """Epochs without a lower validation loss before fine-tuning ends."""
-PLATEAU = 2
-"""Epochs without a lower validation loss before the learning rate is halved."""
-_COUNTERS = {
-    keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch"),
-    keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
-}
-"""What Keras' callbacks know. Keras' own BackupAndRestore forgets it, and removes itself."""
+_COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch")
+"""What EarlyStopping knows. Keras' own BackupAndRestore forgets it, and removes itself."""
 _ABANDONED_SECONDS = 60
 
 Row = dict[str, float | None]
@@ -37,10 +32,10 @@ class CheckpointError(GraftError):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Early stopping and the halving of the learning rate, kept with all else after each epoch.
+    """Early stopping, kept with everything else that training knows after each epoch.
 
-    Stands last among the callbacks: it saves what they decided, and Keras has them forget
-    everything when `fit` begins.
+    Stands behind `stopping` among the callbacks: it saves what that decided, and Keras has it
+    forget everything when `fit` begins. The learning rate follows from the optimizer's steps.
 
     Args:
         path: of the file, numpy arrays and a page of JSON. Not HDF5: on a full disk that ends the
@@ -53,12 +48,9 @@ class Checkpoint(keras.callbacks.Callback):
         self._path, self.identity = path, identity
         # With the penalties, which still fall when the cross-entropy alone has halted: on EuroSAT
         # that lets fine-tuning go on to 0.911 in place of 0.897 (mean of seeds 0, 1, 2).
-        judge = "val_loss"
-        self._stopping = keras.callbacks.EarlyStopping(
-            judge, mode="min", patience=PATIENCE, restore_best_weights=True
+        self.stopping = keras.callbacks.EarlyStopping(
+            "val_loss", mode="min", patience=PATIENCE, restore_best_weights=True
         )
-        plateau = keras.callbacks.ReduceLROnPlateau(judge, mode="min", factor=0.5, patience=PLATEAU)
-        self.callbacks = (self._stopping, plateau)
         self.history: list[Row] = []
         self._plan: dict[str, Any] = {}
         self._page: dict[str, Any] = {}
@@ -105,27 +97,22 @@ class Checkpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         if not self._page:
             return
-        for callback, counters in zip(self.callbacks, self._page["counters"], strict=True):
-            for name, value in counters.items():
-                setattr(callback, name, value)
+        for name, value in self._page["counters"].items():
+            setattr(self.stopping, name, value)
         count = len(self.model.get_weights())
-        self._stopping.best_weights = [self._arrays[f"best{at}"] for at in range(count)]
+        self.stopping.best_weights = [self._arrays[f"best{at}"] for at in range(count)]
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        counters = [
-            {name: _plain(getattr(one, name)) for name in _COUNTERS[type(one)]}
-            for one in self.callbacks
-        ]
         page = {
             "identity": self.identity,
             "plan": self._plan,
             "epochs": epoch + 1,
             "is_finished": bool(self.model.stop_training),
             "history": self.history,
-            "counters": counters,
+            "counters": {name: _plain(getattr(self.stopping, name)) for name in _COUNTERS},
         }
         arrays = {f"state{at}": value.numpy() for at, value in enumerate(_state(self.model))}
-        for at, weights in enumerate(self._stopping.best_weights):
+        for at, weights in enumerate(self.stopping.best_weights):
             arrays[f"best{at}"] = weights
         write(self._path, page, arrays)
 

@@ -79,7 +79,10 @@ class TrainingConfig(BaseModel):
         None, ge=1, description="fine-tune the last so many layers (BatchNormalization not counted)"
     )
     fine_tune_learning_rate: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="of fine-tuning (Adam)"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="of fine-tuning (Adam), falling to 0 along a cosine",
     )
     cache_gigabytes: float = Field(
         10.0, ge=0, allow_inf_nan=False, description="largest cache kept between runs; 0 = none"
@@ -128,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m trainers.run",
         description="Train an image classifier on a folder of labelled pictures.",
-        epilog="Exit codes: 0 done; 2 wrong use or bad data; 75 stopped by SIGTERM: --resume; 1 a bug.",
+        epilog="Exit codes: 0 done; 2 wrong use or bad data; 75 stopped (--resume); 1 a bug.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )

@@ -54,7 +54,9 @@ def fit(
 ) -> Fitted:
     """Train, and leave the model as it was at its lowest validation loss, penalties included."""
     model.compile(
-        optimizer=keras.optimizers.Adam(plan.learning_rate),
+        optimizer=keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(plan.learning_rate, plan.epochs * len(train))
+        ),
         loss="categorical_crossentropy",
         # Keras' own loss adds the penalties of weights, so it says little about pictures.
         metrics=["accuracy", keras.metrics.CategoricalCrossentropy(name=_LOSS)],
@@ -74,7 +76,7 @@ def fit(
                     on_train_batch_end=lambda batch, logs: advance(1),
                     on_epoch_end=lambda epoch, logs: _note(checkpoint.history, plan.epochs, logs),
                 ),
-                *checkpoint.callbacks,
+                checkpoint.stopping,
                 keras.callbacks.TerminateOnNaN(),
                 Deadline(run.deadline),
                 checkpoint,

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import bentoml
 import numpy as np
+import onnx
 import pytest
 
 from service.bundle import Bundle
@@ -25,8 +27,9 @@ from trainers.run import main
 
 DrawFolder = Callable[..., Path]
 ROOT = Path(__file__).parents[2]
-QUICK = ["--plugin", "tiny", "--weights", "none", "--epochs", "30", "--learning-rate", "0.03"]
-QUICK += ["--fine-tune-epochs", "2", "--fine-tune-layers", "2", "--batch-size", "8"]
+QUICK = ["--plugin", "tiny", "--weights", "none", "--head", "linear", "--batch-size", "8"]
+QUICK += ["--strategy", "fine-tune", "--fine-tune-epochs", "2", "--fine-tune-layers", "2"]
+HEAD_ONLY = ("--strategy", "features")
 
 
 @pytest.fixture
@@ -186,7 +189,7 @@ def test_an_export_that_differs_publishes_nothing(
 ) -> None:
     wrong = export.Format("model.onnx", export._write_onnx, lambda path: lambda images: images / 0)
     monkeypatch.setitem(export.FORMATS, "onnx", wrong)
-    options = ("--data", folder, "--output", tmp_path / "out", "--name", "wrong", "--epochs", 1)
+    options = ("--data", folder, "--output", tmp_path / "out", "--name", "wrong", *HEAD_ONLY)
     with np.errstate(all="ignore"):
         assert run(*QUICK, *options) == 1
     assert not list((tmp_path / "out").glob("wrong*"))
@@ -196,7 +199,7 @@ def test_an_export_that_differs_publishes_nothing(
 def test_quiet_says_nothing_but_the_result(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ("--epochs", 1, "--fine-tune-epochs", 0, "--name", "quiet", "--quiet")
+    options = (*HEAD_ONLY, "--name", "quiet", "--quiet")
     assert run(*QUICK, *options, "--data", folder, "--output", tmp_path / "out") == 0
     captured = capsys.readouterr()
     (bundle,) = (tmp_path / "out").glob("quiet-*")
@@ -208,7 +211,7 @@ def test_without_data_the_sample_pictures_are_drawn_and_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    options = ("--epochs", 1, "--fine-tune-epochs", 0, "--name", "leaves")
+    options = (*HEAD_ONLY, "--name", "leaves")
     assert run(*QUICK, *options) == 0
     assert (
         "drawn sample pictures of leaves (there is no folder data/ here)" in capsys.readouterr().err
@@ -217,23 +220,69 @@ def test_without_data_the_sample_pictures_are_drawn_and_said(
     assert Bundle.read(bundle).manifest.classes[0] == "healthy"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "moment", ["head epoch 3/", "fine-tuning epoch 1/", "exporting", "test accuracy"]
-)
-def test_a_killed_run_leaves_no_half_bundle(folder: Path, tmp_path: Path, moment: str) -> None:
-    output = tmp_path / "out"
-    command = [sys.executable, "-c", RUN_WITH_TINY, *QUICK, "--name", "killed"]
-    command += ["--data", str(folder), "--output", str(output)]
+def stop(arguments: Sequence[object], moment: str, how: signal.Signals, pause: float = 0) -> int:
+    """Start a run, end it when it says `moment`, and return its exit code."""
+    command = [sys.executable, "-c", RUN_WITH_TINY, *QUICK, *map(str, arguments)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stderr
         for line in process.stderr:
             if line.startswith(moment):
                 break
-        time.sleep(0.3)
-        process.send_signal(signal.SIGKILL)
+        time.sleep(pause)
+        process.send_signal(how)
+        process.communicate(timeout=60)
+    return process.returncode
+
+
+def parts(output: Path, name: str) -> tuple[dict[str, Any], list[bytes]]:
+    """What a bundle says it is worth, and the weights in its ONNX file."""
+    (path,) = output.glob(f"{name}-*")
+    metrics = json.loads((path / "metrics.json").read_text())
+    weights = onnx.load(path / "model.onnx").graph.initializer
+    chosen = {key: metrics[key] for key in ("test", "validation", "phases", "decision")}
+    return chosen, sorted(one.raw_data for one in weights)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_resumed_run_ends_as_the_uninterrupted_one(
+    folder: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    options = ("--data", folder, "--fine-tune-epochs", 4, "--name", "one", "--output")
+    assert run(*QUICK, *options, tmp_path / "whole") == 0
+    code = stop((*options, tmp_path / "part"), "fine-tuning epoch 2/", how)
+    assert code == (75 if how == signal.SIGTERM else -signal.SIGKILL)
+    assert not list((tmp_path / "part").glob("one-*"))
+    assert run(*QUICK, *options, tmp_path / "part", "--resume") == 0
+    assert parts(tmp_path / "part", "one") == parts(tmp_path / "whole", "one")
+
+
+def test_the_same_run_again_gives_the_same_bits(folder: Path, tmp_path: Path) -> None:
+    options = ("--data", folder, *HEAD_ONLY, "--output", tmp_path / "out", "--name")
+    assert run(*QUICK, *options, "one") == 0
+    assert run(*QUICK, *options, "two", "--cache-gigabytes", 0) == 0
+    assert parts(tmp_path / "out", "one") == parts(tmp_path / "out", "two")
+
+
+def test_resuming_with_other_options_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--data", folder, "--output", tmp_path / "out", "--name", "one")
+    assert run(*QUICK, *options) == 0
+    assert run(*QUICK, *options, "--seed", 1, "--resume") == 2
+    assert "other options or weights" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "moment", ["linear head", "fine-tuning epoch 1/", "exporting", "test accuracy"]
+)
+def test_a_killed_run_leaves_no_half_bundle(folder: Path, tmp_path: Path, moment: str) -> None:
+    output = tmp_path / "out"
+    command = ("--name", "killed", "--data", folder, "--output", output)
+    stop(command, moment, signal.SIGKILL, pause=0.3)
     bundles = list(output.glob("killed-*"))
     for path in bundles:
         Bundle.read(path)  # whole, if it is there at all
-    assert run(*QUICK, "--data", folder, "--output", output, "--name", "next", "--epochs", 1) == 0
+    assert run(*QUICK, "--data", folder, "--output", output, "--name", "next", *HEAD_ONLY) == 0
     assert not list(output.glob(".graft-*.partial"))

@@ -90,6 +90,9 @@ class TrainingConfig(BaseModel):
     resume: bool = Field(
         False, description="go on where a run of this name with these options was stopped"
     )
+    tensorboard: Path | None = Field(
+        None, description="folder for TensorBoard's logs of both phases, a new one for each run"
+    )
     strict: bool = Field(
         False, description="stop where the folder has anything that python -m trainers.check finds"
     )
@@ -151,7 +154,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML or JSON; flags win")
     parser.add_argument("--quiet", action="store_true", default=False, help="only problems")
     parser.add_argument(
-        "--json", action="store_true", default=False, help="last line of stdout as a JSON object"
+        "--json",
+        action="store_true",
+        default=False,
+        help="log as JSON lines, last line of stdout as a JSON object",
     )
     parser.add_argument("--list-plugins", action=_ListPlugins, help="print the backbones and stop")
     return parser

@@ -64,6 +64,12 @@ class Dataset:
         counts = Counter(self.labels.tolist())
         return {label: counts[index] for index, label in enumerate(self.classes)}
 
+    def class_weights(self) -> NDArray[np.float32]:
+        """(classes,) that give every class the same say in a loss; all 1 where they are even."""
+        labels = self.labels[self.rows("train")]
+        counts = np.bincount(labels, minlength=len(self.classes))
+        return (len(labels) / (len(counts) * counts)).astype(np.float32)
+
 
 def read(files: Scan, cache: Cache) -> Dataset:
     """Look at every file of a folder; what cannot be read is left out, for whatever reason."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,27 +16,66 @@ from trainers.progress import Progress
 
 _BATCH = 8
 _Z95 = 1.959964  # normal quantile of a two-sided 95% interval
-MOST_CONFUSED = 3
+MOST_CONFUSED = 5
+MOST_MISTAKES = 200
+"""Listed in metrics.json, which stays small however large the test is."""
 
 
-def evaluate(
-    predictor: Predictor, dataset: Dataset, split: str, progress: Progress
-) -> dict[str, Any]:
-    """Answer the pictures of a split and measure the answers.
+@dataclass(frozen=True)
+class Answers:
+    """What the model answered to some pictures, all (n,) in the order of `rows`.
+
+    Attributes:
+        rows: of the pictures in the dataset.
+        true: their classes.
+        found: the answered classes.
+        scores: of the answers, 0 to 1.
+    """
+
+    rows: NDArray[np.int64]
+    true: NDArray[np.int64]
+    found: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+    def mistakes(self) -> NDArray[np.int64]:
+        """Positions of the wrong answers, the surest first."""
+        wrong = np.flatnonzero(self.true != self.found)
+        return wrong[np.argsort(-self.scores[wrong], kind="stable")]
+
+
+def answer(predictor: Predictor, dataset: Dataset, split: str, progress: Progress) -> Answers:
+    """Ask the exported model about every picture of a split."""
+    rows = dataset.rows(split)
+    probabilities = np.zeros((len(rows), len(dataset.classes)), np.float32)
+    with progress.steps(len(rows), f"evaluating on {split}") as advance:
+        for start in range(0, len(rows), _BATCH):
+            part = rows[start : start + _BATCH]
+            probabilities[start : start + len(part)] = predictor.predict(dataset.images[part])
+            advance(len(part))
+    return Answers(
+        rows, dataset.labels[rows], probabilities.argmax(axis=1), probabilities.max(axis=1)
+    )
+
+
+def evaluate(answers: Answers, dataset: Dataset) -> dict[str, Any]:
+    """Measure answers.
 
     Returns:
         n, accuracy, accuracy_interval (95%), per_class, confusion_matrix (rows: true class,
-        columns: answer, in the order of the classes), most_confused.
+        columns: answer, in the order of the classes), most_confused, and mistakes: path, truth,
+        answer and score of at most 200, the surest first.
     """
-    rows = dataset.rows(split)
-    starts = range(0, len(rows), _BATCH)
-    answers = [
-        predictor.predict(dataset.images[rows[start : start + _BATCH]]).argmax(axis=1)
-        for start in progress.track(starts, len(starts), f"evaluating on {split}")
+    matrix = confusion_matrix(answers.true, answers.found, len(dataset.classes))
+    mistakes = [
+        {
+            "path": dataset.paths[answers.rows[at]],
+            "truth": dataset.classes[answers.true[at]],
+            "answer": dataset.classes[answers.found[at]],
+            "score": round(float(answers.scores[at]), 4),
+        }
+        for at in answers.mistakes()[:MOST_MISTAKES]
     ]
-    found = np.concatenate(answers) if answers else np.zeros(0, np.int64)
-    matrix = confusion_matrix(dataset.labels[rows], found, len(dataset.classes))
-    return summarise(matrix, dataset.classes)
+    return {**summarise(matrix, dataset.classes), "mistakes": mistakes}
 
 
 def summarise(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> dict[str, Any]:

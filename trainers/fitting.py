@@ -30,11 +30,13 @@ class Fitted:
     Attributes:
         history: a row per epoch: loss (the cross-entropy alone), accuracy, val_loss,
             val_accuracy; None where training diverged.
+        epoch: whose weights the model has, from 1; 0 for none.
     """
 
     losses: NDArray[np.float64]
     accuracy: float
     history: list[Row] = field(default_factory=list)
+    epoch: int = 0
 
     @property
     def loss(self) -> float:
@@ -62,8 +64,8 @@ def fit(
         metrics=["accuracy", keras.metrics.CategoricalCrossentropy(name=_LOSS)],
     )
     first = checkpoint.resume(model, plan)
-    with run.progress.steps(plan.epochs * len(train), NAME) as advance:
-        advance(first * len(train))
+    done = first * len(train)
+    with run.progress.steps(plan.epochs * len(train), NAME, done) as advance:
         model.fit(
             train,
             validation_data=validation,
@@ -74,7 +76,9 @@ def fit(
                 keras.callbacks.LambdaCallback(
                     on_epoch_begin=lambda epoch, logs: train.start(epoch),
                     on_train_batch_end=lambda batch, logs: advance(1),
-                    on_epoch_end=lambda epoch, logs: _note(checkpoint.history, plan.epochs, logs),
+                    on_epoch_end=lambda epoch, logs: _note(
+                        checkpoint.history, plan.epochs, logs, run
+                    ),
                 ),
                 checkpoint.stopping,
                 keras.callbacks.TerminateOnNaN(),
@@ -86,7 +90,7 @@ def fit(
     labels = validation.labels
     true = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)
     accuracy = float((probabilities.argmax(axis=1) == labels).mean())
-    return Fitted(-np.log(true), accuracy, checkpoint.history)
+    return Fitted(-np.log(true), accuracy, checkpoint.history, checkpoint.best_epoch)
 
 
 class Deadline(keras.callbacks.Callback):
@@ -102,7 +106,7 @@ class Deadline(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def _note(history: list[Row], epochs: int, logs: Mapping[str, float]) -> None:
+def _note(history: list[Row], epochs: int, logs: Mapping[str, float], run: Run) -> None:
     """Add an epoch to the history and say it in the log."""
     row = {
         "loss": logs[_LOSS],
@@ -111,6 +115,7 @@ def _note(history: list[Row], epochs: int, logs: Mapping[str, float]) -> None:
         "val_accuracy": logs["val_accuracy"],
     }
     history.append({name: value if math.isfinite(value) else None for name, value in row.items()})
+    run.board.add(NAME, len(history), history[-1])
     log.info(
         f"{NAME} epoch {len(history)}/{epochs}: loss {row['loss']:.4f}, "
         f"accuracy {row['accuracy']:.4f}, validation loss {row['val_loss']:.4f}, "

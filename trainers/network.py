@@ -43,8 +43,8 @@ class Network:
         parts = [self.backbone.name, str(self.image_size), self._weights_identity()]
         parts += [f"{name} {version(name)}" for name in ("keras", "onnxruntime", "tf2onnx")]
         ours = sorted(Path(importlib.import_module("plugins").__path__[0]).glob("*.py"))
-        theirs = sys.modules[type(self.backbone).__module__].__file__
-        parts += [_file_hash(path) for path in (*ours, Path(str(theirs)))]
+        theirs = getattr(sys.modules.get(type(self.backbone).__module__), "__file__", None)
+        parts += [_file_hash(path) for path in (*ours, *([Path(theirs)] if theirs else []))]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     @cached_property

@@ -18,7 +18,7 @@ from trainers import features, head, strategy
 from trainers.batches import Batches
 from trainers.checkpoint import Checkpoint
 from trainers.features import Features, Layers, Pictures, Source
-from trainers.fitting import MIXUP, Fitted, fit
+from trainers.fitting import MIXUP, NAME, Fitted, fit
 from trainers.head import Examples, Head
 from trainers.model import Classifier, weights_hash
 from trainers.progress import log
@@ -29,6 +29,8 @@ from trainers.views import VIEWS
 MAX_EMBEDDING_BYTES = 2 * 1024**3
 """Largest embeddings that a head is solved on; views are left out above."""
 
+HEAD = "head"
+
 
 class MemoryShortageError(GraftError):
     """The machine has too little memory for what was asked."""
@@ -36,12 +38,18 @@ class MemoryShortageError(GraftError):
 
 @dataclass(frozen=True)
 class Trained:
-    """A classifier with the weights that ship, what led there, and what ships and why."""
+    """A classifier with the weights that ship, what led there, and what ships and why.
+
+    Attributes:
+        epoch: the best one of fine-tuning, from 1, whether it ships or not; 0 without any.
+    """
 
     classifier: Classifier
     history: dict[str, list[dict[str, float | None]]]
     plan: Plan
     decision: str
+    phase: str = HEAD
+    epoch: int = 0
 
 
 def train(run: Run) -> Trained:
@@ -56,14 +64,17 @@ def train(run: Run) -> Trained:
     classifier = Classifier(
         network.backbone, network.body, network.embedder, best.model, weights_hash(network.body)
     )
-    history = {"head": best.history}
+    history = {HEAD: best.history}
+    for at, row in enumerate(best.history, 1):
+        run.board.add(HEAD, at, row)
     if not plan.epochs:
         return Trained(classifier, history, plan, f"{best} ships: {plan.reasons[1]}")
     weights = classifier.weights()
     tuned = fine_tune(classifier, plan, checkpoint, run)
-    history["fine-tuning"] = tuned.history
+    history[NAME] = tuned.history
     if tuned.loss < best.loss:
-        return Trained(classifier, history, plan, f"{tuned} ships: its loss is below {best}")
+        decision = f"{tuned} ships: its loss is below {best}"
+        return Trained(classifier, history, plan, decision, NAME, tuned.epoch)
     classifier.set_weights(weights)
     reason = (
         "did not lower its loss"
@@ -73,7 +84,8 @@ def train(run: Run) -> Trained:
             f"(={plan.learning_rate:g}) is too high"
         )
     )
-    return Trained(classifier, history, plan, f"{best} ships: {tuned} {reason}")
+    decision = f"{best} ships: {tuned} {reason}"
+    return Trained(classifier, history, plan, decision, HEAD, tuned.epoch)
 
 
 def solve_head(run: Run) -> Head:
@@ -96,10 +108,12 @@ def solve_head(run: Run) -> Head:
         )
         keras.utils.set_random_seed(run.config.seed)  # whatever had to be computed before
         if run.config.head != "hidden":
-            solved.append(head.solve_linear(examples))
+            with run.progress.step("solving the head"):
+                solved.append(head.solve_linear(examples))
             log.info("%s", solved[-1])
     if run.config.head != "linear":
-        hidden = head.train_hidden(examples, run.config.epochs, run.config.learning_rate)
+        with run.progress.step("solving the head"):
+            hidden = head.train_hidden(examples, run.config.epochs, run.config.learning_rate)
         log.info("%s", hidden)
     if not solved:
         return hidden

@@ -1,13 +1,16 @@
-"""How far a run is: a bar on a terminal, plain lines in a log, nothing when quiet."""
+"""How far a run is and how long its steps took: a bar, plain lines, JSON lines, or nothing."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import rich.progress
@@ -17,19 +20,37 @@ T = TypeVar("T")
 log = logging.getLogger("graft")
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_JSON_LINES = 1.0
+WORDS = {
+    "looks": "looking at files",
+    "pictures": "decoding",
+    "embeddings": "extracting features",
+    "maps": "extracting feature maps",
+}
+"""How the cache's shelves are called when people read about filling them."""
 
 
 class Progress:
-    """Shows steps of work on stderr.
+    """Shows steps of work on stderr and keeps their times.
 
     Args:
         is_quiet: show nothing.
         is_terminal: draw bars; by default, whether stderr is a terminal.
+        is_json: write JSON lines in place of bars and plain lines.
+
+    Attributes:
+        seconds: how long each step took, in the order in which they began; a step that came more
+            than once counts together.
     """
 
-    def __init__(self, is_quiet: bool = False, is_terminal: bool | None = None) -> None:
-        self._is_quiet = is_quiet
+    def __init__(
+        self, is_quiet: bool = False, is_terminal: bool | None = None, is_json: bool = False
+    ) -> None:
+        self._is_quiet, self._is_json = is_quiet, is_json
         self._is_terminal = sys.stderr.isatty() if is_terminal is None else is_terminal
+        self.seconds: dict[str, float] = {}
+        self._lock, self._showing = threading.Lock(), 0
+        self._display: rich.progress.Progress
 
     def track(self, items: Iterable[T], total: int, label: str) -> Iterator[T]:
         """Pass `items` on, showing how many of `total` are done."""
@@ -39,39 +60,134 @@ class Progress:
                 advance(1)
 
     @contextmanager
-    def steps(self, total: int, label: str) -> Iterator[Callable[[int], None]]:
-        """Show work of `total` steps; the function that it gives counts some as done."""
+    def steps(self, total: int, label: str, done: int = 0) -> Iterator[Callable[[int], None]]:
+        """Show work of `total` steps; the function that it gives counts some as done.
+
+        Args:
+            done: how many were done by an earlier run, which says nothing about the speed.
+        """
+        label = WORDS.get(label, label)
+        with self._timed(label), self._shown(total, label, done) as advance:
+            yield advance
+
+    @contextmanager
+    def step(self, label: str) -> Iterator[None]:
+        """Show work that cannot be counted: that it goes on, and in the end how long it took."""
+        with self._timed(label), self._shown(None, label, 0):
+            yield
+
+    @contextmanager
+    def _timed(self, label: str) -> Iterator[None]:
+        self.seconds.setdefault(label, 0.0)
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[label] += time.monotonic() - started
+
+    @contextmanager
+    def _shown(self, total: int | None, label: str, done: int) -> Iterator[Callable[[int], None]]:
         if self._is_quiet:
             yield lambda count: None
+        elif self._is_json:
+            lines = _JsonLines(total, label, done)
+            yield lines.advance
+            lines.end()
         elif self._is_terminal:
-            with _bar() as bar:
-                task = bar.add_task(label, total=total)
+            with self._bar() as bar:
+                task = bar.add_task(label, total=total, completed=done)
                 yield lambda count: bar.advance(task, count)
+                bar.remove_task(task)
         else:
-            yield _Lines(total, label).advance
+            if total is None:
+                log.info("%s", label)
+            yield _Lines(total, label, done).advance
+
+    @contextmanager
+    def _bar(self) -> Iterator[rich.progress.Progress]:
+        """The one display on the terminal, for all steps that go on at a time."""
+        with self._lock:
+            self._showing += 1
+            if self._showing == 1:
+                self._display = _display()
+                self._display.start()
+        try:
+            yield self._display
+        finally:
+            with self._lock:
+                self._showing -= 1
+                if not self._showing:
+                    self._display.stop()
 
 
 class _Lines:
     """A line in the log every few seconds."""
 
-    def __init__(self, total: int, label: str) -> None:
-        self._total, self._label, self._done = total, label, 0
-        self._last = time.monotonic()
+    def __init__(self, total: int | None, label: str, done: int) -> None:
+        self._total, self._label, self._done, self._first = total, label, done, done
+        self._started = self._last = time.monotonic()
 
     def advance(self, count: int) -> None:
         self._done += count
         if time.monotonic() - self._last > SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
-            log.info("%s: step %d of %d", self._label, self._done, self._total)
+            seconds = self._seconds_left()
+            left = "" if seconds is None else f", about {in_words(seconds)} left"
+            log.info("%s: %d of %d%s", self._label, self._done, self._total, left)
+
+    def _seconds_left(self) -> float | None:
+        """At the speed so far; none where nothing is known of it."""
+        made = self._done - self._first
+        if self._total is None or not made:
+            return None
+        return (self._total - self._done) * (time.monotonic() - self._started) / made
 
 
-def _bar() -> rich.progress.Progress:
+class _JsonLines(_Lines):
+    """A line of JSON when a step begins, every second, and when it ends."""
+
+    def __init__(self, total: int | None, label: str, done: int) -> None:
+        super().__init__(total, label, done)
+        self._write()
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        if time.monotonic() - self._last > SECONDS_BETWEEN_JSON_LINES:
+            self._last = time.monotonic()
+            self._write()
+
+    def end(self) -> None:
+        self._write(seconds=round(time.monotonic() - self._started, 3))
+
+    def _write(self, **more: float) -> None:
+        left = self._seconds_left()
+        state = {"step": self._label, "done": self._done, "total": self._total}
+        eta = None if left is None else round(left, 1)
+        _write_json("step", {**state, "eta_seconds": eta, **more})
+
+
+def in_words(seconds: float) -> str:
+    """A duration as people say it: 40 s, 3 min, 2.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds < 10 else f"{5 * round(seconds / 5)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def _display() -> rich.progress.Progress:
     import rich.console
-    import rich.progress
+    from rich import progress
 
     # While a bar is on the screen rich redirects stderr, so lines of the log appear above it.
     console = rich.console.Console(stderr=True, force_terminal=True)
-    return rich.progress.Progress(console=console, transient=True)
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(),
+    )
+    return progress.Progress(*columns, console=console, transient=True)
 
 
 class _ToStderr(logging.Handler):
@@ -81,9 +197,20 @@ class _ToStderr(logging.Handler):
         print(self.format(record), file=sys.stderr, flush=True)
 
 
-def set_up_logging(is_quiet: bool) -> None:
-    """Send the log to stderr, one plain line a message; stdout is for results."""
-    handler = _ToStderr()
+class _JsonToStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        content = {"level": record.levelname.lower(), "message": record.getMessage()}
+        _write_json("log", content)
+
+
+def _write_json(event: str, content: dict[str, Any]) -> None:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    print(json.dumps({"time": now, "event": event, **content}), file=sys.stderr, flush=True)
+
+
+def set_up_logging(is_quiet: bool, is_json: bool = False) -> None:
+    """Send the log to stderr, one plain or JSON line a message; stdout is for results."""
+    handler = _JsonToStderr() if is_json else _ToStderr()
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.handlers = [handler]
     log.propagate = False

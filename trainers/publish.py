@@ -21,11 +21,11 @@ from trainers import export, findings, report, splitting
 from trainers.config import TrainingConfig
 from trainers.conversion import OPSET
 from trainers.data import Dataset
-from trainers.evaluation import evaluate
+from trainers.evaluation import answer, evaluate
 from trainers.findings import Finding
 from trainers.model import Classifier
 from trainers.phases import Trained
-from trainers.progress import Progress, log
+from trainers.progress import Progress
 from trainers.scanning import DataError
 
 GOLDEN_PICTURES = 8
@@ -51,26 +51,31 @@ def publish(
         ParityError, BundleError: the export does not answer as the classifier does; nothing is
             published then.
     """
-    log.info("exporting ONNX and SavedModel")
     classifier = trained.classifier
     staging = work / "bundle"
     staging.mkdir()
-    export.export(classifier, staging)
-    asked = np.concatenate([dataset.rows("test"), dataset.rows("train")])[:PARITY_PICTURES]
-    parity = export.check_parity(classifier, staging, dataset.images[asked])
-    _write_golden(classifier, dataset, staging)
+    with progress.step("exporting ONNX and SavedModel"):
+        export.export(classifier, staging)
+    with progress.step("comparing them with Keras"):
+        rows = np.concatenate([dataset.rows("test"), dataset.rows("train")])[:PARITY_PICTURES]
+        parity = export.check_parity(classifier, staging, dataset.images[rows])
+        _write_golden(classifier, dataset, staging)
     manifest = _manifest(classifier, dataset, config, parity)
     predictor = Predictor(Bundle(staging, manifest))  # answers the golden pictures, too
-    test = evaluate(predictor, dataset, "test", progress)
+    asked, judged = (answer(predictor, dataset, one, progress) for one in ("test", "validation"))
+    test = evaluate(asked, dataset)
     metrics = {
         "test": test,
-        "validation": evaluate(predictor, dataset, "validation", progress),
+        "validation": evaluate(judged, dataset),
+        "train": _lessons(dataset),
         "parity": parity,
         "phases": trained.history,
         "plan": trained.plan.record(),
         "decision": trained.decision,
+        "shipped": {"phase": trained.phase, "best_fine_tuning_epoch": trained.epoch},
         "left_out": [vars(one) for one in dataset.left_out],
         "findings": findings.summary(found),
+        "seconds": {step: round(taken, 2) for step, taken in progress.seconds.items()},
     }
     headline = {"test_accuracy": test["accuracy"], "test_pictures": test["n"]}
     manifest = manifest.model_copy(update={"metrics": headline})
@@ -78,8 +83,21 @@ def publish(
     _write_json(staging / "config.json", config.model_dump(mode="json"))
     splitting.write_csv(dataset, staging / "split.csv")
     findings.write(staging / "findings.json", dataset, found)
-    report.write(staging / "report.html", manifest, metrics, splitting.describe(dataset))
+    report.write(staging / "report.html", manifest, metrics, dataset, asked)
     return seal(staging, manifest, config.output), metrics
+
+
+def _lessons(dataset: Dataset) -> dict[str, Any]:
+    """How many pictures each class was learned from, and what each of them weighed in the loss."""
+    counts = np.bincount(dataset.labels[dataset.rows("train")], minlength=len(dataset.classes))
+    figures = zip(dataset.classes, counts, dataset.class_weights(), strict=True)
+    return {
+        "n": int(counts.sum()),
+        "per_class": {
+            label: {"n": int(count), "weight": round(float(weight), 4)}
+            for label, count, weight in figures
+        },
+    }
 
 
 def _write_golden(classifier: Classifier, dataset: Dataset, staging: Path) -> None:
@@ -94,7 +112,7 @@ def _write_golden(classifier: Classifier, dataset: Dataset, staging: Path) -> No
     folder = staging / Path(GOLDEN_ANSWERS).parent
     folder.mkdir()
     golden: dict[str, list[float]] = {}
-    for number, (row, answer) in enumerate(zip(chosen, answers, strict=True)):
+    for number, (row, values) in enumerate(zip(chosen, answers, strict=True)):
         source = dataset.folder / dataset.paths[row]
         name = f"{number}.{dataset.looks['format'][row].decode().lower()}"
         try:
@@ -102,7 +120,7 @@ def _write_golden(classifier: Classifier, dataset: Dataset, staging: Path) -> No
         except OSError as error:
             raise DataError(f"{source} changed while the model was trained: {error}") from error
         (folder / name).write_bytes(picture)
-        golden[name] = [float(value) for value in answer]
+        golden[name] = [float(value) for value in values]
     _write_json(staging / GOLDEN_ANSWERS, golden)
 
 

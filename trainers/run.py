@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 WRONG_USE, BUG = 2, 1
 STOPPED = 75
 """EX_TEMPFAIL of sysexits.h: nothing is wrong, try again."""
+MOST_SAID = 3
+"""Confused pairs in the log; the report has more."""
 _NOT_BUGS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
     *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP),
@@ -45,7 +47,9 @@ def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
     backbone = resolve(config.plugin)
     weights = config.weights or backbone.pretrained
     config = config.model_copy(update={"weights": weights})
-    files = scanning.scan(choose_folder(config))
+    folder = choose_folder(config)
+    with progress.step("scanning"):
+        files = scanning.scan(folder)
     size = config.image_size or backbone.image_size
 
     with (
@@ -55,7 +59,8 @@ def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
         ) as cache,
     ):
         dataset = data.read(files, cache)
-        found = check(dataset, size, config.strict)
+        with progress.step("checking"):
+            found = check(dataset, size, config.strict)
         dataset = splitting.split(dataset, config.seed)
         log.info("%s", splitting.describe(dataset))
         hardware.prepare(config.seed)
@@ -127,7 +132,7 @@ def log_result(bundle: Path, tag: str, test: dict[str, Any]) -> None:
         "test accuracy %.4f on %d pictures (95%% interval %.3f to %.3f), by the exported ONNX",
         *(test["accuracy"], test["n"], low, high),
     )
-    for pair in test["most_confused"]:
+    for pair in test["most_confused"][:MOST_SAID]:
         log.info("  %s", pair["advice"])
     log.info("report: %s", bundle / "report.html")
     log.info("serve it:  GRAFT_MODEL=%s %s serve", tag, Path(sys.executable).with_name("bentoml"))
@@ -143,28 +148,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     before = signal.signal(signal.SIGTERM, _stop)
+    set_up_logging(is_quiet=False)  # until it is known how
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
-        set_up_logging(options.quiet)
-        result = train(options.config, Progress(options.quiet))
+        set_up_logging(options.quiet, options.json)
+        result = train(options.config, Progress(options.quiet, is_json=options.json))
     except ParityError as error:
-        print(f"graft: {error}", file=sys.stderr)
+        log.error("graft: %s", error)
         return BUG
     except (GraftError, BackboneError, WeightsError) as error:
-        print(f"graft: {error}", file=sys.stderr)
+        log.error("graft: %s", error)
         return WRONG_USE
     except Stopped:
         hint = "the same command with --resume goes on after the last whole epoch"
-        print(f"graft: stopped; no half bundle is left, and {hint}", file=sys.stderr)
+        log.error("graft: stopped; no half bundle is left, and %s", hint)
         return STOPPED
     except KeyboardInterrupt:
-        print("graft: stopped; no half bundle is left", file=sys.stderr)
+        log.error("graft: stopped; no half bundle is left")
         return 130
     except OSError as error:
         if error.errno not in _NOT_BUGS:
             raise
         hint = "; make room or name another --output" if error.errno == errno.ENOSPC else ""
-        print(f"graft: {error}{hint}", file=sys.stderr)
+        log.error("graft: %s%s", error, hint)
         return WRONG_USE
     finally:
         signal.signal(signal.SIGTERM, before)

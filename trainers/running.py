@@ -19,6 +19,10 @@ from trainers.data import Dataset
 from trainers.features import Pictures
 from trainers.network import Network
 from trainers.progress import Progress, log
+from trainers.tensorboard import Board
+
+_NO_MATTER = {"output", "resume", "time_budget", "tensorboard"}
+"""Options that change nothing about what an epoch computes."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,11 @@ class Run:
 
     @property
     def class_weights(self) -> NDArray[np.float32]:
-        """(classes,) that give every class the same say in a loss; all 1 where they are even."""
-        counts = np.bincount(self.labels, minlength=len(self.dataset.classes))
-        return (len(self.labels) / (len(counts) * counts)).astype(np.float32)
+        return self.dataset.class_weights()
+
+    @cached_property
+    def board(self) -> Board:
+        return Board(self.config.tensorboard)
 
     @property
     def deadline(self) -> float:
@@ -73,7 +79,7 @@ class Run:
 
     def checkpoint(self) -> Checkpoint:
         """Of this very run: the same pictures, options and weights."""
-        config = self.config.model_dump(mode="json", exclude={"output", "resume", "time_budget"})
+        config = self.config.model_dump(mode="json", exclude=_NO_MATTER)
         parts = (config, self.dataset.fingerprint, self.dataset.splits, self.network.identity)
         identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         path = self.config.output / "checkpoints" / self.config.name / "fine-tuning.npz"

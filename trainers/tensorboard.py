@@ -1,0 +1,50 @@
+"""Figures of training as TensorBoard reads them; the package of that name is not needed for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.framework.summary_pb2 import DATA_CLASS_SCALAR, SummaryMetadata
+
+_VALIDATION = "val_"
+
+
+class Board:
+    """Event files PHASE/training and PHASE/validation, so TensorBoard lays their curves over
+    each other.
+
+    Args:
+        folder: where they go; None writes nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._writers: dict[Path, Any] = {}
+
+    def add(self, phase: str, step: int, row: Mapping[str, float | None]) -> None:
+        """Write the figures of an epoch, or of one try at the head; None where it diverged.
+
+        Not by `keras.callbacks.TensorBoard`: without the package tensorboard, which training does
+        not need, it fails in the middle of `fit`.
+        """
+        if self._folder is None:
+            return
+        # What the page about scalars looks for in a file.
+        plugin = SummaryMetadata.PluginData(plugin_name="scalars")
+        metadata = SummaryMetadata(plugin_data=plugin, data_class=DATA_CLASS_SCALAR)
+        for name, value in row.items():
+            kind = "validation" if name.startswith(_VALIDATION) else "training"
+            if value is not None:
+                with self._writer(self._folder / phase / kind).as_default():
+                    tag = name.removeprefix(_VALIDATION)
+                    tf.summary.write(tag, tf.constant(value, tf.float32), step, metadata)
+        for writer in self._writers.values():
+            writer.flush()
+
+    def _writer(self, folder: Path) -> Any:
+        if folder not in self._writers:
+            self._writers[folder] = tf.summary.create_file_writer(str(folder))
+        return self._writers[folder]

@@ -59,8 +59,8 @@ class Checkpoint(keras.callbacks.Callback):
     @property
     def best_epoch(self) -> int:
         """The epoch whose weights were put back, from 1; 0 where none was any good."""
-        has_any = self._stopping.best_weights is not None
-        return int(self._stopping.best_epoch) + 1 if has_any else 0
+        has_any = self.stopping.best_weights is not None
+        return int(self.stopping.best_epoch) + 1 if has_any else 0
 
     def find(self) -> Plan | None:
         """Take up what a run like this one left; return the plan that it followed.

@@ -65,7 +65,9 @@ def choose(config: TrainingConfig, head: Head, found: Situation) -> Plan:
     rate = config.fine_tune_learning_rate or LEARNING_RATE
     reasons = (
         told,
-        f"fine-tuning, because the head mistakes {wrong:.0f} of {found.validation_pictures} "
+        "fine-tuning, as --strategy fine-tune says"
+        if config.strategy == "fine-tune"
+        else f"fine-tuning, because the head mistakes {wrong:.0f} of {found.validation_pictures} "
         "validation pictures and there are enough to learn more from",
         f"the last {layers} layers at {rate:g}, at most {epochs} epochs; "
         "what has the lower validation loss ships",

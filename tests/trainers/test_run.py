@@ -220,16 +220,20 @@ def test_without_data_the_sample_pictures_are_drawn_and_said(
     assert Bundle.read(bundle).manifest.classes[0] == "healthy"
 
 
-def stop(arguments: Sequence[object], moment: str, how: signal.Signals, pause: float = 0) -> int:
-    """Start a run, end it when it says `moment`, and return its exit code."""
+def stop(
+    arguments: Sequence[object],
+    moment: str = "(never)",
+    how: signal.Signals = signal.SIGKILL,
+    pause: float = 0,
+) -> int:
+    """Start a run in a process of its own, end it when it says `moment`; return its exit code."""
     command = [sys.executable, "-c", RUN_WITH_TINY, *QUICK, *map(str, arguments)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stderr
         for line in process.stderr:
             if line.startswith(moment):
-                break
-        time.sleep(pause)
-        process.send_signal(how)
+                time.sleep(pause)
+                process.send_signal(how)
         process.communicate(timeout=60)
     return process.returncode
 
@@ -249,11 +253,11 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(
     folder: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
     options = ("--data", folder, "--fine-tune-epochs", 4, "--name", "one", "--output")
-    assert run(*QUICK, *options, tmp_path / "whole") == 0
+    assert stop((*options, tmp_path / "whole")) == 0
     code = stop((*options, tmp_path / "part"), "fine-tuning epoch 2/", how)
     assert code == (75 if how == signal.SIGTERM else -signal.SIGKILL)
     assert not list((tmp_path / "part").glob("one-*"))
-    assert run(*QUICK, *options, tmp_path / "part", "--resume") == 0
+    assert stop((*options, tmp_path / "part", "--resume")) == 0
     assert parts(tmp_path / "part", "one") == parts(tmp_path / "whole", "one")
 
 

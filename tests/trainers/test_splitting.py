@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from trainers import data
 from trainers.data import Dataset
 from trainers.looking import LOOK
-from trainers.progress import log
-from trainers.scanning import DataError
+from trainers.progress import Progress, log
+from trainers.scanning import DataError, scan
 from trainers.splitting import describe, split, write_csv
 
 
@@ -207,3 +210,34 @@ def test_a_folder_full_of_duplicates_is_warned_about(monkeypatch: pytest.MonkeyP
     assert said == []
     split(replace(data, groups=np.arange(400) // 5 * 5), seed=0)
     assert "pictures are for test, because 400 have duplicates" in said[0]
+
+
+def test_a_folder_that_grows_and_is_tidied_keeps_its_test_pictures(
+    tmp_path: Path, scene: Callable[..., Image.Image]
+) -> None:
+    """From files on: some are renamed, the folder moves, and re-encoded copies are added."""
+
+    def read(folder: Path) -> Dataset:
+        return split(data.read(scan(folder), Progress(is_quiet=True)), seed=0)
+
+    for number in range(60):
+        path = tmp_path / "old" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scene(number, (96, 72)).save(path)
+    before = read(tmp_path / "old")
+    new = (tmp_path / "old").rename(tmp_path / "new")
+    for number in range(0, 60, 3):
+        label = "ab"[number % 2]
+        (new / label / f"{number}.png").rename(new / label / f"{1000 - number}.png")
+        scene(100 + number, (96, 72)).save(new / label / f"more{number}.png")
+        scene(number, (96, 72)).resize((48, 36)).save(new / label / f"copy{number}.jpg")
+    after = read(new)
+    assert len(after.paths) == 100
+    assert len(set(after.groups)) == 80
+    place = {"train": 2, "validation": 1, "test": 0}
+    now = by_digest(after)
+    moved = [place[now[digest]] - place[part] for digest, part in by_digest(before).items()]
+    assert min(moved) == 0
+    assert sum(move > 0 for move in moved) <= 20  # only those that got a copy
+    for group in set(after.groups):
+        assert len({after.splits[row] for row in np.flatnonzero(after.groups == group)}) == 1

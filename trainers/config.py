@@ -84,6 +84,9 @@ class TrainingConfig(BaseModel):
         allow_inf_nan=False,
         description="of fine-tuning (Adam), falling to 0 along a cosine",
     )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of fine-tuning; auto = bfloat16 on GPUs with units for it"
+    )
     cache_gigabytes: float = Field(
         10.0, ge=0, allow_inf_nan=False, description="largest cache kept between runs; 0 = none"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from plugins.base import leaf_layers
 from service.errors import GraftError
-from trainers import features, head, strategy
+from trainers import features, head, precision, strategy
 from trainers.batches import Batches
 from trainers.checkpoint import Checkpoint
 from trainers.features import Features, Layers, Pictures, Source
@@ -93,32 +94,41 @@ def solve_head(run: Run) -> Head:
 
     On one view of each picture first, which is soon there, then on all.
     """
-    solved = []
-    for views in (1, VIEWS):
-        train = embeddings(run, run.train, views)
-        if views > 1 and train.records.nbytes > MAX_EMBEDDING_BYTES:
-            break
-        examples = Examples(
-            train.all(),
-            run.labels,
-            run.class_weights[run.labels],
-            embeddings(run, run.validation, 1).all()[:, 0],
-            run.validation_labels,
-            len(run.dataset.classes),
-        )
-        keras.utils.set_random_seed(run.config.seed)  # whatever had to be computed before
-        if run.config.head != "hidden":
-            with run.progress.step("solving the head"):
-                solved.append(head.solve_linear(examples))
-            log.info("%s", solved[-1])
-    if run.config.head != "linear":
-        with run.progress.step("solving the head"):
-            hidden = head.train_hidden(examples, run.config.epochs, run.config.learning_rate)
-        log.info("%s", hidden)
-    if not solved:
-        return hidden
-    best = min(solved, key=lambda one: one.loss)
-    return best if run.config.head == "linear" else head.better(best, hidden)
+    kind, solved = run.config.head, []
+    given = examples(run, 1)
+    if kind != "hidden":
+        solved.append(_solved(run, lambda: head.solve_linear(given)))
+    if VIEWS * given.train.nbytes <= MAX_EMBEDDING_BYTES:
+        given = examples(run, VIEWS)
+        if kind != "hidden":
+            solved.append(_solved(run, lambda: head.solve_linear(given)))
+    if kind == "hidden" or (kind == "auto" and time.monotonic() < run.deadline):
+        epochs, rate = run.config.epochs, run.config.learning_rate
+        hidden = _solved(run, lambda: head.train_hidden(given, epochs, rate))
+        if kind == "hidden":
+            return hidden
+        return head.better(min(solved, key=lambda one: one.loss), hidden)
+    return min(solved, key=lambda one: one.loss)
+
+
+def _solved(run: Run, solve: Callable[[], Head]) -> Head:
+    keras.utils.set_random_seed(run.config.seed)  # whatever had to be computed before
+    with run.progress.step("solving the head"):
+        solved = solve()
+    log.info("%s", solved)
+    return solved
+
+
+def examples(run: Run, views: int) -> Examples:
+    """Embeddings of so many views of the training pictures, and of the validation pictures."""
+    return Examples(
+        embeddings(run, run.train, views).all(),
+        run.labels,
+        run.class_weights[run.labels],
+        embeddings(run, run.validation, 1).all()[:, 0],
+        run.validation_labels,
+        len(run.dataset.classes),
+    )
 
 
 def embeddings(run: Run, pictures: Pictures, views: int) -> Features:
@@ -143,7 +153,8 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
     thawed = classifier.backbone.fine_tune(classifier.body, plan.layers)
     log.info("fine-tuning %d layers, from %s", len(thawed), thawed[0].name)
     tail, train, validation = split_off_frozen(classifier, plan, run)
-    model = keras.Model(tail.input, classifier.head(tail.output))
+    other = precision.twin(tail, precision.policy(run.config.precision))
+    model = keras.Model(other.input, classifier.head(other.output))
     start, before = model.get_weights(), moving_statistics(classifier.body)
     for batch_size in (run.config.batch_size, max(1, run.config.batch_size // 2)):
         try:
@@ -165,6 +176,7 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
             f"half of --batch-size {run.config.batch_size} is still too much for the memory here: "
             "choose a smaller one, a smaller --image-size or backbone, or --strategy features"
         )
+    tail.set_weights(other.get_weights())
     after = moving_statistics(classifier.body)
     changed = [name for name in before if not np.array_equal(before[name], after[name])]
     if changed:

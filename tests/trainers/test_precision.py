@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from plugins.base import leaf_layers
+from plugins.registry import resolve
+from trainers import phases
+from trainers.precision import MIXED, policy, twin
+from trainers.running import Run
+
+Start = Callable[..., Run]
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ([], "float32"),
+        ([(7, 5)], "float32"),
+        ([(8, 0), (9, 0)], MIXED),
+        ([(8, 0), (7, 0)], "float32"),
+    ],
+)
+def test_16_bits_are_taken_where_every_gpu_has_units_for_them(
+    monkeypatch: pytest.MonkeyPatch, capabilities: list[tuple[int, int]], expected: str
+) -> None:
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: capabilities)
+    monkeypatch.setattr(
+        tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": gpu}
+    )
+    assert policy("auto") == expected
+    assert policy("bfloat16") == MIXED
+    assert policy("float32") == "float32"
+
+
+def test_a_twin_has_the_weights_and_computes_in_16_bits() -> None:
+    keras.utils.set_random_seed(0)
+    backbone = resolve("tiny")
+    model = backbone.load("none")
+    backbone.fine_tune(model, 1)
+    other = twin(model, MIXED)
+    assert all(map(np.array_equal, other.get_weights(), model.get_weights()))
+    layers = [one for one in leaf_layers(other) if one.weights]
+    assert {one.compute_dtype for one in layers} == {"bfloat16"}
+    assert {weight.dtype for weight in other.weights} == {"float32"}
+    trained = [one.name for one in leaf_layers(other) if one.trainable_weights]
+    assert trained == ["conv3"]
+    found, expected = np.asarray(other(IMAGES), np.float32), np.asarray(model(IMAGES))
+    assert 0 < np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def test_at_32_bits_nothing_is_copied() -> None:
+    model = resolve("tiny").load("none")
+    assert twin(model, "float32") is model
+
+
+def test_what_16_bits_learned_ships_in_32(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = start(strategy="fine-tune", fine_tune_epochs=2, precision="bfloat16")
+    monkeypatch.setattr("trainers.model.Classifier.set_weights", lambda *_: None)
+    before = run.network.body.get_layer("conv3").get_weights()[0]
+    outputs = phases.train(run).classifier.outputs()
+    assert not np.array_equal(before, run.network.body.get_layer("conv3").get_weights()[0])
+    assert {weight.dtype for weight in outputs.weights} == {"float32"}
+    assert outputs(IMAGES)["embedding"].dtype == "float32"

@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 
+from plugins.registry import resolve
 from trainers.conversion import OPSET, ConversionError, to_onnx
 
 RNG = np.random.default_rng(0)
@@ -68,3 +69,19 @@ def strange(images: Any) -> Any:
 def test_an_operation_that_onnx_lacks_is_named() -> None:
     with pytest.raises(ConversionError, match=r"cannot become ONNX: BesselI0e of TensorFlow has"):
         to_onnx(strange, ("maps",))
+
+
+@pytest.mark.slow
+def test_feature_maps_keep_their_layout_from_end_to_end() -> None:
+    """One Transpose, from the pictures' layout to ONNX's, in a network full of hard swishes."""
+    network = resolve("mobilenet:v3-small").load("none", 64)
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, 64, 64, 3), tf.uint8, "images")], autograph=False
+    )
+    def maps(images: Any) -> Any:
+        outputs = network(tf.cast(images, tf.float32), training=False)
+        return {"embedding": tf.reduce_mean(outputs, [1, 2])}
+
+    operations = [node.op_type for node in to_onnx(maps, ("embedding",)).graph.node]
+    assert operations.count("Transpose") == 1

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast lint types bench bench-checking bench-training bench-serving pretrain-pocket lock clean
+.PHONY: help setup demo test test-fast test-large lint types bench bench-checking bench-training bench-serving pretrain-pocket lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -21,11 +21,14 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 demo: setup ## sample pictures in, a served answer out
 	$(RUN) -m trainers.demo
 
-test: setup lint types ## every test
+test: setup lint types ## every test but those of `test-large`
 	$(RUN) -m pytest
 
 test-fast: setup ## the tests that take less than a few seconds each
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest -m "not slow and not large"
+
+test-large: setup ## the contract of the larger backbones (about an hour, 16 GB of memory)
+	$(RUN) -m pytest -m large tests/plugins/test_contract.py
 
 lint: setup ## ruff
 	$(RUN) -m ruff check .

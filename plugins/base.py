@@ -38,6 +38,7 @@ class Variant:
         scale: how pictures are scaled for it: (N, H, W, 3) float32 RGB in 0..255 -> the same
             shape. Operators and `keras.ops` only, since it becomes part of the exported graph.
         arguments: what the application is called with, besides size and weights.
+        min_image_size: side of the smallest input that it can be built for, in pixels.
     """
 
     application: str
@@ -45,6 +46,7 @@ class Variant:
     parameters: int
     scale: Callable[[Any], Any]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    min_image_size: int = 32
 
 
 class Backbone:
@@ -58,7 +60,8 @@ class Backbone:
     variants: ClassVar[Mapping[str, Variant]]
     default_variant: ClassVar[str]
     pretrained: ClassVar[str] = "imagenet"
-    """Name of the weights that the family comes with, and that are meant where none are named."""
+    """Name of the weights that the family comes with, and that are meant where none are named;
+    "none" where it has none."""
 
     def __init__(self, variant: str | None = None) -> None:
         self.variant = variant or self.default_variant
@@ -102,12 +105,20 @@ class Backbone:
             A model (N, image_size, image_size, 3) float32 RGB 0..255 -> (N, h, w, channels).
 
         Raises:
+            BackboneError: the network cannot be built for so small an input.
             WeightsError: the weights cannot be downloaded, or the file does not fit.
         """
         import keras
 
         size, weights = image_size or self.image_size, weights or self.pretrained
-        if weights == self.pretrained:
+        if size < self._spec.min_image_size:
+            raise BackboneError(
+                f"{self.name} needs pictures of at least {self._spec.min_image_size} pixels a "
+                f"side, not {size}: choose a larger --image-size (its own is {self.image_size})"
+            )
+        if weights == "none":
+            network = self.build(None, size)
+        elif weights == self.pretrained:
             try:
                 network = self.build(weights, size)
             except WeightsError:
@@ -120,8 +131,7 @@ class Backbone:
             )
         else:
             network = self.build(None, size)
-            if weights != "none":
-                self.load_file(network, Path(weights))
+            self.load_file(network, Path(weights))
         images = keras.Input((size, size, 3), name="images")
         # `call` in place of `__call__` inlines the network's layers: one flat graph, in which
         # training can find where the frozen part ends.

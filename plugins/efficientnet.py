@@ -30,6 +30,9 @@ class EfficientNet(Backbone):
         "v2-b1": Variant("EfficientNetV2B1", 240, 6_931_124, as_is),
         "v2-b2": Variant("EfficientNetV2B2", 260, 8_769_374, as_is),
         "v2-b3": Variant("EfficientNetV2B3", 300, 12_930_622, as_is),
+        "v2-s": Variant("EfficientNetV2S", 384, 20_331_360, as_is),
+        "v2-m": Variant("EfficientNetV2M", 480, 53_150_388, as_is),
+        "v2-l": Variant("EfficientNetV2L", 480, 117_746_848, as_is),
     }
 
     def load_file(self, network: keras.Model, path: Path) -> None:

@@ -21,3 +21,12 @@ def to_bgr_minus_mean(images: Any) -> Any:
 
     mean_bgr = keras.ops.convert_to_tensor([103.939, 116.779, 123.68], dtype="float32")
     return images[..., ::-1] - mean_bgr
+
+
+def to_imagenet_deviations(images: Any) -> Any:
+    """RGB 0..255 -> RGB in standard deviations from ImageNet's mean colour ("torch" mode)."""
+    import keras
+
+    mean = keras.ops.convert_to_tensor([0.485, 0.456, 0.406], dtype="float32")
+    deviation = keras.ops.convert_to_tensor([0.229, 0.224, 0.225], dtype="float32")
+    return (images / 255.0 - mean) / deviation

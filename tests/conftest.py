@@ -167,7 +167,7 @@ class Tiny(Backbone):
 
     family = "tiny"
     default_variant = "s"
-    variants = {"s": Variant("", 32, 1_592, to_unit_range)}
+    variants = {"s": Variant("", 32, 1_796, to_unit_range)}
 
     def build(self, weights: str | None, image_size: int) -> Any:
         from keras import Input, Model, layers

@@ -5,11 +5,18 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
 import onnx
 import tensorflow as tf
 
+from service.errors import GraftError
+
 OPSET = 17
 """ONNX operator set: the one that tf2onnx converts every built-in backbone to without loss."""
+
+
+class ConversionError(GraftError):
+    """A network contains an operation that ONNX has no word for."""
 
 
 def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
@@ -24,6 +31,9 @@ def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
 
     Returns:
         A model with the input `images` and `outputs`, the first dimension of each called `batch`.
+
+    Raises:
+        ConversionError: an operation has no ONNX form; the message names it.
     """
     import tf2onnx
     from keras.src.export.tf2onnx_lib import patch_tf2onnx
@@ -31,8 +41,7 @@ def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
         convert_variables_to_constants_v2,
     )
 
-    concrete = function.get_concrete_function()
-    frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+    frozen = convert_variables_to_constants_v2(_trace_flat(function), lower_control_flow=False)
     graph = frozen.graph.as_graph_def()
     _give_scalars_a_dimension(graph)
     with warnings.catch_warnings():
@@ -43,12 +52,52 @@ def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
             input_names=[tensor.name for tensor in frozen.inputs],
             output_names=[tensor.name for tensor in frozen.outputs],
             opset=OPSET,
+            custom_op_handlers={"Erfc": (_convert_erfc, [])},
         )
+    _require_onnx_operations(model)
     names = dict(zip(sorted(outputs), model.graph.output, strict=True))
     _name_tensors(model, {model.graph.input[0].name: "images"})
     _name_tensors(model, {value.name: name for name, value in names.items()})
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _trace_flat(function: Any) -> Any:
+    """Trace a tf.function anew with the functions that it calls inlined.
+
+    Keras wraps grouped convolutions (ConvNeXt's) in a function compiled by XLA, which no
+    optimizer of TensorFlow inlines. A switch of TensorFlow's runs inner functions as plain Python,
+    here into the graph being traced. Only the ONNX is made from this trace: TensorFlow itself
+    needs XLA for such convolutions on a CPU, so the SavedModel keeps it.
+    """
+    python = function.python_function
+    flat = tf.function(python, input_signature=function.input_signature, autograph=False)
+    eager = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        return flat.get_concrete_function()
+    finally:
+        tf.config.run_functions_eagerly(eager)
+
+
+def _convert_erfc(context: Any, node: Any, name: str, arguments: list[Any]) -> None:
+    """Erfc(x) as 1 - Erf(x): the exact GELU (ConvNeXt) is written with it, ONNX has Erf only."""
+    node.type = "Erf"
+    one = context.make_const(f"{name}_one", np.ones(1, np.float32)).output[0]
+    erf = node.output[0]
+    context.insert_new_node_on_output("Sub", erf, name=f"{name}_complement", inputs=[one, erf])
+
+
+def _require_onnx_operations(model: onnx.ModelProto) -> None:
+    """tf2onnx leaves in what it cannot convert, with a line in the log."""
+    foreign = {
+        node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, node.domain)
+    }
+    if foreign:
+        raise ConversionError(
+            f"the network cannot become ONNX: {', '.join(sorted(foreign))} of TensorFlow has no "
+            f"form in opset {OPSET}; build the network without it, or choose another backbone"
+        )
 
 
 def _give_scalars_a_dimension(graph: Any) -> None:

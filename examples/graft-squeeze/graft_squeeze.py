@@ -1,0 +1,26 @@
+"""SqueezeNet's fire modules (Iandola et al. 2016), small: a backbone in a package of its own."""
+
+from keras import Input, Model, layers
+
+from plugins.base import Backbone, Variant
+from plugins.registry import register
+from plugins.scaling import to_unit_range
+
+
+def fire(maps, width):
+    squeezed = layers.Conv2D(width // 8, 1, activation="relu")(maps)
+    wide = [layers.Conv2D(width // 2, side, 1, "same", activation="relu") for side in (1, 3)]
+    return layers.Concatenate()([expand(squeezed) for expand in wide])
+
+
+@register
+class Squeeze(Backbone):
+    family, default_variant, pretrained = "squeeze", "1", "none"
+    variants = {"1": Variant("", 224, 86_920, to_unit_range)}
+
+    def build(self, weights, image_size):
+        images = Input((image_size, image_size, 3))
+        maps = layers.Conv2D(64, 3, 2, "same", activation="relu")(images)
+        for width in (128, 192, 256):
+            maps = fire(layers.MaxPooling2D()(maps), width)
+        return Model(images, maps)

@@ -1,0 +1,18 @@
+"""DenseNet: every layer sees all before it; few weights, many maps (Huang et al. 2017)."""
+
+from __future__ import annotations
+
+from plugins.base import Backbone, Variant
+from plugins.registry import register
+from plugins.scaling import to_imagenet_deviations
+
+
+@register
+class DenseNet(Backbone):
+    family = "densenet"
+    default_variant = "121"
+    variants = {
+        "121": Variant("DenseNet121", 224, 7_037_504, to_imagenet_deviations),
+        "169": Variant("DenseNet169", 224, 12_642_880, to_imagenet_deviations),
+        "201": Variant("DenseNet201", 224, 18_321_984, to_imagenet_deviations),
+    }

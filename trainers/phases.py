@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from plugins.base import leaf_layers
 from service.errors import GraftError
-from trainers import features, head, strategy
+from trainers import balance, features, head, strategy
+from trainers.balance import Effect
 from trainers.batches import Batches
 from trainers.checkpoint import Checkpoint
 from trainers.features import Features, Pictures, Source
@@ -40,7 +41,9 @@ class Trained:
     """A classifier with the weights that ship, what led there, and what ships and why.
 
     Attributes:
+        phase: the one that ships.
         epoch: the best one of fine-tuning, from 1, whether it ships or not; 0 without any.
+        balance: what weights of classes change, where these are uneven.
     """
 
     classifier: Classifier
@@ -49,6 +52,7 @@ class Trained:
     decision: str
     phase: str = HEAD
     epoch: int = 0
+    balance: Effect | None = None
 
 
 def train(run: Run) -> Trained:
@@ -66,25 +70,26 @@ def train(run: Run) -> Trained:
     history = {HEAD: best.history}
     for at, row in enumerate(best.history, 1):
         run.board.add(HEAD, at, row)
-    if not plan.epochs:
-        return Trained(classifier, history, plan, f"{best} ships: {plan.reasons[1]}")
-    weights = classifier.weights()
-    tuned = fine_tune(classifier, plan, checkpoint, run)
-    history[NAME] = tuned.history
-    if tuned.loss < best.loss:
-        decision = f"{tuned} ships: its loss is below {best}"
-        return Trained(classifier, history, plan, decision, NAME, tuned.epoch)
-    classifier.set_weights(weights)
-    reason = (
-        "did not lower its loss"
-        if math.isfinite(tuned.loss)
-        else (
-            "came to a loss that is no number: --fine-tune-learning-rate "
-            f"(={plan.learning_rate:g}) is too high"
-        )
+    phase, epoch, decision = HEAD, 0, f"{best} ships: {plan.reasons[1]}"
+    if plan.epochs:
+        weights = classifier.weights()
+        tuned = fine_tune(classifier, plan, checkpoint, run)
+        history[NAME], epoch = tuned.history, tuned.epoch
+        if tuned.loss < best.loss:
+            phase, decision = NAME, f"{tuned} ships: its loss is below {best}"
+        else:
+            classifier.set_weights(weights)
+            decision = f"{best} ships: {tuned} {_what_went_wrong(tuned, plan)}"
+    return Trained(classifier, history, plan, decision, phase, epoch, weigh(run))
+
+
+def _what_went_wrong(tuned: Fitted, plan: Plan) -> str:
+    if math.isfinite(tuned.loss):
+        return "did not lower its loss"
+    return (
+        "came to a loss that is no number: --fine-tune-learning-rate "
+        f"(={plan.learning_rate:g}) is too high"
     )
-    decision = f"{best} ships: {tuned} {reason}"
-    return Trained(classifier, history, plan, decision, HEAD, tuned.epoch)
 
 
 def solve_head(run: Run) -> Head:
@@ -98,14 +103,7 @@ def solve_head(run: Run) -> Head:
         train = embeddings(run, run.train, views)
         if views > 1 and train.records.nbytes > MAX_EMBEDDING_BYTES:
             break
-        examples = Examples(
-            train.all(),
-            run.labels,
-            run.class_weights[run.labels],
-            embeddings(run, run.validation, 1).all()[:, 0],
-            run.validation_labels,
-            len(run.dataset.classes),
-        )
+        examples = _examples(run, train)
         if run.config.head != "hidden":
             with run.progress.step("solving the head"):
                 solved.append(head.solve_linear(examples))
@@ -118,6 +116,25 @@ def solve_head(run: Run) -> Head:
         return hidden
     best = min(solved, key=lambda one: one.loss)
     return best if run.config.head == "linear" else head.better(best, hidden)
+
+
+def weigh(run: Run) -> Effect | None:
+    """What weights change for each class; None where classes are even and there are none."""
+    if not balance.is_uneven(run.class_weights):
+        return None
+    with run.progress.step("weighing classes"):
+        return balance.effect(_examples(run, embeddings(run, run.train, 1)))
+
+
+def _examples(run: Run, train: Features) -> Examples:
+    return Examples(
+        train.all(),
+        run.labels,
+        run.class_weights[run.labels],
+        embeddings(run, run.validation, 1).all()[:, 0],
+        run.validation_labels,
+        len(run.dataset.classes),
+    )
 
 
 def embeddings(run: Run, pictures: Pictures, views: int) -> Features:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from trainers import head
 from trainers.head import Examples
 
-UNEVEN = 1.25
-"""Largest weight of a class to the smallest, from here on."""
+UNEVEN = 2.0
+"""Largest weight of a class to the smallest, from here on: what draws of the split alone do to
+small classes stays below."""
 
 Effect = list[dict[str, float | int | None]]
 

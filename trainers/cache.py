@@ -60,7 +60,7 @@ class Cache:
 
     def __init__(self, folder: Path, max_bytes: float, workspace: Path, progress: Progress) -> None:
         self._folder, self._max_bytes = folder, max_bytes
-        self._workspace, self._progress = workspace, progress
+        self._workspace, self.progress = workspace, progress
         self._is_closed = False
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ class Cache:
             return [pool.submit(recipe.make, block[start : start + _PART]) for start in starts]
 
         try:
-            with self._progress.steps(len(missing), label) as advance:
+            with self.progress.steps(len(missing), label) as advance:
                 waiting = [begin(block) for block in blocks[:1]]
                 for at, block in enumerate(blocks):
                     waiting += [begin(later) for later in blocks[at + 1 : at + 2]]

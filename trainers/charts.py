@@ -75,7 +75,8 @@ def scale(low: float, high: float) -> tuple[float, float, list[float]]:
     power = 10.0 ** math.floor(math.log10(span / 4))
     step = next(one * power for one in _STEPS if one * power >= span / 4 * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    last += first == last
+    if first == last:  # an axis has a length: up to 1 for an accuracy, from 0 for no loss
+        first, last = (first - 1, last) if high > 0 else (first, last + 1)
     ticks = [round(at * step, 12) for at in range(first, last + 1)]
     return ticks[0], ticks[-1], ticks
 

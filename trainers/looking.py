@@ -19,6 +19,7 @@ from PIL import Image
 from service.errors import PayloadTooLarge, RequestError, UndecodableImage
 from service.imaging import DECODER, decode
 from trainers.cache import Cache, Recipe, processors
+from trainers.progress import Progress
 from trainers.scanning import Candidate, LeftOut
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -92,7 +93,7 @@ def look_at(
     def complain(row: int, error: Exception) -> None:
         problems[row] = LeftOut(files[row].name, str(error), _kind(error))
 
-    digests = _hash(files, complain)
+    digests = _hash(files, complain, cache.progress)
     readable = np.array([row for row, digest in enumerate(digests) if digest], np.int64)
 
     def make(positions: NDArray[np.int64]) -> NDArray[np.void]:
@@ -109,7 +110,9 @@ def look_at(
     return looks, digests, problems
 
 
-def _hash(files: Sequence[Candidate], complain: Callable[[int, Exception], None]) -> list[str]:
+def _hash(
+    files: Sequence[Candidate], complain: Callable[[int, Exception], None], progress: Progress
+) -> list[str]:
     """SHA-256 of every file, "" where it cannot be read."""
 
     def hash_row(row: int) -> str:
@@ -120,7 +123,8 @@ def _hash(files: Sequence[Candidate], complain: Callable[[int, Exception], None]
             return ""
 
     with ThreadPoolExecutor(processors()) as threads:
-        return list(threads.map(hash_row, range(len(files))))
+        digests = threads.map(hash_row, range(len(files)))
+        return list(progress.track(digests, len(files), "reading files"))
 
 
 def _look_or_nothing(path: Path) -> NDArray[np.void]:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from plugins.base import leaf_layers
 from service.errors import GraftError
-from trainers import features, head, precision, strategy
+from trainers import balance, features, head, precision, strategy
+from trainers.balance import Effect
 from trainers.batches import Batches
 from trainers.checkpoint import Checkpoint
 from trainers.features import Features, Layers, Pictures, Source
@@ -42,7 +43,9 @@ class Trained:
     """A classifier with the weights that ship, what led there, and what ships and why.
 
     Attributes:
+        phase: the one that ships.
         epoch: the best one of fine-tuning, from 1, whether it ships or not; 0 without any.
+        balance: what weights of classes change, where these are uneven.
     """
 
     classifier: Classifier
@@ -51,6 +54,7 @@ class Trained:
     decision: str
     phase: str = HEAD
     epoch: int = 0
+    balance: Effect | None = None
 
 
 def train(run: Run) -> Trained:
@@ -68,25 +72,26 @@ def train(run: Run) -> Trained:
     history = {HEAD: best.history}
     for at, row in enumerate(best.history, 1):
         run.board.add(HEAD, at, row)
-    if not plan.epochs:
-        return Trained(classifier, history, plan, f"{best} ships: {plan.reasons[1]}")
-    weights = classifier.weights()
-    tuned = fine_tune(classifier, plan, checkpoint, run)
-    history[NAME] = tuned.history
-    if tuned.loss < best.loss:
-        decision = f"{tuned} ships: its loss is below {best}"
-        return Trained(classifier, history, plan, decision, NAME, tuned.epoch)
-    classifier.set_weights(weights)
-    reason = (
-        "did not lower its loss"
-        if math.isfinite(tuned.loss)
-        else (
-            "came to a loss that is no number: --fine-tune-learning-rate "
-            f"(={plan.learning_rate:g}) is too high"
-        )
+    phase, epoch, decision = HEAD, 0, f"{best} ships: {plan.reasons[1]}"
+    if plan.epochs:
+        weights = classifier.weights()
+        tuned = fine_tune(classifier, plan, checkpoint, run)
+        history[NAME], epoch = tuned.history, tuned.epoch
+        if tuned.loss < best.loss:
+            phase, decision = NAME, f"{tuned} ships: its loss is below {best}"
+        else:
+            classifier.set_weights(weights)
+            decision = f"{best} ships: {tuned} {_what_went_wrong(tuned, plan)}"
+    return Trained(classifier, history, plan, decision, phase, epoch, weigh(run))
+
+
+def _what_went_wrong(tuned: Fitted, plan: Plan) -> str:
+    if math.isfinite(tuned.loss):
+        return "did not lower its loss"
+    return (
+        "came to a loss that is no number: --fine-tune-learning-rate "
+        f"(={plan.learning_rate:g}) is too high"
     )
-    decision = f"{best} ships: {tuned} {reason}"
-    return Trained(classifier, history, plan, decision, HEAD, tuned.epoch)
 
 
 def solve_head(run: Run) -> Head:
@@ -129,6 +134,14 @@ def examples(run: Run, views: int) -> Examples:
         run.validation_labels,
         len(run.dataset.classes),
     )
+
+
+def weigh(run: Run) -> Effect | None:
+    """What weights change for each class; None where classes are even and there are none."""
+    if not balance.is_uneven(run.class_weights):
+        return None
+    with run.progress.step("weighing classes"):
+        return balance.effect(examples(run, 1))
 
 
 def embeddings(run: Run, pictures: Pictures, views: int) -> Features:

@@ -68,6 +68,7 @@ def publish(
         "test": test,
         "validation": evaluate(judged, dataset),
         "train": _lessons(dataset),
+        "balance": trained.balance and dict(zip(dataset.classes, trained.balance, strict=True)),
         "parity": parity,
         "phases": trained.history,
         "plan": trained.plan.record(),

@@ -23,8 +23,6 @@ MOST_OF_PAIR, MOST_OF_WORST = 6, 24
 MOST_IN_MATRIX, MOST_IN_TABLE, MOST_LEFT_OUT = 30, 100, 20
 """Classes and lines that a page can show and stay readable; metrics.json has all."""
 _PART_OF_MATRIX = 20
-UNEVEN = 1.25
-"""Largest weight of a class to the smallest: from here on weights are shown."""
 
 Row = Mapping[str, float | None]
 
@@ -69,7 +67,7 @@ def write(
         wrong=len(answers.mistakes()),
         usual=_usual(test),
         classes=_per_class(metrics),
-        is_uneven=_is_uneven(metrics),
+        balance=_effect(metrics),
         matrix=_matrix(test, manifest.classes),
         curves=list(_curves(metrics)),
         counts=splitting.describe(dataset),
@@ -117,9 +115,14 @@ def _per_class(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["f1"])[:MOST_IN_TABLE]
 
 
-def _is_uneven(metrics: Mapping[str, Any]) -> bool:
-    weights = [one["weight"] for one in metrics["train"]["per_class"].values()]
-    return bool(max(weights) > UNEVEN * min(weights))
+def _effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What weights change for each class, the rarest first; empty where classes are even."""
+    lessons = metrics["train"]["per_class"]
+    rows = [
+        {**row, "label": label, "train": lessons[label]["n"], "weight": lessons[label]["weight"]}
+        for label, row in (metrics["balance"] or {}).items()
+    ]
+    return sorted(rows, key=lambda row: row["train"])[:MOST_IN_TABLE]
 
 
 def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:

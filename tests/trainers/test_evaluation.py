@@ -1,9 +1,22 @@
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from trainers.evaluation import confusion_matrix, most_confused, summarise, wilson_interval
+from trainers import evaluation
+from trainers.evaluation import (
+    Answers,
+    answer,
+    confusion_matrix,
+    evaluate,
+    most_confused,
+    summarise,
+    wilson_interval,
+)
+from trainers.progress import Progress
 
 CLASSES = ("cat", "dog", "owl")
 MATRIX = np.array([[8, 2, 0], [1, 9, 0], [0, 3, 2]])
@@ -64,3 +77,50 @@ def test_confused_pairs_come_worst_first_each_with_advice() -> None:
 
 def test_no_mistakes_no_advice() -> None:
     assert list(most_confused(np.diag([3, 4, 5]), CLASSES)) == []
+
+
+def asked(count: int) -> tuple[Answers, SimpleNamespace]:
+    """The answer is always dog, to pictures of cats, dogs and owls in turn."""
+
+    class Dogs:
+        def predict(self, images: np.ndarray) -> np.ndarray:
+            sure = 0.5 + images / 1000
+            return np.stack([(1 - sure) / 2, sure, (1 - sure) / 2], axis=1)
+
+    rows = np.arange(1, 2 * count, 2)
+    dataset = SimpleNamespace(
+        classes=CLASSES,
+        labels=np.arange(2 * count) // 2 % 3,
+        paths=[f"{row}.png" for row in range(2 * count)],
+        images=np.arange(2 * count),
+        rows=lambda split: rows if split == "test" else rows[:0],
+    )
+    return answer(Dogs(), dataset, "test", Progress(is_quiet=True)), dataset  # type: ignore[arg-type]
+
+
+def test_every_picture_of_the_split_is_asked_about() -> None:
+    answers, _ = asked(20)
+    assert answers.rows.tolist() == list(range(1, 40, 2))
+    assert answers.true.tolist() == [at % 3 for at in range(20)]
+    assert answers.found.tolist() == [1] * 20
+    assert answers.scores == pytest.approx([0.5 + row / 1000 for row in answers.rows])
+
+
+def test_an_empty_split_has_no_figures() -> None:
+    _, dataset = asked(2)
+    none = answer(None, dataset, "validation", Progress(is_quiet=True))  # type: ignore[arg-type]
+    figures = evaluate(none, dataset)  # type: ignore[arg-type]
+    assert (figures["n"], figures["accuracy"], figures["mistakes"]) == (0, None, [])
+
+
+def test_mistakes_are_listed_the_surest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, dataset = asked(4)
+    figures = evaluate(answers, dataset)  # type: ignore[arg-type]
+    assert figures["mistakes"] == [
+        {"path": "7.png", "truth": "cat", "answer": "dog", "score": 0.507},
+        {"path": "5.png", "truth": "owl", "answer": "dog", "score": 0.505},
+        {"path": "1.png", "truth": "cat", "answer": "dog", "score": 0.501},
+    ]
+    json.dumps(figures)
+    monkeypatch.setattr(evaluation, "MOST_MISTAKES", 2)
+    assert len(evaluate(answers, dataset)["mistakes"]) == 2  # type: ignore[arg-type]

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from trainers import progress
-from trainers.progress import Progress, log, set_up_logging
+from trainers.progress import Progress, in_words, log, set_up_logging
+
+Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
@@ -14,37 +18,117 @@ def logging_as_it_was() -> object:
     log.setLevel(kept[1])
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds of a clock that stands still; add to the first entry to let time pass."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
 def test_items_pass_through_in_order() -> None:
     for is_quiet, is_terminal in ((True, False), (False, False), (False, True)):
         show = Progress(is_quiet, is_terminal)
         assert list(show.track(range(5), 5, "work")) == list(range(5))
 
 
-def test_a_log_gets_a_line_now_and_then(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_log_gets_a_line_now_and_then_with_the_time_left(
+    clock: list[float], capsys: Capture
 ) -> None:
     set_up_logging(is_quiet=False)
-    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1)
-    list(Progress(is_terminal=False).track("ab", 2, "decoding"))
-    assert capsys.readouterr().err == "decoding: step 1 of 2\ndecoding: step 2 of 2\n"
+    with Progress(is_terminal=False).steps(60, "pictures") as advance:
+        for seconds in (6, 6, 3, 8):
+            clock[0] += seconds
+            advance(10)
+    assert capsys.readouterr().err == (
+        "decoding: 20 of 60, about 25 s left\ndecoding: 40 of 60, about 10 s left\n"
+    )
 
 
-def test_a_terminal_gets_a_bar_with_the_log_above_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_an_earlier_run_did_says_nothing_about_the_speed(
+    clock: list[float], capsys: Capture
+) -> None:
     set_up_logging(is_quiet=False)
-    with Progress(is_terminal=True).steps(2, "decoding") as advance:
-        advance()
+    with Progress(is_terminal=False).steps(100, "fine-tuning", done=80) as advance:
+        clock[0] += 20
+        advance(10)
+    assert capsys.readouterr().err == "fine-tuning: 90 of 100, about 20 s left\n"
+
+
+def test_a_terminal_gets_a_bar_with_the_log_above_it(capsys: Capture) -> None:
+    set_up_logging(is_quiet=False)
+    with Progress(is_terminal=True).steps(2, "pictures") as advance:
+        advance(1)
         log.info("half way")
-        advance()
+        advance(1)
     shown = capsys.readouterr().err
     assert "decoding" in shown
-    assert "100%" in shown
+    assert "2/2" in shown
+    assert "0:00:00" in shown  # what is left
     assert "half way" in shown
 
 
-def test_quiet_hides_all_but_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+def test_work_without_a_count_is_shown_as_well(capsys: Capture) -> None:
+    set_up_logging(is_quiet=False)
+    with Progress(is_terminal=True).step("exporting"):
+        pass
+    assert "exporting" in capsys.readouterr().err
+    with Progress(is_terminal=False).step("exporting"):
+        pass
+    assert capsys.readouterr().err == "exporting\n"
+
+
+@pytest.mark.parametrize("is_quiet", [True, False])
+def test_the_time_of_each_step_is_kept_in_order(clock: list[float], is_quiet: bool) -> None:
+    show = Progress(is_quiet, is_terminal=False)
+    for label, seconds in (("looks", 2), ("embeddings", 3), ("embeddings", 4)):
+        with show.steps(1, label):
+            clock[0] += seconds
+    with show.step("exporting"):
+        clock[0] += 5
+    assert show.seconds == {"looking at files": 2, "extracting features": 7, "exporting": 5}
+    assert next(iter(show.seconds)) == "looking at files"
+
+
+def test_json_lines_for_machines(clock: list[float], capsys: Capture) -> None:
+    set_up_logging(is_quiet=False, is_json=True)
+    show = Progress(is_terminal=True, is_json=True)
+    with show.steps(4, "pictures") as advance:
+        clock[0] += 2
+        advance(1)
+        log.warning("a `line`\nof the log")
+    with show.step("exporting"):
+        clock[0] += 0.5
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert all(line.pop("time").endswith("+00:00") for line in lines)
+    step = {"event": "step", "step": "decoding", "total": 4}
+    log_line = {"event": "log", "level": "warning", "message": "a `line`\nof the log"}
+    export = {"event": "step", "step": "exporting", "total": None, "done": 0, "eta_seconds": None}
+    assert lines == [
+        {**step, "done": 0, "eta_seconds": None},
+        {**step, "done": 1, "eta_seconds": 6.0},
+        log_line,
+        {**step, "done": 1, "eta_seconds": 6.0, "seconds": 2.0},
+        export,
+        {**export, "seconds": 0.5},
+    ]
+
+
+def test_quiet_hides_all_but_warnings(capsys: Capture) -> None:
     set_up_logging(is_quiet=True)
     log.info("fine")
     log.warning("careful")
-    with Progress(is_quiet=True, is_terminal=True).steps(1, "decoding") as advance:
-        advance()
+    show = Progress(is_quiet=True, is_terminal=True, is_json=True)
+    with show.steps(1, "decoding") as advance:
+        advance(1)
+    with show.step("exporting"):
+        pass
     assert capsys.readouterr().err == "careful\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "0 s"), (7.4, "7 s"), (43, "45 s"), (89, "90 s"), (150, "2 min"), (9000, "2.5 h")],
+)
+def test_durations_as_people_say_them(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words

@@ -47,9 +47,13 @@ def bundle(pictures: Path) -> Bundle:
     """One finished run, read by what it printed."""
     output = pictures.parent / "artifacts"
     command = [sys.executable, "-c", RUN_WITH_TINY, *QUICK, "--json"]
-    command += ["--data", str(pictures), "--output", str(output)]
+    command += ["--data", str(pictures), "--output", str(output), "--strategy", "fine-tune"]
+    command += ["--head", "linear", "--tensorboard", str(pictures.parent / "logs")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    assert {line["event"] for line in lines} == {"log", "step"}
+    assert any(line["step"] == "fine-tuning" for line in lines if line["event"] == "step")
     result = json.loads(done.stdout.splitlines()[-1])
     assert set(result) >= {"bundle", "model", "test_accuracy", "seconds"}
     one = Bundle.read(Path(result["bundle"]))
@@ -58,9 +62,9 @@ def bundle(pictures: Path) -> Bundle:
 
 
 RUN_WITH_TINY = f"""
-import runpy, sys
-sys.path.insert(0, {str(ROOT)!r})
-runpy.run_path({str(ROOT / "tests/conftest.py")!r})  # registers the tiny backbone
+import sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+import conftest  # registers the tiny backbone
 from trainers.run import main
 sys.exit(main())
 """
@@ -118,8 +122,10 @@ def test_the_report_shows_the_figures(bundle: Bundle) -> None:
     page = (bundle.path / "report.html").read_text()
     metrics = json.loads((bundle.path / "metrics.json").read_text())
     assert f"{100 * metrics['test']['accuracy']:.1f}%" in page
-    assert all(f"<td>{label}</td>" in page for label in bundle.manifest.classes)
-    assert page.count("<polyline") == 4
+    assert all(f'title="{label}">{label}<' in page for label in bundle.manifest.classes)
+    assert page.count('<svg class="chart"') == 2 * len(metrics["phases"])
+    assert f"epoch {metrics['shipped']['best_fine_tuning_epoch']} " in page
+    assert metrics["decision"][1:] in page
     assert "http" not in page
 
 
@@ -145,6 +151,39 @@ def test_findings_are_said_and_fatal_when_asked(
     assert "blue/also.png = red/0.png" in said
     assert "--strict stops at what was found (listed above: 1)" in said
     assert not list((tmp_path / "out").glob("classifier*"))
+
+
+def test_metrics_say_how_long_each_step_took(bundle: Bundle) -> None:
+    metrics = json.loads((bundle.path / "metrics.json").read_text())
+    assert list(metrics["seconds"]) == [
+        *(
+            "scanning",
+            "reading files",
+            "looking at files",
+            "checking",
+            "decoding",
+            "extracting features",
+        ),
+        *("solving the head", "extracting feature maps", "fine-tuning"),
+        *("exporting ONNX and SavedModel", "comparing them with Keras"),
+        *("evaluating on test", "evaluating on validation"),
+    ]
+    assert all(seconds >= 0 for seconds in metrics["seconds"].values())
+    assert metrics["seconds"]["fine-tuning"] > 0
+
+
+def test_metrics_name_the_mistaken_pictures(bundle: Bundle) -> None:
+    test = json.loads((bundle.path / "metrics.json").read_text())["test"]
+    wrong = round(test["n"] * (1 - test["accuracy"]))
+    assert len(test["mistakes"]) == wrong
+    assert all(one["path"].startswith(f"{one['truth']}/") for one in test["mistakes"])
+
+
+def test_tensorboards_logs_hold_both_phases(bundle: Bundle) -> None:
+    logs = bundle.path.parents[1] / "logs"
+    found = {path.parent.relative_to(logs).as_posix() for path in logs.rglob("events.out.*")}
+    phases, kinds = ("head", "fine-tuning"), ("training", "validation")
+    assert found == {f"{phase}/{kind}" for phase in phases for kind in kinds}
 
 
 def run(*arguments: object) -> int:

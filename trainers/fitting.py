@@ -72,6 +72,7 @@ def fit(
             initial_epoch=first,
             epochs=plan.epochs,
             verbose=0,
+            shuffle=False,  # of the batches, by Python's generator: the order is ours
             callbacks=[
                 keras.callbacks.LambdaCallback(
                     on_epoch_begin=lambda epoch, logs: train.start(epoch),

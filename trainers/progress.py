@@ -97,6 +97,7 @@ class Progress:
             with self._bar() as bar:
                 task = bar.add_task(label, total=total, completed=done)
                 yield lambda count: bar.advance(task, count)
+                bar.refresh()
                 bar.remove_task(task)
         else:
             if total is None:

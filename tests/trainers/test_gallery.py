@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import io
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,12 @@ from trainers.looking import LOOK
 from trainers.shelf import Records
 
 CLASSES = ("cat", "dog", "owl")
+
+
+def decoded(images: Records) -> Future[Records]:
+    future: Future[Records] = Future()
+    future.set_result(images)
+    return future
 
 
 @pytest.fixture
@@ -32,7 +39,7 @@ def dataset() -> Dataset:
         groups=np.arange(6),
         fingerprint="",
         left_out=(),
-        images=Records(images, np.arange(6)),
+        decoding=decoded(Records(images, np.arange(6))),
     )
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import Future
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,12 @@ EPOCHS = [
     {"loss": 0.5, "accuracy": 0.8, "val_loss": None, "val_accuracy": 0.7},
 ]
 VOID = {"meta", "img", "rect", "line", "circle", "polyline", "br"}
+
+
+def decoded(images: Records) -> Future[Records]:
+    future: Future[Records] = Future()
+    future.set_result(images)
+    return future
 
 
 @pytest.fixture
@@ -50,7 +57,7 @@ def page(tmp_path: Path) -> Write:
             groups=np.arange(count),
             fingerprint="",
             left_out=(),
-            images=Records(noise, np.arange(count)),
+            decoding=decoded(Records(noise, np.arange(count))),
         )
         scores = np.linspace(0.3, 0.9, count, dtype=np.float32)
         answers = Answers(np.arange(count), true, found, scores)

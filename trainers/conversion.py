@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -44,7 +47,7 @@ def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
     frozen = convert_variables_to_constants_v2(_trace_flat(function), lower_control_flow=False)
     graph = frozen.graph.as_graph_def()
     _give_scalars_a_dimension(graph)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _collecting_often():
         warnings.simplefilter("ignore", FutureWarning)  # tf2onnx asks numpy for old names
         patch_tf2onnx()  # Keras' own mending of tf2onnx for numpy 2
         model, _ = tf2onnx.convert.from_graph_def(
@@ -60,6 +63,25 @@ def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
     _name_tensors(model, {value.name: name for name, value in names.items()})
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+@contextlib.contextmanager
+def _collecting_often() -> Iterator[None]:
+    """Have Python look for garbage among what is made inside, and not among all that was before.
+
+    tf2onnx copies the graph with all its weights before each of its passes, and leaves the copies
+    in cycles. Beside the millions of objects of TensorFlow they are too few for Python to look.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.collect()  # counts what is frozen out, or the next full collection would wait for its share
+    usual = gc.get_threshold()
+    gc.set_threshold(1000, 2, 2)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
 
 
 def _trace_flat(function: Any) -> Any:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,12 @@ def strange(images: Any) -> Any:
 def test_an_operation_that_onnx_lacks_is_named() -> None:
     with pytest.raises(ConversionError, match=r"cannot become ONNX: BesselI0e of TensorFlow has"):
         to_onnx(strange, ("maps",))
+
+
+def test_python_collects_garbage_as_before_afterwards() -> None:
+    before = (gc.get_threshold(), gc.get_freeze_count())
+    to_onnx(hard_swish, ("maps", "halves"))
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before
 
 
 @pytest.mark.slow

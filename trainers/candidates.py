@@ -42,7 +42,7 @@ class Candidate:
         """The line that trains it, on the same split and at the same size."""
         words = ["python", "-m", "trainers.run", "--plugin", self.plugin]
         words += [] if self.has_own_weights else ["--weights", self.weights]
-        for name in ("data", "image_size", "seed"):
+        for name in ("data", "image_size", "seed", "head"):
             value = getattr(shared, name)
             if value != TrainingConfig.model_fields[name].default:
                 words += [f"--{name.replace('_', '-')}", str(value)]
@@ -176,10 +176,8 @@ def choose(rows: Sequence[Row]) -> Choice:
 
 
 def standard_error(share: float, count: int) -> float:
-    """Of a share of `count` pictures.
-
-    One right and one wrong answer are added (Laplace), so that a best of 100% has an error, too:
-    without them one mistake more among ten pictures would be a clear difference.
-    """
-    share = (share * count + 1) / (count + 2)
-    return math.sqrt(share * (1 - share) / count) if count else 1.0
+    """Of a share of `count` pictures, with two right and two wrong answers added (Agresti and
+    Coull 1998): so a best of 100% has an error, too, and one mistake in twenty is none the less
+    about as good."""
+    share = (share * count + 2) / (count + 4)
+    return math.sqrt(share * (1 - share) / (count + 4))

@@ -31,7 +31,7 @@ PLUGINS = (
 needs no download, by ImageNet's weights. ResNet is slow for its accuracy on ImageNet, but ResNets
 did best as frozen features in Kornblith et al. 2019 (Do Better ImageNet Models Transfer Better?).
 """
-_SHARED = ("data", "weights", "image_size", "seed", "cache_gigabytes", "strict")
+_SHARED = ("data", "weights", "image_size", "seed", "head", "cache_gigabytes", "strict")
 
 
 class NothingMeasuredError(GraftError):
@@ -73,8 +73,8 @@ def compare(
             )
         choice = choose(rows)
         done = Comparison(rows, choice, choice.candidate.command(config), dataset, found, config)
-        parts = [dataset.fingerprint, *dataset.splits, config.seed, *sizes, *candidates]
-        name = hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:12]
+        parts = [dataset.fingerprint, *dataset.splits, config.seed, config.head, *sizes]
+        name = hashlib.sha256("\n".join(map(str, [*parts, *candidates])).encode()).hexdigest()[:12]
         return done, comparison.write(done, work, config.output / f"compare-{name}.html")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar, Literal, get_args, get_origin
@@ -129,19 +129,14 @@ def parse(arguments: Sequence[str]) -> Options:
     values = {**(_read(config_file) if config_file else {}), **given}
     if "plugin" not in values:
         parser.error("name a backbone with --plugin, e.g. --plugin efficientnet (--list-plugins)")
-    options.config = _validate(values, f"{config_file}: " if config_file else "")
+    options.config = validate(values, f"{config_file}: " if config_file else "")
     return options
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m trainers.run",
-        description="Train an image classifier on a folder of labelled pictures.",
-        epilog="Exit codes: 0 done; 2 wrong use or bad data; 75 stopped (--resume); 1 a bug.",
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-    )
-    for name, field in TrainingConfig.model_fields.items():
+def add_flags(parser: argparse.ArgumentParser, options: Iterable[str]) -> None:
+    """A flag, with its help, for each of these fields of `TrainingConfig`."""
+    for name in options:
+        field = TrainingConfig.model_fields[name]
         kinds = get_args(field.annotation)
         kind = kinds[0] if isinstance(field.annotation, UnionType) else field.annotation
         default = "" if field.is_required() or field.default is None else f" ({field.default})"
@@ -154,6 +149,17 @@ def _parser() -> argparse.ArgumentParser:
             description += default
         flag = f"--{name.replace('_', '-')}"
         parser.add_argument(flag, help=description.replace("%", "%%"), **how)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainers.run",
+        description="Train an image classifier on a folder of labelled pictures.",
+        epilog="Exit codes: 0 done; 2 wrong use or bad data; 75 stopped (--resume); 1 a bug.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    add_flags(parser, TrainingConfig.model_fields)
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML or JSON; flags win")
     parser.add_argument("--quiet", action="store_true", default=False, help="only problems")
     parser.add_argument(
@@ -190,7 +196,8 @@ def _read(path: Path) -> Mapping[str, Any]:
     return {str(name).replace("-", "_"): value for name, value in content.items()}
 
 
-def _validate(values: Mapping[str, Any], where: str) -> TrainingConfig:
+def validate(values: Mapping[str, Any], where: str = "") -> TrainingConfig:
+    """A config of these values; a ConfigError, after `where`, says all that cannot be used."""
     for name, value in values.items():
         if isinstance(value, str) and not value.isprintable():
             raise ConfigError(f"{where}--{name.replace('_', '-')} (={value!r}): not printable text")

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from plugins.base import WeightsError
+from trainers import measuring, phases
+from trainers.running import Run
+
+Start = Callable[..., Run]
+
+
+def test_the_figures_are_those_of_the_head_phase(start: Start) -> None:
+    run = start(head="linear")
+    one = measuring.measure(run.config, run.dataset, run.cache, run.progress)
+    head = phases.solve_head(run)
+    assert one.validation_accuracy == head.accuracy
+    assert one.head == head.description
+    assert one.validation_pictures == len(run.dataset.rows("validation"))
+    assert one.test_pictures == len(run.dataset.rows("test"))
+    assert one.test_interval[0] <= one.test_accuracy <= one.test_interval[1]
+    assert (one.image_size, one.width) == (32, 12)
+    assert one.parameters == run.network.body.count_params() + 12 * 2 + 2
+    assert one.parameters * 4 < one.model_bytes < 100_000
+    assert 0 < one.inference_ms < 50
+
+
+def test_kept_features_are_said_and_change_nothing(start: Start) -> None:
+    run = start(head="linear")
+    first, second = (
+        measuring.measure(run.config, run.dataset, run.cache, run.progress) for _ in range(2)
+    )
+    assert (first.were_kept, second.were_kept) == (False, True)
+    assert first.test_accuracy == second.test_accuracy
+    assert first.validation_accuracy == second.validation_accuracy
+
+
+def test_nothing_is_decoded_for_weights_that_cannot_be_had(start: Start) -> None:
+    run = start()
+    run.dataset.images  # noqa: B018 - so that nothing is going on any more
+    before = dict(run.progress.seconds)
+    config = run.config.model_copy(update={"weights": "imagenet", "image_size": 40})
+    with pytest.raises(WeightsError, match="cannot be downloaded here"):
+        measuring.measure(config, run.dataset, run.cache, run.progress)
+    assert run.progress.seconds["decoding"] == before["decoding"]
+
+
+def test_the_median_counts_neither_warm_up_nor_outliers(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, calls = [0.0], []
+
+    class Session:
+        def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> None:
+            calls.append(inputs["images"].shape)
+            cold, slow = len(calls) <= measuring.WARM_UP, len(calls) % 7 == 0
+            clock[0] += 1.0 if cold or slow else 0.004
+
+    monkeypatch.setattr(measuring.time, "perf_counter", lambda: clock[0])
+    images = np.zeros((measuring.WARM_UP + measuring.CALLS, 8, 8, 3), np.uint8)
+    assert measuring.median_ms(Session(), images) == pytest.approx(4.0)
+    assert calls == [(1, 8, 8, 3)] * len(images)

@@ -1,0 +1,157 @@
+"""Which backbone for these pictures? `python -m trainers.compare --data DIR --plugins a,b,c`."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from plugins.base import BackboneError, WeightsError
+from plugins.registry import resolve
+from service.errors import GraftError
+from trainers import comparison, data, hardware, scanning, splitting
+from trainers.cache import Cache, cache_folder
+from trainers.candidates import Candidate, Row, choose, parse_candidates
+from trainers.comparison import Comparison
+from trainers.config import TrainingConfig, add_flags, validate
+from trainers.progress import Progress, log, set_up_logging
+from trainers.run import WRONG_USE, check, choose_folder
+from trainers.workspace import workspace
+
+PLUGINS = (
+    "pocket,mobilenet:v3-small,mobilenet:v2-1.0,efficientnet:v2-b0,efficientnet:v2-b3,resnet:50"
+)
+"""From 0.9 to 24 million parameters, each the usual choice at its size; all but `pocket`, which
+needs no download, by ImageNet's weights. ResNet is slow for its accuracy on ImageNet, but ResNets
+did best as frozen features in Kornblith et al. 2019 (Do Better ImageNet Models Transfer Better?).
+"""
+_SHARED = ("data", "weights", "image_size", "seed", "head", "cache_gigabytes", "strict")
+
+
+class NothingMeasuredError(GraftError):
+    """None of the backbones could be measured."""
+
+
+def compare(
+    config: TrainingConfig, candidates: Sequence[Candidate], progress: Progress
+) -> tuple[Comparison, Path]:
+    """folder -> scan, check, split once -> each backbone measured -> table, page, choice.
+
+    Returns:
+        What came out, and the path of the page.
+
+    Raises:
+        NothingMeasuredError: no backbone could be measured.
+    """
+    folder = choose_folder(config)
+    with progress.step("scanning"):
+        files = scanning.scan(folder)
+    sizes = [config.image_size or resolve(one.plugin).image_size for one in candidates]
+    with (
+        workspace(config.output) as work,
+        closing(
+            Cache(cache_folder() / "arrays", config.cache_gigabytes * 1e9, work, progress)
+        ) as cache,
+    ):
+        dataset = data.read(files, cache)
+        with progress.step("checking"):
+            found = check(dataset, max(sizes), config.strict)
+        dataset = splitting.split(dataset, config.seed)
+        log.info("%s", splitting.describe(dataset))
+        hardware.prepare(config.seed)
+        rows = [measure(one, config, dataset, cache, progress) for one in candidates]
+        if not any(row.figures for row in rows):
+            raise NothingMeasuredError(
+                f"none of {len(rows)} backbones could be measured; the reasons stand above. "
+                "--plugins pocket needs no download, FAMILY=PATH takes weights from a file"
+            )
+        choice = choose(rows)
+        done = Comparison(rows, choice, choice.candidate.command(config), dataset, found, config)
+        parts = [dataset.fingerprint, *dataset.splits, config.seed, config.head, *sizes]
+        name = hashlib.sha256("\n".join(map(str, [*parts, *candidates])).encode()).hexdigest()[:12]
+        return done, comparison.write(done, work, config.output / f"compare-{name}.html")
+
+
+def measure(
+    candidate: Candidate,
+    config: TrainingConfig,
+    dataset: data.Dataset,
+    cache: Cache,
+    progress: Progress,
+) -> Row:
+    """A candidate's figures, or why there are none: whatever it is, the others go on."""
+    from trainers import measuring  # brings TensorFlow
+
+    log.info("%s:", candidate.label)
+    try:
+        return Row(candidate, measuring.measure(candidate.config(config), dataset, cache, progress))
+    except (GraftError, BackboneError, WeightsError) as error:
+        problem = str(error)
+    except Exception as error:  # a plugin may be a stranger's, and fail in any way
+        problem = f"{type(error).__name__}: {error}"
+    log.warning("%s is left out: %s", candidate.label, problem)
+    return Row(candidate, problem=problem)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code: 0 done, 2 wrong use, bad data, or nothing worked."""
+    started = time.monotonic()
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    given = vars(_parser().parse_args(arguments))
+    plugins, is_quiet, is_json = (given.pop(name) for name in ("plugins", "quiet", "json"))
+    set_up_logging(is_quiet, is_json)
+    try:
+        candidates = parse_candidates(plugins, given.get("weights"))
+        config = validate({"plugin": candidates[0].plugin, **given})
+        done, page = compare(config, candidates, Progress(is_quiet, is_json=is_json))
+    except (GraftError, BackboneError, OSError) as error:
+        log.error("graft: %s", error)
+        return WRONG_USE
+    except KeyboardInterrupt:
+        log.error("graft: stopped; what was computed so far is kept for the next time")
+        return 130
+    if is_json:
+        seconds = round(time.monotonic() - started, 1)
+        print(json.dumps({"page": str(page), **comparison.record(done), "seconds": seconds}))
+    else:
+        print(comparison.table(done), page, sep="\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainers.compare",
+        description="Measure several backbones on the same pictures, and say which one to take.",
+        epilog="Exit codes: 0 done; 2 wrong use, bad data, or no backbone could be measured.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--plugins",
+        default=PLUGINS,
+        metavar="A,B,C",
+        help="backbones as FAMILY[:VARIANT][=WEIGHTS], e.g. pocket,mobilenet:v2-0.35=FILE.h5,"
+        f"resnet:50=none ({PLUGINS})",
+    )
+    add_flags(parser, _SHARED)
+    parser.add_argument(
+        "--output", metavar="DIR", help="folder for compare-ID.html and .json (artifacts)"
+    )
+    parser.add_argument("--quiet", action="store_true", default=False, help="only problems")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=False,
+        help="log as JSON lines, last line of stdout as a JSON object in place of the table",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""What came out of a comparison: as a table for the terminal, as JSON, and as one page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from trainers import findings, scatter, splitting
+from trainers.candidates import Choice, Figures, Row
+from trainers.config import TrainingConfig
+from trainers.data import Dataset
+from trainers.evaluation import wilson_interval
+from trainers.findings import Finding
+from trainers.scanning import SPLITS
+from trainers.scatter import Dot
+
+RULE = (
+    "the fastest of those whose validation accuracy is within one standard error of the best "
+    "(the one-standard-error rule of Breiman et al. 1984)"
+)
+WIDE, NARROW = 720, 340
+"""Widths of the plot in pixels: the page shows the one that fits."""
+MOST_CLASSES = 30
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that table, JSON and page say.
+
+    Attributes:
+        rows: in the order in which the backbones were named.
+        command: the line that trains the chosen one.
+        found: what the check of the folder found.
+        config: what all backbones share.
+    """
+
+    rows: Sequence[Row]
+    choice: Choice
+    command: str
+    dataset: Dataset
+    found: Sequence[Finding]
+    config: TrainingConfig
+
+    def measured(self) -> list[tuple[Row, Figures]]:
+        """Those with figures, the fastest first."""
+        rows = [(row, row.figures) for row in self.rows if row.figures]
+        return sorted(rows, key=lambda one: one[1].inference_ms)
+
+    def left_out(self) -> list[Row]:
+        return [row for row in self.rows if not row.figures]
+
+
+def table(done: Comparison) -> str:
+    """Aligned lines for a terminal, the choice and the command that trains it."""
+    heads = ("", "backbone", "px", "validation", "test (95% interval)", "ms", "MB", "parameters")
+    lines = [(*heads, "width", "seconds")]
+    for row, one in done.measured():
+        low, high = one.test_interval
+        lines.append(
+            (
+                ">" if row.candidate == done.choice.candidate else "",
+                row.candidate.label,
+                str(one.image_size),
+                f"{one.validation_accuracy:.1%}",
+                f"{one.test_accuracy:.1%} ({100 * low:.1f} to {100 * high:.1f})",
+                f"{one.inference_ms:.1f}",
+                f"{one.model_bytes / 1e6:.1f}",
+                f"{one.parameters:,}",
+                str(one.width),
+                f"{one.seconds:.1f}{'*' if one.were_kept else ' '}",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["  ".join(_pad(line, widths)).rstrip() for line in lines]
+    for row in done.left_out():
+        reason = row.problem.splitlines()[0] if row.problem else "for no reason given"
+        text.append(f"   {row.candidate.label}: left out: {reason}")
+    if any(one.were_kept for _, one in done.measured()):
+        text.append("   * its features were kept from before: the time is that of the head")
+    choice = done.choice
+    text += ["", f"Take {choice.candidate.label}: {choice.reason}.", f"  {done.command}", ""]
+    return "\n".join(text)
+
+
+def _pad(line: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """The first two columns are words, all others figures."""
+    return [
+        cell.ljust(width) if at < 2 else cell.rjust(width)
+        for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+    ]
+
+
+def record(done: Comparison) -> dict[str, Any]:
+    """The content of the JSON file: exact figures, in the order in which backbones were named."""
+    dataset = done.dataset
+    return {
+        "plugin": done.choice.candidate.plugin,
+        "weights": done.choice.candidate.weights,
+        "reason": done.choice.reason,
+        "rule": RULE,
+        "command": done.command,
+        "candidates": [
+            {
+                "plugin": row.candidate.plugin,
+                "weights": row.candidate.weights,
+                "is_near_the_best": row.candidate in done.choice.near,
+                **({"problem": row.problem} if row.figures is None else asdict(row.figures)),
+            }
+            for row in done.rows
+        ],
+        "data": {
+            "folder": str(dataset.folder),
+            "fingerprint": dataset.fingerprint,
+            "classes": list(dataset.classes),
+            "pictures": {part: len(dataset.rows(part)) for part in SPLITS},
+            "findings": findings.summary(done.found),
+        },
+        "seed": done.config.seed,
+        "packages": {name: version(name) for name in ("keras", "onnxruntime")},
+    }
+
+
+def write(done: Comparison, work: Path, page: Path) -> Path:
+    """Write the page and, beside it, the JSON file; each is there whole or not at all.
+
+    Args:
+        work: a folder on the same file system.
+        page: ends in .html.
+    """
+    content = json.dumps(record(done), indent=2, allow_nan=False) + "\n"
+    for path, text in ((page.with_suffix(".json"), content), (page, render(done))):
+        (work / path.name).write_text(text, encoding="utf-8")
+        (work / path.name).replace(path)
+    return page
+
+
+def render(done: Comparison) -> str:
+    """The page: no scripts, no links to elsewhere."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = "{:.1%}".format
+    dots = _dots(done)
+    classes = done.dataset.classes
+    return environment.get_template("comparison.html").render(
+        done=done,
+        choice=done.choice,
+        measured=done.measured(),
+        left_out=done.left_out(),
+        plots=[
+            (name, scatter.scatter(dots, done.choice.threshold, width))
+            for name, width in (("wide-plot", WIDE), ("narrow-plot", NARROW))
+        ],
+        rule=RULE,
+        folder=done.dataset.folder.name,
+        counts=splitting.describe(done.dataset),
+        classes=classes[:MOST_CLASSES],
+        more_classes=max(0, len(classes) - MOST_CLASSES),
+    )
+
+
+def _dots(done: Comparison) -> list[Dot]:
+    dots = []
+    for row, one in done.measured():
+        share, count = one.validation_accuracy, one.validation_pictures
+        low, high = wilson_interval(round(share * count), count) or (share, share)
+        kind = "near" if row.candidate in done.choice.near else "far"
+        if row.candidate == done.choice.candidate:
+            kind = "chosen"
+        label = row.candidate.label
+        dots.append(Dot(label, one.inference_ms, share, low, high, one.model_bytes, kind))
+    return dots

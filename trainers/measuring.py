@@ -1,0 +1,99 @@
+"""One backbone measured: a head solved on its embeddings, its answers judged, its time taken."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from plugins.registry import resolve
+from service.predictor import open_session
+from trainers import export, phases, pictures
+from trainers.cache import Cache
+from trainers.candidates import Figures
+from trainers.config import TrainingConfig
+from trainers.conversion import to_onnx
+from trainers.data import Dataset
+from trainers.evaluation import wilson_interval
+from trainers.head import Head
+from trainers.model import Classifier, weights_hash
+from trainers.network import Network
+from trainers.progress import Progress, log
+from trainers.running import Run
+
+CALLS, WARM_UP = 30, 5
+"""Pictures that are timed, one a call, and untimed calls before them."""
+
+
+def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Progress) -> Figures:
+    """The head phase of a run, with the same head, and its classifier as ONNX against the clock.
+
+    Args:
+        config: names backbone and weights.
+        dataset: with its splits.
+        cache: keeps embeddings where a run of the same backbone finds them, and the other way.
+
+    Raises:
+        WeightsError: the weights cannot be had; whatever else a run raises.
+    """
+    keras.backend.clear_session()  # the network of the one before
+    backbone = resolve(config.plugin)
+    size = config.image_size or backbone.image_size
+    network = Network(backbone, str(config.weights), size, config.seed)
+    with progress.step(f"loading {backbone.name}"):
+        body = network.body  # first, so that nothing is decoded for weights that cannot be had
+    run = Run(config, network, pictures.decode(dataset, size, cache), cache, progress)
+    images = run.dataset.images  # waits: decoding is no part of a backbone's time
+    started = time.monotonic()
+    head = phases.solve_head(run)
+    seconds = time.monotonic() - started
+    were_kept = "embedding_layers" not in vars(network)  # nobody had to run it
+    correct, asked = judge(run, head)
+    classifier = Classifier(backbone, body, network.embedder, head.model, weights_hash(body))
+    with progress.step("timing it"):
+        content = to_onnx(export.serving_module(classifier).serve, export.OUTPUTS)
+        model = content.SerializeToString()
+        timed = images[np.resize(run.dataset.rows("test"), WARM_UP + CALLS)]
+        inference_ms = median_ms(open_session(model, threads=1), timed)
+    interval = wilson_interval(correct, asked)
+    if interval is None:
+        raise AssertionError("a split leaves pictures for the test")
+    log.info("%s; %.1f ms a picture", head, inference_ms)
+    return Figures(
+        image_size=size,
+        validation_accuracy=head.accuracy,
+        validation_pictures=len(run.validation),
+        test_accuracy=correct / asked,
+        test_interval=interval,
+        test_pictures=asked,
+        inference_ms=inference_ms,
+        model_bytes=len(model),
+        parameters=classifier.outputs().count_params(),
+        width=network.embedder.output_shape[1],
+        seconds=seconds,
+        were_kept=were_kept,
+        head=head.description,
+    )
+
+
+def judge(run: Run, head: Head) -> tuple[int, int]:
+    """How many test pictures are answered rightly, and of how many: by kept embeddings, which
+    ONNX Runtime computed."""
+    embeddings = phases.embeddings(run, run.pictures("test"), 1).all()[:, 0]
+    found = np.asarray(head.model(embeddings, training=False)).argmax(axis=1)
+    labels = run.dataset.labels[run.dataset.rows("test")]
+    return int((found == labels).sum()), len(labels)
+
+
+def median_ms(session: Any, images: NDArray[np.uint8]) -> float:
+    """Median milliseconds for one picture, over all (N, S, S, 3) but the first WARM_UP."""
+    times = []
+    for image in images:
+        started = time.perf_counter()
+        session.run(["probabilities"], {"images": image[np.newaxis]})
+        times.append(1000 * (time.perf_counter() - started))
+    return statistics.median(times[WARM_UP:])

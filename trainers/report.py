@@ -29,7 +29,9 @@ def write(path: Path, manifest: Manifest, metrics: Mapping[str, Any], counts: st
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    curves = [_curve(name, rows) for name, rows in metrics["phases"].items()]
+    curves = [
+        _curve(name, rows) for name, rows in metrics["phases"].items() if rows and "loss" in rows[0]
+    ]
     template = environment.get_template("report.html")
     page = template.render(
         manifest=manifest,

@@ -16,6 +16,7 @@ from plugins.registry import resolve
 from service.errors import GraftError, ParityError
 from trainers import data, doctor, findings, hardware, pictures, scanning, splitting
 from trainers.cache import Cache, cache_folder
+from trainers.cluster import ALONE, STOPPED, Cluster, WorkerLostError
 from trainers.config import TrainingConfig, parse
 from trainers.findings import Finding
 from trainers.progress import Progress, log, set_up_logging
@@ -32,11 +33,14 @@ _NOT_BUGS = (
 )
 
 
-def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
+def train(
+    config: TrainingConfig, progress: Progress, cluster: Cluster = ALONE
+) -> dict[str, Any] | None:
     """folder -> scan, check, split, decode once -> two phases -> measured, sealed bundle -> store.
 
     Returns:
         bundle: its path; model: its tag in BentoML's store; test_accuracy: of the exported model.
+        None on workers of a cluster that are not its chief.
     """
     backbone = resolve(config.plugin)
     weights = config.weights or backbone.pretrained
@@ -45,24 +49,37 @@ def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
     size = config.image_size or backbone.image_size
 
     with workspace(config.output) as work:
-        cache = Cache(cache_folder() / "arrays", config.cache_gigabytes * 1e9, work, progress)
+        where = (cache_folder() / "arrays", config.cache_gigabytes * 1e9, work, progress)
+        cache = Cache(*where)
         dataset = data.read(files, cache)
         found = check(dataset, size, config.strict)
         dataset = splitting.split(dataset, config.seed)
         log.info("%s", splitting.describe(dataset))
         hardware.prepare(config.seed)
         from trainers import phases, publish  # these bring TensorFlow
+        from trainers.exchange import Exchange, naming_the_lost
         from trainers.network import Network
         from trainers.running import Run
+        from trainers.sharing import SharedCache
 
         network = Network(backbone, weights, size, config.seed)
-        dataset = pictures.decode(dataset, size, cache)
-        trained = phases.train(Run(config, network, dataset, cache, progress))
-        log.info("%s", trained.decision)
-        bundle, metrics = publish.publish(trained, dataset, found, config, work, progress)
-    tag = save(bundle)
-    log_result(bundle.path, tag, metrics["test"])
-    return {"bundle": str(bundle.path), "model": tag, "test_accuracy": metrics["test"]["accuracy"]}
+        with naming_the_lost(cluster):
+            strategy, exchange = cluster.strategy(), Exchange(cluster)
+            dataset = pictures.decode(dataset, size, cache)
+            if cluster.size > 1:
+                cache = SharedCache(exchange, *where)
+            run = Run(config, network, dataset, cache, progress, exchange, strategy)
+            exchange.agree(**run.identities)
+            trained = phases.train(run)
+            log.info("%s", trained.decision)
+
+            def finish() -> dict[str, Any]:
+                bundle, metrics = publish.publish(trained, dataset, found, config, work, progress)
+                tag, test = save(bundle), metrics["test"]
+                log_result(bundle.path, tag, test)
+                return {"bundle": str(bundle.path), "model": tag, "test_accuracy": test["accuracy"]}
+
+            return exchange.by_chief(finish)
 
 
 def check(dataset: data.Dataset, size: int, is_strict: bool) -> Sequence[Finding]:
@@ -126,19 +143,21 @@ def log_result(bundle: Path, tag: str, test: dict[str, Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code: 0 done, 2 wrong use or bad data, 1 a bug."""
+    """The command line; returns the exit code: 0 done, 2 wrong use or bad data, 1 a bug,
+    75 another worker is lost: start all again with --resume."""
     started = time.monotonic()
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
+        cluster = Cluster.read(os.environ.get("TF_CONFIG"))
         set_up_logging(options.quiet)
-        result = train(options.config, Progress(options.quiet))
+        result = train(options.config, Progress(options.quiet), cluster)
     except ParityError as error:
         print(f"graft: {error}", file=sys.stderr)
         return BUG
     except (GraftError, BackboneError, WeightsError) as error:
         print(f"graft: {error}", file=sys.stderr)
-        return WRONG_USE
+        return STOPPED if isinstance(error, WorkerLostError) else WRONG_USE
     except KeyboardInterrupt:
         print("graft: stopped; no half bundle is left", file=sys.stderr)
         return 130
@@ -148,8 +167,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = "; make room or name another --output" if error.errno == errno.ENOSPC else ""
         print(f"graft: {error}{hint}", file=sys.stderr)
         return WRONG_USE
-    result["seconds"] = round(time.monotonic() - started, 1)
-    print(json.dumps(result) if options.json else result["bundle"])
+    if result:  # else the chief says it
+        result["seconds"] = round(time.monotonic() - started, 1)
+        print(json.dumps(result) if options.json else result["bundle"])
     return 0
 
 

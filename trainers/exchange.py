@@ -13,14 +13,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from service.errors import GraftError
 from trainers.cluster import ALONE as BY_ITSELF
 from trainers.cluster import LOST_SECONDS, START_SECONDS, Cluster, ClusterError, WorkerLostError
+from trainers.progress import log
 
 _Result = TypeVar("_Result")
 _GROUP = 0x67726166
 """TensorFlow counts its own groups of collective operations from 1."""
-_LOST = (
+LOST = (
     *(tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError),
     *(tf.errors.DeadlineExceededError, tf.errors.FailedPreconditionError, tf.errors.InternalError),
 )
@@ -56,18 +56,19 @@ class Exchange:
         return bool(self.most(here))
 
     def from_chief(self, make: Callable[[], bytes]) -> bytes:
-        """What the chief makes; the others wait, and fail with its message where it fails.
+        """What the chief makes; the others wait, and stop with its message where it fails.
 
         Raises:
-            GraftError: the chief's.
+            ClusterError: on the others, for whatever the chief raised.
         """
         if self.cluster.size == 1:
             return make()
-        failure, page = None, b""
+        failure: Exception | None = None
+        page = b""
         if self.cluster.is_chief:
             try:
                 page = b"+" + make()
-            except GraftError as error:
+            except Exception as error:
                 failure, page = error, b"-" + str(error).encode()
         sent = self.gather(np.frombuffer(page, np.uint8))[0].tobytes()
         if failure:
@@ -80,7 +81,7 @@ class Exchange:
         """What the chief alone does last; the others wait for its end, and return None.
 
         Raises:
-            GraftError: the chief's.
+            ClusterError: on the others, for whatever the chief raised.
         """
         results: list[_Result] = []
 
@@ -88,7 +89,12 @@ class Exchange:
             results.append(finish())
             return b"done"
 
-        self.from_chief(make)
+        try:
+            self.from_chief(make)
+        except LOST:
+            if not results:
+                raise
+            log.warning("a worker was lost at the very end; what was made is complete")
         return results[0] if results else None
 
     def agree(self, **parts: str) -> None:
@@ -129,7 +135,7 @@ def naming_the_lost(cluster: Cluster) -> Iterator[None]:
     """
     try:
         yield
-    except (TimeoutError, *_LOST) as error:
+    except (TimeoutError, *LOST) as error:
         if cluster.size == 1:
             raise
         reason = getattr(error, "message", str(error)).splitlines()[0][:200]

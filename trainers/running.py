@@ -78,9 +78,8 @@ class Run:
 
     @property
     def identities(self) -> dict[str, str]:
-        """Hashes of what decides the outcome."""
-        apart = {"data", "output", "resume", "time_budget", "cache_gigabytes", "weights"}
-        config = self.config.model_dump_json(exclude=apart)
+        """Hashes of what decides what is done, and so has to be the same on all workers."""
+        config = self.config.model_dump_json(exclude={"data", "output", "weights"})
         pictures = json.dumps((self.dataset.fingerprint, self.dataset.splits))
         return {
             "options": hashlib.sha256(config.encode()).hexdigest(),

@@ -14,7 +14,6 @@ from service.errors import GraftError
 from trainers.cluster import Cluster, ClusterError, WorkerLostError
 from trainers.exchange import ALONE, Exchange, naming_the_lost
 
-
 Together = Callable[[int, Callable[[Exchange], Any]], list[Any]]
 
 
@@ -27,7 +26,7 @@ def test_arrays_of_different_length_come_back_by_rank(dtype: type, together: Tog
     for parts in together(3, work):
         assert [part.shape for part in parts] == [(0, 3), (2, 3), (4, 3)]
         assert [part.dtype for part in parts] == [dtype] * 3
-        assert all((part == rank).all() for rank, part in enumerate(parts))
+        assert all((part == dtype(rank)).all() for rank, part in enumerate(parts))
 
 
 def test_alone_nothing_is_sent() -> None:
@@ -67,6 +66,29 @@ def test_the_chiefs_failure_is_everyones(together: Together) -> None:
     assert str(second) == "the chief stopped: the disk is full"
 
 
+def test_any_failure_of_the_chief_reaches_the_others(together: Together) -> None:
+    def fail() -> None:
+        raise ValueError("a bug")
+
+    def work(exchange: Exchange) -> str:
+        with pytest.raises((ValueError, ClusterError)) as caught:
+            exchange.by_chief(fail)
+        return str(caught.value)
+
+    assert together(2, work) == ["a bug", "the chief stopped: a bug"]
+
+
+def test_a_worker_lost_after_the_chiefs_last_work_takes_nothing_away() -> None:
+    class Broken(Exchange):
+        def _gather(self, values: NDArray[Any]) -> NDArray[Any]:
+            raise tf.errors.UnavailableError(None, None, "Socket closed")
+
+    addresses, jobs = ("a:1", "b:2"), (("worker", 2),)
+    assert Broken(Cluster(addresses, 0, jobs)).by_chief(lambda: "bundle") == "bundle"
+    with pytest.raises(tf.errors.UnavailableError):
+        Broken(Cluster(addresses, 1, jobs)).by_chief(lambda: "bundle")
+
+
 def test_workers_that_were_started_otherwise_are_named(together: Together) -> None:
     def work(exchange: Exchange) -> None:
         seen = "more" if exchange.cluster.rank == 1 else "some"
@@ -81,9 +103,8 @@ def test_workers_that_were_started_otherwise_are_named(together: Together) -> No
 def test_a_lost_worker_is_said_in_words() -> None:
     pair = Cluster(("a:1", "b:2"), 1, (("worker", 2),))
     unavailable = tf.errors.UnavailableError(None, None, "Socket closed\nmore")
-    with pytest.raises(WorkerLostError, match=r"a:1, b:2.*rank 1.*--resume \(Socket closed\)"):  # noqa: SIM117
-        with naming_the_lost(pair):
-            raise unavailable
+    with pytest.raises(WorkerLostError, match=r"a:1, b:2.*rank 1.*--resume"), naming_the_lost(pair):
+        raise unavailable
     with pytest.raises(WorkerLostError, match="b:2: refused"), naming_the_lost(pair):
         raise TimeoutError("b:2: refused")
 

@@ -43,7 +43,9 @@ EXPECTED = np.repeat(np.arange(11, dtype=np.float32), 3).reshape(11, 3)
 
 @pytest.mark.parametrize("is_shared", [True, False])
 @pytest.mark.parametrize("max_bytes", [1e9, 0])
-def test_every_record_is_made_once(tmp_path: Path, is_shared: bool, max_bytes: float, together: Together) -> None:
+def test_every_record_is_made_once(
+    tmp_path: Path, is_shared: bool, max_bytes: float, together: Together
+) -> None:
     def work(exchange: Exchange) -> list[int]:
         rank = exchange.cluster.rank
         folder = tmp_path / ("all" if is_shared else str(rank)) / "arrays"
@@ -66,7 +68,9 @@ def test_what_all_have_is_neither_made_nor_sent(tmp_path: Path, together: Togeth
     assert together(2, work) == [[], []]
 
 
-def test_a_worker_that_has_everything_sends_it_to_one_that_has_nothing(tmp_path: Path, together: Together) -> None:
+def test_a_worker_that_has_everything_sends_it_to_one_that_has_nothing(
+    tmp_path: Path, together: Together
+) -> None:
     (tmp_path / "0").mkdir()
     together(1, lambda one: Worker(one, tmp_path / "0" / "arrays").fill())
 
@@ -78,7 +82,9 @@ def test_a_worker_that_has_everything_sends_it_to_one_that_has_nothing(tmp_path:
     assert together(2, work) == [[], [1, 3, 5, 7, 9]]
 
 
-def test_fewer_records_than_workers_and_blocks_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: Together) -> None:
+def test_fewer_records_than_workers_and_blocks_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: Together
+) -> None:
     monkeypatch.setattr(sharing, "_BLOCK_BYTES", 1)
 
     def work(exchange: Exchange) -> NDArray[Any]:

@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m trainers.run",
         description="Train an image classifier on a folder of labelled pictures.",
-        epilog="Exit codes: 0 done; 2 wrong use or bad data; 1 a bug.",
+        epilog="Exit codes: 0 done; 2 wrong use or bad data; 75 another worker lost; 1 a bug.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,19 +82,45 @@ class Cache:
         Raises:
             CacheError: the disk is full.
         """
-        name = f"{label.replace(' ', '-')}-{hashlib.sha256(origin.encode()).hexdigest()[:24]}"
+        name = _shelf_name(label, origin)
         if (kept := self._find(name, keys)) is not None:
             return kept
         made = recipe()
         if not keys:
             return Records(np.zeros((0, *made.shape), made.dtype), np.zeros(0, np.int64))
-        fits = len(set(keys)) * made.record_bytes <= self._max_bytes
-        root = self._folder if fits else self._workspace
-        try:
-            root.mkdir(parents=True, exist_ok=True)
+        with self._root(label, keys, made.record_bytes) as root:
             while (kept := self._find(name, keys)) is None:  # again where somebody took it away
                 self._add_missing(Shelf(root / name), label, keys, made)
             return kept
+
+    def find(self, label: str, origin: str, keys: Sequence[bytes]) -> Records | None:
+        """The records of `keys`; None unless all of them are there."""
+        return self._find(_shelf_name(label, origin), keys)
+
+    def add(
+        self,
+        label: str,
+        origin: str,
+        keys: Sequence[bytes],
+        positions: NDArray[np.int64],
+        values: NDArray[Any],
+    ) -> None:
+        """Keep records (M, ...) that somebody else made of the keys at positions (M,).
+
+        Raises:
+            CacheError: the disk is full.
+        """
+        with self._root(label, keys, values[0].nbytes) as root:
+            self._append(Shelf(root / _shelf_name(label, origin)), keys, positions, values)
+
+    @contextmanager
+    def _root(self, label: str, keys: Sequence[bytes], record_bytes: int) -> Iterator[Path]:
+        """Where the records of all these keys have room together."""
+        fits = len(set(keys)) * record_bytes <= self._max_bytes
+        root = self._folder if fits else self._workspace
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            yield root
         except OSError as error:
             raise CacheError(
                 f"{label} cannot be kept under {root}: {error}; make room there, or "
@@ -110,14 +137,23 @@ class Cache:
         return None
 
     def _add_missing(self, shelf: Shelf, label: str, keys: Sequence[bytes], recipe: Recipe) -> None:
-        lock = shelf.folder.parent / ".lock"
-        with locked(lock, wait=True):
+        with locked(shelf.folder.parent / ".lock", wait=True):
             missing = _first_of_each(keys, shelf.index())
             self._make_room(shelf, len(missing) * recipe.record_bytes)
         for positions, values in self._made(missing, label, recipe):
-            with locked(lock, wait=True):
-                index = shelf.index()
-                new = [at for at, row in enumerate(positions) if keys[row] not in index]
+            self._append(shelf, keys, positions, values)
+
+    def _append(
+        self,
+        shelf: Shelf,
+        keys: Sequence[bytes],
+        positions: NDArray[np.int64],
+        values: NDArray[Any],
+    ) -> None:
+        with locked(shelf.folder.parent / ".lock", wait=True):
+            index = shelf.index()
+            new = [at for at, row in enumerate(positions) if keys[row] not in index]
+            if new:
                 shelf.append([keys[positions[at]] for at in new], values[new])
 
     def _made(
@@ -169,6 +205,10 @@ def cache_folder() -> Path:
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _shelf_name(label: str, origin: str) -> str:
+    return f"{label.replace(' ', '-')}-{hashlib.sha256(origin.encode()).hexdigest()[:24]}"
 
 
 def _first_of_each(keys: Sequence[bytes], known: dict[bytes, int]) -> NDArray[np.int64]:

@@ -11,8 +11,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers import replicas
 from trainers.batches import Batches
 from trainers.checkpoint import Checkpoint, Row
+from trainers.exchange import ALONE, Exchange
 from trainers.progress import log
 from trainers.running import Run
 from trainers.strategy import Plan
@@ -55,20 +57,22 @@ def fit(
     run: Run,
 ) -> Fitted:
     """Train, and leave the model as it was at its lowest validation loss, penalties included."""
-    model.compile(
-        optimizer=keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(plan.learning_rate, plan.epochs * len(train))
-        ),
-        loss="categorical_crossentropy",
-        # Keras' own loss adds the penalties of weights, so it says little about pictures.
-        metrics=["accuracy", keras.metrics.CategoricalCrossentropy(name=_LOSS)],
-    )
-    first = checkpoint.resume(model, plan)
+    with run.strategy.scope():
+        learner = replicas.copy(model)
+        rate = keras.optimizers.schedules.CosineDecay(plan.learning_rate, plan.epochs * len(train))
+        learner.compile(
+            optimizer=keras.optimizers.Adam(rate),
+            loss="categorical_crossentropy",
+            # Keras' own loss adds the penalties of weights, so it says little about pictures.
+            metrics=["accuracy", keras.metrics.CategoricalCrossentropy(name=_LOSS)],
+        )
+        replicas.build(learner, train)
+    first = checkpoint.resume(learner, plan)
     done = first * len(train)
     with run.progress.steps(plan.epochs * len(train), NAME, done) as advance:
-        model.fit(
-            train,
-            validation_data=validation,
+        learner.fit(
+            replicas.parts(train, run.strategy),
+            validation_data=replicas.parts(validation, run.strategy),
             initial_epoch=first,
             epochs=plan.epochs,
             verbose=0,
@@ -83,10 +87,12 @@ def fit(
                 ),
                 checkpoint.stopping,
                 keras.callbacks.TerminateOnNaN(),
-                Deadline(run.deadline),
+                Deadline(run.deadline, run.exchange),
                 checkpoint,
             ],
         )
+    if learner is not model:
+        model.set_weights(learner.get_weights())
     probabilities = model.predict(validation, verbose=0)
     labels = validation.labels
     true = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)
@@ -97,12 +103,15 @@ def fit(
 class Deadline(keras.callbacks.Callback):
     """Ends training when it is later than `deadline`, in seconds of `time.monotonic`."""
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, exchange: Exchange = ALONE) -> None:
         super().__init__()
-        self._deadline = deadline
+        self._deadline, self._exchange = deadline, exchange
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        if time.monotonic() > self._deadline and not self.model.stop_training:
+        is_late = math.isfinite(self._deadline) and self._exchange.any(
+            time.monotonic() > self._deadline
+        )
+        if is_late and not self.model.stop_training:
             log.info("the time budget is spent: fine-tuning ends here")
             self.model.stop_training = True
 

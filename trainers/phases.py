@@ -61,8 +61,10 @@ def train(run: Run) -> Trained:
     """Solve the head, fine-tune where the rules say so; the lower validation loss ships."""
     checkpoint = run.checkpoint()
     kept = checkpoint.find() if run.config.resume else None
-    best = solve_head(run)
-    plan = kept or strategy.choose(run.config, best, situation(run))
+    best = head.of_chief(solve_head(run), run.exchange)
+    plan = strategy.of_chief(
+        kept or strategy.choose(run.config, best, situation(run)), run.exchange
+    )
     for reason in plan.reasons:
         log.info("%s", reason)
     network = run.network
@@ -169,7 +171,9 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
     other = precision.twin(tail, precision.policy(run.config.precision))
     model = keras.Model(other.input, classifier.head(other.output))
     start, before = model.get_weights(), moving_statistics(classifier.body)
-    for batch_size in (run.config.batch_size, max(1, run.config.batch_size // 2)):
+    smaller = max(1, run.config.batch_size // 2)
+    # One worker cannot take less by itself: the others would wait for the rest.
+    for batch_size in (run.config.batch_size, smaller)[: 1 + (run.exchange.cluster.size == 1)]:
         try:
             seed, even = run.config.seed, np.ones_like(run.class_weights)
             fitted = fit(
@@ -186,7 +190,7 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
             model.set_weights(start)
     else:
         raise MemoryShortageError(
-            f"half of --batch-size {run.config.batch_size} is still too much for the memory here: "
+            f"--batch-size {batch_size} is too much for the memory here: "
             "choose a smaller one, a smaller --image-size or backbone, or --strategy features"
         )
     tail.set_weights(other.get_weights())

@@ -18,6 +18,7 @@ from plugins.registry import resolve
 from service.errors import GraftError, ParityError
 from trainers import data, doctor, findings, hardware, pictures, scanning, splitting
 from trainers.cache import Cache, cache_folder
+from trainers.cluster import ALONE, STOPPED, VARIABLE, Cluster, WorkerLostError
 from trainers.config import TrainingConfig, parse
 from trainers.findings import Finding
 from trainers.progress import Progress, log, set_up_logging
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from service.bundle import Bundle
 
 WRONG_USE, BUG = 2, 1
-STOPPED = 75
-"""EX_TEMPFAIL of sysexits.h: nothing is wrong, try again."""
 MOST_SAID = 3
 """Confused pairs in the log; the report has more."""
 _NOT_BUGS = (
@@ -38,11 +37,14 @@ _NOT_BUGS = (
 )
 
 
-def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
+def train(
+    config: TrainingConfig, progress: Progress, cluster: Cluster = ALONE
+) -> dict[str, Any] | None:
     """folder -> scan, check, split, decode once -> two phases -> measured, sealed bundle -> store.
 
     Returns:
         bundle: its path; model: its tag in BentoML's store; test_accuracy: of the exported model.
+        None on workers of a cluster that are not its chief.
     """
     backbone = resolve(config.plugin)
     weights = config.weights or backbone.pretrained
@@ -54,9 +56,7 @@ def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
 
     with (
         workspace(config.output) as work,
-        closing(
-            Cache(cache_folder() / "arrays", config.cache_gigabytes * 1e9, work, progress)
-        ) as cache,
+        closing(Cache(*cache_room(config, work, progress))) as cache,
     ):
         dataset = data.read(files, cache)
         with progress.step("checking"):
@@ -65,17 +65,36 @@ def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
         log.info("%s", splitting.describe(dataset))
         hardware.prepare(config.seed)
         from trainers import phases, publish  # these bring TensorFlow
+        from trainers.exchange import Exchange, naming_the_lost
         from trainers.network import Network
         from trainers.running import Run
+        from trainers.sharing import SharedCache
 
         network = Network(backbone, weights, size, config.seed)
-        dataset = pictures.decode(dataset, size, cache)
-        trained = phases.train(Run(config, network, dataset, cache, progress))
-        log.info("%s", trained.decision)
-        bundle, metrics = publish.publish(trained, dataset, found, config, work, progress)
-    tag = save(bundle)
-    log_result(bundle.path, tag, metrics["test"])
-    return {"bundle": str(bundle.path), "model": tag, "test_accuracy": metrics["test"]["accuracy"]}
+        with naming_the_lost(cluster):
+            strategy, exchange = cluster.strategy(), Exchange(cluster)
+            dataset = pictures.decode(dataset, size, cache)
+            if cluster.size > 1:
+                cache = SharedCache(exchange, *cache_room(config, work, progress))
+            run = Run(config, network, dataset, cache, progress, exchange, strategy)
+            exchange.agree(**run.identities)
+            trained = phases.train(run)
+            log.info("%s", trained.decision)
+
+            def finish() -> dict[str, Any]:
+                bundle, metrics = publish.publish(trained, dataset, found, config, work, progress)
+                tag, test = save(bundle), metrics["test"]
+                log_result(bundle.path, tag, test)
+                return {"bundle": str(bundle.path), "model": tag, "test_accuracy": test["accuracy"]}
+
+            return exchange.by_chief(finish)
+
+
+def cache_room(
+    config: TrainingConfig, work: Path, progress: Progress
+) -> tuple[Path, float, Path, Progress]:
+    """What a cache is made with."""
+    return cache_folder() / "arrays", config.cache_gigabytes * 1e9, work, progress
 
 
 def check(dataset: data.Dataset, size: int, is_strict: bool) -> Sequence[Finding]:
@@ -144,7 +163,7 @@ class Stopped(BaseException):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0 done, 2 wrong use or bad data, 1 a bug, 75 stopped
-    by SIGTERM, to be gone on with by --resume."""
+    by SIGTERM or because another worker is lost, to be gone on with by --resume."""
     started = time.monotonic()
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     before = signal.signal(signal.SIGTERM, _stop)
@@ -152,13 +171,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
         set_up_logging(options.quiet, options.json)
-        result = train(options.config, Progress(options.quiet, is_json=options.json))
+        cluster = Cluster.read(os.environ.get(VARIABLE))
+        result = train(options.config, Progress(options.quiet, is_json=options.json), cluster)
     except ParityError as error:
         log.error("graft: %s", error)
         return BUG
     except (GraftError, BackboneError, WeightsError) as error:
         log.error("graft: %s", error)
-        return WRONG_USE
+        return STOPPED if isinstance(error, WorkerLostError) else WRONG_USE
     except Stopped:
         hint = "the same command with --resume goes on after the last whole epoch"
         log.error("graft: stopped; no half bundle is left, and %s", hint)
@@ -174,8 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USE
     finally:
         signal.signal(signal.SIGTERM, before)
-    result["seconds"] = round(time.monotonic() - started, 1)
-    print(json.dumps(result) if options.json else result["bundle"])
+    if result:  # else the chief says it
+        result["seconds"] = round(time.monotonic() - started, 1)
+        print(json.dumps(result) if options.json else result["bundle"])
     return 0
 
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainers.cache import Cache
 from trainers.checkpoint import Checkpoint
 from trainers.config import TrainingConfig
 from trainers.data import Dataset
+from trainers.exchange import ALONE, Exchange
 from trainers.features import Pictures
 from trainers.network import Network
 from trainers.progress import Progress, log
@@ -27,13 +29,19 @@ _NO_MATTER = {"output", "resume", "time_budget", "tensorboard"}
 
 @dataclass(frozen=True)
 class Run:
-    """What both phases share."""
+    """What both phases share.
+
+    Attributes:
+        exchange: with the other workers; strategy: TensorFlow's, for fine-tuning.
+    """
 
     config: TrainingConfig
     network: Network
     dataset: Dataset
     cache: Cache
     progress: Progress
+    exchange: Exchange = ALONE
+    strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)
     started: float = field(default_factory=time.monotonic)
 
     def pictures(self, split: str) -> Pictures:
@@ -77,13 +85,24 @@ class Run:
         budget = self.config.time_budget
         return math.inf if budget is None else self.started + budget
 
+    @property
+    def identities(self) -> dict[str, str]:
+        """Hashes of what decides what is done, and so has to be the same on all workers."""
+        config = self.config.model_dump_json(exclude={"data", "output", "weights"})
+        pictures = json.dumps((self.dataset.fingerprint, self.dataset.splits))
+        return {
+            "options": hashlib.sha256(config.encode()).hexdigest(),
+            "pictures": hashlib.sha256(pictures.encode()).hexdigest(),
+            "weights or packages": self.network.identity,
+        }
+
     def checkpoint(self) -> Checkpoint:
         """Of this very run: the same pictures, options and weights."""
         config = self.config.model_dump(mode="json", exclude=_NO_MATTER)
         parts = (config, self.dataset.fingerprint, self.dataset.splits, self.network.identity)
         identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         path = self.config.output / "checkpoints" / self.config.name / "fine-tuning.npz"
-        return Checkpoint(path, identity)
+        return Checkpoint(path, identity, self.exchange)
 
     def _pictures(self, rows: NDArray[np.int64]) -> Pictures:
         keys = tuple(bytes.fromhex(self.dataset.digests[row]) for row in rows)

@@ -74,9 +74,9 @@ def train(
         with naming_the_lost(cluster):
             strategy, exchange = cluster.strategy(), Exchange(cluster)
             dataset = pictures.decode(dataset, size, cache)
-            if cluster.size > 1:
-                cache = SharedCache(exchange, *cache_room(config, work, progress))
-            run = Run(config, network, dataset, cache, progress, exchange, strategy)
+            room = cache_room(config, work, progress)
+            shared = SharedCache(exchange, *room) if cluster.size > 1 else cache
+            run = Run(config, network, dataset, shared, progress, exchange, strategy)
             exchange.agree(**run.identities)
             trained = phases.train(run)
             log.info("%s", trained.decision)

@@ -37,7 +37,7 @@ def marked() -> Iterator[Any]:
         yield pytest.param(name, marks=pytest.mark.slow if is_usual else pytest.mark.large)
 
 
-@pytest.mark.parametrize("name", marked())
+@pytest.mark.parametrize("name", list(marked()))
 def test_a_backbone_keeps_its_promises(name: str) -> None:
     findings = list(check(resolve(name)))
     assert [str(one) for one in findings if not one.is_kept] == []

@@ -93,11 +93,13 @@ def judge(run: Run, head: Head) -> tuple[int, int]:
 def median_ms(session: Any, images: NDArray[np.uint8]) -> float:
     """Median milliseconds for one picture of (N, S, S, 3), a call each, after a warm-up."""
     times: list[float] = []
+    end = 0.0
     for at, image in enumerate(itertools.cycle(images), -WARM_UP):
-        if at >= CALLS and sum(times) >= 1000 * SECONDS:
-            break
         started = time.perf_counter()
+        if at == 0:
+            end = started + SECONDS
+        if at >= CALLS and started >= end:
+            break
         session.run(["probabilities"], {"images": image[np.newaxis]})
-        if at >= 0:
-            times.append(1000 * (time.perf_counter() - started))
-    return statistics.median(times)
+        times.append(1000 * (time.perf_counter() - started))
+    return statistics.median(times[WARM_UP:])

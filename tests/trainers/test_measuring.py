@@ -12,7 +12,10 @@ from trainers.running import Run
 Start = Callable[..., Run]
 
 
-def test_the_figures_are_those_of_the_head_phase(start: Start) -> None:
+def test_the_figures_are_those_of_the_head_phase(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "SECONDS", 0.0)
     run = start(head="linear")
     one = measuring.measure(run.config, run.dataset, run.cache, run.progress)
     head = phases.solve_head(run)
@@ -27,7 +30,10 @@ def test_the_figures_are_those_of_the_head_phase(start: Start) -> None:
     assert 0 < one.inference_ms < 50
 
 
-def test_kept_features_are_said_and_change_nothing(start: Start) -> None:
+def test_kept_features_are_said_and_change_nothing(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "SECONDS", 0.0)
     run = start(head="linear")
     first, second = (
         measuring.measure(run.config, run.dataset, run.cache, run.progress) for _ in range(2)

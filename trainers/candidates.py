@@ -166,10 +166,11 @@ def choose(rows: Sequence[Row]) -> Choice:
         others = f"; no other comes within {within} of it" if len(measured) > 1 else ""
         reason = f"it has the best validation accuracy, {best.validation_accuracy:.1%}{others}"
     else:
+        equal = f"most accurate of the {len(fast)} fastest, within a tenth of each other"
         reason = (
             f"of {len(near)} within {within} of the best validation accuracy "
             f"({best.validation_accuracy:.1%}, {leader.label}) it is the "
-            f"{'fastest' if len(fast) == 1 else 'most accurate of the fastest'}: "
+            f"{'fastest' if len(fast) == 1 else equal}: "
             f"{figures.inference_ms:.1f} ms a picture, at {figures.validation_accuracy:.1%}"
         )
     return Choice(chosen, figures, tuple(one for one, _ in near), threshold, reason)

@@ -18,14 +18,15 @@ from trainers.data import Dataset
 from trainers.evaluation import wilson_interval
 from trainers.findings import Finding
 from trainers.scanning import SPLITS
-from trainers.scatter import Dot
+from trainers.scatter import Dot, Kind
 
 RULE = (
     "the fastest of those whose validation accuracy is within one standard error of the best "
-    "(the one-standard-error rule of Breiman et al. 1984)"
+    "(the one-standard-error rule of Breiman et al. 1984); where several are within a tenth of "
+    "the fastest time, the most accurate of them"
 )
-WIDE, NARROW = 720, 340
-"""Widths of the plot in pixels: the page shows the one that fits."""
+PLOTS = (("wide-plot", 720, True), ("narrow-plot", 340, False))
+"""Name, width in pixels, and whether dots have their names: the page shows the plot that fits."""
 MOST_CLASSES = 30
 
 
@@ -150,7 +151,6 @@ def render(done: Comparison) -> str:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = "{:.1%}".format
-    dots = _dots(done)
     classes = done.dataset.classes
     return environment.get_template("comparison.html").render(
         done=done,
@@ -158,8 +158,8 @@ def render(done: Comparison) -> str:
         measured=done.measured(),
         left_out=done.left_out(),
         plots=[
-            (name, scatter.scatter(dots, done.choice.threshold, width))
-            for name, width in (("wide-plot", WIDE), ("narrow-plot", NARROW))
+            (name, scatter.scatter(_dots(done, has_names), done.choice.threshold, width))
+            for name, width, has_names in PLOTS
         ],
         rule=RULE,
         folder=done.dataset.folder.name,
@@ -169,14 +169,16 @@ def render(done: Comparison) -> str:
     )
 
 
-def _dots(done: Comparison) -> list[Dot]:
+def _dots(done: Comparison, has_names: bool) -> list[Dot]:
+    """Those of the plot, under their names or, where there is little room, their numbers."""
     dots = []
-    for row, one in done.measured():
+    for number, (row, one) in enumerate(done.measured(), 1):
         share, count = one.validation_accuracy, one.validation_pictures
         low, high = wilson_interval(round(share * count), count) or (share, share)
-        kind = "near" if row.candidate in done.choice.near else "far"
+        kind: Kind = "near" if row.candidate in done.choice.near else "far"
         if row.candidate == done.choice.candidate:
             kind = "chosen"
-        label = row.candidate.label
-        dots.append(Dot(label, one.inference_ms, share, low, high, one.model_bytes, kind))
+        name = row.candidate.label
+        label = name if has_names else str(number)
+        dots.append(Dot(name, label, one.inference_ms, share, low, high, one.model_bytes, kind))
     return dots

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from typing import Any
@@ -25,8 +26,8 @@ from trainers.network import Network
 from trainers.progress import Progress, log
 from trainers.running import Run
 
-CALLS, WARM_UP = 30, 5
-"""Pictures that are timed, one a call, and untimed calls before them."""
+CALLS, SECONDS, WARM_UP = 30, 2.0, 5
+"""Calls of one picture that are timed at least, for how long at least, and untimed ones before."""
 
 
 def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Progress) -> Figures:
@@ -57,7 +58,7 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     with progress.step("timing it"):
         content = to_onnx(export.serving_module(classifier).serve, export.OUTPUTS)
         model = content.SerializeToString()
-        timed = images[np.resize(run.dataset.rows("test"), WARM_UP + CALLS)]
+        timed = images[run.dataset.rows("test")[:CALLS]]
         inference_ms = median_ms(open_session(model, threads=1), timed)
     interval = wilson_interval(correct, asked)
     if interval is None:
@@ -90,10 +91,15 @@ def judge(run: Run, head: Head) -> tuple[int, int]:
 
 
 def median_ms(session: Any, images: NDArray[np.uint8]) -> float:
-    """Median milliseconds for one picture, over all (N, S, S, 3) but the first WARM_UP."""
-    times = []
-    for image in images:
+    """Median milliseconds for one picture of (N, S, S, 3), a call each, after a warm-up."""
+    times: list[float] = []
+    end = 0.0
+    for at, image in enumerate(itertools.cycle(images), -WARM_UP):
         started = time.perf_counter()
+        if at == 0:
+            end = started + SECONDS
+        if at >= CALLS and started >= end:
+            break
         session.run(["probabilities"], {"images": image[np.newaxis]})
         times.append(1000 * (time.perf_counter() - started))
     return statistics.median(times[WARM_UP:])

@@ -18,6 +18,7 @@ _CHARACTER, _LINE = 7.0, 14.0  # about the size of a letter
 _ROOM = 1.6
 """Times: the axis goes on so far beyond the fastest and the slowest."""
 
+Kind = Literal["chosen", "near", "far"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
@@ -26,18 +27,20 @@ class Dot:
     """A backbone in the plot.
 
     Attributes:
+        name: what it is called for those who cannot see the plot; label: what stands beside it.
         share: its accuracy, 0 to 1, with an interval from `low` to `high`.
         size_bytes: the area of its dot.
         kind: also the class of its colour.
     """
 
+    name: str
     label: str
     milliseconds: float
     share: float
     low: float
     high: float
     size_bytes: int
-    kind: Literal["chosen", "near", "far"] | str
+    kind: Kind
 
 
 def scatter(dots: Sequence[Dot], threshold: float, width: int) -> Markup:
@@ -78,7 +81,7 @@ def scatter(dots: Sequence[Dot], threshold: float, width: int) -> Markup:
         parts.append(Markup('<g class="{}">{}{}</g>').format(one.kind, bar, circle))
     parts += _labels(dots, circles, (_LEFT, _TOP - 12, right, bottom))
     told = "; ".join(
-        f"{one.label} {one.share:.1%} ({one.low:.1%} to {one.high:.1%}), "
+        f"{one.name} {one.share:.1%} ({one.low:.1%} to {one.high:.1%}), "
         f"{one.milliseconds:.2g} ms, {one.size_bytes / 1e6:.1f} MB"
         for one in dots
     )

@@ -67,7 +67,10 @@ def test_with_more_pictures_smaller_differences_count() -> None:
 def test_of_equally_fast_ones_the_most_accurate_is_taken() -> None:
     taken = choice((0.90, 20.0), (0.88, 5.0), (0.89, 5.4), (0.89, 5.6))
     assert taken.candidate.label == "2"
-    assert "it is the most accurate of the fastest: 5.4 ms" in taken.reason
+    assert (
+        "it is the most accurate of the 2 fastest, within a tenth of each other: 5.4 ms"
+        in taken.reason
+    )
 
 
 def test_the_test_decides_nothing() -> None:

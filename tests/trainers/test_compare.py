@@ -16,7 +16,7 @@ import pytest
 from plugins.base import Backbone, Variant
 from plugins.registry import register
 from plugins.scaling import to_unit_range
-from trainers import compare, run
+from trainers import compare, measuring, run
 from trainers.compare import main
 
 DrawFolder = Callable[..., Path]
@@ -38,6 +38,7 @@ class Broken(Backbone):
 @pytest.fixture
 def folder(tmp_path: Path, draw_folder: DrawFolder, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))  # nothing is known before
+    monkeypatch.setattr(measuring, "SECONDS", 0.0)
     return draw_folder(tmp_path / "pictures", red=14, green=14, blue=14)
 
 

@@ -5,13 +5,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from trainers.scatter import Dot, scatter
+from trainers.scatter import Dot, Kind, scatter
 
 SVG = ElementTree.Element
 
 
-def dot(label: str, ms: float, share: float, size: int = 4_000_000, kind: str = "far") -> Dot:
-    return Dot(label, ms, share, share - 0.05, min(1.0, share + 0.05), size, kind)
+def dot(label: str, ms: float, share: float, size: int = 4_000_000, kind: Kind = "far") -> Dot:
+    return Dot(f"the {label}", label, ms, share, share - 0.05, min(1.0, share + 0.05), size, kind)
 
 
 def plot(*dots: Dot, threshold: float = 0.88, width: int = 720) -> SVG:
@@ -73,7 +73,7 @@ def test_labels_stay_in_the_plot_and_cover_neither_dots_nor_each_other(width: in
 
 
 def test_equal_dots_and_certain_ones_can_be_drawn() -> None:
-    certain = Dot("a", 1.0, 1.0, 1.0, 1.0, 1, "chosen")
+    certain = Dot("a", "a", 1.0, 1.0, 1.0, 1.0, 1, "chosen")
     assert not re.search("nan|inf", scatter([certain, certain], 1.0, 720).lower())
 
 

@@ -17,6 +17,7 @@ import bentoml
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 from service.bundle import Bundle
 from service.imaging import decode
@@ -100,6 +101,48 @@ def test_the_reported_accuracy_is_that_of_the_served_answers(
     assert metrics["test"]["accuracy"] == right / len(rows)
     assert metrics["test"]["accuracy"] > 0.6
     assert bundle.manifest.metrics["test_accuracy"] == metrics["test"]["accuracy"]
+
+
+def odd_kinds(folder: Path) -> set[str]:
+    """Turn a picture of each kind that is not plain RGB into a file beside the others."""
+    upright = Image.open(folder / "red/0.png")
+    deep = (np.asarray(upright.convert("L"), np.uint16) << 8) + 77
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    upright.convert("CMYK").save(folder / "red/cmyk.jpg", quality=90)
+    upright.convert("L").save(folder / "green/gray.png")
+    upright.convert("P").save(folder / "green/palette.png")
+    Image.fromarray(deep).save(folder / "green/deep.png")
+    upright.transpose(Image.Transpose.ROTATE_90).save(folder / "blue/turned.jpg", exif=turned)
+    alpha = upright.copy()
+    alpha.putalpha(Image.linear_gradient("L").resize(upright.size))
+    alpha.save(folder / "blue/alpha.webp", lossless=True)
+    (folder / "blue/misnamed.jpg").write_bytes((folder / "red/1.png").read_bytes() + b"\0")
+    names = ("red/cmyk.jpg", "green/gray.png", "green/palette.png", "green/deep.png")
+    return {*names, "blue/turned.jpg", "blue/alpha.webp", "blue/misnamed.jpg"}
+
+
+def test_pictures_of_every_kind_train_and_serve_alike(folder: Path, tmp_path: Path) -> None:
+    odd = odd_kinds(folder)
+    options = ("--data", folder, *HEAD_ONLY, "--output", tmp_path / "out", "--name", "odd")
+    assert run(*QUICK, *options) == 0
+    (path,) = (tmp_path / "out").glob("odd-*")
+    predictor = Predictor(Bundle.read(path))
+    metrics = json.loads((path / "metrics.json").read_text())
+    with (path / "split.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert odd <= {row["path"] for row in rows}
+    for split in ("test", "validation"):
+        asked = [row for row in rows if row["split"] == split]
+        images = np.stack([decode((folder / row["path"]).read_bytes(), 32) for row in asked])
+        answers = [predictor.classes[at] for at in predictor.predict(images).argmax(axis=1)]
+        right = sum(one == row["class"] for one, row in zip(answers, asked, strict=True))
+        assert metrics[split]["accuracy"] == right / len(asked)
+        wrong = {
+            row["path"] for one, row in zip(answers, asked, strict=True) if one != row["class"]
+        }
+        assert {one["path"] for one in metrics[split]["mistakes"]} == wrong
+    assert odd & {row["path"] for row in rows if row["split"] != "train"}
 
 
 def test_the_bundle_is_in_bentomls_store(bundle: Bundle, bentoml_home: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from xml.etree import ElementTree
 
 import pytest
@@ -50,10 +51,14 @@ def test_bars_are_the_intervals_and_the_band_ends_at_the_best() -> None:
     assert float(band.attrib["height"]) > 0
 
 
-@pytest.mark.parametrize("width", [720, 340])
-def test_labels_stay_in_the_plot_and_cover_neither_dots_nor_each_other(width: int) -> None:
-    names = ["pocket:1", "mobilenet:v3-small", "mobilenet:v2-1.0", "resnet:50", "vgg:16"]
-    dots = [dot(name, 2.0 + at / 4, 0.9 + at / 100) for at, name in enumerate(names)]
+NAMES = ("pocket:1", "mobilenet:v3-small", "mobilenet:v2-1.0", "resnet:50", "vgg:16")
+
+
+@pytest.mark.parametrize(("width", "names"), [(720, NAMES), (340, "12345")])
+def test_labels_stay_in_the_plot_and_cover_neither_dots_nor_each_other(
+    width: int, names: Sequence[str]
+) -> None:
+    dots = [dot(name, 2.0 + at / 10, 0.9 + at / 200) for at, name in enumerate(names)]
     svg = plot(*dots, width=width)
     boxes = []
     for text in svg.findall("text"):

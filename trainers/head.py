@@ -93,12 +93,18 @@ def of_chief(head: Head, exchange: Exchange) -> Head:
 
 
 def better(simple: Head, other: Head) -> Head:
-    """The other only where it makes fewer mistakes, and where its loss is lower by more than a
-    standard error of the difference. The hidden layer had the lower loss in 3 of 8 splits of the
-    real data sets, and on their test pictures 0.9 points less."""
-    gains = simple.losses - other.losses
-    is_clear = gains.mean() > gains.std() / np.sqrt(len(gains))
-    return other if is_clear and other.accuracy > simple.accuracy else simple
+    """The other only where its loss is clearly lower and it makes fewer mistakes, too: on 8 splits
+    of the real data sets the hidden layer had about the same loss, and on their test pictures 0.8
+    points less."""
+    is_better = other.accuracy > simple.accuracy
+    return other if is_better and is_clearly_lower(other.losses, simple.losses) else simple
+
+
+def is_clearly_lower(losses: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
+    """Whether losses (m,) are below others on the same pictures by more than a standard error of
+    the mean difference; never where they are no numbers."""
+    gains = others - losses
+    return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
 
 
 def solve_linear(examples: Examples) -> Head:

@@ -78,7 +78,7 @@ def choose(config: TrainingConfig, head: Head, found: Situation) -> Plan:
         else f"fine-tuning, because the head mistakes {wrong:.0f} of {found.validation_pictures} "
         "validation pictures and there are enough to learn more from",
         f"the last {layers} layers at {rate:g}, at most {epochs} epochs; "
-        "what has the lower validation loss ships",
+        "the head ships if that is clearly worse",
     )
     return Plan(epochs, layers, rate, reasons)
 

@@ -71,14 +71,14 @@ def test_statistics_that_move_are_noticed(start: Start, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("tuned_loss", "shipped"), [(0.0, "fine-tuning"), (9.0, "linear head")])
-def test_what_has_the_lower_validation_loss_ships(
+def test_what_was_fine_tuned_ships_unless_it_is_clearly_worse(
     start: Start, monkeypatch: pytest.MonkeyPatch, tuned_loss: float, shipped: str
 ) -> None:
     run = start(strategy="fine-tune", fine_tune_epochs=1)
 
     def move_everything(classifier: Classifier, *_: object) -> Fitted:
         classifier.set_weights([weight + 1 for weight in classifier.weights()])
-        return Fitted(np.full(9, tuned_loss), 0.9)
+        return Fitted(np.full(len(run.validation), tuned_loss), 0.9)
 
     before = run.network.body.get_weights()
     monkeypatch.setattr(phases, "fine_tune", move_everything)

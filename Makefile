@@ -1,9 +1,11 @@
 # One door: `make setup demo test lint types bench`. Everything lands in .venv and artifacts.
 PYTHON ?= python3
+DATA ?= demo
+WEIGHTS ?= imagenet
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-large lint types bench bench-checking bench-training bench-serving pretrain-pocket lock clean
+.PHONY: help setup demo test test-fast test-large lint types bench bench-checking bench-training bench-resuming bench-serving pretrain-pocket lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -42,8 +44,11 @@ bench: bench-checking bench-training bench-serving ## ratios, measured side by s
 bench-checking: setup ## the check of 10,000 pictures
 	$(RUN) benchmarks/checking.py
 
-bench-training: setup ## fine-tuning on kept features against the whole network
-	$(RUN) benchmarks/training.py
+bench-training: setup ## the tutorial's recipe against Graft: make bench-training DATA=FOLDER WEIGHTS=FILE
+	$(RUN) benchmarks/training.py $(DATA) $(WEIGHTS)
+
+bench-resuming: setup ## 20 kills at random moments, each resumed
+	$(RUN) benchmarks/resuming.py
 
 bench-serving: setup ## HTTP against its parts
 	$(RUN) benchmarks/serving.py $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)

@@ -1,8 +1,8 @@
 """The tutorial's recipe and Graft on the same pictures, split, weights and machine, side by side.
 
-.venv/bin/python benchmarks/training.py DATA_FOLDER WEIGHTS [SEEDS] [IMAGE_SIZE]
+.venv/bin/python benchmarks/training.py [DATA_FOLDER|demo] [WEIGHTS] [SEEDS] [IMAGE_SIZE]
 
-WEIGHTS is a file of MobileNetV2 0.35 without its top. The recipe is the one that most tutorials of
+WEIGHTS is a file of MobileNetV2 0.35 without its top, or imagenet. The recipe is the one that most tutorials of
 transfer learning teach: ImageDataGenerator with rescaling and random flips, shifts and zooms, a
 frozen MobileNetV2, Dense(128), 20 epochs of Adam, then the last 50 layers at 1e-5 for 10 more. Both
 learn from the same training pictures, and every model of either is measured on the same test
@@ -28,7 +28,14 @@ EPOCHS, TUNED_EPOCHS, TUNED_LAYERS, BATCH = 20, 10, 50, 32
 Z95 = 1.96
 
 
-def main(folder: str, weights: str, seeds: str = "0,1,2", size: str = "224") -> None:
+def main(
+    folder: str = "demo", weights: str = "imagenet", seeds: str = "0,1,2", size: str = "224"
+) -> None:
+    if folder == "demo":
+        from trainers.cache import cache_folder
+        from trainers.samples import draw_samples
+
+        folder = str(draw_samples(cache_folder()))
     results = []
     for seed in seeds.split(","):
         with tempfile.TemporaryDirectory() as work:
@@ -137,10 +144,15 @@ def tutorial(weights: str, seed: int, size: int, work: Path) -> None:
     )
     train, validation = flow("train", varied), flow("validation", plain)
     test = flow("test", plain, shuffle=False)
+    is_file = weights != "imagenet"
     base = keras.applications.MobileNetV2(
-        input_shape=(size, size, 3), alpha=ALPHA, include_top=False, weights=None
+        input_shape=(size, size, 3),
+        alpha=ALPHA,
+        include_top=False,
+        weights=None if is_file else weights,
     )
-    base.load_weights(weights)
+    if is_file:
+        base.load_weights(weights)
     base.trainable = False
     model = keras.Sequential(
         [

@@ -4,10 +4,11 @@
 
 WEIGHTS is a file of MobileNetV2 0.35 without its top, or imagenet. The recipe is the one that most
 tutorials of transfer learning teach: ImageDataGenerator with rescaling and random flips, shifts and
-zooms, a frozen MobileNetV2, Dense(128), 20 epochs of Adam, then the last 50 layers at 1e-5 for 10 more. Both
-learn from the same training pictures, and every model of either is measured on the same test
-pictures, with the clock stopped. Each runs in a process of its own; seconds are of the wall clock
-and begin after the imports, which are told separately. Cold: with an empty cache. Warm: once more.
+zooms, a frozen MobileNetV2, Dense(128), 20 epochs of Adam, then the last 50 layers at 1e-5 for 10
+more. Both learn from the same training pictures, and every model of either is measured on the same
+test pictures, with the clock stopped. Each runs in a process of its own; seconds are of the wall
+clock and begin after the imports, which are told separately. Cold: with an empty cache. Warm: once
+more.
 """
 
 from __future__ import annotations

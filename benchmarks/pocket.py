@@ -48,7 +48,7 @@ def main(folder: str, imagenet: str = "") -> None:
 
 def accuracy(dataset: Dataset, plugin: str, weights: str, seed: int, cache: Cache) -> float:
     """Test accuracy of the head alone, with its default settings."""
-    from trainers import phases
+    from trainers import solving
     from trainers.network import Network
     from trainers.running import Run
 
@@ -56,8 +56,8 @@ def accuracy(dataset: Dataset, plugin: str, weights: str, seed: int, cache: Cach
     network = Network(resolve(plugin), weights, dataset.images.shape[1], seed)
     config = TrainingConfig(plugin=plugin, seed=seed)
     run = Run(config, network, split, cache, QUIET)
-    test = phases.embeddings(run, run.pictures("test"), 1).all()[:, 0]
-    answers = np.asarray(phases.solve_head(run).model(test, training=False))
+    test = solving.embeddings(run, run.pictures("test"), 1).all()[:, 0]
+    answers = np.asarray(solving.solve_head(run).model(test, training=False))
     return float((answers.argmax(axis=1) == split.labels[split.rows("test")]).mean())
 
 

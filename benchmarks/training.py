@@ -83,7 +83,7 @@ def compare(seed: str, tutorial: Any, cold: Any, warm: Any) -> dict[str, float]:
 
 def summarise(name: str, results: list[dict[str, float]]) -> None:
     def mean(key: str) -> float:
-        return float(np.mean([one[key] for one in results]))
+        return float(np.mean([one[key] for one in results]))  # nan where one never got there
 
     def ratio(one: str, other: str, also: tuple[str, str] | None = None) -> float:
         more = (mean(also[0]), mean(also[1])) if also else (0.0, 0.0)
@@ -115,7 +115,8 @@ def lay_out(folder: str, seed: int, work: Path) -> None:
     cache = Cache(work / "unused", 0, work / "looks", Progress(is_quiet=True))
     dataset = splitting.split(data.read(scanning.scan(Path(folder)), cache), seed)
     for path, label, split in zip(dataset.paths, dataset.labels, dataset.splits, strict=True):
-        link = work / "split" / split / dataset.classes[label] / Path(path).name
+        name = path.replace("/", "-")
+        link = work / "split" / split / dataset.classes[label] / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to((dataset.folder / path).resolve())
     print("{}")
@@ -193,7 +194,7 @@ def tutorial(weights: str, seed: int, size: int, work: Path) -> None:
 def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
     """`trainers.run` as it is, with every model that it makes on the way noted."""
     started = time.monotonic()
-    from trainers import hardware, head, phases, publish, run  # noqa: F401
+    from trainers import hardware, phases, publish, run, solving  # noqa: F401
     from trainers.cache import Cache
     from trainers.config import TrainingConfig
     from trainers.progress import Progress, set_up_logging
@@ -205,18 +206,18 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
     imported = time.monotonic()
     heads: list[tuple[float, Any]] = []
     runs: list[Any] = []
-    solve_linear, train = head.solve_linear, phases.train
+    solved, train = solving._solved, phases.train
 
-    def noted(examples: Any) -> Any:
-        solved = solve_linear(examples)
-        heads.append((time.monotonic() - imported, solved.model))
-        return solved
+    def noted(*arguments: Any) -> Any:
+        head = solved(*arguments)
+        heads.append((time.monotonic() - imported, head.model))
+        return head
 
     def kept(run: Any) -> Any:
         runs.append(run)
         return train(run)
 
-    head.solve_linear, phases.train = noted, kept
+    solving._solved, phases.train = noted, kept
     config = TrainingConfig(
         plugin=PLUGIN,
         data=folder,
@@ -229,7 +230,7 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
     seconds = time.monotonic() - imported
     room = run.cache_room(config, work / "after", Progress(is_quiet=True))
     after, dataset = replace(runs[0], cache=Cache(*room)), runs[0].dataset
-    test = phases.embeddings(after, after.pictures("test"), 1).all()[:, 0]
+    test = solving.embeddings(after, after.pictures("test"), 1).all()[:, 0]
     labels = dataset.labels[dataset.rows("test")]
     models = [
         (at, float((np.asarray(model(test)).argmax(axis=1) == labels).mean()))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from plugins.weights import WeightsError, fit_file, unreachable
+from plugins.weights import WeightsError, fit_file, require_file, unreachable
 
 if TYPE_CHECKING:
     import keras
@@ -92,6 +92,24 @@ class Backbone:
         )
         return network
 
+    def require(self, weights: str, size: int) -> None:
+        """Refuse at once what `load` would refuse without looking into a file.
+
+        Raises:
+            BackboneError, WeightsError: as `load` does.
+        """
+        if size < self._spec.min_image_size:
+            raise BackboneError(
+                f"{self.name} needs pictures of at least {self._spec.min_image_size} pixels a "
+                f"side, not {size}: choose a larger --image-size (its own is {self.image_size})"
+            )
+        if weights in PRETRAINED and weights != self.pretrained:
+            raise WeightsError(
+                f"{self.name} has no `{weights}` weights; its own are `{self.pretrained}`"
+            )
+        if weights not in (*PRETRAINED, "none"):
+            require_file(Path(weights), self.name)
+
     def load(self, weights: str | None = None, image_size: int | None = None) -> keras.Model:
         """Load the network with its scaling inside the graph.
 
@@ -111,11 +129,7 @@ class Backbone:
         import keras
 
         size, weights = image_size or self.image_size, weights or self.pretrained
-        if size < self._spec.min_image_size:
-            raise BackboneError(
-                f"{self.name} needs pictures of at least {self._spec.min_image_size} pixels a "
-                f"side, not {size}: choose a larger --image-size (its own is {self.image_size})"
-            )
+        self.require(weights, size)
         if weights == "none":
             network = self.build(None, size)
         elif weights == self.pretrained:
@@ -125,10 +139,6 @@ class Backbone:
                 raise
             except Exception as error:  # Keras raises a bare Exception when a download fails
                 raise unreachable(self.name, error) from error
-        elif weights in PRETRAINED:
-            raise WeightsError(
-                f"{self.name} has no `{weights}` weights; its own are `{self.pretrained}`"
-            )
         else:
             network = self.build(None, size)
             self.load_file(network, Path(weights))

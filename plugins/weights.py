@@ -18,6 +18,16 @@ class WeightsError(ValueError):
     """Weights cannot be had or do not fit; the message says what was expected and what next."""
 
 
+def require_file(path: Path, name: str) -> None:
+    """Raise WeightsError unless there is a file that may hold weights of `name`."""
+    if not path.is_file():
+        raise WeightsError(
+            f"no weights file {path}; name a file of {name}, `none`, or leave --weights out"
+        )
+    if path.suffix not in SUFFIXES:
+        raise WeightsError(f"{path}: weights are read from {' '.join(SUFFIXES)} files")
+
+
 def fit_file(network: keras.Model, path: Path, name: str) -> None:
     """Fill `network` with the weights in `path`, or raise WeightsError and leave it to be dropped.
 
@@ -27,12 +37,7 @@ def fit_file(network: keras.Model, path: Path, name: str) -> None:
     """
     import keras
 
-    if not path.is_file():
-        raise WeightsError(
-            f"no weights file {path}; name a file of {name}, `none`, or leave --weights out"
-        )
-    if path.suffix not in SUFFIXES:
-        raise WeightsError(f"{path}: weights are read from {' '.join(SUFFIXES)} files")
+    require_file(path, name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # "... retain their initial weights"

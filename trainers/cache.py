@@ -62,6 +62,7 @@ class Cache:
     def __init__(self, folder: Path, max_bytes: float, workspace: Path, progress: Progress) -> None:
         self._folder, self._max_bytes = folder, max_bytes
         self._workspace, self.progress = workspace, progress
+        self._used: set[Path] = set()
         self._is_closed = False
 
     def close(self) -> None:
@@ -128,18 +129,18 @@ class Cache:
             ) from error
 
     def _find(self, name: str, keys: Sequence[bytes]) -> Records | None:
-        for root in (self._folder, self._workspace):
+        for root in (self._folder, self._workspace) if self._max_bytes else (self._workspace,):
             if keys and (root / name).is_dir():
                 with locked(root / ".lock", wait=True):
                     kept = Shelf(root / name).find(keys)
                 if kept is not None:
+                    self._used.add(root / name)
                     return kept
         return None
 
     def _add_missing(self, shelf: Shelf, label: str, keys: Sequence[bytes], recipe: Recipe) -> None:
         with locked(shelf.folder.parent / ".lock", wait=True):
             missing = _first_of_each(keys, shelf.index())
-            self._make_room(shelf, len(missing) * recipe.record_bytes)
         for positions, values in self._made(missing, label, recipe):
             self._append(shelf, keys, positions, values)
 
@@ -154,6 +155,7 @@ class Cache:
             index = shelf.index()
             new = [at for at, row in enumerate(positions) if keys[row] not in index]
             if new:
+                self._make_room(shelf, values[new].nbytes)
                 shelf.append([keys[positions[at]] for at in new], values[new])
 
     def _made(
@@ -184,13 +186,18 @@ class Cache:
             pool.shutdown(cancel_futures=True)
 
     def _make_room(self, own: Shelf, size_bytes: int) -> None:
-        """Remove shelves, the least recently used first, our own last, until the bound holds."""
+        """Remove shelves, the least recently used first, until the bound holds: those that this run
+        has used only where it must, and at last what is old of our own."""
         if own.folder.parent != self._folder:
             return
         folders = [path for path in self._folder.iterdir() if (path / "keys").exists()]
         sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders}
         excess = sum(sizes.values()) + size_bytes - self._max_bytes
-        for path in sorted(sizes, key=lambda path: (path == own.folder, path.stat().st_mtime)):
+
+        def rank(path: Path) -> tuple[bool, bool, float]:
+            return (path == own.folder, path in self._used, path.stat().st_mtime)
+
+        for path in sorted(sizes, key=rank):
             if excess > 0:
                 shutil.rmtree(path)
                 excess -= sizes[path]

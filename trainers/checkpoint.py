@@ -95,6 +95,7 @@ class Checkpoint(keras.callbacks.Callback):
             The epoch to go on with: the plan's last one when it had come to its end.
         """
         self._plan = plan.record()
+        self.history.clear()  # of a first try with larger batches
         if not self._page:
             return 0
         model.optimizer.build(model.trainable_variables)
@@ -114,13 +115,16 @@ class Checkpoint(keras.callbacks.Callback):
         self.stopping.best_weights = [self._arrays[f"best{at}"] for at in range(count)]
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        is_last, is_enough = epoch + 1 == self._plan["epochs"], self.stopping.stopped_epoch > 0
+        if self.model.stop_training and not (is_last or is_enough):
+            return  # cut short by the time budget or by NaN: not a whole epoch
         if not self._exchange.cluster.is_chief:
             return
         page = {
             "identity": self.identity,
             "plan": self._plan,
             "epochs": epoch + 1,
-            "is_finished": bool(self.model.stop_training),
+            "is_finished": is_last or is_enough,
             "history": self.history,
             "counters": {name: _plain(getattr(self.stopping, name)) for name in _COUNTERS},
         }

@@ -52,6 +52,14 @@ class Dataset:
         """The digests as bytes: what everything made from a picture is kept under."""
         return [bytes.fromhex(digest) for digest in self.digests]
 
+    def content(self, row: int) -> bytes:
+        """The bytes of a picture, as they were when it was looked at.
+
+        Raises:
+            DataError: they no longer are.
+        """
+        return looking.read_unchanged(self.folder / self.paths[row], self.digests[row])
+
     def rows(self, split: str) -> NDArray[np.int64]:
         """Indices of the pictures of one split, in order."""
         return np.flatnonzero(np.array(self.splits) == split)
@@ -77,6 +85,8 @@ def read(files: Scan, cache: Cache) -> Dataset:
     kept = [row for row in range(len(files.candidates)) if row not in problems]
     chosen = [files.candidates[row] for row in kept]
     found = [digests[row] for row in kept]
+    with cache.progress.step("comparing pictures"):
+        groups = duplicates.groups(found, looks[kept])
     lines = [f"{one.name} {one.label} {digest}" for one, digest in zip(chosen, found, strict=True)]
     left_out = sorted((*files.left_out, *problems.values()), key=lambda one: one.path)
     return Dataset(
@@ -87,7 +97,7 @@ def read(files: Scan, cache: Cache) -> Dataset:
         splits=tuple(one.split for one in chosen),
         digests=tuple(found),
         looks=looks[kept],
-        groups=duplicates.groups(found, looks[kept]),
+        groups=groups,
         fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
         left_out=tuple(left_out),
     )

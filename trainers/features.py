@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from service.predictor import open_session
 from trainers.cache import Cache, Recipe
 from trainers.conversion import to_onnx
+from trainers.progress import log
 from trainers.shelf import Records
 from trainers.views import VIEWS, view
 
@@ -151,7 +152,16 @@ def cut(model: keras.Model, records: int) -> tuple[keras.Model, keras.Model] | N
     waist = _last_frozen_waist(model)
     frozen, trained = keras.Model(model.input, waist), keras.Model(waist, model.output)
     size_bytes = records * int(np.prod(waist.shape[1:])) * np.float32().nbytes
-    return (frozen, trained) if frozen.weights and size_bytes <= MAX_CACHE_BYTES else None
+    if not frozen.weights:
+        return None
+    if size_bytes > MAX_CACHE_BYTES:
+        log.info(
+            "the feature maps to keep would take %.1f GB (at most %.1f): the whole network runs in "
+            "every epoch, which is slower; fewer --fine-tune-layers mean smaller maps",
+            *(size_bytes / 1e9, MAX_CACHE_BYTES / 1e9),
+        )
+        return None
+    return frozen, trained
 
 
 def _last_frozen_waist(model: keras.Model) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import warnings
 from dataclasses import dataclass, field
 
@@ -115,7 +116,8 @@ def solve_linear(examples: Examples) -> Head:
 
     n, views, width = examples.train.shape
     scale, offset = standardisation(examples.train)
-    train = examples.train.reshape(-1, width) * scale + offset
+    train = examples.train.reshape(-1, width) * scale
+    train += offset
     validation = examples.validation * scale + offset
     labels, weights = np.repeat(examples.labels, views), np.repeat(examples.weights, views)
     solver = LogisticRegression(tol=TOLERANCE, max_iter=200, warm_start=True)
@@ -166,7 +168,11 @@ def train_hidden(examples: Examples, epochs: int, learning_rate: float) -> Head:
     ).history
     names = ("loss", "accuracy", "val_loss", "val_accuracy")
     rows = [
-        dict(zip(names, row, strict=True)) for row in zip(*map(history.get, names), strict=True)
+        {
+            name: value if math.isfinite(value) else None
+            for name, value in zip(names, row, strict=True)
+        }
+        for row in zip(*map(history.get, names), strict=True)
     ]
     return Head(model, f"hidden layer of {HIDDEN_UNITS}", *judge_model(model, examples), rows)
 
@@ -175,9 +181,13 @@ def standardisation(
     embeddings: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """scale and offset (D,) that give embeddings (n, views, D) mean 0 and deviation 1."""
-    deviation = embeddings.std(axis=(0, 1), dtype=np.float64)
+    rows = embeddings.reshape(-1, embeddings.shape[-1])
+    mean = rows.mean(axis=0, dtype=np.float64)
+    blocks = np.array_split(rows, 1 + len(rows) // 4096)  # without a copy of all in float64
+    variance = sum(np.square(block - mean).sum(axis=0) for block in blocks) / len(rows)
+    deviation = np.sqrt(variance)
     scale = 1 / np.where(deviation > 0, deviation, 1)  # float32's whole range: random networks
-    offset = -embeddings.mean(axis=(0, 1), dtype=np.float64) * scale  # give tiny embeddings
+    offset = -mean * scale  # give tiny embeddings
     return scale.astype(np.float32), offset.astype(np.float32)
 
 

@@ -20,7 +20,7 @@ from service.errors import PayloadTooLarge, RequestError, UndecodableImage
 from service.imaging import DECODER, decode
 from trainers.cache import Cache, Recipe, processors
 from trainers.progress import Progress
-from trainers.scanning import Candidate, LeftOut
+from trainers.scanning import Candidate, DataError, LeftOut
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """Files are read whole, one per thread."""
@@ -97,7 +97,9 @@ def look_at(
     readable = np.array([row for row, digest in enumerate(digests) if digest], np.int64)
 
     def make(positions: NDArray[np.int64]) -> NDArray[np.void]:
-        return np.stack([_look_or_nothing(files[row].path) for row in readable[positions]])
+        return np.stack(
+            [_look_or_nothing(files[row].path, digests[row]) for row in readable[positions]]
+        )
 
     keys = [bytes.fromhex(digests[row]) for row in readable]
     origin = f"{LOOK.descr} {DECODER}"
@@ -127,11 +129,31 @@ def _hash(
         return list(progress.track(digests, len(files), "reading files"))
 
 
-def _look_or_nothing(path: Path) -> NDArray[np.void]:
+def _look_or_nothing(path: Path, digest: str) -> NDArray[np.void]:
+    data = read_unchanged(path, digest)
     try:
-        return look(read_file(path))
-    except (RequestError, OSError):
+        return look(data)
+    except RequestError:  # of the content: the same whenever it is looked at
         return np.zeros((), LOOK)
+
+
+def read_unchanged(path: Path, digest: str) -> bytes:
+    """The bytes of a picture whose SHA-256 is known.
+
+    Raises:
+        DataError: it is no longer what it was, or can no longer be read.
+    """
+    reason = ""
+    try:
+        data = read_file(path)
+        if hashlib.sha256(data).hexdigest() == digest:
+            return data
+    except (RequestError, OSError) as error:
+        reason = f" ({error})"
+    raise DataError(
+        f"{path} changed while the folder was read{reason}: run again when nobody writes to it "
+        "any more"
+    )
 
 
 def read_file(path: Path) -> bytes:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from plugins.registry import resolve
 from service.predictor import open_session
-from trainers import export, phases, pictures
+from trainers import export, pictures, solving
 from trainers.cache import Cache
 from trainers.candidates import Figures
 from trainers.config import TrainingConfig
@@ -50,7 +50,7 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     run = Run(config, network, pictures.decode(dataset, size, cache), cache, progress)
     images = run.dataset.images  # waits: decoding is no part of a backbone's time
     started = time.monotonic()
-    head = phases.solve_head(run)
+    head = solving.solve_head(run)
     seconds = time.monotonic() - started
     were_kept = "embedding_layers" not in vars(network)  # nobody had to run it
     correct, asked = judge(run, head)
@@ -84,7 +84,7 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
 def judge(run: Run, head: Head) -> tuple[int, int]:
     """How many test pictures are answered rightly, and of how many: by kept embeddings, which
     ONNX Runtime computed."""
-    embeddings = phases.embeddings(run, run.pictures("test"), 1).all()[:, 0]
+    embeddings = solving.embeddings(run, run.pictures("test"), 1).all()[:, 0]
     found = np.asarray(head.model(embeddings, training=False)).argmax(axis=1)
     labels = run.dataset.labels[run.dataset.rows("test")]
     return int((found == labels).sum()), len(labels)

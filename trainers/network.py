@@ -11,9 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import tensorflow as tf
+
 from plugins.base import PRETRAINED, Backbone
+from service.imaging import DECODER
 from trainers.features import Layers
 from trainers.model import embedder
+from trainers.views import VIEWS, ZOOM
 
 if TYPE_CHECKING:
     import keras
@@ -36,11 +40,14 @@ class Network:
 
     @cached_property
     def identity(self) -> str:
-        """What decides every output, hashed: weights, the plugin's source, versions, input size.
+        """What decides every output, hashed: weights, the plugin's source, versions, input size,
+        decoder and views, and the kind of processor, whose rounding differs.
 
         Known without loading anything, so that kept embeddings are found within milliseconds.
         """
+        processor = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         parts = [self.backbone.name, str(self.image_size), self._weights_identity()]
+        parts += [DECODER, f"{ZOOM} {VIEWS}", processor, tf.__version__]
         parts += [f"{name} {version(name)}" for name in ("keras", "onnxruntime", "tf2onnx")]
         ours = sorted(Path(importlib.import_module("plugins").__path__[0]).glob("*.py"))
         theirs = getattr(sys.modules.get(type(self.backbone).__module__), "__file__", None)
@@ -70,8 +77,6 @@ class Network:
         if self.weights in PRETRAINED:  # which, is in the sources and in Keras' version
             return self.weights
         if self.weights == "none":
-            import tensorflow as tf
-
             return f"random {self.seed} {tf.__version__}"
         path = Path(self.weights)
         return _file_hash(path) if path.is_file() else "no file"

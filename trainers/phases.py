@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,21 +14,17 @@ from numpy.typing import NDArray
 
 from plugins.base import leaf_layers
 from service.errors import GraftError
-from trainers import balance, features, head, precision, strategy
+from trainers import features, head, precision, solving, strategy
 from trainers.balance import Effect
 from trainers.batches import Batches
 from trainers.checkpoint import Checkpoint
 from trainers.features import Features, Layers, Pictures, Source
 from trainers.fitting import MIXUP, NAME, Fitted, fit
-from trainers.head import Examples, Head
 from trainers.model import Classifier, weights_hash
 from trainers.progress import log
 from trainers.running import Run
 from trainers.strategy import Plan, Situation
 from trainers.views import VIEWS
-
-MAX_EMBEDDING_BYTES = 2 * 1024**3
-"""Largest embeddings that a head is solved on; views are left out above."""
 
 HEAD = "head"
 
@@ -66,7 +61,7 @@ def train(run: Run) -> Trained:
     """
     checkpoint = run.checkpoint()
     kept = checkpoint.find() if run.config.resume else None
-    best = head.of_chief(solve_head(run), run.exchange)
+    best = head.of_chief(solving.solve_head(run), run.exchange)
     plan = strategy.of_chief(
         kept or strategy.choose(run.config, best, situation(run)), run.exchange
     )
@@ -93,7 +88,7 @@ def train(run: Run) -> Trained:
                 "its loss is below" if tuned.loss < best.loss else "it is not clearly worse than"
             )
             phase, decision = NAME, f"{tuned} ships: {lower} {best}"
-    return Trained(classifier, history, plan, decision, phase, epoch, weigh(run))
+    return Trained(classifier, history, plan, decision, phase, epoch, solving.weigh(run))
 
 
 def _what_went_wrong(tuned: Fitted, plan: Plan) -> str:
@@ -102,63 +97,6 @@ def _what_went_wrong(tuned: Fitted, plan: Plan) -> str:
     return (
         "came to a loss that is no number: --fine-tune-learning-rate "
         f"(={plan.learning_rate:g}) is too high"
-    )
-
-
-def solve_head(run: Run) -> Head:
-    """Phase 1: the backbone stays as it is; heads of several kinds learn on its embeddings.
-
-    On one view of each picture first, which is soon there, then on all.
-    """
-    kind, solved = run.config.head, []
-    given = examples(run, 1)
-    if kind != "hidden":
-        solved.append(_solved(run, lambda: head.solve_linear(given)))
-    if VIEWS * given.train.nbytes <= MAX_EMBEDDING_BYTES:
-        given = examples(run, VIEWS)
-        if kind != "hidden":
-            solved.append(_solved(run, lambda: head.solve_linear(given)))
-    if kind == "hidden" or (kind == "auto" and time.monotonic() < run.deadline):
-        epochs, rate = run.config.epochs, run.config.learning_rate
-        hidden = _solved(run, lambda: head.train_hidden(given, epochs, rate))
-        if kind == "hidden":
-            return hidden
-        return head.better(min(solved, key=lambda one: one.loss), hidden)
-    return min(solved, key=lambda one: one.loss)
-
-
-def _solved(run: Run, solve: Callable[[], Head]) -> Head:
-    keras.utils.set_random_seed(run.config.seed)  # whatever had to be computed before
-    with run.progress.step("solving the head"):
-        solved = solve()
-    log.info("%s", solved)
-    return solved
-
-
-def examples(run: Run, views: int) -> Examples:
-    """Embeddings of so many views of the training pictures, and of the validation pictures."""
-    return Examples(
-        embeddings(run, run.train, views).all(),
-        run.labels,
-        run.class_weights[run.labels],
-        embeddings(run, run.validation, 1).all()[:, 0],
-        run.validation_labels,
-        len(run.dataset.classes),
-    )
-
-
-def weigh(run: Run) -> Effect | None:
-    """What weights change for each class; None where classes are even and there are none."""
-    if not balance.is_uneven(run.class_weights):
-        return None
-    with run.progress.step("weighing classes"):
-        return balance.effect(examples(run, 1))
-
-
-def embeddings(run: Run, pictures: Pictures, views: int) -> Features:
-    network = run.network
-    return features.extract(
-        "embeddings", lambda: network.embedding_layers, network.identity, pictures, views, run.cache
     )
 
 
@@ -199,8 +137,8 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
             model.set_weights(start)
     else:
         raise MemoryShortageError(
-            f"--batch-size {batch_size} is too much for the memory here: "
-            "choose a smaller one, a smaller --image-size or backbone, or --strategy features"
+            f"batches of {batch_size} pictures are too much for the memory here: choose a smaller "
+            "--batch-size, --image-size or backbone, or --strategy features"
         )
     tail.set_weights(other.get_weights())
     after = moving_statistics(classifier.body)

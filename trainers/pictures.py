@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import RequestError
 from service.imaging import DECODER
 from service.imaging import decode as decode_picture
 from trainers.cache import Cache, Recipe
 from trainers.data import Dataset
-from trainers.looking import read_file
-from trainers.scanning import DataError
 
 
 def decode(dataset: Dataset, size: int, cache: Cache) -> Dataset:
@@ -28,7 +24,7 @@ def decode(dataset: Dataset, size: int, cache: Cache) -> Dataset:
     """
 
     def make(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return np.stack([decode_picture(_unchanged(dataset, row), size) for row in rows])
+        return np.stack([decode_picture(dataset.content(row), size) for row in rows])
 
     recipe = Recipe((size, size, 3), np.uint8, make)
     origin = f"{DECODER} {size}"
@@ -36,20 +32,3 @@ def decode(dataset: Dataset, size: int, cache: Cache) -> Dataset:
     decoding = thread.submit(cache.fill, "pictures", origin, dataset.keys, lambda: recipe)
     thread.shutdown(wait=False)
     return replace(dataset, decoding=decoding)
-
-
-def _unchanged(dataset: Dataset, row: int) -> bytes:
-    path = dataset.folder / dataset.paths[row]
-    try:
-        data = read_file(path)
-    except (RequestError, OSError) as error:
-        raise _changed(path) from error
-    if hashlib.sha256(data).digest() != dataset.keys[row]:
-        raise _changed(path)
-    return data
-
-
-def _changed(path: object) -> DataError:
-    return DataError(
-        f"{path} changed while the folder was read: run again when nobody writes to it any more"
-    )

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from plugins.base import leaf_layers
+
 MIXED = "mixed_bfloat16"
 """Activations and gradients in bfloat16, which has float32's range: no scaling of the loss."""
 
@@ -40,5 +42,13 @@ def twin(model: keras.Model, policy: str) -> keras.Model:
         return type(layer).from_config({**layer.get_config(), **more})
 
     other = keras.models.clone_model(model, clone_function=in_policy)
-    other.set_weights(model.get_weights())
+    take_over(other, model)
     return other
+
+
+def take_over(clone: keras.Model, model: keras.Model) -> None:
+    """Give a clone the model's weights, and freeze in it what is frozen there: Keras forgets that
+    of layers within layers."""
+    clone.set_weights(model.get_weights())
+    for one, other in zip(leaf_layers(clone), leaf_layers(model), strict=True):
+        one.trainable = other.trainable

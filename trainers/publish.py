@@ -26,7 +26,6 @@ from trainers.findings import Finding
 from trainers.model import Classifier
 from trainers.phases import Trained
 from trainers.progress import Progress
-from trainers.scanning import DataError
 
 GOLDEN_PICTURES = 8
 PARITY_PICTURES = 32
@@ -114,13 +113,8 @@ def _write_golden(classifier: Classifier, dataset: Dataset, staging: Path) -> No
     folder.mkdir()
     golden: dict[str, list[float]] = {}
     for number, (row, values) in enumerate(zip(chosen, answers, strict=True)):
-        source = dataset.folder / dataset.paths[row]
         name = f"{number}.{dataset.looks['format'][row].decode().lower()}"
-        try:
-            picture = source.read_bytes()
-        except OSError as error:
-            raise DataError(f"{source} changed while the model was trained: {error}") from error
-        (folder / name).write_bytes(picture)
+        (folder / name).write_bytes(dataset.content(row))
         golden[name] = [float(value) for value in values]
     _write_json(staging / GOLDEN_ANSWERS, golden)
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainers.batches import Batches
+from trainers.precision import take_over
 
 
 def copy(model: keras.Model) -> keras.Model:
@@ -22,7 +23,7 @@ def copy(model: keras.Model) -> keras.Model:
     if not tf.distribute.has_strategy():
         return model
     clone = keras.models.clone_model(model)
-    clone.set_weights(model.get_weights())
+    take_over(clone, model)
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return InStep(clone.inputs, clone.outputs)
     return clone

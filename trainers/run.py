@@ -49,10 +49,11 @@ def train(
     backbone = resolve(config.plugin)
     weights = config.weights or backbone.pretrained
     config = config.model_copy(update={"weights": weights})
+    size = config.image_size or backbone.image_size
+    backbone.require(weights, size)
     folder = choose_folder(config)
     with progress.step("scanning"):
         files = scanning.scan(folder)
-    size = config.image_size or backbone.image_size
 
     with (
         workspace(config.output) as work,
@@ -176,8 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ParityError as error:
         log.error("graft: %s", error)
         return BUG
-    except (GraftError, BackboneError, WeightsError) as error:
-        log.error("graft: %s", error)
+    except (GraftError, BackboneError, WeightsError, MemoryError) as error:
+        log.error("graft: %s", str(error) or "this machine has too little memory for that")
         return STOPPED if isinstance(error, WorkerLostError) else WRONG_USE
     except Stopped:
         hint = "the same command with --resume goes on after the last whole epoch"

@@ -23,7 +23,10 @@ from trainers.network import Network
 from trainers.progress import Progress, log
 from trainers.tensorboard import Board
 
-_NO_MATTER = {"output", "resume", "time_budget", "tensorboard"}
+_NO_MATTER = {
+    *("output", "resume", "time_budget", "tensorboard", "cache_gigabytes", "strict"),
+    *("data", "weights"),  # whose content is in the other parts of the identity
+}
 """Options that change nothing about what an epoch computes."""
 
 
@@ -77,7 +80,8 @@ class Run:
 
     @cached_property
     def board(self) -> Board:
-        return Board(self.config.tensorboard)
+        is_chief = self.exchange.cluster.is_chief
+        return Board(self.config.tensorboard if is_chief else None)
 
     @property
     def deadline(self) -> float:

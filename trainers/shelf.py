@@ -44,7 +44,7 @@ class Records:
 
     def __getitem__(self, positions: Any) -> NDArray[Any]:
         """A copy of the records at positions: an index array, a mask or a slice."""
-        return np.array(self.array[self.rows[positions]])
+        return np.asarray(self.array[self.rows[positions]])
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class Shelf:
         size_bytes = _record_bytes(values.shape[1:], values.dtype)
         _write(self.folder / "records", count * size_bytes, data)
         _write(self.folder / "keys", count * KEY_BYTES, memoryview(b"".join(keys)))
+        os.utime(self.folder)  # it is being used
 
     def _form(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
         """Shape and type of a record."""

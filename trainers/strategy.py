@@ -20,6 +20,10 @@ alone and fine-tuned: flowers 0.872 and 0.881, EuroSAT 0.882 and 0.902. A steady
 plateaus, gave 0.874 and 0.892; 1e-3 destroys what the backbone knows (0.53, 0.59)."""
 
 
+SEEN, LEAST_EPOCHS = 50_000, 3
+"""Pictures seen in all that are enough, and epochs that a cosine needs: large folders get fewer."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What fine-tuning does. No epochs mean none: the solved head ships."""
@@ -65,7 +69,8 @@ def choose(config: TrainingConfig, head: Head, found: Situation) -> Plan:
     """Decide between shipping the head and fine-tuning, and how; flags override any part."""
     told = f"{head} on {found.pictures} pictures of {found.classes} classes"
     wrong = (1 - head.accuracy) * found.validation_pictures
-    epochs = EPOCHS if config.fine_tune_epochs is None else config.fine_tune_epochs
+    usual = min(EPOCHS, max(LEAST_EPOCHS, SEEN // found.pictures))
+    epochs = usual if config.fine_tune_epochs is None else config.fine_tune_epochs
     why_not = _why_not(config, wrong, epochs, found)
     if why_not:
         return Plan(0, 0, 0.0, (told, f"no fine-tuning: {why_not}", "the head ships"))
@@ -73,8 +78,8 @@ def choose(config: TrainingConfig, head: Head, found: Situation) -> Plan:
     rate = config.fine_tune_learning_rate or LEARNING_RATE
     reasons = (
         told,
-        "fine-tuning, as --strategy fine-tune says"
-        if config.strategy == "fine-tune"
+        "fine-tuning, as the options say"
+        if is_asked_for(config)
         else f"fine-tuning, because the head mistakes {wrong:.0f} of {found.validation_pictures} "
         "validation pictures and there are enough to learn more from",
         f"the last {layers} layers at {rate:g}, at most {epochs} epochs; "
@@ -83,10 +88,20 @@ def choose(config: TrainingConfig, head: Head, found: Situation) -> Plan:
     return Plan(epochs, layers, rate, reasons)
 
 
+def is_asked_for(config: TrainingConfig) -> bool:
+    """Whether an option speaks of fine-tuning: then it is not for rules to decide."""
+    named = (
+        config.fine_tune_epochs,
+        config.fine_tune_layers,
+        config.fine_tune_learning_rate,
+    )
+    return config.strategy == "fine-tune" or any(named)
+
+
 def _why_not(config: TrainingConfig, wrong: float, epochs: int, found: Situation) -> str | None:
     if config.strategy == "features" or not epochs:
         return "as the options say"
-    if config.strategy == "fine-tune":
+    if is_asked_for(config):
         return None
     if found.pictures < FEW_PER_CLASS * found.classes:
         return f"below {FEW_PER_CLASS} pictures a class it would learn them by heart"

@@ -9,7 +9,13 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.framework.summary_pb2 import DATA_CLASS_SCALAR, SummaryMetadata
 
+from service.errors import GraftError
+
 _VALIDATION = "val_"
+
+
+class BoardError(GraftError):
+    """The folder for TensorBoard cannot be written."""
 
 
 class Board:
@@ -35,14 +41,17 @@ class Board:
         # What the page about scalars looks for in a file.
         plugin = SummaryMetadata.PluginData(plugin_name="scalars")
         metadata = SummaryMetadata(plugin_data=plugin, data_class=DATA_CLASS_SCALAR)
-        for name, value in row.items():
-            kind = "validation" if name.startswith(_VALIDATION) else "training"
-            if value is not None:
-                with self._writer(self._folder / phase / kind).as_default():
-                    tag = name.removeprefix(_VALIDATION)
-                    tf.summary.write(tag, tf.constant(value, tf.float32), step, metadata)
-        for writer in self._writers.values():
-            writer.flush()
+        try:
+            for name, value in row.items():
+                kind = "validation" if name.startswith(_VALIDATION) else "training"
+                if value is not None:
+                    with self._writer(self._folder / phase / kind).as_default():
+                        tag = name.removeprefix(_VALIDATION)
+                        tf.summary.write(tag, tf.constant(value, tf.float32), step, metadata)
+            for writer in self._writers.values():
+                writer.flush()
+        except tf.errors.OpError as error:  # a full disk is ResourceExhausted, like memory
+            raise BoardError(f"--tensorboard {self._folder}: {error.message}") from error
 
     def _writer(self, folder: Path) -> Any:
         if folder not in self._writers:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from plugins.base import WeightsError
-from trainers import measuring, phases
+from trainers import measuring, solving
 from trainers.running import Run
 
 Start = Callable[..., Run]
@@ -18,7 +18,7 @@ def test_the_figures_are_those_of_the_head_phase(
     monkeypatch.setattr(measuring, "SECONDS", 0.0)
     run = start(head="linear")
     one = measuring.measure(run.config, run.dataset, run.cache, run.progress)
-    head = phases.solve_head(run)
+    head = solving.solve_head(run)
     assert one.validation_accuracy == head.accuracy
     assert one.head == head.description
     assert one.validation_pictures == len(run.dataset.rows("validation"))

@@ -36,11 +36,6 @@ def test_the_head_is_solved_and_the_backbone_stays(start: Start) -> None:
     assert trained.decision.startswith("linear head")
 
 
-@pytest.mark.parametrize("kind", ["linear", "hidden"])
-def test_the_kind_of_head_can_be_named(start: Start, kind: str) -> None:
-    assert phases.solve_head(start(head=kind)).description.startswith(kind)
-
-
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_fine_tuning_moves_the_last_layers_and_no_statistics(
     start: Start, monkeypatch: pytest.MonkeyPatch, layers: int
@@ -121,7 +116,9 @@ def test_too_little_memory_halves_the_batch_once(
     assert "fine-tuning" in phases.train(run).history
     assert sizes == [8, 4]
     enough = 3
-    with pytest.raises(MemoryShortageError, match=r"--batch-size 8.*choose a smaller one"):
+    with pytest.raises(
+        MemoryShortageError, match=r"batches of 4 pictures are too much.*--batch-size"
+    ):
         phases.train(start(strategy="fine-tune", fine_tune_epochs=1, batch_size=8))
 
 

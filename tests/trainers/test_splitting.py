@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from trainers import data
+from trainers.cache import Cache
 from trainers.data import Dataset
 from trainers.looking import LOOK
 from trainers.progress import Progress, log
@@ -218,7 +219,12 @@ def test_a_folder_that_grows_and_is_tidied_keeps_its_test_pictures(
     """From files on: some are renamed, the folder moves, and re-encoded copies are added."""
 
     def read(folder: Path) -> Dataset:
-        return split(data.read(scan(folder), Progress(is_quiet=True)), seed=0)
+        return split(
+            data.read(
+                scan(folder), Cache(tmp_path / "c", 0, tmp_path / "w", Progress(is_quiet=True))
+            ),
+            seed=0,
+        )
 
     for number in range(60):
         path = tmp_path / "old" / "ab"[number % 2] / f"{number}.png"

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from plugins.base import WeightsError
+from trainers import head, solving
+from trainers.config import ConfigError
+from trainers.running import Run
+from trainers.views import VIEWS
+
+Start = Callable[..., Run]
+
+
+@pytest.mark.parametrize("kind", ["linear", "hidden"])
+def test_the_kind_of_head_can_be_named(start: Start, kind: str) -> None:
+    assert solving.solve_head(start(head=kind)).description.startswith(kind)
+
+
+def test_examples_are_embeddings_with_the_weights_of_their_classes(start: Start) -> None:
+    run = start(red=40, blue=12)
+    given = solving.examples(run, 2)
+    assert given.train.shape == (len(run.train), 2, 12)
+    assert given.validation.shape == (len(run.validation), 12)
+    np.testing.assert_array_equal(given.weights, run.class_weights[run.labels])
+    images = run.validation.images[:].astype(np.float32)
+    expected = run.network.embedder(images, training=False)
+    np.testing.assert_allclose(given.validation, expected, atol=1e-5)
+
+
+def test_views_that_would_not_fit_are_left_out(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    solve = head.solve_linear
+    monkeypatch.setattr(
+        head, "solve_linear", lambda given: (seen.append(given.train.shape[1]), solve(given))[1]
+    )
+    solving.solve_head(start(head="linear"))
+    monkeypatch.setattr(solving, "MAX_EMBEDDING_BYTES", 10)
+    solving.solve_head(start(head="linear"))
+    assert seen == [1, VIEWS, 1]
+
+
+def test_without_time_the_first_head_is_taken(start: Start) -> None:
+    described = str(solving.solve_head(start(time_budget=1e-6)))
+    assert "one view" in described
+
+
+def test_a_hidden_layer_that_diverges_is_said(start: Start) -> None:
+    with pytest.raises(ConfigError, match=r"--learning-rate \(=1e\+30\) is too high"):
+        solving.solve_head(start(head="hidden", learning_rate=1e30))
+
+
+def test_embeddings_that_are_no_numbers_are_said(start: Start) -> None:
+    run = start()
+    weights = [weight * np.float32(1e38) for weight in run.network.body.get_weights()]
+    run.network.body.set_weights(weights)
+    with pytest.raises(WeightsError, match="not finite"):
+        solving.solve_head(run)
+
+
+def test_the_effect_of_weights_is_told_where_classes_are_uneven(start: Start) -> None:
+    uneven = start(red=50, blue=12)
+    assert solving.weigh(uneven) is not None
+    assert solving.weigh(replace(uneven, config=uneven.config, started=-1e9)) is not None
+    assert solving.weigh(start()) is None

@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from trainers.cache import Cache, CacheError, Recipe, cache_folder
 from trainers.progress import Progress
-from trainers.shelf import Records
+from trainers.shelf import Records, Shelf
 from trainers.workspace import locked
 
 SILENT = Progress(is_quiet=True)
@@ -200,3 +201,41 @@ def test_the_cache_is_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("GRAFT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
     assert cache_folder() == Path("/caches/graft")
+
+
+def test_without_room_nothing_that_others_kept_is_read(tmp_path: Path) -> None:
+    Squares().fill(make(tmp_path))
+    alone = Squares()
+    check(alone.fill(make(tmp_path, 0)), NUMBERS)
+    assert len(alone.made) == 200
+
+
+def test_what_the_run_itself_has_used_goes_last(tmp_path: Path) -> None:
+    numbers = NUMBERS[:20]
+    Squares(numbers).fill(make(tmp_path), "of another run")
+    cache = make(tmp_path, 2.1 * 20 * 8192)
+    Squares(numbers).fill(cache, "mine")
+    for folder in (tmp_path / "cache").glob("squares-*"):
+        os.utime(folder, (0, 0))
+    Squares(numbers).fill(cache, "mine, too")
+    again = Squares(numbers)
+    again.fill(cache, "mine")
+    assert again.made == []
+
+
+def test_the_bound_holds_while_a_shelf_is_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainers.cache._BLOCK_BYTES", 40 * 8192)
+    bound = 210 * 8192.0
+    sizes = []
+    append = Shelf.append
+
+    def watched(shelf: Shelf, *arguments: Any) -> None:
+        append(shelf, *arguments)
+        sizes.append(sum(path.stat().st_size for path in (tmp_path / "cache").glob("*/records")))
+
+    monkeypatch.setattr(Shelf, "append", watched)
+    Squares().fill(make(tmp_path, bound), "first")
+    Squares().fill(make(tmp_path, bound), "second")
+    assert max(sizes) <= bound

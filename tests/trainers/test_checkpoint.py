@@ -116,3 +116,31 @@ def test_it_is_arrays_and_a_page_of_json(tmp_path: Path) -> None:
         page = json.loads(file["page"].tobytes())
     assert page["epochs"] == 6
     assert page["counters"]["best"] == min(row["val_loss"] for row in page["history"])
+
+
+def test_an_epoch_that_was_cut_short_is_none(tmp_path: Path) -> None:
+    """Neither a time budget nor NaN ends what a later run could go on with."""
+    one, checkpoint = model(), Checkpoint(tmp_path / "one.npz", "a")
+    checkpoint.resume(one, PLAN)
+    checkpoint.set_model(one)
+    checkpoint.stopping.set_model(one)
+    checkpoint.stopping.on_train_begin()
+    one.fit(X[:30], Y[:30], verbose=0)
+    checkpoint.stopping.on_epoch_end(0, {"val_loss": 1.0})
+    one.stop_training = True
+    checkpoint.on_epoch_end(0)
+    assert not (tmp_path / "one.npz").exists()
+    one.stop_training = False
+    checkpoint.on_epoch_end(0)
+    assert (tmp_path / "one.npz").exists()
+
+
+def test_a_second_try_begins_a_history_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        fit(tmp_path / "one.npz", kill_at=2)
+    checkpoint = Checkpoint(tmp_path / "one.npz", "a")
+    plan = checkpoint.find()
+    assert plan
+    for _ in range(2):
+        assert checkpoint.resume(model(), plan) == 2
+        assert len(checkpoint.history) == 2

@@ -17,7 +17,7 @@ from trainers import looking
 from trainers.cache import Cache
 from trainers.looking import LOOK, SIDE, look, look_at
 from trainers.progress import Progress
-from trainers.scanning import scan
+from trainers.scanning import DataError, scan
 
 SILENT = Progress(is_quiet=True)
 Scene = Callable[..., Image.Image]
@@ -109,3 +109,25 @@ def test_files_are_looked_at_and_problems_named(
         4: "unreadable",
     }
     assert "larger than any picture" in problems[4].reason
+
+
+def test_a_read_error_is_not_kept(
+    tmp_path: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/1.png").write_bytes(encoded(scene(0)))
+    cache = Cache(tmp_path / ".c", 1e9, tmp_path / ".w", SILENT)
+    read, calls = looking.read_file, []
+
+    def flaky(path: Path) -> bytes:
+        calls.append(path)
+        if len(calls) == 2:  # the first is for the hash
+            raise OSError("the network is away")
+        return read(path)
+
+    monkeypatch.setattr(looking, "read_file", flaky)
+    with pytest.raises(DataError, match="the network is away"):
+        look_at(scan(tmp_path).candidates, cache)
+    looks, _, problems = look_at(scan(tmp_path).candidates, cache)
+    assert problems == {}
+    assert looks[0] == look(encoded(scene(0)))

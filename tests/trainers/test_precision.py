@@ -67,3 +67,29 @@ def test_what_16_bits_learned_ships_in_32(start: Start, monkeypatch: pytest.Monk
     assert not np.array_equal(before, run.network.body.get_layer("conv3").get_weights()[0])
     assert {weight.dtype for weight in outputs.weights} == {"float32"}
     assert outputs(IMAGES)["embedding"].dtype == "float32"
+
+
+class Block(keras.layers.Layer):
+    """A layer made of layers, as outside backbones have them."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)
+        self.convolution = keras.layers.Conv2D(4, 3, padding="same")
+        self.norm = keras.layers.BatchNormalization()
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        self.convolution.build(shape)
+        self.norm.build((*shape[:-1], 4))
+
+    def call(self, inputs: object) -> object:
+        return self.norm(self.convolution(inputs))
+
+
+def test_what_is_frozen_inside_a_layer_stays_frozen_in_the_twin() -> None:
+    images = keras.Input((8, 8, 3))
+    model = keras.Model(images, Block()(images))
+    resolve("tiny").fine_tune(model, 1)
+    assert [weight.path for weight in model.trainable_weights] != []
+    expected = [layer.trainable for layer in leaf_layers(model)]
+    assert not all(expected[1:])
+    assert [layer.trainable for layer in leaf_layers(twin(model, MIXED))] == expected

@@ -62,3 +62,18 @@ def test_flags_override_any_part() -> None:
 def test_a_plan_survives_being_recorded() -> None:
     chosen = plan()
     assert Plan.of(chosen.record()) == chosen
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"fine_tune_epochs": 3}, {"fine_tune_layers": 2}, {"fine_tune_learning_rate": 1e-4}],
+)
+def test_an_option_of_fine_tuning_asks_for_it(options: dict[str, object]) -> None:
+    assert plan(accuracy=1.0, **options).epochs > 0
+    assert plan(accuracy=1.0, **options).reasons[1] == "fine-tuning, as the options say"
+
+
+def test_many_pictures_need_fewer_epochs() -> None:
+    counts = (700, 5_000, 10_000, 100_000)
+    found = [plan(Situation(count, 5, 150, math.inf)).epochs for count in counts]
+    assert found == [10, 10, 5, 3]

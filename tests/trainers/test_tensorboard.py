@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.util import event_pb2
 
-from trainers.tensorboard import Board
+from trainers.tensorboard import Board, BoardError
 
 
 def read(folder: Path) -> list[tuple[str, int, float]]:
@@ -39,3 +39,9 @@ def test_without_a_folder_nothing_is_written(
     monkeypatch.chdir(tmp_path)
     Board(None).add("head", 1, {"loss": 1.0})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BoardError, match=f"--tensorboard {tmp_path}/file/logs"):
+        Board(tmp_path / "file/logs").add("head", 1, {"loss": 1.0})

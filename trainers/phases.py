@@ -57,7 +57,8 @@ def train(run: Run) -> Trained:
 
     What was fine-tuned ships unless its validation loss is clearly worse than the head's. On 6
     splits each with MobileNetV2 0.35, mean test accuracy of the head, of fine-tuning, of the lower
-    validation loss, and by this rule: flowers 0.866, 0.892, 0.878, 0.892.
+    validation loss, and by this rule: flowers 0.866, 0.892, 0.878, 0.892; EuroSAT 0.882, 0.904,
+    0.895, 0.904.
     """
     checkpoint = run.checkpoint()
     kept = checkpoint.find() if run.config.resume else None

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 class Broken(Backbone):
     """A stranger's plugin with a bug."""
 
-    family = "broken"
+    family = "unbuildable"
     default_variant = "s"
     variants = {"s": Variant("", 32, 1, to_unit_range)}
 
@@ -53,7 +53,7 @@ def test_backbones_are_compared_and_those_that_fail_are_said(
 ) -> None:
     hostile = "<script>alert(1)<"
     (folder / "red").rename(folder / hostile)
-    plugins = "tiny=none,tiny,pocket,broken=none,tiny=missing.h5"
+    plugins = "tiny=none,tiny,pocket,unbuildable=none,tiny=missing.h5"
     assert start(folder, "--plugins", plugins, "--image-size", 32) == 0
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
@@ -63,9 +63,9 @@ def test_backbones_are_compared_and_those_that_fail_are_said(
     }
     text = captured.out
     assert "tiny:s: left out: the ImageNet weights of tiny:s cannot be downloaded here." in text
-    assert "broken:s=none: left out: ZeroDivisionError: a stranger's bug" in text
+    assert "unbuildable:s=none: left out: ZeroDivisionError: a stranger's bug" in text
     assert "tiny:s=missing.h5: left out: no weights file missing.h5" in text
-    assert "broken:s=none is left out" in captured.err
+    assert "unbuildable:s=none is left out" in captured.err
     content = json.loads(page.with_suffix(".json").read_text())
     found = [one["validation_accuracy"] for one in content["candidates"] if "problem" not in one]
     assert len(found) == 2
@@ -95,7 +95,7 @@ def test_a_run_of_the_winner_finds_its_features_and_its_figures(
 
 
 def test_nothing_that_works_is_wrong_use(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert start(folder, "--plugins", "tiny,broken=none") == 2
+    assert start(folder, "--plugins", "tiny,unbuildable=none") == 2
     captured = capsys.readouterr()
     assert "none of 2 backbones could be measured" in captured.err
     assert captured.out == ""

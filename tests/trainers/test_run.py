@@ -203,6 +203,7 @@ def test_metrics_say_how_long_each_step_took(bundle: Bundle) -> None:
             "scanning",
             "reading files",
             "looking at files",
+            "comparing pictures",
             "checking",
             "decoding",
             "extracting features",

@@ -49,20 +49,20 @@ def curves(title: str, axis: Axis, lines: Sequence[Line], mark: tuple[int, str] 
     def y(value: float) -> float:
         return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - value) / (high - low)
 
-    parts = [_text(0, 12, title, "start", "title")]
+    parts = [text(0, 12, title, "start", "title")]
     for at in ticks:
-        parts.append(_stroke("grid", _LEFT, _WIDTH - _RIGHT, y(at), y(at)))
-        parts.append(_text(_LEFT - 6, y(at) + 3.5, f"{at:g}", "end"))
+        parts.append(stroke("grid", _LEFT, _WIDTH - _RIGHT, y(at), y(at)))
+        parts.append(text(_LEFT - 6, y(at) + 3.5, f"{at:g}", "end"))
     parts += [
-        _text(across[number], _HEIGHT - 18, f"{axis.places[number]:g}")
+        text(across[number], _HEIGHT - 18, f"{axis.places[number]:g}")
         for number in _named(len(across))
     ]
-    parts.append(_text(_WIDTH - _RIGHT, _HEIGHT - 3, axis.name, "end"))
+    parts.append(text(_WIDTH - _RIGHT, _HEIGHT - 3, axis.name, "end"))
     if mark:
         x = across[mark[0]]
-        parts.append(_stroke("mark", x, x, _TOP - 16, _HEIGHT - _BOTTOM))
+        parts.append(stroke("mark", x, x, _TOP - 16, _HEIGHT - _BOTTOM))
         gap, anchor = (-5, "end") if x > _WIDTH / 2 else (5, "start")
-        parts.append(_text(x + gap, _TOP - 8, mark[1], anchor, "marked"))
+        parts.append(text(x + gap, _TOP - 8, mark[1], anchor, "marked"))
     parts += [_line(line, across, y) for line in lines]
     told = "; ".join(_told(line) for line in lines)
     label = f"{title} by {axis.name}: {told}" + (f"; {mark[1]}" if mark else "")
@@ -151,14 +151,14 @@ def _told(line: Line) -> str:
     )
 
 
-def _stroke(kind: str, x1: float, x2: float, y1: float, y2: float) -> Markup:
+def stroke(kind: str, x1: float, x2: float, y1: float, y2: float) -> Markup:
     line = '<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>'
     return Markup(line).format(kind, x1, x2, y1, y2)
 
 
-def _text(x: float, y: float, words: str, anchor: str = "middle", kind: str = "") -> Markup:
-    text = '<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>'
-    return Markup(text).format(kind, x, y, anchor, words)
+def text(x: float, y: float, words: str, anchor: str = "middle", kind: str = "") -> Markup:
+    element = '<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>'
+    return Markup(element).format(kind, x, y, anchor, words)
 
 
 def _svg(label: str, parts: Sequence[Markup]) -> Markup:

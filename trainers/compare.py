@@ -16,12 +16,12 @@ from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError
 from trainers import comparison, data, hardware, scanning, splitting
-from trainers.cache import Cache, cache_folder
+from trainers.cache import Cache
 from trainers.candidates import Candidate, Row, choose, parse_candidates
 from trainers.comparison import Comparison
 from trainers.config import TrainingConfig, add_flags, validate
 from trainers.progress import Progress, log, set_up_logging
-from trainers.run import WRONG_USE, check, choose_folder
+from trainers.run import WRONG_USE, cache_room, check, choose_folder
 from trainers.workspace import workspace
 
 PLUGINS = (
@@ -55,9 +55,7 @@ def compare(
     sizes = [config.image_size or resolve(one.plugin).image_size for one in candidates]
     with (
         workspace(config.output) as work,
-        closing(
-            Cache(cache_folder() / "arrays", config.cache_gigabytes * 1e9, work, progress)
-        ) as cache,
+        closing(Cache(*cache_room(config, work, progress))) as cache,
     ):
         dataset = data.read(files, cache)
         with progress.step("checking"):

@@ -9,14 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from trainers import findings, scatter, splitting
 from trainers.candidates import Choice, Figures, Row
 from trainers.config import TrainingConfig
 from trainers.data import Dataset
 from trainers.evaluation import wilson_interval
 from trainers.findings import Finding
+from trainers.report import templates
 from trainers.scanning import SPLITS
 from trainers.scatter import Dot, Kind
 
@@ -143,29 +142,25 @@ def write(done: Comparison, work: Path, page: Path) -> Path:
 
 def render(done: Comparison) -> str:
     """The page: no scripts, no links to elsewhere."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = "{:.1%}".format
     classes = done.dataset.classes
-    return environment.get_template("comparison.html").render(
-        done=done,
-        choice=done.choice,
-        measured=done.measured(),
-        left_out=done.left_out(),
-        plots=[
-            (name, scatter.scatter(_dots(done, has_names), done.choice.threshold, width))
-            for name, width, has_names in PLOTS
-        ],
-        rule=RULE,
-        folder=done.dataset.folder.name,
-        counts=splitting.describe(done.dataset),
-        classes=classes[:MOST_CLASSES],
-        more_classes=max(0, len(classes) - MOST_CLASSES),
+    return (
+        templates()
+        .get_template("comparison.html")
+        .render(
+            done=done,
+            choice=done.choice,
+            measured=done.measured(),
+            left_out=done.left_out(),
+            plots=[
+                (name, scatter.scatter(_dots(done, has_names), done.choice.threshold, width))
+                for name, width, has_names in PLOTS
+            ],
+            rule=RULE,
+            folder=done.dataset.folder.name,
+            counts=splitting.describe(done.dataset),
+            classes=classes[:MOST_CLASSES],
+            more_classes=max(0, len(classes) - MOST_CLASSES),
+        )
     )
 
 

@@ -43,6 +43,38 @@ def write(
         dataset: the decoded pictures.
         answers: to those of the test.
     """
+    test = metrics["test"]
+    pairs = [
+        (pair, gallery.of_pair(answers, dataset, pair["pair"], MOST_OF_PAIR))
+        for pair in test["most_confused"]
+    ]
+    page = (
+        templates()
+        .get_template("report.html")
+        .render(
+            manifest=manifest,
+            metrics=metrics,
+            test=test,
+            charts=charts,
+            pairs=pairs,
+            worst=gallery.worst(answers, dataset, MOST_OF_WORST),
+            wrong=len(answers.mistakes()),
+            usual=_usual(test),
+            classes=_per_class(metrics),
+            balance=_effect(metrics),
+            matrix=_matrix(test, manifest.classes),
+            curves=list(_curves(metrics)),
+            counts=splitting.describe(dataset),
+            left_out=[one for one in metrics["left_out"] if not one["kind"]],
+            most_left_out=MOST_LEFT_OUT,
+            provenance=list(_flat(manifest.provenance)),
+        )
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def templates() -> jinja2.Environment:
+    """The pages beside this module: whatever is put into them is escaped, and must be there."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -52,30 +84,7 @@ def write(
     )
     environment.filters |= {"percent": percent, "marked": marked, "in_words": in_words}
     environment.filters["sentence"] = sentence
-    test = metrics["test"]
-    pairs = [
-        (pair, gallery.of_pair(answers, dataset, pair["pair"], MOST_OF_PAIR))
-        for pair in test["most_confused"]
-    ]
-    page = environment.get_template("report.html").render(
-        manifest=manifest,
-        metrics=metrics,
-        test=test,
-        charts=charts,
-        pairs=pairs,
-        worst=gallery.worst(answers, dataset, MOST_OF_WORST),
-        wrong=len(answers.mistakes()),
-        usual=_usual(test),
-        classes=_per_class(metrics),
-        balance=_effect(metrics),
-        matrix=_matrix(test, manifest.classes),
-        curves=list(_curves(metrics)),
-        counts=splitting.describe(dataset),
-        left_out=[one for one in metrics["left_out"] if not one["kind"]],
-        most_left_out=MOST_LEFT_OUT,
-        provenance=list(_flat(manifest.provenance)),
-    )
-    path.write_text(page, encoding="utf-8")
+    return environment
 
 
 def percent(share: float | None) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from markupsafe import Markup
 
-from trainers.charts import scale
+from trainers.charts import scale, stroke, text
 
 _HEIGHT = 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 34, 46  # margins of the plot
@@ -64,19 +64,19 @@ def scatter(dots: Sequence[Dot], threshold: float, width: int) -> Markup:
 
     parts = [_band(threshold, max(one.share for one in dots), y, right)]
     for at in ticks:
-        parts.append(_line("grid", _LEFT, right, y(at), y(at)))
-        parts.append(_text(_LEFT - 6, y(at) + 4, f"{100 * at:g}%", "end"))
+        parts.append(stroke("grid", _LEFT, right, y(at), y(at)))
+        parts.append(text(_LEFT - 6, y(at) + 4, f"{100 * at:g}%", "end"))
     for time in _times(10**first, 10**last):
-        parts.append(_line("grid", x(time), x(time), _TOP, bottom))
-        parts.append(_text(x(time), bottom + 17, f"{time:g}"))
-    parts.append(_text(right, _HEIGHT - 8, "milliseconds per picture, one thread", "end"))
-    parts.append(_text(0, 14, "validation accuracy", "start", "title"))
+        parts.append(stroke("grid", x(time), x(time), _TOP, bottom))
+        parts.append(text(x(time), bottom + 17, f"{time:g}"))
+    parts.append(text(right, _HEIGHT - 8, "milliseconds per picture, one thread", "end"))
+    parts.append(text(0, 14, "validation accuracy", "start", "title"))
     largest = max(one.size_bytes for one in dots)
     circles = [(x(one.milliseconds), y(one.share), _radius(one, largest)) for one in dots]
     for one, (across, up, radius) in sorted(
         zip(dots, circles, strict=True), key=lambda a: -a[1][2]
     ):
-        bar = _line("range", across, across, y(one.high), y(one.low))
+        bar = stroke("range", across, across, y(one.high), y(one.low))
         circle = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>').format(across, up, radius)
         parts.append(Markup('<g class="{}">{}{}</g>').format(one.kind, bar, circle))
     parts += _labels(dots, circles, (_LEFT, _TOP - 12, right, bottom))
@@ -122,7 +122,7 @@ def _labels(
         taken.append(box)
         anchor = "start" if box[0] >= circle[0] else "end"
         place = box[0] if anchor == "start" else box[2]
-        yield _text(place, box[3] - 3, dot.label, anchor, f"label {dot.kind}")
+        yield text(place, box[3] - 3, dot.label, anchor, f"label {dot.kind}")
 
 
 def _places(circle: tuple[float, float, float], width: float, within: Box) -> Iterator[Box]:
@@ -145,13 +145,3 @@ def _places(circle: tuple[float, float, float], width: float, within: Box) -> It
 
 def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _line(kind: str, x1: float, x2: float, y1: float, y2: float) -> Markup:
-    line = '<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>'
-    return Markup(line).format(kind, x1, x2, y1, y2)
-
-
-def _text(x: float, y: float, words: str, anchor: str = "middle", kind: str = "") -> Markup:
-    text = '<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>'
-    return Markup(text).format(kind, x, y, anchor, words)

@@ -7,6 +7,9 @@ GraftError                     a message for a person: what, where, what next
 └── RequestError               a request that gets a refusal; knows its HTTP status and code
     ├── UndecodableImage       400  bytes that say they are a picture and are not
     ├── MalformedRequest       400  a body that does not follow its own content type
+    ├── Unauthorized           401  no key, or not one of ours
+    ├── Disabled               404  it is there, and switched off
+    ├── ReloadRefused          409  the model to take must not be served: the old one stays
     ├── PayloadTooLarge        413  too many bytes, pixels or pictures
     ├── UnsupportedMediaType   415  neither JPEG, PNG nor WebP
     ├── MissingField           422  no picture where one was expected
@@ -62,6 +65,31 @@ class MalformedRequest(RequestError):
 
     status = 400
     code = "malformed_request"
+
+
+class Unauthorized(RequestError):
+    """Keys are asked for, and none or another was sent."""
+
+    status = 401
+    code = "unauthorized"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class Disabled(RequestError):
+    """What was asked for is switched off here."""
+
+    status = 404
+    code = "disabled"
+
+
+class ReloadRefused(RequestError):
+    """The model to take must not be served; the one before still answers."""
+
+    status = 409
+    code = "reload_refused"
 
 
 class PayloadTooLarge(RequestError):

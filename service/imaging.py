@@ -10,18 +10,28 @@ The rules, each held by a picture in tests/service/test_imaging.py:
 - the picture is stretched to a square with an antialiased bilinear filter. Nothing is cropped:
   stretching measured 0.883 against 0.868 for a centre crop (flowers, MobileNetV2 0.35,
   frozen features, mean of 8 splits);
-- a large JPEG is decoded at the smallest of libjpeg's reduced sizes that is not below the input
+- a large JPEG is decoded at the smallest of libjpeg's halved sizes that is not below the input
   size (24 ms in place of 101 ms for 12 megapixels).
+
+Pillow could do all of it. Two parts are done by faster libraries, for a 500 x 375 JPEG at 224 px
+in 0.64 ms in place of 1.22: ordinary colour JPEGs are decoded by simplejpeg, to the same bits, and
+pictures up to 2.25 times the input size are resized by OpenCV. Its pixels differ from Pillow's by
+less than 1 level on average (0.7 measured on photographs, 1.9 for the most detailed one), and 48 at
+any place (30 measured).
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import metadata
 from typing import Final
 
+import cv2
 import numpy as np
 import PIL
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageFile import ImageFile
@@ -37,8 +47,16 @@ MAX_PIXELS: Final = 50_000_000
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp")
 """File names that are expected to hold a picture that `decode` reads."""
 
-DECODER: Final = f"graft-1 pillow-{PIL.__version__}"
+DECODER: Final = (
+    f"graft-2 pillow-{PIL.__version__} opencv-{cv2.__version__} "
+    f"simplejpeg-{metadata.version('simplejpeg')}"
+)
 """Recorded with every model: another decoder may give other pixels."""
+
+_SMOOTHED: Final = 2.25
+"""Largest scale at which the three weights are a smoothing: beyond it the middle one fades."""
+
+cv2.setNumThreads(1)  # pictures are decoded side by side: more threads would only meet each other
 
 _EXIF_ORIENTATION: Final = 0x0112
 _UPRIGHT: Final = {
@@ -96,7 +114,7 @@ def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> NDArray[np.u
         picture = _READERS[format_name](io.BytesIO(data))
         width, height = picture.size
         if width * height <= max_pixels:
-            return _to_input(picture, size)
+            return _to_input(picture, size, data)
     except Exception as error:
         # Pillow's readers raise a dozen types on damaged bytes; all mean the same to the caller.
         raise UndecodableImage(
@@ -108,14 +126,47 @@ def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> NDArray[np.u
     )
 
 
-def _to_input(picture: ImageFile, size: int) -> NDArray[np.uint8]:
-    picture.draft(None, (size, size))  # only JPEG has reduced sizes; a no-op elsewhere
-    picture.load()
-    square = _to_rgb(picture).resize((size, size), Image.Resampling.BILINEAR)
+def _to_input(picture: ImageFile, size: int, data: bytes) -> NDArray[np.uint8]:
+    square = _resized(_pixels(picture, size, data), size)
     turn = _UPRIGHT.get(_orientation(picture))
     if turn is not None:  # turning the small square gives the same pixels for less work
-        square = square.transpose(turn)
-    return np.array(square, dtype=np.uint8)
+        square = np.array(Image.fromarray(square).transpose(turn))
+    return square
+
+
+def _pixels(picture: ImageFile, size: int, data: bytes) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB, of a JPEG at the smallest of its halved sizes that is not below `size`."""
+    picture.draft(None, (size, size))  # only JPEG has reduced sizes; a no-op elsewhere
+    if picture.format == "JPEG" and picture.mode == "RGB":
+        width, height = picture.size
+        with suppress(ValueError):  # damaged, or odd: Pillow decides which
+            pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+                data, "RGB", min_height=height, min_width=width
+            )
+            return pixels
+    picture.load()
+    return np.asarray(_to_rgb(picture))
+
+
+def _resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    height, width, _ = pixels.shape
+    if max(height, width) > _SMOOTHED * size:
+        return np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
+    if max(height, width) > size:
+        across, down = _smoothing(width / size), _smoothing(height / size)
+        smooth = cv2.sepFilter2D(pixels, -1, across, down, borderType=cv2.BORDER_REPLICATE)
+        pixels = np.asarray(smooth, np.uint8)
+    return np.asarray(cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _smoothing(scale: float) -> NDArray[np.float32]:
+    """Three weights that make linear interpolation as broad as Pillow's filter.
+
+    That is a triangle `scale` pixels to each side, of variance scale^2 / 6; interpolation alone
+    has 1 / 6, and the weights [w, 1 - 2w, w] add 2w.
+    """
+    weight = max(0.0, (scale**2 - 1) / 12)
+    return np.array([weight, 1 - 2 * weight, weight], np.float32)
 
 
 def _orientation(picture: ImageFile) -> int:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from service.bundle import Manifest
 from service.errors import RequestError
 from service.metrics import exposition
 
+if TYPE_CHECKING:
+    from service.app import Classifier
+
 _SCHEMA = "#/components/schemas/"
 
 
-def show_model(request: Request) -> JSONResponse:
-    """GET /model: the public part of the manifest."""
-    return JSONResponse(request.app.state.model)
+async def show_model(service: Classifier, request: Request) -> JSONResponse:
+    """GET /model: the public part of the manifest, and how it is run here."""
+    model = service.model
+    return JSONResponse({**model.bundle.manifest.public(), "tuning": model.tuning.model_dump()})
 
 
 def show_metrics(request: Request) -> Response:
@@ -27,18 +29,10 @@ def show_metrics(request: Request) -> Response:
     return Response(exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def show_docs(request: Request) -> JSONResponse:
+async def show_docs(request: Request) -> JSONResponse:
     """GET /docs.json: what the Swagger page shows; asked before BentoML's own."""
-    return JSONResponse(request.app.state.docs)
-
-
-pages = Starlette(
-    routes=[
-        Route("/model", show_model),
-        Route("/metrics", show_metrics),
-        Route("/docs.json", show_docs),
-    ]
-)
+    manifest = request.app.state.service.model.bundle.manifest
+    return JSONResponse(describe(request.app.state.openapi(), manifest))
 
 
 def describe(document: dict[str, Any], manifest: Manifest) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,23 @@ class Predictor:
     Args:
         bundle: where the model lies; its files have been verified by `Bundle.read`.
         threads: threads for one call; None lets ONNX Runtime take every core.
+        sessions: most calls at a time; more wait for their turn.
 
     Raises:
         BundleError: the model cannot be loaded or does not give its recorded answers.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None = None, sessions: int = 1) -> None:
         self.bundle = bundle
         self.classes = bundle.manifest.classes
         self.image_size = bundle.manifest.input.size
-        self._session = open_session(bundle.model_path, threads)
+        self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        session = open_session(bundle.model_path, threads)
+        for index in range(sessions):
+            # Calls of one thread each can share a session and its memory: they run in their
+            # callers' threads. Larger ones would share one pool of threads.
+            is_own = index > 0 and threads != 1
+            self._free.put(open_session(bundle.model_path, threads) if is_own else session)
         self.check_golden()
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -76,8 +84,20 @@ class Predictor:
                 )
 
     def _run(self, output: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        result: NDArray[np.float32] = self._session.run([output], {"images": images})[0]
+        session = self._free.get()
+        try:
+            result: NDArray[np.float32] = session.run([output], {"images": images})[0]
+        finally:
+            self._free.put(session)
         return result
+
+
+def providers() -> list[str]:
+    """What ONNX Runtime computes on here, best first: CUDA where there is a GPU, and the CPU."""
+    import onnxruntime
+
+    available = onnxruntime.get_available_providers()
+    return [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
 
 
 def open_session(model: Path | bytes, threads: int | None = None) -> Any:
@@ -94,12 +114,8 @@ def open_session(model: Path | bytes, threads: int | None = None) -> Any:
     options.log_severity_level = 3
     if threads:
         options.intra_op_num_threads = threads
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    available = onnxruntime.get_available_providers()
     try:
-        return onnxruntime.InferenceSession(
-            model, options, providers=[name for name in wanted if name in available]
-        )
+        return onnxruntime.InferenceSession(model, options, providers=providers())
     except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
         name = model if isinstance(model, Path) else "the model"
         raise BundleError(f"ONNX Runtime cannot load {name}: {error}") from error

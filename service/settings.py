@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import SettingError
 from service.imaging import MAX_PIXELS
+from service.machine import usable_cores
 
 PREFIX = "GRAFT_"
 MAX_WAIT_SECONDS: Final = 30.0
@@ -42,7 +42,15 @@ class Settings(BaseModel):
         MAX_PIXELS, ge=1, description="largest picture accepted, width x height"
     )
     max_pictures: int = Field(32, ge=1, description="most pictures in one /predict_batch request")
-    max_batch_size: int = Field(8, ge=1, description="most pictures in one call of the model")
+    sessions: int = Field(
+        0, ge=0, le=256, description="most calls of the model at a time; 0 = what was measured"
+    )
+    session_threads: int = Field(
+        0, ge=0, le=256, description="threads of each call; 0 = what was measured"
+    )
+    max_batch_size: int = Field(
+        0, ge=0, description="most pictures in one call of the model; 0 = what was measured"
+    )
     max_queue_size: int = Field(
         64, ge=1, description="most pictures being worked on or waiting; more are refused with 429"
     )
@@ -65,6 +73,15 @@ class Settings(BaseModel):
         description="after SIGTERM, time in which /readyz and new requests are answered 503 before "
         "the server closes; 0 on a terminal",
     )
+    api_keys: str = Field(
+        "",
+        repr=False,
+        description="keys that may ask, separated by commas; none = everybody may",
+    )
+    reload: bool = Field(
+        False, description="allow POST /admin/reload and SIGHUP to take another model"
+    )
+    access_log: bool = Field(False, description="log each request as a line of JSON")
     threads: int = Field(
         0,
         ge=0,
@@ -105,16 +122,12 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise SettingError("; ".join(_explain(problem) for problem in error.errors())) from None
 
-    def usable_threads(self) -> int:
-        """`threads`, or what this process may really use: its cores, capped by its cgroup.
+    def keys(self) -> list[str]:
+        return [key for key in self.api_keys.replace(",", " ").split() if key]
 
-        ONNX Runtime would take every core of the host, whatever the container's limit.
-        """
-        if self.threads:
-            return self.threads
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        limit = _cgroup_cores(Path("/sys/fs/cgroup"))
-        return max(1, min(cores or 1, limit or cores or 1))
+    def usable_threads(self) -> int:
+        """`threads`, or as many as this process may use cores."""
+        return self.threads or usable_cores()
 
 
 def _explain(problem: Mapping[str, object]) -> str:
@@ -123,18 +136,3 @@ def _explain(problem: Mapping[str, object]) -> str:
         return str(problem["msg"]).removeprefix("Value error, ")
     name = PREFIX + str(location[0]).upper()
     return f"{name} (={problem['input']!r}): {problem['msg']}"
-
-
-def _cgroup_cores(root: Path) -> int | None:
-    """The processor limit of this container in whole cores, rounded up; None without one."""
-    try:
-        quota, period = (root / "cpu.max").read_text().split()  # cgroup v2
-    except (OSError, ValueError):
-        try:
-            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()  # cgroup v1
-            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    if not quota.isdigit() or not period.isdigit() or not int(quota):  # "max" or -1: no limit
-        return None
-    return -(-int(quota) // int(period))

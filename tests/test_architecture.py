@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = ("plugins", "trainers", "service")
-FOR_TRAINING = {"bundle", "imaging", "predictor", "errors", "store"}
+FOR_TRAINING = {"bundle", "imaging", "predictor", "errors", "machine", "store"}
 """The half of service/ that trainers may use."""
 
 

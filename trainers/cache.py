@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from service.errors import GraftError
+from service.machine import usable_cores
 from trainers.progress import Progress
 from trainers.shelf import Records, Shelf
 from trainers.workspace import locked
@@ -164,7 +164,7 @@ class Cache:
         """Blocks of positions and their records; one is being made while one is written."""
         size = max(_PART, _BLOCK_BYTES // recipe.record_bytes)
         blocks = [missing[start : start + size] for start in range(0, len(missing), size)]
-        pool = ThreadPoolExecutor(processors())
+        pool = ThreadPoolExecutor(usable_cores())
 
         def begin(block: NDArray[np.int64]) -> list[Future[NDArray[Any]]]:
             starts = range(0, len(block), _PART)
@@ -201,17 +201,6 @@ class Cache:
             if excess > 0:
                 shutil.rmtree(path)
                 excess -= sizes[path]
-
-
-def cache_folder() -> Path:
-    """GRAFT_CACHE, or `graft` in the user's cache folder (XDG)."""
-    user_caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("GRAFT_CACHE") or Path(user_caches) / "graft")
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _shelf_name(label: str, origin: str) -> str:

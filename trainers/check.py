@@ -32,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from service.machine import cache_folder
     from trainers import data, doctor, findings, scanning
-    from trainers.cache import Cache, cache_folder
+    from trainers.cache import Cache
 
     with tempfile.TemporaryDirectory() as folder:
         cache = Cache(cache_folder() / "arrays", MAX_BYTES, Path(folder), Progress(options.quiet))

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from service.errors import GraftError
-from trainers.cache import cache_folder
+from service.machine import cache_folder
 from trainers.samples import draw_samples
 
 TRAINING = ("--plugin", "pocket", "--data", "demo")

@@ -18,7 +18,8 @@ from PIL import Image
 
 from service.errors import PayloadTooLarge, RequestError, UndecodableImage
 from service.imaging import DECODER, decode
-from trainers.cache import Cache, Recipe, processors
+from service.machine import usable_cores
+from trainers.cache import Cache, Recipe
 from trainers.progress import Progress
 from trainers.scanning import Candidate, DataError, LeftOut
 
@@ -124,7 +125,7 @@ def _hash(
             complain(row, error)
             return ""
 
-    with ThreadPoolExecutor(processors()) as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         digests = threads.map(hash_row, range(len(files)))
         return list(progress.track(digests, len(files), "reading files"))
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError, ParityError
+from service.machine import cache_folder
 from trainers import data, doctor, findings, hardware, pictures, scanning, splitting
-from trainers.cache import Cache, cache_folder
+from trainers.cache import Cache
 from trainers.cluster import ALONE, STOPPED, VARIABLE, Cluster, WorkerLostError
 from trainers.config import TrainingConfig, parse
 from trainers.findings import Finding

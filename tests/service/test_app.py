@@ -138,8 +138,13 @@ def test_model_shows_the_public_part_of_the_manifest(
 ) -> None:
     response = client.get("/model")
     assert response.status_code == 200
-    assert response.json() == tiny_bundle.manifest.public()
-    assert "provenance" not in response.json()
+    shown = response.json()
+    tuning = shown.pop("tuning")
+    assert shown == tiny_bundle.manifest.public()
+    assert "provenance" not in shown
+    assert tuning["choice"].keys() == {"sessions", "session_threads", "max_batch_size"}
+    tried = [(way["sessions"], way["session_threads"]) for way in tuning["curve"]]
+    assert {sessions * threads for sessions, threads in tried} == {tuning["cores"]}
 
 
 def test_root_is_the_swagger_page(client: httpx.Client) -> None:

@@ -21,7 +21,7 @@ def test_tree_in_the_docstring_lists_every_error() -> None:
 
 
 def test_codes_are_unique() -> None:
-    assert len({refusal.code for refusal in REFUSALS}) == len(REFUSALS) == 8
+    assert len({refusal.code for refusal in REFUSALS}) == len(REFUSALS) == 11
 
 
 def test_every_refusal_is_a_graft_error_with_its_message() -> None:
@@ -31,5 +31,5 @@ def test_every_refusal_is_a_graft_error_with_its_message() -> None:
 
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_only_refusals_that_pass_say_when_to_come_back(refusal: type[RequestError]) -> None:
-    expected = {"Retry-After": "1"} if refusal in (Overloaded, Draining) else {}
-    assert refusal("x").headers == expected
+    expected = "1" if refusal in (Overloaded, Draining) else None
+    assert refusal("x").headers.get("Retry-After") == expected

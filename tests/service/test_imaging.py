@@ -8,6 +8,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -442,3 +443,50 @@ def test_damaged_pictures_are_answered_or_refused_never_a_crash(
         except RequestError:
             refused += 1
     assert refused > 10
+
+
+# Faster libraries than Pillow, which must agree with it
+
+
+def by_pillow(data: bytes, size: int) -> NDArray[np.int64]:
+    picture = Image.open(io.BytesIO(data))
+    picture.draft(None, (size, size))
+    square = picture.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(square).astype(int)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "shape",
+    [(500, 375), (300, 300), (224, 224), (225, 223), (64, 64), (90, 400), (2000, 1500), (504, 504)],
+    ids=str,
+)
+def test_pixels_are_pillow_s_to_within_a_level_on_average(
+    kind: str, shape: tuple[int, int]
+) -> None:
+    noise = np.random.default_rng(3).normal(0, 6, (*shape[::-1], 3))
+    picture = Image.fromarray((np.asarray(photo(*shape)) + noise).clip(0, 255).astype(np.uint8))
+    data = encode(picture, kind, **({"quality": 90, "subsampling": 2} if kind == "JPEG" else {}))
+    difference = np.abs(decode(data, 224) - by_pillow(data, 224))
+    assert difference.mean() < 1
+    assert difference.max() <= 32
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"subsampling": 1}, {"quality": 20}])
+def test_jpegs_that_need_no_resizing_are_pillow_s_bit_for_bit(options: dict[str, Any]) -> None:
+    data = encode(photo(96, 96), "JPEG", **{"quality": 90, "subsampling": 2, **options})
+    np.testing.assert_array_equal(decode(data, 96), by_pillow(data, 96))
+    large = encode(photo(192, 192), "JPEG", **{"quality": 90, "subsampling": 2, **options})
+    np.testing.assert_array_equal(decode(large, 96), by_pillow(large, 96))  # libjpeg halves it
+
+
+@pytest.mark.real
+def test_real_photographs_are_pillow_s_to_within_a_level_on_average(shared: Path) -> None:
+    means = []
+    for path in sorted((shared / "data/flowers").glob("*/*.jpg"))[::10]:
+        data = path.read_bytes()
+        difference = np.abs(decode(data, 128) - by_pillow(data, 128))
+        means.append(difference.mean())
+        assert means[-1] < 3
+        assert difference.max() <= 48
+    assert np.mean(means) < 1

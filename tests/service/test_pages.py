@@ -9,7 +9,7 @@ import pytest
 from service.app import Classifier
 from service.bundle import Manifest
 from service.errors import RequestError
-from service.pages import describe, pages
+from service.pages import describe
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,6 @@ def test_docs_know_the_raw_body_of_one_picture_only(docs: dict[str, Any]) -> Non
 
 
 def test_docs_have_every_page(docs: dict[str, Any]) -> None:
-    assert {route.path for route in pages.routes} - {"/docs.json"} == {"/model", "/metrics"}
     assert docs["paths"]["/model"]["get"]["responses"].keys() == {"200"}
     assert docs["paths"]["/metrics"]["get"]["responses"].keys() == {"200"}
 

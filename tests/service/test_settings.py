@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 from pydantic import ValidationError
 
 from service.errors import SettingError
 from service.imaging import MAX_PIXELS
-from service.settings import PREFIX, Settings, _cgroup_cores
+from service.settings import PREFIX, Settings
 
 
 def test_defaults_need_no_variables() -> None:
@@ -33,6 +30,11 @@ def test_each_field_is_one_variable() -> None:
         "upload_timeout_seconds": 17.0,
         "drain_seconds": 1.5,
         "threads": 18,
+        "sessions": 3,
+        "session_threads": 4,
+        "api_keys": "one, two",
+        "reload": True,
+        "access_log": True,
     }
     settings = Settings.from_environment({PREFIX + k.upper(): str(v) for k, v in values.items()})
     assert settings.model_dump() == values
@@ -105,27 +107,8 @@ def test_given_threads_win() -> None:
     assert Settings(threads=7).usable_threads() == 7
 
 
-def test_threads_are_at_most_the_cores_of_this_process() -> None:
-    assert 1 <= Settings().usable_threads() <= len(os.sched_getaffinity(0))
-
-
-@pytest.mark.parametrize(
-    ("files", "cores"),
-    [
-        ({"cpu.max": "200000 100000\n"}, 2),
-        ({"cpu.max": "150000 100000\n"}, 2),
-        ({"cpu.max": "50000 100000\n"}, 1),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu.max": "broken"}, None),
-        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-        ({}, None),
-    ],
-)
-def test_limit_of_the_container_is_read_in_whole_cores(
-    tmp_path: Path, files: dict[str, str], cores: int | None
-) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert _cgroup_cores(tmp_path) == cores
+def test_keys_are_separated_by_commas_and_not_shown() -> None:
+    settings = Settings(api_keys="one, two,,three")
+    assert settings.keys() == ["one", "two", "three"]
+    assert "one" not in repr(settings)
+    assert Settings().keys() == []

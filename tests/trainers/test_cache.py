@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trainers.cache import Cache, CacheError, Recipe, cache_folder
+from trainers.cache import Cache, CacheError, Recipe
 from trainers.progress import Progress
 from trainers.shelf import Records, Shelf
 from trainers.workspace import locked
@@ -193,14 +193,6 @@ def test_a_kill_at_any_moment_leaves_a_valid_cache(
         os.kill(run.pid or 0, signal.SIGKILL)
         run.join(10)
     check(Squares().fill(make(tmp_path)), NUMBERS)
-
-
-def test_the_cache_is_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRAFT_CACHE", "/somewhere")
-    assert cache_folder() == Path("/somewhere")
-    monkeypatch.delenv("GRAFT_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    assert cache_folder() == Path("/caches/graft")
 
 
 def test_without_room_nothing_that_others_kept_is_read(tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""What a POST does: pictures out of the request, answers out of the model."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from service.errors import RequestError
+from service.schemas import Refusal
+from service.served import ServedModel, within
+from service.uploads import read_picture, read_pictures
+
+if TYPE_CHECKING:
+    from service.app import Classifier
+
+LATE_BODY = "the body did not arrive"
+
+
+async def predict(service: Classifier, request: Request) -> JSONResponse:
+    """Classify one picture: multipart field `image`, or the picture itself as the body."""
+    service.model.refuse_if_full()  # before the body costs anything
+    with service.uploads.request() as take:
+        async with within(service.settings.upload_timeout_seconds, LATE_BODY):
+            picture = await read_picture(request, service.settings, take)
+        model = service.model  # now, for another may have been taken while the body came
+        with model.admit(1):
+            answer = await model.classify(picture)
+    return JSONResponse({**answer.model_dump(), "model": model.name.model_dump()})
+
+
+async def predict_batch(service: Classifier, request: Request) -> JSONResponse:
+    """Classify the pictures in the multipart fields `images`; a bad one fails alone."""
+    service.model.refuse_if_full()
+    with service.uploads.request() as take:
+        async with within(service.settings.upload_timeout_seconds, LATE_BODY):
+            pictures = await read_pictures(request, service.settings, take)
+        model = service.model
+        classify = functools.partial(_classify_or_refuse, service, model)
+        with model.admit(len(pictures)):
+            results = await asyncio.gather(*map(classify, pictures))
+    return JSONResponse({"results": results, "model": model.name.model_dump()})
+
+
+async def _classify_or_refuse(
+    service: Classifier, model: ServedModel, data: bytes | RequestError
+) -> dict[str, object]:
+    try:
+        if isinstance(data, RequestError):
+            raise data
+        return (await model.classify(data)).model_dump()
+    except RequestError as error:
+        service.metrics.refusals.labels(error.code).inc()
+        return Refusal.of(error).model_dump()

@@ -1,0 +1,179 @@
+"""How this machine runs this model best, found by trying: sessions, threads of each, batch size.
+
+On processors many sessions of one thread and small batches often win; on a GPU one session and
+large ones. Nothing here knows that: the model is timed on noise, and the best is taken. What was
+found is kept per model, machine and version of ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import platform
+import tempfile
+import threading
+import time
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from service.bundle import Bundle
+from service.machine import cache_folder, processor_name
+from service.predictor import Predictor, providers
+from service.settings import Settings
+
+SECONDS = 2.5
+"""Longest time that all the trying together takes (a call of the model may end a little later)."""
+_TRY_SECONDS = 0.12
+"""How long one setting is tried: 40 calls of a MobileNetV2, 5 of a ResNet50."""
+_WORTH = 1.03
+"""A larger batch must be so much faster to be taken: it makes the first of its pictures wait."""
+_SLOWER = 0.9
+"""Batches are not doubled further once they are so much slower than the best."""
+_LARGEST_BATCH = 64
+
+_log = logging.getLogger("graft")
+
+
+class Choice(BaseModel):
+    """How the model is called."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sessions: int
+    session_threads: int
+    max_batch_size: int
+
+
+class Measurement(Choice):
+    """One way to call the model, with what came of it."""
+
+    pictures_per_second: float
+
+
+class Tuning(BaseModel):
+    """What was tried, in order, and what was chosen."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cores: int
+    curve: tuple[Measurement, ...]
+    choice: Choice
+
+
+def tune(bundle: Bundle, cores: int, seconds: float = SECONDS) -> Tuning:
+    """Time the model of `bundle` on `cores` cores and choose.
+
+    Raises:
+        BundleError: the model cannot be loaded or does not give its recorded answers.
+    """
+    deadline = time.monotonic() + seconds
+    curve: list[Measurement] = []
+    for sessions in _divisors(cores):
+        predictor = Predictor(bundle, cores // sessions, sessions)
+        best, batch = 0.0, 1
+        while batch <= _LARGEST_BATCH and (not curve or time.monotonic() < deadline):
+            rate = round(_pictures_per_second(predictor, sessions, batch), 1)
+            way = Choice(sessions=sessions, session_threads=cores // sessions, max_batch_size=batch)
+            curve.append(Measurement(**way.model_dump(), pictures_per_second=rate))
+            if rate < _SLOWER * best:
+                break
+            best, batch = max(best, rate), 2 * batch
+    return Tuning(cores=cores, curve=tuple(curve), choice=choose(curve))
+
+
+def choose(curve: list[Measurement]) -> Choice:
+    """The fastest way; of those almost as fast, the one with the smallest batch."""
+    fastest = max(curve, key=lambda way: way.pictures_per_second)
+    enough = fastest.pictures_per_second / _WORTH
+    good = [way for way in curve if way.pictures_per_second >= enough]
+    best = min(good, key=lambda way: (way.max_batch_size, -way.pictures_per_second))
+    return Choice(**best.model_dump(exclude={"pictures_per_second"}))
+
+
+def tuned(bundle: Bundle, settings: Settings) -> Tuning:
+    """What is known of this model on this machine, measured where nothing is; settings win.
+
+    Raises:
+        BundleError: as `tune`.
+    """
+    found = known(bundle, settings)
+    if found is None:
+        measured = tune(bundle, settings.usable_threads())
+        _keep(measured, _path(bundle, settings))
+        found = _with_settings(measured, settings)
+    return found
+
+
+def known(bundle: Bundle, settings: Settings) -> Tuning | None:
+    """What was measured before, or is set; None where the model has to be timed."""
+    if len(_given(settings)) == len(Choice.model_fields):
+        nothing = Choice(sessions=1, session_threads=1, max_batch_size=1)
+        untried = Tuning(cores=settings.usable_threads(), curve=(), choice=nothing)
+        return _with_settings(untried, settings)
+    try:
+        kept = Tuning.model_validate_json(_path(bundle, settings).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return _with_settings(kept, settings)
+
+
+def _given(settings: Settings) -> dict[str, int]:
+    return {name: value for name in Choice.model_fields if (value := getattr(settings, name))}
+
+
+def _with_settings(tuning: Tuning, settings: Settings) -> Tuning:
+    choice = tuning.choice.model_copy(update=_given(settings))
+    return tuning.model_copy(update={"choice": choice})
+
+
+def _path(bundle: Bundle, settings: Settings) -> Path:
+    name = f"{bundle.manifest.version}-{_machine(settings.usable_threads())}.json"
+    return cache_folder() / "tuning" / name
+
+
+def _keep(tuning: Tuning, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            file.write(tuning.model_dump_json(indent=1))
+        Path(file.name).replace(path)
+    except OSError as error:
+        _log.warning("measured again at every start, for %s cannot be written: %s", path, error)
+
+
+def _divisors(cores: int) -> list[int]:
+    """Numbers of sessions to try, the likely ones first: one for each core, one alone, between."""
+    if "CUDAExecutionProvider" in providers():
+        return [1]  # what shares one device waits for itself
+    between = [count for count in range(2, cores) if cores % count == 0]
+    return list(dict.fromkeys([cores, 1, *reversed(between)]))
+
+
+def _pictures_per_second(predictor: Predictor, sessions: int, batch: int) -> float:
+    size = predictor.image_size
+    noise = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), np.uint8)
+    predictor.predict(noise)  # ONNX Runtime plans its memory for a new shape
+    counts = [0] * sessions
+    started = time.monotonic()
+
+    def call(index: int) -> None:
+        while counts[index] == 0 or time.monotonic() - started < _TRY_SECONDS:
+            predictor.predict(noise)
+            counts[index] += 1
+
+    threads = [threading.Thread(target=call, args=(index,)) for index in range(sessions)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) * batch / (time.monotonic() - started)
+
+
+def _machine(cores: int) -> str:
+    """What the figures depend on besides the model, as a short name."""
+    parts = [platform.node(), platform.machine(), processor_name(), str(cores), *providers()]
+    parts.append(metadata.version("onnxruntime"))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

@@ -53,17 +53,7 @@ class FrontedService(bentoml.Service[Any]):
                 app.state.openapi = self.openapi_spec.asdict
                 yield
 
-        front = Starlette(
-            routes=[
-                endpoint("POST", "/predict", predict),
-                endpoint("POST", "/predict_batch", predict_batch),
-                endpoint("GET", "/model", show_model),
-                endpoint("POST", "/admin/reload", reload),
-                Route("/metrics", show_metrics),
-                Route("/docs.json", show_docs),
-            ],
-            lifespan=lifespan,
-        )
+        front = Starlette(routes=ROUTES, lifespan=lifespan)
         front.router.default = bento
         return front
 
@@ -91,3 +81,14 @@ def endpoint(method: str, path: str, answer: Endpoint) -> Route:
         return response
 
     return Route(path, answered, methods=[method])
+
+
+ROUTES = (
+    endpoint("POST", "/predict", predict),
+    endpoint("POST", "/predict_batch", predict_batch),
+    endpoint("GET", "/model", show_model),
+    endpoint("POST", "/admin/reload", reload),
+    Route("/metrics", show_metrics),
+    Route("/docs.json", show_docs),
+)
+"""What we answer ourselves; everything else is BentoML's."""

@@ -58,8 +58,8 @@ def test_no_module_but_a_command_line_knows_the_check() -> None:
 def test_the_service_knows_nothing_of_training() -> None:
     outside = roots(modules("service")) - set(sys.stdlib_module_names)
     assert outside == {
-        *("bentoml", "numpy", "onnxruntime", "PIL", "prometheus_client", "pydantic"),
-        *("service", "starlette"),
+        *("bentoml", "cv2", "numpy", "onnxruntime", "PIL", "prometheus_client", "pydantic"),
+        *("service", "simplejpeg", "starlette"),
     }
 
 
@@ -92,7 +92,7 @@ def test_importing_does_nothing(package: str) -> None:
     for path in modules(package):
         for node in ast.parse(path.read_text()).body:
             is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
-            allowed = ("Classifier.add_asgi_middleware(ErrorShape)",)
+            allowed = ("cv2.setNumThreads(1)",)  # a switch of the library, for all its users
             assert not is_call or ast.unparse(node) in allowed, f"{path}: {ast.unparse(node)}"
 
 

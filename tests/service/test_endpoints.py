@@ -1,0 +1,75 @@
+"""The order in which a POST is worked on; what it answers is in test_app.py."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from starlette.requests import Request
+
+from service.bundle import Bundle
+from service.endpoints import predict
+from service.errors import Overloaded
+from service.metrics import Metrics
+from service.served import ServedModel
+from service.settings import Settings
+from service.tuning import Choice, Tuning
+from service.uploads import UploadRoom
+
+TUNING = Tuning(cores=1, curve=(), choice=Choice(sessions=1, session_threads=1, max_batch_size=1))
+
+
+class Service:
+    """What the endpoints ask of the service."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.settings = Settings(max_queue_size=1, max_pictures=1)
+        self.metrics = Metrics(CollectorRegistry())
+        self.uploads = UploadRoom(1000_000)
+        self.model = ServedModel(bundle, TUNING, self.settings, self.metrics)
+
+
+@pytest.fixture
+def service(tiny_bundle: Bundle) -> Iterator[Any]:
+    service = Service(tiny_bundle)
+    yield service
+    service.model.close()
+
+
+def request(body: bytes, asked: list[str]) -> Request:
+    async def receive() -> dict[str, Any]:
+        asked.append("body")
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    headers = [(b"content-type", b"image/jpeg")]
+    return Request({"type": "http", "method": "POST", "headers": headers}, receive)
+
+
+def test_a_full_house_refuses_before_the_body_is_asked_for(service: Any, draw: Any) -> None:
+    asked: list[str] = []
+    with service.model.admit(1), pytest.raises(Overloaded):
+        asyncio.run(predict(service, request(draw(), asked)))
+    assert asked == []
+    assert asyncio.run(predict(service, request(draw(), asked))).status_code == 200
+    assert asked == ["body"]
+
+
+def test_the_model_of_the_moment_when_the_body_is_there_answers(
+    service: Any, tiny_bundle: Bundle, draw: Any
+) -> None:
+    """Another may have been taken while the body came; the old one is closed by then."""
+    old = service.model
+    picture = draw("blue")
+
+    async def receive() -> dict[str, Any]:
+        service.model = Service(tiny_bundle).model
+        old.close()
+        return {"type": "http.request", "body": picture, "more_body": False}
+
+    headers = [(b"content-type", b"image/jpeg")]
+    asked = Request({"type": "http", "method": "POST", "headers": headers}, receive)
+    response = asyncio.run(asyncio.wait_for(predict(service, asked), 20))
+    assert b'"label":"blue"' in response.body

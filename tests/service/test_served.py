@@ -1,0 +1,125 @@
+"""The served model, in this process, with the tiny bundle."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from service.bundle import Bundle
+from service.errors import DeadlineExceeded, Overloaded, PayloadTooLarge, UndecodableImage
+from service.metrics import Metrics
+from service.served import ServedModel, within
+from service.settings import Settings
+from service.tuning import Choice, Tuning
+
+TUNING = Tuning(cores=2, curve=(), choice=Choice(sessions=1, session_threads=1, max_batch_size=4))
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def new_model(
+    tiny_bundle: Bundle, registry: CollectorRegistry
+) -> Iterator[Callable[..., ServedModel]]:
+    models = []
+
+    def new_model(**settings: Any) -> ServedModel:
+        metrics = Metrics(registry)
+        models.append(ServedModel(tiny_bundle, TUNING, Settings(**settings), metrics))
+        return models[-1]
+
+    yield new_model
+    for model in models:
+        model.close()
+
+
+def test_a_picture_is_classified_and_counted(
+    new_model: Callable[..., ServedModel], registry: CollectorRegistry, draw: Any
+) -> None:
+    answer = asyncio.run(new_model(top_k=2).classify(draw("green")))
+    assert answer.label == "green"
+    assert answer.top[0].label == "green"
+    assert len(answer.top) == 2
+    assert registry.get_sample_value("graft_pictures_total") == 1
+    assert registry.get_sample_value("graft_predictions_total", {"label": "green"}) == 1
+    assert registry.get_sample_value("graft_decode_seconds_count") == 1
+    assert registry.get_sample_value("graft_inference_seconds_count") == 1
+
+
+def test_refusals_of_the_decoder_reach_the_caller(
+    new_model: Callable[..., ServedModel], draw: Any
+) -> None:
+    model = new_model(max_pixels=100)
+    with pytest.raises(PayloadTooLarge):
+        asyncio.run(model.classify(draw()))
+    with pytest.raises(UndecodableImage):
+        asyncio.run(model.classify(b""))
+
+
+def test_a_picture_whose_time_is_up_is_dropped(
+    new_model: Callable[..., ServedModel],
+    registry: CollectorRegistry,
+    draw: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = threading.Event()
+    model = new_model(deadline_seconds=0.1, threads=1)
+    predict = model._predictor.predict
+
+    def wait(images: Any) -> Any:
+        assert gate.wait(20)
+        return predict(images)
+
+    monkeypatch.setattr(model._predictor, "predict", wait)
+
+    async def two() -> list[Any]:
+        jobs = (model.classify(draw("red")), model.classify(draw("green")))
+        return await asyncio.gather(*jobs, return_exceptions=True)
+
+    answers = asyncio.run(two())
+    assert [type(answer) for answer in answers] == [DeadlineExceeded] * 2
+    assert str(answers[0]) == "no answer within 0.1 s"
+    gate.set()
+    model.close()
+    assert registry.get_sample_value("graft_inference_seconds_count") <= 1
+
+
+def test_admission_is_shown_and_given_back(
+    new_model: Callable[..., ServedModel], registry: CollectorRegistry
+) -> None:
+    model = new_model(max_queue_size=2, max_pictures=2)
+    with model.admit(2):
+        assert registry.get_sample_value("graft_queue_depth_pictures") == 2
+        with pytest.raises(Overloaded):
+            model.refuse_if_full()
+    assert registry.get_sample_value("graft_queue_depth_pictures") == 0
+    model.refuse_if_full()
+
+
+def test_closing_waits_for_those_let_in(new_model: Callable[..., ServedModel], draw: Any) -> None:
+    model = new_model()
+    closing = threading.Thread(target=model.close)
+    with model.admit(1):
+        closing.start()
+        closing.join(0.2)
+        assert closing.is_alive()
+        assert asyncio.run(model.classify(draw("blue"))).label == "blue"
+    closing.join(20)
+    assert not closing.is_alive()
+
+
+def test_what_takes_too_long_is_given_up_in_words() -> None:
+    async def late() -> None:
+        async with within(0.01, "the bell did not ring"):
+            await asyncio.sleep(20)
+
+    with pytest.raises(DeadlineExceeded, match=r"^the bell did not ring within 0\.01 s$"):
+        asyncio.run(late())

@@ -51,14 +51,18 @@ class FrontedService(bentoml.Service[Any]):
             async with bento.router.lifespan_context(bento):  # makes the Classifier
                 app.state.service = bentoml.get_current_service()
                 app.state.openapi = self.openapi_spec.asdict
+                app.state.service.metrics.begin(route.path for route in counted)
                 yield
 
+        counted = [
+            endpoint("POST", "/predict", predict),
+            endpoint("POST", "/predict_batch", predict_batch),
+            endpoint("GET", "/model", show_model),
+            endpoint("POST", "/admin/reload", reload),
+        ]
         front = Starlette(
             routes=[
-                endpoint("POST", "/predict", predict),
-                endpoint("POST", "/predict_batch", predict_batch),
-                endpoint("GET", "/model", show_model),
-                endpoint("POST", "/admin/reload", reload),
+                *counted,
                 Route("/metrics", show_metrics),
                 Route("/docs.json", show_docs),
             ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -50,15 +51,17 @@ class ServedModel:
         self._settings, self._metrics = settings, metrics
         way = tuning.choice
         self._predictor = Predictor(bundle, way.session_threads, way.sessions)
+        # Functions that do not know this object: a circle of references would keep the model's
+        # memory when it is replaced, for the garbage collector hardly ever comes.
         self._scheduler = Scheduler(
-            self._decode,
-            self._infer,
+            functools.partial(_decode, self._predictor, settings, metrics),
+            functools.partial(_infer, self._predictor, metrics),
             threads=settings.usable_threads(),
             sessions=way.sessions,
             max_batch_size=way.max_batch_size,
             max_queue_size=settings.max_queue_size,
         )
-        metrics.model_info.labels(manifest.name, manifest.version, manifest.plugin).set(1)
+        metrics.show(manifest)
 
     def refuse_if_full(self) -> None:
         """Raise Overloaded where there is no room for a picture."""
@@ -85,17 +88,27 @@ class ServedModel:
     async def answer(self, picture: Picture) -> NDArray[np.float32]:
         """The (classes,) probabilities of a submitted picture; dropped when its time is up."""
         async with within(self._settings.deadline_seconds, "no answer"):
-            return await asyncio.wrap_future(picture.answer)
+            probabilities = await asyncio.wrap_future(picture.answer)
+        decoded, taken = picture.times[-3:-1]
+        self._metrics.queue_seconds.observe(taken - decoded)
+        return probabilities
 
     def close(self) -> None:
         """Answer what is queued, then stop."""
+        self._metrics.show(self.bundle.manifest, is_served=False)
         self._scheduler.close()
 
-    def _decode(self, data: bytes) -> NDArray[np.uint8]:
-        with self._metrics.decode_seconds.time():
-            return decode(data, self._predictor.image_size, self._settings.max_pixels)
 
-    def _infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self._metrics.batch_size.observe(len(images))
-        with self._metrics.inference_seconds.time():
-            return self._predictor.predict(images)
+def _decode(
+    predictor: Predictor, settings: Settings, metrics: Metrics, data: bytes
+) -> NDArray[np.uint8]:
+    with metrics.decode_seconds.time():
+        return decode(data, predictor.image_size, settings.max_pixels)
+
+
+def _infer(
+    predictor: Predictor, metrics: Metrics, images: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    metrics.batch_size.observe(len(images))
+    with metrics.inference_seconds.time():
+        return predictor.predict(images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 import sys
 from types import FrameType
@@ -17,13 +18,16 @@ from service.errors import GraftError
 from service.front import FrontedService
 from service.keys import Keys
 from service.metrics import Metrics
+from service.reloading import follow
 from service.requests import log_requests
-from service.schemas import Answer, BatchAnswer
+from service.schemas import Answer, BatchAnswer, ModelName
 from service.served import ServedModel
 from service.settings import Settings
 from service.store import resolve
 from service.tuning import known, tuned
 from service.uploads import PicturesUpload, PictureUpload, UploadRoom
+
+_log = logging.getLogger("bentoml.graft")  # below BentoML's, whose INFO is shown
 
 
 @bentoml.service(
@@ -57,6 +61,7 @@ class Classifier:
         bundle = Bundle.read(resolve(self.settings.model))
         tuning = tuned(bundle, self.settings)
         self.model = ServedModel(bundle, tuning, self.settings, self.metrics)
+        _log.info("%s:%s answers by %s", *self.model.name.model_dump().values(), tuning.line())
         self.is_draining = False
         self._swapping = asyncio.Lock()
 
@@ -101,22 +106,34 @@ class Classifier:
 
         signal.signal(signal.SIGTERM, drain)
 
+    @bentoml.on_startup
+    async def follow_reloads(self) -> None:
+        if self.settings.reload:
+            self._following = asyncio.create_task(follow(self))
+
     @bentoml.on_shutdown
     def close(self) -> None:
         self.model.close()
 
-    async def swap(self) -> None:
-        """Serve what GRAFT_MODEL names now, once it has proven itself; else BundleError."""
+    async def swap(self) -> ModelName:
+        """Serve what GRAFT_MODEL names now, once it has proven itself; the name of the one before.
+
+        Raises:
+            BundleError: it must not be served; the old one still is.
+        """
         async with self._swapping:
+            old = self.model
             new = await asyncio.to_thread(self._load_another)
             if new is not None:
-                old, self.model = self.model, new
+                self.model = new
                 await asyncio.to_thread(old.close)
+            return old.name
 
     def _load_another(self) -> ServedModel | None:
         bundle = Bundle.read(resolve(self.settings.model))
         if bundle.manifest.id == self.model.bundle.manifest.id:
             return None
         # Never timed here: beside requests every way of calling the model looks slow.
-        tuning = known(bundle, self.settings) or self.model.tuning
+        untried = self.model.tuning.model_copy(update={"curve": ()})
+        tuning = known(bundle, self.settings) or untried
         return ServedModel(bundle, tuning, self.settings, self.metrics)

@@ -29,7 +29,7 @@ async def predict(service: Classifier, request: Request) -> JSONResponse:
         model = service.model  # now, for another may have been taken while the body came
         with model.admit(1):
             answer = await model.classify(picture)
-    return JSONResponse({**answer.model_dump(), "model": model.name.model_dump()})
+    return JSONResponse({**answer, "model": model.name.model_dump()})
 
 
 async def predict_batch(service: Classifier, request: Request) -> JSONResponse:
@@ -51,7 +51,7 @@ async def _classify_or_refuse(
     try:
         if isinstance(data, RequestError):
             raise data
-        return (await model.classify(data)).model_dump()
+        return await model.classify(data)
     except RequestError as error:
         service.metrics.refusals.labels(error.code).inc()
         return Refusal.of(error).model_dump()

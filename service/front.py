@@ -51,6 +51,7 @@ class FrontedService(bentoml.Service[Any]):
             async with bento.router.lifespan_context(bento):  # makes the Classifier
                 app.state.service = bentoml.get_current_service()
                 app.state.openapi = self.openapi_spec.asdict
+                app.state.service.metrics.begin(route.path for route in COUNTED)
                 yield
 
         front = Starlette(routes=ROUTES, lifespan=lifespan)
@@ -83,11 +84,14 @@ def endpoint(method: str, path: str, answer: Endpoint) -> Route:
     return Route(path, answered, methods=[method])
 
 
-ROUTES = (
+COUNTED = (
     endpoint("POST", "/predict", predict),
     endpoint("POST", "/predict_batch", predict_batch),
     endpoint("GET", "/model", show_model),
     endpoint("POST", "/admin/reload", reload),
+)
+ROUTES = (
+    *COUNTED,
     Route("/metrics", show_metrics),
     Route("/docs.json", show_docs),
 )

@@ -1,13 +1,15 @@
 """What the service counts, shown at /metrics.
 
 Created while a worker starts, when BentoML has told prometheus_client where the workers' figures
-are put together, so every worker's are in the sum. Seconds and pictures throughout.
+are put together, so every worker's are in the sum. Seconds and pictures throughout. Series whose
+labels are known beforehand begin at 0: a rate over one that appears with its first error misses it.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,9 +19,14 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Metric,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from service.bundle import Manifest
+from service.errors import RequestError
 
 _GAUGE_OF = re.compile(r"gauge_live[a-z]*_(\d+)\.db")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -47,6 +54,12 @@ class Metrics:
         self.decode_seconds = Histogram(
             "graft_decode_seconds",
             "Time to decode one picture",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.queue_seconds = Histogram(
+            "graft_queue_seconds",
+            "Time that a decoded picture waited for the model",
             buckets=_SECONDS,
             registry=registry,
         )
@@ -88,12 +101,43 @@ class Metrics:
             registry=registry,
         )
 
+    def begin(self, endpoints: Iterable[str]) -> None:
+        """Show what is known beforehand at 0: these endpoints, and every reason to refuse."""
+        for endpoint in endpoints:
+            self.requests.labels(endpoint, 200)
+            self.request_seconds.labels(endpoint)
+        for kind in RequestError.__subclasses__():
+            self.refusals.labels(kind.code)
+
+    def show(self, manifest: Manifest, is_served: bool = True) -> None:
+        """Name a model, and begin to count its classes; or, when another took its place, hide it.
+
+        prometheus_client cannot remove a series that several processes share: see `_Shown`.
+        """
+        info = self.model_info.labels(manifest.name, manifest.version, manifest.plugin)
+        info.set(is_served)
+        for label in manifest.classes:
+            self.predictions.labels(label)
+
+
+class _Shown(Collector):
+    """The figures of all workers, without the models that are served no more."""
+
+    def __init__(self) -> None:
+        self._all = MultiProcessCollector(None)  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._all.collect():  # type: ignore[no-untyped-call]
+            if family.name == "graft_model_info":
+                family.samples = [sample for sample in family.samples if sample.value]
+            yield family
+
 
 def exposition() -> bytes:
     """The figures of all workers together, as Prometheus reads them."""
     _forget_dead_workers(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    registry.register(_Shown())
     return generate_latest(registry)
 
 

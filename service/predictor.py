@@ -54,8 +54,9 @@ class Predictor:
 
     def rank(self, probabilities: NDArray[np.float32], top: int) -> list[tuple[str, float]]:
         """One picture's `top` best classes: (classes,) -> [(class, probability)], best first."""
-        order = np.argsort(-probabilities, kind="stable")[:top]
-        return [(self.classes[index], float(probabilities[index])) for index in order]
+        order = (-probabilities).argsort(kind="stable")[:top].tolist()
+        scores = probabilities.tolist()
+        return [(self.classes[index], scores[index]) for index in order]
 
     def check_golden(self) -> None:
         """Answer the golden pictures again from their bytes; BundleError where they differ."""

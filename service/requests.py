@@ -51,7 +51,8 @@ class Requests:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (HEADER, identity)]
+                headers = message.get("headers", ())  # ASGI lets them be left out
+                message["headers"] = [*headers, (HEADER, identity)]
             await send(message)
 
         try:

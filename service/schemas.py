@@ -37,11 +37,6 @@ class Classified(BaseModel):
     score: float = Field(description="its probability, 0..1")
     top: list[Ranked] = Field(description="the best classes, best first")
 
-    @classmethod
-    def of(cls, ranking: list[tuple[str, float]]) -> Classified:
-        top = [Ranked(label=label, score=score) for label, score in ranking]
-        return cls(label=top[0].label, score=top[0].score, top=top)
-
 
 class Answer(Classified):
     model: ModelName

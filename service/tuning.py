@@ -8,16 +8,18 @@ found is kept per model, machine and version of ONNX Runtime.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import platform
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.bundle import Bundle
 from service.machine import cache_folder, processor_name
@@ -34,7 +36,7 @@ _SLOWER = 0.9
 """Batches are not doubled further once they are so much slower than the best."""
 _LARGEST_BATCH = 64
 
-_log = logging.getLogger("graft")
+_log = logging.getLogger("bentoml.graft")  # below BentoML's, whose INFO is shown
 
 
 class Choice(BaseModel):
@@ -42,9 +44,9 @@ class Choice(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    sessions: int
-    session_threads: int
-    max_batch_size: int
+    sessions: int = Field(ge=1)
+    session_threads: int = Field(ge=1)
+    max_batch_size: int = Field(ge=1)
 
 
 class Measurement(Choice):
@@ -62,6 +64,21 @@ class Tuning(BaseModel):
     curve: tuple[Measurement, ...]
     choice: Choice
 
+    def line(self) -> str:
+        """For the log: sessions x threads, and pictures a second by batch size."""
+        curve = "; ".join(
+            f"{sessions}x{threads}: "
+            + " ".join(f"{way.max_batch_size}={way.pictures_per_second:g}/s" for way in ways)
+            for (sessions, threads), ways in itertools.groupby(
+                self.curve, lambda way: (way.sessions, way.session_threads)
+            )
+        )
+        choice = self.choice
+        return (
+            f"{choice.sessions} sessions of {choice.session_threads} threads, batches up to "
+            f"{choice.max_batch_size} (tried on {self.cores} cores: {curve or 'nothing'})"
+        )
+
 
 def tune(bundle: Bundle, cores: int, seconds: float = SECONDS) -> Tuning:
     """Time the model of `bundle` on `cores` cores and choose.
@@ -69,9 +86,14 @@ def tune(bundle: Bundle, cores: int, seconds: float = SECONDS) -> Tuning:
     Raises:
         BundleError: the model cannot be loaded or does not give its recorded answers.
     """
-    deadline = time.monotonic() + seconds
+    started = time.monotonic()
     curve: list[Measurement] = []
-    for sessions in _divisors(cores):
+    counts = _divisors(cores)
+    for number, sessions in enumerate(counts, 1):
+        # Each has its part of the time, and what the ones before it left.
+        deadline = started + seconds * number / len(counts)
+        if curve and time.monotonic() > deadline:
+            continue  # to load the model once more takes time as well
         predictor = Predictor(bundle, cores // sessions, sessions)
         best, batch = 0.0, 1
         while batch <= _LARGEST_BATCH and (not curve or time.monotonic() < deadline):
@@ -84,7 +106,7 @@ def tune(bundle: Bundle, cores: int, seconds: float = SECONDS) -> Tuning:
     return Tuning(cores=cores, curve=tuple(curve), choice=choose(curve))
 
 
-def choose(curve: list[Measurement]) -> Choice:
+def choose(curve: Sequence[Measurement]) -> Choice:
     """The fastest way; of those almost as fast, the one with the smallest batch."""
     fastest = max(curve, key=lambda way: way.pictures_per_second)
     enough = fastest.pictures_per_second / _WORTH
@@ -125,7 +147,10 @@ def _given(settings: Settings) -> dict[str, int]:
 
 
 def _with_settings(tuning: Tuning, settings: Settings) -> Tuning:
-    choice = tuning.choice.model_copy(update=_given(settings))
+    """The best of what was tried and agrees with the settings; where nothing does, they win."""
+    given = _given(settings)
+    agree = [way for way in tuning.curve if given.items() <= way.model_dump().items()]
+    choice = choose(agree) if agree else tuning.choice.model_copy(update=given)
     return tuning.model_copy(update={"choice": choice})
 
 

@@ -7,6 +7,7 @@ an error (BentoML's own file inputs would fetch it as an address).
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from email.message import Message
@@ -153,9 +154,14 @@ async def discard_rest(request: Request) -> None:
 
 
 def _media_type(request: Request) -> str:
+    return _parsed(request.headers.get("content-type", ""))
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(header: str) -> str:
     message = Message()
-    message["content-type"] = request.headers.get("content-type", "")
-    return message.get_content_type() if message["content-type"] else ""
+    message["content-type"] = header
+    return message.get_content_type() if header else ""
 
 
 def _unexpected(media_type: str, remedy: str) -> RequestError:

@@ -111,7 +111,7 @@ class ServedModel:
                 self._metrics.queue_depth.dec(pictures)
 
     async def classify(self, data: bytes) -> Answered:
-        """bytes -> decode -> queue -> `schemas.Classified` as JSON takes it, within the deadline."""
+        """bytes -> decode -> queue -> the JSON of `Classified`, within the deadline."""
         probabilities = await self.answer(self._scheduler.submit(data))
         top = self._predictor.rank(probabilities, self._settings.top_k)
         label, score = top[0]

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here: make setup")
 expect = playwright.expect
+expect.set_options(timeout=20_000)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PHONE = {"width": 390, "height": 844}
@@ -92,6 +94,13 @@ def give(page: Any, event: str, *files: dict[str, Any]) -> bool:
 
 def row(page: Any, name: str) -> Any:
     return page.locator(".row").filter(has=page.get_by_text(name, exact=True))
+
+
+def wait_for(page: Any, is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(20)
 
 
 def overflow(page: Any) -> int:
@@ -206,16 +215,16 @@ def test_at_most_four_pictures_are_asked_about_at_a_time(open_ui: Open, draw: An
     expect(page.locator("[data-state=asking]")).to_have_count(4)
     expect(page.locator("[data-state=waiting]")).to_have_count(3)
     expect(page.get_by_role("progressbar")).to_be_visible()
+    wait_for(page, lambda: len(held) >= 4)
     page.wait_for_timeout(200)
     assert len(held) == 4
     assert held[0].request.headers["content-type"] == "image/jpeg"
     assert "x-api-key" not in held[0].request.headers
     held.pop(0).fulfill(json=ANSWER)
     expect(page.locator("[data-state=waiting]")).to_have_count(2)
-    while page.locator("[data-state=done]").count() < 7:
-        page.wait_for_timeout(20)
-        while held:
-            held.pop().fulfill(json=ANSWER)
+    for _ in range(6):
+        wait_for(page, lambda: bool(held))
+        held.pop(0).fulfill(json=ANSWER)
     expect(page.get_by_role("status")).to_have_text("7 pictures answered")
     expect(page.get_by_role("progressbar")).to_be_hidden()
 

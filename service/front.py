@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 
 from service.endpoints import predict, predict_batch
 from service.errors import Draining, RequestError
-from service.pages import show_docs, show_metrics, show_model
+from service.pages import show_docs, show_metrics, show_model, show_ui
 from service.reloading import reload
 from service.requests import Requests, request_id
 from service.responses import ErrorShape, refusal
@@ -92,6 +92,7 @@ COUNTED = (
 )
 ROUTES = (
     *COUNTED,
+    Route("/ui", show_ui),
     Route("/metrics", show_metrics),
     Route("/docs.json", show_docs),
 )

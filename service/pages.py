@@ -1,7 +1,12 @@
-"""What is asked by GET besides the probes: /model, /metrics, and the document behind Swagger."""
+"""What is asked by GET besides the probes: /ui, /model, /metrics, the document behind Swagger."""
 
 from __future__ import annotations
 
+import base64
+import functools
+import hashlib
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -16,6 +21,44 @@ if TYPE_CHECKING:
     from service.app import Classifier
 
 _SCHEMA = "#/components/schemas/"
+
+
+def show_ui(request: Request) -> Response:
+    """GET /ui: a page for people; asks for no key itself, and sends the one that it is given."""
+    page, policy = _ui()
+    headers = {
+        "Cache-Control": "no-cache",  # a page of one version never asks a server of another
+        "Content-Security-Policy": policy,
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(page, headers=headers, media_type="text/html")
+
+
+@functools.cache
+def _ui() -> tuple[str, str]:
+    """The page, and the policy that lets it do what it does and nothing else."""
+    page = Path(__file__).with_name("ui.html").read_text(encoding="utf-8")
+    policy = {
+        "default-src": "'none'",
+        "script-src": _hash_of("script", page),
+        "style-src": _hash_of("style", page),
+        "img-src": "blob: data:",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+        # No text becomes markup: the browser refuses innerHTML and its like.
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "'none'",
+    }
+    return page, "; ".join(f"{name} {value}" for name, value in policy.items())
+
+
+def _hash_of(tag: str, page: str) -> str:
+    (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
 
 
 async def show_model(service: Classifier, request: Request) -> JSONResponse:
@@ -55,6 +98,7 @@ def describe(document: dict[str, Any], manifest: Manifest) -> dict[str, Any]:
     picture = {"schema": {"type": "string", "format": "binary"}}
     paths["/predict"]["post"]["requestBody"]["content"]["image/*"] = picture
     paths["/model"] = _page("The public part of the model's manifest.", "application/json")
+    paths["/ui"] = _page("A page for people: choose pictures, see answers.", "text/html")
     paths["/metrics"] = _page("Figures of all workers together, for Prometheus.", "text/plain")
     for unused in ("TaskStatusResponse", "InvalidArgument", "NotFound", "InternalServerError"):
         document["components"]["schemas"].pop(unused, None)

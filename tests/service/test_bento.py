@@ -63,8 +63,11 @@ def test_bento_serves_the_model_it_was_built_with_and_holds_nothing_of_training(
     version = save_as("classifier", "first")
     run(home, "-m", "bentoml", "build")
     (bento,) = (path.parent for path in home.glob("bentos/graft/*/bento.yaml"))
-    files = {path.relative_to(bento / "src").as_posix() for path in (bento / "src").rglob("*.py")}
-    wanted = {path.relative_to(ROOT).as_posix() for path in (ROOT / "service").glob("*.py")}
+    kinds = ("*.py", "*.html")
+    source = bento / "src"
+    files = {path.relative_to(source).as_posix() for kind in kinds for path in source.rglob(kind)}
+    folder = ROOT / "service"
+    wanted = {path.relative_to(ROOT).as_posix() for kind in kinds for path in folder.glob(kind)}
     assert files == wanted
     assert not [path for path in bento.rglob("*") if path.name in ("trainers", "plugins")]
 
@@ -74,6 +77,7 @@ def test_bento_serves_the_model_it_was_built_with_and_holds_nothing_of_training(
         assert answer["label"] == "blue"
         assert answer["model"]["version"] == version
         assert httpx.get(f"{server.url}/model").json()["version"] == version
+        assert "<title>Graft</title>" in httpx.get(f"{server.url}/ui").text
     chosen = {"BENTOML_HOME": str(home), "GRAFT_MODEL": f"classifier:{newer}"}
     with serve(bento="graft:latest", **chosen) as server:
         assert httpx.get(f"{server.url}/model").json()["version"] == newer

@@ -2,14 +2,20 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from service.app import Classifier
 from service.bundle import Manifest
 from service.errors import RequestError
 from service.pages import describe
+
+ROOT = Path(__file__).parents[2]
+UI = ROOT / "service/ui.html"
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,7 @@ def test_docs_know_the_raw_body_of_one_picture_only(docs: dict[str, Any]) -> Non
 def test_docs_have_every_page(docs: dict[str, Any]) -> None:
     assert docs["paths"]["/model"]["get"]["responses"].keys() == {"200"}
     assert docs["paths"]["/metrics"]["get"]["responses"].keys() == {"200"}
+    assert docs["paths"]["/ui"]["get"]["responses"]["200"]["content"].keys() == {"text/html"}
 
 
 def test_docs_define_what_they_refer_to(docs: dict[str, Any]) -> None:
@@ -60,3 +67,35 @@ def test_docs_speak_to_users_not_to_us(docs: dict[str, Any]) -> None:
     text = json.dumps(docs)
     for internal in ("unread", "Swagger", "BentoML Team", "TaskStatus", "InvalidArgument"):
         assert internal not in text
+
+
+def test_the_ui_is_served_under_a_policy_that_allows_nothing_else(server: Any) -> None:
+    response = httpx.get(f"{server.url}/ui")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.text == UI.read_text(encoding="utf-8")
+    policy = dict(
+        part.split(" ", 1) for part in response.headers["content-security-policy"].split("; ")
+    )
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["connect-src"] == "'self'"
+    assert policy["img-src"] == "blob: data:"
+    for directive in ("script-src", "style-src"):
+        assert re.fullmatch(r"'sha256-[A-Za-z0-9+/]{43}='", policy[directive])
+    assert httpx.post(f"{server.url}/ui").status_code == 405
+
+
+def test_the_ui_is_one_file_that_points_nowhere_and_makes_no_markup_of_text() -> None:
+    page = UI.read_text(encoding="utf-8")
+    addresses = set(re.findall(r"[a-z]+://[^\s'\"]+", page))
+    assert addresses == {"http://www.w3.org/2000/svg"}  # a name, in the icon
+    assert not re.findall(r"@import|url\(|<script [^>]*src|<link(?! rel=\"icon\")", page)
+    assert not re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", page)
+
+
+def test_the_package_ships_its_pages() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    shipped = {
+        path for pattern in project["package-data"]["service"] for path in UI.parent.glob(pattern)
+    }
+    assert UI in shipped

@@ -10,15 +10,14 @@ to whichever of the two loops is faster.
 
 from __future__ import annotations
 
-import itertools
-import multiprocessing
 import re
 import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.synchronize import Barrier
+from collections.abc import Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -30,27 +29,35 @@ from service.machine import usable_cores
 from service.predictor import Predictor
 
 SIZE = (500, 375)
+predictor: Predictor
 
 
 def main(bundle: str, pictures: str = "600", rounds: str = "5") -> None:
+    cores = usable_cores()
     rates: dict[str, list[float]] = {"threads": [], "processes": [], "command": []}
-    with tempfile.TemporaryDirectory() as folder:
+    load(Path(bundle))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ThreadPoolExecutor(cores) as threads,
+        ProcessPoolExecutor(cores, get_context("spawn"), load, [Path(bundle)]) as processes,
+    ):
         paths = [draw(Path(folder), number) for number in range(int(pictures))]
         for number in range(int(rounds) + 1):
             measured = {
-                "threads": len(paths) / by_threads(Path(bundle), paths),
-                "processes": len(paths) / by_processes(Path(bundle), paths),
+                "threads": by(threads, paths),
+                "processes": by(processes, paths),
                 "command": by_command(bundle, folder),
             }
             if number:  # the first round warms up
                 for way, rate in measured.items():
                     rates[way].append(rate)
-                print(", ".join(f"{way} {rate:.0f}/s" for way, rate in measured.items()))
+                said = ", ".join(f"{way} {rate:.0f}/s" for way, rate in measured.items())
+                print(said, flush=True)
     ceiling = max(("threads", "processes"), key=lambda way: np.median(rates[way]))
     ratios = np.array(rates["command"]) / np.array(rates[ceiling])
     print(
         f"the command reaches {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f}) "
-        f"of bare {ceiling} (median and range of {rounds} rounds, {usable_cores()} cores)"
+        f"of bare {ceiling} (median and range of {rounds} rounds, {cores} cores)"
     )
 
 
@@ -64,56 +71,23 @@ def draw(folder: Path, number: int) -> Path:
     return path
 
 
-def scored(predictor: Predictor, path: Path) -> np.ndarray:
-    image = decode(path.read_bytes(), predictor.image_size)
-    return predictor.predict(image[np.newaxis])[0]
+def load(bundle: Path) -> None:
+    """The model of this process, for as many threads of it as there are cores."""
+    global predictor  # noqa: PLW0603  # a worker of a pool has no other place
+    predictor = Predictor(Bundle.read(bundle), threads=1, sessions=usable_cores())
 
 
-def by_threads(bundle: Path, paths: list[Path]) -> float:
-    """Seconds."""
-    cores = usable_cores()
-    predictor = Predictor(Bundle.read(bundle), threads=1, sessions=cores)
-    numbers = itertools.count()
-
-    def work(_: int) -> None:
-        while (number := next(numbers)) < len(paths):
-            scored(predictor, paths[number])
-
-    with ThreadPoolExecutor(cores) as pool:
-        started = time.monotonic()
-        list(pool.map(work, range(cores)))
-        return time.monotonic() - started
-
-
-def by_processes(bundle: Path, paths: list[Path]) -> float:
-    """Seconds, of the slowest."""
-    cores = usable_cores()
-    spawn = multiprocessing.get_context("spawn")
-    barrier, seconds = spawn.Barrier(cores), spawn.SimpleQueue()
-    workers = [
-        spawn.Process(target=work_alone, args=(bundle, paths[index::cores], barrier, seconds))
-        for index in range(cores)
-    ]
-    for worker in workers:
-        worker.start()
-    taken = [seconds.get() for _ in workers]
-    for worker in workers:
-        worker.join()
-    return max(taken)
-
-
-def work_alone(
-    bundle: Path,
-    paths: list[Path],
-    barrier: Barrier,
-    seconds: multiprocessing.SimpleQueue[float],
-) -> None:
-    predictor = Predictor(Bundle.read(bundle), threads=1)
-    barrier.wait()
-    started = time.monotonic()
+def score(paths: Sequence[Path]) -> None:
     for path in paths:
-        scored(predictor, path)
-    seconds.put(time.monotonic() - started)
+        predictor.predict(decode(path.read_bytes(), predictor.image_size)[np.newaxis])
+
+
+def by(pool: Executor, paths: list[Path]) -> float:
+    """Pictures a second, each worker scoring its share of the folder."""
+    cores = usable_cores()
+    started = time.monotonic()
+    list(pool.map(score, [paths[index::cores] for index in range(cores)]))
+    return len(paths) / (time.monotonic() - started)
 
 
 def by_command(bundle: str, folder: str) -> float:

@@ -5,7 +5,7 @@ WEIGHTS ?= imagenet
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-large lint types bench bench-checking bench-training bench-resuming bench-serving pretrain-pocket lock clean
+.PHONY: help setup demo test test-fast test-large lint types bench bench-checking bench-training bench-resuming bench-serving bench-predict pretrain-pocket lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -39,7 +39,7 @@ lint: setup ## ruff
 types: setup ## mypy, strict
 	$(RUN) -m mypy
 
-bench: bench-checking bench-training bench-serving ## ratios, measured side by side
+bench: bench-checking bench-training bench-serving bench-predict ## ratios, measured side by side
 
 bench-checking: setup ## the check of 10,000 pictures
 	$(RUN) benchmarks/checking.py
@@ -52,6 +52,9 @@ bench-resuming: setup ## 20 kills at random moments, each resumed
 
 bench-serving: setup ## HTTP against its parts
 	$(RUN) benchmarks/serving.py $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
+
+bench-predict: setup ## scoring a folder against its parts
+	$(RUN) benchmarks/predict.py $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
 
 pretrain-pocket: setup ## make the weights of the pocket backbone anew (about 40 minutes on 2 cores)
 	$(RUN) -m trainers.pretraining.run --output artifacts/pocket

@@ -4,6 +4,8 @@ GraftError                     a message for a person: what, where, what next
 ├── BundleError                a bundle that must not be served
 ├── ParityError                an exported model that answers otherwise than the trained one
 ├── SettingError               a GRAFT_* variable that makes no sense
+├── UnreadableFile             a file whose bytes cannot be had
+├── WrongUse                   a command line that cannot be followed
 └── RequestError               a request that gets a refusal; knows its HTTP status and code
     ├── UndecodableImage       400  bytes that say they are a picture and are not
     ├── MalformedRequest       400  a body that does not follow its own content type
@@ -37,6 +39,16 @@ class ParityError(GraftError):
 
 class SettingError(GraftError):
     """A setting cannot be used; the message names the variable, its value and what is accepted."""
+
+
+class UnreadableFile(GraftError):
+    """It is no file, or cannot be opened or read."""
+
+    code: ClassVar[str] = "unreadable_file"
+
+
+class WrongUse(GraftError):
+    """What a command line names is not there, holds nothing to work on, or cannot be written."""
 
 
 class RequestError(GraftError):

@@ -47,6 +47,12 @@ MAX_PIXELS: Final = 50_000_000
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp")
 """File names that are expected to hold a picture that `decode` reads."""
 
+OTHER_SUFFIXES: Final = (
+    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl"),
+    *(".pgm", ".ppm", ".svg", ".tif", ".tiff"),
+)
+"""Those of pictures that it does not, unless their content is another than their name says."""
+
 DECODER: Final = (
     f"graft-2 pillow-{PIL.__version__} opencv-{cv2.__version__} "
     f"simplejpeg-{metadata.version('simplejpeg')}"

@@ -90,6 +90,6 @@ def resolve(reference: str) -> Path:
     except Exception as error:  # BentoML passes on whatever a damaged model.yaml raises
         raise BundleError(
             f"no model {reference!r}: it is neither a folder with a {MANIFEST} nor in BentoML's "
-            f"store ({error}). Train one with `python -m trainers.run`, or set GRAFT_MODEL to a "
-            "bundle folder or to a tag of `bentoml models list`"
+            f"store ({error}). Train one with `python -m trainers.run`, or name a bundle folder or "
+            "a tag of `bentoml models list` (by GRAFT_MODEL, or --bundle of service.predict)"
         ) from error

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import GraftError, RequestError
-from service.imaging import SUFFIXES, sniff
+from service.imaging import OTHER_SUFFIXES, SUFFIXES, sniff
 
 SPLITS = ("train", "validation", "test")
 _SPLIT_FOLDERS = {
@@ -24,11 +24,6 @@ _SPLIT_FOLDERS = {
     "test": "test",
     "testing": "test",
 }
-_OTHER_PICTURES = (
-    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl"),
-    *(".pgm", ".ppm", ".svg", ".tif", ".tiff"),
-)
-"""Endings of pictures that cannot be read here: their folder is a class all the same."""
 EMPTY = "is empty"
 
 
@@ -172,7 +167,8 @@ def _is_shown(name: str) -> bool:
 def _is_meant_as_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix or not path.is_file():
-        return suffix in (*SUFFIXES, *_OTHER_PICTURES) and not path.is_dir()
+        # The folder of pictures that cannot be read here is a class all the same.
+        return suffix in (*SUFFIXES, *OTHER_SUFFIXES) and not path.is_dir()
     return _holds_picture(path)
 
 

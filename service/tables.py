@@ -1,0 +1,99 @@
+"""How scored pictures are written: plain lines, lines of JSON, or a CSV file, whole or absent."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from service.bundle import flush
+from service.errors import WrongUse
+from service.predictor import Predictor
+from service.schemas import Classified
+from service.scoring import Scored
+
+Write = Callable[[Scored], None]
+
+
+def write_line(classes: Sequence[str], scored: Scored) -> None:
+    """`path, label, score` on stdout, between tabs; `path, nothing, nothing, error` for a bad one.
+
+    Tabs and line breaks inside a name become spaces: a line is a picture.
+    """
+    if scored.probabilities is None:
+        fields = [scored.path, "", "", _reason(scored)]
+    else:
+        best = int(scored.probabilities.argmax())
+        fields = [scored.path, classes[best], f"{scored.probabilities[best]:.4f}"]
+    print(*(" ".join(field.splitlines()).replace("\t", " ") for field in fields), sep="\t")
+
+
+def write_json_line(predictor: Predictor, top: int, scored: Scored) -> None:
+    """`path` and what POST /predict_batch gives for a picture, on stdout."""
+    content: dict[str, object] = {"path": scored.path}
+    if scored.probabilities is not None:
+        ranking = predictor.rank(scored.probabilities, top)
+        content |= Classified.of(ranking).model_dump()
+    elif scored.error is not None:
+        content["error"] = {"code": scored.error.code, "message": str(scored.error)}
+    print(json.dumps(content))
+
+
+@contextmanager
+def csv_table(path: Path, classes: Sequence[str]) -> Iterator[Write]:
+    """A CSV file that appears when everything is in it, and not at all otherwise.
+
+    Columns are path, label, score, `probability_<class>` of every class, and error.
+
+    Raises:
+        WrongUse: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with _explained(path):
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        file = partial.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+    try:
+        with file:
+            table = csv.writer(file, lineterminator="\n")
+            columns = [f"probability_{label}" for label in classes]
+            table.writerow(["path", "label", "score", *columns, "error"])
+
+            def write(scored: Scored) -> None:
+                with _explained(path):
+                    table.writerow(_row(classes, scored))
+
+            yield write
+            with _explained(path):
+                file.flush()
+        with _explained(path):
+            flush(partial)
+            partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _row(classes: Sequence[str], scored: Scored) -> list[str]:
+    if scored.probabilities is None:
+        return [scored.path, *[""] * (2 + len(classes)), _reason(scored)]
+    best = int(scored.probabilities.argmax())
+    numbers = [f"{value:.7g}" for value in scored.probabilities.tolist()]
+    return [scored.path, classes[best], numbers[best], *numbers, ""]
+
+
+def _reason(scored: Scored) -> str:
+    return "" if scored.error is None else f"{scored.error.code}: {scored.error}"
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WrongUse(
+            f"cannot write {path}: {error.strerror}; give --csv a file in a folder that is there, "
+            "writable, and has room"
+        ) from error

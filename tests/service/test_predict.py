@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service import store
+from service.bundle import Bundle
+from service.predict import main
+from tests.service.conftest import BLOCKER
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+Draw = Callable[..., bytes]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Bundle) -> None:
+    """The tiny bundle, called as said here: nothing is timed."""
+    monkeypatch.setenv("GRAFT_MODEL", str(tiny_bundle.path))
+    for name, value in {"SESSIONS": 2, "SESSION_THREADS": 1, "MAX_BATCH_SIZE": 2}.items():
+        monkeypatch.setenv(f"GRAFT_{name}", str(value))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, draw: Draw) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("red", "green", "blue"):
+        (folder / f"{name}.png").write_bytes(draw(name, "PNG"))
+    return folder
+
+
+def test_a_line_per_picture_on_stdout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(folder / "red.png"), str(folder)]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split("\t") for line in out.splitlines()] == [
+        [str(folder / f"{name}.png"), name, "0.9880"] for name in ("red", "blue", "green", "red")
+    ]
+    assert err.startswith("graft: 4 pictures in 0.")
+    assert "/s) by tiny:" in err
+
+
+def test_bad_pictures_are_rows_and_exit_code_1(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "bad.jpg").write_bytes(b"no picture")
+    assert main([str(folder), "--quiet"]) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0].startswith(f"{folder}/bad.jpg\t\t\tunsupported_media_type: not a ")
+    assert len(out.splitlines()) == 4
+    assert err == "graft: 1 of 4 were not answered: see their lines on stdout\n"
+
+
+def test_a_csv_file_in_place_of_stdout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "bad.jpg").write_bytes(b"no picture")
+    table = folder.parent / "out.csv"
+    assert main([str(folder), "--csv", str(table)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"1 of 4 were not answered: see the column error of {table}" in err
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["label"] for row in rows] == ["", "blue", "green", "red"]
+    assert float(rows[3]["score"]) == pytest.approx(1 / (1 + 2 * math.exp(-255 * 0.02)), abs=1e-6)
+    assert rows[3]["score"] == rows[3]["probability_red"]
+    assert rows[0]["error"].startswith("unsupported_media_type: ")
+
+
+def test_lines_of_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(folder), "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["label"] for row in rows] == ["blue", "green", "red"]
+
+
+def test_a_bundle_by_its_tag(
+    folder: Path,
+    tiny_bundle: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("GRAFT_MODEL", "overruled")
+    assert main([str(folder), "--bundle", store.save(tiny_bundle)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone"], "graft: no file or folder gone; name "),
+        (["."], "graft: no pictures in . (looked for .jpg "),
+        (["1.jpg", "--bundle", "nobody:1"], "--bundle of service.predict)"),
+        (["1.jpg", "--csv", "gone/out.csv"], "graft: cannot write gone/out.csv: No such file"),
+    ],
+)
+def test_wrong_use_is_exit_code_2_and_a_message(
+    tmp_path: Path,
+    draw: Draw,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if arguments[0] == "1.jpg":
+        Path("1.jpg").write_bytes(draw("red"))
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert message in err
+
+
+def test_an_altered_bundle_is_refused(
+    folder: Path, bundle_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bundle_copy / "model.onnx").write_bytes(b"altered")
+    assert main([str(folder), "--bundle", str(bundle_copy), "--csv", str(folder / "o.csv")]) == 2
+    assert "model.onnx was altered" in capsys.readouterr().err
+    assert not (folder / "o.csv").exists()
+
+
+def test_a_setting_that_makes_no_sense_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRAFT_THREADS", "many")
+    assert main([str(folder)]) == 2
+    assert "GRAFT_THREADS (='many')" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["x", "--csv", "y", "--json"]])
+def test_options_that_make_no_sense_are_refused(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+
+
+def run(*arguments: str, environment: dict[str, str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "service.predict", *arguments]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def without(names: str, tmp_path: Path) -> dict[str, str]:
+    """An environment in which these modules cannot be imported."""
+    (tmp_path / "sitecustomize.py").write_text(BLOCKER)
+    log = str(tmp_path / "blocked.txt")
+    return {"PYTHONPATH": f"{tmp_path}:{ROOT}", "BLOCKED": names, "BLOCKER_LOG": log}
+
+
+def test_help_imports_nothing_large(tmp_path: Path) -> None:
+    large = without("numpy pydantic PIL cv2 onnxruntime bentoml starlette", tmp_path)
+    process = run("--help", environment=large)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert "Exit codes: 0 every picture was answered" in out
+
+
+def test_the_readme_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    options = set(re.findall(r"--[a-z]+", capsys.readouterr().out)) - {"--help"}
+    section = re.search(
+        r"^## A folder at a time\n(.*?)^## ", README.read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert section
+    assert set(re.findall(r"--[a-z]+", section[1])) == options
+
+
+def test_training_is_not_imported(folder: Path, tmp_path: Path) -> None:
+    training = without("tensorflow keras tf2onnx onnx sklearn plugins trainers", tmp_path)
+    process = run(str(folder), "--quiet", environment=training)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert len(out.splitlines()) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_it_leaves_no_table(
+    folder: Path, tmp_path: Path, draw: Draw, number: signal.Signals
+) -> None:
+    picture = draw("red", "PNG", (3000, 3000))  # a good second for all of them
+    for index in range(40):
+        (folder / f"{index}.png").write_bytes(picture)
+    output = tmp_path / "output"
+    output.mkdir()
+    process = run(str(folder), "--csv", str(output / "out.csv"), environment={})
+    deadline = time.monotonic() + 60
+    while not any(output.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [file.name for file in output.iterdir()] == [f".out.csv.{process.pid}.partial"]
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == f"graft: stopped; {output}/out.csv was not written\n"
+    assert not any(output.iterdir())
+
+
+def test_a_reader_who_has_enough_is_no_error(folder: Path) -> None:
+    process = run(*[str(folder / "red.png")] * 50, "--quiet", environment={})
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(60), err) == (1, "")

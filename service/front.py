@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from service import v2
 from service.endpoints import predict, predict_batch
 from service.errors import Draining, RequestError
 from service.pages import show_docs, show_metrics, show_model
@@ -53,19 +54,29 @@ class FrontedService(bentoml.Service[Any]):
                 app.state.openapi = self.openapi_spec.asdict
                 yield
 
-        front = Starlette(
-            routes=[
-                endpoint("POST", "/predict", predict),
-                endpoint("POST", "/predict_batch", predict_batch),
-                endpoint("GET", "/model", show_model),
-                endpoint("POST", "/admin/reload", reload),
-                Route("/metrics", show_metrics),
-                Route("/docs.json", show_docs),
-            ],
-            lifespan=lifespan,
-        )
+        front = Starlette(routes=routes(), lifespan=lifespan)
         front.router.default = bento
         return front
+
+
+def routes() -> list[Route]:
+    """Every endpoint but BentoML's own page and probes."""
+    model = "/v2/models/{name}"
+    models = (model, f"{model}/versions/{{version}}")
+    return [
+        endpoint("POST", "/predict", predict),
+        endpoint("POST", "/predict_batch", predict_batch),
+        endpoint("GET", "/model", show_model),
+        endpoint("POST", "/admin/reload", reload),
+        Route("/metrics", show_metrics),
+        Route("/docs.json", show_docs),
+        Route("/v2/health/live", v2.show_live),
+        Route("/v2/health/ready", v2.show_ready),
+        endpoint("GET", "/v2", v2.show_server),
+        *(endpoint("GET", path, v2.show_metadata) for path in models),
+        *(endpoint("GET", f"{path}/ready", v2.show_model_ready) for path in models),
+        *(endpoint("POST", f"{path}/infer", v2.infer) for path in models),
+    ]
 
 
 def endpoint(method: str, path: str, answer: Endpoint) -> Route:

@@ -76,11 +76,29 @@ class ServedModel:
 
     async def classify(self, data: bytes) -> Classified:
         """bytes -> decode -> queue -> answer, within the deadline."""
-        probabilities = await self.answer(self._scheduler.submit(data))
-        answer = Classified.of(self._predictor.rank(probabilities, self._settings.top_k))
+        probabilities = await self.probabilities(data)
+        return Classified.of(self._predictor.rank(probabilities, self._settings.top_k))
+
+    async def probabilities(self, picture: bytes | NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The (classes,) probabilities of a picture, within the deadline.
+
+        Args:
+            picture: the bytes of a file, or what the model takes: (size, size, 3) uint8, RGB.
+        """
+        if isinstance(picture, bytes):
+            submitted = self._scheduler.submit(picture)
+        else:
+            size = self._predictor.image_size
+            if picture.shape != (size, size, 3) or picture.dtype != np.uint8:
+                raise ValueError(
+                    f"{picture.shape} {picture.dtype} where ({size}, {size}, 3) uint8 is expected"
+                )
+            submitted = self._scheduler.submit_decoded(picture.copy())
+        probabilities = await self.answer(submitted)
+        ((best, _),) = self._predictor.rank(probabilities, 1)
         self._metrics.pictures.inc()
-        self._metrics.predictions.labels(answer.label).inc()
-        return answer
+        self._metrics.predictions.labels(best).inc()
+        return probabilities
 
     async def answer(self, picture: Picture) -> NDArray[np.float32]:
         """The (classes,) probabilities of a submitted picture; dropped when its time is up."""

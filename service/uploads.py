@@ -103,7 +103,7 @@ async def read_picture(request: Request, settings: Settings, take: Take) -> byte
     media_type = _media_type(request)
     if media_type == "multipart/form-data":
         pictures = await _read_multipart(request, settings, take, "image", most=1)
-        return _checked(pictures[0], settings)
+        return checked(pictures[0], settings)
     if media_type.startswith("image/") or media_type == "application/octet-stream":
         limit = min(settings.max_image_bytes, settings.max_request_bytes)
         return b"".join([chunk async for chunk in _limited(request, limit, take)])
@@ -129,10 +129,24 @@ async def read_pictures(
     results: list[bytes | RequestError] = []
     for data in pictures:
         try:
-            results.append(_checked(data, settings))
+            results.append(checked(data, settings))
         except RequestError as error:
             results.append(error)
     return results
+
+
+async def read_body(request: Request, settings: Settings, take: Take) -> bytes:
+    """The whole body, as it came.
+
+    Raises:
+        PayloadTooLarge, UnsupportedMediaType (it is compressed), MalformedRequest, Overloaded.
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise UnsupportedMediaType(
+            f"content encoding {encoding[:40]!r} is not accepted; send the body uncompressed"
+        )
+    return b"".join([chunk async for chunk in _limited(request, settings.max_request_bytes, take)])
 
 
 async def discard_rest(request: Request) -> None:
@@ -164,7 +178,8 @@ def _unexpected(media_type: str, remedy: str) -> RequestError:
     return UnsupportedMediaType(f"content type {media_type!r} is not accepted; {remedy}")
 
 
-def _checked(data: bytes, settings: Settings) -> bytes:
+def checked(data: bytes, settings: Settings) -> bytes:
+    """The bytes of a picture, where they are not too many; else PayloadTooLarge."""
     if len(data) > settings.max_image_bytes:
         raise PayloadTooLarge(
             f"the picture has {len(data):,} bytes; at most {settings.max_image_bytes:,} "

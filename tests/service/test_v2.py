@@ -32,7 +32,8 @@ def triton(server: Any) -> Iterator[InferenceServerClient]:
 
 @pytest.fixture(scope="module")
 def client(server: Any) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=60) as client:
+    at_once = httpx.Limits(max_keepalive_connections=0)  # none that the server closes meanwhile
+    with httpx.Client(base_url=server.url, timeout=60, limits=at_once) as client:
         yield client
 
 

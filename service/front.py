@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from service import v2
+from service import open_inference
 from service.endpoints import predict, predict_batch
 from service.errors import Draining, RequestError
 from service.pages import show_docs, show_metrics, show_model
@@ -70,12 +70,12 @@ def routes() -> list[Route]:
         endpoint("POST", "/admin/reload", reload),
         Route("/metrics", show_metrics),
         Route("/docs.json", show_docs),
-        Route("/v2/health/live", v2.show_live),
-        Route("/v2/health/ready", v2.show_ready),
-        endpoint("GET", "/v2", v2.show_server),
-        *(endpoint("GET", path, v2.show_metadata) for path in models),
-        *(endpoint("GET", f"{path}/ready", v2.show_model_ready) for path in models),
-        *(endpoint("POST", f"{path}/infer", v2.infer) for path in models),
+        Route("/v2/health/live", open_inference.show_live),
+        Route("/v2/health/ready", open_inference.show_ready),
+        endpoint("GET", "/v2", open_inference.show_server),
+        *(endpoint("GET", path, open_inference.show_metadata) for path in models),
+        *(endpoint("GET", f"{path}/ready", open_inference.show_model_ready) for path in models),
+        *(endpoint("POST", f"{path}/infer", open_inference.infer) for path in models),
     ]
 
 

@@ -25,7 +25,8 @@ HEADER_LENGTH: Final = "Inference-Header-Content-Length"
 EXTENSIONS: Final = ("binary_tensor_data",)
 OUTPUTS: Final = ("probabilities", "label")
 MAX_JSON_BYTES: Final = 8 * 1024 * 1024
-"""Parsed, a hostile text takes 40 times its bytes and holds up everybody for 0.1 s a megabyte."""
+"""Parsed, a hostile text takes 40 times its bytes and holds everybody up for 0.1 to 0.3 s a
+megabyte."""
 
 Picture = bytes | NDArray[np.uint8]
 

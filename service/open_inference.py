@@ -106,10 +106,11 @@ async def _answer(
 
 def _named_model(service: Classifier, request: Request) -> ServedModel:
     """The model that is served, where it is the one that the path names."""
-    name, version = service.model.name.name, service.model.name.version
-    asked_name = request.path_params["name"]
-    asked_version = request.path_params.get("version", version)
-    if (asked_name, asked_version) != (name, version):
-        asked = f"{asked_name[:80]!r}, version {asked_version[:80]!r}"
-        raise ModelNotFound(f"no model {asked} here; {name!r}, version {version!r}, is served")
+    served, asked = service.model.name, request.path_params
+    version = asked.get("version")
+    if asked["name"] != served.name or version not in (None, served.version):
+        named = repr(asked["name"][:80]) + (f", version {version[:80]!r}," if version else "")
+        raise ModelNotFound(
+            f"model {named} is not here; {served.name!r}, version {served.version!r}, is served"
+        )
     return service.model

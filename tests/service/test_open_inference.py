@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import re
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +17,20 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
+from prometheus_client import CollectorRegistry
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
 from service.bundle import Bundle
 from service.imaging import decode
-from service.v2 import VERSION
+from service.metrics import Metrics
+from service.open_inference import VERSION
+from service.served import ServedModel
+from service.settings import Settings
+from service.tuning import Choice, Tuning
+
+README = Path(__file__).parents[2] / "README.md"
 
 INFER = "/v2/models/tiny/infer"
 SIZE = 32
@@ -180,6 +193,56 @@ def test_an_answer_may_be_asked_for_compressed_and_comes_plain(triton: Any, draw
     assert result.as_numpy("label").tolist() == [b"red"]
 
 
+def test_the_door_takes_no_picture_of_another_shape(tiny_bundle: Bundle) -> None:
+    choice = Choice(sessions=1, session_threads=1, max_batch_size=1)
+    tuning = Tuning(cores=1, curve=(), choice=choice)
+    model = ServedModel(tiny_bundle, tuning, Settings(), Metrics(CollectorRegistry()))
+    try:
+        for picture in (np.zeros((1, SIZE, SIZE, 3), np.uint8), np.zeros((SIZE, SIZE, 3))):
+            with pytest.raises(ValueError, match=r"where \(32, 32, 3\) uint8 is expected"):
+                asyncio.run(model.probabilities(picture))  # type: ignore[arg-type]
+    finally:
+        model.close()
+
+
+def shown_in_the_readme(language: str, word: str, server: Any, picture: Path) -> str:
+    """An example of the README, for this server, its model and a picture."""
+    text = README.read_text()
+    blocks = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    (block,) = [block for block in blocks if word in block]
+    address = server.url.removeprefix("http://")
+    for here, there in (
+        ("localhost:3000", address),
+        ("PICTURE.jpg", str(picture)),
+        ("classifier", "tiny"),
+    ):
+        assert here in block
+        block = block.replace(here, there)
+    return block
+
+
+@pytest.mark.parametrize(
+    ("language", "word", "command"),
+    [("python", "tritonclient", [sys.executable, "-c"]), ("sh", "/v2/models", ["bash", "-c"])],
+)
+def test_examples_of_the_readme_work(
+    server: Any, draw: Any, tmp_path: Path, language: str, word: str, command: list[str]
+) -> None:
+    picture = tmp_path / "leaf.png"  # noise, larger than an argument of a command may be
+    noise = np.random.default_rng(0).integers(0, 60, (300, 300, 3), np.uint8) + np.array(
+        (150, 0, 0)
+    )
+    Image.fromarray(noise.astype(np.uint8)).save(picture)
+    assert picture.stat().st_size > 150_000
+    example = shown_in_the_readme(language, word, server, picture)
+    run = subprocess.run(
+        [*command, example], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert "red" in run.stdout
+    assert "0.9" in run.stdout
+
+
 # Refusals
 
 
@@ -190,7 +253,7 @@ def test_another_model_is_not_found(triton: Any, draw: Any, name: str, version: 
         lambda: triton.infer(name, [files(draw())], version),
     ]
     for ask in asks:
-        with pytest.raises(InferenceServerException, match=r"no model .* 'tiny', ver") as refused:
+        with pytest.raises(InferenceServerException, match=r"is not here; 'tiny', ver") as refused:
             ask()
         assert refused.value.status() == "404"
         assert len(refused.value.message()) < 300
@@ -358,9 +421,28 @@ def test_keys_are_asked_for_but_by_the_probes(serve: Any, draw: Any) -> None:
 
 
 @pytest.mark.slow
-def test_admission_and_time_are_those_of_predict(serve: Any, draw: Any) -> None:
-    small = {"GRAFT_MAX_QUEUE_SIZE": "2", "GRAFT_MAX_PICTURES": "2"}
-    with serve(**small, GRAFT_DEADLINE_SECONDS="0.000001", GRAFT_DRAIN_SECONDS="3") as server:
+def test_more_than_there_is_room_for_is_refused(serve: Any, draw: Any) -> None:
+    large = files(draw("blue", "PNG", (6000, 6000)))  # takes 0.2 s and more
+    with serve(GRAFT_MAX_QUEUE_SIZE="1", GRAFT_MAX_PICTURES="1") as server:
+        address = server.url.removeprefix("http://")
+        with InferenceServerClient(address, concurrency=6) as client:
+            waiting = [client.async_infer("tiny", [large]) for _ in range(6)]
+            statuses = []
+            for one in waiting:
+                try:
+                    assert one.get_result().as_numpy("label").tolist() == [b"blue"]
+                except InferenceServerException as refused:
+                    assert "at most 1 are let in" in refused.message()
+                    statuses.append(refused.status())
+            assert 1 <= len(statuses) <= 5
+            assert set(statuses) == {"429"}
+            assert client.infer("tiny", [large]).as_numpy("label").tolist() == [b"blue"]
+        assert server.metrics()["graft_queue_depth_pictures"] == 0
+
+
+@pytest.mark.slow
+def test_time_and_the_end_are_those_of_predict(serve: Any, draw: Any) -> None:
+    with serve(GRAFT_DEADLINE_SECONDS="0.000001", GRAFT_DRAIN_SECONDS="3") as server:
         address = server.url.removeprefix("http://")
         with InferenceServerClient(address) as client:
             with pytest.raises(InferenceServerException, match="no answer within") as late:
@@ -371,6 +453,7 @@ def test_admission_and_time_are_those_of_predict(serve: Any, draw: Any) -> None:
             for _ in range(200):
                 if not client.is_server_ready():
                     break
+                time.sleep(0.01)
             assert client.is_server_live()
             with pytest.raises(InferenceServerException, match="is stopping") as stopping:
                 client.infer("tiny", [files(draw())])

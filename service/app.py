@@ -25,7 +25,8 @@ from service.served import ServedModel
 from service.settings import Settings
 from service.store import resolve
 from service.tuning import known, tuned
-from service.uploads import PicturesUpload, PictureUpload, UploadRoom
+from service.upload_room import UploadRoom
+from service.uploads import PicturesUpload, PictureUpload
 
 _log = logging.getLogger("bentoml.graft")  # below BentoML's, whose INFO is shown
 

@@ -11,6 +11,7 @@ GraftError                     a message for a person: what, where, what next
     ├── MalformedRequest       400  a body that does not follow its own content type
     ├── Unauthorized           401  no key, or not one of ours
     ├── Disabled               404  it is there, and switched off
+    ├── ModelNotFound          404  a model, or a version of it, that is not served here
     ├── ReloadRefused          409  the model to take must not be served: the old one stays
     ├── PayloadTooLarge        413  too many bytes, pixels or pictures
     ├── UnsupportedMediaType   415  neither JPEG, PNG nor WebP
@@ -95,6 +96,13 @@ class Disabled(RequestError):
 
     status = 404
     code = "disabled"
+
+
+class ModelNotFound(RequestError):
+    """Another model, or another version of it, is served here."""
+
+    status = 404
+    code = "model_not_found"
 
 
 class ReloadRefused(RequestError):

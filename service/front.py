@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from service import open_inference
 from service.endpoints import predict, predict_batch
 from service.errors import Draining, RequestError
 from service.pages import show_docs, show_metrics, show_model, show_ui
@@ -84,14 +85,24 @@ def endpoint(method: str, path: str, answer: Endpoint) -> Route:
     return Route(path, answered, methods=[method])
 
 
+_MODEL = "/v2/models/{name}"
+_MODELS = (_MODEL, f"{_MODEL}/versions/{{version}}")
 COUNTED = (
     endpoint("POST", "/predict", predict),
     endpoint("POST", "/predict_batch", predict_batch),
     endpoint("GET", "/model", show_model),
     endpoint("POST", "/admin/reload", reload),
+    endpoint("GET", "/v2", open_inference.show_server),
+    *(endpoint("GET", path, open_inference.show_metadata) for path in _MODELS),
+    *(endpoint("GET", f"{path}/ready", open_inference.show_model_ready) for path in _MODELS),
+    *(endpoint("POST", f"{path}/infer", open_inference.infer) for path in _MODELS),
 )
+"""What asks for the key and is counted."""
+
 ROUTES = (
     *COUNTED,
+    Route("/v2/health/live", open_inference.show_live),
+    Route("/v2/health/ready", open_inference.show_ready),
     Route("/ui", show_ui),
     Route("/metrics", show_metrics),
     Route("/docs.json", show_docs),

@@ -1,4 +1,7 @@
-"""One shape for every error: {"error": {"code": ..., "message": ...}}, whoever raised it."""
+"""One shape for every error: {"error": {"code": ..., "message": ...}}, whoever raised it.
+
+Under /v2 it is {"error": message}: the Open Inference Protocol says so, and its clients show it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def refusal(error: RequestError) -> JSONResponse:
 class ErrorShape:
     """ASGI middleware: rewrites the errors of BentoML and Starlette, which are plain text or lists.
 
-    Errors that have the shape already pass unchanged; so does everything below status 400.
+    Errors that have the shape already keep it; everything below status 400 passes unchanged.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -43,12 +46,12 @@ class ErrorShape:
             else:
                 body += message.get("body", b"")
                 if not message.get("more_body"):
-                    await _as_json(start, body)(scope, receive, send)
+                    await _as_json(scope["path"], start, body)(scope, receive, send)
 
         await self._app(scope, receive, reshape)
 
 
-def _as_json(start: Message, body: bytes) -> JSONResponse:
+def _as_json(path: str, start: Message, body: bytes) -> JSONResponse:
     status: int = start["status"]
     headers = {
         name.decode("latin-1"): value.decode("latin-1")
@@ -58,12 +61,14 @@ def _as_json(start: Message, body: bytes) -> JSONResponse:
     if status in (429, 503):
         headers.setdefault("retry-after", "1")
     content = _parsed(body)
-    if isinstance(content, dict) and isinstance(content.get("error"), dict):
-        return JSONResponse(content, status, headers)
-    phrase = HTTPStatus(status).phrase
-    code = re.sub(r"\W+", "_", phrase.lower())
-    message = _message(content) or body.decode("utf-8", "replace").strip() or phrase
-    return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
+    if not (isinstance(content, dict) and isinstance(content.get("error"), dict)):
+        phrase = HTTPStatus(status).phrase
+        code = re.sub(r"\W+", "_", phrase.lower())
+        message = _message(content) or body.decode("utf-8", "replace").strip() or phrase
+        content = {"error": {"code": code, "message": message}}
+    if path == "/v2" or path.startswith("/v2/"):
+        content = {"error": content["error"]["message"]}
+    return JSONResponse(content, status, headers)
 
 
 def _parsed(body: bytes) -> object:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.errors import RequestError
 
@@ -38,6 +40,17 @@ class Classified(BaseModel):
     top: list[Ranked] = Field(description="the best classes, best first")
 
 
+def classified(ranking: list[tuple[str, float]]) -> dict[str, object]:
+    """The JSON of a `Classified`: checking our own answers took longer than making them.
+
+    Args:
+        ranking: (class, probability), best first, at least one.
+    """
+    label, score = ranking[0]
+    top = [{"label": label, "score": score} for label, score in ranking]
+    return {"label": label, "score": score, "top": top}
+
+
 class Answer(Classified):
     model: ModelName
 
@@ -45,3 +58,49 @@ class Answer(Classified):
 class BatchAnswer(BaseModel):
     results: list[Classified | Refusal] = Field(description="one per picture, in order")
     model: ModelName
+
+
+# The Open Inference Protocol
+
+
+class _Part(BaseModel):
+    model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, frozen=True)
+
+
+class InputParameters(_Part):
+    binary_data_size: int | None = Field(default=None, ge=0, description="bytes behind the JSON")
+    shared_memory_region: object = Field(default=None, description="refused: not offered here")
+
+
+class InputTensor(_Part):
+    name: str = Field(description="`images`")
+    datatype: str = Field(description="BYTES: encoded pictures; UINT8: the model's own input")
+    shape: list[int] = Field(max_length=16, description="[N] or [N, 1]; [N, size, size, 3]")
+    parameters: InputParameters = InputParameters()
+    data: list[Any] | None = Field(default=None, description="base64 texts, or levels 0..255")
+
+
+class OutputParameters(_Part):
+    binary_data: bool | None = Field(default=None, description="as bytes behind the JSON")
+    classification: object = Field(default=None, description="refused: not offered here")
+    shared_memory_region: object = Field(default=None, description="refused: not offered here")
+
+
+class OutputTensor(_Part):
+    name: str = Field(description="`probabilities` or `label`")
+    parameters: OutputParameters = OutputParameters()
+
+
+class RequestParameters(_Part):
+    binary_data_output: bool = Field(
+        default=False, description="all outputs as bytes behind the JSON"
+    )
+
+
+class InferenceRequest(_Part):
+    """The JSON of a request; what is not named here is ignored, as the protocol asks."""
+
+    id: str | None = Field(default=None, description="comes back with the answer")
+    parameters: RequestParameters = RequestParameters()
+    inputs: list[InputTensor] = Field(max_length=16)
+    outputs: list[OutputTensor] = Field(default=[], max_length=16, description="none = all")

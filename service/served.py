@@ -7,7 +7,6 @@ import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +17,9 @@ from service.imaging import decode
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.scheduler import Picture, Scheduler
-from service.schemas import ModelName
+from service.schemas import ModelName, classified
 from service.settings import Settings
 from service.tuning import Tuning
-
-Answered = dict[str, Any]
-"""The JSON of a schema: checking our own answers took longer than making them."""
 
 
 class within:  # noqa: N801  # reads as asyncio.timeout does
@@ -110,15 +106,31 @@ class ServedModel:
             finally:
                 self._metrics.queue_depth.dec(pictures)
 
-    async def classify(self, data: bytes) -> Answered:
+    async def classify(self, data: bytes) -> dict[str, object]:
         """bytes -> decode -> queue -> the JSON of `Classified`, within the deadline."""
-        probabilities = await self.answer(self._scheduler.submit(data))
-        top = self._predictor.rank(probabilities, self._settings.top_k)
-        label, score = top[0]
+        probabilities = await self.probabilities(data)
+        return classified(self._predictor.rank(probabilities, self._settings.top_k))
+
+    async def probabilities(self, picture: bytes | NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The (classes,) probabilities of a picture, within the deadline.
+
+        Args:
+            picture: the bytes of a file, or what the model takes: (size, size, 3) uint8, RGB.
+        """
+        if isinstance(picture, bytes):
+            submitted = self._scheduler.submit(picture)
+        else:
+            size = self._predictor.image_size
+            if picture.shape != (size, size, 3) or picture.dtype != np.uint8:
+                raise ValueError(
+                    f"{picture.shape} {picture.dtype} where ({size}, {size}, 3) uint8 is expected"
+                )
+            submitted = self._scheduler.submit_decoded(picture.copy())
+        probabilities = await self.answer(submitted)
         self._metrics.pictures.inc()
-        self._metrics.predictions.labels(label).inc()
-        ranked = [{"label": label, "score": score} for label, score in top]
-        return {"label": label, "score": score, "top": ranked}
+        best = self._predictor.classes[int(probabilities.argmax())]
+        self._metrics.predictions.labels(best).inc()
+        return probabilities
 
     async def answer(self, picture: Picture) -> NDArray[np.float32]:
         """The (classes,) probabilities of a submitted picture; dropped when its time is up."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from service.bundle import flush
 from service.errors import WrongUse
 from service.predictor import Predictor
-from service.schemas import Classified
+from service.schemas import classified
 from service.scoring import Scored
 
 Write = Callable[[Scored], None]
@@ -35,8 +35,7 @@ def write_json_line(predictor: Predictor, top: int, scored: Scored) -> None:
     """`path` and what POST /predict_batch gives for a picture, on stdout."""
     content: dict[str, object] = {"path": scored.path}
     if scored.probabilities is not None:
-        ranking = predictor.rank(scored.probabilities, top)
-        content |= Classified.of(ranking).model_dump()
+        content |= classified(predictor.rank(scored.probabilities, top))
     elif scored.error is not None:
         content["error"] = {"code": scored.error.code, "message": str(scored.error)}
     print(json.dumps(content))

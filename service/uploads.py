@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
 from email.message import Message
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -23,17 +22,16 @@ from starlette.requests import ClientDisconnect, Request
 from service.errors import (
     MalformedRequest,
     MissingField,
-    Overloaded,
     PayloadTooLarge,
     RequestError,
     UnsupportedMediaType,
 )
 from service.settings import Settings
+from service.upload_room import Take
 
 _MAX_OTHER_FIELDS = 16
 _DISCARD_BYTES, _DISCARD_SECONDS = 128 * 1024 * 1024, 5.0
 
-Take = Callable[[int], None]
 _Picture = Annotated[Path, ContentType("image/*")]
 
 
@@ -60,41 +58,6 @@ class PicturesUpload(bentoml.IODescriptor):
         return cls.model_construct(images=request)  # type: ignore[no-any-return]
 
 
-class UploadRoom:
-    """The bytes of bodies that all requests of this process hold together, up to a limit.
-
-    Pictures are counted by the queue only once they are there; until then many slow uploads could
-    fill the memory. For use in the event loop alone, so without a lock.
-    """
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        self.taken_bytes = 0
-
-    @contextmanager
-    def request(self) -> Iterator[Take]:
-        """A function that takes room for so many more bytes, given back when the request ends.
-
-        The function raises Overloaded when there is no room.
-        """
-        mine = 0
-
-        def take(size_bytes: int) -> None:
-            nonlocal mine
-            if self.taken_bytes + size_bytes > self._limit_bytes:
-                raise Overloaded(
-                    f"uploads hold {self.taken_bytes:,} bytes, at most {self._limit_bytes:,} are "
-                    "let in; try again in a moment"
-                )
-            self.taken_bytes += size_bytes
-            mine += size_bytes
-
-        try:
-            yield take
-        finally:
-            self.taken_bytes -= mine
-
-
 async def read_picture(request: Request, settings: Settings, take: Take) -> bytes:
     """The one picture of a request: multipart field `image`, or the body itself.
 
@@ -104,7 +67,7 @@ async def read_picture(request: Request, settings: Settings, take: Take) -> byte
     media_type = _media_type(request)
     if media_type == "multipart/form-data":
         pictures = await _read_multipart(request, settings, take, "image", most=1)
-        return _checked(pictures[0], settings)
+        return checked(pictures[0], settings)
     if media_type.startswith("image/") or media_type == "application/octet-stream":
         limit = min(settings.max_image_bytes, settings.max_request_bytes)
         return b"".join([chunk async for chunk in _limited(request, limit, take)])
@@ -130,10 +93,24 @@ async def read_pictures(
     results: list[bytes | RequestError] = []
     for data in pictures:
         try:
-            results.append(_checked(data, settings))
+            results.append(checked(data, settings))
         except RequestError as error:
             results.append(error)
     return results
+
+
+async def read_body(request: Request, settings: Settings, take: Take) -> bytes:
+    """The whole body, as it came.
+
+    Raises:
+        PayloadTooLarge, UnsupportedMediaType (it is compressed), MalformedRequest, Overloaded.
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise UnsupportedMediaType(
+            f"content encoding {encoding[:40]!r} is not accepted; send the body uncompressed"
+        )
+    return b"".join([chunk async for chunk in _limited(request, settings.max_request_bytes, take)])
 
 
 async def discard_rest(request: Request) -> None:
@@ -170,7 +147,8 @@ def _unexpected(media_type: str, remedy: str) -> RequestError:
     return UnsupportedMediaType(f"content type {media_type!r} is not accepted; {remedy}")
 
 
-def _checked(data: bytes, settings: Settings) -> bytes:
+def checked(data: bytes, settings: Settings) -> bytes:
+    """The bytes of a picture, where they are not too many; else PayloadTooLarge."""
     if len(data) > settings.max_image_bytes:
         raise PayloadTooLarge(
             f"the picture has {len(data):,} bytes; at most {settings.max_image_bytes:,} "

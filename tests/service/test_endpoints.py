@@ -17,7 +17,7 @@ from service.metrics import Metrics
 from service.served import ServedModel
 from service.settings import Settings
 from service.tuning import Choice, Tuning
-from service.uploads import UploadRoom
+from service.upload_room import UploadRoom
 
 TUNING = Tuning(cores=1, curve=(), choice=Choice(sessions=1, session_threads=1, max_batch_size=1))
 

@@ -12,6 +12,7 @@ import pytest
 from service.app import Classifier
 from service.bundle import Manifest
 from service.errors import RequestError
+from service.front import ROUTES
 from service.pages import describe
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,24 @@ def test_docs_know_the_raw_body_of_one_picture_only(docs: dict[str, Any]) -> Non
 
     assert bodies("/predict") == {"multipart/form-data", "image/*"}
     assert bodies("/predict_batch") == {"multipart/form-data"}
+
+
+@pytest.mark.parametrize("path", ["/v2/models/{name}", "/v2/models/{name}/versions/{version}"])
+def test_docs_tell_the_open_inference_protocol(docs: dict[str, Any], path: str) -> None:
+    infer = docs["paths"][f"{path}/infer"]["post"]
+    body = infer["requestBody"]["content"]["application/json"]["schema"]
+    assert body == {"$ref": "#/components/schemas/InferenceRequest"}
+    refused = infer["responses"]["404"]["content"]["application/json"]["schema"]
+    assert refused == {"$ref": "#/components/schemas/InferenceError"}
+    named = {parameter["name"] for parameter in infer["parameters"]}
+    assert named == {"name", "version"} if "version" in path else {"name"}
+    for page in (path, f"{path}/ready"):
+        assert docs["paths"][page]["get"]["responses"].keys() > {"200", "404"}
+
+
+def test_docs_have_every_route_of_ours(docs: dict[str, Any]) -> None:
+    ours = {route.path for route in ROUTES} - {"/docs.json"}
+    assert ours - {"/admin/reload"} <= docs["paths"].keys()
 
 
 def test_docs_have_every_page(docs: dict[str, Any]) -> None:

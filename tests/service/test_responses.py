@@ -15,19 +15,19 @@ from service.errors import Draining, MissingField
 from service.responses import ErrorShape, refusal
 
 
-def get(response: Response, method: str = "GET") -> httpx.Response:
+def get(response: Response, method: str = "GET", path: str = "/") -> httpx.Response:
     """What a client sees of `response`, sent by an application inside ErrorShape."""
 
     async def answer(request: object) -> Response:
         return response
 
-    app = ErrorShape(Starlette(routes=[Route("/", answer)]))
+    app = ErrorShape(Starlette(routes=[Route(path, answer)]))
 
     async def ask() -> httpx.Response:
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://graft"
         ) as client:
-            return await client.request(method, "/")
+            return await client.request(method, path)
 
     return asyncio.run(ask())
 
@@ -55,6 +55,16 @@ def test_refusals_of_ours_pass_unchanged() -> None:
     ours = get(refusal(MissingField("no picture")))
     assert ours.status_code == 422
     assert error(ours) == {"code": "missing_field", "message": "no picture"}
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/models/tiny/infer"])
+def test_clients_of_the_open_inference_protocol_get_a_text(path: str) -> None:
+    ours = get(refusal(Draining("going down")), path=path)
+    assert (ours.status_code, ours.json()) == (503, {"error": "going down"})
+    assert ours.headers["retry-after"] == "1"
+    others = get(PlainTextResponse("gone fishing", 404), path=path)
+    assert (others.status_code, others.json()) == (404, {"error": "gone fishing"})
+    assert error(get(refusal(Draining("going down")), path="/v20"))["code"] == "draining"
 
 
 @pytest.mark.parametrize("status", [200, 201, 304])

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from service.errors import MissingField, Overloaded
-from service.schemas import Answer, BatchAnswer, Classified, ModelName, Refusal
+from service.schemas import Answer, BatchAnswer, Classified, ModelName, Refusal, classified
 
 ANSWER = {
     "label": "red",
@@ -9,6 +9,11 @@ ANSWER = {
     "top": [{"label": "red", "score": 0.75}, {"label": "blue", "score": 0.25}],
 }
 MODEL = {"name": "tiny", "version": "v"}
+
+
+def test_best_class_is_the_answer() -> None:
+    assert classified([("red", 0.75), ("blue", 0.25)]) == ANSWER
+    assert Classified.model_validate(ANSWER, strict=True).model_dump() == ANSWER
 
 
 def test_answer_is_a_classification_with_its_model() -> None:

@@ -16,7 +16,8 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.settings import Settings
-from service.uploads import UploadRoom, read_picture, read_pictures
+from service.upload_room import UploadRoom
+from service.uploads import read_body, read_picture, read_pictures
 
 SETTINGS = Settings(max_image_bytes=100, max_request_bytes=3000, max_pictures=3)
 MULTIPART = "multipart/form-data; boundary=edge"
@@ -207,6 +208,34 @@ def test_uploads_together_are_let_in_up_to_the_room_there_is(content_type: str) 
 
     asyncio.run(read_three())
     assert room.taken_bytes == 0
+
+
+# A body as it is
+
+
+def test_body_comes_whole_whatever_it_is_called() -> None:
+    for content_type in (None, "application/json", MULTIPART):
+        request = Client([b"ab", b"", b"c"]).request(content_type)
+        assert asyncio.run(read_body(request, SETTINGS, take_any)) == b"abc"
+
+
+def test_body_has_the_limit_of_a_request_and_its_room() -> None:
+    request = Client([bytes(3000)]).request(None)
+    assert len(asyncio.run(read_body(request, SETTINGS, take_any))) == 3000
+    with pytest.raises(PayloadTooLarge, match="larger than the 3,000 bytes accepted"):
+        asyncio.run(read_body(Client([bytes(3001)]).request(None), SETTINGS, take_any))
+    with UploadRoom(2999).request() as take, pytest.raises(Overloaded):
+        asyncio.run(read_body(Client([bytes(3000)]).request(None), SETTINGS, take))
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "GZIP, identity"])
+def test_compressed_body_is_refused_unread(encoding: str) -> None:
+    client = Client([b"abc"])
+    request = client.request(None)
+    request.scope["headers"].append((b"content-encoding", encoding.encode()))
+    with pytest.raises(UnsupportedMediaType, match="is not accepted; send the body uncompressed"):
+        asyncio.run(read_body(request, SETTINGS, take_any))
+    assert client.taken == 0
 
 
 # Several pictures

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from service.errors import Overloaded
+from service.upload_room import UploadRoom
+
+
+def test_room_is_shared_bounded_and_given_back() -> None:
+    room = UploadRoom(100)
+    with room.request() as first, room.request() as second:
+        first(60)
+        second(40)
+        assert room.taken_bytes == 100
+        with pytest.raises(Overloaded, match="uploads hold 100 bytes, at most 100 are let in"):
+            first(1)
+    assert room.taken_bytes == 0
+
+
+def test_room_of_a_request_that_fails_is_given_back() -> None:
+    room = UploadRoom(100)
+    with pytest.raises(KeyError), room.request() as take:
+        take(80)
+        raise KeyError
+    assert room.taken_bytes == 0

@@ -21,6 +21,8 @@ from service.errors import GraftError
 
 DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
+MOST_EPOCHS = 1_000_000
+"""Beyond any use; TensorFlow counts steps in 32 bits."""
 
 
 class ConfigError(GraftError):
@@ -69,12 +71,17 @@ class TrainingConfig(BaseModel):
     head: Literal["auto", "linear", "hidden"] = Field(
         "auto", description="linear = logistic regression, hidden = a layer of 128 before it"
     )
-    epochs: int = Field(60, ge=1, description="at most so many epochs for the hidden layer")
+    epochs: int = Field(
+        60, ge=1, le=MOST_EPOCHS, description="at most so many epochs for the hidden layer"
+    )
     learning_rate: float = Field(
         3e-4, gt=0, allow_inf_nan=False, description="of the hidden layer (AdamW)"
     )
     fine_tune_epochs: int | None = Field(
-        None, ge=0, description="at most so many epochs of fine-tuning; 0 = only the head"
+        None,
+        ge=0,
+        le=MOST_EPOCHS,
+        description="at most so many epochs of fine-tuning; 0 = only the head",
     )
     fine_tune_layers: int | None = Field(
         None, ge=1, description="fine-tune the last so many layers (BatchNormalization not counted)"

@@ -54,6 +54,8 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str, mess
     ("flag", "value"),
     [
         ("--epochs", "0"),
+        ("--epochs", "1000000000000000000000"),
+        ("--fine-tune-epochs", "1000000000000000000000"),
         ("--epochs", "many"),
         ("--image-size", "7"),
         ("--seed", "-1"),

@@ -71,6 +71,9 @@ def _classifier(trial: Trial) -> Classifier:
     return Classifier(trial.backbone, trial.body, embed, head, weights_sha256="")
 
 
+SIZES = range(32, 1025)
+"""Sides of pictures in pixels, as a run takes them."""
+
 PROMISES: dict[str, Promise] = {
     "parameters": contract.counts,
     "smallest size": contract.builds_smallest,
@@ -102,7 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m plugins.check", description="Try what every backbone promises on one."
     )
     parser.add_argument("name", help="FAMILY[:VARIANT], as --plugin takes it")
-    parser.add_argument("--image-size", type=int, help="side of the pictures (default: 64 or so)")
+    parser.add_argument(
+        "--image-size", type=_size, help="side of the pictures, 32 to 1024 (default: 64 or so)"
+    )
     options = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in ("tensorflow", "tf2onnx"):  # the findings say what matters of theirs
@@ -118,6 +123,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         broken += not finding.is_kept
     print(f"{backbone.name}: {f'{broken} broken' if broken else 'keeps every promise'}")
     return 2 if broken else 0
+
+
+def _size(text: str) -> int:
+    size = int(text)
+    if size not in SIZES:
+        raise argparse.ArgumentTypeError(f"{size} pixels; a run takes 32 to 1024")
+    return size
 
 
 if __name__ == "__main__":

@@ -62,14 +62,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--data",
-        type=Path,
+        type=_folder,
         required=True,
         metavar="DIR",
         help="folder with class sub-folders, or with train/ val/ test/ folders of them",
     )
     parser.add_argument(
         "--image-size",
-        type=int,
+        type=_size,
         default=224,
         metavar="N",
         help="side of the model's input in pixels (224): smaller pictures are said",
@@ -79,6 +79,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--json", action="store_true", help="findings as JSON on stdout")
     return parser
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name; . is the folder where you are")
+    return Path(text).expanduser()
+
+
+def _size(text: str) -> int:
+    size = int(text)
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"{size} pixels; take the side of the model's input")
+    return size
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Take up what a run like this one left; return the plan that it followed.
 
         Raises:
-            CheckpointError: it was another kind of run.
+            CheckpointError: it was another kind of run, or the file is damaged.
         """
         kept = self._exchange.from_chief(
             lambda: self._path.read_bytes() if self._path.is_file() else b""
@@ -77,10 +77,17 @@ class Checkpoint(keras.callbacks.Callback):
         if not kept:
             log.info("nothing to resume at %s: starting anew", self._path)
             return None
-        with np.load(io.BytesIO(kept), allow_pickle=False) as file:
-            arrays = dict(file)
-        page = json.loads(arrays.pop("page").tobytes())
-        if page["identity"] != self.identity:
+        try:
+            with np.load(io.BytesIO(kept), allow_pickle=False) as file:
+                arrays = dict(file)
+            page = json.loads(arrays.pop("page").tobytes())
+            identity = page["identity"]
+        except Exception as error:  # numpy and zipfile raise whatever type the damage meets
+            raise CheckpointError(
+                f"{self._path} is damaged or no checkpoint ({type(error).__name__}: {error}): "
+                "leave --resume out to start anew, which replaces it"
+            ) from error
+        if identity != self.identity:
             raise CheckpointError(
                 f"{self._path} was left by a run on other pictures, or with other options or "
                 "weights: repeat those, or leave --resume out to start anew"

@@ -19,7 +19,7 @@ from trainers import comparison, data, hardware, scanning, splitting
 from trainers.cache import Cache
 from trainers.candidates import Candidate, Row, choose, parse_candidates
 from trainers.comparison import Comparison
-from trainers.config import TrainingConfig, add_flags, validate
+from trainers.config import Parser, TrainingConfig, add_flags, validate
 from trainers.progress import Progress, log, set_up_logging
 from trainers.run import WRONG_USE, cache_room, check, choose_folder
 from trainers.workspace import workspace
@@ -101,10 +101,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0 done, 2 wrong use, bad data, or nothing worked."""
     started = time.monotonic()
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
-    given = vars(_parser().parse_args(arguments))
-    plugins, is_quiet, is_json = (given.pop(name) for name in ("plugins", "quiet", "json"))
-    set_up_logging(is_quiet, is_json)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    set_up_logging(is_quiet=False, is_json="--json" in arguments)  # before they are understood
     try:
+        given = vars(_parser().parse_args(arguments))
+        plugins, is_quiet, is_json = (given.pop(name) for name in ("plugins", "quiet", "json"))
+        set_up_logging(is_quiet, is_json)
         candidates = parse_candidates(plugins, given.get("weights"))
         config = validate({"plugin": candidates[0].plugin, **given})
         done, page = compare(config, candidates, Progress(is_quiet, is_json=is_json))
@@ -123,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m trainers.compare",
         description="Measure several backbones on the same pictures, and say which one to take.",
         epilog="Exit codes: 0 done; 2 wrong use, bad data, or no backbone could be measured.",

@@ -9,17 +9,20 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, NoReturn, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from service.errors import GraftError
 
 DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
+MOST_EPOCHS = 1_000_000
+"""Beyond any use; TensorFlow counts steps in 32 bits."""
 
 
 class ConfigError(GraftError):
@@ -68,12 +71,17 @@ class TrainingConfig(BaseModel):
     head: Literal["auto", "linear", "hidden"] = Field(
         "auto", description="linear = logistic regression, hidden = a layer of 128 before it"
     )
-    epochs: int = Field(60, ge=1, description="at most so many epochs for the hidden layer")
+    epochs: int = Field(
+        60, ge=1, le=MOST_EPOCHS, description="at most so many epochs for the hidden layer"
+    )
     learning_rate: float = Field(
         3e-4, gt=0, allow_inf_nan=False, description="of the hidden layer (AdamW)"
     )
     fine_tune_epochs: int | None = Field(
-        None, ge=0, description="at most so many epochs of fine-tuning; 0 = only the head"
+        None,
+        ge=0,
+        le=MOST_EPOCHS,
+        description="at most so many epochs of fine-tuning; 0 = only the head",
     )
     fine_tune_layers: int | None = Field(
         None, ge=1, description="fine-tune the last so many layers (BatchNormalization not counted)"
@@ -100,11 +108,24 @@ class TrainingConfig(BaseModel):
         False, description="stop where the folder has anything that python -m trainers.check finds"
     )
 
+    @field_validator("data", "weights", "output", "tensorboard", mode="before")
+    @classmethod
+    def _at_home(cls, value: Any) -> Any:
+        """~ in a file, and in --output=~/x, which shells pass on, is home: no folder called ~."""
+        return os.path.expanduser(value) if isinstance(value, str) else value  # noqa: PTH111
+
     def folder(self) -> Path | None:
         """The folder to train on; None for the drawn sample pictures."""
         if self.data is None:
             return DEFAULT_FOLDER if DEFAULT_FOLDER.is_dir() else None
         return None if self.data == DEMO else Path(self.data)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong as every other failure is said: by an exception, in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; --help lists all options")
 
 
 class Options(argparse.Namespace):
@@ -119,8 +140,8 @@ def parse(arguments: Sequence[str]) -> Options:
     """Read the command line and the config file that it may name; flags win.
 
     Raises:
-        ConfigError: a value cannot be used, or the file cannot be read.
-        SystemExit: for --help, --list-plugins and unknown flags, as argparse does.
+        ConfigError: a flag or a value cannot be used, or the file cannot be read.
+        SystemExit: for --help and --list-plugins, as argparse does.
     """
     parser = _parser()
     given = vars(parser.parse_args(arguments))
@@ -128,7 +149,9 @@ def parse(arguments: Sequence[str]) -> Options:
     options = Options(quiet=given.pop("quiet"), json=given.pop("json"))
     values = {**(_read(config_file) if config_file else {}), **given}
     if "plugin" not in values:
-        parser.error("name a backbone with --plugin, e.g. --plugin efficientnet (--list-plugins)")
+        raise ConfigError(
+            "name a backbone with --plugin, e.g. --plugin efficientnet; --list-plugins lists all"
+        )
     options.config = validate(values, f"{config_file}: " if config_file else "")
     return options
 
@@ -152,7 +175,7 @@ def add_flags(parser: argparse.ArgumentParser, options: Iterable[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m trainers.run",
         description="Train an image classifier on a folder of labelled pictures.",
         epilog="Exit codes: 0 done; 2 wrong use or bad data; 75 stopped (--resume); 1 a bug.",

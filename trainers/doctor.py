@@ -6,7 +6,10 @@ the tests marked `real` have no finding but true ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +153,21 @@ def _classes(dataset: Dataset) -> Iterator[Finding]:
             f"of small classes count for more in training, but add some to `{small}`"
         )
         yield Finding("imbalance", "warning", message, (small, large))
+    yield from _classes_alike(dataset.classes)
+
+
+def _classes_alike(labels: Sequence[str]) -> Iterator[Finding]:
+    """Folders of one name but for capitals, blanks, and how accents are stored: macOS and Windows
+    often take them for one. `a` and `A` may be letters, so this is no error."""
+    alike: dict[str, list[str]] = {}
+    for label in labels:
+        name = unicodedata.normalize("NFKC", label).casefold()
+        alike.setdefault(re.sub(r"[\s_-]+", " ", name).strip(), []).append(label)
+    groups = tuple(tuple(group) for group in alike.values() if len(group) > 1)
+    if groups:
+        text = "called alike but for capitals or blanks: move {them} together if {they} {are} one"
+        paths = [label for group in groups for label in group]
+        yield replace(counted("same_class", text, paths, "class"), groups=groups)
 
 
 def _sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:

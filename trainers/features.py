@@ -109,7 +109,9 @@ def extract(
             run.shape, np.float32, lambda positions: run(pictures.read(*pairs[positions].T))
         )
 
-    return Features(cache.fill(label, origin, keys, recipe), views)
+    records = cache.fill(label, origin, keys, recipe)
+    records.check()  # here, because `fit` reads them in TensorFlow's threads, which wrap errors
+    return Features(records, views)
 
 
 class Layers:

@@ -166,7 +166,8 @@ def read_file(path: Path) -> bytes:
     size_bytes = path.stat().st_size
     if size_bytes > MAX_FILE_BYTES:
         raise PayloadTooLarge(f"has {size_bytes:,} bytes: larger than any picture")
-    return path.read_bytes()
+    # What is not on a disk, as below /proc, says 0 as well, and may let a reader wait for ever.
+    return path.read_bytes() if size_bytes else b""
 
 
 def _kind(error: Exception) -> str:

@@ -169,9 +169,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     before = signal.signal(signal.SIGTERM, _stop)
-    set_up_logging(is_quiet=False)  # until it is known how
+    arguments = sys.argv[1:] if arguments is None else arguments
+    set_up_logging(is_quiet=False, is_json="--json" in arguments)  # before they are understood
     try:
-        options = parse(sys.argv[1:] if arguments is None else arguments)
+        options = parse(arguments)
         set_up_logging(options.quiet, options.json)
         cluster = Cluster.read(os.environ.get(VARIABLE))
         result = train(options.config, Progress(options.quiet, is_json=options.json), cluster)

@@ -25,6 +25,10 @@ _SPLIT_FOLDERS = {
     "testing": "test",
 }
 EMPTY = "is empty"
+_OF_SYSTEMS = ("lost+found", "System Volume Information", "$RECYCLE.BIN", "@eaDir", "__MACOSX")
+"""Folders that volumes and archives bring along; some of them nobody may open."""
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+"""Characters that would break a line or steer a terminal, and how they are shown."""
 
 
 class DataError(GraftError):
@@ -67,7 +71,9 @@ def scan(folder: Path) -> Scan:
         DataError: no folder, nothing in it that is called like a picture, or classes beside splits.
     """
     if not folder.is_dir():
-        raise DataError(f"no folder {folder}; name one with --data (or --data demo)")
+        raise DataError(f"no folder {folder}; name one with --data")
+    if refusal := _why_closed(folder):
+        raise DataError(f"--data {folder} {refusal}; make it readable for this user")
     candidates: list[Candidate] = []
     classes: set[str] = set()
     left_out: list[LeftOut] = []
@@ -81,7 +87,7 @@ def scan(folder: Path) -> Scan:
                     left_out.append(LeftOut(name, *reason))
                 else:
                     candidates.append(Candidate(path, name, inside[0], split))
-                if len(inside) > 1 and _is_meant_as_picture(path) and _is_text(inside[0]):
+                if _speaks_for_a_class(path, len(inside)) and _is_text(inside[0]):
                     classes.add(inside[0])
     if not candidates:
         raise DataError(
@@ -151,17 +157,36 @@ def _entries(folder: Path, met: set[str]) -> Iterator[Path]:
     yield from closed
 
 
+def _speaks_for_a_class(path: Path, depth: int) -> bool:
+    """Whether there is a class that a file, or a folder where a walk ended, lies in or is.
+
+    A class folder that cannot be opened is one, whose pictures are all missing.
+    """
+    if depth > 1:
+        return _is_meant_as_picture(path)
+    return path.is_dir() and bool(_why_closed(path))
+
+
+def _why_closed(folder: Path) -> str:
+    """Why a folder cannot be opened; nothing where it can be."""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        return f"cannot be opened: {error.strerror}"
+    return ""
+
+
 def _is_text(name: str) -> bool:
-    """False for bytes that are no UTF-8, which Linux allows in names."""
+    """False for bytes that are no UTF-8, and for control characters: Linux allows both in names."""
     return _printable(name) == name
 
 
 def _printable(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()
+    return name.encode("utf-8", "backslashreplace").decode().translate(_CONTROLS)
 
 
 def _is_shown(name: str) -> bool:
-    return not name.startswith((".", "__MACOSX"))
+    return not name.startswith((".", *_OF_SYSTEMS))
 
 
 def _is_meant_as_picture(path: Path) -> bool:
@@ -190,7 +215,7 @@ def _not_a_picture(path: Path, depth: int) -> tuple[str, str] | None:
         depth: 1 where it lies beside the class folders, or is one; more inside.
     """
     if not _is_text(str(path)):
-        return "has a name that is not UTF-8: rename it", "unreadable"
+        return "has a name with control characters, or not in UTF-8: rename it", "unreadable"
     if path.is_dir():
         return _why_a_walk_ended(path, depth)
     if not path.is_file():
@@ -206,12 +231,9 @@ def _not_a_picture(path: Path, depth: int) -> tuple[str, str] | None:
 
 
 def _why_a_walk_ended(folder: Path, depth: int) -> tuple[str, str]:
-    try:
-        with os.scandir(folder) as entries:
-            has_entries = any(_is_shown(entry.name) for entry in entries)
-    except OSError as error:
-        return f"cannot be opened: {error.strerror}", "unreadable"
-    if has_entries:
+    if reason := _why_closed(folder):
+        return reason, "unreadable"
+    if any(_is_shown(path.name) for path in folder.iterdir()):
         return "leads to a folder that is read already", ""
     return EMPTY, "empty_class" if depth == 1 else ""
 

@@ -24,9 +24,19 @@ class Board:
 
     Args:
         folder: where they go; None writes nothing.
+
+    Raises:
+        BoardError: that is no folder, and cannot become one.
     """
 
     def __init__(self, folder: Path | None) -> None:
+        if folder is not None:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise BoardError(
+                    f"--tensorboard {folder} cannot be made a folder: {error}"
+                ) from error
         self._folder = folder
         self._writers: dict[Path, Any] = {}
 

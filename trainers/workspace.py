@@ -35,10 +35,16 @@ def workspace(output: Path) -> Iterator[Path]:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WorkspaceError(f"--output {output} cannot be made a folder: {error}") from error
-    with locked(output / ".graft.lock", wait=True):  # between making a folder and locking it
-        _remove_abandoned(output)
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX, dir=output))
-        lock = _lock(folder / "lock", wait=False)
+    try:
+        with locked(output / ".graft.lock", wait=True):  # between making a folder and locking it
+            _remove_abandoned(output)
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX, dir=output))
+            lock = _lock(folder / "lock", wait=False)
+    except OSError as error:
+        raise WorkspaceError(
+            f"--output {output} cannot be written: {error}; name another folder, or make room and "
+            "give this user the right to write there"
+        ) from error
     try:
         yield folder
     finally:

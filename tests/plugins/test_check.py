@@ -292,6 +292,13 @@ def test_an_unknown_name_exits_2_with_the_closest(capsys: pytest.CaptureFixture[
     assert "Did you mean `resnet`?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("size", ["0", "-3", "99999999", "x"])
+def test_a_size_that_no_run_takes_is_refused(size: str) -> None:
+    with pytest.raises(SystemExit) as caught:  # by argparse, which names the option
+        check.main(["pocket", "--image-size", size])
+    assert caught.value.code == 2
+
+
 def test_help_brings_no_framework() -> None:
     code = "import sys; from plugins.check import main; sys.argv[1:] = ['--help'];"
     code += "import atexit; atexit.register(lambda: print(*sys.modules)); main()"

@@ -74,6 +74,13 @@ def test_an_unusable_folder_is_said_with_its_findings(
     assert "every class needs at least 2 readable pictures, `owl` has 0" in captured.err
 
 
+@pytest.mark.parametrize("wrong", [("--image-size", "-5"), ("--image-size", "x"), ("--data", "")])
+def test_what_cannot_be_meant_is_refused(folder: Path, wrong: tuple[str, str]) -> None:
+    with pytest.raises(SystemExit) as caught:  # by argparse, which names the option
+        run(folder, *wrong)
+    assert caught.value.code == 2
+
+
 def test_a_missing_folder_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path / "nowhere") == 2
     assert "no folder" in capsys.readouterr().err

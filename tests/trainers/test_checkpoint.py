@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -91,6 +92,17 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
         fit(tmp_path / "one.npz", identity="b", resume=True)
     fit(tmp_path / "one.npz", identity="b")  # without --resume it is replaced
     assert Checkpoint(tmp_path / "one.npz", "b").find() == PLAN
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    fit(tmp_path / "one.npz")
+    whole = (tmp_path / "one.npz").read_bytes()
+    foreign = io.BytesIO()
+    np.savez(foreign, page=np.frombuffer(b"[1]", np.uint8))
+    for content in (whole[: len(whole) // 2], b"x" * 500, b"PK\3\4" * 50, foreign.getvalue()):
+        (tmp_path / "one.npz").write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"one\.npz is damaged .*leave --resume out"):
+            fit(tmp_path / "one.npz", resume=True)
 
 
 def test_a_disk_that_gets_full_is_an_error_and_leaves_the_last_checkpoint(

@@ -54,6 +54,8 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str, mess
     ("flag", "value"),
     [
         ("--epochs", "0"),
+        ("--epochs", "1000000000000000000000"),
+        ("--fine-tune-epochs", "1000000000000000000000"),
         ("--epochs", "many"),
         ("--image-size", "7"),
         ("--seed", "-1"),
@@ -69,11 +71,24 @@ def test_an_impossible_value_is_refused_by_flag_and_value(flag: str, value: str)
     assert str(caught.value).startswith(f"{flag} (={value!r}): ")
 
 
-def test_without_a_plugin_the_message_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
+def test_without_a_plugin_the_message_says_what_to_type() -> None:
+    with pytest.raises(ConfigError, match="--plugin efficientnet"):
         parse([])
-    assert caught.value.code == 2
-    assert "--plugin efficientnet" in capsys.readouterr().err
+
+
+def test_an_unknown_flag_is_refused_in_a_line() -> None:
+    with pytest.raises(ConfigError, match=r"^unrecognized arguments: --epoch; --help lists"):
+        parse(["--plugin", "vgg", "--epoch"])
+
+
+def test_a_tilde_is_home_wherever_it_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    (tmp_path / "run.yaml").write_text("plugin: vgg\ndata: ~/pictures\nweights: ~/vgg.h5\n")
+    config = parse(["--config", str(tmp_path / "run.yaml"), "--output=~/models"]).config
+    assert (config.data, config.weights) == ("/home/someone/pictures", "/home/someone/vgg.h5")
+    assert config.output == Path("/home/someone/models")
 
 
 @pytest.mark.parametrize(("flags", "strict"), [([], False), (["--strict"], True)])

@@ -219,6 +219,17 @@ def test_small_is_what_is_small_for_the_model(folder: Path) -> None:
     assert check(folder, image_size=480) == ()
 
 
+def test_classes_of_one_name_are_said(folder: Path, scene: Scene) -> None:
+    for at, label in enumerate(("Apple_", "e\u0301l", "\u00e9l")):
+        (folder / "train" / label).mkdir()
+        for number in range(12):
+            picture = encoded(scene(700 + 20 * at + number, (320, 240)), quality=90)
+            (folder / "train" / label / f"{number}.jpg").write_bytes(picture)
+    (finding,) = (one for one in check(folder) if one.kind == "same_class")
+    assert finding.groups == (("Apple_", "apple"), ("e\u0301l", "\u00e9l"))
+    assert finding.severity == "warning"
+
+
 def test_a_class_that_cannot_be_learned_is_an_error(folder: Path) -> None:
     (folder / "train/date").mkdir()
     (folder / "train/date/1.bmp").touch()

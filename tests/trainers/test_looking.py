@@ -15,7 +15,7 @@ from PIL import Image
 from service.errors import UndecodableImage
 from trainers import looking
 from trainers.cache import Cache
-from trainers.looking import LOOK, SIDE, look, look_at
+from trainers.looking import LOOK, SIDE, look, look_at, read_file
 from trainers.progress import Progress
 from trainers.scanning import DataError, scan
 
@@ -109,6 +109,17 @@ def test_files_are_looked_at_and_problems_named(
         4: "unreadable",
     }
     assert "larger than any picture" in problems[4].reason
+
+
+def test_what_says_that_it_is_empty_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait_for_ever(_: Path) -> bytes:
+        raise AssertionError("a reader of /proc/kmsg waits for ever")
+
+    monkeypatch.setattr(Path, "read_bytes", wait_for_ever)
+    (tmp_path / "1.jpg").touch()
+    assert read_file(tmp_path / "1.jpg") == b""
 
 
 def test_a_read_error_is_not_kept(

@@ -239,6 +239,7 @@ def run(*arguments: object) -> int:
     [
         (("--plugin", "resnett"), "Did you mean `resnet`?"),
         (("--plugin", "tiny", "--epochs", "0"), "--epochs (='0')"),
+        (("--plugin", "tiny", "--epoch", "0"), "unrecognized arguments: --epoch"),
         (("--plugin", "tiny", "--data", "nowhere"), "no folder nowhere"),
         (("--plugin", "tiny", "--weights", "nowhere.h5", "--data", "demo"), "no weights file"),
         (("--plugin", "tiny", "--data", "demo"), "--weights PATH"),
@@ -255,6 +256,9 @@ def test_wrong_use_ends_with_2_and_a_message(
     assert message in captured.err
     assert captured.out == ""
     assert not list(tmp_path.glob("out/classifier*"))
+    assert run(*arguments, "--output", tmp_path / "out", "--json") == 2
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert message in lines[-1]["message"]
 
 
 def test_bad_data_ends_with_2_and_leaves_nothing(

@@ -201,28 +201,56 @@ def test_a_folder_that_cannot_be_opened_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = touch(tmp_path, "a/1.jpg", "b/2.jpg", "b/closed/3.jpg")
-    listed = os.scandir
-
-    def scandir(path: Path) -> object:  # root may open everything: the refusal is played
-        if Path(path).name == "closed":
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return listed(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
+    close(monkeypatch, "closed")
     found = scan(data)
     reason = "cannot be opened: Permission denied"
     assert found.left_out == (LeftOut("b/closed", reason, "unreadable"),)
 
 
-def test_names_that_are_not_utf8_are_left_out(tmp_path: Path) -> None:
+def test_a_class_folder_that_cannot_be_opened_is_still_a_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = touch(tmp_path, "a/1.jpg", "b/2.jpg", "closed/3.jpg")
+    close(monkeypatch, "closed")
+    assert scan(data).classes == ("a", "b", "closed")
+    close(monkeypatch, data.name)
+    with pytest.raises(DataError, match=r"--data .*cannot be opened: .*make it readable"):
+        scan(data)
+
+
+def close(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Nobody may open a folder of this name: played, because root may open everything."""
+    listed = os.scandir
+
+    def scandir(path: Path) -> object:
+        if Path(path).name == name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+def test_folders_of_systems_are_passed_over(tmp_path: Path) -> None:
+    data = touch(tmp_path, "a/1.jpg", "a/@eaDir/1.jpg/thumb.jpg", "lost+found/2.jpg")
+    found = scan(data)
+    assert [one.name for one in found.candidates] == ["a/1.jpg"]
+    assert (found.classes, found.left_out) == (("a",), ())
+
+
+def test_names_that_are_no_printable_text_are_left_out(tmp_path: Path) -> None:
     data = touch(tmp_path, "a/1.jpg", "b/2.jpg")
-    for name in (b"a/\xff.jpg", b"a/\xfe.txt", b"c\xff/3.jpg"):
+    for name in (b"a/\xff.jpg", b"a/\xfe.txt", b"c\xff/3.jpg", b"a/\x1b[2J\n.jpg", b"d\n/4.jpg"):
         path = data / os.fsdecode(name)
         path.parent.mkdir(exist_ok=True)
         path.touch()
     found = scan(data)
     assert found.classes == ("a", "b")
-    reason = "has a name that is not UTF-8: rename it"
-    assert {one.path: one.reason for one in found.left_out} == dict.fromkeys(
-        ("a/\\udcff.jpg", "a/\\udcfe.txt", "c\\udcff/3.jpg"), reason
+    reason = "has a name with control characters, or not in UTF-8: rename it"
+    names = (
+        "a/\\udcff.jpg",
+        "a/\\udcfe.txt",
+        "c\\udcff/3.jpg",
+        "a/\\x1b[2J\\x0a.jpg",
+        "d\\x0a/4.jpg",
     )
+    assert {one.path: one.reason for one in found.left_out} == dict.fromkeys(names, reason)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainers.shelf import Shelf
+from trainers.shelf import DamagedError, Shelf
 
 KEYS = [hashlib.sha256(bytes([number])).digest() for number in range(6)]
 VALUES = np.arange(6 * 4, dtype=np.float32).reshape(6, 2, 2)
@@ -75,4 +75,28 @@ def test_what_is_mapped_stays_readable_when_the_files_are_gone(shelf: Shelf) -> 
     assert found is not None
     for path in shelf.folder.iterdir():
         path.unlink()
+    np.testing.assert_array_equal(found[:], VALUES)
+
+
+def test_a_record_that_was_altered_is_never_read(shelf: Shelf) -> None:
+    shelf.append(KEYS, VALUES)
+    with (shelf.folder / "records").open("r+b") as file:
+        file.seek(3 * 16 + 5)
+        file.write(b"\x55")
+    found = shelf.find(KEYS)
+    assert found is not None
+    np.testing.assert_array_equal(found[:3], VALUES[:3])
+    for read in (lambda: found[np.array([5, 3])], found.check, found.part(np.array([3])).check):
+        with pytest.raises(DamagedError, match=r"shelf is damaged: .* Remove that folder"):
+            read()
+
+
+@pytest.mark.parametrize("form", ["", "\0\1", "[]", "[[2, 2], []]", "[[2], [7]]", "7"])
+def test_with_a_damaged_form_all_is_made_anew(shelf: Shelf, form: str) -> None:
+    shelf.append(KEYS, VALUES)
+    (shelf.folder / "form.json").write_text(form)
+    assert shelf.find(KEYS) is None
+    shelf.append(KEYS, VALUES)
+    found = shelf.find(KEYS)
+    assert found is not None
     np.testing.assert_array_equal(found[:], VALUES)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from threading import Thread
 
@@ -50,6 +52,17 @@ with workspace(Path({str(tmp_path)!r})) as folder:
     assert len(partial(tmp_path)) == 1
     with workspace(tmp_path) as folder:
         assert partial(tmp_path) == [folder]
+
+
+def test_an_output_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> str:  # root may write everywhere: it is played
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    with pytest.raises(WorkspaceError, match=r"--output .* cannot be written: .*; name another"):
+        workspace(tmp_path).__enter__()
 
 
 def test_an_output_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:

@@ -19,7 +19,12 @@ def test_room_is_shared_bounded_and_given_back() -> None:
 
 def test_room_of_a_request_that_fails_is_given_back() -> None:
     room = UploadRoom(100)
-    with pytest.raises(KeyError), room.request() as take:
-        take(80)
-        raise KeyError
+
+    def fail() -> None:
+        with room.request() as take:
+            take(80)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert room.taken_bytes == 0

@@ -25,6 +25,7 @@ from service.pages import show_docs, show_metrics, show_model
 from service.reloading import reload
 from service.requests import Requests, request_id
 from service.responses import ErrorShape, refusal
+from service.tracing import middleware
 from service.uploads import discard_rest
 
 if TYPE_CHECKING:
@@ -94,4 +95,4 @@ def endpoint(method: str, path: str, answer: Endpoint) -> Route:
         metrics.requests.labels(path, response.status_code).inc()
         return response
 
-    return Route(path, answered, methods=[method])
+    return Route(path, answered, methods=[method], middleware=middleware())

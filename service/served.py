@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from service import tracing
 from service.bundle import Bundle
 from service.errors import DeadlineExceeded
 from service.imaging import decode
@@ -87,9 +88,12 @@ class ServedModel:
 
     async def answer(self, picture: Picture) -> NDArray[np.float32]:
         """The (classes,) probabilities of a submitted picture; dropped when its time is up."""
-        async with within(self._settings.deadline_seconds, "no answer"):
-            probabilities = await asyncio.wrap_future(picture.answer)
-        decoded, taken = picture.times[-3:-1]
+        try:
+            async with within(self._settings.deadline_seconds, "no answer"):
+                probabilities = await asyncio.wrap_future(picture.answer)
+        finally:
+            tracing.record(tuple(picture.times))
+        _, _, decoded, taken, _ = picture.times
         self._metrics.queue_seconds.observe(taken - decoded)
         return probabilities
 

@@ -89,9 +89,10 @@ def start(
     """Run `bentoml serve` in the repository root, or of a bento, without TensorFlow."""
     (folder / "blocker").mkdir()
     (folder / "blocker/sitecustomize.py").write_text(BLOCKER)
+    given = [path for path in [os.environ.get("PYTHONPATH")] if path]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(folder / "blocker"),
+        "PYTHONPATH": os.pathsep.join([str(folder / "blocker"), *given]),
         "BLOCKED": "tensorflow keras tf2onnx onnx sklearn plugins trainers",
         "BLOCKER_LOG": str(folder / "blocked.txt"),
         # A server that starts empties the folder in which another of its home counts.

@@ -292,28 +292,38 @@ def test_two_workers_take_another_model_under_load_and_by_signal(
         stop = threading.Event()
         labels = {old: COLOURS, new: FRENCH}
 
-        def post(number: int) -> list[str]:
+        seen: list[list[str]] = [[] for _ in range(6)]
+
+        def post(number: int) -> None:
             index = number % 3
-            seen = []
             with httpx.Client(timeout=60) as client:
                 while not stop.is_set():
                     files = {"image": draw(COLOURS[index])}
                     response = client.post(f"{server.url}/predict", files=files)
                     answer = response.raise_for_status().json()
-                    seen.append(answer["model"]["version"])
-                    assert answer["label"] == labels[seen[-1]][index]
-            return seen
+                    version = answer["model"]["version"]
+                    assert answer["label"] == labels[version][index]
+                    seen[number].append(version)
+
+        def wait_for(version: str) -> None:
+            """Until every thread was answered by it."""
+            deadline = time.monotonic() + 60
+            while not all(version in versions for versions in seen):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
 
         with ThreadPoolExecutor(6) as threads:
             posts = [threads.submit(post, number) for number in range(6)]
-            time.sleep(1)
-            changed = httpx.post(url, timeout=60)
-            time.sleep(2)
-            stop.set()
-            seen = [version for one in posts for version in one.result()]
+            try:
+                wait_for(old)
+                changed = httpx.post(url, timeout=60)
+                wait_for(new)
+            finally:
+                stop.set()
+            for one in posts:
+                one.result()  # raises where a request failed or an answer was wrong
         assert changed.json()["model"]["version"] == new
-        assert set(seen) == {old, new}
-        assert set(answers(server, draw("blue"))) == {(new, "bleu")}
+        seconds_until_all(server, draw("blue"), (new, "bleu"))
         assert len(shown_models(server)) == 1
         assert f'version="{new}"' in shown_models(server).pop()
         assert server.metrics()["graft_queue_depth_pictures"] == 0

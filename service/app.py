@@ -12,6 +12,7 @@ from types import FrameType
 import bentoml
 from starlette.requests import Request
 
+from service import tracing
 from service.bundle import Bundle
 from service.endpoints import predict, predict_batch
 from service.errors import GraftError
@@ -115,6 +116,7 @@ class Classifier:
     @bentoml.on_shutdown
     def close(self) -> None:
         self.model.close()
+        tracing.flush()
 
     async def swap(self) -> ModelName:
         """Serve what GRAFT_MODEL names now, once it has proven itself; the name of the one before.

@@ -26,6 +26,7 @@ from service.pages import show_docs, show_metrics, show_model, show_ui
 from service.reloading import reload
 from service.requests import Requests, request_id
 from service.responses import ErrorShape, refusal
+from service.tracing import middleware
 from service.uploads import discard_rest
 
 if TYPE_CHECKING:
@@ -52,12 +53,40 @@ class FrontedService(bentoml.Service[Any]):
             async with bento.router.lifespan_context(bento):  # makes the Classifier
                 app.state.service = bentoml.get_current_service()
                 app.state.openapi = self.openapi_spec.asdict
-                app.state.service.metrics.begin(route.path for route in COUNTED)
+                app.state.service.metrics.begin(route.path for route in counted())
                 yield
 
-        front = Starlette(routes=ROUTES, lifespan=lifespan)
+        front = Starlette(routes=routes(), lifespan=lifespan)
         front.router.default = bento
         return front
+
+
+def routes() -> list[Route]:
+    """What we answer ourselves; everything else is BentoML's."""
+    return [
+        *counted(),
+        Route("/v2/health/live", open_inference.show_live),
+        Route("/v2/health/ready", open_inference.show_ready),
+        Route("/ui", show_ui),
+        Route("/metrics", show_metrics),
+        Route("/docs.json", show_docs),
+    ]
+
+
+def counted() -> list[Route]:
+    """What asks for the key, is counted, and is traced where that is switched on."""
+    model = "/v2/models/{name}"
+    models = (model, f"{model}/versions/{{version}}")
+    return [
+        endpoint("POST", "/predict", predict),
+        endpoint("POST", "/predict_batch", predict_batch),
+        endpoint("GET", "/model", show_model),
+        endpoint("POST", "/admin/reload", reload),
+        endpoint("GET", "/v2", open_inference.show_server),
+        *(endpoint("GET", path, open_inference.show_metadata) for path in models),
+        *(endpoint("GET", f"{path}/ready", open_inference.show_model_ready) for path in models),
+        *(endpoint("POST", f"{path}/infer", open_inference.infer) for path in models),
+    ]
 
 
 def endpoint(method: str, path: str, answer: Endpoint) -> Route:
@@ -82,29 +111,4 @@ def endpoint(method: str, path: str, answer: Endpoint) -> Route:
         metrics.requests.labels(path, response.status_code).inc()
         return response
 
-    return Route(path, answered, methods=[method])
-
-
-_MODEL = "/v2/models/{name}"
-_MODELS = (_MODEL, f"{_MODEL}/versions/{{version}}")
-COUNTED = (
-    endpoint("POST", "/predict", predict),
-    endpoint("POST", "/predict_batch", predict_batch),
-    endpoint("GET", "/model", show_model),
-    endpoint("POST", "/admin/reload", reload),
-    endpoint("GET", "/v2", open_inference.show_server),
-    *(endpoint("GET", path, open_inference.show_metadata) for path in _MODELS),
-    *(endpoint("GET", f"{path}/ready", open_inference.show_model_ready) for path in _MODELS),
-    *(endpoint("POST", f"{path}/infer", open_inference.infer) for path in _MODELS),
-)
-"""What asks for the key and is counted."""
-
-ROUTES = (
-    *COUNTED,
-    Route("/v2/health/live", open_inference.show_live),
-    Route("/v2/health/ready", open_inference.show_ready),
-    Route("/ui", show_ui),
-    Route("/metrics", show_metrics),
-    Route("/docs.json", show_docs),
-)
-"""What we answer ourselves; everything else is BentoML's."""
+    return Route(path, answered, methods=[method], middleware=middleware())

@@ -22,7 +22,7 @@ access_log = logging.getLogger("graft.access")
 
 def log_requests() -> None:
     """Switch the access log on: to stdout, as containers do."""
-    if not access_log.handlers:
+    if access_log.propagate:
         access_log.addHandler(logging.StreamHandler(sys.stdout))
         access_log.propagate = False
     access_log.setLevel(logging.INFO)

@@ -11,6 +11,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from service import tracing
 from service.bundle import Bundle
 from service.errors import DeadlineExceeded
 from service.imaging import decode
@@ -134,8 +135,11 @@ class ServedModel:
 
     async def answer(self, picture: Picture) -> NDArray[np.float32]:
         """The (classes,) probabilities of a submitted picture; dropped when its time is up."""
-        async with within(self._settings.deadline_seconds, "no answer"):
-            probabilities = await answer_of(picture)
+        try:
+            async with within(self._settings.deadline_seconds, "no answer"):
+                probabilities = await answer_of(picture)
+        finally:
+            tracing.record(tuple(picture.times))
         decoded, taken = picture.times[-3:-1]
         self._metrics.queue_seconds.observe(taken - decoded)
         return probabilities

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
+from prometheus_client import REGISTRY
 
 from service.bundle import Bundle
 
@@ -55,8 +58,12 @@ class Server:
     """One line per process that ran with TensorFlow, Keras and the training code blocked."""
 
     def workers(self) -> list[psutil.Process]:
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in children if "_bentoml_impl.worker.service" in child.cmdline()]
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.Error):  # it has just ended
+                if "_bentoml_impl.worker.service" in child.cmdline():
+                    found.append(child)
+        return found
 
     def metrics(self) -> dict[str, float]:
         """Every sample of /metrics, by its name with labels."""
@@ -82,9 +89,10 @@ def start(
     """Run `bentoml serve` in the repository root, or of a bento, without TensorFlow."""
     (folder / "blocker").mkdir()
     (folder / "blocker/sitecustomize.py").write_text(BLOCKER)
+    given = [path for path in [os.environ.get("PYTHONPATH")] if path]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(folder / "blocker"),
+        "PYTHONPATH": os.pathsep.join([str(folder / "blocker"), *given]),
         "BLOCKED": "tensorflow keras tf2onnx onnx sklearn plugins trainers",
         "BLOCKER_LOG": str(folder / "blocked.txt"),
         # A server that starts empties the folder in which another of its home counts.
@@ -167,3 +175,20 @@ def server(serve: Serve) -> Iterator[Server]:
     """One service with default settings, for every test that leaves it as it was."""
     with serve() as server:
         yield server
+
+
+@pytest.fixture
+def classifier(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The service's object, in this process."""
+    from service.app import Classifier
+
+    monkeypatch.setenv("GRAFT_MODEL", str(tiny_bundle.path))
+    monkeypatch.setenv("GRAFT_DRAIN_SECONDS", "0.3")
+    usual = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    before = set(REGISTRY._collector_to_names)
+    classifier = Classifier()
+    yield classifier
+    classifier.close()
+    for collector in set(REGISTRY._collector_to_names) - before:
+        REGISTRY.unregister(collector)
+    signal.signal(signal.SIGTERM, usual)

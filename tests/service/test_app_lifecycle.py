@@ -22,9 +22,6 @@ from typing import Any
 
 import httpx
 import pytest
-from prometheus_client import REGISTRY
-
-from service.bundle import Bundle
 
 RefuseToServe = Callable[..., tuple[int, str]]
 
@@ -239,23 +236,6 @@ def test_workers_share_their_metrics_and_sigterm_lets_them_finish(
     assert "Traceback" not in two_workers.log.read_text()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{two_workers.url}/livez")
-
-
-@pytest.fixture
-def classifier(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The service's object, in this process."""
-    from service.app import Classifier
-
-    monkeypatch.setenv("GRAFT_MODEL", str(tiny_bundle.path))
-    monkeypatch.setenv("GRAFT_DRAIN_SECONDS", "0.3")
-    usual = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    before = set(REGISTRY._collector_to_names)
-    classifier = Classifier()
-    yield classifier
-    classifier.close()
-    for collector in set(REGISTRY._collector_to_names) - before:
-        REGISTRY.unregister(collector)
-    signal.signal(signal.SIGTERM, usual)
 
 
 def test_sigterm_means_refusing_for_a_while_and_then_the_servers_own_stop(classifier: Any) -> None:

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from service.app import Classifier
 from service.errors import MissingField
-from service.front import ROUTES, endpoint
+from service.front import endpoint, routes
 from service.keys import Keys
 from service.metrics import Metrics
 
@@ -81,5 +81,5 @@ def test_without_the_key_nothing_is_done(registry: CollectorRegistry) -> None:
 
 
 def test_what_bentoml_declares_is_ours_to_answer() -> None:
-    posts = {route.path for route in ROUTES if route.methods == {"POST"}}
+    posts = {route.path for route in routes() if route.methods == {"POST"}}
     assert {api.route for api in Classifier.apis.values()} <= posts

@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import signal
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import onnx
+import pytest
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.models import ModelStore
+
+from service.bundle import Bundle, Manifest, seal
+from service.errors import BundleError, ReloadRefused
+from service.reloading import follow
+from service.reloading import reload as reload_model
+from service.schemas import ModelName
+from service.store import save
+
+FRENCH = ("rouge", "vert", "bleu")
+LATIN = ("ruber", "viridis", "caeruleus")
+COLOURS = ("red", "green", "blue")
+
+
+@pytest.fixture
+def another(staging: Path, manifest: Manifest) -> Callable[..., Bundle]:
+    """A bundle of other classes, and of another size where one is given."""
+
+    def another(classes: tuple[str, ...] = FRENCH, size: int = 32) -> Bundle:
+        model = onnx.load(staging / "model.onnx")
+        for axis in (1, 2):
+            model.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = size
+        onnx.save(model, staging / "model.onnx")
+        spec = manifest.input.model_copy(update={"size": size})
+        changes = {"classes": classes, "input": spec}
+        return seal(staging, manifest.model_copy(update=changes), staging.parent)
+
+    return another
+
+
+def spoil(bundle: Bundle) -> None:
+    """Let its golden answers be those of another model, in a whole and unaltered bundle."""
+    answers = json.loads((bundle.path / "golden/answers.json").read_text())
+    first, *_, last = answers
+    answers[first], answers[last] = answers[last], answers[first]
+    (bundle.path / "golden/answers.json").write_text(json.dumps(answers))
+    (bundle.path / "manifest.json").unlink()
+
+
+# One worker, in this process
+
+
+@pytest.fixture
+def reloadable(classifier: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """The service's object, and a place for what its workers tell each other."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    classifier.settings = classifier.settings.model_copy(update={"reload": True})
+    return classifier
+
+
+def name(service: Any, bundle: Bundle) -> None:
+    """Let GRAFT_MODEL name a bundle."""
+    service.settings = service.settings.model_copy(update={"model": str(bundle.path)})
+
+
+def call(service: Any) -> Any:
+    response = asyncio.run(reload_model(service, SimpleNamespace()))  # type: ignore[arg-type]
+    return json.loads(bytes(response.body))
+
+
+def test_what_is_named_now_is_taken_and_an_unchanged_model_is_not_loaded_again(
+    reloadable: Any, another: Any, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    before = reloadable.model
+    old = {"name": "tiny", "version": tiny_bundle.manifest.version}
+    assert call(reloadable) == {"old": old, "model": old}
+    assert reloadable.model is before
+    bundle = another()
+    name(reloadable, bundle)
+    new = {"name": "tiny", "version": bundle.manifest.version}
+    assert call(reloadable) == {"old": old, "model": new}
+    assert reloadable.model.bundle == bundle
+    assert (tmp_path / "reload").exists()
+
+
+def test_a_model_never_timed_is_called_as_the_one_before(reloadable: Any, another: Any) -> None:
+    choice = reloadable.model.tuning.choice
+    name(reloadable, another())
+    call(reloadable)
+    assert reloadable.model.tuning.choice == choice
+    assert reloadable.model.tuning.curve == ()  # that of the other model would be a lie
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda bundle: (bundle.path / "manifest.json").unlink(), "no model"),
+        (lambda bundle: (bundle.path / "model.onnx").write_bytes(b"x"), "was altered"),
+    ],
+    ids=["gone", "altered"],
+)
+def test_a_model_that_must_not_be_served_leaves_the_old_one(
+    reloadable: Any, another: Any, damage: Any, message: str, tmp_path: Path
+) -> None:
+    before, bundle = reloadable.model, another()
+    damage(bundle)
+    name(reloadable, bundle)
+    with pytest.raises(ReloadRefused, match=message) as refusal:
+        call(reloadable)
+    assert f"(version {before.name.version} still answers)" in str(refusal.value)
+    assert reloadable.model is before
+    assert not (tmp_path / "reload").exists()  # nobody is to follow
+
+
+def test_golden_pictures_are_tried_first(reloadable: Any, another: Any, manifest: Any) -> None:
+    before, bundle = reloadable.model, another()
+    spoil(bundle)
+    name(reloadable, seal(bundle.path, manifest, bundle.path.parent))
+    with pytest.raises(ReloadRefused, match="does not reproduce"):
+        call(reloadable)
+    assert reloadable.model is before
+
+
+def test_any_other_failure_leaves_the_old_one_as_well_and_is_logged(
+    reloadable: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def read(path: Path) -> Bundle:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(Bundle, "read", read)
+    with pytest.raises(ReloadRefused, match="the disk is gone"):
+        call(reloadable)
+    assert caplog.records[-1].exc_info
+
+
+def test_the_old_model_leaves_memory_at_once(reloadable: Any, another: Any) -> None:
+    """Without a garbage collection: what was there when the service started is never looked at."""
+    gc.collect()
+    gc.disable()
+    try:
+        model = weakref.ref(reloadable.model)
+        session = weakref.ref(reloadable.model._predictor)
+        name(reloadable, another())
+        call(reloadable)
+        assert (model(), session()) == (None, None)
+    finally:
+        gc.enable()
+
+
+@dataclass
+class Worker:
+    """As much of the service as `follow` knows."""
+
+    failure: Exception | None = None
+    swaps: int = 0
+    model: Any = field(
+        default_factory=lambda: SimpleNamespace(name=ModelName(name="a", version="1"))
+    )
+
+    async def swap(self) -> ModelName:
+        self.swaps += 1
+        if self.failure:
+            raise self.failure
+        return self.model.name  # type: ignore[no-any-return]
+
+
+def watch(worker: Worker, *steps: Callable[[], object]) -> list[int]:
+    """Follow, and take one step every 0.8 s: the number of swaps after each."""
+
+    async def run() -> list[int]:
+        task = asyncio.create_task(follow(worker))  # type: ignore[arg-type]
+        seen = []
+        for step in (lambda: None, *steps):
+            step()
+            await asyncio.sleep(0.8)
+            seen.append(worker.swaps)
+        assert not task.done()
+        task.cancel()
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        return seen
+
+    return asyncio.run(run())
+
+
+@pytest.fixture
+def stamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    return tmp_path / "reload"
+
+
+def test_a_worker_follows_others_once_each_time(stamp: Path) -> None:
+    assert watch(Worker(), stamp.touch, lambda: None, stamp.touch) == [0, 1, 1, 2]
+
+
+def test_a_worker_that_starts_while_others_reload_follows(stamp: Path) -> None:
+    stamp.touch()
+    assert watch(Worker()) == [1]
+
+
+@pytest.mark.parametrize("failure", [BundleError("altered"), RuntimeError("a bug")])
+def test_following_survives_every_failure(stamp: Path, failure: Exception) -> None:
+    worker = Worker(failure)
+    assert watch(worker, stamp.touch, stamp.touch) == [0, 1, 2]
+
+
+def test_sighup_reloads_and_tells_the_others(stamp: Path) -> None:
+    hang_up = lambda: os.kill(os.getpid(), signal.SIGHUP)  # noqa: E731
+    assert not stamp.exists()
+    assert watch(Worker(), hang_up)[1] >= 1
+    assert stamp.exists()
+
+
+def test_sighup_to_a_model_that_fails_tells_nobody(stamp: Path) -> None:
+    worker = Worker(BundleError("altered"))
+    assert watch(worker, lambda: os.kill(os.getpid(), signal.SIGHUP)) == [0, 1]
+    assert not stamp.exists()
+
+
+# From outside
+
+
+def test_reloading_is_off_unless_it_is_asked_for(server: Any) -> None:
+    response = httpx.post(f"{server.url}/admin/reload")
+    assert response.status_code == 404
+    error = response.json()["error"]
+    assert error["code"] == "disabled"
+    assert "GRAFT_RELOAD=1" in error["message"]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A BENTOML_HOME of the test's own, here and for `serve`."""
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
+    usual = BentoMLContainer.model_store.get()
+    BentoMLContainer.model_store.set(ModelStore(tmp_path / "home/models"))
+    yield tmp_path / "home"
+    BentoMLContainer.model_store.set(usual)
+
+
+def answers(server: Any, picture: bytes, count: int = 12) -> list[tuple[str, str]]:
+    """(version, label) of so many requests, each on a connection of its own."""
+    found = []
+    for _ in range(count):
+        response = httpx.post(f"{server.url}/predict", files={"image": picture}, timeout=60)
+        answer = response.raise_for_status().json()
+        found.append((answer["model"]["version"], answer["label"]))
+    return found
+
+
+def seconds_until_all(server: Any, picture: bytes, answer: tuple[str, str]) -> float:
+    started = time.monotonic()
+    while set(answers(server, picture)) != {answer}:
+        assert time.monotonic() < started + 20
+    return time.monotonic() - started
+
+
+def shown_models(server: Any) -> set[str]:
+    return {name for name in server.metrics() if name.startswith("graft_model_info{")}
+
+
+@pytest.mark.slow
+def test_two_workers_take_another_model_under_load_and_by_signal(
+    serve: Any, store: Path, tiny_bundle: Bundle, another: Any, draw: Any, manifest: Manifest
+) -> None:
+    save(tiny_bundle)
+    environment = {
+        "BENTOML_HOME": str(store),
+        "BENTOML_CONFIG_OPTIONS": "services.graft.workers=2",
+        "GRAFT_MODEL": "tiny:latest",
+        "GRAFT_RELOAD": "1",
+    }
+    with serve(**environment) as server:
+        url = f"{server.url}/admin/reload"
+        old = tiny_bundle.manifest.version
+        same = httpx.post(url, timeout=60).json()
+        assert same["old"] == same["model"] == {"name": "tiny", "version": old}
+
+        bundle = another(FRENCH, size=16)
+        new = bundle.manifest.version
+        save(bundle)
+        stop = threading.Event()
+        labels = {old: COLOURS, new: FRENCH}
+
+        seen: list[list[str]] = [[] for _ in range(6)]
+
+        def post(number: int) -> None:
+            index = number % 3
+            with httpx.Client(timeout=60) as client:
+                while not stop.is_set():
+                    files = {"image": draw(COLOURS[index])}
+                    response = client.post(f"{server.url}/predict", files=files)
+                    answer = response.raise_for_status().json()
+                    version = answer["model"]["version"]
+                    assert answer["label"] == labels[version][index]
+                    seen[number].append(version)
+
+        def wait_for(version: str) -> None:
+            """Until every thread was answered by it."""
+            deadline = time.monotonic() + 60
+            while not all(version in versions for versions in seen):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+        with ThreadPoolExecutor(6) as threads:
+            posts = [threads.submit(post, number) for number in range(6)]
+            try:
+                wait_for(old)
+                changed = httpx.post(url, timeout=60)
+                wait_for(new)
+            finally:
+                stop.set()
+            for one in posts:
+                one.result()  # raises where a request failed or an answer was wrong
+        assert changed.json()["model"]["version"] == new
+        seconds_until_all(server, draw("blue"), (new, "bleu"))
+        assert len(shown_models(server)) == 1
+        assert f'version="{new}"' in shown_models(server).pop()
+        assert server.metrics()["graft_queue_depth_pictures"] == 0
+
+        # Whatever fails: the old one stays.
+        (store / f"models/tiny/{new}/model.onnx").write_bytes(b"damaged")
+        refused = httpx.post(url, timeout=60)
+        assert refused.status_code == 409
+        assert refused.json()["error"]["code"] == "reload_refused"
+        assert set(answers(server, draw("blue"))) == {(new, "bleu")}
+
+        # By signal, to either of them; back to what was served before.
+        (store / "models/tiny/latest").write_text(old)
+        server.workers()[0].send_signal(signal.SIGHUP)
+        seconds_until_all(server, draw("blue"), (old, "blue"))
+        assert len(shown_models(server)) == 1
+        assert len(server.workers()) == 2
+    log = server.log.read_text()
+    assert f"reload: tiny:{new} in place of tiny:{old}" in log
+    assert f"reload: version {new} stays: " in log
+    assert "Traceback" not in log

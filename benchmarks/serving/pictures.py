@@ -24,7 +24,7 @@ class Bodies:
     paths: tuple[Path, ...]
 
 
-def draw(folder: Path, size: int) -> dict[str, Bodies]:
+def draw(folder: Path) -> dict[str, Bodies]:
     """Draw the pictures and write every kind of body; a JPEG has 35 to 60 KB.
 
     Keys: `raw`, `image` and `request` (multipart, by the field's name), `v2` (base64 in JSON).
@@ -32,7 +32,10 @@ def draw(folder: Path, size: int) -> dict[str, Bodies]:
     pictures = [_jpeg(number) for number in range(COUNT)]
     kinds = {
         "raw": ("image/jpeg", pictures),
-        "image": (f"multipart/form-data; boundary={_BOUNDARY}", [_form(p, b"image") for p in pictures]),
+        "image": (
+            f"multipart/form-data; boundary={_BOUNDARY}",
+            [_form(p, b"image") for p in pictures],
+        ),
         "request": (
             f"multipart/form-data; boundary={_BOUNDARY}",
             [_form(p, b"request") for p in pictures],
@@ -66,9 +69,9 @@ def _jpeg(number: int) -> bytes:
 def _form(picture: bytes, field: bytes) -> bytes:
     boundary = _BOUNDARY.encode()
     head = b'--%b\r\nContent-Disposition: form-data; name="%b"; filename="picture.jpg"\r\n'
-    return (
-        head % (boundary, field)
-        + b"Content-Type: image/jpeg\r\n\r\n%b\r\n--%b--\r\n" % (picture, boundary)
+    return head % (boundary, field) + b"Content-Type: image/jpeg\r\n\r\n%b\r\n--%b--\r\n" % (
+        picture,
+        boundary,
     )
 
 

@@ -1,0 +1,90 @@
+"""What a measurement says: a Markdown table, where it was measured, and its place in the README."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from service.bundle import Bundle
+from service.machine import processor_name, usable_cores
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One table: `key` is its place in the README, `chart` the content of an SVG beside it."""
+
+    key: str
+    title: str
+    table: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+    chart: str = ""
+
+    def markdown(self, where: str) -> str:
+        head, *rows = self.table
+        lines = [f"| {' | '.join(row)} |" for row in rows]
+        notes = [f"- {note}" for note in self.notes]
+        picture = [f"![{self.title}]({self.key}.svg)", ""] if self.chart else []
+        return "\n".join(
+            [
+                *(f"### {self.title}", "", where, ""),
+                *(f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *lines, ""),
+                *picture,
+                *notes,
+            ]
+        ).rstrip()
+
+    def write(self, where: str) -> None:
+        """Replace this table in benchmarks/README.md, or append it."""
+        start, end = f"<!-- {self.key} -->", f"<!-- /{self.key} -->"
+        block = f"{start}\n{self.markdown(where)}\n{end}"
+        text = README.read_text() if README.is_file() else "# Benchmarks\n"
+        pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
+        if pattern.search(text):
+            text = pattern.sub(lambda _: block, text)
+        else:
+            text = f"{text.rstrip()}\n\n{block}\n"
+        README.write_text(text)
+        if self.chart:
+            README.with_name(f"{self.key}.svg").write_text(self.chart)
+
+
+def key(mode: str, bundle: Bundle) -> str:
+    return f"serving-{mode}-{re.sub('[^a-z0-9]+', '-', bundle.manifest.plugin)}"
+
+
+def machine(seconds: float, rounds: int) -> str:
+    """Which machine, which versions, how long; and how busy it was with other things just now."""
+    versions = [f"{name} {metadata.version(name)}" for name in ("onnxruntime", "bentoml", "numpy")]
+    others = psutil.cpu_percent(1.0)
+    return (
+        f"{datetime.date.today()}, {processor_name() or platform.machine()}, {usable_cores()} "
+        f"cores, Python {platform.python_version()}, {', '.join(versions)}; {rounds} rounds of "
+        f"{seconds:g} s; others took {others:.0f}% of the machine just before"
+    )
+
+
+def spread(values: Sequence[float], digits: int = 0) -> str:
+    """The median, and the range in brackets."""
+    low, middle, high = min(values), float(np.median(values)), max(values)
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> str:
+    """The median, and the range, of the ratios of each round."""
+    return spread([one / other for one, other in zip(numerators, denominators, strict=True)], 2)
+
+
+def verdict(value: float, limit: float, wanted: str) -> str:
+    """A figure beside what is wanted of it: `wanted` is <= or >=."""
+    holds = value <= limit if wanted == "<=" else value >= limit
+    return f"{wanted} {limit:g}: {'yes' if holds else '**no**'}"

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.serving.ceiling import Way, measure, ways
 from benchmarks.serving.chart import Bar, bars
 from benchmarks.serving.contenders import graft, peers
-from benchmarks.serving.results import Result, key, ratio, spread
+from benchmarks.serving.results import Result, key, latencies, ratio, spread
 from benchmarks.serving.server import Server
 from benchmarks.serving.setting import Setting
 from benchmarks.serving.wrk import Load, wrk
@@ -51,17 +51,15 @@ def turn(server: Server, setting: Setting, connections: int) -> Load:
 def _start(setting: Setting, stack: ExitStack) -> tuple[list[Server], dict[str, str]]:
     """The servers that start, Graft first; and of the others the reason."""
     servers, absent = [], {}
-    for contender in [
-        graft(setting.bundle, setting.folder),
-        *peers(setting.bundle, setting.folder),
-    ]:
+    ours = graft(setting.bundle, setting.folder)
+    for contender in [ours, *peers(setting.bundle, setting.folder)]:
         if setting.only and not any(part in contender.name.lower() for part in setting.only):
             continue
         try:
             server = stack.enter_context(setting.start(contender))
             setting.expected.check(server)
         except (OSError, RuntimeError) as error:
-            if contender.name == "Graft":
+            if contender is ours:
                 raise
             absent[contender.name] = str(error)
             setting.say(f"{contender.name} does not take part: {error}")
@@ -111,9 +109,8 @@ def _result(
 
 
 def _figures(loads: list[Load], ours: list[float]) -> list[str]:
-    p50, p99 = (np.median([getattr(load, name) for load in loads]) for name in ("p50_ms", "p99_ms"))
     rates = _rates(loads)
-    return [spread(rates), ratio(ours, rates), f"{p50:.1f}", f"{p99:.1f}"]
+    return [spread(rates), ratio(ours, rates), *latencies(loads)]
 
 
 def _rates(loads: list[Load]) -> list[float]:

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.serving.ceiling import alone, measure
 from benchmarks.serving.compare import turn
 from benchmarks.serving.contenders import graft
-from benchmarks.serving.results import Result, key, spread, verdict
+from benchmarks.serving.results import Result, key, latencies, spread, verdict
 from benchmarks.serving.setting import Setting
 from benchmarks.serving.wrk import Load
 
@@ -46,16 +46,12 @@ def _row(connections: int, loads: list[list[Load]]) -> list[str]:
     measured, *fixed = ([load.per_second for load in own] for own in loads)
     better = max(fixed, key=lambda rates: float(np.median(rates)))
     ratios = [one / other for one, other in zip(measured, better, strict=True)]
-    p50, p99 = (
-        np.median([getattr(load, name) for load in loads[0]]) for name in ("p50_ms", "p99_ms")
-    )
     return [
         str(connections),
         *(spread(rates) for rates in (measured, *fixed)),
         spread(ratios, 2),
         verdict(float(np.median(ratios)), 0.98, ">="),
-        f"{p50:.1f}",
-        f"{p99:.1f}",
+        *latencies(loads[0]),
     ]
 
 

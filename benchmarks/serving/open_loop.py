@@ -58,8 +58,8 @@ def _result(setting: Setting, found: dict[str, list[float]]) -> Result:
         holds = verdict(float(np.median(ratios)), LIMIT, "<=")
         rows.append([f"{name}, open loop", spread(found[name], 1), spread(ratios, 1), holds])
     notes = [
-        f"saturation {spread(found['saturation'])}/s ({SATURATING} connections of wrk); arrivals at "
-        f"{SHARE:.0%} of it; refused or lost: {sum(found['failed']):.0f}",
+        f"saturation {spread(found['saturation'])}/s ({SATURATING} connections of wrk); arrivals "
+        f"at {SHARE:.0%} of it; refused or lost: {sum(found['failed']):.0f}",
         f"the generator took {np.median(found['share']):.0f}% of one core and sent 99% of the "
         f"requests at most {max(found['lag']):.1f} ms late",
     ]

@@ -75,8 +75,8 @@ def _result(setting: Setting, traffic: Traffic, saturation: float, growth: float
         table.append([row.what, figure + row.unit, verdict(row.value, row.limit, row.wanted)])
     answered = np.percentile([one.milliseconds for one in good], [50, 99])
     notes = [
-        f"saturation {saturation:.0f}/s (mean of before and after, {SATURATING} connections of wrk), "
-        f"sent {len(flood) / SECONDS:.0f}/s for {SECONDS:g} s: {len(good)} answered, "
+        f"saturation {saturation:.0f}/s (mean of before and after, {SATURATING} connections of "
+        f"wrk), sent {len(flood) / SECONDS:.0f}/s for {SECONDS:g} s: {len(good)} answered, "
         f"{len(refused)} refused",
         f"answers under overload: p50 {answered[0]:.0f}, p99 {answered[1]:.0f} ms; normal p99 at "
         f"{CALM_PER_SECOND:g}/s {normal:.1f} ms",

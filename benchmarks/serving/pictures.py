@@ -14,6 +14,7 @@ from PIL import Image
 COUNT = 8
 SIZE = (500, 375)
 _BOUNDARY = "graft-bench-7d1f"
+_FORM = f"multipart/form-data; boundary={_BOUNDARY}"
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,8 @@ def draw(folder: Path) -> dict[str, Bodies]:
     pictures = [_jpeg(number) for number in range(COUNT)]
     kinds = {
         "raw": ("image/jpeg", pictures),
-        "image": (
-            f"multipart/form-data; boundary={_BOUNDARY}",
-            [_form(p, b"image") for p in pictures],
-        ),
-        "request": (
-            f"multipart/form-data; boundary={_BOUNDARY}",
-            [_form(p, b"request") for p in pictures],
-        ),
+        "image": (_FORM, [_form(picture, b"image") for picture in pictures]),
+        "request": (_FORM, [_form(picture, b"request") for picture in pictures]),
         "v2": ("application/json", [_v2(picture) for picture in pictures]),
     }
     bodies = {}

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
+from benchmarks.serving.wrk import Load
 from service.bundle import Bundle
 from service.machine import processor_name, usable_cores
 
@@ -73,10 +75,16 @@ def machine(seconds: float, rounds: int) -> str:
     )
 
 
-def spread(values: Sequence[float], digits: int = 0) -> str:
+def spread(values: Sequence[float] | NDArray[np.float64], digits: int = 0) -> str:
     """The median, and the range in brackets."""
-    low, middle, high = min(values), float(np.median(values)), max(values)
+    low, middle, high = (float(one) for one in np.percentile(values, [0, 50, 100]))
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def latencies(loads: Sequence[Load]) -> list[str]:
+    """The medians of p50 and of p99, in milliseconds."""
+    p50, p99 = np.median([(load.p50_ms, load.p99_ms) for load in loads], axis=0)
+    return [f"{p50:.1f}", f"{p99:.1f}"]
 
 
 def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> str:

@@ -36,7 +36,7 @@ def starting(setting: Setting) -> Result:
         ("later starts: seconds until ready", again, SECONDS, 2),
         ("resident after the first answers, MB", idle, MEGABYTES, 0),
         (
-            f"resident after {setting.seconds:g} s of {CONNECTIONS} connections, MB",
+            f"resident after {CONNECTIONS} connections' load, MB",
             loaded,
             MEGABYTES,
             0,

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import uvloop
@@ -25,6 +26,7 @@ from benchmarks.serving.server import ROOT, Server
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _RETRY_AFTER = re.compile(rb"\r\nretry-after: *\d", re.IGNORECASE)
+PATIENCE_SECONDS = 15.0
 LOST = 0
 """In place of a status: the connection was closed before an answer, or none came."""
 
@@ -75,15 +77,15 @@ class Connection(asyncio.Protocol):
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
         self._received = b""
-        self._sent: float | None = None
+        self._number: int | None = None
         self._needed = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
 
-    def ask(self, request: bytes) -> None:
-        self._received, self._needed, self._sent = b"", 0, time.perf_counter()
+    def ask(self, number: int, request: bytes) -> None:
+        self._received, self._needed, self._number = b"", 0, number
+        self._generator.begin(number)
         self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
@@ -105,9 +107,9 @@ class Connection(asyncio.Protocol):
             self._generator.idle.remove(self)
 
     def _end(self, status: int, says_when: bool) -> None:
-        if self._sent is not None:
-            self._generator.note(self._sent, status, says_when)
-            self._sent = None
+        if self._number is not None:
+            self._generator.end(self._number, status, says_when)
+            self._number = None
 
 
 class Generator:
@@ -116,6 +118,7 @@ class Generator:
     def __init__(self, port: int, requests: list[bytes]) -> None:
         self._port, self._requests = port, requests
         self.idle: list[Connection] = []
+        self._under_way: dict[int, float] = {}
         self._arrivals: list[tuple[float, float, int, bool]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._started = 0.0
@@ -130,33 +133,39 @@ class Generator:
             lags.append(-wait * 1000)
             request = self._requests[number % len(self._requests)]
             if self.idle:
-                self.idle.pop().ask(request)
+                self.idle.pop().ask(number, request)
             else:
-                task = asyncio.create_task(self._connect(request))
+                self.begin(number)
+                task = asyncio.create_task(self._connect(number, request))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         share = (time.process_time() - used) / (time.perf_counter() - self._started)
-        give_up = time.perf_counter() + 15
-        while len(self._arrivals) < len(times) and time.perf_counter() < give_up:
+        give_up = time.perf_counter() + PATIENCE_SECONDS
+        while self._under_way and time.perf_counter() < give_up:
             await asyncio.sleep(0.01)
-        missing = len(times) - len(self._arrivals)
+        for number in list(self._under_way):
+            self.end(number, LOST, False)
         return {
-            "arrivals": self._arrivals + [(times[-1], 15_000.0, LOST, False)] * missing,
+            "arrivals": self._arrivals,
             "lag_p99_ms": float(np.percentile(lags, 99)),
             "processor_share": share,
         }
 
-    async def _connect(self, request: bytes) -> None:
+    async def _connect(self, number: int, request: bytes) -> None:
         """What connecting takes is not counted: load balancers keep their connections."""
         loop = asyncio.get_running_loop()
         try:
             _, one = await loop.create_connection(lambda: Connection(self), "127.0.0.1", self._port)
         except OSError:
-            self.note(time.perf_counter(), LOST, False)
+            self.end(number, LOST, False)
             return
-        one.ask(request)
+        one.ask(number, request)
 
-    def note(self, sent: float, status: int, says_when: bool) -> None:
+    def begin(self, number: int) -> None:
+        self._under_way[number] = time.perf_counter()
+
+    def end(self, number: int, status: int, says_when: bool) -> None:
+        sent = self._under_way.pop(number)
         milliseconds = (time.perf_counter() - sent) * 1000
         self._arrivals.append((sent - self._started, milliseconds, status, says_when))
 

@@ -64,14 +64,18 @@ def key(mode: str, bundle: Bundle) -> str:
     return f"serving-{mode}-{re.sub('[^a-z0-9]+', '-', bundle.manifest.plugin)}"
 
 
-def machine(seconds: float, rounds: int) -> str:
-    """Which machine, which versions, how long; and how busy it was with other things just now."""
+def others_percent() -> float:
+    """How much of the machine others take, in a second in which nothing here runs."""
+    return float(psutil.cpu_percent(1.0))
+
+
+def machine(seconds: float, rounds: int, others: float) -> str:
+    """Which machine, which versions, how long; and how busy it was with other things."""
     versions = [f"{name} {metadata.version(name)}" for name in ("onnxruntime", "bentoml", "numpy")]
-    others = psutil.cpu_percent(1.0)
     return (
         f"{datetime.date.today()}, {processor_name() or platform.machine()}, {usable_cores()} "
         f"cores, Python {platform.python_version()}, {', '.join(versions)}; {rounds} rounds of "
-        f"{seconds:g} s; others took {others:.0f}% of the machine just before"
+        f"{seconds:g} s; others took {others:.0f}% of the machine"
     )
 
 

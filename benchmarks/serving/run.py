@@ -17,6 +17,8 @@ Machines drift: ratios count, of what was measured in the same round.
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +27,7 @@ from benchmarks.serving.compare import compare
 from benchmarks.serving.concurrency import concurrency
 from benchmarks.serving.open_loop import open_loop
 from benchmarks.serving.overload import overload
-from benchmarks.serving.results import Result, machine
+from benchmarks.serving.results import Result, machine, others_percent
 from benchmarks.serving.setting import Setting
 from benchmarks.serving.starting import starting
 from benchmarks.serving.wrk import require_wrk
@@ -39,21 +41,34 @@ QUESTIONS: dict[str, Callable[[Setting], Result]] = {
     "overload": overload,
 }
 
+QUIET_PERCENT = 10.0
+NOISY = (
+    "figures made beside other work mean nothing, not even as ratios, whatever its nice value. "
+    "Measure again when the machine is quiet"
+)
+
 
 def main() -> None:
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # servers must end, too
     require_wrk()
     for folder in options.bundles:
         bundle = Bundle.read(folder)
         for question in options.questions or ["peers"]:
-            where = machine(options.seconds, options.rounds)
+            before = others_percent()
+            if before > QUIET_PERCENT:
+                print(f"others take {before:.0f}% of the machine: {NOISY}", flush=True)
             with tempfile.TemporaryDirectory(prefix="graft-bench-") as temporary:
                 setting = Setting.prepare(
                     bundle, Path(temporary), options.seconds, options.rounds, options.only
                 )
                 result = QUESTIONS[question](setting)
+            others = max(before, others_percent())
+            where = machine(options.seconds, options.rounds, others)
             print(f"\n{result.markdown(where)}\n", flush=True)
-            if options.write:
+            if others > QUIET_PERCENT:
+                print(f"others took {others:.0f}% of the machine, not written: {NOISY}", flush=True)
+            elif options.write:
                 result.write(where)
 
 

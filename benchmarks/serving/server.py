@@ -64,8 +64,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=ROOT,
-                start_new_session=True,
+                cwd=ROOT,  # and no session of its own: Linux shares cores out by session first
             )
         self._seen: dict[int, psutil.Process] = {}
         try:

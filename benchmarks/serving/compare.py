@@ -31,9 +31,17 @@ def compare(setting: Setting) -> Result:
             # Not always in the same order: what one leaves behind should not meet the same next.
             shift = number % len(servers)
             for server in [*servers[shift:], *servers[:shift]]:
-                load = turn(server, setting, CONNECTIONS)
-                loads[server.contender.name].append(load)
-                setting.say(f"round {number + 1}: {server.contender.name} {load.per_second:.0f}/s")
+                name = server.contender.name
+                try:
+                    loads[name].append(turn(server, setting, CONNECTIONS))
+                except (OSError, RuntimeError) as error:
+                    if name == "Graft":
+                        raise
+                    absent[name] = f"in round {number + 1}: {error}"
+                    servers.remove(server)
+                    setting.say(f"{name} drops out {absent[name]}")
+                    continue
+                setting.say(f"round {number + 1}: {name} {loads[name][-1].per_second:.0f}/s")
     return _result(setting, ceilings, loads, servers, absent)
 
 
@@ -43,6 +51,7 @@ def turn(server: Server, setting: Setting, connections: int) -> Load:
     try:
         setting.expected.check(server)
         wrk(server, connections, 1)
+        setting.expected.check(server)  # and by then what wrk walked away from is done
         return wrk(server, connections, setting.seconds)
     finally:
         server.pause()

@@ -1,6 +1,6 @@
 """Ray Serve by its documentation: a replica for each core, the picture as the body, Pillow.
 
-A replica's session has one thread: default ones, two of them on two cores, are slower.
+A replica's session has one thread: default ones would be more threads than cores.
 """
 
 import io

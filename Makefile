@@ -5,7 +5,7 @@ WEIGHTS ?= imagenet
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-large lint types bench bench-checking bench-training bench-resuming bench-serving bench-predict pretrain-pocket lock clean
+.PHONY: help setup demo test test-fast test-large lint types bench bench-checking bench-training bench-resuming bench-peers bench-serving bench-predict pretrain-pocket lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -50,8 +50,15 @@ bench-training: setup ## the tutorial's recipe against Graft: make bench-trainin
 bench-resuming: setup ## 20 kills at random moments, each resumed
 	$(RUN) benchmarks/resuming.py
 
-bench-serving: setup ## HTTP against its parts
-	$(RUN) benchmarks/serving.py $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
+bench-peers: artifacts/peers/.ready artifacts/peers-mlserver/.ready ## other servers, to compare with, in environments of their own
+
+# A server that does not install is a line in the table, not the end of it.
+artifacts/peers/.ready artifacts/peers-mlserver/.ready: artifacts/%/.ready: benchmarks/serving/requirements-%.txt
+	$(PYTHON) -m venv artifacts/$*
+	-artifacts/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< && touch $@
+
+bench-serving: setup bench-peers ## HTTP against its parts and its peers (10 minutes; needs wrk)
+	$(RUN) -m benchmarks.serving.run $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
 
 bench-predict: setup ## scoring a folder against its parts
 	$(RUN) benchmarks/predict.py $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)

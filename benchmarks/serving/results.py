@@ -1,0 +1,102 @@
+"""What a measurement says: a Markdown table, where it was measured, and its place in the README."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from benchmarks.serving.wrk import Load
+from service.bundle import Bundle
+from service.machine import processor_name, usable_cores
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One table: `key` is its place in the README, `chart` the content of an SVG beside it."""
+
+    key: str
+    title: str
+    table: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+    chart: str = ""
+
+    def markdown(self, where: str) -> str:
+        head, *rows = self.table
+        lines = [f"| {' | '.join(row)} |" for row in rows]
+        notes = [f"- {note}" for note in self.notes]
+        picture = [f"![{self.title}]({self.key}.svg)", ""] if self.chart else []
+        return "\n".join(
+            [
+                *(f"### {self.title}", "", where, ""),
+                *(f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *lines, ""),
+                *picture,
+                *notes,
+            ]
+        ).rstrip()
+
+    def write(self, where: str) -> None:
+        """Replace this table in benchmarks/README.md, or append it."""
+        start, end = f"<!-- {self.key} -->", f"<!-- /{self.key} -->"
+        block = f"{start}\n{self.markdown(where)}\n{end}"
+        text = README.read_text() if README.is_file() else "# Benchmarks\n"
+        pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
+        if pattern.search(text):
+            text = pattern.sub(lambda _: block, text)
+        else:
+            text = f"{text.rstrip()}\n\n{block}\n"
+        README.write_text(text)
+        if self.chart:
+            README.with_name(f"{self.key}.svg").write_text(self.chart)
+
+
+def key(mode: str, bundle: Bundle) -> str:
+    return f"serving-{mode}-{re.sub('[^a-z0-9]+', '-', bundle.manifest.plugin)}"
+
+
+def others_percent() -> float:
+    """How much of the machine others take, in a second in which nothing here runs."""
+    return float(psutil.cpu_percent(1.0))
+
+
+def machine(seconds: float, rounds: int, others: float) -> str:
+    """Which machine, which versions, how long; and how busy it was with other things."""
+    versions = [f"{name} {metadata.version(name)}" for name in ("onnxruntime", "bentoml", "numpy")]
+    return (
+        f"{datetime.date.today()}, {processor_name() or platform.machine()}, {usable_cores()} "
+        f"cores, Python {platform.python_version()}, {', '.join(versions)}; {rounds} rounds of "
+        f"{seconds:g} s; others took {others:.0f}% of the machine"
+    )
+
+
+def spread(values: Sequence[float] | NDArray[np.float64], digits: int = 0) -> str:
+    """The median, and the range in brackets."""
+    low, middle, high = (float(one) for one in np.percentile(values, [0, 50, 100]))
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def latencies(loads: Sequence[Load]) -> list[str]:
+    """The medians of p50 and of p99, in milliseconds."""
+    p50, p99 = np.median([(load.p50_ms, load.p99_ms) for load in loads], axis=0)
+    return [f"{p50:.1f}", f"{p99:.1f}"]
+
+
+def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> str:
+    """The median, and the range, of the ratios of each round."""
+    return spread([one / other for one, other in zip(numerators, denominators, strict=True)], 2)
+
+
+def verdict(value: float, limit: float, wanted: str) -> str:
+    """A figure beside what is wanted of it: `wanted` is <= or >=."""
+    holds = value <= limit if wanted == "<=" else value >= limit
+    return f"{wanted} {limit:g}: {'yes' if holds else '**no**'}"

@@ -1,0 +1,55 @@
+"""Closed-loop load by `wrk`: so many connections, each asking again once it is answered."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.serving.server import Server
+
+
+@dataclass(frozen=True)
+class Load:
+    """What came of one measurement."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+
+
+def require_wrk() -> None:
+    if shutil.which("wrk") is None:
+        sys.exit("wrk makes the load and is not installed: apt-get install wrk")
+
+
+def wrk(server: Server, connections: int, seconds: float) -> Load:
+    """Pictures a second and latencies, by one thread of wrk.
+
+    Raises:
+        RuntimeError: a request failed or was refused.
+    """
+    script = Path(__file__).with_suffix(".lua")
+    bodies = server.bodies
+    environment = {
+        **os.environ,
+        "BENCH_BODIES": ":".join(map(str, bodies.paths)),
+        "BENCH_CONTENT_TYPE": bodies.content_type,
+    }
+    command = ["wrk", "--threads", "1", "--connections", str(connections)]
+    command += ["--duration", f"{max(1, round(seconds))}s", "--timeout", "30s", "--latency"]
+    command += ["--script", str(script), server.url]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"wrk ended with {done.returncode}: {done.stderr or done.stdout}")
+    result = json.loads(done.stdout.strip().splitlines()[-1])
+    if result["refused"] or result["failed"]:
+        raise RuntimeError(
+            f"{server.contender.name}: {result['refused']} requests refused and "
+            f"{result['failed']} failed of {result['requests']}"
+        )
+    return Load(result["requests"] / result["seconds"], result["p50_ms"], result["p99_ms"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -36,13 +37,15 @@ class Requests:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._prefix = os.urandom(6).hex().encode()  # of this process
+        self._numbers = itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         sent = next((value for name, value in scope["headers"] if name == HEADER), b"")
-        identity = sent if _PLAIN.fullmatch(sent) else os.urandom(8).hex().encode()
+        identity = sent if _PLAIN.fullmatch(sent) else b"%s-%x" % (self._prefix, next(self._numbers))
         request_id.set(identity.decode())
         status = 500  # where the application ends without an answer
         started = time.monotonic()

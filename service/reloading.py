@@ -38,7 +38,7 @@ async def reload(service: Classifier, request: Request) -> JSONResponse:
     if not service.settings.reload:
         raise Disabled("reloading is off; start the service with GRAFT_RELOAD=1")
     old = await _renew(service)
-    _stamp().touch()
+    _announce(service)
     return JSONResponse({"old": old.model_dump(), "model": service.model.name.model_dump()})
 
 
@@ -47,21 +47,26 @@ async def follow(service: Classifier) -> None:
     hung_up = asyncio.Event()
     if hasattr(signal, "SIGHUP"):  # not on Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
-    seen = 0  # not what is there: another worker may have reloaded while this one started
+    seen = None  # not what is there: another worker may have reloaded while this one started
     while True:
         with suppress(TimeoutError):
             await asyncio.wait_for(hung_up.wait(), _POLL_SECONDS)
-        is_asked, changed = hung_up.is_set(), _changed()
+        is_asked, announced = hung_up.is_set(), _announced()
+        is_news = (
+            announced is not None
+            and announced != seen
+            and announced[1] != service.model.name.version
+        )
         hung_up.clear()
-        if not is_asked and changed == seen:
+        seen = announced  # what fails is tried once, not twice a second
+        if not (is_asked or is_news):
             continue
-        seen = changed
         try:
             await _renew(service)
         except ReloadRefused:
             continue  # logged
         if is_asked:
-            _stamp().touch()
+            _announce(service)
 
 
 async def _renew(service: Classifier) -> ModelName:
@@ -80,12 +85,20 @@ async def _renew(service: Classifier) -> ModelName:
 
 
 def _stamp() -> Path:
-    """A file in the one folder that all workers share."""
+    """A file in the one folder that all workers share: which version one of them took last."""
     return Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]) / "reload"
 
 
-def _changed() -> int:
+def _announce(service: Classifier) -> None:
+    """Also when nothing changed here: another worker may have failed to follow before."""
+    whole = _stamp().with_name(f"reload-{os.getpid()}")
+    whole.write_text(service.model.name.version)
+    whole.replace(_stamp())
+
+
+def _announced() -> tuple[int, str] | None:
+    """When, and the version; None before the first reload."""
     try:
-        return _stamp().stat().st_mtime_ns
+        return _stamp().stat().st_mtime_ns, _stamp().read_text()
     except OSError:
-        return 0
+        return None

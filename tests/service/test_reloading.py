@@ -29,7 +29,6 @@ from service.schemas import ModelName
 from service.store import save
 
 FRENCH = ("rouge", "vert", "bleu")
-LATIN = ("ruber", "viridis", "caeruleus")
 COLOURS = ("red", "green", "blue")
 
 
@@ -200,25 +199,37 @@ def stamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_worker_follows_others_once_each_time(stamp: Path) -> None:
-    assert watch(Worker(), stamp.touch, lambda: None, stamp.touch) == [0, 1, 1, 2]
+    tell = lambda: stamp.write_text("2")  # noqa: E731
+    assert watch(Worker(), tell, lambda: None, tell) == [0, 1, 1, 2]
+
+
+def test_a_worker_that_has_what_others_took_looks_for_nothing_newer(stamp: Path) -> None:
+    """A model saved since then is nobody's yet: nobody asked for it."""
+    assert watch(Worker(), lambda: stamp.write_text("1")) == [0, 0]
+
+
+def test_following_survives_a_folder_that_is_emptied(stamp: Path) -> None:
+    """As another service of the same BENTOML_HOME does when it starts."""
+    tell = lambda: stamp.write_text("2")  # noqa: E731
+    assert watch(Worker(), tell, stamp.unlink, tell) == [0, 1, 1, 2]
 
 
 def test_a_worker_that_starts_while_others_reload_follows(stamp: Path) -> None:
-    stamp.touch()
+    stamp.write_text("2")
     assert watch(Worker()) == [1]
 
 
 @pytest.mark.parametrize("failure", [BundleError("altered"), RuntimeError("a bug")])
 def test_following_survives_every_failure(stamp: Path, failure: Exception) -> None:
     worker = Worker(failure)
-    assert watch(worker, stamp.touch, stamp.touch) == [0, 1, 2]
+    tell = lambda: stamp.write_text("2")  # noqa: E731
+    assert watch(worker, tell, tell) == [0, 1, 2]
 
 
 def test_sighup_reloads_and_tells_the_others(stamp: Path) -> None:
     hang_up = lambda: os.kill(os.getpid(), signal.SIGHUP)  # noqa: E731
-    assert not stamp.exists()
-    assert watch(Worker(), hang_up)[1] >= 1
-    assert stamp.exists()
+    assert watch(Worker(), hang_up, lambda: None) == [0, 1, 1]
+    assert stamp.read_text() == "1"
 
 
 def test_sighup_to_a_model_that_fails_tells_nobody(stamp: Path) -> None:
@@ -269,79 +280,109 @@ def shown_models(server: Any) -> set[str]:
     return {name for name in server.metrics() if name.startswith("graft_model_info{")}
 
 
-@pytest.mark.slow
-def test_two_workers_take_another_model_under_load_and_by_signal(
-    serve: Any, store: Path, tiny_bundle: Bundle, another: Any, draw: Any, manifest: Manifest
-) -> None:
+@dataclass
+class Load:
+    """Threads that post pictures until it ends, and check every answer."""
+
+    server: Any
+    draw: Any
+    labels: dict[str, tuple[str, ...]]
+    """The classes of each version that may answer."""
+    seen: list[list[str]] = field(default_factory=lambda: [[] for _ in range(6)])
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Load:
+        self.threads = ThreadPoolExecutor(len(self.seen))
+        self.posts = [self.threads.submit(self.post, number) for number in range(len(self.seen))]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.threads.shutdown()
+        for one in self.posts:
+            one.result()  # raises where a request failed or an answer was wrong
+
+    def post(self, number: int) -> None:
+        index = number % 3
+        with httpx.Client(timeout=60) as client:
+            while not self.stop.is_set():
+                files = {"image": self.draw(COLOURS[index])}
+                response = client.post(f"{self.server.url}/predict", files=files)
+                answer = response.raise_for_status().json()
+                version = answer["model"]["version"]
+                assert answer["label"] == self.labels[version][index]
+                self.seen[number].append(version)
+
+    def wait_for(self, version: str) -> None:
+        """Until every thread was answered by it."""
+        deadline = time.monotonic() + 60
+        while not all(version in versions for versions in self.seen):
+            for one in self.posts:
+                assert not one.done() or one.result()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def two_workers(serve: Any, store: Path, tiny_bundle: Bundle) -> Iterator[Any]:
+    """Of the newest model called `tiny`, which may be reloaded."""
     save(tiny_bundle)
-    environment = {
-        "BENTOML_HOME": str(store),
-        "BENTOML_CONFIG_OPTIONS": "services.graft.workers=2",
-        "GRAFT_MODEL": "tiny:latest",
-        "GRAFT_RELOAD": "1",
-    }
-    with serve(**environment) as server:
-        url = f"{server.url}/admin/reload"
-        old = tiny_bundle.manifest.version
-        same = httpx.post(url, timeout=60).json()
-        assert same["old"] == same["model"] == {"name": "tiny", "version": old}
+    with serve(
+        BENTOML_HOME=str(store),
+        BENTOML_CONFIG_OPTIONS="services.graft.workers=2",
+        GRAFT_MODEL="tiny:latest",
+        GRAFT_RELOAD="1",
+    ) as server:
+        deadline = time.monotonic() + 60  # one is enough to be ready; SIGHUP ends one that starts
+        while server.log.read_text().count("Completed async startup hook: follow_reloads") < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield server
 
-        bundle = another(FRENCH, size=16)
-        new = bundle.manifest.version
-        save(bundle)
-        stop = threading.Event()
-        labels = {old: COLOURS, new: FRENCH}
 
-        seen: list[list[str]] = [[] for _ in range(6)]
+@pytest.mark.slow
+def test_two_workers_take_another_model_under_load(
+    two_workers: Any, tiny_bundle: Bundle, another: Any, draw: Any
+) -> None:
+    url = f"{two_workers.url}/admin/reload"
+    old = tiny_bundle.manifest.version
+    same = httpx.post(url, timeout=60).json()
+    assert same["old"] == same["model"] == {"name": "tiny", "version": old}
+    bundle = another(FRENCH, size=16)
+    new = bundle.manifest.version
+    save(bundle)
+    with Load(two_workers, draw, {old: COLOURS, new: FRENCH}) as load:
+        load.wait_for(old)
+        changed = httpx.post(url, timeout=60)
+        load.wait_for(new)
+    assert changed.json()["model"]["version"] == new
+    seconds_until_all(two_workers, draw("blue"), (new, "bleu"))
+    (shown,) = shown_models(two_workers)
+    assert f'version="{new}"' in shown
+    assert two_workers.metrics()["graft_queue_depth_pictures"] == 0
+    assert f"reload: tiny:{new} in place of tiny:{old}" in two_workers.log.read_text()
 
-        def post(number: int) -> None:
-            index = number % 3
-            with httpx.Client(timeout=60) as client:
-                while not stop.is_set():
-                    files = {"image": draw(COLOURS[index])}
-                    response = client.post(f"{server.url}/predict", files=files)
-                    answer = response.raise_for_status().json()
-                    version = answer["model"]["version"]
-                    assert answer["label"] == labels[version][index]
-                    seen[number].append(version)
 
-        def wait_for(version: str) -> None:
-            """Until every thread was answered by it."""
-            deadline = time.monotonic() + 60
-            while not all(version in versions for versions in seen):
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-
-        with ThreadPoolExecutor(6) as threads:
-            posts = [threads.submit(post, number) for number in range(6)]
-            try:
-                wait_for(old)
-                changed = httpx.post(url, timeout=60)
-                wait_for(new)
-            finally:
-                stop.set()
-            for one in posts:
-                one.result()  # raises where a request failed or an answer was wrong
-        assert changed.json()["model"]["version"] == new
-        seconds_until_all(server, draw("blue"), (new, "bleu"))
-        assert len(shown_models(server)) == 1
-        assert f'version="{new}"' in shown_models(server).pop()
-        assert server.metrics()["graft_queue_depth_pictures"] == 0
-
-        # Whatever fails: the old one stays.
-        (store / f"models/tiny/{new}/model.onnx").write_bytes(b"damaged")
-        refused = httpx.post(url, timeout=60)
-        assert refused.status_code == 409
-        assert refused.json()["error"]["code"] == "reload_refused"
-        assert set(answers(server, draw("blue"))) == {(new, "bleu")}
-
-        # By signal, to either of them; back to what was served before.
-        (store / "models/tiny/latest").write_text(old)
-        server.workers()[0].send_signal(signal.SIGHUP)
-        seconds_until_all(server, draw("blue"), (old, "blue"))
-        assert len(shown_models(server)) == 1
-        assert len(server.workers()) == 2
-    log = server.log.read_text()
-    assert f"reload: tiny:{new} in place of tiny:{old}" in log
-    assert f"reload: version {new} stays: " in log
+@pytest.mark.slow
+def test_two_workers_keep_theirs_on_failure_and_follow_a_signal(
+    two_workers: Any, store: Path, tiny_bundle: Bundle, another: Any, draw: Any
+) -> None:
+    old = tiny_bundle.manifest.version
+    bundle = another(FRENCH)
+    new = bundle.manifest.version
+    save(bundle)
+    model = store / f"models/tiny/{new}/model.onnx"
+    whole = model.read_bytes()
+    model.write_bytes(b"damaged")
+    refused = httpx.post(f"{two_workers.url}/admin/reload", timeout=60)
+    assert refused.status_code == 409
+    assert refused.json()["error"]["code"] == "reload_refused"
+    assert set(answers(two_workers, draw("blue"))) == {(old, "blue")}
+    model.write_bytes(whole)
+    two_workers.workers()[0].send_signal(signal.SIGHUP)
+    seconds_until_all(two_workers, draw("blue"), (new, "bleu"))
+    assert len(shown_models(two_workers)) == 1
+    assert len(two_workers.workers()) == 2
+    log = two_workers.log.read_text()
+    assert f"reload: version {old} stays: " in log
     assert "Traceback" not in log

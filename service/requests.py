@@ -45,7 +45,8 @@ class Requests:
             await self._app(scope, receive, send)
             return
         sent = next((value for name, value in scope["headers"] if name == HEADER), b"")
-        identity = sent if _PLAIN.fullmatch(sent) else b"%s-%x" % (self._prefix, next(self._numbers))
+        made = b"%s-%x" % (self._prefix, next(self._numbers))
+        identity = sent if _PLAIN.fullmatch(sent) else made
         request_id.set(identity.decode())
         status = 500  # where the application ends without an answer
         started = time.monotonic()

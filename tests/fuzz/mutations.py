@@ -275,7 +275,7 @@ def _segment(marker: int, content: bytes) -> bytes:
 
 
 def _chunk(body: bytes) -> bytes:
-    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return struct.pack(">I", max(0, len(body) - 4)) + body + struct.pack(">I", zlib.crc32(body))
 
 
 def _png(bodies: list[bytes]) -> bytes:

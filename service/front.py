@@ -26,6 +26,7 @@ from service.reloading import reload
 from service.requests import Requests, request_id
 from service.responses import ErrorShape, refusal
 from service.uploads import discard_rest
+from service.wire import bound_requests
 
 if TYPE_CHECKING:
     from service.app import Classifier
@@ -43,6 +44,7 @@ class FrontedService(bentoml.Service[Any]):
     """A BentoML service, with our routes before its own."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        bound_requests()  # uvicorn is set up after this
         return Requests(ErrorShape(self._routes(super().to_asgi(is_main))))
 
     def _routes(self, bento: Starlette) -> Starlette:
@@ -50,7 +52,6 @@ class FrontedService(bentoml.Service[Any]):
         async def lifespan(app: Starlette) -> AsyncIterator[None]:
             async with bento.router.lifespan_context(bento):  # makes the Classifier
                 app.state.service = bentoml.get_current_service()
-                app.state.openapi = self.openapi_spec.asdict
                 yield
 
         front = Starlette(
@@ -64,6 +65,8 @@ class FrontedService(bentoml.Service[Any]):
             ],
             lifespan=lifespan,
         )
+        # Their redirects would send callers to whatever host their request had named.
+        front.router.redirect_slashes = bento.router.redirect_slashes = False
         front.router.default = bento
         return front
 

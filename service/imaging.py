@@ -46,7 +46,7 @@ from service.errors import (
     UndecodableImage,
     UnsupportedMediaType,
 )
-from service.structure import count_scans, refuse_many_chunks, refuse_many_scans
+from service.structure import count_scans, refuse_many_chunks, refuse_many_scans, webp_canvas
 
 MAX_PIXELS: Final = 50_000_000
 """Default limit on width times height: above any phone's normal photo, 150 MB once decoded."""
@@ -121,11 +121,13 @@ def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> NDArray[np.u
     """
     format_name = sniff(data)
     scans = count_scans(data) if format_name == "JPEG" else 0
+    width, height = webp_canvas(data) if format_name == "WebP" else (0, 0)
     if format_name == "PNG":
         refuse_many_chunks(data)
     try:
-        picture = _READERS[format_name](io.BytesIO(data))
-        width, height = picture.size
+        if width * height <= max_pixels:
+            picture = _READERS[format_name](io.BytesIO(data))
+            width, height = picture.size
         if width * height <= max_pixels:
             refuse_many_scans(scans, width * height, max_pixels)
             return _to_input(picture, size, data)

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.errors import BundleError, Disabled, ReloadRefused
+from service.schemas import Reloaded
 
 if TYPE_CHECKING:
     from service.app import Classifier
@@ -40,7 +41,7 @@ async def reload(service: Classifier, request: Request) -> JSONResponse:
     except BundleError as error:
         raise ReloadRefused(f"{error} (version {old.version} still answers)") from error
     _stamp().touch()
-    return JSONResponse({"old": old.model_dump(), "model": service.model.name.model_dump()})
+    return JSONResponse(Reloaded(old=old, model=service.model.name).model_dump())
 
 
 async def follow(service: Classifier) -> None:

@@ -50,3 +50,10 @@ class Answer(Classified):
 class BatchAnswer(BaseModel):
     results: list[Classified | Refusal] = Field(description="one per picture, in order")
     model: ModelName
+
+
+class Reloaded(BaseModel):
+    """Which model answered before, and which does now."""
+
+    old: ModelName
+    model: ModelName

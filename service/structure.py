@@ -63,3 +63,17 @@ def refuse_many_chunks(data: bytes) -> None:
             return
         position += 12 + int.from_bytes(data[position : position + 4])
     raise UndecodableImage(f"the PNG has more than {_MAX_PARTS:,} chunks")
+
+
+def webp_canvas(data: bytes) -> tuple[int, int]:
+    """Width and height that a WebP claims: libwebp takes memory for them as soon as it looks."""
+
+    def number(start: int, end: int) -> int:
+        return int.from_bytes(data[start:end], "little")
+
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return number(24, 27) + 1, number(27, 30) + 1
+    if kind == b"VP8L":
+        return (number(21, 25) & 0x3FFF) + 1, (number(21, 25) >> 14 & 0x3FFF) + 1
+    return number(26, 28) & 0x3FFF, number(28, 30) & 0x3FFF

@@ -204,7 +204,8 @@ def wrong_size(data: bytes, rng: random.Random) -> bytes:
         frame[at : at + 2] = struct.pack(">H", side & 0xFFFF)
         return data.replace(found[0], bytes(frame), 1)
     if data.startswith(b"\x89PNG"):
-        parts = _split(data)
+        if len(parts := _split(data)) < 2:
+            return data
         header = bytearray(parts[1][4:-4].ljust(17, b"\0"))
         at = rng.choice((4, 8))
         header[at : at + 4] = struct.pack(">I", side)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from service.errors import PayloadTooLarge, UndecodableImage
 from service.imaging import decode
-from service.structure import MAX_SCANS, count_scans
+from service.structure import MAX_SCANS, count_scans, webp_canvas
 
 EMPTY_COMMENT, EMPTY_CHUNK = b"\xff\xfe\0\x02", b"\0\0\0\0abCd\x78\x06\xe9\xb3"
 
@@ -79,3 +79,16 @@ def test_chunks_without_end_are_refused_at_once(draw: Any, place: int) -> None:
     with pytest.raises(UndecodableImage, match="more than 10,000 chunks"):
         decode(data[:place] + EMPTY_CHUNK * 10_001 + data[place:], 32)
     assert decode(data[:place] + EMPTY_CHUNK * 50 + data[place:], 32).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"lossless": True}, {"save_all": True, "append_images": [Image.new("RGB", (64, 48))]}],
+    ids=["lossy", "lossless", "animated"],
+)
+def test_a_canvas_is_read_before_libwebp_takes_memory_for_it(options: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 48), "red").save(buffer, "WebP", **options)
+    assert webp_canvas(buffer.getvalue()) == (64, 48)
+    with pytest.raises(PayloadTooLarge, match="64 x 48 = 3,072 pixels"):
+        decode(buffer.getvalue(), 32, max_pixels=3071)

@@ -11,7 +11,8 @@ import asyncio
 from typing import Final
 
 import uvicorn.config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD_BYTES: Final = 65_536
 """Most bytes without a whole header section, a piece of a body, or an end: h11's limit."""
@@ -33,6 +34,7 @@ class BoundedHttp(HttpToolsProtocol):
     """Refuses with 400 what has no end: headers, addresses, extensions of chunks, trailers."""
 
     _pending_bytes = 0
+    _running: RequestResponseCycle | None = None
     _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -66,6 +68,17 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._pending_bytes = 0
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(msg)
+        self.pipeline.clear()
+        if self._running is not None:  # its answer would meet a closed connection
+            self._running.disconnected = True
+            self._running.message_event.set()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _wait(self) -> None:
         self._patience = self.loop.call_later(HEAD_SECONDS, self.transport.close)

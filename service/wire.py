@@ -2,17 +2,20 @@
 
 httptools has no limits, and uvicorn's own are for h11 alone: 50 MB of short headers took 1.2 GB,
 one header of 100 MB 48 s of the event loop, 22 MB of pipelined requests 1.3 GB, and a header that
-never ended was waited for without end. h11 bounds the first two, at a cost for every request.
+never ended was waited for without end. h11 bounds all but the wait, and takes 66 us more
+for every request.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import uvicorn.config
-from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 MAX_HEAD_BYTES: Final = 65_536
 """Most bytes without a whole header section, a piece of a body, or an end: h11's limit."""

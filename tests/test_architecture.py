@@ -61,7 +61,7 @@ def test_the_service_knows_nothing_of_training() -> None:
     outside = roots(modules("service")) - set(sys.stdlib_module_names)
     assert outside == {
         *("bentoml", "numpy", "onnxruntime", "PIL", "prometheus_client", "pydantic"),
-        *("service", "starlette"),
+        *("service", "starlette", "uvicorn"),
     }
 
 

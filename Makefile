@@ -2,10 +2,11 @@
 PYTHON ?= python3
 DATA ?= demo
 WEIGHTS ?= imagenet
+SEED ?= 0
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-large lint types bench bench-checking bench-training bench-resuming bench-peers bench-serving bench-predict pretrain-pocket lock clean
+.PHONY: help setup demo test test-fast test-large fuzz lint types bench bench-checking bench-training bench-resuming bench-peers bench-serving bench-predict pretrain-pocket lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -31,6 +32,10 @@ test-fast: setup ## the tests that take less than a few seconds each
 
 test-large: setup ## the contract of the larger backbones (about an hour, 16 GB of memory)
 	$(RUN) -m pytest -m large tests/plugins/test_contract.py
+
+fuzz: setup ## 100,000 damaged pictures, 10,000 over HTTP, and requests drawn from the document (half an hour)
+	$(RUN) tests/fuzz/pictures.py 100000 $(SEED)
+	GRAFT_FUZZ_POSTS=5000 GRAFT_FUZZ_EXAMPLES=1000 $(RUN) -m pytest tests/service/test_app_fuzz.py tests/service/test_openapi.py
 
 lint: setup ## ruff
 	$(RUN) -m ruff check .

@@ -28,6 +28,7 @@ from service.requests import Requests, request_id
 from service.responses import ErrorShape, refusal
 from service.tracing import middleware
 from service.uploads import discard_rest
+from service.wire import bound_requests
 
 if TYPE_CHECKING:
     from service.app import Classifier
@@ -45,6 +46,7 @@ class FrontedService(bentoml.Service[Any]):
     """A BentoML service, with our routes before its own."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        bound_requests()  # uvicorn is set up after this
         return Requests(ErrorShape(self._routes(super().to_asgi(is_main))))
 
     def _routes(self, bento: Starlette) -> Starlette:
@@ -52,11 +54,12 @@ class FrontedService(bentoml.Service[Any]):
         async def lifespan(app: Starlette) -> AsyncIterator[None]:
             async with bento.router.lifespan_context(bento):  # makes the Classifier
                 app.state.service = bentoml.get_current_service()
-                app.state.openapi = self.openapi_spec.asdict
                 app.state.service.metrics.begin(route.path for route in counted())
                 yield
 
         front = Starlette(routes=routes(), lifespan=lifespan)
+        # Their redirects would send callers to whatever host their request had named.
+        front.router.redirect_slashes = bento.router.redirect_slashes = False
         front.router.default = bento
         return front
 

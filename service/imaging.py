@@ -23,6 +23,7 @@ any place (30 measured).
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import metadata
@@ -39,7 +40,13 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from service.errors import PayloadTooLarge, UndecodableImage, UnsupportedMediaType
+from service.errors import (
+    PayloadTooLarge,
+    RequestError,
+    UndecodableImage,
+    UnsupportedMediaType,
+)
+from service.structure import count_scans, refuse_many_chunks, refuse_many_scans, webp_canvas
 
 MAX_PIXELS: Final = 50_000_000
 """Default limit on width times height: above any phone's normal photo, 150 MB once decoded."""
@@ -62,6 +69,9 @@ DECODER: Final = (
 _SMOOTHED: Final = 2.25
 """Largest scale at which the three weights are a smoothing: beyond it the middle one fades."""
 
+# Pillow warns of each damaged EXIF tag: a picture could fill the log with 65,535 lines, and Python
+# would remember every one of them.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 cv2.setNumThreads(1)  # pictures are decoded side by side: more threads would only meet each other
 
 _EXIF_ORIENTATION: Final = 0x0112
@@ -116,11 +126,19 @@ def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> NDArray[np.u
         UnsupportedMediaType, UndecodableImage, PayloadTooLarge.
     """
     format_name = sniff(data)
+    scans = count_scans(data) if format_name == "JPEG" else 0
+    width, height = webp_canvas(data) if format_name == "WebP" else (0, 0)
+    if format_name == "PNG":
+        refuse_many_chunks(data)
     try:
-        picture = _READERS[format_name](io.BytesIO(data))
-        width, height = picture.size
         if width * height <= max_pixels:
+            picture = _READERS[format_name](io.BytesIO(data))
+            width, height = picture.size
+        if width * height <= max_pixels:
+            refuse_many_scans(scans, width * height, max_pixels)
             return _to_input(picture, size, data)
+    except RequestError:
+        raise
     except Exception as error:
         # Pillow's readers raise a dozen types on damaged bytes; all mean the same to the caller.
         raise UndecodableImage(
@@ -146,10 +164,13 @@ def _pixels(picture: ImageFile, size: int, data: bytes) -> NDArray[np.uint8]:
     if picture.format == "JPEG" and picture.mode == "RGB":
         width, height = picture.size
         with suppress(ValueError):  # damaged, or odd: Pillow decides which
+            # Into memory of the size that was checked: its own look at the header decides nothing.
+            page = np.empty((height, width, 3), np.uint8)
             pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
-                data, "RGB", min_height=height, min_width=width
+                data, "RGB", min_height=height, min_width=width, buffer=page
             )
-            return pixels
+            if pixels.shape == page.shape:
+                return pixels
     picture.load()
     return np.asarray(_to_rgb(picture))
 

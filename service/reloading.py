@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.errors import BundleError, Disabled, ReloadRefused
-from service.schemas import ModelName
+from service.schemas import ModelName, Reloaded
 
 if TYPE_CHECKING:
     from service.app import Classifier
@@ -39,7 +39,7 @@ async def reload(service: Classifier, request: Request) -> JSONResponse:
         raise Disabled("reloading is off; start the service with GRAFT_RELOAD=1")
     old = await _renew(service)
     _announce(service)
-    return JSONResponse({"old": old.model_dump(), "model": service.model.name.model_dump()})
+    return JSONResponse(Reloaded(old=old, model=service.model.name).model_dump())
 
 
 async def follow(service: Classifier) -> None:

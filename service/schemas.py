@@ -60,6 +60,13 @@ class BatchAnswer(BaseModel):
     model: ModelName
 
 
+class Reloaded(BaseModel):
+    """Which model answered before, and which does now."""
+
+    old: ModelName
+    model: ModelName
+
+
 # The Open Inference Protocol
 
 

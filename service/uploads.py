@@ -144,7 +144,7 @@ def _parsed(header: str) -> str:
 def _unexpected(media_type: str, remedy: str) -> RequestError:
     if not media_type:
         return MissingField(f"the request has no content type; {remedy}")
-    return UnsupportedMediaType(f"content type {media_type!r} is not accepted; {remedy}")
+    return UnsupportedMediaType(f"this content type is not accepted; {remedy}")
 
 
 def checked(data: bytes, settings: Settings) -> bytes:
@@ -174,7 +174,9 @@ async def _read_multipart(
     except (MultiPartException, UnicodeError, KeyError) as error:
         if "Too many files" in str(error):
             raise _too_many(field, most) from None
-        raise MalformedRequest(f"the multipart body cannot be read: {error}") from error
+        # Other errors quote what was sent.
+        reason = error if isinstance(error, MultiPartException) else "a part's header is damaged"
+        raise MalformedRequest(f"the multipart body cannot be read: {reason}") from error
     try:
         values = form.getlist(field)
         if not values:

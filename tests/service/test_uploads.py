@@ -142,7 +142,7 @@ def test_curl_without_a_content_type_learns_how_to_give_one() -> None:
     ],
 )
 def test_other_content_types_are_refused_by_name(content_type: str) -> None:
-    with pytest.raises(UnsupportedMediaType, match=r"content type '.*' is not accepted; send"):
+    with pytest.raises(UnsupportedMediaType, match=r"this content type is not accepted; send"):
         one(content_type, b"abc")
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from service import front
+
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"
 NAMES = sorted(
@@ -32,7 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("name", NAMES)
 
 
-def kustomize() -> list[str]:
+def renderer() -> list[str]:
     """The command that renders a folder; `kubectl kustomize` and `kustomize build` are the same."""
     for command in (["kubectl", "kustomize"], ["kustomize", "build"]):
         if shutil.which(command[0]):
@@ -41,19 +43,29 @@ def kustomize() -> list[str]:
     return pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
 
-@functools.cache
-def rendered(name: str) -> str:
-    command = [*kustomize(), str(KUBERNETES / name)]
+def build(folder: Path) -> str:
+    command = [*renderer(), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, "deprecated or doubtful, says kustomize"
     return done.stdout
 
 
+@functools.cache
+def built(name: str) -> str:
+    return build(KUBERNETES / name)
+
+
+@pytest.fixture(scope="session")
+def kustomize() -> Callable[[Path], list[Manifest]]:
+    """Any folder, rendered: kustomize(path) -> its manifests."""
+    return lambda folder: list(yaml.safe_load_all(build(folder)))
+
+
 @pytest.fixture(scope="session")
 def render() -> Render:
     """A kustomization as a cluster gets it: render("overlays/cpu") -> its manifests."""
-    return lambda name: list(yaml.safe_load_all(rendered(name)))
+    return lambda name: list(yaml.safe_load_all(built(name)))
 
 
 def pod_templates(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
@@ -114,3 +126,10 @@ def environment(find: Find) -> Callable[[list[Manifest], Manifest], dict[str, st
         return values
 
     return environment
+
+
+@pytest.fixture(scope="session")
+def paths() -> set[str]:
+    """What the service answers: its own routes and BentoML's probes."""
+    routes = front.routes() if hasattr(front, "routes") else front.ROUTES
+    return {route.path for route in routes} | {"/livez", "/readyz"}

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from service.front import ROUTES
 from service.settings import Settings
 
 Manifest = dict[str, Any]
@@ -16,7 +15,6 @@ Render = Callable[[str], list[Manifest]]
 Find = Callable[..., Manifest]
 Pods = Callable[[Manifest], list[tuple[str, Manifest]]]
 ROOT = Path(__file__).parents[2]
-OF_BENTOML = {"/livez", "/readyz"}
 NO_SETTINGS = {"HOME", "PROTOCOL", "GRAFT_CACHE"}
 """Environment variables that are no field of `Settings`."""
 SERVING = ["overlays/cpu", "overlays/gpu", "overlays/keda", "overlays/canary", "overlays/kserve"]
@@ -42,10 +40,9 @@ def seconds(settings: dict[str, str]) -> Settings:
 
 
 def test_probes_ask_for_what_the_service_answers(
-    served: tuple[Manifest, dict[str, str]],
+    served: tuple[Manifest, dict[str, str]], paths: set[str]
 ) -> None:
     (container,) = served[0]["spec"]["containers"]
-    paths = {route.path for route in ROUTES} | OF_BENTOML
     asked = [
         container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")
     ]

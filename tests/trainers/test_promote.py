@@ -43,7 +43,7 @@ def data(tmp_path: Path, draw: Draw) -> Path:
 
 @pytest.fixture
 def make(tmp_path: Path, tiny_bundle: Bundle, manifest: Manifest) -> Make:
-    """A bundle: make("new", test=(2, 3), colours=2, created="..."); it is blind to the third one."""
+    """A bundle: make("new", test=(2, 3), colours=2, created="..."), blind to the third colour."""
 
     def make(
         folder: str, test: tuple[int, ...] = (2, 3), colours: int = 3, **changes: str

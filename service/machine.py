@@ -34,8 +34,9 @@ def cgroup_cores(root: Path) -> int | None:
 
 def cache_folder() -> Path:
     """GRAFT_CACHE, or `graft` in the user's cache folder (XDG)."""
-    user_caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("GRAFT_CACHE") or Path(user_caches) / "graft")
+    if given := os.environ.get("GRAFT_CACHE"):
+        return Path(given)  # without a look at the home that a container's user may not have
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "graft"
 
 
 def processor_name() -> str:

@@ -24,7 +24,7 @@ from service.metrics import Metrics
 from service.requests import Requests, access_log, log_requests, request_id
 from service.responses import ErrorShape
 
-MADE = r"[0-9a-f]{16}"
+MADE = r"[0-9a-f]{12}-[0-9a-f]+"
 
 
 def ask(app: Any, path: str = "/", **headers: str) -> httpx.Response:

@@ -1,0 +1,135 @@
+"""What tests of the manifests share: every kustomization, rendered by kubectl, and its pods."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from service import front
+
+ROOT = Path(__file__).parents[2]
+KUBERNETES = ROOT / "deploy/kubernetes"
+NAMES = sorted(
+    path.parent.relative_to(KUBERNETES).as_posix()
+    for path in KUBERNETES.rglob("kustomization.yaml")
+    if "kind: Kustomization" in path.read_text()
+)
+
+Manifest = dict[str, Any]
+Render = Callable[[str], list[Manifest]]
+Find = Callable[..., Manifest]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes a `name` is run for every kustomization."""
+    if "name" in metafunc.fixturenames:
+        metafunc.parametrize("name", NAMES)
+
+
+def renderer() -> list[str]:
+    """The command that renders a folder; `kubectl kustomize` and `kustomize build` are the same."""
+    for command in (["kubectl", "kustomize"], ["kustomize", "build"]):
+        if shutil.which(command[0]):
+            return command
+    reason = "neither kubectl (1.30 or newer) nor kustomize (5 or newer) is here to render with"
+    return pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+
+
+def build(folder: Path) -> str:
+    command = [*renderer(), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, "deprecated or doubtful, says kustomize"
+    return done.stdout
+
+
+@functools.cache
+def built(name: str) -> str:
+    return build(KUBERNETES / name)
+
+
+@pytest.fixture(scope="session")
+def kustomize() -> Callable[[Path], list[Manifest]]:
+    """Any folder, rendered: kustomize(path) -> its manifests."""
+    return lambda folder: list(yaml.safe_load_all(build(folder)))
+
+
+@pytest.fixture(scope="session")
+def render() -> Render:
+    """A kustomization as a cluster gets it: render("overlays/cpu") -> its manifests."""
+    return lambda name: list(yaml.safe_load_all(built(name)))
+
+
+def pod_templates(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
+    """Every pod that a manifest leads to, as (where it stands, {"metadata", "spec"})."""
+    kind, spec = manifest["kind"], manifest.get("spec", {})
+    where = f"{kind} {manifest['metadata']['name']}"
+    match kind:
+        case "Pod":
+            yield where, manifest
+        case "Deployment" | "Job":
+            yield where, spec["template"]
+        case "CronJob":
+            yield where, spec["jobTemplate"]["spec"]["template"]
+        case "JobSet":
+            for job in spec["replicatedJobs"]:
+                yield f"{where} {job['name']}", job["template"]["spec"]["template"]
+        case "TFJob":
+            for role, replica in spec["tfReplicaSpecs"].items():
+                yield f"{where} {role}", replica["template"]
+        case "InferenceService":
+            own = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
+            predictor = spec["predictor"]
+            pod = {key: value for key, value in predictor.items() if key not in own}
+            yield where, {"metadata": {"labels": manifest["metadata"]["labels"]}, "spec": pod}
+
+
+@pytest.fixture(scope="session")
+def pods() -> Callable[[Manifest], list[tuple[str, Manifest]]]:
+    """The pods of a manifest: pods(deployment) -> [("Deployment graft", {"metadata", "spec"})]."""
+    return lambda manifest: list(pod_templates(manifest))
+
+
+@pytest.fixture(scope="session")
+def find() -> Find:
+    """The only manifest of a kind: find(manifests, "NetworkPolicy", "askers")."""
+
+    def find(manifests: list[Manifest], kind: str, name: str | None = None) -> Manifest:
+        found = [
+            manifest
+            for manifest in manifests
+            if manifest["kind"] == kind and name in (None, manifest["metadata"]["name"])
+        ]
+        assert len(found) == 1, (kind, [manifest["metadata"]["name"] for manifest in found])
+        return found[0]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def environment(find: Find) -> Callable[[list[Manifest], Manifest], dict[str, str]]:
+    """The plain values of a container's environment, those of its ConfigMaps included."""
+
+    def environment(manifests: list[Manifest], container: Manifest) -> dict[str, str]:
+        values: dict[str, str] = {}
+        for source in container.get("envFrom", ()):
+            values |= find(manifests, "ConfigMap", source["configMapRef"]["name"])["data"]
+        values |= {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
+        return values
+
+    return environment
+
+
+@pytest.fixture(scope="session")
+def paths() -> set[str]:
+    """What the service answers: its own routes and BentoML's probes."""
+    routes = front.routes() if hasattr(front, "routes") else front.ROUTES
+    return {route.path for route in routes} | {"/livez", "/readyz"}

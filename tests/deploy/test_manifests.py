@@ -1,0 +1,185 @@
+"""Every kustomization renders, and Kubernetes and the operators would take what comes out."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+
+Manifest = dict[str, Any]
+Render = Callable[[str], list[Manifest]]
+VERSIONS = ("1.30", "1.34", "1.37")
+"""The oldest that has all we use (a preStop `sleep`), one between, the newest known here."""
+
+
+def closed(required: str, optional: str = "", **known: Any) -> dict[str, Any]:
+    """A schema of an object with these fields and no others."""
+    names = [*required.split(), *optional.split(), *known]
+    properties = {name: known.get(name, {}) for name in names}
+    needed = [*required.split(), *known]
+    return {"type": "object", "required": needed, "properties": properties} | {
+        "additionalProperties": False
+    }
+
+
+def some(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "minItems": 1, "items": schema}
+
+
+COUNT = {"type": "integer", "minimum": 1}
+TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+SELECTOR = closed("", matchLabels=TEXTS)
+ENDPOINT = closed("port path interval scrapeTimeout")
+POD = {"type": "object", "required": ["spec"]}
+REPLICA = closed("", replicas=COUNT, restartPolicy={"enum": ["OnFailure"]}, template=POD)
+CUSTOM = {
+    "ServiceMonitor": (
+        "monitoring.coreos.com/v1",
+        closed("", "podTargetLabels", selector=SELECTOR, endpoints=some(ENDPOINT)),
+    ),
+    "PodMonitor": (
+        "monitoring.coreos.com/v1",
+        closed("", selector=SELECTOR, podMetricsEndpoints=some(ENDPOINT)),
+    ),
+    "PrometheusRule": (
+        "monitoring.coreos.com/v1",
+        closed(
+            "",
+            groups={
+                "type": "array",
+                "items": closed(
+                    "name",
+                    "interval",
+                    rules=some(
+                        {
+                            "type": "object",
+                            "required": ["expr"],
+                            "oneOf": [{"required": ["alert"]}, {"required": ["record"]}],
+                        }
+                    ),
+                ),
+            },
+        ),
+    ),
+    "ScaledObject": (
+        "keda.sh/v1alpha1",
+        closed(
+            "",
+            "pollingInterval advanced",
+            scaleTargetRef=closed("name"),
+            minReplicaCount=COUNT,
+            maxReplicaCount=COUNT,
+            fallback=closed("", failureThreshold=COUNT, replicas=COUNT),
+            triggers=some(closed("type metricType", metadata=TEXTS)),
+        ),
+    ),
+    "InferenceService": (
+        "serving.kserve.io/v1beta1",
+        closed(
+            "",
+            predictor={
+                "type": "object",
+                "required": ["minReplicas", "maxReplicas", "containers"],
+                "properties": {
+                    "scaleMetric": {"enum": ["cpu"]},
+                    "containers": {
+                        "minItems": 1,
+                        "items": {"properties": {"name": {"const": "kserve-container"}}},
+                    },
+                },
+            },
+        ),
+    ),
+    "JobSet": (
+        "jobset.x-k8s.io/v1alpha2",
+        closed(
+            "",
+            network=closed("enableDNSHostnames"),
+            failurePolicy=closed(
+                "",
+                maxRestarts=COUNT,
+                rules=some(closed("name action onJobFailureReasons")),
+            ),
+            replicatedJobs=some(closed("name", replicas=COUNT, template=POD)),
+        ),
+    ),
+    "TFJob": (
+        "kubeflow.org/v1",
+        closed(
+            "",
+            runPolicy=closed("cleanPodPolicy", backoffLimit=COUNT),
+            tfReplicaSpecs=closed("", Chief=REPLICA, Worker=REPLICA),
+        ),
+    ),
+}
+"""Of the operators' own kinds, the version and the fields that we use, from their documentation."""
+
+
+@functools.cache
+def follows_kubernetes(text: str, version: str) -> None:
+    """Overlays have most manifests in common: each is looked at once."""
+    kubernetes_validate.validate(json.loads(text), version, strict=True)
+
+
+def check(manifest: Manifest, version: str) -> None:
+    kind = manifest["kind"]
+    if kind not in CUSTOM:
+        follows_kubernetes(json.dumps(manifest), version)
+        return
+    api_version, spec = CUSTOM[kind]
+    assert manifest["apiVersion"] == api_version
+    jsonschema.validate(manifest["spec"], spec)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_kustomize_renders_follows_the_schemas(
+    name: str, version: str, render: Render, pods: Callable[[Manifest], list[tuple[str, Manifest]]]
+) -> None:
+    manifests = render(name)
+    assert manifests
+    for manifest in manifests:
+        check(manifest, version)
+    for _, pod in (one for manifest in manifests for one in pods(manifest)):
+        alone = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}}
+        follows_kubernetes(json.dumps({**alone, "spec": pod["spec"]}), version)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_jobs_of_a_jobset_are_jobs(version: str, render: Render) -> None:
+    (jobset,) = (one for one in render("training/jobset") if one["kind"] == "JobSet")
+    for job in jobset["spec"]["replicatedJobs"]:
+        whole = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": job["name"]}}
+        kubernetes_validate.validate(whole | job["template"], version, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("Service", ("port",)),
+        ("Deployment", ("template", "spec", "containr")),
+        ("ScaledObject", ("maxReplicas",)),
+        ("InferenceService", ("predictors",)),
+        ("JobSet", ("failurePolicy", "maxRestart")),
+        ("TFJob", ("tfReplicaSpecs", "PS")),
+        ("ServiceMonitor", ("endpoint",)),
+    ],
+)
+def test_a_misspelt_field_would_be_noticed(
+    kind: str, path: tuple[str, ...], render: Render
+) -> None:
+    names = ["cpu", "keda", "kserve", "monitoring"]
+    everything = [one for name in names for one in render(f"overlays/{name}")]
+    everything += render("training/jobset") + render("training/tfjob")
+    manifest = next(one for one in everything if one["kind"] == kind)
+    check(manifest, "1.34")
+    place = manifest["spec"]
+    for part in path[:-1]:
+        place = place[part]
+    place[path[-1]] = 80
+    with pytest.raises((kubernetes_validate.ValidationError, jsonschema.ValidationError)):
+        check(manifest, "1.34")

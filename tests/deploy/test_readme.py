@@ -1,0 +1,95 @@
+"""deploy/README.md: its commands do what it says, its tables name what is there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "deploy/README.md").read_text()
+BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_ten_commands_lead_to_a_service_and_one_back() -> None:
+    assert len(BLOCKS[0].strip().splitlines()) == 10
+    undo = next(block for block in BLOCKS if "rollout undo" in block)
+    assert len(undo.strip().splitlines()) == 1
+
+
+def test_folders_and_files_that_it_names_exist() -> None:
+    applied = re.findall(r"-[kf] (deploy/\S+)", "\n".join(BLOCKS))
+    assert len(applied) > 8
+    for path in applied:
+        assert (ROOT / path).exists(), path
+    for path in re.findall(r"`(kubernetes/[\w./-]+)`", TEXT):
+        assert (ROOT / "deploy" / path).exists(), path
+
+
+def test_every_overlay_and_run_has_its_row() -> None:
+    rows = re.findall(r"^\| `kubernetes/([\w/-]+)`(?:, `([\w-]+)`)?", TEXT, re.MULTILINE)
+    named = {first for first, _ in rows} | {f"training/{other}" for _, other in rows if other}
+    folder = ROOT / "deploy/kubernetes"
+    there = {
+        path.parent.relative_to(folder).as_posix()
+        for top in ("overlays", "training")
+        for path in folder.glob(f"{top}/*/kustomization.yaml")
+    }
+    assert named == there - {"training/settings"}
+
+
+def test_the_images_command_puts_registry_and_digest_in_place(
+    tmp_path: Path, kustomize: Callable[[Path], list[dict[str, Any]]]
+) -> None:
+    command = next(line for line in BLOCKS[0].splitlines() if line.startswith("grep "))
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    variables = {"REGISTRY": "registry.example.com/you", "DIGEST": "sha256:" + "ab" * 32}
+    subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env=variables | {"PATH": "/usr/bin:/bin"}, check=True
+    )
+    images = {}
+    for name in ("overlays/cpu", "training/job"):
+        for manifest in kustomize(tmp_path / "deploy/kubernetes" / name):
+            if manifest["kind"] in {"Deployment", "Job"}:
+                (container,) = manifest["spec"]["template"]["spec"]["containers"]
+                images[manifest["kind"]] = container["image"]
+    version = r":\d+\.\d+\.\d+@"
+    registry, digest = variables["REGISTRY"], variables["DIGEST"]
+    assert re.fullmatch(f"{registry}/graft{version}{digest}", images["Deployment"])
+    assert re.fullmatch(f"{registry}/graft-training{version}sha256:0+", images["Job"])
+
+
+def test_its_seconds_are_those_of_the_manifests(
+    render: Callable[[str], list[dict[str, Any]]], find: Callable[..., dict[str, Any]]
+) -> None:
+    manifests = render("overlays/cpu")
+    pod = find(manifests, "Deployment")["spec"]["template"]["spec"]
+    settings = Settings.from_environment(find(manifests, "ConfigMap")["data"])
+    pause = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    stopping = " ".join(TEXT.partition("**Stopping**")[2].partition("Change one")[0].split())
+    parts = [pause, settings.drain_seconds, settings.upload_timeout_seconds]
+    parts.append(settings.deadline_seconds)
+    figures = [f"{part:g}" for part in (*parts, sum(parts), pod["terminationGracePeriodSeconds"])]
+    assert re.findall(r"\b\d+\b", stopping.replace("503", "")) == figures
+
+
+@pytest.mark.parametrize("package", ["bentoml", "pillow", "starlette", "h11"])
+def test_the_locked_versions_are_those(package: str) -> None:
+    (version,) = re.findall(rf"^\| {package} \| ([\d.]+) \|", TEXT, re.MULTILINE)
+    assert f"\n{package}=={version} " in (ROOT / "requirements/serving.txt").read_text()
+
+
+def test_the_alerts_have_their_lines() -> None:
+    page = yaml.safe_load((ROOT / "deploy/kubernetes/overlays/monitoring/alerts.yaml").read_text())
+    section = TEXT.partition("## Alerts")[2].partition("\n## ")[0]
+    for group in page["spec"]["groups"]:
+        for rule in group["rules"]:
+            assert "alert" not in rule or rule["alert"] in section

@@ -1,0 +1,156 @@
+"""A new model takes the old one's place only if it is no worse on pictures new to both."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.models import ModelStore
+from onnx import numpy_helper
+
+from service.bundle import Bundle, Manifest, seal
+from service.store import resolve, save
+from trainers.promote import compare, main, newest
+
+Draw = Callable[..., bytes]
+Make = Callable[..., Bundle]
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path) -> Iterator[None]:
+    """An empty model store of the test's own."""
+    usual = BentoMLContainer.model_store.get()
+    BentoMLContainer.model_store.set(ModelStore(tmp_path / "models"))
+    yield
+    BentoMLContainer.model_store.set(usual)
+
+
+@pytest.fixture
+def data(tmp_path: Path, draw: Draw) -> Path:
+    """Four pictures of a colour: 0 and 1 to learn from, 2 and 3 to test by."""
+    for colour in ("red", "green", "blue"):
+        (tmp_path / "data" / colour).mkdir(parents=True)
+        for number in range(4):
+            (tmp_path / "data" / colour / f"{number}.jpg").write_bytes(draw(colour))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def make(tmp_path: Path, tiny_bundle: Bundle, manifest: Manifest) -> Make:
+    """A bundle: make("new", test=(2, 3), colours=2, created="..."), blind to the third colour."""
+
+    def make(
+        folder: str, test: tuple[int, ...] = (2, 3), colours: int = 3, **changes: str
+    ) -> Bundle:
+        staging = tmp_path / folder / "staging"
+        shutil.copytree(tiny_bundle.path, staging)
+        (staging / "manifest.json").unlink()
+        model = onnx.load(staging / "model.onnx")
+        (matrix,) = (one for one in model.graph.initializer if one.name == "matrix")
+        gains = numpy_helper.to_array(matrix).copy()
+        gains[colours:] = 0
+        matrix.CopyFrom(numpy_helper.from_array(gains, "matrix"))
+        onnx.save(model, staging / "model.onnx")
+        answers = {}
+        for at, colour in enumerate(("red", "green", "blue")):
+            powers = np.exp(255 * gains[at].astype(float))
+            answers[f"{colour}.png"] = (powers / powers.sum()).tolist()
+        (staging / "golden/answers.json").write_text(json.dumps(answers))
+        rows = [
+            f"{colour}/{number}.jpg,{colour},{'test' if number in test else 'train'}"
+            for colour in ("red", "green", "blue")
+            for number in range(4)
+        ]
+        (staging / "split.csv").write_text("path,class,split\n" + "\n".join(rows) + "\n")
+        return seal(staging, manifest.model_copy(update=changes), tmp_path / folder)
+
+    return make
+
+
+def promote(new: Path, data: Path, over: str = "tiny:latest") -> int:
+    return main([str(new), "--over", over, "--data", str(data)])
+
+
+def test_a_better_one_becomes_latest(
+    make: Make, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(make("old", colours=2))
+    new = make("new")
+    assert promote(new.path, data) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[-1] == f"tiny:{new.manifest.version}"
+    assert "6 pictures: " in printed.err
+    assert "is right on 1.0000" in printed.err
+    assert "on 0.6667" in printed.err
+    assert Bundle.read(resolve("tiny:latest")).manifest == new.manifest
+
+
+def test_a_worse_one_does_not(make: Make, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = make("old")
+    save(old)
+    assert promote(make("new", colours=2).path, data) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"tiny:{old.manifest.version}"
+    assert Bundle.read(resolve("tiny:latest")).manifest == old.manifest
+
+
+def test_what_the_old_one_learned_from_does_not_count(
+    make: Make, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(make("old", test=(0, 3)))
+    assert promote(make("new", test=(2, 3)).path, data) == 0
+    assert "3 pictures: " in capsys.readouterr().err
+    save(make("learned", test=(0, 1)))
+    assert promote(make("newer", test=(2, 3), colours=2).path, data) == 2
+    assert "was trained on all 6 test pictures" in capsys.readouterr().err
+
+
+def test_the_folder_of_a_run_means_its_newest_bundle(tmp_path: Path, make: Make) -> None:
+    times = ("2026-11-02T00:00:00Z", "2026-11-03T00:00:00Z", "2026-11-01T00:00:00Z")
+    made = [make(f"at{at}", created=time) for at, time in enumerate(times)]
+    for bundle in made:
+        bundle.path.rename(tmp_path / bundle.path.name)
+    assert newest(tmp_path).manifest == made[1].manifest
+    assert newest(tmp_path / made[2].path.name).manifest == made[2].manifest
+
+
+@pytest.mark.parametrize("what", ["nothing", "name", "store", "data"])
+def test_wrong_use_is_said_and_changes_nothing(
+    what: str, tmp_path: Path, make: Make, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = make("new", name="other" if what == "name" else "tiny").path
+    if what != "store":
+        save(make("old", colours=2))
+    expected = {
+        "nothing": ("no bundle in", tmp_path / "nowhere", data),
+        "name": ("only a model of the same name", new, data),
+        "store": ("no model 'tiny:latest'", new, data),
+        "data": ("name the folder trained on by --data", new, tmp_path),
+    }
+    message, folder, pictures = expected[what]
+    assert promote(folder, pictures) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert not printed.out
+
+
+def test_the_interval_covers_what_it_says() -> None:
+    """Of 2,000 draws of 150 pictures, 95% of the intervals hold the true difference of 0.05."""
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(2000):
+        cells = rng.choice(4, 150, p=[0.8, 0.09, 0.04, 0.07])  # both, new only, old only, none
+        found = compare(list(np.isin(cells, (0, 1))), list(np.isin(cells, (0, 2))))
+        held += found.low <= 0.05 <= found.high
+    assert 0.935 < held / 2000 < 0.975
+
+
+def test_equal_models_on_few_pictures_are_not_called_certain() -> None:
+    found = compare([True] * 20, [True] * 20)
+    assert found.is_no_worse
+    assert found.low < -0.05 < 0.05 < found.high

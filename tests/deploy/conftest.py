@@ -131,5 +131,4 @@ def environment(find: Find) -> Callable[[list[Manifest], Manifest], dict[str, st
 @pytest.fixture(scope="session")
 def paths() -> set[str]:
     """What the service answers: its own routes and BentoML's probes."""
-    routes = front.routes() if hasattr(front, "routes") else front.ROUTES
-    return {route.path for route in routes} | {"/livez", "/readyz"}
+    return {route.path for route in front.routes()} | {"/livez", "/readyz"}

@@ -101,7 +101,7 @@ def test_importing_does_nothing(package: str) -> None:
             is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
             allowed = (  # switches of libraries, for all their users
                 "cv2.setNumThreads(1)",
-                "warnings.filterwarnings('ignore', category=UserWarning, module='PIL\\.')",
+                r"warnings.filterwarnings('ignore', category=UserWarning, module='PIL\\.')",
             )
             assert not is_call or ast.unparse(node) in allowed, f"{path}: {ast.unparse(node)}"
 

@@ -66,6 +66,7 @@ def test_environment_of_the_process_is_read_at_the_call(monkeypatch: pytest.Monk
         ("GRAFT_UPLOAD_TIMEOUT_SECONDS", "inf", "less than or equal to 30"),
         ("GRAFT_DRAIN_SECONDS", "-1", "greater than or equal to 0"),
         ("GRAFT_THREADS", "2.5", "valid integer"),
+        ("GRAFT_API_KEYS", " ,\n", "holds no key, so everybody could ask"),
     ],
 )
 def test_unusable_value_is_named_with_its_variable(variable: str, value: str, reason: str) -> None:

@@ -107,6 +107,8 @@ class Settings(BaseModel):
     def _must_hold_a_key(cls, keys: str) -> str:
         if keys and not _split(keys):
             raise ValueError("holds no key, so everybody could ask; name one, or leave it unset")
+        if not keys.isascii():  # clients send other letters as UTF-8 or Latin-1, as they like
+            raise ValueError("a key has other characters than ASCII, which headers do not carry")
         return keys
 
     @classmethod
@@ -144,5 +146,6 @@ def _explain(problem: Mapping[str, object]) -> str:
     location = problem["loc"]
     if not (isinstance(location, tuple) and location):
         return str(problem["msg"]).removeprefix("Value error, ")
-    name = PREFIX + str(location[0]).upper()
-    return f"{name} (={problem['input']!r}): {problem['msg']}"
+    field = str(location[0])
+    given = f" (={problem['input']!r})" if Settings.model_fields[field].repr else ""
+    return f"{PREFIX}{field.upper()}{given}: {problem['msg']}"

@@ -66,7 +66,6 @@ def test_environment_of_the_process_is_read_at_the_call(monkeypatch: pytest.Monk
         ("GRAFT_UPLOAD_TIMEOUT_SECONDS", "inf", "less than or equal to 30"),
         ("GRAFT_DRAIN_SECONDS", "-1", "greater than or equal to 0"),
         ("GRAFT_THREADS", "2.5", "valid integer"),
-        ("GRAFT_API_KEYS", " ,\n", "holds no key, so everybody could ask"),
     ],
 )
 def test_unusable_value_is_named_with_its_variable(variable: str, value: str, reason: str) -> None:
@@ -106,6 +105,18 @@ def test_settings_do_not_change_once_read() -> None:
 
 def test_given_threads_win() -> None:
     assert Settings(threads=7).usable_threads() == 7
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [(" ,\n", "holds no key, so everybody could ask"), ("a, schlüssel", "other characters than")],
+)
+def test_keys_that_open_to_everybody_or_to_nobody_are_refused_and_not_shown(
+    keys: str, reason: str
+) -> None:
+    with pytest.raises(SettingError, match=f"^GRAFT_API_KEYS: Value error, .*{reason}") as refusal:
+        Settings.from_environment({"GRAFT_API_KEYS": keys})
+    assert "schl" not in str(refusal.value)
 
 
 def test_keys_are_separated_by_commas_and_not_shown() -> None:

@@ -114,9 +114,10 @@ class Classifier:
             self._following = asyncio.create_task(follow(self))
 
     @bentoml.on_shutdown
-    def close(self) -> None:
-        self.model.close()
-        tracing.flush()
+    async def close(self) -> None:
+        """Not in the event loop: requests that were given up need it to leave."""
+        await asyncio.to_thread(self.model.close)
+        await asyncio.to_thread(tracing.flush)
 
     async def swap(self) -> ModelName:
         """Serve what GRAFT_MODEL names now, once it has proven itself; the name of the one before.

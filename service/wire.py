@@ -22,7 +22,8 @@ MAX_HEAD_BYTES: Final = 65_536
 MAX_PIPELINED: Final = 16
 """Most requests that wait behind the one being answered; browsers and proxies send none."""
 HEAD_SECONDS: Final = 10.0
-"""Longest wait for the rest of what has been begun; for bodies there is a limit of their own."""
+"""Longest wait for the rest of what has been begun; bodies have a limit of their own until they are
+answered."""
 
 
 def bound_requests() -> None:
@@ -58,6 +59,10 @@ class BoundedHttp(HttpToolsProtocol):
         elif self._patience is None:
             self._wait()
 
+    def on_message_begin(self) -> None:
+        self._pending_bytes += 1  # what came before it in one piece has set this to 0
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         self._pending_bytes = 0
         super().on_headers_complete()
@@ -65,7 +70,8 @@ class BoundedHttp(HttpToolsProtocol):
             raise ValueError("too many pipelined requests")  # to the parser: answered by 400
 
     def on_body(self, body: bytes) -> None:
-        self._pending_bytes = 0
+        is_answered = self.cycle is not None and self.cycle.response_complete
+        self._pending_bytes = 1 if is_answered else 0  # once it is, nobody else sets a limit
         super().on_body(body)
 
     def on_message_complete(self) -> None:

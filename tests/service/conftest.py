@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -188,7 +189,7 @@ def classifier(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator
     before = set(REGISTRY._collector_to_names)
     classifier = Classifier()
     yield classifier
-    classifier.close()
+    asyncio.run(classifier.close())
     for collector in set(REGISTRY._collector_to_names) - before:
         REGISTRY.unregister(collector)
     signal.signal(signal.SIGTERM, usual)

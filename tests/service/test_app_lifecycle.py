@@ -255,6 +255,26 @@ def test_sigterm_means_refusing_for_a_while_and_then_the_servers_own_stop(classi
     assert stopped == [signal.SIGTERM]
 
 
+def test_closing_lets_requests_leave_that_were_given_up(classifier: Any) -> None:
+    """As at the end of --timeout-graceful-shutdown, when they are cancelled and not waited for."""
+
+    async def shut_down() -> None:
+        async def ask() -> None:
+            with classifier.model.admit(2):
+                await asyncio.gather(asyncio.sleep(60), asyncio.sleep(60))
+
+        asked = asyncio.create_task(ask())
+        await asyncio.sleep(0.01)
+        asked.cancel()
+        await classifier.close()
+        assert asked.cancelled()
+
+    closing = threading.Thread(target=asyncio.run, args=(shut_down(),), daemon=True)
+    closing.start()
+    closing.join(20)
+    assert not closing.is_alive()
+
+
 @pytest.mark.slow
 def test_draining_is_seen_from_outside_before_the_server_closes(serve: Any, draw: Any) -> None:
     picture = draw("blue")

@@ -85,6 +85,21 @@ def test_docs_ask_for_keys_where_the_service_does(manifest: Manifest) -> None:
         assert "secret" not in json.dumps(document)
 
 
+def test_docs_tell_nothing_of_a_model_that_keys_guard(manifest: Manifest) -> None:
+    """The document itself asks for no key, GET /model does."""
+    manifest = manifest.model_copy(update={"id": "f" * 64})
+    document = json.dumps(describe(manifest, Settings(api_keys="secret")))
+    told = [manifest.name, manifest.version, manifest.plugin, manifest.decoder, *manifest.classes]
+    assert [one for one in told if json.dumps(one) in document] == []
+    assert "red, green, blue" not in document
+
+
+def test_docs_describe_what_never_changes_once(manifest: Manifest) -> None:
+    """It takes 18 ms of the event loop, and anybody may ask."""
+    one, other = (describe(manifest, Settings(top_k=top)) for top in (1, 2))
+    assert one["components"]["schemas"] is other["components"]["schemas"]
+
+
 def test_docs_define_what_they_refer_to(docs: dict[str, Any]) -> None:
     used = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(docs)))
     assert {"Refusal", "Model", "Tuning"} <= used

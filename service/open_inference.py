@@ -30,6 +30,7 @@ from service.inference_protocol import (
     parse,
     serialise,
 )
+from service.presence import while_present
 from service.responses import refusal
 from service.served import ServedModel, within
 from service.uploads import checked, read_body
@@ -80,10 +81,11 @@ async def infer(service: Classifier, request: Request) -> Response:
         manifest, length = model.bundle.manifest, request.headers.get(HEADER_LENGTH)
         question = parse(body, length, manifest.input.size, settings.max_pictures)
         with model.admit(len(question.pictures)):
-            answers = await asyncio.gather(
-                *(_answer(service, model, *one) for one in enumerate(question.pictures)),
-                return_exceptions=True,  # all end before they are let out
-            )
+            async with while_present(request):
+                answers = await asyncio.gather(
+                    *(_answer(service, model, *one) for one in enumerate(question.pictures)),
+                    return_exceptions=True,  # all end before they are let out
+                )
     rows = []
     for answer in answers:
         if isinstance(answer, BaseException):

@@ -67,7 +67,7 @@ def describe(manifest: Manifest, settings: Settings) -> Part:
     pages = {
         "/readyz": {"get": ready},
         "/livez": {"get": _operation("Alive.", _answer(_TEXT), ())},
-        "/v2/health/live": {"get": _operation("Alive.", _answer(_JSON, "Anything"), ())},
+        "/v2/health/live": {"get": _inferring("Alive.", ())},
         "/v2/health/ready": {"get": _inferring("Ready.", (Draining,))},
         "/ui": {"get": _operation("A page for people.", _answer("text/html"), ())},
         "/metrics": {"get": _operation("Figures of all workers together.", _answer(_TEXT), ())},

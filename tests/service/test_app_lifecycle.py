@@ -11,13 +11,11 @@ import signal
 import socket
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from http.client import HTTPResponse
 from pathlib import Path
-from struct import pack
 from typing import Any
 
 import httpx
@@ -101,20 +99,6 @@ def small(serve: Any) -> Iterator[Any]:
         GRAFT_UPLOAD_TIMEOUT_SECONDS="1",
     ) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def slow_picture() -> bytes:
-    """A PNG of 49 megapixels in 150 KB, whose rows take more than half a second to undo."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return pack(">I", len(data)) + name + data + pack(">I", zlib.crc32(name + data))
-
-    header = pack(">IIBBBBB", 7000, 7000, 8, 2, 0, 0, 0)
-    rows = zlib.compress((b"\4" + b"\xff" * 21_000) * 7000)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    )
 
 
 def send(server: Any, picture: bytes) -> httpx.Response:

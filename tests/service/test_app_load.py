@@ -118,7 +118,7 @@ def test_overload_refuses_some_answers_the_others_right_and_passes(
     decoded = after["graft_decode_seconds_count"] - before["graft_decode_seconds_count"]
     assert decoded == statuses[200], "refused pictures cost decoding"
     alone, flooded = peak
-    assert flooded < alone + 64e6
+    assert flooded < 1.25 * alone  # the peaks of two meet more often, the longer it takes
 
 
 def test_clients_that_went_away_before_their_turn_cost_nothing(
@@ -151,7 +151,7 @@ def test_sigterm_under_load_says_so_first_answers_what_it_accepted_and_ends_well
     """Clients without a proxy, on kept connections; 0 to 1 s is the drain, then the end."""
     drain_seconds, deadline_seconds = 1.0, 30.0
     fates: list[tuple[float, str]] = []
-    readiness: list[tuple[float, int]] = []
+    new: list[tuple[float, int, int]] = []
     picture, local = draw("green"), threading.local()
 
     def ask() -> bool:
@@ -177,24 +177,28 @@ def test_sigterm_under_load_says_so_first_answers_what_it_accepted_and_ends_well
         GRAFT_DEADLINE_SECONDS=str(deadline_seconds),
         GRAFT_THREADS="1",
     ) as server:
-        with asking(4, ask), ThreadPoolExecutor(6) as threads:
+        with ThreadPoolExecutor(6) as threads:
             slow = [threads.submit(post, server, slow_picture) for _ in range(6)]
-            wait_until(lambda: depth(server) >= 6, "the slow ones did not come in")
-            stopped = time.monotonic()
-            server.process.send_signal(signal.SIGTERM)
-            with suppress(httpx.TransportError):
-                while time.monotonic() < stopped + drain_seconds:
-                    status = httpx.get(f"{server.url}/readyz").status_code
-                    readiness.append((time.monotonic() - stopped, status))
-                    time.sleep(0.05)
-            assert [one.result().status_code for one in slow] == [200] * 6
-            assert server.process.wait(drain_seconds + deadline_seconds) == 0
+            wait_until(lambda: depth(server) == 6, "the slow ones did not come in")
+            with asking(4, ask):
+                wait_until(lambda: depth(server) > 6 or bool(fates), "no load")
+                stopped = time.monotonic()
+                server.process.send_signal(signal.SIGTERM)
+                with suppress(httpx.TransportError):
+                    while time.monotonic() < stopped + drain_seconds:
+                        ready = httpx.get(f"{server.url}/readyz").status_code
+                        answer = post(server, picture).status_code
+                        new.append((time.monotonic() - stopped, ready, answer))
+                        time.sleep(0.05)
+                assert [one.result().status_code for one in slow] == [200] * 6
+                assert server.process.wait(drain_seconds + deadline_seconds) == 0
         assert time.monotonic() - stopped < drain_seconds + deadline_seconds
         assert "Traceback" not in server.log.read_text()
-    assert [status for seconds, status in readiness if seconds > 0.3][:3] == [503] * 3
-    during = {fate for moment, fate in fates if moment < stopped + drain_seconds}
-    assert during == {"green", "503"}
-    assert {fate for _, fate in fates} - during <= {"ConnectError", "ReadError"}
+    refused = [statuses for seconds, *statuses in new if seconds > 0.3]
+    assert refused
+    assert refused == [[503, 503]] * len(refused)
+    assert {fate for moment, fate in fates if moment < stopped + drain_seconds} <= {"green", "503"}
+    assert {fate for _, fate in fates} <= {"green", "503", "ConnectError", "ReadError"}
 
 
 def test_a_worker_killed_under_load_costs_what_it_had_in_hand_and_no_more(

@@ -186,6 +186,15 @@ def slow_picture() -> bytes:
     )
 
 
+@pytest.fixture
+def starting(tmp_path: Path, tiny_bundle: Bundle) -> Iterator[Server]:
+    """A service that was started this moment."""
+    server = start(tmp_path, tiny_bundle.path)
+    yield server
+    server.process.terminate()
+    server.process.wait(30)
+
+
 @pytest.fixture(scope="session")
 def server(serve: Serve) -> Iterator[Server]:
     """One service with default settings, for every test that leaves it as it was."""

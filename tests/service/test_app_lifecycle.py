@@ -84,6 +84,21 @@ def test_wrong_environment_ends_the_service_with_our_message(
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
+def test_nobody_is_let_in_before_a_worker_can_answer(starting: Any) -> None:
+    """Connections that are refused go to another replica; those that are let in would wait."""
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            connect(starting).close()
+            break
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert "answers by" in starting.log.read_text(), "the model is still being loaded"
+    assert httpx.get(f"{starting.url}/readyz").status_code == 200
+
+
 # Limits
 
 

@@ -28,6 +28,7 @@ from service.store import resolve
 from service.tuning import known, tuned
 from service.upload_room import UploadRoom
 from service.uploads import PicturesUpload, PictureUpload
+from service.wire import refuse_until_ready
 
 _log = logging.getLogger("bentoml.graft")  # below BentoML's, whose INFO is shown
 
@@ -52,6 +53,7 @@ class Classifier:
             tuned(Bundle.read(resolve(settings.model)), settings)
         except GraftError as error:
             sys.exit(f"graft: {error}")
+        refuse_until_ready()
 
     def __init__(self) -> None:
         self.settings = Settings.from_environment()

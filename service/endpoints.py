@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.errors import RequestError
+from service.presence import while_present
 from service.schemas import Refusal
 from service.served import ServedModel, within
 from service.uploads import read_picture, read_pictures
@@ -30,7 +31,8 @@ async def predict(service: Classifier, request: Request) -> JSONResponse:
             picture = await read_picture(request, service.settings, take)
         model = service.model  # now, for another may have been taken while the body came
         with model.admit(1):
-            answer = await model.classify(picture)
+            async with while_present(request):
+                answer = await model.classify(picture)
     return JSONResponse({**answer, "model": model.name.model_dump()})
 
 
@@ -43,7 +45,8 @@ async def predict_batch(service: Classifier, request: Request) -> JSONResponse:
         model = service.model
         classify = functools.partial(_classify_or_refuse, service, model)
         with model.admit(len(pictures)):
-            results = await all_of(map(classify, pictures))
+            async with while_present(request):
+                results = await all_of(map(classify, pictures))
     return JSONResponse({"results": results, "model": model.name.model_dump()})
 
 

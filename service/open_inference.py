@@ -29,6 +29,7 @@ from service.inference_protocol import (
     parse,
     serialise,
 )
+from service.presence import while_present
 from service.responses import refusal
 from service.served import ServedModel, within
 from service.uploads import checked, read_body
@@ -79,9 +80,10 @@ async def infer(service: Classifier, request: Request) -> Response:
         manifest, length = model.bundle.manifest, request.headers.get(HEADER_LENGTH)
         question = parse(body, length, manifest.input.size, settings.max_pictures)
         with model.admit(len(question.pictures)):
-            rows = await all_of(
-                _answer(service, model, *one) for one in enumerate(question.pictures)
-            )
+            async with while_present(request):
+                rows = await all_of(
+                    _answer(service, model, *one) for one in enumerate(question.pictures)
+                )
     answered, headers = serialise(question, manifest, np.stack(rows))
     return Response(answered, headers=headers)
 

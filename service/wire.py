@@ -15,6 +15,7 @@ import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
+    from circus.sockets import CircusSocket
     from uvicorn._types import ASGI3Application
 
 MAX_HEAD_BYTES: Final = 65_536
@@ -32,6 +33,22 @@ def bound_requests() -> None:
     BentoML hands no such option on; this table is what uvicorn's option `http` is looked up in.
     """
     uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{BoundedHttp.__module__}:{BoundedHttp.__name__}"
+
+
+def refuse_until_ready() -> None:
+    """Let BentoML's parent bind the port and not listen on it: the first ready worker does.
+
+    For the parent, before it makes its socket. It listens at once otherwise, and the seconds in
+    which workers load take connections that nobody answers, where a proxy would have asked another
+    replica.
+    """
+    from circus.sockets import CircusSocket
+
+    CircusSocket.listen = _leave_it_to_uvicorn
+
+
+def _leave_it_to_uvicorn(socket: CircusSocket, backlog: int = 0) -> None:
+    """uvicorn listens on whatever socket it is handed, once it has started up."""
 
 
 class BoundedHttp(HttpToolsProtocol):

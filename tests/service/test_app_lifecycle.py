@@ -11,13 +11,11 @@ import signal
 import socket
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from http.client import HTTPResponse
 from pathlib import Path
-from struct import pack
 from typing import Any
 
 import httpx
@@ -86,6 +84,21 @@ def test_wrong_environment_ends_the_service_with_our_message(
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
+def test_nobody_is_let_in_before_a_worker_can_answer(starting: Any) -> None:
+    """Connections that are refused go to another replica; those that are let in would wait."""
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            connect(starting).close()
+            break
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert "answers by" in starting.log.read_text(), "the model is still being loaded"
+    assert httpx.get(f"{starting.url}/readyz").status_code == 200
+
+
 # Limits
 
 
@@ -101,20 +114,6 @@ def small(serve: Any) -> Iterator[Any]:
         GRAFT_UPLOAD_TIMEOUT_SECONDS="1",
     ) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def slow_picture() -> bytes:
-    """A PNG of 49 megapixels in 150 KB, whose rows take more than half a second to undo."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return pack(">I", len(data)) + name + data + pack(">I", zlib.crc32(name + data))
-
-    header = pack(">IIBBBBB", 7000, 7000, 8, 2, 0, 0, 0)
-    rows = zlib.compress((b"\4" + b"\xff" * 21_000) * 7000)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    )
 
 
 def send(server: Any, picture: bytes) -> httpx.Response:

@@ -12,10 +12,11 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from circus.sockets import CircusSocket
 from starlette.responses import PlainTextResponse
 from uvicorn.server import ServerState
 
-from service.wire import HEAD_SECONDS, MAX_HEAD_BYTES, BoundedHttp
+from service.wire import HEAD_SECONDS, MAX_HEAD_BYTES, BoundedHttp, refuse_until_ready
 
 PIECE = 50_000
 HOST = b"Host: graft\r\n"
@@ -209,3 +210,15 @@ def test_old_clients_and_proxies_are_understood(server: Any) -> None:
 def test_nothing_of_this_file_was_a_bug(server: Any) -> None:
     assert "Traceback" not in server.log.read_text()
     assert not [name for name in server.metrics() if 'status="500"' in name]
+
+
+def test_the_parent_binds_and_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CircusSocket, "listen", CircusSocket.listen)  # put back afterwards
+    refuse_until_ready()
+    with CircusSocket(host="127.0.0.1", port=0) as bound:
+        bound.bind_and_listen()
+        address = bound.getsockname()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        socket.socket.listen(bound)  # as uvicorn does with what it is handed
+        socket.create_connection(address).close()

@@ -93,7 +93,7 @@ def test_it_starts_what_the_image_starts() -> None:
     wanted = [word.strip(' "') for word in of_image.split(",")]
     assert command.replace("127.0.0.1", "0.0.0.0").split()[1:] == wanted[1:]
     variables = dict(re.findall(r"^(?:ENV|   ) (\w+)=(\S+)", text, re.MULTILINE))
-    own = {"PATH", "GRAFT_MODEL"}
+    own = {"PATH", "GRAFT_MODEL", "GRAFT_CACHE"}
     assert {name: environment()[name] for name in set(variables) - own} == {
         name: value for name, value in variables.items() if name not in own
     }

@@ -69,7 +69,7 @@ class Classifier:
         self.is_draining = False
         self._swapping = asyncio.Lock()
 
-    # Declared for BentoML's schema, clients and Swagger; the routes of service/front.py, which
+    # Declared for BentoML's schema and clients; the routes of service/front.py, which
     # come first, call the same functions.
 
     @bentoml.api(route="/predict", input_spec=PictureUpload)

@@ -25,7 +25,6 @@ Result = TypeVar("Result")
 
 async def predict(service: Classifier, request: Request) -> JSONResponse:
     """Classify one picture: multipart field `image`, or the picture itself as the body."""
-    service.model.refuse_if_full()  # before the body costs anything
     with service.uploads.request() as take:
         async with within(service.settings.upload_timeout_seconds, LATE_BODY):
             picture = await read_picture(request, service.settings, take)
@@ -38,7 +37,6 @@ async def predict(service: Classifier, request: Request) -> JSONResponse:
 
 async def predict_batch(service: Classifier, request: Request) -> JSONResponse:
     """Classify the pictures in the multipart fields `images`; a bad one fails alone."""
-    service.model.refuse_if_full()
     with service.uploads.request() as take:
         async with within(service.settings.upload_timeout_seconds, LATE_BODY):
             pictures = await read_pictures(request, service.settings, take)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import bentoml
 from starlette.applications import Starlette
@@ -20,6 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from service import open_inference
+from service.admission import Admission
 from service.endpoints import predict, predict_batch
 from service.errors import Draining, RequestError
 from service.pages import show_docs, show_metrics, show_model, show_ui
@@ -37,6 +38,7 @@ BUG = {
     "code": "internal_server_error",
     "message": "An unexpected error has occurred, please check the server log.",
 }
+MODELS: Final = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 _log = logging.getLogger("graft")
 
 Endpoint = Callable[["Classifier", Request], Awaitable[Response]]
@@ -47,7 +49,8 @@ class FrontedService(bentoml.Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         bound_requests()  # uvicorn is set up after this
-        return Requests(ErrorShape(self._routes(super().to_asgi(is_main))))
+        front = self._routes(super().to_asgi(is_main))
+        return Requests(Admission(ErrorShape(front), front.state, taking_pictures()))
 
     def _routes(self, bento: Starlette) -> Starlette:
         @asynccontextmanager
@@ -78,17 +81,22 @@ def routes() -> list[Route]:
 
 def counted() -> list[Route]:
     """What asks for the key, is counted, and is traced where that is switched on."""
-    model = "/v2/models/{name}"
-    models = (model, f"{model}/versions/{{version}}")
     return [
-        endpoint("POST", "/predict", predict),
-        endpoint("POST", "/predict_batch", predict_batch),
+        *taking_pictures(),
         endpoint("GET", "/model", show_model),
         endpoint("POST", "/admin/reload", reload),
         endpoint("GET", "/v2", open_inference.show_server),
-        *(endpoint("GET", path, open_inference.show_metadata) for path in models),
-        *(endpoint("GET", f"{path}/ready", open_inference.show_model_ready) for path in models),
-        *(endpoint("POST", f"{path}/infer", open_inference.infer) for path in models),
+        *(endpoint("GET", path, open_inference.show_metadata) for path in MODELS),
+        *(endpoint("GET", f"{path}/ready", open_inference.show_model_ready) for path in MODELS),
+    ]
+
+
+def taking_pictures() -> list[Route]:
+    """What is turned away while the queue is full."""
+    return [
+        endpoint("POST", "/predict", predict),
+        endpoint("POST", "/predict_batch", predict_batch),
+        *(endpoint("POST", f"{path}/infer", open_inference.infer) for path in MODELS),
     ]
 
 

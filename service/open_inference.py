@@ -71,7 +71,7 @@ async def show_model_ready(service: Classifier, request: Request) -> JSONRespons
 
 async def infer(service: Classifier, request: Request) -> Response:
     """POST /v2/models/NAME/infer: classify pictures; one bad picture fails them all."""
-    _named_model(service, request).refuse_if_full()  # before the body costs anything
+    _named_model(service, request)  # before the body costs anything
     settings = service.settings
     with service.uploads.request() as take:
         async with within(settings.upload_timeout_seconds, LATE_BODY):

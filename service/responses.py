@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from http import HTTPStatus
+from typing import Any
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,9 +17,10 @@ from service.errors import RequestError
 from service.schemas import Refusal
 
 
-def refusal(error: RequestError) -> JSONResponse:
-    """The response to a refused request, with Retry-After where coming back helps."""
-    return JSONResponse(Refusal.of(error).model_dump(), error.status, headers=error.headers)
+def refusal(error: RequestError, path: str = "") -> JSONResponse:
+    """The response to a request refused at `path`, with Retry-After where coming back helps."""
+    content = _in_shape_of(path, Refusal.of(error).model_dump())
+    return JSONResponse(content, error.status, headers=error.headers)
 
 
 class ErrorShape:
@@ -66,9 +68,13 @@ def _as_json(path: str, start: Message, body: bytes) -> JSONResponse:
         code = re.sub(r"\W+", "_", phrase.lower())
         message = _message(content) or body.decode("utf-8", "replace").strip() or phrase
         content = {"error": {"code": code, "message": message}}
+    return JSONResponse(_in_shape_of(path, content), status, headers)
+
+
+def _in_shape_of(path: str, content: dict[str, Any]) -> dict[str, Any]:
     if path == "/v2" or path.startswith("/v2/"):
-        content = {"error": content["error"]["message"]}
-    return JSONResponse(content, status, headers)
+        return {"error": content["error"]["message"]}
+    return content
 
 
 def _parsed(body: bytes) -> object:

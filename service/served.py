@@ -86,16 +86,17 @@ class ServedModel:
         self._scheduler = Scheduler(
             functools.partial(_decode, self._predictor, settings, metrics),
             functools.partial(_infer, self._predictor, metrics),
-            threads=settings.usable_threads() + 1,  # one more fills the waits for Python's lock
+            threads=settings.usable_threads(),
             sessions=way.sessions,
             max_batch_size=way.max_batch_size,
             max_queue_size=settings.max_queue_size,
         )
         metrics.show(manifest)
 
-    def refuse_if_full(self) -> None:
-        """Raise Overloaded where there is no room for a picture."""
-        self._scheduler.refuse_if_full()
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for a picture."""
+        return self._scheduler.is_full
 
     @contextmanager
     def admit(self, pictures: int) -> Iterator[None]:

@@ -99,10 +99,11 @@ def test_admission_is_shown_and_given_back(
     model = new_model(max_queue_size=2, max_pictures=2)
     with model.admit(2):
         assert registry.get_sample_value("graft_queue_depth_pictures") == 2
-        with pytest.raises(Overloaded):
-            model.refuse_if_full()
+        assert model.is_full
+        with pytest.raises(Overloaded), model.admit(1):
+            pass
     assert registry.get_sample_value("graft_queue_depth_pictures") == 0
-    model.refuse_if_full()
+    assert not model.is_full
 
 
 def test_closing_waits_for_those_let_in(new_model: Callable[..., ServedModel], draw: Any) -> None:

@@ -16,7 +16,7 @@ from circus.sockets import CircusSocket
 from starlette.responses import PlainTextResponse
 from uvicorn.server import ServerState
 
-from service.wire import HEAD_SECONDS, MAX_HEAD_BYTES, BoundedHttp, refuse_until_ready
+from service.wire import HEAD_SECONDS, MAX_HEAD_BYTES, BoundedHttp, InOnePiece, refuse_until_ready
 
 PIECE = 50_000
 HOST = b"Host: graft\r\n"
@@ -210,6 +210,45 @@ def test_old_clients_and_proxies_are_understood(server: Any) -> None:
 def test_nothing_of_this_file_was_a_bug(server: Any) -> None:
     assert "Traceback" not in server.log.read_text()
     assert not [name for name in server.metrics() if 'status="500"' in name]
+
+
+class Recorded:
+    """What a transport was told."""
+
+    def __init__(self) -> None:
+        self.told: list[bytes | str] = []
+
+    def write(self, data: bytes) -> None:
+        self.told.append(data)
+
+    def close(self) -> None:
+        self.told.append("closed")
+
+
+def test_what_is_written_in_one_turn_goes_in_one_piece_and_before_the_end() -> None:
+    recorded = Recorded()
+
+    async def write() -> None:
+        transport = InOnePiece(recorded, asyncio.get_running_loop())  # type: ignore[arg-type]
+        transport.write(b"head ")
+        transport.write(b"body")
+        assert recorded.told == []
+        await asyncio.sleep(0)
+        transport.write(b"another")
+        transport.close()
+        await asyncio.sleep(0)
+
+    asyncio.run(write())
+    assert recorded.told == [b"head body", b"another", "closed"]
+
+
+def test_an_answer_is_one_packet(server: Any) -> None:
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as connection:
+        for _ in range(5):
+            connection.sendall(b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n")
+            head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert body or b"content-length: 0" in head.lower()
 
 
 def test_the_parent_binds_and_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:

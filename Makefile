@@ -71,9 +71,15 @@ bench-predict: setup ## scoring a folder against its parts
 pretrain-pocket: setup ## make the weights of the pocket backbone anew (about 40 minutes on 2 cores)
 	$(RUN) -m trainers.pretraining.run --output artifacts/pocket
 
+COMPILE := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
+
 lock: setup ## refresh requirements/ after a change in pyproject.toml
-	$(RUN) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/serving.txt pyproject.toml
-	$(RUN) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -o requirements/dev.txt pyproject.toml
+	$(COMPILE) -o requirements/serving.txt
+	$(COMPILE) --extra sign -o requirements/serving-sign.txt
+	$(COMPILE) requirements/serving-gpu.in --no-emit-package onnxruntime -o requirements/serving-gpu.txt
+	$(COMPILE) --extra train -o requirements/train.txt
+	$(COMPILE) --extra gpu -o requirements/train-gpu.txt
+	$(COMPILE) --extra dev -o requirements/dev.txt
 
 clean: ## remove what make made
 	rm -rf $(VENV) artifacts build *.egg-info

@@ -48,10 +48,22 @@ def bundle_copy(tmp_path: Path, tiny_bundle: Bundle) -> Path:
 
 
 @dataclass(frozen=True)
-class Server:
-    """A running `bentoml serve`."""
+class Elsewhere:
+    """A running service of which no more is known than where it answers."""
 
     url: str
+
+    def metrics(self) -> dict[str, float]:
+        """Every sample of /metrics, by its name with labels."""
+        lines = httpx.get(f"{self.url}/metrics").text.splitlines()
+        samples = [line.rpartition(" ") for line in lines if line and not line.startswith("#")]
+        return {name: float(value) for name, _, value in samples}
+
+
+@dataclass(frozen=True)
+class Server(Elsewhere):
+    """A running `bentoml serve`."""
+
     process: subprocess.Popen[bytes]
     log: Path
     without_training: Path
@@ -64,12 +76,6 @@ class Server:
                 if "_bentoml_impl.worker.service" in child.cmdline():
                     found.append(child)
         return found
-
-    def metrics(self) -> dict[str, float]:
-        """Every sample of /metrics, by its name with labels."""
-        lines = httpx.get(f"{self.url}/metrics").text.splitlines()
-        samples = [line.rpartition(" ") for line in lines if line and not line.startswith("#")]
-        return {name: float(value) for name, _, value in samples}
 
 
 def free_port() -> int:
@@ -132,6 +138,9 @@ def wait_until_ready(server: Server, seconds: float = 90) -> None:
 def serve(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Serve:
     """Start a service of one's own: `with serve(GRAFT_TOP_K="1") as server:`."""
 
+    if "GRAFT_TEST_URL" in os.environ:
+        pytest.skip("starts a service of its own, and GRAFT_TEST_URL names the one to ask")
+
     @contextmanager
     def serve(
         bento: str | None = None, stderr: int | None = None, **settings: str
@@ -171,9 +180,16 @@ def refuse_to_serve(tmp_path: Path) -> RefuseToServe:
 
 
 @pytest.fixture(scope="session")
-def server(serve: Serve) -> Iterator[Server]:
-    """One service with default settings, for every test that leaves it as it was."""
-    with serve() as server:
+def server(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """One service with default settings, for every test that leaves it as it was.
+
+    Where GRAFT_TEST_URL names one that runs elsewhere with the tiny bundle (as `make image-check`
+    does), that one is asked, and only by the tests that need nothing else of it.
+    """
+    if url := os.environ.get("GRAFT_TEST_URL"):
+        yield Elsewhere(url)
+        return
+    with request.getfixturevalue("serve")() as server:
         yield server
 
 

@@ -175,6 +175,7 @@ def base(place: Path) -> Path:
     kept = {name: os.environ[name] for name in ("DEBOOTSTRAP_DIR",) if name in os.environ}
     call(*command, timeout=500, **kept)
     (folder / "usr/local/bin/python").symlink_to("/usr/bin/python3")
+    (folder / "etc/hosts").write_text("127.0.0.1 localhost\n")  # as container runtimes do
     shutil.rmtree(folder / "var/cache/apt")
     installed = call("chroot", str(folder), "python", "--version", PATH=USUAL_PATH)
     assert installed.startswith(f"Python {version.removeprefix('python:')}.")

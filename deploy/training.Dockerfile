@@ -9,7 +9,8 @@ FROM python:3.11-slim AS build
 ARG LOCK=train
 COPY requirements/${LOCK}.txt /build/lock.txt
 RUN python -m venv /opt/graft \
- && /opt/graft/bin/pip install --disable-pip-version-check --no-cache-dir --require-hashes -r /build/lock.txt
+ && /opt/graft/bin/pip install --disable-pip-version-check --no-cache-dir --no-deps --require-hashes -r /build/lock.txt \
+ && /opt/graft/bin/pip check
 
 FROM python:3.11-slim
 ARG VERSION=unknown

@@ -84,6 +84,15 @@ def versions(lock: str) -> dict[str, str]:
     return dict(re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==(\S+)", text, re.MULTILINE))
 
 
+@pytest.mark.parametrize("file", ["deploy/Dockerfile", "deploy/training.Dockerfile", "Makefile"])
+def test_locks_are_installed_as_they_are(file: str) -> None:
+    """pip's own resolving fails where a package is asked for with an extra and locked without."""
+    text = (ROOT / file).read_text()
+    lines = [line for line in text.splitlines() if "--require-hashes" in line and "-r " in line]
+    assert len(lines) == 1
+    assert "--no-deps" in lines[0]
+
+
 def test_labels_say_where_the_image_comes_from() -> None:
     for name in ("Dockerfile", "training.Dockerfile"):
         text = (ROOT / "deploy" / name).read_text()

@@ -91,7 +91,7 @@ image: ## both images, by Docker: make image BUNDLE=artifacts/NAME; without one 
 	docker build -f deploy/Dockerfile $(LABELS) $(if $(BUNDLE),--build-arg BUNDLE=$(BUNDLE),--target bare) -t graft:$(VERSION) .
 	docker build -f deploy/training.Dockerfile $(LABELS) -t graft-training:$(VERSION) .
 
-image-check: setup ## the serving image without Docker, built, started and asked (4 minutes; needs root and debootstrap)
+image-check: setup ## the serving image without Docker, built, started and asked (2 minutes; needs root and debootstrap)
 	$(RUN) -m pytest -s -m image tests/deploy/test_image.py
 
 release-notes: ## what CHANGELOG.md says of a version: make release-notes VERSION=0.1.0

@@ -6,7 +6,7 @@ SEED ?= 0
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-large fuzz lint types bench bench-checking bench-training bench-resuming bench-peers bench-serving bench-predict pretrain-pocket lock build sbom audit image image-check release-notes clean
+.PHONY: help setup demo test test-fast test-large fuzz lint types bench bench-checking bench-training bench-resuming bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check release-notes clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -25,7 +25,7 @@ demo: setup ## sample pictures in, a served answer out
 	$(RUN) -m trainers.demo
 
 test: setup lint types ## every test but those of `test-large`
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist loadfile
 
 test-fast: setup ## the tests that take less than a few seconds each
 	$(RUN) -m pytest -m "not slow and not large and not image"
@@ -67,6 +67,9 @@ bench-serving: setup bench-peers ## HTTP against its parts and its peers (10 min
 
 bench-predict: setup ## scoring a folder against its parts
 	$(RUN) benchmarks/predict.py $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
+
+bench-rolling: setup ## 20 restarts of replicas behind nginx, under load (needs nginx)
+	$(RUN) -m benchmarks.rolling $$($(RUN) -m trainers.run --plugin pocket --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
 
 pretrain-pocket: setup ## make the weights of the pocket backbone anew (about 40 minutes on 2 cores)
 	$(RUN) -m trainers.pretraining.run --output artifacts/pocket

@@ -27,6 +27,7 @@ from service.signature import trusted
 from service.tuning import known, tuned
 from service.upload_room import UploadRoom
 from service.uploads import PicturesUpload, PictureUpload
+from service.wire import refuse_until_ready
 
 _log = logging.getLogger("bentoml.graft")  # below BentoML's, whose INFO is shown
 
@@ -51,6 +52,7 @@ class Classifier:
             tuned(trusted(settings.model, settings.verify_key), settings)
         except GraftError as error:
             sys.exit(f"graft: {error}")
+        refuse_until_ready()
 
     def __init__(self) -> None:
         self.settings = Settings.from_environment()
@@ -66,7 +68,7 @@ class Classifier:
         self.is_draining = False
         self._swapping = asyncio.Lock()
 
-    # Declared for BentoML's schema, clients and Swagger; the routes of service/front.py, which
+    # Declared for BentoML's schema and clients; the routes of service/front.py, which
     # come first, call the same functions.
 
     @bentoml.api(route="/predict", input_spec=PictureUpload)
@@ -113,9 +115,10 @@ class Classifier:
             self._following = asyncio.create_task(follow(self))
 
     @bentoml.on_shutdown
-    def close(self) -> None:
-        self.model.close()
-        tracing.flush()
+    async def close(self) -> None:
+        """Not in the event loop: requests that were given up need it to leave."""
+        await asyncio.to_thread(self.model.close)
+        await asyncio.to_thread(tracing.flush)
 
     async def swap(self) -> ModelName:
         """Serve what GRAFT_MODEL names now, once it has proven itself; the name of the one before.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.errors import RequestError
+from service.presence import while_present
 from service.schemas import Refusal
 from service.served import ServedModel, within
 from service.uploads import read_picture, read_pictures
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from service.app import Classifier
 
 LATE_BODY = "the body did not arrive"
+Result = TypeVar("Result")
 
 
 async def predict(service: Classifier, request: Request) -> JSONResponse:
@@ -28,7 +31,8 @@ async def predict(service: Classifier, request: Request) -> JSONResponse:
             picture = await read_picture(request, service.settings, take)
         model = service.model  # now, for another may have been taken while the body came
         with model.admit(1):
-            answer = await model.classify(picture)
+            async with while_present(request):
+                answer = await model.classify(picture)
     return JSONResponse({**answer, "model": model.name.model_dump()})
 
 
@@ -41,8 +45,22 @@ async def predict_batch(service: Classifier, request: Request) -> JSONResponse:
         model = service.model
         classify = functools.partial(_classify_or_refuse, service, model)
         with model.admit(len(pictures)):
-            results = await asyncio.gather(*map(classify, pictures))
+            async with while_present(request):
+                results = await all_of(map(classify, pictures))
     return JSONResponse({"results": results, "model": model.name.model_dump()})
+
+
+async def all_of(asked: Iterable[Awaitable[Result]]) -> list[Result]:
+    """All results, in order; where some fail, the first failure once all have come to an end.
+
+    gather alone would raise at once, and pictures still being worked on would count no more.
+    """
+    results: list[Result] = []
+    for ended in await asyncio.gather(*asked, return_exceptions=True):
+        if isinstance(ended, BaseException):
+            raise ended
+        results.append(ended)
+    return results
 
 
 async def _classify_or_refuse(

@@ -17,6 +17,7 @@ GraftError                     a message for a person: what, where, what next
     ├── UnsupportedMediaType   415  neither JPEG, PNG nor WebP
     ├── MissingField           422  no picture where one was expected
     ├── Overloaded             429  the queue, or the room for uploads, is full: come back
+    ├── ClientGone             499  nobody is left to read the answer
     ├── Draining               503  this process is about to stop: ask another
     └── DeadlineExceeded       504  no answer in time
 """
@@ -139,6 +140,13 @@ class Overloaded(RequestError):
     status = 429
     code = "overloaded"
     retry_after_seconds = 1
+
+
+class ClientGone(RequestError):
+    """The client went away before its answer; only metrics and log ever show this."""
+
+    status = 499  # nginx's number for it; HTTP has none
+    code = "client_gone"
 
 
 class Draining(RequestError):

@@ -111,6 +111,8 @@ def endpoint(method: str, path: str, answer: Endpoint) -> Route:
         except Exception:  # a bug: it stays in the log
             _log.exception("request %s to %s met a bug", request_id.get(), path)
             response = JSONResponse({"error": BUG}, 500)
+        if service.is_draining:  # or the next request on it might meet the server's end
+            response.headers["Connection"] = "close"
         metrics.requests.labels(path, response.status_code).inc()
         return response
 

@@ -6,7 +6,6 @@ Pictures go the way of /predict: one decoder, one queue, the same limits and dea
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from service.endpoints import LATE_BODY
+from service.endpoints import LATE_BODY, all_of
 from service.errors import (
     Draining,
     ModelNotFound,
@@ -30,6 +29,7 @@ from service.inference_protocol import (
     parse,
     serialise,
 )
+from service.presence import while_present
 from service.responses import refusal
 from service.served import ServedModel, within
 from service.uploads import checked, read_body
@@ -80,15 +80,10 @@ async def infer(service: Classifier, request: Request) -> Response:
         manifest, length = model.bundle.manifest, request.headers.get(HEADER_LENGTH)
         question = parse(body, length, manifest.input.size, settings.max_pictures)
         with model.admit(len(question.pictures)):
-            answers = await asyncio.gather(
-                *(_answer(service, model, *one) for one in enumerate(question.pictures)),
-                return_exceptions=True,  # all end before they are let out
-            )
-    rows = []
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            raise answer
-        rows.append(answer)
+            async with while_present(request):
+                rows = await all_of(
+                    _answer(service, model, *one) for one in enumerate(question.pictures)
+                )
     answered, headers = serialise(question, manifest, np.stack(rows))
     return Response(answered, headers=headers)
 

@@ -92,8 +92,11 @@ def _stamp() -> Path:
 def _announce(service: Classifier) -> None:
     """Also when nothing changed here: another worker may have failed to follow before."""
     whole = _stamp().with_name(f"reload-{os.getpid()}")
-    whole.write_text(service.model.name.version)
-    whole.replace(_stamp())
+    try:
+        whole.write_text(service.model.name.version)
+        whole.replace(_stamp())
+    except OSError as error:  # a full disk must not end `follow`, nor deny what was taken here
+        _log.error("reload: the other workers are not told: %s", error)
 
 
 def _announced() -> tuple[int, str] | None:

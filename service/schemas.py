@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from service.errors import RequestError
 
@@ -74,6 +74,11 @@ class _Part(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, frozen=True)
 
 
+def _null_as(absent: object) -> BeforeValidator:
+    """Clients made from the protocol's schema, as MLServer's, write null for what is not there."""
+    return BeforeValidator(lambda value: absent if value is None else value)
+
+
 class InputParameters(_Part):
     binary_data_size: int | None = Field(default=None, ge=0, description="bytes behind the JSON")
     shared_memory_region: object = Field(default=None, description="refused: not offered here")
@@ -83,7 +88,7 @@ class InputTensor(_Part):
     name: str = Field(description="`images`")
     datatype: str = Field(description="BYTES: encoded pictures; UINT8: the model's own input")
     shape: list[int] = Field(max_length=16, description="[N] or [N, 1]; [N, size, size, 3]")
-    parameters: InputParameters = InputParameters()
+    parameters: Annotated[InputParameters, _null_as({})] = InputParameters()
     data: list[Any] | None = Field(default=None, description="base64 texts, or levels 0..255")
 
 
@@ -95,7 +100,7 @@ class OutputParameters(_Part):
 
 class OutputTensor(_Part):
     name: str = Field(description="`probabilities` or `label`")
-    parameters: OutputParameters = OutputParameters()
+    parameters: Annotated[OutputParameters, _null_as({})] = OutputParameters()
 
 
 class RequestParameters(_Part):
@@ -108,6 +113,8 @@ class InferenceRequest(_Part):
     """The JSON of a request; what is not named here is ignored, as the protocol asks."""
 
     id: str | None = Field(default=None, description="comes back with the answer")
-    parameters: RequestParameters = RequestParameters()
+    parameters: Annotated[RequestParameters, _null_as({})] = RequestParameters()
     inputs: list[InputTensor] = Field(max_length=16)
-    outputs: list[OutputTensor] = Field(default=[], max_length=16, description="none = all")
+    outputs: Annotated[list[OutputTensor], _null_as([])] = Field(
+        default=[], max_length=16, description="none = all"
+    )

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from service.errors import SettingError
 from service.imaging import MAX_PIXELS
@@ -14,8 +14,7 @@ from service.machine import usable_cores
 
 PREFIX = "GRAFT_"
 MAX_WAIT_SECONDS: Final = 30.0
-"""Upper bound of the timeouts. BentoML keeps a timer of 5 KB per request until its own limit, which
-must be above both together, so a longer wait costs memory under load."""
+"""Upper bound of the timeouts: who waits holds room in the queue or for uploads all the while."""
 _MIB = 1024 * 1024
 
 
@@ -108,6 +107,15 @@ class Settings(BaseModel):
             )
         return self
 
+    @field_validator("api_keys")
+    @classmethod
+    def _must_hold_a_key(cls, keys: str) -> str:
+        if keys and not _split(keys):
+            raise ValueError("holds no key, so everybody could ask; name one, or leave it unset")
+        if not keys.isascii():  # clients send other letters as UTF-8 or Latin-1, as they like
+            raise ValueError("a key has other characters than ASCII, which headers do not carry")
+        return keys
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Read the variables named `GRAFT_<FIELD>`; others are left alone.
@@ -128,16 +136,21 @@ class Settings(BaseModel):
             raise SettingError("; ".join(_explain(problem) for problem in error.errors())) from None
 
     def keys(self) -> list[str]:
-        return [key for key in self.api_keys.replace(",", " ").split() if key]
+        return _split(self.api_keys)
 
     def usable_threads(self) -> int:
         """`threads`, or as many as this process may use cores."""
         return self.threads or usable_cores()
 
 
+def _split(keys: str) -> list[str]:
+    return keys.replace(",", " ").split()
+
+
 def _explain(problem: Mapping[str, object]) -> str:
     location = problem["loc"]
     if not (isinstance(location, tuple) and location):
         return str(problem["msg"]).removeprefix("Value error, ")
-    name = PREFIX + str(location[0]).upper()
-    return f"{name} (={problem['input']!r}): {problem['msg']}"
+    field = str(location[0])
+    given = f" (={problem['input']!r})" if Settings.model_fields[field].repr else ""
+    return f"{PREFIX}{field.upper()}{given}: {problem['msg']}"

@@ -17,7 +17,9 @@ MAX_SCANS: Final = 32
 """Most scans of a JPEG with as many pixels as are accepted, in proportion more of a smaller one:
 encoders make about 10. At 50 megapixels 32 take about 1.2 s."""
 _MAX_PARTS: Final = 10_000
-"""Most segments or chunks; a PNG of 20 MB in libpng's chunks of 8 kB has 2,500."""
+"""Most segments, or chunks besides those of `_CHUNK_BYTES`."""
+_CHUNK_BYTES: Final = 4096
+"""Half of what libpng puts into a chunk: a sound PNG of 100 MB may have 12,000 of them."""
 _MAX_JUNK: Final = 65_536
 """Most bytes between two segments of a JPEG's header: some cameras leave a few."""
 
@@ -58,11 +60,12 @@ def refuse_many_scans(scans: int, pixels: int, max_pixels: int) -> None:
 def refuse_many_chunks(data: bytes) -> None:
     """Raise UndecodableImage where a PNG has more chunks than any program writes."""
     position = 8
-    for _ in range(_MAX_PARTS):
+    most = _MAX_PARTS + len(data) // _CHUNK_BYTES
+    for _ in range(most):
         if position >= len(data):
             return
         position += 12 + int.from_bytes(data[position : position + 4])
-    raise UndecodableImage(f"the PNG has more than {_MAX_PARTS:,} chunks")
+    raise UndecodableImage(f"the PNG has more than {most:,} chunks")
 
 
 def webp_canvas(data: bytes) -> tuple[int, int]:

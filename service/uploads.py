@@ -20,6 +20,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from service.errors import (
+    ClientGone,
     MalformedRequest,
     MissingField,
     PayloadTooLarge,
@@ -62,7 +63,8 @@ async def read_picture(request: Request, settings: Settings, take: Take) -> byte
     """The one picture of a request: multipart field `image`, or the body itself.
 
     Raises:
-        PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest, Overloaded.
+        PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest, ClientGone,
+            Overloaded.
     """
     media_type = _media_type(request)
     if media_type == "multipart/form-data":
@@ -84,7 +86,8 @@ async def read_pictures(
     """The pictures of a multipart request's `images` fields, in order; too large ones as errors.
 
     Raises:
-        PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest, Overloaded.
+        PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest, ClientGone,
+            Overloaded.
     """
     media_type = _media_type(request)
     if media_type != "multipart/form-data":
@@ -103,7 +106,7 @@ async def read_body(request: Request, settings: Settings, take: Take) -> bytes:
     """The whole body, as it came.
 
     Raises:
-        PayloadTooLarge, UnsupportedMediaType (it is compressed), MalformedRequest, Overloaded.
+        PayloadTooLarge, UnsupportedMediaType (it is compressed), ClientGone, Overloaded.
     """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
@@ -217,4 +220,4 @@ async def _limited(request: Request, limit: int, take: Take) -> AsyncGenerator[b
             take(len(chunk))
             yield chunk
     except ClientDisconnect:
-        raise MalformedRequest("the client went away in the middle of the request") from None
+        raise ClientGone("the client went away in the middle of the request") from None

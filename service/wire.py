@@ -15,6 +15,7 @@ import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
+    from circus.sockets import CircusSocket
     from uvicorn._types import ASGI3Application
 
 MAX_HEAD_BYTES: Final = 65_536
@@ -22,7 +23,8 @@ MAX_HEAD_BYTES: Final = 65_536
 MAX_PIPELINED: Final = 16
 """Most requests that wait behind the one being answered; browsers and proxies send none."""
 HEAD_SECONDS: Final = 10.0
-"""Longest wait for the rest of what has been begun; for bodies there is a limit of their own."""
+"""Longest wait for the rest of what has been begun; bodies have a limit of their own until they are
+answered."""
 
 
 def bound_requests() -> None:
@@ -31,6 +33,22 @@ def bound_requests() -> None:
     BentoML hands no such option on; this table is what uvicorn's option `http` is looked up in.
     """
     uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{BoundedHttp.__module__}:{BoundedHttp.__name__}"
+
+
+def refuse_until_ready() -> None:
+    """Let BentoML's parent bind the port and not listen on it: the first ready worker does.
+
+    For the parent, before it makes its socket. It listens at once otherwise, and the seconds in
+    which workers load take connections that nobody answers, where a proxy would have asked another
+    replica.
+    """
+    from circus.sockets import CircusSocket
+
+    CircusSocket.listen = _leave_it_to_uvicorn
+
+
+def _leave_it_to_uvicorn(socket: CircusSocket, backlog: int = 0) -> None:
+    """uvicorn listens on whatever socket it is handed, once it has started up."""
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -58,6 +76,10 @@ class BoundedHttp(HttpToolsProtocol):
         elif self._patience is None:
             self._wait()
 
+    def on_message_begin(self) -> None:
+        self._pending_bytes += 1  # what came before it in one piece has set this to 0
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         self._pending_bytes = 0
         super().on_headers_complete()
@@ -65,7 +87,8 @@ class BoundedHttp(HttpToolsProtocol):
             raise ValueError("too many pipelined requests")  # to the parser: answered by 400
 
     def on_body(self, body: bytes) -> None:
-        self._pending_bytes = 0
+        is_answered = self.cycle is not None and self.cycle.response_complete
+        self._pending_bytes = 1 if is_answered else 0  # once it is, nobody else sets a limit
         super().on_body(body)
 
     def on_message_complete(self) -> None:

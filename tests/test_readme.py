@@ -53,7 +53,7 @@ def settings() -> list[str]:
 def shown(default: object, is_required: bool = False) -> str:
     if is_required:
         return "required"
-    return "" if default is None else f"`{default}`"
+    return "" if default in (None, "") else f"`{default}`"
 
 
 def metrics() -> list[str]:

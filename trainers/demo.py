@@ -63,12 +63,13 @@ def train(options: Sequence[str]) -> tuple[Path, float]:
     """Train by the command that a user would type; return the bundle and its test accuracy."""
     arguments = [*options, "--output", str(OUTPUT)]
     print("\n$ python -m trainers.run", *arguments, flush=True)
-    command = [sys.executable, "-m", "trainers.run", *arguments, "--json"]
+    command = [sys.executable, "-m", "trainers.run", *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise GraftError(f"training ended with exit code {done.returncode}, see above")
-    result = json.loads(done.stdout.strip().splitlines()[-1])
-    return Path(result["bundle"]), result["test_accuracy"]
+    bundle = Path(done.stdout.strip().splitlines()[-1])
+    metrics = json.loads((bundle / "metrics.json").read_text())
+    return bundle, metrics["test"]["accuracy"]
 
 
 @contextmanager

@@ -54,7 +54,7 @@ class Server:
 
     def __init__(self, contender: Contender, bodies: Bodies, folder: Path) -> None:
         self.contender, self.bodies = contender, bodies
-        self.port = _free_port()
+        self.port = free_port()
         self._log = folder / f"{contender.name.replace(' ', '-')}.log"
         started = time.monotonic()
         with self._log.open("wb") as log:
@@ -137,7 +137,7 @@ class Server:
         raise RuntimeError(f"{self.contender.name} did not get ready; its log ends:\n{end}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

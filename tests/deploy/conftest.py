@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from service import front
+from tests.service.conftest import serve  # noqa: F401 - a fixture here, too
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"

@@ -15,8 +15,8 @@ from service.metrics import Metrics
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]
 Find = Callable[..., Manifest]
-FROM_PROMETHEUS = {"namespace", "pod", "job", "instance", "le", "track"}
-"""Labels that the scrape adds, the last by the ServiceMonitor."""
+FROM_PROMETHEUS = {"namespace", "pod", "job", "instance", "le", "track", "container"}
+"""Labels that the scrape adds (`track`: ServiceMonitor's), and kube-state-metrics' `container`."""
 WORDS = re.compile(r"\bgraft_\w+")
 
 

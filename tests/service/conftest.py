@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -9,10 +10,12 @@ import socket
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from struct import pack
 from typing import Any
 
 import httpx
@@ -180,6 +183,29 @@ def refuse_to_serve(tmp_path: Path) -> RefuseToServe:
 
 
 @pytest.fixture(scope="session")
+def slow_picture() -> bytes:
+    """A PNG of 49 megapixels in 150 KB, whose rows take more than half a second to undo."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return pack(">I", len(data)) + name + data + pack(">I", zlib.crc32(name + data))
+
+    header = pack(">IIBBBBB", 7000, 7000, 8, 2, 0, 0, 0)
+    rows = zlib.compress((b"\4" + b"\xff" * 21_000) * 7000)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.fixture
+def starting(tmp_path: Path, tiny_bundle: Bundle) -> Iterator[Server]:
+    """A service that was started this moment."""
+    server = start(tmp_path, tiny_bundle.path)
+    yield server
+    server.process.terminate()
+    server.process.wait(30)
+
+
+@pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[Any]:
     """One service with default settings, for every test that leaves it as it was.
 
@@ -204,7 +230,7 @@ def classifier(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator
     before = set(REGISTRY._collector_to_names)
     classifier = Classifier()
     yield classifier
-    classifier.close()
+    asyncio.run(classifier.close())
     for collector in set(REGISTRY._collector_to_names) - before:
         REGISTRY.unregister(collector)
     signal.signal(signal.SIGTERM, usual)

@@ -11,13 +11,11 @@ import signal
 import socket
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from http.client import HTTPResponse
 from pathlib import Path
-from struct import pack
 from typing import Any
 
 import httpx
@@ -86,6 +84,21 @@ def test_wrong_environment_ends_the_service_with_our_message(
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
+def test_nobody_is_let_in_before_a_worker_can_answer(starting: Any) -> None:
+    """Connections that are refused go to another replica; those that are let in would wait."""
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            connect(starting).close()
+            break
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert "answers by" in starting.log.read_text(), "the model is still being loaded"
+    assert httpx.get(f"{starting.url}/readyz").status_code == 200
+
+
 # Limits
 
 
@@ -101,20 +114,6 @@ def small(serve: Any) -> Iterator[Any]:
         GRAFT_UPLOAD_TIMEOUT_SECONDS="1",
     ) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def slow_picture() -> bytes:
-    """A PNG of 49 megapixels in 150 KB, whose rows take more than half a second to undo."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return pack(">I", len(data)) + name + data + pack(">I", zlib.crc32(name + data))
-
-    header = pack(">IIBBBBB", 7000, 7000, 8, 2, 0, 0, 0)
-    rows = zlib.compress((b"\4" + b"\xff" * 21_000) * 7000)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    )
 
 
 def send(server: Any, picture: bytes) -> httpx.Response:
@@ -253,6 +252,26 @@ def test_sigterm_means_refusing_for_a_while_and_then_the_servers_own_stop(classi
 
     asyncio.run(drain())
     assert stopped == [signal.SIGTERM]
+
+
+def test_closing_lets_requests_leave_that_were_given_up(classifier: Any) -> None:
+    """As at the end of --timeout-graceful-shutdown, when they are cancelled and not waited for."""
+
+    async def shut_down() -> None:
+        async def ask() -> None:
+            with classifier.model.admit(2):
+                await asyncio.gather(asyncio.sleep(60), asyncio.sleep(60))
+
+        asked = asyncio.create_task(ask())
+        await asyncio.sleep(0.01)
+        asked.cancel()
+        await classifier.close()
+        assert asked.cancelled()
+
+    closing = threading.Thread(target=asyncio.run, args=(shut_down(),), daemon=True)
+    closing.start()
+    closing.join(20)
+    assert not closing.is_alive()
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 
 from service.bundle import Bundle
-from service.endpoints import predict
+from service.endpoints import all_of, predict
 from service.errors import Overloaded
 from service.metrics import Metrics
 from service.served import ServedModel
@@ -73,3 +73,20 @@ def test_the_model_of_the_moment_when_the_body_is_there_answers(
     asked = Request({"type": "http", "method": "POST", "headers": headers}, receive)
     response = asyncio.run(asyncio.wait_for(predict(service, asked), 20))
     assert b'"label":"blue"' in response.body
+
+
+def test_all_come_to_an_end_before_one_failure_is_told() -> None:
+    """Or a batch that met a bug would give its room away while its pictures are worked on."""
+    ended: list[int] = []
+
+    async def work(seconds: float) -> float:
+        await asyncio.sleep(seconds)
+        ended.append(1)
+        if not seconds:
+            raise KeyError("a bug")
+        return seconds
+
+    assert asyncio.run(all_of(map(work, (0.02, 0.01)))) == [0.02, 0.01]
+    with pytest.raises(KeyError):
+        asyncio.run(all_of(map(work, (0.02, 0, 0.03))))
+    assert len(ended) == 5

@@ -59,6 +59,7 @@ def test_every_answer_is_counted_once_and_has_the_shape(
 ) -> None:
     response = post(registry, f"/there{query}")
     assert response.status_code == status
+    assert "connection" not in response.headers
     assert "of ours" not in response.text
     assert response.json().get("error", {}).get("code") == code
     labels = {"endpoint": "/there", "status": str(status)}
@@ -71,6 +72,7 @@ def test_draining_refuses(registry: CollectorRegistry) -> None:
     assert response.status_code == 503
     assert response.headers["retry-after"] == "1"
     assert response.json()["error"]["code"] == "draining"
+    assert response.headers["connection"] == "close"
     assert registry.get_sample_value("graft_refusals_total", {"reason": "draining"}) == 1
 
 

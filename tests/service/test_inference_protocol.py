@@ -95,6 +95,14 @@ def test_header_length_may_be_there_without_bytes_behind() -> None:
     assert len(read(content, header_length=str(len(content))).pictures) == 2
 
 
+def test_null_is_as_good_as_absent() -> None:
+    """MLServer's client writes what it was not given as null."""
+    plain = request({**tensor(), "parameters": None}, id=None, parameters=None, outputs=None)
+    assert read(plain).outputs == {"probabilities": False, "label": False}
+    asked = [{"name": "label", "parameters": None}]
+    assert read(request(tensor(), outputs=asked)).outputs == {"label": False}
+
+
 def test_what_is_unknown_to_us_is_ignored() -> None:
     more = {"parameters": {"priority": 3, "mine": [1]}, "hello": None}
     unknown = tensor(parameters={"content_type": "base64"}, comment="x")

@@ -232,6 +232,15 @@ def test_sighup_reloads_and_tells_the_others(stamp: Path) -> None:
     assert stamp.read_text() == "1"
 
 
+def test_following_survives_a_folder_that_cannot_be_written(
+    stamp: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stamp.mkdir()
+    hang_up = lambda: os.kill(os.getpid(), signal.SIGHUP)  # noqa: E731
+    assert watch(Worker(), hang_up, hang_up) == [0, 1, 2]
+    assert "the other workers are not told" in caplog.text
+
+
 def test_sighup_to_a_model_that_fails_tells_nobody(stamp: Path) -> None:
     worker = Worker(BundleError("altered"))
     assert watch(worker, lambda: os.kill(os.getpid(), signal.SIGHUP)) == [0, 1]

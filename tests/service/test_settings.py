@@ -108,6 +108,18 @@ def test_given_threads_win() -> None:
     assert Settings(threads=7).usable_threads() == 7
 
 
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [(" ,\n", "holds no key, so everybody could ask"), ("a, schlüssel", "other characters than")],
+)
+def test_keys_that_open_to_everybody_or_to_nobody_are_refused_and_not_shown(
+    keys: str, reason: str
+) -> None:
+    with pytest.raises(SettingError, match=f"^GRAFT_API_KEYS: Value error, .*{reason}") as refusal:
+        Settings.from_environment({"GRAFT_API_KEYS": keys})
+    assert "schl" not in str(refusal.value)
+
+
 def test_keys_are_separated_by_commas_and_not_shown() -> None:
     settings = Settings(api_keys="one, two,,three")
     assert settings.keys() == ["one", "two", "three"]

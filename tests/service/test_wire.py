@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import itertools
 import socket
@@ -10,8 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+from circus.sockets import CircusSocket
+from starlette.responses import PlainTextResponse
+from uvicorn.server import ServerState
 
-from service.wire import HEAD_SECONDS, MAX_HEAD_BYTES
+from service.wire import HEAD_SECONDS, MAX_HEAD_BYTES, BoundedHttp, refuse_until_ready
 
 PIECE = 50_000
 HOST = b"Host: graft\r\n"
@@ -86,6 +91,33 @@ def test_large_bodies_are_no_headers(server: Any, draw: Any) -> None:
 def test_a_header_that_does_not_arrive_is_not_waited_for(server: Any) -> None:
     answer = talk(server, [b"GET /livez HTTP/1.1\r\nHos"], HEAD_SECONDS + 10)
     assert answer == b""
+
+
+@pytest.mark.parametrize(
+    "rest", [b"", b"a", b"a" * 9 + b"GET /"], ids=["none", "a piece", "the next one's head"]
+)
+def test_the_rest_of_a_body_is_not_waited_for_once_it_is_answered(
+    monkeypatch: pytest.MonkeyPatch, rest: bytes
+) -> None:
+    monkeypatch.setattr("service.wire.HEAD_SECONDS", 0.3)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("fine")(scope, receive, send)
+
+    async def ask() -> None:
+        config = uvicorn.Config(app, timeout_keep_alive=1, log_config=None)
+        config.load()
+        loop, state = asyncio.get_running_loop(), ServerState()
+        server = await loop.create_server(lambda: BoundedHttp(config, state, {}), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"GET /livez HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+        assert await reader.readuntil(b"fine")
+        writer.write(rest)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        server.close()
+
+    asyncio.run(ask())
 
 
 MALFORMED = {
@@ -178,3 +210,15 @@ def test_old_clients_and_proxies_are_understood(server: Any) -> None:
 def test_nothing_of_this_file_was_a_bug(server: Any) -> None:
     assert "Traceback" not in server.log.read_text()
     assert not [name for name in server.metrics() if 'status="500"' in name]
+
+
+def test_the_parent_binds_and_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CircusSocket, "listen", CircusSocket.listen)  # put back afterwards
+    refuse_until_ready()
+    with CircusSocket(host="127.0.0.1", port=0) as bound:
+        bound.bind_and_listen()
+        address = bound.getsockname()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        socket.socket.listen(bound)  # as uvicorn does with what it is handed
+        socket.create_connection(address).close()

@@ -1,0 +1,154 @@
+"""deploy/graft.service: systemd takes it, and the service lives with what it allows."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.bundle import Bundle
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "deploy/graft.service"
+LOCKED = """
+import ctypes, os, sys
+try:
+    library = ctypes.CDLL("libseccomp.so.2")
+except OSError:
+    sys.exit(77)
+library.seccomp_init.restype = ctypes.c_void_p
+rules = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(0x00050001)))  # EPERM
+for name in sys.argv[1].split():
+    number = library.seccomp_syscall_resolve_name(name.encode())
+    if number >= 0:
+        assert not library.seccomp_rule_add(rules, ctypes.c_uint32(0x7FFF0000), number, 0)
+if library.seccomp_load(rules):
+    sys.exit(77)
+try:
+    os.chown(".", 0, 0)
+except PermissionError:
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Runs a command with these system calls; the others fail as they do under systemd."""
+NOT_LOCKED = 77
+
+
+def lines(key: str) -> list[str]:
+    return re.findall(rf"^{key}=(.*)$", UNIT.read_text(), re.MULTILINE)
+
+
+def environment() -> dict[str, str]:
+    return dict(pair.split("=", 1) for line in lines("Environment") for pair in line.split())
+
+
+def analyze(*arguments: str | Path) -> str:
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("no systemd-analyze here (systemd)")
+    done = subprocess.run(
+        ["systemd-analyze", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, "what is misspelt is a line of stderr and no failure"
+    return done.stdout
+
+
+def allowed(group: str) -> set[str]:
+    """The system calls of a group, those of the groups in it included."""
+    names: set[str] = set()
+    for line in analyze("syscall-filter", "--no-pager", group).splitlines():
+        name = line.strip()
+        if line.startswith("    ") and not name.startswith("#"):
+            names |= allowed(name) if name.startswith("@") else {name}
+    return names
+
+
+def test_systemd_knows_every_line(tmp_path: Path) -> None:
+    (command,) = lines("ExecStart")
+    text = UNIT.read_text().replace(command.split()[0], sys.executable)
+    (tmp_path / UNIT.name).write_text(text)
+    analyze("verify", "--man=no", tmp_path / UNIT.name)
+
+
+def test_systemd_finds_little_exposed() -> None:
+    said = analyze("security", "--offline=yes", "--no-pager", UNIT)
+    (exposure,) = re.findall(r"exposure level for graft.service: ([\d.]+)", said)
+    assert float(exposure) < 2, said
+
+
+def test_it_starts_what_the_image_starts() -> None:
+    text = (ROOT / "deploy/Dockerfile").read_text()
+    (command,) = lines("ExecStart")
+    (of_image,) = re.findall(r"^CMD \[(.*)\]$", text, re.MULTILINE)
+    wanted = [word.strip(' "') for word in of_image.split(",")]
+    assert command.replace("127.0.0.1", "0.0.0.0").split()[1:] == wanted[1:]
+    variables = dict(re.findall(r"^(?:ENV|   ) (\w+)=(\S+)", text, re.MULTILINE))
+    own = {"PATH", "GRAFT_MODEL", "GRAFT_CACHE"}
+    assert {name: environment()[name] for name in set(variables) - own} == {
+        name: value for name, value in variables.items() if name not in own
+    }
+
+
+def test_its_settings_and_times_are_the_codes() -> None:
+    given = {name: value for name, value in environment().items() if name.startswith("GRAFT_")}
+    fields = {f"GRAFT_{field.upper()}" for field in Settings.model_fields}
+    assert set(given) - {"GRAFT_CACHE"} <= fields
+    settings = Settings.from_environment(given)
+    waits = settings.drain_seconds, settings.upload_timeout_seconds, settings.deadline_seconds
+    (limit,) = lines("TimeoutStopSec")
+    assert sum(waits) < int(limit)
+    (cache,) = lines("CacheDirectory")
+    assert given["GRAFT_CACHE"] == f"/var/cache/{cache}"
+    assert environment()["BENTOML_HOME"].startswith("/tmp/")
+    assert lines("PrivateTmp") == ["yes"]
+
+
+@pytest.mark.slow
+def test_the_service_needs_no_other_system_call(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    taken, left_out = lines("SystemCallFilter")
+    names = allowed(taken) - allowed(left_out.removeprefix("~")) | allowed("@default")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    own = {"BENTOML_HOME": f"{tmp_path}/bentoml", "HOME": str(tmp_path)}
+    own |= {"GRAFT_CACHE": str(tmp_path), "GRAFT_MODEL": str(tiny_bundle.path)}
+    command = [sys.executable, "-c", LOCKED, " ".join(names)]
+    command += [str(Path(sys.executable).with_name("bentoml")), "serve", "service.app:Classifier"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    shorter = {"GRAFT_DRAIN_SECONDS": "0", "PATH": "/usr/bin:/bin"}
+    variables = environment() | own | shorter
+    process = subprocess.Popen(command, cwd=ROOT, env=variables, start_new_session=True)
+    try:
+        picture = (tiny_bundle.path / "golden/red.png").read_bytes()
+        deadline = time.monotonic() + 90
+        while (label := ask(f"http://127.0.0.1:{port}/predict", picture)) is None:
+            if process.poll() == NOT_LOCKED:
+                pytest.skip("this machine lets nobody filter system calls")
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert label == "red"
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        with suppress(ProcessLookupError):  # none is left when all is well
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+
+
+def ask(url: str, picture: bytes) -> str | None:
+    """The label of a picture; None while nobody answers."""
+    try:
+        answer = httpx.post(url, content=picture, headers={"Content-Type": "image/png"}, timeout=30)
+    except httpx.TransportError:
+        return None
+    return str(answer.json()["label"]) if answer.status_code == 200 else None

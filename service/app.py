@@ -125,6 +125,7 @@ class Classifier:
 
         Raises:
             BundleError: it must not be served; the old one still is.
+            SettingError: GRAFT_VERIFY_KEY cannot be read any more; as before.
         """
         async with self._swapping:
             old = self.model

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from service.bundle import Bundle, seal
+from service.bundle import Bundle, Manifest, seal
 from service.errors import BundleError, SettingError
 from service.signature import SIGNATURE, trusted
 
@@ -88,6 +90,18 @@ def test_signed_bundle_is_read_also_under_another_name(
 ) -> None:
     assert trusted(str(signed), ours).manifest == tiny_bundle.manifest
     assert Bundle.read(signed).manifest == tiny_bundle.manifest, "the seal is as it was"
+
+
+def test_link_to_a_signed_bundle_is_followed_but_none_inside(
+    signed: Path, ours: str, tmp_path: Path
+) -> None:
+    link = tmp_path / "current"
+    link.symlink_to(signed)
+    assert trusted(str(link), ours).path == signed.resolve()
+    (signed / "model.onnx").rename(tmp_path / "elsewhere.onnx")
+    (signed / "model.onnx").symlink_to(tmp_path / "elsewhere.onnx")
+    with pytest.raises(BundleError, match="symlink"):
+        trusted(str(link), ours)
 
 
 def test_bentomls_own_file_in_the_store_is_let_pass(signed: Path, ours: str) -> None:
@@ -189,3 +203,68 @@ def test_service_and_folder_scoring_serve_what_is_signed_only(
     code, said = refuse_to_serve(bundle_copy, GRAFT_VERIFY_KEY=ours)
     assert code == 1
     assert "graft: " in said and SIGNATURE in said  # noqa: PT018
+
+
+@pytest.mark.slow
+def test_a_key_that_cannot_be_read_starts_nothing(
+    signed: Path, refuse_to_serve: Any, tmp_path: Path
+) -> None:
+    nowhere = tmp_path / "nowhere.pub"
+    code, said = refuse_to_serve(signed, GRAFT_VERIFY_KEY=str(nowhere))
+    assert code == 1
+    assert f"graft: GRAFT_VERIFY_KEY (={nowhere}): no public key in PEM" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_a_reload_by_either_way_takes_what_is_signed_only(
+    signed: Path,
+    key_pairs: dict[str, Path],
+    staging: Path,
+    manifest: Manifest,
+    serve: Any,
+    tmp_path: Path,
+) -> None:
+    """Unsigned, signed by another, signed by ours: at the place that GRAFT_MODEL names."""
+    french = manifest.model_copy(update={"classes": ("rouge", "vert", "bleu")})
+    newer = seal(staging, french, staging.parent).path
+    served, picture = tmp_path / "served", (signed / "golden/red.png").read_bytes()
+    served.symlink_to(signed)
+
+    def replace() -> None:
+        (tmp_path / "next").symlink_to(newer)
+        (tmp_path / "next").replace(served)
+
+    def label() -> str:
+        answer = httpx.post(f"{server.url}/predict", files={"image": picture}, timeout=60)
+        return str(answer.raise_for_status().json()["label"])
+
+    def refusals(count: int) -> None:
+        deadline = time.monotonic() + 30
+        while server.log.read_text().count(" stays: ") < count:
+            assert time.monotonic() < deadline, server.log.read_text()
+            time.sleep(0.1)
+        assert label() == "red"
+
+    settings = {"GRAFT_MODEL": str(served), "GRAFT_RELOAD": "1"}
+    with serve(GRAFT_VERIFY_KEY=str(key_pairs["ours"] / "public"), **settings) as server:
+        (worker,) = server.workers()
+        replace()
+        refused = httpx.post(f"{server.url}/admin/reload", timeout=60)
+        assert refused.status_code == 409
+        assert "GRAFT_VERIFY_KEY asks for one" in refused.json()["error"]["message"]
+        refusals(1)
+        worker.send_signal(signal.SIGHUP)
+        refusals(2)
+        sign(newer, key_pairs["theirs"] / "private")
+        refused = httpx.post(f"{server.url}/admin/reload", timeout=60)
+        assert "not signed by" in refused.json()["error"]["message"]
+        worker.send_signal(signal.SIGHUP)
+        refusals(4)
+        sign(newer, key_pairs["ours"] / "private")
+        worker.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 30
+        while label() != "rouge":
+            assert time.monotonic() < deadline, server.log.read_text()
+            time.sleep(0.1)
+        assert "Traceback" not in server.log.read_text()

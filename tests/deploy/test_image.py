@@ -226,18 +226,10 @@ def test_nobody_and_nothing_to_write_to(image: Image) -> None:
 
 
 def test_started_as_it_says_it_answers_and_ends_with_0(image: Image, draw: object) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    command = json.loads(image.config["CMD"])
-    command[command.index("0.0.0.0")] = "127.0.0.1"
-    command[command.index("3000")] = port
-    url, began = f"http://127.0.0.1:{port}", time.monotonic()
+    (command, url), began = command_and_url(image), time.monotonic()
     process = image.start(*command, GRAFT_DRAIN_SECONDS="0")
     try:
-        while not is_ready(url):
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < began + 90
-            time.sleep(0.1)
+        wait_until_ready(process, url)
         print(f"\nready {time.monotonic() - began:.1f} s after the start")
         assert "<title>Graft</title>" in httpx.get(f"{url}/ui").text
         assert "graft_model_info" in httpx.get(f"{url}/metrics").text
@@ -258,6 +250,62 @@ def test_started_as_it_says_it_answers_and_ends_with_0(image: Image, draw: objec
     finally:
         process.kill()
     assert process.returncode == 0, said
+
+
+def test_the_signing_image_serves_what_is_signed_only(
+    base: Path, place: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    """By another key, by none that is there, by ours; read-only as above."""
+    bundle = Path(shutil.copytree(tiny_bundle.path, tmp_path / "bundle"))
+    for whose in ("ours", "theirs"):
+        secret, public = str(tmp_path / f"{whose}.key"), str(tmp_path / f"{whose}.pub")
+        call("openssl", *f"ecparam -genkey -name prime256v1 -noout -out {secret}".split())
+        call("openssl", *f"ec -in {secret} -pubout -out {public}".split())
+    sign = [sys.executable, "-m", "model_signing", "sign", "key", str(bundle)]
+    sign += ["--private_key", str(tmp_path / "ours.key"), "--signature", str(bundle / "model.sig")]
+    call(*sign)
+    (place / "signing").mkdir()
+    image = build(base, place / "signing", {"BUNDLE": str(bundle), "LOCK": "serving-sign"})
+    print(f"\n/opt/graft with LOCK=serving-sign {size(image.root / 'opt/graft')} MB")
+    (image.root / "keys").mkdir()
+    for whose in ("ours", "theirs"):
+        shutil.copy(tmp_path / f"{whose}.pub", image.root / "keys")
+    command, url = command_and_url(image)
+    for name, reason in (("theirs", "not signed by"), ("nowhere", "no public key in PEM")):
+        process = image.start(*command, GRAFT_VERIFY_KEY=f"/keys/{name}.pub")
+        said, _ = process.communicate(timeout=90)
+        assert process.returncode == 1
+        assert reason in said
+    began = time.monotonic()
+    process = image.start(*command, GRAFT_VERIFY_KEY="/keys/ours.pub", GRAFT_DRAIN_SECONDS="0")
+    try:
+        wait_until_ready(process, url)
+        print(f"ready {time.monotonic() - began:.1f} s after the start")
+        picture = (bundle / "golden/red.png").read_bytes()
+        assert httpx.post(f"{url}/predict", files={"image": picture}).json()["label"] == "red"
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, said
+
+
+def command_and_url(image: Image) -> tuple[list[str], str]:
+    """The image's command, on a free port of this machine's own address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    command = json.loads(image.config["CMD"])
+    command[command.index("0.0.0.0")] = "127.0.0.1"
+    command[command.index("3000")] = port
+    return command, f"http://127.0.0.1:{port}"
+
+
+def wait_until_ready(process: subprocess.Popen[str], url: str) -> None:
+    deadline = time.monotonic() + 90
+    while not is_ready(url):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def is_ready(url: str) -> bool:

@@ -6,7 +6,7 @@ SEED ?= 0
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-large fuzz lint types bench bench-checking bench-training bench-resuming bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock clean
+.PHONY: help setup demo test test-fast test-large fuzz lint types bench bench-checking bench-training bench-resuming bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check release-notes clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -17,7 +17,7 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Graft needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make setup PYTHON=python3.11")'
 	@echo "installing into $(VENV): 2 GB, a few minutes the first time"
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -28,7 +28,7 @@ test: setup lint types ## every test but those of `test-large`
 	$(RUN) -m pytest -n 2 --dist loadfile
 
 test-fast: setup ## the tests that take less than a few seconds each
-	$(RUN) -m pytest -m "not slow and not large"
+	$(RUN) -m pytest -m "not slow and not large and not image"
 
 test-large: setup ## the contract of the larger backbones (about an hour, 16 GB of memory)
 	$(RUN) -m pytest -m large tests/plugins/test_contract.py
@@ -74,9 +74,43 @@ bench-rolling: setup ## 20 restarts of replicas behind nginx, under load (needs 
 pretrain-pocket: setup ## make the weights of the pocket backbone anew (about 40 minutes on 2 cores)
 	$(RUN) -m trainers.pretraining.run --output artifacts/pocket
 
+TOOL := $(RUN) -m uv tool run
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+build: setup ## the package, into dist/
+	$(RUN) -m uv build
+
+sbom: setup ## what the images hold, as CycloneDX, into dist/
+	mkdir -p dist
+	for lock in serving train; do $(TOOL) --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible -o dist/graft-$(VERSION)-$$lock.cdx.json requirements/$$lock.txt || exit; done
+
+# Strict: what the database of advisories could not be asked about is a failure, too.
+audit: setup ## known holes in what the images hold (asks the advisories of PyPI)
+	for lock in serving serving-sign train; do $(TOOL) pip-audit==2.10.1 --strict --disable-pip --require-hashes --requirement requirements/$$lock.txt || exit; done
+
+LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) --build-arg SOURCE=$(shell git config --get remote.origin.url)
+
+image: ## both images, by Docker: make image BUNDLE=artifacts/NAME; without one a serving image to mount it into
+	docker build -f deploy/Dockerfile $(LABELS) $(if $(BUNDLE),--build-arg BUNDLE=$(BUNDLE),--target bare) -t graft:$(VERSION) .
+	docker build -f deploy/training.Dockerfile $(LABELS) -t graft-training:$(VERSION) .
+
+image-check: setup ## the serving image without Docker, built, started and asked (2 minutes; needs root and debootstrap)
+	$(RUN) -m pytest -s -m image tests/deploy/test_image.py
+
+release-notes: ## what CHANGELOG.md says of a version: make release-notes VERSION=0.1.0
+	@sed -n '/^## \[$(VERSION)\]/,/^## \[/{/^## /!p;}' CHANGELOG.md | grep . || { echo "CHANGELOG.md has no section [$(VERSION)]" >&2; exit 1; }
+
+COMPILE := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
+
+# The others start from dev.txt's versions and keep them, so that images have what tests ran on.
 lock: setup ## refresh requirements/ after a change in pyproject.toml
-	$(RUN) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/serving.txt pyproject.toml
-	$(RUN) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -o requirements/dev.txt pyproject.toml
+	$(COMPILE) --extra dev -o requirements/dev.txt
+	for lock in serving serving-sign serving-gpu train train-gpu; do cp requirements/dev.txt requirements/$$lock.txt; done
+	$(COMPILE) -o requirements/serving.txt
+	$(COMPILE) --extra sign -o requirements/serving-sign.txt
+	$(COMPILE) requirements/serving-gpu.in --no-emit-package onnxruntime -o requirements/serving-gpu.txt
+	$(COMPILE) --extra train -o requirements/train.txt
+	$(COMPILE) --extra gpu -o requirements/train-gpu.txt
 
 clean: ## remove what make made
 	rm -rf $(VENV) artifacts build *.egg-info

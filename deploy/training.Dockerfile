@@ -1,16 +1,26 @@
-# The training image: Python, what requirements/dev.txt locks (the lock that has TensorFlow), and the
-# three packages. For CPUs; jobs run it as deploy/kubernetes/training says.
+# The training image: Python, what requirements/train.txt locks, and the three packages. For CPUs; for
+# GPUs --build-arg LOCK=train-gpu. Jobs run it as deploy/kubernetes/training says.
 #
 #   docker build -f deploy/training.Dockerfile -t graft-training .
 #   docker run --rm -v ~/pictures:/pictures:ro -v ~/artifacts:/artifacts -e HOME=/tmp \
 #     -e BENTOML_HOME=/artifacts/bentoml graft-training --plugin pocket --data /pictures --output /artifacts
 
 FROM python:3.11-slim AS build
-COPY requirements/dev.txt /build/dev.txt
+ARG LOCK=train
+COPY requirements/${LOCK}.txt /build/lock.txt
 RUN python -m venv /opt/graft \
- && /opt/graft/bin/pip install --disable-pip-version-check --require-hashes -r /build/dev.txt
+ && /opt/graft/bin/pip install --disable-pip-version-check --no-cache-dir --no-deps --require-hashes -r /build/lock.txt \
+ && /opt/graft/bin/pip check
 
 FROM python:3.11-slim
+ARG VERSION=unknown
+ARG REVISION=unknown
+ARG SOURCE=unknown
+LABEL org.opencontainers.image.title=graft-training \
+      org.opencontainers.image.licenses=Apache-2.0 \
+      org.opencontainers.image.version=${VERSION} \
+      org.opencontainers.image.revision=${REVISION} \
+      org.opencontainers.image.source=${SOURCE}
 COPY --from=build /opt/graft /opt/graft
 COPY plugins /app/plugins
 COPY trainers /app/trainers

@@ -13,7 +13,6 @@ import bentoml
 from starlette.requests import Request
 
 from service import tracing
-from service.bundle import Bundle
 from service.endpoints import predict, predict_batch
 from service.errors import GraftError
 from service.front import FrontedService
@@ -24,7 +23,7 @@ from service.requests import log_requests
 from service.schemas import Answer, BatchAnswer, ModelName
 from service.served import ServedModel
 from service.settings import Settings
-from service.store import resolve
+from service.signature import trusted
 from service.tuning import known, tuned
 from service.upload_room import UploadRoom
 from service.uploads import PicturesUpload, PictureUpload
@@ -50,7 +49,7 @@ class Classifier:
         """Load and time the model once before any worker starts: a bad one ends it all here."""
         try:
             settings = Settings.from_environment()
-            tuned(Bundle.read(resolve(settings.model)), settings)
+            tuned(trusted(settings.model, settings.verify_key), settings)
         except GraftError as error:
             sys.exit(f"graft: {error}")
         refuse_until_ready()
@@ -62,7 +61,7 @@ class Classifier:
         self.metrics = Metrics()
         self.keys = Keys(self.settings.keys())
         self.uploads = UploadRoom(self.settings.max_upload_bytes)
-        bundle = Bundle.read(resolve(self.settings.model))
+        bundle = trusted(self.settings.model, self.settings.verify_key)
         tuning = tuned(bundle, self.settings)
         self.model = ServedModel(bundle, tuning, self.settings, self.metrics)
         _log.info("%s:%s answers by %s", *self.model.name.model_dump().values(), tuning.line())
@@ -126,6 +125,7 @@ class Classifier:
 
         Raises:
             BundleError: it must not be served; the old one still is.
+            SettingError: GRAFT_VERIFY_KEY cannot be read any more; as before.
         """
         async with self._swapping:
             old = self.model
@@ -136,7 +136,7 @@ class Classifier:
             return old.name
 
     def _load_another(self) -> ServedModel | None:
-        bundle = Bundle.read(resolve(self.settings.model))
+        bundle = trusted(self.settings.model, self.settings.verify_key)
         if bundle.manifest.id == self.model.bundle.manifest.id:
             return None
         # Never timed here: beside requests every way of calling the model looks slow.

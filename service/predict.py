@@ -42,18 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from service.bundle import Bundle
     from service.counting import Counter
     from service.predictor import Predictor
     from service.scoring import score
     from service.settings import Settings
-    from service.store import resolve
+    from service.signature import trusted
     from service.tuning import tuned
     from service.walking import pictures_in
 
     settings = Settings.from_environment()
     paths = pictures_in(options.places)
-    bundle = Bundle.read(resolve(options.bundle or settings.model))
+    bundle = trusted(options.bundle or settings.model, settings.verify_key)
     way = tuned(bundle, settings).choice
     predictor = Predictor(bundle, way.session_threads, way.sessions)
     unanswered = 0

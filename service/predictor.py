@@ -111,6 +111,10 @@ def open_session(model: Path | bytes, threads: int | None = None) -> Any:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
+    if "CUDAExecutionProvider" in providers():
+        # CUDA's libraries come as Python packages, where no linker looks: without this the GPU is
+        # left alone with no more than a line in the log.
+        onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if threads:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from service.errors import BundleError, Disabled, ReloadRefused
+from service.errors import Disabled, GraftError, ReloadRefused
 from service.schemas import ModelName, Reloaded
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ async def _renew(service: Classifier) -> ModelName:
         old = await service.swap()
     except Exception as error:
         version = service.model.name.version
-        is_bug = not isinstance(error, BundleError)
+        is_bug = not isinstance(error, GraftError)
         _log.error("reload: version %s stays: %s", version, error, exc_info=is_bug)
         raise ReloadRefused(f"{error} (version {version} still answers)") from error
     new = service.model.name

@@ -77,6 +77,11 @@ class Settings(BaseModel):
         repr=False,
         description="keys that may ask, separated by commas; none = everybody may",
     )
+    verify_key: str = Field(
+        "",
+        description="path of a public key: only bundles signed by its private key are served; "
+        "none = any",
+    )
     reload: bool = Field(
         False, description="allow POST /admin/reload and SIGHUP to take another model"
     )

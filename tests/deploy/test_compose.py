@@ -83,6 +83,15 @@ def test_the_settings_are_those_of_the_code(services: dict[str, dict[str, Any]])
     assert {f"uid={uid}", f"gid={gid}"} <= set(writable[given["GRAFT_CACHE"]].split(","))
 
 
+def test_a_verify_key_is_found_where_the_settings_look_for_it() -> None:
+    """Both lines wait as comments."""
+    text = (DEPLOY / "kubernetes/base/server/settings.env").read_text()
+    (path,) = re.findall(r"^# GRAFT_VERIFY_KEY=(\S+)$", text, re.MULTILINE)
+    compose = (DEPLOY / "compose.yaml").read_text()
+    (line,) = re.findall(r"^    # (volumes: .*)$", compose, re.MULTILINE)
+    assert mounts(yaml.safe_load(line)) == {path: "./graft.pub"}
+
+
 def test_everything_mounted_is_there(services: dict[str, dict[str, Any]]) -> None:
     volumes = read("compose.yaml")["volumes"]
     for service in services.values():

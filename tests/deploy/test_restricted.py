@@ -55,9 +55,15 @@ def locked(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The service as the pod runs it: its mounts, its settings, nothing else to write to."""
     (container,) = pod["containers"]
-    volumes = {volume["name"]: volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"]}
+    volumes = {
+        volume["name"]: volume["emptyDir"]["sizeLimit"]
+        for volume in pod["volumes"]
+        if "emptyDir" in volume
+    }
     places = {}
     for mount in container["volumeMounts"]:
+        if mount["name"] not in volumes:
+            continue
         place = home / mount["name"]
         place.mkdir()
         places[mount["mountPath"]] = place, megabytes(volumes[mount["name"]])

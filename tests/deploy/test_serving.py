@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,8 @@ def test_probes_ask_for_what_the_service_answers(
 def test_the_port_is_that_of_the_image(served: tuple[Manifest, dict[str, str]]) -> None:
     (port,) = served[0]["spec"]["containers"][0]["ports"]
     assert port["name"] == "http"
-    command = (ROOT / "deploy/Dockerfile").read_text().splitlines()[-1]
+    text = (ROOT / "deploy/Dockerfile").read_text()
+    (command,) = re.findall(r"^CMD .*$", text, re.MULTILINE)
     assert f'"--port", "{port["containerPort"]}"' in command
     assert len(port["name"]) <= 15
 
@@ -72,7 +74,8 @@ def test_settings_exist_and_are_taken(served: tuple[Manifest, dict[str, str]]) -
 def test_what_must_be_writable_is(served: tuple[Manifest, dict[str, str]]) -> None:
     pod, settings = served
     (container,) = pod["spec"]["containers"]
-    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    given = container["volumeMounts"]
+    mounts = {mount["mountPath"] for mount in given if not mount.get("readOnly")}
     assert mounts == {"/tmp", "/cache"}
     assert {settings["GRAFT_CACHE"], settings["HOME"]} <= mounts
     assert "BENTOML_HOME=/tmp/bentoml" in (ROOT / "deploy/Dockerfile").read_text()
@@ -85,6 +88,25 @@ def test_keys_come_from_a_secret_that_need_not_be(
     (keys,) = (entry for entry in container["env"] if entry["name"] == "GRAFT_API_KEYS")
     assert keys["valueFrom"]["secretKeyRef"]["optional"] is True
     assert keys["valueFrom"]["secretKeyRef"]["key"] == "GRAFT_API_KEYS"
+
+
+def test_the_key_of_signed_bundles_has_a_place_and_need_not_be(
+    served: tuple[Manifest, dict[str, str]],
+) -> None:
+    """Where the line that waits in settings.env looks for it, mounted for reading only."""
+    pod, settings = served
+    assert "GRAFT_VERIFY_KEY" not in settings
+    text = (ROOT / "deploy/kubernetes/base/server/settings.env").read_text()
+    (path,) = re.findall(r"^# GRAFT_VERIFY_KEY=(\S+)$", text, re.MULTILINE)
+    folder, _, name = path.rpartition("/")
+    (container,) = pod["spec"]["containers"]
+    (mount,) = (one for one in container["volumeMounts"] if one["mountPath"] == folder)
+    assert mount["readOnly"] is True
+    (volume,) = (one for one in pod["spec"]["volumes"] if one["name"] == mount["name"])
+    assert volume["configMap"]["optional"] is True
+    readme = " ".join((ROOT / "deploy/README.md").read_text().split())
+    create = f"create configmap {volume['configMap']['name']} --from-file={name}"
+    assert create in readme, "a file's name is its key's, and so the name it is mounted by"
 
 
 def test_stopping_takes_less_than_the_grace_period(

@@ -51,10 +51,22 @@ def bundle_copy(tmp_path: Path, tiny_bundle: Bundle) -> Path:
 
 
 @dataclass(frozen=True)
-class Server:
-    """A running `bentoml serve`."""
+class Elsewhere:
+    """A running service of which no more is known than where it answers."""
 
     url: str
+
+    def metrics(self) -> dict[str, float]:
+        """Every sample of /metrics, by its name with labels."""
+        lines = httpx.get(f"{self.url}/metrics").text.splitlines()
+        samples = [line.rpartition(" ") for line in lines if line and not line.startswith("#")]
+        return {name: float(value) for name, _, value in samples}
+
+
+@dataclass(frozen=True)
+class Server(Elsewhere):
+    """A running `bentoml serve`."""
+
     process: subprocess.Popen[bytes]
     log: Path
     without_training: Path
@@ -67,12 +79,6 @@ class Server:
                 if "_bentoml_impl.worker.service" in child.cmdline():
                     found.append(child)
         return found
-
-    def metrics(self) -> dict[str, float]:
-        """Every sample of /metrics, by its name with labels."""
-        lines = httpx.get(f"{self.url}/metrics").text.splitlines()
-        samples = [line.rpartition(" ") for line in lines if line and not line.startswith("#")]
-        return {name: float(value) for name, _, value in samples}
 
 
 def free_port() -> int:
@@ -134,6 +140,9 @@ def wait_until_ready(server: Server, seconds: float = 90) -> None:
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Serve:
     """Start a service of one's own: `with serve(GRAFT_TOP_K="1") as server:`."""
+
+    if "GRAFT_TEST_URL" in os.environ:
+        pytest.skip("starts a service of its own, and GRAFT_TEST_URL names the one to ask")
 
     @contextmanager
     def serve(
@@ -197,9 +206,16 @@ def starting(tmp_path: Path, tiny_bundle: Bundle) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def server(serve: Serve) -> Iterator[Server]:
-    """One service with default settings, for every test that leaves it as it was."""
-    with serve() as server:
+def server(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """One service with default settings, for every test that leaves it as it was.
+
+    Where GRAFT_TEST_URL names one that runs elsewhere with the tiny bundle (as `make image-check`
+    does), that one is asked, and only by the tests that need nothing else of it.
+    """
+    if url := os.environ.get("GRAFT_TEST_URL"):
+        yield Elsewhere(url)
+        return
+    with request.getfixturevalue("serve")() as server:
         yield server
 
 

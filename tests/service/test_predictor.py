@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import numpy_helper
 
@@ -103,3 +104,23 @@ def test_file_that_is_no_model_cannot_be_loaded(staging: Path, manifest: Manifes
     (staging / "model.onnx").write_bytes(b"\x08\x07")  # well-formed, and empty
     with pytest.raises(BundleError, match=r"ONNX Runtime cannot load .*model\.onnx"):
         Predictor(seal(staging, manifest, staging.parent))
+
+
+@pytest.mark.parametrize("has_gpu_build", [False, True])
+def test_cudas_libraries_are_loaded_before_the_first_session(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, has_gpu_build: bool
+) -> None:
+    """The builds for GPUs find none of their own, and go on without a GPU."""
+    order = []
+    usual = onnxruntime.InferenceSession
+
+    def open_session(*arguments: object, **options: object) -> object:
+        order.append("session")
+        return usual(*arguments, **{**options, "providers": ["CPUExecutionProvider"]})
+
+    offered = ["CUDAExecutionProvider"] * has_gpu_build + ["CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: order.append("libraries"))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", open_session)
+    Predictor(tiny_bundle, threads=1)
+    assert order[:2] == (["libraries", "session"] if has_gpu_build else ["session"])

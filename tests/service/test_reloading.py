@@ -143,6 +143,35 @@ def test_any_other_failure_leaves_the_old_one_as_well_and_is_logged(
     assert caplog.records[-1].exc_info
 
 
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [("public", r"no model\.sig"), ("nowhere", r"GRAFT_VERIFY_KEY .*no public key")],
+)
+def test_a_signature_is_asked_for_anew_and_a_lost_key_is_no_bug(
+    reloadable: Any,
+    another: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    key: str,
+    message: str,
+) -> None:
+    pytest.importorskip("model_signing")
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    (tmp_path / "public").write_bytes(public.public_bytes(serialization.Encoding.PEM, form))
+    before = reloadable.model
+    name(reloadable, another())
+    asked = {"verify_key": str(tmp_path / key)}
+    reloadable.settings = reloadable.settings.model_copy(update=asked)
+    with pytest.raises(ReloadRefused, match=message):
+        call(reloadable)
+    assert reloadable.model is before
+    assert not caplog.records[-1].exc_info
+
+
 def test_the_old_model_leaves_memory_at_once(reloadable: Any, another: Any) -> None:
     """Without a garbage collection: what was there when the service started is never looked at."""
     gc.collect()

@@ -33,6 +33,7 @@ def test_each_field_is_one_variable() -> None:
         "sessions": 3,
         "session_threads": 4,
         "api_keys": "one, two",
+        "verify_key": "/keys/graft.pub",
         "reload": True,
         "access_log": True,
     }

@@ -6,7 +6,7 @@ SEED ?= 0
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-large fuzz lint types bench bench-checking bench-training bench-resuming bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check release-notes clean
+.PHONY: help setup demo test test-fast test-large fuzz lint types bench bench-checking bench-training bench-resuming bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check deploy-check release-notes clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -96,6 +96,16 @@ image: ## both images, by Docker: make image BUNDLE=artifacts/NAME; without one 
 
 image-check: setup ## the serving image without Docker, built, started and asked (2 minutes; needs root and debootstrap)
 	$(RUN) -m pytest -s -m image tests/deploy/test_image.py
+
+# What a skipped test would hide is asked for first.
+NEEDS := nginx prometheus promtool unshare systemd-analyze debootstrap
+deploy-check: setup ## everything in deploy/, with the real parts: rendered, validated, watched, restarted, built (10 minutes; needs root)
+	@[ "$$(id -u)" = 0 ] || { echo "deploy-check builds images without Docker, which needs root" >&2; exit 1; }
+	@for program in $(NEEDS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	command -v kubectl >/dev/null || command -v kustomize >/dev/null || missing="$$missing kubectl"; \
+	[ -z "$$missing" ] || { echo "deploy-check needs$$missing; all but kubectl are in Debian's packages nginx-light, prometheus, util-linux, systemd and debootstrap" >&2; exit 1; }
+	$(RUN) -m pytest -s -m "not large" tests/deploy tests/test_workflow.py
+	$(MAKE) sbom
 
 release-notes: ## what CHANGELOG.md says of a version: make release-notes VERSION=0.1.0
 	@sed -n '/^## \[$(VERSION)\]/,/^## \[/{/^## /!p;}' CHANGELOG.md | grep . || { echo "CHANGELOG.md has no section [$(VERSION)]" >&2; exit 1; }

@@ -115,10 +115,11 @@ def endpoint(method: str, path: str, answer: Endpoint) -> Route:
         except RequestError as error:
             metrics.refusals.labels(error.code).inc()
             response = refusal(error)
-            await discard_rest(request)
         except Exception:  # a bug: it stays in the log
             _log.exception("request %s to %s met a bug", request_id.get(), path)
             response = JSONResponse({"error": BUG}, 500)
+        if response.status_code >= 400:
+            await discard_rest(request)
         if service.is_draining:  # or the next request on it might meet the server's end
             response.headers["Connection"] = "close"
         metrics.requests.labels(path, response.status_code).inc()

@@ -182,13 +182,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (GraftError, BackboneError, WeightsError, MemoryError) as error:
         log.error("graft: %s", str(error) or "this machine has too little memory for that")
         return STOPPED if isinstance(error, WorkerLostError) else WRONG_USE
-    except Stopped:
+    except (Stopped, KeyboardInterrupt) as stop:
         hint = "the same command with --resume goes on after the last whole epoch"
         log.error("graft: stopped; no half bundle is left, and %s", hint)
-        return STOPPED
-    except KeyboardInterrupt:
-        log.error("graft: stopped; no half bundle is left")
-        return 130
+        return STOPPED if isinstance(stop, Stopped) else 130
     except OSError as error:
         if error.errno not in _NOT_BUGS:
             raise

@@ -14,6 +14,7 @@ from service.errors import MalformedRequest
 from service.inference_protocol import (
     HEADER_LENGTH,
     MAX_JSON_BYTES,
+    MAX_JSON_VALUES,
     Question,
     metadata,
     parse,
@@ -281,6 +282,15 @@ def test_elements_must_fill_the_binary_data() -> None:
 def test_json_is_limited_and_says_what_to_do_instead() -> None:
     with pytest.raises(MalformedRequest, match="send tensors as binary data behind it"):
         read(b" " * (MAX_JSON_BYTES + 1))
+
+
+@pytest.mark.parametrize("value", [b"1,", b"[],", b"[[[[]]]],", b"{},"])
+def test_values_are_limited_and_text_is_not(value: bytes) -> None:
+    many = value * (MAX_JSON_VALUES // (value.count(b"[") + value.count(b"{") + 1) + 1)
+    with pytest.raises(MalformedRequest, match="more than 600,000 values; send tensors as binary"):
+        read(b'{"inputs":[' + many + b"1]}")
+    text = base64.b64encode(bytes(1_000_000)).decode()
+    assert read(request(tensor(shape=[1], data=[text]))).pictures == [bytes(1_000_000)]
 
 
 # What is answered

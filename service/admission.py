@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.datastructures import Headers, State
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Overloaded
@@ -33,12 +33,12 @@ class Admission:
     Args:
         app: what answers while there is room.
         state: its `service` is the Classifier, once there is one.
-        routes: those that take pictures.
+        paths: to which pictures are posted, as routes have them.
     """
 
-    def __init__(self, app: ASGIApp, state: State, routes: Iterable[Route]) -> None:
+    def __init__(self, app: ASGIApp, state: State, paths: Iterable[str]) -> None:
         self._app, self._state = app, state
-        self._answers = [(route, refusal(FULL, route.path)) for route in routes]
+        self._answers = [(compile_path(path)[0], path, refusal(FULL, path)) for path in paths]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._refused(scope) if scope["type"] == "http" else None
@@ -54,12 +54,11 @@ class Admission:
         service: Classifier = self._state.service
         if not service.model.is_full or service.is_draining or scope["method"] != "POST":
             return None
-        for route, answer in self._answers:
-            if route.path_regex.match(scope["path"]):
-                metrics = service.metrics
-                metrics.requests.labels(route.path, answer.status_code).inc()
-                metrics.refusals.labels(FULL.code).inc()
-                metrics.request_seconds.labels(route.path).observe(0)
+        for pattern, path, answer in self._answers:
+            if pattern.match(scope["path"]):
+                service.metrics.requests.labels(path, answer.status_code).inc()
+                service.metrics.refusals.labels(FULL.code).inc()
+                service.metrics.request_seconds.labels(path).observe(0)
                 return answer
         return None
 

@@ -42,6 +42,12 @@ MODELS: Final = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 _log = logging.getLogger("graft")
 
 Endpoint = Callable[["Classifier", Request], Awaitable[Response]]
+TAKING_PICTURES: Final[dict[str, Endpoint]] = {
+    "/predict": predict,
+    "/predict_batch": predict_batch,
+    **{f"{path}/infer": open_inference.infer for path in MODELS},
+}
+"""What is posted to; it is turned away while the queue is full."""
 
 
 class FrontedService(bentoml.Service[Any]):
@@ -50,7 +56,7 @@ class FrontedService(bentoml.Service[Any]):
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         bound_requests()  # uvicorn is set up after this
         front = self._routes(super().to_asgi(is_main))
-        return Requests(Admission(ErrorShape(front), front.state, taking_pictures()))
+        return Requests(Admission(ErrorShape(front), front.state, TAKING_PICTURES))
 
     def _routes(self, bento: Starlette) -> Starlette:
         @asynccontextmanager
@@ -82,21 +88,12 @@ def routes() -> list[Route]:
 def counted() -> list[Route]:
     """What asks for the key, is counted, and is traced where that is switched on."""
     return [
-        *taking_pictures(),
+        *(endpoint("POST", path, answer) for path, answer in TAKING_PICTURES.items()),
         endpoint("GET", "/model", show_model),
         endpoint("POST", "/admin/reload", reload),
         endpoint("GET", "/v2", open_inference.show_server),
         *(endpoint("GET", path, open_inference.show_metadata) for path in MODELS),
         *(endpoint("GET", f"{path}/ready", open_inference.show_model_ready) for path in MODELS),
-    ]
-
-
-def taking_pictures() -> list[Route]:
-    """What is turned away while the queue is full."""
-    return [
-        endpoint("POST", "/predict", predict),
-        endpoint("POST", "/predict_batch", predict_batch),
-        *(endpoint("POST", f"{path}/infer", open_inference.infer) for path in MODELS),
     ]
 
 

@@ -12,7 +12,7 @@ from starlette.datastructures import State
 from starlette.types import Message, Receive, Scope, Send
 
 from service.admission import Admission
-from service.front import taking_pictures
+from service.front import TAKING_PICTURES
 from service.metrics import Metrics
 
 BEHIND = 204
@@ -28,7 +28,7 @@ class Door:
             metrics=Metrics(self.registry),
             is_draining=is_draining,
         )
-        self._app = Admission(self._behind, State({"service": service}), taking_pictures())
+        self._app = Admission(self._behind, State({"service": service}), TAKING_PICTURES)
         self.read = 0
 
     async def _behind(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,6 +6,7 @@ import os
 import stat
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,8 +54,10 @@ def score(
     waiting: deque[tuple[str, Picture]] = deque()
     try:
         for path in paths:
-            if len(waiting) == window:
-                yield _scored(*waiting.popleft())
+            if len(waiting) == window:  # one turn for many answers: each takes it from a thread
+                wait([waiting[window // 2][1].answer])
+                for _ in range(window // 2):
+                    yield _scored(*waiting.popleft())
             waiting.append((path, scheduler.submit(os.fsencode(path))))
         while waiting:
             yield _scored(*waiting.popleft())

@@ -14,7 +14,7 @@ from service.errors import RequestError
 from service.presence import while_present
 from service.schemas import Refusal
 from service.served import ServedModel, within
-from service.uploads import read_picture, read_pictures
+from service.uploads import checked, read_picture, read_pictures
 
 if TYPE_CHECKING:
     from service.app import Classifier
@@ -53,21 +53,20 @@ async def all_of(asked: Iterable[Awaitable[Result]]) -> list[Result]:
 
     gather alone would raise at once, and pictures still being worked on would count no more.
     """
-    results: list[Result] = []
-    for ended in await asyncio.gather(*asked, return_exceptions=True):
-        if isinstance(ended, BaseException):
-            raise ended
-        results.append(ended)
+    ended = await asyncio.gather(*asked, return_exceptions=True)
+    results = [one for one in ended if not isinstance(one, BaseException)]
+    failures = [one for one in ended if isinstance(one, BaseException)]
+    del ended
+    if failures:
+        raise failures.pop(0)  # with a name here it would know itself: see Picture.take_answer
     return results
 
 
 async def _classify_or_refuse(
-    service: Classifier, model: ServedModel, data: bytes | RequestError
+    service: Classifier, model: ServedModel, data: bytes
 ) -> dict[str, object]:
     try:
-        if isinstance(data, RequestError):
-            raise data
-        return await model.classify(data)
+        return await model.classify(checked(data, service.settings))
     except RequestError as error:
         service.metrics.refusals.labels(error.code).inc()
         return Refusal.of(error).model_dump()

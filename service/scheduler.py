@@ -29,7 +29,7 @@ class Picture:
     """One picture on its way.
 
     Attributes:
-        answer: its (classes,) probabilities, later. Cancelled, it costs no call of the model.
+        answer: its (classes,) probabilities, later; see `take_answer` and `give_up`.
         times: when (`time.monotonic`) it was submitted, was taken for decoding, was decoded, was
             taken for the model, and was answered; as far as it came.
     """
@@ -42,6 +42,23 @@ class Picture:
         self.data = data
         self.answer: Future[NDArray[np.float32]] = Future()
         self.times = [monotonic()]
+
+    def take_answer(self) -> NDArray[np.float32]:
+        """Its (classes,) probabilities, waited for where need be; or what went wrong, raised, once.
+
+        An error knows the frames that it came through, and they this picture. Did it know the
+        error, only the garbage collector, who hardly ever comes, would free the three.
+        """
+        try:
+            return self.answer.result()
+        except Exception:
+            del self.answer
+            raise
+
+    def give_up(self) -> None:
+        """Let it cost no more: neither a call of the model nor, while it still queues, memory."""
+        if self.answer.cancel():
+            self.data = b""
 
 
 class Scheduler:

@@ -63,7 +63,7 @@ def score(
             yield _scored(*waiting.popleft())
     finally:
         for _, picture in waiting:
-            picture.answer.cancel()
+            picture.give_up()
         scheduler.close()  # a thread that Python ended inside ONNX Runtime would abort the process
 
 
@@ -102,6 +102,6 @@ def read(path: Path, max_bytes: int) -> bytes:
 
 def _scored(path: str, picture: Picture) -> Scored:
     try:
-        return Scored(path, picture.answer.result())
+        return Scored(path, picture.take_answer())
     except (RequestError, UnreadableFile) as error:
         return Scored(path, error=error)

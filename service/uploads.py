@@ -80,10 +80,8 @@ async def read_picture(request: Request, settings: Settings, take: Take) -> byte
     )
 
 
-async def read_pictures(
-    request: Request, settings: Settings, take: Take
-) -> list[bytes | RequestError]:
-    """The pictures of a multipart request's `images` fields, in order; too large ones as errors.
+async def read_pictures(request: Request, settings: Settings, take: Take) -> list[bytes]:
+    """What a multipart request's `images` fields hold, in order, too large ones too: see `checked`.
 
     Raises:
         PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest, ClientGone,
@@ -92,14 +90,7 @@ async def read_pictures(
     media_type = _media_type(request)
     if media_type != "multipart/form-data":
         raise _unexpected(media_type, "send one or more multipart fields `images`")
-    pictures = await _read_multipart(request, settings, take, "images", settings.max_pictures)
-    results: list[bytes | RequestError] = []
-    for data in pictures:
-        try:
-            results.append(checked(data, settings))
-        except RequestError as error:
-            results.append(error)
-    return results
+    return await _read_multipart(request, settings, take, "images", settings.max_pictures)
 
 
 async def read_body(request: Request, settings: Settings, take: Take) -> bytes:
@@ -178,7 +169,8 @@ async def _read_multipart(
         if "Too many files" in str(error):
             raise _too_many(field, most) from None
         # Other errors quote what was sent.
-        reason = error if isinstance(error, MultiPartException) else "a part's header is damaged"
+        known = isinstance(error, MultiPartException)
+        reason = str(error) if known else "a part's header is damaged"
         raise MalformedRequest(f"the multipart body cannot be read: {reason}") from error
     try:
         values = form.getlist(field)
@@ -207,16 +199,16 @@ def _too_many(field: str, most: int) -> PayloadTooLarge:
 
 async def _limited(request: Request, limit: int, take: Take) -> AsyncGenerator[bytes, None]:
     """The body's chunks, until there are more bytes than `limit`; what was announced counts."""
-    error = PayloadTooLarge(f"the request body is larger than the {limit:,} bytes accepted")
+    message = f"the request body is larger than the {limit:,} bytes accepted"
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
-        raise error
+        raise PayloadTooLarge(message)
     received = 0
     try:
         async for chunk in request.stream():
             received += len(chunk)
             if received > limit:
-                raise error
+                raise PayloadTooLarge(message)
             take(len(chunk))
             yield chunk
     except ClientDisconnect:

@@ -116,13 +116,16 @@ class BoundedHttp(HttpToolsProtocol):
             raise ValueError("too many pipelined requests")  # to the parser: answered by 400
 
     def on_body(self, body: bytes) -> None:
-        is_answered = self.cycle is not None and self.cycle.response_complete
-        self._pending_bytes = 1 if is_answered else 0  # once it is, nobody else sets a limit
+        self._pending_bytes = self._nobody_else_waits()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._pending_bytes = 0
+        self._pending_bytes = self._nobody_else_waits()
         super().on_message_complete()
+
+    def _nobody_else_waits(self) -> int:
+        """1 once a request is answered: what comes of it then has ended uvicorn's own wait."""
+        return int(self.cycle is not None and self.cycle.response_complete)
 
     def send_400_response(self, msg: str) -> None:
         super().send_400_response(msg)

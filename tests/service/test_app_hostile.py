@@ -25,6 +25,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from service.bundle import Manifest, seal
+from service.inference_protocol import HEADER_LENGTH
 
 MEGABYTE = 1_000_000
 MULTIPART = {"content-type": "multipart/form-data; boundary=edge"}
@@ -285,6 +286,58 @@ def test_hostile_requests_leave_memory_and_answers_as_they_were(
     assert client.post("/predict", files={"image": draw("blue")}).json()["label"] == "blue"
 
 
+def asked_in_v2(picture: bytes) -> dict[str, Any]:
+    """The protocol's binary form: JSON that says how long what follows is, and a counted string."""
+    data = struct.pack("<I", len(picture)) + picture
+    images = {"name": "images", "shape": [1], "datatype": "BYTES"}
+    images["parameters"] = {"binary_data_size": len(data)}  # type: ignore[assignment]
+    head = json.dumps({"inputs": [images]}).encode()
+    return {"content": head + data, "headers": {HEADER_LENGTH: str(len(head))}}
+
+
+def in_pieces(megabytes: int) -> Iterator[bytes]:
+    """Of a body that does not announce its length."""
+    return itertools.repeat(bytes(MEGABYTE), megabytes)
+
+
+def large_requests() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Of 10 MB and more, each refused in another place."""
+    bad = b"\xff\xd8\xff" + bytes(10 * MEGABYTE)
+    large = bytes(25 * MEGABYTE)
+    broken = part("image", large) + b"--edge\r\nno header at all\r\n\r\n"
+    return {
+        "a picture": ("/predict", {"files": {"image": bad}}),
+        "as the body": ("/predict", {"content": bad, "headers": JPEG}),
+        "too long": ("/predict", {"content": in_pieces(25), "headers": JPEG}),
+        "too large a field": ("/predict", {"files": {"image": large}}),
+        "broken form": ("/predict", {"content": broken, "headers": MULTIPART}),
+        "no such field": ("/predict", {"files": {"picture": large}}),
+        "in a batch": ("/predict_batch", {"files": {"images": bad}}),
+        "too large in a batch": ("/predict_batch", {"files": {"images": large}}),
+        "in v2": ("/v2/models/tiny/infer", asked_in_v2(bad)),
+        "too large in v2": ("/v2/models/tiny/infer", asked_in_v2(large)),
+        "no JSON in v2": ("/v2/models/tiny/infer", {"content": bad}),
+        "another media type": ("/predict", {"content": bad, "headers": {"content-type": "a/b"}}),
+    }
+
+
+@pytest.mark.parametrize("name", large_requests())
+def test_what_is_refused_does_not_stay_in_memory(
+    server: Any, client: httpx.Client, name: str
+) -> None:
+    """An error knows the frames that it came through, and they what they work on."""
+    (worker,) = server.workers()
+
+    def memory_after(requests: int) -> int:
+        for _ in range(requests):
+            path, request = large_requests()[name]
+            assert "error" in client.post(path, **request).text
+        return int(worker.memory_info().rss)
+
+    before = memory_after(5)
+    assert memory_after(15) - before < 60 * MEGABYTE  # 150 MB and more where it stays
+
+
 def test_clients_that_go_away_in_the_middle_are_survived(
     server: Any, client: httpx.Client, draw: Any
 ) -> None:
@@ -305,7 +358,7 @@ def test_clients_that_go_away_in_the_middle_are_survived(
         thread.join(60)
     metrics = server.metrics()
     assert metrics["graft_queue_depth_pictures"] == 0
-    assert metrics['graft_requests_total{endpoint="/predict",status="400"}'] >= 20
+    assert metrics['graft_requests_total{endpoint="/predict",status="499"}'] >= 20
 
 
 def test_no_request_of_this_file_was_a_bug(server: Any) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 
 from service.bundle import Bundle
-from service.endpoints import all_of, predict
+from service.endpoints import all_of, predict, predict_batch
 from service.errors import Overloaded
 from service.metrics import Metrics
 from service.served import ServedModel
@@ -25,8 +27,8 @@ TUNING = Tuning(cores=1, curve=(), choice=Choice(sessions=1, session_threads=1, 
 class Service:
     """What the endpoints ask of the service."""
 
-    def __init__(self, bundle: Bundle) -> None:
-        self.settings = Settings(max_queue_size=1, max_pictures=1)
+    def __init__(self, bundle: Bundle, **settings: int) -> None:
+        self.settings = Settings(**{"max_queue_size": 1, "max_pictures": 1, **settings})
         self.metrics = Metrics(CollectorRegistry())
         self.uploads = UploadRoom(1000_000)
         self.model = ServedModel(bundle, TUNING, self.settings, self.metrics)
@@ -75,6 +77,22 @@ def test_the_model_of_the_moment_when_the_body_is_there_answers(
     asked = Request({"type": "http", "method": "POST", "headers": headers}, receive)
     response = asyncio.run(asyncio.wait_for(predict(service, asked), 20))
     assert b'"label":"blue"' in response.body
+
+
+def test_a_picture_of_a_batch_that_is_too_large_fails_alone(tiny_bundle: Bundle, draw: Any) -> None:
+    service: Any = Service(tiny_bundle, max_image_bytes=5_000, max_pictures=2, max_queue_size=2)
+    fields = [("images", ("1", draw("blue"))), ("images", ("2", bytes(5_001)))]
+    form = httpx.Request("POST", "http://graft/", files=fields)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": form.read(), "more_body": False}
+
+    headers = [(b"content-type", form.headers["content-type"].encode())]
+    asked = Request({"type": "http", "method": "POST", "headers": headers}, receive)
+    blue, large = json.loads(asyncio.run(predict_batch(service, asked)).body)["results"]
+    assert blue["label"] == "blue"
+    assert large["error"]["code"] == "too_large"
+    service.model.close()
 
 
 def test_all_come_to_an_end_before_one_failure_is_told() -> None:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import suppress
+from typing import Any, ClassVar
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from service.bundle import Bundle
-from service.errors import DeadlineExceeded, Overloaded, PayloadTooLarge, UndecodableImage
+from service.endpoints import all_of
+from service.errors import (
+    DeadlineExceeded,
+    Overloaded,
+    PayloadTooLarge,
+    RequestError,
+    UndecodableImage,
+)
 from service.metrics import Metrics
 from service.schemas import Classified
 from service.served import ServedModel, within
@@ -63,6 +72,76 @@ def test_refusals_of_the_decoder_reach_the_caller(
         asyncio.run(model.classify(draw()))
     with pytest.raises(UndecodableImage):
         asyncio.run(model.classify(b""))
+
+
+class Upload(bytes):
+    """Bytes that say when they leave memory; weak references to bytes there are none."""
+
+    freed: ClassVar[list[int]] = []
+
+    def __del__(self) -> None:
+        self.freed.append(len(self))
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """What ends is to be gone by itself: in the service the collector hardly ever comes."""
+    Upload.freed.clear()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("together", [False, True])
+def test_a_refused_picture_does_not_stay_in_memory(
+    new_model: Callable[..., ServedModel], together: bool
+) -> None:
+    model = new_model()
+
+    async def ask(upload: Upload) -> None:
+        with suppress(RequestError):
+            await (all_of([model.classify(upload)]) if together else model.classify(upload))
+
+    uploads = [Upload(b"no picture"), Upload(b"\xff\xd8\xff" + bytes(100))]
+    sizes = [len(upload) for upload in uploads]
+    while uploads:
+        asyncio.run(ask(uploads.pop()))
+    model.close()  # its threads let go of their last task
+    assert sorted(Upload.freed) == sorted(sizes)
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_picture_given_up_in_the_queue_does_not_stay_in_memory(
+    new_model: Callable[..., ServedModel], draw: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, entered = threading.Event(), threading.Event()
+    model = new_model(threads=1)
+
+    def wait(images: Any) -> Any:
+        entered.set()
+        assert gate.wait(20)
+        return [[1, 0, 0]] * len(images)
+
+    monkeypatch.setattr(model._predictor, "predict", wait)
+    uploads = [Upload(draw())]
+
+    async def give_up() -> None:
+        held = asyncio.create_task(model.probabilities(draw()))
+        while not entered.is_set():  # the only thread is in there now
+            await asyncio.sleep(0.01)
+        queued = asyncio.create_task(model.probabilities(uploads.pop()))
+        await asyncio.sleep(0)
+        queued.cancel()
+        await asyncio.wait([queued])
+        del queued
+        try:
+            assert Upload.freed
+        finally:
+            gate.set()
+        held.cancel()
+
+    asyncio.run(give_up())
 
 
 def test_a_picture_whose_time_is_up_is_dropped(

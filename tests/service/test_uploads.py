@@ -18,7 +18,7 @@ from service.errors import (
 )
 from service.settings import Settings
 from service.upload_room import UploadRoom
-from service.uploads import read_body, read_picture, read_pictures
+from service.uploads import checked, read_body, read_picture, read_pictures
 
 SETTINGS = Settings(max_image_bytes=100, max_request_bytes=3000, max_pictures=3)
 MULTIPART = "multipart/form-data; boundary=edge"
@@ -246,12 +246,12 @@ def test_pictures_come_in_the_order_of_the_fields() -> None:
     assert several(form(*(part("images", b) for b in (b"1", b"2", b"3")))) == [b"1", b"2", b"3"]
 
 
-def test_picture_that_is_too_large_fails_alone() -> None:
-    first, second, third = several(
-        form(part("images", b"1"), part("images", bytes(101)), part("images", b"3"))
-    )
-    assert (first, third) == (b"1", b"3")
-    assert isinstance(second, PayloadTooLarge)
+def test_a_picture_that_is_too_large_comes_too() -> None:
+    """To fail alone, see test_endpoints."""
+    large = bytes(101)
+    assert several(form(part("images", b"1"), part("images", large))) == [b"1", large]
+    with pytest.raises(PayloadTooLarge, match="the picture has 101 bytes; at most 100 "):
+        checked(large, SETTINGS)
 
 
 @pytest.mark.parametrize("count", [4, 5, 9])

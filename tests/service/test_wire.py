@@ -93,19 +93,21 @@ def test_a_header_that_does_not_arrive_is_not_waited_for(server: Any) -> None:
     assert answer == b""
 
 
-@pytest.mark.parametrize(
-    "rest", [b"", b"a", b"a" * 9 + b"GET /"], ids=["none", "a piece", "the next one's head"]
-)
-def test_the_rest_of_a_body_is_not_waited_for_once_it_is_answered(
+async def answer_at_once(scope: Any, receive: Any, send: Any) -> None:
+    await PlainTextResponse("fine")(scope, receive, send)
+
+
+LATE = {"none": b"", "a piece": b"a", "all": b"a" * 9, "the next one's head": b"a" * 9 + b"GET /"}
+
+
+@pytest.mark.parametrize("rest", LATE.values(), ids=LATE)
+def test_nobody_is_waited_for_without_end_once_answered_before_the_body_came(
     monkeypatch: pytest.MonkeyPatch, rest: bytes
 ) -> None:
     monkeypatch.setattr("service.wire.HEAD_SECONDS", 0.3)
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await PlainTextResponse("fine")(scope, receive, send)
-
     async def ask() -> None:
-        config = uvicorn.Config(app, timeout_keep_alive=1, log_config=None)
+        config = uvicorn.Config(answer_at_once, timeout_keep_alive=1, log_config=None)
         config.load()
         loop, state = asyncio.get_running_loop(), ServerState()
         server = await loop.create_server(lambda: BoundedHttp(config, state, {}), "127.0.0.1", 0)

@@ -6,7 +6,7 @@ SEED ?= 0
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-large fuzz lint types bench bench-checking bench-training bench-resuming bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check deploy-check release-notes clean
+.PHONY: help setup demo test test-fast test-large fuzz lint types bench bench-checking bench-training bench-resuming bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -75,6 +75,7 @@ pretrain-pocket: setup ## make the weights of the pocket backbone anew (about 40
 	$(RUN) -m trainers.pretraining.run --output artifacts/pocket
 
 TOOL := $(RUN) -m uv tool run
+LOCKS := serving serving-sign serving-gpu train train-gpu
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 build: setup ## the package, into dist/
@@ -82,11 +83,11 @@ build: setup ## the package, into dist/
 
 sbom: setup ## what the images hold, as CycloneDX, into dist/
 	mkdir -p dist
-	for lock in serving train; do $(TOOL) --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible -o dist/graft-$(VERSION)-$$lock.cdx.json requirements/$$lock.txt || exit; done
+	for lock in $(LOCKS); do $(TOOL) --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible -o dist/graft-$(VERSION)-$$lock.cdx.json requirements/$$lock.txt || exit; done
 
 # Strict: what the database of advisories could not be asked about is a failure, too.
 audit: setup ## known holes in what the images hold (asks the advisories of PyPI)
-	for lock in serving serving-sign train; do $(TOOL) pip-audit==2.10.1 --strict --disable-pip --require-hashes --requirement requirements/$$lock.txt || exit; done
+	for lock in $(LOCKS); do $(TOOL) pip-audit==2.10.1 --strict --disable-pip --require-hashes --requirement requirements/$$lock.txt || exit; done
 
 LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) --build-arg SOURCE=$(shell git config --get remote.origin.url)
 
@@ -97,15 +98,18 @@ image: ## both images, by Docker: make image BUNDLE=artifacts/NAME; without one 
 image-check: setup ## the serving image without Docker, built, started and asked (2 minutes; needs root and debootstrap)
 	$(RUN) -m pytest -s -m image tests/deploy/test_image.py
 
-# What a skipped test would hide is asked for first.
+# What a test would be skipped for is asked for first.
 NEEDS := nginx prometheus promtool unshare systemd-analyze debootstrap
 deploy-check: setup ## everything in deploy/, with the real parts: rendered, validated, watched, restarted, built (10 minutes; needs root)
 	@[ "$$(id -u)" = 0 ] || { echo "deploy-check builds images without Docker, which needs root" >&2; exit 1; }
 	@for program in $(NEEDS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	command -v kubectl >/dev/null || command -v kustomize >/dev/null || missing="$$missing kubectl"; \
 	[ -z "$$missing" ] || { echo "deploy-check needs$$missing; all but kubectl are in Debian's packages nginx-light, prometheus, util-linux, systemd and debootstrap" >&2; exit 1; }
-	$(RUN) -m pytest -s -m "not large" tests/deploy tests/test_workflow.py
+	GRAFT_NO_SKIPS=1 $(RUN) -m pytest -s -m "not large" tests/deploy tests/test_workflow.py
 	$(MAKE) sbom
+
+release-tag: ## does the tag of this commit name the version in pyproject.toml?
+	@git tag --points-at HEAD | grep -Fqx v$(VERSION) || { echo "no tag v$(VERSION) points at this commit: pyproject.toml has version $(VERSION)" >&2; exit 1; }
 
 release-notes: ## what CHANGELOG.md says of a version: make release-notes VERSION=0.1.0
 	@sed -n '/^## \[$(VERSION)\]/,/^## \[/{/^## /!p;}' CHANGELOG.md | grep . || { echo "CHANGELOG.md has no section [$(VERSION)]" >&2; exit 1; }
@@ -115,12 +119,12 @@ COMPILE := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --
 # The others start from dev.txt's versions and keep them, so that images have what tests ran on.
 lock: setup ## refresh requirements/ after a change in pyproject.toml
 	$(COMPILE) --extra dev -o requirements/dev.txt
-	for lock in serving serving-sign serving-gpu train train-gpu; do cp requirements/dev.txt requirements/$$lock.txt; done
+	for lock in $(LOCKS); do cp requirements/dev.txt requirements/$$lock.txt; done
 	$(COMPILE) -o requirements/serving.txt
 	$(COMPILE) --extra sign -o requirements/serving-sign.txt
 	$(COMPILE) requirements/serving-gpu.in --no-emit-package onnxruntime -o requirements/serving-gpu.txt
 	$(COMPILE) --extra train -o requirements/train.txt
 	$(COMPILE) --extra gpu -o requirements/train-gpu.txt
 
-clean: ## remove what make made
-	rm -rf $(VENV) artifacts build *.egg-info
+clean: ## remove what make made, and no bundles: those in artifacts/ are yours
+	rm -rf $(VENV) artifacts/peers* build dist *.egg-info

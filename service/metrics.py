@@ -31,6 +31,8 @@ from service.errors import RequestError
 _GAUGE_OF = re.compile(r"gauge_live[a-z]*_(\d+)\.db")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _PICTURES = (1, 2, 4, 8, 16, 32, 64)
+_STATUSES = (200, 429, 500, 503, 504)
+"""What alerts ask for; other statuses appear with their first answer."""
 
 
 class Metrics:
@@ -45,7 +47,7 @@ class Metrics:
         )
         self.request_seconds = Histogram(
             "graft_request_seconds",
-            "Time from the request's headers to its answer, by endpoint",
+            "Time from a request's headers to its answer, by endpoint; not where the queue was full",
             ("endpoint",),
             buckets=(*_SECONDS, 10, 30, 60),
             registry=registry,
@@ -104,7 +106,8 @@ class Metrics:
     def begin(self, endpoints: Iterable[str]) -> None:
         """Show what is known beforehand at 0: these endpoints, and every reason to refuse."""
         for endpoint in endpoints:
-            self.requests.labels(endpoint, 200)
+            for status in _STATUSES:
+                self.requests.labels(endpoint, status)
             self.request_seconds.labels(endpoint)
         for kind in RequestError.__subclasses__():
             self.refusals.labels(kind.code)

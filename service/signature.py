@@ -1,5 +1,7 @@
 """Whose bundle it is: before anything of it is loaded, its signature, where one is asked for.
 
+BentoML's own model.yaml, by which its store finds a bundle, is read before and is not signed.
+
 Signatures are OpenSSF Model Signing's (sigstore bundles over an in-toto statement of the SHA-256
 of every file), made by its own command line with a key pair of yours.
 """
@@ -50,7 +52,8 @@ def _verify(folder: Path, key: Path) -> None:
     try:
         verifier = verifying.Config().use_elliptic_key_verifier(public_key=key)
     except Exception as error:  # of the file system, of cryptography, or a ValueError
-        raise SettingError(f"GRAFT_VERIFY_KEY (={key}): no public key in PEM: {error}") from error
+        where = key.absolute()  # `bentoml serve` of a bento stands in a folder of its own
+        raise SettingError(f"GRAFT_VERIFY_KEY (={where}): no public key in PEM: {error}") from error
     signature = folder / SIGNATURE
     if not signature.is_file():
         raise BundleError(

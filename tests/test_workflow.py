@@ -1,9 +1,11 @@
-"""The workflow of the forge: every step is a make target, every action one commit."""
+"""The workflow of the forge: a step is a make target or .ci/run, every action one commit."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +26,15 @@ def test_there_is_one() -> None:
     assert [path.name for path in FILES] == ["ci.yml"]
 
 
-def test_steps_call_make_targets_that_exist_and_nothing_else() -> None:
+def test_steps_call_make_targets_that_exist_and_the_one_script_that_calls_make_test() -> None:
     """What CI does can be done anywhere; and no name of a branch is put into a shell."""
-    called = {step["run"] for step in steps() if "run" in step}
+    called = {step["run"] for step in steps() if "run" in step} - {".ci/run"}
+    assert (ROOT / ".ci/run").read_text().endswith("\nmake test\n")
     pattern = r"make ([a-z-]+)( > [\w./-]+)?"
     assert [line for line in called if not re.fullmatch(pattern, line)] == []
     targets = {line.split()[1] for line in called}
     assert targets <= TARGETS
-    wanted = {"lint", "types", "test", "build", "image", "sbom", "audit", "release-notes"}
+    wanted = {"lint", "types", "build", "image", "sbom", "audit", "release-tag", "release-notes"}
     assert wanted <= targets
 
 
@@ -56,6 +59,31 @@ def test_tools_that_make_fetches_have_one_version() -> None:
     called = re.findall(r"\$\(TOOL\) (?:--from )?(\S+)", text)
     assert len(called) == 2
     assert all(re.fullmatch(r"[a-z-]+==[\d.]+", name) for name in called)
+
+
+def test_every_lock_is_asked_about_and_listed() -> None:
+    text = (ROOT / "Makefile").read_text()
+    (locks,) = re.findall(r"^LOCKS := (.*)$", text, re.MULTILINE)
+    files = {path.stem for path in (ROOT / "requirements").glob("*.txt")} - {"dev"}
+    assert set(locks.split()) == files
+    assert text.count("for lock in $(LOCKS)") == 3
+
+
+def test_only_a_tag_that_names_the_version_is_released(tmp_path: Path) -> None:
+    (job,) = [yaml.safe_load(path.read_text())["jobs"]["release"] for path in FILES]
+    assert job["if"] == "startsWith(github.ref, 'refs/tags/v')"
+    runs = [step["run"] for step in job["steps"] if "run" in step]
+    assert runs[0] == "make release-tag"
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
+    for command in (["init", "-q"], ["commit", "-qm", "a", "--allow-empty"]):
+        subprocess.run([*git, *command], check=True)
+    for tag, code in (("v0.0.9", 2), (f"v{version}", 0)):
+        subprocess.run([*git, "tag", tag], check=True)
+        done = subprocess.run(["make", "-C", str(tmp_path), "release-tag"], check=False)
+        assert done.returncode == code
 
 
 def test_every_target_is_phony_and_explained() -> None:

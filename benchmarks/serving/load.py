@@ -10,6 +10,7 @@ under uvloop took three times as much.
 from __future__ import annotations
 
 import json
+import math
 import re
 import select
 import socket
@@ -68,7 +69,8 @@ def collect(generator: subprocess.Popen[str], phases: Sequence[tuple[float, floa
         raise RuntimeError(f"the load generator ended with {generator.returncode}, see above")
     told = json.loads(output)
     arrivals = [Arrival(*entry) for entry in told["arrivals"]]
-    edges = np.cumsum([0.0, *(seconds for _, seconds in phases)])
+    edges = [0.0, *np.cumsum([seconds for _, seconds in phases])]
+    edges[-1] = math.inf  # what was sent late belongs to the last phase, too
     parts = [[one for one in arrivals if start <= one.sent < end] for start, end in pairwise(edges)]
     return Traffic(parts, told["lag_p99_ms"], told["processor_share"])
 

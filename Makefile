@@ -15,7 +15,7 @@ setup: $(VENV)/.ready ## a virtual environment with everything, as locked
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Graft needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make setup PYTHON=python3.11")'
-	@echo "installing into $(VENV): 2 GB, a few minutes the first time"
+	@echo "installing into $(VENV): 3 GB, a few minutes the first time"
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

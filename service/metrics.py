@@ -47,7 +47,7 @@ class Metrics:
         )
         self.request_seconds = Histogram(
             "graft_request_seconds",
-            "Time from a request's headers to its answer, by endpoint; not where the queue was full",
+            "Time from headers to answer, by endpoint; of none that the full queue turned away",
             ("endpoint",),
             buckets=(*_SECONDS, 10, 30, 60),
             registry=registry,

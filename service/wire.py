@@ -55,7 +55,7 @@ class InOnePiece:
     """A transport that sends what is written in one turn of the event loop together.
 
     uvicorn writes an answer's head and its body apart: two calls of the system and two packets,
-    and a client wakes up for each: at three times saturation that took 4% of what is left for answers.
+    and a client wakes up for each: at three times saturation, 4% of what is left for answers.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:

@@ -67,13 +67,18 @@ def test_name_and_declared_type_do_not_matter(client: httpx.Client, draw: Any) -
 
 
 @pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
-def test_bentoml_s_own_client_sends_a_path(server: Any, draw: Any, tmp_path: Path) -> None:
+def test_bentoml_s_own_client_sends_paths_and_sees_errors(
+    server: Any, draw: Any, tmp_path: Path
+) -> None:
     (tmp_path / "leaf.jpg").write_bytes(draw("blue"))
     with bentoml.SyncHTTPClient(server.url, timeout=60) as client:
         answer = client.predict(image=tmp_path / "leaf.jpg")
-        batch = client.predict_batch(images=[tmp_path / "leaf.jpg"] * 2)
+        (tmp_path / "text.jpg").write_text("no picture")
+        batch = client.predict_batch(images=[tmp_path / "leaf.jpg", tmp_path / "text.jpg"])
     assert answer["label"] == "blue"
-    assert [result["label"] for result in batch["results"]] == ["blue", "blue"]
+    blue, text = batch["results"]
+    assert blue["label"] == "blue"
+    assert text["error"]["code"] == "unsupported_media_type"
     del client  # it leaves its temporary folder to the garbage collector
     gc.collect()
 

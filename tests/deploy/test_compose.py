@@ -72,6 +72,7 @@ def test_the_settings_are_those_of_the_code(services: dict[str, dict[str, Any]])
     graft = services["graft"]
     assert graft["env_file"] == "kubernetes/base/server/settings.env"
     given = settings()
+    assert graft["environment"]["GRAFT_API_KEYS"].startswith("${GRAFT_API_KEYS?")  # never forgotten
     names = (set(given) | set(graft["environment"])) - NO_SETTINGS
     assert names <= {f"GRAFT_{field.upper()}" for field in Settings.model_fields}
     read_by_it = Settings.from_environment(given)
@@ -89,7 +90,9 @@ def test_a_verify_key_is_found_where_the_settings_look_for_it() -> None:
     (path,) = re.findall(r"^# GRAFT_VERIFY_KEY=(\S+)$", text, re.MULTILINE)
     compose = (DEPLOY / "compose.yaml").read_text()
     (line,) = re.findall(r"^    # (volumes: .*)$", compose, re.MULTILINE)
-    assert mounts(yaml.safe_load(line)) == {path: "./graft.pub"}
+    assert mounts(yaml.safe_load(line)) == {
+        path: "../graft.pub"
+    }  # as openssl wrote it, in the checkout
 
 
 def test_everything_mounted_is_there(services: dict[str, dict[str, Any]]) -> None:

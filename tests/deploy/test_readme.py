@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
+from service.bundle import Bundle
 from service.settings import Settings
+from service.signature import trusted
+from service.store import save
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "deploy/README.md").read_text()
@@ -65,6 +69,35 @@ def test_the_images_command_puts_registry_and_digest_in_place(
     registry, digest = variables["REGISTRY"], variables["DIGEST"]
     assert re.fullmatch(f"{registry}/graft{version}{digest}", images["Deployment"])
     assert re.fullmatch(f"{registry}/graft-training{version}sha256:0+", images["Job"])
+    compose = yaml.safe_load((tmp_path / "deploy/compose.yaml").read_text())["services"]
+    assert compose["graft"]["image"] == images["Deployment"]
+    assert compose["grafana"]["image"].endswith("0" * 64)
+    left = [
+        path for path in (tmp_path / "deploy").rglob("*.yaml") if "example.org" in path.read_text()
+    ]
+    assert not left
+
+
+@pytest.mark.slow
+def test_its_commands_sign_a_folder_and_what_lies_in_the_store(
+    tmp_path: Path, tiny_bundle: Bundle
+) -> None:
+    pytest.importorskip("model_signing")
+    tag = save(Bundle.read(Path(shutil.copytree(tiny_bundle.path, tmp_path / "tiny-0"))))
+    (folder,) = [block for block in BLOCKS if "openssl ecparam" in block]
+    (store,) = [block for block in BLOCKS if "STORED=" in block]
+    lines = [line for line in (folder + store).splitlines() if not line.startswith("docker")]
+    for here, there in (
+        ("artifacts/classifier-0123456789ab", "tiny-0"),
+        ("classifier:latest", tag),
+        (".venv/bin/", f"{Path(sys.executable).parent}/"),
+    ):
+        assert any(here in line for line in lines)
+        lines = [line.replace(here, there) for line in lines]
+    subprocess.run(["sh", "-euc", "\n".join(lines)], cwd=tmp_path, check=True)
+    for reference in (str(tmp_path / "tiny-0"), tag):
+        found = trusted(reference, str(tmp_path / "graft.pub"))
+        assert found.manifest == tiny_bundle.manifest
 
 
 def test_its_seconds_are_those_of_the_manifests(

@@ -89,7 +89,7 @@ sbom: setup ## what the images hold, as CycloneDX, into dist/
 audit: setup ## known holes in what the images hold (asks the advisories of PyPI)
 	for lock in $(LOCKS); do $(TOOL) pip-audit==2.10.1 --strict --disable-pip --require-hashes --requirement requirements/$$lock.txt || exit; done
 
-LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) --build-arg SOURCE=$(shell git config --get remote.origin.url)
+LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) --build-arg SOURCE=$(shell git config --get remote.origin.url | sed 's|//[^/@]*@|//|')
 
 image: ## both images, by Docker: make image BUNDLE=artifacts/NAME; without one a serving image to mount it into
 	docker build -f deploy/Dockerfile $(LABELS) $(if $(BUNDLE),--build-arg BUNDLE=$(BUNDLE),--target bare) -t graft:$(VERSION) .
@@ -108,7 +108,8 @@ deploy-check: setup ## everything in deploy/, with the real parts: rendered, val
 	GRAFT_NO_SKIPS=1 $(RUN) -m pytest -s -m "not large" tests/deploy tests/test_workflow.py
 	$(MAKE) sbom
 
-release-tag: ## does the tag of this commit name the version in pyproject.toml?
+release-tag: ## does the tag of this commit name the version in pyproject.toml, and the changelog, too?
+	@[ -z "$$(sed -n '/^## \[Unreleased\]/,/^## \[[^U]/{/^## /!p;}' CHANGELOG.md | tr -d '[:space:]')" ] || { echo "CHANGELOG.md: what is under [Unreleased] belongs under [$(VERSION)]" >&2; exit 1; }
 	@git tag --points-at HEAD | grep -Fqx v$(VERSION) || { echo "no tag v$(VERSION) points at this commit: pyproject.toml has version $(VERSION)" >&2; exit 1; }
 
 release-notes: ## what CHANGELOG.md says of a version: make release-notes VERSION=0.1.0

@@ -5,14 +5,16 @@
 #   docker run --rm -v ~/pictures:/pictures:ro -v ~/artifacts:/artifacts -e HOME=/tmp \
 #     -e BENTOML_HOME=/artifacts/bentoml graft-training --plugin pocket --data /pictures --output /artifacts
 
-FROM python:3.11-slim AS build
+# The tag gets Debian's fixes. To build the same twice: --build-arg PYTHON=python:3.11-slim@sha256:...
+ARG PYTHON=python:3.11-slim
+FROM ${PYTHON} AS build
 ARG LOCK=train
 COPY requirements/${LOCK}.txt /build/lock.txt
 RUN python -m venv /opt/graft \
  && /opt/graft/bin/pip install --disable-pip-version-check --no-cache-dir --no-deps --require-hashes -r /build/lock.txt \
  && /opt/graft/bin/pip check
 
-FROM python:3.11-slim
+FROM ${PYTHON}
 ARG VERSION=unknown
 ARG REVISION=unknown
 ARG SOURCE=unknown

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from starlette.datastructures import Headers, State
+from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
@@ -47,8 +47,7 @@ class Admission:
         if answer is None:
             await self._app(scope, receive, send)
             return
-        if not _stays_open(scope):
-            await discard_rest(Request(scope, receive))
+        await discard_rest(Request(scope, receive))
         await answer(scope, receive, send)
 
     def _refused(self, scope: Scope) -> Response | None:
@@ -62,9 +61,3 @@ class Admission:
                 service.metrics.refusals.labels(FULL.code).inc()
                 return answer
         return None
-
-
-def _stays_open(scope: Scope) -> bool:
-    """Whether the server reads on after its answer, so that the body need not be read before it."""
-    options = Headers(scope=scope).get("connection", "").lower().split(",")
-    return scope["http_version"] != "1.0" and "close" not in map(str.strip, options)

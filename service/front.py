@@ -116,7 +116,7 @@ def endpoint(method: str, path: str, answer: Endpoint) -> Route:
             _log.exception("request %s to %s met a bug", request_id.get(), path)
             response = JSONResponse({"error": BUG}, 500)
         if response.status_code >= 400:
-            await discard_rest(request)
+            await discard_rest(request, is_closing=service.is_draining)
         if service.is_draining:  # or the next request on it might meet the server's end
             response.headers["Connection"] = "close"
         metrics.requests.labels(path, response.status_code).inc()

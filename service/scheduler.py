@@ -59,6 +59,8 @@ class Picture:
         """Let it cost no more: neither a call of the model nor, while it still queues, memory."""
         if self.answer.cancel():
             self.data = b""
+        elif self.answer.done():  # this moment, perhaps by an error
+            del self.answer
 
 
 class Scheduler:

@@ -43,10 +43,15 @@ class within:  # noqa: N801  # reads as asyncio.timeout does
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        timeout = self._timeout
+        del self._timeout
         try:
-            await self._timeout.__aexit__(kind, error, trace)
+            await timeout.__aexit__(kind, error, trace)
+            return
         except TimeoutError:
-            raise DeadlineExceeded(f"{self._failure} within {self._seconds:g} s") from None
+            del timeout
+        # Out here: asyncio's error knows its timeout, that the task, and the task would know ours.
+        raise DeadlineExceeded(f"{self._failure} within {self._seconds:g} s")
 
 
 async def answer_of(picture: Picture) -> NDArray[np.float32]:

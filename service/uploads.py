@@ -107,12 +107,18 @@ async def read_body(request: Request, settings: Settings, take: Take) -> bytes:
     return b"".join([chunk async for chunk in _limited(request, settings.max_request_bytes, take)])
 
 
-async def discard_rest(request: Request) -> None:
-    """Read what the client of a refused request still sends, within limits, and keep nothing.
+async def discard_rest(request: Request, *, is_closing: bool = False) -> None:
+    """Before a refusal after which the connection closes: read the rest of the body, within limits.
 
     A server that answers and closes with bytes unread resets the connection, and clients that
-    send first and read afterwards, as Python's urllib does, would never see the answer.
+    send first and read afterwards, as Python's urllib does, would never see the answer. On a
+    connection that stays open the answer goes at once, and the server reads on.
+
+    Args:
+        is_closing: the answer will close it, whatever the client asked for.
     """
+    if not (is_closing or _closes(request)):
+        return
     received = 0
     try:
         async with asyncio.timeout(_DISCARD_SECONDS):
@@ -122,6 +128,12 @@ async def discard_rest(request: Request) -> None:
                     return
     except (TimeoutError, ClientDisconnect, RuntimeError):  # RuntimeError: it was all read
         return
+
+
+def _closes(request: Request) -> bool:
+    """Whether the client asks for the connection's end after the answer."""
+    options = request.headers.get("connection", "").lower().split(",")
+    return request.scope["http_version"] == "1.0" or "close" in map(str.strip, options)
 
 
 def _media_type(request: Request) -> str:

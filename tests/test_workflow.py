@@ -76,6 +76,8 @@ def test_only_a_tag_that_names_the_version_is_released(tmp_path: Path) -> None:
     assert runs[0] == "make release-tag"
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
+    notes = tmp_path / "CHANGELOG.md"
+    notes.write_text("## [Unreleased]\n\n## [0.0.1] - 2026-01-01\n\n- First.\n")
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
     for command in (["init", "-q"], ["commit", "-qm", "a", "--allow-empty"]):
@@ -84,6 +86,9 @@ def test_only_a_tag_that_names_the_version_is_released(tmp_path: Path) -> None:
         subprocess.run([*git, "tag", tag], check=True)
         done = subprocess.run(["make", "-C", str(tmp_path), "release-tag"], check=False)
         assert done.returncode == code
+    notes.write_text("## [Unreleased]\n\n- More.\n\n## [0.0.1] - 2026-01-01\n\n- First.\n")
+    done = subprocess.run(["make", "-C", str(tmp_path), "release-tag"], check=False)
+    assert done.returncode == 2
 
 
 def test_every_target_is_phony_and_explained() -> None:

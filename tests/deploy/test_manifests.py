@@ -33,7 +33,7 @@ def some(schema: dict[str, Any]) -> dict[str, Any]:
 
 COUNT = {"type": "integer", "minimum": 1}
 TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
-SELECTOR = closed("", matchLabels=TEXTS)
+SELECTOR = closed("", "matchExpressions", matchLabels=TEXTS)  # a LabelSelector
 ENDPOINT = closed("port path interval scrapeTimeout")
 POD = {"type": "object", "required": ["spec"]}
 REPLICA = closed("", replicas=COUNT, restartPolicy={"enum": ["OnFailure"]}, template=POD)

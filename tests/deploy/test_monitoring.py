@@ -15,6 +15,7 @@ from service.metrics import Metrics
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]
 Find = Callable[..., Manifest]
+KSERVE = "serving.kserve.io/inferenceservice"
 FROM_PROMETHEUS = {"namespace", "pod", "job", "instance", "le", "track", "container"}
 """Labels that the scrape adds (`track`: ServiceMonitor's), and kube-state-metrics' `container`."""
 WORDS = re.compile(r"\bgraft_\w+")
@@ -85,10 +86,12 @@ def test_pods_are_scraped_where_they_answer_and_once(
     service = find(manifests, "ServiceMonitor")["spec"]
     labels = find(serving, "Service")["metadata"]["labels"]
     assert service["selector"]["matchLabels"].items() <= labels.items()
+    (other,) = service["selector"]["matchExpressions"]
+    assert other == {"key": KSERVE, "operator": "DoesNotExist"}, "KServe's Services have our labels"
     (port,) = find(serving, "Service")["spec"]["ports"]
     pods = find(manifests, "PodMonitor")["spec"]
     of_kserve = find(render("overlays/kserve"), "InferenceService")
-    wanted = {"serving.kserve.io/inferenceservice": of_kserve["metadata"]["name"]}
+    wanted = {KSERVE: of_kserve["metadata"]["name"]}
     assert pods["selector"]["matchLabels"] == wanted, "KServe's own label, which no other pod has"
     for endpoint in (*service["endpoints"], *pods["podMetricsEndpoints"]):
         assert endpoint["port"] == port["name"] == "http"

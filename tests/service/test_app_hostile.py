@@ -261,6 +261,16 @@ def test_curl_hears_it_too(server: Any, tmp_path: Path, options: list[str]) -> N
     assert run.stdout.endswith("\n413")
 
 
+def test_a_refusal_does_not_wait_for_the_body_and_the_connection_goes_on(server: Any) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: graft\r\nContent-Type: text/plain\r\n"
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as connection:
+        connection.settimeout(3)  # where the rest was waited for, it was for 5 s
+        for _ in range(2):
+            connection.sendall(head + b"Content-Length: 100000\r\n\r\n")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 415 ")
+            connection.sendall(bytes(100_000))
+
+
 # Everything together
 
 

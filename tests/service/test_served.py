@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -109,6 +110,44 @@ def test_a_refused_picture_does_not_stay_in_memory(
         asyncio.run(ask(uploads.pop()))
     model.close()  # its threads let go of their last task
     assert sorted(Upload.freed) == sorted(sizes)
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("together", [False, True])
+def test_a_picture_whose_time_is_up_does_not_stay_in_memory(
+    new_model: Callable[..., ServedModel],
+    draw: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    together: bool,
+) -> None:
+    gate = threading.Event()
+    model = new_model(threads=1, deadline_seconds=0.05)
+    monkeypatch.setattr("service.served.decode", lambda *_: gate.wait(20) and np.zeros((32, 32, 3)))
+
+    async def ask(uploads: list[Upload]) -> None:
+        asked = [model.classify(uploads.pop()) for _ in range(2 if together else 1)]
+        with suppress(DeadlineExceeded):
+            await (all_of(asked) if together else asked.pop())
+
+    uploads = [Upload(draw()), Upload(draw())]
+    for _ in range(1 if together else 2):
+        asyncio.run(ask(uploads))
+    gate.set()
+    model.close()
+    assert len(Upload.freed) == 2
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_an_error_that_nobody_waits_for_any_more_frees_its_picture(
+    new_model: Callable[..., ServedModel],
+) -> None:
+    model = new_model()
+    picture = model._scheduler.submit(Upload(b"no picture"))
+    assert picture.answer.exception(20)
+    picture.give_up()
+    del picture
+    model.close()
+    assert Upload.freed
 
 
 @pytest.mark.usefixtures("no_collector")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+import httptools
 import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -25,6 +26,8 @@ MAX_PIPELINED: Final = 16
 HEAD_SECONDS: Final = 10.0
 """Longest wait for the rest of what has been begun; bodies have a limit of their own until they are
 answered."""
+READ_SECONDS: Final = 10.0
+"""Longest time that a client leaves an answer unread: none of our limits counts what it holds."""
 
 
 def bound_requests() -> None:
@@ -59,7 +62,7 @@ class InOnePiece:
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._call_soon = transport, loop.call_soon
+        self._transport, self._loop = transport, loop
         self._written: list[bytes] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -67,17 +70,19 @@ class InOnePiece:
 
     def write(self, data: bytes) -> None:
         if not self._written:
-            self._call_soon(self._send)
+            self._loop.call_soon(self._send)
         self._written.append(data)
 
     def close(self) -> None:
         self._send()
         self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._loop.call_later(READ_SECONDS, self._transport.abort)
 
     def _send(self) -> None:
-        if self._written:
+        if self._written and not self._transport.is_closing():
             self._transport.write(b"".join(self._written))
-            self._written.clear()
+        self._written.clear()
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -86,6 +91,7 @@ class BoundedHttp(HttpToolsProtocol):
     _pending_bytes = 0
     _running: RequestResponseCycle | None = None
     _patience: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(InOnePiece(transport, self.loop))  # type: ignore[arg-type]
@@ -93,11 +99,22 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self.resume_writing()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._unread = self.loop.call_later(READ_SECONDS, self.transport.abort)
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         self._pending_bytes += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if not self._pending_bytes or self.transport.is_closing():
             self._stop_waiting()
         elif self._pending_bytes > MAX_HEAD_BYTES:
@@ -105,12 +122,39 @@ class BoundedHttp(HttpToolsProtocol):
         elif self._patience is None:
             self._wait()
 
+    def _parse(self, data: bytes) -> None:
+        """Let the parser call what follows; an offer to speak another protocol is passed over.
+
+        httptools takes what follows it, a body, too, for the other protocol, and uvicorn then for
+        the next request. `curl --http2` and Java's HttpClient make such an offer (h2c).
+        """
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as offer:
+                data = self._head_without_offer() + data[offer.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+                return
+
+    def _head_without_offer(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"\r\n"])
+
     def on_message_begin(self) -> None:
         self._pending_bytes += 1  # what came before it in one piece has set this to 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._pending_bytes = 0
+        if self.parser.should_upgrade():  # it comes once more, without the offer
+            if self.parser.get_method() == b"CONNECT":
+                raise ValueError("no proxy")
+            return
         super().on_headers_complete()
         if len(self.pipeline) > MAX_PIPELINED:
             raise ValueError("too many pipelined requests")  # to the parser: answered by 400
@@ -120,6 +164,8 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._pending_bytes = self._nobody_else_waits()
         super().on_message_complete()
 

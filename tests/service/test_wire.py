@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import itertools
+import shutil
 import socket
+import subprocess
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -100,6 +103,35 @@ async def answer_at_once(scope: Any, receive: Any, send: Any) -> None:
 LATE = {"none": b"", "a piece": b"a", "all": b"a" * 9, "the next one's head": b"a" * 9 + b"GET /"}
 
 
+async def connect(app: Any) -> tuple[ServerState, asyncio.Server, Any, asyncio.StreamWriter]:
+    """A server of our protocol, and a connection to it."""
+    config = uvicorn.Config(app, timeout_keep_alive=1, log_config=None)
+    config.load()
+    loop, state = asyncio.get_running_loop(), ServerState()
+    server = await loop.create_server(lambda: BoundedHttp(config, state, {}), "127.0.0.1", 0)
+    return state, server, *await asyncio.open_connection(*server.sockets[0].getsockname())
+
+
+def test_an_answer_that_is_not_read_is_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.wire.READ_SECONDS", 0.3)
+
+    async def answer_much(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("a" * 20_000_000)(scope, receive, send)
+
+    async def ask() -> None:
+        state, server, _, writer = await connect(answer_much)
+        writer.transport.pause_reading()
+        writer.write(b"GET /livez HTTP/1.1\r\n\r\n")
+        await asyncio.sleep(0.1)
+        assert state.connections
+        await asyncio.sleep(1)
+        assert not state.connections
+        writer.close()
+        server.close()
+
+    asyncio.run(ask())
+
+
 @pytest.mark.parametrize("rest", LATE.values(), ids=LATE)
 def test_nobody_is_waited_for_without_end_once_answered_before_the_body_came(
     monkeypatch: pytest.MonkeyPatch, rest: bytes
@@ -107,11 +139,7 @@ def test_nobody_is_waited_for_without_end_once_answered_before_the_body_came(
     monkeypatch.setattr("service.wire.HEAD_SECONDS", 0.3)
 
     async def ask() -> None:
-        config = uvicorn.Config(answer_at_once, timeout_keep_alive=1, log_config=None)
-        config.load()
-        loop, state = asyncio.get_running_loop(), ServerState()
-        server = await loop.create_server(lambda: BoundedHttp(config, state, {}), "127.0.0.1", 0)
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        _, server, reader, writer = await connect(answer_at_once)
         writer.write(b"GET /livez HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
         assert await reader.readuntil(b"fine")
         writer.write(rest)
@@ -120,6 +148,35 @@ def test_nobody_is_waited_for_without_end_once_answered_before_the_body_came(
         server.close()
 
     asyncio.run(ask())
+
+
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+
+
+@pytest.mark.parametrize("chunk_size", [1, 70, 10_000])
+def test_an_offer_of_another_protocol_is_passed_over(
+    server: Any, draw: Any, chunk_size: int
+) -> None:
+    picture = draw("blue")
+    length = b"Content-Length: %d\r\n\r\n"
+    asked = POST + OFFER + length % len(picture) + picture
+    asked += b"GET /livez HTTP/1.1\r\n" + HOST + OFFER + b"\r\n"
+    hidden = b"GET /model HTTP/1.1\r\n\r\n"  # a body that looks like a request stays one
+    asked += POST + OFFER + length % len(hidden) + hidden
+    pieces = [asked[at : at + chunk_size] for at in range(0, len(asked), chunk_size)]
+    answers = talk(server, pieces, 8).split(b"HTTP/1.1 ")[1:]
+    assert [answer[:3] for answer in answers] == [b"200", b"200", b"415"]
+    assert b'"label":"blue"' in answers[0]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+def test_curl_may_offer_http_2(server: Any, draw: Any, tmp_path: Path) -> None:
+    (tmp_path / "leaf.jpg").write_bytes(draw("blue"))
+    command = ["curl", "-sS", "--http2", "-F", f"image=@{tmp_path}/leaf.jpg"]
+    done = subprocess.run(
+        [*command, f"{server.url}/predict"], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith('{"label":"blue"'), done.stderr
 
 
 MALFORMED = {
@@ -226,6 +283,15 @@ class Recorded:
     def close(self) -> None:
         self.told.append("closed")
 
+    def is_closing(self) -> bool:
+        return "closed" in self.told
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.told)
+
+    def abort(self) -> None:
+        self.told.append("aborted")
+
 
 def test_what_is_written_in_one_turn_goes_in_one_piece_and_before_the_end() -> None:
     recorded = Recorded()
@@ -242,6 +308,21 @@ def test_what_is_written_in_one_turn_goes_in_one_piece_and_before_the_end() -> N
 
     asyncio.run(write())
     assert recorded.told == [b"head body", b"another", "closed"]
+
+
+def test_what_is_closed_and_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.wire.READ_SECONDS", 0.05)
+    recorded = Recorded()
+
+    async def write() -> None:
+        transport = InOnePiece(recorded, asyncio.get_running_loop())  # type: ignore[arg-type]
+        transport.write(b"answer")
+        transport.close()
+        transport.write(b"too late")
+        await asyncio.sleep(0.3)
+
+    asyncio.run(write())
+    assert recorded.told == [b"answer", "closed", "aborted"]
 
 
 def test_an_answer_is_one_packet(server: Any) -> None:

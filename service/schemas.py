@@ -112,7 +112,7 @@ class RequestParameters(_Part):
 class InferenceRequest(_Part):
     """The JSON of a request; what is not named here is ignored, as the protocol asks."""
 
-    id: str | None = Field(default=None, description="comes back with the answer")
+    id: str | None = Field(default=None, max_length=256, description="comes back with the answer")
     parameters: Annotated[RequestParameters, _null_as({})] = RequestParameters()
     inputs: list[InputTensor] = Field(max_length=16)
     outputs: Annotated[list[OutputTensor], _null_as([])] = Field(

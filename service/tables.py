@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from service.bundle import flush
 from service.errors import WrongUse
@@ -50,36 +51,50 @@ def csv_table(path: Path, classes: Sequence[str]) -> Iterator[Write]:
     Raises:
         WrongUse: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with _in_place_of(path) as file:
+        # Texts in quotation marks: csv sets none for a `\r`, where readers see the line's end.
+        table = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+        columns = [f"probability_{label}" for label in classes]
+
+        def write(scored: Scored) -> None:
+            with _explained(path):
+                table.writerow(_row(classes, scored))
+
+        with _explained(path):
+            table.writerow(["path", "label", "score", *columns, "error"])
+        yield write
+
+
+@contextmanager
+def _in_place_of(path: Path) -> Iterator[TextIO]:
+    """A file that takes the place of `path` once it is whole; a link stays a link.
+
+    What is no file (a pipe, a device) is written to as it is.
+    """
+    is_file = path.is_file() or not path.exists()
+    place = Path(os.path.realpath(path)) if is_file else path
+    written = place.with_name(f".{place.name}.{os.getpid()}.partial") if is_file else place
     with _explained(path):
-        if path.is_dir():
-            raise IsADirectoryError(0, "it is a folder")
-        file = partial.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+        file = written.open("w", encoding="utf-8", errors="backslashreplace", newline="")
     try:
         with file:
-            table = csv.writer(file, lineterminator="\n")
-            columns = [f"probability_{label}" for label in classes]
-            table.writerow(["path", "label", "score", *columns, "error"])
-
-            def write(scored: Scored) -> None:
-                with _explained(path):
-                    table.writerow(_row(classes, scored))
-
-            yield write
+            yield file
             with _explained(path):
                 file.flush()
-        with _explained(path):
-            flush(partial)
-            partial.replace(path)
+        if is_file:
+            with _explained(path):
+                flush(written)
+                written.replace(place)
     finally:
-        partial.unlink(missing_ok=True)
+        if is_file:
+            written.unlink(missing_ok=True)
 
 
-def _row(classes: Sequence[str], scored: Scored) -> list[str]:
+def _row(classes: Sequence[str], scored: Scored) -> list[str | float]:
     if scored.probabilities is None:
         return [scored.path, *[""] * (2 + len(classes)), _reason(scored)]
     best = int(scored.probabilities.argmax())
-    numbers = [f"{value:.7g}" for value in scored.probabilities.tolist()]
+    numbers = [float(f"{value:.7g}") for value in scored.probabilities.tolist()]
     return [scored.path, classes[best], numbers[best], *numbers, ""]
 
 

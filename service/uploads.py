@@ -15,7 +15,7 @@ from typing import Annotated, Any, Self
 
 import bentoml
 from bentoml.validators import ContentType
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
@@ -31,6 +31,8 @@ from service.settings import Settings
 from service.upload_room import Take
 
 _MAX_OTHER_FIELDS = 16
+_MAX_CONTENT_TYPE = 512
+"""Letters of a content type that are looked at; 60,000 semicolons took 0.16 s."""
 _DISCARD_BYTES, _DISCARD_SECONDS = 128 * 1024 * 1024, 5.0
 
 _Picture = Annotated[Path, ContentType("image/*")]
@@ -132,19 +134,29 @@ async def discard_rest(request: Request, *, is_closing: bool = False) -> None:
 
 def _closes(request: Request) -> bool:
     """Whether the client asks for the connection's end after the answer."""
-    options = request.headers.get("connection", "").lower().split(",")
+    options = ",".join(request.headers.getlist("connection")).lower().split(",")
     return request.scope["http_version"] == "1.0" or "close" in map(str.strip, options)
 
 
 def _media_type(request: Request) -> str:
-    return _parsed(request.headers.get("content-type", ""))
+    header = request.headers.get("content-type", "")
+    return _parsed(header).get_content_type() if header else ""
+
+
+def _with_boundary_alone(request: Request) -> Headers:
+    """The content type without a charset: of 400 KB as `punycode`, Python decodes 20 s long."""
+    message = Message()
+    boundary = _parsed(request.headers["content-type"]).get_boundary()
+    parameters = {"boundary": boundary} if boundary else {}
+    message.add_header("content-type", "multipart/form-data", **parameters)
+    return Headers(dict(message))
 
 
 @functools.lru_cache(maxsize=64)
-def _parsed(header: str) -> str:
+def _parsed(header: str) -> Message:
     message = Message()
-    message["content-type"] = header
-    return message.get_content_type() if header else ""
+    message["content-type"] = header[:_MAX_CONTENT_TYPE]
+    return message
 
 
 def _unexpected(media_type: str, remedy: str) -> RequestError:
@@ -168,7 +180,7 @@ async def _read_multipart(
 ) -> list[bytes]:
     limit = settings.max_request_bytes
     parser = MultiPartParser(
-        request.headers,
+        _with_boundary_alone(request),
         _limited(request, limit, take),
         max_files=most + 1,  # one more, so that the message can be ours
         max_fields=_MAX_OTHER_FIELDS,

@@ -98,6 +98,7 @@ def test_a_server_that_stops_says_so_instead() -> None:
         {"http_version": "1.0"},
         {"headers": [(b"connection", b"Close")]},
         {"headers": [(b"connection", b"TE, close")]},
+        {"headers": [(b"connection", b"keep-alive"), (b"connection", b"close")]},
     ],
 )
 def test_where_the_server_would_close_the_body_is_read_first(scope: dict[str, Any]) -> None:

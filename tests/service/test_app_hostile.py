@@ -271,6 +271,18 @@ def test_a_refusal_does_not_wait_for_the_body_and_the_connection_goes_on(server:
             connection.sendall(bytes(100_000))
 
 
+@pytest.mark.parametrize("charset", ["charset=punycode", "charset*=utf-8''punycode"])
+def test_the_client_does_not_choose_how_its_texts_are_read(
+    client: httpx.Client, charset: str
+) -> None:
+    """Half a megabyte of punycode is half a minute of Python, in which nobody is answered."""
+    letters = b"a" * 250_000
+    headers = {"content-type": f"multipart/form-data; boundary=edge; {charset}"}
+    body = part("x-", letters + b"-" + letters, file=False) + b"--edge--\r\n"
+    response = client.post("/predict", content=body, headers=headers, timeout=5)
+    assert error_code(response, 422) == "missing_field"
+
+
 # Everything together
 
 

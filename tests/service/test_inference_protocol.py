@@ -216,6 +216,7 @@ def test_an_input_that_does_not_fit_is_refused(name: str) -> None:
         ({"inputs": tensor()}, "inputs: Input should be a valid array"),
         ({"inputs": [7]}, r"inputs\.0: Input should be an object"),
         (request(tensor(), id=7), "id: Input should be a valid string"),
+        (request(tensor(), id="x" * 257), "id: String should have at most 256 characters"),
         (request(tensor(), parameters=[]), "parameters: Input should be an object"),
         (
             request(tensor(), parameters={"binary_data_output": "yes"}),

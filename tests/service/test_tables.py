@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +74,33 @@ def test_a_table_has_every_probability_and_no_two_columns_of_one_name(tmp_path: 
     assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
 
 
+@pytest.mark.parametrize("name", ["a\rb.jpg", "a\r\nb.jpg", 'a"b,.jpg', "a;b.jpg", "=1+1.jpg"])
+def test_a_name_cannot_break_a_table(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "out.csv"
+    with csv_table(path, CLASSES) as write:
+        write(Scored(name, GOOD.probabilities))
+    with path.open(newline="") as file:
+        _, row = csv.reader(file)
+    assert row[0] == name
+
+
+def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path: Path) -> None:
+    whole, link, pipe = (tmp_path / name for name in ("whole.csv", "link.csv", "pipe"))
+    link.symlink_to(whole)
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    for path in (link, pipe):
+        with csv_table(path, CLASSES) as write:
+            write(GOOD)
+    reader.join(20)
+    assert link.is_symlink()
+    assert pipe.is_fifo()
+    assert whole.read_text() == read[0]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_a_table_that_was_stopped_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
@@ -90,11 +119,11 @@ def test_a_table_that_was_stopped_leaves_the_old_one(tmp_path: Path) -> None:
 def test_names_that_are_no_text_are_written_escaped(tmp_path: Path) -> None:
     with csv_table(tmp_path / "out.csv", CLASSES) as write:
         write(Scored("\udcff.jpg", GOOD.probabilities))
-    assert "\n\\udcff.jpg," in (tmp_path / "out.csv").read_text()
+    assert '\n"\\udcff.jpg",' in (tmp_path / "out.csv").read_text()
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("gone/out.csv", "No such file"), (".", "it is a folder")]
+    ("name", "reason"), [("gone/out.csv", "No such file"), (".", "Is a directory")]
 )
 def test_a_table_that_cannot_be_written_is_refused(tmp_path: Path, name: str, reason: str) -> None:
     refused = pytest.raises(WrongUse, match=rf"cannot write .*: {reason}.*; give --csv")

@@ -83,7 +83,7 @@ build: setup ## the package, into dist/
 
 sbom: setup ## what the images hold, as CycloneDX, into dist/
 	mkdir -p dist
-	for lock in $(LOCKS); do $(TOOL) --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible -o dist/graft-$(VERSION)-$$lock.cdx.json requirements/$$lock.txt || exit; done
+	for lock in $(LOCKS); do PYTHONWARNINGS=ignore $(TOOL) --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible -o dist/graft-$(VERSION)-$$lock.cdx.json requirements/$$lock.txt || exit; done
 
 # Strict: what the database of advisories could not be asked about is a failure, too.
 audit: setup ## known holes in what the images hold (asks the advisories of PyPI)

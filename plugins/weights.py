@@ -67,7 +67,8 @@ def unreachable(name: str, error: Exception) -> WeightsError:
         f"  Fetch  {url}\n"
         f"  on a machine with internet and put it at\n         {cached}\n"
         "  (where Keras looks for it), or pass the file by --weights PATH,\n"
-        "  or train from random weights by --weights none."
+        "  or take --plugin pocket, whose weights lie in the package\n"
+        "  (--weights none starts from random ones, which a few hundred pictures seldom bear)."
     )
 
 

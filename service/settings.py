@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -13,6 +14,8 @@ from service.imaging import MAX_PIXELS
 from service.machine import usable_cores
 
 PREFIX = "GRAFT_"
+_NEARLY: Final = 0.9
+"""How alike (difflib) another name must be to be taken for a slip of the pen."""
 MAX_WAIT_SECONDS: Final = 30.0
 """Upper bound of the timeouts: who waits holds room in the queue or for uploads all the while."""
 _MIB = 1024 * 1024
@@ -118,13 +121,18 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read the variables named `GRAFT_<FIELD>`; others are left alone.
+        """Read the variables named `GRAFT_<FIELD>`; others are let be, but for slips of the pen.
 
         (Kubernetes itself sets `GRAFT_SERVICE_HOST` and the like for a Service called graft.)
 
         Raises:
-            SettingError: a value cannot be used.
+            SettingError: a value cannot be used, or a name is nearly that of a setting: unseen,
+                GRAFT_APIKEYS would leave the door open.
         """
+        names = [PREFIX + field.upper() for field in cls.model_fields]
+        for name in sorted(environment.keys() - set(names)):
+            if name.startswith(PREFIX) and (meant := get_close_matches(name, names, 1, _NEARLY)):
+                raise SettingError(f"{name} is no setting; is {meant[0]} meant?")
         given = {
             field: environment[PREFIX + field.upper()]
             for field in cls.model_fields

@@ -44,7 +44,8 @@ def _verify(folder: Path, key: Path) -> None:
     except ImportError as error:
         raise SettingError(
             f"GRAFT_VERIFY_KEY asks for signed bundles, and {error.name} is not installed: pip "
-            "install '.[sign]' in Graft's folder (image: --build-arg LOCK=serving-sign)"
+            "install '.[sign]' in Graft's folder (image: --build-arg LOCK=serving-sign; unit: "
+            "requirements/serving-sign.txt)"
         ) from error
     # Every file but those two is compared: a signed file more or less, or one unsigned, is refused.
     # Otherwise the signature of anything else by this key would do, its files laid beside.

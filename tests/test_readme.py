@@ -20,6 +20,12 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 
 
+def test_what_it_installs_fits_the_lock() -> None:
+    """pip would take the newest, which moves what is locked."""
+    (version,) = re.findall(r"opentelemetry-exporter-otlp-proto-http==(\S+)", README.read_text())
+    assert f"\nopentelemetry-sdk=={version} " in (ROOT / "requirements/dev.txt").read_text()
+
+
 def plugins() -> list[str]:
     rows = []
     for family, backbone in families().items():

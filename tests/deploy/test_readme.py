@@ -17,6 +17,7 @@ from service.bundle import Bundle
 from service.settings import Settings
 from service.signature import trusted
 from service.store import save
+from service.wire import READ_SECONDS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "deploy/README.md").read_text()
@@ -109,7 +110,7 @@ def test_its_seconds_are_those_of_the_manifests(
     pause = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     stopping = " ".join(TEXT.partition("**Stopping**")[2].partition("Change one")[0].split())
     parts = [pause, settings.drain_seconds, settings.upload_timeout_seconds]
-    parts.append(settings.deadline_seconds)
+    parts += [settings.deadline_seconds, READ_SECONDS]
     figures = [f"{part:g}" for part in (*parts, sum(parts), pod["terminationGracePeriodSeconds"])]
     assert re.findall(r"\b\d+\b", stopping.replace("503", "")) == figures
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from service.settings import Settings
+from service.wire import READ_SECONDS
 
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]
@@ -110,14 +111,12 @@ def test_the_key_of_signed_bundles_has_a_place_and_need_not_be(
 def test_stopping_takes_less_than_the_grace_period(
     served: tuple[Manifest, dict[str, str]],
 ) -> None:
-    """The pause, the draining, then at most an upload and its answer."""
+    """The pause, the draining, then at most an upload, its answer, and until that is read."""
     pod, variables = served
     settings = seconds(variables)
     pause = pod["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-    longest = (
-        pause + settings.drain_seconds + settings.upload_timeout_seconds + settings.deadline_seconds
-    )
-    assert longest < pod["spec"]["terminationGracePeriodSeconds"]
+    waits = settings.drain_seconds, settings.upload_timeout_seconds, settings.deadline_seconds
+    assert pause + sum(waits) + READ_SECONDS < pod["spec"]["terminationGracePeriodSeconds"]
 
 
 def test_draining_lasts_until_the_readiness_probe_has_failed(

@@ -46,6 +46,14 @@ def test_variables_of_others_are_left_alone() -> None:
     assert Settings.from_environment(kubernetes) == Settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"), [("GRAFT_APIKEYS", "GRAFT_API_KEYS"), ("GRAFT_MAX_PICTURE", "MAX_PICTURES")]
+)
+def test_a_slip_of_the_pen_is_no_setting_of_others(name: str, meant: str) -> None:
+    with pytest.raises(SettingError, match=f"^{name} is no setting; is .*{meant} meant"):
+        Settings.from_environment({name: "1"})
+
+
 def test_empty_variable_means_the_default() -> None:
     assert Settings.from_environment({"GRAFT_TOP_K": ""}).top_k == 5
 

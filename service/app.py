@@ -95,7 +95,6 @@ class Classifier:
         """What is here now stays: full garbage collections over it stalled answers by 0.2 s."""
         gc.collect()
         gc.freeze()
-        gc.set_threshold(20_000, 50, 100)
 
     @bentoml.on_startup
     def drain_on_sigterm(self) -> None:

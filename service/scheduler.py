@@ -47,7 +47,7 @@ class Picture:
         """Its (classes,) probabilities, waited for where need be; or what went wrong, raised, once.
 
         An error knows the frames that it came through, and they this picture. Did it know the
-        error, only the garbage collector, who hardly ever comes, would free the three.
+        error, only the garbage collector would free the three, and it comes late.
         """
         try:
             return self.answer.result()

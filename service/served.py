@@ -88,7 +88,7 @@ class ServedModel:
         way = tuning.choice
         self._predictor = Predictor(bundle, way.session_threads, way.sessions)
         # Functions that do not know this object: a circle of references would keep the model's
-        # memory when it is replaced, for the garbage collector hardly ever comes.
+        # memory when it is replaced, and the garbage collector comes late.
         self._scheduler = Scheduler(
             functools.partial(_decode, self._predictor, settings, metrics),
             functools.partial(_infer, self._predictor, metrics),

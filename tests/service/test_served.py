@@ -86,7 +86,7 @@ class Upload(bytes):
 
 @pytest.fixture
 def no_collector() -> Iterator[None]:
-    """What ends is to be gone by itself: in the service the collector hardly ever comes."""
+    """What ends is to be gone by itself: the collector comes late and counts no bytes."""
     Upload.freed.clear()
     gc.disable()
     yield

@@ -89,7 +89,7 @@ sbom: setup ## what the images hold, as CycloneDX, into dist/
 audit: setup ## known holes in what the images hold (asks the advisories of PyPI)
 	for lock in $(LOCKS); do $(TOOL) pip-audit==2.10.1 --strict --disable-pip --require-hashes --requirement requirements/$$lock.txt || exit; done
 
-LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) --build-arg SOURCE=$(shell git config --get remote.origin.url | sed 's|//[^/@]*@|//|')
+LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) --build-arg SOURCE=$(shell git config --get remote.origin.url | sed 's|//[^/]*@|//|')
 
 image: ## both images, by Docker: make image BUNDLE=artifacts/NAME; without one a serving image to mount it into
 	docker build -f deploy/Dockerfile $(LABELS) $(if $(BUNDLE),--build-arg BUNDLE=$(BUNDLE),--target bare) -t graft:$(VERSION) .

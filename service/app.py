@@ -65,6 +65,8 @@ class Classifier:
         bundle = trusted(self.settings.model, self.settings.verify_key)
         tuning = tuned(bundle, self.settings)
         self.model = ServedModel(bundle, tuning, self.settings, self.metrics)
+        if not self.settings.keys():
+            _log.info("no key is asked for: whoever reaches this server may ask")
         _log.info("%s:%s answers by %s", *self.model.name.model_dump().values(), tuning.line())
         self.is_draining = False
         self._swapping = asyncio.Lock()

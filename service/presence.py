@@ -42,6 +42,7 @@ class while_present:  # noqa: N801  # reads as asyncio.timeout does
         self._timer.cancel()
         if self._listening is not None:
             self._listening.cancel()
+            self._listening = None  # its task knows this object
         if self._is_gone and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
             raise ClientGone("the client went away before its answer") from None
 

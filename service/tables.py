@@ -69,13 +69,15 @@ def csv_table(path: Path, classes: Sequence[str]) -> Iterator[Write]:
 def _in_place_of(path: Path) -> Iterator[TextIO]:
     """A file that takes the place of `path` once it is whole; a link stays a link.
 
-    What is no file (a pipe, a device) is written to as it is.
+    What is no file (a pipe, a device), or is stdout, is written to as it is.
     """
-    is_file = path.is_file() or not path.exists()
-    place = Path(os.path.realpath(path)) if is_file else path
-    written = place.with_name(f".{place.name}.{os.getpid()}.partial") if is_file else place
     with _explained(path):
-        file = written.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+        is_stdout = path.exists() and os.path.samestat(path.stat(), os.fstat(1))
+        is_file = not is_stdout and (path.is_file() or not path.exists())
+        place = Path(os.path.realpath(path)) if is_file else path
+        written = place.with_name(f".{place.name}.{os.getpid()}.partial") if is_file else place
+        opened = os.dup(1) if is_stdout else written
+        file = open(opened, "w", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: PTH123, SIM115
     try:
         with file:
             yield file

@@ -27,7 +27,8 @@ HEAD_SECONDS: Final = 10.0
 """Longest wait for the rest of what has been begun; bodies have a limit of their own until they are
 answered."""
 READ_SECONDS: Final = 10.0
-"""Longest time that a client leaves an answer unread: none of our limits counts what it holds."""
+"""Longest time that a client takes to read what the system does not hold for it (some MB), and
+until all is read where the connection closes: none of our limits counts that memory."""
 
 
 def bound_requests() -> None:
@@ -77,7 +78,11 @@ class InOnePiece:
         self._send()
         self._transport.close()
         if self._transport.get_write_buffer_size():
-            self._loop.call_later(READ_SECONDS, self._transport.abort)
+            self._loop.call_later(READ_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
 
     def _send(self) -> None:
         if self._written and not self._transport.is_closing():
@@ -135,7 +140,9 @@ class BoundedHttp(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as offer:
                 data = self._head_without_offer() + data[offer.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
             except httptools.HttpParserError:
+                self.logger.warning("Invalid HTTP request received.")
                 self.send_400_response("Invalid HTTP request received.")
                 return
 

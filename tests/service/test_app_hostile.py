@@ -283,6 +283,22 @@ def test_the_client_does_not_choose_how_its_texts_are_read(
     assert error_code(response, 422) == "missing_field"
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "boundary*=idna''edge",
+        "boundary*=utf-8''a; boundary*1=b",
+        "boundary*=punycode''abc-%FF",
+        "boundary=" + "e" * 600,
+        ";" * 60_000,
+    ],
+)
+def test_an_odd_content_type_is_the_client_s_mistake(client: httpx.Client, parameters: str) -> None:
+    headers = {"content-type": f"multipart/form-data; {parameters}"}
+    response = client.post("/predict", content=b"x", headers=headers)
+    assert error_code(response, 400) == "malformed_request"
+
+
 # Everything together
 
 

@@ -137,6 +137,18 @@ def test_a_setting_that_makes_no_sense_is_refused(
     assert "GRAFT_THREADS (='many')" in capsys.readouterr().err
 
 
+def test_stdout_is_added_to_where_the_shell_does(folder: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.csv"
+    kept.write_text("yesterday\n")
+    command = [sys.executable, "-m", "service.predict", "--quiet", "--csv", "/dev/stdout"]
+    with kept.open("a") as stdout:
+        subprocess.run([*command, str(folder)], stdout=stdout, cwd=ROOT, check=False, timeout=60)
+    first, header, *rows = kept.read_text().splitlines()
+    assert first == "yesterday"
+    assert header.startswith('"path","label","score",')
+    assert rows
+
+
 @pytest.mark.parametrize("arguments", [[], ["x", "--csv", "y", "--json"]])
 def test_options_that_make_no_sense_are_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -169,6 +169,12 @@ def test_an_offer_of_another_protocol_is_passed_over(
     assert b'"label":"blue"' in answers[0]
 
 
+def test_an_offer_on_a_connection_that_closes_may_be_followed_by_a_byte(server: Any) -> None:
+    closing = OFFER.replace(b"Upgrade, HTTP2-Settings", b"close, Upgrade")
+    answer = talk(server, [b"GET /livez HTTP/1.1\r\n" + HOST + closing + b"\r\nx"])
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
 def test_curl_may_offer_http_2(server: Any, draw: Any, tmp_path: Path) -> None:
     (tmp_path / "leaf.jpg").write_bytes(draw("blue"))

@@ -25,7 +25,7 @@ demo: setup ## sample pictures in, a served answer out
 	$(RUN) -m trainers.demo
 
 test: setup lint types ## every test but those of `test-large`
-	$(RUN) -m pytest -n 2 --dist loadfile
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 test-fast: setup ## the tests that take less than a few seconds each
 	$(RUN) -m pytest -m "not slow and not large and not image"

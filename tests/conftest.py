@@ -35,6 +35,14 @@ Draw = Callable[..., bytes]
 DrawFolder = Callable[..., Path]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests first, or one worker is left alone with the longest at the end."""
+    real, slow = (
+        {item.path for item in items if item.get_closest_marker(name)} for name in ("real", "slow")
+    )
+    items.sort(key=lambda item: (item.path not in real, item.path not in slow))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where GRAFT_NO_SKIPS is set, as by `make deploy-check`, what was skipped has failed."""

@@ -156,6 +156,11 @@ def test_options_that_make_no_sense_are_refused(arguments: list[str]) -> None:
     assert caught.value.code == 2
 
 
+def hear_ctrl_c() -> None:
+    """Shells let what they start in the background ignore it, tests included."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def run(*arguments: str, environment: dict[str, str]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "service.predict", *arguments]
     return subprocess.Popen(
@@ -165,6 +170,7 @@ def run(*arguments: str, environment: dict[str, str]) -> subprocess.Popen[str]:
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no thread of ours holds a lock then
     )
 
 

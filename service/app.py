@@ -18,6 +18,7 @@ from service.endpoints import predict, predict_batch
 from service.errors import GraftError
 from service.front import FrontedService
 from service.keys import Keys
+from service.machine import give_large_memory_back
 from service.metrics import Metrics
 from service.reloading import follow
 from service.requests import log_requests
@@ -56,6 +57,7 @@ class Classifier:
         refuse_until_ready()
 
     def __init__(self) -> None:
+        give_large_memory_back()
         self.settings = Settings.from_environment()
         if self.settings.access_log:
             log_requests()

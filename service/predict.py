@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     from service.counting import Counter
+    from service.machine import give_large_memory_back
     from service.predictor import Predictor
     from service.scoring import score
     from service.settings import Settings
@@ -50,6 +51,7 @@ def _predict(options: argparse.Namespace) -> int:
     from service.tuning import tuned
     from service.walking import pictures_in
 
+    give_large_memory_back()
     settings = Settings.from_environment()
     paths = pictures_in(options.places)
     bundle = trusted(options.bundle or settings.model, settings.verify_key)

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -76,9 +76,10 @@ def _in_place_of(path: Path) -> Iterator[TextIO]:
         is_file = not is_stdout and (path.is_file() or not path.exists())
         place = Path(os.path.realpath(path)) if is_file else path
         written = place.with_name(f".{place.name}.{os.getpid()}.partial") if is_file else place
-        opened = os.dup(1) if is_stdout else written
-        file = open(opened, "w", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: PTH123, SIM115
     try:
+        with _explained(path):
+            opened = os.dup(1) if is_stdout else written
+            file = open(opened, "w", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: PTH123, SIM115
         with file:
             yield file
             with _explained(path):
@@ -89,7 +90,8 @@ def _in_place_of(path: Path) -> Iterator[TextIO]:
                 written.replace(place)
     finally:
         if is_file:
-            written.unlink(missing_ok=True)
+            with suppress(OSError):  # it took its place, or could not be opened
+                written.unlink()
 
 
 def _row(classes: Sequence[str], scored: Scored) -> list[str | float]:

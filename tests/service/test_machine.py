@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +47,29 @@ def test_the_cache_is_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("GRAFT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
     assert cache_folder() == Path("/caches/graft")
+
+
+MAPPED = """
+import ctypes
+from service.machine import give_large_memory_back
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+def is_mapped(size):
+    place = libc.malloc(size)
+    mark = ctypes.c_size_t.from_address(place - ctypes.sizeof(ctypes.c_size_t)).value & 2
+    libc.free(place)
+    return bool(mark)
+is_mapped(30_000_000)  # once it was freed, glibc keeps what is as large
+print(is_mapped(5_000_000))
+give_large_memory_back()
+print(is_mapped(20_000_000), is_mapped(100_000))  # the first 5 MB are free and would do for 5
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_large_memory_goes_back_to_the_system() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MAPPED], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "True", "False"]

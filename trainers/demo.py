@@ -48,10 +48,11 @@ def main() -> int:
 
 NEXT = """
 Test accuracy on the drawn leaves: {accuracy:.3f} with the backbone's pretrained weights,
-{without:.3f} from random weights of the same network on the same split, whose head alone was
-trained (fine-tuning brought them nothing). The pretrained ones come from other drawn pictures, so nothing was downloaded, and leaves are where they do best: on photographs
-they gain less, and ImageNet's gain more (plugins/pocket.md has figures). Now with your own
-pictures, one folder per class:
+{without:.3f} from random weights of the same network on the same split, of which the head alone is
+trained (fine-tuning brings them nothing). The pretrained ones come from other drawn pictures, so
+nothing was downloaded, and leaves are where they do best: on photographs they gain less, and
+ImageNet's gain more (plugins/pocket.md has figures). Now with your own pictures, one folder per
+class:
 
     .venv/bin/python -m trainers.run --plugin efficientnet --data YOUR_FOLDER
     .venv/bin/bentoml serve

@@ -46,7 +46,13 @@ from service.errors import (
     UndecodableImage,
     UnsupportedMediaType,
 )
-from service.structure import count_scans, refuse_many_chunks, refuse_many_scans, webp_canvas
+from service.structure import (
+    count_scans,
+    is_lossless_jpeg,
+    refuse_many_chunks,
+    refuse_many_scans,
+    webp_canvas,
+)
 
 MAX_PIXELS: Final = 50_000_000
 """Default limit on width times height: above any phone's normal photo, 150 MB once decoded."""
@@ -160,6 +166,9 @@ def _to_input(picture: ImageFile, size: int, data: bytes) -> NDArray[np.uint8]:
 
 def _pixels(picture: ImageFile, size: int, data: bytes) -> NDArray[np.uint8]:
     """(H, W, 3) RGB, of a JPEG at the smallest of its halved sizes that is not below `size`."""
+    if is_lossless_jpeg(data):  # libjpeg would write the whole picture where a reduced one fits
+        picture.load()
+        return np.asarray(_to_rgb(picture))
     picture.draft(None, (size, size))  # only JPEG has reduced sizes; a no-op elsewhere
     if picture.format == "JPEG" and picture.mode == "RGB":
         width, height = picture.size

@@ -24,6 +24,8 @@ _MAX_JUNK: Final = 65_536
 """Most bytes between two segments of a JPEG's header: some cameras leave a few."""
 
 _START_OF_SCAN, _END = 0xDA, 0xD9
+_NO_FRAMES: Final = (0xC4, 0xC8, 0xCC)
+"""Huffman tables, a reserved marker and arithmetic tables: the others of C0 to CF are frames."""
 # What libjpeg takes for the start of a segment. All else stands alone, or is skipped by it at a
 # restart without its length: following one would hide the scans behind it.
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
@@ -46,6 +48,23 @@ def count_scans(data: bytes) -> int:
         length = int.from_bytes(data[found.end() : found.end() + 2])
         position = found.end() + max(2, length)
     raise UndecodableImage(f"the JPEG has more than {_MAX_PARTS:,} segments")
+
+
+def is_lossless_jpeg(data: bytes) -> bool:
+    """Whether the frame of a JPEG is of a lossless process (SOF3, 7, 11 or 15).
+
+    libjpeg-turbo does not scale those: asked for a reduced picture, it writes the whole one.
+    """
+    position = 2
+    for _ in range(_MAX_PARTS):
+        found = _MARKER.search(data, position)
+        if not found or data[found.end() - 1] == _END:
+            return False
+        marker = data[found.end() - 1]
+        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAMES:
+            return marker & 3 == 3
+        position = found.end() + max(2, int.from_bytes(data[found.end() : found.end() + 2]))
+    return False
 
 
 def refuse_many_scans(scans: int, pixels: int, max_pixels: int) -> None:

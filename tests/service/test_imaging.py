@@ -358,6 +358,40 @@ def test_default_limit_raises_no_warning_of_pillow() -> None:
         decode(png(9_500, 9_500, 8, 0, b""), 8, max_pixels=100_000_000)
 
 
+def lossless_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """(H, W, 3) RGB -> SOF3, predictor 1: each difference as its length (4 bits) and bits."""
+    values = pixels.astype(int)
+    left = np.empty_like(values)
+    left[:, 1:], left[1:, 0], left[0, 0] = values[:, :-1], values[:-1, 0], 128
+    bits = []
+    for step in (values - left).ravel().tolist():
+        length = abs(step).bit_length()
+        low = step if step > 0 else step + (1 << length) - 1
+        bits.append(f"{length:04b}" + (f"{low:0{length}b}" if length else ""))
+    text = "".join(bits)
+    text += "1" * (-len(text) % 8)
+    scan = int(text, 2).to_bytes(len(text) // 8).replace(b"\xff", b"\xff\0")
+    height, width, _ = pixels.shape
+    frame = struct.pack(">BHHB", 8, height, width, 3) + b"\1\x11\0\2\x11\0\3\x11\0"
+    codes = bytes([0, 0, 0, 0, 9, *[0] * 12, *range(9)])
+    segments = (
+        (0xEE, b"Adobe\0\x64\0\0\0\0\0"),
+        (0xC3, frame),
+        (0xC4, codes),
+        (0xDA, b"\3\1\0\2\0\3\0\1\0\0"),
+    )
+    head = b"".join(struct.pack(">BBH", 255, kind, len(body) + 2) + body for kind, body in segments)
+    return b"\xff\xd8" + head + scan + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("size", [16, 48, 96, 128])
+def test_lossless_jpeg_is_read_whole_for_libjpeg_does_not_reduce_it(size: int) -> None:
+    """Asked for a reduced one, it wrote the whole picture behind a buffer of the reduced size."""
+    picture = photo(96, 96)
+    pixels = decode(lossless_jpeg(np.asarray(picture)), size)
+    np.testing.assert_array_equal(pixels, decode(encode(picture, "PNG"), size))
+
+
 # What is refused
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,8 +157,10 @@ def _read_deep(clean: bytes, colour: int) -> NDArray[np.uint16]:
     the lower ones for them.
     """
     if colour == 0:
-        gray: NDArray[Any] = np.asarray(_read(clean))
-        return _with_alpha(gray.astype(np.uint16), clean)
+        stored = _read(clean)
+        gray: NDArray[np.uint16] = np.empty((stored.height, stored.width), np.uint16)
+        gray[:] = np.asarray(stored)
+        return _with_alpha(gray, clean)
     if colour == 4:  # four bytes for each pixel, as in RGBA of 8 bits
         header = b"IHDR" + clean[16:24] + b"\x08\x06" + clean[26:29]
         clean = clean[:12] + header + zlib.crc32(header).to_bytes(4) + clean[33:]

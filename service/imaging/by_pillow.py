@@ -32,7 +32,7 @@ _BYTE_NANOSECONDS: Final = {
     "BMP": 1.0,
     "BMP of runs": 400.0,
     "GIF": 10.0,
-    "HEIC": 60.0,
+    "HEIC": 40.0,
 }
 _BYTES: Final = {"AVIF": 10.0, "BMP": 4.0, "GIF": 1.0, "HEIC": 10.0}
 

@@ -41,9 +41,14 @@ def _bentoml_options() -> dict[str, Any] | None:
     """
     from bentoml._internal.configuration.containers import BentoMLContainer
 
-    if not BentoMLContainer.http.cors.enabled.get():
+    config: dict[str, Any] = BentoMLContainer.http.cors.get()
+    if not config["enabled"]:
         return None
-    options: dict[str, Any] = BentoMLContainer.access_control_options.get()
-    lists = ("allow_methods", "expose_headers")  # BentoML leaves a single name as it is
-    single = {name: [options[name]] for name in lists if isinstance(options.get(name), str)}
+    options = {
+        name.removeprefix("access_control_"): value
+        for name, value in config.items()
+        if name != "enabled" and value is not None
+    }
+    lists = {"allow_origins", "allow_methods", "allow_headers", "expose_headers"} & options.keys()
+    single = {name: [options[name]] for name in lists if isinstance(options[name], str)}
     return {**options, **single}

@@ -27,10 +27,7 @@ def hint(data: bytes) -> str:
     if 0 < len(data) < _HEAD and _is_text(data):
         return "it is a text; to send a file, curl wants an @ before its name"
     if len(data) >= _LEAST and not any(byte in data for byte in _STRIPPED):
-        return (
-            "it has neither zeros nor line ends, as if sent by curl --data or -d, which takes "
-            "them out: use --data-binary @FILE"
-        )
+        return "with curl use --data-binary @FILE: --data or -d takes zeros and line ends out"
     return ""
 
 

@@ -135,6 +135,7 @@ def metadata(manifest: Manifest, max_pictures: int) -> dict[str, Any]:
             f"decoded as in training; or UINT8 [N, {size}, {size}, 3], RGB, stretched by you",
             "classes": json.dumps(manifest.classes, ensure_ascii=False),
             "max_pictures": max_pictures,
+            "top_k": "infer?top_k=K: both outputs are [N, K], the best classes and theirs",
         },
     }
 

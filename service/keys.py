@@ -55,7 +55,7 @@ def read_keys(path: Path) -> list[str]:
         SettingError: it cannot be read, holds no key, or one that headers do not carry.
     """
     try:
-        return _accepted(path.read_text(encoding="utf-8").splitlines())
+        return _accepted(path.read_text(encoding="utf-8-sig").splitlines())
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise SettingError(f"GRAFT_API_KEYS_FILE: {path} cannot be read: {reason}") from None

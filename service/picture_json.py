@@ -15,11 +15,11 @@ _MAX_JSON_VALUES: Final = 1_000
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _ONE_FIELD: Final = 'send {"image": "<base64 of the picture, or a data URL>"}'
 _FOREIGN: Final = {
-    "instances": "`instances` is for TensorFlow Serving and KServe's first protocol; here "
-    f"{_ONE_FIELD}, one picture a request, or ask /v2/models/NAME/infer",
-    "inputs": f"`inputs` is for /v2/models/NAME/infer; here {_ONE_FIELD}",
-    "images": f"/predict takes one picture: {_ONE_FIELD}; several go to /predict_batch as "
-    "multipart fields `images`, or to /v2/models/NAME/infer",
+    "instances": f"{_ONE_FIELD}, one picture a request, or ask /v2/models/NAME/infer; `instances` "
+    "is for TensorFlow Serving and KServe's first protocol",
+    "inputs": f"{_ONE_FIELD}; `inputs` is for /v2/models/NAME/infer",
+    "images": f"{_ONE_FIELD}, one picture a request; several go to /predict_batch as multipart "
+    "fields `images`, or to /v2/models/NAME/infer",
 }
 
 

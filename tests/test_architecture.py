@@ -60,8 +60,8 @@ def test_no_module_but_a_command_line_knows_the_check() -> None:
 def test_the_service_knows_nothing_of_training() -> None:
     outside = roots(modules("service")) - set(sys.stdlib_module_names)
     assert outside == {
-        *("bentoml", "circus", "cv2", "httptools", "model_signing", "numpy", "onnxruntime"),
-        "opentelemetry",
+        *("bentoml", "circus", "click", "cv2", "httptools", "model_signing", "numpy"),
+        *("onnxruntime", "opentelemetry", "python_multipart"),
         *("PIL", "prometheus_client", "pydantic", "service", "simplejpeg", "starlette", "uvicorn"),
     }
 

@@ -30,6 +30,7 @@ from service.inference_protocol import HEADER_LENGTH
 MEGABYTE = 1_000_000
 MULTIPART = {"content-type": "multipart/form-data; boundary=edge"}
 JPEG = {"content-type": "image/jpeg"}
+JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,16 @@ def test_truncated_jpeg_is_undecodable(client: httpx.Client, draw: Any, kept: fl
 
 REQUESTS: dict[str, tuple[int, str, dict[str, Any]]] = {
     "nothing at all": (422, "missing_field", {}),
-    "JSON": (415, "unsupported_media_type", {"json": {"image": "http://127.0.0.1/"}}),
+    "JSON with an address": (422, "missing_field", {"json": {"image": "http://127.0.0.1/"}}),
+    "JSON of others": (422, "missing_field", {"json": {"instances": [{"b64": ""}]}}),
+    "JSON without end": (400, "malformed_request", {"content": b'{"', "headers": JSON}),
+    "lists in JSON": (400, "malformed_request", {"content": b"[" * 999_999, "headers": JSON}),
+    "classes without end": (
+        400,
+        "bad_parameter",
+        {"params": {"top_k": 10**9}, "content": b"x", "headers": JPEG},
+    ),
+    "cut form": (400, "malformed_request", {"content": b"--edge\r\n", "headers": MULTIPART}),
     "pickle": (
         415,
         "unsupported_media_type",

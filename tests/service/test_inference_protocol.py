@@ -341,6 +341,18 @@ def test_answer_of_both_kinds(manifest: Manifest) -> None:
     assert np.array_equal(np.frombuffer(body[end:], "<f4"), LABELS.ravel())
 
 
+def test_the_best_few_come_in_order_where_they_are_asked_for(manifest: Manifest) -> None:
+    outputs = {"probabilities": False, "label": False}
+    body, _ = serialise(Question(None, [], outputs), manifest, LABELS, top_k=2)
+    probabilities, label = json.loads(body)["outputs"]
+    assert probabilities["shape"] == label["shape"] == [2, 2]
+    rows = [sorted(row, reverse=True)[:2] for row in LABELS.tolist()]
+    assert probabilities["data"] == [value for row in rows for value in row]
+    best = [manifest.classes[index] for index in np.argsort(-LABELS, axis=1)[:, :2].ravel()]
+    assert label["data"] == best
+    assert best[::2] == ["green", "red"]
+
+
 def test_json_keeps_every_bit(manifest: Manifest) -> None:
     given = np.random.default_rng(0).random((50, 3), np.float32)
     body, _ = serialise(Question(None, [], {"probabilities": False}), manifest, given)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 
 from service.errors import ClientGone, PayloadTooLarge, UnsupportedMediaType
 from service.upload_room import Upload
+
+_KNOWN: Final = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress")
+"""Encodings that an answer may name: others would be a quotation."""
 
 
 async def chunks(request: Request, limit: int, upload: Upload) -> AsyncGenerator[bytes, None]:
@@ -22,10 +26,8 @@ async def chunks(request: Request, limit: int, upload: Upload) -> AsyncGenerator
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", ""):
-        raise UnsupportedMediaType(
-            "compressed bodies (a Content-Encoding) are not accepted; send the body uncompressed, "
-            "without that header"
-        )
+        named = f"content encoding {encoding!r}" if encoding in _KNOWN else "this content encoding"
+        raise UnsupportedMediaType(f"{named} is not accepted; send the body uncompressed")
     message = f"the request body is larger than the {limit:,} bytes accepted"
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:

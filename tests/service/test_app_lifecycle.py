@@ -167,7 +167,7 @@ def test_body_that_does_not_arrive_is_given_up_with_our_shape(small: Any, draw: 
     assert answer == {
         "error": {
             "code": "request_timeout",
-            "message": "nothing of the body arrived for 1 s",
+            "message": "less than 240 bytes of the body arrived in 1 s",
         }
     }
 

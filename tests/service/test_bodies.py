@@ -40,7 +40,9 @@ def test_compressed_body_is_refused_unread(encoding: str) -> None:
     client = Client([b"abc"])
     request = client.request(None)
     request.scope["headers"].append((b"content-encoding", encoding.encode()))
-    with pytest.raises(UnsupportedMediaType, match="not accepted; send the body uncompressed"):
+    with pytest.raises(
+        UnsupportedMediaType, match=r"encoding.* is not accepted; send the body uncompressed"
+    ):
         read(request)
     assert client.taken == 0
 

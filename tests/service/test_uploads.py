@@ -117,22 +117,27 @@ def test_missing_field_is_named() -> None:
         one(MULTIPART, form(part("picture", b"abc")))
 
 
+START = b'--edge\r\nContent-Disposition: form-data; name="image"'
 FILES = {
     "name of RFC 5987 alone": b"; filename*=utf-8''%E6%BC%A2.jpg\r\n",
     "name in two pieces": b'; filename*0="le"; filename*1="af.jpg"\r\n',
     "content type alone": b"\r\nContent-Type: image/jpeg\r\n",
     "octets": b"\r\nContent-Type: application/octet-stream\r\n",
     "bytes that are no text": b"\r\n",
-    "content type of a text, and bytes": b"\r\nContent-Type: text/plain\r\n",
+    "text and bytes": b"\r\nContent-Type: text/plain\r\n",
     "empty name": b'; filename=""\r\n',
 }
 
 
 @pytest.mark.parametrize("head", FILES.values(), ids=FILES)
-def test_a_file_needs_no_file_name(head: bytes) -> None:
-    content = b"\xff\xd8 bytes"
-    start = b'--edge\r\nContent-Disposition: form-data; name="image"' + head + b"\r\n"
-    assert one(MULTIPART, start + content + b"\r\n--edge--\r\n") == content
+@pytest.mark.parametrize("content", [b"\xff\xd8 bytes", b"GIF89a"])
+def test_a_file_needs_no_file_name(head: bytes, content: bytes) -> None:
+    """Bytes that could be a text need a name, or a type that is none of a text."""
+    if content.isascii() and head in (FILES["bytes that are no text"], FILES["text and bytes"]):
+        with pytest.raises(MissingField, match="holds text where a file is expected"):
+            one(MULTIPART, START + head + b"\r\n" + content + b"\r\n--edge--\r\n")
+        return
+    assert one(MULTIPART, START + head + b"\r\n" + content + b"\r\n--edge--\r\n") == content
 
 
 @pytest.mark.parametrize("text", [b"data:image/png;base64,iVBORw0KGgo=", b"iVBORw0KGgoA" * 9])

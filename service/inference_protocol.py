@@ -62,7 +62,9 @@ def parse(body: bytes, header_length: str | None, size: int, max_pictures: int) 
     try:
         request = InferenceRequest.model_validate_json(body[:end])
     except ValidationError as error:
-        raise MalformedRequest(f"the JSON of the request: {_first(error)}") from None
+        foreign = body.find(b'"instances"', 0, end) >= 0
+        habit = "; `instances` is of TensorFlow Serving, this protocol has `inputs`" * foreign
+        raise MalformedRequest(f"the JSON of the request: {_first(error)}{habit}") from None
     outputs = _outputs(request)
     tensor = _only_input(request)
     of_a_picture = _shape_of_a_picture(tensor, size, max_pictures)

@@ -32,7 +32,7 @@ from service.upload_room import Upload
 
 _MAX_CONTENT_TYPE: Final = 512
 _JSON: Final = re.compile(r"(application|text)/(\S+\+)?json")
-_AS_JSON: Final = 'JSON {"image": "<base64>"}'
+_AS_JSON: Final = 'JSON {"image": "<base64>"} as application/json'
 
 _Picture = Annotated[Path, ContentType("image/*")]
 

@@ -294,6 +294,11 @@ def test_values_are_limited_and_text_is_not(value: bytes) -> None:
     assert read(request(tensor(shape=[1], data=[text]))).pictures == [bytes(1_000_000)]
 
 
+def test_the_protocol_of_others_is_told_apart() -> None:
+    with pytest.raises(MalformedRequest, match="inputs: .*`instances` is of TensorFlow Serving"):
+        read(b'{"instances": [{"b64": "YWJj"}]}')
+
+
 # What is answered
 
 

@@ -295,7 +295,7 @@ def test_values_are_limited_and_text_is_not(value: bytes) -> None:
 
 
 def test_the_protocol_of_others_is_told_apart() -> None:
-    with pytest.raises(MalformedRequest, match="inputs: .*`instances` is of TensorFlow Serving"):
+    with pytest.raises(MalformedRequest, match=r"inputs: .*`instances` is of TensorFlow Serving"):
         read(b'{"instances": [{"b64": "YWJj"}]}')
 
 

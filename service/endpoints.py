@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 
 from service.arrival import arriving
 from service.errors import BadParameter, RequestError, UndecodableImage, UnsupportedMediaType
-from service.hints import hint
+from service.hints import explained
 from service.presence import while_present
 from service.schemas import Refusal
 from service.served import ServedModel
@@ -88,8 +88,7 @@ async def _classify(model: ServedModel, data: bytes, top_k: int | None) -> dict[
     try:
         return await model.classify(data, top_k)
     except (UndecodableImage, UnsupportedMediaType) as error:
-        if seems := hint(data):
-            error.args = (f"{error}; {seems}",)
+        error.args = (explained(str(error), data),)
         raise
 
 

@@ -23,7 +23,7 @@ from service.errors import (
     UndecodableImage,
     UnsupportedMediaType,
 )
-from service.hints import hint
+from service.hints import explained
 from service.inference_protocol import (
     EXTENSIONS,
     HEADER_LENGTH,
@@ -100,8 +100,7 @@ async def _answer(
             picture = checked(picture, service.settings)
         return await model.probabilities(picture)
     except (UndecodableImage, UnsupportedMediaType, PayloadTooLarge) as error:
-        seems = hint(picture) if isinstance(picture, bytes) else ""
-        reason = f"{error}{seems and f'; {seems}'}"
+        reason = explained(str(error), picture) if isinstance(picture, bytes) else error
         raise UndecodableImage(f"picture {index} of `images`: {reason}") from error
 
 

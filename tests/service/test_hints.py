@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.hints import encoding_of, hint
+from service.hints import encoding_of, explained, hint
 
 
 def test_what_bytes_seem_to_be_is_told(draw: Any) -> None:
@@ -24,6 +24,12 @@ def test_what_bytes_seem_to_be_is_told(draw: Any) -> None:
         assert hint(data) == encoding_of(data)
     assert "--data-binary @FILE" in hint(stripped)
     assert "curl wants an @ before its name" in hint(b"/home/me/leaf.jpg")
+
+
+def test_what_to_change_comes_first() -> None:
+    told = explained("not a picture", b"leaf.jpg")
+    assert told == "it is a text; to send a file, curl wants an @ before its name (not a picture)"
+    assert explained("not a picture", bytes(99)) == "not a picture"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])

@@ -94,7 +94,7 @@ def test_what_was_sent_by_other_habits_is_told(service: Any, draw: Any) -> None:
     stripped = draw("blue").translate(None, b"\r\n\0")
     with pytest.raises(UndecodableImage, match=r"with curl use --data-binary @FILE.* \(.*damaged"):
         asyncio.run(predict(service, request(stripped, [])))
-    with pytest.raises(UnsupportedMediaType, match="^it is a base64 text: send it as JSON"):
+    with pytest.raises(UnsupportedMediaType, match=r"^it is a base64 text: send it as JSON"):
         asyncio.run(predict(service, request(base64.b64encode(draw("blue")), [])))
 
 

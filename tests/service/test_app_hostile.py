@@ -26,6 +26,7 @@ from PIL import Image
 
 from service.bundle import Manifest, seal
 from service.inference_protocol import HEADER_LENGTH
+from service.settings import Settings
 
 MEGABYTE = 1_000_000
 MULTIPART = {"content-type": "multipart/form-data; boundary=edge"}
@@ -215,7 +216,7 @@ def test_fifty_megabytes_are_refused_and_the_client_hears_it(client: httpx.Clien
     beyond_any = client.post("/predict_batch", content=form, headers=MULTIPART)
     for response in (announced, chunked, by_form, beyond_any):
         assert error_code(response, 413) == "too_large"
-    assert "20,971,520" in announced.json()["error"]["message"]
+    assert f"{Settings().max_image_bytes:,}" in announced.json()["error"]["message"]
     assert "67,108,864" in beyond_any.json()["error"]["message"]
 
 

@@ -14,6 +14,7 @@ import bentoml
 from starlette.requests import Request
 
 from service import tracing
+from service.bento_switches import check_switches
 from service.endpoints import predict, predict_batch
 from service.errors import GraftError
 from service.front import FrontedService
@@ -51,6 +52,8 @@ class Classifier:
         """Load and time the model once before any worker starts: a bad one ends it all here."""
         try:
             settings = Settings.from_environment()
+            settings.keys()  # their file must be readable
+            check_switches(settings)
             tuned(trusted(settings.model, settings.verify_key), settings)
         except GraftError as error:
             sys.exit(f"graft: {error}")
@@ -67,7 +70,7 @@ class Classifier:
         bundle = trusted(self.settings.model, self.settings.verify_key)
         tuning = tuned(bundle, self.settings)
         self.model = ServedModel(bundle, tuning, self.settings, self.metrics)
-        if not self.settings.keys():
+        if not self.settings.asks_for_keys:
             _log.info("no key is asked for: whoever reaches this server may ask")
         _log.info("%s:%s answers by %s", *self.model.name.model_dump().values(), tuning.line())
         self.is_draining = False
@@ -78,7 +81,7 @@ class Classifier:
 
     @bentoml.api(route="/predict", input_spec=PictureUpload)
     async def predict(self, image: Request) -> Answer:
-        """Classify one picture: multipart field `image`, or the picture itself as the body."""
+        """Classify one picture: multipart field `image`, JSON, or the picture as the body."""
         return await predict(self, image)  # type: ignore[return-value]  # BentoML passes it on
 
     @bentoml.api(route="/predict_batch", input_spec=PicturesUpload)

@@ -10,9 +10,11 @@ GraftError                     a message for a person: what, where, what next
     ├── UndecodableImage       400  bytes that say they are a picture and are not
     │   └── DamagedImage       400  a picture that is damaged or cut short
     ├── MalformedRequest       400  a body that does not follow its own content type
+    ├── BadParameter           400  a parameter of the address, such as top_k, that is not accepted
     ├── Unauthorized           401  no key, or not one of ours
     ├── Disabled               404  it is there, and switched off
     ├── ModelNotFound          404  a model, or a version of it, that is not served here
+    ├── RequestTimeout         408  the body stands still, or comes too slowly
     ├── ReloadRefused          409  the model to take must not be served: the old one stays
     ├── PayloadTooLarge        413  too many bytes, pixels or pictures
     ├── UnsupportedMediaType   415  no picture, or one of a kind that is not taken
@@ -86,6 +88,13 @@ class MalformedRequest(RequestError):
     code = "malformed_request"
 
 
+class BadParameter(RequestError):
+    """A parameter of the address, such as `top_k`, has a value that is not accepted."""
+
+    status = 400
+    code = "bad_parameter"
+
+
 class Unauthorized(RequestError):
     """Keys are asked for, and none or another was sent."""
 
@@ -109,6 +118,17 @@ class ModelNotFound(RequestError):
 
     status = 404
     code = "model_not_found"
+
+
+class RequestTimeout(RequestError):
+    """The body stood still, or came too slowly; the connection is closed."""
+
+    status = 408
+    code = "request_timeout"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Connection": "close"}
 
 
 class ReloadRefused(RequestError):
@@ -163,7 +183,7 @@ class Draining(RequestError):
 
 
 class DeadlineExceeded(RequestError):
-    """The body did not arrive, or no answer was found, in time."""
+    """No answer was found in time."""
 
     status = 504
     code = "deadline_exceeded"

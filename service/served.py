@@ -114,10 +114,14 @@ class ServedModel:
             finally:
                 self._metrics.queue_depth.dec(pictures)
 
-    async def classify(self, data: bytes) -> dict[str, object]:
-        """bytes -> decode -> queue -> the JSON of `Classified`, within the deadline."""
+    async def classify(self, data: bytes, top_k: int | None = None) -> dict[str, object]:
+        """bytes -> decode -> queue -> the JSON of `Classified`, within the deadline.
+
+        Args:
+            top_k: classes in the answer; None for as many as GRAFT_TOP_K says.
+        """
         probabilities = await self.probabilities(data)
-        return classified(self._predictor.rank(probabilities, self._settings.top_k))
+        return classified(self._predictor.rank(probabilities, top_k or self._settings.top_k))
 
     async def probabilities(self, picture: bytes | NDArray[np.uint8]) -> NDArray[np.float32]:
         """The (classes,) probabilities of a picture, within the deadline.

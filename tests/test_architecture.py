@@ -58,18 +58,9 @@ def test_no_module_but_a_command_line_knows_the_check() -> None:
 def test_the_service_knows_nothing_of_training() -> None:
     outside = roots(modules("service")) - set(sys.stdlib_module_names)
     assert outside == {
-        *("bentoml", "circus", "cv2", "httptools", "model_signing", "numpy", "onnxruntime"),
-        "opentelemetry",
-        *(
-            "PIL",
-            "pillow_heif",
-            "prometheus_client",
-            "pydantic",
-            "service",
-            "simplejpeg",
-            "starlette",
-            "uvicorn",
-        ),
+        *("bentoml", "circus", "click", "cv2", "httptools", "model_signing", "numpy"),
+        *("onnxruntime", "opentelemetry", "PIL", "pillow_heif", "prometheus_client", "pydantic"),
+        *("python_multipart", "service", "simplejpeg", "starlette", "uvicorn"),
     }
 
 

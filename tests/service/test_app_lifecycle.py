@@ -163,13 +163,25 @@ def test_body_that_does_not_arrive_is_given_up_with_our_shape(small: Any, draw: 
         begin(connection, 1000)
         connection.sendall(draw()[:100])
         status, answer = answer_of(connection)
-    assert status == 504
+    assert status == 408
     assert answer == {
         "error": {
-            "code": "deadline_exceeded",
-            "message": "the body did not arrive within 1 s",
+            "code": "request_timeout",
+            "message": "less than 240 bytes of the body arrived in 1 s",
         }
     }
+
+
+def test_body_that_keeps_coming_is_waited_for(small: Any, draw: Any) -> None:
+    """Three times as long as it may stand still."""
+    picture = draw("green") + bytes(3_000)
+    with connect(small) as connection:
+        begin(connection, len(picture))
+        for at in range(0, len(picture), 1 + len(picture) // 10):
+            connection.sendall(picture[at : at + 1 + len(picture) // 10])
+            time.sleep(0.3)
+        status, answer = answer_of(connection)
+    assert (status, answer["label"]) == (200, "green")
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ import bentoml
 
 from service.bundle import MANIFEST, Bundle, flush
 from service.errors import BundleError
+from service.locks import locked
+from service.machine import bentoml_home
 
 _STAGING = ".graft-store-"
 
@@ -27,7 +29,12 @@ def save(bundle: Bundle) -> str:
     BentoML copies straight to the final place. A kill in the middle would leave half a model
     there, so the copy goes to a store of its own beside it and is renamed. `latest` is the bundle
     saved last, also when it is there already: a kill may have come just before `latest` was set.
+
+    Raises:
+        SettingError, NoLocksError: there is no place for a store, or it has no file locks.
+        OSError: it cannot be written.
     """
+    bentoml_home()
     # The container is BentoML's documented way to a configured store, if not a typed one.
     from bentoml._internal.configuration.containers import BentoMLContainer
 
@@ -51,10 +58,7 @@ def save(bundle: Bundle) -> str:
 @contextmanager
 def _staging(parent: Path) -> Iterator[Path]:
     """An empty folder for one save at a time; those that killed ones left are removed."""
-    import fcntl  # not on Windows, where models are served only
-
-    with (parent / f"{_STAGING}lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # ends with its process
+    with locked(parent / f"{_STAGING}lock", wait=True):
         for abandoned in parent.glob(f"{_STAGING}*.partial"):
             shutil.rmtree(abandoned)
         with tempfile.TemporaryDirectory(".partial", _STAGING, parent) as folder:
@@ -86,6 +90,7 @@ def resolve(reference: str) -> Path:
     try:
         if (Path(reference) / MANIFEST).is_file():
             return Path(reference)
+        bentoml_home()
         return Path(bentoml.models.get(reference).path)
     except Exception as error:  # BentoML passes on whatever a damaged model.yaml raises
         raise BundleError(

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = ("plugins", "trainers", "service")
-FOR_TRAINING = {"bundle", "imaging", "predictor", "errors", "machine", "store"}
+FOR_TRAINING = {"bundle", "imaging", "predictor", "errors", "locks", "machine", "store"}
 """The half of service/ that trainers may use."""
 BENEATH = {"structure"}
 """What that half itself stands on, beside external_data."""
@@ -60,8 +60,8 @@ def test_no_module_but_a_command_line_knows_the_check() -> None:
 def test_the_service_knows_nothing_of_training() -> None:
     outside = roots(modules("service")) - set(sys.stdlib_module_names)
     assert outside == {
-        *("bentoml", "circus", "cv2", "httptools", "model_signing", "numpy", "onnxruntime"),
-        "opentelemetry",
+        *("bentoml", "circus", "cv2", "filelock", "httptools", "model_signing", "numpy"),
+        *("onnxruntime", "opentelemetry"),
         *("PIL", "prometheus_client", "pydantic", "service", "simplejpeg", "starlette", "uvicorn"),
     }
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import bentoml
 
-from service.bundle import MANIFEST, Bundle, flush
+from service.bundle import MANIFEST, Bundle
 from service.errors import BundleError
+from service.files import flush
 from service.locks import locked
 from service.machine import bentoml_home
 
@@ -48,7 +49,7 @@ def save(bundle: Bundle) -> str:
             (root / tag.name).mkdir(exist_ok=True)
             (staging / tag.path()).rename(root / tag.path())
         latest = staging / ".latest"
-        latest.write_text(bundle.manifest.version)
+        latest.write_text(bundle.manifest.version, encoding="utf-8")
         flush(latest)
         latest.replace(root / tag.latest_path())
         flush(root / tag.name)
@@ -82,16 +83,19 @@ def _copy(bundle: Bundle, tag: bentoml.Tag, store: Any) -> None:
 def resolve(reference: str) -> Path:
     """Find a bundle: a folder that holds one, or a BentoML tag such as `classifier:latest`.
 
+    The path has no links left: one that is set anew later leads nobody to another bundle's files.
+
     Inside a bento that tag is an alias of the model it was built with (see bentofile.yaml).
 
     Raises:
         BundleError: neither; the message says where was looked and what to do.
     """
     try:
-        if (Path(reference) / MANIFEST).is_file():
-            return Path(reference)
+        folder = Path(reference).resolve()
+        if (folder / MANIFEST).is_file():
+            return folder
         bentoml_home()
-        return Path(bentoml.models.get(reference).path)
+        return Path(bentoml.models.get(reference).path).resolve()
     except Exception as error:  # BentoML passes on whatever a damaged model.yaml raises
         raise BundleError(
             f"no model {reference!r}: it is neither a folder with a {MANIFEST} nor in BentoML's "

@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.bundle import flush
+from service.files import flush
 from service.errors import GraftError
 from trainers import hardware
 from trainers.pretraining.pictures import Drawn, draw_all

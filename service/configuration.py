@@ -21,6 +21,6 @@ def worker_count() -> int:
 
     Known once BentoML has the service's part of its configuration: when it starts, and in workers.
     """
-    services = container().config.services.get()
-    workers = (services.get(SERVICE) or {}).get("workers")
+    services = container().config.get().get("services", {})
+    workers = services.get(SERVICE, {}).get("workers")
     return usable_cores() if workers == "cpu_count" else int(workers or 1)

@@ -29,11 +29,11 @@ def usable_cores() -> int:
 def cgroup_cores(root: Path) -> int | None:
     """The processor limit of this container in whole cores, rounded up; None without one."""
     try:
-        quota, period = (root / "cpu.max").read_text().split()  # cgroup v2
+        quota, period = (root / "cpu.max").read_text(encoding="ascii").split()  # cgroup v2
     except (OSError, ValueError):
         try:
-            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()  # cgroup v1
-            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
+            quota = (root / "cpu/cpu.cfs_quota_us").read_text(encoding="ascii").strip()  # cgroup v1
+            period = (root / "cpu/cpu.cfs_period_us").read_text(encoding="ascii").strip()
         except OSError:
             return None
     if not quota.isdigit() or not period.isdigit() or not int(quota):  # "max" or -1: no limit
@@ -102,7 +102,7 @@ def _user() -> str:
 def processor_name() -> str:
     """The processor's model, as well as it is known."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor()
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")

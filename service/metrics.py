@@ -54,7 +54,7 @@ class Metrics:
     def __init__(self, shared: RuntimeDirectory | None = None) -> None:
         _keep_values_in(shared)
         self._shared = shared
-        self._registry = registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         self._by_class: dict[str, Counter] = {}
         self.requests = Counter(
             "graft_requests_total",
@@ -167,7 +167,7 @@ class Metrics:
         files = self._shared.files() if self._shared else []
         read = MultiProcessCollector.merge
         registry = CollectorRegistry()
-        registry.register(_Shown(read(files) if files else self._registry.collect()))  # type: ignore[no-untyped-call]
+        registry.register(_Shown(read(files) if files else self.registry.collect()))  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 
     def _has_room(self, kind: str, labels: Iterable[str]) -> bool:

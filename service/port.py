@@ -37,8 +37,9 @@ def _claim(unbound: CircusSocket, address: Any) -> None:
     and is free again when this process ends.
     """
     if sys.platform == "linux" and not unbound.is_unix:
-        unbound.claim = socket.socket(socket.AF_UNIX)
-        unbound.claim.bind(f"\0graft {address[0]} {address[1]}")
+        with socket.socket(socket.AF_UNIX) as claim:
+            claim.bind(f"\0graft {address[0]} {address[1]}")
+            claim.detach()  # stays open
 
 
 def _reason(error: OSError) -> str:

@@ -22,7 +22,7 @@ from typing import Final
 
 from filelock import BaseFileLock
 
-from service.errors import GraftError
+from service.errors import GraftError, SettingError
 from service.locks import hold, locked
 
 VARIABLE: Final = "_GRAFT_RUNTIME_DIRECTORY"
@@ -101,10 +101,13 @@ def create(workers: int) -> None:
     """Make the directory of a service and name it to its workers; for their parent, once.
 
     Where there is room nowhere, each worker keeps its figures for itself.
+
+    Raises:
+        SettingError: there is no folder for temporary files, which BentoML needs as well.
     """
     os.environ.pop(VARIABLE, None)
     problems = []
-    for place in dict.fromkeys([_MEMORY, Path(tempfile.gettempdir())]):
+    for place in dict.fromkeys([_MEMORY, _temporary()]):
         _remove_abandoned(place)
         try:
             path = _make(place, workers)
@@ -120,6 +123,13 @@ def create(workers: int) -> None:
     )
 
 
+def _temporary() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as error:
+        raise SettingError(f"{error.strerror}: make room there, or name one by TMPDIR") from error
+
+
 def enter() -> RuntimeDirectory | None:
     """Take a slot, for a worker, once; None where its parent made no directory, or nothing fits."""
     if not os.environ.get(VARIABLE):
@@ -127,14 +137,22 @@ def enter() -> RuntimeDirectory | None:
     path = Path(os.environ[VARIABLE])
     try:
         slot, lock = _take_slot(path)
-        for kind in KINDS:
-            _fill(_file(path, kind, slot), RESERVED_BYTES)
-            if kind.startswith("gauge"):  # of the worker before; blocks stay where they are
-                _overwrite(_file(path, kind, slot))
+        try:
+            _prepare(path, slot)
+        except OSError:
+            lock.release()
+            raise
     except (OSError, GraftError) as error:
         _log.warning("this worker shows its own figures alone at /metrics: %s", error)
         return None
     return RuntimeDirectory(path, slot, lock)
+
+
+def _prepare(path: Path, slot: int) -> None:
+    for kind in KINDS:
+        _fill(_file(path, kind, slot), RESERVED_BYTES)
+        if kind.startswith("gauge"):  # of the worker before; its blocks stay where they are
+            _overwrite(_file(path, kind, slot))
 
 
 def _make(place: Path, workers: int) -> Path:
@@ -159,15 +177,15 @@ def _remove(path: Path, lock: BaseFileLock) -> None:
 def _remove_abandoned(place: Path) -> None:
     """Remove what killed services left: no lock in it is held."""
     for path in place.glob(f"{PREFIX}*"):
-        if not (path / _SERVICE_LOCK).is_file():
-            continue  # not made yet, or somebody else's
         try:
+            if not (path / _SERVICE_LOCK).is_file():
+                continue  # not made yet
             with ExitStack() as stack:
                 for lock in path.glob("*.lock"):
                     stack.enter_context(locked(lock, wait=False))
                 shutil.rmtree(path, ignore_errors=True)
         except (OSError, GraftError):
-            continue  # it still runs
+            continue  # it still runs, or is somebody else's
 
 
 def _take_slot(path: Path) -> tuple[int, BaseFileLock]:

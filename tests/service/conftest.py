@@ -21,9 +21,10 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from prometheus_client import REGISTRY
 
+from service import runtime_directory
 from service.bundle import Bundle
+from service.runtime_directory import RuntimeDirectory
 
 ROOT = Path(__file__).parents[2]
 BLOCKER = """\
@@ -48,6 +49,29 @@ RefuseToServe = Callable[..., tuple[int, str]]
 def bundle_copy(tmp_path: Path, tiny_bundle: Bundle) -> Path:
     """A copy of the tiny bundle's folder, to be altered."""
     return Path(shutil.copytree(tiny_bundle.path, tmp_path / "copy"))
+
+
+@pytest.fixture
+def make_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., RuntimeDirectory | None]:
+    """Be the parent of so many workers, in a place of the test's own, and the first of them."""
+    monkeypatch.setenv(runtime_directory.VARIABLE, "")  # to be as it was, afterwards
+    place = tmp_path / "memory"
+    place.mkdir()
+    monkeypatch.setattr(runtime_directory, "_MEMORY", place)
+
+    def make_shared(workers: int = 1) -> RuntimeDirectory | None:
+        runtime_directory.create(workers)
+        return runtime_directory.enter()
+
+    return make_shared
+
+
+@pytest.fixture
+def shared(make_shared: Callable[..., RuntimeDirectory]) -> RuntimeDirectory:
+    """What the workers of one service share, where this process is the first of two."""
+    return make_shared(2)
 
 
 @dataclass(frozen=True)
@@ -104,7 +128,6 @@ def start(
         "PYTHONPATH": os.pathsep.join([str(folder / "blocker"), *given]),
         "BLOCKED": "tensorflow keras tf2onnx onnx sklearn plugins trainers",
         "BLOCKER_LOG": str(folder / "blocked.txt"),
-        # A server that starts empties the folder in which another of its home counts.
         "BENTOML_HOME": str(folder / "home"),
         "GRAFT_MODEL": str(model),
         "GRAFT_DRAIN_SECONDS": "0",  # most tests have nothing to see there
@@ -227,10 +250,7 @@ def classifier(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setenv("GRAFT_MODEL", str(tiny_bundle.path))
     monkeypatch.setenv("GRAFT_DRAIN_SECONDS", "0.3")
     usual = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    before = set(REGISTRY._collector_to_names)
     classifier = Classifier()
     yield classifier
     asyncio.run(classifier.close())
-    for collector in set(REGISTRY._collector_to_names) - before:
-        REGISTRY.unregister(collector)
     signal.signal(signal.SIGTERM, usual)

@@ -72,7 +72,7 @@ class Classifier:
         if self.settings.access_log:
             log_requests()
         self.shared = enter()
-        self.metrics = Metrics(self.shared)
+        self.metrics = Metrics(shared=self.shared)
         self.keys = Keys(self.settings.keys())
         self.uploads = UploadRoom(self.settings.max_upload_bytes)
         bundle = trusted(self.settings.model, self.settings.verify_key)
@@ -80,12 +80,8 @@ class Classifier:
         self.model = ServedModel(bundle, tuning, self.settings, self.metrics)
         if not self.settings.keys():
             _log.info("no key is asked for: whoever reaches this server may ask")
-        if self.model.runtime.is_fallback:
-            _log.warning(
-                "%s computes, for ONNX Runtime cannot use the GPU that it is built for; "
-                "GRAFT_DEVICE=gpu would refuse to start, GRAFT_DEVICE=cpu says that it is meant",
-                self.model.runtime.provider,
-            )
+        if said := self.model.fallback:
+            _log.warning(said)
         _log.info("%s:%s answers by %s", *self.model.name.model_dump().values(), tuning.line())
         self.is_draining = False
         self._swapping = asyncio.Lock()

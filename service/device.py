@@ -75,6 +75,16 @@ def load(bundle: Bundle, device: str, threads: int | None = None, sessions: int 
     return predictor
 
 
+def fallback(device: str, predictor: Predictor) -> str:
+    """What to say where a GPU was to be used and is not; "" where all is well."""
+    if predictor.provider == wanted(device):
+        return ""
+    return (
+        f"{predictor.provider} computes, for ONNX Runtime cannot use the GPU that it is built for; "
+        "GRAFT_DEVICE=gpu refuses to go on like this, GRAFT_DEVICE=cpu says that it is meant"
+    )
+
+
 def version() -> str:
     """ONNX Runtime's; its package has another name on machines with a GPU."""
     import onnxruntime
@@ -87,7 +97,7 @@ def runtime(device: str, predictor: Predictor, workers: int, threads: int) -> Ru
     return Runtime(
         device=device,
         provider=predictor.provider,
-        is_fallback=predictor.provider != wanted(device),
+        is_fallback=bool(fallback(device, predictor)),
         onnxruntime=version(),
         workers=workers,
         threads=threads,

@@ -48,13 +48,17 @@ class Metrics:
     """One attribute per metric.
 
     Args:
-        shared: where this worker's figures lie for all workers; None keeps them in this process.
+        registry: that knows the metrics of this worker.
+        shared: where its figures lie for all workers; None keeps them in this process.
     """
 
-    def __init__(self, shared: RuntimeDirectory | None = None) -> None:
+    def __init__(
+        self, registry: CollectorRegistry | None = None, shared: RuntimeDirectory | None = None
+    ) -> None:
         _keep_values_in(shared)
         self._shared = shared
-        self.registry = registry = CollectorRegistry()
+        registry = registry or CollectorRegistry()
+        self._registry = registry
         self._by_class: dict[str, Counter] = {}
         self.requests = Counter(
             "graft_requests_total",
@@ -167,7 +171,7 @@ class Metrics:
         files = self._shared.files() if self._shared else []
         read = MultiProcessCollector.merge
         registry = CollectorRegistry()
-        registry.register(_Shown(read(files) if files else self.registry.collect()))  # type: ignore[no-untyped-call]
+        registry.register(_Shown(read(files) if files else self._registry.collect()))  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 
     def _has_room(self, kind: str, labels: Iterable[str]) -> bool:

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     from service.counting import Counter
-    from service.device import load
+    from service.device import fallback, load
     from service.machine import give_large_memory_back
     from service.scoring import score
     from service.settings import Settings
@@ -57,6 +57,8 @@ def _predict(options: argparse.Namespace) -> int:
     bundle = trusted(options.bundle or settings.model, settings.verify_key)
     way = tuned(bundle, settings).choice
     predictor = load(bundle, settings.device, way.session_threads, way.sessions)
+    if said := fallback(settings.device, predictor):
+        _say(said)
     unanswered = 0
     # Where the answers themselves run over the terminal, nothing needs to say that they do.
     rows_are_seen = not options.csv and sys.stdout.isatty()

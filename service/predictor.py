@@ -48,7 +48,10 @@ class Predictor:
         self.image_size = bundle.manifest.input.size
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
         model = bundle.content(MODEL)
-        session = open_session(model, threads, chosen)
+        try:
+            session = open_session(model, threads, chosen)
+        except BundleError as error:
+            raise BundleError(f"{bundle.model_path}: {error}") from error
         self.provider = str(session.get_providers()[0])
         for index in range(sessions):
             # Calls of one thread each can share a session and its memory: they run in their
@@ -132,7 +135,8 @@ def open_session(
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
-    if "CUDAExecutionProvider" in providers():
+    chosen = chosen or providers()
+    if any("CUDA" in str(provider) for provider in chosen):
         # CUDA's libraries come as Python packages, where no linker looks: without this the GPU is
         # left alone with no more than a line in the log.
         onnxruntime.preload_dlls()
@@ -141,7 +145,7 @@ def open_session(
     if threads:
         options.intra_op_num_threads = threads
     try:
-        return onnxruntime.InferenceSession(model, options, providers=chosen or providers())
+        return onnxruntime.InferenceSession(model, options, providers=chosen)
     except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
         name = model if isinstance(model, Path) else "the model"
         raise BundleError(f"ONNX Runtime cannot load {name}: {error}") from error

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service import tracing
 from service.bundle import Bundle
 from service.configuration import worker_count
-from service.device import load, runtime
+from service.device import fallback, load, runtime
 from service.errors import DeadlineExceeded
 from service.imaging import decode
 from service.metrics import Metrics
@@ -90,6 +90,7 @@ class ServedModel:
         way = tuning.choice
         threads = settings.usable_threads()
         self._predictor = load(bundle, settings.device, way.session_threads, way.sessions)
+        self.fallback = fallback(settings.device, self._predictor)
         self.runtime = runtime(settings.device, self._predictor, worker_count(), threads)
         # Functions that do not know this object: a circle of references would keep the model's
         # memory when it is replaced, and the garbage collector comes late.

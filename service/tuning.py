@@ -94,7 +94,9 @@ def tune(bundle: Bundle, cores: int, device: str = "auto", seconds: float = SECO
         BundleError: the model cannot be loaded or does not give its recorded answers.
         SettingError: as `service.device.load`.
     """
-    provider = load(bundle, device, cores).provider
+    provider = wanted(device)
+    if provider == CUDA:  # which may be built in, and not there
+        provider = load(bundle, device).provider
     started = time.monotonic()
     curve: list[Measurement] = []
     # What shares one GPU waits for itself.

@@ -144,7 +144,9 @@ def test_model_shows_the_public_part_of_the_manifest(
     response = client.get("/model")
     assert response.status_code == 200
     shown = response.json()
-    tuning = shown.pop("tuning")
+    tuning, runtime = shown.pop("tuning"), shown.pop("runtime")
+    assert runtime["provider"] == "CPUExecutionProvider"
+    assert (runtime["workers"], runtime["threads"]) == (1, tuning["cores"])
     assert shown == tiny_bundle.manifest.public()
     assert "provenance" not in shown
     assert tuning["choice"].keys() == {"sessions", "session_threads", "max_batch_size"}

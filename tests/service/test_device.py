@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 
 from service.bundle import Bundle
-from service.device import CPU, CUDA, load, providers_for, runtime, wanted
+from service.device import CPU, CUDA, fallback, load, providers_for, runtime, wanted
 from service.errors import SettingError
 from service.settings import Settings
 
@@ -41,7 +41,9 @@ def test_a_gpu_that_cannot_be_used_is_refused(
 
 
 def test_falling_back_is_said(built_for_gpus: None, tiny_bundle: Bundle) -> None:
-    found = runtime("auto", load(tiny_bundle, "auto"), workers=1, threads=2)
+    predictor = load(tiny_bundle, "auto")
+    assert "CPUExecutionProvider computes" in fallback("auto", predictor)
+    found = runtime("auto", predictor, workers=1, threads=2)
     assert (found.provider, found.is_fallback) == (CPU, True)
 
 
@@ -49,7 +51,9 @@ def test_falling_back_is_said(built_for_gpus: None, tiny_bundle: Bundle) -> None
 def test_the_cpu_is_no_fallback_where_nothing_else_is_meant(
     tiny_bundle: Bundle, device: str
 ) -> None:
-    found = runtime(device, load(tiny_bundle, device), workers=2, threads=1)
+    predictor = load(tiny_bundle, device)
+    assert fallback(device, predictor) == ""
+    found = runtime(device, predictor, workers=2, threads=1)
     assert found.model_dump() == {
         **{"device": device, "provider": CPU, "is_fallback": False},
         **{"onnxruntime": onnxruntime.__version__, "workers": 2, "threads": 1},

@@ -24,13 +24,13 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
 
 
 @pytest.fixture
-def registry(metrics: Metrics) -> CollectorRegistry:
-    return metrics.registry
+def metrics(registry: CollectorRegistry) -> Metrics:
+    return Metrics(registry)
 
 
 def wrappers(metrics: Metrics) -> list[MetricWrapperBase]:
@@ -89,7 +89,7 @@ def test_what_is_known_beforehand_begins_at_0(
 def test_a_model_that_is_served_no_more_is_not_shown(
     make_shared: Any, manifest: Manifest, is_shared: bool
 ) -> None:
-    metrics = Metrics(make_shared() if is_shared else None)
+    metrics = Metrics(shared=make_shared() if is_shared else None)
     new = manifest.model_copy(update={"id": "f" * 64})
     metrics.show(manifest)
     metrics.show(new)
@@ -113,7 +113,7 @@ import os
 from service.metrics import Metrics
 from service.runtime_directory import enter
 shared = enter()
-metrics = Metrics(shared)
+metrics = Metrics(shared=shared)
 metrics.queue_depth.inc(29)
 metrics.pictures.inc(3)
 print(shared.slot, flush=True)
@@ -129,7 +129,7 @@ def run_worker() -> int:
 
 
 def test_of_dead_workers_the_counts_are_kept_and_the_gauges_forgotten(shared: Any) -> None:
-    metrics = Metrics(shared)
+    metrics = Metrics(shared=shared)
     metrics.queue_depth.inc(2)
     run_worker()
     shown = metrics.exposition().decode()
@@ -143,14 +143,14 @@ def test_a_worker_goes_on_where_a_dead_one_stopped(shared: Any) -> None:
     after = run_worker(), sorted(shared.path.iterdir())
     assert before == after
     assert before[0] == 1
-    assert "graft_pictures_total 6.0" in Metrics(shared).exposition().decode()
+    assert "graft_pictures_total 6.0" in Metrics(shared=shared).exposition().decode()
 
 
 def test_every_series_known_beforehand_lies_in_what_is_reserved(
     shared: Any, manifest: Manifest
 ) -> None:
     """prometheus_client makes a full file larger by itself, and would find a full disk by dying."""
-    metrics = Metrics(shared)
+    metrics = Metrics(shared=shared)
     metrics.begin(route.path for route in counted())
     for route in counted():
         for status in range(400, 430):  # more than there are
@@ -168,7 +168,7 @@ def test_classes_of_many_models_get_room_or_are_left_out(
     shared: Any, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is not counted is answered all the same; what is counted has its place on the disk."""
-    metrics = Metrics(shared)
+    metrics = Metrics(shared=shared)
     many = manifest.model_copy(update={"classes": tuple(f"{n:04} é" * 4 for n in range(600))})
     metrics.show(many)
     path = shared.path / "counter_0.db"
@@ -189,7 +189,7 @@ def test_classes_of_many_models_get_room_or_are_left_out(
 
 def test_where_the_files_are_gone_a_worker_shows_its_own(shared: Any) -> None:
     """Cleaners of temporary folders take what looks old."""
-    metrics = Metrics(shared)
+    metrics = Metrics(shared=shared)
     metrics.pictures.inc(5)
     shutil.rmtree(shared.path)
     assert "graft_pictures_total 5.0" in metrics.exposition().decode()
@@ -236,7 +236,8 @@ def test_two_workers_show_everything_from_the_start_and_a_killed_one_is_replaced
 ) -> None:
     with serve(BENTOML_CONFIG_OPTIONS="services.graft.workers=2") as server:
         shown = server.metrics()
-        registry = Metrics().registry
+        registry = CollectorRegistry()
+        Metrics(registry)
         for name, family in families(registry).items():
             suffix = {"counter": "_total", "histogram": "_count", "gauge": ""}[family.type]
             assert any(key.partition("{")[0] == name + suffix for key in shown), name

@@ -55,7 +55,7 @@ def test_saved_bundle_is_found_by_tag_by_latest_and_by_name(tiny_bundle: Bundle)
 def test_folder_is_found_as_it_is(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve(str(tiny_bundle.path)) == tiny_bundle.path
     monkeypatch.chdir(tiny_bundle.path.parent)
-    assert resolve(tiny_bundle.path.name) == Path(tiny_bundle.path.name)
+    assert resolve(tiny_bundle.path.name) == tiny_bundle.path
 
 
 def test_latest_is_the_last_one_saved(tiny_bundle: Bundle, other_bundle: Bundle) -> None:

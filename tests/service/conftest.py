@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,7 @@ def bundle_copy(tmp_path: Path, tiny_bundle: Bundle) -> Path:
 
 
 @pytest.fixture
-def make_shared(
+def make_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., RuntimeDirectory | None]:
     """Be the parent of so many workers, in a place of the test's own, and the first of them."""
@@ -61,17 +61,17 @@ def make_shared(
     place.mkdir()
     monkeypatch.setattr(runtime_directory, "_MEMORY", place)
 
-    def make_shared(workers: int = 1) -> RuntimeDirectory | None:
+    def make_directory(workers: int = 1) -> RuntimeDirectory | None:
         runtime_directory.create(workers)
         return runtime_directory.enter()
 
-    return make_shared
+    return make_directory
 
 
 @pytest.fixture
-def shared(make_shared: Callable[..., RuntimeDirectory]) -> RuntimeDirectory:
+def directory(make_directory: Callable[..., RuntimeDirectory]) -> RuntimeDirectory:
     """What the workers of one service share, where this process is the first of two."""
-    return make_shared(2)
+    return make_directory(2)
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,17 @@ def start(
     model: Path | str,
     bento: str | None = None,
     stderr: int | None = None,
+    *,
+    port: int | None = None,
+    within: Sequence[str] = (),
     **settings: str,
 ) -> Server:
-    """Run `bentoml serve` in the repository root, or of a bento, without TensorFlow."""
+    """Run `bentoml serve` in the repository root, or of a bento, without TensorFlow.
+
+    Args:
+        port: a free one, unless given.
+        within: a command that runs the command that follows it.
+    """
     (folder / "blocker").mkdir()
     (folder / "blocker/sitecustomize.py").write_text(BLOCKER)
     given = [path for path in [os.environ.get("PYTHONPATH")] if path]
@@ -133,8 +141,8 @@ def start(
         "GRAFT_DRAIN_SECONDS": "0",  # most tests have nothing to see there
         **settings,
     }
-    port = free_port()
-    command = [sys.executable, "-m", "bentoml", "serve", *([bento] if bento else [])]
+    port = port or free_port()
+    command = [*within, sys.executable, "-m", "bentoml", "serve", *([bento] if bento else [])]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
@@ -169,10 +177,16 @@ def serve(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Serv
 
     @contextmanager
     def serve(
-        bento: str | None = None, stderr: int | None = None, **settings: str
+        bento: str | None = None,
+        stderr: int | None = None,
+        *,
+        model: Path | None = None,
+        within: Sequence[str] = (),
+        **settings: str,
     ) -> Iterator[Server]:
         folder = tmp_path_factory.mktemp("server")
-        server = start(folder, tiny_bundle.path, bento, stderr, **settings)
+        named = model or tiny_bundle.path
+        server = start(folder, named, bento, stderr, within=within, **settings)
         processes = [psutil.Process(server.process.pid)]
         try:
             wait_until_ready(server)
@@ -194,8 +208,10 @@ def serve(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Serv
 def refuse_to_serve(tmp_path: Path) -> RefuseToServe:
     """Start a service that ends by itself -> its exit code and everything that it said."""
 
-    def refuse_to_serve(model: Path | str, **settings: str) -> tuple[int, str]:
-        server = start(tmp_path, model, **settings)
+    def refuse_to_serve(
+        model: Path | str, port: int | None = None, **settings: str
+    ) -> tuple[int, str]:
+        server = start(tmp_path, model, port=port, **settings)
         try:
             code = server.process.wait(60)
         finally:

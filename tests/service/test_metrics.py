@@ -87,9 +87,9 @@ def test_what_is_known_beforehand_begins_at_0(
 
 @pytest.mark.parametrize("is_shared", [True, False])
 def test_a_model_that_is_served_no_more_is_not_shown(
-    make_shared: Any, manifest: Manifest, is_shared: bool
+    make_directory: Any, manifest: Manifest, is_shared: bool
 ) -> None:
-    metrics = Metrics(shared=make_shared() if is_shared else None)
+    metrics = Metrics(shared=make_directory() if is_shared else None)
     new = manifest.model_copy(update={"id": "f" * 64})
     metrics.show(manifest)
     metrics.show(new)
@@ -112,11 +112,11 @@ WORKER = """
 import os
 from service.metrics import Metrics
 from service.runtime_directory import enter
-shared = enter()
-metrics = Metrics(shared=shared)
+directory = enter()
+metrics = Metrics(shared=directory)
 metrics.queue_depth.inc(29)
 metrics.pictures.inc(3)
-print(shared.slot, flush=True)
+print(directory.slot, flush=True)
 os._exit(0)  # as a kill: nothing is cleaned up
 """
 
@@ -128,8 +128,8 @@ def run_worker() -> int:
     return int(done.stdout)
 
 
-def test_of_dead_workers_the_counts_are_kept_and_the_gauges_forgotten(shared: Any) -> None:
-    metrics = Metrics(shared=shared)
+def test_of_dead_workers_the_counts_are_kept_and_the_gauges_forgotten(directory: Any) -> None:
+    metrics = Metrics(shared=directory)
     metrics.queue_depth.inc(2)
     run_worker()
     shown = metrics.exposition().decode()
@@ -137,20 +137,20 @@ def test_of_dead_workers_the_counts_are_kept_and_the_gauges_forgotten(shared: An
     assert "graft_pictures_total 3.0" in shown
 
 
-def test_a_worker_goes_on_where_a_dead_one_stopped(shared: Any) -> None:
+def test_a_worker_goes_on_where_a_dead_one_stopped(directory: Any) -> None:
     """In its slot: a full disk has no room for another, and files would become more and more."""
-    before = run_worker(), sorted(shared.path.iterdir())
-    after = run_worker(), sorted(shared.path.iterdir())
+    before = run_worker(), sorted(directory.path.iterdir())
+    after = run_worker(), sorted(directory.path.iterdir())
     assert before == after
     assert before[0] == 1
-    assert "graft_pictures_total 6.0" in Metrics(shared=shared).exposition().decode()
+    assert "graft_pictures_total 6.0" in Metrics(shared=directory).exposition().decode()
 
 
 def test_every_series_known_beforehand_lies_in_what_is_reserved(
-    shared: Any, manifest: Manifest
+    directory: Any, manifest: Manifest
 ) -> None:
     """prometheus_client makes a full file larger by itself, and would find a full disk by dying."""
-    metrics = Metrics(shared=shared)
+    metrics = Metrics(shared=directory)
     metrics.begin(route.path for route in counted())
     for route in counted():
         for status in range(400, 430):  # more than there are
@@ -158,24 +158,24 @@ def test_every_series_known_beforehand_lies_in_what_is_reserved(
     metrics.show(manifest)
     spare = _SPARE_BYTES
     for kind in KINDS:
-        path = shared.path / f"{kind}_0.db"
+        path = directory.path / f"{kind}_0.db"
         assert path.stat().st_size == RESERVED_BYTES
         used = int.from_bytes(path.read_bytes()[:4], sys.byteorder)
         assert 0 < used < RESERVED_BYTES - (spare if kind == "gauge_livemax" else 0)
 
 
 def test_classes_of_many_models_get_room_or_are_left_out(
-    shared: Any, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+    directory: Any, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is not counted is answered all the same; what is counted has its place on the disk."""
-    metrics = Metrics(shared=shared)
+    metrics = Metrics(shared=directory)
     many = manifest.model_copy(update={"classes": tuple(f"{n:04} é" * 4 for n in range(600))})
     metrics.show(many)
-    path = shared.path / "counter_0.db"
+    path = directory.path / "counter_0.db"
     used = int.from_bytes(path.read_bytes()[:4], sys.byteorder)
     assert RESERVED_BYTES < used + _SPARE_BYTES <= path.stat().st_size
     assert path.stat().st_blocks * 512 >= path.stat().st_size
-    monkeypatch.setattr(shared, "reserve", lambda kind, size_bytes: False)
+    monkeypatch.setattr(directory, "reserve", lambda kind, size_bytes: False)
     full = manifest.model_copy(update={"classes": ("new", "newer"), "id": "f" * 64})
     metrics.show(full)
     metrics.count_prediction("new")
@@ -187,11 +187,11 @@ def test_classes_of_many_models_get_room_or_are_left_out(
     assert "ffffffffffff" not in shown
 
 
-def test_where_the_files_are_gone_a_worker_shows_its_own(shared: Any) -> None:
+def test_where_the_files_are_gone_a_worker_shows_its_own(directory: Any) -> None:
     """Cleaners of temporary folders take what looks old."""
-    metrics = Metrics(shared=shared)
+    metrics = Metrics(shared=directory)
     metrics.pictures.inc(5)
-    shutil.rmtree(shared.path)
+    shutil.rmtree(directory.path)
     assert "graft_pictures_total 5.0" in metrics.exposition().decode()
 
 

@@ -106,6 +106,23 @@ def test_file_that_is_no_model_cannot_be_loaded(staging: Path, manifest: Manifes
         Predictor(seal(staging, manifest, staging.parent))
 
 
+def test_a_model_that_was_replaced_since_its_manifest_was_read_is_refused(
+    bundle_copy: Path,
+) -> None:
+    """Its answers would be given the names of another model's classes."""
+    bundle = Bundle.read(bundle_copy)
+    change_gain(bundle_copy / "model.onnx", 0.03)
+    with pytest.raises(BundleError, match=r"model\.onnx is not the one"):
+        Predictor(bundle)
+
+
+def test_nobody_prepares_for_a_gpu_that_is_not_asked_for(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: pytest.fail("CUDA was looked for"))
+    Predictor(tiny_bundle, chosen=["CPUExecutionProvider"])
+
+
 @pytest.mark.parametrize("has_gpu_build", [False, True])
 def test_cudas_libraries_are_loaded_before_the_first_session(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, has_gpu_build: bool

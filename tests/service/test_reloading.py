@@ -63,9 +63,9 @@ def spoil(bundle: Bundle) -> None:
 
 
 @pytest.fixture
-def reloadable(classifier: Any, shared: RuntimeDirectory) -> Any:
+def reloadable(classifier: Any, directory: RuntimeDirectory) -> Any:
     """The service's object, and a place for what its workers tell each other."""
-    classifier.shared = shared
+    classifier.shared = directory
     classifier.settings = classifier.settings.model_copy(update={"reload": True})
     return classifier
 
@@ -224,43 +224,43 @@ def watch(worker: Worker, *steps: Callable[[], object]) -> list[int]:
     return asyncio.run(run())
 
 
-def test_a_worker_follows_others_once_each_time(shared: RuntimeDirectory) -> None:
-    tell = lambda: shared.announce("2")  # noqa: E731
-    assert watch(Worker(shared), tell, lambda: None, tell) == [0, 1, 1, 2]
+def test_a_worker_follows_others_once_each_time(directory: RuntimeDirectory) -> None:
+    tell = lambda: directory.announce("2")  # noqa: E731
+    assert watch(Worker(directory), tell, lambda: None, tell) == [0, 1, 1, 2]
 
 
 def test_a_worker_that_has_what_others_took_looks_for_nothing_newer(
-    shared: RuntimeDirectory,
+    directory: RuntimeDirectory,
 ) -> None:
     """A model saved since then is nobody's yet: nobody asked for it."""
-    assert watch(Worker(shared), lambda: shared.announce("1")) == [0, 0]
+    assert watch(Worker(directory), lambda: directory.announce("1")) == [0, 0]
 
 
-def test_a_worker_that_starts_while_others_reload_follows(shared: RuntimeDirectory) -> None:
-    shared.announce("2")
-    assert watch(Worker(shared)) == [1]
+def test_a_worker_that_starts_while_others_reload_follows(directory: RuntimeDirectory) -> None:
+    directory.announce("2")
+    assert watch(Worker(directory)) == [1]
 
 
 @pytest.mark.parametrize("failure", [BundleError("altered"), RuntimeError("a bug")])
-def test_following_survives_every_failure(shared: RuntimeDirectory, failure: Exception) -> None:
-    tell = lambda: shared.announce("2")  # noqa: E731
-    assert watch(Worker(shared, failure), tell, tell) == [0, 1, 2]
+def test_following_survives_every_failure(directory: RuntimeDirectory, failure: Exception) -> None:
+    tell = lambda: directory.announce("2")  # noqa: E731
+    assert watch(Worker(directory, failure), tell, tell) == [0, 1, 2]
 
 
 def hang_up() -> None:
     os.kill(os.getpid(), signal.SIGHUP)
 
 
-def test_sighup_reloads_and_tells_the_others(shared: RuntimeDirectory) -> None:
-    assert watch(Worker(shared), hang_up, lambda: None) == [0, 1, 1]
-    assert (shared.announced() or (0, ""))[1] == "1"
+def test_sighup_reloads_and_tells_the_others(directory: RuntimeDirectory) -> None:
+    assert watch(Worker(directory), hang_up, lambda: None) == [0, 1, 1]
+    assert (directory.announced() or (0, ""))[1] == "1"
 
 
 def test_following_survives_a_folder_that_is_gone(
-    shared: RuntimeDirectory, caplog: pytest.LogCaptureFixture
+    directory: RuntimeDirectory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shutil.rmtree(shared.path)
-    assert watch(Worker(shared), hang_up, hang_up) == [0, 1, 2]
+    shutil.rmtree(directory.path)
+    assert watch(Worker(directory), hang_up, hang_up) == [0, 1, 2]
     assert "the other workers are not told" in caplog.text
 
 
@@ -268,9 +268,9 @@ def test_a_worker_that_shares_nothing_reloads_by_itself() -> None:
     assert watch(Worker(None), hang_up) == [0, 1]
 
 
-def test_sighup_to_a_model_that_fails_tells_nobody(shared: RuntimeDirectory) -> None:
-    assert watch(Worker(shared, BundleError("altered")), hang_up) == [0, 1]
-    assert shared.announced() is None
+def test_sighup_to_a_model_that_fails_tells_nobody(directory: RuntimeDirectory) -> None:
+    assert watch(Worker(directory, BundleError("altered")), hang_up) == [0, 1]
+    assert directory.announced() is None
 
 
 # From outside

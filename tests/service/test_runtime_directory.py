@@ -164,19 +164,19 @@ def test_no_folder_for_temporary_files_is_said(
         create(1)
 
 
-def test_the_last_reload_is_told_also_on_a_full_disk(shared: Any) -> None:
-    assert shared.announced() is None
+def test_the_last_reload_is_told_also_on_a_full_disk(directory: Any) -> None:
+    assert directory.announced() is None
     with full_disk():
-        shared.announce("0123456789ab")
-        first = shared.announced()
+        directory.announce("0123456789ab")
+        first = directory.announced()
     assert first[1] == "0123456789ab"
-    shared.announce("ba9876543210")
-    assert shared.announced()[1] == "ba9876543210"
-    assert shared.announced() != first
+    directory.announce("ba9876543210")
+    assert directory.announced()[1] == "ba9876543210"
+    assert directory.announced() != first
 
 
 def test_what_is_named_and_gone_is_nothing(
-    make_shared: Callable[[int], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    make_directory: Callable[[int], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv(VARIABLE)
     assert enter() is None

@@ -16,7 +16,7 @@ from service.bundle import Bundle
 from service.configuration import worker_count
 from service.device import fallback, load, runtime
 from service.errors import DeadlineExceeded
-from service.imaging import decode
+from service.imaging import Limits
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.scheduler import Picture, Scheduler
@@ -95,7 +95,7 @@ class ServedModel:
         # Functions that do not know this object: a circle of references would keep the model's
         # memory when it is replaced, and the garbage collector comes late.
         self._scheduler = Scheduler(
-            functools.partial(_decode, self._predictor, settings, metrics),
+            functools.partial(_decode, self._predictor, settings.limits(), metrics),
             functools.partial(_infer, self._predictor, metrics),
             threads=threads,
             sessions=way.sessions,
@@ -163,10 +163,10 @@ class ServedModel:
 
 
 def _decode(
-    predictor: Predictor, settings: Settings, metrics: Metrics, data: bytes
+    predictor: Predictor, limits: Limits, metrics: Metrics, data: bytes
 ) -> NDArray[np.uint8]:
     with metrics.decode_seconds.time():
-        return decode(data, predictor.image_size, settings.max_pixels)
+        return predictor.decode(data, limits)
 
 
 def _infer(

@@ -14,7 +14,7 @@ import bentoml
 from starlette.requests import Request
 
 from service import tracing
-from service.caller import make_paths_absolute
+from service.caller import make_paths_absolute, require_home
 from service.configuration import worker_count
 from service.device import load
 from service.endpoints import predict, predict_batch
@@ -56,6 +56,7 @@ class Classifier:
         """Load and time the model once before any worker starts: a bad one ends it all here."""
         try:
             make_paths_absolute()
+            require_home()
             settings = _settings()
             bundle = trusted(settings.model, settings.verify_key)
             tuned(bundle, settings)

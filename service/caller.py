@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from service.bundle import MANIFEST
+from service.errors import SettingError
+from service.machine import bentoml_home
 
 _PATHS: Final = (
     "BENTOML_CONFIG",
@@ -16,6 +19,23 @@ _PATHS: Final = (
     "GRAFT_CACHE",
     "GRAFT_VERIFY_KEY",
 )
+
+
+def require_home() -> None:
+    """Refuse to run where BentoML has just made a folder called ~ for want of a home folder.
+
+    Raises:
+        SettingError: neither BENTOML_HOME nor the user's home folder is there; the folder called ~
+            is removed, where there is nothing in it.
+    """
+    try:
+        bentoml_home()
+    except SettingError:
+        made = Path("~/bentoml")
+        for folder in [*made.iterdir()] if made.is_dir() else []:
+            with suppress(OSError):  # it holds something
+                os.removedirs(folder)
+        raise
 
 
 def make_paths_absolute(environment: MutableMapping[str, str] = os.environ) -> None:

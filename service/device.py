@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from service.bundle import Bundle
 from service.errors import SettingError
-from service.predictor import Predictor, providers
+from service.predictor import Predictor, import_onnxruntime, providers
 
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
@@ -87,9 +87,7 @@ def fallback(device: str, predictor: Predictor) -> str:
 
 def version() -> str:
     """ONNX Runtime's; its package has another name on machines with a GPU."""
-    import onnxruntime
-
-    return str(onnxruntime.__version__)
+    return str(import_onnxruntime().__version__)
 
 
 def runtime(device: str, predictor: Predictor, workers: int, threads: int) -> Runtime:

@@ -126,11 +126,17 @@ class Predictor:
         return result
 
 
-def providers() -> list[str]:
-    """What ONNX Runtime computes on here, best first: CUDA where there is a GPU, and the CPU."""
+def import_onnxruntime() -> Any:
+    """The only door to it: the official builds report to Microsoft unless told not to before."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
-    available = onnxruntime.get_available_providers()
+    return onnxruntime
+
+
+def providers() -> list[str]:
+    """What ONNX Runtime is built for, best first: CUDA perhaps, and the CPU."""
+    available = import_onnxruntime().get_available_providers()
     return [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
 
 
@@ -146,10 +152,7 @@ def open_session(
     Raises:
         BundleError: ONNX Runtime cannot load it.
     """
-    # The official builds report to Microsoft unless this is set before the first import.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     chosen = chosen or providers()
     if any("CUDA" in str(provider) for provider in chosen):
         # CUDA's libraries come as Python packages, where no linker looks: without this the GPU is

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from service import caller
 from service.bundle import Bundle
-from service.caller import make_paths_absolute
+from service.caller import make_paths_absolute, require_home
+from service.errors import SettingError
 
 
 @pytest.fixture
@@ -40,6 +42,26 @@ def test_other_relative_paths_are_the_callers_too(folder: Path) -> None:
         "BENTOML_HOME": f"{folder}/../home",
         **{"BENTOML_CONFIG": "/etc/bentoml.yaml", "GRAFT_API_KEYS_FILE": "", "PATH": "bin"},
     }
+
+
+def test_without_a_home_folder_nothing_is_left_behind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BentoML takes a folder called ~ for the home of a user that has none."""
+
+    def bentoml_home() -> Path:
+        raise SettingError("no home folder: set BENTOML_HOME")
+
+    monkeypatch.setattr(caller, "bentoml_home", bentoml_home)
+    for name in ("models", "bentos"):
+        (folder / "~/bentoml" / name).mkdir(parents=True)
+    with pytest.raises(SettingError, match="set BENTOML_HOME"):
+        require_home()
+    assert not (folder / "~").exists()
+    (folder / "~/bentoml/models/mine").mkdir(parents=True)
+    with pytest.raises(SettingError):
+        require_home()
+    assert (folder / "~/bentoml/models/mine").is_dir()
 
 
 def test_the_home_folder_stays_the_users(folder: Path) -> None:

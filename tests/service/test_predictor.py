@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +117,25 @@ def test_a_model_that_was_replaced_since_its_manifest_was_read_is_refused(
     change_gain(bundle_copy / "model.onnx", 0.03)
     with pytest.raises(BundleError, match=r"model\.onnx is not the one"):
         Predictor(bundle)
+
+
+@pytest.mark.parametrize("first", ["predictor.providers()", "device.version()"])
+def test_onnxruntime_reports_nothing_whoever_comes_first(first: str) -> None:
+    code = f"""
+import os, sys
+from service import device, predictor
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "onnxruntime":
+            print(os.environ.get("ORT_DISABLE_TELEMETRY"))
+sys.meta_path.insert(0, Watch())
+{first}
+"""
+    environment = {name: v for name, v in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    command = [sys.executable, "-c", code]
+    root = Path(__file__).parents[2]
+    shown = subprocess.check_output(command, env=environment, cwd=root, text=True)
+    assert shown.strip() == "1"
 
 
 def test_nobody_prepares_for_a_gpu_that_is_not_asked_for(

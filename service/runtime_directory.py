@@ -136,6 +136,7 @@ def enter() -> RuntimeDirectory | None:
         return None
     path = Path(os.environ[VARIABLE])
     try:
+        path.stat()  # a lock would make the directory anew, where somebody has removed it
         slot, lock = _take_slot(path)
         try:
             _prepare(path, slot)
@@ -160,6 +161,8 @@ def _make(place: Path, workers: int) -> Path:
     try:
         lock = hold(path / _SERVICE_LOCK, wait=False)
         (path / _RELOAD).write_bytes(b" " * _RELOAD_BYTES)
+        for slot in range(workers):
+            _lock_of(path, slot).touch()
         for slot, kind in itertools.product(range(workers), KINDS):
             _fill(_file(path, kind, slot), RESERVED_BYTES)
     except BaseException:
@@ -217,7 +220,7 @@ def _lock_of(path: Path, slot: int) -> Path:
 def _is_locked(path: Path) -> bool:
     try:
         hold(path, wait=False).release()
-    except BlockingIOError:
+    except (OSError, GraftError):  # or it cannot be told
         return True
     return False
 

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -175,8 +176,23 @@ def test_the_last_reload_is_told_also_on_a_full_disk(directory: Any) -> None:
     assert directory.announced() != first
 
 
-def test_what_is_named_and_gone_is_nothing(
-    make_directory: Callable[[int], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_worker_without_a_parent_or_whose_directory_is_gone_shares_nothing(
+    directory: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """systemd-logind empties /dev/shm of a user who logs out, cleaners take old files in /tmp."""
+    shutil.rmtree(directory.path)
+    assert enter() is None
+    assert not directory.path.exists()
+    assert "this worker shows its own figures alone" in caplog.text
     monkeypatch.delenv(VARIABLE)
     assert enter() is None
+
+
+def test_figures_are_found_where_no_lock_can_be_made(
+    directory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hold(path: Path, wait: bool) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runtime_directory, "hold", hold)
+    assert len(directory.files()) == 2 * len(KINDS)

@@ -18,7 +18,7 @@ from service.bundle import Manifest
 from service.errors import RequestError
 from service.front import counted
 from service.metrics import _SPARE_BYTES, Metrics
-from service.runtime_directory import KINDS, RESERVED_BYTES
+from service.slots import KINDS, RESERVED_BYTES
 
 ROOT = Path(__file__).parents[2]
 

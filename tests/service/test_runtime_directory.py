@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest
 
-from service import runtime_directory
+from service import runtime_directory, slots
 from service.errors import SettingError
-from service.runtime_directory import KINDS, RESERVED_BYTES, VARIABLE, create, enter
+from service.runtime_directory import VARIABLE, create, enter
+from service.slots import KINDS, RESERVED_BYTES
 
 ROOT = Path(__file__).parents[2]
 SERVICE = """
 import os, sys
 from pathlib import Path
-from service import runtime_directory
+from service import runtime_directory, slots
 runtime_directory._MEMORY = Path(sys.argv[1])
 runtime_directory.create(1)
 print(os.environ[runtime_directory.VARIABLE], flush=True)
@@ -194,5 +195,5 @@ def test_figures_are_found_where_no_lock_can_be_made(
     def hold(path: Path, wait: bool) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runtime_directory, "hold", hold)
+    monkeypatch.setattr(slots, "hold", hold)
     assert len(directory.files()) == 2 * len(KINDS)

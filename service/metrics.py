@@ -41,7 +41,7 @@ _SERIES_BYTES: Final = 512
 _LETTER_BYTES: Final = 12
 """Most that a letter of a label takes there: JSON's escapes of two halves."""
 _SPARE_BYTES: Final = 48 * 1024
-"""Kept free in a file for series that appear with their first request: 15 KB at most."""
+"""Kept free in a file for series that appear with their first request: 21 KB at most."""
 
 
 class Metrics:

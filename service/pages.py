@@ -13,7 +13,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from service.metrics import exposition
 from service.openapi import describe
 
 if TYPE_CHECKING:
@@ -61,12 +60,14 @@ def _hash_of(tag: str, page: str) -> str:
 async def show_model(service: Classifier, request: Request) -> JSONResponse:
     """GET /model: the public part of the manifest, and how it is run here."""
     model = service.model
-    return JSONResponse({**model.bundle.manifest.public(), "tuning": model.tuning.model_dump()})
+    run = {"tuning": model.tuning.model_dump(), "runtime": model.runtime.model_dump()}
+    return JSONResponse({**model.bundle.manifest.public(), **run})
 
 
 def show_metrics(request: Request) -> Response:
     """GET /metrics: the figures of all workers together, for Prometheus."""
-    return Response(exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    service: Classifier = request.app.state.service
+    return Response(service.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def show_docs(request: Request) -> JSONResponse:

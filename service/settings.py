@@ -127,7 +127,14 @@ class Settings(BaseModel):
         0,
         ge=0,
         le=256,  # ONNX Runtime makes as many as it is told: 100,000 took 16 GB
-        description="processor threads to use; 0 = as many as the container may use",
+        description="processor threads of each worker; 0 = what the container may use, divided "
+        "among the workers",
+    )
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|(gpu|cuda)(:\d{1,3})?)$",
+        description="what the model is computed on: auto = a GPU where ONNX Runtime can use one, "
+        "else the CPU, as the log and /model say; cpu; gpu or gpu:N = that GPU, or no start",
     )
 
     @model_validator(mode="after")

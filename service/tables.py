@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from service.bundle import flush
 from service.errors import WrongUse
+from service.files import flush
 from service.predictor import Predictor
 from service.schemas import classified
 from service.scoring import Scored

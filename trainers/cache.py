@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from service.errors import GraftError
+from service.locks import locked
 from service.machine import usable_cores
 from trainers.progress import Progress
 from trainers.shelf import Records, Shelf
-from trainers.workspace import locked
 
 _BLOCK_BYTES = 32 * 1024**2
 """Records written at a time, and lost at most by a kill."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plugins.registry import resolve
+from service.machine import at_home
 from trainers.config import ConfigError, TrainingConfig
 
 SAME_TIME = 1.1
@@ -123,7 +124,7 @@ def parse_candidates(text: str, weights: str | None = None) -> list[Candidate]:
                 f"--plugins (={entry!r}): after = come weights: `none`, the name of the "
                 "backbone's own, or the path of a file without a comma"
             )
-        pairs.append((backbone.name, str(Path(chosen).expanduser())))
+        pairs.append((backbone.name, str(at_home(chosen, "HOME"))))
     if not pairs:
         raise ConfigError("--plugins names no backbone, e.g. --plugins pocket,mobilenet:v3-small")
     pairs = list(dict.fromkeys(pairs))

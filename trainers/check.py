@@ -9,7 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.errors import GraftError
+from service.errors import GraftError, SettingError
+from service.machine import at_home
 from trainers.progress import Progress, set_up_logging
 
 BAD_DATA = 2
@@ -84,7 +85,10 @@ def _parser() -> argparse.ArgumentParser:
 def _folder(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("an empty name; . is the folder where you are")
-    return Path(text).expanduser()
+    try:
+        return at_home(text, "HOME")
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _size(text: str) -> int:

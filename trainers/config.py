@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
@@ -18,6 +17,7 @@ from typing import Any, ClassVar, Literal, NoReturn, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from service.errors import GraftError
+from service.machine import at_home
 
 DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
@@ -112,7 +112,8 @@ class TrainingConfig(BaseModel):
     @classmethod
     def _at_home(cls, value: Any) -> Any:
         """~ in a file, and in --output=~/x, which shells pass on, is home: no folder called ~."""
-        return os.path.expanduser(value) if isinstance(value, str) else value  # noqa: PTH111
+        is_there = isinstance(value, str) and value.startswith("~")
+        return str(at_home(value, "HOME")) if is_there else value
 
     def folder(self) -> Path | None:
         """The folder to train on; None for the drawn sample pictures."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError, ParityError
-from service.machine import cache_folder
+from service.machine import bentoml_home, cache_folder
 from trainers import data, doctor, findings, hardware, pictures, scanning, splitting
 from trainers.cache import Cache
 from trainers.cluster import ALONE, STOPPED, VARIABLE, Cluster, WorkerLostError
@@ -52,6 +52,7 @@ def train(
     config = config.model_copy(update={"weights": weights})
     size = config.image_size or backbone.image_size
     backbone.require(weights, size)
+    bentoml_home()  # which fails now, not after the training
     folder = choose_folder(config)
     with progress.step("scanning"):
         files = scanning.scan(folder)
@@ -140,10 +141,11 @@ def save(bundle: Bundle) -> str:
 
     try:
         return store.save(bundle)
-    except OSError as error:
+    except (OSError, GraftError) as error:
         raise GraftError(
             f"{bundle.path} is complete, but could not be copied into BentoML's store: {error}; "
-            f"make room or set BENTOML_HOME, or serve it as it is by GRAFT_MODEL={bundle.path}"
+            "set BENTOML_HOME to a folder with room that this user can write to, or serve it as it "
+            f"is by GRAFT_MODEL={bundle.path}"
         ) from error
 
 

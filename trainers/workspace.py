@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 import shutil
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from service.errors import GraftError
+from service.locks import hold, locked
 
 PREFIX, SUFFIX = ".graft-", ".partial"
 
@@ -39,7 +39,7 @@ def workspace(output: Path) -> Iterator[Path]:
         with locked(output / ".graft.lock", wait=True):  # between making a folder and locking it
             _remove_abandoned(output)
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX, dir=output))
-            lock = _lock(folder / "lock", wait=False)
+            lock = hold(folder / "lock", wait=False)
     except OSError as error:
         raise WorkspaceError(
             f"--output {output} cannot be written: {error}; name another folder, or make room and "
@@ -50,7 +50,7 @@ def workspace(output: Path) -> Iterator[Path]:
     finally:
         with locked(output / ".graft.lock", wait=True):  # a starting run may be looking at it
             shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        lock.release()
 
 
 def disk_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -77,32 +77,10 @@ def disk_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[
 
 def _remove_abandoned(output: Path) -> None:
     for folder in output.glob(f"{PREFIX}*{SUFFIX}"):
+        if not folder.is_dir():
+            continue  # somebody else has removed it
         try:
             with locked(folder / "lock", wait=False):
-                shutil.rmtree(folder)
-        except (BlockingIOError, FileNotFoundError):
-            continue  # its run is still going, or somebody else has removed it
-
-
-@contextmanager
-def locked(path: Path, wait: bool) -> Iterator[None]:
-    """Hold a lock that ends with its process, whatever ends that.
-
-    Raises:
-        BlockingIOError: somebody else holds it, and `wait` is False.
-    """
-    lock = _lock(path, wait)
-    try:
-        yield
-    finally:
-        os.close(lock)
-
-
-def _lock(path: Path, wait: bool) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+                shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            continue  # its run is still going

@@ -34,6 +34,7 @@ def test_each_field_is_one_variable() -> None:
         "keep_alive_seconds": 21.0,
         "drain_seconds": 1.5,
         "threads": 18,
+        "device": "cpu",
         "sessions": 3,
         "session_threads": 4,
         "api_keys": "one, two",

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service.locks import locked
 from trainers.cache import Cache, CacheError, Recipe
 from trainers.progress import Progress
 from trainers.shelf import Records, Shelf
-from trainers.workspace import locked
 
 SILENT = Progress(is_quiet=True)
 NUMBERS = np.arange(200)

@@ -19,8 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.bundle import flush
 from service.errors import GraftError
+from service.files import flush
 from trainers import hardware
 from trainers.pretraining.pictures import Drawn, draw_all
 from trainers.pretraining.plan import Plan, open_folder

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from trainers import duplicates, looking
 from trainers.cache import Cache
+from trainers.digests import read_unchanged
 from trainers.scanning import DataError, LeftOut, Scan, listing
 from trainers.shelf import Records
 
@@ -58,7 +59,7 @@ class Dataset:
         Raises:
             DataError: they no longer are.
         """
-        return looking.read_unchanged(self.folder / self.paths[row], self.digests[row])
+        return read_unchanged(self.folder / self.paths[row], self.digests[row])
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Indices of the pictures of one split, in order."""
@@ -85,8 +86,7 @@ def read(files: Scan, cache: Cache) -> Dataset:
     kept = [row for row in range(len(files.candidates)) if row not in problems]
     chosen = [files.candidates[row] for row in kept]
     found = [digests[row] for row in kept]
-    with cache.progress.step("comparing pictures"):
-        groups = duplicates.groups(found, looks[kept])
+    groups = duplicates.find_groups(found, looks[kept], cache)
     lines = [f"{one.name} {one.label} {digest}" for one, digest in zip(chosen, found, strict=True)]
     left_out = sorted((*files.left_out, *problems.values()), key=lambda one: one.path)
     return Dataset(

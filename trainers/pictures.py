@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from service.imaging import DECODER
 from service.imaging import decode as decode_picture
+from trainers import sources
 from trainers.cache import Cache, Recipe
 from trainers.data import Dataset
 
@@ -27,7 +27,7 @@ def decode(dataset: Dataset, size: int, cache: Cache) -> Dataset:
         return np.stack([decode_picture(dataset.content(row), size) for row in rows])
 
     recipe = Recipe((size, size, 3), np.uint8, make)
-    origin = f"{DECODER} {size}"
+    origin = f"{sources.identity(decode_picture.__module__)} {size}"
     thread = ThreadPoolExecutor(1)
     decoding = thread.submit(cache.fill, "pictures", origin, dataset.keys, lambda: recipe)
     thread.shutdown(wait=False)

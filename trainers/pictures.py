@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -12,23 +11,21 @@ from service.imaging import decode as decode_picture
 from trainers import sources
 from trainers.cache import Cache, Recipe
 from trainers.data import Dataset
+from trainers.images import Images, Rows
+from trainers.shelf import Records
 
 
 def decode(dataset: Dataset, size: int, cache: Cache) -> Dataset:
-    """Begin to decode all pictures that were never decoded at this size, in the background.
-
-    Returns:
-        The dataset, whose `images` wait for the end of it, or raise
-        DataError: a file is no longer what it was when it was looked at;
-        CacheError: too little room on the disk.
-    """
-
-    def make(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return np.stack([decode_picture(dataset.content(row), size) for row in rows])
-
-    recipe = Recipe((size, size, 3), np.uint8, make)
+    """The dataset with `images` at this size, none of which is decoded yet."""
     origin = f"{sources.identity(decode_picture.__module__)} {size}"
-    thread = ThreadPoolExecutor(1)
-    decoding = thread.submit(cache.fill, "pictures", origin, dataset.keys, lambda: recipe)
-    thread.shutdown(wait=False)
-    return replace(dataset, decoding=decoding)
+    keys = dataset.keys
+
+    def fill(rows: Rows) -> Records:
+        def make(positions: Rows) -> NDArray[np.uint8]:
+            contents = (dataset.content(row) for row in rows[positions])
+            return np.stack([decode_picture(content, size) for content in contents])
+
+        recipe = Recipe((size, size, 3), np.uint8, make)
+        return cache.fill("pictures", origin, [keys[row] for row in rows], lambda: recipe)
+
+    return replace(dataset, images=Images(len(keys), size, fill))

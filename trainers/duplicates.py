@@ -54,7 +54,7 @@ def find_groups(digests: Sequence[str], looks: NDArray[np.void], cache: Cache) -
     names, first, own = np.unique(digests, return_index=True, return_inverse=True)
 
     def recipe() -> Recipe:
-        with cache.progress.step("groups"):
+        with cache.progress.step("comparing pictures"):
             found = groups(names.tolist(), looks[first])
         return Recipe((), np.int64, lambda positions: found[positions])
 

@@ -51,11 +51,10 @@ def of_files(
         except (RequestError, OSError) as error:
             complain(row, error)
 
-    rest = np.flatnonzero(~digests.any(axis=1)).tolist()
-    with ThreadPoolExecutor(usable_cores()) as threads:
-        done = threads.map(read_again, rest)
-        for _ in cache.progress.track(done, len(rest), "digests"):
-            pass
+    if rest := np.flatnonzero(~digests.any(axis=1)).tolist():
+        with ThreadPoolExecutor(usable_cores()) as threads:
+            done = threads.map(read_again, rest)
+            list(cache.progress.track(done, len(rest), "digests"))
     return [row.tobytes().hex() if row.any() else "" for row in digests]
 
 

@@ -18,12 +18,12 @@ from trainers.shelf import Records
 def decode(dataset: Dataset, size: int, cache: Cache) -> Dataset:
     """The dataset with `images` at this size, none of which is decoded yet."""
     origin = f"{sources.identity(decode_picture.__module__)} {size}"
-    keys = dataset.keys
+    keys, bits = dataset.keys, dataset.significant_bits
 
     def fill(rows: Rows) -> Records:
         def make(positions: Rows) -> NDArray[np.uint8]:
             contents = (dataset.content(row) for row in rows[positions])
-            return np.stack([decode_picture(content, size) for content in contents])
+            return np.stack([decode_picture(one, size, significant_bits=bits) for one in contents])
 
         recipe = Recipe((size, size, 3), np.uint8, make)
         return cache.fill("pictures", origin, [keys[row] for row in rows], lambda: recipe)

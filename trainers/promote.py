@@ -130,14 +130,13 @@ def right(bundle: Bundle, pictures: Iterable[Picture], data: Path) -> list[bool]
         GraftError: a picture is not there, is another one now or cannot be decoded, or the model
             cannot be loaded.
     """
-    from service.imaging import decode
     from service.machine import usable_cores
     from service.predictor import Predictor
 
     predictor = Predictor(bundle, usable_cores())
     answers = []
     for picture in pictures:
-        image = decode(_content(picture, data), predictor.image_size)
+        image = predictor.decode(_content(picture, data))
         best = int(predictor.predict(image[None])[0].argmax())
         answers.append(predictor.classes[best] == picture.label)
     return answers

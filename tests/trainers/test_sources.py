@@ -77,7 +77,7 @@ def _clean() -> Iterator[None]:
         *(("trainers.network", one) for one in ("trainers.conversion", "service.predictor")),
         *(("plugins.pocket", f"plugins.{one}") for one in ("pocket", "base", "scaling")),
         *(("trainers.duplicates", one) for one in ("trainers.looking", "service.imaging")),
-        *(("trainers.looking", one) for one in ("service.imaging", "service.structure")),
+        *(("trainers.looking", f"service.imaging.{one}") for one in ("decoding", "jpeg", "png")),
     ],
 )
 def test_what_makes_a_record_is_found_by_itself(

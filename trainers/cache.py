@@ -71,7 +71,7 @@ class Cache:
         """Let others have the room of what this run used, and let what is being made in the
         background come to its end soon, with a CacheError."""
         self._is_closed = True
-        if self._leases.own:
+        if self._max_bytes and self._folder.is_dir():
             with self._locked(self._folder):
                 self._leases.end()
 

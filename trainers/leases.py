@@ -34,11 +34,13 @@ class Leases:
         self._shelves, self._folder, self._workspace = folder, folder / ".leases", workspace
         self._name = uuid.uuid4().hex
         self._lock: BaseFileLock | None = None
+        self._has_ended = False
         self.own: dict[str, int] = {}
 
     def take(self, shelf: str, bytes_to_come: int) -> None:
-        """Say that this run uses a shelf, and what it is still to write there."""
-        if self.own.get(shelf) == bytes_to_come:
+        """Say that this run uses a shelf, and what it is still to write there; in vain after the
+        run's end, as by what still comes to its own in the background."""
+        if self._has_ended or self.own.get(shelf) == bytes_to_come:
             return
         self.own[shelf] = bytes_to_come
         if self._lock is None:
@@ -100,7 +102,7 @@ class Leases:
         if self._lock is not None:
             self._lock.release()
             self._remove(self._folder / f"{self._name}.lock")
-        self._lock, self.own = None, {}
+        self._lock, self.own, self._has_ended = None, {}, True
 
     def _is_over(self, path: Path) -> bool:
         """Whether the run that a lock belonged to is dead; what it left is removed then."""

@@ -32,6 +32,7 @@ def test_runs_know_of_each_other_until_their_end(one: Leases, other: Leases) -> 
     one.take("a", 3)
     assert other.others() == {"a": 3, "b": 0}
     one.end()
+    one.take("a", 1)  # a thread that is late
     assert other.others() == {}
     assert one.own == {}
 

@@ -30,6 +30,12 @@ _BLOCK_BYTES = 32 * 1024**2
 """Records written at a time, and lost at most by a kill."""
 _PART = 32
 """Most records that one call makes: so threads find work, and a stop its turn."""
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "with more room"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT), "that this user can write to"
+    ),
+}
 
 
 class CacheError(GraftError):
@@ -130,8 +136,7 @@ class Cache:
             with locked(folder / ".lock", wait=True):
                 yield
         except OSError as error:
-            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            advice = "with more room" if is_full else "that this user can write to"
+            advice = _ADVICE.get(error.errno or 0, "on a local disk")
             raise CacheError(
                 f"nothing can be kept under {folder}: {error}; let GRAFT_CACHE and --output be "
                 f"folders {advice}"

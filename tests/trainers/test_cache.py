@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import multiprocessing
 import os
@@ -197,12 +198,23 @@ def test_an_error_while_making_comes_through_and_leaves_what_was_made(tmp_path: 
     assert min(rest.made) >= 50
 
 
-def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "more room"),
+        (errno.EACCES, "this user can write to"),
+        (errno.ENODEV, "on a local disk"),  # as where no file can be mapped
+    ],
+)
+def test_a_disk_that_cannot_be_used_is_said(
+    tmp_path: Path, number: int, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("trainers.shelf._write", full)
-    with pytest.raises(CacheError, match=r"nothing can be kept under .*No space left.*more room"):
+    monkeypatch.setattr("trainers.shelf._write", fail)
+    expected = rf"nothing can be kept under .*{os.strerror(number)}; .* folders .*{advice}"
+    with pytest.raises(CacheError, match=expected):
         Squares().fill(make(tmp_path))
 
 

@@ -88,10 +88,11 @@ def at_home(path: str, name: str) -> Path:
     found = Path(os.path.expanduser(path))  # noqa: PTH111 - leaves a folder called ~name alone
     if found.is_absolute() or path.partition("/")[0] != "~":
         return found
+    instead = "HOME" if name == "HOME" else f"{name}, or HOME,"
     raise SettingError(
         f"{path}: this user ({_user()}) has no home folder, for neither HOME nor /etc/passwd names "
-        f"one: set {name}, or HOME, to a folder that this user can write to (GRAFT_CACHE and "
-        "BENTOML_HOME lie in HOME unless they are set)"
+        f"one: set {instead} to a folder that this user can write to (GRAFT_CACHE and BENTOML_HOME "
+        "lie in HOME unless they are set)"
     )
 
 

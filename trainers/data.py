@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from numpy.typing import NDArray
 from service.imaging import FULL_RANGE_BITS
 from trainers import duplicates, looking
 from trainers.cache import Cache
+from trainers.digests import read_unchanged
+from trainers.images import Images
 from trainers.scanning import DataError, LeftOut, Scan, listing
-from trainers.shelf import Records
 
 MIN_PICTURES = 2
 """Per class: one to learn from and one to test on."""
@@ -28,7 +28,8 @@ class Dataset:
     `paths`, `labels`, `splits`, `digests`, `looks`, `groups` and `images` have one entry per
     picture, in the same order: paths relative to the folder, class indices (N,) int64, names from
     SPLITS ("" where the folder does not say), sha256 of the files, records (N,) of
-    `looking.LOOK`, and the first row (N,) of each picture's duplicates.
+    `looking.LOOK`, and the first row (N,) of each picture's duplicates; no images before they are
+    decoded at some size.
     """
 
     folder: Path
@@ -41,12 +42,7 @@ class Dataset:
     groups: NDArray[np.int64]
     fingerprint: str
     left_out: tuple[LeftOut, ...]
-    decoding: Future[Records] = field(default_factory=Future)
-
-    @property
-    def images(self) -> Records:
-        """(N, size, size, 3) uint8 RGB; waits until `trainers.pictures` has decoded them."""
-        return self.decoding.result()
+    images: Images = field(default_factory=lambda: Images.of(np.zeros((0, 0, 0, 3), np.uint8)))
 
     @property
     def significant_bits(self) -> int:
@@ -72,11 +68,16 @@ class Dataset:
         Raises:
             DataError: they no longer are.
         """
-        return looking.read_unchanged(self.folder / self.paths[row], self.digests[row])
+        return read_unchanged(self.folder / self.paths[row], self.digests[row])
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Indices of the pictures of one split, in order."""
         return np.flatnonzero(np.array(self.splits) == split)
+
+    def begin(self, *splits: str) -> None:
+        """Decode the pictures of splits in the background: they are needed soon."""
+        for split in splits:
+            self.images.begin(self.rows(split))
 
     def with_splits(self, splits: tuple[str, ...]) -> Dataset:
         return replace(self, splits=splits)
@@ -99,8 +100,7 @@ def read(files: Scan, cache: Cache) -> Dataset:
     kept = [row for row in range(len(files.candidates)) if row not in problems]
     chosen = [files.candidates[row] for row in kept]
     found = [digests[row] for row in kept]
-    with cache.progress.step("comparing pictures"):
-        groups = duplicates.groups(found, looks[kept])
+    groups = duplicates.find_groups(found, looks[kept], cache)
     lines = [f"{one.name} {one.label} {digest}" for one, digest in zip(chosen, found, strict=True)]
     left_out = sorted((*files.left_out, *problems.values()), key=lambda one: one.path)
     return Dataset(

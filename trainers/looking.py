@@ -6,23 +6,19 @@ change with the backbone.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import DamagedImage, PayloadTooLarge, RequestError
-from service.imaging import DECODER, inspect
-from service.machine import usable_cores
+from service.errors import DamagedImage, RequestError
+from service.imaging import inspect
+from trainers import sources
 from trainers.cache import Cache, Recipe
-from trainers.progress import Progress
-from trainers.scanning import Candidate, DataError, LeftOut
+from trainers.digests import of_files, read_file, read_unchanged
+from trainers.scanning import Candidate, LeftOut
 
-MAX_FILE_BYTES = 256 * 1024 * 1024
-"""Files are read whole, one per thread."""
 SIDE = 32
 _DECODED = 2 * SIDE
 _BLANK = 2
@@ -84,7 +80,7 @@ def look_at(
     def complain(row: int, error: Exception) -> None:
         problems[row] = LeftOut(files[row].name, str(error), _kind(error))
 
-    digests = _hash(files, complain, cache.progress)
+    digests = of_files([one.path for one in files], complain, cache)
     readable = np.array([row for row, digest in enumerate(digests) if digest], np.int64)
 
     def make(positions: NDArray[np.int64]) -> NDArray[np.void]:
@@ -93,8 +89,8 @@ def look_at(
         )
 
     keys = [bytes.fromhex(digests[row]) for row in readable]
-    origin = f"{LOOK.descr} {DECODER}"
-    looks[readable] = cache.fill("looks", origin, keys, lambda: Recipe((), LOOK, make))[:]
+    recipe = Recipe((), LOOK, make)
+    looks[readable] = cache.fill("looks", sources.identity(__name__), keys, lambda: recipe)[:]
     for row in readable[looks["format"][readable] == b""]:  # again, to hear why
         try:
             look(read_file(files[row].path))
@@ -103,61 +99,12 @@ def look_at(
     return looks, digests, problems
 
 
-def _hash(
-    files: Sequence[Candidate], complain: Callable[[int, Exception], None], progress: Progress
-) -> list[str]:
-    """SHA-256 of every file, "" where it cannot be read."""
-
-    def hash_row(row: int) -> str:
-        try:
-            return hashlib.sha256(read_file(files[row].path)).hexdigest()
-        except (RequestError, OSError) as error:
-            complain(row, error)
-            return ""
-
-    with ThreadPoolExecutor(usable_cores()) as threads:
-        digests = threads.map(hash_row, range(len(files)))
-        return list(progress.track(digests, len(files), "reading files"))
-
-
 def _look_or_nothing(path: Path, digest: str) -> NDArray[np.void]:
     data = read_unchanged(path, digest)
     try:
         return look(data)
     except RequestError:  # of the content: the same whenever it is looked at
         return np.zeros((), LOOK)
-
-
-def read_unchanged(path: Path, digest: str) -> bytes:
-    """The bytes of a picture whose SHA-256 is known.
-
-    Raises:
-        DataError: it is no longer what it was, or can no longer be read.
-    """
-    reason = ""
-    try:
-        data = read_file(path)
-        if hashlib.sha256(data).hexdigest() == digest:
-            return data
-    except (RequestError, OSError) as error:
-        reason = f" ({error})"
-    raise DataError(
-        f"{path} changed while the folder was read{reason}: run again when nobody writes to it "
-        "any more"
-    )
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of a picture.
-
-    Raises:
-        OSError, PayloadTooLarge: it cannot be read, or is larger than any picture.
-    """
-    size_bytes = path.stat().st_size
-    if size_bytes > MAX_FILE_BYTES:
-        raise PayloadTooLarge(f"has {size_bytes:,} bytes: larger than any picture")
-    # What is not on a disk, as below /proc, says 0 as well, and may let a reader wait for ever.
-    return path.read_bytes() if size_bytes else b""
 
 
 def _kind(error: Exception) -> str:

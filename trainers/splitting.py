@@ -84,12 +84,13 @@ def _draw(dataset: Dataset, free: NDArray[np.int64], seed: int, last: int) -> ND
 
 
 def write_csv(dataset: Dataset, path: Path) -> None:
-    """Record every picture's class and split; paths are relative to the data folder."""
+    """Record every picture's content, class and split; paths are relative to the data folder."""
+    labels = [dataset.classes[label] for label in dataset.labels]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("path", "class", "split"))
-        for name, label, part in zip(dataset.paths, dataset.labels, dataset.splits, strict=True):
-            writer.writerow((name, dataset.classes[label], part))
+        writer.writerow(("path", "sha256", "class", "split"))
+        rows = zip(dataset.paths, dataset.digests, labels, dataset.splits, strict=True)
+        writer.writerows(rows)
 
 
 def describe(dataset: Dataset) -> str:

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ def workspace(output: Path) -> Iterator[Path]:
         raise WorkspaceError(f"--output {output} cannot be made a folder: {error}") from error
     try:
         with locked(output / ".graft.lock", wait=True):  # between making a folder and locking it
-            _remove_abandoned(output)
+            for left in output.glob(f"{PREFIX}*{SUFFIX}"):
+                remove_abandoned(left)
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX, dir=output))
             lock = hold(folder / "lock", wait=False)
     except OSError as error:
@@ -75,12 +76,10 @@ def disk_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[
     return np.memmap(path, dtype, "r+" if size_bytes == path.stat().st_size else "w+", shape=shape)
 
 
-def _remove_abandoned(output: Path) -> None:
-    for folder in output.glob(f"{PREFIX}*{SUFFIX}"):
-        if not folder.is_dir():
-            continue  # somebody else has removed it
-        try:
-            with locked(folder / "lock", wait=False):
-                shutil.rmtree(folder, ignore_errors=True)
-        except BlockingIOError:
-            continue  # its run is still going
+def remove_abandoned(folder: Path) -> None:
+    """Remove the workspace of a run that is over; leave any other folder alone."""
+    is_workspace = folder.name.startswith(PREFIX) and folder.name.endswith(SUFFIX)
+    if not (is_workspace and folder.is_dir()):
+        return
+    with suppress(BlockingIOError), locked(folder / "lock", wait=False):  # else it is going on
+        shutil.rmtree(folder, ignore_errors=True)

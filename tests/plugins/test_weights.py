@@ -92,6 +92,17 @@ def test_where_keras_keeps_downloads_is_known_without_a_home(
 
 
 @pytest.mark.slow
+def test_no_library_makes_a_folder_called_tilde(tmp_path: Path) -> None:
+    """Without a home, TensorFlow's copy of Keras would."""
+    code = "from trainers.hardware import prepare; prepare(0)"
+    environment = {**os.environ, "HOME": "~", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment.pop("KERAS_HOME", None)
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, env=environment)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
 def test_imagenet_without_a_network_says_what_to_fetch(tmp_path: Path) -> None:
     code = "from plugins.registry import resolve; resolve('mobilenet:v2-0.35').load('imagenet')"
     environment = {**os.environ, "KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}

@@ -91,6 +91,7 @@ def test_the_record_names_every_picture(tmp_path: Path) -> None:
     with (tmp_path / "split.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["path"] for row in rows] == list(data.paths)
+    assert [row["sha256"] for row in rows] == list(data.digests)
     assert [row["split"] for row in rows] == list(data.splits)
     assert {row["class"] for row in rows[:4]} == {"a"}
 

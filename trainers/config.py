@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, NoReturn, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from service.errors import GraftError
+from trainers.filenames import is_text, printable
 
 DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
@@ -222,8 +223,9 @@ def _read(path: Path) -> Mapping[str, Any]:
 def validate(values: Mapping[str, Any], where: str = "") -> TrainingConfig:
     """A config of these values; a ConfigError, after `where`, says all that cannot be used."""
     for name, value in values.items():
-        if isinstance(value, str) and not value.isprintable():
-            raise ConfigError(f"{where}--{name.replace('_', '-')} (={value!r}): not printable text")
+        if isinstance(value, str) and not is_text(value):
+            flag, text = name.replace("_", "-"), printable(value)
+            raise ConfigError(f"{where}--{flag} (={text}): control characters, or not in UTF-8")
     try:
         return TrainingConfig.model_validate(values)
     except ValidationError as error:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from trainers import duplicates, looking
 from trainers.cache import Cache
+from trainers.layout import Layout
 from trainers.scanning import DataError, LeftOut, Scan, listing
 from trainers.shelf import Records
 
@@ -27,7 +28,8 @@ class Dataset:
     `paths`, `labels`, `splits`, `digests`, `looks`, `groups` and `images` have one entry per
     picture, in the same order: paths relative to the folder, class indices (N,) int64, names from
     SPLITS ("" where the folder does not say), sha256 of the files, records (N,) of
-    `looking.LOOK`, and the first row (N,) of each picture's duplicates.
+    `looking.LOOK`, and the first row (N,) of each picture's duplicates. `layout` says where in the
+    folder the classes are.
     """
 
     folder: Path
@@ -40,6 +42,7 @@ class Dataset:
     groups: NDArray[np.int64]
     fingerprint: str
     left_out: tuple[LeftOut, ...]
+    layout: Layout = field(default_factory=Layout)
     decoding: Future[Records] = field(default_factory=Future)
 
     @property
@@ -100,6 +103,7 @@ def read(files: Scan, cache: Cache) -> Dataset:
         groups=groups,
         fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
         left_out=tuple(left_out),
+        layout=files.layout,
     )
 
 
@@ -110,7 +114,7 @@ def check_classes(dataset: Dataset) -> None:
         DataError: one class only, or a class with fewer than 2 readable pictures.
     """
     folder, counts = dataset.folder, dataset.counts()
-    reasons = listing(dataset.left_out, "; left out:")
+    reasons = listing(sorted(dataset.left_out, key=lambda one: not one.kind), "; left out:")
     small = [f"`{label}` has {count}" for label, count in counts.items() if count < MIN_PICTURES]
     if small:
         raise DataError(
@@ -118,9 +122,11 @@ def check_classes(dataset: Dataset) -> None:
             f"{some(small)}; add pictures or remove the folder" + reasons
         )
     if len(counts) < 2:
+        inner = [f"--data {folder}/{one}" for one in dataset.layout.inner]
+        meant = f"; if its folders are the classes: {inner[0]}" if inner else ""
         raise DataError(
             f"{folder} has one class only (`{next(iter(counts))}`); a classifier needs two: "
-            "one sub-folder per class" + reasons
+            f"one sub-folder per class (tables of labels are not read){meant}" + reasons
         )
 
 

@@ -7,15 +7,14 @@ the tests marked `real` have no finding but true ones.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.data import MIN_PICTURES, Dataset
+from trainers.data import MIN_PICTURES, Dataset, some
+from trainers.filenames import ending, looks
 from trainers.findings import Finding, Severity, counted
 
 FEW = 10
@@ -27,10 +26,18 @@ TOO_SMALL = 0.5
 ODD_SIDE, ODD_SHAPE = 4.0, 2.0
 """How many times larger, or longer for its width, than the folder's median a picture may be."""
 
-_SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "WebP": (".webp",)}
+_SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "WebP": (".webp",),
+}
 _LEFT_OUT = {
-    "unreadable": "cannot be read, so left out: replace, rename or delete {them}",
+    "unreadable": "that cannot be read, so left out: replace, rename or delete {them}",
+    "pointer": "without {their} content, so left out: fetch it",
+    "web_page": "with a web page inside, so left out: download {them} again",
+    "empty_file": "of 0 bytes, so left out: copy {them} again from where {they} came from",
     "truncated": "damaged or cut short, so left out: copy {them} again from where {they} came from",
+    "too_large": "above the limits of what is decoded, so left out: shrink {them}",
     "unsupported": "of a format that is not read here, so left out: convert {them} to JPEG or PNG",
     "misplaced": "in no class folder, so left out: move {them} into one",
     "empty_class": "empty, so no class: put the forgotten pictures in, or remove {them}",
@@ -54,6 +61,7 @@ def examine(dataset: Dataset, image_size: int) -> tuple[Finding, ...]:
         image_size: side of the model's input, in pixels.
     """
     found = [
+        *_levels(dataset),
         *_left_out(dataset),
         *_wrong_extensions(dataset),
         *_duplicates(dataset),
@@ -64,12 +72,32 @@ def examine(dataset: Dataset, image_size: int) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda one: one.severity != "error"))
 
 
+def _levels(dataset: Dataset) -> Iterator[Finding]:
+    """Class folders that hold folders alone: one level may have been taken for another."""
+    if inner := dataset.layout.inner:
+        message = (
+            f"the classes hold no pictures but folders of them, so {some(list(dataset.classes))} "
+            f"are told apart: if the folders inside are the classes, name --data DIR/{inner[0]}"
+        )
+        yield Finding("nested_classes", "error", message, inner)
+    if shared := dataset.layout.shared:
+        message = (
+            "the classes hold folders of the same names: if those are the classes, move their "
+            "pictures together, or call the folders above train, val and test"
+        )
+        yield Finding("nested_classes", "warning", message, shared)
+
+
 def _left_out(dataset: Dataset) -> Iterator[Finding]:
     for kind, text in _LEFT_OUT.items():
-        paths = [one.path for one in dataset.left_out if one.kind == kind]
-        if paths:
+        found = [one for one in dataset.left_out if one.kind == kind]
+        if found:
             noun = "folder" if kind == "empty_class" else "file"
-            yield counted(kind, text, paths, noun)
+            finding = counted(kind, text, [one.path for one in found], noun)
+            # One of each, whatever numbers are in it.
+            reasons = {re.sub(r"[\d,]+", "", one.reason): one.reason for one in reversed(found)}
+            said = "; ".join([*reversed(reasons.values())][:3])
+            yield replace(finding, message=f"{finding.message} ({said})")
 
 
 def _wrong_extensions(dataset: Dataset) -> Iterator[Finding]:
@@ -77,10 +105,13 @@ def _wrong_extensions(dataset: Dataset) -> Iterator[Finding]:
     paths = [
         path
         for path, kind in zip(dataset.paths, formats, strict=True)
-        if Path(path).suffix.lower() not in _SUFFIXES[kind]
+        if ending(path) not in _SUFFIXES[kind]
     ]
     if paths:
-        text = "named for another format than {they} hold{s}, and used by content: rename {them}"
+        text = (
+            "named for another format than {they} hold{s}, or for none, and used by content: "
+            "rename {them}"
+        )
         s = "s" if len(paths) == 1 else ""
         yield counted("wrong_extension", text.replace("{s}", s), paths)
 
@@ -161,8 +192,7 @@ def _classes_alike(labels: Sequence[str]) -> Iterator[Finding]:
     often take them for one. `a` and `A` may be letters, so this is no error."""
     alike: dict[str, list[str]] = {}
     for label in labels:
-        name = unicodedata.normalize("NFKC", label).casefold()
-        alike.setdefault(re.sub(r"[\s_-]+", " ", name).strip(), []).append(label)
+        alike.setdefault(looks(label), []).append(label)
     groups = tuple(tuple(group) for group in alike.values() if len(group) > 1)
     if groups:
         text = "called alike but for capitals or blanks: move {them} together if {they} {are} one"

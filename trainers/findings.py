@@ -46,6 +46,7 @@ def counted(
     """Begin the text with how many there are, and put its pronouns right."""
     one = len(paths) == 1
     words = {"them": "it" if one else "them", "they": "it" if one else "they"}
+    words["their"] = "its" if one else "their"
     words["are"] = "is" if one else "are"
     plural = "es" if noun == "class" else "s"
     message = f"{len(paths):,} {noun}{'' if one else plural} {text.format(**words)}"
@@ -55,6 +56,19 @@ def counted(
 def say(findings: Sequence[Finding]) -> None:
     for finding in findings:
         log.warning("%s", finding)
+
+
+def notes(dataset: Dataset) -> list[str]:
+    """How the folder was understood, and what is left out without being a finding, in lines."""
+    reasons: dict[str, list[str]] = {}
+    for one in dataset.left_out:
+        if not one.kind:
+            reasons.setdefault(one.reason, []).append(one.path)
+    lines = [
+        f"left out: {some(paths, 3)}: {'each ' if len(paths) > 1 else ''}{reason}"
+        for reason, paths in reasons.items()
+    ]
+    return [*dataset.layout.notes, *lines]
 
 
 def summary(findings: Sequence[Finding]) -> list[dict[str, Any]]:

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.errors import PayloadTooLarge, RequestError, UndecodableImage
+from service.errors import PayloadTooLarge, RequestError
 from service.imaging import DECODER, decode
 from service.machine import usable_cores
 from trainers.cache import Cache, Recipe
+from trainers.contents import why_not
 from trainers.progress import Progress
 from trainers.scanning import Candidate, DataError, LeftOut
 
@@ -92,7 +93,8 @@ def look_at(
     problems: dict[int, LeftOut] = {}
 
     def complain(row: int, error: Exception) -> None:
-        problems[row] = LeftOut(files[row].name, str(error), _kind(error))
+        kind, reason = why_not(files[row].path, error)
+        problems[row] = LeftOut(files[row].name, reason, kind)
 
     digests = _hash(files, complain, cache.progress)
     readable = np.array([row for row, digest in enumerate(digests) if digest], np.int64)
@@ -168,9 +170,3 @@ def read_file(path: Path) -> bytes:
         raise PayloadTooLarge(f"has {size_bytes:,} bytes: larger than any picture")
     # What is not on a disk, as below /proc, says 0 as well, and may let a reader wait for ever.
     return path.read_bytes() if size_bytes else b""
-
-
-def _kind(error: Exception) -> str:
-    """Which finding a problem is. An empty file is one that cannot be read."""
-    is_damaged = isinstance(error, UndecodableImage) and error.__cause__ is not None
-    return "truncated" if is_damaged else "unreadable"

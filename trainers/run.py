@@ -106,6 +106,8 @@ def check(dataset: data.Dataset, size: int, is_strict: bool) -> Sequence[Finding
         DataError: the folder cannot be trained on, or anything was found and `is_strict` is set.
     """
     found = doctor.examine(dataset, size)
+    for line in findings.notes(dataset):
+        log.info("%s", line)
     findings.say(found)
     data.check_classes(dataset)
     if is_strict and found:

@@ -122,7 +122,8 @@ def _known(path: Path, start: bytes) -> Verdict | None:
         if start[at:].startswith(mark):
             return Verdict(kind, reason)
     for at, mark, name in _KINDS:
-        if start[at:].startswith(mark) and not _is_text(start):  # "BMW" is no BMP
+        is_chance = len(mark) < 3 and _is_text(start)  # "BMW" is no BMP
+        if start[at:].startswith(mark) and not is_chance:
             return Verdict("unsupported", f"is a {name} picture, which is not read: {_CONVERT}")
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if b"<svg" in text:

@@ -100,20 +100,21 @@ class _Folder:
 
     @cached_property
     def inner(self) -> _Folder:
-        """The folder inside with several folders, or with splits, where all above hold nothing
-        but the next; itself where they do not lead to one."""
+        """The folder inside whose folders are to be told apart: all above hold one folder each."""
         inner = self
         while len(inner.folders) == 1 and not inner.has_files:
-            if inner.splits and not split_of(inner.name):  # train/train is one, training alone
+            (only,) = inner.folders.values()
+            # train/train is one split; a folder that holds train alone has splits.
+            if only.has_files or (not split_of(inner.name) and inner.splits):
                 break
-            (inner,) = inner.folders.values()
-        return self if inner.has_files else inner
+            inner = only
+        return inner
 
     def _shares_classes(self, name: str) -> bool:
         """Whether another split has folders of the same names: test_tube/ is a class."""
         own = self.folders[name].inner
         others = [self.folders[one] for one in self.named if self.named[one] != self.named[name]]
-        are_flat = self.named[name] == UNLABELLED and not own.folders
+        are_flat = self.named[name] == UNLABELLED and set(own.folders) <= set(own.named)
         alike = {looks(label) for one in others for label in one.inner.folders}
         return are_flat or bool(alike & set(map(looks, own.folders)))
 
@@ -139,7 +140,7 @@ def find(pictures: Iterable[Parts]) -> Layout:
     top = root.inner
     if top is root and len(root.folders) == 1 and not root.splits:  # a picture beside one folder
         top = next(iter(root.folders.values())).inner
-        top = root if top.has_files or not top.folders else top
+        top = root if top.has_files else top
     if not top.splits:
         return _without_splits(root, top)
     if others := set(top.folders) - set(top.splits):

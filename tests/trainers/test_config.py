@@ -141,7 +141,7 @@ except SystemExit:
 
 @pytest.mark.parametrize("value", ["a\0b", "\udcff", "two\nlines"])
 def test_text_that_cannot_be_printed_is_refused(value: str) -> None:
-    with pytest.raises(ConfigError, match=r"--output \(=.*not printable"):
+    with pytest.raises(ConfigError, match=r"--output \(=.*control characters"):
         parse(["--plugin", "vgg", "--output", value])
 
 

@@ -79,9 +79,11 @@ def seed_defects(folder: Path, scene: Scene) -> dict[str, set[str]]:  # noqa: PL
         return Image.open(folder / name).convert("RGB")
 
     a, b, c = (f"train/{label}" for label in CLASSES)
-    put("unreadable", f"{a}/text.jpg", b"<html>not found</html>")
-    put("unreadable", f"{a}/empty.png", b"")
-    put("unreadable", f"{b}/huge.png", encoded(Image.new("1", (10_000, 6_000)), "PNG"))
+    put("web_page", f"{a}/page.jpg", b"<html>not found</html>")
+    put("pointer", f"{a}/large.jpg", b"version https://git-lfs.github.com/spec/v1\noid sha256:0")
+    put("unreadable", f"{a}/text.jpg", b"not found")
+    put("empty_file", f"{a}/empty.png", b"")
+    put("too_large", f"{b}/huge.png", encoded(Image.new("1", (10_000, 6_000)), "PNG"))
     (folder / f"{b}/gone.jpg").symlink_to(folder / "nowhere.jpg")
     defects["unreadable"].add(f"{b}/gone.jpg")
 
@@ -102,8 +104,8 @@ def seed_defects(folder: Path, scene: Scene) -> dict[str, set[str]]:  # noqa: PL
     put("wrong_extension", f"{b}/wrong4.gif", encoded(fresh()))
     put("wrong_extension", f"{b}/wrong5", encoded(fresh()))
 
-    put("unsupported", f"{c}/old.gif", encoded(fresh(), "GIF"))
-    put("unsupported", f"{c}/scan.bmp", encoded(fresh(), "BMP"))
+    put("unsupported", f"{c}/phone.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
+    put("unsupported", f"{c}/scan.jp2", encoded(fresh(), "JPEG2000"))
     put("misplaced", "train/lost.jpg", encoded(fresh()))
     (folder / "train/empty").mkdir()
     defects["empty_class"] = {"train/empty"}
@@ -171,7 +173,7 @@ def test_a_clean_folder_has_no_finding(folder: Path) -> None:
 def test_all_defects_are_found_and_nothing_else_is_accused(folder: Path, scene: Scene) -> None:
     defects = seed_defects(folder, scene)
     assert sum(len(paths) for paths in defects.values()) >= 40
-    assert len(defects) == 15
+    assert len(defects) == 19
     assert by_kind(check(folder)) == defects
 
 

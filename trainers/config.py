@@ -39,8 +39,8 @@ class TrainingConfig(BaseModel):
     data: str | None = Field(
         None,
         min_length=1,
-        description="folder with class sub-folders, or with train/ val/ test/ folders of them; "
-        "`demo` draws sample pictures (default: data/ if it is there, else demo)",
+        description="folder with class sub-folders, or with train/ val/ test/ folders of them, or "
+        "a Zip or tar archive of one; `demo` draws sample pictures (default: data/ if it is there, else demo)",
     )
     weights: str | None = Field(
         None,

@@ -127,11 +127,12 @@ class _Folder:
         return is_all and are_flat and "train" in plain and len(set(plain)) > 1
 
 
-def find(pictures: Iterable[Parts]) -> Layout:
+def find(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
     """Where the classes of these pictures are.
 
     Args:
-        pictures: the paths of all files that are meant as pictures.
+        pictures: the paths of all files that are meant as pictures, below the folder.
+        folder: as messages name it.
 
     Raises:
         DataError: splits beside classes, splits without classes, or several data sets.
@@ -142,7 +143,7 @@ def find(pictures: Iterable[Parts]) -> Layout:
         top = next(iter(root.folders.values())).inner
         top = root if top.has_files else top
     if not top.splits:
-        return _without_splits(root, top)
+        return _without_splits(root, top, folder)
     if others := set(top.folders) - set(top.splits):
         raise DataError(
             f"{_where(top)} has split folders ({_listed(top.splits)}) and beside them folders with "
@@ -157,7 +158,7 @@ def find(pictures: Iterable[Parts]) -> Layout:
     return Layout(places, notes, *_one_level_too_high(known))
 
 
-def _without_splits(root: _Folder, top: _Folder) -> Layout:
+def _without_splits(root: _Folder, top: _Folder, folder: str) -> Layout:
     """The layout of class folders, all in `top`.
 
     Raises:
@@ -175,7 +176,7 @@ def _without_splits(root: _Folder, top: _Folder) -> Layout:
     if len(children) > 1 and sets:
         raise DataError(
             f"the split folders are one level below, in {_listed(sets)}: name the one to train on, "
-            f"e.g. --data DIR/{sets[0]}"
+            f"e.g. --data {folder}/{sets[0]}"
         )
     splits = {top.named.get(name) for name in top.folders if is_plain_split(name)}
     if len(splits) > 1 and all(map(is_plain_split, top.folders)):

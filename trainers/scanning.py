@@ -106,7 +106,7 @@ def scan(data: Path) -> Scan:
         raise DataError(f"--data {folder} {refusal}; make it readable for this user")
     entries = [_entry(path, path.relative_to(folder).parts) for path in _walk(folder)]
     try:
-        found = layout.find(one.parts for one in entries if one.is_meant)
+        found = layout.find((one.parts for one in entries if one.is_meant), str(folder))
     except DataError as error:
         raise DataError(f"{data}: {error}") from None
     settled = [_settled(one, found) for one in entries]

@@ -232,6 +232,41 @@ def test_classes_of_one_name_are_said(folder: Path, scene: Scene) -> None:
     assert finding.severity == "warning"
 
 
+def test_one_level_too_high_is_an_error_that_names_the_folders_meant(
+    tmp_path: Path, scene: Scene
+) -> None:
+    for at, name in enumerate(("flowers/rose", "flowers/daisy", "maps/forest", "maps/sea")):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(10):
+            picture = encoded(scene(100 * at + number))
+            (tmp_path / "data" / name / f"{number}.jpg").write_bytes(picture)
+    (finding,) = check(tmp_path / "data")
+    assert (finding.kind, finding.severity) == ("nested_classes", "error")
+    assert finding.paths == ("flowers", "maps")
+    assert finding.message.endswith(f"name --data {tmp_path}/data/flowers")
+    (tmp_path / "data/maps/sea").rename(tmp_path / "data/maps/rose")
+    (tmp_path / "data/maps/forest").rename(tmp_path / "data/maps/daisy")
+    (finding,) = check(tmp_path / "data")
+    assert (finding.kind, finding.severity) == ("nested_classes", "warning")
+
+
+def test_advice_names_each_reason_once(folder: Path) -> None:
+    for number in range(3):
+        (folder / f"train/apple/a{number}.jpg").write_bytes(b"%PDF-1.7")
+        (folder / f"train/apple/b{number}.jpg").write_bytes(b"hello")
+    (finding,) = check(folder)
+    assert finding.kind == "unreadable"
+    assert finding.message.endswith(
+        "(is a PDF: save its pages as pictures; is text, not a picture)"
+    )
+
+
+@pytest.mark.parametrize("name", ["1.jpe", "1.jfif", "1.mpo", "1.jpg?w=500", "1.jpg.1"])
+def test_the_lesser_endings_of_a_kind_are_no_finding(folder: Path, scene: Scene, name: str) -> None:
+    (folder / "train/apple" / name).write_bytes(encoded(scene(900)))
+    assert check(folder) == ()
+
+
 def test_a_class_that_cannot_be_learned_is_an_error(folder: Path) -> None:
     (folder / "train/date").mkdir()
     (folder / "train/date/1.bmp").touch()

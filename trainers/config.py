@@ -40,7 +40,8 @@ class TrainingConfig(BaseModel):
         None,
         min_length=1,
         description="folder with class sub-folders, or with train/ val/ test/ folders of them, or "
-        "a Zip or tar archive of one; `demo` draws sample pictures (default: data/ if it is there, else demo)",
+        "a Zip or tar archive of one; `demo` draws sample pictures (default: data/ if it is there, "
+        "else demo)",
     )
     weights: str | None = Field(
         None,

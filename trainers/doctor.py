@@ -77,7 +77,8 @@ def _levels(dataset: Dataset) -> Iterator[Finding]:
     if inner := dataset.layout.inner:
         message = (
             f"the classes hold no pictures but folders of them, so {some(list(dataset.classes))} "
-            f"are told apart: if the folders inside are the classes, name --data {dataset.folder}/{inner[0]}"
+            "are told apart: if the folders inside are the classes, name --data "
+            f"{dataset.folder}/{inner[0]}"
         )
         yield Finding("nested_classes", "error", message, inner)
     if shared := dataset.layout.shared:

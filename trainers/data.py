@@ -42,6 +42,7 @@ class Dataset:
     groups: NDArray[np.int64]
     fingerprint: str
     left_out: tuple[LeftOut, ...]
+    source: Path | None = None
     layout: Layout = field(default_factory=Layout)
     decoding: Future[Records] = field(default_factory=Future)
 
@@ -49,6 +50,11 @@ class Dataset:
     def images(self) -> Records:
         """(N, size, size, 3) uint8 RGB; waits until `trainers.pictures` has decoded them."""
         return self.decoding.result()
+
+    @property
+    def title(self) -> Path:
+        """How people named the data: its folder, or the archive that was unpacked there."""
+        return self.source or self.folder
 
     @property
     def keys(self) -> list[bytes]:
@@ -103,6 +109,7 @@ def read(files: Scan, cache: Cache) -> Dataset:
         groups=groups,
         fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
         left_out=tuple(left_out),
+        source=files.data,
         layout=files.layout,
     )
 
@@ -113,19 +120,19 @@ def check_classes(dataset: Dataset) -> None:
     Raises:
         DataError: one class only, or a class with fewer than 2 readable pictures.
     """
-    folder, counts = dataset.folder, dataset.counts()
+    title, counts = dataset.title, dataset.counts()
     reasons = listing(sorted(dataset.left_out, key=lambda one: not one.kind), "; left out:")
     small = [f"`{label}` has {count}" for label, count in counts.items() if count < MIN_PICTURES]
     if small:
         raise DataError(
-            f"{folder}: every class needs at least {MIN_PICTURES} readable pictures, "
+            f"{title}: every class needs at least {MIN_PICTURES} readable pictures, "
             f"{some(small)}; add pictures or remove the folder" + reasons
         )
     if len(counts) < 2:
-        inner = [f"--data {folder}/{one}" for one in dataset.layout.inner]
+        inner = [f"--data {dataset.folder}/{one}" for one in dataset.layout.inner]
         meant = f"; if its folders are the classes: {inner[0]}" if inner else ""
         raise DataError(
-            f"{folder} has one class only (`{next(iter(counts))}`); a classifier needs two: "
+            f"{title} has one class only (`{next(iter(counts))}`); a classifier needs two: "
             f"one sub-folder per class (tables of labels are not read){meant}" + reasons
         )
 

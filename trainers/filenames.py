@@ -33,6 +33,7 @@ SYSTEM_FOLDERS: Final = frozenset(
 _MARKED: Final = re.compile(
     r"(\.(?:jpe?g?|jfif|png|webp|avif|gif|bmp|tiff?|hei[cf]))(?:\.[\d.]*|[^a-z0-9.][^.]*)$"
 )
+_VERSIONING: Final = frozenset({".git", ".svn", ".hg", ".dvc"})
 _SYSTEM_FILES: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 
 SPLITS: Final = ("train", "validation", "test")
@@ -76,8 +77,13 @@ def _escaped(character: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is passed over without a word."""
+    """Whether a file or folder is passed over."""
     return name.startswith(".") or name.casefold() in _SYSTEM_FILES
+
+
+def is_versioning(name: str) -> bool:
+    """Whether a hidden folder is that of version control: nobody looks for pictures there."""
+    return name in _VERSIONING
 
 
 def is_of_system(name: str) -> bool:

@@ -112,7 +112,7 @@ def check(dataset: data.Dataset, size: int, is_strict: bool) -> Sequence[Finding
     data.check_classes(dataset)
     if is_strict and found:
         raise DataError(
-            f"{dataset.folder}: --strict stops at what was found (listed above: "
+            f"{dataset.title}: --strict stops at what was found (listed above: "
             f"{len(found)}); put it right, or train without --strict"
         )
     return found

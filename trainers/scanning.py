@@ -22,6 +22,7 @@ from trainers.filenames import (
     is_hidden,
     is_of_system,
     is_text,
+    is_versioning,
     printable,
 )
 from trainers.layout import DataError, Layout
@@ -55,11 +56,13 @@ class Scan:
     """What lies in a folder: files that may be pictures, in a fixed order, and others.
 
     Attributes:
+        data: the folder, or the archive, as it was named.
         folder: where the files are; of an archive, where it is unpacked.
         classes: the folders that hold pictures of any kind, also where none of them can be read.
         layout: where in the folder the classes are.
     """
 
+    data: Path
     folder: Path
     candidates: tuple[Candidate, ...]
     classes: tuple[str, ...]
@@ -118,7 +121,7 @@ def scan(data: Path) -> Scan:
             f"put them into one sub-folder per class, e.g. {data}/healthy/1.jpg"
             + listing(left_out, "; left out:")
         )
-    return Scan(folder, candidates, _classes(entries, found), left_out, found)
+    return Scan(data, folder, candidates, _classes(entries, found), left_out, found)
 
 
 def _settled(one: _Entry, found: Layout) -> Candidate | LeftOut:
@@ -143,7 +146,7 @@ def _classes(entries: Sequence[_Entry], found: Layout) -> tuple[str, ...]:
 
 def _walk(folder: Path) -> Iterator[Path]:
     """All shown files in order, through links; and folders where a walk ends: empty, met before,
-    of a system, closed, or made by Graft. No folder is read twice."""
+    hidden, of a system, closed, or made by Graft. No folder is read twice."""
     met = {os.path.realpath(folder)}
     closed: list[Path] = []
     cache = os.path.realpath(cache_folder())
@@ -154,6 +157,7 @@ def _walk(folder: Path) -> Iterator[Path]:
             folders.clear()
             yield Path(parent)
             continue
+        hidden = sorted(name for name in folders if is_hidden(name) and not is_versioning(name))
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         shown = sorted(name for name in files if not is_hidden(name) or _is_hidden_picture(name))
         if not folders and not shown and Path(parent) != folder:
@@ -165,7 +169,7 @@ def _walk(folder: Path) -> Iterator[Path]:
                 folders.remove(name)
                 yield Path(parent, name)
             met.add(real)
-        yield from (Path(parent, name) for name in shown)
+        yield from (Path(parent, name) for name in hidden + shown)
     yield from closed
 
 
@@ -179,7 +183,7 @@ def _entry(path: Path, parts: tuple[str, ...]) -> _Entry:
     if not is_text("/".join(parts)):
         return _Entry(path, parts, is_named and not path.is_dir(), _NO_TEXT)
     if is_hidden(path.name):
-        return _Entry(path, parts, False, Verdict("", "is hidden: rename it without the dot"))
+        return _Entry(path, parts, False, Verdict("", "is hidden, so not read"))
     if path.is_dir():
         is_closed = bool(reason := _why_closed(path))
         verdict = Verdict("unreadable", reason) if is_closed else _why_a_walk_ended(path)

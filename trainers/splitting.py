@@ -46,13 +46,13 @@ def split(dataset: Dataset, seed: int) -> Dataset:
     for index, label in enumerate(dataset.classes):
         if index not in dataset.labels[free]:
             raise DataError(
-                f"class `{label}` of {dataset.folder} has no pictures in train/: every class needs "
+                f"class `{label}` of {dataset.title} has no pictures in train/: every class needs "
                 f"some to learn from{_look_alike(dataset, label, set(dataset.labels[free]))}"
             )
     splits[free] = np.array(parts, dtype=object)[_draw(dataset, free, seed, len(parts) - 1)]
     if "test" not in splits:
         raise DataError(
-            f"{dataset.folder}: no picture is left for the test: give train/ at least 2 different "
+            f"{dataset.title}: no picture is left for the test: give train/ at least 2 different "
             "pictures of a class, or add a folder test/"
         )
     _say_what_was_drawn(dataset, splits, parts[:-1])

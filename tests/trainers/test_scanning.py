@@ -36,9 +36,7 @@ def test_files_are_listed_in_a_fixed_order_with_their_class(tmp_path: Path) -> N
 
 
 def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
-    found = scan(
-        touch(tmp_path, "a/1.jpg", "a/._1.jpg", ".git/3.jpg", ".Trash-1000/4.jpg", "a/.DS_Store")
-    )
+    found = scan(touch(tmp_path, "a/1.jpg", "a/._1.jpg", ".git/3.jpg", "a/.DS_Store"))
     assert [one.name for one in found.candidates] == ["a/1.jpg"]
     assert found.left_out == ()
 
@@ -48,10 +46,10 @@ def test_what_systems_leave_in_every_folder_is_no_file(tmp_path: Path) -> None:
     assert scan(data).left_out == ()
 
 
-def test_a_hidden_picture_is_said(tmp_path: Path) -> None:
-    found = scan(touch(tmp_path, "a/1.jpg", "a/.2.jpg"))
-    reason = "is hidden: rename it without the dot"
-    assert found.left_out == (LeftOut("a/.2.jpg", reason),)
+def test_hidden_pictures_and_folders_are_said(tmp_path: Path) -> None:
+    found = scan(touch(tmp_path, "a/1.jpg", "a/.2.jpg", ".Trash-1000/4.jpg", "a/.snapshot/1.jpg"))
+    paths = (".Trash-1000", "a/.snapshot", "a/.2.jpg")
+    assert found.left_out == tuple(LeftOut(path, "is hidden, so not read") for path in paths)
 
 
 def test_what_cannot_be_a_picture_by_its_name_is_left_out(tmp_path: Path) -> None:

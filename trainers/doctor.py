@@ -13,6 +13,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from service.imaging import KINDS
+from trainers import appearance
 from trainers.data import MIN_PICTURES, Dataset, some
 from trainers.filenames import ending, looks
 from trainers.findings import Finding, Severity, counted
@@ -21,16 +23,8 @@ FEW = 10
 """Pictures of a class, below which its accuracy is all or nothing: its test has one or two."""
 IMBALANCE = 3.0
 """Largest class to smallest: from here on it is said."""
-TOO_SMALL = 0.5
-"""Side of a picture to that of the model's input."""
-ODD_SIDE, ODD_SHAPE = 4.0, 2.0
-"""How many times larger, or longer for its width, than the folder's median a picture may be."""
 
-_SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
-    "PNG": (".png", ".apng"),
-    "WebP": (".webp",),
-}
+_SUFFIXES = {kind.name: kind.suffixes for kind in KINDS}
 _LEFT_OUT = {
     "unreadable": "that cannot be read, so left out: replace, rename or delete {them}",
     "pointer": "without {their} content, so left out: fetch it",
@@ -41,15 +35,6 @@ _LEFT_OUT = {
     "unsupported": "of a format that is not read here, so left out: convert {them} to JPEG or PNG",
     "misplaced": "in no class folder, so left out: move {them} into one",
     "empty_class": "empty, so no class: put the forgotten pictures in, or remove {them}",
-}
-_MODES = {
-    "animated": "animated: the first frame counts; choose another or cut {them} apart",
-    "16-bit": "of 16 bits a channel, of which the upper 8 count: check that {they} {are} not dark",
-    "CMYK": "in CMYK, whose colours shift: save {them} as RGB",
-    "transparent": "transparent, laid over white: give {them} the background of the others",
-    "palette": "of few colours in a palette: take the originals if there are any",
-    "gray": "gray among coloured ones: fine if the service will get gray ones, too",
-    "coloured": "coloured among others: fine if the service will get coloured ones, too",
 }
 
 
@@ -66,8 +51,7 @@ def examine(dataset: Dataset, image_size: int) -> tuple[Finding, ...]:
         *_wrong_extensions(dataset),
         *_duplicates(dataset),
         *_classes(dataset),
-        *_sizes(dataset, image_size),
-        *_modes(dataset),
+        *appearance.examine(dataset, image_size),
     ]
     return tuple(sorted(found, key=lambda one: one.severity != "error"))
 
@@ -199,51 +183,3 @@ def _classes_alike(labels: Sequence[str]) -> Iterator[Finding]:
         text = "called alike but for capitals or blanks: move {them} together if {they} {are} one"
         paths = [label for group in groups for label in group]
         yield replace(counted("same_class", text, paths, "class"), groups=groups)
-
-
-def _sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
-    if not len(dataset.paths):
-        return
-    width, height = (dataset.looks[side].astype(np.float64) for side in ("width", "height"))
-    is_small = np.minimum(width, height) < TOO_SMALL * image_size
-    paths = _where(dataset, is_small)
-    if paths:
-        text = (
-            f"smaller than half of the model's input ({image_size} x {image_size}), so blurred "
-            "when enlarged: take larger ones, or a smaller --image-size"
-        )
-        yield counted("too_small", text, paths)
-    side, shape = np.sqrt(width * height), np.maximum(width, height) / np.minimum(width, height)
-    is_odd = (side > ODD_SIDE * np.median(side)) | (side < np.median(side) / ODD_SIDE)
-    is_odd = (is_odd & ~is_small) | (shape > ODD_SHAPE * np.median(shape))
-    paths = _where(dataset, is_odd)
-    if paths:
-        typical = f"{np.median(width):.0f} x {np.median(height):.0f}"
-        text = (
-            f"of another size or shape than the rest (typically {typical}): check that {{they}} "
-            "{are} not cut out, stitched or scanned"
-        )
-        yield counted("odd_size", text, paths)
-
-
-def _modes(dataset: Dataset) -> Iterator[Finding]:
-    """A folder of one mode is fine, whichever it is; where there are several, the rarer are odd."""
-    looks = dataset.looks
-    is_gray = np.isin(looks["mode"], [b"L", b"1", b"LA", b"I;16", b"I"])
-    tests = [
-        looks["frames"] > 1,
-        looks["bits"] == 16,
-        np.isin(looks["mode"], [b"CMYK", b"YCCK"]),
-        looks["is_transparent"],
-        looks["mode"] == b"P",
-        is_gray,
-    ]
-    names = np.array(list(_MODES))
-    mode = names[np.select(tests, range(len(tests)), default=len(tests))]
-    present, counts = np.unique(mode, return_counts=True)
-    for name in present[np.argsort(-counts)][1:]:
-        yield counted("odd_mode", _MODES[name], _where(dataset, mode == name))
-
-
-def _where(dataset: Dataset, rows: NDArray[np.bool_]) -> list[str]:
-    return [dataset.paths[row] for row in np.flatnonzero(rows)]

@@ -191,10 +191,8 @@ def _entry(path: Path, parts: tuple[str, ...]) -> _Entry:
     if not path.is_file():
         reason = "is no file" if path.exists() else "is a link that leads nowhere"
         return _Entry(path, parts, is_named, Verdict("unreadable", reason))
-    if ending(path.name) in SUFFIXES or contents.holds_picture(path):
-        return _Entry(path, parts, True, None)
-    verdict = contents.why_not(path)
-    return _Entry(path, parts, is_named or bool(verdict.kind), verdict)
+    verdict = None if ending(path.name) in SUFFIXES else contents.look_into(path)
+    return _Entry(path, parts, is_named or not verdict or bool(verdict.kind), verdict)
 
 
 def _why_closed(folder: Path) -> str:

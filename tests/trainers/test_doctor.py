@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,14 @@ def encoded(picture: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def too_large() -> bytes:
+    """A PNG that claims 400 megapixels."""
+    data = bytearray(encoded(Image.new("L", (8, 8)), "PNG"))
+    data[16:24] = struct.pack(">II", 20_000, 20_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
 
 
 def check(folder: Path, image_size: int = 224) -> tuple[Finding, ...]:
@@ -83,7 +93,7 @@ def seed_defects(folder: Path, scene: Scene) -> dict[str, set[str]]:  # noqa: PL
     put("pointer", f"{a}/large.jpg", b"version https://git-lfs.github.com/spec/v1\noid sha256:0")
     put("unreadable", f"{a}/text.jpg", b"not found")
     put("empty_file", f"{a}/empty.png", b"")
-    put("too_large", f"{b}/huge.png", encoded(Image.new("1", (10_000, 6_000)), "PNG"))
+    put("too_large", f"{b}/huge.png", too_large())
     (folder / f"{b}/gone.jpg").symlink_to(folder / "nowhere.jpg")
     defects["unreadable"].add(f"{b}/gone.jpg")
 
@@ -104,8 +114,8 @@ def seed_defects(folder: Path, scene: Scene) -> dict[str, set[str]]:  # noqa: PL
     put("wrong_extension", f"{b}/wrong4.gif", encoded(fresh()))
     put("wrong_extension", f"{b}/wrong5", encoded(fresh()))
 
-    put("unsupported", f"{c}/phone.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
-    put("unsupported", f"{c}/scan.jp2", encoded(fresh(), "JPEG2000"))
+    put("unsupported", f"{c}/old.jp2", b"\0\0\0\x0cjP  \r\n\x87\n")
+    put("unsupported", f"{c}/drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
     put("misplaced", "train/lost.jpg", encoded(fresh()))
     (folder / "train/empty").mkdir()
     defects["empty_class"] = {"train/empty"}
@@ -252,16 +262,24 @@ def test_one_level_too_high_is_an_error_that_names_the_folders_meant(
 
 def test_advice_names_each_reason_once(folder: Path) -> None:
     for number in range(3):
-        (folder / f"train/apple/a{number}.jpg").write_bytes(b"%PDF-1.7")
-        (folder / f"train/apple/b{number}.jpg").write_bytes(b"hello")
+        (folder / f"train/apple/a{number}.jpg").write_bytes(b"8BPS")
+        (folder / f"train/apple/b{number}.jpg").write_bytes(b"\xff\x0a\0\0")
     (finding,) = check(folder)
-    assert finding.kind == "unreadable"
-    assert finding.message.endswith(
-        "(is a PDF: save its pages as pictures; is text, not a picture)"
-    )
+    assert finding.kind == "unsupported"
+    assert finding.message.count("Photoshop") == finding.message.count("JPEG XL") == 1
 
 
-@pytest.mark.parametrize("name", ["1.jpe", "1.jfif", "1.mpo", "1.jpg?w=500", "1.jpg.1"])
+@pytest.mark.parametrize("name", ["1.mpo", "DJI_1.JPG", "1"])
+def test_a_jpeg_with_a_second_picture_in_it_is_a_jpeg(
+    folder: Path, scene: Scene, name: str
+) -> None:
+    preview = scene(901, (80, 60))
+    content = encoded(scene(900), "MPO", save_all=True, append_images=[preview])
+    (folder / "train/apple" / name).write_bytes(content)
+    assert by_kind(check(folder)).keys() <= {"odd_mode", "wrong_extension"}
+
+
+@pytest.mark.parametrize("name", ["1.jpe", "1.jfif", "1.jpg?w=500", "1.jpg.1"])
 def test_the_lesser_endings_of_a_kind_are_no_finding(folder: Path, scene: Scene, name: str) -> None:
     (folder / "train/apple" / name).write_bytes(encoded(scene(900)))
     assert check(folder) == ()

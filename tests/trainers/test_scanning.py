@@ -119,7 +119,7 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_long_listing_is_cut() -> None:
-    text = listing([LeftOut(f"{number}.gif", "no") for number in range(25)], "left out:")
+    text = listing([LeftOut(f"{number}.jp2", "no") for number in range(25)], "left out:")
     assert text.count("\n") == 6
     assert text.endswith("and 20 more")
     assert listing([], "left out:") == ""
@@ -203,16 +203,16 @@ def test_a_folder_of_other_pictures_is_a_class_and_one_of_texts_is_not(tmp_path:
 
 
 def test_pictures_under_the_name_of_another_kind_are_found_by_content(tmp_path: Path) -> None:
-    data = touch(tmp_path, "a/1.jpg", "a/2.gif", "a/notes.txt")
-    for name in ("a/3.gif", "a/4.BMP", "a/nameless", "a/notes.csv", "lost.gif"):
+    data = touch(tmp_path, "a/1.jpg", "a/2.jp2", "a/notes.txt")
+    for name in ("a/3.jp2", "a/4.JXL", "a/nameless", "a/notes.csv", "lost.jp2"):
         (data / name).write_bytes(b"\xff\xd8\xff\xe0")
     found = scan(data)
-    names = ["a/1.jpg", "a/3.gif", "a/4.BMP", "a/nameless", "a/notes.csv"]
+    names = ["a/1.jpg", "a/3.jp2", "a/4.JXL", "a/nameless", "a/notes.csv"]
     assert [one.name for one in found.candidates] == names
     assert {one.path: one.kind for one in found.left_out} == {
-        "a/2.gif": "empty_file",
+        "a/2.jp2": "empty_file",
         "a/notes.txt": "",
-        "lost.gif": "misplaced",
+        "lost.jp2": "misplaced",
     }
 
 

@@ -191,8 +191,8 @@ def _entry(path: Path, parts: tuple[str, ...]) -> _Entry:
     if not path.is_file():
         reason = "is no file" if path.exists() else "is a link that leads nowhere"
         return _Entry(path, parts, is_named, Verdict("unreadable", reason))
-    verdict = None if ending(path.name) in SUFFIXES else contents.look_into(path)
-    return _Entry(path, parts, is_named or not verdict or bool(verdict.kind), verdict)
+    found = None if ending(path.name) in SUFFIXES else contents.look_into(path)
+    return _Entry(path, parts, is_named or not found or bool(found.kind), found)
 
 
 def _why_closed(folder: Path) -> str:

@@ -24,6 +24,8 @@ from trainers.layout import DataError
 from trainers.progress import log
 from trainers.workspace import locked
 
+ENDINGS: Final = (".zip", ".tar", ".tgz", ".gz", ".tbz2", ".bz2", ".txz", ".xz")
+"""Of their names; what is one is decided by content."""
 MAX_FILES: Final = 2_000_000
 """Ten times the largest folders of labelled pictures that fit one machine."""
 MAX_RATIO: Final = 200

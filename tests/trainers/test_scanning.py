@@ -332,6 +332,11 @@ def test_an_archive_is_read_like_its_folder(
         assert packed.layout.notes == ("class folders: those in archive",)
 
 
+def test_a_folder_with_nothing_but_an_archive_names_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=rf"or name an archive, e\.g\. --data {tmp_path}/a\.zip"):
+        scan(touch(tmp_path, "a.zip", "readme.txt"))
+
+
 def test_a_data_folder_called_by_control_characters_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"--data .*two\\x0alines has a name with control"):
         scan(touch(tmp_path / "two\nlines", "a/1.jpg"))

@@ -80,10 +80,12 @@ def summary(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 
 def record(dataset: Dataset, findings: Sequence[Finding]) -> dict[str, Any]:
-    """The content of findings.json: every path of every finding, and every file left out."""
+    """The content of findings.json: every path of every finding, and every file left out; `notes`
+    say how the folder was understood."""
     return {
         "pictures": len(dataset.paths),
         "classes": dataset.counts(),
+        "notes": list(dataset.layout.notes),
         "findings": [asdict(one) for one in findings],
         "left_out": [asdict(one) for one in dataset.left_out],
     }

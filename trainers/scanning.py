@@ -31,6 +31,8 @@ __all__ = ["SPLITS", "Candidate", "DataError", "LeftOut", "Scan", "listing", "sc
 
 _EMPTY = Verdict("empty_class", "is empty")
 _NO_TEXT = Verdict("unreadable", "has a name with control characters, or not in UTF-8: rename it")
+_ICLOUD = ".icloud"
+"""Of .1.jpg.icloud, which macOS leaves where it has moved 1.jpg to its servers."""
 _BUNDLE = ("manifest.json", "metrics.json")
 """Files by which a folder is known as a bundle, an output of Graft."""
 
@@ -177,13 +179,16 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 def _is_hidden_picture(name: str) -> bool:
     """Not ._1.jpg, in which macOS keeps what it knows about 1.jpg."""
-    return contents.is_meant_as_picture(name) and not name.startswith("._")
+    is_one = contents.is_meant_as_picture(name) or name.endswith(_ICLOUD)
+    return is_one and not name.startswith("._")
 
 
 def _entry(path: Path, parts: tuple[str, ...]) -> _Entry:
     is_named = contents.is_meant_as_picture(path.name)
     if not is_text("/".join(parts)):
         return _Entry(path, parts, is_named and not path.is_dir(), _NO_TEXT)
+    if path.name.endswith(_ICLOUD):
+        return _Entry(path, parts, True, Verdict("pointer", "is still in iCloud: download it"))
     if is_hidden(path.name):
         return _Entry(path, parts, False, Verdict("", "is hidden, so not read"))
     if path.is_dir():

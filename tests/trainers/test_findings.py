@@ -60,6 +60,7 @@ def test_the_file_holds_every_path_and_what_was_left_out(
     content = json.loads((tmp_path / "findings.json").read_text(encoding="utf-8"))
     assert content["classes"] == {"blue": 2, "red": 3}
     assert content["pictures"] == 5
+    assert content["notes"] == []
     assert content["findings"][0]["kind"] == "truncated"
     assert len(content["findings"][0]["paths"]) == 9
     assert content["left_out"][0]["path"] == "red/ä.txt"

@@ -155,6 +155,14 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     }
 
 
+def test_a_class_that_is_still_in_the_cloud_is_a_class(tmp_path: Path) -> None:
+    found = scan(touch(tmp_path, "a/1.jpg", "b/.1.jpg.icloud"))
+    assert found.classes == ("a", "b")
+    assert found.left_out == (
+        LeftOut("b/.1.jpg.icloud", "is still in iCloud: download it", "pointer"),
+    )
+
+
 def test_a_link_does_not_take_over_from_the_folder_itself(tmp_path: Path) -> None:
     data = touch(tmp_path, "healthy/1.jpg", "sick/2.jpg")
     (data / "all").symlink_to(data / "healthy")

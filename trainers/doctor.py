@@ -28,7 +28,7 @@ _SUFFIXES = {kind.name: kind.suffixes for kind in KINDS}
 _LEFT_OUT = {
     "unreadable": "that cannot be read, so left out: replace, rename or delete {them}",
     "pointer": "without {their} content, so left out: fetch it",
-    "web_page": "with a web page inside, so left out: download {them} again",
+    "web_page": "with a web page or a server's answer inside, so left out: download {them} again",
     "empty_file": "of 0 bytes, so left out: copy {them} again from where {they} came from",
     "truncated": "damaged or cut short, so left out: copy {them} again from where {they} came from",
     "too_large": "above the limits of what is decoded, so left out: shrink {them}",
@@ -36,6 +36,8 @@ _LEFT_OUT = {
     "misplaced": "in no class folder, so left out: move {them} into one",
     "empty_class": "empty, so no class: put the forgotten pictures in, or remove {them}",
 }
+_WHOLLY_SAID = ("web_page", "empty_file", "misplaced", "empty_class")
+"""Kinds whose files are left out for one reason, which the text is."""
 
 
 def examine(dataset: Dataset, image_size: int) -> tuple[Finding, ...]:
@@ -81,8 +83,9 @@ def _left_out(dataset: Dataset) -> Iterator[Finding]:
             finding = counted(kind, text, [one.path for one in found], noun)
             # One of each, whatever numbers are in it.
             reasons = {re.sub(r"[\d,]+", "", one.reason): one.reason for one in reversed(found)}
-            said = "; ".join([*reversed(reasons.values())][:3])
-            yield replace(finding, message=f"{finding.message} ({said})")
+            said = f" ({'; '.join([*reversed(reasons.values())][:3])})"
+            is_clear = kind in _WHOLLY_SAID
+            yield finding if is_clear else replace(finding, message=finding.message + said)
 
 
 def _wrong_extensions(dataset: Dataset) -> Iterator[Finding]:

@@ -166,7 +166,8 @@ def _read_deep(clean: bytes, colour: int) -> NDArray[np.uint16]:
         clean = clean[:12] + header + zlib.crc32(header).to_bytes(4) + clean[33:]
         return np.ascontiguousarray(np.asarray(_read(clean))).view(">u2").astype(np.uint16)
     upper = _read(clean)
-    pixels = np.asarray(upper).astype(np.uint16) << 8
+    pixels: NDArray[np.uint16] = np.asarray(upper).astype(np.uint16)
+    pixels <<= 8
     del upper
     lower = PngImageFile(io.BytesIO(clean))
     lower.tile = [tile._replace(args=str(tile.args).replace("16B", "16L")) for tile in lower.tile]

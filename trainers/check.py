@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from service.machine import cache_folder
-    from trainers import data, doctor, findings, scanning
+    from trainers import data, doctor, findings, scanning, splitting
     from trainers.cache import Cache
 
     with tempfile.TemporaryDirectory() as folder:
@@ -46,10 +46,13 @@ def _check(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(findings.record(dataset, found)))
     else:
-        print(*found, sep="\n", end="\n" if found else "")
+        for line in (*findings.notes(dataset), *found):
+            print(line)
         said = f"{len(found)} findings" if len(found) != 1 else "1 finding"
-        print(f"{len(dataset.paths):,} pictures of {len(dataset.classes)} classes: {said}")
+        classes = f"{len(dataset.classes)} class{'es' if len(dataset.classes) != 1 else ''}"
+        print(f"{len(dataset.paths):,} pictures of {classes}: {said}")
     data.check_classes(dataset)
+    splitting.split(dataset, seed=0)  # refuses what a run would
     return BAD_DATA if options.strict and found else 0
 
 
@@ -66,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_folder,
         required=True,
         metavar="DIR",
-        help="folder with class sub-folders, or with train/ val/ test/ folders of them",
+        help="folder, or Zip or tar archive, with class sub-folders, or with train/ val/ test/ "
+        "folders of them",
     )
     parser.add_argument(
         "--image-size",

@@ -115,7 +115,7 @@ def record(done: Comparison) -> dict[str, Any]:
             for row in done.rows
         ],
         "data": {
-            "folder": str(dataset.folder),
+            "folder": str(dataset.title),
             "fingerprint": dataset.fingerprint,
             "classes": list(dataset.classes),
             "pictures": {part: len(dataset.rows(part)) for part in SPLITS},
@@ -156,7 +156,7 @@ def render(done: Comparison) -> str:
                 for name, width, has_names in PLOTS
             ],
             rule=RULE,
-            folder=done.dataset.folder.name,
+            folder=done.dataset.title.name,
             counts=splitting.describe(done.dataset),
             classes=classes[:MOST_CLASSES],
             more_classes=max(0, len(classes) - MOST_CLASSES),

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from service.errors import GraftError
 from service.machine import at_home
+from trainers.filenames import is_text, printable
 
 DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
@@ -38,8 +39,9 @@ class TrainingConfig(BaseModel):
     data: str | None = Field(
         None,
         min_length=1,
-        description="folder with class sub-folders, or with train/ val/ test/ folders of them; "
-        "`demo` draws sample pictures (default: data/ if it is there, else demo)",
+        description="folder with class sub-folders, or with train/ val/ test/ folders of them, or "
+        "a Zip or tar archive of one; `demo` draws sample pictures (default: data/ if it is there, "
+        "else demo)",
     )
     weights: str | None = Field(
         None,
@@ -223,8 +225,9 @@ def _read(path: Path) -> Mapping[str, Any]:
 def validate(values: Mapping[str, Any], where: str = "") -> TrainingConfig:
     """A config of these values; a ConfigError, after `where`, says all that cannot be used."""
     for name, value in values.items():
-        if isinstance(value, str) and not value.isprintable():
-            raise ConfigError(f"{where}--{name.replace('_', '-')} (={value!r}): not printable text")
+        if isinstance(value, str) and not is_text(value):
+            flag, text = name.replace("_", "-"), printable(value)
+            raise ConfigError(f"{where}--{flag} (={text}): control characters, or not in UTF-8")
     try:
         return TrainingConfig.model_validate(values)
     except ValidationError as error:

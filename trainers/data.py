@@ -15,6 +15,7 @@ from trainers import duplicates, looking
 from trainers.cache import Cache
 from trainers.digests import read_unchanged
 from trainers.images import Images
+from trainers.layout import Layout
 from trainers.scanning import DataError, LeftOut, Scan, listing
 
 MIN_PICTURES = 2
@@ -29,7 +30,7 @@ class Dataset:
     picture, in the same order: paths relative to the folder, class indices (N,) int64, names from
     SPLITS ("" where the folder does not say), sha256 of the files, records (N,) of
     `looking.LOOK`, and the first row (N,) of each picture's duplicates; no images before they are
-    decoded at some size.
+    decoded at some size. `layout` says where in the folder the classes are.
     """
 
     folder: Path
@@ -43,6 +44,13 @@ class Dataset:
     fingerprint: str
     left_out: tuple[LeftOut, ...]
     images: Images = field(default_factory=lambda: Images.of(np.zeros((0, 0, 0, 3), np.uint8)))
+    source: Path | None = None
+    layout: Layout = field(default_factory=Layout)
+
+    @property
+    def title(self) -> Path:
+        """How people named the data: its folder, or the archive that was unpacked there."""
+        return self.source or self.folder
 
     @property
     def significant_bits(self) -> int:
@@ -114,6 +122,8 @@ def read(files: Scan, cache: Cache) -> Dataset:
         groups=groups,
         fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
         left_out=tuple(left_out),
+        source=files.data,
+        layout=files.layout,
     )
 
 
@@ -123,18 +133,20 @@ def check_classes(dataset: Dataset) -> None:
     Raises:
         DataError: one class only, or a class with fewer than 2 readable pictures.
     """
-    folder, counts = dataset.folder, dataset.counts()
-    reasons = listing(dataset.left_out, "; left out:")
+    title, counts = dataset.title, dataset.counts()
+    reasons = listing(sorted(dataset.left_out, key=lambda one: not one.kind), "; left out:")
     small = [f"`{label}` has {count}" for label, count in counts.items() if count < MIN_PICTURES]
     if small:
         raise DataError(
-            f"{folder}: every class needs at least {MIN_PICTURES} readable pictures, "
+            f"{title}: every class needs at least {MIN_PICTURES} readable pictures, "
             f"{some(small)}; add pictures or remove the folder" + reasons
         )
     if len(counts) < 2:
+        inner = [f"--data {dataset.folder}/{one}" for one in dataset.layout.inner]
+        meant = f"; if its folders are the classes: {inner[0]}" if inner else ""
         raise DataError(
-            f"{folder} has one class only (`{next(iter(counts))}`); a classifier needs two: "
-            "one sub-folder per class" + reasons
+            f"{title} has one class only (`{next(iter(counts))}`); a classifier needs two: "
+            f"one sub-folder per class (tables of labels are not read){meant}" + reasons
         )
 
 

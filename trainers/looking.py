@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import DamagedImage, RequestError
+from service.errors import RequestError
 from service.imaging import inspect
 from trainers import sources
 from trainers.cache import Cache, Recipe
+from trainers.contents import why_not
 from trainers.digests import of_files, read_file, read_unchanged
 from trainers.scanning import Candidate, LeftOut
 
@@ -78,7 +79,8 @@ def look_at(
     problems: dict[int, LeftOut] = {}
 
     def complain(row: int, error: Exception) -> None:
-        problems[row] = LeftOut(files[row].name, str(error), _kind(error))
+        kind, reason = why_not(files[row].path, error)
+        problems[row] = LeftOut(files[row].name, reason, kind)
 
     digests = of_files([one.path for one in files], complain, cache)
     readable = np.array([row for row, digest in enumerate(digests) if digest], np.int64)
@@ -105,8 +107,3 @@ def _look_or_nothing(path: Path, digest: str) -> NDArray[np.void]:
         return look(data)
     except RequestError:  # of the content: the same whenever it is looked at
         return np.zeros((), LOOK)
-
-
-def _kind(error: Exception) -> str:
-    """Which finding a problem is. An empty file is one that cannot be read."""
-    return "truncated" if isinstance(error, DamagedImage) else "unreadable"

@@ -108,11 +108,13 @@ def check(dataset: data.Dataset, size: int, is_strict: bool) -> Sequence[Finding
         DataError: the folder cannot be trained on, or anything was found and `is_strict` is set.
     """
     found = doctor.examine(dataset, size)
+    for line in findings.notes(dataset):
+        log.info("%s", line)
     findings.say(found)
     data.check_classes(dataset)
     if is_strict and found:
         raise DataError(
-            f"{dataset.folder}: --strict stops at what was found (listed above: "
+            f"{dataset.title}: --strict stops at what was found (listed above: "
             f"{len(found)}); put it right, or train without --strict"
         )
     return found

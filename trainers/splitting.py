@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.data import Dataset
+from trainers.filenames import looks
 from trainers.progress import log
 from trainers.scanning import SPLITS, DataError
 
@@ -44,17 +46,27 @@ def split(dataset: Dataset, seed: int) -> Dataset:
     for index, label in enumerate(dataset.classes):
         if index not in dataset.labels[free]:
             raise DataError(
-                f"class `{label}` of {dataset.folder} has no pictures in train/: "
-                "every class needs some to learn from"
+                f"class `{label}` of {dataset.title} has no pictures in train/: every class needs "
+                f"some to learn from{_look_alike(dataset, label, set(dataset.labels[free]))}"
             )
     splits[free] = np.array(parts, dtype=object)[_draw(dataset, free, seed, len(parts) - 1)]
     if "test" not in splits:
         raise DataError(
-            f"{dataset.folder}: no picture is left for the test: give train/ at least 2 different "
+            f"{dataset.title}: no picture is left for the test: give train/ at least 2 different "
             "pictures of a class, or add a folder test/"
         )
     _say_what_was_drawn(dataset, splits, parts[:-1])
     return dataset.with_splits(tuple(splits))
+
+
+def _look_alike(dataset: Dataset, label: str, learned: set[int]) -> str:
+    """What to do about a class without training pictures, whose name may be misspelt."""
+    others = {looks(dataset.classes[index]): dataset.classes[index] for index in learned}
+    close = difflib.get_close_matches(looks(label), others, n=1, cutoff=0.8)
+    if not close:
+        return "; if they are not labelled, move the folder away"
+    other = others[close[0]]
+    return f"; train/ has `{other}` ({other!a}, not {label!a}): rename one if they are one"
 
 
 def draws(digests: Sequence[str], seed: int) -> NDArray[np.float64]:

@@ -105,8 +105,8 @@ def test_files_are_looked_at_and_problems_named(
     assert {row: one.kind for row, one in problems.items()} == {
         1: "truncated",
         2: "unreadable",
-        3: "unreadable",
-        4: "unreadable",
+        3: "empty_file",
+        4: "too_large",
     }
     assert "larger than any picture" in problems[4].reason
 

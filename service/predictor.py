@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +27,34 @@ class Predictor:
         bundle: where the model lies; its files have been verified by `Bundle.read`.
         threads: threads for one call; None lets ONNX Runtime take every core.
         sessions: most calls at a time; more wait for their turn.
+        chosen: execution providers, as `open_session` takes them.
+
+    Attributes:
+        provider: ONNX Runtime's name of what it computes on.
 
     Raises:
         BundleError: the model cannot be loaded or does not give its recorded answers.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None, sessions: int = 1) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int | None = None,
+        sessions: int = 1,
+        chosen: Sequence[Any] | None = None,
+    ) -> None:
         self.bundle = bundle
         self.classes = bundle.manifest.classes
         self.image_size = bundle.manifest.input.size
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        session = open_session(bundle.model_path, threads)
+        session = open_session(bundle.model_path, threads, chosen)
+        self.provider = str(session.get_providers()[0])
         for index in range(sessions):
             # Calls of one thread each can share a session and its memory: they run in their
             # callers' threads. Larger ones would share one pool of threads.
             is_own = index > 0 and threads != 1
-            self._free.put(open_session(bundle.model_path, threads) if is_own else session)
+            own = open_session(bundle.model_path, threads, chosen) if is_own else session
+            self._free.put(own)
         self.check_golden()
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -101,8 +114,14 @@ def providers() -> list[str]:
     return [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
 
 
-def open_session(model: Path | bytes, threads: int | None = None) -> Any:
+def open_session(
+    model: Path | bytes, threads: int | None = None, chosen: Sequence[Any] | None = None
+) -> Any:
     """Load an ONNX file, or its content, on the best processor that ONNX Runtime finds.
+
+    Args:
+        threads: for one call; None for every core.
+        chosen: execution providers of ONNX Runtime; None for the best that there are.
 
     Raises:
         BundleError: ONNX Runtime cannot load it.
@@ -120,7 +139,7 @@ def open_session(model: Path | bytes, threads: int | None = None) -> Any:
     if threads:
         options.intra_op_num_threads = threads
     try:
-        return onnxruntime.InferenceSession(model, options, providers=providers())
+        return onnxruntime.InferenceSession(model, options, providers=chosen or providers())
     except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
         name = model if isinstance(model, Path) else "the model"
         raise BundleError(f"ONNX Runtime cannot load {name}: {error}") from error

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from plugins.base import PRETRAINED, Backbone
 from service.imaging import DECODER
+from trainers import hardware
 from trainers.features import Layers
 from trainers.model import embedder
 from trainers.views import VIEWS, ZOOM
@@ -45,9 +46,8 @@ class Network:
 
         Known without loading anything, so that kept embeddings are found within milliseconds.
         """
-        processor = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         parts = [self.backbone.name, str(self.image_size), self._weights_identity()]
-        parts += [DECODER, f"{ZOOM} {VIEWS}", processor, tf.__version__]
+        parts += [DECODER, f"{ZOOM} {VIEWS}", hardware.kind(), tf.__version__]
         parts += [f"{name} {version(name)}" for name in ("keras", "onnxruntime", "tf2onnx")]
         ours = sorted(Path(importlib.import_module("plugins").__path__[0]).glob("*.py"))
         theirs = getattr(sys.modules.get(type(self.backbone).__module__), "__file__", None)

@@ -59,9 +59,7 @@ class TrainingConfig(BaseModel):
         None, ge=32, le=1024, description="side of the input in pixels (default: the backbone's)"
     )
     batch_size: int = Field(
-        32,
-        ge=1,
-        description="pictures per training step on each device; fewer where an epoch would have under 20 steps",
+        32, ge=1, description="pictures a step on each device; several keep 20 steps an epoch"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="of the split, the start and the order")
     strategy: Literal["auto", "features", "fine-tune"] = Field(
@@ -98,14 +96,11 @@ class TrainingConfig(BaseModel):
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="of fine-tuning; auto = bfloat16 on GPUs from Ampere on, float16 on Volta and "
-        "Turing, else float32; with any but float32, GPUs multiply float32 by TensorFloat-32",
+        description="of fine-tuning; auto = bfloat16 or float16 on GPUs with units for it; "
+        "float32 keeps GPUs from multiplying by TensorFloat-32, too",
     )
     device: str = Field(
-        "auto",
-        pattern=r"^(auto|cpu|gpu(:\d{1,3})?)$",
-        description="auto = all GPUs, or the CPU where there is none; cpu; gpu = all GPUs, or stop "
-        "where there is none; gpu:N = one of them, from 0",
+        "auto", pattern=r"^(auto|cpu|gpu(:\d{1,3})?)$", description="auto, cpu, gpu (all) or gpu:N"
     )
     cache_gigabytes: float = Field(
         10.0, ge=0, allow_inf_nan=False, description="largest cache kept between runs; 0 = none"

@@ -108,8 +108,10 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
     """Phase 2: the last layers of the backbone learn too, slowly; BatchNormalization does not."""
     keras.utils.set_random_seed(run.config.seed)
     thawed = classifier.backbone.fine_tune(classifier.body, plan.layers)
-    computed_in = precision.policy(run.config.precision)
+    computed_in, devices = precision.policy(run.config.precision), run.strategy.num_replicas_in_sync
+    largest = together(run.config.batch_size, devices, len(run.train))
     log.info("fine-tuning %d layers, from %s, in %s", len(thawed), thawed[0].name, computed_in)
+    log.info("%d pictures in a step of %d device(s)", largest, devices)
     tail, train, validation = split_off_frozen(classifier, plan, run)
     other = precision.twin(tail, computed_in)
     model = keras.Model(other.input, classifier.head(other.output))
@@ -117,16 +119,12 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
     seed, even = run.config.seed, np.ones_like(run.class_weights)
 
     def attempt(batch_size: int) -> Fitted:
-        """With so many pictures on each device."""
-        if batch_size < run.config.batch_size:
+        if batch_size < largest:
             model.set_weights(start)
-        devices = run.strategy.num_replicas_in_sync
-        size = together(batch_size, devices, len(run.train))
-        log.info("%d device(s), %d pictures in a step", devices, size)
         return fit(
             model,
-            Batches(train, run.labels, run.class_weights, size, seed, MIXUP),
-            Batches(validation, run.validation_labels, even, size),
+            Batches(train, run.labels, run.class_weights, batch_size, seed, MIXUP),
+            Batches(validation, run.validation_labels, even, batch_size),
             plan,
             checkpoint,
             run,
@@ -134,7 +132,7 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
 
     # One worker cannot take less by itself: the others would wait for the rest.
     is_alone = run.exchange.cluster.size == 1
-    fitted = memory.halving(run.config.batch_size, NAME, attempt, is_alone)
+    fitted = memory.halving(largest, NAME, attempt, is_alone)
     tail.set_weights(other.get_weights())
     after = moving_statistics(classifier.body)
     changed = [name for name in before if not np.array_equal(before[name], after[name])]

@@ -60,9 +60,9 @@ def test_gradients_that_float16_cannot_hold_are_learned_from() -> None:
     def loss(_: object, found: object) -> object:
         return 1e-9 * found
 
-    for policy, is_learned in (("float32", False), ("mixed_float16", True)):
+    for name, is_learned in (("float32", False), ("mixed_float16", True)):
         layer.set_weights([np.ones((1, 1), np.float32)])
-        model.compile(scaled(keras.optimizers.Adam(0.1, epsilon=1e-12), policy), loss)
+        model.compile(scaled(keras.optimizers.Adam(0.1, epsilon=1e-12), name), loss)
         model.fit(np.ones((4, 1)), np.ones(4), epochs=3, verbose=0)
         assert (layer.get_weights()[0][0, 0] < 0.9) == is_learned
 

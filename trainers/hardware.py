@@ -124,7 +124,7 @@ def why_no_gpu() -> str:
 
 def words_about_gpus(lines: str) -> str:
     """What TensorFlow's log says of GPUs, each thing once, without times and places."""
-    words = [_PREFIX.sub("", line).strip() for line in lines.splitlines()]
+    words = [_PREFIX.sub("", line).strip(" .") for line in lines.splitlines()]
     return "; ".join(dict.fromkeys(word for word in words if _ABOUT_GPUS.search(word)))
 
 

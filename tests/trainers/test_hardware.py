@@ -200,8 +200,8 @@ E0000 00:00:1795963138.4 10435 cuda_platform.cc:52] failed call to cuInit: UNKNO
 2026-11-29 12:00:00.000001: W tensorflow/core/gpu_device.cc:2343] Cannot dlopen some GPU libraries.
 """
     assert words_about_gpus(written) == (
-        "Could not find cuda drivers on your machine.; failed call to cuInit: UNKNOWN ERROR (303); "
-        "Cannot dlopen some GPU libraries."
+        "Could not find cuda drivers on your machine; failed call to cuInit: UNKNOWN ERROR (303); "
+        "Cannot dlopen some GPU libraries"
     )
 
 

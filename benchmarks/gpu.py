@@ -3,10 +3,11 @@
 .venv/bin/python benchmarks/gpu.py [PLUGIN] [PICTURES] [cpu:N]
 
 `trainers.run` as it is, on drawn pictures, the whole network trained, on one GPU, two, four, ...
-all that CUDA_VISIBLE_DEVICES leaves; in float32 (without TensorFloat-32) and in the 16 bits that the
-GPUs are fastest with (extraction by TensorFloat-32 there, where they have it). Beside each figure
-stands a bare loop's: the same network on the same devices fed with one batch that lies there
-already. Memory is TensorFlow's peak on the fullest device. Weights are random; nothing is fetched.
+all that CUDA_VISIBLE_DEVICES leaves; in float32 (without TensorFloat-32) and in the 16 bits that
+the GPUs are fastest with (extraction by TensorFloat-32 there, where they have it). Beside each
+figure stands a bare loop's: the same network on the same devices fed with one batch that lies
+there already. Memory is TensorFlow's peak on the fullest device. Weights are random; nothing is
+fetched.
 `cpu:2` tries the script on two logical CPUs, where its figures mean nothing.
 """
 

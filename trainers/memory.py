@@ -16,9 +16,9 @@ _Result = TypeVar("_Result")
 _SIGNS = (
     *("resource_exhausted", "resourceexhausted", "oom when allocating", "out of memory"),
     *("out_of_memory", "alloc_failed", "failed to allocate memory", "bad allocation"),
-    *("smaller than requested bytes",),
+    *("smaller than requested bytes", "unable to allocate"),
 )
-"""In the messages of TensorFlow, XLA, CUDA's libraries and ONNX Runtime, whose types differ:
+"""In the messages of TensorFlow, XLA, CUDA's libraries, ONNX Runtime and numpy; types differ:
 cuDNN's shortage is an InternalError, ONNX Runtime's a RuntimeException."""
 _FULL_DISK = "no space left"
 """TensorFlow has the same error for it."""

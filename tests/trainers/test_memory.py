@@ -48,6 +48,7 @@ def test_what_tensorflow_raises_is_a_shortage() -> None:
         RuntimeError("BFCArena Failed to allocate memory for requested buffer of size 8"),
         RuntimeError("Available memory of 1 is smaller than requested bytes of 2"),
         RuntimeError("std::bad_alloc: bad allocation"),
+        tf.errors.UnknownError(None, None, "MemoryError: Unable to allocate 19. GiB for an array"),
     ],
 )
 def test_shortages_have_many_words(error: Exception) -> None:

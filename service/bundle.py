@@ -57,7 +57,7 @@ class InputSpec(_Part):
     range: tuple[Literal[0], Literal[255]] = (0, 255)
     layout: Literal["NHWC"] = "NHWC"
     kinds: tuple[str, ...] = ALWAYS_ACCEPTED
-    significant_bits: int = Field(FULL_RANGE_BITS, ge=8, le=FULL_RANGE_BITS)
+    significant_bits: int = Field(default=FULL_RANGE_BITS, ge=8, le=FULL_RANGE_BITS)
 
 
 class OutputSpec(_Part):

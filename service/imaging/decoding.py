@@ -31,7 +31,7 @@ from service.errors import RequestError, UnsupportedMediaType
 from service.imaging.cost import DECODING_MEMORY, Limits
 from service.imaging.header import Header, Pixels, damaged
 from service.imaging.kinds import KINDS, identify
-from service.imaging.shrinking import resize, to_rgb, working_bytes
+from service.imaging.shrinking import to_square, working_bytes
 
 DECODER: Final = (
     f"graft-3 pillow-{PIL.__version__} opencv-{cv2.__version__} "
@@ -99,7 +99,7 @@ def decode(
     """
     header, memory_bytes = _checked(data, size, limits, kinds)
     with DECODING_MEMORY.reserve(memory_bytes):
-        square = resize(to_rgb(_read(header, data), size, significant_bits), size)
+        square = to_square(_read(header, data), size, significant_bits)
     return _upright(square, header.orientation)
 
 
@@ -109,7 +109,7 @@ def inspect(data: bytes, size: int) -> Inspection:
     with DECODING_MEMORY.reserve(memory_bytes):
         stored = _read(header, data)
         bits = _significant_bits(stored)
-        square = resize(to_rgb(stored, size, bits), size)
+        square = to_square(stored, size, bits)
     return Inspection(header, bits, _upright(square, header.orientation))
 
 
@@ -141,7 +141,8 @@ def _read(header: Header, data: bytes) -> Pixels:
 
 def _significant_bits(stored: Pixels) -> int:
     if isinstance(stored, np.ndarray) and stored.dtype == np.uint16:
-        colours = stored[..., :3] if stored.ndim == 3 else stored
+        has_alpha = stored.ndim == 3 and stored.shape[2] in (2, 4)
+        colours = stored[..., :-1] if has_alpha else stored
         return max(8, int(colours.max()).bit_length())
     return 8
 

@@ -15,9 +15,13 @@ from PIL import Image
 from service.errors import DamagedImage
 
 Pixels = Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
-"""What a reader gives: a Pillow image, or an array (H, W), (H, W, 3) RGB or (H, W, 4) RGBA."""
+"""What a reader gives: a Pillow image, or an array: (H, W) gray, or (H, W, 2 to 4) with gray and
+alpha, RGB, or RGBA."""
 
 _EXIF_ORIENTATION: Final = 0x0112
+TRANSPARENT_NANOSECONDS: Final = 12.0
+"""What it takes to lay a pixel over white."""
+
 _INTEGERS: Final = {1: "B", 3: "H", 4: "I"}
 _XMP_ORIENTATION: Final = re.compile(rb"tiff:Orientation(?:=\"|>)([1-8])")
 _MAX_METADATA: Final = 1 << 20

@@ -24,13 +24,13 @@ _STRIP_PIXELS: Final = 1 << 20
 
 
 def working_bytes(width: int, height: int, size: int) -> int:
-    """Most memory that `to_rgb` and `resize` take besides the pixels of a picture."""
+    """Most memory that `to_square` takes besides the pixels of a picture."""
     most = 2 * _BLOCKS * size
     return 7 * min(width, most) * min(height, most) + 16 * min(width * height, _STRIP_PIXELS)
 
 
-def to_rgb(pixels: Pixels, size: int, significant_bits: int) -> NDArray[np.uint8]:
-    """Make pixels RGB; of a picture far larger than `size`, averages of blocks of them.
+def to_square(pixels: Pixels, size: int, significant_bits: int) -> NDArray[np.uint8]:
+    """Make pixels RGB and stretch them by an antialiased bilinear filter.
 
     Args:
         pixels: as a reader gave them.
@@ -38,28 +38,32 @@ def to_rgb(pixels: Pixels, size: int, significant_bits: int) -> NDArray[np.uint8
         significant_bits: 16-bit samples are worth 0 to 2 ** significant_bits - 1; 8 to 16.
 
     Returns:
-        (H, W, 3) uint8; H and W are those of the picture, or 4 to 8 times `size`.
+        (size, size, 3) uint8.
     """
     width, height = _sides(pixels)
     across, down = (max(1, side // (_BLOCKS * size)) for side in (width, height))
-    is_rgb = (
-        isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.shape[2:] == (3,)
-    )
-    if is_rgb and across == down == 1:
-        return np.asarray(pixels, np.uint8)
+    if across == down == 1 and width * height <= _STRIP_PIXELS:
+        return _resized(_to_rgb(pixels, significant_bits), size)
+    averages = _averages(pixels, (across, down), significant_bits)
+    box = (0, 0, width / across, height / down)  # the last blocks may be cut
+    square = Image.fromarray(averages).resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return np.array(square)
+
+
+def _averages(pixels: Pixels, block: tuple[int, int], significant_bits: int) -> NDArray[np.uint8]:
+    """(H, W, 3) averages of blocks, made strip by strip."""
+    (width, height), (across, down) = _sides(pixels), block
     rows = max(1, _STRIP_PIXELS // (width * down)) * down
-    if rows >= height and across == down == 1:
-        return np.asarray(_strip(pixels, 0, height, significant_bits))
     result = np.empty((-(-height // down), -(-width // across), 3), np.uint8)
     for top in range(0, height, rows):
         strip = _strip(pixels, top, min(top + rows, height), significant_bits)
-        averages = np.asarray(strip.reduce((across, down)))
-        result[top // down : top // down + len(averages)] = averages
+        part = np.asarray(strip.reduce(block))
+        result[top // down : top // down + len(part)] = part
     return result
 
 
-def resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Stretch (H, W, 3) uint8 to (size, size, 3) by an antialiased bilinear filter."""
+def _resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """(H, W, 3) -> (size, size, 3), by OpenCV up to a scale of `_SMOOTHED`, by Pillow beyond."""
     height, width, _ = pixels.shape
     if max(height, width) > _SMOOTHED * size:
         return np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
@@ -68,6 +72,17 @@ def resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         smooth = cv2.sepFilter2D(pixels, -1, across, down, borderType=cv2.BORDER_REPLICATE)
         pixels = np.asarray(smooth, np.uint8)
     return np.asarray(cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _to_rgb(pixels: Pixels, significant_bits: int) -> NDArray[np.uint8]:
+    """(H, W, 3) of a whole picture."""
+    if (
+        not isinstance(pixels, Image.Image)
+        and pixels.dtype == np.uint8
+        and pixels.shape[2:] == (3,)
+    ):
+        return np.asarray(pixels, np.uint8)
+    return np.asarray(_strip(pixels, 0, _sides(pixels)[1], significant_bits))
 
 
 def _sides(pixels: Pixels) -> tuple[int, int]:
@@ -100,8 +115,8 @@ def _to_bytes(
         return np.asarray(pixels, np.uint8)
     upper = np.minimum(pixels >> (significant_bits - 8), 255)
     values: NDArray[np.uint8] = upper.astype(np.uint8)
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        values[..., 3] = pixels[..., 3] >> 8
+    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+        values[..., -1] = pixels[..., -1] >> 8
     return values
 
 

@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from service.errors import UnsupportedMediaType
 from service.imaging.by_opencv import read_by_opencv
-from service.imaging.header import Header, Pixels, damaged
+from service.imaging.header import TRANSPARENT_NANOSECONDS, Header, Pixels, damaged
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS = 256, 257, 258, 259, 262, 273
 _ORIENTATION, _SAMPLES, _TILES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 277, 324, 338, 339
@@ -98,7 +98,7 @@ def read_header(data: bytes, _size: int) -> Header:
         memory_bytes=len(clean)
         + (2 * row_bytes if bits == 16 else pixels * (4 if samples > 1 else 1)),
         seconds=(
-            _NANOSECONDS["pixel"] * pixels
+            (_NANOSECONDS["pixel"] + TRANSPARENT_NANOSECONDS * has_alpha) * pixels
             + _NANOSECONDS["byte of a row"] * row_bytes
             + _NANOSECONDS["byte"] * len(clean)
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from service.errors import DamagedImage
 from service.imaging.by_opencv import read_by_opencv
-from service.imaging.header import Header, damaged, orientation_of
+from service.imaging.header import TRANSPARENT_NANOSECONDS, Header, damaged, orientation_of
 
 _MAX_CHUNKS: Final = 10_000
 _HAS_ALPHA, _IS_ANIMATED = 0x10, 0x02
@@ -31,7 +31,7 @@ def read_header(data: bytes, _size: int) -> Header:
             alpha, canvas = bool(body[0] & _HAS_ALPHA), (_uint24(body, 4) + 1, _uint24(body, 7) + 1)
         elif name in (b"VP8 ", b"VP8L") and not frames and not box[2]:
             box = (0, 0, *_sides(name, body))
-            alpha |= name == b"VP8L" and bool(body[4] & 0x10)
+            alpha |= name == b"VP8L" and box[2] > 0 and bool(body[4] & 0x10)
         elif name == b"ANMF" and len(body) > 24:
             frames += 1
             if frames == 1:
@@ -62,7 +62,11 @@ def read_header(data: bytes, _size: int) -> Header:
         is_transparent=alpha and not frames,
         orientation=orientation_of(exif, xmp),
         memory_bytes=len(still) + 2 * channels * decoded + (0 if covers else 4 * pixels),
-        seconds=(_NANOSECONDS["pixel"] * pixels + _NANOSECONDS["byte"] * len(still)) / 1e9,
+        seconds=(
+            (_NANOSECONDS["pixel"] + TRANSPARENT_NANOSECONDS * alpha) * pixels
+            + _NANOSECONDS["byte"] * len(still)
+        )
+        / 1e9,
         read=read,
     )
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from service.errors import PayloadTooLarge, UndecodableImage
 from service.imaging import decode
-from service.imaging.jpeg import MAX_SCANS, read_frame, read_header
+from service.imaging.jpeg import read_frame, read_header
 
 EMPTY_COMMENT = b"\xff\xfe\0\x02"
 
@@ -56,7 +56,7 @@ def test_a_picture_of_many_scans_is_refused_at_once(draw: Any, progressive: bool
     data = draw(size=(4000, 3000), progressive=progressive)
     many = data[:-2] + scan_of(data) * 2000 + b"\xff\xd9"
     started = time.process_time()
-    with pytest.raises(PayloadTooLarge, match="scans of 12,000,000 pixels; at most 133 are"):
+    with pytest.raises(PayloadTooLarge, match=r"stored so that decoding takes about [1-9]"):
         decode(many, 32)
     assert time.process_time() - started < 1  # 10 s and more when it is read
     assert decode(data, 32).shape == (32, 32, 3)
@@ -64,7 +64,7 @@ def test_a_picture_of_many_scans_is_refused_at_once(draw: Any, progressive: bool
 
 def test_small_pictures_may_have_more_scans(draw: Any) -> None:
     data = draw(size=(64, 48), progressive=True)
-    many = data[:-2] + scan_of(data) * 2 * MAX_SCANS + b"\xff\xd9"
+    many = data[:-2] + scan_of(data) * 64 + b"\xff\xd9"
     assert read_header(many, 32).pixels == 64 * 48
 
 

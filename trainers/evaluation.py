@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.predictor import Predictor
+from service.predictor import Predictor, providers
 from trainers.data import Dataset
-from trainers.progress import Progress
+from trainers.memory import Halving
+from trainers.progress import Progress, log
 
-_BATCH = 8
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+_BATCH, _GPU_BATCH = 8, 32
 _Z95 = 1.959964  # normal quantile of a two-sided 95% interval
 MOST_CONFUSED = 5
 MOST_MISTAKES = 200
@@ -43,14 +45,33 @@ class Answers:
         return wrong[np.argsort(-self.scores[wrong], kind="stable")]
 
 
+def providers_for(device: str) -> list[Any]:
+    """ONNX Runtime's execution providers for a --device; it may lack CUDA where TensorFlow has it.
+
+    The CPU stands behind CUDA for operations that CUDA lacks.
+    """
+    kind, _, number = device.partition(":")
+    if kind == "cpu" or CUDA not in providers():
+        return [CPU]
+    return [(CUDA, {"device_id": int(number or 0)}), CPU]
+
+
 def answer(predictor: Predictor, dataset: Dataset, split: str, progress: Progress) -> Answers:
-    """Ask the exported model about every picture of a split."""
+    """Ask the exported model about every picture of a split.
+
+    Raises:
+        MemoryShortageError: one picture is too much for the memory.
+    """
     rows = dataset.rows(split)
+    label = f"evaluating on {split}"
+    size = _GPU_BATCH if predictor.provider == CUDA else _BATCH
+    predict = Halving(predictor.predict, size, label)
+    log.info("%s: the exported ONNX, by ONNX Runtime's %s", label, predictor.provider)
     probabilities = np.zeros((len(rows), len(dataset.classes)), np.float32)
-    with progress.steps(len(rows), f"evaluating on {split}") as advance:
-        for start in range(0, len(rows), _BATCH):
-            part = rows[start : start + _BATCH]
-            probabilities[start : start + len(part)] = predictor.predict(dataset.images[part])
+    with progress.steps(len(rows), label) as advance:
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            probabilities[start : start + len(part)] = predict(dataset.images[part])
             advance(len(part))
     return Answers(
         rows, dataset.labels[rows], probabilities.argmax(axis=1), probabilities.max(axis=1)

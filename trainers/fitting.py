@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers import replicas
-from trainers.batches import Batches
+from trainers import precision, replicas
+from trainers.batches import Batches, feed
 from trainers.checkpoint import Checkpoint, Row
 from trainers.exchange import ALONE, Exchange
 from trainers.progress import log
@@ -61,7 +61,9 @@ def fit(
         learner = replicas.copy(model)
         rate = keras.optimizers.schedules.CosineDecay(plan.learning_rate, plan.epochs * len(train))
         learner.compile(
-            optimizer=keras.optimizers.Adam(rate),
+            optimizer=precision.scaled(
+                keras.optimizers.Adam(rate), precision.policy(run.config.precision)
+            ),
             loss="categorical_crossentropy",
             # Keras' own loss adds the penalties of weights, so it says little about pictures.
             metrics=["accuracy", keras.metrics.CategoricalCrossentropy(name=_LOSS)],
@@ -71,8 +73,8 @@ def fit(
     done = first * len(train)
     with run.progress.steps(plan.epochs * len(train), NAME, done) as advance:
         learner.fit(
-            replicas.parts(train, run.strategy),
-            validation_data=replicas.parts(validation, run.strategy),
+            feed(replicas.parts(train, run.strategy)),
+            validation_data=feed(replicas.parts(validation, run.strategy)),
             initial_epoch=first,
             epochs=plan.epochs,
             verbose=0,
@@ -93,7 +95,7 @@ def fit(
         )
     if learner is not model:
         model.set_weights(learner.get_weights())
-    probabilities = model.predict(validation, verbose=0)
+    probabilities = model.predict(feed(validation), verbose=0)
     labels = validation.labels
     true = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)
     accuracy = float((probabilities.argmax(axis=1) == labels).mean())

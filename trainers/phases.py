@@ -9,14 +9,12 @@ from functools import cache
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from plugins.base import leaf_layers
-from service.errors import GraftError
-from trainers import features, head, precision, solving, strategy
+from trainers import features, head, memory, precision, solving, strategy
 from trainers.balance import Effect
-from trainers.batches import Batches
+from trainers.batches import Batches, together
 from trainers.checkpoint import Checkpoint
 from trainers.features import Features, Layers, Pictures, Source
 from trainers.fitting import MIXUP, NAME, Fitted, fit
@@ -27,10 +25,6 @@ from trainers.strategy import Plan, Situation
 from trainers.views import VIEWS
 
 HEAD = "head"
-
-
-class MemoryShortageError(GraftError):
-    """The machine has too little memory for what was asked."""
 
 
 @dataclass(frozen=True)
@@ -114,33 +108,31 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
     """Phase 2: the last layers of the backbone learn too, slowly; BatchNormalization does not."""
     keras.utils.set_random_seed(run.config.seed)
     thawed = classifier.backbone.fine_tune(classifier.body, plan.layers)
-    log.info("fine-tuning %d layers, from %s", len(thawed), thawed[0].name)
+    computed_in, devices = precision.policy(run.config.precision), run.strategy.num_replicas_in_sync
+    largest = together(run.config.batch_size, devices, len(run.train))
+    log.info("fine-tuning %d layers, from %s, in %s", len(thawed), thawed[0].name, computed_in)
+    log.info("%d pictures in a step of %d device(s)", largest, devices)
     tail, train, validation = split_off_frozen(classifier, plan, run)
-    other = precision.twin(tail, precision.policy(run.config.precision))
+    other = precision.twin(tail, computed_in)
     model = keras.Model(other.input, classifier.head(other.output))
     start, before = model.get_weights(), moving_statistics(classifier.body)
-    smaller = max(1, run.config.batch_size // 2)
-    # One worker cannot take less by itself: the others would wait for the rest.
-    for batch_size in (run.config.batch_size, smaller)[: 1 + (run.exchange.cluster.size == 1)]:
-        try:
-            seed, even = run.config.seed, np.ones_like(run.class_weights)
-            fitted = fit(
-                model,
-                Batches(train, run.labels, run.class_weights, batch_size, seed, MIXUP),
-                Batches(validation, run.validation_labels, even, batch_size),
-                plan,
-                checkpoint,
-                run,
-            )
-            break
-        except tf.errors.ResourceExhaustedError:
-            log.warning("too little memory for batches of %d pictures", batch_size)
+    seed, even = run.config.seed, np.ones_like(run.class_weights)
+
+    def attempt(batch_size: int) -> Fitted:
+        if batch_size < largest:
             model.set_weights(start)
-    else:
-        raise MemoryShortageError(
-            f"batches of {batch_size} pictures are too much for the memory here: choose a smaller "
-            "--batch-size, --image-size or backbone, or --strategy features"
+        return fit(
+            model,
+            Batches(train, run.labels, run.class_weights, batch_size, seed, MIXUP),
+            Batches(validation, run.validation_labels, even, batch_size),
+            plan,
+            checkpoint,
+            run,
         )
+
+    # One worker cannot take less by itself: the others would wait for the rest.
+    is_alone = run.exchange.cluster.size == 1
+    fitted = memory.halving(largest, NAME, attempt, is_alone)
     tail.set_weights(other.get_weights())
     after = moving_statistics(classifier.body)
     changed = [name for name in before if not np.array_equal(before[name], after[name])]

@@ -21,7 +21,7 @@ from trainers import export, findings, report, splitting
 from trainers.config import TrainingConfig
 from trainers.conversion import OPSET
 from trainers.data import Dataset
-from trainers.evaluation import answer, evaluate
+from trainers.evaluation import answer, evaluate, providers_for
 from trainers.findings import Finding
 from trainers.model import Classifier
 from trainers.phases import Trained
@@ -60,7 +60,8 @@ def publish(
         parity = export.check_parity(classifier, staging, dataset.images[rows])
         _write_golden(classifier, dataset, staging)
     manifest = _manifest(classifier, dataset, config, parity)
-    predictor = Predictor(Bundle(staging, manifest))  # answers the golden pictures, too
+    # It answers the golden pictures, too.
+    predictor = Predictor(Bundle(staging, manifest), chosen=providers_for(config.device))
     asked, judged = (answer(predictor, dataset, one, progress) for one in ("test", "validation"))
     test = evaluate(asked, dataset)
     metrics = {

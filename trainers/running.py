@@ -25,7 +25,7 @@ from trainers.tensorboard import Board
 
 _NO_MATTER = {
     *("output", "resume", "time_budget", "tensorboard", "cache_gigabytes", "strict"),
-    *("data", "weights"),  # whose content is in the other parts of the identity
+    *("data", "weights", "device"),  # whose content is in the other parts of the identity
 }
 """Options that change nothing about what an epoch computes."""
 
@@ -92,7 +92,7 @@ class Run:
     @property
     def identities(self) -> dict[str, str]:
         """Hashes of what decides what is done, and so has to be the same on all workers."""
-        config = self.config.model_dump_json(exclude={"data", "output", "weights"})
+        config = self.config.model_dump_json(exclude={"data", "output", "weights", "device"})
         pictures = json.dumps((self.dataset.fingerprint, self.dataset.splits))
         return {
             "options": hashlib.sha256(config.encode()).hexdigest(),

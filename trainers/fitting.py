@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from plugins.copying import fill
 from trainers import replicas
 from trainers.batches import Batches
 from trainers.checkpoint import Checkpoint, Row
@@ -92,7 +93,7 @@ def fit(
             ],
         )
     if learner is not model:
-        model.set_weights(learner.get_weights())
+        fill(model, learner.get_weights())
     probabilities = model.predict(validation, verbose=0)
     labels = validation.labels
     true = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from plugins.copying import fill
 from trainers.exchange import Exchange
 
 INVERSE_REGULARISATIONS = (0.001, 0.003, 0.01, 0.03, 0.1)
@@ -89,7 +90,7 @@ def of_chief(head: Head, exchange: Exchange) -> Head:
     with np.load(io.BytesIO(exchange.from_chief(pack)), allow_pickle=False) as file:
         layers, description, accuracy, history = json.loads(file["page"].tobytes())
         model = keras.models.model_from_json(layers)
-        model.set_weights([file[f"weight{at}"] for at in range(len(file.files) - 2)])
+        fill(model, [file[f"weight{at}"] for at in range(len(file.files) - 2)])
         return Head(model, description, file["losses"], accuracy, history)
 
 
@@ -135,7 +136,7 @@ def solve_linear(examples: Examples) -> Head:
             solved.append((float(losses.mean()), strength, kernel, bias))
     _, strength, kernel, bias = min(solved, key=lambda one: one[0])
     model = build(scale, offset, examples.classes, penalty=0.5 / (strength * n))
-    model.get_layer("logits").set_weights([kernel, bias])
+    fill(model.get_layer("logits"), [kernel, bias])
     pictures = f"{views} views" if views > 1 else "one view"
     description = f"linear head, C {strength:g}, {pictures} of each picture"
     return Head(model, description, *judge_model(model, examples), history)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from plugins.base import leaf_layers
+from plugins.copying import fill, fill_from
 from service.errors import GraftError
 from trainers import features, head, precision, solving, strategy
 from trainers.balance import Effect
@@ -82,7 +83,7 @@ def train(run: Run) -> Trained:
         history[NAME], epoch = tuned.history, tuned.epoch
         is_worse = head.is_clearly_lower(best.losses, tuned.losses)
         if is_worse or not math.isfinite(tuned.loss):
-            classifier.set_weights(weights)
+            classifier.restore(weights)
             decision = f"{best} ships: {tuned} {_what_went_wrong(tuned, plan)}"
         else:
             lower = (
@@ -135,13 +136,13 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
             break
         except tf.errors.ResourceExhaustedError:
             log.warning("too little memory for batches of %d pictures", batch_size)
-            model.set_weights(start)
+            fill(model, start)
     else:
         raise MemoryShortageError(
             f"batches of {batch_size} pictures are too much for the memory here: choose a smaller "
             "--batch-size, --image-size or backbone, or --strategy features"
         )
-    tail.set_weights(other.get_weights())
+    fill_from(tail, other)
     after = moving_statistics(classifier.body)
     changed = [name for name in before if not np.array_equal(before[name], after[name])]
     if changed:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.copying import fill
+from trainers.clock import ENDLESS, Clock, Deadline
 from trainers.exchange import Exchange
 
 INVERSE_REGULARISATIONS = (0.001, 0.003, 0.01, 0.03, 0.1)
@@ -28,6 +29,10 @@ DROPOUT = 0.5
 """Share of the embedding that is left out at each training step (never in what is exported)."""
 HIDDEN_UNITS = 128
 HIDDEN_BATCH = 64
+MOST_ITERATIONS, PORTION = 200, 20
+"""Of the solver, and after how many of them it looks at the clock where time is limited."""
+HIDDEN_STEPS = 100
+"""Batches of the hidden layer after which its training looks at the clock, then."""
 PATIENCE = 6
 """Epochs without a lower validation loss before the hidden layer's training ends."""
 
@@ -109,8 +114,11 @@ def is_clearly_lower(losses: NDArray[np.float64], others: NDArray[np.float64]) -
     return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
 
 
-def solve_linear(examples: Examples) -> Head:
-    """Logistic regression for each penalty; the one with the lowest validation loss is built."""
+def solve_linear(examples: Examples, clock: Clock = ENDLESS) -> Head:
+    """Logistic regression for each penalty; the one with the lowest validation loss is built.
+
+    Those that there is no time for are left out; the first one is solved as far as time allows.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
@@ -121,7 +129,8 @@ def solve_linear(examples: Examples) -> Head:
     train += offset
     validation = examples.validation * scale + offset
     labels, weights = np.repeat(examples.labels, views), np.repeat(examples.weights, views)
-    solver = LogisticRegression(tol=TOLERANCE, max_iter=200, warm_start=True)
+    portion = MOST_ITERATIONS if clock.is_endless else PORTION
+    solver = LogisticRegression(tol=TOLERANCE, max_iter=portion, warm_start=True)
     solved: list[tuple[float, float, NDArray[np.float32], NDArray[np.float32]]] = []
     history: list[dict[str, float | None]] = []
     # OpenBLAS' threads wait for each other longer than such small products take: 0.92 s in place
@@ -129,7 +138,13 @@ def solve_linear(examples: Examples) -> Head:
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # judged by what it reached
         for strength in INVERSE_REGULARISATIONS:
-            solver.set_params(C=strength / views).fit(train, labels, weights)
+            if solved and clock.is_over_here():
+                break
+            solver.set_params(C=strength / views)
+            for _ in range(0, MOST_ITERATIONS, portion):  # each goes on where the last one ended
+                solver.fit(train, labels, weights)
+                if max(solver.n_iter_) < portion or clock.is_over_here():
+                    break
             kernel, bias = _softmax_weights(solver.coef_, solver.intercept_)
             losses, accuracy = judge(softmax(validation @ kernel + bias), examples)
             history.append({"C": strength, "val_loss": losses.mean(), "val_accuracy": accuracy})
@@ -142,16 +157,20 @@ def solve_linear(examples: Examples) -> Head:
     return Head(model, description, *judge_model(model, examples), history)
 
 
-def train_hidden(examples: Examples, epochs: int, learning_rate: float) -> Head:
-    """A hidden layer of 128 units, trained until its validation loss has stopped falling."""
+def train_hidden(
+    examples: Examples, epochs: int, learning_rate: float, clock: Clock = ENDLESS
+) -> Head:
+    """A hidden layer of 128 units, trained until its validation loss has stopped falling, or the
+    time is up."""
     n, views, width = examples.train.shape
     scale, offset = standardisation(examples.train)
     model = build(scale, offset, examples.classes, hidden_units=HIDDEN_UNITS)
+    steps = -(-n * views // HIDDEN_BATCH)
     model.compile(
         keras.optimizers.AdamW(learning_rate, weight_decay=1e-3),
         "sparse_categorical_crossentropy",
         weighted_metrics=["accuracy"],
-        steps_per_execution=-(-n * views // HIDDEN_BATCH),
+        steps_per_execution=steps if clock.is_endless else min(steps, HIDDEN_STEPS),
     )
     history = model.fit(
         examples.train.reshape(-1, width),
@@ -164,7 +183,8 @@ def train_hidden(examples: Examples, epochs: int, learning_rate: float) -> Head:
         callbacks=[
             keras.callbacks.EarlyStopping(
                 "val_loss", mode="min", patience=PATIENCE, restore_best_weights=True
-            )
+            ),
+            Deadline(lambda _: clock.is_over_here()),
         ],
     ).history
     names = ("loss", "accuracy", "val_loss", "val_accuracy")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,7 +18,9 @@ from trainers import features, head, precision, solving, strategy
 from trainers.balance import Effect
 from trainers.batches import Batches
 from trainers.checkpoint import Checkpoint
+from trainers.clock import InTime, TimeIsUpError
 from trainers.features import Features, Layers, Pictures, Source
+from trainers.fidelity import Chosen
 from trainers.fitting import MIXUP, NAME, Fitted, fit
 from trainers.model import Classifier, weights_hash
 from trainers.progress import log
@@ -39,6 +40,7 @@ class Trained:
     """A classifier with the weights that ship, what led there, and what ships and why.
 
     Attributes:
+        chosen: by what it was chosen, which the exported model has to come up to.
         phase: the one that ships.
         epoch: the best one of fine-tuning, from 1, whether it ships or not; 0 without any.
         balance: what weights of classes change, where these are uneven.
@@ -48,6 +50,7 @@ class Trained:
     history: dict[str, list[dict[str, float | None]]]
     plan: Plan
     decision: str
+    chosen: Chosen
     phase: str = HEAD
     epoch: int = 0
     balance: Effect | None = None
@@ -77,9 +80,15 @@ def train(run: Run) -> Trained:
     for at, row in enumerate(best.history, 1):
         board.add(HEAD, at, row)
     phase, epoch, decision = HEAD, 0, f"{best} ships: {plan.reasons[1]}"
+    chosen = Chosen(best.description, best.losses, best.accuracy)
     if plan.epochs:
         weights = classifier.weights()
-        tuned = fine_tune(classifier, plan, checkpoint, run)
+        try:
+            tuned = fine_tune(classifier, plan, checkpoint, run)
+        except TimeIsUpError:
+            why = "the time budget was spent on the frozen layers' feature maps, so far kept"
+            decision = f"{best} ships: no fine-tuning: {why}"
+            return Trained(classifier, history, plan, decision, chosen)
         history[NAME], epoch = tuned.history, tuned.epoch
         is_worse = head.is_clearly_lower(best.losses, tuned.losses)
         if is_worse or not math.isfinite(tuned.loss):
@@ -90,7 +99,10 @@ def train(run: Run) -> Trained:
                 "its loss is below" if tuned.loss < best.loss else "it is not clearly worse than"
             )
             phase, decision = NAME, f"{tuned} ships: {lower} {best}"
-    return Trained(classifier, history, plan, decision, phase, epoch, solving.weigh(run))
+            is_exact = precision.policy(run.config.precision) == "float32"
+            computed_in = "float32" if is_exact else "16 bits"
+            chosen = Chosen(NAME, tuned.losses, tuned.accuracy, computed_in)
+    return Trained(classifier, history, plan, decision, chosen, phase, epoch, solving.weigh(run))
 
 
 def _what_went_wrong(tuned: Fitted, plan: Plan) -> str:
@@ -107,7 +119,7 @@ def situation(run: Run) -> Situation:
         pictures=len(run.train),
         classes=len(run.dataset.classes),
         validation_pictures=len(run.validation),
-        seconds_left=run.deadline - time.monotonic(),
+        seconds_left=run.clock.seconds_left(),
     )
 
 
@@ -164,7 +176,7 @@ def split_off_frozen(
 
     @cache
     def layers() -> Layers:
-        return Layers(frozen)
+        return InTime(Layers(frozen), run.clock)
 
     def maps(pictures: Pictures, views: int) -> Features:
         return features.extract("maps", layers, origin, pictures, views, run.cache)

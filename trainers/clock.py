@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -46,6 +46,13 @@ class Clock:
     def seconds_left(self) -> float:
         """By this worker's clock; infinite without a budget, negative when it is spent."""
         return math.inf if self.budget is None else self.started + self.budget - self.now()
+
+    def of_chief(self) -> Clock:
+        """This worker's clock, set by the chief's: as much is left on both."""
+        if self.budget is None:
+            return self
+        page = self.exchange.from_chief(lambda: str(self.seconds_left()).encode())
+        return replace(self, started=self.now() + float(page) - self.budget)
 
     def is_over_here(self) -> bool:
         """By this worker's clock: for what the others do not wait for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import keras
@@ -64,6 +64,7 @@ def train(run: Run) -> Trained:
     validation loss, and by this rule: flowers 0.866, 0.892, 0.878, 0.892; EuroSAT 0.882, 0.904,
     0.895, 0.904.
     """
+    run = replace(run, started=run.clock.of_chief().started)
     board, checkpoint = run.board, run.checkpoint()  # whose folders fail now, not in an hour
     kept = checkpoint.find() if run.config.resume else None
     best = head.of_chief(solving.solve_head(run), run.exchange)

@@ -49,6 +49,15 @@ def test_the_chiefs_clock_decides_for_all(chiefs: float, others: float, together
     assert together(2, work) == [[is_late, is_late], [is_late, not is_late]]
 
 
+def test_a_worker_sets_its_clock_by_the_chiefs(together: Together) -> None:
+    def work(exchange: Exchange) -> float:
+        mine = Clock(exchange.cluster.rank * 1000, 10, exchange, lambda: 4.0)
+        return mine.of_chief().seconds_left()
+
+    assert together(2, work) == [6, 6]
+    assert ENDLESS.of_chief() is ENDLESS
+
+
 class Doubling:
     shape = (3,)
 

@@ -91,7 +91,8 @@ def test_features_of_more_views_stop_in_the_middle(
 def test_workers_whose_clocks_differ_do_the_same(
     start: Start, together: Together, tmp_path: Path, late: int
 ) -> None:
-    """Each view is extracted by all: one that thinks that it is too late must not stay away."""
+    """Each view is extracted by all: neither stays away from what the other waits for, and where
+    one stops in the middle, both do."""
     run = start(head="linear", time_budget=1e6)
 
     def work(exchange: Exchange) -> str:
@@ -102,7 +103,8 @@ def test_workers_whose_clocks_differ_do_the_same(
         return solving.solve_head(mine).description
 
     one, other = together(2, work)
-    assert ("one view" in one) == ("one view" in other) == (late == 0)
+    assert "one view" in one
+    assert "one view" in other
 
 
 def test_a_hidden_layer_that_diverges_is_said(start: Start) -> None:

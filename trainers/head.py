@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import warnings
 from dataclasses import dataclass, field
 
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.copying import fill
-from trainers.clock import ENDLESS, Clock, Deadline
+from trainers.clock import ENDLESS, Clock
 from trainers.exchange import Exchange
 
 INVERSE_REGULARISATIONS = (0.001, 0.003, 0.01, 0.03, 0.1)
@@ -28,13 +27,8 @@ TOLERANCE = 1e-3
 DROPOUT = 0.5
 """Share of the embedding that is left out at each training step (never in what is exported)."""
 HIDDEN_UNITS = 128
-HIDDEN_BATCH = 64
 MOST_ITERATIONS, PORTION = 200, 20
 """Of the solver, and after how many of them it looks at the clock where time is limited."""
-HIDDEN_STEPS = 100
-"""Batches of the hidden layer after which its training looks at the clock, then."""
-PATIENCE = 6
-"""Epochs without a lower validation loss before the hidden layer's training ends."""
 
 
 @dataclass(frozen=True)
@@ -155,47 +149,6 @@ def solve_linear(examples: Examples, clock: Clock = ENDLESS) -> Head:
     pictures = f"{views} views" if views > 1 else "one view"
     description = f"linear head, C {strength:g}, {pictures} of each picture"
     return Head(model, description, *judge_model(model, examples), history)
-
-
-def train_hidden(
-    examples: Examples, epochs: int, learning_rate: float, clock: Clock = ENDLESS
-) -> Head:
-    """A hidden layer of 128 units, trained until its validation loss has stopped falling, or the
-    time is up."""
-    n, views, width = examples.train.shape
-    scale, offset = standardisation(examples.train)
-    model = build(scale, offset, examples.classes, hidden_units=HIDDEN_UNITS)
-    steps = -(-n * views // HIDDEN_BATCH)
-    model.compile(
-        keras.optimizers.AdamW(learning_rate, weight_decay=1e-3),
-        "sparse_categorical_crossentropy",
-        weighted_metrics=["accuracy"],
-        steps_per_execution=steps if clock.is_endless else min(steps, HIDDEN_STEPS),
-    )
-    history = model.fit(
-        examples.train.reshape(-1, width),
-        np.repeat(examples.labels, views),
-        sample_weight=np.repeat(examples.weights, views),
-        batch_size=HIDDEN_BATCH,
-        epochs=epochs,
-        verbose=0,
-        validation_data=(examples.validation, examples.validation_labels),
-        callbacks=[
-            keras.callbacks.EarlyStopping(
-                "val_loss", mode="min", patience=PATIENCE, restore_best_weights=True
-            ),
-            Deadline(lambda _: clock.is_over_here()),
-        ],
-    ).history
-    names = ("loss", "accuracy", "val_loss", "val_accuracy")
-    rows = [
-        {
-            name: value if math.isfinite(value) else None
-            for name, value in zip(names, row, strict=True)
-        }
-        for row in zip(*map(history.get, names), strict=True)
-    ]
-    return Head(model, f"hidden layer of {HIDDEN_UNITS}", *judge_model(model, examples), rows)
 
 
 def standardisation(

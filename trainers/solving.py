@@ -15,6 +15,7 @@ from trainers.clock import ENDLESS, Clock, InTime, TimeIsUpError
 from trainers.config import ConfigError
 from trainers.features import Features, Pictures
 from trainers.head import Examples, Head
+from trainers.hidden import train_hidden
 from trainers.progress import log
 from trainers.running import Run
 from trainers.views import VIEWS
@@ -43,7 +44,7 @@ def solve_head(run: Run) -> Head:
                 solved.append(_solved(run, lambda: head.solve_linear(given, clock)))
     if kind == "hidden" or (kind == "auto" and not clock.is_over()):
         epochs, rate = run.config.epochs, run.config.learning_rate
-        hidden = _solved(run, lambda: head.train_hidden(given, epochs, rate, clock))
+        hidden = _solved(run, lambda: train_hidden(given, epochs, rate, clock))
         if kind == "hidden":
             return hidden
         return head.better(min(solved, key=lambda one: one.loss), hidden)

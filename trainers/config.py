@@ -70,7 +70,11 @@ class TrainingConfig(BaseModel):
         "auto = decide by the pictures and say why",
     )
     time_budget: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="seconds for training; export comes on top"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds for training, at least for one view of each picture; export comes on "
+        "top",
     )
     head: Literal["auto", "linear", "hidden"] = Field(
         "auto", description="linear = logistic regression, hidden = a layer of 128 before it"

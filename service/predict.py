@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.errors import GraftError
+from service.interrupts import INTERRUPTED, ended_by
 
 if TYPE_CHECKING:  # --help and wrong options are answered before anything large is imported
     from service.predictor import Predictor
@@ -20,12 +21,17 @@ if TYPE_CHECKING:  # --help and wrong options are answered before anything large
     from service.tables import Write
 
 WRONG_USE = 2
-STOPPED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0, 1 some not answered, 2 wrong use, 130 stopped."""
     options = _parser().parse_args(arguments)
+    last_words = "graft: stopped" + (f"; {options.csv} was not written" if options.csv else "")
+    with ended_by({signal.SIGINT: INTERRUPTED, signal.SIGTERM: INTERRUPTED}, lambda: last_words):
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         code = _predict(options)
         sys.stdout.flush()
@@ -35,9 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (GraftError, OSError) as error:
         _say(str(error))
         return WRONG_USE
-    except KeyboardInterrupt:
-        _say("stopped" + (f"; {options.csv} was not written" if options.csv else ""))
-        return STOPPED
     return code
 
 
@@ -130,5 +133,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves no half-written file either
     sys.exit(main())

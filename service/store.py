@@ -17,6 +17,7 @@ import bentoml
 
 from service.bundle import MANIFEST, Bundle, flush
 from service.errors import BundleError
+from service.interrupts import cleaned
 
 _STAGING = ".graft-store-"
 
@@ -57,7 +58,10 @@ def _staging(parent: Path) -> Iterator[Path]:
         fcntl.flock(lock, fcntl.LOCK_EX)  # ends with its process
         for abandoned in parent.glob(f"{_STAGING}*.partial"):
             shutil.rmtree(abandoned)
-        with tempfile.TemporaryDirectory(".partial", _STAGING, parent) as folder:
+        with (
+            tempfile.TemporaryDirectory(".partial", _STAGING, parent) as folder,
+            cleaned(lambda: shutil.rmtree(folder)),
+        ):
             yield Path(folder)
 
 

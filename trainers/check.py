@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from service.errors import GraftError
+from service.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
 from trainers.progress import Progress, set_up_logging
 
 BAD_DATA = 2
@@ -21,14 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0 usable, 2 wrong use or bad data."""
     options = _parser().parse_args(arguments)
     set_up_logging(options.quiet)
-    try:
-        return _check(options)
-    except (GraftError, OSError) as error:
-        print(f"graft: {error}", file=sys.stderr)
-        return BAD_DATA
-    except KeyboardInterrupt:
-        print("graft: stopped", file=sys.stderr)
-        return 130
+    codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+    with ended_by(codes, lambda: "graft: stopped"):
+        try:
+            return _check(options)
+        except (GraftError, OSError) as error:
+            print(f"graft: {error}", file=sys.stderr)
+            return BAD_DATA
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -36,7 +38,7 @@ def _check(options: argparse.Namespace) -> int:
     from trainers import data, doctor, findings, scanning
     from trainers.cache import Cache
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, cleaned(lambda: shutil.rmtree(folder)):
         cache = Cache(cache_folder() / "arrays", MAX_BYTES, Path(folder), Progress(options.quiet))
         dataset = data.read(scanning.scan(options.data), cache)
     found = doctor.examine(dataset, options.image_size)

@@ -114,6 +114,11 @@ class TrainingConfig(BaseModel):
         """~ in a file, and in --output=~/x, which shells pass on, is home: no folder called ~."""
         return os.path.expanduser(value) if isinstance(value, str) else value  # noqa: PTH111
 
+    @property
+    def checkpoint(self) -> Path:
+        """The file in which fine-tuning keeps where it stands."""
+        return self.output / "checkpoints" / self.name / "fine-tuning.npz"
+
     def folder(self) -> Path | None:
         """The folder to train on; None for the drawn sample pictures."""
         if self.data is None:

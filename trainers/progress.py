@@ -164,7 +164,8 @@ class _JsonLines(_Lines):
         left = self._seconds_left()
         state = {"step": self._label, "done": self._done, "total": self._total}
         eta = None if left is None else round(left, 1)
-        _write_json("step", {**state, "eta_seconds": eta, **more})
+        line = _json_line("step", {**state, "eta_seconds": eta, **more})
+        print(line, file=sys.stderr, flush=True)
 
 
 def in_words(seconds: float) -> str:
@@ -198,21 +199,27 @@ class _ToStderr(logging.Handler):
         print(self.format(record), file=sys.stderr, flush=True)
 
 
-class _JsonToStderr(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
         content = {"level": record.levelname.lower(), "message": record.getMessage()}
-        _write_json("log", content)
+        return _json_line("log", content)
 
 
-def _write_json(event: str, content: dict[str, Any]) -> None:
+def _json_line(event: str, content: dict[str, Any]) -> str:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    print(json.dumps({"time": now, "event": event, **content}), file=sys.stderr, flush=True)
+    return json.dumps({"time": now, "event": event, **content})
+
+
+def log_line(message: str) -> str:
+    """An error as the log would write it, for a thread that cannot wait for the log's lock."""
+    record = logging.LogRecord(log.name, logging.ERROR, "", 0, message, None, None)
+    return log.handlers[0].format(record)
 
 
 def set_up_logging(is_quiet: bool, is_json: bool = False) -> None:
     """Send the log to stderr, one plain or JSON line a message; stdout is for results."""
-    handler = _JsonToStderr() if is_json else _ToStderr()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler = _ToStderr()
+    handler.setFormatter(_JsonFormatter() if is_json else logging.Formatter("%(message)s"))
     log.handlers = [handler]
     log.propagate = False
     log.setLevel(logging.WARNING if is_quiet else logging.INFO)

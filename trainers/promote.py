@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.errors import BundleError, GraftError
+from service.interrupts import INTERRUPTED, TERMINATED, ended_by
 from trainers.progress import log, set_up_logging
 
 if TYPE_CHECKING:
@@ -119,11 +121,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0 decided, either way; 2 wrong use."""
     options = _parser().parse_args(arguments)
     set_up_logging(is_quiet=False)
-    try:
-        print(_decide(options))
-    except (GraftError, OSError) as error:
-        log.error("graft: %s", error)
-        return WRONG_USE
+    codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+    with ended_by(codes, lambda: "graft: stopped"):
+        try:
+            print(_decide(options))
+        except (GraftError, OSError) as error:
+            log.error("graft: %s", error)
+            return WRONG_USE
     return 0
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError, ParityError
+from service.interrupts import INTERRUPTED, ended_by
 from service.machine import cache_folder
 from trainers import data, doctor, findings, hardware, pictures, scanning, splitting
 from trainers.cache import Cache
@@ -24,6 +25,7 @@ from trainers.config import TrainingConfig, parse
 from trainers.findings import Finding
 from trainers.progress import Progress, log, set_up_logging
 from trainers.scanning import DataError
+from trainers.stopping import LastWords
 from trainers.workspace import workspace
 
 if TYPE_CHECKING:
@@ -159,21 +161,24 @@ def log_result(bundle: Path, tag: str, test: dict[str, Any]) -> None:
     log.info("serve it:  GRAFT_MODEL=%s %s serve", tag, Path(sys.executable).with_name("bentoml"))
 
 
-class Stopped(BaseException):
-    """Somebody, or something like Kubernetes, wants this process to end."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code: 0 done, 2 wrong use or bad data, 1 a bug, 75 stopped
-    by SIGTERM or because another worker is lost, to be gone on with by --resume."""
-    started = time.monotonic()
+    """The command line; returns the exit code: 0 done, 2 wrong use or bad data, 1 a bug, 75 another
+    worker is lost, to be gone on with by --resume. Signals end the process: SIGTERM with 75, too,
+    and Ctrl-C with 130."""
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
-    before = signal.signal(signal.SIGTERM, _stop)
     arguments = sys.argv[1:] if arguments is None else arguments
     set_up_logging(is_quiet=False, is_json="--json" in arguments)  # before they are understood
+    last_words = LastWords()
+    with ended_by({signal.SIGINT: INTERRUPTED, signal.SIGTERM: STOPPED}, last_words):
+        return _run(arguments, last_words)
+
+
+def _run(arguments: Sequence[str], last_words: LastWords) -> int:
+    started = time.monotonic()
     try:
         options = parse(arguments)
         set_up_logging(options.quiet, options.json)
+        last_words.watch(options.config)
         cluster = Cluster.read(os.environ.get(VARIABLE))
         result = train(options.config, Progress(options.quiet, is_json=options.json), cluster)
     except ParityError as error:
@@ -182,26 +187,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (GraftError, BackboneError, WeightsError, MemoryError) as error:
         log.error("graft: %s", str(error) or "this machine has too little memory for that")
         return STOPPED if isinstance(error, WorkerLostError) else WRONG_USE
-    except (Stopped, KeyboardInterrupt) as stop:
-        hint = "the same command with --resume goes on after the last whole epoch"
-        log.error("graft: stopped; no half bundle is left, and %s", hint)
-        return STOPPED if isinstance(stop, Stopped) else 130
     except OSError as error:
         if error.errno not in _NOT_BUGS:
             raise
         hint = "; make room or name another --output" if error.errno == errno.ENOSPC else ""
         log.error("graft: %s%s", error, hint)
         return WRONG_USE
-    finally:
-        signal.signal(signal.SIGTERM, before)
     if result:  # else the chief says it
         result["seconds"] = round(time.monotonic() - started, 1)
         print(json.dumps(result) if options.json else result["bundle"])
     return 0
-
-
-def _stop(*_: object) -> None:
-    raise Stopped
 
 
 if __name__ == "__main__":

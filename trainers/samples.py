@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from service.interrupts import cleaned
+
 PICTURES_PER_CLASS = 150
 SIZE = 160
 VERSION = 1
@@ -36,7 +38,10 @@ def draw_samples(cache: Path, per_class: int = PICTURES_PER_CLASS, seed: int = 0
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".leaves-") as staging:
+    with (
+        tempfile.TemporaryDirectory(dir=cache, prefix=".leaves-") as staging,
+        cleaned(lambda: shutil.rmtree(staging)),
+    ):
         drawn = Path(staging) / "leaves"
         for index, (label, disease) in enumerate(DISEASES.items()):
             (drawn / label).mkdir(parents=True)

@@ -40,7 +40,7 @@ def cleaned(clean: Callable[[], object]) -> Iterator[None]:
 
 
 @contextmanager
-def ended_by(codes: Mapping[int, int], last_words: Callable[[], str]) -> Iterator[None]:
+def ended_by(codes: Mapping[signal.Signals, int], last_words: Callable[[], str]) -> Iterator[None]:
     """Let signals end the process at once while the block runs; for the main thread only.
 
     Args:
@@ -71,10 +71,13 @@ def _stand_still(*_: object) -> None:
     threading.Event().wait()
 
 
-def _listen(heard: socket.socket, codes: Mapping[int, int], last_words: Callable[[], str]) -> None:
+def _listen(
+    heard: socket.socket, codes: Mapping[signal.Signals, int], last_words: Callable[[], str]
+) -> None:
     while received := heard.recv(1):
-        if received[0] in codes:
-            _end(codes[received[0]], last_words)
+        for number, code in codes.items():
+            if number == received[0]:
+                _end(code, last_words)
 
 
 def _end(code: int, last_words: Callable[[], str]) -> None:

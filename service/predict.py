@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.errors import GraftError
+from service.arguments import Parser
+from service.errors import GraftError, WrongUse
 from service.interrupts import INTERRUPTED, ended_by
 
 if TYPE_CHECKING:  # --help and wrong options are answered before anything large is imported
@@ -25,7 +26,11 @@ WRONG_USE = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0, 1 some not answered, 2 wrong use, 130 stopped."""
-    options = _parser().parse_args(arguments)
+    try:
+        options = _parser().parse_args(arguments)
+    except WrongUse as error:
+        _say(str(error))
+        return WRONG_USE
     last_words = "graft: stopped" + (f"; {options.csv} was not written" if options.csv else "")
     with ended_by({signal.SIGINT: INTERRUPTED, signal.SIGTERM: INTERRUPTED}, lambda: last_words):
         return _run(options)
@@ -103,7 +108,7 @@ def _say(message: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m service.predict",
         description="Score pictures as the service would: one line each, path, label and score.",
         epilog="Exit codes: 0 every picture was answered; 1 some were not; 2 wrong use, or a "

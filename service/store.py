@@ -9,12 +9,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import bentoml
 
+from service.arguments import closest
 from service.bundle import MANIFEST, Bundle, flush
 from service.errors import BundleError
 from service.interrupts import cleaned
@@ -94,6 +95,21 @@ def resolve(reference: str) -> Path:
     except Exception as error:  # BentoML passes on whatever a damaged model.yaml raises
         raise BundleError(
             f"no model {reference!r}: it is neither a folder with a {MANIFEST} nor in BentoML's "
-            f"store ({error}). Train one with `python -m trainers.run`, or name a bundle folder or "
-            "a tag of `bentoml models list` (by GRAFT_MODEL, or --bundle of service.predict)"
+            f"store ({error}).{_meant(reference)} Train one with `python -m trainers.run`, or name "
+            "a bundle folder or a tag of `bentoml models list` (by GRAFT_MODEL, or --bundle of "
+            "service.predict)"
         ) from error
+
+
+def _meant(reference: str) -> str:
+    """What to type in place of a reference that leads nowhere: a bundle in it, or a like name."""
+    found = [path.parent for path in Path(reference).glob(f"*/{MANIFEST}")]
+    if found:
+        return f" Did you mean `{max(found, key=lambda path: path.stat().st_mtime)}`?"
+    with suppress(Exception):  # whatever a damaged store raises: it is a hint
+        name, _, _ = reference.partition(":")
+        known = {model.tag.name: model.tag for model in reversed(bentoml.models.list())}
+        close = closest(name, known)
+        if close:
+            return f" Did you mean `{known[close] if close == name else f'{close}:latest'}`?"
+    return ""

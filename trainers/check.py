@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from service.arguments import Parser
 from service.errors import GraftError
 from service.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
 from trainers.progress import Progress, set_up_logging
@@ -22,12 +23,10 @@ MAX_BYTES = 1e12
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0 usable, 2 wrong use or bad data."""
-    options = _parser().parse_args(arguments)
-    set_up_logging(options.quiet)
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
     with ended_by(codes, lambda: "graft: stopped"):
         try:
-            return _check(options)
+            return _check(_parser().parse_args(arguments))
         except (GraftError, OSError) as error:
             print(f"graft: {error}", file=sys.stderr)
             return BAD_DATA
@@ -38,6 +37,7 @@ def _check(options: argparse.Namespace) -> int:
     from trainers import data, doctor, findings, scanning
     from trainers.cache import Cache
 
+    set_up_logging(options.quiet)
     with tempfile.TemporaryDirectory() as folder, cleaned(lambda: shutil.rmtree(folder)):
         cache = Cache(cache_folder() / "arrays", MAX_BYTES, Path(folder), Progress(options.quiet))
         dataset = data.read(scanning.scan(options.data), cache)
@@ -55,7 +55,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m trainers.check",
         description="Say what is wrong with a folder of labelled pictures.",
         epilog="Exit codes: 0 usable; 2 wrong use, a folder that cannot be trained on, or, with "

@@ -7,20 +7,27 @@ same names; what was used ends up in the bundle's config.json.
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import os
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, ClassVar, Literal, NoReturn, get_args, get_origin
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from service import arguments
 from service.errors import GraftError
 
 DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
+MOST_OF_NAME = 63
+NAMES = (
+    f"a name has at most {MOST_OF_NAME} characters, lower-case letters, digits and . _ -, and "
+    "begins and ends with a letter or a digit"
+)
 MOST_EPOCHS = 1_000_000
 """Beyond any use; TensorFlow counts steps in 32 bits."""
 
@@ -126,11 +133,8 @@ class TrainingConfig(BaseModel):
         return None if self.data == DEMO else Path(self.data)
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong as every other failure is said: by an exception, in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; --help lists all options")
+class Parser(arguments.Parser):
+    failure = ConfigError
 
 
 class Options(argparse.Namespace):
@@ -141,7 +145,7 @@ class Options(argparse.Namespace):
     json: bool
 
 
-def parse(arguments: Sequence[str]) -> Options:
+def parse(line: Sequence[str]) -> Options:
     """Read the command line and the config file that it may name; flags win.
 
     Raises:
@@ -149,7 +153,7 @@ def parse(arguments: Sequence[str]) -> Options:
         SystemExit: for --help and --list-plugins, as argparse does.
     """
     parser = _parser()
-    given = vars(parser.parse_args(arguments))
+    given = vars(parser.parse_args(line))
     config_file = given.pop("config", None)
     options = Options(quiet=given.pop("quiet"), json=given.pop("json"))
     values = {**(_read(config_file) if config_file else {}), **given}
@@ -240,7 +244,16 @@ def _explain(problem: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "configuration"
     if problem["type"] == "extra_forbidden":
         known = list(TrainingConfig.model_fields)
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean `{close[0]}`? " if close else ""
+        close = arguments.closest_option(name, known)
+        hint = f"did you mean `{close}`? " if close else ""
         return f"unknown option `{name}`: {hint}There are: {', '.join(known)}"
+    if problem["type"] == "string_pattern_mismatch":  # of --name alone
+        return f"--name (={problem['input']!r}): {NAMES}" + _as_name(problem["input"])
     return f"--{name.replace('_', '-')} (={problem['input']!r}): {problem['msg']}"
+
+
+def _as_name(text: str) -> str:
+    """What to type in place of a name that cannot be one, as the end of a sentence."""
+    plain = unicodedata.normalize("NFKD", text.lower()).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^a-z0-9._]+", "-", plain)[:MOST_OF_NAME].strip(".-_")
+    return f"; e.g. --name {name}" if name else ""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from service.arguments import Parser
 from service.errors import BundleError, GraftError
 from service.interrupts import INTERRUPTED, TERMINATED, ended_by
 from trainers.progress import log, set_up_logging
@@ -119,12 +120,11 @@ def right(bundle: Bundle, pictures: Iterable[tuple[str, str]], data: Path) -> li
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0 decided, either way; 2 wrong use."""
-    options = _parser().parse_args(arguments)
     set_up_logging(is_quiet=False)
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
     with ended_by(codes, lambda: "graft: stopped"):
         try:
-            print(_decide(options))
+            print(_decide(_parser().parse_args(arguments)))
         except (GraftError, OSError) as error:
             log.error("graft: %s", error)
             return WRONG_USE
@@ -162,7 +162,7 @@ def _split(bundle: Bundle) -> Iterable[tuple[str, str, str]]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m trainers.promote",
         description="Make a new model `latest` in BentoML's store if it is no worse than the old.",
         epilog="Exit codes: 0 decided, the last line is the latest model; 2 wrong use.",

@@ -26,6 +26,7 @@ from service.schemas import Answer, ModelName
 from service.served import ServedModel
 from service.settings import Settings
 from service.signature import trusted
+from service.summary import introduce
 from service.tuning import known, tuned
 from service.upload_room import UploadRoom
 from service.uploads import PicturesUpload, PictureUpload
@@ -51,9 +52,11 @@ class Classifier:
         """Load and time the model once before any worker starts: a bad one ends it all here."""
         try:
             settings = Settings.from_environment()
-            tuned(trusted(settings.model, settings.verify_key), settings)
+            bundle = trusted(settings.model, settings.verify_key)
+            tuned(bundle, settings)
         except GraftError as error:
             sys.exit(f"graft: {error}")
+        introduce(bundle.manifest, _log, "serving")
         refuse_until_ready()
 
     def __init__(self) -> None:

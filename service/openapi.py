@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from service import summary
 from service.bundle import InputSpec, Manifest
 from service.errors import (
     DeadlineExceeded,
@@ -143,7 +144,7 @@ def _predict_batch(manifest: Manifest, settings: Settings) -> Part:
 
 def _model(manifest: Manifest) -> Part:
     text = "The public part of the model's manifest, and how it is run here."
-    return _operation(text, _answer(_JSON, "Model", manifest.public()), _ANYWHERE)
+    return _operation(text, _answer(_JSON, "Model", summary.public(manifest)), _ANYWHERE)
 
 
 def _reload(manifest: Manifest) -> Part:
@@ -225,6 +226,14 @@ def _schemas() -> Part:
     shown = model["properties"]
     for hidden in ("provenance", "files"):
         del shown[hidden]
+    shown["data"] = {
+        "type": "object",
+        "properties": {
+            "source": {"type": "string", "enum": [summary.DRAWN, summary.FOLDER, summary.UNKNOWN]},
+            "pictures": {"type": ["integer", "null"]},
+        },
+        "description": "what the model was trained on",
+    }
     shown["version"] = {"type": "string", "description": "the first 12 digits of the id"}
     shown["tuning"] = {"$ref": f"{_SCHEMA}Tuning"}
     request = InferenceRequest.model_json_schema(ref_template=f"{_SCHEMA}{{model}}")

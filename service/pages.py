@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from service import summary
 from service.metrics import exposition
 from service.openapi import describe
 
@@ -59,9 +60,10 @@ def _hash_of(tag: str, page: str) -> str:
 
 
 async def show_model(service: Classifier, request: Request) -> JSONResponse:
-    """GET /model: the public part of the manifest, and how it is run here."""
+    """GET /model: what it was trained on, the public part of the manifest, how it is run here."""
     model = service.model
-    return JSONResponse({**model.bundle.manifest.public(), "tuning": model.tuning.model_dump()})
+    shown = summary.public(model.bundle.manifest)
+    return JSONResponse({**shown, "tuning": model.tuning.model_dump()})
 
 
 def show_metrics(request: Request) -> Response:

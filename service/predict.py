@@ -50,6 +50,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    from service import summary
     from service.counting import Counter
     from service.machine import give_large_memory_back
     from service.predictor import Predictor
@@ -64,6 +65,10 @@ def _predict(options: argparse.Namespace) -> int:
     paths = pictures_in(options.places)
     bundle = trusted(options.bundle or settings.model, settings.verify_key)
     way = tuned(bundle, settings).choice
+    if not options.quiet:
+        _say(summary.line(bundle.manifest))
+        for doubt in summary.doubts(bundle.manifest):
+            _say(f"warning: {doubt}")
     predictor = Predictor(bundle, way.session_threads, way.sessions)
     unanswered = 0
     # Where the answers themselves run over the terminal, nothing needs to say that they do.

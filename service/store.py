@@ -15,6 +15,7 @@ from typing import Any
 
 import bentoml
 
+from service import summary
 from service.arguments import closest
 from service.bundle import MANIFEST, Bundle, flush
 from service.errors import BundleError
@@ -71,7 +72,11 @@ def _copy(bundle: Bundle, tag: bentoml.Tag, store: Any) -> None:
     with bentoml.models.create(
         tag,
         labels={"plugin": manifest.plugin.replace(":", "-")},
-        metadata={"classes": list(manifest.classes), **manifest.metrics},
+        metadata={
+            "classes": list(manifest.classes),
+            "trained_on": summary.data(manifest)["source"],
+            **manifest.metrics,
+        },
         _model_store=store,
     ) as model:
         shutil.copytree(bundle.path, model.path, dirs_exist_ok=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers import duplicates, looking
+from trainers import duplicates, looking, nearby
 from trainers.cache import Cache
 from trainers.scanning import DataError, LeftOut, Scan, listing
 from trainers.shelf import Records
@@ -120,7 +120,7 @@ def check_classes(dataset: Dataset) -> None:
     if len(counts) < 2:
         raise DataError(
             f"{folder} has one class only (`{next(iter(counts))}`); a classifier needs two: "
-            "one sub-folder per class" + reasons
+            "one sub-folder per class" + nearby.meant(folder) + reasons
         )
 
 

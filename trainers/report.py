@@ -11,6 +11,7 @@ import jinja2
 import markupsafe
 import numpy as np
 
+from service import summary
 from service.bundle import Manifest
 from trainers import charts, gallery, splitting
 from trainers.charts import Axis, Line
@@ -53,6 +54,8 @@ def write(
         .get_template("report.html")
         .render(
             manifest=manifest,
+            is_drawn=summary.data(manifest)["source"] == summary.DRAWN,
+            drawn=summary.DRAWN,
             metrics=metrics,
             test=test,
             charts=charts,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import signal
 import sys
@@ -15,10 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
+from service import summary
 from service.errors import GraftError, ParityError
 from service.interrupts import INTERRUPTED, ended_by
 from service.machine import cache_folder
-from trainers import data, doctor, findings, hardware, pictures, scanning, splitting
+from trainers import (
+    data,
+    doctor,
+    findings,
+    hardware,
+    nearby,
+    pictures,
+    replacement,
+    scanning,
+    splitting,
+)
 from trainers.cache import Cache
 from trainers.cluster import ALONE, STOPPED, VARIABLE, Cluster, WorkerLostError
 from trainers.config import TrainingConfig, parse
@@ -87,9 +99,17 @@ def train(
 
             def finish() -> dict[str, Any]:
                 bundle, metrics = publish.publish(trained, dataset, found, config, work, progress)
+                before = replacement.latest(config.name)
                 tag, test = save(bundle), metrics["test"]
-                log_result(bundle.path, tag, test)
-                return {"bundle": str(bundle.path), "model": tag, "test_accuracy": test["accuracy"]}
+                log_result(bundle, tag, test)
+                log_replacement(bundle, before, folder)
+                return {
+                    "bundle": str(bundle.path),
+                    "model": tag,
+                    "test_accuracy": test["accuracy"],
+                    "data": summary.data(bundle.manifest)["source"],
+                    "replaces": before and replacement.tag(before),
+                }
 
             return exchange.by_chief(finish)
 
@@ -127,8 +147,9 @@ def choose_folder(config: TrainingConfig) -> Path:
     from trainers.samples import draw_samples
 
     folder = draw_samples(cache_folder())
-    reason = "as --data says" if config.data else "there is no folder data/ here"
-    log.info("training on drawn sample pictures of leaves (%s): %s", reason, folder)
+    reason = "as --data says" if config.data else "there is no folder data/ here" + nearby.here()
+    level = logging.INFO if config.data else logging.WARNING
+    log.log(level, "training on drawn sample pictures of leaves (%s): %s", reason, folder)
     return folder
 
 
@@ -149,16 +170,25 @@ def save(bundle: Bundle) -> str:
         ) from error
 
 
-def log_result(bundle: Path, tag: str, test: dict[str, Any]) -> None:
+def log_result(bundle: Bundle, tag: str, test: dict[str, Any]) -> None:
     low, high = test["accuracy_interval"]
+    is_drawn = summary.data(bundle.manifest)["source"] == summary.DRAWN
     log.info(
-        "test accuracy %.4f on %d pictures (95%% interval %.3f to %.3f), by the exported ONNX",
-        *(test["accuracy"], test["n"], low, high),
+        "test accuracy %.4f on %d %s (95%% interval %.3f to %.3f), by the exported ONNX",
+        *(test["accuracy"], test["n"], summary.DRAWN if is_drawn else "pictures", low, high),
     )
     for pair in test["most_confused"][:MOST_SAID]:
         log.info("  %s", pair["advice"])
-    log.info("report: %s", bundle / "report.html")
+    log.info("report: %s", bundle.path / "report.html")
     log.info("serve it:  GRAFT_MODEL=%s %s serve", tag, Path(sys.executable).with_name("bentoml"))
+
+
+def log_replacement(bundle: Bundle, before: Bundle | None, folder: Path) -> None:
+    """Say which model the store calls latest now and before, and what to doubt about it."""
+    for line in replacement.describe(bundle, before, folder):
+        log.info("%s", line)
+    for worry in replacement.worries(bundle, before):
+        log.warning("careful: %s", worry)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from service.interrupts import cleaned
+from service.machine import cache_folder
 
 PICTURES_PER_CLASS = 150
 SIZE = 160
@@ -52,6 +53,12 @@ def draw_samples(cache: Path, per_class: int = PICTURES_PER_CLASS, seed: int = 0
         if not folder.exists():
             shutil.move(drawn, folder)
     return folder
+
+
+def is_drawn(folder: Path) -> bool:
+    """Whether a folder is one that `draw_samples` made, under whatever name it was given."""
+    place = folder.resolve()
+    return place.parent == cache_folder().resolve() and place.name.startswith("leaves-")
 
 
 def draw_leaf(rng: np.random.Generator, disease: Draw, size: int = SIZE) -> Image.Image:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from service.errors import GraftError, RequestError
 from service.imaging import OTHER_SUFFIXES, SUFFIXES, sniff
+from trainers import nearby
 
 SPLITS = ("train", "validation", "test")
 _SPLIT_FOLDERS = {
@@ -71,7 +72,7 @@ def scan(folder: Path) -> Scan:
         DataError: no folder, nothing in it that is called like a picture, or classes beside splits.
     """
     if not folder.is_dir():
-        raise DataError(f"no folder {folder}; name one with --data")
+        raise DataError(f"no folder {folder}; name one with --data{nearby.meant(folder)}")
     if refusal := _why_closed(folder):
         raise DataError(f"--data {folder} {refusal}; make it readable for this user")
     candidates: list[Candidate] = []
@@ -90,6 +91,8 @@ def scan(folder: Path) -> Scan:
                 if _speaks_for_a_class(path, len(inside)) and _is_text(inside[0]):
                     classes.add(inside[0])
     if not candidates:
+        if hint := nearby.meant(folder):
+            raise DataError(f"no pictures in the sub-folders of {folder}{hint}")
         raise DataError(
             f"no pictures in the sub-folders of {folder} (looked for {' '.join(SUFFIXES)}); "
             f"put them into one sub-folder per class, e.g. {folder}/healthy/1.jpg"

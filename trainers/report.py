@@ -17,7 +17,7 @@ from trainers import charts, gallery, splitting
 from trainers.charts import Axis, Line
 from trainers.data import Dataset
 from trainers.evaluation import Answers
-from trainers.progress import in_words
+from trainers.pace import in_words
 
 MOST_OF_PAIR, MOST_OF_WORST = 6, 24
 """Pictures shown of each confused pair, and of the worst mistakes: 54 with five pairs."""

@@ -83,8 +83,8 @@ class Parser(argparse.ArgumentParser):
         options = re.findall(r"--([a-z][a-z-]*)", self.format_usage())
         typed = list(dict.fromkeys(filter(None, map(_option, self._given))))
         for one in typed:
-            option = None if one.lstrip("-") in options else closest_option(one, options)
-            if option:
+            is_known = one.startswith("--") and one[2:] in options
+            if not is_known and (option := closest_option(one, options)):
                 yield f"for {one} type --{option}"
         if not typed and "data" in options:
             yield from (f"type --data {one}" for one in self._given[:1] if Path(one).is_dir())

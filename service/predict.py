@@ -17,6 +17,7 @@ from service.errors import GraftError, WrongUse
 from service.interrupts import INTERRUPTED, ended_by
 
 if TYPE_CHECKING:  # --help and wrong options are answered before anything large is imported
+    from service.bundle import Manifest
     from service.predictor import Predictor
     from service.settings import Settings
     from service.tables import Write
@@ -50,7 +51,6 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from service import summary
     from service.counting import Counter
     from service.machine import give_large_memory_back
     from service.predictor import Predictor
@@ -65,10 +65,6 @@ def _predict(options: argparse.Namespace) -> int:
     paths = pictures_in(options.places)
     bundle = trusted(options.bundle or settings.model, settings.verify_key)
     way = tuned(bundle, settings).choice
-    if not options.quiet:
-        _say(summary.line(bundle.manifest))
-        for doubt in summary.doubts(bundle.manifest):
-            _say(f"warning: {doubt}")
     predictor = Predictor(bundle, way.session_threads, way.sessions)
     unanswered = 0
     # Where the answers themselves run over the terminal, nothing needs to say that they do.
@@ -79,6 +75,8 @@ def _predict(options: argparse.Namespace) -> int:
         closing(Counter(len(paths), is_shown)) as counter,
         closing(score(paths, predictor, way, settings)) as answers,
     ):
+        if not options.quiet:
+            _introduce(bundle.manifest)
         for scored in answers:
             write(scored)
             unanswered += scored.error is not None
@@ -92,6 +90,15 @@ def _predict(options: argparse.Namespace) -> int:
         place = f"the column error of {options.csv}" if options.csv else "their lines on stdout"
         _say(f"{unanswered:,} of {len(paths):,} were not answered: see {place}")
     return 1 if unanswered else 0
+
+
+def _introduce(manifest: Manifest) -> None:
+    """Say by which model, and what to doubt about it."""
+    from service import summary
+
+    _say(summary.line(manifest))
+    for doubt in summary.doubts(manifest):
+        _say(f"warning: {doubt}")
 
 
 def _output(

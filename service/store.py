@@ -108,10 +108,10 @@ def resolve(reference: str) -> Path:
 
 def _meant(reference: str) -> str:
     """What to type in place of a reference that leads nowhere: a bundle in it, or a like name."""
-    found = [path.parent for path in Path(reference).glob(f"*/{MANIFEST}")]
-    if found:
-        return f" Did you mean `{max(found, key=lambda path: path.stat().st_mtime)}`?"
-    with suppress(Exception):  # whatever a damaged store raises: it is a hint
+    with suppress(Exception):  # whatever an odd name or a damaged store raises: it is a hint
+        found = [path.parent for path in Path(reference).glob(f"*/{MANIFEST}")]
+        if found:
+            return f" Did you mean `{max(found, key=lambda path: path.stat().st_mtime)}`?"
         name, _, _ = reference.partition(":")
         known = {model.tag.name: model.tag for model in reversed(bentoml.models.list())}
         close = closest(name, known)

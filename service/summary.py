@@ -31,12 +31,10 @@ def public(manifest: Manifest) -> dict[str, Any]:
 def line(manifest: Manifest) -> str:
     """Name, data and accuracy, for logs; the folder's name is not for whoever may ask /model."""
     found = _provenance(manifest)
-    pictures = f"{found['pictures']:,}" if "pictures" in found else "unknown"
-    trained = f"{pictures} pictures"
-    if data(manifest)["source"] == DRAWN:
-        trained = f"{DRAWN} ({pictures})"
-    elif "folder" in found:
-        trained += f" of `{found['folder']}`"
+    pictures = f"{found['pictures']:,} " if "pictures" in found else ""
+    where = f"`{found['folder']}`" if "folder" in found else "unknown origin"
+    is_drawn = data(manifest)["source"] == DRAWN
+    trained = f"{pictures}{DRAWN}" if is_drawn else f"{pictures}pictures of {where}"
     return f"{manifest.name}:{manifest.version}, trained on {trained}, {accuracy(manifest)}"
 
 

@@ -149,10 +149,21 @@ def _decide(options: argparse.Namespace) -> str:
         *(found.n, tags[0], found.new, tags[1], found.old, found.low, found.high),
     )
     if not found.is_no_worse:
-        log.info("worse: %s stays", tags[1])
-        return tags[1]
+        return _stay(new, old, tags[1])
     log.info("no worse: %s is the latest now", tags[0])
     return store.save(new)
+
+
+def _stay(new: Bundle, old: Bundle, tag: str) -> str:
+    """The old one stays the latest, or is it again: a run makes its own model the latest."""
+    from service import store
+    from service.bundle import Bundle
+
+    if Bundle.read(store.resolve(new.manifest.name)).manifest.id != new.manifest.id:
+        log.info("worse: %s stays", tag)
+        return tag
+    log.info("worse: %s is the latest again", tag)
+    return store.save(old)
 
 
 def _split(bundle: Bundle) -> Iterable[tuple[str, str, str]]:

@@ -20,7 +20,11 @@ _NEAR: Final = 0.1
 def data(manifest: Manifest) -> dict[str, Any]:
     """What the model was trained on: `source`, one of the three above, and how many `pictures`."""
     found = _provenance(manifest)
-    return {"source": found.get("source", UNKNOWN), "pictures": found.get("pictures")}
+    pictures = found.get("pictures")
+    return {
+        "source": found.get("source", UNKNOWN),
+        "pictures": pictures if isinstance(pictures, int) else None,
+    }
 
 
 def public(manifest: Manifest) -> dict[str, Any]:
@@ -30,12 +34,13 @@ def public(manifest: Manifest) -> dict[str, Any]:
 
 def line(manifest: Manifest) -> str:
     """Name, data and accuracy, for logs; the folder's name is not for whoever may ask /model."""
-    found = _provenance(manifest)
-    pictures = f"{found['pictures']:,} " if "pictures" in found else ""
+    found, known = _provenance(manifest), data(manifest)
+    pictures = "" if known["pictures"] is None else f"{known['pictures']:,} "
     where = f"`{found['folder']}`" if "folder" in found else "unknown origin"
-    is_drawn = data(manifest)["source"] == DRAWN
-    trained = f"{pictures}{DRAWN}" if is_drawn else f"{pictures}pictures of {where}"
-    return f"{manifest.name}:{manifest.version}, trained on {trained}, {accuracy(manifest)}"
+    trained = DRAWN if known["source"] == DRAWN else f"pictures of {where}"
+    return (
+        f"{manifest.name}:{manifest.version}, trained on {pictures}{trained}, {accuracy(manifest)}"
+    )
 
 
 def accuracy(manifest: Manifest) -> str:

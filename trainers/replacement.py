@@ -70,6 +70,13 @@ def worries(new: Bundle, old: Bundle | None) -> Iterator[str]:
 
 def on_same_pictures(new: Bundle, old: Bundle) -> Comparison | None:
     """The two on the test pictures of both; None where these differ, or are not all known."""
+    try:
+        return _paired(new, old)
+    except (OSError, LookupError, TypeError, ValueError):
+        return None  # a bundle of another version need not say all of it
+
+
+def _paired(new: Bundle, old: Bundle) -> Comparison | None:
     metrics = [_json(one, "metrics.json") for one in (new, old)]
     paths = [_test_paths(one) for one in (new, old)]
     fingerprints = [_fingerprint(one) for one in (new, old)]

@@ -41,6 +41,7 @@ SOUND = {
             "trained on 1,200 pictures of `pets`, ",
         ),
         ({"fingerprint": "", "pictures": 5}, UNKNOWN, "trained on 5 pictures of unknown origin, "),
+        ({"pictures": "many"}, UNKNOWN, "trained on pictures of unknown origin, "),
         ("drawn", UNKNOWN, "trained on pictures of unknown origin, "),
         (None, UNKNOWN, "trained on pictures of unknown origin, "),
     ],

@@ -217,7 +217,7 @@ def _refusals(kinds: Kinds) -> Part:
 
 @functools.cache  # 18 ms, in the event loop
 def _schemas() -> Part:
-    kinds = (Answer, BatchAnswer, Refusal, Reloaded, Manifest, Tuning)
+    kinds = (Answer, BatchAnswer, Refusal, Reloaded, Manifest, Tuning, summary.TrainingData)
     _, defined = models_json_schema(
         [(kind, "serialization") for kind in kinds], ref_template=f"{_SCHEMA}{{model}}"
     )
@@ -226,14 +226,7 @@ def _schemas() -> Part:
     shown = model["properties"]
     for hidden in ("provenance", "files"):
         del shown[hidden]
-    shown["data"] = {
-        "type": "object",
-        "properties": {
-            "source": {"type": "string", "enum": [summary.DRAWN, summary.FOLDER, summary.UNKNOWN]},
-            "pictures": {"type": ["integer", "null"]},
-        },
-        "description": "what the model was trained on",
-    }
+    shown["data"] = {"$ref": f"{_SCHEMA}TrainingData"}
     shown["version"] = {"type": "string", "description": "the first 12 digits of the id"}
     shown["tuning"] = {"$ref": f"{_SCHEMA}Tuning"}
     request = InferenceRequest.model_json_schema(ref_template=f"{_SCHEMA}{{model}}")

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel
 
 from service.bundle import Manifest
 
 DRAWN: Final = "drawn sample pictures"
 FOLDER: Final = "pictures of a folder"
 UNKNOWN: Final = "unknown"
-"""What the data of a bundle was; older ones do not say."""
+"""What the pictures of a model were; older bundles do not say."""
 FEW_TEST_PICTURES: Final = 20
 _NEAR: Final = 0.1
 """Share of the way from the most common class's accuracy to 1 that a model worth its name goes."""
 
 
+class TrainingData(BaseModel):
+    """What the model was trained on."""
+
+    source: Literal["drawn sample pictures", "pictures of a folder", "unknown"]
+    pictures: int | None
+
+
 def data(manifest: Manifest) -> dict[str, Any]:
-    """What the model was trained on: `source`, one of the three above, and how many `pictures`."""
+    """The JSON of a `TrainingData`; unknown is what the manifest does not say, or not like this."""
     found = _provenance(manifest)
-    pictures = found.get("pictures")
+    source, pictures = found.get("source"), found.get("pictures")
     return {
-        "source": found.get("source", UNKNOWN),
+        "source": source if source in (DRAWN, FOLDER) else UNKNOWN,
         "pictures": pictures if isinstance(pictures, int) else None,
     }
 

@@ -12,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = ("plugins", "trainers", "service")
-FOR_TRAINING = {"bundle", "imaging", "predictor", "errors", "machine", "store"}
+FOR_TRAINING = {
+    *("bundle", "imaging", "predictor", "errors", "machine", "store"),
+    *("arguments", "interrupts", "summary"),
+}
 """The half of service/ that trainers may use."""
 BENEATH = {"structure"}
 """What that half itself stands on, beside external_data."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
@@ -20,14 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from service import arguments
 from service.errors import GraftError
+from trainers import naming
 
 DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
-MOST_OF_NAME = 63
-NAMES = (
-    f"a name has at most {MOST_OF_NAME} characters, lower-case letters, digits and . _ -, and "
-    "begins and ends with a letter or a digit"
-)
 MOST_EPOCHS = 1_000_000
 """Beyond any use; TensorFlow counts steps in 32 bits."""
 
@@ -59,7 +53,7 @@ class TrainingConfig(BaseModel):
     )
     name: str = Field(
         "classifier",
-        pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$",
+        pattern=naming.PATTERN,
         description="name of the model: lower-case letters, digits, . _ -",
     )
     image_size: int | None = Field(
@@ -248,12 +242,5 @@ def _explain(problem: Mapping[str, Any]) -> str:
         hint = f"did you mean `{close}`? " if close else ""
         return f"unknown option `{name}`: {hint}There are: {', '.join(known)}"
     if problem["type"] == "string_pattern_mismatch":  # of --name alone
-        return f"--name (={problem['input']!r}): {NAMES}" + _as_name(problem["input"])
+        return f"--name (={problem['input']!r}): {naming.explain(problem['input'])}"
     return f"--{name.replace('_', '-')} (={problem['input']!r}): {problem['msg']}"
-
-
-def _as_name(text: str) -> str:
-    """What to type in place of a name that cannot be one, as the end of a sentence."""
-    plain = unicodedata.normalize("NFKD", text.lower()).encode("ascii", "ignore").decode()
-    name = re.sub(r"[^a-z0-9._]+", "-", plain)[:MOST_OF_NAME].strip(".-_")
-    return f"; e.g. --name {name}" if name else ""

@@ -60,8 +60,7 @@ def unreachable(name: str, error: Exception) -> WeightsError:
     if not found:
         return WeightsError(f"ImageNet weights of {name} cannot be loaded: {error}")
     url = found.group()
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    cached = home / "models" / url.rsplit("/", 1)[-1]
+    cached = keras_home() / "models" / url.rsplit("/", 1)[-1]
     return WeightsError(
         f"the ImageNet weights of {name} cannot be downloaded here.\n"
         f"  Fetch  {url}\n"
@@ -70,6 +69,14 @@ def unreachable(name: str, error: Exception) -> WeightsError:
         "  or take --plugin pocket, whose weights lie in the package\n"
         "  (--weights none starts from random ones, which a few hundred pictures seldom bear)."
     )
+
+
+def keras_home() -> Path:
+    """Where Keras keeps what it downloads: KERAS_HOME, or .keras in the home folder, or in /tmp
+    where this user has none that can be written to."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - stays ~ where there is none, like Keras' own
+    default = Path(home if os.access(home, os.W_OK) else "/tmp") / ".keras"
+    return Path(os.environ.get("KERAS_HOME", default))
 
 
 def _shape_summary(network: keras.Model) -> str:

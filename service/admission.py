@@ -12,14 +12,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import State
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Overloaded
 from service.responses import refusal
-from service.uploads import discard_rest
 
 if TYPE_CHECKING:
     from service.app import Classifier
@@ -47,7 +45,6 @@ class Admission:
         if answer is None:
             await self._app(scope, receive, send)
             return
-        await discard_rest(Request(scope, receive))
         await answer(scope, receive, send)
 
     def _refused(self, scope: Scope) -> Response | None:

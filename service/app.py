@@ -14,14 +14,20 @@ import bentoml
 from starlette.requests import Request
 
 from service import tracing
+from service.bento_switches import check_switches
+from service.caller import make_paths_absolute, require_home
+from service.configuration import worker_count
+from service.device import load
 from service.endpoints import predict, predict_batch
 from service.errors import GraftError
 from service.front import FrontedService
 from service.keys import Keys
-from service.machine import give_large_memory_back
+from service.machine import give_large_memory_back, usable_cores
 from service.metrics import Metrics
+from service.port import end_where_the_port_is_taken
 from service.reloading import follow
 from service.requests import log_requests
+from service.runtime_directory import create, enter
 from service.schemas import Answer, ModelName
 from service.served import ServedModel
 from service.settings import Settings
@@ -51,27 +57,37 @@ class Classifier:
     def verify() -> None:
         """Load and time the model once before any worker starts: a bad one ends it all here."""
         try:
-            settings = Settings.from_environment()
+            make_paths_absolute()
+            require_home()
+            settings = _settings()
+            settings.keys()  # their file must be readable
+            check_switches(settings)
             bundle = trusted(settings.model, settings.verify_key)
             tuned(bundle, settings)
+            load(bundle, settings.device, threads=1)  # also where it was timed at another start
+            create(worker_count())
         except GraftError as error:
             sys.exit(f"graft: {error}")
         introduce(bundle.manifest, _log, "serving")
         refuse_until_ready()
+        end_where_the_port_is_taken()
 
     def __init__(self) -> None:
         give_large_memory_back()
-        self.settings = Settings.from_environment()
+        self.settings = _settings()
         if self.settings.access_log:
             log_requests()
-        self.metrics = Metrics()
+        self.shared = enter()
+        self.metrics = Metrics(shared=self.shared)
         self.keys = Keys(self.settings.keys())
         self.uploads = UploadRoom(self.settings.max_upload_bytes)
         bundle = trusted(self.settings.model, self.settings.verify_key)
         tuning = tuned(bundle, self.settings)
         self.model = ServedModel(bundle, tuning, self.settings, self.metrics)
-        if not self.settings.keys():
+        if not self.settings.asks_for_keys:
             _log.info("no key is asked for: whoever reaches this server may ask")
+        if said := self.model.fallback:
+            _log.warning(said)
         _log.info("%s:%s answers by %s", *self.model.name.model_dump().values(), tuning.line())
         self.is_draining = False
         self._swapping = asyncio.Lock()
@@ -81,7 +97,7 @@ class Classifier:
 
     @bentoml.api(route="/predict", input_spec=PictureUpload)
     async def predict(self, image: Request) -> Answer:
-        """Classify one picture: multipart field `image`, or the picture itself as the body."""
+        """Classify one picture: multipart field `image`, JSON, or the picture as the body."""
         return await predict(self, image)  # type: ignore[return-value]  # BentoML passes it on
 
     @bentoml.api(route="/predict_batch", input_spec=PicturesUpload)
@@ -154,3 +170,10 @@ class Classifier:
         untried = self.model.tuning.model_copy(update={"curve": ()})
         tuning = known(bundle, self.settings) or untried
         return ServedModel(bundle, tuning, self.settings, self.metrics)
+
+
+def _settings() -> Settings:
+    """What the environment says, with the cores of this machine divided among the workers."""
+    settings = Settings.from_environment()
+    threads = settings.threads or max(1, usable_cores() // worker_count())
+    return settings.model_copy(update={"threads": threads})

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
@@ -26,6 +25,8 @@ from pydantic import (
 
 from service.errors import BundleError
 from service.external_data import refers_to_external_data
+from service.files import FileRecord, flush, verify
+from service.imaging import ALWAYS_ACCEPTED, FULL_RANGE_BITS
 
 SCHEMA_VERSION: Final = 1
 MANIFEST = "manifest.json"
@@ -43,7 +44,10 @@ class _Part(BaseModel):
 
 
 class InputSpec(_Part):
-    """What the model takes: (N, size, size, 3) RGB as `service.imaging.decode` makes it."""
+    """What the model takes: (N, size, size, 3) RGB as `service.imaging.decode` makes it.
+
+    `kinds` of pictures are accepted, and 16-bit samples are worth 0 to 2 ** `significant_bits` - 1.
+    """
 
     name: Literal["images"] = "images"
     size: int = Field(gt=0, description="side of the square input, in pixels")
@@ -52,6 +56,8 @@ class InputSpec(_Part):
     dtype: Literal["uint8"] = "uint8"
     range: tuple[Literal[0], Literal[255]] = (0, 255)
     layout: Literal["NHWC"] = "NHWC"
+    kinds: tuple[str, ...] = ALWAYS_ACCEPTED
+    significant_bits: int = Field(default=FULL_RANGE_BITS, ge=8, le=FULL_RANGE_BITS)
 
 
 class OutputSpec(_Part):
@@ -75,11 +81,6 @@ class Decision(_Part):
                 "of Graft applies neither (it takes 1 and none); serve with the one that made it"
             )
         return self
-
-
-class FileRecord(_Part):
-    sha256: str
-    size_bytes: int
 
 
 class Manifest(_Part):
@@ -112,10 +113,6 @@ class Manifest(_Part):
     def version(self) -> str:
         return self.id[:12]
 
-    def content_id(self) -> str:
-        content = self.model_dump(mode="json", exclude={"id"})
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
     def public(self) -> dict[str, Any]:
         """The part that anyone who may ask for an answer may also see (GET /model)."""
         hidden = {"provenance", "files"}
@@ -137,9 +134,10 @@ class Bundle:
             BundleError: no manifest, an unknown schema version, a missing or altered file, or an
                 ONNX model that keeps weights outside itself.
         """
+        path = path.resolve()  # a link that is set anew meanwhile leads to another bundle's files
         manifest = _read_manifest(path)
         for name, record in manifest.files.items():
-            _verify(path, name, record)
+            verify(path, name, record)
         for required in (MODEL, GOLDEN_ANSWERS):
             if required not in manifest.files:
                 raise BundleError(f"{path}: the manifest does not list {required}; export again")
@@ -162,10 +160,31 @@ class Bundle:
     def model_path(self) -> Path:
         return self.path / MODEL
 
+    def content(self, name: str) -> bytes:
+        """A file's bytes, the very ones that the manifest was sealed with.
+
+        A link, or the files behind it, may have changed since `read`: the manifest of one bundle
+        must not be served with the model of another.
+
+        Raises:
+            BundleError: the file was altered, replaced or removed since then.
+        """
+        try:
+            data = (self.path / name).read_bytes()
+        except OSError as error:
+            raise BundleError(f"{self.path}: {name} cannot be read: {error}") from error
+        sealed = self.manifest.files.get(name)  # none yet while it is being made
+        if sealed is not None and FileRecord.of_bytes(data) != sealed:
+            raise BundleError(
+                f"{self.path}: {name} is not the one that this manifest was read with; it was "
+                "replaced meanwhile: try again, or copy the bundle again"
+            )
+        return data
+
     def golden(self) -> list[tuple[Path, list[float]]]:
         """The golden pictures and the probabilities recorded for them at export."""
         try:
-            answers = _GOLDEN.validate_json((self.path / GOLDEN_ANSWERS).read_bytes())
+            answers = _GOLDEN.validate_json(self.content(GOLDEN_ANSWERS))
         except ValidationError as error:
             raise BundleError(f"{self.path / GOLDEN_ANSWERS} is damaged: {error}") from error
         return [(self.path / "golden" / name, expected) for name, expected in answers.items()]
@@ -180,11 +199,11 @@ def seal(staging: Path, manifest: Manifest, output: Path) -> Bundle:
         output: the folder in which `<name>-<version>` appears, complete, or not at all.
     """
     paths = sorted(path for path in staging.rglob("*") if path.is_file())
-    files = {path.relative_to(staging).as_posix(): _record(path) for path in paths}
+    files = {path.relative_to(staging).as_posix(): FileRecord.of(path) for path in paths}
     manifest = manifest.model_copy(update={"files": files})
-    manifest = manifest.model_copy(update={"id": manifest.content_id()})
+    manifest = manifest.model_copy(update={"id": _content_id(manifest.model_dump(mode="json"))})
     manifest_path = staging / MANIFEST
-    manifest_path.write_text(manifest.model_dump_json(indent=2) + "\n")
+    manifest_path.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     _read_manifest(staging)  # what could not be read again is not published
     folders = [staging, *(path for path in staging.rglob("*") if path.is_dir())]
     for path in (*paths, manifest_path, *folders):
@@ -197,7 +216,7 @@ def seal(staging: Path, manifest: Manifest, output: Path) -> Bundle:
 
 def _read_manifest(path: Path) -> Manifest:
     try:
-        content = json.loads((path / MANIFEST).read_text())
+        content = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BundleError(f"{path} is not a bundle: it has no {MANIFEST}") from None
     except (ValueError, OSError, RecursionError) as error:
@@ -212,36 +231,12 @@ def _read_manifest(path: Path) -> Manifest:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
         raise BundleError(f"{path / MANIFEST} is not a valid manifest: {error}") from error
-    if manifest.id != manifest.content_id():
+    if manifest.id != _content_id(content):
         raise BundleError(f"{path / MANIFEST} was altered: its content does not match its id")
     return manifest
 
 
-def _verify(folder: Path, name: str, record: FileRecord) -> None:
-    relative = PurePosixPath(name)
-    if relative.is_absolute() or ".." in relative.parts:
-        raise BundleError(f"{folder}: the manifest names {name!r}, outside the bundle")
-    path = folder / relative
-    try:
-        is_there, is_same = path.is_file(), path.is_file() and _record(path) == record
-    except OSError as error:
-        raise BundleError(f"{folder}: {name} cannot be read: {error}") from error
-    if not is_there:
-        raise BundleError(f"{folder}: {name} is missing; copy the bundle again")
-    if not is_same:
-        raise BundleError(f"{folder}: {name} was altered (checksum differs); copy the bundle again")
-
-
-def _record(path: Path) -> FileRecord:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return FileRecord(sha256=digest, size_bytes=path.stat().st_size)
-
-
-def flush(path: Path) -> None:
-    """Return once a file, or a folder's list of names, is on the disk, power or not."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _content_id(content: dict[str, Any]) -> str:
+    """The hash of a manifest as it is written, so that fields added later change no older id."""
+    content = {key: value for key, value in content.items() if key != "id"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

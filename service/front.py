@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import bentoml
 from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -22,6 +23,7 @@ from starlette.types import ASGIApp
 from service import open_inference
 from service.admission import Admission
 from service.bundle import Bundle
+from service.cors import cors_options
 from service.endpoints import predict, predict_batch
 from service.errors import Draining, GraftError, RequestError
 from service.pages import show_docs, show_metrics, show_model, show_ui
@@ -32,7 +34,6 @@ from service.settings import Settings
 from service.store import resolve
 from service.summary import introduce
 from service.tracing import middleware
-from service.uploads import discard_rest
 from service.wire import bound_requests
 
 if TYPE_CHECKING:
@@ -67,9 +68,14 @@ class FrontedService(bentoml.Service[Any]):
         return super().openapi_spec
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
-        bound_requests()  # uvicorn is set up after this
+        settings = Settings.from_environment()
+        bound_requests(settings.keep_alive_seconds)  # uvicorn is set up after this
         front = self._routes(super().to_asgi(is_main))
-        return Requests(Admission(ErrorShape(front), front.state, TAKING_PICTURES))
+        app: ASGIApp = Admission(ErrorShape(front), front.state, TAKING_PICTURES)
+        if options := cors_options(settings):
+            # Before every route, errors and refusals included, or pages could not read those.
+            app = ErrorShape(CORSMiddleware(app, **options))
+        return Requests(app)
 
     def _routes(self, bento: Starlette) -> Starlette:
         @asynccontextmanager
@@ -128,8 +134,6 @@ def endpoint(method: str, path: str, answer: Endpoint) -> Route:
         except Exception:  # a bug: it stays in the log
             _log.exception("request %s to %s met a bug", request_id.get(), path)
             response = JSONResponse({"error": BUG}, 500)
-        if response.status_code >= 400:
-            await discard_rest(request, is_closing=service.is_draining)
         if service.is_draining:  # or the next request on it might meet the server's end
             response.headers["Connection"] = "close"
         metrics.requests.labels(path, response.status_code).inc()

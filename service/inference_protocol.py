@@ -62,7 +62,9 @@ def parse(body: bytes, header_length: str | None, size: int, max_pictures: int) 
     try:
         request = InferenceRequest.model_validate_json(body[:end])
     except ValidationError as error:
-        raise MalformedRequest(f"the JSON of the request: {_first(error)}") from None
+        foreign = body.find(b'"instances"', 0, end) >= 0
+        habit = "; `instances` is of TensorFlow Serving, this protocol has `inputs`" * foreign
+        raise MalformedRequest(f"the JSON of the request: {_first(error)}{habit}") from None
     outputs = _outputs(request)
     tensor = _only_input(request)
     of_a_picture = _shape_of_a_picture(tensor, size, max_pictures)
@@ -72,7 +74,10 @@ def parse(body: bytes, header_length: str | None, size: int, max_pictures: int) 
 
 
 def serialise(
-    question: Question, manifest: Manifest, probabilities: NDArray[np.float32]
+    question: Question,
+    manifest: Manifest,
+    probabilities: NDArray[np.float32],
+    top_k: int | None = None,
 ) -> tuple[bytes, dict[str, str]]:
     """The body and headers that answer a request.
 
@@ -80,18 +85,23 @@ def serialise(
         question: as `parse` read it.
         manifest: of the model that answered.
         probabilities: (N, classes) float32, finite.
+        top_k: with it both outputs are (N, top_k), the best classes and theirs, best first;
+            without it `label` is (N,), the best class, and `probabilities` has all in order.
     """
-    labels = [manifest.classes[index] for index in probabilities.argmax(axis=1)]
+    best = (-probabilities).argsort(axis=1, kind="stable")[:, : top_k or 1]
+    labels = [manifest.classes[index] for index in best.ravel()]
+    if top_k:
+        probabilities = np.take_along_axis(probabilities, best, axis=1)
+    shapes = {
+        "probabilities": probabilities.shape,
+        "label": best.shape if top_k else best.shape[:1],
+    }
     outputs: list[dict[str, Any]] = []
     behind = b""
     for name, is_binary in question.outputs.items():
         is_label = name == "label"
-        shape = [len(labels)] if is_label else list(probabilities.shape)
-        output: dict[str, Any] = {
-            "name": name,
-            "datatype": "BYTES" if is_label else "FP32",
-            "shape": shape,
-        }
+        datatype = "BYTES" if is_label else "FP32"
+        output: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shapes[name]}
         if is_binary:
             part = joined(labels) if is_label else probabilities.astype("<f4").tobytes()
             output["parameters"] = {"binary_data_size": len(part)}
@@ -127,6 +137,7 @@ def metadata(manifest: Manifest, max_pictures: int) -> dict[str, Any]:
             f"decoded as in training; or UINT8 [N, {size}, {size}, 3], RGB, stretched by you",
             "classes": json.dumps(manifest.classes, ensure_ascii=False),
             "max_pictures": max_pictures,
+            "top_k": "infer?top_k=K: both outputs are [N, K], the best classes and theirs",
         },
     }
 

@@ -1,12 +1,13 @@
-"""API keys: who may ask, where GRAFT_API_KEYS names any."""
+"""API keys: who may ask, where GRAFT_API_KEYS or GRAFT_API_KEYS_FILE names any."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from service.errors import Unauthorized
+from service.errors import SettingError, Unauthorized
 
 
 class Keys:
@@ -17,7 +18,9 @@ class Keys:
         self._digests = [_digest(key) for key in keys]
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """Look for a key in `Authorization: Bearer KEY` or `X-API-Key: KEY`.
+        """Look for a key in `Authorization: Bearer KEY` and in `X-API-Key: KEY`.
+
+        One right key of the two is enough: a proxy may have put a token of its own into the other.
 
         Raises:
             Unauthorized: keys are asked for, and none or another was sent.
@@ -25,13 +28,53 @@ class Keys:
         if not self._digests:
             return
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        sent = bearer.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
-        digest = _digest(sent)
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]  # always all
+        sent = [bearer] if scheme.lower() == "bearer" else []
+        sent.append(headers.get("x-api-key", ""))
+        digests = [_digest(key.strip()) for key in sent]
+        # Always all.
+        matches = [hmac.compare_digest(one, known) for one in digests for known in self._digests]
         if not any(matches):
             raise Unauthorized(
                 "this service asks for a key: send `Authorization: Bearer KEY` or `X-API-Key: KEY`"
             )
+
+
+def split_keys(text: str) -> list[str]:
+    """The keys in a text, which commas separate; a key may have blanks inside.
+
+    Raises:
+        ValueError: there is none, or one that headers do not carry; no key is quoted.
+    """
+    return _accepted(text.split(","))
+
+
+def read_keys(path: Path) -> list[str]:
+    """The keys in a file, one a line; a key may have blanks and commas inside.
+
+    Raises:
+        SettingError: it cannot be read, holds no key, or one that headers do not carry.
+    """
+    try:
+        return _accepted(path.read_text(encoding="utf-8-sig").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SettingError(f"GRAFT_API_KEYS_FILE: {path} cannot be read: {reason}") from None
+    except ValueError as error:
+        raise SettingError(f"GRAFT_API_KEYS_FILE: {path} {error}") from None
+
+
+def _accepted(texts: Iterable[str]) -> list[str]:
+    keys = [key for text in texts if (key := text.strip())]
+    if not keys:
+        raise ValueError("holds no key, so everybody could ask; name one, or leave it unset")
+    for key in keys:
+        if not key.isascii():  # clients send other letters as UTF-8 or Latin-1, as they like
+            raise ValueError(
+                "has a key with other characters than ASCII, which headers do not carry"
+            )
+        if not key.isprintable():
+            raise ValueError("has a key with a control character, which headers do not carry")
+    return keys
 
 
 def _digest(key: str) -> bytes:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from service.errors import SettingError
+
 _M_MMAP_THRESHOLD: Final = -3
 """The number of that option in glibc's <malloc.h>."""
 _LARGE_BYTES: Final = 4 * 1024 * 1024
@@ -27,11 +29,11 @@ def usable_cores() -> int:
 def cgroup_cores(root: Path) -> int | None:
     """The processor limit of this container in whole cores, rounded up; None without one."""
     try:
-        quota, period = (root / "cpu.max").read_text().split()  # cgroup v2
+        quota, period = (root / "cpu.max").read_text(encoding="ascii").split()  # cgroup v2
     except (OSError, ValueError):
         try:
-            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()  # cgroup v1
-            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
+            quota = (root / "cpu/cpu.cfs_quota_us").read_text(encoding="ascii").strip()  # cgroup v1
+            period = (root / "cpu/cpu.cfs_period_us").read_text(encoding="ascii").strip()
         except OSError:
             return None
     if not quota.isdigit() or not period.isdigit() or not int(quota):  # "max" or -1: no limit
@@ -50,16 +52,58 @@ def give_large_memory_back() -> None:
 
 
 def cache_folder() -> Path:
-    """GRAFT_CACHE, or `graft` in the user's cache folder (XDG)."""
+    """GRAFT_CACHE, or `graft` in the user's cache folder (XDG); absolute.
+
+    Raises:
+        SettingError: there is neither, because the user has no home folder.
+    """
     if given := os.environ.get("GRAFT_CACHE"):
-        return Path(given)  # without a look at the home that a container's user may not have
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "graft"
+        return at_home(given, "GRAFT_CACHE").absolute()
+    caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not caches.is_absolute():  # which XDG's specification asks to ignore
+        caches = at_home("~/.cache", "GRAFT_CACHE")
+    return caches / "graft"
+
+
+def bentoml_home() -> Path:
+    """BENTOML_HOME, or `bentoml` in the user's home folder, as BentoML itself has it.
+
+    Raises:
+        SettingError: there is neither, or the variable is empty. BentoML would make folders, one
+            of them called `~`, where it stands.
+    """
+    given = os.environ.get("BENTOML_HOME", "~/bentoml")
+    if not given:
+        raise SettingError("BENTOML_HOME is empty: name a folder, or do not set it")
+    return at_home(given, "BENTOML_HOME").absolute()
+
+
+def at_home(path: str, name: str) -> Path:
+    """A path whose leading ~ is the user's home folder.
+
+    Raises:
+        SettingError: this user has no home folder: neither HOME nor /etc/passwd names one. The
+            message tells to set `name` to another path.
+    """
+    found = Path(os.path.expanduser(path))  # noqa: PTH111 - leaves a folder called ~name alone
+    if found.is_absolute() or path.partition("/")[0] != "~":
+        return found
+    instead = "HOME" if name == "HOME" else f"{name}, or HOME,"
+    raise SettingError(
+        f"{path}: this user ({_user()}) has no home folder, for neither HOME nor /etc/passwd names "
+        f"one: set {instead} to a folder that this user can write to (GRAFT_CACHE and BENTOML_HOME "
+        "lie in HOME unless they are set)"
+    )
+
+
+def _user() -> str:
+    return f"number {os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
 def processor_name() -> str:
     """The processor's model, as well as it is known."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor()
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from service.endpoints import LATE_BODY, all_of
+from service.arrival import arriving
+from service.bodies import read_body
+from service.endpoints import all_of, asked_top_k
 from service.errors import (
     Draining,
     ModelNotFound,
@@ -21,6 +23,7 @@ from service.errors import (
     UndecodableImage,
     UnsupportedMediaType,
 )
+from service.hints import explained
 from service.inference_protocol import (
     EXTENSIONS,
     HEADER_LENGTH,
@@ -31,8 +34,8 @@ from service.inference_protocol import (
 )
 from service.presence import while_present
 from service.responses import refusal
-from service.served import ServedModel, within
-from service.uploads import checked, read_body
+from service.served import ServedModel
+from service.uploads import checked
 
 if TYPE_CHECKING:
     from service.app import Classifier
@@ -73,10 +76,11 @@ async def infer(service: Classifier, request: Request) -> Response:
     """POST /v2/models/NAME/infer: classify pictures; one bad picture fails them all."""
     _named_model(service, request)  # before the body costs anything
     settings = service.settings
-    with service.uploads.request() as take:
-        async with within(settings.upload_timeout_seconds, LATE_BODY):
-            body = await read_body(request, settings, take)
+    with service.uploads.request() as upload:
+        async with arriving(upload, settings, lambda: service.is_draining):
+            body = await read_body(request, settings.max_request_bytes, upload)
         model = _named_model(service, request)  # now, for another may have been taken
+        top_k = asked_top_k(request, model)
         manifest, length = model.bundle.manifest, request.headers.get(HEADER_LENGTH)
         question = parse(body, length, manifest.input.size, settings.max_pictures)
         with model.admit(len(question.pictures)):
@@ -84,7 +88,7 @@ async def infer(service: Classifier, request: Request) -> Response:
                 rows = await all_of(
                     _answer(service, model, *one) for one in enumerate(question.pictures)
                 )
-    answered, headers = serialise(question, manifest, np.stack(rows))
+    answered, headers = serialise(question, manifest, np.stack(rows), top_k)
     return Response(answered, headers=headers)
 
 
@@ -96,7 +100,8 @@ async def _answer(
             picture = checked(picture, service.settings)
         return await model.probabilities(picture)
     except (UndecodableImage, UnsupportedMediaType, PayloadTooLarge) as error:
-        raise UndecodableImage(f"picture {index} of `images`: {error}") from error
+        reason = explained(str(error), picture) if isinstance(picture, bytes) else error
+        raise UndecodableImage(f"picture {index} of `images`: {reason}") from error
 
 
 def _named_model(service: Classifier, request: Request) -> ServedModel:

@@ -6,13 +6,13 @@ BentoML's own knows neither raw bodies nor refusals, nor half of the routes.
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
 from service import summary
 from service.bundle import InputSpec, Manifest
 from service.errors import (
+    BadParameter,
     DeadlineExceeded,
     Disabled,
     Draining,
@@ -22,12 +22,20 @@ from service.errors import (
     Overloaded,
     PayloadTooLarge,
     ReloadRefused,
-    RequestError,
+    RequestTimeout,
     Unauthorized,
     UndecodableImage,
     UnsupportedMediaType,
 )
-from service.schemas import Answer, BatchAnswer, InferenceRequest, Refusal, Reloaded
+from service.operations import JSON, SCHEMA, Kinds, Part, answer, operation
+from service.schemas import (
+    Answer,
+    BatchAnswer,
+    InferenceRequest,
+    PictureRequest,
+    Refusal,
+    Reloaded,
+)
 from service.settings import Settings
 from service.tuning import Tuning
 
@@ -45,19 +53,15 @@ _UNKNOWN = Manifest(
     parity={},
     provenance={},
 )
-Kinds = tuple[type[RequestError], ...]
-Part = dict[str, Any]
-
-_SCHEMA = "#/components/schemas/"
-_JSON, _TEXT, _FORM = "application/json", "text/plain", "multipart/form-data"
+_TEXT, _FORM = "text/plain", "multipart/form-data"
 _ANYWHERE: Kinds = (Unauthorized, Draining)
 _UPLOAD: Kinds = (
     *(UndecodableImage, MalformedRequest, PayloadTooLarge, UnsupportedMediaType, MissingField),
-    *(Overloaded, DeadlineExceeded),
+    *(BadParameter, RequestTimeout, Overloaded, DeadlineExceeded),
 )
 _BINARY = {"type": "string", "format": "binary"}
 _KEYS = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "where GRAFT_API_KEYS is set"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "where keys are asked for"},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 
@@ -70,7 +74,7 @@ def describe(manifest: Manifest, settings: Settings) -> Part:
             document itself asks for none.
         settings: whose limits the document names; keys are asked for where it has any.
     """
-    guarded: list[Part] = [{name: []} for name in _KEYS] if settings.keys() else []
+    guarded: list[Part] = [{name: []} for name in _KEYS] if settings.asks_for_keys else []
     manifest = _UNKNOWN if guarded else manifest
     operations = {
         "/predict": {"post": _predict(manifest, settings)},
@@ -79,16 +83,16 @@ def describe(manifest: Manifest, settings: Settings) -> Part:
         "/admin/reload": {"post": _reload(manifest)},
     }
     operations |= _protocol(manifest)
-    for operation in operations.values():
-        next(iter(operation.values()))["security"] = guarded
-    ready = _operation("Ready: the golden pictures were answered.", _answer(_TEXT), (Draining,))
+    for methods in operations.values():
+        next(iter(methods.values()))["security"] = guarded
+    ready = operation("Ready: the golden pictures were answered.", answer(_TEXT), (Draining,))
     pages = {
         "/readyz": {"get": ready},
-        "/livez": {"get": _operation("Alive.", _answer(_TEXT), ())},
+        "/livez": {"get": operation("Alive.", answer(_TEXT), ())},
         "/v2/health/live": {"get": _inferring("Alive.", ())},
         "/v2/health/ready": {"get": _inferring("Ready.", (Draining,))},
-        "/ui": {"get": _operation("A page for people.", _answer("text/html"), ())},
-        "/metrics": {"get": _operation("Figures of all workers together.", _answer(_TEXT), ())},
+        "/ui": {"get": operation("A page for people.", answer("text/html"), ())},
+        "/metrics": {"get": operation("Figures of all workers together.", answer(_TEXT), ())},
     }
     return {
         "openapi": "3.1.0",
@@ -117,13 +121,14 @@ def _predict(manifest: Manifest, settings: Settings) -> Part:
         "required": True,
         "content": {
             _FORM: {"schema": form},
+            JSON: {"schema": {"$ref": f"{SCHEMA}PictureRequest"}},
             "image/*": raw,
             "application/octet-stream": raw,
         },
     }
-    text = "Classify one picture: multipart field `image`, or the picture itself as the body."
-    answer = _answer(_JSON, "Answer", example)
-    return {**_operation(text, answer, (*_ANYWHERE, *_UPLOAD)), "requestBody": body}
+    text = "Classify one picture: multipart field `image`, JSON, or the picture as the body."
+    answered = operation(text, answer(JSON, "Answer", example), (*_ANYWHERE, *_UPLOAD))
+    return {**answered, "parameters": [_top_k(manifest)], "requestBody": body}
 
 
 def _predict_batch(manifest: Manifest, settings: Settings) -> Part:
@@ -138,20 +143,28 @@ def _predict_batch(manifest: Manifest, settings: Settings) -> Part:
         "content": {_FORM: {"schema": form}},
     }
     text = "Classify the pictures in the multipart fields `images`; a bad one fails alone."
-    answer = _answer(_JSON, "BatchAnswer", example)
-    return {**_operation(text, answer, (*_ANYWHERE, *_UPLOAD)), "requestBody": body}
+    answered = operation(text, answer(JSON, "BatchAnswer", example), (*_ANYWHERE, *_UPLOAD))
+    return {**answered, "parameters": [_top_k(manifest)], "requestBody": body}
+
+
+def _top_k(manifest: Manifest) -> Part:
+    """Which is no more than there are classes; where those are not told, neither is this."""
+    most = {} if manifest is _UNKNOWN else {"maximum": len(manifest.classes)}
+    text = "classes in the answer, best first; without it as many as GRAFT_TOP_K says"
+    schema = {"type": "integer", "minimum": 1, **most}
+    return {"name": "top_k", "in": "query", "description": text, "schema": schema}
 
 
 def _model(manifest: Manifest) -> Part:
     text = "The public part of the model's manifest, and how it is run here."
-    return _operation(text, _answer(_JSON, "Model", summary.public(manifest)), _ANYWHERE)
+    return operation(text, answer(JSON, "Model", summary.public(manifest)), _ANYWHERE)
 
 
 def _reload(manifest: Manifest) -> Part:
     text = "Take the newest model that GRAFT_MODEL names, where GRAFT_RELOAD allows it."
     example = {"old": _name(manifest), "model": _name(manifest)}
     kinds = (*_ANYWHERE, Disabled, ReloadRefused)
-    return _operation(text, _answer(_JSON, "Reloaded", example), kinds)
+    return operation(text, answer(JSON, "Reloaded", example), kinds)
 
 
 def _protocol(manifest: Manifest) -> Part:
@@ -159,8 +172,8 @@ def _protocol(manifest: Manifest) -> Part:
     paths: Part = {"/v2": {"get": _inferring("What this server is.", _ANYWHERE)}}
     name: Part = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
     name["example"] = manifest.name
-    schema = {"$ref": f"{_SCHEMA}InferenceRequest"}
-    body = {"required": True, "content": {_JSON: {"schema": schema}}}
+    schema = {"$ref": f"{SCHEMA}InferenceRequest"}
+    body = {"required": True, "content": {JSON: {"schema": schema}}}
     kinds: Kinds = (*_ANYWHERE, ModelNotFound)
     for version in ("", "/versions/{version}"):
         path = f"/v2/models/{{name}}{version}"
@@ -171,66 +184,37 @@ def _protocol(manifest: Manifest) -> Part:
         paths[f"{path}/infer"] = {"post": {**infer, "requestBody": body}}
         for page in (path, f"{path}/ready", f"{path}/infer"):
             next(iter(paths[page].values()))["parameters"] = given if version else given[:1]
+        asked = paths[f"{path}/infer"]["post"]
+        asked["parameters"] = [*asked["parameters"], _top_k(manifest)]
     return paths
 
 
 def _inferring(text: str, kinds: Kinds) -> Part:
     """An operation of the protocol, whose errors are a text."""
-    operation = _operation(text, _answer(_JSON, "Anything"), kinds)
-    for status, response in operation["responses"].items():
+    inferring = operation(text, answer(JSON, "Anything"), kinds)
+    for status, response in inferring["responses"].items():
         if status != "200":
-            response["content"] = {_JSON: {"schema": {"$ref": f"{_SCHEMA}InferenceError"}}}
-    return operation
-
-
-def _operation(text: str, answer: Part, kinds: Kinds) -> Part:
-    return {"description": text, "responses": {"200": answer, **_refusals(kinds)}}
-
-
-def _answer(media_type: str, schema: str = "", example: object = None) -> Part:
-    content: Part = {"schema": {"$ref": _SCHEMA + schema} if schema else {"type": "string"}}
-    if example is not None:
-        content["example"] = example
-    return {"description": "Answered.", "content": {media_type: content}}
-
-
-def _refusals(kinds: Kinds) -> Part:
-    """One response per status, with an example of each code."""
-    responses: Part = {}
-    for kind in kinds:
-        response = responses.setdefault(
-            str(kind.status),
-            {"description": [], "content": {_JSON: {"schema": {"$ref": f"{_SCHEMA}Refusal"}}}},
-        )
-        response["description"].append(f"`{kind.code}`: {kind.__doc__}")
-        example = {"value": Refusal.of(kind(f"{kind.__doc__}")).model_dump()}
-        response["content"][_JSON].setdefault("examples", {})[kind.code] = example
-        for name in kind("").headers:
-            response.setdefault("headers", {})[name] = {"schema": {"type": "string"}}
-    for response in responses.values():
-        response["description"] = "<br>".join(response["description"])
-    bug = {"schema": {"$ref": f"{_SCHEMA}Refusal"}}
-    text = "`internal_server_error`: A bug; the server's log says more."
-    responses["500"] = {"description": text, "content": {_JSON: bug}}
-    return dict(sorted(responses.items()))
+            response["content"] = {JSON: {"schema": {"$ref": f"{SCHEMA}InferenceError"}}}
+    return inferring
 
 
 @functools.cache  # 18 ms, in the event loop
 def _schemas() -> Part:
     kinds = (Answer, BatchAnswer, Refusal, Reloaded, Manifest, Tuning, summary.TrainingData)
     _, defined = models_json_schema(
-        [(kind, "serialization") for kind in kinds], ref_template=f"{_SCHEMA}{{model}}"
+        [(kind, "serialization") for kind in kinds], ref_template=f"{SCHEMA}{{model}}"
     )
     schemas: Part = defined["$defs"]
     model = schemas.pop("Manifest")
     shown = model["properties"]
     for hidden in ("provenance", "files"):
         del shown[hidden]
-    shown["data"] = {"$ref": f"{_SCHEMA}TrainingData"}
+    shown["data"] = {"$ref": f"{SCHEMA}TrainingData"}
     shown["version"] = {"type": "string", "description": "the first 12 digits of the id"}
-    shown["tuning"] = {"$ref": f"{_SCHEMA}Tuning"}
-    request = InferenceRequest.model_json_schema(ref_template=f"{_SCHEMA}{{model}}")
+    shown["tuning"] = {"$ref": f"{SCHEMA}Tuning"}
+    request = InferenceRequest.model_json_schema(ref_template=f"{SCHEMA}{{model}}")
     schemas |= {**request.pop("$defs"), "InferenceRequest": request}
+    schemas["PictureRequest"] = PictureRequest.model_json_schema()
     schemas["InferenceError"] = {"type": "object", "properties": {"error": {"type": "string"}}}
     schemas["Anything"] = {"type": "object", "description": "By the Open Inference Protocol v2."}
     schemas["Model"] = {**model, "required": sorted(shown), "description": "What is served."}

@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from service import summary
-from service.metrics import exposition
 from service.openapi import describe
 
 if TYPE_CHECKING:
@@ -62,13 +61,14 @@ def _hash_of(tag: str, page: str) -> str:
 async def show_model(service: Classifier, request: Request) -> JSONResponse:
     """GET /model: what it was trained on, the public part of the manifest, how it is run here."""
     model = service.model
-    shown = summary.public(model.bundle.manifest)
-    return JSONResponse({**shown, "tuning": model.tuning.model_dump()})
+    run = {"tuning": model.tuning.model_dump(), "runtime": model.runtime.model_dump()}
+    return JSONResponse({**summary.public(model.bundle.manifest), **run})
 
 
 def show_metrics(request: Request) -> Response:
     """GET /metrics: the figures of all workers together, for Prometheus."""
-    return Response(exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    service: Classifier = request.app.state.service
+    return Response(service.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def show_docs(request: Request) -> JSONResponse:

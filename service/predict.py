@@ -52,8 +52,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     from service.counting import Counter
+    from service.device import fallback, load
     from service.machine import give_large_memory_back
-    from service.predictor import Predictor
     from service.scoring import score
     from service.settings import Settings
     from service.signature import trusted
@@ -65,7 +65,9 @@ def _predict(options: argparse.Namespace) -> int:
     paths = pictures_in(options.places)
     bundle = trusted(options.bundle or settings.model, settings.verify_key)
     way = tuned(bundle, settings).choice
-    predictor = Predictor(bundle, way.session_threads, way.sessions)
+    predictor = load(bundle, settings.device, way.session_threads, way.sessions)
+    if said := fallback(settings.device, predictor):
+        _say(said)
     unanswered = 0
     # Where the answers themselves run over the terminal, nothing needs to say that they do.
     rows_are_seen = not options.csv and sys.stdout.isatty()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import queue
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import Bundle
+from service.bundle import MODEL, Bundle
 from service.errors import BundleError
-from service.imaging import decode
+from service.imaging import Limits, decode
 
 GOLDEN_TOLERANCE = 1e-3
 """Largest difference of a probability from the answer recorded at export. Another processor's
@@ -26,27 +27,58 @@ class Predictor:
         bundle: where the model lies; its files have been verified by `Bundle.read`.
         threads: threads for one call; None lets ONNX Runtime take every core.
         sessions: most calls at a time; more wait for their turn.
+        chosen: execution providers, as `open_session` takes them.
+
+    Attributes:
+        provider: ONNX Runtime's name of what it computes on.
 
     Raises:
         BundleError: the model cannot be loaded or does not give its recorded answers.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None, sessions: int = 1) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int | None = None,
+        sessions: int = 1,
+        chosen: Sequence[Any] | None = None,
+    ) -> None:
         self.bundle = bundle
         self.classes = bundle.manifest.classes
         self.image_size = bundle.manifest.input.size
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        session = open_session(bundle.model_path, threads)
+        model = bundle.content(MODEL)
+        try:
+            session = open_session(model, threads, chosen)
+        except BundleError as error:
+            raise BundleError(f"{bundle.model_path}: {error}") from error
+        self.provider = str(session.get_providers()[0])
         for index in range(sessions):
             # Calls of one thread each can share a session and its memory: they run in their
             # callers' threads. Larger ones would share one pool of threads.
             is_own = index > 0 and threads != 1
-            self._free.put(open_session(bundle.model_path, threads) if is_own else session)
+            own = open_session(model, threads, chosen) if is_own else session
+            self._free.put(own)
         self.check_golden()
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Classify a batch: (N, H, W, 3) uint8 RGB -> (N, classes) float32, rows sum to 1."""
         return self._run("probabilities", images)
+
+    def decode(
+        self,
+        data: bytes,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+    ) -> NDArray[np.uint8]:
+        """The bytes of a picture -> (size, size, 3) uint8 RGB, decoded as in training.
+
+        Raises:
+            RequestError: it cannot be decoded, or is of a kind that this model does not take.
+        """
+        taken = self.bundle.manifest.input
+        return decode(
+            data, taken.size, limits, significant_bits=taken.significant_bits, kinds=taken.kinds
+        )
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The backbone's pooled features: (N, H, W, 3) uint8 -> (N, features) float32."""
@@ -61,8 +93,9 @@ class Predictor:
     def check_golden(self) -> None:
         """Answer the golden pictures again from their bytes; BundleError where they differ."""
         for picture, expected in self.bundle.golden():
+            data = self.bundle.content(f"golden/{picture.name}")
             try:
-                image = decode(picture.read_bytes(), self.image_size)
+                image = self.decode(data)
                 probabilities = self.predict(image[np.newaxis])[0]
             except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
                 raise BundleError(
@@ -93,25 +126,35 @@ class Predictor:
         return result
 
 
-def providers() -> list[str]:
-    """What ONNX Runtime computes on here, best first: CUDA where there is a GPU, and the CPU."""
+def import_onnxruntime() -> Any:
+    """The only door to it: the official builds report to Microsoft unless told not to before."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
-    available = onnxruntime.get_available_providers()
+    return onnxruntime
+
+
+def providers() -> list[str]:
+    """What ONNX Runtime is built for, best first: CUDA perhaps, and the CPU."""
+    available = import_onnxruntime().get_available_providers()
     return [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
 
 
-def open_session(model: Path | bytes, threads: int | None = None) -> Any:
+def open_session(
+    model: Path | bytes, threads: int | None = None, chosen: Sequence[Any] | None = None
+) -> Any:
     """Load an ONNX file, or its content, on the best processor that ONNX Runtime finds.
+
+    Args:
+        threads: for one call; None for every core.
+        chosen: execution providers of ONNX Runtime; None for the best that there are.
 
     Raises:
         BundleError: ONNX Runtime cannot load it.
     """
-    # The official builds report to Microsoft unless this is set before the first import.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    if "CUDAExecutionProvider" in providers():
+    onnxruntime = import_onnxruntime()
+    chosen = chosen or providers()
+    if any("CUDA" in str(provider) for provider in chosen):
         # CUDA's libraries come as Python packages, where no linker looks: without this the GPU is
         # left alone with no more than a line in the log.
         onnxruntime.preload_dlls()
@@ -120,7 +163,7 @@ def open_session(model: Path | bytes, threads: int | None = None) -> Any:
     if threads:
         options.intra_op_num_threads = threads
     try:
-        return onnxruntime.InferenceSession(model, options, providers=providers())
+        return onnxruntime.InferenceSession(model, options, providers=chosen)
     except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
         name = model if isinstance(model, Path) else "the model"
         raise BundleError(f"ONNX Runtime cannot load {name}: {error}") from error

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -51,7 +49,8 @@ async def follow(service: Classifier) -> None:
     while True:
         with suppress(TimeoutError):
             await asyncio.wait_for(hung_up.wait(), _POLL_SECONDS)
-        is_asked, announced = hung_up.is_set(), _announced()
+        is_asked = hung_up.is_set()
+        announced = service.shared.announced() if service.shared else None
         is_news = (
             announced is not None
             and announced != seen
@@ -84,24 +83,11 @@ async def _renew(service: Classifier) -> ModelName:
     return old
 
 
-def _stamp() -> Path:
-    """A file in the one folder that all workers share: which version one of them took last."""
-    return Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]) / "reload"
-
-
 def _announce(service: Classifier) -> None:
     """Also when nothing changed here: another worker may have failed to follow before."""
-    whole = _stamp().with_name(f"reload-{os.getpid()}")
+    if service.shared is None:  # said at the start
+        return
     try:
-        whole.write_text(service.model.name.version)
-        whole.replace(_stamp())
-    except OSError as error:  # a full disk must not end `follow`, nor deny what was taken here
+        service.shared.announce(service.model.name.version)
+    except OSError as error:  # must not end `follow`, nor deny what was taken here
         _log.error("reload: the other workers are not told: %s", error)
-
-
-def _announced() -> tuple[int, str] | None:
-    """When, and the version; None before the first reload."""
-    try:
-        return _stamp().stat().st_mtime_ns, _stamp().read_text()
-    except OSError:
-        return None

@@ -67,8 +67,20 @@ def _as_json(path: str, start: Message, body: bytes) -> JSONResponse:
         phrase = HTTPStatus(status).phrase
         code = re.sub(r"\W+", "_", phrase.lower())
         message = _message(content) or body.decode("utf-8", "replace").strip() or phrase
+        if message == "Not Found":
+            message += _elsewhere(path)
         content = {"error": {"code": code, "message": message}}
     return JSONResponse(_in_shape_of(path, content), status, headers)
+
+
+def _elsewhere(path: str) -> str:
+    """Where to ask in place of a path that is not there."""
+    if path.startswith("/v1/"):
+        return (
+            ': POST {"image": "<base64>"} to /predict, or ask /v2/models/NAME/infer; `instances`, '
+            "TensorFlow Serving's and KServe's first protocol, is not spoken here"
+        )
+    return ": / and /docs.json list what there is"
 
 
 def _in_shape_of(path: str, content: dict[str, Any]) -> dict[str, Any]:

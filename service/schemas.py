@@ -32,6 +32,16 @@ class Refusal(BaseModel):
         return cls(error=Problem(code=error.code, message=str(error)))
 
 
+class PictureRequest(BaseModel):
+    """One picture as JSON; other fields are ignored."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(strict=True)
+
+    image: str = Field(
+        description="base64 of the picture, or a data URL (data:image/...;base64,...)"
+    )
+
+
 class Classified(BaseModel):
     """The answer for one picture."""
 

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from service import tracing
 from service.bundle import Bundle
+from service.configuration import worker_count
+from service.device import fallback, load, runtime
 from service.errors import DeadlineExceeded
-from service.imaging import decode
+from service.imaging import Limits
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.scheduler import Picture, Scheduler
@@ -86,18 +88,22 @@ class ServedModel:
         self.name = ModelName(name=manifest.name, version=manifest.version)
         self._settings, self._metrics = settings, metrics
         way = tuning.choice
-        self._predictor = Predictor(bundle, way.session_threads, way.sessions)
+        threads = settings.usable_threads()
+        self._predictor = load(bundle, settings.device, way.session_threads, way.sessions)
+        self.fallback = fallback(settings.device, self._predictor)
+        self.runtime = runtime(settings.device, self._predictor, worker_count(), threads)
         # Functions that do not know this object: a circle of references would keep the model's
         # memory when it is replaced, and the garbage collector comes late.
         self._scheduler = Scheduler(
-            functools.partial(_decode, self._predictor, settings, metrics),
+            functools.partial(_decode, self._predictor, settings.limits(), metrics),
             functools.partial(_infer, self._predictor, metrics),
-            threads=settings.usable_threads(),
+            threads=threads,
             sessions=way.sessions,
             max_batch_size=way.max_batch_size,
             max_queue_size=settings.max_queue_size,
         )
         metrics.show(manifest)
+        metrics.show_runtime(self.runtime)
 
     @property
     def is_full(self) -> bool:
@@ -114,10 +120,14 @@ class ServedModel:
             finally:
                 self._metrics.queue_depth.dec(pictures)
 
-    async def classify(self, data: bytes) -> dict[str, object]:
-        """bytes -> decode -> queue -> the JSON of `Classified`, within the deadline."""
+    async def classify(self, data: bytes, top_k: int | None = None) -> dict[str, object]:
+        """bytes -> decode -> queue -> the JSON of `Classified`, within the deadline.
+
+        Args:
+            top_k: classes in the answer; None for as many as GRAFT_TOP_K says.
+        """
         probabilities = await self.probabilities(data)
-        return classified(self._predictor.rank(probabilities, self._settings.top_k))
+        return classified(self._predictor.rank(probabilities, top_k or self._settings.top_k))
 
     async def probabilities(self, picture: bytes | NDArray[np.uint8]) -> NDArray[np.float32]:
         """The (classes,) probabilities of a picture, within the deadline.
@@ -135,9 +145,8 @@ class ServedModel:
                 )
             submitted = self._scheduler.submit_decoded(picture.copy())
         probabilities = await self.answer(submitted)
-        self._metrics.pictures.inc()
         best = self._predictor.classes[int(probabilities.argmax())]
-        self._metrics.predictions.labels(best).inc()
+        self._metrics.count_prediction(best)
         return probabilities
 
     async def answer(self, picture: Picture) -> NDArray[np.float32]:
@@ -158,10 +167,10 @@ class ServedModel:
 
 
 def _decode(
-    predictor: Predictor, settings: Settings, metrics: Metrics, data: bytes
+    predictor: Predictor, limits: Limits, metrics: Metrics, data: bytes
 ) -> NDArray[np.uint8]:
     with metrics.decode_seconds.time():
-        return decode(data, predictor.image_size, settings.max_pixels)
+        return predictor.decode(data, limits)
 
 
 def _infer(

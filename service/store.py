@@ -17,9 +17,12 @@ import bentoml
 
 from service import summary
 from service.arguments import closest
-from service.bundle import MANIFEST, Bundle, flush
+from service.bundle import MANIFEST, Bundle
 from service.errors import BundleError
+from service.files import flush
 from service.interrupts import cleaned
+from service.locks import locked
+from service.machine import bentoml_home
 
 _STAGING = ".graft-store-"
 
@@ -30,7 +33,12 @@ def save(bundle: Bundle) -> str:
     BentoML copies straight to the final place. A kill in the middle would leave half a model
     there, so the copy goes to a store of its own beside it and is renamed. `latest` is the bundle
     saved last, also when it is there already: a kill may have come just before `latest` was set.
+
+    Raises:
+        SettingError, NoLocksError: there is no place for a store, or it has no file locks.
+        OSError: it cannot be written.
     """
+    bentoml_home()
     # The container is BentoML's documented way to a configured store, if not a typed one.
     from bentoml._internal.configuration.containers import BentoMLContainer
 
@@ -44,7 +52,7 @@ def save(bundle: Bundle) -> str:
             (root / tag.name).mkdir(exist_ok=True)
             (staging / tag.path()).rename(root / tag.path())
         latest = staging / ".latest"
-        latest.write_text(bundle.manifest.version)
+        latest.write_text(bundle.manifest.version, encoding="utf-8")
         flush(latest)
         latest.replace(root / tag.latest_path())
         flush(root / tag.name)
@@ -54,10 +62,7 @@ def save(bundle: Bundle) -> str:
 @contextmanager
 def _staging(parent: Path) -> Iterator[Path]:
     """An empty folder for one save at a time; those that killed ones left are removed."""
-    import fcntl  # not on Windows, where models are served only
-
-    with (parent / f"{_STAGING}lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # ends with its process
+    with locked(parent / f"{_STAGING}lock", wait=True):
         for abandoned in parent.glob(f"{_STAGING}*.partial"):
             shutil.rmtree(abandoned)
         with (
@@ -88,15 +93,19 @@ def _copy(bundle: Bundle, tag: bentoml.Tag, store: Any) -> None:
 def resolve(reference: str) -> Path:
     """Find a bundle: a folder that holds one, or a BentoML tag such as `classifier:latest`.
 
+    The path has no links left: one that is set anew later leads nobody to another bundle's files.
+
     Inside a bento that tag is an alias of the model it was built with (see bentofile.yaml).
 
     Raises:
         BundleError: neither; the message says where was looked and what to do.
     """
     try:
-        if (Path(reference) / MANIFEST).is_file():
-            return Path(reference)
-        return Path(bentoml.models.get(reference).path)
+        folder = Path(reference).resolve()
+        if (folder / MANIFEST).is_file():
+            return folder
+        bentoml_home()
+        return Path(bentoml.models.get(reference).path).resolve()
     except Exception as error:  # BentoML passes on whatever a damaged model.yaml raises
         raise BundleError(
             f"no model {reference!r}: it is neither a folder with a {MANIFEST} nor in BentoML's "

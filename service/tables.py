@@ -10,8 +10,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TextIO
 
-from service.bundle import flush
 from service.errors import WrongUse
+from service.files import flush
 from service.interrupts import cleaned
 from service.predictor import Predictor
 from service.schemas import classified

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 from service.errors import MalformedRequest
+from service.pictures_in_text import habit
 
 _LENGTH = struct.Struct("<I")
 
@@ -26,8 +27,10 @@ def from_base64(texts: list[Any]) -> Iterator[bytes]:
         try:
             yield base64.b64decode(text, validate=True)
         except (TypeError, ValueError):
+            seems = habit(text) if isinstance(text, str) else ""
             raise MalformedRequest(
-                f"picture {index} of `images` is no base64 text: in JSON, BYTES are sent as base64"
+                f"picture {index} of `images` is no base64 text: "
+                f"{seems or 'in JSON, BYTES are sent as base64'}"
             ) from None
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 from opentelemetry import trace
 from starlette.middleware import Middleware
+
+from service.configuration import container
 
 _STAGES = ("", "decode", "queue", "inference")
 """What lies between a picture's times; the first is the wait for a thread, seen as a gap."""
@@ -31,15 +32,15 @@ def middleware() -> list[Middleware]:
     return [
         Middleware(
             OpenTelemetryMiddleware,
-            excluded_urls=_container().tracing_excluded_urls.get(),
-            tracer_provider=_container().tracer_provider.get(),
+            excluded_urls=container().tracing_excluded_urls.get(),
+            tracer_provider=container().tracer_provider.get(),
             exclude_spans=["receive", "send"],
         )
     ]
 
 
 def is_on() -> bool:
-    config = _container().config.tracing
+    config = container().config.tracing
     return bool(config.exporter_type.get() and config.sample_rate.get())
 
 
@@ -51,7 +52,7 @@ def record(times: Sequence[float]) -> None:
     """
     if not trace.get_current_span().get_span_context().trace_flags.sampled:
         return
-    tracer = trace.get_tracer("graft", tracer_provider=_container().tracer_provider.get())
+    tracer = trace.get_tracer("graft", tracer_provider=container().tracer_provider.get())
     since_epoch = time.time_ns() - time.monotonic_ns()
     for stage, (start, end) in zip(_STAGES, pairwise(times), strict=False):
         if stage:
@@ -62,11 +63,4 @@ def record(times: Sequence[float]) -> None:
 def flush() -> None:
     """Send what waits: the process ends by a signal, which leaves exporters no last word."""
     if is_on():
-        _container().tracer_provider.get().force_flush()
-
-
-def _container() -> Any:
-    """BentoML's configuration; not a public name, and the only way to it (see service/store.py)."""
-    from bentoml._internal.configuration.containers import BentoMLContainer
-
-    return BentoMLContainer
+        container().tracer_provider.get().force_flush()

@@ -15,15 +15,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.bundle import Bundle
+from service.device import CUDA, load, version, wanted
+from service.errors import SettingError
 from service.machine import cache_folder, processor_name
-from service.predictor import Predictor, providers
+from service.predictor import Predictor
 from service.settings import Settings
 
 SECONDS = 2.5
@@ -65,6 +66,8 @@ class Tuning(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     cores: int
+    provider: str = ""
+    """ONNX Runtime's name of what it was tried on; "" where nothing was."""
     curve: tuple[Measurement, ...]
     choice: Choice
 
@@ -84,21 +87,26 @@ class Tuning(BaseModel):
         )
 
 
-def tune(bundle: Bundle, cores: int, seconds: float = SECONDS) -> Tuning:
-    """Time the model of `bundle` on `cores` cores and choose.
+def tune(bundle: Bundle, cores: int, device: str = "auto", seconds: float = SECONDS) -> Tuning:
+    """Time the model of `bundle` on `cores` cores, or on a GPU, and choose.
 
     Raises:
         BundleError: the model cannot be loaded or does not give its recorded answers.
+        SettingError: as `service.device.load`.
     """
+    provider = wanted(device)
+    if provider == CUDA:  # which may be built in, and not there
+        provider = load(bundle, device).provider
     started = time.monotonic()
     curve: list[Measurement] = []
-    counts = _divisors(cores)
+    # What shares one GPU waits for itself.
+    counts = [1] if provider == CUDA else _divisors(cores)
     for number, sessions in enumerate(counts, 1):
         # Each has its part of the time, and what the ones before it left.
         deadline = started + seconds * number / len(counts)
         if curve and time.monotonic() > deadline:
             continue  # to load the model once more takes time as well
-        predictor = Predictor(bundle, cores // sessions, sessions)
+        predictor = load(bundle, device, cores // sessions, sessions)
         best, batch = 0.0, 1
         while batch <= _LARGEST_BATCH and (not curve or time.monotonic() < deadline):
             rate = round(_pictures_per_second(predictor, sessions, batch), 1)
@@ -107,7 +115,7 @@ def tune(bundle: Bundle, cores: int, seconds: float = SECONDS) -> Tuning:
             if rate < _SLOWER * best:
                 break
             best, batch = max(best, rate), 2 * batch
-    return Tuning(cores=cores, curve=tuple(curve), choice=choose(curve))
+    return Tuning(cores=cores, provider=provider, curve=tuple(curve), choice=choose(curve))
 
 
 def choose(curve: Sequence[Measurement]) -> Choice:
@@ -132,8 +140,9 @@ def tuned(bundle: Bundle, settings: Settings) -> Tuning:
     """
     found = known(bundle, settings)
     if found is None:
-        measured = tune(bundle, settings.usable_threads())
-        _keep(measured, _path(bundle, settings))
+        measured = tune(bundle, settings.usable_threads(), settings.device)
+        if measured.provider == wanted(settings.device):  # else a GPU is away, for now
+            _keep(measured, bundle, settings)
         found = _with_settings(measured, settings)
     return found
 
@@ -146,7 +155,7 @@ def known(bundle: Bundle, settings: Settings) -> Tuning | None:
         return _with_settings(untried, settings)
     try:
         kept = Tuning.model_validate_json(_path(bundle, settings).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, SettingError):
         return None
     return _with_settings(kept, settings)
 
@@ -164,24 +173,27 @@ def _with_settings(tuning: Tuning, settings: Settings) -> Tuning:
 
 
 def _path(bundle: Bundle, settings: Settings) -> Path:
-    name = f"{bundle.manifest.version}-{_machine(settings.usable_threads())}.json"
-    return cache_folder() / "tuning" / name
+    """SettingError where the user has no place for a cache."""
+    return cache_folder() / "tuning" / f"{bundle.manifest.version}-{_machine(settings)}.json"
 
 
-def _keep(tuning: Tuning, path: Path) -> None:
+def _keep(tuning: Tuning, bundle: Bundle, settings: Settings) -> None:
     try:
+        path = _path(bundle, settings)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            file.write(tuning.model_dump_json(indent=1))
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as file:
+            file.write(tuning.model_dump_json(indent=1).encode())
         Path(file.name).replace(path)
-    except OSError as error:
-        _log.warning("measured again at every start, for %s cannot be written: %s", path, error)
+    except (OSError, SettingError) as error:
+        _log.warning(
+            "how the model runs best is measured at every start, for GRAFT_CACHE names no folder "
+            "that can be written to: %s",
+            error,
+        )
 
 
 def _divisors(cores: int) -> list[int]:
     """Numbers of sessions to try, the likely ones first: one for each core, one alone, between."""
-    if "CUDAExecutionProvider" in providers():
-        return [1]  # what shares one device waits for itself
     between = [count for count in range(2, cores) if cores % count == 0]
     return list(dict.fromkeys([cores, 1, *reversed(between)]))
 
@@ -206,8 +218,8 @@ def _pictures_per_second(predictor: Predictor, sessions: int, batch: int) -> flo
     return sum(counts) * batch / (time.monotonic() - started)
 
 
-def _machine(cores: int) -> str:
+def _machine(settings: Settings) -> str:
     """What the figures depend on besides the model, as a short name."""
-    parts = [platform.node(), platform.machine(), processor_name(), str(cores), *providers()]
-    parts.append(metadata.version("onnxruntime"))
+    parts = [platform.node(), platform.machine(), processor_name(), str(settings.usable_threads())]
+    parts += [wanted(settings.device), version()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

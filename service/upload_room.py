@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.errors import Overloaded
-
-Take = Callable[[int], None]
 
 
 class UploadRoom:
@@ -18,28 +16,33 @@ class UploadRoom:
     """
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self.taken_bytes = 0
 
     @contextmanager
-    def request(self) -> Iterator[Take]:
-        """A function that takes room for so many more bytes, given back when the request ends.
-
-        The function raises Overloaded when there is no room.
-        """
-        mine = 0
-
-        def take(size_bytes: int) -> None:
-            nonlocal mine
-            if self.taken_bytes + size_bytes > self._limit_bytes:
-                raise Overloaded(
-                    f"uploads hold {self.taken_bytes:,} bytes, at most {self._limit_bytes:,} are "
-                    "let in; try again in a moment"
-                )
-            self.taken_bytes += size_bytes
-            mine += size_bytes
-
+    def request(self) -> Iterator[Upload]:
+        """One request's body; its room is given back when the request ends."""
+        upload = Upload(self)
         try:
-            yield take
+            yield upload
         finally:
-            self.taken_bytes -= mine
+            self.taken_bytes -= upload.received_bytes
+
+
+class Upload:
+    """What has been received of one request's body."""
+
+    def __init__(self, room: UploadRoom) -> None:
+        self._room = room
+        self.received_bytes = 0
+
+    def take(self, size_bytes: int) -> None:
+        """Take room for so many more bytes; raises Overloaded when there is none."""
+        room = self._room
+        if room.taken_bytes + size_bytes > room.limit_bytes:
+            raise Overloaded(
+                f"uploads hold {room.taken_bytes:,} bytes, at most {room.limit_bytes:,} are "
+                "let in; try again in a moment"
+            )
+        room.taken_bytes += size_bytes
+        self.received_bytes += size_bytes

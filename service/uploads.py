@@ -1,4 +1,4 @@
-"""Bytes of pictures out of a request: multipart fields or a raw body, within limits.
+"""Bytes of pictures out of a request: multipart fields, a raw body or JSON, within limits.
 
 Everything stays in memory and inside the limits: no temporary file, and a text in a file field is
 an error (BentoML's own file inputs would fetch it as an address).
@@ -6,33 +6,33 @@ an error (BentoML's own file inputs would fetch it as an address).
 
 from __future__ import annotations
 
-import asyncio
 import functools
-from collections.abc import AsyncGenerator
+import re
 from email.message import Message
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 import bentoml
 from bentoml.validators import ContentType
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
+from service.bodies import chunks, read_body
 from service.errors import (
-    ClientGone,
     MalformedRequest,
     MissingField,
     PayloadTooLarge,
     RequestError,
     UnsupportedMediaType,
 )
+from service.hints import encoding_of
+from service.multipart import Part, read_form
+from service.picture_json import picture_in_json
 from service.settings import Settings
-from service.upload_room import Take
+from service.upload_room import Upload
 
-_MAX_OTHER_FIELDS = 16
-_MAX_CONTENT_TYPE = 512
-_DISCARD_BYTES, _DISCARD_SECONDS = 128 * 1024 * 1024, 5.0
+_MAX_CONTENT_TYPE: Final = 512
+_JSON: Final = re.compile(r"(application|text)/(\S+\+)?json")
+_AS_JSON: Final = 'JSON {"image": "<base64>"} as application/json'
 
 _Picture = Annotated[Path, ContentType("image/*")]
 
@@ -60,8 +60,8 @@ class PicturesUpload(bentoml.IODescriptor):
         return cls.model_construct(images=request)  # type: ignore[no-any-return]
 
 
-async def read_picture(request: Request, settings: Settings, take: Take) -> bytes:
-    """The one picture of a request: multipart field `image`, or the body itself.
+async def read_picture(request: Request, settings: Settings, upload: Upload) -> bytes:
+    """The one picture of a request: multipart field `image`, JSON with it, or the body itself.
 
     Raises:
         PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest, ClientGone,
@@ -69,19 +69,23 @@ async def read_picture(request: Request, settings: Settings, take: Take) -> byte
     """
     media_type = _media_type(request)
     if media_type == "multipart/form-data":
-        pictures = await _read_multipart(request, settings, take, "image", most=1)
-        return checked(pictures[0], settings)
+        (picture,) = await _read_multipart(request, settings, upload, "image", most=1)
+        return checked(picture, settings)
     if media_type.startswith("image/") or media_type == "application/octet-stream":
         limit = min(settings.max_image_bytes, settings.max_request_bytes)
-        return b"".join([chunk async for chunk in _limited(request, limit, take)])
+        return await read_body(request, limit, upload)
+    if _JSON.fullmatch(media_type):
+        # Base64 takes 4 bytes for 3, and some more where it comes in lines.
+        limit = min(settings.max_image_bytes * 3 // 2 + 65_536, settings.max_request_bytes)
+        return checked(picture_in_json(await read_body(request, limit, upload)), settings)
     raise _unexpected(
         media_type,
-        "send multipart field `image`, or the picture as the body with its content type "
-        "(with curl: -H 'Content-Type: image/jpeg')",
+        f"send multipart field `image`, {_AS_JSON}, or the picture as the body with its content "
+        "type (with curl: --data-binary @FILE -H 'Content-Type: image/jpeg')",
     )
 
 
-async def read_pictures(request: Request, settings: Settings, take: Take) -> list[bytes]:
+async def read_pictures(request: Request, settings: Settings, upload: Upload) -> list[bytes]:
     """What a multipart request's `images` fields hold, in order, too large ones too: see `checked`.
 
     Raises:
@@ -90,51 +94,22 @@ async def read_pictures(request: Request, settings: Settings, take: Take) -> lis
     """
     media_type = _media_type(request)
     if media_type != "multipart/form-data":
-        raise _unexpected(media_type, "send one or more multipart fields `images`")
-    return await _read_multipart(request, settings, take, "images", settings.max_pictures)
-
-
-async def read_body(request: Request, settings: Settings, take: Take) -> bytes:
-    """The whole body, as it came.
-
-    Raises:
-        PayloadTooLarge, UnsupportedMediaType (it is compressed), ClientGone, Overloaded.
-    """
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding.lower() != "identity":
-        raise UnsupportedMediaType(
-            f"content encoding {encoding[:40]!r} is not accepted; send the body uncompressed"
+        raise _unexpected(
+            media_type,
+            "send one or more multipart fields `images` (with curl: -F images=@FILE for each; "
+            "/predict takes one picture as the body or as JSON)",
         )
-    return b"".join([chunk async for chunk in _limited(request, settings.max_request_bytes, take)])
+    return await _read_multipart(request, settings, upload, "images", settings.max_pictures)
 
 
-async def discard_rest(request: Request, *, is_closing: bool = False) -> None:
-    """Before a refusal after which the connection closes: read the rest of the body, within limits.
-
-    A server that answers and closes with bytes unread resets the connection, and clients that
-    send first and read afterwards, as Python's urllib does, would never see the answer. On a
-    connection that stays open the answer goes at once, and the server reads on.
-
-    Args:
-        is_closing: the answer will close it, whatever the client asked for.
-    """
-    if not (is_closing or _closes(request)):
-        return
-    received = 0
-    try:
-        async with asyncio.timeout(_DISCARD_SECONDS):
-            async for chunk in request.stream():
-                received += len(chunk)
-                if received > _DISCARD_BYTES:
-                    return
-    except (TimeoutError, ClientDisconnect, RuntimeError):  # RuntimeError: it was all read
-        return
-
-
-def _closes(request: Request) -> bool:
-    """Whether the client asks for the connection's end after the answer."""
-    options = ",".join(request.headers.getlist("connection")).lower().split(",")
-    return request.scope["http_version"] == "1.0" or "close" in map(str.strip, options)
+def checked(data: bytes, settings: Settings) -> bytes:
+    """The bytes of a picture, where they are not too many; else PayloadTooLarge."""
+    if len(data) > settings.max_image_bytes:
+        raise PayloadTooLarge(
+            f"the picture has {len(data):,} bytes; at most {settings.max_image_bytes:,} "
+            "are accepted"
+        )
+    return data
 
 
 def _media_type(request: Request) -> str:
@@ -152,93 +127,56 @@ def _parsed(header: str) -> str:
     return message.get_content_type() if header else ""
 
 
-class _FormParser(MultiPartParser):
-    """Reads texts as UTF-8, whatever the form says: 400 KB as `punycode` take Python 20 s."""
-
-    @property
-    def _charset(self) -> str:
-        return "utf-8"
-
-    @_charset.setter
-    def _charset(self, named: str) -> None:
-        pass
-
-
 def _unexpected(media_type: str, remedy: str) -> RequestError:
     if not media_type:
         return MissingField(f"the request has no content type; {remedy}")
     return UnsupportedMediaType(f"this content type is not accepted; {remedy}")
 
 
-def checked(data: bytes, settings: Settings) -> bytes:
-    """The bytes of a picture, where they are not too many; else PayloadTooLarge."""
-    if len(data) > settings.max_image_bytes:
-        raise PayloadTooLarge(
-            f"the picture has {len(data):,} bytes; at most {settings.max_image_bytes:,} "
-            "are accepted"
-        )
-    return data
-
-
 async def _read_multipart(
-    request: Request, settings: Settings, take: Take, field: str, most: int
+    request: Request, settings: Settings, upload: Upload, field: str, most: int
 ) -> list[bytes]:
-    limit = settings.max_request_bytes
-    parser = _FormParser(
-        request.headers,
-        _limited(request, limit, take),
-        max_files=most + 1,  # one more, so that the message can be ours
-        max_fields=_MAX_OTHER_FIELDS,
-        max_part_size=settings.max_request_bytes,
-    )
-    parser.spool_max_size = limit + 1  # above the limit of the stream: never written to a disk
-    try:
-        form = await parser.parse()
-    except (MultiPartException, UnicodeError, KeyError) as error:
-        if "Too many files" in str(error):
-            raise _too_many(field, most) from None
-        # Other errors quote what was sent.
-        known = isinstance(error, MultiPartException)
-        reason = str(error) if known else "a part's header is damaged"
-        raise MalformedRequest(f"the multipart body cannot be read: {reason}") from error
-    try:
-        values = form.getlist(field)
-        if not values:
-            raise MissingField(f"no multipart field `{field}` in the request")
-        if len(values) > most:
-            raise _too_many(field, most)
-        return [await _read_part(value, field) for value in values]
-    finally:
-        await form.close()
-
-
-async def _read_part(value: UploadFile | str, field: str) -> bytes:
-    if isinstance(value, str):
-        raise MissingField(
-            f"multipart field `{field}` holds text where a file is expected "
-            "(with curl: -F image=@leaf.jpg, with the @)"
+    body = chunks(request, settings.max_request_bytes, upload)
+    parts = await read_form(request.headers["content-type"], body, field, most)
+    pictures = [part for part in parts if part.name == field]
+    others = [part for part in parts if part.name != field and _is_file(part)]
+    if not pictures:
+        remedy = f"; a file came under another name: call its field `{field}`" if others else ""
+        raise MissingField(f"no multipart field `{field}` in the request{remedy}")
+    if others:
+        raise PayloadTooLarge(
+            f"the form holds {len(others)} more file{'s' * (len(others) > 1)} in other fields "
+            f"than `{field}`; send pictures in `{field}` and no other files"
         )
-    return await value.read()
+    return [_content(part) for part in pictures]
 
 
-def _too_many(field: str, most: int) -> PayloadTooLarge:
-    plural = "picture is" if most == 1 else "pictures are"
-    return PayloadTooLarge(f"at most {most} {plural} accepted in `{field}` of one request")
+def _is_file(part: Part) -> bool:
+    """Whether another field holds a file; browsers send empty ones where none was chosen."""
+    is_file = part.is_named or bool(part.media_type)
+    return is_file and not part.is_textual and any(part.pieces)
 
 
-async def _limited(request: Request, limit: int, take: Take) -> AsyncGenerator[bytes, None]:
-    """The body's chunks, until there are more bytes than `limit`; what was announced counts."""
-    message = f"the request body is larger than the {limit:,} bytes accepted"
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
-        raise PayloadTooLarge(message)
-    received = 0
+def _content(part: Part) -> bytes:
+    """The picture that a part holds.
+
+    Raises:
+        MissingField: it is a text. A file has a file name, a content type that is none of a text,
+            or bytes that are no text.
+    """
+    content = part.content()
+    if part.is_named or (part.media_type and not part.is_textual) or not _is_utf8(content):
+        return content
+    seems = encoding_of(content)
+    raise MissingField(
+        f"multipart field `{part.name}` holds text where a file is expected "
+        f"(with curl: -F {part.name}=@leaf.jpg, with the @){seems and f'; {seems}'}"
+    )
+
+
+def _is_utf8(content: bytes) -> bool:
     try:
-        async for chunk in request.stream():
-            received += len(chunk)
-            if received > limit:
-                raise PayloadTooLarge(message)
-            take(len(chunk))
-            yield chunk
-    except ClientDisconnect:
-        raise ClientGone("the client went away in the middle of the request") from None
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

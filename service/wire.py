@@ -9,11 +9,13 @@ for every request.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import httptools
 import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from service.transport import READ_SECONDS, InOnePiece
 
 if TYPE_CHECKING:
     from circus.sockets import CircusSocket
@@ -24,18 +26,24 @@ MAX_HEAD_BYTES: Final = 65_536
 MAX_PIPELINED: Final = 16
 """Most requests that wait behind the one being answered; browsers and proxies send none."""
 HEAD_SECONDS: Final = 10.0
-"""Longest wait for the rest of what has been begun; bodies have a limit of their own until they are
-answered."""
-READ_SECONDS: Final = 10.0
-"""Longest time that a client takes to read what the system does not hold for it (some MB), and
-until all is read where the connection closes: none of our limits counts that memory."""
+"""Longest wait for the rest of a head; bodies have a limit of their own until they are answered."""
+REST_BYTES_PER_SECOND: Final = 240
+"""Fewest bytes, on average of HEAD_SECONDS, of a body that is read on once it is answered."""
+_UVICORNS_KEEP_ALIVE: Final = 5  # seconds
+MAX_REST_BYTES: Final = 128 * 1024 * 1024
+"""Most bytes of such a body: those of the largest request, and as much again."""
 
 
-def bound_requests() -> None:
+def bound_requests(keep_alive_seconds: float) -> None:
     """Let every uvicorn of this process that chooses its protocol itself choose `BoundedHttp`.
 
     BentoML hands no such option on; this table is what uvicorn's option `http` is looked up in.
+
+    Args:
+        keep_alive_seconds: how long an idle connection is kept, unless `bentoml serve
+            --timeout-keep-alive` says otherwise.
     """
+    BoundedHttp.keep_alive_seconds = keep_alive_seconds
     uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{BoundedHttp.__module__}:{BoundedHttp.__name__}"
 
 
@@ -55,55 +63,34 @@ def _leave_it_to_uvicorn(socket: CircusSocket, backlog: int = 0) -> None:
     """uvicorn listens on whatever socket it is handed, once it has started up."""
 
 
-class InOnePiece:
-    """A transport that sends what is written in one turn of the event loop together.
+class BoundedHttp(HttpToolsProtocol):
+    """Refuses with 400 what has no end: headers, addresses, extensions of chunks, trailers.
 
-    uvicorn writes an answer's head and its body apart: two calls of the system and two packets,
-    and a client wakes up for each: at three times saturation, 4% of what is left for answers.
+    A body that is refused before it came is read on and thrown away, so that its sender sees the
+    answer; one that announced itself by `Expect: 100-continue` is not asked for.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._written: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if not self._written:
-            self._loop.call_soon(self._send)
-        self._written.append(data)
-
-    def close(self) -> None:
-        self._send()
-        self._transport.close()
-        if self._transport.get_write_buffer_size():
-            self._loop.call_later(READ_SECONDS, self._give_up)
-
-    def _give_up(self) -> None:
-        if self._transport.get_write_buffer_size():
-            self._transport.abort()
-
-    def _send(self) -> None:
-        if self._written and not self._transport.is_closing():
-            self._transport.write(b"".join(self._written))
-        self._written.clear()
-
-
-class BoundedHttp(HttpToolsProtocol):
-    """Refuses with 400 what has no end: headers, addresses, extensions of chunks, trailers."""
-
+    keep_alive_seconds = 75.0
     _pending_bytes = 0
     _running: RequestResponseCycle | None = None
     _patience: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
+    _is_body_due = False
+    _is_discarding = False
+    _is_stopping = False
+    _rest_bytes = 0
+    _rest_bytes_before = 0
+    transport: InOnePiece  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(InOnePiece(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(InOnePiece(transport, self.loop, self._discard_rest))  # type: ignore[arg-type]
+        if self.timeout_keep_alive == _UVICORNS_KEEP_ALIVE:
+            self.timeout_keep_alive = self.keep_alive_seconds  # type: ignore[assignment]
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._is_body_due = False
         self.resume_writing()
         super().connection_lost(exc)
 
@@ -117,9 +104,14 @@ class BoundedHttp(HttpToolsProtocol):
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_discarding:
+            self._count_rest(data)
+            return
         self._pending_bytes += len(data)
         self._unset_keepalive_if_required()
         self._parse(data)
+        if self._is_discarding:
+            return
         if not self._pending_bytes or self.transport.is_closing():
             self._stop_waiting()
         elif self._pending_bytes > MAX_HEAD_BYTES:
@@ -162,25 +154,35 @@ class BoundedHttp(HttpToolsProtocol):
             if self.parser.get_method() == b"CONNECT":
                 raise ValueError("no proxy")
             return
+        self._is_body_due = True
+        self._rest_bytes = 0
         super().on_headers_complete()
         if len(self.pipeline) > MAX_PIPELINED:
             raise ValueError("too many pipelined requests")  # to the parser: answered by 400
 
     def on_body(self, body: bytes) -> None:
         self._pending_bytes = self._nobody_else_waits()
+        if self._pending_bytes:
+            self._count_rest(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
             return
-        self._pending_bytes = self._nobody_else_waits()
+        self._is_body_due = False
+        self._pending_bytes = 0
         super().on_message_complete()
+        if self._nobody_else_waits():  # and the next request may take its time
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _nobody_else_waits(self) -> int:
         """1 once a request is answered: what comes of it then has ended uvicorn's own wait."""
         return int(self.cycle is not None and self.cycle.response_complete)
 
     def send_400_response(self, msg: str) -> None:
+        self._is_body_due = True  # whatever it is that comes
         super().send_400_response(msg)
         self.pipeline.clear()
         if self._running is not None:  # its answer would meet a closed connection
@@ -191,8 +193,36 @@ class BoundedHttp(HttpToolsProtocol):
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
+    def shutdown(self) -> None:
+        self._is_stopping = True
+        super().shutdown()
+
+    def _discard_rest(self) -> bool:
+        """When the connection is to be closed: whether to read on first, and begin with that."""
+        if not self._is_body_due or self._is_discarding:
+            return False
+        self._is_discarding = True
+        self._stop_waiting()
+        self._wait()
+        self.flow.resume_reading()
+        return True
+
+    def _count_rest(self, data: bytes) -> None:
+        self._rest_bytes += len(data)
+        if self._rest_bytes > MAX_REST_BYTES:
+            self.transport.abort()
+
     def _wait(self) -> None:
-        self._patience = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        self._rest_bytes_before = self._rest_bytes
+        self._patience = self.loop.call_later(HEAD_SECONDS, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        came = self._rest_bytes - self._rest_bytes_before
+        is_wanted = self._is_body_due and not self._is_stopping
+        if is_wanted and came >= REST_BYTES_PER_SECOND * HEAD_SECONDS:
+            self._wait()
+        else:
+            self.transport.end()
 
     def _stop_waiting(self) -> None:
         if self._patience is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,12 +14,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OURS = ("plugins", "trainers", "service")
 FOR_TRAINING = {
-    *("bundle", "imaging", "predictor", "errors", "machine", "store"),
+    *("bundle", "imaging", "predictor", "errors", "files", "locks", "machine", "store"),
     *("arguments", "interrupts", "summary"),
 }
 """The half of service/ that trainers may use."""
-BENEATH = {"structure"}
-"""What that half itself stands on, beside external_data."""
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -63,9 +62,9 @@ def test_no_module_but_a_command_line_knows_the_check() -> None:
 def test_the_service_knows_nothing_of_training() -> None:
     outside = roots(modules("service")) - set(sys.stdlib_module_names)
     assert outside == {
-        *("bentoml", "circus", "cv2", "httptools", "model_signing", "numpy", "onnxruntime"),
-        "opentelemetry",
-        *("PIL", "prometheus_client", "pydantic", "service", "simplejpeg", "starlette", "uvicorn"),
+        *("bentoml", "circus", "click", "cv2", "filelock", "httptools", "model_signing", "numpy"),
+        *("onnxruntime", "opentelemetry", "PIL", "pillow_heif", "prometheus_client", "pydantic"),
+        *("python_multipart", "service", "simplejpeg", "starlette", "uvicorn"),
     }
 
 
@@ -81,13 +80,17 @@ def test_trainers_use_the_framework_free_half_of_the_service() -> None:
 
 def test_the_framework_free_half_does_not_know_the_http_half() -> None:
     http = (
-        {path.stem for path in modules("service")}
+        {
+            path.relative_to(ROOT / "service").parts[0].removesuffix(".py")
+            for path in modules("service")
+        }
         - FOR_TRAINING
-        - BENEATH
         - {"external_data", "__init__"}
     )
     for name in FOR_TRAINING:
-        used = set(imports(ROOT / "service" / f"{name}.py"))
+        place = ROOT / "service" / name
+        paths = modules(f"service/{name}") if place.is_dir() else [place.with_suffix(".py")]
+        used = {module for path in paths for module in imports(path)}
         assert not {f"service.{one}" for one in http} & used, name
 
 
@@ -95,6 +98,32 @@ def test_the_framework_free_half_does_not_know_the_http_half() -> None:
 def test_modules_stay_readable_in_one_sitting(package: str) -> None:
     lengths = {str(path): len(path.read_text().splitlines()) for path in modules(package)}
     assert {name: count for name, count in lengths.items() if count > 250} == {}
+
+
+def without_encoding(path: Path) -> Iterator[str]:
+    """Calls that read or write text in whatever encoding the locale has."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        named = {word.arg: word.value for word in node.keywords}
+        is_builtin = isinstance(node.func, ast.Name)
+        name = node.func.id if is_builtin else getattr(node.func, "attr", "")
+        place = 1 if is_builtin else 0
+        mode = named.get("mode", node.args[place] if len(node.args) > place else None)
+        text = str(mode.value) if isinstance(mode, ast.Constant) else "" if mode else "r"
+        is_text = name in ("read_text", "write_text") or (
+            name in ("open", "NamedTemporaryFile", "TemporaryFile")
+            and bool(re.fullmatch(r"[rwax]\+?t?", text))
+            and (name == "open" or mode is not None)  # temporary files are binary unless asked
+        )
+        if is_text and "encoding" not in named:
+            yield f"{path}:{node.lineno}: {ast.unparse(node)}"
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_text_files_name_their_encoding(package: str) -> None:
+    """Manifests are UTF-8 whatever the locale."""
+    assert [call for path in modules(package) for call in without_encoding(path)] == []
 
 
 @pytest.mark.parametrize("package", OURS)
@@ -105,6 +134,7 @@ def test_importing_does_nothing(package: str) -> None:
             is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
             allowed = (  # switches of libraries, for all their users
                 "cv2.setNumThreads(1)",
+                "cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)",
                 r"warnings.filterwarnings('ignore', category=UserWarning, module='PIL\\.')",
             )
             assert not is_call or ast.unparse(node) in allowed, f"{path}: {ast.unparse(node)}"

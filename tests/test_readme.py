@@ -63,7 +63,8 @@ def shown(default: object, is_required: bool = False) -> str:
 
 
 def metrics() -> list[str]:
-    collectors = vars(Metrics(CollectorRegistry())).values()
+    metrics = vars(Metrics(CollectorRegistry()))
+    collectors = [one for name, one in metrics.items() if not name.startswith("_")]
     rows = []
     for one in collectors:
         assert isinstance(one, MetricWrapperBase)

@@ -6,9 +6,9 @@ them changes. Runs at the same time take turns in writing; what they read is map
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,15 +20,22 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from service.errors import GraftError
+from service.locks import locked
 from service.machine import usable_cores
+from trainers.leases import Leases
 from trainers.progress import Progress
-from trainers.shelf import Records, Shelf
-from trainers.workspace import locked
+from trainers.shelf import OVERHEAD_BYTES, Records, Shelf
 
 _BLOCK_BYTES = 32 * 1024**2
 """Records written at a time, and lost at most by a kill."""
 _PART = 32
 """Most records that one call makes: so threads find work, and a stop its turn."""
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "with more room"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT), "that this user can write to"
+    ),
+}
 
 
 class CacheError(GraftError):
@@ -53,8 +60,9 @@ class Cache:
 
     Args:
         folder: shared by all runs of a user.
-        max_bytes: the least recently used shelves go when new records would pass it. What does
-            not fit at all lies in the run's own workspace and goes with it; 0 keeps nothing.
+        max_bytes: the least recently used shelves go when new records would pass it, but none that
+            a run is using. What does not fit then lies in the run's own workspace and goes with
+            it; 0 keeps nothing.
         workspace: the run's own folder.
         progress: shows how far a shelf is filled.
     """
@@ -62,12 +70,16 @@ class Cache:
     def __init__(self, folder: Path, max_bytes: float, workspace: Path, progress: Progress) -> None:
         self._folder, self._max_bytes = folder, max_bytes
         self._workspace, self.progress = workspace, progress
-        self._used: set[Path] = set()
+        self._leases = Leases(folder, workspace)
         self._is_closed = False
 
     def close(self) -> None:
-        """Let what is being made in the background come to its end soon, with a CacheError."""
+        """Let others have the room of what this run used, and let what is being made in the
+        background come to its end soon, with a CacheError."""
         self._is_closed = True
+        if self._max_bytes and self._folder.is_dir():
+            with self._locked(self._folder):
+                self._leases.end()
 
     def fill(
         self, label: str, origin: str, keys: Sequence[bytes], recipe: Callable[[], Recipe]
@@ -81,7 +93,7 @@ class Cache:
             recipe: called when a record is missing.
 
         Raises:
-            CacheError: the disk is full.
+            CacheError: a folder cannot be written, or its disk is full.
         """
         name = _shelf_name(label, origin)
         if (kept := self._find(name, keys)) is not None:
@@ -89,10 +101,14 @@ class Cache:
         made = recipe()
         if not keys:
             return Records(np.zeros((0, *made.shape), made.dtype), np.zeros(0, np.int64))
-        with self._root(label, keys, made.record_bytes) as root:
-            while (kept := self._find(name, keys)) is None:  # again where somebody took it away
-                self._add_missing(Shelf(root / name), label, keys, made)
-            return kept
+        while (kept := self._find(name, keys)) is None:  # again where somebody took it away
+            shelf, missing = self._place(name, keys, made.record_bytes)
+            try:
+                for positions, values in self._made(missing, label, made):
+                    self._append(shelf, keys, positions, values)
+            finally:
+                self._expect(shelf, 0)
+        return kept
 
     def find(self, label: str, origin: str, keys: Sequence[bytes]) -> Records | None:
         """The records of `keys`; None unless all of them are there."""
@@ -109,40 +125,62 @@ class Cache:
         """Keep records (M, ...) that somebody else made of the keys at positions (M,).
 
         Raises:
-            CacheError: the disk is full.
+            CacheError: a folder cannot be written, or its disk is full.
         """
-        with self._root(label, keys, values[0].nbytes) as root:
-            self._append(Shelf(root / _shelf_name(label, origin)), keys, positions, values)
+        shelf, _ = self._place(_shelf_name(label, origin), keys, values[0].nbytes)
+        self._append(shelf, keys, positions, values)
 
     @contextmanager
-    def _root(self, label: str, keys: Sequence[bytes], record_bytes: int) -> Iterator[Path]:
-        """Where the records of all these keys have room together."""
-        fits = len(set(keys)) * record_bytes <= self._max_bytes
-        root = self._folder if fits else self._workspace
+    def _locked(self, folder: Path) -> Iterator[None]:
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            yield root
+            with locked(folder / ".lock", wait=True):
+                yield
         except OSError as error:
+            advice = _ADVICE.get(error.errno or 0, "on a local disk")
             raise CacheError(
-                f"{label} cannot be kept under {root}: {error}; make room there, or "
-                "let GRAFT_CACHE and --output be on a disk with more"
+                f"nothing can be kept under {folder}: {error}; let GRAFT_CACHE and --output be "
+                f"folders {advice}"
             ) from error
 
     def _find(self, name: str, keys: Sequence[bytes]) -> Records | None:
         for root in (self._folder, self._workspace) if self._max_bytes else (self._workspace,):
             if keys and (root / name).is_dir():
-                with locked(root / ".lock", wait=True):
+                with self._locked(root):
                     kept = Shelf(root / name).find(keys)
+                    if kept is not None and root == self._folder:
+                        self._leases.take(name, self._leases.own.get(name, 0))
                 if kept is not None:
-                    self._used.add(root / name)
                     return kept
         return None
 
-    def _add_missing(self, shelf: Shelf, label: str, keys: Sequence[bytes], recipe: Recipe) -> None:
-        with locked(shelf.folder.parent / ".lock", wait=True):
-            missing = _first_of_each(keys, shelf.index())
-        for positions, values in self._made(missing, label, recipe):
-            self._append(shelf, keys, positions, values)
+    def _place(
+        self, name: str, keys: Sequence[bytes], record_bytes: int
+    ) -> tuple[Shelf, NDArray[np.int64]]:
+        """The shelf in which the records of all keys have room together, and the positions of
+        those that are not there yet."""
+        kept, own = Shelf(self._folder / name), Shelf(self._workspace / name)
+        shelf, known, records = own, [], None
+        if self._max_bytes and not own.folder.exists():
+            with self._locked(self._folder):
+                index = kept.index()
+                known = [key for key in dict.fromkeys(keys) if key in index]
+                records = kept.find(known) if known else None  # readable wherever they go
+                wanted, there = (
+                    count * (record_bytes + OVERHEAD_BYTES)
+                    for count in (len(set(keys)), len(known))
+                )
+                if self._leases.make_room(name, wanted, there, self._max_bytes):
+                    shelf = kept
+        if records is not None and not shelf.folder.exists():
+            self._copy(records, known, shelf)
+        with self._locked(shelf.folder.parent):
+            return shelf, _first_of_each(keys, shelf.index())
+
+    def _copy(self, records: Records, keys: Sequence[bytes], shelf: Shelf) -> None:
+        size = max(1, _BLOCK_BYTES * len(records) // records.nbytes)
+        for start in range(0, len(records), size):
+            positions = np.arange(len(records))[start : start + size]
+            self._append(shelf, keys, positions, records[positions])
 
     def _append(
         self,
@@ -151,12 +189,18 @@ class Cache:
         positions: NDArray[np.int64],
         values: NDArray[Any],
     ) -> None:
-        with locked(shelf.folder.parent / ".lock", wait=True):
+        with self._locked(shelf.folder.parent):
             index = shelf.index()
             new = [at for at, row in enumerate(positions) if keys[row] not in index]
             if new:
-                self._make_room(shelf, values[new].nbytes)
                 shelf.append([keys[positions[at]] for at in new], values[new])
+        to_come = self._leases.own.get(shelf.folder.name, 0)
+        self._expect(shelf, max(0, to_come - values.nbytes - len(values) * OVERHEAD_BYTES))
+
+    def _expect(self, shelf: Shelf, bytes_to_come: int) -> None:
+        if shelf.folder.parent == self._folder:
+            with self._locked(self._folder):
+                self._leases.take(shelf.folder.name, bytes_to_come)
 
     def _made(
         self, missing: NDArray[np.int64], label: str, recipe: Recipe
@@ -184,23 +228,6 @@ class Cache:
                     yield block, np.concatenate(parts)
         finally:
             pool.shutdown(cancel_futures=True)
-
-    def _make_room(self, own: Shelf, size_bytes: int) -> None:
-        """Remove shelves, the least recently used first, until the bound holds: those that this run
-        has used only where it must, and at last what is old of our own."""
-        if own.folder.parent != self._folder:
-            return
-        folders = [path for path in self._folder.iterdir() if (path / "keys").exists()]
-        sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders}
-        excess = sum(sizes.values()) + size_bytes - self._max_bytes
-
-        def rank(path: Path) -> tuple[bool, bool, float]:
-            return (path == own.folder, path in self._used, path.stat().st_mtime)
-
-        for path in sorted(sizes, key=rank):
-            if excess > 0:
-                shutil.rmtree(path)
-                excess -= sizes[path]
 
 
 def _shelf_name(label: str, origin: str) -> str:

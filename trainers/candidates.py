@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plugins.registry import resolve
+from service.machine import at_home
 from trainers.config import ConfigError, TrainingConfig
+from trainers.filenames import is_text
 
 SAME_TIME = 1.1
 """Times within a tenth of each other count as equal: a clock on a busy machine is no better."""
@@ -118,12 +120,12 @@ def parse_candidates(text: str, weights: str | None = None) -> list[Candidate]:
         name, has_weights, given = entry.partition("=")
         backbone = resolve(name.strip())
         chosen = given if has_weights else weights or backbone.pretrained
-        if not chosen or not chosen.isprintable():
+        if not chosen or not is_text(chosen):
             raise ConfigError(
                 f"--plugins (={entry!r}): after = come weights: `none`, the name of the "
                 "backbone's own, or the path of a file without a comma"
             )
-        pairs.append((backbone.name, str(Path(chosen).expanduser())))
+        pairs.append((backbone.name, str(at_home(chosen, "HOME"))))
     if not pairs:
         raise ConfigError("--plugins names no backbone, e.g. --plugins pocket,mobilenet:v3-small")
     pairs = list(dict.fromkeys(pairs))

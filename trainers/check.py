@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.arguments import Parser
-from service.errors import GraftError
+from service.errors import GraftError, SettingError
 from service.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
+from service.machine import at_home
 from trainers.progress import Progress, set_up_logging
 
 BAD_DATA = 2
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from service.machine import cache_folder
-    from trainers import data, doctor, findings, scanning
+    from trainers import data, doctor, findings, scanning, splitting
     from trainers.cache import Cache
 
     set_up_logging(options.quiet)
@@ -47,10 +48,13 @@ def _check(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(findings.record(dataset, found)))
     else:
-        print(*found, sep="\n", end="\n" if found else "")
+        for line in (*findings.notes(dataset), *found):
+            print(line)
         said = f"{len(found)} findings" if len(found) != 1 else "1 finding"
-        print(f"{len(dataset.paths):,} pictures of {len(dataset.classes)} classes: {said}")
+        classes = f"{len(dataset.classes)} class{'es' if len(dataset.classes) != 1 else ''}"
+        print(f"{len(dataset.paths):,} pictures of {classes}: {said}")
     data.check_classes(dataset)
+    splitting.split(dataset, seed=0)  # refuses what a run would
     return BAD_DATA if options.strict and found else 0
 
 
@@ -67,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_folder,
         required=True,
         metavar="DIR",
-        help="folder with class sub-folders, or with train/ val/ test/ folders of them",
+        help="folder, or Zip or tar archive, with class sub-folders, or with train/ val/ test/ "
+        "folders of them",
     )
     parser.add_argument(
         "--image-size",
@@ -86,7 +91,10 @@ def _parser() -> argparse.ArgumentParser:
 def _folder(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("an empty name; . is the folder where you are")
-    return Path(text).expanduser()
+    try:
+        return at_home(text, "HOME")
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _size(text: str) -> int:

@@ -119,7 +119,7 @@ def record(done: Comparison) -> dict[str, Any]:
             for row in done.rows
         ],
         "data": {
-            "folder": str(dataset.folder),
+            "folder": str(dataset.title),
             "source": summary.DRAWN if samples.is_drawn(dataset.folder) else summary.FOLDER,
             "fingerprint": dataset.fingerprint,
             "classes": list(dataset.classes),
@@ -171,7 +171,7 @@ def render(done: Comparison) -> str:
 
 def name_of(dataset: Dataset) -> str:
     """What the pictures are called: by their folder, unless they are the drawn ones."""
-    return summary.DRAWN if samples.is_drawn(dataset.folder) else dataset.folder.name
+    return summary.DRAWN if samples.is_drawn(dataset.folder) else dataset.title.name
 
 
 def _dots(done: Comparison, has_names: bool) -> list[Dot]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
@@ -18,7 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from service import arguments
 from service.errors import GraftError
+from service.machine import at_home
 from trainers import naming
+from trainers.filenames import is_text, printable
 
 DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
@@ -39,8 +40,9 @@ class TrainingConfig(BaseModel):
     data: str | None = Field(
         None,
         min_length=1,
-        description="folder with class sub-folders, or with train/ val/ test/ folders of them; "
-        "`demo` draws sample pictures (default: data/ if it is there, else demo)",
+        description="folder with class sub-folders, or with train/ val/ test/ folders of them, or "
+        "a Zip or tar archive of one; `demo` draws sample pictures (default: data/ if it is there, "
+        "else demo)",
     )
     weights: str | None = Field(
         None,
@@ -113,7 +115,8 @@ class TrainingConfig(BaseModel):
     @classmethod
     def _at_home(cls, value: Any) -> Any:
         """~ in a file, and in --output=~/x, which shells pass on, is home: no folder called ~."""
-        return os.path.expanduser(value) if isinstance(value, str) else value  # noqa: PTH111
+        is_there = isinstance(value, str) and value.startswith("~")
+        return str(at_home(value, "HOME")) if is_there else value
 
     @property
     def checkpoint(self) -> Path:
@@ -225,8 +228,9 @@ def _read(path: Path) -> Mapping[str, Any]:
 def validate(values: Mapping[str, Any], where: str = "") -> TrainingConfig:
     """A config of these values; a ConfigError, after `where`, says all that cannot be used."""
     for name, value in values.items():
-        if isinstance(value, str) and not value.isprintable():
-            raise ConfigError(f"{where}--{name.replace('_', '-')} (={value!r}): not printable text")
+        if isinstance(value, str) and not is_text(value):
+            flag, text = name.replace("_", "-"), printable(value)
+            raise ConfigError(f"{where}--{flag} (={text}): control characters, or not in UTF-8")
     try:
         return TrainingConfig.model_validate(values)
     except ValidationError as error:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.imaging import FULL_RANGE_BITS
 from trainers import duplicates, looking, nearby
 from trainers.cache import Cache
+from trainers.digests import read_unchanged
+from trainers.images import Images
+from trainers.layout import Layout
 from trainers.scanning import DataError, LeftOut, Scan, listing
-from trainers.shelf import Records
 
 MIN_PICTURES = 2
 """Per class: one to learn from and one to test on."""
@@ -27,7 +29,8 @@ class Dataset:
     `paths`, `labels`, `splits`, `digests`, `looks`, `groups` and `images` have one entry per
     picture, in the same order: paths relative to the folder, class indices (N,) int64, names from
     SPLITS ("" where the folder does not say), sha256 of the files, records (N,) of
-    `looking.LOOK`, and the first row (N,) of each picture's duplicates.
+    `looking.LOOK`, and the first row (N,) of each picture's duplicates; no images before they are
+    decoded at some size. `layout` says where in the folder the classes are.
     """
 
     folder: Path
@@ -40,17 +43,32 @@ class Dataset:
     groups: NDArray[np.int64]
     fingerprint: str
     left_out: tuple[LeftOut, ...]
-    decoding: Future[Records] = field(default_factory=Future)
+    images: Images = field(default_factory=lambda: Images.of(np.zeros((0, 0, 0, 3), np.uint8)))
+    source: Path | None = None
+    layout: Layout = field(default_factory=Layout)
 
     @property
-    def images(self) -> Records:
-        """(N, size, size, 3) uint8 RGB; waits until `trainers.pictures` has decoded them."""
-        return self.decoding.result()
+    def title(self) -> Path:
+        """How people named the data: its folder, or the archive that was unpacked there."""
+        return self.source or self.folder
+
+    @property
+    def significant_bits(self) -> int:
+        """Of 16-bit samples: as many as the pictures use; the others are left out of the range."""
+        used = self.looks["significant_bits"][self.looks["bits"] == FULL_RANGE_BITS]
+        return int(used.max()) if len(used) else FULL_RANGE_BITS
 
     @property
     def keys(self) -> list[bytes]:
-        """The digests as bytes: what everything made from a picture is kept under."""
-        return [bytes.fromhex(digest) for digest in self.digests]
+        """What everything made from a picture is kept under: its digest, as bytes.
+
+        The pixels of a 16-bit picture depend on the range as well.
+        """
+        keys, bits = [bytes.fromhex(digest) for digest in self.digests], self.significant_bits
+        if bits < FULL_RANGE_BITS:
+            for row in np.flatnonzero(self.looks["bits"] == FULL_RANGE_BITS):
+                keys[row] = hashlib.sha256(keys[row] + bytes([bits])).digest()
+        return keys
 
     def content(self, row: int) -> bytes:
         """The bytes of a picture, as they were when it was looked at.
@@ -58,11 +76,16 @@ class Dataset:
         Raises:
             DataError: they no longer are.
         """
-        return looking.read_unchanged(self.folder / self.paths[row], self.digests[row])
+        return read_unchanged(self.folder / self.paths[row], self.digests[row])
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Indices of the pictures of one split, in order."""
         return np.flatnonzero(np.array(self.splits) == split)
+
+    def begin(self, *splits: str) -> None:
+        """Decode the pictures of splits in the background: they are needed soon."""
+        for split in splits:
+            self.images.begin(self.rows(split))
 
     def with_splits(self, splits: tuple[str, ...]) -> Dataset:
         return replace(self, splits=splits)
@@ -85,8 +108,7 @@ def read(files: Scan, cache: Cache) -> Dataset:
     kept = [row for row in range(len(files.candidates)) if row not in problems]
     chosen = [files.candidates[row] for row in kept]
     found = [digests[row] for row in kept]
-    with cache.progress.step("comparing pictures"):
-        groups = duplicates.groups(found, looks[kept])
+    groups = duplicates.find_groups(found, looks[kept], cache)
     lines = [f"{one.name} {one.label} {digest}" for one, digest in zip(chosen, found, strict=True)]
     left_out = sorted((*files.left_out, *problems.values()), key=lambda one: one.path)
     return Dataset(
@@ -100,6 +122,8 @@ def read(files: Scan, cache: Cache) -> Dataset:
         groups=groups,
         fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
         left_out=tuple(left_out),
+        source=files.data,
+        layout=files.layout,
     )
 
 
@@ -109,18 +133,22 @@ def check_classes(dataset: Dataset) -> None:
     Raises:
         DataError: one class only, or a class with fewer than 2 readable pictures.
     """
-    folder, counts = dataset.folder, dataset.counts()
-    reasons = listing(dataset.left_out, "; left out:")
+    title, counts = dataset.title, dataset.counts()
+    reasons = listing(sorted(dataset.left_out, key=lambda one: not one.kind), "; left out:")
     small = [f"`{label}` has {count}" for label, count in counts.items() if count < MIN_PICTURES]
     if small:
         raise DataError(
-            f"{folder}: every class needs at least {MIN_PICTURES} readable pictures, "
+            f"{title}: every class needs at least {MIN_PICTURES} readable pictures, "
             f"{some(small)}; add pictures or remove the folder" + reasons
         )
     if len(counts) < 2:
+        inner = [f"--data {dataset.folder}/{one}" for one in dataset.layout.inner]
+        meant = f"; if its folders are the classes: {inner[0]}" if inner else ""
         raise DataError(
-            f"{folder} has one class only (`{next(iter(counts))}`); a classifier needs two: "
-            "one sub-folder per class" + nearby.meant(folder) + reasons
+            f"{title} has one class only (`{next(iter(counts))}`); a classifier needs two: "
+            f"one sub-folder per class (tables of labels are not read){meant}"
+            + nearby.meant(dataset.title)
+            + reasons
         )
 
 

@@ -83,7 +83,7 @@ def train(options: Sequence[str]) -> tuple[Path, float]:
     if run.returncode:
         raise GraftError(f"training ended with exit code {run.returncode}, see above")
     bundle = Path(printed.strip().splitlines()[-1])
-    metrics = json.loads((bundle / "metrics.json").read_text())
+    metrics = json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))
     return bundle, metrics["test"]["accuracy"]
 
 
@@ -121,7 +121,7 @@ def wait_until_ready(address: str, server: subprocess.Popen[bytes]) -> None:
 
 def test_picture(bundle: Path) -> tuple[Path, str]:
     """A picture that the model has not seen, and its class."""
-    with (bundle / "split.csv").open(newline="") as file:
+    with (bundle / "split.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
     return draw_samples(cache_folder()) / rows[0]["path"], rows[0]["class"]
 

@@ -7,43 +7,37 @@ the tests marked `real` have no finding but true ones.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.data import MIN_PICTURES, Dataset
+from service.imaging import KINDS
+from trainers import appearance
+from trainers.data import MIN_PICTURES, Dataset, some
+from trainers.filenames import ending, looks
 from trainers.findings import Finding, Severity, counted
 
 FEW = 10
 """Pictures of a class, below which its accuracy is all or nothing: its test has one or two."""
 IMBALANCE = 3.0
 """Largest class to smallest: from here on it is said."""
-TOO_SMALL = 0.5
-"""Side of a picture to that of the model's input."""
-ODD_SIDE, ODD_SHAPE = 4.0, 2.0
-"""How many times larger, or longer for its width, than the folder's median a picture may be."""
 
-_SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "WebP": (".webp",)}
+_SUFFIXES = {kind.name: kind.suffixes for kind in KINDS}
 _LEFT_OUT = {
-    "unreadable": "cannot be read, so left out: replace, rename or delete {them}",
+    "unreadable": "that cannot be read, so left out: replace, rename or delete {them}",
+    "pointer": "without {their} content, so left out: fetch it",
+    "web_page": "with a web page or a server's answer inside, so left out: download {them} again",
+    "empty_file": "of 0 bytes, so left out: copy {them} again from where {they} came from",
     "truncated": "damaged or cut short, so left out: copy {them} again from where {they} came from",
+    "too_large": "above the limits of what is decoded, so left out: shrink {them}",
     "unsupported": "of a format that is not read here, so left out: convert {them} to JPEG or PNG",
     "misplaced": "in no class folder, so left out: move {them} into one",
     "empty_class": "empty, so no class: put the forgotten pictures in, or remove {them}",
 }
-_MODES = {
-    "animated": "animated: the first frame counts; choose another or cut {them} apart",
-    "16-bit": "of 16 bits a channel, of which the upper 8 count: check that {they} {are} not dark",
-    "CMYK": "in CMYK, whose colours shift: save {them} as RGB",
-    "transparent": "transparent, laid over white: give {them} the background of the others",
-    "palette": "of few colours in a palette: take the originals if there are any",
-    "gray": "gray among coloured ones: fine if the service will get gray ones, too",
-    "coloured": "coloured among others: fine if the service will get coloured ones, too",
-}
+_WHOLLY_SAID = ("web_page", "empty_file", "misplaced", "empty_class")
+"""Kinds whose files are left out for one reason, which the text is."""
 
 
 def examine(dataset: Dataset, image_size: int) -> tuple[Finding, ...]:
@@ -54,22 +48,44 @@ def examine(dataset: Dataset, image_size: int) -> tuple[Finding, ...]:
         image_size: side of the model's input, in pixels.
     """
     found = [
+        *_levels(dataset),
         *_left_out(dataset),
         *_wrong_extensions(dataset),
         *_duplicates(dataset),
         *_classes(dataset),
-        *_sizes(dataset, image_size),
-        *_modes(dataset),
+        *appearance.examine(dataset, image_size),
     ]
     return tuple(sorted(found, key=lambda one: one.severity != "error"))
 
 
+def _levels(dataset: Dataset) -> Iterator[Finding]:
+    """Class folders that hold folders alone: one level may have been taken for another."""
+    if inner := dataset.layout.inner:
+        message = (
+            f"the classes hold no pictures but folders of them, so {some(list(dataset.classes))} "
+            "are told apart: if the folders inside are the classes, name --data "
+            f"{dataset.folder}/{inner[0]}"
+        )
+        yield Finding("nested_classes", "error", message, inner)
+    if shared := dataset.layout.shared:
+        message = (
+            "the classes hold folders of the same names: if those are the classes, move their "
+            "pictures together, or call the folders above train, val and test"
+        )
+        yield Finding("nested_classes", "warning", message, shared)
+
+
 def _left_out(dataset: Dataset) -> Iterator[Finding]:
     for kind, text in _LEFT_OUT.items():
-        paths = [one.path for one in dataset.left_out if one.kind == kind]
-        if paths:
+        found = [one for one in dataset.left_out if one.kind == kind]
+        if found:
             noun = "folder" if kind == "empty_class" else "file"
-            yield counted(kind, text, paths, noun)
+            finding = counted(kind, text, [one.path for one in found], noun)
+            # One of each, whatever numbers are in it.
+            reasons = {re.sub(r"[\d,]+", "", one.reason): one.reason for one in reversed(found)}
+            said = f" ({'; '.join([*reversed(reasons.values())][:3])})"
+            is_clear = kind in _WHOLLY_SAID
+            yield finding if is_clear else replace(finding, message=finding.message + said)
 
 
 def _wrong_extensions(dataset: Dataset) -> Iterator[Finding]:
@@ -77,10 +93,13 @@ def _wrong_extensions(dataset: Dataset) -> Iterator[Finding]:
     paths = [
         path
         for path, kind in zip(dataset.paths, formats, strict=True)
-        if Path(path).suffix.lower() not in _SUFFIXES[kind]
+        if ending(path) not in _SUFFIXES[kind]
     ]
     if paths:
-        text = "named for another format than {they} hold{s}, and used by content: rename {them}"
+        text = (
+            "named for another format than {they} hold{s}, or for none, and used by content: "
+            "rename {them}"
+        )
         s = "s" if len(paths) == 1 else ""
         yield counted("wrong_extension", text.replace("{s}", s), paths)
 
@@ -161,58 +180,9 @@ def _classes_alike(labels: Sequence[str]) -> Iterator[Finding]:
     often take them for one. `a` and `A` may be letters, so this is no error."""
     alike: dict[str, list[str]] = {}
     for label in labels:
-        name = unicodedata.normalize("NFKC", label).casefold()
-        alike.setdefault(re.sub(r"[\s_-]+", " ", name).strip(), []).append(label)
+        alike.setdefault(looks(label), []).append(label)
     groups = tuple(tuple(group) for group in alike.values() if len(group) > 1)
     if groups:
         text = "called alike but for capitals or blanks: move {them} together if {they} {are} one"
         paths = [label for group in groups for label in group]
         yield replace(counted("same_class", text, paths, "class"), groups=groups)
-
-
-def _sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
-    if not len(dataset.paths):
-        return
-    width, height = (dataset.looks[side].astype(np.float64) for side in ("width", "height"))
-    is_small = np.minimum(width, height) < TOO_SMALL * image_size
-    paths = _where(dataset, is_small)
-    if paths:
-        text = (
-            f"smaller than half of the model's input ({image_size} x {image_size}), so blurred "
-            "when enlarged: take larger ones, or a smaller --image-size"
-        )
-        yield counted("too_small", text, paths)
-    side, shape = np.sqrt(width * height), np.maximum(width, height) / np.minimum(width, height)
-    is_odd = (side > ODD_SIDE * np.median(side)) | (side < np.median(side) / ODD_SIDE)
-    is_odd = (is_odd & ~is_small) | (shape > ODD_SHAPE * np.median(shape))
-    paths = _where(dataset, is_odd)
-    if paths:
-        typical = f"{np.median(width):.0f} x {np.median(height):.0f}"
-        text = (
-            f"of another size or shape than the rest (typically {typical}): check that {{they}} "
-            "{are} not cut out, stitched or scanned"
-        )
-        yield counted("odd_size", text, paths)
-
-
-def _modes(dataset: Dataset) -> Iterator[Finding]:
-    """A folder of one mode is fine, whichever it is; where there are several, the rarer are odd."""
-    looks = dataset.looks
-    is_gray = np.isin(looks["mode"], [b"L", b"1", b"LA", b"I;16", b"I"])
-    tests = [
-        looks["frames"] > 1,
-        looks["bits"] == 16,
-        np.isin(looks["mode"], [b"CMYK", b"YCCK"]),
-        looks["is_transparent"],
-        looks["mode"] == b"P",
-        is_gray,
-    ]
-    names = np.array(list(_MODES))
-    mode = names[np.select(tests, range(len(tests)), default=len(tests))]
-    present, counts = np.unique(mode, return_counts=True)
-    for name in present[np.argsort(-counts)][1:]:
-        yield counted("odd_mode", _MODES[name], _where(dataset, mode == name))
-
-
-def _where(dataset: Dataset, rows: NDArray[np.bool_]) -> list[str]:
-    return [dataset.paths[row] for row in np.flatnonzero(rows)]

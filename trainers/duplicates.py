@@ -10,12 +10,15 @@ the one good and the other scratched, are two pictures. CONTRIBUTING.md has the 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers import sources
+from trainers.cache import Cache, Recipe
 from trainers.looking import SIDE
 
 Rows = NDArray[np.int64]
@@ -44,6 +47,22 @@ _BORDER = 2
 """Pixels of a thumbnail that the other, moved, may not show."""
 _TURNS = [(swap, *signs) for swap in (False, True) for signs in product((1, -1), (1, -1))]
 """The eight ways to lay a picture down: columns for rows or not, and which way each runs."""
+
+
+def find_groups(digests: Sequence[str], looks: NDArray[np.void], cache: Cache) -> Rows:
+    """As `groups`; pictures that were compared before, these and no others, are not again."""
+    names, first, own = np.unique(digests, return_index=True, return_inverse=True)
+
+    def recipe() -> Recipe:
+        with cache.progress.step("comparing pictures"):
+            found = groups(names.tolist(), looks[first])
+        return Recipe((), np.int64, lambda positions: found[positions])
+
+    pictures = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    keys = [bytes.fromhex(name) for name in names]
+    found = cache.fill("groups", f"{sources.identity(__name__)} {pictures}", keys, recipe)[:]
+    _, rows, group = np.unique(found[own], return_index=True, return_inverse=True)
+    return rows[group]
 
 
 def groups(digests: Sequence[str], looks: NDArray[np.void]) -> Rows:

@@ -101,7 +101,7 @@ def extract(
         origin: what decides their outputs, as `Network.identity` says.
     """
     pairs = np.array([(row, number) for row in range(len(pictures)) for number in range(views)])
-    keys = [hashlib.sha256(pictures.keys[row] + bytes([number])).digest() for row, number in pairs]
+    keys = record_keys(pictures, views)
 
     def recipe() -> Recipe:
         run = layers()
@@ -112,6 +112,15 @@ def extract(
     records = cache.fill(label, origin, keys, recipe)
     records.check()  # here, because `fit` reads them in TensorFlow's threads, which wrap errors
     return Features(records, views)
+
+
+def record_keys(pictures: Pictures, views: int) -> list[bytes]:
+    """What the features of each picture and view are kept under, those of a picture together."""
+    return [
+        hashlib.sha256(key + bytes([number])).digest()
+        for key in pictures.keys
+        for number in range(views)
+    ]
 
 
 class Layers:

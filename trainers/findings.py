@@ -46,6 +46,7 @@ def counted(
     """Begin the text with how many there are, and put its pronouns right."""
     one = len(paths) == 1
     words = {"them": "it" if one else "them", "they": "it" if one else "they"}
+    words["their"] = "its" if one else "their"
     words["are"] = "is" if one else "are"
     plural = "es" if noun == "class" else "s"
     message = f"{len(paths):,} {noun}{'' if one else plural} {text.format(**words)}"
@@ -57,6 +58,19 @@ def say(findings: Sequence[Finding]) -> None:
         log.warning("%s", finding)
 
 
+def notes(dataset: Dataset) -> list[str]:
+    """How the folder was understood, and what is left out without being a finding, in lines."""
+    reasons: dict[str, list[str]] = {}
+    for one in dataset.left_out:
+        if not one.kind:
+            reasons.setdefault(one.reason, []).append(one.path)
+    lines = [
+        f"left out: {some(paths, 3)}: {'each ' if len(paths) > 1 else ''}{reason}"
+        for reason, paths in reasons.items()
+    ]
+    return [*dataset.layout.notes, *lines]
+
+
 def summary(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """For metrics.json and the report: counts in place of all the paths."""
     return [
@@ -66,10 +80,12 @@ def summary(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 
 def record(dataset: Dataset, findings: Sequence[Finding]) -> dict[str, Any]:
-    """The content of findings.json: every path of every finding, and every file left out."""
+    """The content of findings.json: every path of every finding, and every file left out; `notes`
+    say how the folder was understood."""
     return {
         "pictures": len(dataset.paths),
         "classes": dataset.counts(),
+        "notes": list(dataset.layout.notes),
         "findings": [asdict(one) for one in findings],
         "left_out": [asdict(one) for one in dataset.left_out],
     }

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from plugins.weights import keras_home
 from trainers.progress import log
 
 
@@ -13,6 +14,7 @@ def prepare(seed: int) -> None:
     """Start TensorFlow, fix the seeds, and say which processor will work."""
     # Read once, when the libraries are imported.
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("KERAS_HOME", str(keras_home()))  # TensorFlow's own would make it in ./~
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _without_native_stderr():  # TensorFlow's C++ side greets before it can be told not to
         import tensorflow as tf

@@ -6,35 +6,33 @@ change with the backbone.
 
 from __future__ import annotations
 
-import hashlib
-import io
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from service.errors import PayloadTooLarge, RequestError, UndecodableImage
-from service.imaging import DECODER, decode
-from service.machine import usable_cores
+from service.errors import RequestError
+from service.imaging import inspect
+from trainers import sources
 from trainers.cache import Cache, Recipe
-from trainers.progress import Progress
-from trainers.scanning import Candidate, DataError, LeftOut
+from trainers.contents import why_not
+from trainers.digests import of_files, read_file, read_unchanged
+from trainers.scanning import Candidate, LeftOut
 
-MAX_FILE_BYTES = 256 * 1024 * 1024
-"""Files are read whole, one per thread."""
 SIDE = 32
 _DECODED = 2 * SIDE
-_EXIF_ORIENTATION = 0x0112
+_BLANK = 2
+"""Largest difference between two pixels of one channel, of a picture without content: JPEG's."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillow's gray
 
 LOOK = np.dtype(
     [
-        ("format", "S4"),  # JPEG, PNG or WebP
+        ("format", "S4"),  # the name of its kind: JPEG, PNG, ...
         ("mode", "S8"),  # Pillow's: RGB, L, CMYK, P, ...
-        ("bits", np.uint8),  # per channel, 8 or 16
+        ("bits", np.uint8),  # per sample, 1 to 16
+        ("significant_bits", np.uint8),  # as far as its values use them; at least 8
+        ("is_blank", np.bool_),  # of one colour everywhere, as it is decoded
         ("is_transparent", np.bool_),
         ("frames", np.uint32),
         ("orientation", np.uint8),  # EXIF's: 1 is upright
@@ -55,28 +53,17 @@ def look(data: bytes) -> NDArray[np.void]:
     Raises:
         RequestError: no picture, damaged, cut short or too large; as the service says it.
     """
-    small = decode(data, _DECODED).astype(np.float32) @ _LUMA
-    picture = Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
+    seen = inspect(data, _DECODED)
+    header, gray = seen.header, seen.pixels.astype(np.float32) @ _LUMA
     record = np.zeros((), LOOK)
-    record["format"] = {"WEBP": "WebP"}.get(picture.format or "", picture.format)
-    record["mode"] = picture.mode
-    record["bits"] = 16 if picture.format == "PNG" and data[24] == 16 else 8
-    record["is_transparent"] = picture.has_transparency_data
-    record["frames"] = getattr(picture, "n_frames", 1)
-    record["orientation"] = _orientation(picture)
-    record["width"], record["height"] = picture.size
-    record["thumbnail"] = small.reshape(SIDE, 2, SIDE, 2).mean((1, 3)).round()
+    record["format"], record["mode"], record["bits"] = header.kind, header.mode, header.bits
+    record["significant_bits"] = seen.significant_bits
+    record["is_blank"] = np.ptp(seen.pixels, axis=(0, 1)).max() <= _BLANK
+    record["is_transparent"], record["frames"] = header.is_transparent, header.frames
+    record["orientation"] = header.orientation
+    record["width"], record["height"] = header.width, header.height
+    record["thumbnail"] = gray.reshape(SIDE, 2, SIDE, 2).mean((1, 3)).round()
     return record
-
-
-def _orientation(picture: Image.Image) -> int:
-    if picture.format == "PNG" and "exif" not in picture.info:
-        return 1  # Pillow would decode the whole picture to look behind it
-    try:
-        turn = int(picture.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:  # damaged metadata around a sound picture: as good as none
-        return 1
-    return turn if 1 <= turn <= 8 else 1
 
 
 def look_at(
@@ -92,9 +79,10 @@ def look_at(
     problems: dict[int, LeftOut] = {}
 
     def complain(row: int, error: Exception) -> None:
-        problems[row] = LeftOut(files[row].name, str(error), _kind(error))
+        kind, reason = why_not(files[row].path, error)
+        problems[row] = LeftOut(files[row].name, reason, kind)
 
-    digests = _hash(files, complain, cache.progress)
+    digests = of_files([one.path for one in files], complain, cache)
     readable = np.array([row for row, digest in enumerate(digests) if digest], np.int64)
 
     def make(positions: NDArray[np.int64]) -> NDArray[np.void]:
@@ -103,8 +91,8 @@ def look_at(
         )
 
     keys = [bytes.fromhex(digests[row]) for row in readable]
-    origin = f"{LOOK.descr} {DECODER}"
-    looks[readable] = cache.fill("looks", origin, keys, lambda: Recipe((), LOOK, make))[:]
+    recipe = Recipe((), LOOK, make)
+    looks[readable] = cache.fill("looks", sources.identity(__name__), keys, lambda: recipe)[:]
     for row in readable[looks["format"][readable] == b""]:  # again, to hear why
         try:
             look(read_file(files[row].path))
@@ -113,64 +101,9 @@ def look_at(
     return looks, digests, problems
 
 
-def _hash(
-    files: Sequence[Candidate], complain: Callable[[int, Exception], None], progress: Progress
-) -> list[str]:
-    """SHA-256 of every file, "" where it cannot be read."""
-
-    def hash_row(row: int) -> str:
-        try:
-            return hashlib.sha256(read_file(files[row].path)).hexdigest()
-        except (RequestError, OSError) as error:
-            complain(row, error)
-            return ""
-
-    with ThreadPoolExecutor(usable_cores()) as threads:
-        digests = threads.map(hash_row, range(len(files)))
-        return list(progress.track(digests, len(files), "reading files"))
-
-
 def _look_or_nothing(path: Path, digest: str) -> NDArray[np.void]:
     data = read_unchanged(path, digest)
     try:
         return look(data)
     except RequestError:  # of the content: the same whenever it is looked at
         return np.zeros((), LOOK)
-
-
-def read_unchanged(path: Path, digest: str) -> bytes:
-    """The bytes of a picture whose SHA-256 is known.
-
-    Raises:
-        DataError: it is no longer what it was, or can no longer be read.
-    """
-    reason = ""
-    try:
-        data = read_file(path)
-        if hashlib.sha256(data).hexdigest() == digest:
-            return data
-    except (RequestError, OSError) as error:
-        reason = f" ({error})"
-    raise DataError(
-        f"{path} changed while the folder was read{reason}: run again when nobody writes to it "
-        "any more"
-    )
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of a picture.
-
-    Raises:
-        OSError, PayloadTooLarge: it cannot be read, or is larger than any picture.
-    """
-    size_bytes = path.stat().st_size
-    if size_bytes > MAX_FILE_BYTES:
-        raise PayloadTooLarge(f"has {size_bytes:,} bytes: larger than any picture")
-    # What is not on a disk, as below /proc, says 0 as well, and may let a reader wait for ever.
-    return path.read_bytes() if size_bytes else b""
-
-
-def _kind(error: Exception) -> str:
-    """Which finding a problem is. An empty file is one that cannot be read."""
-    is_damaged = isinstance(error, UndecodableImage) and error.__cause__ is not None
-    return "truncated" if is_damaged else "unreadable"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from plugins.registry import resolve
 from service.predictor import open_session
-from trainers import export, pictures, solving
+from trainers import export, features, pictures, solving
 from trainers.cache import Cache
 from trainers.candidates import Figures
 from trainers.config import TrainingConfig
@@ -25,6 +25,8 @@ from trainers.model import Classifier, weights_hash
 from trainers.network import Network
 from trainers.progress import Progress, log
 from trainers.running import Run
+from trainers.scanning import SPLITS
+from trainers.views import VIEWS
 
 CALLS, SECONDS, WARM_UP = 30, 2.0, 5
 """Calls of one picture that are timed at least, for how long at least, and untimed ones before."""
@@ -48,7 +50,10 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     with progress.step(f"loading {backbone.name}"):
         body = network.body  # first, so that nothing is decoded for weights that cannot be had
     run = Run(config, network, pictures.decode(dataset, size, cache), cache, progress)
-    images = run.dataset.images  # waits: decoding is no part of a backbone's time
+    images, keys = run.dataset.images, features.record_keys(run.train, VIEWS)
+    if cache.find("embeddings", network.identity, keys) is None:
+        for split in SPLITS:  # waits: decoding is no part of a backbone's time
+            images.part(run.dataset.rows(split))
     started = time.monotonic()
     head = solving.solve_head(run)
     seconds = time.monotonic() - started

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import sys
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from plugins.base import PRETRAINED, Backbone
-from service.imaging import DECODER
+from service import imaging
+from trainers import sources
 from trainers.features import Layers
 from trainers.model import embedder
-from trainers.views import VIEWS, ZOOM
 
 if TYPE_CHECKING:
     import keras
@@ -40,19 +37,16 @@ class Network:
 
     @cached_property
     def identity(self) -> str:
-        """What decides every output, hashed: weights, the plugin's source, versions, input size,
-        decoder and views, and the kind of processor, whose rounding differs.
+        """What decides every output, hashed: weights, input size, the kind of processor, whose
+        rounding differs, and the code: of the backbone, the decoder, the views, the conversion,
+        and the versions of the packages that they use.
 
         Known without loading anything, so that kept embeddings are found within milliseconds.
         """
         processor = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-        parts = [self.backbone.name, str(self.image_size), self._weights_identity()]
-        parts += [DECODER, f"{ZOOM} {VIEWS}", processor, tf.__version__]
-        parts += [f"{name} {version(name)}" for name in ("keras", "onnxruntime", "tf2onnx")]
-        ours = sorted(Path(importlib.import_module("plugins").__path__[0]).glob("*.py"))
-        theirs = getattr(sys.modules.get(type(self.backbone).__module__), "__file__", None)
-        parts += [_file_hash(path) for path in (*ours, *([Path(theirs)] if theirs else []))]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        code = sources.identity(__name__, imaging.__name__, type(self.backbone).__module__)
+        parts = [self.backbone.name, str(self.image_size), self._weights_identity(), processor]
+        return hashlib.sha256("\n".join([*parts, code]).encode()).hexdigest()
 
     @cached_property
     def body(self) -> keras.Model:
@@ -77,7 +71,7 @@ class Network:
         if self.weights in PRETRAINED:  # which, is in the sources and in Keras' version
             return self.weights
         if self.weights == "none":
-            return f"random {self.seed} {tf.__version__}"
+            return f"random {self.seed}"
         path = Path(self.weights)
         return _file_hash(path) if path.is_file() else "no file"
 

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.imaging import DECODER
 from service.imaging import decode as decode_picture
+from trainers import sources
 from trainers.cache import Cache, Recipe
 from trainers.data import Dataset
+from trainers.images import Images, Rows
+from trainers.shelf import Records
 
 
 def decode(dataset: Dataset, size: int, cache: Cache) -> Dataset:
-    """Begin to decode all pictures that were never decoded at this size, in the background.
+    """The dataset with `images` at this size, none of which is decoded yet."""
+    origin = f"{sources.identity(decode_picture.__module__)} {size}"
+    keys, bits = dataset.keys, dataset.significant_bits
 
-    Returns:
-        The dataset, whose `images` wait for the end of it, or raise
-        DataError: a file is no longer what it was when it was looked at;
-        CacheError: too little room on the disk.
-    """
+    def fill(rows: Rows) -> Records:
+        def make(positions: Rows) -> NDArray[np.uint8]:
+            contents = (dataset.content(row) for row in rows[positions])
+            return np.stack([decode_picture(one, size, significant_bits=bits) for one in contents])
 
-    def make(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return np.stack([decode_picture(dataset.content(row), size) for row in rows])
+        recipe = Recipe((size, size, 3), np.uint8, make)
+        return cache.fill("pictures", origin, [keys[row] for row in rows], lambda: recipe)
 
-    recipe = Recipe((size, size, 3), np.uint8, make)
-    origin = f"{DECODER} {size}"
-    thread = ThreadPoolExecutor(1)
-    decoding = thread.submit(cache.fill, "pictures", origin, dataset.keys, lambda: recipe)
-    thread.shutdown(wait=False)
-    return replace(dataset, decoding=decoding)
+    return replace(dataset, images=Images(len(keys), size, fill))

@@ -24,7 +24,9 @@ log = logging.getLogger("graft")
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_JSON_LINES = 1.0
 WORDS = {
+    "digests": "reading files",
     "looks": "looking at files",
+    "groups": "comparing pictures",
     "pictures": "decoding",
     "embeddings": "extracting features",
     "maps": "extracting feature maps",

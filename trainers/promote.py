@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import math
 import signal
 import sys
@@ -79,43 +80,83 @@ def newest(folder: Path) -> Bundle:
     return max(found, key=lambda bundle: bundle.manifest.created)
 
 
-def unseen(new: Bundle, old: Bundle) -> list[tuple[str, str]]:
-    """Path and class of the new one's test pictures, without those that the old one learned from.
+@dataclass(frozen=True)
+class Picture:
+    """A line of a bundle's split.csv.
+
+    Attributes:
+        path: relative to the data folder.
+        sha256: of the file; empty in bundles from before it was recorded.
+        label: its class.
+        split: train, validation or test.
+    """
+
+    path: str
+    sha256: str
+    label: str
+    split: str
+
+
+def unseen(new: Bundle, old: Bundle) -> list[Picture]:
+    """The new one's test pictures, without those that the old one learned from.
+
+    Pictures are the same by content, whatever they are called; by path where a bundle does not
+    record contents.
 
     Raises:
         BundleError: no picture is left, so there is nothing to compare by.
     """
-    learned = {path for path, _, split in _split(old) if split != "test"}
-    rows = [(path, label) for path, label, split in _split(new) if split == "test"]
-    kept = [row for row in rows if row[0] not in learned]
+    asked = [picture for picture in _split(new) if picture.split == "test"]
+    learned = [picture for picture in _split(old) if picture.split != "test"]
+    if all(picture.sha256 for picture in (*asked, *learned)):
+        known = {picture.sha256 for picture in learned}
+        kept = [picture for picture in asked if picture.sha256 not in known]
+    else:
+        log.warning(
+            "pictures are told apart by path, for one of the bundles does not record what they "
+            "hold: a picture that was renamed since counts, even if the old model learned from it"
+        )
+        known = {picture.path for picture in learned}
+        kept = [picture for picture in asked if picture.path not in known]
     if not kept:
         raise BundleError(
-            f"{old.path} was trained on all {len(rows)} test pictures of {new.path}: train the new "
-            "one with the old one's --seed, which keeps test pictures apart for good"
+            f"{old.path} was trained on all {len(asked)} test pictures of {new.path}: train the "
+            "new one with the old one's --seed, which keeps test pictures apart for good"
         )
     return kept
 
 
-def right(bundle: Bundle, pictures: Iterable[tuple[str, str]], data: Path) -> list[bool]:
+def right(bundle: Bundle, pictures: Iterable[Picture], data: Path) -> list[bool]:
     """Is the model's best class the true one? For each picture, in their order.
 
     Raises:
-        GraftError: a picture is not there or cannot be decoded, or the model cannot be loaded.
+        GraftError: a picture is not there, is another one now or cannot be decoded, or the model
+            cannot be loaded.
     """
-    from service.imaging import decode
     from service.machine import usable_cores
     from service.predictor import Predictor
 
     predictor = Predictor(bundle, usable_cores())
     answers = []
-    for path, label in pictures:
-        try:
-            image = decode((data / path).read_bytes(), predictor.image_size)
-        except FileNotFoundError:
-            raise GraftError(f"no {data / path}: name the folder trained on by --data") from None
+    for picture in pictures:
+        image = predictor.decode(_content(picture, data))
         best = int(predictor.predict(image[None])[0].argmax())
-        answers.append(predictor.classes[best] == label)
+        answers.append(predictor.classes[best] == picture.label)
     return answers
+
+
+def _content(picture: Picture, data: Path) -> bytes:
+    path = data / picture.path
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise GraftError(f"no {path}: name the folder trained on by --data") from None
+    if picture.sha256 not in ("", hashlib.sha256(content).hexdigest()):
+        raise GraftError(
+            f"{path} is not the picture that the new model was tested on: name the folder trained "
+            "on by --data, or train the new model on this one"
+        )
+    return content
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -166,10 +207,10 @@ def _stay(new: Bundle, old: Bundle, tag: str) -> str:
     return store.save(old)
 
 
-def _split(bundle: Bundle) -> Iterable[tuple[str, str, str]]:
+def _split(bundle: Bundle) -> Iterable[Picture]:
     with (bundle.path / "split.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            yield row["path"], row["class"], row["split"]
+            yield Picture(row["path"], row.get("sha256") or "", row["class"], row["split"])
 
 
 def _parser() -> argparse.ArgumentParser:

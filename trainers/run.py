@@ -19,7 +19,7 @@ from plugins.registry import resolve
 from service import summary
 from service.errors import GraftError, ParityError
 from service.interrupts import INTERRUPTED, ended_by
-from service.machine import cache_folder
+from service.machine import bentoml_home, cache_folder
 from trainers import (
     data,
     doctor,
@@ -66,6 +66,7 @@ def train(
     config = config.model_copy(update={"weights": weights})
     size = config.image_size or backbone.image_size
     backbone.require(weights, size)
+    bentoml_home()  # which fails now, not after the training
     folder = choose_folder(config)
     with progress.step("scanning"):
         files = scanning.scan(folder)
@@ -90,6 +91,7 @@ def train(
         with naming_the_lost(cluster):
             strategy, exchange = cluster.strategy(), Exchange(cluster)
             dataset = pictures.decode(dataset, size, cache)
+            dataset.begin("validation", "test")  # of which every run asks
             room = cache_room(config, work, progress)
             shared = SharedCache(exchange, *room) if cluster.size > 1 else cache
             run = Run(config, network, dataset, shared, progress, exchange, strategy)
@@ -128,11 +130,13 @@ def check(dataset: data.Dataset, size: int, is_strict: bool) -> Sequence[Finding
         DataError: the folder cannot be trained on, or anything was found and `is_strict` is set.
     """
     found = doctor.examine(dataset, size)
+    for line in findings.notes(dataset):
+        log.info("%s", line)
     findings.say(found)
     data.check_classes(dataset)
     if is_strict and found:
         raise DataError(
-            f"{dataset.folder}: --strict stops at what was found (listed above: "
+            f"{dataset.title}: --strict stops at what was found (listed above: "
             f"{len(found)}); put it right, or train without --strict"
         )
     return found
@@ -163,10 +167,11 @@ def save(bundle: Bundle) -> str:
 
     try:
         return store.save(bundle)
-    except OSError as error:
+    except (OSError, GraftError) as error:
         raise GraftError(
             f"{bundle.path} is complete, but could not be copied into BentoML's store: {error}; "
-            f"make room or set BENTOML_HOME, or serve it as it is by GRAFT_MODEL={bundle.path}"
+            "set BENTOML_HOME to a folder with room that this user can write to, or serve it as it "
+            f"is by GRAFT_MODEL={bundle.path}"
         ) from error
 
 

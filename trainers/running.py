@@ -108,5 +108,6 @@ class Run:
         return Checkpoint(self.config.checkpoint, identity, self.exchange)
 
     def _pictures(self, rows: NDArray[np.int64]) -> Pictures:
-        keys = tuple(bytes.fromhex(self.dataset.digests[row]) for row in rows)
-        return Pictures(lambda: self.dataset.images.part(rows), keys)
+        keys = self.dataset.keys
+        own = tuple(keys[row] for row in rows)
+        return Pictures(lambda: self.dataset.images.part(rows), own)

@@ -1,7 +1,7 @@
-"""What lies in a folder: files that may be pictures, the class of each, and everything else.
+"""What lies in a folder or an archive: files that may be pictures, the class of each, and the rest.
 
-Names decide; files without an ending, or with that of another kind of picture, are looked into:
-they may be pictures under a wrong name. `trainers.looking` reads the rest.
+Names decide, and where a name is that of no picture the first bytes do: whatever starts like a
+picture is one. `trainers.layout` says where the classes are, `trainers.looking` reads the pictures.
 """
 
 from __future__ import annotations
@@ -11,29 +11,30 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.errors import GraftError, RequestError
-from service.imaging import OTHER_SUFFIXES, SUFFIXES, sniff
-from trainers import nearby
+from service.imaging import SUFFIXES
+from service.machine import cache_folder
+from trainers import archives, contents, layout, nearby
+from trainers.contents import Verdict
+from trainers.filenames import (
+    SPLITS,
+    UNLABELLED,
+    ending,
+    is_hidden,
+    is_of_system,
+    is_text,
+    is_versioning,
+    printable,
+)
+from trainers.layout import DataError, Layout
 
-SPLITS = ("train", "validation", "test")
-_SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-}
-EMPTY = "is empty"
-_OF_SYSTEMS = ("lost+found", "System Volume Information", "$RECYCLE.BIN", "@eaDir", "__MACOSX")
-"""Folders that volumes and archives bring along; some of them nobody may open."""
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
-"""Characters that would break a line or steer a terminal, and how they are shown."""
+__all__ = ["SPLITS", "Candidate", "DataError", "LeftOut", "Scan", "listing", "scan"]
 
-
-class DataError(GraftError):
-    """The folder cannot be trained on; the message says what, where and what next."""
+_EMPTY = Verdict("empty_class", "is empty")
+_NO_TEXT = Verdict("unreadable", "has a name with control characters, or not in UTF-8: rename it")
+_ICLOUD = ".icloud"
+"""Of .1.jpg.icloud, which macOS leaves where it has moved 1.jpg to its servers."""
+_BUNDLE = ("manifest.json", "metrics.json")
+"""Files by which a folder is known as a bundle, an output of Graft."""
 
 
 @dataclass(frozen=True)
@@ -56,118 +57,151 @@ class Candidate:
 class Scan:
     """What lies in a folder: files that may be pictures, in a fixed order, and others.
 
-    `classes` are the folders that hold pictures of any kind, also where none of them can be read.
+    Attributes:
+        data: the folder, or the archive, as it was named.
+        folder: where the files are; of an archive, where it is unpacked.
+        classes: the folders that hold pictures of any kind, also where none of them can be read.
+        layout: where in the folder the classes are.
     """
 
+    data: Path
     folder: Path
     candidates: tuple[Candidate, ...]
     classes: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
+    layout: Layout
 
 
-def scan(folder: Path) -> Scan:
+@dataclass(frozen=True)
+class _Entry:
+    """A file, or a folder where a walk ended, before anyone knows which class it is of.
+
+    Attributes:
+        parts: of its path below the folder; one more, empty, for a folder that cannot be opened.
+        is_meant: as a picture of any kind, or as a folder of them.
+        verdict: why it is left out unread; None where it is not.
+    """
+
+    path: Path
+    parts: tuple[str, ...]
+    is_meant: bool
+    verdict: Verdict | None
+
+    @property
+    def name(self) -> str:
+        return printable("/".join(filter(None, self.parts))) or "."
+
+
+def scan(data: Path) -> Scan:
     """Find the files that may be pictures.
 
+    Args:
+        data: a folder, or a Zip or tar archive.
+
     Raises:
-        DataError: no folder, nothing in it that is called like a picture, or classes beside splits.
+        DataError: nothing is there, nothing in it is called like a picture, or no one can tell
+            which folders are the classes.
     """
+    if not is_text(str(data)):
+        raise DataError(f"--data {printable(str(data))} {_NO_TEXT.reason}")
+    folder = archives.unpacked(data) if data.is_file() else data
     if not folder.is_dir():
         raise DataError(f"no folder {folder}; name one with --data{nearby.meant(folder)}")
     if refusal := _why_closed(folder):
         raise DataError(f"--data {folder} {refusal}; make it readable for this user")
-    candidates: list[Candidate] = []
-    classes: set[str] = set()
-    left_out: list[LeftOut] = []
-    met: set[str] = set()
-    for split, parents in (_split_folders(folder) or {"": [folder]}).items():
-        for parent in parents:
-            for path in _entries(parent, met):
-                name = _printable(path.relative_to(folder).as_posix())
-                inside = path.relative_to(parent).parts
-                if reason := _not_a_picture(path, len(inside)):
-                    left_out.append(LeftOut(name, *reason))
-                else:
-                    candidates.append(Candidate(path, name, inside[0], split))
-                if _speaks_for_a_class(path, len(inside)) and _is_text(inside[0]):
-                    classes.add(inside[0])
+    entries = [_entry(path, path.relative_to(folder).parts) for path in _walk(folder)]
+    try:
+        found = layout.find((one.parts for one in entries if one.is_meant), str(folder))
+    except DataError as error:
+        raise DataError(f"{data}: {error}") from None
+    settled = [_settled(one, found) for one in entries]
+    candidates = tuple(one for one in settled if isinstance(one, Candidate))
+    left_out = tuple(one for one in settled if isinstance(one, LeftOut))
     if not candidates:
-        if hint := nearby.meant(folder):
-            raise DataError(f"no pictures in the sub-folders of {folder}{hint}")
+        if meant := nearby.meant(data):
+            raise DataError(f"no pictures in the sub-folders of {data}{meant}")
+        packed = [one for one in entries if ending(one.path.name) in archives.ENDINGS]
+        hint = f", or name an archive, e.g. --data {packed[0].path}" if packed else ""
         raise DataError(
-            f"no pictures in the sub-folders of {folder} (looked for {' '.join(SUFFIXES)}); "
-            f"put them into one sub-folder per class, e.g. {folder}/healthy/1.jpg"
-            + listing(left_out, "; left out:")
+            f"no pictures in the sub-folders of {data} (looked for {' '.join(SUFFIXES)}); "
+            f"put them into one sub-folder per class, e.g. {data}/healthy/1.jpg{hint}"
+            + listing(sorted(left_out, key=lambda one: not one.kind), "; left out:")
         )
-    return Scan(folder, tuple(candidates), tuple(sorted(classes)), tuple(left_out))
+    return Scan(data, folder, candidates, _classes(entries, found), left_out, found)
 
 
-def _split_folders(folder: Path) -> dict[str, list[Path]]:
-    """split -> folders, when there is one for training with classes in it; else nothing.
-
-    Raises:
-        DataError: other folders with pictures lie beside them.
-    """
-    found: dict[str, list[Path]] = {}
-    others: list[str] = []
-    for child in sorted(folder.iterdir()):
-        if not (_is_shown(child.name) and child.is_dir()):
-            continue
-        split = _SPLIT_FOLDERS.get(child.name.lower())
-        if split:
-            found.setdefault(split, []).append(child)
-        elif any(_is_meant_as_picture(path) for path in _entries(child, set())):
-            others.append(child.name)
-    if "train" not in found or (len(found) == 1 and not any(map(_holds_classes, found["train"]))):
-        return {}
-    if others:
-        raise DataError(
-            f"{folder} has split folders ({', '.join(sorted(found))}) and beside them folders with "
-            f"pictures of their own ({', '.join(others[:5])}): move those into the splits or away, "
-            "or rename the split folders if they are classes"
-        )
-    return found
+def _settled(one: _Entry, found: Layout) -> Candidate | LeftOut:
+    location = found.locate(one.parts)
+    label, split = location or ("", "")
+    if one.verdict:
+        is_class = location is not None and not label
+        kind = "" if one.verdict.kind == _EMPTY.kind and not is_class else one.verdict.kind
+        return LeftOut(one.name, one.verdict.reason, kind)
+    if split == UNLABELLED:
+        return LeftOut(one.name, "lies in a folder of pictures that are not labelled")
+    if not label:
+        return LeftOut(one.name, "lies in no class folder: move it into one", "misplaced")
+    return Candidate(one.path, one.name, label, split)
 
 
-def _holds_classes(folder: Path) -> bool:
-    """False for a class that is called train, with pictures directly in it, and for no pictures."""
-    pictures = filter(_is_meant_as_picture, _entries(folder, set()))
-    return {path.parent == folder for path in pictures} == {False}
+def _classes(entries: Sequence[_Entry], found: Layout) -> tuple[str, ...]:
+    places = (found.locate(one.parts) for one in entries if one.is_meant)
+    labels = {place[0] for place in places if place and place[1] != UNLABELLED}
+    return tuple(sorted(label for label in labels if label and is_text(label)))
 
 
-def _entries(folder: Path, met: set[str]) -> Iterator[Path]:
-    """All shown files in order, through links; and folders where a walk ends: empty, met before.
-
-    `met` holds the real paths of all folders walked so far: no picture is read twice.
-    """
-    if (real := os.path.realpath(folder)) in met:
-        yield folder
-        return
-    met.add(real)
+def _walk(folder: Path) -> Iterator[Path]:
+    """All shown files in order, through links; and folders where a walk ends: empty, met before,
+    hidden, of a system, closed, or made by Graft. No folder is read twice."""
+    met = {os.path.realpath(folder)}
     closed: list[Path] = []
+    cache = os.path.realpath(cache_folder())
     for parent, folders, files in os.walk(
         folder, onerror=lambda error: closed.append(Path(error.filename)), followlinks=True
     ):
-        folders[:], shown = sorted(filter(_is_shown, folders)), sorted(filter(_is_shown, files))
+        if {*_BUNDLE} <= {*files} or os.path.realpath(parent) == cache:
+            folders.clear()
+            yield Path(parent)
+            continue
+        hidden = sorted(name for name in folders if is_hidden(name) and not is_versioning(name))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        shown = sorted(name for name in files if not is_hidden(name) or _is_hidden_picture(name))
         if not folders and not shown and Path(parent) != folder:
             yield Path(parent)
         # Real folders before links to them, whose names would take over otherwise.
         for name in sorted(folders, key=lambda name: Path(parent, name).is_symlink()):
-            if (real := os.path.realpath(Path(parent, name))) in met:
+            real = os.path.realpath(Path(parent, name))
+            if real in met or is_of_system(name):
                 folders.remove(name)
                 yield Path(parent, name)
             met.add(real)
-        yield from (Path(parent, name) for name in shown)
+        yield from (Path(parent, name) for name in hidden + shown)
     yield from closed
 
 
-def _speaks_for_a_class(path: Path, depth: int) -> bool:
-    """Whether there is a class that a file, or a folder where a walk ended, lies in or is.
+def _is_hidden_picture(name: str) -> bool:
+    """Not ._1.jpg, in which macOS keeps what it knows about 1.jpg."""
+    is_one = contents.is_meant_as_picture(name) or name.endswith(_ICLOUD)
+    return is_one and not name.startswith("._")
 
-    A class folder that cannot be opened is one, whose pictures are all missing.
-    """
-    if depth > 1:
-        return _is_meant_as_picture(path)
-    return path.is_dir() and bool(_why_closed(path))
+
+def _entry(path: Path, parts: tuple[str, ...]) -> _Entry:
+    is_named = contents.is_meant_as_picture(path.name)
+    if not is_text("/".join(parts)):
+        return _Entry(path, parts, is_named and not path.is_dir(), _NO_TEXT)
+    if path.name.endswith(_ICLOUD):
+        return _Entry(path, parts, True, Verdict("pointer", "is still in iCloud: download it"))
+    if is_hidden(path.name):
+        return _Entry(path, parts, False, Verdict("", "is hidden, so not read"))
+    if path.is_dir():
+        is_closed = bool(reason := _why_closed(path))
+        verdict = Verdict("unreadable", reason) if is_closed else _why_a_walk_ended(path)
+        return _Entry(path, (*parts, "") if is_closed else parts, is_closed, verdict)
+    if not path.is_file():
+        reason = "is no file" if path.exists() else "is a link that leads nowhere"
+        return _Entry(path, parts, is_named, Verdict("unreadable", reason))
+    found = None if ending(path.name) in SUFFIXES else contents.look_into(path)
+    return _Entry(path, parts, is_named or not found or bool(found.kind), found)
 
 
 def _why_closed(folder: Path) -> str:
@@ -179,66 +213,17 @@ def _why_closed(folder: Path) -> str:
     return ""
 
 
-def _is_text(name: str) -> bool:
-    """False for bytes that are no UTF-8, and for control characters: Linux allows both in names."""
-    return _printable(name) == name
-
-
-def _printable(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode().translate(_CONTROLS)
-
-
-def _is_shown(name: str) -> bool:
-    return not name.startswith((".", *_OF_SYSTEMS))
-
-
-def _is_meant_as_picture(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    if suffix or not path.is_file():
-        # The folder of pictures that cannot be read here is a class all the same.
-        return suffix in (*SUFFIXES, *OTHER_SUFFIXES) and not path.is_dir()
-    return _holds_picture(path)
-
-
-def _holds_picture(path: Path) -> bool:
-    """Whether a file starts like a picture that can be read here."""
-    try:
-        with path.open("rb") as file:
-            sniff(file.read(16))
-    except (RequestError, OSError):
-        return False
-    return True
-
-
-def _not_a_picture(path: Path, depth: int) -> tuple[str, str] | None:
-    """Why a file is left out unread, and which finding that is; None where it is not.
-
-    Args:
-        path: of a file, or of a folder where a walk ended.
-        depth: 1 where it lies beside the class folders, or is one; more inside.
-    """
-    if not _is_text(str(path)):
-        return "has a name with control characters, or not in UTF-8: rename it", "unreadable"
-    if path.is_dir():
-        return _why_a_walk_ended(path, depth)
-    if not path.is_file():
-        return ("is no file" if path.exists() else "is a link that leads nowhere"), "unreadable"
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES and not (_is_meant_as_picture(path) and _holds_picture(path)):
-        kind = f"`{suffix}` is" if suffix else "a name without an ending is"
-        return (
-            f"{kind} not among {' '.join(SUFFIXES)}: convert it if it is a picture",
-            "unsupported" if _is_meant_as_picture(path) else "",
-        )
-    return None if depth > 1 else ("lies in no class folder: move it into one", "misplaced")
-
-
-def _why_a_walk_ended(folder: Path, depth: int) -> tuple[str, str]:
-    if reason := _why_closed(folder):
-        return reason, "unreadable"
-    if any(_is_shown(path.name) for path in folder.iterdir()):
-        return "leads to a folder that is read already", ""
-    return EMPTY, "empty_class" if depth == 1 else ""
+def _why_a_walk_ended(folder: Path) -> Verdict:
+    if is_of_system(folder.name):
+        return Verdict("", "is a folder of a system or a tool: rename it if it is a class")
+    names = [one.name for one in folder.iterdir()]
+    if {*_BUNDLE} <= {*names}:
+        return Verdict("", "is a bundle, an output of Graft")
+    if os.path.realpath(folder) == os.path.realpath(cache_folder()):
+        return Verdict("", "is the cache of Graft")
+    if not all(map(is_hidden, names)):
+        return Verdict("", "leads to a folder that is read already")
+    return _EMPTY
 
 
 def listing(left_out: Sequence[LeftOut], title: str = "", most: int = 5) -> str:

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from service.errors import GraftError
 
 KEY_BYTES, SUM_BYTES = 32, 4
+OVERHEAD_BYTES = KEY_BYTES + SUM_BYTES
+"""What a record takes on the disk besides itself."""
 _CHECKED_AT_ONCE = 64
 
 

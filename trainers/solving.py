@@ -13,7 +13,7 @@ from plugins.base import WeightsError
 from trainers import balance, features, head
 from trainers.balance import Effect
 from trainers.config import ConfigError
-from trainers.features import Features, Pictures
+from trainers.features import Features, Layers, Pictures
 from trainers.head import Examples, Head
 from trainers.progress import log
 from trainers.running import Run
@@ -87,6 +87,9 @@ def weigh(run: Run) -> Effect | None:
 
 def embeddings(run: Run, pictures: Pictures, views: int) -> Features:
     network = run.network
-    return features.extract(
-        "embeddings", lambda: network.embedding_layers, network.identity, pictures, views, run.cache
-    )
+
+    def layers() -> Layers:
+        run.dataset.begin("train", "validation", "test")  # while the network is loaded
+        return network.embedding_layers
+
+    return features.extract("embeddings", layers, network.identity, pictures, views, run.cache)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.data import Dataset
+from trainers.filenames import looks
 from trainers.progress import log
 from trainers.scanning import SPLITS, DataError
 
@@ -44,17 +46,27 @@ def split(dataset: Dataset, seed: int) -> Dataset:
     for index, label in enumerate(dataset.classes):
         if index not in dataset.labels[free]:
             raise DataError(
-                f"class `{label}` of {dataset.folder} has no pictures in train/: "
-                "every class needs some to learn from"
+                f"class `{label}` of {dataset.title} has no pictures in train/: every class needs "
+                f"some to learn from{_look_alike(dataset, label, set(dataset.labels[free]))}"
             )
     splits[free] = np.array(parts, dtype=object)[_draw(dataset, free, seed, len(parts) - 1)]
     if "test" not in splits:
         raise DataError(
-            f"{dataset.folder}: no picture is left for the test: give train/ at least 2 different "
+            f"{dataset.title}: no picture is left for the test: give train/ at least 2 different "
             "pictures of a class, or add a folder test/"
         )
     _say_what_was_drawn(dataset, splits, parts[:-1])
     return dataset.with_splits(tuple(splits))
+
+
+def _look_alike(dataset: Dataset, label: str, learned: set[int]) -> str:
+    """What to do about a class without training pictures, whose name may be misspelt."""
+    others = {looks(dataset.classes[index]): dataset.classes[index] for index in learned}
+    close = difflib.get_close_matches(looks(label), others, n=1, cutoff=0.8)
+    if not close:
+        return "; if they are not labelled, move the folder away"
+    other = others[close[0]]
+    return f"; train/ has `{other}` ({other!a}, not {label!a}): rename one if they are one"
 
 
 def draws(digests: Sequence[str], seed: int) -> NDArray[np.float64]:
@@ -84,12 +96,13 @@ def _draw(dataset: Dataset, free: NDArray[np.int64], seed: int, last: int) -> ND
 
 
 def write_csv(dataset: Dataset, path: Path) -> None:
-    """Record every picture's class and split; paths are relative to the data folder."""
+    """Record every picture's content, class and split; paths are relative to the data folder."""
+    labels = [dataset.classes[label] for label in dataset.labels]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("path", "class", "split"))
-        for name, label, part in zip(dataset.paths, dataset.labels, dataset.splits, strict=True):
-            writer.writerow((name, dataset.classes[label], part))
+        writer.writerow(("path", "sha256", "class", "split"))
+        rows = zip(dataset.paths, dataset.digests, labels, dataset.splits, strict=True)
+        writer.writerows(rows)
 
 
 def describe(dataset: Dataset) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from service.errors import GraftError
 from service.interrupts import cleaned
+from service.locks import hold, locked
 
 PREFIX, SUFFIX = ".graft-", ".partial"
 
@@ -38,9 +38,10 @@ def workspace(output: Path) -> Iterator[Path]:
         raise WorkspaceError(f"--output {output} cannot be made a folder: {error}") from error
     try:
         with locked(output / ".graft.lock", wait=True):  # between making a folder and locking it
-            _remove_abandoned(output)
+            for left in output.glob(f"{PREFIX}*{SUFFIX}"):
+                remove_abandoned(left)
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX, dir=output))
-            lock = _lock(folder / "lock", wait=False)
+            lock = hold(folder / "lock", wait=False)
     except OSError as error:
         raise WorkspaceError(
             f"--output {output} cannot be written: {error}; name another folder, or make room and "
@@ -52,7 +53,7 @@ def workspace(output: Path) -> Iterator[Path]:
     finally:
         with locked(output / ".graft.lock", wait=True):  # a starting run may be looking at it
             shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        lock.release()
 
 
 def _remove(folder: Path) -> None:
@@ -83,34 +84,10 @@ def disk_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[
     return np.memmap(path, dtype, "r+" if size_bytes == path.stat().st_size else "w+", shape=shape)
 
 
-def _remove_abandoned(output: Path) -> None:
-    for folder in output.glob(f"{PREFIX}*{SUFFIX}"):
-        try:
-            with locked(folder / "lock", wait=False):
-                shutil.rmtree(folder)
-        except (BlockingIOError, FileNotFoundError):
-            continue  # its run is still going, or somebody else has removed it
-
-
-@contextmanager
-def locked(path: Path, wait: bool) -> Iterator[None]:
-    """Hold a lock that ends with its process, whatever ends that.
-
-    Raises:
-        BlockingIOError: somebody else holds it, and `wait` is False.
-    """
-    lock = _lock(path, wait)
-    try:
-        yield
-    finally:
-        os.close(lock)
-
-
-def _lock(path: Path, wait: bool) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+def remove_abandoned(folder: Path) -> None:
+    """Remove the workspace of a run that is over; leave any other folder alone."""
+    is_workspace = folder.name.startswith(PREFIX) and folder.name.endswith(SUFFIX)
+    if not (is_workspace and folder.is_dir()):
+        return
+    with suppress(BlockingIOError), locked(folder / "lock", wait=False):  # else it is going on
+        shutil.rmtree(folder, ignore_errors=True)

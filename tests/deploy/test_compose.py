@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from service.settings import Settings
-from service.wire import READ_SECONDS
+from service.transport import READ_SECONDS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SERVICES = ("graft", "prometheus", "grafana")

@@ -17,7 +17,7 @@ from service.bundle import Bundle
 from service.settings import Settings
 from service.signature import trusted
 from service.store import save
-from service.wire import READ_SECONDS
+from service.transport import READ_SECONDS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "deploy/README.md").read_text()

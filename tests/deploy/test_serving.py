@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.settings import Settings
-from service.wire import READ_SECONDS
+from service.transport import READ_SECONDS
 
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]

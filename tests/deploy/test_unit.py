@@ -18,7 +18,7 @@ import pytest
 
 from service.bundle import Bundle
 from service.settings import Settings
-from service.wire import READ_SECONDS
+from service.transport import READ_SECONDS
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy/graft.service"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from plugins.registry import resolve
-from plugins.weights import WeightsError
+from plugins.weights import WeightsError, keras_home
 
 REAL = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
 
@@ -76,6 +76,30 @@ def test_a_failed_download_says_which_file_and_where_it_goes() -> None:
     assert "https://example.org/tiny.h5" in message
     assert str(Path("models", "tiny.h5")) in message
     assert "--weights PATH" in message
+
+
+def test_where_keras_keeps_downloads_is_known_without_a_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert keras_home() == tmp_path / ".keras"
+    for home in ("/nowhere", "~"):  # what cannot be written to, and what is no home
+        monkeypatch.setenv("HOME", home)
+        assert keras_home() == Path("/tmp/.keras")
+    monkeypatch.setenv("KERAS_HOME", "/elsewhere")
+    assert keras_home() == Path("/elsewhere")
+
+
+@pytest.mark.slow
+def test_no_library_makes_a_folder_called_tilde(tmp_path: Path) -> None:
+    """Without a home, TensorFlow's copy of Keras would."""
+    code = "from trainers.hardware import prepare; prepare(0)"
+    environment = {**os.environ, "HOME": "~", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment.pop("KERAS_HOME", None)
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, env=environment)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,10 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from prometheus_client import REGISTRY
 
+from service import runtime_directory
 from service.bundle import Bundle
+from service.runtime_directory import RuntimeDirectory
 
 ROOT = Path(__file__).parents[2]
 BLOCKER = """\
@@ -48,6 +49,29 @@ RefuseToServe = Callable[..., tuple[int, str]]
 def bundle_copy(tmp_path: Path, tiny_bundle: Bundle) -> Path:
     """A copy of the tiny bundle's folder, to be altered."""
     return Path(shutil.copytree(tiny_bundle.path, tmp_path / "copy"))
+
+
+@pytest.fixture
+def make_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., RuntimeDirectory | None]:
+    """Be the parent of so many workers, in a place of the test's own, and the first of them."""
+    monkeypatch.setenv(runtime_directory.VARIABLE, "")  # to be as it was, afterwards
+    place = tmp_path / "memory"
+    place.mkdir()
+    monkeypatch.setattr(runtime_directory, "_MEMORY", place)
+
+    def make_directory(workers: int = 1) -> RuntimeDirectory | None:
+        runtime_directory.create(workers)
+        return runtime_directory.enter()
+
+    return make_directory
+
+
+@pytest.fixture
+def directory(make_directory: Callable[..., RuntimeDirectory]) -> RuntimeDirectory:
+    """What the workers of one service share, where this process is the first of two."""
+    return make_directory(2)
 
 
 @dataclass(frozen=True)
@@ -93,9 +117,17 @@ def start(
     model: Path | str,
     bento: str | None = None,
     stderr: int | None = None,
+    *,
+    port: int | None = None,
+    within: Sequence[str] = (),
     **settings: str,
 ) -> Server:
-    """Run `bentoml serve` in the repository root, or of a bento, without TensorFlow."""
+    """Run `bentoml serve` in the repository root, or of a bento, without TensorFlow.
+
+    Args:
+        port: a free one, unless given.
+        within: a command that runs the command that follows it.
+    """
     (folder / "blocker").mkdir()
     (folder / "blocker/sitecustomize.py").write_text(BLOCKER)
     given = [path for path in [os.environ.get("PYTHONPATH")] if path]
@@ -104,14 +136,13 @@ def start(
         "PYTHONPATH": os.pathsep.join([str(folder / "blocker"), *given]),
         "BLOCKED": "tensorflow keras tf2onnx onnx sklearn plugins trainers",
         "BLOCKER_LOG": str(folder / "blocked.txt"),
-        # A server that starts empties the folder in which another of its home counts.
         "BENTOML_HOME": str(folder / "home"),
         "GRAFT_MODEL": str(model),
         "GRAFT_DRAIN_SECONDS": "0",  # most tests have nothing to see there
         **settings,
     }
-    port = free_port()
-    command = [sys.executable, "-m", "bentoml", "serve", *([bento] if bento else [])]
+    port = port or free_port()
+    command = [*within, sys.executable, "-m", "bentoml", "serve", *([bento] if bento else [])]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
@@ -146,10 +177,16 @@ def serve(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Serv
 
     @contextmanager
     def serve(
-        bento: str | None = None, stderr: int | None = None, **settings: str
+        bento: str | None = None,
+        stderr: int | None = None,
+        *,
+        model: Path | None = None,
+        within: Sequence[str] = (),
+        **settings: str,
     ) -> Iterator[Server]:
         folder = tmp_path_factory.mktemp("server")
-        server = start(folder, tiny_bundle.path, bento, stderr, **settings)
+        named = model or tiny_bundle.path
+        server = start(folder, named, bento, stderr, within=within, **settings)
         processes = [psutil.Process(server.process.pid)]
         try:
             wait_until_ready(server)
@@ -171,8 +208,10 @@ def serve(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Serv
 def refuse_to_serve(tmp_path: Path) -> RefuseToServe:
     """Start a service that ends by itself -> its exit code and everything that it said."""
 
-    def refuse_to_serve(model: Path | str, **settings: str) -> tuple[int, str]:
-        server = start(tmp_path, model, **settings)
+    def refuse_to_serve(
+        model: Path | str, port: int | None = None, **settings: str
+    ) -> tuple[int, str]:
+        server = start(tmp_path, model, port=port, **settings)
         try:
             code = server.process.wait(60)
         finally:
@@ -227,10 +266,7 @@ def classifier(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setenv("GRAFT_MODEL", str(tiny_bundle.path))
     monkeypatch.setenv("GRAFT_DRAIN_SECONDS", "0.3")
     usual = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    before = set(REGISTRY._collector_to_names)
     classifier = Classifier()
     yield classifier
     asyncio.run(classifier.close())
-    for collector in set(REGISTRY._collector_to_names) - before:
-        REGISTRY.unregister(collector)
     signal.signal(signal.SIGTERM, usual)

@@ -92,21 +92,6 @@ def test_a_server_that_stops_says_so_instead() -> None:
     assert Door(is_draining=True).ask("POST", "/predict")[0] == BEHIND
 
 
-@pytest.mark.parametrize(
-    "scope",
-    [
-        {"http_version": "1.0"},
-        {"headers": [(b"connection", b"Close")]},
-        {"headers": [(b"connection", b"TE, close")]},
-        {"headers": [(b"connection", b"keep-alive"), (b"connection", b"close")]},
-    ],
-)
-def test_where_the_server_would_close_the_body_is_read_first(scope: dict[str, Any]) -> None:
-    door = Door()
-    assert door.ask("POST", "/predict", **scope)[0] == 429
-    assert door.read == 3
-
-
 def test_what_is_no_request_passes() -> None:
     door = Door()
     assert door.ask("POST", "/predict", type="websocket")[0] == BEHIND

@@ -145,12 +145,30 @@ def test_model_shows_the_public_part_of_the_manifest(
     response = client.get("/model")
     assert response.status_code == 200
     shown = response.json()
-    tuning = shown.pop("tuning")
+    tuning, runtime = shown.pop("tuning"), shown.pop("runtime")
+    assert runtime["provider"] == "CPUExecutionProvider"
+    assert (runtime["workers"], runtime["threads"]) == (1, tuning["cores"])
     assert shown == summary.public(tiny_bundle.manifest)
     assert "provenance" not in shown
     assert tuning["choice"].keys() == {"sessions", "session_threads", "max_batch_size"}
     tried = [(way["sessions"], way["session_threads"]) for way in tuning["curve"]]
     assert {sessions * threads for sessions, threads in tried} == {tuning["cores"]}
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "given", "threads"),
+    [(8, 1, 0, 8), (8, 2, 0, 4), (5, 2, 0, 2), (2, 4, 0, 1), (2, 2, 3, 3)],
+)
+def test_the_cores_are_divided_among_the_workers(
+    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, given: int, threads: int
+) -> None:
+    """Unless GRAFT_THREADS says how many each has."""
+    from service import app
+
+    monkeypatch.setenv("GRAFT_THREADS", str(given))
+    monkeypatch.setattr(app, "usable_cores", lambda: cores)
+    monkeypatch.setattr(app, "worker_count", lambda: workers)
+    assert app._settings().usable_threads() == threads
 
 
 def test_root_is_the_swagger_page(client: httpx.Client) -> None:

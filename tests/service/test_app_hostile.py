@@ -26,10 +26,12 @@ from PIL import Image
 
 from service.bundle import Manifest, seal
 from service.inference_protocol import HEADER_LENGTH
+from service.settings import Settings
 
 MEGABYTE = 1_000_000
 MULTIPART = {"content-type": "multipart/form-data; boundary=edge"}
 JPEG = {"content-type": "image/jpeg"}
+JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,16 @@ def test_truncated_jpeg_is_undecodable(client: httpx.Client, draw: Any, kept: fl
 
 REQUESTS: dict[str, tuple[int, str, dict[str, Any]]] = {
     "nothing at all": (422, "missing_field", {}),
-    "JSON": (415, "unsupported_media_type", {"json": {"image": "http://127.0.0.1/"}}),
+    "JSON with an address": (422, "missing_field", {"json": {"image": "http://127.0.0.1/"}}),
+    "JSON of others": (422, "missing_field", {"json": {"instances": [{"b64": ""}]}}),
+    "JSON without end": (400, "malformed_request", {"content": b'{"', "headers": JSON}),
+    "lists in JSON": (400, "malformed_request", {"content": b"[" * 999_999, "headers": JSON}),
+    "classes without end": (
+        400,
+        "bad_parameter",
+        {"params": {"top_k": 10**9}, "content": b"x", "headers": JPEG},
+    ),
+    "cut form": (400, "malformed_request", {"content": b"--edge\r\n", "headers": MULTIPART}),
     "pickle": (
         415,
         "unsupported_media_type",
@@ -205,7 +216,7 @@ def test_fifty_megabytes_are_refused_and_the_client_hears_it(client: httpx.Clien
     beyond_any = client.post("/predict_batch", content=form, headers=MULTIPART)
     for response in (announced, chunked, by_form, beyond_any):
         assert error_code(response, 413) == "too_large"
-    assert "20,971,520" in announced.json()["error"]["message"]
+    assert f"{Settings().max_image_bytes:,}" in announced.json()["error"]["message"]
     assert "67,108,864" in beyond_any.json()["error"]["message"]
 
 

@@ -7,8 +7,10 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +23,10 @@ from typing import Any
 import httpx
 import pytest
 
+from service.bundle import Bundle, seal
+from service.machine import usable_cores
+
+ROOT = Path(__file__).parents[2]
 RefuseToServe = Callable[..., tuple[int, str]]
 
 
@@ -82,6 +88,91 @@ def test_wrong_environment_ends_the_service_with_our_message(
     assert code == 1
     assert message in said
     assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_services_of_one_home_keep_apart(
+    serve: Any, refuse_to_serve: RefuseToServe, tiny_bundle: Bundle, draw: Any, tmp_path: Path
+) -> None:
+    """Their figures, their reloads; and one that finds its port taken leaves the other alone."""
+    other = seal_another(tmp_path, tiny_bundle)
+    link = tmp_path / "link"
+    link.symlink_to(tiny_bundle.path)
+    shared = {"BENTOML_HOME": str(tmp_path / "home"), "GRAFT_RELOAD": "1"}
+    with serve(model=link, **shared) as first:
+        post = {"files": {"image": draw()}, "timeout": 60}
+        httpx.post(f"{first.url}/predict", **post).raise_for_status()
+        port = int(first.url.rpartition(":")[2])
+        code, said = refuse_to_serve(tiny_bundle.path, port=port, **shared)
+        assert (code, said.count("\n")) == (1, 1)
+        assert said.startswith(f"graft: cannot listen on 127.0.0.1 port {port}: another program")
+        with serve(model=link, **shared) as second:
+            link.unlink()
+            link.symlink_to(other.path)
+            httpx.post(f"{second.url}/admin/reload", timeout=60).raise_for_status()
+            time.sleep(1.5)  # another worker follows within half a second
+            versions = [
+                httpx.get(f"{server.url}/model").json()["version"] for server in (first, second)
+            ]
+            assert versions == [tiny_bundle.manifest.version, other.manifest.version]
+            httpx.post(f"{first.url}/predict", **post).raise_for_status()
+            assert first.metrics()["graft_pictures_total"] == 2
+            assert second.metrics()["graft_pictures_total"] == 0
+
+
+def seal_another(folder: Path, bundle: Bundle) -> Bundle:
+    """The same model by another name."""
+    staging = Path(shutil.copytree(bundle.path, folder / "staging"))
+    (staging / "manifest.json").unlink()
+    return seal(staging, bundle.manifest.model_copy(update={"name": "another"}), folder)
+
+
+SMALL_MEMORY = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+SMALL_MEMORY += ['mount -t tmpfs -o size=3m tmpfs /dev/shm && exec "$@"', "sh"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_under_the_figures_stops_nobody(serve: Any, draw: Any, workers: int) -> None:
+    """Neither a series that is new then, nor the worker that takes a killed one's place."""
+    if subprocess.run([*SMALL_MEMORY, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine gives no user namespaces, or has no unshare")
+    options = f"services.graft.workers={workers}"
+    with serve(within=SMALL_MEMORY, BENTOML_CONFIG_OPTIONS=options) as server:
+        full = Path(f"/proc/{server.process.pid}/root/dev/shm")
+        assert len(list(full.glob("graft-service-*"))) == 1
+        with suppress(OSError), (full / "fill").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+
+        def ask() -> None:
+            for _ in range(4):  # whichever worker it is
+                files = {"image": draw()}
+                assert httpx.post(f"{server.url}/predict", files=files, timeout=60).is_success
+                files = {"image": b"no picture"}
+                post = httpx.post(f"{server.url}/predict", files=files, timeout=60)
+                assert post.status_code == 415
+
+        ask()
+        killed = server.workers()[0]
+        killed.kill()
+        killed.wait(10)
+        ask()  # connections wait for the next one
+        shown = server.metrics()
+        assert shown["graft_pictures_total"] == 8
+        assert shown['graft_requests_total{endpoint="/predict",status="415"}'] == 8
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.slow
+def test_a_relative_model_is_found_by_workers_in_another_folder(
+    serve: Any, tiny_bundle: Bundle
+) -> None:
+    """The caller stands elsewhere than the service's folder."""
+    model = f"../{tiny_bundle.path.parent.name}/{tiny_bundle.path.name}"
+    with serve(bento=str(ROOT), GRAFT_MODEL=model) as server:
+        shown = httpx.get(f"{server.url}/model").json()
+    assert shown["version"] == tiny_bundle.manifest.version
 
 
 @pytest.mark.slow
@@ -163,13 +254,25 @@ def test_body_that_does_not_arrive_is_given_up_with_our_shape(small: Any, draw: 
         begin(connection, 1000)
         connection.sendall(draw()[:100])
         status, answer = answer_of(connection)
-    assert status == 504
+    assert status == 408
     assert answer == {
         "error": {
-            "code": "deadline_exceeded",
-            "message": "the body did not arrive within 1 s",
+            "code": "request_timeout",
+            "message": "less than 240 bytes of the body arrived in 1 s",
         }
     }
+
+
+def test_body_that_keeps_coming_is_waited_for(small: Any, draw: Any) -> None:
+    """Three times as long as it may stand still."""
+    picture = draw("green") + bytes(3_000)
+    with connect(small) as connection:
+        begin(connection, len(picture))
+        for at in range(0, len(picture), 1 + len(picture) // 10):
+            connection.sendall(picture[at : at + 1 + len(picture) // 10])
+            time.sleep(0.3)
+        status, answer = answer_of(connection)
+    assert (status, answer["label"]) == (200, "green")
 
 
 @pytest.mark.slow
@@ -208,6 +311,8 @@ def test_workers_share_their_metrics_and_sigterm_lets_them_finish(
     two_workers: Any, draw: Any
 ) -> None:
     assert len(two_workers.workers()) == 2
+    runtime = httpx.get(f"{two_workers.url}/model").json()["runtime"]
+    assert (runtime["workers"], runtime["threads"]) == (2, max(1, usable_cores() // 2))
     with ThreadPoolExecutor(8) as threads:  # each request on a connection of its own
         list(
             threads.map(

@@ -67,7 +67,7 @@ def test_bento_serves_the_model_it_was_built_with_and_holds_nothing_of_training(
     source = bento / "src"
     files = {path.relative_to(source).as_posix() for kind in kinds for path in source.rglob(kind)}
     folder = ROOT / "service"
-    wanted = {path.relative_to(ROOT).as_posix() for kind in kinds for path in folder.glob(kind)}
+    wanted = {path.relative_to(ROOT).as_posix() for kind in kinds for path in folder.rglob(kind)}
     assert files == wanted
     assert not [path for path in bento.rglob("*") if path.name in ("trainers", "plugins")]
 

@@ -4,6 +4,8 @@ import hashlib
 import json
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,65 @@ def test_sealed_bundle_is_read_back_equal(
         "golden/blue.png",
         "saved_model/variables/a.index",
     }
+
+
+ROUND_TRIP = """
+import sys
+from pathlib import Path
+from service.bundle import Bundle, Manifest, seal
+staging = Path(sys.argv[1])
+manifest = Manifest.model_validate_json((staging.parent / "given.json").read_bytes())
+print(ascii(Bundle.read(seal(staging, manifest, staging.parent).path).manifest.classes))
+"""
+
+
+def test_manifests_are_utf_8_whatever_the_locale(staging: Path, manifest: Manifest) -> None:
+    classes = ("écorce", "葉", "blue")
+    given = manifest.model_copy(update={"classes": classes})
+    (staging.parent / "given.json").write_text(given.model_dump_json(), encoding="utf-8")
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", ROUND_TRIP, str(staging)],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, **ascii_only},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stderr, done.stdout.strip()) == ("", ascii(classes))
+    (sealed,) = staging.parent.glob("tiny-*")
+    assert "écorce" in (sealed / MANIFEST).read_text(encoding="utf-8")
+
+
+def test_a_link_that_is_set_anew_leads_to_no_other_bundle(
+    staging: Path, manifest: Manifest, tmp_path: Path, tiny_bundle: Bundle
+) -> None:
+    other = seal(staging, manifest.model_copy(update={"name": "other"}), tmp_path)
+    link = tmp_path / "link"
+    link.symlink_to(tiny_bundle.path)
+    bundle = Bundle.read(link)
+    link.unlink()
+    link.symlink_to(other.path)
+    assert bundle.path == tiny_bundle.path
+    assert Bundle.read(link).manifest.name == "other"
+
+
+def test_contents_are_those_that_were_sealed_or_refused(bundle_copy: Path) -> None:
+    """Files may be links themselves, as in a volume of Kubernetes, or be written over."""
+    bundle = Bundle.read(bundle_copy)
+    model = bundle.content("model.onnx")
+    assert model == bundle.model_path.read_bytes()
+    moved = bundle_copy.parent / "data"
+    moved.mkdir()
+    (bundle_copy / "model.onnx").rename(moved / "model.onnx")
+    (bundle_copy / "model.onnx").symlink_to(moved / "model.onnx")
+    assert bundle.content("model.onnx") == model
+    (moved / "model.onnx").write_bytes(model[:-1] + b"\0")
+    with pytest.raises(BundleError, match=r"model\.onnx is not the one .* replaced meanwhile"):
+        bundle.content("model.onnx")
+    (moved / "model.onnx").unlink()
+    with pytest.raises(BundleError, match=r"model\.onnx cannot be read"):
+        bundle.content("model.onnx")
 
 
 def test_sealing_names_the_folder_by_content_and_leaves_no_staging(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,13 @@ from starlette.requests import Request
 
 from service.bundle import Bundle
 from service.endpoints import all_of, predict, predict_batch
-from service.errors import Overloaded
+from service.errors import (
+    BadParameter,
+    Overloaded,
+    RequestTimeout,
+    UndecodableImage,
+    UnsupportedMediaType,
+)
 from service.metrics import Metrics
 from service.served import ServedModel
 from service.settings import Settings
@@ -27,11 +34,14 @@ TUNING = Tuning(cores=1, curve=(), choice=Choice(sessions=1, session_threads=1, 
 class Service:
     """What the endpoints ask of the service."""
 
-    def __init__(self, bundle: Bundle, **settings: int) -> None:
-        self.settings = Settings(**{"max_queue_size": 1, "max_pictures": 1, **settings})
+    def __init__(self, bundle: Bundle, **settings: float) -> None:
+        self.settings = Settings.model_validate(
+            {"max_queue_size": 1, "max_pictures": 1, **settings}
+        )
         self.metrics = Metrics(CollectorRegistry())
         self.uploads = UploadRoom(1000_000)
         self.model = ServedModel(bundle, TUNING, self.settings, self.metrics)
+        self.is_draining = False
 
 
 @pytest.fixture
@@ -41,13 +51,66 @@ def service(tiny_bundle: Bundle) -> Iterator[Any]:
     service.model.close()
 
 
-def request(body: bytes, asked: list[str]) -> Request:
+def request(
+    body: bytes, asked: list[str], query: bytes = b"", kind: bytes = b"image/jpeg"
+) -> Request:
     async def receive() -> dict[str, Any]:
         asked.append("body")
         return {"type": "http.request", "body": body, "more_body": False}
 
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", kind)]}
+    return Request({**scope, "query_string": query}, receive)
+
+
+def test_a_picture_may_come_as_json(service: Any, draw: Any) -> None:
+    body = json.dumps({"image": base64.b64encode(draw("blue")).decode()}).encode()
+    response = asyncio.run(predict(service, request(body, [], kind=b"application/json")))
+    assert json.loads(response.body)["label"] == "blue"
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 3])
+def test_the_query_says_how_many_classes(service: Any, draw: Any, top_k: int) -> None:
+    query = b"a=%zz&top_k=" + str(top_k).encode()
+    response = asyncio.run(predict(service, request(draw("blue"), [], query)))
+    top = json.loads(response.body)["top"]
+    assert len(top) == top_k
+    assert top[0]["label"] == "blue"
+    form = httpx.Request("POST", "http://graft/", files=[("images", ("1", draw("red")))])
+    kind = form.headers["content-type"].encode()
+    batch = asyncio.run(predict_batch(service, request(form.read(), [], query, kind)))
+    (result,) = json.loads(batch.body)["results"]
+    assert result["label"] == "red"
+    assert len(result["top"]) == top_k
+
+
+@pytest.mark.parametrize("value", ["0", "4", "-1", "+1", "1.0", "", "two", "1&top_k=2", "\u0661"])
+def test_what_is_no_number_of_classes_is_refused(service: Any, draw: Any, value: str) -> None:
+    query = f"top_k={value}".encode()
+    with pytest.raises(BadParameter, match="top_k must be one whole number from 1 to 3"):
+        asyncio.run(predict(service, request(draw("blue"), [], query)))
+
+
+def test_what_was_sent_by_other_habits_is_told(service: Any, draw: Any) -> None:
+    stripped = draw("blue").translate(None, b"\r\n\0")
+    with pytest.raises(UndecodableImage, match=r"with curl use --data-binary @FILE.* \(.*damaged"):
+        asyncio.run(predict(service, request(stripped, [])))
+    with pytest.raises(UnsupportedMediaType, match=r"^it is a base64 text: send it as JSON"):
+        asyncio.run(predict(service, request(base64.b64encode(draw("blue")), [])))
+
+
+def test_a_body_that_does_not_come_is_the_clients_fault(tiny_bundle: Bundle) -> None:
+    service: Any = Service(tiny_bundle, upload_timeout_seconds=0.1)
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        raise AssertionError
+
     headers = [(b"content-type", b"image/jpeg")]
-    return Request({"type": "http", "method": "POST", "headers": headers}, receive)
+    asked = Request({"type": "http", "method": "POST", "headers": headers}, receive)
+    with pytest.raises(RequestTimeout, match=r"nothing of the body arrived for 0\.1 s"):
+        asyncio.run(predict(service, asked))
+    assert service.uploads.taken_bytes == 0
+    service.model.close()
 
 
 def test_who_comes_in_while_the_house_fills_up_is_refused_all_the_same(

@@ -294,6 +294,11 @@ def test_values_are_limited_and_text_is_not(value: bytes) -> None:
     assert read(request(tensor(shape=[1], data=[text]))).pictures == [bytes(1_000_000)]
 
 
+def test_the_protocol_of_others_is_told_apart() -> None:
+    with pytest.raises(MalformedRequest, match=r"inputs: .*`instances` is of TensorFlow Serving"):
+        read(b'{"instances": [{"b64": "YWJj"}]}')
+
+
 # What is answered
 
 
@@ -339,6 +344,18 @@ def test_answer_of_both_kinds(manifest: Manifest) -> None:
     assert first["parameters"] == {"binary_data_size": 24}
     assert second["data"] == ["green", "red"]
     assert np.array_equal(np.frombuffer(body[end:], "<f4"), LABELS.ravel())
+
+
+def test_the_best_few_come_in_order_where_they_are_asked_for(manifest: Manifest) -> None:
+    outputs = {"probabilities": False, "label": False}
+    body, _ = serialise(Question(None, [], outputs), manifest, LABELS, top_k=2)
+    probabilities, label = json.loads(body)["outputs"]
+    assert probabilities["shape"] == label["shape"] == [2, 2]
+    rows = [sorted(row, reverse=True)[:2] for row in LABELS.tolist()]
+    assert probabilities["data"] == [value for row in rows for value in row]
+    best = [manifest.classes[index] for index in np.argsort(-LABELS, axis=1)[:, :2].ravel()]
+    assert label["data"] == best
+    assert best[::2] == ["green", "red"]
 
 
 def test_json_keeps_every_bit(manifest: Manifest) -> None:

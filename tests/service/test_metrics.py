@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -17,7 +16,9 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from service.bundle import Manifest
 from service.errors import RequestError
-from service.metrics import Metrics, exposition
+from service.front import counted
+from service.metrics import _SPARE_BYTES, Metrics
+from service.slots import KINDS, RESERVED_BYTES
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,6 +33,10 @@ def metrics(registry: CollectorRegistry) -> Metrics:
     return Metrics(registry)
 
 
+def wrappers(metrics: Metrics) -> list[MetricWrapperBase]:
+    return [one for one in vars(metrics).values() if isinstance(one, MetricWrapperBase)]
+
+
 def families(registry: CollectorRegistry) -> dict[str, Metric]:
     return {family.name: family for family in registry.collect()}
 
@@ -40,7 +45,7 @@ def test_every_metric_is_ours_by_name_and_says_what_it_is(
     metrics: Metrics, registry: CollectorRegistry
 ) -> None:
     found = families(registry)
-    assert len(found) == len(vars(metrics)) == 11
+    assert len(found) == len(wrappers(metrics)) == 12
     assert all(name.startswith("graft_") for name in found)
     assert all(family.documentation for family in found.values())
 
@@ -80,53 +85,114 @@ def test_what_is_known_beforehand_begins_at_0(
         assert value("graft_predictions_total", {"label": label}) == 0
 
 
+@pytest.mark.parametrize("is_shared", [True, False])
 def test_a_model_that_is_served_no_more_is_not_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_directory: Any, manifest: Manifest, is_shared: bool
 ) -> None:
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    code = """
-from service.metrics import Metrics, exposition
-class Manifest:
-    name, plugin, classes = "tiny", "colour:mean", ()
-    def __init__(self, version): self.version = version
-metrics = Metrics()
-metrics.show(Manifest("old"))
-metrics.show(Manifest("new"))
-metrics.show(Manifest("old"), is_served=False)
-print(exposition().decode())
-"""
-    command = [sys.executable, "-c", code]
-    shown = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True).stdout
+    metrics = Metrics(shared=make_directory() if is_shared else None)
+    new = manifest.model_copy(update={"id": "f" * 64})
+    metrics.show(manifest)
+    metrics.show(new)
+    metrics.show(manifest, is_served=False)
+    shown = metrics.exposition().decode()
     (line,) = [line for line in shown.splitlines() if line.startswith("graft_model_info{")]
-    assert 'version="new"' in line
+    assert 'version="ffffffffffff"' in line
     assert "graft_queue_depth_pictures 0.0" in shown  # only models are hidden at 0
+    assert "_created" not in shown
 
 
 def test_gauges_of_several_workers_are_put_together(metrics: Metrics) -> None:
     """Without a mode of its own each process would show a line of its own."""
-    gauges = [m for m in vars(metrics).values() if m._type == "gauge"]
-    assert len(gauges) == 2
+    gauges = [m for m in wrappers(metrics) if m._type == "gauge"]
+    assert len(gauges) == 3
     assert all(gauge._multiprocess_mode in ("livesum", "livemax") for gauge in gauges)
 
 
-def test_gauges_of_dead_workers_are_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    code = """
+WORKER = """
 import os
 from service.metrics import Metrics
-Metrics().queue_depth.inc(29)
+from service.runtime_directory import enter
+directory = enter()
+metrics = Metrics(shared=directory)
+metrics.queue_depth.inc(29)
+metrics.pictures.inc(3)
+print(directory.slot, flush=True)
 os._exit(0)  # as a kill: nothing is cleaned up
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
-    mine = tmp_path / f"gauge_livesum_{os.getpid()}.db"
-    (left,) = tmp_path.glob("gauge_livesum_*.db")
-    mine.write_bytes(left.read_bytes())
-    shown = exposition().decode()
-    assert "graft_queue_depth_pictures 29.0" in shown  # this process' alone, not 58
-    assert not left.exists()
-    assert mine.exists()
+
+
+def run_worker() -> int:
+    """A worker that counts 3 pictures and is killed with 29 in its queue; which slot was its."""
+    command = [sys.executable, "-c", WORKER]
+    done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
+    return int(done.stdout)
+
+
+def test_of_dead_workers_the_counts_are_kept_and_the_gauges_forgotten(directory: Any) -> None:
+    metrics = Metrics(shared=directory)
+    metrics.queue_depth.inc(2)
+    run_worker()
+    shown = metrics.exposition().decode()
+    assert "graft_queue_depth_pictures 2.0" in shown
+    assert "graft_pictures_total 3.0" in shown
+
+
+def test_a_worker_goes_on_where_a_dead_one_stopped(directory: Any) -> None:
+    """In its slot: a full disk has no room for another, and files would become more and more."""
+    before = run_worker(), sorted(directory.path.iterdir())
+    after = run_worker(), sorted(directory.path.iterdir())
+    assert before == after
+    assert before[0] == 1
+    assert "graft_pictures_total 6.0" in Metrics(shared=directory).exposition().decode()
+
+
+def test_every_series_known_beforehand_lies_in_what_is_reserved(
+    directory: Any, manifest: Manifest
+) -> None:
+    """prometheus_client makes a full file larger by itself, and would find a full disk by dying."""
+    metrics = Metrics(shared=directory)
+    metrics.begin(route.path for route in counted())
+    for route in counted():
+        for status in range(400, 430):  # more than there are
+            metrics.requests.labels(route.path, status)
+    metrics.show(manifest)
+    spare = _SPARE_BYTES
+    for kind in KINDS:
+        path = directory.path / f"{kind}_0.db"
+        assert path.stat().st_size == RESERVED_BYTES
+        used = int.from_bytes(path.read_bytes()[:4], sys.byteorder)
+        assert 0 < used < RESERVED_BYTES - (spare if kind == "gauge_livemax" else 0)
+
+
+def test_classes_of_many_models_get_room_or_are_left_out(
+    directory: Any, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not counted is answered all the same; what is counted has its place on the disk."""
+    metrics = Metrics(shared=directory)
+    many = manifest.model_copy(update={"classes": tuple(f"{n:04} é" * 4 for n in range(600))})
+    metrics.show(many)
+    path = directory.path / "counter_0.db"
+    used = int.from_bytes(path.read_bytes()[:4], sys.byteorder)
+    assert RESERVED_BYTES < used + _SPARE_BYTES <= path.stat().st_size
+    assert path.stat().st_blocks * 512 >= path.stat().st_size
+    monkeypatch.setattr(directory, "reserve", lambda kind, size_bytes: False)
+    full = manifest.model_copy(update={"classes": ("new", "newer"), "id": "f" * 64})
+    metrics.show(full)
+    metrics.count_prediction("new")
+    metrics.count_prediction(many.classes[0])
+    shown = metrics.exposition().decode()
+    assert "graft_pictures_total 2.0" in shown
+    assert f'graft_predictions_total{{label="{many.classes[0]}"}} 1.0' in shown
+    assert "new" not in shown.replace("# HELP", "")
+    assert "ffffffffffff" not in shown
+
+
+def test_where_the_files_are_gone_a_worker_shows_its_own(directory: Any) -> None:
+    """Cleaners of temporary folders take what looks old."""
+    metrics = Metrics(shared=directory)
+    metrics.pictures.inc(5)
+    shutil.rmtree(directory.path)
+    assert "graft_pictures_total 5.0" in metrics.exposition().decode()
 
 
 def test_importing_creates_no_metric() -> None:

@@ -68,8 +68,21 @@ def test_docs_know_the_raw_body_of_one_picture_only(docs: dict[str, Any]) -> Non
         return set(docs["paths"][path]["post"]["requestBody"]["content"])
 
     raw = {"image/*", "application/octet-stream"}
-    assert bodies("/predict") == {"multipart/form-data", *raw}
+    assert bodies("/predict") == {"multipart/form-data", "application/json", *raw}
     assert bodies("/predict_batch") == {"multipart/form-data"}
+
+
+def test_docs_tell_how_many_classes_may_be_asked_for(docs: dict[str, Any]) -> None:
+    for path in ("/predict", "/predict_batch", "/v2/models/{name}/infer"):
+        *_, top_k = docs["paths"][path]["post"]["parameters"]
+        assert top_k["name"] == "top_k"
+        assert top_k["schema"] == {"type": "integer", "minimum": 1, "maximum": 3}
+
+
+def test_docs_show_the_field_of_a_picture_as_json(docs: dict[str, Any]) -> None:
+    schema = docs["components"]["schemas"]["PictureRequest"]
+    assert schema["required"] == ["image"]
+    assert "data URL" in schema["properties"]["image"]["description"]
 
 
 def test_docs_name_the_limits(manifest: Manifest) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -102,8 +105,44 @@ def test_model_must_answer_one_probability_per_class(staging: Path, manifest: Ma
 
 def test_file_that_is_no_model_cannot_be_loaded(staging: Path, manifest: Manifest) -> None:
     (staging / "model.onnx").write_bytes(b"\x08\x07")  # well-formed, and empty
-    with pytest.raises(BundleError, match=r"ONNX Runtime cannot load .*model\.onnx"):
+    with pytest.raises(BundleError, match=r"model\.onnx: ONNX Runtime cannot load"):
         Predictor(seal(staging, manifest, staging.parent))
+
+
+def test_a_model_that_was_replaced_since_its_manifest_was_read_is_refused(
+    bundle_copy: Path,
+) -> None:
+    """Its answers would be given the names of another model's classes."""
+    bundle = Bundle.read(bundle_copy)
+    change_gain(bundle_copy / "model.onnx", 0.03)
+    with pytest.raises(BundleError, match=r"model\.onnx is not the one"):
+        Predictor(bundle)
+
+
+@pytest.mark.parametrize("first", ["predictor.providers()", "device.version()"])
+def test_onnxruntime_reports_nothing_whoever_comes_first(first: str) -> None:
+    code = f"""
+import os, sys
+from service import device, predictor
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "onnxruntime":
+            print(os.environ.get("ORT_DISABLE_TELEMETRY"))
+sys.meta_path.insert(0, Watch())
+{first}
+"""
+    environment = {name: v for name, v in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    command = [sys.executable, "-c", code]
+    root = Path(__file__).parents[2]
+    shown = subprocess.check_output(command, env=environment, cwd=root, text=True)
+    assert shown.strip() == "1"
+
+
+def test_nobody_prepares_for_a_gpu_that_is_not_asked_for(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: pytest.fail("CUDA was looked for"))
+    Predictor(tiny_bundle, chosen=["CPUExecutionProvider"])
 
 
 @pytest.mark.parametrize("has_gpu_build", [False, True])

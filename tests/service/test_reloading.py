@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -25,6 +26,7 @@ from service.bundle import Bundle, Manifest, seal
 from service.errors import BundleError, ReloadRefused
 from service.reloading import follow
 from service.reloading import reload as reload_model
+from service.runtime_directory import RuntimeDirectory
 from service.schemas import ModelName
 from service.store import save
 
@@ -61,9 +63,9 @@ def spoil(bundle: Bundle) -> None:
 
 
 @pytest.fixture
-def reloadable(classifier: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+def reloadable(classifier: Any, directory: RuntimeDirectory) -> Any:
     """The service's object, and a place for what its workers tell each other."""
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    classifier.shared = directory
     classifier.settings = classifier.settings.model_copy(update={"reload": True})
     return classifier
 
@@ -79,7 +81,7 @@ def call(service: Any) -> Any:
 
 
 def test_what_is_named_now_is_taken_and_an_unchanged_model_is_not_loaded_again(
-    reloadable: Any, another: Any, tiny_bundle: Bundle, tmp_path: Path
+    reloadable: Any, another: Any, tiny_bundle: Bundle
 ) -> None:
     before = reloadable.model
     old = {"name": "tiny", "version": tiny_bundle.manifest.version}
@@ -90,7 +92,7 @@ def test_what_is_named_now_is_taken_and_an_unchanged_model_is_not_loaded_again(
     new = {"name": "tiny", "version": bundle.manifest.version}
     assert call(reloadable) == {"old": old, "model": new}
     assert reloadable.model.bundle == bundle
-    assert (tmp_path / "reload").exists()
+    assert reloadable.shared.announced()[1] == bundle.manifest.version
 
 
 def test_a_model_never_timed_is_called_as_the_one_before(reloadable: Any, another: Any) -> None:
@@ -110,7 +112,7 @@ def test_a_model_never_timed_is_called_as_the_one_before(reloadable: Any, anothe
     ids=["gone", "altered"],
 )
 def test_a_model_that_must_not_be_served_leaves_the_old_one(
-    reloadable: Any, another: Any, damage: Any, message: str, tmp_path: Path
+    reloadable: Any, another: Any, damage: Any, message: str
 ) -> None:
     before, bundle = reloadable.model, another()
     damage(bundle)
@@ -119,7 +121,7 @@ def test_a_model_that_must_not_be_served_leaves_the_old_one(
         call(reloadable)
     assert f"(version {before.name.version} still answers)" in str(refusal.value)
     assert reloadable.model is before
-    assert not (tmp_path / "reload").exists()  # nobody is to follow
+    assert reloadable.shared.announced() is None  # nobody is to follow
 
 
 def test_golden_pictures_are_tried_first(reloadable: Any, another: Any, manifest: Any) -> None:
@@ -190,6 +192,7 @@ def test_the_old_model_leaves_memory_at_once(reloadable: Any, another: Any) -> N
 class Worker:
     """As much of the service as `follow` knows."""
 
+    shared: RuntimeDirectory | None
     failure: Exception | None = None
     swaps: int = 0
     model: Any = field(
@@ -221,59 +224,53 @@ def watch(worker: Worker, *steps: Callable[[], object]) -> list[int]:
     return asyncio.run(run())
 
 
-@pytest.fixture
-def stamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    return tmp_path / "reload"
+def test_a_worker_follows_others_once_each_time(directory: RuntimeDirectory) -> None:
+    tell = lambda: directory.announce("2")  # noqa: E731
+    assert watch(Worker(directory), tell, lambda: None, tell) == [0, 1, 1, 2]
 
 
-def test_a_worker_follows_others_once_each_time(stamp: Path) -> None:
-    tell = lambda: stamp.write_text("2")  # noqa: E731
-    assert watch(Worker(), tell, lambda: None, tell) == [0, 1, 1, 2]
-
-
-def test_a_worker_that_has_what_others_took_looks_for_nothing_newer(stamp: Path) -> None:
+def test_a_worker_that_has_what_others_took_looks_for_nothing_newer(
+    directory: RuntimeDirectory,
+) -> None:
     """A model saved since then is nobody's yet: nobody asked for it."""
-    assert watch(Worker(), lambda: stamp.write_text("1")) == [0, 0]
+    assert watch(Worker(directory), lambda: directory.announce("1")) == [0, 0]
 
 
-def test_following_survives_a_folder_that_is_emptied(stamp: Path) -> None:
-    """As another service of the same BENTOML_HOME does when it starts."""
-    tell = lambda: stamp.write_text("2")  # noqa: E731
-    assert watch(Worker(), tell, stamp.unlink, tell) == [0, 1, 1, 2]
-
-
-def test_a_worker_that_starts_while_others_reload_follows(stamp: Path) -> None:
-    stamp.write_text("2")
-    assert watch(Worker()) == [1]
+def test_a_worker_that_starts_while_others_reload_follows(directory: RuntimeDirectory) -> None:
+    directory.announce("2")
+    assert watch(Worker(directory)) == [1]
 
 
 @pytest.mark.parametrize("failure", [BundleError("altered"), RuntimeError("a bug")])
-def test_following_survives_every_failure(stamp: Path, failure: Exception) -> None:
-    worker = Worker(failure)
-    tell = lambda: stamp.write_text("2")  # noqa: E731
-    assert watch(worker, tell, tell) == [0, 1, 2]
+def test_following_survives_every_failure(directory: RuntimeDirectory, failure: Exception) -> None:
+    tell = lambda: directory.announce("2")  # noqa: E731
+    assert watch(Worker(directory, failure), tell, tell) == [0, 1, 2]
 
 
-def test_sighup_reloads_and_tells_the_others(stamp: Path) -> None:
-    hang_up = lambda: os.kill(os.getpid(), signal.SIGHUP)  # noqa: E731
-    assert watch(Worker(), hang_up, lambda: None) == [0, 1, 1]
-    assert stamp.read_text() == "1"
+def hang_up() -> None:
+    os.kill(os.getpid(), signal.SIGHUP)
 
 
-def test_following_survives_a_folder_that_cannot_be_written(
-    stamp: Path, caplog: pytest.LogCaptureFixture
+def test_sighup_reloads_and_tells_the_others(directory: RuntimeDirectory) -> None:
+    assert watch(Worker(directory), hang_up, lambda: None) == [0, 1, 1]
+    assert (directory.announced() or (0, ""))[1] == "1"
+
+
+def test_following_survives_a_folder_that_is_gone(
+    directory: RuntimeDirectory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stamp.mkdir()
-    hang_up = lambda: os.kill(os.getpid(), signal.SIGHUP)  # noqa: E731
-    assert watch(Worker(), hang_up, hang_up) == [0, 1, 2]
+    shutil.rmtree(directory.path)
+    assert watch(Worker(directory), hang_up, hang_up) == [0, 1, 2]
     assert "the other workers are not told" in caplog.text
 
 
-def test_sighup_to_a_model_that_fails_tells_nobody(stamp: Path) -> None:
-    worker = Worker(BundleError("altered"))
-    assert watch(worker, lambda: os.kill(os.getpid(), signal.SIGHUP)) == [0, 1]
-    assert not stamp.exists()
+def test_a_worker_that_shares_nothing_reloads_by_itself() -> None:
+    assert watch(Worker(None), hang_up) == [0, 1]
+
+
+def test_sighup_to_a_model_that_fails_tells_nobody(directory: RuntimeDirectory) -> None:
+    assert watch(Worker(directory, BundleError("altered")), hang_up) == [0, 1]
+    assert directory.announced() is None
 
 
 # From outside

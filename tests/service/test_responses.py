@@ -146,3 +146,10 @@ def test_other_protocols_are_left_alone() -> None:
     for kind in ("lifespan", "websocket"):
         asyncio.run(ErrorShape(app)({"type": kind}, untouched, untouched))  # type: ignore[arg-type]
     assert seen == ["lifespan", "websocket"]
+
+
+def test_a_path_that_is_not_there_is_told_where_to_ask() -> None:
+    v1 = get(PlainTextResponse("Not Found", 404), path="/v1/models/classifier:predict")
+    assert error(v1)["message"].startswith('Not Found: POST {"image": "<base64>"} to /predict')
+    other = get(PlainTextResponse("Not Found", 404), path="/nothing")
+    assert error(other)["message"] == "Not Found: / and /docs.json list what there is"

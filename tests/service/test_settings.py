@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -11,7 +13,7 @@ from service.settings import PREFIX, Settings
 def test_defaults_need_no_variables() -> None:
     settings = Settings.from_environment({})
     assert settings.model == "classifier:latest"
-    assert settings.max_image_bytes == 20 * 1024 * 1024
+    assert settings.max_image_bytes == 40 * 1024 * 1024
     assert settings.max_pixels == MAX_PIXELS
 
 
@@ -28,11 +30,16 @@ def test_each_field_is_one_variable() -> None:
         "max_queue_size": 16,
         "deadline_seconds": 0.5,
         "upload_timeout_seconds": 17.0,
+        "upload_bytes_per_second": 20,
+        "keep_alive_seconds": 21.0,
         "drain_seconds": 1.5,
         "threads": 18,
+        "device": "cpu",
         "sessions": 3,
         "session_threads": 4,
         "api_keys": "one, two",
+        "api_keys_file": "/keys/api",
+        "cors_origins": "https://one.example, http://localhost:5173",
         "verify_key": "/keys/graft.pub",
         "reload": True,
         "access_log": True,
@@ -43,7 +50,9 @@ def test_each_field_is_one_variable() -> None:
 
 def test_variables_of_others_are_left_alone() -> None:
     kubernetes = {"GRAFT_SERVICE_HOST": "10.0.0.1", "GRAFT_PORT": "tcp://10.0.0.1:80", "TOP_K": "3"}
-    assert Settings.from_environment(kubernetes) == Settings()
+    another = {"GRAFT_AUTH_SERVICE_PORT_HTTP": "80", "GRAFT_AUTH_PORT_80_TCP_ADDR": "10.0.0.2"}
+    ours = {"GRAFT_CACHE": "/cache"}
+    assert Settings.from_environment({**kubernetes, **another, **ours}) == Settings()
 
 
 @pytest.mark.parametrize(
@@ -52,6 +61,20 @@ def test_variables_of_others_are_left_alone() -> None:
 def test_a_slip_of_the_pen_is_no_setting_of_others(name: str, meant: str) -> None:
     with pytest.raises(SettingError, match=f"^{name} is no setting; is .*{meant} meant"):
         Settings.from_environment({name: "1"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("GRAFT_KEYS", "GRAFT_API_KEY", "GRAFT_API_KEYFILE", "GRAFT_API_KEYS_FILES"),
+        *("GRAFT_TOKEN", "GRAFT_AUTH", "GRAFT_PASSWORD", "GRAFT_BEARER_TOKENS", "GRAFT_SECRET"),
+        *("graft_api_keys", "Graft_Api_Keys", "GRAFTAPI_KEYS"),
+    ],
+)
+def test_what_sounds_like_a_key_and_is_none_does_not_leave_the_door_open(name: str) -> None:
+    for value in ("x", ""):
+        with pytest.raises(SettingError, match=f"^{name} is no setting; is GRAFT_API_KEYS"):
+            Settings.from_environment({name: value})
 
 
 def test_empty_variable_means_the_default() -> None:
@@ -118,7 +141,11 @@ def test_given_threads_win() -> None:
 
 @pytest.mark.parametrize(
     ("keys", "reason"),
-    [(" ,\n", "holds no key, so everybody could ask"), ("a, schlüssel", "other characters than")],
+    [
+        (" ,\n", "holds no key, so everybody could ask"),
+        ("a, schlüssel", "other characters than"),
+        ("schl\nssel", "a control character"),
+    ],
 )
 def test_keys_that_open_to_everybody_or_to_nobody_are_refused_and_not_shown(
     keys: str, reason: str
@@ -129,7 +156,33 @@ def test_keys_that_open_to_everybody_or_to_nobody_are_refused_and_not_shown(
 
 
 def test_keys_are_separated_by_commas_and_not_shown() -> None:
-    settings = Settings(api_keys="one, two,,three")
-    assert settings.keys() == ["one", "two", "three"]
+    settings = Settings(api_keys="one, two words ,,three")
+    assert settings.keys() == ["one", "two words", "three"]
     assert "one" not in repr(settings)
+    assert settings.asks_for_keys
     assert Settings().keys() == []
+    assert not Settings().asks_for_keys
+
+
+def test_keys_of_variable_and_file_are_accepted_together(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("of the file\nanother, with a comma\n")
+    settings = Settings(api_keys="one", api_keys_file=str(file))
+    assert settings.keys() == ["one", "of the file", "another, with a comma"]
+    assert Settings(api_keys_file=str(file)).asks_for_keys
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["app.example", "https://app.example/", "https://app.example/page", "https://*.example"],
+)
+def test_what_is_no_origin_is_refused(origin: str) -> None:
+    with pytest.raises(SettingError, match=r"^GRAFT_CORS_ORIGINS .*an origin is scheme://host"):
+        Settings.from_environment({"GRAFT_CORS_ORIGINS": f"https://one.example, {origin}"})
+
+
+def test_origins_are_separated_by_commas() -> None:
+    assert Settings(cors_origins="*").origins() == ["*"]
+    several = Settings(cors_origins="https://one.example:8443, capacitor://localhost,null")
+    assert several.origins() == ["https://one.example:8443", "capacitor://localhost", "null"]
+    assert Settings().origins() == []

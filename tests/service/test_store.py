@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -14,7 +13,8 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 
 from service.bundle import Bundle, Manifest, seal
-from service.errors import BundleError
+from service.errors import BundleError, SettingError
+from service.locks import locked
 from service.store import resolve, save
 from trainers.workspace import workspace
 
@@ -55,7 +55,7 @@ def test_saved_bundle_is_found_by_tag_by_latest_and_by_name(tiny_bundle: Bundle)
 def test_folder_is_found_as_it_is(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve(str(tiny_bundle.path)) == tiny_bundle.path
     monkeypatch.chdir(tiny_bundle.path.parent)
-    assert resolve(tiny_bundle.path.name) == Path(tiny_bundle.path.name)
+    assert resolve(tiny_bundle.path.name) == tiny_bundle.path
 
 
 def test_latest_is_the_last_one_saved(tiny_bundle: Bundle, other_bundle: Bundle) -> None:
@@ -134,8 +134,7 @@ def test_folder_of_a_save_that_goes_on_is_left_alone(tiny_bundle: Bundle, store:
     folder = store.parent / ".graft-store-going-on.partial"
     folder.mkdir(parents=True)
     with ThreadPoolExecutor(1) as threads:
-        with (store.parent / ".graft-store-lock").open("w") as lock:  # as the other process has it
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(store.parent / ".graft-store-lock", wait=True):  # as the other process has it
             saving = threads.submit(save, tiny_bundle)
             with pytest.raises(TimeoutError):
                 saving.result(0.5)
@@ -198,3 +197,19 @@ def test_unknown_model_says_where_was_looked_and_what_to_do(reference: str) -> N
     assert message.startswith(f"no model {reference!r}: it is neither a folder with a manifest")
     assert "python -m trainers.run" in message
     assert "GRAFT_MODEL" in message
+
+
+def test_without_a_home_there_is_no_store(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BentoML would make one in a folder called ~."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENTOML_HOME", "~/bentoml")
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without an entry
+    with pytest.raises(SettingError, match="set BENTOML_HOME"):
+        save(tiny_bundle)
+    with pytest.raises(BundleError, match="set BENTOML_HOME"):
+        resolve("tiny:latest")
+    assert resolve(str(tiny_bundle.path)) == tiny_bundle.path
+    assert list(tmp_path.iterdir()) == []

@@ -28,6 +28,22 @@ def test_base64_is_decoded() -> None:
     assert [*from_base64(["AAEC", ""])] == [b"\0\1\2", b""]
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("data:image/png;base64,AAEC", "it is a data URL: send only what follows its comma"),
+        ("AA\nEC", "it has blanks or line ends"),
+        ("?", "padding"),
+        ("????", "in JSON, BYTES are sent as base64"),
+        (7, "in JSON, BYTES are sent as base64"),
+    ],
+)
+def test_habits_of_base64_are_told(text: Any, told: str) -> None:
+    with pytest.raises(MalformedRequest) as refused:
+        [*from_base64([text])]
+    assert told in str(refused.value)
+
+
 @pytest.mark.parametrize("text", ["AA=C", "A", "\u00fc", "AA EC", 7, None, ["AAEC"], True, {}])
 def test_what_is_no_base64_is_refused_by_index(text: Any) -> None:
     with pytest.raises(MalformedRequest, match="picture 1 of `images` is no base64 text"):

@@ -13,6 +13,7 @@ import pytest
 
 from service import tuning
 from service.bundle import Bundle
+from service.errors import SettingError
 from service.settings import Settings
 from service.tuning import Choice, Measurement, Tuning, choose, known, tune, tuned
 
@@ -42,9 +43,10 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     asked = []
     curve = (way(2, 1, 1, 100), way(2, 1, 2, 90), way(1, 2, 1, 60), way(1, 2, 2, 80))
 
-    def tune(bundle: Bundle, cores: int) -> Tuning:
+    def tune(bundle: Bundle, cores: int, device: str) -> Tuning:
         asked.append(cores)
-        return Tuning(cores=cores, curve=curve, choice=choose(curve))
+        provider = "CPUExecutionProvider"
+        return Tuning(cores=cores, provider=provider, curve=curve, choice=choose(curve))
 
     monkeypatch.setattr(tuning, "tune", tune)
     return asked
@@ -190,10 +192,37 @@ def test_a_folder_that_cannot_be_written_is_a_warning(
     assert str(cache) in record.getMessage()
 
 
+def test_without_a_home_folder_it_is_measured_at_every_start(
+    tiny_bundle: Bundle,
+    measured: list[int],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a container whose user is in no list of users."""
+
+    def cache_folder() -> Path:
+        raise SettingError("this user has no home folder: set GRAFT_CACHE")
+
+    monkeypatch.setattr(tuning, "cache_folder", cache_folder)
+    for _ in range(2):
+        assert tuned(tiny_bundle, Settings(threads=2)).choice == choice(2, 1, 1)
+    assert measured == [2, 2]
+    assert "set GRAFT_CACHE" in caplog.text
+
+
+def test_what_was_measured_while_a_gpu_was_away_is_not_kept(
+    tiny_bundle: Bundle, measured: list[int], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "wanted", lambda device: "CUDAExecutionProvider")
+    tuned(tiny_bundle, Settings(threads=2))
+    assert not cache.exists()
+
+
 def test_processes_at_one_time_leave_one_whole_file(tiny_bundle: Bundle, cache: Path) -> None:
     code = f"""
 from pathlib import Path
 from service.bundle import Bundle
+from service.errors import SettingError
 from service.settings import Settings
 from service.tuning import tuned
 print(tuned(Bundle.read(Path({str(tiny_bundle.path)!r})), Settings(threads=1)).choice)

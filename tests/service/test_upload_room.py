@@ -9,11 +9,11 @@ from service.upload_room import UploadRoom
 def test_room_is_shared_bounded_and_given_back() -> None:
     room = UploadRoom(100)
     with room.request() as first, room.request() as second:
-        first(60)
-        second(40)
+        first.take(60)
+        second.take(40)
         assert room.taken_bytes == 100
         with pytest.raises(Overloaded, match="uploads hold 100 bytes, at most 100 are let in"):
-            first(1)
+            first.take(1)
     assert room.taken_bytes == 0
 
 
@@ -21,8 +21,8 @@ def test_room_of_a_request_that_fails_is_given_back() -> None:
     room = UploadRoom(100)
 
     def fail() -> None:
-        with room.request() as take:
-            take(80)
+        with room.request() as upload:
+            upload.take(80)
             raise KeyError
 
     with pytest.raises(KeyError):

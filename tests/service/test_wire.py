@@ -15,11 +15,18 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+import uvicorn.config
 from circus.sockets import CircusSocket
 from starlette.responses import PlainTextResponse
 from uvicorn.server import ServerState
 
-from service.wire import HEAD_SECONDS, MAX_HEAD_BYTES, BoundedHttp, InOnePiece, refuse_until_ready
+from service.wire import (
+    HEAD_SECONDS,
+    MAX_HEAD_BYTES,
+    BoundedHttp,
+    bound_requests,
+    refuse_until_ready,
+)
 
 PIECE = 50_000
 HOST = b"Host: graft\r\n"
@@ -150,6 +157,129 @@ def test_nobody_is_waited_for_without_end_once_answered_before_the_body_came(
     asyncio.run(ask())
 
 
+REFUSED = b"POST /livez HTTP/1.1\r\nHost: graft\r\n"
+"""Answered at once, whatever its body."""
+CLOSING = REFUSED + b"Connection: close\r\n"
+
+
+@pytest.mark.parametrize("head", [REFUSED, CLOSING, b"POST /livez HTTP/1.0\r\n"])
+def test_who_sends_slowly_and_reads_afterwards_sees_the_answer(
+    monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    """Longer than anybody is waited for who sends nothing."""
+    monkeypatch.setattr("service.wire.HEAD_SECONDS", 0.2)
+
+    async def ask() -> None:
+        _, server, reader, writer = await connect(answer_at_once)
+        writer.write(head + b"Content-Length: 500000\r\n\r\n")
+        for _ in range(10):
+            await asyncio.sleep(0.1)
+            writer.write(bytes(50_000))
+            await writer.drain()
+        assert (await reader.readuntil(b"fine")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        server.close()
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("head", [REFUSED, CLOSING])
+def test_who_trickles_or_sends_without_end_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    monkeypatch.setattr("service.wire.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("service.wire.MAX_REST_BYTES", 1_000_000)
+
+    async def ask(piece: bytes, seconds: float) -> None:
+        state, server, _, writer = await connect(answer_at_once)
+        writer.write(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(200):
+            if not (state.connections or seconds == 0):
+                break
+            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            await asyncio.sleep(seconds)
+        await asyncio.sleep(0.1)
+        assert not state.connections
+        writer.close()
+        server.close()
+
+    asyncio.run(ask(b"a", 0.05))
+    asyncio.run(ask(bytes(50_000), 0))
+
+
+def test_what_asked_before_it_sends_is_not_invited_to_a_refusal() -> None:
+    async def ask() -> None:
+        _, server, reader, writer = await connect(answer_at_once)
+        writer.write(CLOSING + b"Expect: 100-continue\r\nContent-Length: 60000000\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b" 100 " not in answer
+        writer.close()
+        server.close()
+
+    asyncio.run(ask())
+
+
+def test_a_stopping_server_does_not_read_on_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.wire.HEAD_SECONDS", 0.2)
+
+    async def ask() -> None:
+        state, server, _, writer = await connect(answer_at_once)
+        writer.write(REFUSED + b"Content-Length: 50000000\r\n\r\n")
+        await asyncio.sleep(0.1)
+        (connection,) = state.connections
+        connection.shutdown()  # as uvicorn does with each
+        for _ in range(20):
+            writer.write(bytes(50_000))
+            await asyncio.sleep(0.05)
+        assert not state.connections
+        writer.close()
+        server.close()
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize(("given", "expected"), [(5, 75.0), (60, 60)])
+def test_idle_connections_are_kept_longer_than_proxies_keep_them(
+    given: int, expected: float
+) -> None:
+    """uvicorn's 5 s mean that nobody said anything."""
+
+    async def kept() -> float:
+        config = uvicorn.Config(answer_at_once, timeout_keep_alive=given, log_config=None)
+        config.load()
+        loop, state = asyncio.get_running_loop(), ServerState()
+        made: list[BoundedHttp] = []
+
+        def make() -> BoundedHttp:
+            made.append(BoundedHttp(config, state, {}))
+            return made[0]
+
+        server = await loop.create_server(make, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(REFUSED + b"Content-Length: 9\r\n\r\n")
+        await reader.readuntil(b"fine")
+        writer.write(bytes(9))  # of a body that comes after its answer
+        await asyncio.sleep(0.1)
+        task = made[0].timeout_keep_alive_task
+        assert task is not None
+        assert made[0]._patience is None
+        left = task.when() - loop.time()
+        writer.close()
+        server.close()
+        return left
+
+    assert expected - 2 < asyncio.run(kept()) <= expected
+
+
+def test_the_setting_is_what_the_server_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedHttp, "keep_alive_seconds", 75.0)
+    monkeypatch.setitem(uvicorn.config.HTTP_PROTOCOLS, "auto", "")
+    bound_requests(620)
+    assert BoundedHttp.keep_alive_seconds == 620
+    assert uvicorn.config.HTTP_PROTOCOLS["auto"] == "service.wire:BoundedHttp"
+
+
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
 
 
@@ -275,60 +405,6 @@ def test_old_clients_and_proxies_are_understood(server: Any) -> None:
 def test_nothing_of_this_file_was_a_bug(server: Any) -> None:
     assert "Traceback" not in server.log.read_text()
     assert not [n for n, value in server.metrics().items() if 'status="500"' in n and value]
-
-
-class Recorded:
-    """What a transport was told."""
-
-    def __init__(self) -> None:
-        self.told: list[bytes | str] = []
-
-    def write(self, data: bytes) -> None:
-        self.told.append(data)
-
-    def close(self) -> None:
-        self.told.append("closed")
-
-    def is_closing(self) -> bool:
-        return "closed" in self.told
-
-    def get_write_buffer_size(self) -> int:
-        return len(self.told)
-
-    def abort(self) -> None:
-        self.told.append("aborted")
-
-
-def test_what_is_written_in_one_turn_goes_in_one_piece_and_before_the_end() -> None:
-    recorded = Recorded()
-
-    async def write() -> None:
-        transport = InOnePiece(recorded, asyncio.get_running_loop())  # type: ignore[arg-type]
-        transport.write(b"head ")
-        transport.write(b"body")
-        assert recorded.told == []
-        await asyncio.sleep(0)
-        transport.write(b"another")
-        transport.close()
-        await asyncio.sleep(0)
-
-    asyncio.run(write())
-    assert recorded.told == [b"head body", b"another", "closed"]
-
-
-def test_what_is_closed_and_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.wire.READ_SECONDS", 0.05)
-    recorded = Recorded()
-
-    async def write() -> None:
-        transport = InOnePiece(recorded, asyncio.get_running_loop())  # type: ignore[arg-type]
-        transport.write(b"answer")
-        transport.close()
-        transport.write(b"too late")
-        await asyncio.sleep(0.3)
-
-    asyncio.run(write())
-    assert recorded.told == [b"answer", "closed", "aborted"]
 
 
 def test_an_answer_is_one_packet(server: Any) -> None:

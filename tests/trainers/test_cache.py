@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import multiprocessing
 import os
 import shutil
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service.locks import locked
 from trainers.cache import Cache, CacheError, Recipe
 from trainers.progress import Progress
 from trainers.shelf import Records, Shelf
-from trainers.workspace import locked
 
 SILENT = Progress(is_quiet=True)
 NUMBERS = np.arange(200)
@@ -117,11 +119,70 @@ def test_the_least_recently_used_shelves_make_room(tmp_path: Path) -> None:
 
 
 def test_old_records_of_the_same_shelf_make_room_at_last(tmp_path: Path) -> None:
-    cache = make(tmp_path, 150 * 8192 + 150 * 32 + 200)
-    Squares(NUMBERS[:100]).fill(cache)
-    check(Squares(NUMBERS[100:]).fill(cache), NUMBERS[100:])
+    bound = 160 * 8228
+    Squares(NUMBERS[:100]).fill(make(tmp_path, bound))
+    newer = Squares(NUMBERS[80:180])
+    check(newer.fill(make(tmp_path, bound)), newer.numbers)
+    assert sorted(newer.made) == list(range(100, 180))  # 80 to 99 were copied, 0 to 79 went
+    (records,) = tmp_path.glob("*/*/records")
+    assert records.stat().st_size == 100 * 8192
+    assert records.is_relative_to(tmp_path / "cache")
+
+
+def test_what_this_run_has_used_of_a_shelf_is_not_given_up_for_more_of_it(tmp_path: Path) -> None:
+    cache = make(tmp_path, 150 * 8228)
+    for numbers in (NUMBERS[:100], NUMBERS[100:]):
+        check(Squares(numbers).fill(cache), numbers)
+    again = Squares(NUMBERS[:100])
+    check(again.fill(make(tmp_path, 150 * 8228)), again.numbers)
+    assert again.made == []
+
+
+def test_two_runs_that_do_not_fit_together_do_not_take_each_others_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They did, for ever: 41,000 records were made of 640 in a minute, and neither run ended."""
+    monkeypatch.setattr("trainers.cache._BLOCK_BYTES", 32 * 8192)
+    runs = [Squares(NUMBERS, pause=0.01), Squares(NUMBERS, pause=0.01)]
+
+    def run(squares: Squares, origin: str) -> None:
+        check(squares.fill(make(tmp_path, 300 * 8228), origin), NUMBERS)
+
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(run, *one) for one in zip(runs, "ab", strict=True)]:
+            done.result(60)
+    assert [sorted(run.made) for run in runs] == [NUMBERS.tolist()] * 2
     size = sum(path.stat().st_size for path in (tmp_path / "cache").glob("*/records"))
-    assert size == 100 * 8192
+    assert size <= 300 * 8192
+
+
+def test_what_a_run_uses_stays_until_it_is_over(tmp_path: Path) -> None:
+    bound = 30 * 8228
+    first, second = make(tmp_path, bound), make(tmp_path, bound)
+    numbers = NUMBERS[:20]
+    Squares(numbers).fill(first, "a")
+    check(Squares(numbers).fill(second, "b"), numbers)  # in its own workspace
+    assert len(list((tmp_path / "cache").glob("*/records"))) == 1
+    kept = Squares(numbers)
+    kept.fill(make(tmp_path, bound), "a")
+    assert kept.made == []
+    first.close()
+    third = make(tmp_path, bound)
+    Squares(numbers).fill(third, "c")
+    third.close()
+    after = Squares(numbers)
+    after.fill(make(tmp_path, bound), "c")
+    assert after.made == []
+
+
+def test_what_the_cache_has_of_a_shelf_without_room_is_copied(tmp_path: Path) -> None:
+    bound = 150 * 8228
+    Squares(NUMBERS[:100]).fill(make(tmp_path, bound))
+    other = make(tmp_path, bound)
+    Squares(NUMBERS[:1]).fill(other)  # so that nobody may give the shelf up
+    more = Squares()
+    check(more.fill(make(tmp_path, bound)), NUMBERS)
+    assert sorted(more.made) == list(range(100, 200))
 
 
 def test_an_error_while_making_comes_through_and_leaves_what_was_made(tmp_path: Path) -> None:
@@ -137,14 +198,23 @@ def test_an_error_while_making_comes_through_and_leaves_what_was_made(tmp_path: 
     assert min(rest.made) >= 50
 
 
-def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "more room"),
+        (errno.EACCES, "this user can write to"),
+        (errno.ENODEV, "on a local disk"),  # as where no file can be mapped
+    ],
+)
+def test_a_disk_that_cannot_be_used_is_said(
+    tmp_path: Path, number: int, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("trainers.shelf._write", full)
-    with pytest.raises(
-        CacheError, match=r"squares cannot be kept under .*No space left.*make room"
-    ):
+    monkeypatch.setattr("trainers.shelf._write", fail)
+    expected = rf"nothing can be kept under .*{os.strerror(number)}; .* folders .*{advice}"
+    with pytest.raises(CacheError, match=expected):
         Squares().fill(make(tmp_path))
 
 

@@ -74,6 +74,46 @@ def test_an_unusable_folder_is_said_with_its_findings(
     assert "every class needs at least 2 readable pictures, `owl` has 0" in captured.err
 
 
+def test_what_is_left_out_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "cat/notes.txt").write_text("tabby")
+    assert run(folder, "--strict") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("left out: cat/notes.txt: is text, not a picture\n")
+
+
+def test_an_archive_is_checked_like_a_folder(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    assert run(Path(shutil.make_archive(str(tmp_path / "packed"), "zip", folder))) == 0
+    assert capsys.readouterr().out == "24 pictures of 2 classes: 0 findings\n"
+
+
+@pytest.mark.parametrize(
+    ("label", "advice"),
+    [
+        ("Cat", "train/ has `cat` ('cat', not 'Cat'): rename one"),
+        ("unknown", "if they are not labelled, move the folder away"),
+    ],
+)
+def test_what_a_run_refuses_is_not_usable(
+    folder: Path, label: str, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "train").mkdir()
+    (folder / "cat").rename(folder / "train/cat")
+    (folder / "dog").rename(folder / "train/dog")
+    for number in (3, 4):
+        (folder / "test" / label).mkdir(parents=True, exist_ok=True)
+        (folder / f"train/cat/{number}.jpg").rename(folder / f"test/{label}/{number}.jpg")
+    assert run(folder) == 2
+    said = capsys.readouterr().err
+    assert f"class `{label}` of {folder} has no pictures in train/" in said
+    assert advice in said
+
+
 @pytest.mark.parametrize("wrong", [("--image-size", "-5"), ("--image-size", "x"), ("--data", "")])
 def test_what_cannot_be_meant_is_refused(folder: Path, wrong: tuple[str, str]) -> None:
     with pytest.raises(SystemExit) as caught:  # by argparse, which names the option

@@ -159,7 +159,7 @@ except SystemExit:
 
 @pytest.mark.parametrize("value", ["a\0b", "\udcff", "two\nlines"])
 def test_text_that_cannot_be_printed_is_refused(value: str) -> None:
-    with pytest.raises(ConfigError, match=r"--output \(=.*not printable"):
+    with pytest.raises(ConfigError, match=r"--output \(=.*control characters"):
         parse(["--plugin", "vgg", "--output", value])
 
 
@@ -174,3 +174,8 @@ def test_a_file_that_yaml_chokes_on_is_refused(tmp_path: Path, content: str) -> 
     (tmp_path / "run.yaml").write_text(content)
     with pytest.raises(ConfigError, match=r"run\.yaml cannot be read"):
         parse(["--config", str(tmp_path / "run.yaml")])
+
+
+def test_every_script_can_name_a_folder() -> None:
+    config = parse(["--plugin", "vgg", "--output", "出力　先", "--data", "می‌خواهم"]).config
+    assert (str(config.output), config.data) == ("出力　先", "می‌خواهم")

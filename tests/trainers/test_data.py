@@ -61,7 +61,7 @@ def test_what_is_no_picture_is_listed_with_its_reason_and_left_out(folder: Path)
     (folder / "red/empty.jpg").write_bytes(b"")
     (folder / "red/text.jpg").write_text("hello")
     (folder / "red/wrong.jpg").write_bytes(good)
-    (folder / "red/old.gif").write_bytes(b"GIF89a")
+    (folder / "red/old.jp2").write_bytes(b"\0\0\0\x0cjP  ")
     (folder / "red/noname").write_bytes(b"text")
     (folder / "lost.png").write_bytes(good)
     (folder / "red/.hidden.png").write_bytes(good)
@@ -69,11 +69,12 @@ def test_what_is_no_picture_is_listed_with_its_reason_and_left_out(folder: Path)
     found = reasons(dataset)
     assert "damaged or cut short" in found["red/cut.png"]
     assert "empty" in found["red/empty.jpg"]
-    assert "not a JPEG, PNG or WebP" in found["red/text.jpg"]
-    assert "`.gif` is not among .jpg .jpeg .png .webp" in found["red/old.gif"]
-    assert "a name without an ending" in found["red/noname"]
+    assert "is text, not a picture" in found["red/text.jpg"]
+    assert "JPEG 2000; convert it" in found["red/old.jp2"]
+    assert "is text, not a picture" in found["red/noname"]
     assert "lies in no class folder" in found["lost.png"]
-    assert len(found) == 6
+    assert "is hidden" in found["red/.hidden.png"]
+    assert len(found) == 7
     assert len(dataset.paths) == len(dataset.looks) == 8
     # the gaps that the damaged ones left are closed: looks and paths still belong together
     for path, digest, one in zip(dataset.paths, dataset.digests, dataset.looks, strict=True):
@@ -151,8 +152,9 @@ def test_a_class_of_unsupported_pictures_stops_the_run(
 ) -> None:
     folder = draw_folder(tmp_path / "pictures", red=3, blue=3)
     (folder / "scans").mkdir()
-    (folder / "scans/1.bmp").touch()
-    with pytest.raises(DataError, match=r"`scans` has 0; .*\n  scans/1\.bmp: `\.bmp` is not"):
+    (folder / "scans/1.psd").write_bytes(b"8BPS")
+    (folder / "notes.txt").write_text("what is a finding is said before what is not")
+    with pytest.raises(DataError, match=r"`scans` has 0; .*left out:\n  scans/1\.psd: .*Photoshop"):
         check(folder)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,14 @@ def encoded(picture: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def too_large() -> bytes:
+    """A PNG that claims 400 megapixels."""
+    data = bytearray(encoded(Image.new("L", (8, 8)), "PNG"))
+    data[16:24] = struct.pack(">II", 20_000, 20_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
 
 
 def check(folder: Path, image_size: int = 224) -> tuple[Finding, ...]:
@@ -79,9 +89,11 @@ def seed_defects(folder: Path, scene: Scene) -> dict[str, set[str]]:  # noqa: PL
         return Image.open(folder / name).convert("RGB")
 
     a, b, c = (f"train/{label}" for label in CLASSES)
-    put("unreadable", f"{a}/text.jpg", b"<html>not found</html>")
-    put("unreadable", f"{a}/empty.png", b"")
-    put("unreadable", f"{b}/huge.png", encoded(Image.new("1", (10_000, 6_000)), "PNG"))
+    put("web_page", f"{a}/page.jpg", b"<html>not found</html>")
+    put("pointer", f"{a}/large.jpg", b"version https://git-lfs.github.com/spec/v1\noid sha256:0")
+    put("unreadable", f"{a}/text.jpg", b"not found")
+    put("empty_file", f"{a}/empty.png", b"")
+    put("too_large", f"{b}/huge.png", too_large())
     (folder / f"{b}/gone.jpg").symlink_to(folder / "nowhere.jpg")
     defects["unreadable"].add(f"{b}/gone.jpg")
 
@@ -102,8 +114,8 @@ def seed_defects(folder: Path, scene: Scene) -> dict[str, set[str]]:  # noqa: PL
     put("wrong_extension", f"{b}/wrong4.gif", encoded(fresh()))
     put("wrong_extension", f"{b}/wrong5", encoded(fresh()))
 
-    put("unsupported", f"{c}/old.gif", encoded(fresh(), "GIF"))
-    put("unsupported", f"{c}/scan.bmp", encoded(fresh(), "BMP"))
+    put("unsupported", f"{c}/old.jp2", b"\0\0\0\x0cjP  \r\n\x87\n")
+    put("unsupported", f"{c}/drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
     put("misplaced", "train/lost.jpg", encoded(fresh()))
     (folder / "train/empty").mkdir()
     defects["empty_class"] = {"train/empty"}
@@ -171,7 +183,7 @@ def test_a_clean_folder_has_no_finding(folder: Path) -> None:
 def test_all_defects_are_found_and_nothing_else_is_accused(folder: Path, scene: Scene) -> None:
     defects = seed_defects(folder, scene)
     assert sum(len(paths) for paths in defects.values()) >= 40
-    assert len(defects) == 15
+    assert len(defects) == 19
     assert by_kind(check(folder)) == defects
 
 
@@ -228,6 +240,49 @@ def test_classes_of_one_name_are_said(folder: Path, scene: Scene) -> None:
     (finding,) = (one for one in check(folder) if one.kind == "same_class")
     assert finding.groups == (("Apple_", "apple"), ("e\u0301l", "\u00e9l"))
     assert finding.severity == "warning"
+
+
+def test_one_level_too_high_is_an_error_that_names_the_folders_meant(
+    tmp_path: Path, scene: Scene
+) -> None:
+    for at, name in enumerate(("flowers/rose", "flowers/daisy", "maps/forest", "maps/sea")):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(10):
+            picture = encoded(scene(100 * at + number))
+            (tmp_path / "data" / name / f"{number}.jpg").write_bytes(picture)
+    (finding,) = check(tmp_path / "data")
+    assert (finding.kind, finding.severity) == ("nested_classes", "error")
+    assert finding.paths == ("flowers", "maps")
+    assert finding.message.endswith(f"name --data {tmp_path}/data/flowers")
+    (tmp_path / "data/maps/sea").rename(tmp_path / "data/maps/rose")
+    (tmp_path / "data/maps/forest").rename(tmp_path / "data/maps/daisy")
+    (finding,) = check(tmp_path / "data")
+    assert (finding.kind, finding.severity) == ("nested_classes", "warning")
+
+
+def test_advice_names_each_reason_once(folder: Path) -> None:
+    for number in range(3):
+        (folder / f"train/apple/a{number}.jpg").write_bytes(b"8BPS")
+        (folder / f"train/apple/b{number}.jpg").write_bytes(b"\xff\x0a\0\0")
+    (finding,) = check(folder)
+    assert finding.kind == "unsupported"
+    assert finding.message.count("Photoshop") == finding.message.count("JPEG XL") == 1
+
+
+@pytest.mark.parametrize("name", ["1.mpo", "DJI_1.JPG", "1"])
+def test_a_jpeg_with_a_second_picture_in_it_is_a_jpeg(
+    folder: Path, scene: Scene, name: str
+) -> None:
+    preview = scene(901, (80, 60))
+    content = encoded(scene(900), "MPO", save_all=True, append_images=[preview])
+    (folder / "train/apple" / name).write_bytes(content)
+    assert by_kind(check(folder)).keys() <= {"odd_mode", "wrong_extension"}
+
+
+@pytest.mark.parametrize("name", ["1.jpe", "1.jfif", "1.jpg?w=500", "1.jpg.1"])
+def test_the_lesser_endings_of_a_kind_are_no_finding(folder: Path, scene: Scene, name: str) -> None:
+    (folder / "train/apple" / name).write_bytes(encoded(scene(900)))
+    assert check(folder) == ()
 
 
 def test_a_class_that_cannot_be_learned_is_an_error(folder: Path) -> None:

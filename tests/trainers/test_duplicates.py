@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import time
 from collections.abc import Callable
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from trainers.duplicates import groups
+from trainers import duplicates
+from trainers.cache import Cache
+from trainers.duplicates import find_groups, groups
 from trainers.looking import LOOK, look
 
 Scene = Callable[..., Image.Image]
@@ -109,3 +112,32 @@ def test_many_pictures_that_look_alike_are_told_apart_in_bounded_time(
     assert len(set(groups([str(row) for row in range(3000)], looks))) == 3000
     assert compared <= 8 * duplicates.MOST_CANDIDATES * 3000
     assert time.monotonic() - started < 60
+
+
+def test_pictures_that_were_compared_are_not_compared_again(
+    scene: Scene, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [encoded(scene(seed)) for seed in (3, 0, 1, 0, 2)]
+    files += [ALTERED["mirrored"](scene(seed)) for seed in (2, 9)]
+    looks = np.stack([look(data) for data in files])
+    digests = [hashlib.sha256(data).hexdigest() for data in files]
+    expected = [0, 1, 2, 1, 4, 4, 6]
+    assert groups(digests, looks).tolist() == expected
+    assert find_groups(digests, looks, cache).tolist() == expected
+
+    def compared(*_: object) -> None:
+        raise AssertionError("compared again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(duplicates, "groups", compared)
+        assert find_groups(digests, looks, cache).tolist() == expected
+        order = [6, 5, 4, 3, 2, 1, 0]  # other paths, the same pictures
+        again = find_groups([digests[row] for row in order], looks[order], cache)
+        assert again.tolist() == [0, 1, 1, 3, 4, 3, 6]
+        with pytest.raises(AssertionError, match="compared again"):
+            find_groups(digests[:4], looks[:4], cache)
+    assert find_groups(digests[:4], looks[:4], cache).tolist() == expected[:4]
+
+
+def test_no_pictures_are_no_groups(cache: Cache) -> None:
+    assert find_groups([], np.zeros(0, LOOK), cache).tolist() == []

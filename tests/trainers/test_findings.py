@@ -60,9 +60,27 @@ def test_the_file_holds_every_path_and_what_was_left_out(
     content = json.loads((tmp_path / "findings.json").read_text(encoding="utf-8"))
     assert content["classes"] == {"blue": 2, "red": 3}
     assert content["pictures"] == 5
+    assert content["notes"] == []
     assert content["findings"][0]["kind"] == "truncated"
     assert len(content["findings"][0]["paths"]) == 9
     assert content["left_out"][0]["path"] == "red/ä.txt"
+
+
+def test_what_is_left_out_without_a_finding_is_a_line_for_each_reason(
+    tmp_path: Path, draw_folder: DrawFolder
+) -> None:
+    folder = draw_folder(tmp_path / "pictures/archive", red=3, blue=2).parent
+    for number in range(5):
+        (folder / f"archive/red/{number}.txt").write_text("hello")
+    (folder / "archive/@eaDir").mkdir()
+    (folder / "archive/red/1.jpg").write_bytes(b"")  # a finding
+    cache = Cache(folder.parent, 0, folder.parent / "work", SILENT)
+    assert findings.notes(data.read(scanning.scan(folder), cache)) == [
+        "class folders: those in archive",
+        "left out: archive/@eaDir: is a folder of a system or a tool: rename it if it is a class",
+        "left out: archive/red/0.txt, archive/red/1.txt, archive/red/2.txt and 2 more: each is "
+        "text, not a picture",
+    ]
 
 
 def test_a_summary_counts_in_place_of_paths() -> None:

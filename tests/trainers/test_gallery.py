@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import io
-from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +11,10 @@ from PIL import Image
 from trainers.data import Dataset
 from trainers.evaluation import Answers
 from trainers.gallery import SIDE, of_pair, thumbnail, worst
+from trainers.images import Images
 from trainers.looking import LOOK
-from trainers.shelf import Records
 
 CLASSES = ("cat", "dog", "owl")
-
-
-def decoded(images: Records) -> Future[Records]:
-    future: Future[Records] = Future()
-    future.set_result(images)
-    return future
 
 
 @pytest.fixture
@@ -39,7 +32,7 @@ def dataset() -> Dataset:
         groups=np.arange(6),
         fingerprint="",
         left_out=(),
-        decoding=decoded(Records(images, np.arange(6))),
+        images=Images.of(images),
     )
 
 

@@ -45,12 +45,11 @@ def test_kept_features_are_said_and_change_nothing(
 
 def test_nothing_is_decoded_for_weights_that_cannot_be_had(start: Start) -> None:
     run = start()
-    run.dataset.images  # noqa: B018 - so that nothing is going on any more
     before = dict(run.progress.seconds)
     config = run.config.model_copy(update={"weights": "imagenet", "image_size": 40})
     with pytest.raises(WeightsError, match="cannot be downloaded here"):
         measuring.measure(config, run.dataset, run.cache, run.progress)
-    assert run.progress.seconds["decoding"] == before["decoding"]
+    assert run.progress.seconds.get("decoding") == before.get("decoding")
 
 
 @pytest.mark.parametrize(("milliseconds", "calls"), [(4.0, 500), (400.0, measuring.CALLS)])

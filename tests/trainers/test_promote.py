@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -37,16 +39,22 @@ def data(tmp_path: Path, draw: Draw) -> Path:
     for colour in ("red", "green", "blue"):
         (tmp_path / "data" / colour).mkdir(parents=True)
         for number in range(4):
-            (tmp_path / "data" / colour / f"{number}.jpg").write_bytes(draw(colour))
+            picture = draw(colour, size=(64, 48 + number))
+            (tmp_path / "data" / colour / f"{number}.jpg").write_bytes(picture)
     return tmp_path / "data"
 
 
 @pytest.fixture
-def make(tmp_path: Path, tiny_bundle: Bundle, manifest: Manifest) -> Make:
-    """A bundle: make("new", test=(2, 3), colours=2, created="..."), blind to the third colour."""
+def make(tmp_path: Path, data: Path, tiny_bundle: Bundle, manifest: Manifest) -> Make:
+    """A bundle: make("new", test=(2, 3), colours=2, created="..."), blind to the third colour;
+    is_old: from before split.csv had digests; data is as it lies there at that moment."""
 
     def make(
-        folder: str, test: tuple[int, ...] = (2, 3), colours: int = 3, **changes: str
+        folder: str,
+        test: tuple[int, ...] = (2, 3),
+        colours: int = 3,
+        is_old: bool = False,
+        **changes: str,
     ) -> Bundle:
         staging = tmp_path / folder / "staging"
         shutil.copytree(tiny_bundle.path, staging)
@@ -62,12 +70,15 @@ def make(tmp_path: Path, tiny_bundle: Bundle, manifest: Manifest) -> Make:
             powers = np.exp(255 * gains[at].astype(float))
             answers[f"{colour}.png"] = (powers / powers.sum()).tolist()
         (staging / "golden/answers.json").write_text(json.dumps(answers))
-        rows = [
-            f"{colour}/{number}.jpg,{colour},{'test' if number in test else 'train'}"
-            for colour in ("red", "green", "blue")
-            for number in range(4)
-        ]
-        (staging / "split.csv").write_text("path,class,split\n" + "\n".join(rows) + "\n")
+        with (staging / "split.csv").open("w", newline="") as file:
+            names = ("path", "class", "split") if is_old else ("path", "sha256", "class", "split")
+            writer = csv.DictWriter(file, names, extrasaction="ignore")
+            writer.writeheader()
+            for path in sorted(data.rglob("*.jpg")):
+                sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+                split = "test" if int(path.stem[-1]) in test else "train"
+                name, label = path.relative_to(data).as_posix(), path.parent.name
+                writer.writerow({"path": name, "sha256": sha256, "class": label, "split": split})
         return seal(staging, manifest.model_copy(update=changes), tmp_path / folder)
 
     return make
@@ -108,6 +119,55 @@ def test_what_the_old_one_learned_from_does_not_count(
     save(make("learned", test=(0, 1)))
     assert promote(make("newer", test=(2, 3), colours=2).path, data) == 2
     assert "was trained on all 6 test pictures" in capsys.readouterr().err
+
+
+def rename(data: Path) -> None:
+    for path in sorted(data.rglob("*.jpg")):
+        path.rename(path.with_stem(f"new-{path.stem}"))
+
+
+def test_a_picture_is_the_same_under_another_name(
+    make: Make, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(make("old", test=(0, 3)))
+    rename(data)
+    assert promote(make("new", test=(2, 3)).path, data) == 0
+    printed = capsys.readouterr().err
+    assert "3 pictures: " in printed  # 2 was learned from, whatever it is called now
+    assert "told apart by path" not in printed
+
+
+def test_another_picture_under_an_old_name_counts(
+    make: Make, data: Path, draw: Draw, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(make("old", test=(0, 3)))
+    for path in data.rglob("2.jpg"):
+        path.write_bytes(draw(path.parent.name, size=(64, 99)))
+    assert promote(make("new", test=(2, 3)).path, data) == 0
+    assert "6 pictures: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("old", ["old", "new"])
+def test_a_bundle_without_digests_is_compared_by_path_and_that_is_said(
+    old: str, make: Make, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(make("old", test=(0, 3), is_old=old == "old"))
+    assert promote(make("new", test=(2, 3), is_old=old == "new").path, data) == 0
+    printed = capsys.readouterr().err
+    assert "3 pictures: " in printed
+    assert "pictures are told apart by path" in printed
+
+
+def test_pictures_that_changed_since_the_training_are_not_asked_about(
+    make: Make, data: Path, draw: Draw, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(make("old", colours=2))
+    new = make("new")
+    (data / "red/2.jpg").write_bytes(draw("blue"))
+    assert promote(new.path, data) == 2
+    assert (
+        "red/2.jpg is not the picture that the new model was tested on" in capsys.readouterr().err
+    )
 
 
 def test_the_folder_of_a_run_means_its_newest_bundle(tmp_path: Path, make: Make) -> None:

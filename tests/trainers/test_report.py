@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from concurrent.futures import Future
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from service.bundle import InputSpec, Manifest
 from trainers import report
 from trainers.data import Dataset
 from trainers.evaluation import Answers, evaluate
+from trainers.images import Images
 from trainers.looking import LOOK
-from trainers.shelf import Records
 
 Write = Callable[..., str]
 LINEAR = [{"C": c, "val_loss": loss, "val_accuracy": 0.8} for c, loss in ((0.01, 0.9), (0.1, 0.5))]
@@ -24,12 +23,6 @@ EPOCHS = [
     {"loss": 0.5, "accuracy": 0.8, "val_loss": None, "val_accuracy": 0.7},
 ]
 VOID = {"meta", "img", "rect", "line", "circle", "polyline", "br"}
-
-
-def decoded(images: Records) -> Future[Records]:
-    future: Future[Records] = Future()
-    future.set_result(images)
-    return future
 
 
 @pytest.fixture
@@ -59,7 +52,7 @@ def page(tmp_path: Path) -> Write:
             groups=np.arange(count),
             fingerprint="",
             left_out=(),
-            decoding=decoded(Records(noise, np.arange(count))),
+            images=Images.of(noise),
         )
         scores = np.linspace(0.3, 0.9, count, dtype=np.float32)
         answers = Answers(np.arange(count), true, found, scores)

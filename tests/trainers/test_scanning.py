@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -35,19 +36,32 @@ def test_files_are_listed_in_a_fixed_order_with_their_class(tmp_path: Path) -> N
 
 
 def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
-    found = scan(
-        touch(tmp_path, "a/1.jpg", "a/.2.jpg", ".git/3.jpg", "__MACOSX/a/4.jpg", ".DS_Store")
-    )
+    found = scan(touch(tmp_path, "a/1.jpg", "a/._1.jpg", ".git/3.jpg", "a/.DS_Store"))
     assert [one.name for one in found.candidates] == ["a/1.jpg"]
     assert found.left_out == ()
 
 
+def test_what_systems_leave_in_every_folder_is_no_file(tmp_path: Path) -> None:
+    data = touch(tmp_path, "a/1.jpg", "a/Thumbs.db", "b/2.jpg", "b/Desktop.INI", "b/Icon\r")
+    assert scan(data).left_out == ()
+
+
+def test_hidden_pictures_and_folders_are_said(tmp_path: Path) -> None:
+    found = scan(touch(tmp_path, "a/1.jpg", "a/.2.jpg", ".Trash-1000/4.jpg", "a/.snapshot/1.jpg"))
+    paths = (".Trash-1000", "a/.snapshot", "a/.2.jpg")
+    assert found.left_out == tuple(LeftOut(path, "is hidden, so not read") for path in paths)
+
+
 def test_what_cannot_be_a_picture_by_its_name_is_left_out(tmp_path: Path) -> None:
-    found = scan(touch(tmp_path, "a/1.jpg", "a/notes.txt", "lost.jpg", "licence/LICENSE"))
-    assert {one.path: one.reason.split(":")[0] for one in found.left_out} == {
-        "a/notes.txt": "`.txt` is not among .jpg .jpeg .png .webp",
+    data = touch(tmp_path, "a/1.jpg", "lost.jpg", "b/2.jpg", "licence/LICENSE", "b/a.xyz")
+    (data / "a/notes.txt").write_text("red ones")
+    (data / "licence/LICENSE").write_text("free")
+    (data / "b/a.xyz").write_bytes(bytes(range(256)))
+    assert {one.path: one.reason.split(":")[0] for one in scan(data).left_out} == {
+        "a/notes.txt": "is text, not a picture",
         "lost.jpg": "lies in no class folder",
-        "licence/LICENSE": "a name without an ending is not among .jpg .jpeg .png .webp",
+        "licence/LICENSE": "is text, not a picture",
+        "b/a.xyz": "holds no picture of a kind that is known here",
     }
 
 
@@ -74,10 +88,15 @@ def test_training_and_testing_are_split_folders_too(tmp_path: Path) -> None:
     assert [one.split for one in found.candidates] == ["test", "train"]
 
 
-@pytest.mark.parametrize("others", [("cats/1.jpg",), ("val/a/1.jpg",)])
-def test_without_train_they_are_classes(tmp_path: Path, others: tuple[str, ...]) -> None:
-    found = scan(touch(tmp_path, "test/a/1.jpg", *others))
+def test_without_train_they_are_classes(tmp_path: Path) -> None:
+    found = scan(touch(tmp_path, "test/a/1.jpg", "cats/1.jpg"))
     assert all(one.split == "" for one in found.candidates)
+    assert found.classes == ("cats", "test")
+
+
+def test_a_layout_that_cannot_be_meant_is_refused_with_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=rf"^{tmp_path}: .* has test, val and no folder for train"):
+        scan(touch(tmp_path, "test/a/1.jpg", "val/a/1.jpg"))
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
@@ -100,7 +119,7 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_long_listing_is_cut() -> None:
-    text = listing([LeftOut(f"{number}.gif", "no") for number in range(25)], "left out:")
+    text = listing([LeftOut(f"{number}.jp2", "no") for number in range(25)], "left out:")
     assert text.count("\n") == 6
     assert text.endswith("and 20 more")
     assert listing([], "left out:") == ""
@@ -134,6 +153,14 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
         "d": "is a link that leads nowhere",
         "e/loop": "leads to a folder that is read already",
     }
+
+
+def test_a_class_that_is_still_in_the_cloud_is_a_class(tmp_path: Path) -> None:
+    found = scan(touch(tmp_path, "a/1.jpg", "b/.1.jpg.icloud"))
+    assert found.classes == ("a", "b")
+    assert found.left_out == (
+        LeftOut("b/.1.jpg.icloud", "is still in iCloud: download it", "pointer"),
+    )
 
 
 def test_a_link_does_not_take_over_from_the_folder_itself(tmp_path: Path) -> None:
@@ -184,17 +211,43 @@ def test_a_folder_of_other_pictures_is_a_class_and_one_of_texts_is_not(tmp_path:
 
 
 def test_pictures_under_the_name_of_another_kind_are_found_by_content(tmp_path: Path) -> None:
-    data = touch(tmp_path, "a/1.jpg", "a/2.gif", "a/notes.txt")
-    for name in ("a/3.gif", "a/4.BMP", "a/nameless", "a/notes.csv", "lost.gif"):
+    data = touch(tmp_path, "a/1.jpg", "a/2.jp2", "a/notes.txt")
+    for name in ("a/3.jp2", "a/4.JXL", "a/nameless", "a/notes.csv", "lost.jp2"):
         (data / name).write_bytes(b"\xff\xd8\xff\xe0")
     found = scan(data)
-    assert [one.name for one in found.candidates] == ["a/1.jpg", "a/3.gif", "a/4.BMP", "a/nameless"]
+    names = ["a/1.jpg", "a/3.jp2", "a/4.JXL", "a/nameless", "a/notes.csv"]
+    assert [one.name for one in found.candidates] == names
     assert {one.path: one.kind for one in found.left_out} == {
-        "a/2.gif": "unsupported",
+        "a/2.jp2": "empty_file",
         "a/notes.txt": "",
-        "a/notes.csv": "",
-        "lost.gif": "misplaced",
+        "lost.jp2": "misplaced",
     }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("1.jpe", "1.mpo", "1.jpg?w=500", "1.jpg.1", "1.jpg_large", "1.jpg ", "1.jpg!w700"),
+        *("frame_1.04", "IMG.2021-05-1", "1.jpg.bak", "1.JPG.", "1.tmp", "1.php", "nameless"),
+    ],
+)
+def test_a_class_does_not_vanish_with_its_endings(tmp_path: Path, name: str) -> None:
+    data = touch(tmp_path, "a/1.jpg", "b/1.jpg", f"c/{name}")
+    (data / "c" / name).write_bytes(b"\xff\xd8\xff\xe0")
+    found = scan(data)
+    assert found.classes == ("a", "b", "c")
+    assert found.candidates[-1].name == f"c/{name}"
+
+
+@pytest.mark.parametrize("name", ["scan", "1.dat", "1.dcm"])
+def test_a_class_of_pictures_of_a_kind_that_is_not_read_is_a_class(
+    tmp_path: Path, name: str
+) -> None:
+    data = touch(tmp_path, "a/1.jpg", "b/1.jpg", f"c/{name}")
+    (data / "c" / name).write_bytes(bytes(128) + b"DICM" + bytes(range(100)))
+    found = scan(data)
+    assert found.classes == ("a", "b", "c")
+    assert [one.kind for one in found.left_out] == ["unsupported"]
 
 
 def test_a_folder_that_cannot_be_opened_is_said(
@@ -230,11 +283,80 @@ def close(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(os, "scandir", scandir)
 
 
-def test_folders_of_systems_are_passed_over(tmp_path: Path) -> None:
-    data = touch(tmp_path, "a/1.jpg", "a/@eaDir/1.jpg/thumb.jpg", "lost+found/2.jpg")
+def test_folders_of_systems_are_left_out_with_a_word(tmp_path: Path) -> None:
+    folders = ("#recycle", "$Recycle.Bin", "@Recycle", "Thumbs", "__MACOSX", "lost+found")
+    data = touch(tmp_path, "a/1.jpg", "a/@EADIR/1.jpg/thumb.jpg", *(f"{one}/2" for one in folders))
+    for one in folders:
+        (data / one / "2").write_bytes(b"\xff\xd8\xff\xe0")
     found = scan(data)
     assert [one.name for one in found.candidates] == ["a/1.jpg"]
-    assert (found.classes, found.left_out) == (("a",), ())
+    assert found.classes == ("a",)
+    assert {one.path for one in found.left_out} == {"a/@EADIR", *folders}
+    assert {one.reason.split(":")[0] for one in found.left_out} == {
+        "is a folder of a system or a tool"
+    }
+
+
+def test_what_graft_wrote_is_no_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = "artifacts/classifier-1"
+    data = touch(tmp_path, "a/1.jpg", "b/2.jpg", f"{bundle}/golden/1.png", f"{bundle}/model.onnx")
+    touch(data, f"{bundle}/manifest.json", f"{bundle}/metrics.json", "mine/graft/samples/red/1.png")
+    monkeypatch.setenv("GRAFT_CACHE", str(data / "mine/graft"))
+    found = scan(data)
+    assert found.classes == ("a", "b")
+    assert {one.path: one.reason for one in found.left_out} == {
+        bundle: "is a bundle, an output of Graft",
+        "mine/graft": "is the cache of Graft",
+    }
+
+
+def test_pictures_that_nobody_has_sorted_are_left_out_with_a_word(tmp_path: Path) -> None:
+    data = touch(tmp_path, "seg_train/seg_train/a/1.jpg", "seg_test/seg_test/a/2.jpg")
+    found = scan(touch(data, "seg_pred/seg_pred/3.jpg"))
+    assert names(found) == [
+        ("seg_test/seg_test/a/2.jpg", "a", "test"),
+        ("seg_train/seg_train/a/1.jpg", "a", "train"),
+    ]
+    reason = "lies in a folder of pictures that are not labelled"
+    assert found.left_out == (LeftOut("seg_pred/seg_pred/3.jpg", reason),)
+    assert found.classes == ("a",)
+
+
+def test_an_archive_is_read_like_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    data = touch(tmp_path / "data", "archive/a/1.jpg", "archive/b/2.jpg")
+    for kind in ("zip", "gztar"):
+        packed = scan(Path(shutil.make_archive(str(tmp_path / "pics"), kind, data)))
+        assert (
+            names(packed)
+            == names(scan(data))
+            == [
+                ("archive/a/1.jpg", "a", ""),
+                ("archive/b/2.jpg", "b", ""),
+            ]
+        )
+        assert packed.layout.notes == ("class folders: those in archive",)
+
+
+def test_a_folder_with_nothing_but_an_archive_names_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=rf"or name an archive, e\.g\. --data {tmp_path}/a\.zip"):
+        scan(touch(tmp_path, "a.zip", "readme.txt"))
+
+
+def test_a_data_folder_called_by_control_characters_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"--data .*two\\x0alines has a name with control"):
+        scan(touch(tmp_path / "two\nlines", "a/1.jpg"))
+
+
+@pytest.mark.parametrize(
+    "name", ["データ　写真", "می‌خواهم", "👩‍🔬", "a\xa0b", "1.00\u202fPM", "a\xadb"]
+)
+def test_names_in_every_script_are_names(tmp_path: Path, name: str) -> None:
+    found = scan(touch(tmp_path / name, f"{name}/{name}.jpg", "b/1.jpg"))
+    assert name in found.classes
+    assert len(found.candidates) == 2
 
 
 def test_names_that_are_no_printable_text_are_left_out(tmp_path: Path) -> None:

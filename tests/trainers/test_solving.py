@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from plugins.base import WeightsError
-from trainers import head, solving
+from trainers import head, pictures, solving
 from trainers.config import ConfigError
+from trainers.images import Images
 from trainers.running import Run
 from trainers.views import VIEWS
 
@@ -29,6 +30,20 @@ def test_examples_are_embeddings_with_the_weights_of_their_classes(start: Start)
     images = run.validation.images[:].astype(np.float32)
     expected = run.network.embedder(images, training=False)
     np.testing.assert_allclose(given.validation, expected, atol=1e-5)
+
+
+def test_no_picture_is_decoded_where_all_features_are_kept(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(head="linear")
+    first = solving.solve_head(run)
+
+    def begin(*_: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(Images, "begin", begin)
+    again = replace(run, dataset=pictures.decode(run.dataset, 32, run.cache))
+    assert str(solving.solve_head(again)) == str(first)
 
 
 def test_views_that_would_not_fit_are_left_out(

@@ -85,12 +85,31 @@ def test_a_class_without_training_pictures_is_refused() -> None:
         split(dataset(3, 3, splits=given), seed=0)
 
 
+@pytest.mark.parametrize(
+    ("classes", "advice"),
+    [
+        (("Cat", "cat"), r"train/ has `Cat` \('Cat', not 'cat'\): rename one"),
+        (("caf\xe9", "cafe\u0301"), r"train/ has `.*` \('caf\\xe9', not 'cafe\\u0301'\)"),
+        (("New York", "New_York"), "train/ has `New York`"),
+        (("daisy", "dasiy"), "train/ has `daisy`"),
+        (("cat", "unknown"), "if they are not labelled, move the folder away"),
+    ],
+)
+def test_a_class_without_training_pictures_may_be_another_misspelt(
+    classes: tuple[str, str], advice: str
+) -> None:
+    given = dataset(3, 3, splits=("train",) * 3 + ("test",) * 3)
+    with pytest.raises(DataError, match=advice):
+        split(replace(given, classes=classes), seed=0)
+
+
 def test_the_record_names_every_picture(tmp_path: Path) -> None:
     data = split(dataset(4, 4), seed=0)
     write_csv(data, tmp_path / "split.csv")
     with (tmp_path / "split.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["path"] for row in rows] == list(data.paths)
+    assert [row["sha256"] for row in rows] == list(data.digests)
     assert [row["split"] for row in rows] == list(data.splits)
     assert {row["class"] for row in rows[:4]} == {"a"}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import flush
+from service.files import flush
 from trainers.pretraining.scenes import Recipe, draw_picture
 from trainers.progress import Progress
 from trainers.workspace import disk_array
@@ -51,7 +51,7 @@ def draw_all(classes: int, per_class: int, seed: int, folder: Path, progress: Pr
     """
     path, note = folder / "pictures.u8", folder / "classes-drawn.txt"
     shape = (classes * per_class, SIZE, SIZE, 3)
-    noted = note.read_text() if note.is_file() else ""
+    noted = note.read_text(encoding="utf-8") if note.is_file() else ""
     done = min(int(noted), classes) if noted.isdecimal() else 0
     if done and path.is_file() and path.stat().st_size == math.prod(shape):
         images: NDArray[np.uint8] = np.memmap(path, np.uint8, "r+", shape=shape)
@@ -80,7 +80,7 @@ def draw_class(number: int, per_class: int, seed: int) -> NDArray[np.uint8]:
 def write_whole(path: Path, text: str) -> None:
     """Write a small file so that a kill leaves the old one or the new one."""
     partial_path = path.with_suffix(".partial")
-    partial_path.write_text(text)
+    partial_path.write_text(text, encoding="utf-8")
     flush(partial_path)
     partial_path.replace(path)
 

@@ -55,7 +55,7 @@ def open_folder(plan: Plan, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / "plan.json"
     content = json.dumps({**asdict(plan), "code": code_hash()}, indent=2)
-    if record.is_file() and record.read_text() != content:
+    if record.is_file() and record.read_text(encoding="utf-8") != content:
         raise GraftError(
             f"{folder} holds a run with other numbers or of other code ({record}); name another "
             "--output, or remove the folder to start anew"

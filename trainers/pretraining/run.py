@@ -19,13 +19,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.bundle import flush
 from service.errors import GraftError
+from service.files import flush
+from service.locks import locked
 from trainers import hardware
 from trainers.pretraining.pictures import Drawn, draw_all
 from trainers.pretraining.plan import Plan, open_folder
 from trainers.progress import Progress, log, set_up_logging
-from trainers.workspace import locked
 
 if TYPE_CHECKING:
     import keras

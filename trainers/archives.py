@@ -1,0 +1,173 @@
+"""Zip and tar archives, unpacked once into the cache: a folder per archive, by its content.
+
+An archive is a stranger's: only plain files are taken from it, no name leads out of the folder, and
+what it unpacks to is bounded before the disk is. Unpacked folders are whole or not there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from lzma import LZMAError
+from pathlib import Path, PurePosixPath
+from typing import IO, Final, NamedTuple
+
+from service.locks import locked
+from service.machine import cache_folder
+from trainers.filenames import printable
+from trainers.layout import DataError
+from trainers.progress import log
+
+ENDINGS: Final = (".zip", ".tar", ".tgz", ".gz", ".tbz2", ".bz2", ".txz", ".xz")
+"""Of their names; what is one is decided by content."""
+MAX_FILES: Final = 2_000_000
+"""Ten times the largest folders of labelled pictures that fit one machine."""
+MAX_RATIO: Final = 200
+"""How many times its own size an archive may unpack to: pictures hardly shrink, drawings some."""
+ALWAYS_BYTES: Final = 100_000_000
+"""What any archive may unpack to, whatever its own size."""
+RESERVE_BYTES: Final = 500_000_000
+"""Left free on the disk for the run itself."""
+_BLOCK_BYTES: Final = 1 << 20
+_DAMAGED: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError)
+_UTF8_FLAG: Final = 0x800
+
+
+class _Member(NamedTuple):
+    name: str
+    content: IO[bytes]
+
+
+def unpacked(archive: Path) -> Path:
+    """The folder with the files of an archive, unpacked if it is not there yet.
+
+    Raises:
+        DataError: it is no archive that is read here, it is damaged or encrypted, or it would fill
+            the disk.
+    """
+    try:
+        members = _reader(archive)
+        with archive.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        root = cache_folder() / "archives"
+        root.mkdir(parents=True, exist_ok=True)
+        folder = root / digest[:32]
+        with locked(root / f".{folder.name}.lock", wait=True):  # another run may be unpacking it
+            if not folder.is_dir():
+                _unpack(members, archive.stat().st_size, folder)
+                log.info("unpacked %s into %s: delete that when nobody needs it", archive, folder)
+    except _DAMAGED as error:
+        raise DataError(
+            f"--data {archive} is damaged or cut short ({error}): copy it again"
+        ) from error
+    except (RuntimeError, NotImplementedError) as error:  # zipfile: a password, or a rare method
+        raise DataError(f"--data {archive}: {error}; unpack it and name the folder") from error
+    return folder
+
+
+def _reader(archive: Path) -> Iterator[_Member]:
+    if zipfile.is_zipfile(archive):
+        return _of_zip(archive)
+    try:
+        tarfile.open(archive).close()
+    except tarfile.ReadError:
+        with archive.open("rb") as file:
+            if file.read(4) == b"PK\x03\x04":
+                raise zipfile.BadZipFile("its end is missing") from None
+        raise DataError(
+            f"--data {archive} is neither a folder nor an archive that is read here (Zip, tar, "
+            "tar.gz, tar.bz2, tar.xz): name a folder, or unpack it"
+        ) from None
+    return _of_tar(archive)
+
+
+def _of_zip(archive: Path) -> Iterator[_Member]:
+    with zipfile.ZipFile(archive) as file:
+        for one in file.infolist():
+            if not one.is_dir() and not _is_link(one):
+                with file.open(one) as content:
+                    yield _Member(_zip_name(one), content)
+
+
+def _is_link(one: zipfile.ZipInfo) -> bool:
+    return (one.external_attr >> 28) == 0o12  # the upper half holds Unix's mode
+
+
+def _zip_name(one: zipfile.ZipInfo) -> str:
+    """Its name in UTF-8, which macOS writes without saying so, and with / where .NET writes \\."""
+    name = one.filename
+    if not one.flag_bits & _UTF8_FLAG:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
+
+
+def _of_tar(archive: Path) -> Iterator[_Member]:
+    with tarfile.open(archive, "r|*") as file:  # as a stream: one pass, whatever its size
+        for one in file:
+            content = file.extractfile(one) if one.isreg() else None
+            if content:
+                yield _Member(one.name, content)
+
+
+def _unpack(members: Iterator[_Member], archive_bytes: int, folder: Path) -> None:
+    """Write all members into a folder beside, and give it its name when they are there."""
+    left = _Allowance(archive_bytes, folder.parent)
+    staging = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
+    try:
+        for count, one in enumerate(members, 1):
+            if count > MAX_FILES:
+                raise DataError(f"the archive has more than {MAX_FILES:,} files: name a folder")
+            path = staging / _inside(one.name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                while block := one.content.read(_BLOCK_BYTES):
+                    left.take(len(block))
+                    file.write(block)
+        staging.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+class _Allowance:
+    """How many bytes an archive may still unpack to."""
+
+    def __init__(self, archive_bytes: int, disk: Path) -> None:
+        self._free = shutil.disk_usage(disk).free - RESERVE_BYTES
+        self._plausible = max(ALWAYS_BYTES, MAX_RATIO * archive_bytes)
+        self._disk, self._taken = disk, 0
+
+    def take(self, size_bytes: int) -> None:
+        self._taken += size_bytes
+        if self._taken > self._plausible:
+            raise DataError(
+                f"the archive unpacks to more than {self._plausible:,} bytes, which no pictures "
+                "of its size do: if you trust it, unpack it and name the folder"
+            )
+        if self._taken > self._free:
+            raise DataError(
+                f"the archive needs more room than is free under {self._disk}: make room there, "
+                "let GRAFT_CACHE be on a disk with more, or unpack it and name the folder"
+            )
+
+
+def _inside(name: str) -> PurePosixPath:
+    """The name as a path that stays in the folder.
+
+    Raises:
+        DataError: it leads out.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:(/|$)", name):
+        raise DataError(
+            f"the archive has a file that would lie outside of its folder ({printable(name)}): "
+            "if you trust it, unpack it and name the folder"
+        )
+    return path

@@ -118,13 +118,12 @@ def scan(data: Path) -> Scan:
     candidates = tuple(one for one in settled if isinstance(one, Candidate))
     left_out = tuple(one for one in settled if isinstance(one, LeftOut))
     if not candidates:
-        if meant := nearby.meant(data):
-            raise DataError(f"no pictures in the sub-folders of {data}{meant}")
         packed = [one for one in entries if ending(one.path.name) in archives.ENDINGS]
         hint = f", or name an archive, e.g. --data {packed[0].path}" if packed else ""
         raise DataError(
             f"no pictures in the sub-folders of {data} (looked for {' '.join(SUFFIXES)}); "
             f"put them into one sub-folder per class, e.g. {data}/healthy/1.jpg{hint}"
+            + nearby.meant(data)
             + listing(sorted(left_out, key=lambda one: not one.kind), "; left out:")
         )
     return Scan(data, folder, candidates, _classes(entries, found), left_out, found)

@@ -3,10 +3,11 @@ PYTHON ?= python3
 DATA ?= demo
 WEIGHTS ?= imagenet
 SEED ?= 0
+PLUGIN ?= resnet:50
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-large fuzz lint types bench bench-checking bench-training bench-resuming bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
+.PHONY: help setup demo test test-fast test-large fuzz lint types bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -31,7 +32,7 @@ test-fast: setup ## the tests that take less than a few seconds each
 	$(RUN) -m pytest -m "not slow and not large and not image"
 
 test-large: setup ## the contract of the larger backbones (about an hour, 16 GB of memory)
-	$(RUN) -m pytest -m large tests/plugins/test_contract.py
+	$(RUN) -m pytest -m large tests/plugins/test_contract.py tests/test_copies.py
 
 fuzz: setup ## 100,000 damaged pictures, 100,000 sound ones of every kind, 10,000 over HTTP, and requests drawn from the document (half an hour)
 	$(RUN) tests/fuzz/pictures.py mutated 100000 $(SEED)
@@ -52,6 +53,9 @@ bench-checking: setup ## the check of 10,000 pictures
 
 bench-training: setup ## the tutorial's recipe against Graft: make bench-training DATA=FOLDER WEIGHTS=FILE
 	$(RUN) benchmarks/training.py $(DATA) $(WEIGHTS)
+
+bench-gpu: setup ## GPUs, by devices and precision: make bench-gpu PLUGIN=resnet:50 (15 minutes; says so where there is none)
+	$(RUN) benchmarks/gpu.py $(PLUGIN)
 
 bench-resuming: setup ## 20 kills at random moments, each resumed
 	$(RUN) benchmarks/resuming.py

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers import head
+from trainers.clock import ENDLESS, Clock
 from trainers.head import Examples
 
 UNEVEN = 2.0
@@ -21,7 +22,7 @@ def is_uneven(class_weights: NDArray[np.float32]) -> bool:
     return bool(class_weights.max() > UNEVEN * class_weights.min())
 
 
-def effect(examples: Examples) -> Effect:
+def effect(examples: Examples, clock: Clock = ENDLESS) -> Effect:
     """Solve the linear head with weights and without, and compare class by class.
 
     Returns:
@@ -29,7 +30,7 @@ def effect(examples: Examples) -> Effect:
         `with_weights` and `without_weights`; None for a class that validation lacks.
     """
     even = replace(examples, weights=np.ones_like(examples.weights))
-    ways = [_recalls(examples), _recalls(even)]
+    ways = [_recalls(examples, clock), _recalls(even, clock)]
     counts = np.bincount(examples.validation_labels, minlength=examples.classes).tolist()
     return [
         {"n": count, "with_weights": balanced, "without_weights": plain}
@@ -37,8 +38,8 @@ def effect(examples: Examples) -> Effect:
     ]
 
 
-def _recalls(examples: Examples) -> list[float | None]:
-    model = head.solve_linear(examples).model
+def _recalls(examples: Examples, clock: Clock) -> list[float | None]:
+    model = head.solve_linear(examples, clock).model
     found = np.asarray(model(examples.validation, training=False)).argmax(axis=1)
     labels = examples.validation_labels
     masks = [labels == index for index in range(examples.classes)]

@@ -7,9 +7,19 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
+from service.machine import usable_cores
 from trainers.features import Source
+
+STEPS = 20
+"""An epoch keeps so many, however many devices share a batch. MobileNetV2 0.35, 700 flowers, two
+splits, lowest validation loss by the batch: 32 0.242 and 0.394, 128 0.247, 256 0.274 and 0.437.
+A higher rate for larger batches does not help: 128 at twice the rate 0.430, 256 at 2.8 times 1.019.
+"""
+AHEAD_BYTES = 512 * 1024**2
+"""Most that batches made ahead of the devices take, but for one that is larger by itself."""
 
 
 class Batches(keras.utils.PyDataset):
@@ -78,3 +88,28 @@ def _blend(
     share = share.reshape(-1, *[1] * (values.ndim - 1))
     blended: NDArray[np.float32] = share * values + (1 - share) * values[other]
     return blended
+
+
+def together(each: int, devices: int, pictures: int) -> int:
+    """Pictures in a step of all devices: `each` for every one of them, as long as an epoch keeps
+    STEPS steps, but never fewer than a single device would take."""
+    return max(each, min(each * devices, pictures // STEPS))
+
+
+def feed(batches: keras.utils.PyDataset) -> tf.data.Dataset:
+    """The batches in their order, made ahead by a thread per processor, within AHEAD_BYTES.
+
+    Each pass begins with how the batches are laid out then. Keras' own threads for a PyDataset
+    would keep some of the pass before.
+    """
+    first = batches[0]
+    batch_bytes = sum(one.nbytes for one in first)
+    ahead = max(1, min(usable_cores(), AHEAD_BYTES // batch_bytes))
+
+    def make(index: Any) -> Any:
+        made = tf.numpy_function(lambda at: batches[at], [index], [tf.float32] * len(first))
+        shapes = ((None, *one.shape[1:]) for one in first)
+        return tuple(tf.ensure_shape(one, shape) for one, shape in zip(made, shapes, strict=True))
+
+    indices = tf.data.Dataset.range(len(batches))
+    return indices.map(make, num_parallel_calls=ahead, deterministic=True).prefetch(1)

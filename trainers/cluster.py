@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from service.errors import GraftError
+from trainers import hardware
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -117,8 +118,9 @@ class Cluster:
         import tensorflow as tf
 
         if self.size == 1:
-            several = len(tf.config.list_logical_devices("GPU")) > 1
-            return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
+            names = hardware.devices()
+            is_one = len(names) == 1
+            return tf.distribute.get_strategy() if is_one else tf.distribute.MirroredStrategy(names)
         from tensorflow.python.eager.context import context  # no public door leads there
 
         # Before the strategy does it with waits of its own: an hour for the start, for one.

@@ -34,7 +34,7 @@ PLUGINS = (
 needs no download, by ImageNet's weights. ResNet is slow for its accuracy on ImageNet, but ResNets
 did best as frozen features in Kornblith et al. 2019 (Do Better ImageNet Models Transfer Better?).
 """
-_SHARED = ("data", "weights", "image_size", "seed", "head", "cache_gigabytes", "strict")
+_SHARED = ("data", "weights", "image_size", "seed", "head", "cache_gigabytes", "strict", "device")
 
 
 class NothingMeasuredError(GraftError):
@@ -65,7 +65,7 @@ def compare(
             found = check(dataset, max(sizes), config.strict)
         dataset = splitting.split(dataset, config.seed)
         log.info("%s", splitting.describe(dataset))
-        hardware.prepare(config.seed)
+        hardware.prepare(config.seed, config.device, config.precision)
         rows = [measure(one, config, dataset, cache, progress) for one in candidates]
         if not any(row.figures for row in rows):
             raise NothingMeasuredError(

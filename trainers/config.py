@@ -61,7 +61,9 @@ class TrainingConfig(BaseModel):
     image_size: int | None = Field(
         None, ge=32, le=1024, description="side of the input in pixels (default: the backbone's)"
     )
-    batch_size: int = Field(32, ge=1, description="pictures per training step")
+    batch_size: int = Field(
+        32, ge=1, description="pictures a step on each device; several keep 20 steps an epoch"
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="of the split, the start and the order")
     strategy: Literal["auto", "features", "fine-tune"] = Field(
         "auto",
@@ -69,7 +71,11 @@ class TrainingConfig(BaseModel):
         "auto = decide by the pictures and say why",
     )
     time_budget: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="seconds for training; export comes on top"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds for training, at least for one view of each picture; export comes on "
+        "top",
     )
     head: Literal["auto", "linear", "hidden"] = Field(
         "auto", description="linear = logistic regression, hidden = a layer of 128 before it"
@@ -95,8 +101,13 @@ class TrainingConfig(BaseModel):
         allow_inf_nan=False,
         description="of fine-tuning (Adam), falling to 0 along a cosine",
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of fine-tuning; auto = bfloat16 on GPUs with units for it"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="of fine-tuning; auto = bfloat16 or float16 on GPUs with units for it; "
+        "float32 keeps GPUs from multiplying by TensorFloat-32, too",
+    )
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|gpu(:\d{1,3})?)$", description="auto, cpu, gpu (all) or gpu:N"
     )
     cache_gigabytes: float = Field(
         10.0, ge=0, allow_inf_nan=False, description="largest cache kept between runs; 0 = none"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.predictor import Predictor
+from service.predictor import Predictor, providers
 from trainers.data import Dataset
-from trainers.progress import Progress
+from trainers.memory import Halving
+from trainers.progress import Progress, log
 
-_BATCH = 8
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+_BATCH, _GPU_BATCH = 8, 32
 _Z95 = 1.959964  # normal quantile of a two-sided 95% interval
 MOST_CONFUSED = 5
 MOST_MISTAKES = 200
@@ -30,12 +32,18 @@ class Answers:
         true: their classes.
         found: the answered classes.
         scores: of the answers, 0 to 1.
+        losses: cross-entropies in nats.
     """
 
     rows: NDArray[np.int64]
     true: NDArray[np.int64]
     found: NDArray[np.int64]
     scores: NDArray[np.float32]
+    losses: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def accuracy(self) -> float:
+        return float((self.true == self.found).mean())
 
     def mistakes(self) -> NDArray[np.int64]:
         """Positions of the wrong answers, the surest first."""
@@ -43,18 +51,38 @@ class Answers:
         return wrong[np.argsort(-self.scores[wrong], kind="stable")]
 
 
+def providers_for(device: str) -> list[Any]:
+    """ONNX Runtime's execution providers for a --device; it may lack CUDA where TensorFlow has it.
+
+    The CPU stands behind CUDA for operations that CUDA lacks.
+    """
+    kind, _, number = device.partition(":")
+    if kind == "cpu" or CUDA not in providers():
+        return [CPU]
+    return [(CUDA, {"device_id": int(number or 0)}), CPU]
+
+
 def answer(predictor: Predictor, dataset: Dataset, split: str, progress: Progress) -> Answers:
-    """Ask the exported model about every picture of a split."""
+    """Ask the exported model about every picture of a split.
+
+    Raises:
+        MemoryShortageError: one picture is too much for the memory.
+    """
     rows = dataset.rows(split)
+    label = f"evaluating on {split}"
+    size = _GPU_BATCH if predictor.provider == CUDA else _BATCH
+    predict = Halving(predictor.predict, size, label)
+    log.info("%s: the exported ONNX, by ONNX Runtime's %s", label, predictor.provider)
     probabilities = np.zeros((len(rows), len(dataset.classes)), np.float32)
-    with progress.steps(len(rows), f"evaluating on {split}") as advance:
-        for start in range(0, len(rows), _BATCH):
-            part = rows[start : start + _BATCH]
-            probabilities[start : start + len(part)] = predictor.predict(dataset.images[part])
+    with progress.steps(len(rows), label) as advance:
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            probabilities[start : start + len(part)] = predict(dataset.images[part])
             advance(len(part))
-    return Answers(
-        rows, dataset.labels[rows], probabilities.argmax(axis=1), probabilities.max(axis=1)
-    )
+    labels = dataset.labels[rows]
+    true = np.clip(probabilities[np.arange(len(rows)), labels].astype(np.float64), 1e-7, 1)
+    found, scores = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    return Answers(rows, labels, found, scores, -np.log(true))
 
 
 def evaluate(answers: Answers, dataset: Dataset) -> dict[str, Any]:

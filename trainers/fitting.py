@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -11,10 +10,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers import replicas
-from trainers.batches import Batches
+from plugins.copying import fill
+from trainers import precision, replicas
+from trainers.batches import Batches, feed
 from trainers.checkpoint import Checkpoint, Row
-from trainers.exchange import ALONE, Exchange
+from trainers.clock import Deadline
 from trainers.progress import log
 from trainers.running import Run
 from trainers.strategy import Plan
@@ -61,19 +61,21 @@ def fit(
         learner = replicas.copy(model)
         rate = keras.optimizers.schedules.CosineDecay(plan.learning_rate, plan.epochs * len(train))
         learner.compile(
-            optimizer=keras.optimizers.Adam(rate),
+            optimizer=precision.scaled(
+                keras.optimizers.Adam(rate), precision.policy(run.config.precision)
+            ),
             loss="categorical_crossentropy",
             # Keras' own loss adds the penalties of weights, so it says little about pictures.
             metrics=["accuracy", keras.metrics.CategoricalCrossentropy(name=_LOSS)],
         )
         replicas.build(learner, train)
-    first = checkpoint.resume(learner, plan)
+        first = checkpoint.resume(learner, plan)
     done = first * len(train)
     # The first epoch compiles both steps, and ends with the first validation.
     with run.progress.steps(plan.epochs * len(train), NAME, done, len(train)) as advance:
         learner.fit(
-            replicas.parts(train, run.strategy),
-            validation_data=replicas.parts(validation, run.strategy),
+            feed(replicas.parts(train, run.strategy)),
+            validation_data=feed(replicas.parts(validation, run.strategy)),
             initial_epoch=first,
             epochs=plan.epochs,
             verbose=0,
@@ -88,33 +90,17 @@ def fit(
                 ),
                 checkpoint.stopping,
                 keras.callbacks.TerminateOnNaN(),
-                Deadline(run.deadline, run.exchange),
+                Deadline(run.clock.is_over, len(validation)),
                 checkpoint,
             ],
         )
     if learner is not model:
-        model.set_weights(learner.get_weights())
-    probabilities = model.predict(validation, verbose=0)
+        fill(model, learner.get_weights())
+    probabilities = model.predict(feed(validation), verbose=0)
     labels = validation.labels
     true = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)
     accuracy = float((probabilities.argmax(axis=1) == labels).mean())
     return Fitted(-np.log(true), accuracy, checkpoint.history, checkpoint.best_epoch)
-
-
-class Deadline(keras.callbacks.Callback):
-    """Ends training when it is later than `deadline`, in seconds of `time.monotonic`."""
-
-    def __init__(self, deadline: float, exchange: Exchange = ALONE) -> None:
-        super().__init__()
-        self._deadline, self._exchange = deadline, exchange
-
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        is_late = math.isfinite(self._deadline) and self._exchange.any(
-            time.monotonic() > self._deadline
-        )
-        if is_late and not self.model.stop_training:
-            log.info("the time budget is spent: fine-tuning ends here")
-            self.model.stop_training = True
 
 
 def _note(history: list[Row], epochs: int, logs: Mapping[str, float], run: Run) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import warnings
 from dataclasses import dataclass, field
 
@@ -16,6 +15,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from plugins.copying import fill
+from trainers.clock import ENDLESS, Clock
 from trainers.exchange import Exchange
 
 INVERSE_REGULARISATIONS = (0.001, 0.003, 0.01, 0.03, 0.1)
@@ -26,9 +27,8 @@ TOLERANCE = 1e-3
 DROPOUT = 0.5
 """Share of the embedding that is left out at each training step (never in what is exported)."""
 HIDDEN_UNITS = 128
-HIDDEN_BATCH = 64
-PATIENCE = 6
-"""Epochs without a lower validation loss before the hidden layer's training ends."""
+MOST_ITERATIONS, PORTION = 200, 20
+"""Of the solver, and after how many of them it looks at the clock where time is limited."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def of_chief(head: Head, exchange: Exchange) -> Head:
     with np.load(io.BytesIO(exchange.from_chief(pack)), allow_pickle=False) as file:
         layers, description, accuracy, history = json.loads(file["page"].tobytes())
         model = keras.models.model_from_json(layers)
-        model.set_weights([file[f"weight{at}"] for at in range(len(file.files) - 2)])
+        fill(model, [file[f"weight{at}"] for at in range(len(file.files) - 2)])
         return Head(model, description, file["losses"], accuracy, history)
 
 
@@ -108,8 +108,11 @@ def is_clearly_lower(losses: NDArray[np.float64], others: NDArray[np.float64]) -
     return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
 
 
-def solve_linear(examples: Examples) -> Head:
-    """Logistic regression for each penalty; the one with the lowest validation loss is built."""
+def solve_linear(examples: Examples, clock: Clock = ENDLESS) -> Head:
+    """Logistic regression for each penalty; the one with the lowest validation loss is built.
+
+    Those that there is no time for are left out; the first one is solved as far as time allows.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
@@ -120,7 +123,8 @@ def solve_linear(examples: Examples) -> Head:
     train += offset
     validation = examples.validation * scale + offset
     labels, weights = np.repeat(examples.labels, views), np.repeat(examples.weights, views)
-    solver = LogisticRegression(tol=TOLERANCE, max_iter=200, warm_start=True)
+    portion = MOST_ITERATIONS if clock.is_endless else PORTION
+    solver = LogisticRegression(tol=TOLERANCE, max_iter=portion, warm_start=True)
     solved: list[tuple[float, float, NDArray[np.float32], NDArray[np.float32]]] = []
     history: list[dict[str, float | None]] = []
     # OpenBLAS' threads wait for each other longer than such small products take: 0.92 s in place
@@ -128,53 +132,23 @@ def solve_linear(examples: Examples) -> Head:
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # judged by what it reached
         for strength in INVERSE_REGULARISATIONS:
-            solver.set_params(C=strength / views).fit(train, labels, weights)
+            if solved and clock.is_over_here():
+                break
+            solver.set_params(C=strength / views)
+            for _ in range(0, MOST_ITERATIONS, portion):  # each goes on where the last one ended
+                solver.fit(train, labels, weights)
+                if max(solver.n_iter_) < portion or clock.is_over_here():
+                    break
             kernel, bias = _softmax_weights(solver.coef_, solver.intercept_)
             losses, accuracy = judge(softmax(validation @ kernel + bias), examples)
             history.append({"C": strength, "val_loss": losses.mean(), "val_accuracy": accuracy})
             solved.append((float(losses.mean()), strength, kernel, bias))
     _, strength, kernel, bias = min(solved, key=lambda one: one[0])
     model = build(scale, offset, examples.classes, penalty=0.5 / (strength * n))
-    model.get_layer("logits").set_weights([kernel, bias])
+    fill(model.get_layer("logits"), [kernel, bias])
     pictures = f"{views} views" if views > 1 else "one view"
     description = f"linear head, C {strength:g}, {pictures} of each picture"
     return Head(model, description, *judge_model(model, examples), history)
-
-
-def train_hidden(examples: Examples, epochs: int, learning_rate: float) -> Head:
-    """A hidden layer of 128 units, trained until its validation loss has stopped falling."""
-    n, views, width = examples.train.shape
-    scale, offset = standardisation(examples.train)
-    model = build(scale, offset, examples.classes, hidden_units=HIDDEN_UNITS)
-    model.compile(
-        keras.optimizers.AdamW(learning_rate, weight_decay=1e-3),
-        "sparse_categorical_crossentropy",
-        weighted_metrics=["accuracy"],
-        steps_per_execution=-(-n * views // HIDDEN_BATCH),
-    )
-    history = model.fit(
-        examples.train.reshape(-1, width),
-        np.repeat(examples.labels, views),
-        sample_weight=np.repeat(examples.weights, views),
-        batch_size=HIDDEN_BATCH,
-        epochs=epochs,
-        verbose=0,
-        validation_data=(examples.validation, examples.validation_labels),
-        callbacks=[
-            keras.callbacks.EarlyStopping(
-                "val_loss", mode="min", patience=PATIENCE, restore_best_weights=True
-            )
-        ],
-    ).history
-    names = ("loss", "accuracy", "val_loss", "val_accuracy")
-    rows = [
-        {
-            name: value if math.isfinite(value) else None
-            for name, value in zip(names, row, strict=True)
-        }
-        for row in zip(*map(history.get, names), strict=True)
-    ]
-    return Head(model, f"hidden layer of {HIDDEN_UNITS}", *judge_model(model, examples), rows)
 
 
 def standardisation(

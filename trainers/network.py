@@ -8,11 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tensorflow as tf
-
 from plugins.base import PRETRAINED, Backbone
 from service import imaging
-from trainers import sources
+from trainers import hardware, sources
 from trainers.features import Layers
 from trainers.model import embedder
 
@@ -43,10 +41,9 @@ class Network:
 
         Known without loading anything, so that kept embeddings are found within milliseconds.
         """
-        processor = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         code = sources.identity(__name__, imaging.__name__, type(self.backbone).__module__)
-        parts = [self.backbone.name, str(self.image_size), self._weights_identity(), processor]
-        return hashlib.sha256("\n".join([*parts, code]).encode()).hexdigest()
+        parts = [self.backbone.name, str(self.image_size), self._weights_identity()]
+        return hashlib.sha256("\n".join([*parts, hardware.kind(), code]).encode()).hexdigest()
 
     @cached_property
     def body(self) -> keras.Model:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from plugins.base import leaf_layers
-from service.errors import GraftError
-from trainers import features, head, precision, solving, strategy
+from plugins.copying import fill, fill_from
+from trainers import features, head, memory, precision, solving, strategy
 from trainers.balance import Effect
-from trainers.batches import Batches
+from trainers.batches import Batches, together
 from trainers.checkpoint import Checkpoint
+from trainers.clock import InTime, TimeIsUpError
 from trainers.features import Features, Layers, Pictures, Source
+from trainers.fidelity import Chosen
 from trainers.fitting import MIXUP, NAME, Fitted, fit
 from trainers.model import Classifier, weights_hash
 from trainers.progress import log
@@ -29,15 +29,12 @@ from trainers.views import VIEWS
 HEAD = "head"
 
 
-class MemoryShortageError(GraftError):
-    """The machine has too little memory for what was asked."""
-
-
 @dataclass(frozen=True)
 class Trained:
     """A classifier with the weights that ship, what led there, and what ships and why.
 
     Attributes:
+        chosen: by what it was chosen, which the exported model has to come up to.
         phase: the one that ships.
         epoch: the best one of fine-tuning, from 1, whether it ships or not; 0 without any.
         balance: what weights of classes change, where these are uneven.
@@ -47,6 +44,7 @@ class Trained:
     history: dict[str, list[dict[str, float | None]]]
     plan: Plan
     decision: str
+    chosen: Chosen
     phase: str = HEAD
     epoch: int = 0
     balance: Effect | None = None
@@ -60,6 +58,7 @@ def train(run: Run) -> Trained:
     validation loss, and by this rule: flowers 0.866, 0.892, 0.878, 0.892; EuroSAT 0.882, 0.904,
     0.895, 0.904.
     """
+    run = replace(run, started=run.clock.of_chief().started)
     board, checkpoint = run.board, run.checkpoint()  # whose folders fail now, not in an hour
     kept = checkpoint.find() if run.config.resume else None
     best = head.of_chief(solving.solve_head(run), run.exchange)
@@ -76,20 +75,29 @@ def train(run: Run) -> Trained:
     for at, row in enumerate(best.history, 1):
         board.add(HEAD, at, row)
     phase, epoch, decision = HEAD, 0, f"{best} ships: {plan.reasons[1]}"
+    chosen = Chosen(best.description, best.losses, best.accuracy)
     if plan.epochs:
         weights = classifier.weights()
-        tuned = fine_tune(classifier, plan, checkpoint, run)
+        try:
+            tuned = fine_tune(classifier, plan, checkpoint, run)
+        except TimeIsUpError:
+            why = "the time budget was spent on the frozen layers' feature maps, so far kept"
+            decision = f"{best} ships: no fine-tuning: {why}"
+            return Trained(classifier, history, plan, decision, chosen)
         history[NAME], epoch = tuned.history, tuned.epoch
         is_worse = head.is_clearly_lower(best.losses, tuned.losses)
         if is_worse or not math.isfinite(tuned.loss):
-            classifier.set_weights(weights)
+            classifier.restore(weights)
             decision = f"{best} ships: {tuned} {_what_went_wrong(tuned, plan)}"
         else:
             lower = (
                 "its loss is below" if tuned.loss < best.loss else "it is not clearly worse than"
             )
             phase, decision = NAME, f"{tuned} ships: {lower} {best}"
-    return Trained(classifier, history, plan, decision, phase, epoch, solving.weigh(run))
+            is_exact = precision.policy(run.config.precision) == "float32"
+            computed_in = "float32" if is_exact else "16 bits"
+            chosen = Chosen(NAME, tuned.losses, tuned.accuracy, computed_in)
+    return Trained(classifier, history, plan, decision, chosen, phase, epoch, solving.weigh(run))
 
 
 def _what_went_wrong(tuned: Fitted, plan: Plan) -> str:
@@ -106,7 +114,7 @@ def situation(run: Run) -> Situation:
         pictures=len(run.train),
         classes=len(run.dataset.classes),
         validation_pictures=len(run.validation),
-        seconds_left=run.deadline - time.monotonic(),
+        seconds_left=run.clock.seconds_left(),
     )
 
 
@@ -114,34 +122,32 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
     """Phase 2: the last layers of the backbone learn too, slowly; BatchNormalization does not."""
     keras.utils.set_random_seed(run.config.seed)
     thawed = classifier.backbone.fine_tune(classifier.body, plan.layers)
-    log.info("fine-tuning %d layers, from %s", len(thawed), thawed[0].name)
+    computed_in, devices = precision.policy(run.config.precision), run.strategy.num_replicas_in_sync
+    largest = together(run.config.batch_size, devices, len(run.train))
+    log.info("fine-tuning %d layers, from %s, in %s", len(thawed), thawed[0].name, computed_in)
+    log.info("%d pictures in a step of %d device(s)", largest, devices)
     tail, train, validation = split_off_frozen(classifier, plan, run)
-    other = precision.twin(tail, precision.policy(run.config.precision))
+    other = precision.twin(tail, computed_in)
     model = keras.Model(other.input, classifier.head(other.output))
     start, before = model.get_weights(), moving_statistics(classifier.body)
-    smaller = max(1, run.config.batch_size // 2)
-    # One worker cannot take less by itself: the others would wait for the rest.
-    for batch_size in (run.config.batch_size, smaller)[: 1 + (run.exchange.cluster.size == 1)]:
-        try:
-            seed, even = run.config.seed, np.ones_like(run.class_weights)
-            fitted = fit(
-                model,
-                Batches(train, run.labels, run.class_weights, batch_size, seed, MIXUP),
-                Batches(validation, run.validation_labels, even, batch_size),
-                plan,
-                checkpoint,
-                run,
-            )
-            break
-        except tf.errors.ResourceExhaustedError:
-            log.warning("too little memory for batches of %d pictures", batch_size)
-            model.set_weights(start)
-    else:
-        raise MemoryShortageError(
-            f"batches of {batch_size} pictures are too much for the memory here: choose a smaller "
-            "--batch-size, --image-size or backbone, or --strategy features"
+    seed, even = run.config.seed, np.ones_like(run.class_weights)
+
+    def attempt(batch_size: int) -> Fitted:
+        if batch_size < largest:
+            fill(model, start)
+        return fit(
+            model,
+            Batches(train, run.labels, run.class_weights, batch_size, seed, MIXUP),
+            Batches(validation, run.validation_labels, even, batch_size),
+            plan,
+            checkpoint,
+            run,
         )
-    tail.set_weights(other.get_weights())
+
+    # One worker cannot take less by itself: the others would wait for the rest.
+    is_alone = run.exchange.cluster.size == 1
+    fitted = memory.halving(largest, NAME, attempt, is_alone)
+    fill_from(tail, other)
     after = moving_statistics(classifier.body)
     changed = [name for name in before if not np.array_equal(before[name], after[name])]
     if changed:
@@ -163,7 +169,7 @@ def split_off_frozen(
 
     @cache
     def layers() -> Layers:
-        return Layers(frozen)
+        return InTime(Layers(frozen), run.clock)
 
     def maps(pictures: Pictures, views: int) -> Features:
         return features.extract("maps", layers, origin, pictures, views, run.cache)

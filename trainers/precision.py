@@ -2,53 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
-import tensorflow as tf
 
-from plugins.base import leaf_layers
+from plugins.copying import clone
+from trainers import hardware
 
-MIXED = "mixed_bfloat16"
-"""Activations and gradients in bfloat16, which has float32's range: no scaling of the loss."""
+POLICIES = {"bfloat16": "mixed_bfloat16", "float16": "mixed_float16", "float32": "float32"}
+"""Keras' names. bfloat16 has float32's range; float16 does not, so its loss is scaled."""
+VOLTA = (7, 0)
+"""Compute capability from which on GPUs have units for float16."""
 
 
 def policy(precision: str) -> str:
-    """Keras' name of what to compute in: `auto` is bfloat16 where all GPUs have units for it.
+    """Keras' name of what to compute in.
 
-    That is from compute capability 8.0 (Ampere) on. CPUs stay at float32.
+    `auto` is bfloat16 where all GPUs have units for it (Ampere and later), float16 where all have
+    units for that, and else float32, as on CPUs.
     """
     if precision == "auto":
-        gpus = tf.config.list_physical_devices("GPU")
-        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-        has_units = [one.get("compute_capability", (0, 0)) >= (8, 0) for one in details]
-        precision = "bfloat16" if has_units and all(has_units) else "float32"
-    return MIXED if precision == "bfloat16" else "float32"
+        oldest = min(hardware.capabilities(), default=(0, 0))
+        names = ((hardware.AMPERE, "bfloat16"), (VOLTA, "float16"), ((0, 0), "float32"))
+        precision = next(name for since, name in names if oldest >= since)
+    return POLICIES[precision]
+
+
+def scaled(optimizer: keras.optimizers.Optimizer, policy: str) -> keras.optimizers.Optimizer:
+    """The optimizer, in float16 with a loss scaled so that small gradients do not become 0
+    (Micikevicius et al. 2018), and smaller where large ones are no numbers.
+
+    Keras does that by itself for models whose own policy says so; ours have it in their layers.
+    """
+    is_narrow = policy == POLICIES["float16"]
+    return keras.optimizers.LossScaleOptimizer(optimizer) if is_narrow else optimizer
 
 
 def twin(model: keras.Model, policy: str) -> keras.Model:
     """A model of the same layers and weights that computes by a policy, float32 at its door.
 
-    The model itself where it does already. After training, `model.set_weights` takes the twin's.
+    The model itself where it does already.
     """
-    if policy == "float32":
-        return model
-
-    def in_policy(layer: Any) -> Any:
-        if isinstance(layer, keras.layers.InputLayer):
-            return layer
-        is_layer = isinstance(layer, keras.layers.Layer)  # else a bare operation, without weights
-        more = {"dtype": policy} if is_layer else {}
-        return type(layer).from_config({**layer.get_config(), **more})
-
-    other = keras.models.clone_model(model, clone_function=in_policy)
-    take_over(other, model)
-    return other
-
-
-def take_over(clone: keras.Model, model: keras.Model) -> None:
-    """Give a clone the model's weights, and freeze in it what is frozen there: Keras forgets that
-    of layers within layers."""
-    clone.set_weights(model.get_weights())
-    for one, other in zip(leaf_layers(clone), leaf_layers(model), strict=True):
-        one.trainable = other.trainable
+    return model if policy == "float32" else clone(model, policy)

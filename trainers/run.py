@@ -80,7 +80,7 @@ def train(
             found = check(dataset, size, config.strict)
         dataset = splitting.split(dataset, config.seed)
         log.info("%s", splitting.describe(dataset))
-        hardware.prepare(config.seed)
+        hardware.prepare(config.seed, config.device, config.precision)
         from trainers import phases, publish  # these bring TensorFlow
         from trainers.exchange import Exchange, naming_the_lost
         from trainers.network import Network
@@ -100,7 +100,10 @@ def train(
             log.info("%s", trained.decision)
 
             def finish() -> dict[str, Any]:
-                bundle, metrics = publish.publish(trained, dataset, found, config, work, progress)
+                with hardware.exactly():
+                    bundle, metrics = publish.publish(
+                        trained, dataset, found, config, work, progress
+                    )
                 before = replacement.latest(config.name)
                 tag, test = save(bundle), metrics["test"]
                 log_result(bundle, tag, test)

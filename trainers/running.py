@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from trainers.cache import Cache
 from trainers.checkpoint import Checkpoint
+from trainers.clock import Clock
 from trainers.config import TrainingConfig
 from trainers.data import Dataset
 from trainers.exchange import ALONE, Exchange
@@ -25,7 +25,7 @@ from trainers.tensorboard import Board
 
 _NO_MATTER = {
     *("output", "resume", "time_budget", "tensorboard", "cache_gigabytes", "strict"),
-    *("data", "weights"),  # whose content is in the other parts of the identity
+    *("data", "weights", "device"),  # whose content is in the other parts of the identity
 }
 """Options that change nothing about what an epoch computes."""
 
@@ -84,15 +84,13 @@ class Run:
         return Board(self.config.tensorboard if is_chief else None)
 
     @property
-    def deadline(self) -> float:
-        """In seconds of `time.monotonic`."""
-        budget = self.config.time_budget
-        return math.inf if budget is None else self.started + budget
+    def clock(self) -> Clock:
+        return Clock(self.started, self.config.time_budget, self.exchange)
 
     @property
     def identities(self) -> dict[str, str]:
         """Hashes of what decides what is done, and so has to be the same on all workers."""
-        config = self.config.model_dump_json(exclude={"data", "output", "weights"})
+        config = self.config.model_dump_json(exclude={"data", "output", "weights", "device"})
         pictures = json.dumps((self.dataset.fingerprint, self.dataset.splits))
         return {
             "options": hashlib.sha256(config.encode()).hexdigest(),

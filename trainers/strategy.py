@@ -101,12 +101,12 @@ def is_asked_for(config: TrainingConfig) -> bool:
 def _why_not(config: TrainingConfig, wrong: float, epochs: int, found: Situation) -> str | None:
     if config.strategy == "features" or not epochs:
         return "as the options say"
+    if found.seconds_left <= 0:
+        return "the time budget is spent"
     if is_asked_for(config):
         return None
     if found.pictures < FEW_PER_CLASS * found.classes:
         return f"below {FEW_PER_CLASS} pictures a class it would learn them by heart"
     if wrong < NOTHING_TO_GAIN:
         return "the head makes no mistake on the validation pictures"
-    if found.seconds_left <= 0:
-        return "the time budget is spent"
     return None

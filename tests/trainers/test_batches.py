@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from trainers.batches import Batches
+from trainers.batches import Batches, feed, together
 
 EVEN = np.ones(10, np.float32)
 
@@ -84,3 +88,57 @@ def test_a_blend_weighs_as_its_parts_do() -> None:
     np.testing.assert_allclose(found, targets @ weights, rtol=1e-6)
     _, _, plain = Batches(Echo(), np.arange(10), weights, batch_size=10)[0]
     np.testing.assert_array_equal(plain, weights)
+
+
+def test_every_device_takes_a_batch_as_long_as_an_epoch_keeps_its_steps() -> None:
+    for pictures in (3, 700, 100_000):
+        assert together(32, 1, pictures) == 32, "one device takes what it is told"
+    assert together(32, 8, 100_000) == 256
+    assert together(32, 8, 5_120) == 256
+    assert together(32, 8, 2_000) == 100
+    assert together(32, 8, 700) == 35
+    assert together(32, 2, 100) == 32
+
+
+def test_the_feeder_gives_the_batches_in_order_and_as_they_are_laid_out_now() -> None:
+    batches = Batches(Echo(), np.arange(10), EVEN, 4, seed=1, mixup=0.3)
+    fed = feed(batches)
+    for number in (0, 1):
+        batches.start(number)
+        found = [[one.numpy() for one in batch] for batch in fed]
+        expected = [batches[at] for at in range(3)]
+        for mine, its in zip(expected, found, strict=True):
+            for one, other in zip(mine, its, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+class Slow(Echo):
+    """A source that counts how many batches are read at a time, and in all."""
+
+    def __init__(self) -> None:
+        self.lock, self.now, self.most, self.all = threading.Lock(), 0, 0, 0
+
+    def read(self, rows: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[np.int64]:
+        with self.lock:
+            self.now, self.all = self.now + 1, self.all + 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.05)
+        with self.lock:
+            self.now -= 1
+        return super().read(rows, views)
+
+
+def test_several_threads_make_batches_but_not_more_than_may_lie_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trainers.batches.usable_cores", lambda: 4)
+    source = Slow()
+    assert len(list(feed(Batches(source, np.arange(10), EVEN, 1)))) == 10
+    assert source.most > 1
+    monkeypatch.setattr("trainers.batches.AHEAD_BYTES", 1)
+    source = Slow()
+    waiting = iter(feed(Batches(source, np.arange(10), EVEN, 1)))
+    next(waiting)
+    time.sleep(1)
+    assert source.most == 1
+    assert source.all <= 5, "the look at a first one, one taken, and few ahead"

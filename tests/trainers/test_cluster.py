@@ -94,14 +94,6 @@ def test_one_device_needs_no_strategy() -> None:
     assert not tf.distribute.has_strategy()
 
 
-def test_several_gpus_are_mirrored_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    import tensorflow as tf
-
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [f"{kind}:0", f"{kind}:1"])
-    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda: "mirrored")
-    assert ALONE.strategy() == "mirrored"
-
-
 # Dropout draws for each worker by itself, so a run in step is the same as one by itself only
 # without it. The waits are shorter than in earnest.
 RUN = f"""
@@ -111,8 +103,8 @@ import conftest  # registers the tiny backbone
 from trainers import cluster, hardware
 cluster.START_SECONDS, cluster.LOST_SECONDS = 20, 6
 prepare = hardware.prepare
-def without_dropout(seed):
-    prepare(seed)
+def without_dropout(*how):
+    prepare(*how)
     from trainers import head
     head.DROPOUT = 0.0
 hardware.prepare = without_dropout
@@ -208,6 +200,16 @@ def test_two_processes_make_the_bundle_of_one(folder: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), np.uint8)
     answers = [Predictor(one).predict(images) for one in (together, by_itself)]
     np.testing.assert_allclose(*answers, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_time_budget_ends_all_workers_together(folder: Path) -> None:
+    with workers(folder, 2, "--fine-tune-epochs", "9999", "--time-budget", "12") as pair:
+        codes = [one.wait(150) for one in pair]
+    logs = [log_of(folder, 2, rank) for rank in (0, 1)]
+    assert codes == [0, 0], logs[0] + logs[1]
+    assert losses(logs[0]) == losses(logs[1])
+    assert "the time budget is spent" in logs[0]
 
 
 @pytest.mark.slow

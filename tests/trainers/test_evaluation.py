@@ -8,15 +8,18 @@ import pytest
 
 from trainers import evaluation
 from trainers.evaluation import (
+    CPU,
+    CUDA,
     Answers,
     answer,
     confusion_matrix,
     evaluate,
     most_confused,
+    providers_for,
     summarise,
     wilson_interval,
 )
-from trainers.progress import Progress
+from trainers.progress import Progress, log
 
 CLASSES = ("cat", "dog", "owl")
 MATRIX = np.array([[8, 2, 0], [1, 9, 0], [0, 3, 2]])
@@ -79,13 +82,25 @@ def test_no_mistakes_no_advice() -> None:
     assert list(most_confused(np.diag([3, 4, 5]), CLASSES)) == []
 
 
-def asked(count: int) -> tuple[Answers, SimpleNamespace]:
-    """The answer is always dog, to pictures of cats, dogs and owls in turn."""
+class Dogs:
+    """Answers dog, and is the surer, the later the picture; has memory for so many at a time."""
 
-    class Dogs:
-        def predict(self, images: np.ndarray) -> np.ndarray:
-            sure = 0.5 + images / 1000
-            return np.stack([(1 - sure) / 2, sure, (1 - sure) / 2], axis=1)
+    provider = "CPUExecutionProvider"
+    most = 1000
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        self.sizes.append(len(images))
+        if len(images) > self.most:
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 8")
+        sure = 0.5 + images / 1000
+        return np.stack([(1 - sure) / 2, sure, (1 - sure) / 2], axis=1)
+
+
+def asked(count: int, predictor: Dogs | None = None) -> tuple[Answers, SimpleNamespace]:
+    """The answer is always dog, to pictures of cats, dogs and owls in turn."""
 
     rows = np.arange(1, 2 * count, 2)
     dataset = SimpleNamespace(
@@ -95,7 +110,7 @@ def asked(count: int) -> tuple[Answers, SimpleNamespace]:
         images=np.arange(2 * count),
         rows=lambda split: rows if split == "test" else rows[:0],
     )
-    return answer(Dogs(), dataset, "test", Progress(is_quiet=True)), dataset  # type: ignore[arg-type]
+    return answer(predictor or Dogs(), dataset, "test", Progress(is_quiet=True)), dataset
 
 
 def test_every_picture_of_the_split_is_asked_about() -> None:
@@ -108,7 +123,7 @@ def test_every_picture_of_the_split_is_asked_about() -> None:
 
 def test_an_empty_split_has_no_figures() -> None:
     _, dataset = asked(2)
-    none = answer(None, dataset, "validation", Progress(is_quiet=True))  # type: ignore[arg-type]
+    none = answer(Dogs(), dataset, "validation", Progress(is_quiet=True))  # type: ignore[arg-type]
     figures = evaluate(none, dataset)  # type: ignore[arg-type]
     assert (figures["n"], figures["accuracy"], figures["mistakes"]) == (0, None, [])
 
@@ -124,3 +139,41 @@ def test_mistakes_are_listed_the_surest_first(monkeypatch: pytest.MonkeyPatch) -
     json.dumps(figures)
     monkeypatch.setattr(evaluation, "MOST_MISTAKES", 2)
     assert len(evaluate(answers, dataset)["mistakes"]) == 2  # type: ignore[arg-type]
+
+
+def test_where_memory_is_short_fewer_pictures_are_asked_about_at_a_time() -> None:
+    dogs = Dogs()
+    dogs.most = 3
+    answers, _ = asked(20, dogs)
+    assert answers.scores == pytest.approx([0.5 + row / 1000 for row in answers.rows])
+    assert dogs.sizes[:3] == [8, 4, 2]
+    assert set(dogs.sizes[3:]) == {2}
+
+
+@pytest.mark.parametrize(
+    ("provider", "size"), [("CPUExecutionProvider", 8), ("CUDAExecutionProvider", 32)]
+)
+def test_what_answers_is_said_and_gets_batches_of_its_kind(
+    caplog: pytest.LogCaptureFixture, provider: str, size: int
+) -> None:
+    dogs = Dogs()
+    dogs.provider = provider
+    log.addHandler(caplog.handler)
+    level = log.level
+    log.setLevel("INFO")
+    asked(40, dogs)
+    log.setLevel(level)
+    log.removeHandler(caplog.handler)
+    assert dogs.sizes[0] == size
+    assert f"evaluating on test: the exported ONNX, by ONNX Runtime's {provider}" in caplog.text
+
+
+def test_evaluation_uses_the_device_that_was_asked_for_where_onnx_runtime_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(evaluation, "providers", lambda: [CUDA, CPU])
+    assert providers_for("auto") == providers_for("gpu") == [(CUDA, {"device_id": 0}), CPU]
+    assert providers_for("gpu:3") == [(CUDA, {"device_id": 3}), CPU]
+    assert providers_for("cpu") == [CPU]
+    monkeypatch.setattr(evaluation, "providers", lambda: [CPU])
+    assert {*providers_for("auto"), *providers_for("gpu:3"), *providers_for("cpu")} == {CPU}

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import keras
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -14,7 +13,6 @@ from trainers.head import (
     is_clearly_lower,
     solve_linear,
     standardisation,
-    train_hidden,
 )
 
 RNG = np.random.default_rng(0)
@@ -81,26 +79,6 @@ def test_weights_give_rare_classes_their_say() -> None:
         for one in (given, weighted)
     )
     assert tilted > even + 0.1
-
-
-def test_a_hidden_layer_learns_what_no_line_separates() -> None:
-    rng = np.random.default_rng(0)
-    points = rng.uniform(-1, 1, (1200, 1, 2)).astype(np.float32)
-    labels = (points[:, 0, 0] * points[:, 0, 1] > 0).astype(np.int64)  # exclusive or
-    given = Examples(
-        points[:1000],
-        labels[:1000],
-        np.ones(1000, np.float32),
-        points[1000:, 0],
-        labels[1000:],
-        2,
-    )
-    keras.utils.set_random_seed(0)
-    linear, hidden = solve_linear(given), train_hidden(given, 60, 3e-3)
-    assert linear.accuracy < 0.65
-    assert hidden.accuracy > linear.accuracy + 0.2
-    assert better(linear, hidden) is hidden
-    assert set(hidden.history[0]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
 
 
 @pytest.mark.parametrize(

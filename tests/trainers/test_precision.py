@@ -10,10 +10,11 @@ import tensorflow as tf
 from plugins.base import leaf_layers
 from plugins.registry import resolve
 from trainers import phases
-from trainers.precision import MIXED, policy, twin
+from trainers.precision import POLICIES, policy, scaled, twin
 from trainers.running import Run
 
 Start = Callable[..., Run]
+MIXED = POLICIES["bfloat16"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.float32)
 
 
@@ -21,21 +22,49 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.flo
     ("capabilities", "expected"),
     [
         ([], "float32"),
-        ([(7, 5)], "float32"),
-        ([(8, 0), (9, 0)], MIXED),
-        ([(8, 0), (7, 0)], "float32"),
+        ([(6, 1)], "float32"),
+        ([(0, 0)], "float32"),
+        ([(7, 0)], "mixed_float16"),
+        ([(7, 5)], "mixed_float16"),
+        ([(8, 0), (9, 0)], "mixed_bfloat16"),
+        ([(12, 0)], "mixed_bfloat16"),
+        ([(8, 0), (7, 0)], "mixed_float16"),
+        ([(9, 0), (6, 0)], "float32"),
     ],
 )
 def test_16_bits_are_taken_where_every_gpu_has_units_for_them(
     monkeypatch: pytest.MonkeyPatch, capabilities: list[tuple[int, int]], expected: str
 ) -> None:
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: capabilities)
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: capabilities)
     monkeypatch.setattr(
         tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": gpu}
     )
     assert policy("auto") == expected
-    assert policy("bfloat16") == MIXED
+    assert policy("bfloat16") == "mixed_bfloat16"
+    assert policy("float16") == "mixed_float16"
     assert policy("float32") == "float32"
+
+
+def test_the_loss_is_scaled_in_float16_alone() -> None:
+    adam = keras.optimizers.Adam()
+    assert scaled(adam, "float32") is scaled(adam, "mixed_bfloat16") is adam
+    assert scaled(adam, "mixed_float16").inner_optimizer is adam
+
+
+def test_gradients_that_float16_cannot_hold_are_learned_from() -> None:
+    """1e-9 is 0 in float16, whose smallest number is 6e-8; too large a loss skips its step."""
+    values = keras.Input((1,))
+    layer = keras.layers.Dense(1, use_bias=False, dtype="mixed_float16")
+    model = keras.Model(values, keras.layers.Activation("linear", dtype="float32")(layer(values)))
+
+    def loss(_: object, found: object) -> object:
+        return 1e-9 * found
+
+    for name, is_learned in (("float32", False), ("mixed_float16", True)):
+        layer.set_weights([np.ones((1, 1), np.float32)])
+        model.compile(scaled(keras.optimizers.Adam(0.1, epsilon=1e-12), name), loss)
+        model.fit(np.ones((4, 1)), np.ones(4), epochs=3, verbose=0)
+        assert (layer.get_weights()[0][0, 0] < 0.9) == is_learned
 
 
 def test_a_twin_has_the_weights_and_computes_in_16_bits() -> None:
@@ -59,9 +88,12 @@ def test_at_32_bits_nothing_is_copied() -> None:
     assert twin(model, "float32") is model
 
 
-def test_what_16_bits_learned_ships_in_32(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = start(strategy="fine-tune", fine_tune_epochs=2, precision="bfloat16")
-    monkeypatch.setattr("trainers.model.Classifier.set_weights", lambda *_: None)
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_what_16_bits_learned_ships_in_32(
+    start: Start, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    run = start(strategy="fine-tune", fine_tune_epochs=2, precision=precision)
+    monkeypatch.setattr("trainers.model.Classifier.restore", lambda *_: None)
     before = run.network.body.get_layer("conv3").get_weights()[0]
     outputs = phases.train(run).classifier.outputs()
     assert not np.array_equal(before, run.network.body.get_layer("conv3").get_weights()[0])

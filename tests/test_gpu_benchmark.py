@@ -1,0 +1,66 @@
+"""`benchmarks/gpu.py` where there is no GPU, and what it reads from a run's log."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from benchmarks import gpu
+
+SCRIPT = Path(gpu.__file__)
+
+
+@pytest.mark.slow
+def test_without_a_gpu_it_says_so_and_why() -> None:
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("there is a GPU here")
+    done = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, check=False)
+    assert done.returncode == gpu.NO_GPU, done.stderr
+    assert done.stdout.startswith("no GPU, so nothing was measured: ")
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_two_logical_devices_fill_a_row_of_its_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFT_GPU_BENCH_SECONDS", "0.5")
+    for number in range(80):
+        gpu.draw(str(tmp_path), number)
+    given = ("pocket", str(tmp_path), "2", "auto", "cpu:2")
+    row = gpu.row(2, gpu.ask("train", *given), gpu.ask("bare", *given))
+    assert len(row) == len(gpu.HEADINGS) == len(gpu.WIDTHS)
+    assert row[:2] == (2, "float32")
+    assert all(float(str(row[at]).replace(",", "")) > 0 for at in (2, 3, 5, 6))
+
+
+def test_devices_double_until_all_work() -> None:
+    assert [list(gpu.counts(all_of_them)) for all_of_them in (1, 2, 3, 8)] == [
+        *([1], [1, 2], [1, 2, 3], [1, 2, 4, 8])
+    ]
+
+
+def step(name: str, second: int, done: int, total: int, **more: float) -> str:
+    page = {"time": f"2026-11-29T12:00:{second:02}.000+00:00", "event": "step", "step": name}
+    return json.dumps({**page, "done": done, "total": total, **more})
+
+
+def test_speeds_come_from_a_runs_own_lines() -> None:
+    log = [
+        "WARNING: not a line of ours",
+        step("extracting features", 1, 700, 700, seconds=7.0),
+        step("extracting features", 4, 2000, 2100),
+        step("extracting features", 4, 2100, 2100, seconds=3.0),
+        step("fine-tuning", 5, 0, 40),
+        step("fine-tuning", 25, 10, 40),
+        step("fine-tuning", 35, 39, 40),
+        step("fine-tuning", 40, 40, 40, seconds=35.0),
+    ]
+    found = gpu.speeds("\n".join(log), 700)
+    assert found["extraction"] == 700
+    assert found["fine_tuning"] == 30 / 10 * 700 / 15, "three epochs in 15 s"

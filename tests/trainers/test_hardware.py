@@ -1,0 +1,238 @@
+"""Which devices work. GPUs are answers put into TensorFlow's mouth; logical CPUs are real."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import tensorflow as tf
+
+from trainers import hardware
+from trainers.cluster import ALONE
+from trainers.config import ConfigError, validate
+from trainers.hardware import DeviceError, exactly, kind, prepare, words_about_gpus
+from trainers.progress import log
+
+DrawFolder = Callable[..., Path]
+ROOT = Path(__file__).parents[2]
+
+
+class Gpu(NamedTuple):
+    name: str
+    capability: tuple[int, int]
+
+
+class Machine:
+    """TensorFlow's answers on a machine with GPUs."""
+
+    def __init__(self, *capabilities: tuple[int, int]) -> None:
+        self.gpus = [Gpu(f"GPU:{at}", one) for at, one in enumerate(capabilities)]
+        self.shown, self.growing = self.gpus, []
+
+    def show(self, gpus: list[Gpu], kind: str) -> None:
+        self.shown = gpus
+
+    def put_in(self, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(tf.config, "list_physical_devices", lambda kind: self.gpus)
+        patch.setattr(tf.config, "get_visible_devices", lambda kind: self.shown)
+        patch.setattr(tf.config, "set_visible_devices", self.show)
+        patch.setattr(tf.config, "get_logical_device_configuration", lambda gpu: None)
+        patch.setattr(
+            tf.config, "list_logical_devices", lambda kind: self.shown if kind == "GPU" else ["CPU"]
+        )
+        more = tf.config.experimental
+        patch.setattr(more, "set_memory_growth", lambda gpu, grows: self.growing.append(gpu))
+        patch.setattr(
+            more,
+            "get_device_details",
+            lambda gpu: {"device_name": "Card", "compute_capability": gpu.capability},
+        )
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Machine]]:
+    def machine(*capabilities: tuple[int, int]) -> Machine:
+        made = Machine(*capabilities)
+        made.put_in(monkeypatch)
+        return made
+
+    yield machine
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+@pytest.fixture(autouse=True)
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    log.addHandler(caplog.handler)
+    level = log.level
+    log.setLevel("INFO")
+    yield caplog
+    log.setLevel(level)
+    log.removeHandler(caplog.handler)
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        ("auto", ["GPU:0", "GPU:1"]),
+        ("gpu", ["GPU:0", "GPU:1"]),
+        ("gpu:1", ["GPU:1"]),
+        ("cpu", []),
+    ],
+)
+def test_the_devices_that_were_asked_for_are_used(
+    machine: Callable[..., Machine], device: str, expected: list[str]
+) -> None:
+    cards = machine((8, 0), (8, 0))
+    prepare(0, device)
+    assert hardware.gpus() == expected
+    assert [gpu.name for gpu in cards.growing] == expected
+
+
+@pytest.mark.parametrize("device", ["gpu:2", "gpu:10"])
+def test_a_gpu_beyond_the_last_is_refused_and_those_there_are_named(
+    machine: Callable[..., Machine], device: str
+) -> None:
+    machine((8, 0), (8, 0))
+    with pytest.raises(DeviceError, match=f"--device {device}: TensorFlow finds 2, gpu:0 to gpu:1"):
+        prepare(0, device)
+
+
+@pytest.mark.parametrize("device", ["gpu", "gpu:0"])
+def test_a_gpu_where_there_is_none_is_refused_with_the_reason(device: str) -> None:
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("there is a GPU here")
+    with pytest.raises(DeviceError, match=f"--device {device}: TensorFlow finds no GPU: .*GPU"):
+        prepare(0, device)
+
+
+def test_without_being_asked_for_a_missing_gpu_is_said_with_its_reason(
+    machine: Callable[..., Machine],
+    monkeypatch: pytest.MonkeyPatch,
+    lines: pytest.LogCaptureFixture,
+) -> None:
+    machine()
+    monkeypatch.setattr(hardware, "why_no_gpu", lambda: "cuInit failed")
+    prepare(0)
+    assert "cores), no GPU found: cuInit failed" in lines.text
+    assert kind() == "CPU"
+    lines.clear()
+    prepare(0, "cpu")
+    assert "no GPU" not in lines.text
+
+
+def test_a_command_ends_by_2_where_its_gpu_is_missing(
+    tmp_path: Path, draw_folder: DrawFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from trainers.run import main
+
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("there is a GPU here")
+    folder = draw_folder(tmp_path / "pictures", red=4, blue=4)
+    options = ["--plugin", "tiny", "--weights", "none", "--data", str(folder)]
+    assert main([*options, "--output", str(tmp_path / "out"), "--device", "gpu:3"]) == 2
+    assert "graft: --device gpu:3: TensorFlow finds no GPU: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("device", ["gpu:", "gpu:x", "GPU", "cuda", "gpu:-1", "1", ""])
+def test_what_names_no_device_is_refused(device: str) -> None:
+    with pytest.raises(ConfigError, match="--device"):
+        validate({"plugin": "tiny", "device": device})
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision", "expected"),
+    [
+        ([(8, 0)], "auto", "GPU TF32"),
+        ([(8, 0)], "bfloat16", "GPU TF32"),
+        ([(8, 0)], "float32", "GPU"),
+        ([(8, 0), (7, 5)], "auto", "GPU"),
+        ([(7, 5)], "auto", "GPU"),
+        ([], "auto", "CPU"),
+    ],
+)
+def test_tensorfloat_32_is_on_where_precision_allows_and_said(
+    machine: Callable[..., Machine],
+    lines: pytest.LogCaptureFixture,
+    capabilities: list[tuple[int, int]],
+    precision: str,
+    expected: str,
+) -> None:
+    machine(*capabilities)
+    prepare(0, "auto", precision)
+    assert kind() == expected
+    assert ("multiply by TensorFloat-32" in lines.text) == (expected == "GPU TF32")
+    is_on = tf.config.experimental.tensor_float_32_execution_enabled
+    with exactly():
+        assert not is_on(), "export and parity"
+    assert is_on() == (expected == "GPU TF32")
+
+
+def test_several_gpus_are_mirrored_and_counted(
+    machine: Callable[..., Machine],
+    monkeypatch: pytest.MonkeyPatch,
+    lines: pytest.LogCaptureFixture,
+) -> None:
+    machine((8, 0), (8, 0), (7, 0))
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda names: names)
+    prepare(0)
+    assert ALONE.strategy() == ["GPU:0", "GPU:1", "GPU:2"]
+    assert (
+        "running on 2 x Card (compute capability 8.0), Card (compute capability 7.0)" in lines.text
+    )
+    prepare(0, "gpu:1")
+    assert not tf.distribute.has_strategy()
+    assert ALONE.strategy() is tf.distribute.get_strategy()
+
+
+def test_of_tensorflows_log_what_it_says_of_gpus_is_kept() -> None:
+    written = """WARNING: All log messages before absl::InitializeLog() are written to STDERR
+I0000 00:00:1795963127.8 10435 port.cc:153] oneDNN custom operations are on.
+I0000 00:00:1795963127.8 10435 cudart_stub.cc:31] Could not find cuda drivers on your machine.
+I0000 00:00:1795963127.9 10435 cpu_feature_guard.cc:227] This TensorFlow binary is optimized.
+I0000 00:00:1795963136.8 10435 cudart_stub.cc:31] Could not find cuda drivers on your machine.
+E0000 00:00:1795963138.4 10435 cuda_platform.cc:52] failed call to cuInit: UNKNOWN ERROR (303)
+2026-11-29 12:00:00.000001: W tensorflow/core/gpu_device.cc:2343] Cannot dlopen some GPU libraries.
+"""
+    assert words_about_gpus(written) == (
+        "Could not find cuda drivers on your machine; failed call to cuInit: UNKNOWN ERROR (303); "
+        "Cannot dlopen some GPU libraries"
+    )
+
+
+TWO_DEVICES = f"""
+import sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+import conftest  # registers the tiny backbone
+import tensorflow as tf
+logical = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
+from trainers.run import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_run_on_two_devices_takes_a_batch_on_each(
+    tmp_path: Path, draw_folder: DrawFolder
+) -> None:
+    folder = draw_folder(tmp_path / "pictures", red=130, blue=130)
+    options = ["--plugin", "tiny", "--weights", "none", "--strategy", "fine-tune"]
+    options += ["--data", str(folder), "--output", str(tmp_path), "--head", "linear"]
+    options += ["--batch-size", "4", "--fine-tune-epochs", "2", "--fine-tune-layers", "2"]
+    command = [sys.executable, "-c", TWO_DEVICES, *options, "--precision", "float16"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ}
+    )
+    assert done.returncode == 0, done.stderr
+    assert "8 pictures in a step of 2 device(s)" in done.stderr
+    assert "in mixed_float16\n" in done.stderr
+    assert "the exported ONNX, by ONNX Runtime's CPUExecutionProvider" in done.stderr
+    metrics = json.loads((Path(done.stdout.splitlines()[-1]) / "metrics.json").read_text())
+    assert metrics["test"]["accuracy"] > 0.9
+    assert len(metrics["phases"]["fine-tuning"]) == 2

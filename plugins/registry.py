@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import re
 import warnings
 from collections.abc import Iterator
 from functools import cache
@@ -19,6 +20,8 @@ import plugins
 from plugins.base import Backbone, BackboneError
 
 ENTRY_POINT_GROUP = "graft.backbones"
+_CLOSE = 0.7
+"""Similarity from which a name is offered, 0 to 1 as `difflib` counts."""
 
 _registered: dict[str, type[Backbone]] = {}
 
@@ -81,10 +84,10 @@ def resolve(name: str) -> Backbone:
     known = families()
     family, _, variant = name.partition(":")
     if family not in known:
-        raise BackboneError(_unknown("backbone family", family, list(known)))
+        raise BackboneError(_unknown(name, list(known)))
     variants = known[family].variants
     if variant and variant not in variants:
-        raise BackboneError(_unknown(f"variant of {family}", variant, list(variants)))
+        raise BackboneError(_unknown(name, [f"{family}:{one}" for one in variants]))
     return known[family](variant or None)
 
 
@@ -103,7 +106,31 @@ def _discover() -> None:
             )
 
 
-def _unknown(kind: str, name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f" Did you mean `{close[0]}`?" if close else ""
-    return f"no {kind} `{name}`.{hint} There are: {', '.join(known)}"
+def _unknown(name: str, known: list[str]) -> str:
+    close = closest(name)
+    hint = f" Did you mean `{close}`?" if close else ""
+    return f"no backbone `{name}`.{hint} There are: {', '.join(known)}"
+
+
+def closest(name: str) -> str | None:
+    """What `resolve` takes in place of a name from elsewhere: `resnet:50` for `ResNet50`.
+
+    Capitals and signs between do not count; what Keras calls a network is known as well.
+    """
+    spelled: dict[str, str] = {}
+    for family, backbone in families().items():
+        for variant, spec in backbone.variants.items():
+            spelled[_letters(family + variant)] = f"{family}:{variant}"
+            spelled[_letters(family + variant.removesuffix("-1.0"))] = f"{family}:{variant}"
+            is_usual = variant == backbone.default_variant or not spec.arguments
+            if spec.application and is_usual:
+                spelled[_letters(spec.application)] = f"{family}:{variant}"
+        spelled[_letters(family)] = family
+    letters = _letters(re.sub(r".*\.(?=[A-Za-z])", "", name))  # keras.applications.ResNet50
+    begun = [one for one in spelled if letters and one.startswith(letters)]
+    close = begun or difflib.get_close_matches(letters, spelled, 1, _CLOSE)
+    return spelled[min(close, key=len)] if close else None
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.casefold())

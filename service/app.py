@@ -32,6 +32,7 @@ from service.schemas import Answer, ModelName
 from service.served import ServedModel
 from service.settings import Settings
 from service.signature import trusted
+from service.summary import introduce
 from service.tuning import known, tuned
 from service.upload_room import UploadRoom
 from service.uploads import PicturesUpload, PictureUpload
@@ -67,6 +68,7 @@ class Classifier:
             create(worker_count())
         except GraftError as error:
             sys.exit(f"graft: {error}")
+        introduce(bundle.manifest, _log, "serving")
         refuse_until_ready()
         end_where_the_port_is_taken()
 

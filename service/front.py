@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import bentoml
@@ -22,14 +22,17 @@ from starlette.types import ASGIApp
 
 from service import open_inference
 from service.admission import Admission
+from service.bundle import Bundle
 from service.cors import cors_options
 from service.endpoints import predict, predict_batch
-from service.errors import Draining, RequestError
+from service.errors import Draining, GraftError, RequestError
 from service.pages import show_docs, show_metrics, show_model, show_ui
 from service.reloading import reload
 from service.requests import Requests, request_id
 from service.responses import ErrorShape, refusal
 from service.settings import Settings
+from service.store import resolve
+from service.summary import introduce
 from service.tracing import middleware
 from service.wire import bound_requests
 
@@ -42,6 +45,7 @@ BUG = {
 }
 MODELS: Final = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 _log = logging.getLogger("graft")
+_shown = logging.getLogger("bentoml.graft")  # below BentoML's, whose INFO is shown
 
 Endpoint = Callable[["Classifier", Request], Awaitable[Response]]
 TAKING_PICTURES: Final[dict[str, Endpoint]] = {
@@ -54,6 +58,14 @@ TAKING_PICTURES: Final[dict[str, Endpoint]] = {
 
 class FrontedService(bentoml.Service[Any]):
     """A BentoML service, with our routes before its own."""
+
+    @property
+    def openapi_spec(self) -> Any:
+        """What BentoML writes into a bento, and asks for then alone: say which model that holds."""
+        with suppress(GraftError):  # without a model BentoML itself ends the build
+            model = Bundle.read(resolve(Settings.model_fields["model"].default))
+            introduce(model.manifest, _shown, "this bento serves")
+        return super().openapi_spec
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         settings = Settings.from_environment()

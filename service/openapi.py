@@ -9,6 +9,7 @@ import functools
 
 from pydantic.json_schema import models_json_schema
 
+from service import summary
 from service.bundle import InputSpec, Manifest
 from service.errors import (
     BadParameter,
@@ -156,7 +157,7 @@ def _top_k(manifest: Manifest) -> Part:
 
 def _model(manifest: Manifest) -> Part:
     text = "The public part of the model's manifest, and how it is run here."
-    return operation(text, answer(JSON, "Model", manifest.public()), _ANYWHERE)
+    return operation(text, answer(JSON, "Model", summary.public(manifest)), _ANYWHERE)
 
 
 def _reload(manifest: Manifest) -> Part:
@@ -199,7 +200,7 @@ def _inferring(text: str, kinds: Kinds) -> Part:
 
 @functools.cache  # 18 ms, in the event loop
 def _schemas() -> Part:
-    kinds = (Answer, BatchAnswer, Refusal, Reloaded, Manifest, Tuning)
+    kinds = (Answer, BatchAnswer, Refusal, Reloaded, Manifest, Tuning, summary.TrainingData)
     _, defined = models_json_schema(
         [(kind, "serialization") for kind in kinds], ref_template=f"{SCHEMA}{{model}}"
     )
@@ -208,6 +209,7 @@ def _schemas() -> Part:
     shown = model["properties"]
     for hidden in ("provenance", "files"):
         del shown[hidden]
+    shown["data"] = {"$ref": f"{SCHEMA}TrainingData"}
     shown["version"] = {"type": "string", "description": "the first 12 digits of the id"}
     shown["tuning"] = {"$ref": f"{SCHEMA}Tuning"}
     request = InferenceRequest.model_json_schema(ref_template=f"{SCHEMA}{{model}}")

@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from service import summary
 from service.openapi import describe
 
 if TYPE_CHECKING:
@@ -58,10 +59,10 @@ def _hash_of(tag: str, page: str) -> str:
 
 
 async def show_model(service: Classifier, request: Request) -> JSONResponse:
-    """GET /model: the public part of the manifest, and how it is run here."""
+    """GET /model: what it was trained on, the public part of the manifest, how it is run here."""
     model = service.model
     run = {"tuning": model.tuning.model_dump(), "runtime": model.runtime.model_dump()}
-    return JSONResponse({**model.bundle.manifest.public(), **run})
+    return JSONResponse({**summary.public(model.bundle.manifest), **run})
 
 
 def show_metrics(request: Request) -> Response:

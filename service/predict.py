@@ -12,20 +12,32 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.errors import GraftError
+from service.arguments import Parser
+from service.errors import GraftError, WrongUse
+from service.interrupts import INTERRUPTED, ended_by
 
 if TYPE_CHECKING:  # --help and wrong options are answered before anything large is imported
+    from service.bundle import Manifest
     from service.predictor import Predictor
     from service.settings import Settings
     from service.tables import Write
 
 WRONG_USE = 2
-STOPPED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0, 1 some not answered, 2 wrong use, 130 stopped."""
-    options = _parser().parse_args(arguments)
+    try:
+        options = _parser().parse_args(arguments)
+    except WrongUse as error:
+        _say(str(error))
+        return WRONG_USE
+    last_words = "graft: stopped" + (f"; {options.csv} was not written" if options.csv else "")
+    with ended_by({signal.SIGINT: INTERRUPTED, signal.SIGTERM: INTERRUPTED}, lambda: last_words):
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         code = _predict(options)
         sys.stdout.flush()
@@ -35,9 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (GraftError, OSError) as error:
         _say(str(error))
         return WRONG_USE
-    except KeyboardInterrupt:
-        _say("stopped" + (f"; {options.csv} was not written" if options.csv else ""))
-        return STOPPED
     return code
 
 
@@ -68,6 +77,8 @@ def _predict(options: argparse.Namespace) -> int:
         closing(Counter(len(paths), is_shown)) as counter,
         closing(score(paths, predictor, way, settings)) as answers,
     ):
+        if not options.quiet:
+            _introduce(bundle.manifest)
         for scored in answers:
             write(scored)
             unanswered += scored.error is not None
@@ -81,6 +92,15 @@ def _predict(options: argparse.Namespace) -> int:
         place = f"the column error of {options.csv}" if options.csv else "their lines on stdout"
         _say(f"{unanswered:,} of {len(paths):,} were not answered: see {place}")
     return 1 if unanswered else 0
+
+
+def _introduce(manifest: Manifest) -> None:
+    """Say by which model, and what to doubt about it."""
+    from service import summary
+
+    _say(summary.line(manifest))
+    for doubt in summary.doubts(manifest):
+        _say(f"warning: {doubt}")
 
 
 def _output(
@@ -102,7 +122,7 @@ def _say(message: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m service.predict",
         description="Score pictures as the service would: one line each, path, label and score.",
         epilog="Exit codes: 0 every picture was answered; 1 some were not; 2 wrong use, or a "
@@ -132,5 +152,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves no half-written file either
     sys.exit(main())

@@ -9,15 +9,18 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import bentoml
 
+from service import summary
+from service.arguments import closest
 from service.bundle import MANIFEST, Bundle
 from service.errors import BundleError
 from service.files import flush
+from service.interrupts import cleaned
 from service.locks import locked
 from service.machine import bentoml_home
 
@@ -62,7 +65,10 @@ def _staging(parent: Path) -> Iterator[Path]:
     with locked(parent / f"{_STAGING}lock", wait=True):
         for abandoned in parent.glob(f"{_STAGING}*.partial"):
             shutil.rmtree(abandoned)
-        with tempfile.TemporaryDirectory(".partial", _STAGING, parent) as folder:
+        with (
+            tempfile.TemporaryDirectory(".partial", _STAGING, parent) as folder,
+            cleaned(lambda: shutil.rmtree(folder)),
+        ):
             yield Path(folder)
 
 
@@ -71,7 +77,11 @@ def _copy(bundle: Bundle, tag: bentoml.Tag, store: Any) -> None:
     with bentoml.models.create(
         tag,
         labels={"plugin": manifest.plugin.replace(":", "-")},
-        metadata={"classes": list(manifest.classes), **manifest.metrics},
+        metadata={
+            "classes": list(manifest.classes),
+            "trained_on": summary.data(manifest)["source"],
+            **manifest.metrics,
+        },
         _model_store=store,
     ) as model:
         shutil.copytree(bundle.path, model.path, dirs_exist_ok=True)
@@ -99,6 +109,21 @@ def resolve(reference: str) -> Path:
     except Exception as error:  # BentoML passes on whatever a damaged model.yaml raises
         raise BundleError(
             f"no model {reference!r}: it is neither a folder with a {MANIFEST} nor in BentoML's "
-            f"store ({error}). Train one with `python -m trainers.run`, or name a bundle folder or "
-            "a tag of `bentoml models list` (by GRAFT_MODEL, or --bundle of service.predict)"
+            f"store ({error}).{_meant(reference)} Train one with `python -m trainers.run`, or name "
+            "a bundle folder or a tag of `bentoml models list` (by GRAFT_MODEL, or --bundle of "
+            "service.predict)"
         ) from error
+
+
+def _meant(reference: str) -> str:
+    """What to type in place of a reference that leads nowhere: a bundle in it, or a like name."""
+    with suppress(Exception):  # whatever an odd name or a damaged store raises: it is a hint
+        found = [path.parent for path in Path(reference).glob(f"*/{MANIFEST}")]
+        if found:
+            return f" Did you mean `{max(found, key=lambda path: path.stat().st_mtime)}`?"
+        name, _, _ = reference.partition(":")
+        known = {model.tag.name: model.tag for model in reversed(bentoml.models.list())}
+        close = closest(name, known)
+        if close:
+            return f" Did you mean `{known[close] if close == name else f'{close}:latest'}`?"
+    return ""

@@ -6,12 +6,13 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TextIO
 
 from service.errors import WrongUse
 from service.files import flush
+from service.interrupts import cleaned
 from service.predictor import Predictor
 from service.schemas import classified
 from service.scoring import Scored
@@ -80,7 +81,7 @@ def _in_place_of(path: Path) -> Iterator[TextIO]:
         with _explained(path):
             opened = os.dup(1) if is_stdout else written
             file = open(opened, "w", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: PTH123, SIM115
-        with file:
+        with file, cleaned(written.unlink) if is_file else nullcontext():
             yield file
             with _explained(path):
                 file.flush()

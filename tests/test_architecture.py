@@ -13,7 +13,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = ("plugins", "trainers", "service")
-FOR_TRAINING = {"bundle", "imaging", "predictor", "errors", "files", "locks", "machine", "store"}
+FOR_TRAINING = {
+    *("bundle", "imaging", "predictor", "errors", "files", "locks", "machine", "store"),
+    *("arguments", "interrupts", "summary"),
+}
 """The half of service/ that trainers may use."""
 
 

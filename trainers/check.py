@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from service.arguments import Parser
 from service.errors import GraftError, SettingError
+from service.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
 from service.machine import at_home
 from trainers.progress import Progress, set_up_logging
 
@@ -20,16 +24,13 @@ MAX_BYTES = 1e12
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0 usable, 2 wrong use or bad data."""
-    options = _parser().parse_args(arguments)
-    set_up_logging(options.quiet)
-    try:
-        return _check(options)
-    except (GraftError, OSError) as error:
-        print(f"graft: {error}", file=sys.stderr)
-        return BAD_DATA
-    except KeyboardInterrupt:
-        print("graft: stopped", file=sys.stderr)
-        return 130
+    codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+    with ended_by(codes, lambda: "graft: stopped"):
+        try:
+            return _check(_parser().parse_args(arguments))
+        except (GraftError, OSError) as error:
+            print(f"graft: {error}", file=sys.stderr)
+            return BAD_DATA
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -37,7 +38,8 @@ def _check(options: argparse.Namespace) -> int:
     from trainers import data, doctor, findings, scanning, splitting
     from trainers.cache import Cache
 
-    with tempfile.TemporaryDirectory() as folder:
+    set_up_logging(options.quiet)
+    with tempfile.TemporaryDirectory() as folder, cleaned(lambda: shutil.rmtree(folder)):
         cache = Cache(cache_folder() / "arrays", MAX_BYTES, Path(folder), Progress(options.quiet))
         dataset = data.read(scanning.scan(options.data), cache)
     found = doctor.examine(dataset, options.image_size)
@@ -57,7 +59,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m trainers.check",
         description="Say what is wrong with a folder of labelled pictures.",
         epilog="Exit codes: 0 usable; 2 wrong use, a folder that cannot be trained on, or, with "

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from plugins.copying import refresh
 from service.errors import GraftError
+from service.interrupts import cleaned
 from trainers.exchange import ALONE, Exchange
 from trainers.progress import log
 from trainers.strategy import Plan
@@ -150,7 +151,10 @@ def write(path: Path, page: Mapping[str, Any], arrays: dict[str, Any]) -> None:
         if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
             left.unlink(missing_ok=True)
     encoded = np.frombuffer(json.dumps(page).encode(), np.uint8)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
+    with (
+        tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as file,
+        cleaned(Path(file.name).unlink),
+    ):
         try:
             np.savez(file, page=encoded, **arrays)
             file.flush()

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError
+from service.interrupts import INTERRUPTED, TERMINATED, ended_by
 from trainers import comparison, data, hardware, scanning, splitting
 from trainers.cache import Cache
 from trainers.candidates import Candidate, Row, choose, parse_candidates
@@ -22,6 +24,7 @@ from trainers.comparison import Comparison
 from trainers.config import Parser, TrainingConfig, add_flags, validate
 from trainers.progress import Progress, log, set_up_logging
 from trainers.run import WRONG_USE, cache_room, check, choose_folder
+from trainers.stopping import LastWords
 from trainers.workspace import workspace
 
 PLUGINS = (
@@ -99,23 +102,27 @@ def measure(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0 done, 2 wrong use, bad data, or nothing worked."""
-    started = time.monotonic()
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     arguments = sys.argv[1:] if arguments is None else arguments
     set_up_logging(is_quiet=False, is_json="--json" in arguments)  # before they are understood
+    last_words = LastWords("stopped")
+    with ended_by({signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}, last_words):
+        return _run(arguments, last_words)
+
+
+def _run(arguments: Sequence[str], last_words: LastWords) -> int:
+    started = time.monotonic()
     try:
         given = vars(_parser().parse_args(arguments))
         plugins, is_quiet, is_json = (given.pop(name) for name in ("plugins", "quiet", "json"))
         set_up_logging(is_quiet, is_json)
         candidates = parse_candidates(plugins, given.get("weights"))
         config = validate({"plugin": candidates[0].plugin, **given})
+        last_words.watch(config)
         done, page = compare(config, candidates, Progress(is_quiet, is_json=is_json))
     except (GraftError, BackboneError, OSError) as error:
         log.error("graft: %s", error)
         return WRONG_USE
-    except KeyboardInterrupt:
-        log.error("graft: stopped; what was computed so far is kept for the next time")
-        return 130
     if is_json:
         seconds = round(time.monotonic() - started, 1)
         print(json.dumps({"page": str(page), **comparison.record(done), "seconds": seconds}))

@@ -9,7 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from trainers import findings, scatter, splitting
+from service import summary
+from trainers import findings, samples, scatter, splitting
 from trainers.candidates import Choice, Figures, Row
 from trainers.config import TrainingConfig
 from trainers.data import Dataset
@@ -58,6 +59,9 @@ class Comparison:
 
 def table(done: Comparison) -> str:
     """Aligned lines for a terminal, the choice and the command that trains it."""
+    text = []
+    if samples.is_drawn(done.dataset.folder):
+        text.append(f"On {summary.DRAWN}, not on yours: name your own by --data.")
     heads = ("", "backbone", "px", "validation", "test (95% interval)", "ms", "MB", "parameters")
     lines = [(*heads, "width", "seconds")]
     for row, one in done.measured():
@@ -77,7 +81,7 @@ def table(done: Comparison) -> str:
             )
         )
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = ["  ".join(_pad(line, widths)).rstrip() for line in lines]
+    text += ["  ".join(_pad(line, widths)).rstrip() for line in lines]
     for row in done.left_out():
         reason = row.problem.splitlines()[0] if row.problem else "for no reason given"
         text.append(f"   {row.candidate.label}: left out: {reason}")
@@ -116,6 +120,7 @@ def record(done: Comparison) -> dict[str, Any]:
         ],
         "data": {
             "folder": str(dataset.title),
+            "source": summary.DRAWN if samples.is_drawn(dataset.folder) else summary.FOLDER,
             "fingerprint": dataset.fingerprint,
             "classes": list(dataset.classes),
             "pictures": {part: len(dataset.rows(part)) for part in SPLITS},
@@ -156,12 +161,17 @@ def render(done: Comparison) -> str:
                 for name, width, has_names in PLOTS
             ],
             rule=RULE,
-            folder=done.dataset.title.name,
+            folder=name_of(done.dataset),
             counts=splitting.describe(done.dataset),
             classes=classes[:MOST_CLASSES],
             more_classes=max(0, len(classes) - MOST_CLASSES),
         )
     )
+
+
+def name_of(dataset: Dataset) -> str:
+    """What the pictures are called: by their folder, unless they are the drawn ones."""
+    return summary.DRAWN if samples.is_drawn(dataset.folder) else dataset.title.name
 
 
 def _dots(done: Comparison, has_names: bool) -> list[Dot]:

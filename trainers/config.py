@@ -7,17 +7,18 @@ same names; what was used ends up in the bundle's config.json.
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, ClassVar, Literal, NoReturn, get_args, get_origin
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from service import arguments
 from service.errors import GraftError
 from service.machine import at_home
+from trainers import naming
 from trainers.filenames import is_text, printable
 
 DEMO = "demo"
@@ -54,7 +55,7 @@ class TrainingConfig(BaseModel):
     )
     name: str = Field(
         "classifier",
-        pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$",
+        pattern=naming.PATTERN,
         description="name of the model: lower-case letters, digits, . _ -",
     )
     image_size: int | None = Field(
@@ -128,6 +129,11 @@ class TrainingConfig(BaseModel):
         is_there = isinstance(value, str) and value.startswith("~")
         return str(at_home(value, "HOME")) if is_there else value
 
+    @property
+    def checkpoint(self) -> Path:
+        """The file in which fine-tuning keeps where it stands."""
+        return self.output / "checkpoints" / self.name / "fine-tuning.npz"
+
     def folder(self) -> Path | None:
         """The folder to train on; None for the drawn sample pictures."""
         if self.data is None:
@@ -135,11 +141,8 @@ class TrainingConfig(BaseModel):
         return None if self.data == DEMO else Path(self.data)
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong as every other failure is said: by an exception, in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; --help lists all options")
+class Parser(arguments.Parser):
+    failure = ConfigError
 
 
 class Options(argparse.Namespace):
@@ -150,7 +153,7 @@ class Options(argparse.Namespace):
     json: bool
 
 
-def parse(arguments: Sequence[str]) -> Options:
+def parse(line: Sequence[str]) -> Options:
     """Read the command line and the config file that it may name; flags win.
 
     Raises:
@@ -158,7 +161,7 @@ def parse(arguments: Sequence[str]) -> Options:
         SystemExit: for --help and --list-plugins, as argparse does.
     """
     parser = _parser()
-    given = vars(parser.parse_args(arguments))
+    given = vars(parser.parse_args(line))
     config_file = given.pop("config", None)
     options = Options(quiet=given.pop("quiet"), json=given.pop("json"))
     values = {**(_read(config_file) if config_file else {}), **given}
@@ -250,7 +253,9 @@ def _explain(problem: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "configuration"
     if problem["type"] == "extra_forbidden":
         known = list(TrainingConfig.model_fields)
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean `{close[0]}`? " if close else ""
+        close = arguments.closest_option(name, known)
+        hint = f"did you mean `{close}`? " if close else ""
         return f"unknown option `{name}`: {hint}There are: {', '.join(known)}"
+    if problem["type"] == "string_pattern_mismatch":  # of --name alone
+        return f"--name (={problem['input']!r}): {naming.explain(problem['input'])}"
     return f"--{name.replace('_', '-')} (={problem['input']!r}): {problem['msg']}"

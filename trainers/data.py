@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.imaging import FULL_RANGE_BITS
-from trainers import duplicates, looking
+from trainers import duplicates, looking, nearby
 from trainers.cache import Cache
 from trainers.digests import read_unchanged
 from trainers.images import Images
@@ -146,7 +146,9 @@ def check_classes(dataset: Dataset) -> None:
         meant = f"; if its folders are the classes: {inner[0]}" if inner else ""
         raise DataError(
             f"{title} has one class only (`{next(iter(counts))}`); a classifier needs two: "
-            f"one sub-folder per class (tables of labels are not read){meant}" + reasons
+            f"one sub-folder per class (tables of labels are not read){meant}"
+            + nearby.meant(dataset.title)
+            + reasons
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from service.errors import GraftError
+from service.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
 from service.machine import cache_folder
 from trainers.samples import draw_samples
 
@@ -31,6 +33,13 @@ START_SECONDS = 120
 
 
 def main() -> int:
+    codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+    with ended_by(codes, lambda: "demo: stopped"):
+        return show()
+
+
+def show() -> int:
+    """Train twice, serve, ask; returns the exit code."""
     try:
         bundle, accuracy = train(TRAINING)
         _, without = train((*TRAINING, *FROM_RANDOM))
@@ -66,10 +75,14 @@ def train(options: Sequence[str]) -> tuple[Path, float]:
     arguments = [*options, "--output", str(OUTPUT)]
     print("\n$ python -m trainers.run", *arguments, flush=True)
     command = [sys.executable, "-m", "trainers.run", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise GraftError(f"training ended with exit code {done.returncode}, see above")
-    bundle = Path(done.stdout.strip().splitlines()[-1])
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run,
+        cleaned(run.terminate),
+    ):
+        printed, _ = run.communicate()
+    if run.returncode:
+        raise GraftError(f"training ended with exit code {run.returncode}, see above")
+    bundle = Path(printed.strip().splitlines()[-1])
     metrics = json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))
     return bundle, metrics["test"]["accuracy"]
 
@@ -83,9 +96,11 @@ def served(bundle: Path) -> Iterator[str]:
     print(f"\n$ GRAFT_MODEL={bundle} bentoml serve --port {port}", flush=True)
     command = [sys.executable, "-m", "bentoml", "serve", "service.app:Classifier"]
     environment = {**os.environ, "GRAFT_MODEL": str(bundle), "BENTOML_DO_NOT_TRACK": "True"}
-    with subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port)], env=environment
-    ) as server:
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    with (
+        subprocess.Popen(command, env=environment) as server,
+        cleaned(server.terminate),
+    ):
         try:
             wait_until_ready(f"http://127.0.0.1:{port}", server)
             yield f"http://127.0.0.1:{port}"

@@ -71,7 +71,8 @@ def fit(
         replicas.build(learner, train)
         first = checkpoint.resume(learner, plan)
     done = first * len(train)
-    with run.progress.steps(plan.epochs * len(train), NAME, done) as advance:
+    # The first epoch compiles both steps, and ends with the first validation.
+    with run.progress.steps(plan.epochs * len(train), NAME, done, len(train)) as advance:
         learner.fit(
             feed(replicas.parts(train, run.strategy)),
             validation_data=feed(replicas.parts(validation, run.strategy)),

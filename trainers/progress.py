@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from trainers.pace import Pace
+
 if TYPE_CHECKING:
     import rich.progress
 
@@ -62,20 +64,25 @@ class Progress:
                 advance(1)
 
     @contextmanager
-    def steps(self, total: int, label: str, done: int = 0) -> Iterator[Callable[[int], None]]:
+    def steps(
+        self, total: int, label: str, done: int = 0, warm_up: int = 0
+    ) -> Iterator[Callable[[int], None]]:
         """Show work of `total` steps; the function that it gives counts some as done.
 
         Args:
             done: how many were done by an earlier run, which says nothing about the speed.
+            warm_up: how many of the first to leave out of the speed: while they are done there is
+                no estimate of the time left. The very first step is left out always, for it
+                compiles, opens and allocates.
         """
         label = WORDS.get(label, label)
-        with self._timed(label), self._shown(total, label, done) as advance:
+        with self._timed(label), self._shown(Pace(total, done, warm_up), label) as advance:
             yield advance
 
     @contextmanager
     def step(self, label: str) -> Iterator[None]:
         """Show work that cannot be counted: that it goes on, and in the end how long it took."""
-        with self._timed(label), self._shown(None, label, 0):
+        with self._timed(label), self._shown(Pace(None), label):
             yield
 
     @contextmanager
@@ -88,23 +95,28 @@ class Progress:
             self.seconds[label] += time.monotonic() - started
 
     @contextmanager
-    def _shown(self, total: int | None, label: str, done: int) -> Iterator[Callable[[int], None]]:
+    def _shown(self, pace: Pace, label: str) -> Iterator[Callable[[int], None]]:
         if self._is_quiet:
             yield lambda count: None
         elif self._is_json:
-            lines = _JsonLines(total, label, done)
+            lines = _JsonLines(pace, label)
             yield lines.advance
             lines.end()
         elif self._is_terminal:
             with self._bar() as bar:
-                task = bar.add_task(label, total=total, completed=done)
-                yield lambda count: bar.advance(task, count)
+                task = bar.add_task(label, total=pace.total, completed=pace.done, left="")
+
+                def advance(count: int) -> None:
+                    pace.advance(count)
+                    bar.update(task, completed=pace.done, left=pace.left())
+
+                yield advance
                 bar.refresh()
                 bar.remove_task(task)
         else:
-            if total is None:
+            if pace.total is None:
                 log.info("%s", label)
-            yield _Lines(total, label, done).advance
+            yield _Lines(pace, label).advance
 
     @contextmanager
     def _bar(self) -> Iterator[rich.progress.Progress]:
@@ -126,35 +138,27 @@ class Progress:
 class _Lines:
     """A line in the log every few seconds."""
 
-    def __init__(self, total: int | None, label: str, done: int) -> None:
-        self._total, self._label, self._done, self._first = total, label, done, done
+    def __init__(self, pace: Pace, label: str) -> None:
+        self._pace, self._label = pace, label
         self._started = self._last = time.monotonic()
 
     def advance(self, count: int) -> None:
-        self._done += count
+        self._pace.advance(count)
         if time.monotonic() - self._last > SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
-            seconds = self._seconds_left()
-            left = "" if seconds is None else f", about {in_words(seconds)} left"
-            log.info("%s: %d of %d%s", self._label, self._done, self._total, left)
-
-    def _seconds_left(self) -> float | None:
-        """At the speed so far; none where nothing is known of it."""
-        made = self._done - self._first
-        if self._total is None or not made:
-            return None
-        return (self._total - self._done) * (time.monotonic() - self._started) / made
+            left = self._pace.left() and f", {self._pace.left()}"
+            log.info("%s: %d of %d%s", self._label, self._pace.done, self._pace.total, left)
 
 
 class _JsonLines(_Lines):
     """A line of JSON when a step begins, every second, and when it ends."""
 
-    def __init__(self, total: int | None, label: str, done: int) -> None:
-        super().__init__(total, label, done)
+    def __init__(self, pace: Pace, label: str) -> None:
+        super().__init__(pace, label)
         self._write()
 
     def advance(self, count: int) -> None:
-        self._done += count
+        self._pace.advance(count)
         if time.monotonic() - self._last > SECONDS_BETWEEN_JSON_LINES:
             self._last = time.monotonic()
             self._write()
@@ -163,17 +167,11 @@ class _JsonLines(_Lines):
         self._write(seconds=round(time.monotonic() - self._started, 3))
 
     def _write(self, **more: float) -> None:
-        left = self._seconds_left()
-        state = {"step": self._label, "done": self._done, "total": self._total}
+        left = self._pace.seconds_left()
+        state = {"step": self._label, "done": self._pace.done, "total": self._pace.total}
         eta = None if left is None else round(left, 1)
-        _write_json("step", {**state, "eta_seconds": eta, **more})
-
-
-def in_words(seconds: float) -> str:
-    """A duration as people say it: 40 s, 3 min, 2.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s" if seconds < 10 else f"{5 * round(seconds / 5)} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+        line = _json_line("step", {**state, "eta_seconds": eta, **more})
+        print(line, file=sys.stderr, flush=True)
 
 
 def _display() -> rich.progress.Progress:
@@ -187,8 +185,7 @@ def _display() -> rich.progress.Progress:
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
         progress.TimeElapsedColumn(),
-        progress.TextColumn("left"),
-        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[left]}"),
     )
     return progress.Progress(*columns, console=console, transient=True)
 
@@ -200,21 +197,27 @@ class _ToStderr(logging.Handler):
         print(self.format(record), file=sys.stderr, flush=True)
 
 
-class _JsonToStderr(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
         content = {"level": record.levelname.lower(), "message": record.getMessage()}
-        _write_json("log", content)
+        return _json_line("log", content)
 
 
-def _write_json(event: str, content: dict[str, Any]) -> None:
+def _json_line(event: str, content: dict[str, Any]) -> str:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    print(json.dumps({"time": now, "event": event, **content}), file=sys.stderr, flush=True)
+    return json.dumps({"time": now, "event": event, **content})
+
+
+def log_line(message: str) -> str:
+    """An error as the log would write it, for a thread that cannot wait for the log's lock."""
+    record = logging.LogRecord(log.name, logging.ERROR, "", 0, message, None, None)
+    return log.handlers[0].format(record)
 
 
 def set_up_logging(is_quiet: bool, is_json: bool = False) -> None:
     """Send the log to stderr, one plain or JSON line a message; stdout is for results."""
-    handler = _JsonToStderr() if is_json else _ToStderr()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler = _ToStderr()
+    handler.setFormatter(_JsonFormatter() if is_json else logging.Formatter("%(message)s"))
     log.handlers = [handler]
     log.propagate = False
     log.setLevel(logging.WARNING if is_quiet else logging.INFO)

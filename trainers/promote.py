@@ -10,13 +10,16 @@ import argparse
 import csv
 import hashlib
 import math
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from service.arguments import Parser
 from service.errors import BundleError, GraftError
+from service.interrupts import INTERRUPTED, TERMINATED, ended_by
 from trainers.progress import log, set_up_logging
 
 if TYPE_CHECKING:
@@ -158,13 +161,14 @@ def _content(picture: Picture, data: Path) -> bytes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0 decided, either way; 2 wrong use."""
-    options = _parser().parse_args(arguments)
     set_up_logging(is_quiet=False)
-    try:
-        print(_decide(options))
-    except (GraftError, OSError) as error:
-        log.error("graft: %s", error)
-        return WRONG_USE
+    codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+    with ended_by(codes, lambda: "graft: stopped"):
+        try:
+            print(_decide(_parser().parse_args(arguments)))
+        except (GraftError, OSError) as error:
+            log.error("graft: %s", error)
+            return WRONG_USE
     return 0
 
 
@@ -186,10 +190,21 @@ def _decide(options: argparse.Namespace) -> str:
         *(found.n, tags[0], found.new, tags[1], found.old, found.low, found.high),
     )
     if not found.is_no_worse:
-        log.info("worse: %s stays", tags[1])
-        return tags[1]
+        return _stay(new, old, tags[1])
     log.info("no worse: %s is the latest now", tags[0])
     return store.save(new)
+
+
+def _stay(new: Bundle, old: Bundle, tag: str) -> str:
+    """The old one stays the latest, or is it again: a run makes its own model the latest."""
+    from service import store
+    from service.bundle import Bundle
+
+    if Bundle.read(store.resolve(new.manifest.name)).manifest.id != new.manifest.id:
+        log.info("worse: %s stays", tag)
+        return tag
+    log.info("worse: %s is the latest again", tag)
+    return store.save(old)
 
 
 def _split(bundle: Bundle) -> Iterable[Picture]:
@@ -199,7 +214,7 @@ def _split(bundle: Bundle) -> Iterable[Picture]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m trainers.promote",
         description="Make a new model `latest` in BentoML's store if it is no worse than the old.",
         epilog="Exit codes: 0 decided, the last line is the latest model; 2 wrong use.",

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from service import summary
 from service.bundle import GOLDEN_ANSWERS, Bundle, InputSpec, Manifest, OutputSpec, seal
 from service.imaging import ALWAYS_ACCEPTED, DECODER, KINDS
 from service.predictor import Predictor
-from trainers import export, findings, report, splitting
+from trainers import export, findings, report, samples, splitting
 from trainers.config import TrainingConfig
 from trainers.conversion import OPSET
 from trainers.data import Dataset
@@ -83,14 +84,34 @@ def publish(
         "findings": findings.summary(found),
         "seconds": {step: round(taken, 2) for step, taken in progress.seconds.items()},
     }
-    headline = {"test_accuracy": test["accuracy"], "test_pictures": test["n"]}
-    manifest = manifest.model_copy(update={"metrics": headline})
+    manifest = manifest.model_copy(update={"metrics": _headline(test)})
     _write_json(staging / "metrics.json", metrics)
     _write_json(staging / "config.json", config.model_dump(mode="json"))
     splitting.write_csv(dataset, staging / "split.csv")
     findings.write(staging / "findings.json", dataset, found)
     report.write(staging / "report.html", manifest, metrics, dataset, asked)
     return seal(staging, manifest, config.output), metrics
+
+
+def _headline(test: dict[str, Any]) -> dict[str, float]:
+    """The figures by which a model is judged where its pictures are not at hand."""
+    low, high = test["accuracy_interval"]
+    return {
+        "test_accuracy": test["accuracy"],
+        "test_pictures": test["n"],
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "test_majority_share": max(one["n"] for one in test["per_class"].values()) / test["n"],
+    }
+
+
+def _data(dataset: Dataset, config: TrainingConfig) -> dict[str, Any]:
+    """What the model was trained on, for its provenance."""
+    known = {"fingerprint": dataset.fingerprint, "pictures": len(dataset.paths)}
+    if samples.is_drawn(dataset.folder):
+        return {**known, "source": summary.DRAWN}
+    name = (config.folder() or dataset.folder).resolve().name
+    return {**known, "source": summary.FOLDER, "folder": name}
 
 
 def _lessons(dataset: Dataset) -> dict[str, Any]:
@@ -152,7 +173,7 @@ def _manifest(
         metrics={},
         parity=parity,
         provenance={
-            "data": {"fingerprint": dataset.fingerprint, "pictures": len(dataset.paths)},
+            "data": _data(dataset, config),
             "weights": {
                 "source": Path(str(config.weights)).name,
                 "sha256": classifier.weights_sha256,

@@ -11,12 +11,13 @@ import jinja2
 import markupsafe
 import numpy as np
 
+from service import summary
 from service.bundle import Manifest
 from trainers import charts, gallery, splitting
 from trainers.charts import Axis, Line
 from trainers.data import Dataset
 from trainers.evaluation import Answers
-from trainers.progress import in_words
+from trainers.pace import in_words
 
 MOST_OF_PAIR, MOST_OF_WORST = 6, 24
 """Pictures shown of each confused pair, and of the worst mistakes: 54 with five pairs."""
@@ -53,6 +54,8 @@ def write(
         .get_template("report.html")
         .render(
             manifest=manifest,
+            is_drawn=summary.data(manifest)["source"] == summary.DRAWN,
+            drawn=summary.DRAWN,
             metrics=metrics,
             test=test,
             charts=charts,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import signal
 import sys
@@ -15,15 +16,28 @@ from typing import TYPE_CHECKING, Any
 
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
+from service import summary
 from service.errors import GraftError, ParityError
+from service.interrupts import INTERRUPTED, ended_by
 from service.machine import bentoml_home, cache_folder
-from trainers import data, doctor, findings, hardware, pictures, scanning, splitting
+from trainers import (
+    data,
+    doctor,
+    findings,
+    hardware,
+    nearby,
+    pictures,
+    replacement,
+    scanning,
+    splitting,
+)
 from trainers.cache import Cache
 from trainers.cluster import ALONE, STOPPED, VARIABLE, Cluster, WorkerLostError
 from trainers.config import TrainingConfig, parse
 from trainers.findings import Finding
 from trainers.progress import Progress, log, set_up_logging
 from trainers.scanning import DataError
+from trainers.stopping import LastWords
 from trainers.workspace import workspace
 
 if TYPE_CHECKING:
@@ -90,9 +104,17 @@ def train(
                     bundle, metrics = publish.publish(
                         trained, dataset, found, config, work, progress
                     )
+                before = replacement.latest(config.name)
                 tag, test = save(bundle), metrics["test"]
-                log_result(bundle.path, tag, test)
-                return {"bundle": str(bundle.path), "model": tag, "test_accuracy": test["accuracy"]}
+                log_result(bundle, tag, test)
+                log_replacement(bundle, before, folder)
+                return {
+                    "bundle": str(bundle.path),
+                    "model": tag,
+                    "test_accuracy": test["accuracy"],
+                    "data": summary.data(bundle.manifest)["source"],
+                    "replaces": before and replacement.tag(before),
+                }
 
             return exchange.by_chief(finish)
 
@@ -132,8 +154,9 @@ def choose_folder(config: TrainingConfig) -> Path:
     from trainers.samples import draw_samples
 
     folder = draw_samples(cache_folder())
-    reason = "as --data says" if config.data else "there is no folder data/ here"
-    log.info("training on drawn sample pictures of leaves (%s): %s", reason, folder)
+    reason = "as --data says" if config.data else "there is no folder data/ here" + nearby.here()
+    level = logging.INFO if config.data else logging.WARNING
+    log.log(level, "training on drawn sample pictures of leaves (%s): %s", reason, folder)
     return folder
 
 
@@ -155,33 +178,45 @@ def save(bundle: Bundle) -> str:
         ) from error
 
 
-def log_result(bundle: Path, tag: str, test: dict[str, Any]) -> None:
+def log_result(bundle: Bundle, tag: str, test: dict[str, Any]) -> None:
     low, high = test["accuracy_interval"]
+    is_drawn = summary.data(bundle.manifest)["source"] == summary.DRAWN
     log.info(
-        "test accuracy %.4f on %d pictures (95%% interval %.3f to %.3f), by the exported ONNX",
-        *(test["accuracy"], test["n"], low, high),
+        "test accuracy %.4f on %d %s (95%% interval %.3f to %.3f), by the exported ONNX",
+        *(test["accuracy"], test["n"], summary.DRAWN if is_drawn else "pictures", low, high),
     )
     for pair in test["most_confused"][:MOST_SAID]:
         log.info("  %s", pair["advice"])
-    log.info("report: %s", bundle / "report.html")
+    log.info("report: %s", bundle.path / "report.html")
     log.info("serve it:  GRAFT_MODEL=%s %s serve", tag, Path(sys.executable).with_name("bentoml"))
 
 
-class Stopped(BaseException):
-    """Somebody, or something like Kubernetes, wants this process to end."""
+def log_replacement(bundle: Bundle, before: Bundle | None, folder: Path) -> None:
+    """Say which model the store calls latest now and before, and what to doubt about it."""
+    for line in replacement.describe(bundle, before, folder):
+        log.info("%s", line)
+    for worry in replacement.worries(bundle, before):
+        log.warning("careful: %s", worry)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code: 0 done, 2 wrong use or bad data, 1 a bug, 75 stopped
-    by SIGTERM or because another worker is lost, to be gone on with by --resume."""
-    started = time.monotonic()
+    """The command line; returns the exit code: 0 done, 2 wrong use or bad data, 1 a bug, 75 another
+    worker is lost, to be gone on with by --resume. Signals end the process: SIGTERM with 75, too,
+    and Ctrl-C with 130."""
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
-    before = signal.signal(signal.SIGTERM, _stop)
     arguments = sys.argv[1:] if arguments is None else arguments
     set_up_logging(is_quiet=False, is_json="--json" in arguments)  # before they are understood
+    last_words = LastWords()
+    with ended_by({signal.SIGINT: INTERRUPTED, signal.SIGTERM: STOPPED}, last_words):
+        return _run(arguments, last_words)
+
+
+def _run(arguments: Sequence[str], last_words: LastWords) -> int:
+    started = time.monotonic()
     try:
         options = parse(arguments)
         set_up_logging(options.quiet, options.json)
+        last_words.watch(options.config)
         cluster = Cluster.read(os.environ.get(VARIABLE))
         result = train(options.config, Progress(options.quiet, is_json=options.json), cluster)
     except ParityError as error:
@@ -190,26 +225,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (GraftError, BackboneError, WeightsError, MemoryError) as error:
         log.error("graft: %s", str(error) or "this machine has too little memory for that")
         return STOPPED if isinstance(error, WorkerLostError) else WRONG_USE
-    except (Stopped, KeyboardInterrupt) as stop:
-        hint = "the same command with --resume goes on after the last whole epoch"
-        log.error("graft: stopped; no half bundle is left, and %s", hint)
-        return STOPPED if isinstance(stop, Stopped) else 130
     except OSError as error:
         if error.errno not in _NOT_BUGS:
             raise
         hint = "; make room or name another --output" if error.errno == errno.ENOSPC else ""
         log.error("graft: %s%s", error, hint)
         return WRONG_USE
-    finally:
-        signal.signal(signal.SIGTERM, before)
     if result:  # else the chief says it
         result["seconds"] = round(time.monotonic() - started, 1)
         print(json.dumps(result) if options.json else result["bundle"])
     return 0
-
-
-def _stop(*_: object) -> None:
-    raise Stopped
 
 
 if __name__ == "__main__":

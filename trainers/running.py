@@ -103,8 +103,7 @@ class Run:
         config = self.config.model_dump(mode="json", exclude=_NO_MATTER)
         parts = (config, self.dataset.fingerprint, self.dataset.splits, self.network.identity)
         identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-        path = self.config.output / "checkpoints" / self.config.name / "fine-tuning.npz"
-        return Checkpoint(path, identity, self.exchange)
+        return Checkpoint(self.config.checkpoint, identity, self.exchange)
 
     def _pictures(self, rows: NDArray[np.int64]) -> Pictures:
         keys = self.dataset.keys

@@ -15,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from service.interrupts import cleaned
+from service.machine import cache_folder
+
 PICTURES_PER_CLASS = 150
 SIZE = 160
 VERSION = 1
@@ -36,7 +39,10 @@ def draw_samples(cache: Path, per_class: int = PICTURES_PER_CLASS, seed: int = 0
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".leaves-") as staging:
+    with (
+        tempfile.TemporaryDirectory(dir=cache, prefix=".leaves-") as staging,
+        cleaned(lambda: shutil.rmtree(staging)),
+    ):
         drawn = Path(staging) / "leaves"
         for index, (label, disease) in enumerate(DISEASES.items()):
             (drawn / label).mkdir(parents=True)
@@ -47,6 +53,12 @@ def draw_samples(cache: Path, per_class: int = PICTURES_PER_CLASS, seed: int = 0
         if not folder.exists():
             shutil.move(drawn, folder)
     return folder
+
+
+def is_drawn(folder: Path) -> bool:
+    """Whether a folder is one that `draw_samples` made, under whatever name it was given."""
+    place = folder.resolve()
+    return place.parent == cache_folder().resolve() and place.name.startswith("leaves-")
 
 
 def draw_leaf(rng: np.random.Generator, disease: Draw, size: int = SIZE) -> Image.Image:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from service.imaging import SUFFIXES
 from service.machine import cache_folder
-from trainers import archives, contents, layout
+from trainers import archives, contents, layout, nearby
 from trainers.contents import Verdict
 from trainers.filenames import (
     SPLITS,
@@ -106,7 +106,7 @@ def scan(data: Path) -> Scan:
         raise DataError(f"--data {printable(str(data))} {_NO_TEXT.reason}")
     folder = archives.unpacked(data) if data.is_file() else data
     if not folder.is_dir():
-        raise DataError(f"no folder {folder}; name one with --data")
+        raise DataError(f"no folder {folder}; name one with --data{nearby.meant(folder)}")
     if refusal := _why_closed(folder):
         raise DataError(f"--data {folder} {refusal}; make it readable for this user")
     entries = [_entry(path, path.relative_to(folder).parts) for path in _walk(folder)]
@@ -123,6 +123,7 @@ def scan(data: Path) -> Scan:
         raise DataError(
             f"no pictures in the sub-folders of {data} (looked for {' '.join(SUFFIXES)}); "
             f"put them into one sub-folder per class, e.g. {data}/healthy/1.jpg{hint}"
+            + nearby.meant(data)
             + listing(sorted(left_out, key=lambda one: not one.kind), "; left out:")
         )
     return Scan(data, folder, candidates, _classes(entries, found), left_out, found)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from service.errors import GraftError
+from service.interrupts import cleaned
 from service.locks import hold, locked
 
 PREFIX, SUFFIX = ".graft-", ".partial"
@@ -47,11 +48,18 @@ def workspace(output: Path) -> Iterator[Path]:
             "give this user the right to write there"
         ) from error
     try:
-        yield folder
+        with cleaned(lambda: _remove(folder)):
+            yield folder
     finally:
         with locked(output / ".graft.lock", wait=True):  # a starting run may be looking at it
             shutil.rmtree(folder, ignore_errors=True)
         lock.release()
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that other threads may still write into."""
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def disk_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plugins.base import Backbone, BackboneError, Variant
-from plugins.registry import families, names, register, resolve, table
+from plugins.registry import closest, families, names, register, resolve, table
 from plugins.scaling import as_is
 
 
@@ -31,8 +31,42 @@ def test_an_unknown_family_names_all_and_the_closest() -> None:
 
 
 def test_an_unknown_variant_names_all_and_the_closest() -> None:
-    with pytest.raises(BackboneError, match=r"variant of resnet `510`.*mean `50`.*50, 101, 152"):
+    with pytest.raises(
+        BackboneError, match=r"`resnet:510`.*mean `resnet:50`\?.*resnet:50, resnet:101"
+    ):
         resolve("resnet:510")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        *[("resnet50", "resnet:50"), ("ResNet-50", "resnet:50"), ("ResNet50V2", "resnet:50-v2")],
+        *[("EfficientNetB0", "efficientnet:b0"), ("EfficientNetV2S", "efficientnet:v2-s")],
+        *[("efficientnet_b3", "efficientnet:b3"), ("tf_efficientnet_b0", "efficientnet:b0")],
+        *[("mobilenetv2", "mobilenet:v2-1.0"), ("MobileNetV1", "mobilenet:v1-1.0")],
+        *[("mobilenet_v3_large", "mobilenet:v3-large"), ("mobilenet:0.35", "mobilenet:v2-0.35")],
+        *[("vgg-16", "vgg:16"), ("VGG", "vgg"), ("densenet121", "densenet:121")],
+        *[("InceptionResNetV2", "inception:resnet-v2"), ("NASNetLarge", "nasnet:large")],
+        *[("keras.applications.ConvNeXtTiny", "convnext:tiny"), ("Xception", "xception")],
+    ],
+)
+def test_names_of_keras_and_of_other_libraries_lead_to_ours(typed: str, meant: str) -> None:
+    with pytest.raises(BackboneError, match=f"Did you mean `{meant}`"):
+        resolve(typed)
+    resolve(meant)
+
+
+def test_every_network_of_keras_leads_to_a_name_that_builds_it() -> None:
+    for backbone in families().values():
+        for spec in backbone.variants.values():
+            name = spec.application
+            if name and name != "MobileNet":  # which is also our name for all of them
+                assert resolve(str(closest(name)))._spec.application == name
+
+
+def test_a_name_that_is_like_none_gets_no_suggestion() -> None:
+    with pytest.raises(BackboneError, match=r"^no backbone `yolov8`\. There are: "):
+        resolve("yolov8")
 
 
 def test_a_default_that_is_no_variant_is_refused() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from service import summary
 from service.bundle import Bundle
 from service.metrics import Metrics
 
@@ -147,7 +148,7 @@ def test_model_shows_the_public_part_of_the_manifest(
     tuning, runtime = shown.pop("tuning"), shown.pop("runtime")
     assert runtime["provider"] == "CPUExecutionProvider"
     assert (runtime["workers"], runtime["threads"]) == (1, tuning["cores"])
-    assert shown == tiny_bundle.manifest.public()
+    assert shown == summary.public(tiny_bundle.manifest)
     assert "provenance" not in shown
     assert tuning["choice"].keys() == {"sessions", "session_threads", "max_batch_size"}
     tried = [(way["sessions"], way["session_threads"]) for way in tuning["curve"]]

@@ -17,6 +17,7 @@ def test_model_shows_the_public_part_and_how_it_is_run(server: Any) -> None:
     assert shown["classes"] == ["red", "green", "blue"]
     assert shown["tuning"]["choice"]["sessions"] >= 1
     assert not {"provenance", "files"} & set(shown)
+    assert next(iter(shown.items())) == ("data", {"source": "unknown", "pictures": None})
 
 
 def test_metrics_are_what_prometheus_reads(server: Any) -> None:

@@ -47,7 +47,9 @@ def test_a_line_per_picture_on_stdout(folder: Path, capsys: pytest.CaptureFixtur
     assert [line.split("\t") for line in out.splitlines()] == [
         [str(folder / f"{name}.png"), name, "0.9880"] for name in ("red", "blue", "green", "red")
     ]
-    assert err.startswith("graft: 4 pictures in 0.")
+    first, last = err.splitlines()
+    assert first.endswith("trained on pictures of unknown origin, test accuracy 1.0000")
+    assert last.startswith("graft: 4 pictures in 0.")
     assert "/s) by tiny:" in err
 
 
@@ -151,9 +153,7 @@ def test_stdout_is_added_to_where_the_shell_does(folder: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("arguments", [[], ["x", "--csv", "y", "--json"]])
 def test_options_that_make_no_sense_are_refused(arguments: list[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 2
+    assert main(arguments) == 2
 
 
 def hear_ctrl_c() -> None:
@@ -225,7 +225,7 @@ def test_stopped_it_leaves_no_table(
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err == f"graft: stopped; {output}/out.csv was not written\n"
+    assert err.splitlines()[1:] == [f"graft: stopped; {output}/out.csv was not written"]
     assert not any(output.iterdir())
 
 

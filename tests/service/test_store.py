@@ -146,6 +146,7 @@ def test_model_of_the_store_tells_what_it_is(tiny_bundle: Bundle) -> None:
     model = bentoml.models.get(save(tiny_bundle))
     assert model.info.labels == {"plugin": "colour-mean"}
     assert model.info.metadata == {
+        "trained_on": "unknown",
         "classes": ["red", "green", "blue"],
         "test_accuracy": 1.0,
         "test_n": 3,

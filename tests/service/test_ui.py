@@ -128,10 +128,28 @@ def answer_by(page: Any, path: str, *answers: tuple[int, dict[str, str], Any]) -
 def test_the_page_names_the_model(open_ui: Open, tiny_bundle: Any) -> None:
     page = open_ui()
     expect(page.get_by_role("heading", name="tiny")).to_be_visible()
-    expect(page.locator("#version")).to_have_text(f"version {tiny_bundle.manifest.version}")
+    expect(page.locator("#version")).to_have_text(
+        f"version {tiny_bundle.manifest.version} · accuracy 100.0%"
+    )
     expect(page.locator("#classes summary")).to_have_text("3 classes")
     expect(page.locator("#classes li")).to_have_text(["red", "green", "blue"])
     expect(page.locator("#lock")).to_be_hidden()
+
+
+def test_the_first_line_says_that_it_learned_from_drawn_pictures(open_ui: Open) -> None:
+    page = open_ui()
+    expect(page.locator("#version")).to_contain_text("version")
+    expect(page.locator("#data")).to_be_hidden()
+    model = {"name": "leaves", "version": "1", "classes": ["a", "b"]}
+    model |= {"data": {"source": "drawn sample pictures", "pictures": 600}}
+    model |= {"metrics": {"test_accuracy": 0.99, "test_pictures": 91}}
+    answer_by(page, "/model", (200, {}, model))
+    page.reload()
+    expect(page.locator("#version")).to_have_text("version 1 · accuracy 99.0% on 91 test pictures")
+    first = page.locator("body").inner_text().splitlines()[0]
+    assert first.startswith("Trained on drawn sample pictures, not on yours")
+    expect(page).to_have_title("leaves · drawn sample pictures · Graft")
+    assert overflow(page) == 0
 
 
 def test_several_pictures_are_answered_and_a_bad_one_fails_alone(open_ui: Open, draw: Any) -> None:

@@ -77,8 +77,26 @@ def test_without_a_plugin_the_message_says_what_to_type() -> None:
 
 
 def test_an_unknown_flag_is_refused_in_a_line() -> None:
-    with pytest.raises(ConfigError, match=r"^unrecognized arguments: --epoch; --help lists"):
+    with pytest.raises(
+        ConfigError, match=r"^unrecognized arguments: --epoch; for --epoch type --epochs"
+    ):
         parse(["--plugin", "vgg", "--epoch"])
+
+
+def test_a_name_is_explained_in_words_with_one_to_type() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(["--plugin", "vgg", "--name", "MyLeaves"])
+    assert "lower-case letters, digits and . _ -" in str(caught.value)
+    assert "^" not in str(caught.value)
+    assert str(caught.value).endswith("; e.g. --name myleaves")
+
+
+def test_a_file_knows_the_habits_of_other_tools_as_well(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("plugin: vgg\nlr: 3\nBatch-Size: 8\n")
+    with pytest.raises(ConfigError) as caught:
+        parse(["--config", str(tmp_path / "run.yaml")])
+    assert "unknown option `lr`: did you mean `learning_rate`?" in str(caught.value)
+    assert "unknown option `Batch_Size`: did you mean `batch_size`?" in str(caught.value)
 
 
 def test_a_tilde_is_home_wherever_it_comes_from(

@@ -29,7 +29,9 @@ VOID = {"meta", "img", "rect", "line", "circle", "polyline", "br"}
 def page(tmp_path: Path) -> Write:
     """Write the page of a test whose confusion matrix is given; more of the metrics by name."""
 
-    def write(matrix: list[list[int]], classes: tuple[str, ...], **more: Any) -> str:
+    def write(
+        matrix: list[list[int]], classes: tuple[str, ...], source: str = "", **more: Any
+    ) -> str:
         pairs = [
             (actual, found)
             for actual, row in enumerate(matrix)
@@ -81,7 +83,12 @@ def page(tmp_path: Path) -> Write:
             decoder="",
             metrics={},
             parity={},
-            provenance={"seed": 0, "weights": {"source": "<b>.h5"}, "git_commit": None},
+            provenance={
+                "data": {"source": source},
+                "seed": 0,
+                "weights": {"source": "<b>.h5"},
+                "git_commit": None,
+            },
         )
         report.write(tmp_path / "report.html", manifest, metrics, dataset, answers)
         return (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -96,6 +103,13 @@ def text(shown: str) -> str:
 
 
 CATS = ([[8, 2], [0, 10]], ("cat", "dog"))
+
+
+def test_the_first_line_says_where_the_pictures_are_drawn(page: Write) -> None:
+    shown = page(*CATS, source="drawn sample pictures")
+    assert text(shown).lstrip().startswith("Made from drawn sample pictures, not from yours.")
+    assert "<title>leaves: 90.0% on drawn sample pictures</title>" in shown
+    assert "drawn" not in page(*CATS)
 
 
 def test_the_headline_says_what_the_accuracy_means(page: Write) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -57,6 +59,7 @@ def bundle(pictures: Path) -> Bundle:
     assert any(line["step"] == "fine-tuning" for line in lines if line["event"] == "step")
     result = json.loads(done.stdout.splitlines()[-1])
     assert set(result) >= {"bundle", "model", "test_accuracy", "seconds"}
+    assert (result["data"], result["replaces"]) == ("pictures of a folder", None)
     one = Bundle.read(Path(result["bundle"]))
     assert result["model"] == f"classifier:{one.manifest.version}"
     return one
@@ -82,6 +85,10 @@ def test_a_run_ends_in_a_bundle_that_has_all_its_parts(bundle: Bundle) -> None:
         *("golden/answers.json", "saved_model/saved_model.pb"),
     }
     assert manifest.provenance["seed"] == 0
+    data = manifest.provenance["data"]
+    assert (data["source"], data["folder"]) == ("pictures of a folder", "pictures")
+    assert manifest.metrics["test_accuracy_low"] < manifest.metrics["test_accuracy"]
+    assert manifest.metrics["test_majority_share"] == 3 / 5
     assert manifest.provenance["weights"]["source"] == "none"
     assert len(manifest.provenance["weights"]["sha256"]) == 64
     assert manifest.parity["max_difference"]["onnx"] < export.PARITY_TOLERANCE
@@ -239,7 +246,7 @@ def run(*arguments: object) -> int:
     [
         (("--plugin", "resnett"), "Did you mean `resnet`?"),
         (("--plugin", "tiny", "--epochs", "0"), "--epochs (='0')"),
-        (("--plugin", "tiny", "--epoch", "0"), "unrecognized arguments: --epoch"),
+        (("--plugin", "tiny", "--epoch", "0"), "for --epoch type --epochs"),
         (("--plugin", "tiny", "--data", "nowhere"), "no folder nowhere"),
         (("--plugin", "tiny", "--weights", "nowhere.h5", "--data", "demo"), "no weights file"),
         (("--plugin", "tiny", "--data", "demo"), "--weights PATH"),
@@ -291,7 +298,9 @@ def test_quiet_says_nothing_but_the_result(
     captured = capsys.readouterr()
     (bundle,) = (tmp_path / "out").glob("quiet-*")
     assert captured.out == f"{bundle}\n"
-    assert captured.err == ""
+    lines = captured.err.splitlines()
+    assert lines[0].startswith("careful: only 5 test pictures")
+    assert all(line.startswith("careful: ") for line in lines)
 
 
 def test_without_data_the_sample_pictures_are_drawn_and_said(
@@ -300,11 +309,22 @@ def test_without_data_the_sample_pictures_are_drawn_and_said(
     monkeypatch.chdir(tmp_path)
     options = (*HEAD_ONLY, "--name", "leaves")
     assert run(*QUICK, *options) == 0
-    assert (
-        "drawn sample pictures of leaves (there is no folder data/ here)" in capsys.readouterr().err
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith(
+        "training on drawn sample pictures of leaves (there is no folder data/ here)"
     )
+    assert re.search(r"test accuracy \S+ on \d+ drawn sample pictures", "\n".join(said))
+    assert any(line.startswith("careful: it was trained on drawn sample") for line in said)
     (bundle,) = Path("artifacts").glob("leaves-*")
-    assert Bundle.read(bundle).manifest.classes[0] == "healthy"
+    manifest = Bundle.read(bundle).manifest
+    assert manifest.classes[0] == "healthy"
+    assert manifest.provenance["data"]["source"] == "drawn sample pictures"
+    page = (bundle / "report.html").read_text()
+    assert page.index("drawn sample pictures, not from yours") < page.index("<h1>")
+    assert run(*QUICK, *options, "--data", "demo", "--weights", "none") == 0
+    said = capsys.readouterr().err.splitlines()
+    assert f"it is `leaves:latest` now, in place of leaves:{manifest.version}" in "\n".join(said)
+    assert any(line.startswith("on the same ") for line in said)
 
 
 def stop(
@@ -332,6 +352,49 @@ def parts(output: Path, name: str) -> tuple[dict[str, Any], list[bytes]]:
     weights = onnx.load(path / "model.onnx").graph.initializer
     chosen = {key: metrics[key] for key in ("test", "validation", "phases", "decision")}
     return chosen, sorted(one.raw_data for one in weights)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("moment", "promise"),
+    [
+        ("training on", ""),
+        ("linear head", "; what was computed so far is kept for the same command"),
+        ("fine-tuning epoch 2/", "; the same command with --resume goes on after the last whole"),
+    ],
+)
+def test_ctrl_c_leaves_nothing_half_done_and_promises_what_there_is(
+    folder: Path, tmp_path: Path, moment: str, promise: str
+) -> None:
+    output = tmp_path / "out"
+    options = ["--data", folder, "--fine-tune-epochs", 50, "--name", "one", "--output", output]
+    command = [sys.executable, "-c", RUN_WITH_TINY, *QUICK, *map(str, options)]
+    environment = {**os.environ, "GRAFT_CACHE": str(tmp_path / "cache")}
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no thread of ours holds a lock then
+    ) as process:
+        assert process.stderr
+        next(line for line in process.stderr if line.startswith(moment))
+        for _ in range(2):  # people press it twice
+            process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    last = said.splitlines()[-1]
+    assert last.startswith(f"graft: stopped; no half bundle is left{promise}")
+    assert promise or last.endswith("is left")
+    left = {path.name for path in output.glob("*")}
+    assert left <= {".graft.lock", "checkpoints"}
+
+
+def hear_ctrl_c() -> None:
+    """Shells let what they start in the background ignore it, tests included."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from plugins.registry import table
 from service import arguments
 from service.errors import GraftError
 from service.machine import at_home
@@ -208,19 +209,10 @@ def _parser() -> argparse.ArgumentParser:
         default=False,
         help="log as JSON lines, last line of stdout as a JSON object",
     )
-    parser.add_argument("--list-plugins", action=_ListPlugins, help="print the backbones and stop")
+    parser.add_argument(
+        "--list-plugins", action=arguments.Print, text=table, help="print the backbones and stop"
+    )
     return parser
-
-
-class _ListPlugins(argparse.Action):
-    def __init__(self, **options: Any) -> None:
-        super().__init__(nargs=0, **options)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        from plugins.registry import table
-
-        print(table(), end="")
-        parser.exit()
 
 
 def _read(path: Path) -> Mapping[str, Any]:

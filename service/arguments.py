@@ -61,6 +61,13 @@ def closest_option(name: str, options: Sequence[str]) -> str | None:
     return closest(name, options)
 
 
+def unknown(name: str, options: Sequence[str]) -> str:
+    """What to say of an option in a file that there is not."""
+    close = closest_option(name, options)
+    hint = f"did you mean `{close}`? " if close else ""
+    return f"unknown option `{name}`: {hint}There are: {', '.join(options)}"
+
+
 def _key(name: str) -> str:
     return re.sub(r"[\W_]", "", name.casefold())
 

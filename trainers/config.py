@@ -244,10 +244,7 @@ def validate(values: Mapping[str, Any], where: str = "") -> TrainingConfig:
 def _explain(problem: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "configuration"
     if problem["type"] == "extra_forbidden":
-        known = list(TrainingConfig.model_fields)
-        close = arguments.closest_option(name, known)
-        hint = f"did you mean `{close}`? " if close else ""
-        return f"unknown option `{name}`: {hint}There are: {', '.join(known)}"
+        return arguments.unknown(name, list(TrainingConfig.model_fields))
     if problem["type"] == "string_pattern_mismatch":  # of --name alone
         return f"--name (={problem['input']!r}): {naming.explain(problem['input'])}"
     return f"--{name.replace('_', '-')} (={problem['input']!r}): {problem['msg']}"

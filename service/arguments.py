@@ -6,7 +6,7 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, NoReturn
 
@@ -61,6 +61,13 @@ def closest_option(name: str, options: Sequence[str]) -> str | None:
     return closest(name, options)
 
 
+def unknown(name: str, options: Sequence[str]) -> str:
+    """What to say of an option in a file that there is not."""
+    close = closest_option(name, options)
+    hint = f"did you mean `{close}`? " if close else ""
+    return f"unknown option `{name}`: {hint}There are: {', '.join(options)}"
+
+
 def _key(name: str) -> str:
     return re.sub(r"[\W_]", "", name.casefold())
 
@@ -88,6 +95,18 @@ class Parser(argparse.ArgumentParser):
                 yield f"for {one} type --{option}"
         if not typed and "data" in options:
             yield from (f"type --data {one}" for one in self._given[:1] if Path(one).is_dir())
+
+
+class Print(argparse.Action):
+    """An option without a value: prints what `text` gives, and ends the command."""
+
+    def __init__(self, text: Callable[[], str], **options: Any) -> None:
+        super().__init__(nargs=0, **options)
+        self._text = text
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        print(self._text(), end="")
+        parser.exit()
 
 
 def _option(argument: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from plugins.registry import table
 from service import arguments
 from service.errors import GraftError
 from service.machine import at_home
@@ -208,19 +209,10 @@ def _parser() -> argparse.ArgumentParser:
         default=False,
         help="log as JSON lines, last line of stdout as a JSON object",
     )
-    parser.add_argument("--list-plugins", action=_ListPlugins, help="print the backbones and stop")
+    parser.add_argument(
+        "--list-plugins", action=arguments.Print, text=table, help="print the backbones and stop"
+    )
     return parser
-
-
-class _ListPlugins(argparse.Action):
-    def __init__(self, **options: Any) -> None:
-        super().__init__(nargs=0, **options)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        from plugins.registry import table
-
-        print(table(), end="")
-        parser.exit()
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -252,10 +244,7 @@ def validate(values: Mapping[str, Any], where: str = "") -> TrainingConfig:
 def _explain(problem: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "configuration"
     if problem["type"] == "extra_forbidden":
-        known = list(TrainingConfig.model_fields)
-        close = arguments.closest_option(name, known)
-        hint = f"did you mean `{close}`? " if close else ""
-        return f"unknown option `{name}`: {hint}There are: {', '.join(known)}"
+        return arguments.unknown(name, list(TrainingConfig.model_fields))
     if problem["type"] == "string_pattern_mismatch":  # of --name alone
         return f"--name (={problem['input']!r}): {naming.explain(problem['input'])}"
     return f"--{name.replace('_', '-')} (={problem['input']!r}): {problem['msg']}"

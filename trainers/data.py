@@ -41,6 +41,8 @@ class Dataset:
     fingerprint: str
     left_out: tuple[LeftOut, ...]
     decoding: Future[Records] = field(default_factory=Future)
+    sources: tuple[str, ...] = ()
+    """What each picture comes from, as --group says ("": nobody knows); empty without a rule."""
 
     @property
     def images(self) -> Records:

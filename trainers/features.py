@@ -23,7 +23,7 @@ from trainers.cache import Cache, Recipe
 from trainers.conversion import to_onnx
 from trainers.progress import log
 from trainers.shelf import Records
-from trainers.views import VIEWS, view
+from trainers.views import NUMBERS, view
 
 MAX_CACHE_BYTES = 4 * 1024**3
 """Largest feature maps kept for fine-tuning; above, the frozen layers run again for each batch."""
@@ -48,11 +48,16 @@ class Pictures:
 
     Attributes:
         decoded: gives them; may have to wait until they are decoded.
+        numbers: of the views to learn from, as `views.view` takes them.
     """
 
     decoded: Callable[[], Records]
     keys: tuple[bytes, ...]
-    views: int = VIEWS
+    numbers: tuple[int, ...] = NUMBERS["horizontal"]
+
+    @property
+    def views(self) -> int:
+        return len(self.numbers)
 
     @cached_property
     def images(self) -> Records:
@@ -64,7 +69,7 @@ class Pictures:
     def read(self, rows: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[np.uint8]:
         images = self.images[rows]
         for at, (row, number) in enumerate(zip(rows, views, strict=True)):
-            images[at] = view(images[at], int(number), self.keys[row])
+            images[at] = view(images[at], self.numbers[number], self.keys[row])
         return images
 
 
@@ -101,7 +106,8 @@ def extract(
         origin: what decides their outputs, as `Network.identity` says.
     """
     pairs = np.array([(row, number) for row in range(len(pictures)) for number in range(views)])
-    keys = [hashlib.sha256(pictures.keys[row] + bytes([number])).digest() for row, number in pairs]
+    numbers = pictures.numbers
+    keys = [hashlib.sha256(pictures.keys[row] + bytes([numbers[at]])).digest() for row, at in pairs]
 
     def recipe() -> Recipe:
         run = layers()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from plugins.registry import resolve
 from service.predictor import open_session
-from trainers import export, pictures, solving
+from trainers import export, flipping, pictures, solving
 from trainers.cache import Cache
 from trainers.candidates import Figures
 from trainers.config import TrainingConfig
@@ -50,6 +50,7 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     run = Run(config, network, pictures.decode(dataset, size, cache), cache, progress)
     images = run.dataset.images  # waits: decoding is no part of a backbone's time
     started = time.monotonic()
+    run, _ = flipping.settle(run)
     head = solving.solve_head(run)
     seconds = time.monotonic() - started
     were_kept = "embedding_layers" not in vars(network)  # nobody had to run it
@@ -66,8 +67,8 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     log.info("%s; %.1f ms a picture", head, inference_ms)
     return Figures(
         image_size=size,
-        validation_accuracy=head.accuracy,
-        validation_pictures=len(run.validation),
+        validation_accuracy=head.judgement.accuracy,
+        validation_pictures=len(head.judgement.losses),
         test_accuracy=correct / asked,
         test_interval=interval,
         test_pictures=asked,

@@ -17,10 +17,11 @@ from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError, ParityError
 from service.machine import cache_folder
-from trainers import data, doctor, findings, hardware, pictures, scanning, splitting
+from trainers import data, doctor, findings, grouping, hardware, pictures, scanning, splitting
+from trainers.arguments import parse
 from trainers.cache import Cache
 from trainers.cluster import ALONE, STOPPED, VARIABLE, Cluster, WorkerLostError
-from trainers.config import TrainingConfig, parse
+from trainers.config import TrainingConfig
 from trainers.findings import Finding
 from trainers.progress import Progress, log, set_up_logging
 from trainers.scanning import DataError
@@ -61,6 +62,7 @@ def train(
         closing(Cache(*cache_room(config, work, progress))) as cache,
     ):
         dataset = data.read(files, cache)
+        dataset = grouping.group(dataset, config.group)
         with progress.step("checking"):
             found = check(dataset, size, config.strict)
         dataset = splitting.split(dataset, config.seed)

@@ -22,9 +22,10 @@ from trainers.features import Pictures
 from trainers.network import Network
 from trainers.progress import Progress, log
 from trainers.tensorboard import Board
+from trainers.views import NUMBERS
 
 _NO_MATTER = {
-    *("output", "resume", "time_budget", "tensorboard", "cache_gigabytes", "strict"),
+    *("output", "resume", "time_budget", "tensorboard", "cache_gigabytes", "strict", "group"),
     *("data", "weights"),  # whose content is in the other parts of the identity
 }
 """Options that change nothing about what an epoch computes."""
@@ -48,7 +49,7 @@ class Run:
     started: float = field(default_factory=time.monotonic)
 
     def pictures(self, split: str) -> Pictures:
-        return self._pictures(self.dataset.rows(split))
+        return self.pictures_of(self.dataset.rows(split))
 
     @cached_property
     def train(self) -> Pictures:
@@ -56,13 +57,13 @@ class Run:
 
     @cached_property
     def validation(self) -> Pictures:
-        return self._pictures(self.validation_rows)
+        return self.pictures_of(self.validation_rows)
 
     @cached_property
     def validation_rows(self) -> NDArray[np.int64]:
         rows = self.dataset.rows("validation")
         if not len(rows):
-            log.warning("no picture is left for validation: deciding by the training pictures")
+            log.warning("no picture is left for validation")
             rows = self.dataset.rows("train")
         return rows
 
@@ -108,6 +109,8 @@ class Run:
         path = self.config.output / "checkpoints" / self.config.name / "fine-tuning.npz"
         return Checkpoint(path, identity, self.exchange)
 
-    def _pictures(self, rows: NDArray[np.int64]) -> Pictures:
+    def pictures_of(self, rows: NDArray[np.int64]) -> Pictures:
         keys = tuple(bytes.fromhex(self.dataset.digests[row]) for row in rows)
-        return Pictures(lambda: self.dataset.images.part(rows), keys)
+        flip = self.config.flip
+        numbers = NUMBERS["horizontal" if flip == "auto" else flip]
+        return Pictures(lambda: self.dataset.images.part(rows), keys, numbers)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import keras
 import numpy as np
 
 from plugins.base import WeightsError
-from trainers import balance, features, head
+from trainers import balance, features, grouping, head, linear, splitting
 from trainers.balance import Effect
 from trainers.config import ConfigError
+from trainers.examples import LEAST_VALIDATION, Examples, Pool, parts, sample
 from trainers.features import Features, Pictures
-from trainers.head import Examples, Head
+from trainers.head import Head
+from trainers.hidden import train_hidden
 from trainers.progress import log
 from trainers.running import Run
-from trainers.views import VIEWS
 
+MOST_POOLED = 2000
+"""Pictures that cross-validation of a head uses at most."""
 MAX_EMBEDDING_BYTES = 1024**3
 """Largest embeddings that a head is solved on; views are left out above."""
 
@@ -31,19 +34,19 @@ def solve_head(run: Run) -> Head:
     kind, solved = run.config.head, []
     given = examples(run, 1)
     if kind != "hidden":
-        solved.append(_solved(run, lambda: head.solve_linear(given)))
+        solved.append(_solved(run, lambda: linear.solve_linear(given)))
     has_time = time.monotonic() < run.deadline
-    if has_time and VIEWS * given.train.nbytes <= MAX_EMBEDDING_BYTES:
-        given = examples(run, VIEWS)
+    views = run.train.views
+    if has_time and views * given.train.nbytes <= MAX_EMBEDDING_BYTES:
+        given = examples(run, views)
         if kind != "hidden":
-            solved.append(_solved(run, lambda: head.solve_linear(given)))
-    if kind == "hidden" or (kind == "auto" and time.monotonic() < run.deadline):
+            solved.append(_solved(run, lambda: linear.solve_linear(given)))
+    has_time = time.monotonic() < run.deadline
+    if kind == "hidden" or (kind == "auto" and has_time and given.pool is None):
         epochs, rate = run.config.epochs, run.config.learning_rate
-        hidden = _solved(run, lambda: head.train_hidden(given, epochs, rate))
-        if kind == "hidden":
-            return hidden
-        return head.better(min(solved, key=lambda one: one.loss), hidden)
-    return min(solved, key=lambda one: one.loss)
+        hidden = _solved(run, lambda: train_hidden(given, epochs, rate))
+        return hidden if kind == "hidden" else head.better(head.lowest(solved), hidden)
+    return head.lowest(solved)
 
 
 def _solved(run: Run, solve: Callable[[], Head]) -> Head:
@@ -51,7 +54,7 @@ def _solved(run: Run, solve: Callable[[], Head]) -> Head:
     with run.progress.step("solving the head"):
         solved = solve()
     log.info("%s", solved)
-    if not math.isfinite(solved.loss) and run.config.head == "hidden":
+    if not np.isfinite(solved.losses).all() and run.config.head == "hidden":
         raise ConfigError(
             f"--learning-rate (={run.config.learning_rate:g}) is too high for the hidden layer: "
             "its loss is no number"
@@ -74,6 +77,39 @@ def examples(run: Run, views: int) -> Examples:
         embeddings(run, run.validation, 1).all()[:, 0],
         run.validation_labels,
         len(run.dataset.classes),
+        pool(run, run.train.numbers[:views], MOST_POOLED) if is_cross_validated(run) else None,
+    )
+
+
+def is_cross_validated(run: Run) -> bool:
+    """Whether heads are chosen by cross-validation: the validation pictures are too few."""
+    return len(run.dataset.rows("validation")) < LEAST_VALIDATION
+
+
+def pool(run: Run, numbers: tuple[int, ...], most: int, classes: int | None = None) -> Pool:
+    """Embeddings of these views of the pictures for training and validation, and their folds.
+
+    Args:
+        most: pictures; classes: that these are of, at most; None for all.
+    """
+    dataset = run.dataset
+    rows = np.concatenate([dataset.rows("train"), dataset.rows("validation")])
+    count = len(dataset.classes)
+    some = np.linspace(0, count - 1, min(count, classes or count)).astype(np.int64)
+    rows = rows[np.isin(dataset.labels[rows], some)]
+    origins = grouping.origins(dataset)
+    groups = grouping.together(dataset)[rows]
+    draws = splitting.draws([origins[row] for row in rows], run.config.seed)
+    chosen = sample(dataset.labels[rows], groups, draws, most)
+    rows, groups, draws = rows[chosen], groups[chosen], draws[chosen]
+    present, labels = np.unique(dataset.labels[rows], return_inverse=True)
+    pictures = replace(run.pictures_of(rows), numbers=numbers)
+    return Pool(
+        embeddings(run, pictures, len(numbers)).all(),
+        labels,
+        run.class_weights[dataset.labels[rows]],
+        parts(labels, groups, draws),
+        len(present),
     )
 
 

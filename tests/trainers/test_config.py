@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from trainers.config import ConfigError, TrainingConfig, parse
+from trainers.arguments import parse
+from trainers.config import ConfigError, TrainingConfig
 
 
 def test_flags_become_the_config() -> None:

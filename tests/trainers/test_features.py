@@ -12,7 +12,7 @@ from trainers import features
 from trainers.cache import Cache
 from trainers.features import Layers, Pictures, extract
 from trainers.shelf import Records
-from trainers.views import VIEWS, view
+from trainers.views import NUMBERS, view
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 KEYS = tuple(hashlib.sha256(image.tobytes()).digest() for image in IMAGES)
@@ -84,10 +84,12 @@ def test_features_are_the_models_outputs_for_each_view(
     tiny: tuple[Backbone, keras.Model], cache: Cache
 ) -> None:
     _, model = tiny
-    found = extract("maps", lambda: Layers(model), "tiny", part([3, 0, 4]), VIEWS, cache)
+    found = extract(
+        "maps", lambda: Layers(model), "tiny", part([3, 0, 4]), len(NUMBERS["horizontal"]), cache
+    )
     assert len(found) == 3
-    assert found.all().shape == (3, VIEWS, 4, 4, 12)
-    for number in range(VIEWS):
+    assert found.all().shape == (3, 4, 4, 4, 12)
+    for number in NUMBERS["horizontal"]:
         images = np.stack([view(IMAGES[row], number, KEYS[row]) for row in (3, 0, 4)])
         expected = model(images.astype(np.float32), training=False)
         np.testing.assert_allclose(found.all()[:, number], expected, atol=1e-5)

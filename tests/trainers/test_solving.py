@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from plugins.base import WeightsError
-from trainers import head, solving
+from trainers import linear, solving
 from trainers.config import ConfigError
 from trainers.running import Run
-from trainers.views import VIEWS
+from trainers.views import NUMBERS
 
 Start = Callable[..., Run]
 
@@ -35,14 +35,14 @@ def test_views_that_would_not_fit_are_left_out(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    solve = head.solve_linear
+    solve = linear.solve_linear
     monkeypatch.setattr(
-        head, "solve_linear", lambda given: (seen.append(given.train.shape[1]), solve(given))[1]
+        linear, "solve_linear", lambda given: (seen.append(given.train.shape[1]), solve(given))[1]
     )
     solving.solve_head(start(head="linear"))
     monkeypatch.setattr(solving, "MAX_EMBEDDING_BYTES", 10)
     solving.solve_head(start(head="linear"))
-    assert seen == [1, VIEWS, 1]
+    assert seen == [1, len(NUMBERS["horizontal"]), 1]
 
 
 def test_without_time_the_first_head_is_taken(start: Start) -> None:

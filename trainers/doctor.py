@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers import frames
 from trainers.data import MIN_PICTURES, Dataset
 from trainers.findings import Finding, Severity, counted
 
@@ -57,6 +58,7 @@ def examine(dataset: Dataset, image_size: int) -> tuple[Finding, ...]:
         *_left_out(dataset),
         *_wrong_extensions(dataset),
         *_duplicates(dataset),
+        *frames.examine(dataset),
         *_classes(dataset),
         *_sizes(dataset, image_size),
         *_modes(dataset),

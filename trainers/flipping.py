@@ -15,7 +15,7 @@ from trainers.views import FLIPS, UNZOOMED, Flip
 
 USUAL: Flip = "horizontal"
 """What most pictures of things bear: taken unless another is clearly better."""
-MOST_PICTURES, MOST_CLASSES = 1000, 20
+MOST_PICTURES, MOST_CLASSES = 1000, 50
 """That decide, so that large folders do not take longer."""
 
 

@@ -90,7 +90,7 @@ def test_training_loss_chooses_nothing_in_cross_validation() -> None:
     assert head.cross_validated.folds == 5
     assert len(head.cross_validated.losses) == 30
     assert "C 0.00" in head.description
-    assert head.accuracy > head.judgement.accuracy + 0.3  # the former is that of training
+    assert head.accuracy > head.judgement.accuracy + 0.2  # the former is that of training
     assert head.loss == pytest.approx(min(row["val_loss"] or 9 for row in head.history))
 
 

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -77,11 +75,6 @@ def test_without_a_plugin_the_message_says_what_to_type() -> None:
         parse([])
 
 
-def test_an_unknown_flag_is_refused_in_a_line() -> None:
-    with pytest.raises(ConfigError, match=r"^unrecognized arguments: --epoch; --help lists"):
-        parse(["--plugin", "vgg", "--epoch"])
-
-
 def test_a_tilde_is_home_wherever_it_comes_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,20 +95,6 @@ def test_a_switch_in_a_file_is_yes_or_no(tmp_path: Path) -> None:
     assert parse(["--config", str(tmp_path / "run.yaml")]).config.strict is True
 
 
-def test_list_plugins_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        parse(["--list-plugins"])
-    assert caught.value.code == 0
-    assert "mobilenet:v2-0.35" in capsys.readouterr().out
-
-
-def test_every_option_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parse(["--help"])
-    printed = capsys.readouterr().out
-    assert all(f"--{name.replace('_', '-')} " in printed for name in TrainingConfig.model_fields)
-
-
 def test_without_data_the_folder_data_is_taken_where_there_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,20 +103,6 @@ def test_without_data_the_folder_data_is_taken_where_there_is_one(
     (tmp_path / "data").mkdir()
     assert TrainingConfig(plugin="vgg").folder() == Path("data")
     assert TrainingConfig(plugin="vgg", data="demo").folder() is None
-
-
-def test_help_needs_no_framework() -> None:
-    code = """
-import sys
-from trainers.run import main
-try:
-    main(["--help"])
-except SystemExit:
-    print(*sys.modules)
-"""
-    command = [sys.executable, "-c", code]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert not {"keras", "tensorflow", "onnxruntime", "bentoml"} & set(printed.split())
 
 
 @pytest.mark.parametrize("value", ["a\0b", "\udcff", "two\nlines"])

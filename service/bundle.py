@@ -26,6 +26,7 @@ from pydantic import (
 
 from service.errors import BundleError
 from service.external_data import refers_to_external_data
+from service.imaging import ALWAYS_ACCEPTED, FULL_RANGE_BITS
 
 SCHEMA_VERSION: Final = 1
 MANIFEST = "manifest.json"
@@ -43,7 +44,10 @@ class _Part(BaseModel):
 
 
 class InputSpec(_Part):
-    """What the model takes: (N, size, size, 3) RGB as `service.imaging.decode` makes it."""
+    """What the model takes: (N, size, size, 3) RGB as `service.imaging.decode` makes it.
+
+    `kinds` of pictures are accepted, and 16-bit samples are worth 0 to 2 ** `significant_bits` - 1.
+    """
 
     name: Literal["images"] = "images"
     size: int = Field(gt=0, description="side of the square input, in pixels")
@@ -52,6 +56,8 @@ class InputSpec(_Part):
     dtype: Literal["uint8"] = "uint8"
     range: tuple[Literal[0], Literal[255]] = (0, 255)
     layout: Literal["NHWC"] = "NHWC"
+    kinds: tuple[str, ...] = ALWAYS_ACCEPTED
+    significant_bits: int = Field(default=FULL_RANGE_BITS, ge=8, le=FULL_RANGE_BITS)
 
 
 class OutputSpec(_Part):
@@ -111,10 +117,6 @@ class Manifest(_Part):
     @property
     def version(self) -> str:
         return self.id[:12]
-
-    def content_id(self) -> str:
-        content = self.model_dump(mode="json", exclude={"id"})
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def public(self) -> dict[str, Any]:
         """The part that anyone who may ask for an answer may also see (GET /model)."""
@@ -182,7 +184,7 @@ def seal(staging: Path, manifest: Manifest, output: Path) -> Bundle:
     paths = sorted(path for path in staging.rglob("*") if path.is_file())
     files = {path.relative_to(staging).as_posix(): _record(path) for path in paths}
     manifest = manifest.model_copy(update={"files": files})
-    manifest = manifest.model_copy(update={"id": manifest.content_id()})
+    manifest = manifest.model_copy(update={"id": _content_id(manifest.model_dump(mode="json"))})
     manifest_path = staging / MANIFEST
     manifest_path.write_text(manifest.model_dump_json(indent=2) + "\n")
     _read_manifest(staging)  # what could not be read again is not published
@@ -212,9 +214,15 @@ def _read_manifest(path: Path) -> Manifest:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
         raise BundleError(f"{path / MANIFEST} is not a valid manifest: {error}") from error
-    if manifest.id != manifest.content_id():
+    if manifest.id != _content_id(content):
         raise BundleError(f"{path / MANIFEST} was altered: its content does not match its id")
     return manifest
+
+
+def _content_id(content: dict[str, Any]) -> str:
+    """The hash of a manifest as it is written, so that fields added later change no older id."""
+    content = {key: value for key, value in content.items() if key != "id"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _verify(folder: Path, name: str, record: FileRecord) -> None:

@@ -8,13 +8,14 @@ GraftError                     a message for a person: what, where, what next
 ├── WrongUse                   a command line that cannot be followed
 └── RequestError               a request that gets a refusal; knows its HTTP status and code
     ├── UndecodableImage       400  bytes that say they are a picture and are not
+    │   └── DamagedImage       400  a picture that is damaged or cut short
     ├── MalformedRequest       400  a body that does not follow its own content type
     ├── Unauthorized           401  no key, or not one of ours
     ├── Disabled               404  it is there, and switched off
     ├── ModelNotFound          404  a model, or a version of it, that is not served here
     ├── ReloadRefused          409  the model to take must not be served: the old one stays
     ├── PayloadTooLarge        413  too many bytes, pixels or pictures
-    ├── UnsupportedMediaType   415  neither JPEG, PNG nor WebP
+    ├── UnsupportedMediaType   415  no picture, or one of a kind that is not taken
     ├── MissingField           422  no picture where one was expected
     ├── Overloaded             429  the queue, or the room for uploads, is full: come back
     ├── ClientGone             499  nobody is left to read the answer
@@ -74,6 +75,10 @@ class UndecodableImage(RequestError):
     code = "undecodable_image"
 
 
+class DamagedImage(UndecodableImage):
+    """Its headers make it a picture, and its data is damaged or cut short."""
+
+
 class MalformedRequest(RequestError):
     """The body does not follow its own content type."""
 
@@ -121,7 +126,7 @@ class PayloadTooLarge(RequestError):
 
 
 class UnsupportedMediaType(RequestError):
-    """Neither JPEG, PNG nor WebP."""
+    """No picture, or one of a kind that is not taken; the message names it where it is known."""
 
     status = 415
     code = "unsupported_media_type"

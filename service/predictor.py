@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.bundle import Bundle
 from service.errors import BundleError
-from service.imaging import decode
+from service.imaging import Limits, decode
 
 GOLDEN_TOLERANCE = 1e-3
 """Largest difference of a probability from the answer recorded at export. Another processor's
@@ -48,6 +48,21 @@ class Predictor:
         """Classify a batch: (N, H, W, 3) uint8 RGB -> (N, classes) float32, rows sum to 1."""
         return self._run("probabilities", images)
 
+    def decode(
+        self,
+        data: bytes,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+    ) -> NDArray[np.uint8]:
+        """The bytes of a picture -> (size, size, 3) uint8 RGB, decoded as in training.
+
+        Raises:
+            RequestError: it cannot be decoded, or is of a kind that this model does not take.
+        """
+        taken = self.bundle.manifest.input
+        return decode(
+            data, taken.size, limits, significant_bits=taken.significant_bits, kinds=taken.kinds
+        )
+
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The backbone's pooled features: (N, H, W, 3) uint8 -> (N, features) float32."""
         return self._run("embedding", images)
@@ -62,7 +77,7 @@ class Predictor:
         """Answer the golden pictures again from their bytes; BundleError where they differ."""
         for picture, expected in self.bundle.golden():
             try:
-                image = decode(picture.read_bytes(), self.image_size)
+                image = self.decode(picture.read_bytes())
                 probabilities = self.predict(image[np.newaxis])[0]
             except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
                 raise BundleError(

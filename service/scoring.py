@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import PayloadTooLarge, RequestError, UnreadableFile
-from service.imaging import decode
 from service.predictor import Predictor
 from service.scheduler import Picture, Scheduler
 from service.settings import Settings
@@ -44,7 +43,7 @@ def score(
     threads = settings.usable_threads()
     window = 2 * way.sessions * way.max_batch_size + _AHEAD * threads
     scheduler = Scheduler(
-        _decoder(predictor.image_size, settings),
+        _decoder(predictor, settings),
         predictor.predict,
         threads=threads,
         sessions=way.sessions,
@@ -67,12 +66,14 @@ def score(
         scheduler.close()  # a thread that Python ended inside ONNX Runtime would abort the process
 
 
-def _decoder(size: int, settings: Settings) -> Callable[[bytes], NDArray[np.uint8]]:
+def _decoder(predictor: Predictor, settings: Settings) -> Callable[[bytes], NDArray[np.uint8]]:
     """What the scheduler takes for bytes of a picture are its name here: a free thread reads it."""
+
+    limits = settings.limits()
 
     def read_and_decode(name: bytes) -> NDArray[np.uint8]:
         data = read(Path(os.fsdecode(name)), settings.max_image_bytes)
-        return decode(data, size, settings.max_pixels)
+        return predictor.decode(data, limits)
 
     return read_and_decode
 

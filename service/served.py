@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service import tracing
 from service.bundle import Bundle
 from service.errors import DeadlineExceeded
-from service.imaging import decode
+from service.imaging import Limits
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.scheduler import Picture, Scheduler
@@ -90,7 +90,7 @@ class ServedModel:
         # Functions that do not know this object: a circle of references would keep the model's
         # memory when it is replaced, and the garbage collector comes late.
         self._scheduler = Scheduler(
-            functools.partial(_decode, self._predictor, settings, metrics),
+            functools.partial(_decode, self._predictor, settings.limits(), metrics),
             functools.partial(_infer, self._predictor, metrics),
             threads=settings.usable_threads(),
             sessions=way.sessions,
@@ -158,10 +158,10 @@ class ServedModel:
 
 
 def _decode(
-    predictor: Predictor, settings: Settings, metrics: Metrics, data: bytes
+    predictor: Predictor, limits: Limits, metrics: Metrics, data: bytes
 ) -> NDArray[np.uint8]:
     with metrics.decode_seconds.time():
-        return decode(data, predictor.image_size, settings.max_pixels)
+        return predictor.decode(data, limits)
 
 
 def _infer(

@@ -10,7 +10,7 @@ from typing import ClassVar, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from service.errors import SettingError
-from service.imaging import MAX_PIXELS
+from service.imaging import MAX_PIXELS, Limits
 from service.machine import usable_cores
 
 PREFIX = "GRAFT_"
@@ -30,7 +30,7 @@ class Settings(BaseModel):
         "classifier:latest", min_length=1, description="BentoML tag or bundle folder to serve"
     )
     top_k: int = Field(5, ge=1, description="classes listed in an answer, best first")
-    max_image_bytes: int = Field(20 * _MIB, ge=1, description="largest picture accepted, in bytes")
+    max_image_bytes: int = Field(40 * _MIB, ge=1, description="largest picture accepted, in bytes")
     max_request_bytes: int = Field(
         64 * _MIB, ge=1, description="largest request body accepted, in bytes"
     )
@@ -41,7 +41,10 @@ class Settings(BaseModel):
         "refused with 429",
     )
     max_pixels: int = Field(
-        MAX_PIXELS, ge=1, description="largest picture accepted, width x height"
+        MAX_PIXELS,
+        ge=1,
+        description="largest picture accepted, width x height; those that would take more than "
+        "400 MB or a second to decode are refused besides",
     )
     max_pictures: int = Field(32, ge=1, description="most pictures in one /predict_batch request")
     sessions: int = Field(
@@ -145,6 +148,10 @@ class Settings(BaseModel):
 
     def keys(self) -> list[str]:
         return _split(self.api_keys)
+
+    def limits(self) -> Limits:
+        """What a picture may cost to decode."""
+        return Limits(pixels=self.max_pixels)
 
     def usable_threads(self) -> int:
         """`threads`, or as many as this process may use cores."""

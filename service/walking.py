@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from service.errors import RequestError, WrongUse
-from service.imaging import OTHER_SUFFIXES, SUFFIXES, sniff
+from service.imaging import OTHER_SUFFIXES, SUFFIXES, identify
 
 
 def pictures_in(places: Sequence[str]) -> list[str]:
@@ -69,7 +69,7 @@ def _is_meant_as_picture(path: Path) -> bool:
         return suffix in (*SUFFIXES, *OTHER_SUFFIXES)
     try:
         with path.open("rb") as file:
-            sniff(file.read(16))
+            identify(file.read(4096))
     except (RequestError, OSError):
         return False
     return True

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from service.imaging import FULL_RANGE_BITS
 from trainers import duplicates, looking
 from trainers.cache import Cache
 from trainers.scanning import DataError, LeftOut, Scan, listing
@@ -50,9 +51,22 @@ class Dataset:
         return self.decoding.result()
 
     @property
+    def significant_bits(self) -> int:
+        """Of 16-bit samples: as many as the pictures use; the others are left out of the range."""
+        used = self.looks["significant_bits"][self.looks["bits"] == FULL_RANGE_BITS]
+        return int(used.max()) if len(used) else FULL_RANGE_BITS
+
+    @property
     def keys(self) -> list[bytes]:
-        """The digests as bytes: what everything made from a picture is kept under."""
-        return [bytes.fromhex(digest) for digest in self.digests]
+        """What everything made from a picture is kept under: its digest, as bytes.
+
+        The pixels of a 16-bit picture depend on the range as well.
+        """
+        keys, bits = [bytes.fromhex(digest) for digest in self.digests], self.significant_bits
+        if bits < FULL_RANGE_BITS:
+            for row in np.flatnonzero(self.looks["bits"] == FULL_RANGE_BITS):
+                keys[row] = hashlib.sha256(keys[row] + bytes([bits])).digest()
+        return keys
 
     def content(self, row: int) -> bytes:
         """The bytes of a picture, as they were when it was looked at.

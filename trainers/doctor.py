@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from service.imaging import FULL_RANGE_BITS, KINDS
 from trainers import frames
 from trainers.data import MIN_PICTURES, Dataset
 from trainers.findings import Finding, Severity, counted
@@ -28,7 +29,7 @@ TOO_SMALL = 0.5
 ODD_SIDE, ODD_SHAPE = 4.0, 2.0
 """How many times larger, or longer for its width, than the folder's median a picture may be."""
 
-_SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "WebP": (".webp",)}
+_SUFFIXES = {kind.name: kind.suffixes for kind in KINDS}
 _LEFT_OUT = {
     "unreadable": "cannot be read, so left out: replace, rename or delete {them}",
     "truncated": "damaged or cut short, so left out: copy {them} again from where {they} came from",
@@ -38,7 +39,7 @@ _LEFT_OUT = {
 }
 _MODES = {
     "animated": "animated: the first frame counts; choose another or cut {them} apart",
-    "16-bit": "of 16 bits a channel, of which the upper 8 count: check that {they} {are} not dark",
+    "16-bit": "of 16 bits per sample among others of 8: check that all have the same brightness",
     "CMYK": "in CMYK, whose colours shift: save {them} as RGB",
     "transparent": "transparent, laid over white: give {them} the background of the others",
     "palette": "of few colours in a palette: take the originals if there are any",
@@ -62,6 +63,7 @@ def examine(dataset: Dataset, image_size: int) -> tuple[Finding, ...]:
         *_classes(dataset),
         *_sizes(dataset, image_size),
         *_modes(dataset),
+        *_content(dataset),
     ]
     return tuple(sorted(found, key=lambda one: one.severity != "error"))
 
@@ -214,6 +216,23 @@ def _modes(dataset: Dataset) -> Iterator[Finding]:
     present, counts = np.unique(mode, return_counts=True)
     for name in present[np.argsort(-counts)][1:]:
         yield counted("odd_mode", _MODES[name], _where(dataset, mode == name))
+
+
+def _content(dataset: Dataset) -> Iterator[Finding]:
+    """Pictures that show nothing, and 16 bits of which only some are used."""
+    looks, bits = dataset.looks, dataset.significant_bits
+    if paths := _where(dataset, looks["is_blank"]):
+        text = (
+            "of one colour everywhere, once decoded (black, or transparent throughout): replace or "
+            "remove {them}"
+        )
+        yield counted("blank", text, paths)
+    if bits < FULL_RANGE_BITS:
+        text = (
+            f"of 16 bits per sample whose values stay below {2**bits:,} ({bits} bits): that range "
+            "is spread over the model's, here and when it serves; send it pictures of that scale"
+        )
+        yield counted("narrow_range", text, _where(dataset, looks["bits"] == FULL_RANGE_BITS))
 
 
 def _where(dataset: Dataset, rows: NDArray[np.bool_]) -> list[str]:

@@ -7,17 +7,15 @@ change with the backbone.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from service.errors import PayloadTooLarge, RequestError, UndecodableImage
-from service.imaging import DECODER, decode
+from service.errors import DamagedImage, PayloadTooLarge, RequestError
+from service.imaging import DECODER, inspect
 from service.machine import usable_cores
 from trainers.cache import Cache, Recipe
 from trainers.progress import Progress
@@ -27,14 +25,17 @@ MAX_FILE_BYTES = 256 * 1024 * 1024
 """Files are read whole, one per thread."""
 SIDE = 32
 _DECODED = 2 * SIDE
-_EXIF_ORIENTATION = 0x0112
+_BLANK = 2
+"""Largest difference between two pixels of one channel, of a picture without content: JPEG's."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillow's gray
 
 LOOK = np.dtype(
     [
-        ("format", "S4"),  # JPEG, PNG or WebP
+        ("format", "S4"),  # the name of its kind: JPEG, PNG, ...
         ("mode", "S8"),  # Pillow's: RGB, L, CMYK, P, ...
-        ("bits", np.uint8),  # per channel, 8 or 16
+        ("bits", np.uint8),  # per sample, 1 to 16
+        ("significant_bits", np.uint8),  # as far as its values use them; at least 8
+        ("is_blank", np.bool_),  # of one colour everywhere, as it is decoded
         ("is_transparent", np.bool_),
         ("frames", np.uint32),
         ("orientation", np.uint8),  # EXIF's: 1 is upright
@@ -55,28 +56,17 @@ def look(data: bytes) -> NDArray[np.void]:
     Raises:
         RequestError: no picture, damaged, cut short or too large; as the service says it.
     """
-    small = decode(data, _DECODED).astype(np.float32) @ _LUMA
-    picture = Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
+    seen = inspect(data, _DECODED)
+    header, gray = seen.header, seen.pixels.astype(np.float32) @ _LUMA
     record = np.zeros((), LOOK)
-    record["format"] = {"WEBP": "WebP"}.get(picture.format or "", picture.format)
-    record["mode"] = picture.mode
-    record["bits"] = 16 if picture.format == "PNG" and data[24] == 16 else 8
-    record["is_transparent"] = picture.has_transparency_data
-    record["frames"] = getattr(picture, "n_frames", 1)
-    record["orientation"] = _orientation(picture)
-    record["width"], record["height"] = picture.size
-    record["thumbnail"] = small.reshape(SIDE, 2, SIDE, 2).mean((1, 3)).round()
+    record["format"], record["mode"], record["bits"] = header.kind, header.mode, header.bits
+    record["significant_bits"] = seen.significant_bits
+    record["is_blank"] = np.ptp(seen.pixels, axis=(0, 1)).max() <= _BLANK
+    record["is_transparent"], record["frames"] = header.is_transparent, header.frames
+    record["orientation"] = header.orientation
+    record["width"], record["height"] = header.width, header.height
+    record["thumbnail"] = gray.reshape(SIDE, 2, SIDE, 2).mean((1, 3)).round()
     return record
-
-
-def _orientation(picture: Image.Image) -> int:
-    if picture.format == "PNG" and "exif" not in picture.info:
-        return 1  # Pillow would decode the whole picture to look behind it
-    try:
-        turn = int(picture.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:  # damaged metadata around a sound picture: as good as none
-        return 1
-    return turn if 1 <= turn <= 8 else 1
 
 
 def look_at(
@@ -172,5 +162,4 @@ def read_file(path: Path) -> bytes:
 
 def _kind(error: Exception) -> str:
     """Which finding a problem is. An empty file is one that cannot be read."""
-    is_damaged = isinstance(error, UndecodableImage) and error.__cause__ is not None
-    return "truncated" if is_damaged else "unreadable"
+    return "truncated" if isinstance(error, DamagedImage) else "unreadable"

@@ -24,7 +24,14 @@ def decode(dataset: Dataset, size: int, cache: Cache) -> Dataset:
     """
 
     def make(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return np.stack([decode_picture(dataset.content(row), size) for row in rows])
+        return np.stack(
+            [
+                decode_picture(
+                    dataset.content(row), size, significant_bits=dataset.significant_bits
+                )
+                for row in rows
+            ]
+        )
 
     recipe = Recipe((size, size, 3), np.uint8, make)
     origin = f"{DECODER} {size}"

@@ -99,7 +99,6 @@ def right(bundle: Bundle, pictures: Iterable[tuple[str, str]], data: Path) -> li
     Raises:
         GraftError: a picture is not there or cannot be decoded, or the model cannot be loaded.
     """
-    from service.imaging import decode
     from service.machine import usable_cores
     from service.predictor import Predictor
 
@@ -107,7 +106,7 @@ def right(bundle: Bundle, pictures: Iterable[tuple[str, str]], data: Path) -> li
     answers = []
     for path, label in pictures:
         try:
-            image = decode((data / path).read_bytes(), predictor.image_size)
+            image = predictor.decode((data / path).read_bytes())
         except FileNotFoundError:
             raise GraftError(f"no {data / path}: name the folder trained on by --data") from None
         best = int(predictor.predict(image[None])[0].argmax())

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from service.bundle import GOLDEN_ANSWERS, Bundle, InputSpec, Manifest, OutputSpec, seal
-from service.imaging import DECODER
+from service.imaging import ALWAYS_ACCEPTED, DECODER, KINDS
 from service.predictor import Predictor
 from trainers import export, findings, report, splitting
 from trainers.config import TrainingConfig
@@ -120,6 +120,12 @@ def _write_golden(classifier: Classifier, dataset: Dataset, staging: Path) -> No
     _write_json(staging / GOLDEN_ANSWERS, golden)
 
 
+def _kinds(dataset: Dataset) -> tuple[str, ...]:
+    """Kinds that the model takes: those that every model does, and those it was trained on."""
+    held = {name.decode() for name in dataset.looks["format"].tolist()}
+    return tuple(kind.name for kind in KINDS if kind.name in held | set(ALWAYS_ACCEPTED))
+
+
 def _manifest(
     classifier: Classifier, dataset: Dataset, config: TrainingConfig, parity: dict[str, Any]
 ) -> Manifest:
@@ -129,7 +135,9 @@ def _manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         plugin=classifier.backbone.name,
         classes=dataset.classes,
-        input=InputSpec(size=size),
+        input=InputSpec(
+            size=size, kinds=_kinds(dataset), significant_bits=dataset.significant_bits
+        ),
         outputs=(
             OutputSpec(name="probabilities", shape=("batch", len(dataset.classes))),
             OutputSpec(name="embedding", shape=("batch", width)),

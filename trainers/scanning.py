@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import GraftError, RequestError
-from service.imaging import OTHER_SUFFIXES, SUFFIXES, sniff
+from service.imaging import OTHER_SUFFIXES, SUFFIXES, identify
 
 SPLITS = ("train", "validation", "test")
 _SPLIT_FOLDERS = {
@@ -201,7 +201,7 @@ def _holds_picture(path: Path) -> bool:
     """Whether a file starts like a picture that can be read here."""
     try:
         with path.open("rb") as file:
-            sniff(file.read(16))
+            identify(file.read(4096))
     except (RequestError, OSError):
         return False
     return True

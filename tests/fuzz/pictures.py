@@ -1,11 +1,13 @@
-"""Mutated pictures through the decoder, in a process that may die of them.
+"""Mutated pictures, or sound ones of every kind, through the decoder, in a process that may die.
 
-    python tests/fuzz/pictures.py [COUNT] [SEED] [FIRST]
+    python tests/fuzz/pictures.py mutated|drawn [COUNT] [SEED] [FIRST]
 
-Each picture must end in pixels or in a refusal, within 2 s of processor time, without a word on
-stderr, and give the same pixels again when fresh memory is filled with another byte. The memory at
-the end must be within 64 MB of what it was after the first tenth. What fails is kept in
-artifacts/fuzz, and the exit code is 1. The last line of stdout is the tally, as JSON.
+Each mutated picture must end in pixels or in a refusal, each drawn one in its own pixels or in a
+refusal that names its kind; within 2 s of processor time, without a word on stderr, without a byte
+written behind the memory that the decoder gave away, and with the same pixels again when fresh
+memory is filled with another byte. The memory at the end must be within 64 MB of what it was after
+the first tenth. What fails is kept in artifacts/fuzz, and the exit code is 1. The last line of
+stdout is the tally, as JSON.
 """
 
 from __future__ import annotations
@@ -22,62 +24,115 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
+import numpy as np  # noqa: E402
 import psutil  # noqa: E402
+from drawn import Drawn, drawn  # noqa: E402
 from mutations import mutated  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
 
 from service.errors import RequestError  # noqa: E402
-from service.imaging import decode  # noqa: E402
+from service.imaging import Limits, decode, jpeg  # noqa: E402
+from service.imaging.shrinking import to_square  # noqa: E402
 
 FAILED = ROOT / "artifacts/fuzz"
-SIZE, MAX_PIXELS = 96, 1_000_000
+SIZES, LIMITS = {"mutated": 96, "drawn": 48}, Limits(pixels=1_000_000)
+GUARD = bytes(range(1, 256)) * 16
 GROWTH_BYTES = 64_000_000
 _M_PERTURB = -6  # of glibc's mallopt: what fresh memory is filled with
 
 
-def outcome(data: bytes, fill: int) -> tuple[str, bytes]:
+def make(source: str, seed: int, number: int) -> Drawn:
+    if source == "drawn":
+        return drawn(seed, number)
+    return Drawn(*mutated(seed, number))
+
+
+class Guarded:
+    """Memory as the decoder asks for it, with a known pattern behind it."""
+
+    def __init__(self) -> None:
+        self.given: list[NDArray[np.uint8]] = []
+
+    def __call__(self, size: int) -> NDArray[np.uint8]:
+        memory = np.empty(size + len(GUARD), np.uint8)
+        memory[size:] = np.frombuffer(GUARD, np.uint8)
+        self.given.append(memory)
+        return memory[:size]
+
+    def is_whole(self) -> bool:
+        return all(memory[-len(GUARD) :].tobytes() == GUARD for memory in self.given)
+
+
+def outcome(picture: Drawn, size: int, fill: int) -> tuple[str, bytes]:
     """Decode a picture -> what came of it, and its pixels; `bug: ...` is what must not come."""
     signal.setitimer(signal.ITIMER_PROF, 2)  # both end the process, native code or not
     signal.setitimer(signal.ITIMER_REAL, 60)
     if sys.platform == "linux":
         ctypes.CDLL(None).mallopt(_M_PERTURB, fill)
+    guarded = jpeg._room = Guarded()
     try:
-        pixels = decode(data, SIZE, MAX_PIXELS)
+        pixels = decode(picture.data, size, LIMITS)
     except RequestError as error:
-        return error.code, b""
+        return _judge_refusal(picture, error), b""
     except BaseException as error:
         return f"bug: {type(error).__name__}: {error}", b""
-    if pixels.shape != (SIZE, SIZE, 3) or pixels.dtype != "uint8":
+    finally:
+        del jpeg._room
+        jpeg._room = _ROOM
+    if not guarded.is_whole():
+        return "bug: written behind the decoder's memory", b""
+    if pixels.shape != (size, size, 3) or pixels.dtype != "uint8":
         return f"bug: {pixels.dtype} {pixels.shape}", b""
-    return "pixels", pixels.tobytes()
+    return _judge_pixels(picture, pixels), pixels.tobytes()
 
 
-def work(seed: int, first: int, last: int) -> None:
+_ROOM = jpeg._room
+
+
+def _judge_refusal(picture: Drawn, error: RequestError) -> str:
+    if picture.pixels is not None or picture.refusal not in str(error):
+        return f"bug: refused by: {error}"
+    return error.code
+
+
+def _judge_pixels(picture: Drawn, pixels: NDArray[np.uint8]) -> str:
+    if picture.refusal:
+        return f"bug: pixels, where `{picture.refusal}` is not read"
+    if picture.pixels is not None:
+        expected = to_square(picture.pixels, len(pixels), 8).astype(int)
+        difference = float(np.abs(pixels - expected).mean())
+        if difference > picture.tolerance:
+            return f"bug: pixels are {difference:.1f} levels from those drawn"
+    return "pixels"
+
+
+def work(source: str, seed: int, first: int, last: int) -> None:
     """Decode pictures first..last: a line before and after each, for whoever watches."""
     said, process, warm_bytes = os.fstat(2).st_size, psutil.Process(), 0
     for number in range(first, last):
         print("start", number, flush=True)
-        name, data = mutated(seed, number)
-        what, pixels = outcome(data, 0x55)
-        if pixels and outcome(data, 0xAA)[1] != pixels:
+        picture = make(source, seed, number)
+        what, pixels = outcome(picture, SIZES[source], 0x55)
+        if pixels and outcome(picture, SIZES[source], 0xAA)[1] != pixels:
             what = "bug: other pixels the second time"
         if os.fstat(2).st_size != said:
             said = os.fstat(2).st_size
             what = "bug: a word on stderr"
-        print("end", json.dumps([what, name]), flush=True)
+        print("end", json.dumps([what, picture.name]), flush=True)
         if number == first + (last - first) // 10:
             warm_bytes = process.memory_info().rss
     if process.memory_info().rss - warm_bytes > GROWTH_BYTES:
         print("end", json.dumps(["bug: memory grew", f"{warm_bytes:,} bytes before"]), flush=True)
 
 
-def watch(seed: int, first: int, last: int) -> collections.Counter[str]:
+def watch(source: str, seed: int, first: int, last: int) -> collections.Counter[str]:
     """Let workers decode first..last, the next one from behind where one died -> outcomes."""
     tally: collections.Counter[str] = collections.Counter()
     FAILED.mkdir(parents=True, exist_ok=True)
     while first < last:
-        with (FAILED / f"stderr-{seed}-{first}.txt").open("wb") as stderr:
+        with (FAILED / f"stderr-{source}-{seed}-{first}.txt").open("wb") as stderr:
             worker = subprocess.Popen(
-                [sys.executable, __file__, "--work", str(seed), str(first), str(last)],
+                [sys.executable, __file__, "--work", source, str(seed), str(first), str(last)],
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
@@ -89,27 +144,30 @@ def watch(seed: int, first: int, last: int) -> collections.Counter[str]:
                     first = int(rest)
                     continue
                 what, name = json.loads(rest)
-                count(tally, seed, first, what, name)
+                count(tally, (source, seed, first), what, name)
         first += 1
         if (code := worker.wait()) or kind == "start":
-            count(tally, seed, first - 1, f"bug: the process ended with {code}", "")
+            count(tally, (source, seed, first - 1), f"bug: the process ended with {code}", "")
     return tally
 
 
-def count(tally: collections.Counter[str], seed: int, number: int, what: str, name: str) -> None:
-    tally[what] += 1
+def count(
+    tally: collections.Counter[str], which: tuple[str, int, int], what: str, name: str
+) -> None:
+    tally[what.partition(":")[0]] += 1
     if what.startswith("bug"):
-        made, data = mutated(seed, number)
-        (FAILED / f"{seed}-{number}.bin").write_bytes(data)
-        print(f"{seed}-{number}: {what} ({name or made})", flush=True)
+        source, seed, number = which
+        picture = make(source, seed, number)
+        (FAILED / f"{source}-{seed}-{number}.bin").write_bytes(picture.data)
+        print(f"{source}-{seed}-{number}: {what} ({name or picture.name})", flush=True)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--work"]:
-        work(*map(int, sys.argv[2:]))
+        work(sys.argv[2], *map(int, sys.argv[3:]))
     else:
-        given = dict(enumerate(map(int, sys.argv[1:])))
+        given = dict(enumerate(map(int, sys.argv[2:])))
         begin = given.get(2, 0)
-        outcomes = watch(given.get(1, 0), begin, begin + given.get(0, 100_000))
+        outcomes = watch(sys.argv[1], given.get(1, 0), begin, begin + given.get(0, 100_000))
         print(json.dumps(outcomes))
-        sys.exit(any(what.startswith("bug") for what in outcomes))
+        sys.exit("bug" in outcomes)

@@ -10,11 +10,22 @@ from pathlib import Path
 SCRIPT = Path(__file__).with_name("pictures.py")
 
 
+def run(source: str, count: int) -> dict[str, int]:
+    command = [sys.executable, str(SCRIPT), source, str(count), "0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    outcomes: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    assert sum(outcomes.values()) == count
+    return outcomes
+
+
 def test_damaged_pictures_end_in_pixels_or_in_a_refusal() -> None:
-    command = [sys.executable, str(SCRIPT), "2000", "0"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
-    outcomes = json.loads(run.stdout.splitlines()[-1])
-    assert sum(outcomes.values()) == 2000
-    assert outcomes["pixels"] > 400, "hardly a picture is still read: the mutations went too far"
+    outcomes = run("mutated", 2000)
+    assert outcomes["pixels"] > 300, "hardly a picture is still read: the mutations went too far"
     assert outcomes["undecodable_image"] > 400
+
+
+def test_sound_pictures_of_every_kind_end_in_their_pixels_or_are_refused_by_name() -> None:
+    outcomes = run("drawn", 2000)
+    assert outcomes["pixels"] > 1000
+    assert outcomes["unsupported_media_type"] > 300

@@ -5,14 +5,21 @@ import re
 import pytest
 
 from service import errors
-from service.errors import Draining, GraftError, Overloaded, RequestError, UndecodableImage
+from service.errors import (
+    DamagedImage,
+    Draining,
+    GraftError,
+    Overloaded,
+    RequestError,
+    UndecodableImage,
+)
 
 REFUSALS = RequestError.__subclasses__()
 
 
 def test_tree_in_the_docstring_lists_every_refusal_with_its_status() -> None:
     drawn = dict(re.findall(r"(\w+) +(\d{3})  ", errors.__doc__ or ""))
-    assert drawn == {refusal.__name__: str(refusal.status) for refusal in REFUSALS}
+    assert drawn == {refusal.__name__: str(refusal.status) for refusal in (*REFUSALS, DamagedImage)}
 
 
 def test_tree_in_the_docstring_lists_every_error() -> None:

@@ -122,7 +122,9 @@ def test_a_picture_whose_time_is_up_does_not_stay_in_memory(
 ) -> None:
     gate = threading.Event()
     model = new_model(threads=1, deadline_seconds=0.05)
-    monkeypatch.setattr("service.served.decode", lambda *_: gate.wait(20) and np.zeros((32, 32, 3)))
+    monkeypatch.setattr(
+        model._predictor, "decode", lambda *_: gate.wait(20) and np.zeros((32, 32, 3))
+    )
 
     async def ask(uploads: list[Upload]) -> None:
         asked = [model.classify(uploads.pop()) for _ in range(2 if together else 1)]

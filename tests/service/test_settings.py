@@ -11,7 +11,7 @@ from service.settings import PREFIX, Settings
 def test_defaults_need_no_variables() -> None:
     settings = Settings.from_environment({})
     assert settings.model == "classifier:latest"
-    assert settings.max_image_bytes == 20 * 1024 * 1024
+    assert settings.max_image_bytes == 40 * 1024 * 1024
     assert settings.max_pixels == MAX_PIXELS
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,14 @@ def encoded(picture: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def too_large() -> bytes:
+    """A PNG that claims 400 megapixels."""
+    data = bytearray(encoded(Image.new("L", (8, 8)), "PNG"))
+    data[16:24] = struct.pack(">II", 20_000, 20_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
 
 
 def check(folder: Path, image_size: int = 224) -> tuple[Finding, ...]:
@@ -81,7 +91,7 @@ def seed_defects(folder: Path, scene: Scene) -> dict[str, set[str]]:  # noqa: PL
     a, b, c = (f"train/{label}" for label in CLASSES)
     put("unreadable", f"{a}/text.jpg", b"<html>not found</html>")
     put("unreadable", f"{a}/empty.png", b"")
-    put("unreadable", f"{b}/huge.png", encoded(Image.new("1", (10_000, 6_000)), "PNG"))
+    put("unreadable", f"{b}/huge.png", too_large())
     (folder / f"{b}/gone.jpg").symlink_to(folder / "nowhere.jpg")
     defects["unreadable"].add(f"{b}/gone.jpg")
 
@@ -102,8 +112,8 @@ def seed_defects(folder: Path, scene: Scene) -> dict[str, set[str]]:  # noqa: PL
     put("wrong_extension", f"{b}/wrong4.gif", encoded(fresh()))
     put("wrong_extension", f"{b}/wrong5", encoded(fresh()))
 
-    put("unsupported", f"{c}/old.gif", encoded(fresh(), "GIF"))
-    put("unsupported", f"{c}/scan.bmp", encoded(fresh(), "BMP"))
+    put("unsupported", f"{c}/old.jp2", b"\0\0\0\x0cjP  \r\n\x87\n")
+    put("unsupported", f"{c}/drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
     put("misplaced", "train/lost.jpg", encoded(fresh()))
     (folder / "train/empty").mkdir()
     defects["empty_class"] = {"train/empty"}

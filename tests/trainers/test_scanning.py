@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from service.imaging import SUFFIXES
 from trainers.scanning import DataError, LeftOut, Scan, listing, scan
 
 DrawFolder = Callable[..., Path]
@@ -45,9 +46,9 @@ def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
 def test_what_cannot_be_a_picture_by_its_name_is_left_out(tmp_path: Path) -> None:
     found = scan(touch(tmp_path, "a/1.jpg", "a/notes.txt", "lost.jpg", "licence/LICENSE"))
     assert {one.path: one.reason.split(":")[0] for one in found.left_out} == {
-        "a/notes.txt": "`.txt` is not among .jpg .jpeg .png .webp",
+        "a/notes.txt": f"`.txt` is not among {' '.join(SUFFIXES)}",
         "lost.jpg": "lies in no class folder",
-        "licence/LICENSE": "a name without an ending is not among .jpg .jpeg .png .webp",
+        "licence/LICENSE": f"a name without an ending is not among {' '.join(SUFFIXES)}",
     }
 
 
@@ -100,7 +101,7 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_long_listing_is_cut() -> None:
-    text = listing([LeftOut(f"{number}.gif", "no") for number in range(25)], "left out:")
+    text = listing([LeftOut(f"{number}.jp2", "no") for number in range(25)], "left out:")
     assert text.count("\n") == 6
     assert text.endswith("and 20 more")
     assert listing([], "left out:") == ""
@@ -184,16 +185,16 @@ def test_a_folder_of_other_pictures_is_a_class_and_one_of_texts_is_not(tmp_path:
 
 
 def test_pictures_under_the_name_of_another_kind_are_found_by_content(tmp_path: Path) -> None:
-    data = touch(tmp_path, "a/1.jpg", "a/2.gif", "a/notes.txt")
-    for name in ("a/3.gif", "a/4.BMP", "a/nameless", "a/notes.csv", "lost.gif"):
+    data = touch(tmp_path, "a/1.jpg", "a/2.jp2", "a/notes.txt")
+    for name in ("a/3.jp2", "a/4.JXL", "a/nameless", "a/notes.csv", "lost.jp2"):
         (data / name).write_bytes(b"\xff\xd8\xff\xe0")
     found = scan(data)
-    assert [one.name for one in found.candidates] == ["a/1.jpg", "a/3.gif", "a/4.BMP", "a/nameless"]
+    assert [one.name for one in found.candidates] == ["a/1.jpg", "a/3.jp2", "a/4.JXL", "a/nameless"]
     assert {one.path: one.kind for one in found.left_out} == {
-        "a/2.gif": "unsupported",
+        "a/2.jp2": "unsupported",
         "a/notes.txt": "",
         "a/notes.csv": "",
-        "lost.gif": "misplaced",
+        "lost.jp2": "misplaced",
     }
 
 

@@ -22,7 +22,7 @@ from service.errors import (
     UndecodableImage,
     UnsupportedMediaType,
 )
-from service.imaging import MAX_PIXELS, decode, sniff
+from service.imaging import Limits, decode, identify
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 ORIENTATION = 0x0112
@@ -313,7 +313,9 @@ def test_jpeg_is_never_reduced_below_the_input_size() -> None:
     """1000 x 70 could be halved for its width, not for its height."""
     data = encode(photo(1000, 70), "JPEG")
     full = Image.open(io.BytesIO(data)).resize((64, 64), Image.Resampling.BILINEAR)
-    np.testing.assert_array_equal(decode(data, 64), np.asarray(full))
+    difference = np.abs(decode(data, 64).astype(int) - np.asarray(full))
+    assert difference.mean() < 1  # its columns are averaged by threes first
+    assert difference.max() <= 8
 
 
 def jpeg_header(width: int, height: int) -> bytes:
@@ -333,54 +335,86 @@ def webp_header(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize(
     "data",
-    [png(10_000, 10_000, 8, 2, b""), jpeg_header(10_000, 10_000), webp_header(10_000, 10_000)],
+    [png(16_000, 16_000, 8, 2, b""), jpeg_header(16_000, 16_000), webp_header(16_000, 16_000)],
     ids=KINDS,
 )
-def test_hundred_megapixels_are_refused_by_the_header_alone(data: bytes) -> None:
+def test_too_many_pixels_are_refused_by_the_header_alone(data: bytes) -> None:
     """There are no such pixels in the data: decoding it would be another error."""
     began = time.monotonic()
-    with pytest.raises(PayloadTooLarge, match=r"10000 x 10000 = 100,000,000 pixels; at most 50,0"):
+    with pytest.raises(PayloadTooLarge, match=r"16000 x 16000 = 256,000,000 pixels; at most 250,"):
         decode(data, 32)
     assert time.monotonic() - began < 1
 
 
 def test_limit_counts_pixels_not_sides() -> None:
     data = encode(Image.new("L", (60, 50)), "PNG")
-    assert decode(data, 8, max_pixels=3000).shape == (8, 8, 3)
+    assert decode(data, 8, Limits(pixels=3000)).shape == (8, 8, 3)
     with pytest.raises(PayloadTooLarge, match="60 x 50 = 3,000 pixels; at most 2,999"):
-        decode(data, 8, max_pixels=2999)
+        decode(data, 8, Limits(pixels=2999))
 
 
-def test_default_limit_raises_no_warning_of_pillow() -> None:
-    """Pillow warns from 89 million pixels on, and warnings are errors here."""
-    assert MAX_PIXELS < Image.MAX_IMAGE_PIXELS
-    with pytest.raises(RequestError):
-        decode(png(9_500, 9_500, 8, 0, b""), 8, max_pixels=100_000_000)
+def lossless_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """(H, W, 3) RGB -> SOF3, predictor 1: each difference as its length (4 bits) and bits."""
+    values = pixels.astype(int)
+    left = np.empty_like(values)
+    left[:, 1:], left[1:, 0], left[0, 0] = values[:, :-1], values[:-1, 0], 128
+    bits = []
+    for step in (values - left).ravel().tolist():
+        length = abs(step).bit_length()
+        low = step if step > 0 else step + (1 << length) - 1
+        bits.append(f"{length:04b}" + (f"{low:0{length}b}" if length else ""))
+    text = "".join(bits)
+    text += "1" * (-len(text) % 8)
+    scan = int(text, 2).to_bytes(len(text) // 8).replace(b"\xff", b"\xff\0")
+    height, width, _ = pixels.shape
+    frame = struct.pack(">BHHB", 8, height, width, 3) + b"\1\x11\0\2\x11\0\3\x11\0"
+    codes = bytes([0, 0, 0, 0, 9, *[0] * 12, *range(9)])
+    segments = (
+        (0xEE, b"Adobe\0\x64\0\0\0\0\0"),
+        (0xC3, frame),
+        (0xC4, codes),
+        (0xDA, b"\3\1\0\2\0\3\0\1\0\0"),
+    )
+    head = b"".join(struct.pack(">BBH", 255, kind, len(body) + 2) + body for kind, body in segments)
+    return b"\xff\xd8" + head + scan + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("size", [16, 48, 96, 128])
+def test_lossless_jpeg_is_read_whole_for_libjpeg_does_not_reduce_it(size: int) -> None:
+    """Asked for a reduced one, it wrote the whole picture behind a buffer of the reduced size."""
+    picture = photo(96, 96)
+    pixels = decode(lossless_jpeg(np.asarray(picture)), size)
+    np.testing.assert_array_equal(pixels, decode(encode(picture, "PNG"), size))
 
 
 # What is refused
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_sniff_names_the_format_by_content(kind: str) -> None:
-    assert sniff(encode(quarters(), kind)) == kind
+def test_identify_names_the_format_by_content(kind: str) -> None:
+    assert identify(encode(quarters(), kind)).name == kind
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "name"),
     [
-        b"just text, whatever the file is called",
-        b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>',
-        b"GIF89a" + bytes(40),
-        b"RIFF\x10\0\0\0WAVEfmt ",
-        b"%PDF-1.7",
-        b"BM" + bytes(60),
-        b"\0",
+        (b"just text, whatever the file is called", "not a picture of a kind that is read here"),
+        (b"\0", "not a picture of a kind that is read here"),
+        (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "SVG drawing"),
+        (b"\n<!DOCTYPE html><html>404</html>", "this is text, not a picture"),
+        (b'{"error": "not found"}', "this is text, not a picture"),
+        (b"RIFF\x10\0\0\0WAVEfmt ", "WAV sound"),
+        (b"%PDF-1.7", "PDF"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\xff\x0a\xfa", "JPEG XL"),
+        (bytes(128) + b"DICM", "DICOM"),
+        (b"\0\0\0\x18ftypmp42", "MP4 film"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+        (b"P6\n8 8\n255\n", "Netpbm"),
     ],
-    ids=["text", "SVG", "GIF", "WAV", "PDF", "BMP", "one byte"],
 )
-def test_other_content_is_an_unsupported_type(data: bytes) -> None:
-    with pytest.raises(UnsupportedMediaType, match="not a JPEG, PNG or WebP picture"):
+def test_other_content_is_an_unsupported_type_by_its_name(data: bytes, name: str) -> None:
+    with pytest.raises(UnsupportedMediaType, match=name):
         decode(data, 8)
 
 
@@ -439,7 +473,7 @@ def test_damaged_pictures_are_answered_or_refused_never_a_crash(
     refused = 0
     for _ in range(120):
         try:
-            assert decode(damage(whole, chance), 16, max_pixels=1_000_000).shape == (16, 16, 3)
+            assert decode(damage(whole, chance), 16, Limits(pixels=1_000_000)).shape == (16, 16, 3)
         except RequestError:
             refused += 1
     assert refused > 10

@@ -1,0 +1,189 @@
+"""What pictures cost to decode, against what their headers let the service expect.
+
+    python -m benchmarks.decoding [MEGAPIXELS]
+
+Each picture is drawn, encoded and decoded in a process of its own, at the model's 224 pixels:
+processor time, resident memory on top of what was there, and the longest time for which another
+thread of Python did not get its turn, beside the estimates that decide what is let in. Flat
+pictures are small files of many pixels; noise is the most work for a pixel. The last line is a
+process whose two threads decode all accepted ones in random order: its peak is what a worker's
+limit must allow.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import random
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from service.errors import PayloadTooLarge
+from service.imaging import Limits, decode, identify
+from service.imaging.shrinking import working_bytes
+
+SIZE = 224
+Image.MAX_IMAGE_PIXELS = None
+Draw = Callable[[int, int], Image.Image]
+
+
+def flat(width: int, height: int) -> Image.Image:
+    return Image.new("RGB", (width, height), (10, 120, 40))
+
+
+def photo(width: int, height: int) -> Image.Image:
+    """Smooth shapes and a little noise, repeated: about as many bytes as a photograph's."""
+    chance = np.random.default_rng(0)
+    coarse = Image.fromarray(chance.integers(0, 256, (64, 48, 3), np.uint8))
+    tile = np.asarray(coarse.resize((1024, 768), Image.Resampling.BICUBIC), np.int16)
+    tile = (tile + chance.integers(-8, 9, tile.shape)).clip(0, 255).astype(np.uint8)
+    repeats = (-(-height // 768), -(-width // 1024), 1)
+    return Image.fromarray(np.tile(tile, repeats)[:height, :width])
+
+
+def noise(width: int, height: int) -> Image.Image:
+    tile = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+    repeats = (-(-height // 512), -(-width // 512), 1)
+    return Image.fromarray(np.tile(tile, repeats)[:height, :width])
+
+
+def clear(draw: Draw) -> Draw:
+    def drawn(width: int, height: int) -> Image.Image:
+        picture = draw(width, height)
+        picture.putalpha(128)
+        return picture
+
+    return drawn
+
+
+def as_mode(draw: Draw, mode: str) -> Draw:
+    return lambda width, height: draw(width, height).convert(mode)
+
+
+def deep(width: int, height: int) -> Image.Image:
+    return Image.fromarray(np.asarray(flat(width, height).convert("L"), np.uint16) * 257)
+
+
+CASES: dict[str, tuple[Draw, str, dict[str, Any]]] = {
+    "JPEG photo": (photo, "JPEG", {"quality": 85}),
+    "JPEG noise": (noise, "JPEG", {"quality": 60}),
+    "JPEG progressive": (photo, "JPEG", {"quality": 85, "progressive": True}),
+    "JPEG progressive 4:4:4": (photo, "JPEG", {"progressive": True, "subsampling": 0}),
+    "JPEG CMYK": (as_mode(photo, "CMYK"), "JPEG", {}),
+    "PNG photo": (photo, "PNG", {"compress_level": 1}),
+    "PNG flat": (flat, "PNG", {}),
+    "PNG gray + alpha": (as_mode(clear(flat), "LA"), "PNG", {}),
+    "PNG RGBA": (clear(flat), "PNG", {}),
+    "PNG palette": (as_mode(flat, "P"), "PNG", {}),
+    "PNG 16-bit gray": (deep, "PNG", {}),
+    "WebP photo": (photo, "WEBP", {"method": 0}),
+    "WebP flat": (flat, "WEBP", {"method": 0}),
+    "WebP alpha": (clear(flat), "WEBP", {"method": 0}),
+    "WebP lossless noise": (noise, "WEBP", {"method": 0, "lossless": True}),
+    "AVIF photo": (photo, "AVIF", {"speed": 10}),
+    "AVIF noise": (noise, "AVIF", {"speed": 10, "quality": 60}),
+    "GIF photo": (photo, "GIF", {}),
+    "BMP": (flat, "BMP", {}),
+    "TIFF LZW": (flat, "TIFF", {"compression": "tiff_lzw"}),
+    "TIFF Deflate": (photo, "TIFF", {"compression": "tiff_adobe_deflate"}),
+    "TIFF JPEG": (photo, "TIFF", {"compression": "jpeg"}),
+    "TIFF CMYK": (as_mode(flat, "CMYK"), "TIFF", {}),
+}
+
+
+def resident_mb() -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1000
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+def measure(data: bytes) -> dict[str, float]:
+    """Decode once -> seconds of processor time, MB on top, longest stall in milliseconds."""
+    decode(small(), SIZE)
+    longest, stop = [0.0], threading.Event()
+
+    def watch() -> None:
+        last = time.thread_time(), time.monotonic()
+        while not stop.wait(0.001):
+            now = time.thread_time(), time.monotonic()
+            longest[0], last = max(longest[0], now[1] - last[1]), now
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    before, began = resident_mb(), time.thread_time()
+    decode(data, SIZE)
+    seconds, peak = time.thread_time() - began, resident_mb()
+    stop.set()
+    watcher.join()
+    return {"seconds": seconds, "mb": peak - before, "stall_ms": longest[0] * 1000}
+
+
+def small() -> bytes:
+    buffer = io.BytesIO()
+    flat(64, 64).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def encode(name: str, megapixels: float) -> bytes:
+    draw, kind, options = CASES[name]
+    width = int((megapixels * 1e6 * 4 / 3) ** 0.5)
+    buffer = io.BytesIO()
+    draw(width, width * 3 // 4).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def apart(task: Callable[..., Any], *arguments: Any) -> Any:
+    """A function's result, from a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as process:
+        return process.apply(task, arguments)
+
+
+def mixed(folder: str) -> dict[str, float]:
+    """Two threads, every picture of a folder three times."""
+    paths = [path for path in Path(folder).iterdir() for _ in range(3)]
+    random.Random(0).shuffle(paths)
+    decode(small(), SIZE)
+    before = resident_mb()
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda path: decode(path.read_bytes(), SIZE), paths))
+    return {"before_mb": before, "peak_mb": resident_mb()}
+
+
+def main() -> None:
+    sizes = [float(text) for text in sys.argv[1:]] or [12, 50.4]
+    print("| picture | megapixels | file, MB | s | expected | MB | expected | stall, ms |")
+    print("|---|---|---|---|---|---|---|---|")
+    with TemporaryDirectory() as folder:
+        for megapixels in sizes:
+            for name in CASES:
+                data = apart(encode, name, megapixels)
+                header = identify(data).read_header(data, SIZE)
+                memory = header.memory_bytes + working_bytes(header.width, header.height, SIZE)
+                start = f"| {name} | {header.pixels / 1e6:.0f} | {len(data) / 1e6:.1f} |"
+                try:
+                    Limits().check(header, memory)
+                except PayloadTooLarge:
+                    line = f"refused | {header.seconds:.2f} | refused | {memory / 1e6:.0f} | |"
+                else:
+                    (Path(folder) / f"{name}-{megapixels}").write_bytes(data)
+                    got = apart(measure, data)
+                    line = f"{got['seconds']:.2f} | {header.seconds:.2f} | {got['mb']:.0f} | "
+                    line += f"{memory / 1e6:.0f} | {got['stall_ms']:.0f} |"
+                print(start, line, flush=True)
+        print(json.dumps(apart(mixed, folder)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Bytes of a picture in, RGB uint8 at the model's input size out: the one decoder.
+
+Training and serving both call `decode`, so the two cannot disagree about a pixel. A file's kind and
+cost are read from its headers before any library decodes it: `kinds` has the table of kinds,
+`refused` those that are known by name and not read, `cost` what a picture may cost. This room uses
+`service.errors` alone.
+"""
+
+from service.imaging.cost import MAX_PIXELS, Limits
+from service.imaging.decoding import DECODER, FULL_RANGE_BITS, decode, inspect
+from service.imaging.header import Header
+from service.imaging.kinds import ALWAYS_ACCEPTED, KINDS, OTHER_SUFFIXES, SUFFIXES, identify
+
+__all__ = [
+    "ALWAYS_ACCEPTED",
+    "DECODER",
+    "FULL_RANGE_BITS",
+    "KINDS",
+    "MAX_PIXELS",
+    "OTHER_SUFFIXES",
+    "SUFFIXES",
+    "Header",
+    "Limits",
+    "decode",
+    "identify",
+    "inspect",
+]

@@ -1,0 +1,45 @@
+"""Pixels by OpenCV: WebP in a third of Pillow's memory, and 16 bits of three channels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # of damaged pictures
+cv2.setNumThreads(1)  # pictures are decoded side by side: more threads would only meet each other
+
+_STRIP_PIXELS = 1 << 20
+
+
+def read_by_opencv(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Decode the first picture of a file as it is stored, without turning it.
+
+    Args:
+        data: of a kind whose headers were read before.
+        size: its width and height, from those.
+
+    Returns:
+        (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA; uint8 or uint16.
+
+    Raises:
+        ValueError: it cannot be decoded, or has another size.
+    """
+    try:
+        stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise ValueError(str(error)) from None
+    if (
+        stored is None
+        or stored.shape[:2] != size[::-1]
+        or stored.dtype not in (np.uint8, np.uint16)
+    ):
+        raise ValueError("decoded to nothing, or to another size or depth")
+    pixels: NDArray[np.uint8] | NDArray[np.uint16] = stored  # type: ignore[assignment]
+    if pixels.ndim == 3:
+        to_rgb = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+        rows = max(1, _STRIP_PIXELS // pixels.shape[1])
+        for start in range(0, len(pixels), rows):  # in place: a copy would double the memory
+            strip = pixels[start : start + rows]
+            strip[:] = cv2.cvtColor(strip, to_rgb)
+    return pixels

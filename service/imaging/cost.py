@@ -1,0 +1,97 @@
+"""What a picture may cost to decode: pixels, memory and seconds, and the memory of all at a time.
+
+The figures come from benchmarks/decoding.py; docs in CONTRIBUTING.md.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from service.errors import PayloadTooLarge
+from service.imaging.header import Header
+
+MAX_PIXELS: Final = 250_000_000
+"""Default limit on width times height: above the largest sensor of a phone, 200 megapixels."""
+MAX_DECODING_BYTES: Final = 400_000_000
+"""Most memory that decoding one picture may take, and all that are decoded at a time together."""
+MAX_DECODING_SECONDS: Final = 1.0
+"""Longest estimated time of decoding one picture. Estimates are those of an AMD EPYC of 2023, and
+rather too long: none accepted took longer than 1 s there."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is let in.
+
+    Attributes:
+        pixels: most pixels, width times height.
+        memory_bytes: most memory of decoding.
+        seconds: longest time of decoding, of one core, as estimated.
+    """
+
+    pixels: int = MAX_PIXELS
+    memory_bytes: int = MAX_DECODING_BYTES
+    seconds: float = MAX_DECODING_SECONDS
+
+    def check(self, header: Header, memory_bytes: int) -> None:
+        """Raise PayloadTooLarge for a picture beyond one of the limits; the message names it."""
+        size = f"the {header.kind} picture has {header.width} x {header.height} ="
+        size = f"{size} {header.pixels:,} pixels"
+        if header.pixels > self.pixels:
+            raise PayloadTooLarge(
+                f"{size}; at most {self.pixels:,} are accepted (GRAFT_MAX_PIXELS): send a smaller "
+                "one"
+            )
+        if memory_bytes > self.memory_bytes:
+            raise PayloadTooLarge(
+                f"{size}, which take {memory_bytes / 1e6:,.0f} MB to decode; at most "
+                f"{self.memory_bytes / 1e6:,.0f} MB are allowed: send a smaller one, or a JPEG"
+            )
+        if header.seconds > self.seconds:
+            raise PayloadTooLarge(
+                f"{size}, stored so that decoding takes about {header.seconds:,.1f} s; at most "
+                f"{self.seconds:g} s are allowed: send a smaller one, or save it as a plain JPEG"
+            )
+
+
+class MemoryBudget:
+    """Memory that threads share while they decode: who wants more than is left waits, in turn."""
+
+    def __init__(self, total_bytes: int) -> None:
+        self._total = self._left = total_bytes
+        self._waiting: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def reserve(self, amount: int) -> Iterator[None]:
+        """Hold so many bytes; more than there are in all counts as all."""
+        amount = min(amount, self._total)
+        with self._changed:
+            if self._waiting or amount > self._left:
+                self._wait(amount)
+            self._left -= amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += amount
+                if self._waiting:
+                    self._changed.notify_all()
+
+    def _wait(self, amount: int) -> None:
+        turn = object()
+        self._waiting.append(turn)
+        try:
+            self._changed.wait_for(lambda: self._waiting[0] is turn and amount <= self._left)
+        finally:
+            self._waiting.remove(turn)
+            self._changed.notify_all()
+
+
+DECODING_MEMORY: Final = MemoryBudget(MAX_DECODING_BYTES)
+"""Of this process: a picture of 400 MB is decoded alone, small ones side by side."""

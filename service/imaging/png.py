@@ -1,0 +1,186 @@
+"""PNG: its chunks with their checksums, and its pixels by Pillow.
+
+The decoders get a copy with the chunks that pixels depend on. Metadata of any size, or with a wrong
+checksum, is none of their business.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+
+from service.errors import DamagedImage, UnsupportedMediaType
+from service.imaging.header import TRANSPARENT_NANOSECONDS, Header, damaged, orientation_of
+
+SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+_MAX_CHUNKS: Final = 10_000
+"""Most chunks besides those of `_CHUNK_BYTES`."""
+_CHUNK_BYTES: Final = 4096
+"""Half of what libpng puts into a chunk: a sound PNG of 100 MB may have 12,000 of them."""
+_PIXELS_DEPEND_ON: Final = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_MODES: Final = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
+_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_STORED_BYTES: Final = {0: 1, 2: 4, 3: 1, 4: 4, 6: 4}
+_DEEP_BYTES: Final = {0: 4, 2: 12, 4: 8, 6: 12}
+"""Colour type -> bytes that a pixel of at most 8, and of 16 bits per sample takes meanwhile."""
+_MAX_METADATA: Final = 1 << 20
+_NANOSECONDS: Final = {"pixel": 4.0, "byte of a row": 2.5, "byte": 6.0}
+
+
+def read_header(data: bytes, _size: int) -> Header:
+    """Read the chunks of a PNG.
+
+    Raises:
+        UnsupportedMediaType: Apple's variant CgBI.
+        UndecodableImage: no header, a wrong checksum of what pixels depend on, or more chunks than
+            any program writes.
+    """
+    kept, exif, xmp, frames = [SIGNATURE], b"", b"", 1
+    names: set[bytes] = set()
+    for name, chunk in _chunks(data):
+        body = chunk[8:-4]
+        if name in _PIXELS_DEPEND_ON:
+            _check(name, chunk, data)
+            kept.append(chunk)
+        elif name == b"CgBI":
+            raise UnsupportedMediaType(
+                "kind not supported: CgBI, Apple's variant of PNG; convert it to a PNG, on a Mac "
+                "by: xcrun pngcrush -revert-iphone-optimizations in.png out.png"
+            )
+        elif name == b"acTL":
+            frames = max(1, int.from_bytes(body[:4]))
+        elif name == b"eXIf":
+            exif = body
+        elif name in (b"iTXt", b"zTXt", b"tEXt") and len(body) <= _MAX_METADATA:
+            exif, xmp = exif or _raw_profile(name, body), xmp or _xmp(name, body)
+        names.add(name)
+    if len(kept) < 3 or len(kept[1]) != 25 or not kept[1].startswith(b"\0\0\0\rIHDR"):
+        raise damaged("PNG", data, "it has no header or no pixels")
+    header = kept[1][8:21]
+    width, height = int.from_bytes(header[:4]), int.from_bytes(header[4:8])
+    bits, colour = header[8], header[9]
+    if not (width and height and colour in _MODES):
+        raise damaged("PNG", data, "its header makes no sense")
+    if b"IEND" not in names:
+        kept.append(b"\0\0\0\0IEND\xaeB`\x82")
+    clean = b"".join(kept)
+    pixels, is_transparent = width * height, b"tRNS" in names or colour in (4, 6)
+    row_bytes = pixels * _CHANNELS[colour] * max(bits, 8) // 8 * (1 + (bits == 16))
+    memory = pixels * (_DEEP_BYTES if bits == 16 else _STORED_BYTES)[colour]
+    return Header(
+        kind="PNG",
+        width=width,
+        height=height,
+        mode="1" if bits == 1 and colour == 0 else _MODES[colour],
+        bits=bits,
+        frames=frames,
+        is_transparent=is_transparent,
+        orientation=orientation_of(exif, xmp),
+        memory_bytes=len(clean) + memory,
+        seconds=(
+            (_NANOSECONDS["pixel"] + TRANSPARENT_NANOSECONDS * is_transparent) * pixels
+            + _NANOSECONDS["byte of a row"] * row_bytes
+            + _NANOSECONDS["byte"] * len(clean)
+        )
+        / 1e9,
+        read=lambda: _read_deep(clean, colour) if bits == 16 else _read(clean),
+    )
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Every chunk up to the end: its name, and all of it, from its length to its checksum."""
+    position = len(SIGNATURE)
+    most = _MAX_CHUNKS + len(data) // _CHUNK_BYTES
+    for _ in range(most):
+        if position >= len(data):
+            return
+        end = position + 12 + int.from_bytes(data[position : position + 4])
+        name = data[position + 4 : position + 8]
+        yield name, data[position:end]
+        if name == b"IEND":
+            return
+        position = end
+    raise DamagedImage(f"the PNG has more than {most:,} chunks")
+
+
+def _check(name: bytes, chunk: bytes, data: bytes) -> None:
+    is_whole = len(chunk) == 12 + int.from_bytes(chunk[:4])
+    if not is_whole or zlib.crc32(memoryview(chunk)[4:-4]) != int.from_bytes(chunk[-4:]):
+        raise damaged("PNG", data, f"the checksum of its {name.decode()} differs")
+
+
+def _xmp(name: bytes, body: bytes) -> bytes:
+    keyword, _, rest = body.partition(b"\0")
+    if name != b"iTXt" or keyword != b"XML:com.adobe.xmp":
+        return b""
+    text = rest[2:].split(b"\0", 2)[-1]
+    return _inflated(text) if rest[:1] == b"\1" else text
+
+
+def _raw_profile(name: bytes, body: bytes) -> bytes:
+    """EXIF as ImageMagick writes it: three lines of heading, then hexadecimal digits."""
+    keyword, _, rest = body.partition(b"\0")
+    if keyword not in (b"Raw profile type exif", b"Raw profile type APP1") or name == b"iTXt":
+        return b""
+    text = _inflated(rest[1:]) if name == b"zTXt" else rest
+    try:
+        return bytes.fromhex(b"".join(text.split()[2:]).decode())
+    except ValueError:
+        return b""
+
+
+def _inflated(compressed: bytes) -> bytes:
+    """The first megabyte of a text; nothing where it is damaged."""
+    try:
+        return zlib.decompressobj().decompress(compressed, _MAX_METADATA)
+    except zlib.error:
+        return b""
+
+
+def _read(clean: bytes) -> Image.Image:
+    picture = PngImageFile(io.BytesIO(clean))
+    picture.load()
+    return picture
+
+
+def _read_deep(clean: bytes, colour: int) -> NDArray[np.uint16]:
+    """Samples of 16 bits: (H, W), or (H, W, 2 to 4) with gray + alpha, RGB, RGBA.
+
+    Pillow keeps the upper bytes of more than one channel. Asked for the other byte order, it takes
+    the lower ones for them.
+    """
+    if colour == 0:
+        stored = _read(clean)
+        gray: NDArray[np.uint16] = np.empty((stored.height, stored.width), np.uint16)
+        gray[:] = np.asarray(stored)
+        return _with_alpha(gray, clean)
+    if colour == 4:  # four bytes for each pixel, as in RGBA of 8 bits
+        header = b"IHDR" + clean[16:24] + b"\x08\x06" + clean[26:29]
+        clean = clean[:12] + header + zlib.crc32(header).to_bytes(4) + clean[33:]
+        return np.ascontiguousarray(np.asarray(_read(clean))).view(">u2").astype(np.uint16)
+    upper = _read(clean)
+    pixels: NDArray[np.uint16] = np.asarray(upper).astype(np.uint16)
+    pixels <<= 8
+    del upper
+    lower = PngImageFile(io.BytesIO(clean))
+    lower.tile = [tile._replace(args=str(tile.args).replace("16B", "16L")) for tile in lower.tile]
+    lower.load()
+    pixels |= np.asarray(lower)
+    return _with_alpha(pixels, clean)
+
+
+def _with_alpha(pixels: NDArray[np.uint16], clean: bytes) -> NDArray[np.uint16]:
+    """With a channel of alpha, where a chunk names one colour that is clear."""
+    key = next((chunk[8:-4] for name, chunk in _chunks(clean) if name == b"tRNS"), b"")
+    if len(key) != 2 * (1 if pixels.ndim == 2 else pixels.shape[2]):
+        return pixels
+    colours = np.atleast_3d(pixels)
+    is_clear = (colours == np.frombuffer(key, ">u2")).all(2, keepdims=True)
+    return np.concatenate([colours, np.where(is_clear, 0, 0xFFFF).astype(np.uint16)], 2)

@@ -1,0 +1,185 @@
+"""TIFF: the tags of its first page, and its pixels by Pillow; 16 bits by OpenCV.
+
+The decoders get the file with one directory in place of its own: the tags that pixels depend on.
+So neither other pages nor metadata, of any size, are read.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
+
+from service.errors import UnsupportedMediaType
+from service.imaging.by_opencv import read_by_opencv
+from service.imaging.header import TRANSPARENT_NANOSECONDS, Header, Pixels, damaged
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS = 256, 257, 258, 259, 262, 273
+_ORIENTATION, _SAMPLES, _TILES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 277, 324, 338, 339
+_PIXELS_DEPEND_ON: Final = (
+    *(254, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, 266, _STRIPS, _SAMPLES, 278, 279),
+    *(284, 292, 293, 317, 320, 322, 323, _TILES, 325, 332, _EXTRA_SAMPLES, _SAMPLE_FORMAT),
+    *(347, 529, 530, 531, 532),
+)
+_TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+_MAX_TAGS, _MAX_STRIPS = 4096, 100_000
+_COMPRESSIONS: Final = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
+"""None, CCITT's three, LZW, JPEG, Deflate, PackBits, and Deflate by its old number."""
+_WHITE_IS_ZERO, _GRAY, _RGB, _PALETTE, _INK, _YCBCR = 0, 1, 2, 3, 5, 6
+_MODES: Final = {
+    _WHITE_IS_ZERO: "L",
+    _GRAY: "L",
+    _RGB: "RGB",
+    _PALETTE: "P",
+    _INK: "CMYK",
+    _YCBCR: "RGB",
+}
+_REMEDY: Final = (
+    "convert it to an 8-bit TIFF, PNG or JPEG, e.g. by ImageMagick: magick in.tif -depth 8 out.png"
+)
+_NANOSECONDS: Final = {"pixel": 6.0, "byte of a row": 5.0, "byte": 10.0}
+
+
+@dataclass(frozen=True)
+class _Page:
+    """The first directory: byte order (`<` or `>`), its entries as stored, and numbers of them."""
+
+    order: str
+    entries: tuple[bytes, ...]
+    numbers: dict[int, int]
+    """Tag -> its first value."""
+    has_more: bool
+    """Whether another page follows."""
+
+    def number(self, tag: int, default: int = 0) -> int:
+        return self.numbers.get(tag, default)
+
+
+def read_header(data: bytes, _size: int) -> Header:
+    """Read the first directory of a TIFF.
+
+    Raises:
+        UnsupportedMediaType: samples, colours or a compression that are not read here, by name.
+        UndecodableImage: there is no such directory, or it makes no sense.
+    """
+    page = _first_page(data)
+    width, height = page.number(_WIDTH), page.number(_HEIGHT)
+    bits, samples = page.number(_BITS, 1), page.number(_SAMPLES, 1)
+    colours = page.number(_PHOTOMETRIC, _GRAY)
+    _refuse_kind(page, bits, samples, colours)
+    if not (width and height and ({_STRIPS, _TILES} & page.numbers.keys())):
+        raise damaged("TIFF", data, "it names no size or no pixels")
+    clean = _with_one_directory(data, page)
+    pixels, row_bytes = width * height, width * height * samples * max(8, bits) // 8
+    has_alpha = samples in (2, 4) and _EXTRA_SAMPLES in page.numbers
+
+    def read() -> Pixels:
+        if bits < 16:
+            return _read_by_pillow(clean, (width, height))
+        stored = read_by_opencv(clean, (width, height))
+        return _inverted(stored) if colours == _WHITE_IS_ZERO else stored
+
+    mode = "1" if bits == 1 and samples == 1 else _MODES[colours]
+    return Header(
+        kind="TIFF",
+        width=width,
+        height=height,
+        mode=mode + "A" * (has_alpha and mode in ("L", "RGB")),
+        bits=bits,
+        frames=1 + page.has_more,
+        is_transparent=has_alpha,
+        orientation=page.number(_ORIENTATION, 1) if 1 <= page.number(_ORIENTATION, 1) <= 8 else 1,
+        memory_bytes=len(clean)
+        + (2 * row_bytes if bits == 16 else pixels * (4 if samples > 1 else 1)),
+        seconds=(
+            (_NANOSECONDS["pixel"] + TRANSPARENT_NANOSECONDS * has_alpha) * pixels
+            + _NANOSECONDS["byte of a row"] * row_bytes
+            + _NANOSECONDS["byte"] * len(clean)
+        )
+        / 1e9,
+        read=read,
+    )
+
+
+def _first_page(data: bytes) -> _Page:
+    order = "<" if data[:2] == b"II" else ">"
+    if data[2:4] in (b"+\0", b"\0+"):
+        raise UnsupportedMediaType(f"kind not supported: BigTIFF; {_REMEDY}")
+    start, count = _unpack(order, "I", data, 4), 0
+    if start:
+        count = _unpack(order, "H", data, start)
+    if not 0 < count <= _MAX_TAGS or start + 2 + 12 * count > len(data):
+        raise damaged("TIFF", data, "its directory is missing or beyond its end")
+    entries, numbers = [], {}
+    for at in range(start + 2, start + 2 + 12 * count, 12):
+        entry = data[at : at + 12]
+        tag, kind, values = struct.unpack(order + "HHI", entry[:8])
+        if tag not in (*_PIXELS_DEPEND_ON, _ORIENTATION) or tag in numbers:
+            continue
+        size = values * _TYPE_BYTES.get(kind, 1)
+        if size > len(data) or (tag in (_STRIPS, _TILES) and values > _MAX_STRIPS):
+            raise damaged("TIFF", data, "a tag has more values than there are")
+        place = at + 8 if size <= 4 else struct.unpack(order + "I", entry[8:])[0]
+        code = {1: "B", 3: "H", 4: "I"}.get(kind)
+        numbers[tag] = _unpack(order, code, data, place) if code and values else 0
+        if tag != _ORIENTATION:
+            entries.append(entry)
+    following = data[start + 2 + 12 * count :][:4]
+    return _Page(order, tuple(entries), numbers, any(following))
+
+
+def _unpack(order: str, code: str, data: bytes, at: int) -> int:
+    try:
+        number: int = struct.unpack_from(order + code, data, at)[0]
+    except struct.error:
+        raise damaged("TIFF", data, "a tag points beyond its end") from None
+    return number
+
+
+def _refuse_kind(page: _Page, bits: int, samples: int, colours: int) -> None:
+    name = ""
+    if page.number(_COMPRESSION, 1) not in _COMPRESSIONS:
+        name = f"TIFF of compression {page.number(_COMPRESSION)}"
+    elif page.number(_SAMPLE_FORMAT, 1) not in (1, 4):
+        name = "TIFF of signed or floating-point samples"
+    elif colours in (32803, 34892):
+        name = "raw picture of a camera (DNG)"
+    elif colours not in _MODES:
+        name = f"TIFF of colour space {colours}"
+    elif bits not in (1, 2, 4, 8, 16) or (bits == 16 and colours not in (0, 1, 2)):
+        name = f"TIFF of {bits} bits per sample"
+    elif samples > 4 or (bits == 16 and samples == 2):
+        name = f"TIFF of {samples} channels"
+    if name:
+        raise UnsupportedMediaType(f"kind not supported: {name}; {_REMEDY}")
+
+
+def _with_one_directory(data: bytes, page: _Page) -> bytes:
+    """The file with a directory at its end that holds what pixels depend on, and no other."""
+    count = struct.pack(page.order + "H", len(page.entries))
+    place = len(data) + len(data) % 2
+    directory = count + b"".join(page.entries) + bytes(4)
+    return (
+        data[:4]
+        + struct.pack(page.order + "I", place)
+        + data[8:].ljust(place - 8, b"\0")
+        + directory
+    )
+
+
+def _read_by_pillow(clean: bytes, size: tuple[int, int]) -> Image.Image:
+    picture = TiffImageFile(io.BytesIO(clean))
+    if picture.size != size:
+        raise ValueError(f"opened as {picture.size}, not {size}")
+    picture.load()
+    return picture
+
+
+def _inverted(stored: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint16]:
+    return np.asarray(0xFFFF - stored, np.uint16)

@@ -1,0 +1,241 @@
+"""JPEGs of every process, precision, sampling and number of components, by a small encoder.
+
+Huffman tables have codes of one length each: 4 bits for DC, 8 bits for AC. So a symbol's code is
+its place in the table, and the encoder stays short. What Graft refuses by its header has a header
+alone, and noise behind it.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import struct
+from collections.abc import Iterable, Iterator
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+Planes = list[NDArray[np.float64]]
+Sampling = tuple[tuple[int, int], ...]
+
+_ZIGZAG = sorted(
+    range(64),
+    key=lambda at: (at // 8 + at % 8, at // 8 if (at // 8 + at % 8) % 2 else at % 8),
+)
+_DC_SYMBOLS = bytes(range(12))
+_AC_SYMBOLS = bytes([0, 0xF0, *(run << 4 | size for run in range(16) for size in range(1, 11))])
+_AC_CODES = {symbol: code for code, symbol in enumerate(_AC_SYMBOLS)}
+_QUALITY = 4
+"""Every entry of the quantization table."""
+ADOBE_RGB, ADOBE_YCCK = b"Adobe\0\x64\0\0\0\0\0", b"Adobe\0\x64\0\0\0\0\2"
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+
+def frame(marker: int, bits: int, size: tuple[int, int], sampling: Sampling) -> bytes:
+    """A frame header for a width and height."""
+    parts = [bytes([at + 1, across << 4 | down, 0]) for at, (across, down) in enumerate(sampling)]
+    head = struct.pack(">BHHB", bits, size[1], size[0], len(sampling))
+    return segment(marker, head + b"".join(parts))
+
+
+def header_only(marker: int, bits: int, components: int, rng: random.Random) -> bytes:
+    """A picture of a process that is not read, up to its scan; noise behind it."""
+    sampling = tuple((rng.randint(1, 4), rng.randint(1, 4)) for _ in range(components))
+    head = frame(marker, bits, (rng.randint(1, 300), rng.randint(1, 300)), sampling)
+    scan = bytes([components, *(value for at in range(components) for value in (at + 1, 0))])
+    start = segment(0xDA, scan + b"\1\0\0")
+    tables = segment(0xCC, b"\0\1") if marker in range(0xC9, 0xD0) else b""
+    return b"\xff\xd8" + tables + head + start + rng.randbytes(200) + b"\xff\xd9"
+
+
+def encode(
+    planes: Planes,
+    sampling: Sampling,
+    *,
+    marker: int = 0xC0,
+    restart: int = 0,
+    is_interleaved: bool = True,
+    before: bytes = b"",
+) -> bytes:
+    """Encode planes (H, W) of values 0..255, one for each component, at its sampling.
+
+    Args:
+        planes: full-size; those of fewer samples are averaged here.
+        sampling: horizontal and vertical factors.
+        marker: SOF0, SOF1 or SOF2; the last by spectral selection.
+        restart: blocks between restart markers, 0 for none.
+        is_interleaved: one scan, or one for each component; progressive has several anyway.
+        before: segments that come first.
+    """
+    height, width = planes[0].shape
+    most = max(a for a, _ in sampling), max(d for _, d in sampling)
+    if len(planes) == 1:
+        most = sampling[0]
+    blocks = [
+        _blocks(plane, own, most, (width, height))
+        for plane, own in zip(planes, sampling, strict=True)
+    ]
+    parts = [b"\xff\xd8", before, segment(0xDB, b"\0" + bytes([_QUALITY]) * 64)]
+    parts += [frame(marker, 8, (width, height), sampling)]
+    parts += [_table(0x00, _DC_SYMBOLS, 4), _table(0x10, _AC_SYMBOLS, 8)]
+    parts += [segment(0xDD, struct.pack(">H", restart))] if restart else []
+    every = range(len(planes))
+    if marker == 0xC2:
+        together = [every] if _fits_a_unit(sampling) else [[at] for at in every]
+        parts += [_scan(blocks, sampling, at, (0, 0), restart, (width, height)) for at in together]
+        bands = ((1, 5), (6, 63))
+        parts += [
+            _scan(blocks, sampling, [at], band, restart, (width, height))
+            for at in every
+            for band in bands
+        ]
+    elif is_interleaved and _fits_a_unit(sampling):
+        parts.append(_scan(blocks, sampling, every, (0, 63), restart, (width, height)))
+    else:
+        parts += [_scan(blocks, sampling, [at], (0, 63), restart, (width, height)) for at in every]
+    return b"".join([*parts, b"\xff\xd9"])
+
+
+def encode_lossless(pixels: NDArray[np.uint8], predictor: int = 1) -> bytes:
+    """(H, W, channels) uint8 -> SOF3 without subsampling; three channels are RGB."""
+    values = pixels.astype(int)
+    height, width, channels = values.shape
+    left, above, corner = (np.zeros_like(values) for _ in range(3))
+    left[:, 1:], above[1:], corner[1:, 1:] = values[:, :-1], values[:-1], values[:-1, :-1]
+    guess = {
+        1: left,
+        2: above,
+        3: corner,
+        4: left + above - corner,
+        5: left + ((above - corner) >> 1),
+        6: above + ((left - corner) >> 1),
+        7: (left + above) >> 1,
+    }[predictor]
+    guess[0, 1:], guess[1:, 0], guess[0, 0] = left[0, 1:], above[1:, 0], 128
+    steps = values - guess
+    bits = "".join(_coded(step, f"{abs(step).bit_length():04b}") for step in steps.ravel().tolist())
+    parts = [segment(0xEE, ADOBE_RGB)] if channels == 3 else []
+    parts += [frame(0xC3, 8, (width, height), ((1, 1),) * channels), _table(0, _DC_SYMBOLS, 4)]
+    scan = bytes([channels, *(value for at in range(channels) for value in (at + 1, 0))])
+    parts.append(segment(0xDA, scan + bytes([predictor, 0, 0])) + _packed(bits))
+    return b"\xff\xd8" + b"".join(parts) + b"\xff\xd9"
+
+
+def _fits_a_unit(sampling: Sampling) -> bool:
+    """Whether all components may share a scan: an MCU holds 10 blocks."""
+    return sum(across * down for across, down in sampling) <= 10
+
+
+@functools.cache
+def _cosines() -> NDArray[np.float64]:
+    rows, columns = np.mgrid[:8, :8]
+    matrix = np.cos((2 * columns + 1) * rows * np.pi / 16) / 2
+    matrix[0] /= np.sqrt(2)
+    return np.asarray(matrix)
+
+
+def _blocks(
+    plane: NDArray[np.float64],
+    own: tuple[int, int],
+    most: tuple[int, int],
+    size: tuple[int, int],
+) -> NDArray[np.int64]:
+    """A component's coefficients (rows, columns, 64) in zigzag order, rows and columns of MCUs."""
+    mcus = (-(-size[1] // (8 * most[1])), -(-size[0] // (8 * most[0])))
+    high, wide = mcus[0] * own[1] * 8, mcus[1] * own[0] * 8
+    rows = ((np.arange(high) + 0.5) * most[1] / own[1] - 0.5).clip(0, size[1] - 1)
+    columns = ((np.arange(wide) + 0.5) * most[0] / own[0] - 0.5).clip(0, size[0] - 1)
+    samples = plane[np.ix_(rows.round().astype(int), columns.round().astype(int))] - 128
+    tiles = samples.reshape(high // 8, 8, wide // 8, 8).transpose(0, 2, 1, 3)
+    turned = _cosines() @ tiles @ _cosines().T / _QUALITY
+    flat = turned.round().astype(int).reshape(high // 8, wide // 8, 64)
+    return np.asarray(flat[..., _ZIGZAG])
+
+
+def _scan(
+    blocks: list[NDArray[np.int64]],
+    sampling: Sampling,
+    chosen: Iterable[int],
+    band: tuple[int, int],
+    restart: int,
+    size: tuple[int, int],
+) -> bytes:
+    members = list(chosen)
+    head = bytes([len(members), *(value for at in members for value in (at + 1, 0))])
+    data, units = [segment(0xDA, head + bytes([*band, 0]))], _units(blocks, sampling, members, size)
+    before = dict.fromkeys(members, 0)
+    bits: list[str] = []
+    for number, unit in enumerate(units):
+        if restart and number and number % restart == 0:
+            data += [_packed("".join(bits)), bytes([0xFF, 0xD0 + (number // restart - 1) % 8])]
+            bits, before = [], dict.fromkeys(members, 0)
+        for at, block in unit:
+            if band[0] == 0:
+                step, before[at] = int(block[0]) - before[at], int(block[0])
+                bits.append(_coded(step, f"{abs(step).bit_length():04b}"))
+            if band[1]:
+                bits.append(_coded_band(block[max(1, band[0]) : band[1] + 1].tolist()))
+    return b"".join([*data, _packed("".join(bits))])
+
+
+def _units(
+    blocks: list[NDArray[np.int64]], sampling: Sampling, members: list[int], size: tuple[int, int]
+) -> Iterator[list[tuple[int, NDArray[np.int64]]]]:
+    """What is coded between two places for a restart marker: MCUs, or blocks of one component."""
+    if len(members) == 1:
+        at = members[0]
+        high, wide = _own_blocks(size, sampling, at)
+        for row in range(high):
+            for column in range(wide):
+                yield [(at, blocks[at][row, column])]
+        return
+    rows, columns = blocks[0].shape[0] // sampling[0][1], blocks[0].shape[1] // sampling[0][0]
+    for row in range(rows):
+        for column in range(columns):
+            yield [
+                (at, blocks[at][row * down + y, column * across + x])
+                for at, (across, down) in ((at, sampling[at]) for at in members)
+                for y in range(down)
+                for x in range(across)
+            ]
+
+
+def _own_blocks(size: tuple[int, int], sampling: Sampling, at: int) -> tuple[int, int]:
+    """Blocks that a scan of one component holds: without those that only fill up MCUs."""
+    most = max(a for a, _ in sampling), max(d for _, d in sampling)
+    (width, height), (across, down) = size, sampling[at]
+    if len(sampling) == 1:
+        most, across, down = (1, 1), 1, 1
+    return ceil(ceil(height * down / most[1]) / 8), ceil(ceil(width * across / most[0]) / 8)
+
+
+def _coded(value: int, code: str) -> str:
+    length = abs(value).bit_length()
+    low = value if value > 0 else value + (1 << length) - 1
+    return code + (f"{low:0{length}b}" if length else "")
+
+
+def _coded_band(values: list[int]) -> str:
+    parts, run = [], 0
+    for value in values:
+        if not value:
+            run += 1
+            continue
+        parts += [f"{_AC_CODES[0xF0]:08b}"] * (run // 16)
+        parts.append(_coded(value, f"{_AC_CODES[run % 16 << 4 | abs(value).bit_length()]:08b}"))
+        run = 0
+    return "".join(parts) + (f"{_AC_CODES[0]:08b}" if run else "")
+
+
+def _table(place: int, symbols: bytes, length: int) -> bytes:
+    counts = bytes(len(symbols) if at == length else 0 for at in range(1, 17))
+    return segment(0xC4, bytes([place]) + counts + symbols)
+
+
+def _packed(bits: str) -> bytes:
+    bits += "1" * (-len(bits) % 8)
+    return int(bits or "1" * 8, 2).to_bytes(len(bits or "1" * 8) // 8).replace(b"\xff", b"\xff\0")

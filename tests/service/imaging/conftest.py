@@ -1,0 +1,8 @@
+"""The writers of the fuzz target, for tests of single kinds."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "fuzz"))

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import io
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.errors import DamagedImage, PayloadTooLarge
+from service.imaging import decode, inspect
+from service.imaging.by_pillow import read_gif_header
+
+
+def saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_of_a_gif_the_first_frame_counts_and_comments_do_not() -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("lime", "blue")]
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:], comment=b"x" * 5000)
+    assert read_gif_header(data, 8).frames == 2
+    assert (decode(data, 8) == (0, 255, 0)).all()
+    comment = b"!\xfe" + b"\xffy" * 0 + (b"\xff" + b"y" * 255) * 100_000 + b"\0"
+    start = data.index(b"!")
+    assert (decode(data[:start] + comment + data[start:], 8) == (0, 255, 0)).all()
+
+
+def test_clear_pixels_of_a_gif_are_white() -> None:
+    picture = Image.new("P", (8, 8), 1)
+    picture.putpalette([0, 0, 0, 10, 200, 30])
+    picture.paste(0, (0, 0, 8, 4))
+    pixels = decode(saved(picture, "GIF", transparency=0), 8)
+    assert (pixels[:4] == 255).all()
+    assert (pixels[4:] == (10, 200, 30)).all()
+
+
+def test_a_canvas_of_gigapixels_is_refused() -> None:
+    data = bytearray(saved(Image.new("P", (8, 8)), "GIF"))
+    data[6:10] = b"\xff\xff\xff\xff"
+    with pytest.raises(PayloadTooLarge, match="65535 x 65535"):
+        decode(bytes(data), 8)
+
+
+def test_runs_of_a_bmp_cost_more() -> None:
+    """Pillow reads them in Python: a megabyte takes as long as 50 plain ones."""
+    head = b"BM" + struct.pack("<IHHI", 0, 0, 0, 1078)
+    head += struct.pack("<IiiHHIIiiII", 40, 3000, 3000, 1, 8, 1, 0, 0, 0, 256, 0)
+    data = head + bytes(1024) + b"\1\7" * 4_000_000
+    with pytest.raises(PayloadTooLarge, match="decoding takes about"):
+        decode(data, 8)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "BMP", "GIF"])
+def test_what_is_cut_short_is_damaged(kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    data = saved(Image.fromarray(noise), kind)
+    for kept in (0.1, 0.5, 0.9):
+        with pytest.raises(DamagedImage):
+            decode(data[: int(kept * len(data))], 32)
+
+
+def test_an_avif_is_turned_as_its_metadata_says() -> None:
+    picture = Image.new("RGB", (64, 32), "red")
+    picture.paste("blue", (0, 0, 64, 16))
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    pixels = decode(saved(picture, "AVIF", exif=exif.tobytes(), quality=90), 16).astype(int)
+    assert pixels[-1, 0, 2] - pixels[-1, 0, 0] > 150
+    assert pixels[0, 0, 0] - pixels[0, 0, 2] > 150
+
+
+def test_heic_is_read_with_the_extra() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra heif is not installed")
+    pillow_heif.register_heif_opener()
+    data = saved(Image.new("RGB", (64, 64), (200, 30, 10)), "HEIF", quality=90)
+    seen = inspect(data, 16)
+    assert (seen.header.kind, seen.header.width) == ("HEIC", 64)
+    assert abs(seen.pixels.astype(int) - (200, 30, 10)).max() <= 6
+    with pytest.raises(DamagedImage):
+        decode(data[: len(data) // 2], 16)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from service.errors import PayloadTooLarge
+from service.imaging import Header, Limits
+from service.imaging.cost import MemoryBudget
+
+
+def header(width: int = 100, height: int = 50, seconds: float = 0.1) -> Header:
+    return Header("PNG", width, height, "RGB", 0, seconds, lambda: pytest.fail("decoded"))
+
+
+def test_each_limit_is_named_by_the_refusal() -> None:
+    limits = Limits(pixels=5_000, memory_bytes=1_000_000, seconds=0.5)
+    limits.check(header(), 1_000_000)
+    with pytest.raises(PayloadTooLarge, match=r"101 x 50 = 5,050 pixels; at most 5,000 .*MAX_PIX"):
+        limits.check(header(width=101), 0)
+    with pytest.raises(PayloadTooLarge, match="take 2 MB to decode; at most 1 MB"):
+        limits.check(header(), 2_000_000)
+    with pytest.raises(PayloadTooLarge, match=r"takes about 0\.6 s; at most 0\.5 s"):
+        limits.check(header(seconds=0.6), 0)
+
+
+def test_threads_share_the_budget_in_turn() -> None:
+    budget, order, inside = MemoryBudget(100), list[str](), threading.Event()
+    release = threading.Event()
+
+    def hold(name: str, amount: int) -> None:
+        with budget.reserve(amount):
+            order.append(name)
+            inside.set()
+            release.wait(20)
+
+    first = threading.Thread(target=hold, args=("first", 60))
+    first.start()
+    assert inside.wait(20)
+    large = threading.Thread(target=hold, args=("more than there is", 500))
+    large.start()
+    while not budget._waiting:
+        pass
+    small = threading.Thread(target=hold, args=("small", 10))  # would fit, and must not overtake
+    small.start()
+    while len(budget._waiting) < 2:
+        pass
+    assert order == ["first"]
+    release.set()
+    for thread in (first, large, small):
+        thread.join(20)
+    assert order == ["first", "more than there is", "small"]
+    assert budget._left == 100
+
+
+def test_a_failure_gives_its_share_back() -> None:
+    budget = MemoryBudget(100)
+    with pytest.raises(ValueError, match="damaged"), budget.reserve(80):
+        raise ValueError("damaged")
+    with budget.reserve(100):
+        assert budget._left == 0

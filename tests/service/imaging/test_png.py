@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from drawn import chunk
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.errors import DamagedImage, UnsupportedMediaType
+from service.imaging import decode
+from service.imaging.png import read_header
+
+EMPTY_CHUNK = chunk(b"abCd", b"")
+
+
+def saved(picture: Image.Image, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
+def wave() -> NDArray[np.uint8]:
+    return (np.indices((24, 24)).sum(0)[..., None] * (5, 3, 1) % 256).astype(np.uint8)
+
+
+def deep(samples: NDArray[np.uint16], colour: int, extra: bytes = b"") -> bytes:
+    """(H, W, channels) -> a PNG of 16 bits per sample."""
+    height, width, _ = samples.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    parts = [
+        chunk(b"IHDR", header),
+        extra,
+        chunk(b"IDAT", zlib.compress(rows)),
+        chunk(b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(1_200_000))),
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(1_200_000))),
+        chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(3_000_000))),
+        chunk(b"tEXt", b"workflow\0" + b"x" * 2_000_000),
+        chunk(b"tEXt", b"Comment\0hi")[:-1] + b"!",
+        chunk(b"pHYs", b"\0\0"),
+        chunk(b"eXIf", b"II*\0\xff\xff\xff\xff"),
+    ],
+    ids=["profile", "XMP", "compressed text", "text", "wrong checksum", "short pHYs", "EXIF"],
+)
+def test_metadata_of_any_size_or_sense_leaves_the_pixels_alone(more: bytes) -> None:
+    data = saved(Image.fromarray(wave()))
+    np.testing.assert_array_equal(decode(data[:33] + more + data[33:], 24), wave())
+
+
+@pytest.mark.parametrize("name", [b"IHDR", b"PLTE", b"tRNS", b"IDAT"])
+def test_checksums_of_what_pixels_depend_on_count(name: bytes) -> None:
+    picture = Image.fromarray(wave()).quantize(8)
+    data = bytearray(saved(picture, transparency=0))
+    at = data.index(name)
+    data[at + 4 + int.from_bytes(data[at - 4 : at])] ^= 1
+    with pytest.raises(DamagedImage, match=f"the checksum of its {name.decode()} differs"):
+        decode(bytes(data), 24)
+
+
+def test_an_end_that_is_missing_is_no_damage() -> None:
+    data = saved(Image.fromarray(wave()))
+    np.testing.assert_array_equal(decode(data[:-12], 24), wave())
+    with pytest.raises(DamagedImage):
+        decode(data[:-20], 24)
+
+
+def test_apple_s_variant_is_refused_by_its_name() -> None:
+    data = saved(Image.fromarray(wave()))
+    with pytest.raises(UnsupportedMediaType, match="CgBI"):
+        decode(data[:8] + chunk(b"CgBI", b"\x50\0\x20\2") + data[8:], 24)
+
+
+@pytest.mark.parametrize("colour", [0, 2, 4, 6])
+def test_every_bit_of_16_counts_where_the_range_is_narrow(colour: int) -> None:
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}[colour]
+    samples = np.arange(24 * 24 * channels, dtype=np.uint16).reshape(24, 24, channels) % 1024
+    if colour in (4, 6):
+        samples[..., -1] = 0xFFFF
+    colours = samples[..., : 3 if colour in (2, 6) else 1]
+    expected = np.broadcast_to(colours >> 2, (24, 24, 3))
+    np.testing.assert_array_equal(decode(deep(samples, colour), 24, significant_bits=10), expected)
+    upper = np.broadcast_to(colours >> 8, (24, 24, 3))
+    np.testing.assert_array_equal(decode(deep(samples, colour), 24), upper)
+
+
+def test_a_clear_colour_of_16_bits_is_white() -> None:
+    samples = np.full((8, 8, 3), (0x1234, 0x5678, 0x9ABC), np.uint16)
+    samples[:4] += 1
+    key = chunk(b"tRNS", struct.pack(">3H", 0x1234, 0x5678, 0x9ABC))
+    pixels = decode(deep(samples, 2, key), 8)
+    assert (pixels[4:] == 255).all()
+    assert (pixels[:4] == (0x12, 0x56, 0x9A)).all()
+
+
+@pytest.mark.parametrize("text", ["raw profile", "XMP"])
+def test_orientation_is_found_in_texts_too(text: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    block = exif.tobytes()
+    lines = b"\nexif\n %8d\n" % len(block) + block.hex().encode()
+    more = {
+        "raw profile": chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(lines)),
+        "XMP": chunk(b"iTXt", b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="3"/>'),
+    }[text]
+    data = saved(Image.fromarray(wave()))
+    assert read_header(data[:33] + more + data[33:], 24).orientation == 3
+
+
+@pytest.mark.parametrize("place", [33, -12], ids=["before", "after"])
+def test_chunks_without_end_are_refused_at_once(place: int) -> None:
+    data = saved(Image.fromarray(wave()))
+    with pytest.raises(DamagedImage, match=r"more than 10,0\d\d chunks"):
+        decode(data[:place] + EMPTY_CHUNK * 11_000 + data[place:], 24)
+    assert decode(data[:place] + EMPTY_CHUNK * 50 + data[place:], 24).shape == (24, 24, 3)
+
+
+def test_a_large_picture_may_have_many_chunks() -> None:
+    """libpng puts 8 kB into each: 100 MB, as training may meet them, are 12,000 chunks."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 6000, 6000, 8, 2, 0, 0, 0))
+    data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", bytes(8192)) * 12_500
+    assert read_header(data, 24).pixels == 36_000_000

@@ -31,7 +31,7 @@ test-fast: setup ## the tests that take less than a few seconds each
 	$(RUN) -m pytest -m "not slow and not large and not image"
 
 test-large: setup ## the contract of the larger backbones (about an hour, 16 GB of memory)
-	$(RUN) -m pytest -m large tests/plugins/test_contract.py
+	$(RUN) -m pytest -m large tests/plugins/test_contract.py tests/test_copies.py
 
 fuzz: setup ## 100,000 damaged pictures, 100,000 sound ones of every kind, 10,000 over HTTP, and requests drawn from the document (half an hour)
 	$(RUN) tests/fuzz/pictures.py mutated 100000 $(SEED)

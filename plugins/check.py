@@ -83,6 +83,7 @@ PROMISES: dict[str, Promise] = {
     "fine-tuning": training_contract.fine_tunes,
     "training": training_contract.trains,
     "weights file": training_contract.comes_back,
+    "copies": training_contract.copies,
     "export": exports,
     "parity": agrees,
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plugins.base import Backbone, Variant
+from plugins.copying import fill
 from plugins.registry import register
 from plugins.scaling import as_is
 
@@ -51,5 +52,4 @@ class EfficientNet(Backbone):
             layer for layer in network.layers if isinstance(layer, keras.layers.Normalization)
         )
         mean, variance, count = normalization.get_weights()
-        normalization.set_weights([mean, variance**2, count])
-        normalization.finalize_state()
+        fill(normalization, [mean, variance**2, count])

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from plugins.base import leaf_layers
 from plugins.contract import PICTURES, BrokenPromiseError, Trial
+from plugins.copying import clone, fill
 
 if TYPE_CHECKING:
     import keras
 
+BFLOAT16 = 0.1
+"""Length of the difference that 8 bits of mantissa may make, as a share of the maps' own."""
 LAYERS, CLASSES = 5, 3
 """Layers that are fine-tuned in a trial, and classes of its pictures."""
 
@@ -67,7 +70,7 @@ def comes_back(trial: Trial) -> str:
     """Saved weights come back by --weights FILE as the same network with the same scaling."""
     path = trial.folder / "body.weights.h5"
     network = trial.backbone.build(None, trial.size)
-    network.set_weights(trial.body.get_weights())
+    fill(network, trial.body.get_weights())
     network.save_weights(path)
     again = trial.backbone.load(str(path), trial.size)
     difference = abs(_maps(again, trial.images) - _maps(trial.body, trial.images)).max()
@@ -77,6 +80,29 @@ def comes_back(trial: Trial) -> str:
             "build() does must not depend on `weights`"
         )
     return "the same network from a file of its weights"
+
+
+def copies(trial: Trial) -> str:
+    """A clone answers as the network does; one that computes in bfloat16, nearly so.
+
+    Fine-tuning trains such clones on several devices and on recent GPUs. Weights that stand for
+    statistics are changed first: fresh ones have 0 and 1, which any copy gets right.
+    """
+    weights = trial.body.weights
+    statistics = ("mean", "variance")
+    shift = [0.1 if one.name.endswith(statistics) else 0 for one in weights]
+    fill(trial.body, [one.numpy() + by for one, by in zip(weights, shift, strict=True)])
+    expected = _maps(trial.body, trial.images)
+    for policy, allowed in ((None, 1e-5), ("mixed_bfloat16", BFLOAT16)):
+        found = _maps(clone(trial.body, policy), trial.images).astype("float32")
+        difference = ((found - expected) ** 2).sum() ** 0.5 / (expected**2).sum() ** 0.5
+        if not difference <= allowed:
+            raise BrokenPromiseError(
+                f"a clone{f' in {policy}' if policy else ''} answers otherwise, by "
+                f"{difference:.2g} of its maps' length: get_config() must name all that a layer "
+                "was made with, and load_own_variables() renew what it derives from its weights"
+            )
+    return f"a clone answers as it does, one in bfloat16 within {difference:.2g}"
 
 
 def _maps(model: keras.Model, images: Any) -> Any:

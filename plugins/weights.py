@@ -8,6 +8,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plugins.copying import fill
+
 if TYPE_CHECKING:
     import keras
 
@@ -43,7 +45,7 @@ def fit_file(network: keras.Model, path: Path, name: str) -> None:
             warnings.simplefilter("error", UserWarning)  # "... retain their initial weights"
             if path.suffix == ".keras":
                 saved = keras.saving.load_model(path, compile=False, safe_mode=True)
-                network.set_weights(saved.get_weights())
+                fill(network, saved.get_weights())
             else:
                 network.load_weights(path)
     except Exception as error:  # Keras and h5py raise whatever type the damage happens to meet

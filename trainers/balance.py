@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.clock import ENDLESS, Clock
 from trainers.examples import Examples
 from trainers.linear import solve_linear
 
@@ -22,7 +23,7 @@ def is_uneven(class_weights: NDArray[np.float32]) -> bool:
     return bool(class_weights.max() > UNEVEN * class_weights.min())
 
 
-def effect(examples: Examples) -> Effect:
+def effect(examples: Examples, clock: Clock = ENDLESS) -> Effect:
     """Solve the linear head with weights and without, and compare class by class.
 
     Returns:
@@ -31,7 +32,7 @@ def effect(examples: Examples) -> Effect:
     """
     judges = list(examples.judges)
     even = [replace(one, weights=np.ones_like(one.weights)) for one in judges]
-    ways = [_recalls(judges, examples.classes), _recalls(even, examples.classes)]
+    ways = [_recalls(one, examples.classes, clock) for one in (judges, even)]
     labels = _joined([one.validation_labels for one in judges])
     counts = np.bincount(labels, minlength=examples.classes).tolist()
     return [
@@ -40,8 +41,8 @@ def effect(examples: Examples) -> Effect:
     ]
 
 
-def _recalls(judges: Sequence[Examples], classes: int) -> list[float | None]:
-    models = [solve_linear(one).model for one in judges]
+def _recalls(judges: Sequence[Examples], classes: int, clock: Clock) -> list[float | None]:
+    models = [solve_linear(one, clock).model for one in judges]
     answers = [
         model(one.validation, training=False) for model, one in zip(models, judges, strict=True)
     ]

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from plugins.copying import refresh
 from service.errors import GraftError
 from trainers.exchange import ALONE, Exchange
 from trainers.progress import log
@@ -108,6 +109,7 @@ class Checkpoint(keras.callbacks.Callback):
         model.optimizer.build(model.trainable_variables)
         for at, variable in enumerate(_state(model)):
             variable.assign(self._arrays[f"state{at}"])
+        refresh(model)
         self.history.extend(self._page["history"])
         done: int = self._page["epochs"]
         log.info("resuming after epoch %d, kept in %s", done, self._path)

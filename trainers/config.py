@@ -69,7 +69,11 @@ class TrainingConfig(BaseModel):
         "auto = decide by the pictures and say why",
     )
     time_budget: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="seconds for training; export comes on top"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds for training, at least for one view of each picture; export comes on "
+        "top",
     )
     group: str | None = Field(
         None,

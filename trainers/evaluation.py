@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,18 @@ class Answers:
         true: their classes.
         found: the answered classes.
         scores: of the answers, 0 to 1.
+        losses: cross-entropies in nats.
     """
 
     rows: NDArray[np.int64]
     true: NDArray[np.int64]
     found: NDArray[np.int64]
     scores: NDArray[np.float32]
+    losses: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def accuracy(self) -> float:
+        return float((self.true == self.found).mean())
 
     def mistakes(self) -> NDArray[np.int64]:
         """Positions of the wrong answers, the surest first."""
@@ -55,9 +61,10 @@ def answer(predictor: Predictor, dataset: Dataset, split: str, progress: Progres
             part = rows[start : start + _BATCH]
             probabilities[start : start + len(part)] = predictor.predict(dataset.images[part])
             advance(len(part))
-    return Answers(
-        rows, dataset.labels[rows], probabilities.argmax(axis=1), probabilities.max(axis=1)
-    )
+    labels = dataset.labels[rows]
+    true = np.clip(probabilities[np.arange(len(rows)), labels].astype(np.float64), 1e-7, 1)
+    found, scores = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    return Answers(rows, labels, found, scores, -np.log(true))
 
 
 def evaluate(answers: Answers, dataset: Dataset) -> dict[str, Any]:

@@ -55,6 +55,12 @@ class Exchange:
         """Whether it is so on any worker."""
         return bool(self.most(here))
 
+    def chief_says(self, here: bool) -> bool:
+        """Whether it is so for the chief."""
+        if self.cluster.size == 1:
+            return here
+        return bool(self._gather(np.array([here], np.int64))[0][0])
+
     def from_chief(self, make: Callable[[], bytes]) -> bytes:
         """What the chief makes; the others wait, and stop with its message where it fails.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -11,10 +10,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from plugins.copying import fill
 from trainers import replicas
 from trainers.batches import Batches
 from trainers.checkpoint import Checkpoint, Row
-from trainers.exchange import ALONE, Exchange
+from trainers.clock import Deadline
 from trainers.progress import log
 from trainers.running import Run
 from trainers.strategy import Plan
@@ -67,7 +67,7 @@ def fit(
             metrics=["accuracy", keras.metrics.CategoricalCrossentropy(name=_LOSS)],
         )
         replicas.build(learner, train)
-    first = checkpoint.resume(learner, plan)
+        first = checkpoint.resume(learner, plan)
     done = first * len(train)
     with run.progress.steps(plan.epochs * len(train), NAME, done) as advance:
         learner.fit(
@@ -87,33 +87,17 @@ def fit(
                 ),
                 checkpoint.stopping,
                 keras.callbacks.TerminateOnNaN(),
-                Deadline(run.deadline, run.exchange),
+                Deadline(run.clock.is_over, len(validation)),
                 checkpoint,
             ],
         )
     if learner is not model:
-        model.set_weights(learner.get_weights())
+        fill(model, learner.get_weights())
     probabilities = model.predict(validation, verbose=0)
     labels = validation.labels
     true = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)
     accuracy = float((probabilities.argmax(axis=1) == labels).mean())
     return Fitted(-np.log(true), accuracy, checkpoint.history, checkpoint.best_epoch)
-
-
-class Deadline(keras.callbacks.Callback):
-    """Ends training when it is later than `deadline`, in seconds of `time.monotonic`."""
-
-    def __init__(self, deadline: float, exchange: Exchange = ALONE) -> None:
-        super().__init__()
-        self._deadline, self._exchange = deadline, exchange
-
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        is_late = math.isfinite(self._deadline) and self._exchange.any(
-            time.monotonic() > self._deadline
-        )
-        if is_late and not self.model.stop_training:
-            log.info("the time budget is spent: fine-tuning ends here")
-            self.model.stop_training = True
 
 
 def _note(history: list[Row], epochs: int, logs: Mapping[str, float], run: Run) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trainers import linear, solving
+from trainers.clock import TimeIsUpError
 from trainers.progress import log
 from trainers.running import Run
 from trainers.selection import Judgement, is_clearly_lower
@@ -47,10 +47,13 @@ def settle(run: Run) -> tuple[Run, Choice]:
 def _choose(run: Run) -> Choice:
     if run.config.flip != "auto":
         return Choice(run.config.flip, "as the options say")
-    if run.exchange.any(time.monotonic() > run.deadline):
-        return Choice(USUAL, "as usual: the time budget is spent")
-    judged = {flip: _judge(run, flip) for flip in FLIPS}
-    return choose(judged)
+    late = Choice(USUAL, "as usual: the time budget is spent")
+    if run.clock.is_over():
+        return late
+    try:
+        return choose({flip: _judge(run, flip) for flip in FLIPS})
+    except TimeIsUpError:
+        return late
 
 
 def choose(judged: dict[Flip, Judgement]) -> Choice:
@@ -75,7 +78,7 @@ def choose(judged: dict[Flip, Judgement]) -> Choice:
 
 def _judge(run: Run, flip: Flip) -> Judgement:
     """Of the linear head at its best penalty, on views that are not zoomed."""
-    pool = solving.pool(run, UNZOOMED[flip], MOST_PICTURES, MOST_CLASSES)
+    pool = solving.pool(run, UNZOOMED[flip], MOST_PICTURES, MOST_CLASSES, run.clock)
     losses, hits = linear.cross_validate(pool)
     best = losses.mean(axis=1).argmin() if losses.size else 0
     return Judgement.of(losses[best], hits[best], len(pool.parts))

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from plugins.copying import fill
 from trainers.examples import Examples
 from trainers.exchange import Exchange
 from trainers.selection import Judgement, Losses, cross_entropies, is_clearly_lower
@@ -80,7 +81,7 @@ def of_chief(head: Head, exchange: Exchange) -> Head:
     with np.load(io.BytesIO(exchange.from_chief(pack)), allow_pickle=False) as file:
         layers, (description, accuracy, history), figures = json.loads(file["page"].tobytes())
         model = keras.models.model_from_json(layers)
-        model.set_weights([file[f"weight{at}"] for at in range(len(model.weights))])
+        fill(model, [file[f"weight{at}"] for at in range(len(model.weights))])
         judged = Judgement(file["judged"], *figures) if figures else None
         return Head(model, description, file["losses"], accuracy, history, judged)
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.base import Backbone
+from plugins.copying import fill
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ class Classifier:
     def weights(self) -> list[NDArray[Any]]:
         return [*self.body.get_weights(), *self.head.get_weights()]
 
-    def set_weights(self, weights: list[NDArray[Any]]) -> None:
+    def restore(self, weights: list[NDArray[Any]]) -> None:
         count = len(self.body.weights)
-        self.body.set_weights(weights[:count])
-        self.head.set_weights(weights[count:])
+        fill(self.body, weights[:count])
+        fill(self.head, weights[count:])
 
 
 def weights_hash(model: keras.Model) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -14,12 +13,15 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from plugins.base import leaf_layers
+from plugins.copying import fill, fill_from
 from service.errors import GraftError
 from trainers import features, flipping, head, precision, selection, solving, strategy
 from trainers.balance import Effect
 from trainers.batches import Batches
 from trainers.checkpoint import Checkpoint
+from trainers.clock import InTime, TimeIsUpError
 from trainers.features import Features, Layers, Pictures, Source
+from trainers.fidelity import Chosen
 from trainers.fitting import MIXUP, NAME, Fitted, fit
 from trainers.model import Classifier, weights_hash
 from trainers.progress import log
@@ -38,6 +40,7 @@ class Trained:
     """A classifier with the weights that ship, what led there, and what ships and why.
 
     Attributes:
+        chosen: by what it was chosen, which the exported model has to come up to.
         phase: the one that ships.
         epoch: the best one of fine-tuning, from 1, whether it ships or not; 0 without any.
         balance: what weights of classes change, where these are uneven.
@@ -48,6 +51,7 @@ class Trained:
     history: dict[str, list[dict[str, float | None]]]
     plan: Plan
     decision: str
+    chosen: Chosen
     phase: str = HEAD
     epoch: int = 0
     balance: Effect | None = None
@@ -59,6 +63,7 @@ def train(run: Run) -> Trained:
 
     What was fine-tuned ships if it is no worse on the validation pictures (trainers.selection).
     """
+    run = replace(run, started=run.clock.of_chief().started)
     run, flip = flipping.settle(run)
     board, checkpoint = run.board, run.checkpoint()  # whose folders fail now, not in an hour
     kept = checkpoint.find() if run.config.resume else None
@@ -76,20 +81,31 @@ def train(run: Run) -> Trained:
     for at, row in enumerate(best.history, 1):
         board.add(HEAD, at, row)
     phase, epoch, decision = HEAD, 0, f"{best} ships: {plan.reasons[1]}"
+    chosen = Chosen(best.description, best.losses, best.accuracy)
     if plan.epochs:
         weights = classifier.weights()
-        tuned = fine_tune(classifier, plan, checkpoint, run)
+        try:
+            tuned = fine_tune(classifier, plan, checkpoint, run)
+        except TimeIsUpError:
+            why = "the time budget was spent on the frozen layers' feature maps, so far kept"
+            decision = f"{best} ships: no fine-tuning: {why}"
+            chose = {"head": best.judgement.record(), "flip": flip.record()}
+            return Trained(classifier, history, plan, decision, chosen, selection=chose)
         history[NAME], epoch = tuned.history, tuned.epoch
         if not selection.is_no_worse(tuned, best):
-            classifier.set_weights(weights)
+            classifier.restore(weights)
             decision = f"{best} ships: {tuned} {_what_went_wrong(tuned, plan)}"
         else:
             phase, decision = NAME, f"{tuned} ships: it is no worse than {best}"
+            is_exact = precision.policy(run.config.precision) == "float32"
+            computed_in = "float32" if is_exact else "16 bits"
+            chosen = Chosen(NAME, tuned.losses, tuned.accuracy, computed_in)
     return Trained(
         classifier,
         history,
         plan,
         decision,
+        chosen,
         phase,
         epoch,
         solving.weigh(run),
@@ -111,7 +127,7 @@ def situation(run: Run) -> Situation:
         pictures=len(run.train),
         classes=len(run.dataset.classes),
         validation_pictures=len(run.dataset.rows("validation")),
-        seconds_left=run.deadline - time.monotonic(),
+        seconds_left=run.clock.seconds_left(),
     )
 
 
@@ -140,13 +156,13 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
             break
         except tf.errors.ResourceExhaustedError:
             log.warning("too little memory for batches of %d pictures", batch_size)
-            model.set_weights(start)
+            fill(model, start)
     else:
         raise MemoryShortageError(
             f"batches of {batch_size} pictures are too much for the memory here: choose a smaller "
             "--batch-size, --image-size or backbone, or --strategy features"
         )
-    tail.set_weights(other.get_weights())
+    fill_from(tail, other)
     after = moving_statistics(classifier.body)
     changed = [name for name in before if not np.array_equal(before[name], after[name])]
     if changed:
@@ -168,7 +184,7 @@ def split_off_frozen(
 
     @cache
     def layers() -> Layers:
-        return Layers(frozen)
+        return InTime(Layers(frozen), run.clock)
 
     def maps(pictures: Pictures, views: int) -> Features:
         return features.extract("maps", layers, origin, pictures, views, run.cache)

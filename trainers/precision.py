@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
-from plugins.base import leaf_layers
+from plugins.copying import clone
 
 MIXED = "mixed_bfloat16"
 """Activations and gradients in bfloat16, which has float32's range: no scaling of the loss."""
@@ -29,26 +27,6 @@ def policy(precision: str) -> str:
 def twin(model: keras.Model, policy: str) -> keras.Model:
     """A model of the same layers and weights that computes by a policy, float32 at its door.
 
-    The model itself where it does already. After training, `model.set_weights` takes the twin's.
+    The model itself where it does already.
     """
-    if policy == "float32":
-        return model
-
-    def in_policy(layer: Any) -> Any:
-        if isinstance(layer, keras.layers.InputLayer):
-            return layer
-        is_layer = isinstance(layer, keras.layers.Layer)  # else a bare operation, without weights
-        more = {"dtype": policy} if is_layer else {}
-        return type(layer).from_config({**layer.get_config(), **more})
-
-    other = keras.models.clone_model(model, clone_function=in_policy)
-    take_over(other, model)
-    return other
-
-
-def take_over(clone: keras.Model, model: keras.Model) -> None:
-    """Give a clone the model's weights, and freeze in it what is frozen there: Keras forgets that
-    of layers within layers."""
-    clone.set_weights(model.get_weights())
-    for one, other in zip(leaf_layers(clone), leaf_layers(model), strict=True):
-        one.trainable = other.trainable
+    return model if policy == "float32" else clone(model, policy)

@@ -22,6 +22,7 @@ from trainers.config import TrainingConfig
 from trainers.conversion import OPSET
 from trainers.data import Dataset
 from trainers.evaluation import answer, evaluate
+from trainers.fidelity import require_faithful
 from trainers.findings import Finding
 from trainers.model import Classifier
 from trainers.phases import Trained
@@ -47,8 +48,8 @@ def publish(
         The bundle under its final name, and its metrics.
 
     Raises:
-        ParityError, BundleError: the export does not answer as the classifier does; nothing is
-            published then.
+        ParityError, BundleError: the export does not answer as the classifier does, or as the one
+            that was chosen; nothing is published then.
     """
     classifier = trained.classifier
     staging = work / "bundle"
@@ -61,7 +62,10 @@ def publish(
         _write_golden(classifier, dataset, staging)
     manifest = _manifest(classifier, dataset, config, parity)
     predictor = Predictor(Bundle(staging, manifest))  # answers the golden pictures, too
-    asked, judged = (answer(predictor, dataset, one, progress) for one in ("test", "validation"))
+    judged = answer(predictor, dataset, "validation", progress)
+    proof = judged if len(judged.rows) else answer(predictor, dataset, "train", progress)
+    fidelity = require_faithful(trained.chosen, proof)
+    asked = answer(predictor, dataset, "test", progress)
     test = evaluate(asked, dataset)
     metrics = {
         "test": test,
@@ -69,6 +73,7 @@ def publish(
         "train": _lessons(dataset),
         "balance": trained.balance and dict(zip(dataset.classes, trained.balance, strict=True)),
         "parity": parity,
+        "fidelity": fidelity,
         "phases": trained.history,
         "plan": trained.plan.record(),
         "decision": trained.decision,

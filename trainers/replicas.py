@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from plugins.copying import clone
 from trainers.batches import Batches
-from trainers.precision import take_over
 
 
 def copy(model: keras.Model) -> keras.Model:
@@ -22,11 +22,10 @@ def copy(model: keras.Model) -> keras.Model:
     strategy = tf.distribute.get_strategy()
     if not tf.distribute.has_strategy():
         return model
-    clone = keras.models.clone_model(model)
-    take_over(clone, model)
+    one = clone(model)
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return InStep(clone.inputs, clone.outputs)
-    return clone
+        return InStep(one.inputs, one.outputs)
+    return one
 
 
 def build(model: keras.Model, batches: Batches) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from trainers.cache import Cache
 from trainers.checkpoint import Checkpoint
+from trainers.clock import Clock
 from trainers.config import TrainingConfig
 from trainers.data import Dataset
 from trainers.exchange import ALONE, Exchange
@@ -85,10 +85,8 @@ class Run:
         return Board(self.config.tensorboard if is_chief else None)
 
     @property
-    def deadline(self) -> float:
-        """In seconds of `time.monotonic`."""
-        budget = self.config.time_budget
-        return math.inf if budget is None else self.started + budget
+    def clock(self) -> Clock:
+        return Clock(self.started, self.config.time_budget, self.exchange)
 
     @property
     def identities(self) -> dict[str, str]:

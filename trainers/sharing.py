@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from trainers.cache import Cache, Recipe
+from trainers.clock import TimeIsUpError
 from trainers.exchange import Exchange
 from trainers.progress import Progress, log
 from trainers.shelf import Records
@@ -52,7 +53,13 @@ class SharedCache(Cache):
             whole = recipe()
             return Recipe(whole.shape, whole.dtype, lambda positions: whole.make(mine[positions]))
 
-        records = super().fill(label, origin, [keys[row] for row in mine], my_recipe)
+        late: TimeIsUpError | None = None
+        try:
+            records = super().fill(label, origin, [keys[row] for row in mine], my_recipe)
+        except TimeIsUpError as error:
+            late = error
+        if self._exchange.any(late is not None):
+            raise late or TimeIsUpError("another worker's time budget is spent")
         log.info("%s: %d of %d were this worker's share", label, len(mine), len(keys))
         record_bytes = records.nbytes // max(1, len(records))
         step = max(1, _BLOCK_BYTES // self._exchange.most(record_bytes))  # a share may be empty

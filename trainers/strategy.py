@@ -108,12 +108,12 @@ def _why_not(config: TrainingConfig, wrong: float, epochs: int, found: Situation
         "no picture is left for validation, so nothing could tell whether it helps": (
             not found.validation_pictures
         ),
+        "the time budget is spent": found.seconds_left <= 0,
         f"below {FEW_PER_CLASS} pictures a class it would learn them by heart": (
             is_for_rules and is_few
         ),
         "the head makes no mistake on the pictures that judge it": (
             is_for_rules and wrong < NOTHING_TO_GAIN
         ),
-        "the time budget is spent": is_for_rules and found.seconds_left <= 0,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)

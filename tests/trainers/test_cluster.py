@@ -211,6 +211,16 @@ def test_two_processes_make_the_bundle_of_one(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_time_budget_ends_all_workers_together(folder: Path) -> None:
+    with workers(folder, 2, "--fine-tune-epochs", "9999", "--time-budget", "12") as pair:
+        codes = [one.wait(150) for one in pair]
+    logs = [log_of(folder, 2, rank) for rank in (0, 1)]
+    assert codes == [0, 0], logs[0] + logs[1]
+    assert losses(logs[0]) == losses(logs[1])
+    assert "the time budget is spent" in logs[0]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dead", "how"), [(0, signal.SIGKILL), (1, signal.SIGSTOP)], ids=["killed", "frozen"]
 )

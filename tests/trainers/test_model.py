@@ -31,9 +31,9 @@ def test_the_parts_answer_as_one() -> None:
 def test_weights_can_be_kept_and_put_back() -> None:
     one = classifier()
     kept = one.weights()
-    one.set_weights([weight + 1 for weight in kept])
+    one.restore([weight + 1 for weight in kept])
     assert not np.array_equal(one.weights()[0], kept[0])
-    one.set_weights(kept)
+    one.restore(kept)
     assert all(np.array_equal(a, b) for a, b in zip(one.weights(), kept, strict=True))
 
 

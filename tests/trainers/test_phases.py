@@ -42,7 +42,7 @@ def test_fine_tuning_moves_the_last_layers_and_no_statistics(
     start: Start, monkeypatch: pytest.MonkeyPatch, layers: int
 ) -> None:
     run = start(strategy="fine-tune", fine_tune_epochs=2, fine_tune_layers=layers)
-    monkeypatch.setattr(Classifier, "set_weights", lambda *_: None)  # whatever is better
+    monkeypatch.setattr(Classifier, "restore", lambda *_: None)  # whatever is better
     body = run.network.body
     before = {layer.name: layer.get_weights() for layer in leaf_layers(body) if layer.weights}
     phases.train(run)
@@ -80,7 +80,7 @@ def test_what_was_fine_tuned_ships_if_it_is_no_worse(
     run = start(strategy="fine-tune", fine_tune_epochs=1)
 
     def move_everything(classifier: Classifier, *_: object) -> Fitted:
-        classifier.set_weights([weight + 1 for weight in classifier.weights()])
+        classifier.restore([weight + 1 for weight in classifier.weights()])
         return Fitted(np.full(len(run.validation), tuned_loss), accuracy)
 
     before = run.network.body.get_weights()

@@ -79,6 +79,73 @@ def test_dropout_works_on_two_devices() -> None:
     assert losses[-1] < losses[0]
 
 
+RESUME = f"""
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+sys.path.insert(0, {str(ROOT)!r})
+import numpy as np
+import keras, tensorflow as tf
+from trainers import fitting
+from trainers.batches import Batches
+from trainers.checkpoint import Checkpoint
+from trainers.clock import ENDLESS
+from trainers.features import Features
+from trainers.progress import Progress
+from trainers.shelf import Records
+from trainers.strategy import Plan
+from trainers.tensorboard import Board
+
+logical = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+run = SimpleNamespace(
+    strategy=strategy, progress=Progress(is_quiet=True), clock=ENDLESS, board=Board(None)
+)
+rng = np.random.default_rng(0)
+inputs = rng.normal(size=(24, 4)).astype("f4")
+labels = (inputs[:, 0] > 0).astype(int)
+source = Features(Records(inputs, np.arange(24)), 1)
+
+def fit(name, resume=False, kill_at=9):
+    keras.utils.set_random_seed(0)
+    entry = keras.Input((4,))
+    normal = keras.layers.Normalization()
+    hidden = keras.layers.Dropout(0.3)(normal(entry))
+    model = keras.Model(entry, keras.layers.Dense(2, "softmax")(hidden))
+    normal.adapt(3 * inputs + 1)
+    batches = [Batches(source, labels, np.ones(2, "f4"), 8, seed) for seed in (0, None)]
+    start = batches[0].start
+    def begin(epoch):
+        if epoch == kill_at:
+            raise KeyboardInterrupt
+        start(epoch)
+    batches[0].start = begin
+    checkpoint = Checkpoint(Path(sys.argv[1]) / name, "a")
+    plan = checkpoint.find() if resume else Plan(3, 1, 0.1, ())
+    fitting.fit(model, *batches, plan, checkpoint, run)
+    return model
+
+whole = fit("whole")
+try:
+    fit("part", kill_at=2)
+except KeyboardInterrupt:
+    pass
+again = fit("part", resume=True)
+for one, other in zip(again.weights, whole.weights, strict=True):
+    np.testing.assert_allclose(one, other, atol=1e-6)
+np.testing.assert_allclose(again(inputs), whole(inputs), atol=1e-6)
+print("equal")
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_go_on_where_they_were_stopped(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", RESUME, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.splitlines()[-1:] == ["equal"], done.stderr
+
+
 def batches(count: int) -> Batches:
     inputs = np.arange(count, dtype=np.float32)[:, None]
     features = Features(Records(inputs, np.arange(count)), 1)

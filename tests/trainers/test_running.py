@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -37,9 +36,10 @@ def test_without_validation_the_training_pictures_decide(start: Start) -> None:
     assert bare.validation.keys == bare.train.keys
 
 
-def test_a_time_budget_gives_a_deadline(start: Start) -> None:
-    assert start().deadline == math.inf
-    assert start(time_budget=60).deadline == pytest.approx(time.monotonic() + 60, abs=5)
+def test_a_time_budget_counts_from_the_start(start: Start) -> None:
+    assert start().clock.seconds_left() == math.inf
+    run = start(time_budget=60)
+    assert (run.clock.started, run.clock.budget) == (run.started, 60)
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 4}, {"seed": 3}, {"fine_tune_layers": 2}])

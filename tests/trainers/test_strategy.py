@@ -46,7 +46,9 @@ def test_where_it_cannot_gain_the_head_ships(
     chosen = plan(found, accuracy)
     assert chosen.epochs == 0
     assert reason in chosen.reasons[1]
-    assert plan(found, accuracy, strategy="fine-tune").epochs > 0
+    is_late = found.seconds_left < 0
+    for option in ({"strategy": "fine-tune"}, {"fine_tune_layers": 2}, {"fine_tune_epochs": 3}):
+        assert (plan(found, accuracy, **option).epochs == 0) == is_late
 
 
 @pytest.mark.parametrize("options", [{"strategy": "features"}, {"fine_tune_epochs": 0}])

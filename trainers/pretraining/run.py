@@ -126,6 +126,7 @@ def save(model: keras.Model, path: Path) -> Path:
     import keras
     import numpy as np
 
+    from plugins.copying import fill
     from plugins.registry import resolve
 
     policy = keras.config.dtype_policy()
@@ -142,7 +143,7 @@ def save(model: keras.Model, path: Path) -> Path:
                 f"layer {layer.name} has a weight of {largest:g}: training diverged, lower "
                 "--learning-rate"
             )
-        layer.set_weights([array.astype(np.float16) for array in weights])
+        fill(layer, [array.astype(np.float16) for array in weights])
     if shutil.disk_usage(path.parent).free < 16 * 2**20:  # HDF5 ends the process on a full disk
         raise GraftError(f"no room for {path}: the trained network is kept, make some and go on")
     partial = path.with_name(f"partial-{path.name}")

@@ -1,0 +1,117 @@
+"""Every way in which a network is copied or filled gives equal answers, on every family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from plugins.copying import clone, fill, fill_from, refresh
+from plugins.registry import families
+from plugins.weights import fit_file
+from trainers import precision, replicas
+from trainers.checkpoint import Checkpoint
+from trainers.strategy import Plan
+
+MEAN, VARIANCE = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225]) ** 2
+"""ImageNet's, of pixels in 0..1: what EfficientNet's own weights hold."""
+ROUNDING = {"bfloat16": 0.1}
+"""Length of the difference of feature maps that is allowed, as a share of the maps' own; 1e-6 for
+every other way. EfficientNet B0 without its normalisation is off by 0.78."""
+
+
+def smallest() -> Iterator[Any]:
+    """The smallest variant of every family; NASNet, of a thousand layers, as `large`."""
+    for name, family in families().items():
+        if family.__module__.startswith("plugins."):
+            variant, _ = min(family.variants.items(), key=lambda one: one[1].parameters)
+            mark = pytest.mark.large if name == "nasnet" else pytest.mark.slow
+            yield pytest.param(name, variant, id=f"{name}:{variant}", marks=mark)
+
+
+def adapted(name: str, variant: str) -> keras.Model:
+    """Random weights, but Normalization layers hold ImageNet's figures."""
+    keras.utils.set_random_seed(0)
+    backbone = families()[name](variant)
+    model = backbone.load("none", max(64, backbone.variants[variant].min_image_size))
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
+            layer.adapt_mean.assign(MEAN)
+            layer.adapt_variance.assign(VARIANCE)
+    refresh(model)
+    return model
+
+
+def by_strategy(model: keras.Model) -> keras.Model:
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        return replicas.copy(model)
+
+
+def by_file(suffix: str) -> Callable[[keras.Model, keras.Model, Path], None]:
+    def put(other: keras.Model, model: keras.Model, folder: Path) -> None:
+        path = folder / f"network{suffix}"
+        model.save(path) if suffix == ".keras" else model.save_weights(path)
+        fit_file(other, path, "it")
+        path.unlink()
+
+    return put
+
+
+def by_checkpoint(other: keras.Model, model: keras.Model, folder: Path) -> None:
+    plan = Plan(2, 1, 0.01, ())
+    for one in (model, other):
+        one.compile("sgd", "mse")
+    written = Checkpoint(folder / "checkpoint.npz", "a")
+    written.resume(model, plan)
+    for callback in (written, written.stopping):
+        callback.set_model(model)
+    model.optimizer.build(model.trainable_variables)
+    written.stopping.on_train_begin()
+    written.stopping.on_epoch_end(0, {"val_loss": 1.0})
+    written.on_epoch_end(0)
+    read = Checkpoint(folder / "checkpoint.npz", "a")
+    assert read.find() == plan
+    assert read.resume(other, plan) == 1
+
+
+COPIES: dict[str, Callable[[keras.Model], keras.Model]] = {
+    "clone": clone,
+    "bfloat16": lambda model: precision.twin(model, precision.MIXED),
+    "strategy": by_strategy,
+}
+FILLINGS: dict[str, Callable[[keras.Model, keras.Model, Path], None]] = {
+    "weights": lambda other, model, folder: fill(other, model.get_weights()),
+    "network": lambda other, model, folder: fill_from(other, model),
+    ".keras": by_file(".keras"),
+    ".weights.h5": by_file(".weights.h5"),
+    "checkpoint": by_checkpoint,
+}
+
+
+@pytest.mark.parametrize(("name", "variant"), list(smallest()))
+def test_every_copy_answers_as_the_network_does(name: str, variant: str, tmp_path: Path) -> None:
+    model = adapted(name, variant)
+    images = np.random.default_rng(0).integers(0, 256, (2, *model.input_shape[1:]))
+
+    def maps(one: keras.Model) -> Any:
+        found = one(images.astype(np.float32), training=False)
+        return keras.ops.convert_to_numpy(found).astype(np.float32)
+
+    expected = maps(model)
+    length = float(np.linalg.norm(expected))
+    differences = {
+        way: np.linalg.norm(maps(copy(model)) - expected) for way, copy in COPIES.items()
+    }
+    other, empty = clone(model), [weight * 0 for weight in model.get_weights()]
+    for way, put in FILLINGS.items():
+        fill(other, empty)
+        assert np.linalg.norm(maps(other) - expected) > 0.5 * length
+        put(other, model, tmp_path)
+        differences[way] = np.linalg.norm(maps(other) - expected)
+    allowed = {way: ROUNDING.get(way, 1e-6) * length for way in differences}
+    assert {way: one for way, one in differences.items() if not one <= allowed[way]} == {}

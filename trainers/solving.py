@@ -89,9 +89,7 @@ def examples(run: Run, views: int, clock: Clock = ENDLESS) -> Examples:
         embeddings(run, run.validation, 1, clock).all()[:, 0],
         run.validation_labels,
         len(run.dataset.classes),
-        pool(run, run.train.numbers[:views], MOST_POOLED, clock=clock)
-        if is_cross_validated(run)
-        else None,
+        judges,
     )
 
 

@@ -23,6 +23,7 @@ from trainers.clock import InTime, TimeIsUpError
 from trainers.features import Features, Layers, Pictures, Source
 from trainers.fidelity import Chosen
 from trainers.fitting import MIXUP, NAME, Fitted, fit
+from trainers.head import Head
 from trainers.model import Classifier, weights_hash
 from trainers.progress import log
 from trainers.running import Run
@@ -94,7 +95,7 @@ def train(run: Run) -> Trained:
         history[NAME], epoch = tuned.history, tuned.epoch
         if not selection.is_no_worse(tuned, best):
             classifier.restore(weights)
-            decision = f"{best} ships: {tuned} {_what_went_wrong(tuned, plan)}"
+            decision = f"{best} ships: {tuned} {_what_went_wrong(tuned, best, plan)}"
         else:
             phase, decision = NAME, f"{tuned} ships: it is no worse than {best}"
             is_exact = precision.policy(run.config.precision) == "float32"
@@ -113,9 +114,10 @@ def train(run: Run) -> Trained:
     )
 
 
-def _what_went_wrong(tuned: Fitted, plan: Plan) -> str:
+def _what_went_wrong(tuned: Fitted, best: Head, plan: Plan) -> str:
     if math.isfinite(tuned.loss):
-        return "is not as good on the same pictures"
+        figures = f"loss {best.losses.mean():.4f}, accuracy {best.accuracy:.4f}"
+        return f"is worse on these {len(best.losses)} pictures, where the head has {figures}"
     return (
         "came to a loss that is no number: --fine-tune-learning-rate "
         f"(={plan.learning_rate:g}) is too high"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers import head
 from trainers.clock import ENDLESS, Clock
-from trainers.head import Examples
+from trainers.examples import Examples
+from trainers.linear import solve_linear
 
 UNEVEN = 2.0
 """Largest weight of a class to the smallest, from here on: what draws of the split alone do to
@@ -26,21 +27,30 @@ def effect(examples: Examples, clock: Clock = ENDLESS) -> Effect:
     """Solve the linear head with weights and without, and compare class by class.
 
     Returns:
-        A row per class, in their order: n, its pictures in validation, and its recall
-        `with_weights` and `without_weights`; None for a class that validation lacks.
+        A row per class, in their order: n, its pictures that judged, and its recall
+        `with_weights` and `without_weights`; None for a class that was not judged.
     """
-    even = replace(examples, weights=np.ones_like(examples.weights))
-    ways = [_recalls(examples, clock), _recalls(even, clock)]
-    counts = np.bincount(examples.validation_labels, minlength=examples.classes).tolist()
+    judges = list(examples.judges)
+    even = [replace(one, weights=np.ones_like(one.weights)) for one in judges]
+    ways = [_recalls(one, examples.classes, clock) for one in (judges, even)]
+    labels = _joined([one.validation_labels for one in judges])
+    counts = np.bincount(labels, minlength=examples.classes).tolist()
     return [
         {"n": count, "with_weights": balanced, "without_weights": plain}
         for count, balanced, plain in zip(counts, *ways, strict=True)
     ]
 
 
-def _recalls(examples: Examples, clock: Clock) -> list[float | None]:
-    model = head.solve_linear(examples, clock).model
-    found = np.asarray(model(examples.validation, training=False)).argmax(axis=1)
-    labels = examples.validation_labels
-    masks = [labels == index for index in range(examples.classes)]
+def _recalls(judges: Sequence[Examples], classes: int, clock: Clock) -> list[float | None]:
+    models = [solve_linear(one, clock).model for one in judges]
+    answers = [
+        model(one.validation, training=False) for model, one in zip(models, judges, strict=True)
+    ]
+    found = _joined([np.asarray(one).argmax(axis=1) for one in answers])
+    labels = _joined([one.validation_labels for one in judges])
+    masks = [labels == index for index in range(classes)]
     return [float((found[mask] == labels[mask]).mean()) if mask.any() else None for mask in masks]
+
+
+def _joined(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(0, np.int64), *parts])

@@ -44,7 +44,7 @@ class Candidate:
         """The line that trains it, on the same split and at the same size."""
         words = ["python", "-m", "trainers.run", "--plugin", self.plugin]
         words += [] if self.has_own_weights else ["--weights", self.weights]
-        for name in ("data", "image_size", "seed", "head"):
+        for name in ("data", "image_size", "seed", "group", "flip", "head"):
             value = getattr(shared, name)
             if value != TrainingConfig.model_fields[name].default:
                 words += [f"--{name.replace('_', '-')}", str(value)]

@@ -35,13 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from service.machine import cache_folder
-    from trainers import data, doctor, findings, scanning, splitting
+    from trainers import data, doctor, findings, grouping, scanning, splitting
     from trainers.cache import Cache
 
     set_up_logging(options.quiet)
     with tempfile.TemporaryDirectory() as folder, cleaned(lambda: shutil.rmtree(folder)):
         cache = Cache(cache_folder() / "arrays", MAX_BYTES, Path(folder), Progress(options.quiet))
         dataset = data.read(scanning.scan(options.data), cache)
+    dataset = grouping.group(dataset, options.group)
     found = doctor.examine(dataset, options.image_size)
     if options.output:
         findings.write(options.output, dataset, found)
@@ -80,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
         default=224,
         metavar="N",
         help="side of the model's input in pixels (224): smaller pictures are said",
+    )
+    parser.add_argument(
+        "--group",
+        metavar="GROUP",
+        help="what names the source of a picture, as trainers.run takes it",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write all findings as JSON")
     parser.add_argument("--strict", action="store_true", help="exit with 2 for any finding")

@@ -17,11 +17,12 @@ from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError
 from service.interrupts import INTERRUPTED, TERMINATED, ended_by
-from trainers import comparison, data, hardware, scanning, splitting
+from trainers import comparison, data, grouping, hardware, scanning, splitting
+from trainers.arguments import Parser, add_flags
 from trainers.cache import Cache
 from trainers.candidates import Candidate, Row, choose, parse_candidates
 from trainers.comparison import Comparison
-from trainers.config import Parser, TrainingConfig, add_flags, validate
+from trainers.config import TrainingConfig, validate
 from trainers.progress import Progress, log, set_up_logging
 from trainers.run import WRONG_USE, cache_room, check, choose_folder
 from trainers.stopping import LastWords
@@ -34,7 +35,10 @@ PLUGINS = (
 needs no download, by ImageNet's weights. ResNet is slow for its accuracy on ImageNet, but ResNets
 did best as frozen features in Kornblith et al. 2019 (Do Better ImageNet Models Transfer Better?).
 """
-_SHARED = ("data", "weights", "image_size", "seed", "head", "cache_gigabytes", "strict", "device")
+_SHARED = (
+    *("data", "weights", "image_size", "seed", "group", "flip", "head"),
+    *("cache_gigabytes", "strict", "device"),
+)
 
 
 class NothingMeasuredError(GraftError):
@@ -61,6 +65,7 @@ def compare(
         closing(Cache(*cache_room(config, work, progress))) as cache,
     ):
         dataset = data.read(files, cache)
+        dataset = grouping.group(dataset, config.group)
         with progress.step("checking"):
             found = check(dataset, max(sizes), config.strict)
         dataset = splitting.split(dataset, config.seed)
@@ -74,7 +79,14 @@ def compare(
             )
         choice = choose(rows)
         done = Comparison(rows, choice, choice.candidate.command(config), dataset, found, config)
-        parts = [dataset.fingerprint, *dataset.splits, config.seed, config.head, *sizes]
+        parts = [
+            dataset.fingerprint,
+            *dataset.splits,
+            config.seed,
+            config.head,
+            config.flip,
+            *sizes,
+        ]
         name = hashlib.sha256("\n".join(map(str, [*parts, *candidates])).encode()).hexdigest()[:12]
         return done, comparison.write(done, work, config.output / f"compare-{name}.html")
 

@@ -6,16 +6,13 @@ same names; what was used ends up in the bundle's config.json.
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from plugins.registry import table
 from service import arguments
 from service.errors import GraftError
 from service.machine import at_home
@@ -26,6 +23,11 @@ DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
 MOST_EPOCHS = 1_000_000
 """Beyond any use; TensorFlow counts steps in 32 bits."""
+
+
+def is_table(group: str) -> bool:
+    """Whether a --group names a table, not a regular expression."""
+    return group.lower().endswith(".csv")
 
 
 class ConfigError(GraftError):
@@ -78,6 +80,18 @@ class TrainingConfig(BaseModel):
         description="seconds for training, at least for one view of each picture; export comes on "
         "top",
     )
+    group: str | None = Field(
+        None,
+        min_length=1,
+        description="what keeps pictures of one source (video, patient, plant) in one split: a "
+        "regular expression on paths inside the folder, whose first group, or whole match, names "
+        "the source, e.g. 'clip\\d+'; or a .csv file with columns path and group",
+    )
+    flip: Literal["auto", "none", "horizontal", "all"] = Field(
+        "auto",
+        description="mirrored views to learn from: none, horizontal = left to right, all = upside "
+        "down, too; auto = what does best in cross-validation",
+    )
     head: Literal["auto", "linear", "hidden"] = Field(
         "auto", description="linear = logistic regression, hidden = a layer of 128 before it"
     )
@@ -123,7 +137,7 @@ class TrainingConfig(BaseModel):
         False, description="stop where the folder has anything that python -m trainers.check finds"
     )
 
-    @field_validator("data", "weights", "output", "tensorboard", mode="before")
+    @field_validator("data", "weights", "output", "tensorboard", "group", mode="before")
     @classmethod
     def _at_home(cls, value: Any) -> Any:
         """~ in a file, and in --output=~/x, which shells pass on, is home: no folder called ~."""
@@ -135,97 +149,20 @@ class TrainingConfig(BaseModel):
         """The file in which fine-tuning keeps where it stands."""
         return self.output / "checkpoints" / self.name / "fine-tuning.npz"
 
+    @field_validator("group")
+    @classmethod
+    def _is_rule(cls, value: str | None) -> str | None:
+        try:
+            re.compile("" if value is None or is_table(value) else value)
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from error
+        return value
+
     def folder(self) -> Path | None:
         """The folder to train on; None for the drawn sample pictures."""
         if self.data is None:
             return DEFAULT_FOLDER if DEFAULT_FOLDER.is_dir() else None
         return None if self.data == DEMO else Path(self.data)
-
-
-class Parser(arguments.Parser):
-    failure = ConfigError
-
-
-class Options(argparse.Namespace):
-    """What was asked on the command line: a run's config, and how to talk about it."""
-
-    config: TrainingConfig
-    quiet: bool
-    json: bool
-
-
-def parse(line: Sequence[str]) -> Options:
-    """Read the command line and the config file that it may name; flags win.
-
-    Raises:
-        ConfigError: a flag or a value cannot be used, or the file cannot be read.
-        SystemExit: for --help and --list-plugins, as argparse does.
-    """
-    parser = _parser()
-    given = vars(parser.parse_args(line))
-    config_file = given.pop("config", None)
-    options = Options(quiet=given.pop("quiet"), json=given.pop("json"))
-    values = {**(_read(config_file) if config_file else {}), **given}
-    if "plugin" not in values:
-        raise ConfigError(
-            "name a backbone with --plugin, e.g. --plugin efficientnet; --list-plugins lists all"
-        )
-    options.config = validate(values, f"{config_file}: " if config_file else "")
-    return options
-
-
-def add_flags(parser: argparse.ArgumentParser, options: Iterable[str]) -> None:
-    """A flag, with its help, for each of these fields of `TrainingConfig`."""
-    for name in options:
-        field = TrainingConfig.model_fields[name]
-        kinds = get_args(field.annotation)
-        kind = kinds[0] if isinstance(field.annotation, UnionType) else field.annotation
-        default = "" if field.is_required() or field.default is None else f" ({field.default})"
-        description = str(field.description)
-        how: dict[str, Any] = {"action": "store_true", "default": argparse.SUPPRESS}
-        if kind is not bool:
-            names = {int: "N", float: "X", Path: "DIR"}
-            choices = "|".join(kinds) if get_origin(field.annotation) is Literal else ""
-            how = {"metavar": choices or names.get(kind, name.upper())}  # type: ignore[arg-type]
-            description += default
-        flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, help=description.replace("%", "%%"), **how)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m trainers.run",
-        description="Train an image classifier on a folder of labelled pictures.",
-        epilog="Exit codes: 0 done; 2 wrong use or bad data; 75 stopped (--resume); 1 a bug.",
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-    )
-    add_flags(parser, TrainingConfig.model_fields)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML or JSON; flags win")
-    parser.add_argument("--quiet", action="store_true", default=False, help="only problems")
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        default=False,
-        help="log as JSON lines, last line of stdout as a JSON object",
-    )
-    parser.add_argument(
-        "--list-plugins", action=arguments.Print, text=table, help="print the backbones and stop"
-    )
-    return parser
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    import yaml
-
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except Exception as error:  # PyYAML passes on whatever a wrong tag or date raises
-        raise ConfigError(f"config file {path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"config file {path} must hold `name: value` lines, one per option")
-    return {str(name).replace("-", "_"): value for name, value in content.items()}
 
 
 def validate(values: Mapping[str, Any], where: str = "") -> TrainingConfig:

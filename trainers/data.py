@@ -46,6 +46,8 @@ class Dataset:
     images: Images = field(default_factory=lambda: Images.of(np.zeros((0, 0, 0, 3), np.uint8)))
     source: Path | None = None
     layout: Layout = field(default_factory=Layout)
+    sources: tuple[str, ...] = ()
+    """What each picture comes from, as --group says ("": nobody knows); empty without a rule."""
 
     @property
     def title(self) -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.imaging import KINDS
-from trainers import appearance
+from trainers import appearance, frames
 from trainers.data import MIN_PICTURES, Dataset, some
 from trainers.filenames import ending, looks
 from trainers.findings import Finding, Severity, counted
@@ -52,6 +52,7 @@ def examine(dataset: Dataset, image_size: int) -> tuple[Finding, ...]:
         *_left_out(dataset),
         *_wrong_extensions(dataset),
         *_duplicates(dataset),
+        *frames.examine(dataset),
         *_classes(dataset),
         *appearance.examine(dataset, image_size),
     ]

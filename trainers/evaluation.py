@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,9 @@ _Z95 = 1.959964  # normal quantile of a two-sided 95% interval
 MOST_CONFUSED = 5
 MOST_MISTAKES = 200
 """Listed in metrics.json, which stays small however large the test is."""
+MOST_IN_DENSE_MATRIX = 100
+"""Classes up to which the confusion matrix is written out, zeros and all: two of 1,000 classes
+took 22 MB."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,8 @@ def evaluate(answers: Answers, dataset: Dataset) -> dict[str, Any]:
 
     Returns:
         n, accuracy, accuracy_interval (95%), per_class, confusion_matrix (rows: true class,
-        columns: answer, in the order of the classes), most_confused, and mistakes: path, truth,
-        answer and score of at most 200, the surest first.
+        columns: answer, in the order of the classes; above 100 classes as `sparse` says),
+        most_confused, and mistakes: path, truth, answer and score of at most 200, the surest first.
     """
     matrix = confusion_matrix(answers.true, answers.found, len(dataset.classes))
     mistakes = [
@@ -114,7 +117,9 @@ def summarise(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> dict[str, 
         "accuracy": correct / count if count else None,
         "accuracy_interval": wilson_interval(correct, count),
         "per_class": {label: _class_figures(matrix, index) for index, label in enumerate(classes)},
-        "confusion_matrix": matrix.tolist(),
+        "confusion_matrix": (
+            matrix.tolist() if len(classes) <= MOST_IN_DENSE_MATRIX else sparse(matrix)
+        ),
         "most_confused": list(most_confused(matrix, classes)),
     }
 
@@ -125,6 +130,28 @@ def confusion_matrix(
     """Counts (classes, classes): rows are true classes, columns answers."""
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (true, found), 1)
+    return matrix
+
+
+def sparse(matrix: NDArray[np.int64]) -> dict[str, Any]:
+    """A matrix of counts by its entries other than 0, as scipy.sparse.coo_array takes them: shape,
+    row, col, data."""
+    row, col = np.nonzero(matrix)
+    return {
+        "format": "coo",
+        "shape": list(matrix.shape),
+        "row": row.tolist(),
+        "col": col.tolist(),
+        "data": matrix[row, col].tolist(),
+    }
+
+
+def dense(recorded: Sequence[Sequence[int]] | Mapping[str, Any]) -> NDArray[np.int64]:
+    """The confusion matrix of a metrics.json (classes, classes), however it is written there."""
+    if not isinstance(recorded, Mapping):
+        return np.array(recorded, np.int64)
+    matrix = np.zeros(recorded["shape"], np.int64)
+    matrix[recorded["row"], recorded["col"]] = recorded["data"]
     return matrix
 
 

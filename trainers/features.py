@@ -27,7 +27,7 @@ from trainers.conversion import to_onnx
 from trainers.memory import Halving
 from trainers.progress import log
 from trainers.shelf import Records
-from trainers.views import VIEWS, view
+from trainers.views import NUMBERS, view
 
 MAX_CACHE_BYTES = 4 * 1024**3
 """Largest feature maps kept for fine-tuning; above, the frozen layers run again for each batch."""
@@ -58,11 +58,16 @@ class Pictures:
 
     Attributes:
         decoded: gives them; may have to wait until they are decoded.
+        numbers: of the views to learn from, as `views.view` takes them.
     """
 
     decoded: Callable[[], Records]
     keys: tuple[bytes, ...]
-    views: int = VIEWS
+    numbers: tuple[int, ...] = NUMBERS["horizontal"]
+
+    @property
+    def views(self) -> int:
+        return len(self.numbers)
 
     @cached_property
     def images(self) -> Records:
@@ -74,7 +79,7 @@ class Pictures:
     def read(self, rows: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[np.uint8]:
         images = self.images[rows]
         for at, (row, number) in enumerate(zip(rows, views, strict=True)):
-            images[at] = view(images[at], int(number), self.keys[row])
+            images[at] = view(images[at], self.numbers[number], self.keys[row])
         return images
 
 
@@ -129,7 +134,7 @@ def record_keys(pictures: Pictures, views: int) -> list[bytes]:
     return [
         hashlib.sha256(key + bytes([number])).digest()
         for key in pictures.keys
-        for number in range(views)
+        for number in pictures.numbers[:views]
     ]
 
 

@@ -1,14 +1,14 @@
 """The head, solved on what the frozen backbone makes of the pictures, in seconds.
 
-Two kinds are tried: logistic regression on standardised embeddings, for several strengths of its
-penalty, and a small hidden layer. Both end as plain Keras layers behind the same standardisation.
+Two kinds are tried: logistic regression on standardised embeddings (trainers.linear) and a small
+hidden layer (trainers.hidden). Both end as plain Keras layers behind the same standardisation.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import keras
@@ -16,37 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.copying import fill
-from trainers.clock import ENDLESS, Clock
+from trainers.examples import Examples
 from trainers.exchange import Exchange
+from trainers.selection import Judgement, Losses, cross_entropies, is_clearly_lower
 
-INVERSE_REGULARISATIONS = (0.001, 0.003, 0.01, 0.03, 0.1)
-"""`C` of logistic regression, for one view per picture: the best lay within for both real data
-sets that the project was measured on, 700 and 1,400 pictures."""
-TOLERANCE = 1e-3
-"""Of the solver: 1e-4 takes three times as long for the same accuracy (0.876 and 0.895)."""
 DROPOUT = 0.5
 """Share of the embedding that is left out at each training step (never in what is exported)."""
 HIDDEN_UNITS = 128
-MOST_ITERATIONS, PORTION = 200, 20
-"""Of the solver, and after how many of them it looks at the clock where time is limited."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """What a head learns from, and what it is judged on.
-
-    Attributes:
-        train: (n, views, D) embeddings; labels (n,) and weights (n,) of the pictures.
-        validation: (m, D) embeddings; validation_labels (m,).
-        classes: number of classes.
-    """
-
-    train: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    weights: NDArray[np.float32]
-    validation: NDArray[np.float32]
-    validation_labels: NDArray[np.int64]
-    classes: int
+Row = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -57,20 +34,29 @@ class Head:
         model: (N, D) embeddings -> probabilities (N, classes).
         description: what kind, in words.
         history: what was tried on the way, a row each.
+        cross_validated: where the validation pictures are too few to choose by, what heads like
+            this one answered to pictures that they had not learned from.
     """
 
     model: keras.Model
     description: str
-    losses: NDArray[np.float64]
+    losses: Losses
     accuracy: float
-    history: list[dict[str, float | None]] = field(default_factory=list)
+    history: list[Row] = field(default_factory=list)
+    cross_validated: Judgement | None = None
+
+    @property
+    def judgement(self) -> Judgement:
+        """What it is chosen by."""
+        return self.cross_validated or Judgement(self.losses, self.accuracy)
 
     @property
     def loss(self) -> float:
-        return float(self.losses.mean())
+        """The mean that it is chosen by."""
+        return self.judgement.loss
 
     def __str__(self) -> str:
-        return f"{self.description} (validation loss {self.loss:.4f}, accuracy {self.accuracy:.4f})"
+        return f"{self.description} ({self.judgement})"
 
 
 def of_chief(head: Head, exchange: Exchange) -> Head:
@@ -78,7 +64,13 @@ def of_chief(head: Head, exchange: Exchange) -> Head:
     if exchange.cluster.size == 1:
         return head
     arrays = {f"weight{at}": values for at, values in enumerate(head.model.get_weights())}
-    page = (head.model.to_json(), head.description, head.accuracy, head.history)
+    judged = head.cross_validated
+    page = (
+        head.model.to_json(),
+        (head.description, head.accuracy, head.history),
+        judged and (judged.accuracy, judged.folds),
+    )
+    arrays |= {"judged": judged.losses} if judged else {}
     encoded = np.frombuffer(json.dumps(page).encode(), np.uint8)
 
     def pack() -> bytes:
@@ -87,68 +79,28 @@ def of_chief(head: Head, exchange: Exchange) -> Head:
         return file.getvalue()
 
     with np.load(io.BytesIO(exchange.from_chief(pack)), allow_pickle=False) as file:
-        layers, description, accuracy, history = json.loads(file["page"].tobytes())
+        layers, (description, accuracy, history), figures = json.loads(file["page"].tobytes())
         model = keras.models.model_from_json(layers)
-        fill(model, [file[f"weight{at}"] for at in range(len(file.files) - 2)])
-        return Head(model, description, file["losses"], accuracy, history)
+        fill(model, [file[f"weight{at}"] for at in range(len(model.weights))])
+        judged = Judgement(file["judged"], *figures) if figures else None
+        return Head(model, description, file["losses"], accuracy, history, judged)
+
+
+def lowest(heads: Sequence[Head]) -> Head:
+    """The one with the lowest loss; the last one, on most views, where nothing could judge."""
+    return min(heads, key=lambda one: one.loss) if heads[-1].judgement.is_known else heads[-1]
 
 
 def better(simple: Head, other: Head) -> Head:
     """The other only where its loss is clearly lower and it makes fewer mistakes, too: on 8 splits
     of the real data sets the hidden layer had about the same loss, and on their test pictures 0.8
     points less."""
-    is_better = other.accuracy > simple.accuracy
-    return other if is_better and is_clearly_lower(other.losses, simple.losses) else simple
-
-
-def is_clearly_lower(losses: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
-    """Whether losses (m,) are below others on the same pictures by more than a standard error of
-    the mean difference; never where they are no numbers."""
-    gains = others - losses
-    return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
-
-
-def solve_linear(examples: Examples, clock: Clock = ENDLESS) -> Head:
-    """Logistic regression for each penalty; the one with the lowest validation loss is built.
-
-    Those that there is no time for are left out; the first one is solved as far as time allows.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
-
-    n, views, width = examples.train.shape
-    scale, offset = standardisation(examples.train)
-    train = examples.train.reshape(-1, width) * scale
-    train += offset
-    validation = examples.validation * scale + offset
-    labels, weights = np.repeat(examples.labels, views), np.repeat(examples.weights, views)
-    portion = MOST_ITERATIONS if clock.is_endless else PORTION
-    solver = LogisticRegression(tol=TOLERANCE, max_iter=portion, warm_start=True)
-    solved: list[tuple[float, float, NDArray[np.float32], NDArray[np.float32]]] = []
-    history: list[dict[str, float | None]] = []
-    # OpenBLAS' threads wait for each other longer than such small products take: 0.92 s in place
-    # of 0.16 s on two cores.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # judged by what it reached
-        for strength in INVERSE_REGULARISATIONS:
-            if solved and clock.is_over_here():
-                break
-            solver.set_params(C=strength / views)
-            for _ in range(0, MOST_ITERATIONS, portion):  # each goes on where the last one ended
-                solver.fit(train, labels, weights)
-                if max(solver.n_iter_) < portion or clock.is_over_here():
-                    break
-            kernel, bias = _softmax_weights(solver.coef_, solver.intercept_)
-            losses, accuracy = judge(softmax(validation @ kernel + bias), examples)
-            history.append({"C": strength, "val_loss": losses.mean(), "val_accuracy": accuracy})
-            solved.append((float(losses.mean()), strength, kernel, bias))
-    _, strength, kernel, bias = min(solved, key=lambda one: one[0])
-    model = build(scale, offset, examples.classes, penalty=0.5 / (strength * n))
-    fill(model.get_layer("logits"), [kernel, bias])
-    pictures = f"{views} views" if views > 1 else "one view"
-    description = f"linear head, C {strength:g}, {pictures} of each picture"
-    return Head(model, description, *judge_model(model, examples), history)
+    one, two = simple.judgement, other.judgement
+    return (
+        other
+        if two.accuracy > one.accuracy and is_clearly_lower(two.losses, one.losses)
+        else simple
+    )
 
 
 def standardisation(
@@ -195,29 +147,20 @@ def build(
 
 
 def judge(
-    probabilities: NDArray[np.floating], examples: Examples
-) -> tuple[NDArray[np.float64], float]:
-    """Cross-entropy of each validation picture (m,), and accuracy."""
-    labels = examples.validation_labels
-    true = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)
-    return -np.log(true), float((probabilities.argmax(axis=1) == labels).mean())
+    probabilities: NDArray[np.floating], labels: NDArray[np.int64]
+) -> tuple[Losses, NDArray[np.bool_]]:
+    """Cross-entropy of each picture (m,), and whether its answer is right (m,)."""
+    return cross_entropies(probabilities, labels), probabilities.argmax(axis=1) == labels
 
 
-def judge_model(model: keras.Model, examples: Examples) -> tuple[NDArray[np.float64], float]:
-    return judge(np.asarray(model(examples.validation, training=False)), examples)
+def judge_model(model: keras.Model, examples: Examples) -> tuple[Losses, float]:
+    """Losses (m,) and accuracy of the validation pictures."""
+    answers = np.asarray(model(examples.validation, training=False))
+    losses, hits = judge(answers, examples.validation_labels)
+    return losses, float(hits.mean())
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.floating]:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares: NDArray[np.floating] = powers / powers.sum(axis=1, keepdims=True)
     return shares
-
-
-def _softmax_weights(
-    coefficients: NDArray[np.float64], intercept: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """scikit-learn's weights as kernel (D, classes) and bias; for two classes it has one row."""
-    if len(coefficients) == 1:
-        coefficients = np.concatenate([-coefficients, coefficients]) / 2
-        intercept = np.concatenate([-intercept, intercept]) / 2
-    return coefficients.T.astype(np.float32), intercept.astype(np.float32)

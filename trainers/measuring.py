@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from plugins.registry import resolve
 from service.predictor import open_session
-from trainers import export, features, pictures, solving
+from trainers import export, features, flipping, pictures, solving
 from trainers.cache import Cache
 from trainers.candidates import Figures
 from trainers.config import TrainingConfig
@@ -26,7 +26,6 @@ from trainers.network import Network
 from trainers.progress import Progress, log
 from trainers.running import Run
 from trainers.scanning import SPLITS
-from trainers.views import VIEWS
 
 CALLS, SECONDS, WARM_UP = 30, 2.0, 5
 """Calls of one picture that are timed at least, for how long at least, and untimed ones before."""
@@ -50,11 +49,12 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     with progress.step(f"loading {backbone.name}"):
         body = network.body  # first, so that nothing is decoded for weights that cannot be had
     run = Run(config, network, pictures.decode(dataset, size, cache), cache, progress)
-    images, keys = run.dataset.images, features.record_keys(run.train, VIEWS)
+    images, keys = run.dataset.images, features.record_keys(run.train, len(run.train.numbers))
     if cache.find("embeddings", network.identity, keys) is None:
         for split in SPLITS:  # waits: decoding is no part of a backbone's time
             images.part(run.dataset.rows(split))
     started = time.monotonic()
+    run, _ = flipping.settle(run)
     head = solving.solve_head(run)
     seconds = time.monotonic() - started
     were_kept = "embedding_layers" not in vars(network)  # nobody had to run it
@@ -71,8 +71,8 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     log.info("%s; %.1f ms a picture", head, inference_ms)
     return Figures(
         image_size=size,
-        validation_accuracy=head.accuracy,
-        validation_pictures=len(run.validation),
+        validation_accuracy=head.judgement.accuracy,
+        validation_pictures=len(head.judgement.losses),
         test_accuracy=correct / asked,
         test_interval=interval,
         test_pictures=asked,

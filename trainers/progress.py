@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -32,6 +33,8 @@ WORDS = {
     "maps": "extracting feature maps",
 }
 """How the cache's shelves are called when people read about filling them."""
+OTHERS = ("py.warnings", "tensorflow", "absl", "keras", "tf2onnx", "bentoml", "sklearn")
+"""Loggers of Python's warnings and of libraries, which would write to stderr in their own ways."""
 
 
 class Progress:
@@ -214,10 +217,20 @@ def log_line(message: str) -> str:
     return log.handlers[0].format(record)
 
 
+def _log_uncaught(*error: Any) -> None:
+    log.critical("%s", "".join(traceback.format_exception(*error)).rstrip())
+
+
 def set_up_logging(is_quiet: bool, is_json: bool = False) -> None:
     """Send the log to stderr, one plain or JSON line a message; stdout is for results."""
     handler = _ToStderr()
     handler.setFormatter(_JsonFormatter() if is_json else logging.Formatter("%(message)s"))
     log.handlers = [handler]
     log.propagate = False
+    if is_json:
+        sys.excepthook = _log_uncaught
+    logging.captureWarnings(True)
+    for name in OTHERS:
+        other = logging.getLogger(name)
+        other.handlers, other.propagate = [handler], False
     log.setLevel(logging.WARNING if is_quiet else logging.INFO)

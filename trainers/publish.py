@@ -79,6 +79,7 @@ def publish(
         "phases": trained.history,
         "plan": trained.plan.record(),
         "decision": trained.decision,
+        "selection": trained.selection,
         "shipped": {"phase": trained.phase, "best_fine_tuning_epoch": trained.epoch},
         "left_out": [vars(one) for one in dataset.left_out],
         "findings": findings.summary(found),

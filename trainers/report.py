@@ -16,7 +16,7 @@ from service.bundle import Manifest
 from trainers import charts, gallery, splitting
 from trainers.charts import Axis, Line
 from trainers.data import Dataset
-from trainers.evaluation import Answers
+from trainers.evaluation import Answers, dense
 from trainers.pace import in_words
 
 MOST_OF_PAIR, MOST_OF_WORST = 6, 24
@@ -139,7 +139,7 @@ def _effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     """The confusion matrix, or its most confused part and one column for all other answers."""
-    matrix = np.array(test["confusion_matrix"])
+    matrix = dense(test["confusion_matrix"])
     chosen = np.arange(len(classes))
     if len(classes) > MOST_IN_MATRIX:
         wrong = matrix.sum(0) + matrix.sum(1) - 2 * matrix.diagonal()

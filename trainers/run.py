@@ -24,6 +24,7 @@ from trainers import (
     data,
     doctor,
     findings,
+    grouping,
     hardware,
     nearby,
     pictures,
@@ -31,9 +32,10 @@ from trainers import (
     scanning,
     splitting,
 )
+from trainers.arguments import parse
 from trainers.cache import Cache
 from trainers.cluster import ALONE, STOPPED, VARIABLE, Cluster, WorkerLostError
-from trainers.config import TrainingConfig, parse
+from trainers.config import TrainingConfig
 from trainers.findings import Finding
 from trainers.progress import Progress, log, set_up_logging
 from trainers.scanning import DataError
@@ -76,6 +78,7 @@ def train(
         closing(Cache(*cache_room(config, work, progress))) as cache,
     ):
         dataset = data.read(files, cache)
+        dataset = grouping.group(dataset, config.group)
         with progress.step("checking"):
             found = check(dataset, size, config.strict)
         dataset = splitting.split(dataset, config.seed)

@@ -22,9 +22,10 @@ from trainers.features import Pictures
 from trainers.network import Network
 from trainers.progress import Progress, log
 from trainers.tensorboard import Board
+from trainers.views import NUMBERS
 
 _NO_MATTER = {
-    *("output", "resume", "time_budget", "tensorboard", "cache_gigabytes", "strict"),
+    *("output", "resume", "time_budget", "tensorboard", "cache_gigabytes", "strict", "group"),
     *("data", "weights", "device"),  # whose content is in the other parts of the identity
 }
 """Options that change nothing about what an epoch computes."""
@@ -48,7 +49,7 @@ class Run:
     started: float = field(default_factory=time.monotonic)
 
     def pictures(self, split: str) -> Pictures:
-        return self._pictures(self.dataset.rows(split))
+        return self.pictures_of(self.dataset.rows(split))
 
     @cached_property
     def train(self) -> Pictures:
@@ -56,13 +57,13 @@ class Run:
 
     @cached_property
     def validation(self) -> Pictures:
-        return self._pictures(self.validation_rows)
+        return self.pictures_of(self.validation_rows)
 
     @cached_property
     def validation_rows(self) -> NDArray[np.int64]:
         rows = self.dataset.rows("validation")
         if not len(rows):
-            log.warning("no picture is left for validation: deciding by the training pictures")
+            log.warning("no picture is left for validation")
             rows = self.dataset.rows("train")
         return rows
 
@@ -105,7 +106,8 @@ class Run:
         identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         return Checkpoint(self.config.checkpoint, identity, self.exchange)
 
-    def _pictures(self, rows: NDArray[np.int64]) -> Pictures:
-        keys = self.dataset.keys
-        own = tuple(keys[row] for row in rows)
-        return Pictures(lambda: self.dataset.images.part(rows), own)
+    def pictures_of(self, rows: NDArray[np.int64]) -> Pictures:
+        kept_under, flip = self.dataset.keys, self.config.flip
+        keys = tuple(kept_under[row] for row in rows)
+        numbers = NUMBERS["horizontal" if flip == "auto" else flip]
+        return Pictures(lambda: self.dataset.images.part(rows), keys, numbers)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import keras
 import numpy as np
 
 from plugins.base import WeightsError
-from trainers import balance, features, head
+from trainers import balance, features, grouping, head, linear, splitting
 from trainers.balance import Effect
 from trainers.clock import ENDLESS, Clock, InTime, TimeIsUpError
 from trainers.config import ConfigError
+from trainers.examples import LEAST_VALIDATION, Examples, Pool, parts, sample
 from trainers.features import Features, Layers, Pictures
-from trainers.head import Examples, Head
+from trainers.head import Head
 from trainers.hidden import train_hidden
 from trainers.progress import log
 from trainers.running import Run
-from trainers.views import VIEWS
 
+MOST_POOLED = 2000
+"""Pictures that cross-validation of a head uses at most."""
 MAX_EMBEDDING_BYTES = 1024**3
 """Largest embeddings that a head is solved on; views are left out above."""
 
@@ -28,27 +30,28 @@ def solve_head(run: Run) -> Head:
     """Phase 1: the backbone stays as it is; heads of several kinds learn on its embeddings.
 
     On one view of each picture first, which is soon there and the least that there has to be, then
-    on all. All workers do the same: whether there is time for more, the chief says.
+    on all. All workers do the same: whether there is time for more, the chief says. Where heads are
+    cross-validated, no hidden layer is tried unasked: of 5 flowers a class it got 1.7 points less
+    than the linear head, and took 60 times as long.
     """
     kind, solved, clock = run.config.head, [], run.clock
     given = examples(run, 1)
     if kind != "hidden":
-        solved.append(_solved(run, lambda: head.solve_linear(given, clock)))
-    if not clock.is_over() and VIEWS * given.train.nbytes <= MAX_EMBEDDING_BYTES:
+        solved.append(_solved(run, lambda: linear.solve_linear(given, clock)))
+    views = run.train.views
+    if not clock.is_over() and views * given.train.nbytes <= MAX_EMBEDDING_BYTES:
         try:
-            given = examples(run, VIEWS, clock)
+            given = examples(run, views, clock)
         except TimeIsUpError:
             log.info("the time budget is spent: the head is solved on one view of each picture")
         else:
             if kind != "hidden":
-                solved.append(_solved(run, lambda: head.solve_linear(given, clock)))
-    if kind == "hidden" or (kind == "auto" and not clock.is_over()):
+                solved.append(_solved(run, lambda: linear.solve_linear(given, clock)))
+    if kind == "hidden" or (kind == "auto" and given.pool is None and not clock.is_over()):
         epochs, rate = run.config.epochs, run.config.learning_rate
         hidden = _solved(run, lambda: train_hidden(given, epochs, rate, clock))
-        if kind == "hidden":
-            return hidden
-        return head.better(min(solved, key=lambda one: one.loss), hidden)
-    return min(solved, key=lambda one: one.loss)
+        return hidden if kind == "hidden" else head.better(head.lowest(solved), hidden)
+    return head.lowest(solved)
 
 
 def _solved(run: Run, solve: Callable[[], Head]) -> Head:
@@ -56,7 +59,7 @@ def _solved(run: Run, solve: Callable[[], Head]) -> Head:
     with run.progress.step("solving the head"):
         solved = solve()
     log.info("%s", solved)
-    if not math.isfinite(solved.loss) and run.config.head == "hidden":
+    if not np.isfinite(solved.losses).all() and run.config.head == "hidden":
         raise ConfigError(
             f"--learning-rate (={run.config.learning_rate:g}) is too high for the hidden layer: "
             "its loss is no number"
@@ -76,6 +79,9 @@ def examples(run: Run, views: int, clock: Clock = ENDLESS) -> Examples:
             f"{run.network.backbone.name} with {run.network.weights} makes numbers of the pictures "
             "that are not finite: take other weights, or another --image-size"
         )
+    judges = None
+    if is_cross_validated(run):
+        judges = pool(run, run.train.numbers[:views], MOST_POOLED, clock=clock)
     return Examples(
         train,
         run.labels,
@@ -83,6 +89,48 @@ def examples(run: Run, views: int, clock: Clock = ENDLESS) -> Examples:
         embeddings(run, run.validation, 1, clock).all()[:, 0],
         run.validation_labels,
         len(run.dataset.classes),
+        judges,
+    )
+
+
+def is_cross_validated(run: Run) -> bool:
+    """Whether heads are chosen by cross-validation: the validation pictures are too few."""
+    return len(run.dataset.rows("validation")) < LEAST_VALIDATION
+
+
+def pool(
+    run: Run,
+    numbers: tuple[int, ...],
+    most: int,
+    classes: int | None = None,
+    clock: Clock = ENDLESS,
+) -> Pool:
+    """Embeddings of these views of the pictures for training and validation, and their folds.
+
+    Args:
+        most: pictures; classes: that these are of, at most; None for all.
+
+    Raises:
+        TimeIsUpError: they are not all there when the time is up.
+    """
+    dataset = run.dataset
+    rows = np.concatenate([dataset.rows("train"), dataset.rows("validation")])
+    count = len(dataset.classes)
+    some = np.linspace(0, count - 1, min(count, classes or count)).astype(np.int64)
+    rows = rows[np.isin(dataset.labels[rows], some)]
+    origins = grouping.origins(dataset)
+    groups = grouping.together(dataset)[rows]
+    draws = splitting.draws([origins[row] for row in rows], run.config.seed)
+    chosen = sample(dataset.labels[rows], groups, draws, most)
+    rows, groups, draws = rows[chosen], groups[chosen], draws[chosen]
+    present, labels = np.unique(dataset.labels[rows], return_inverse=True)
+    pictures = replace(run.pictures_of(rows), numbers=numbers)
+    return Pool(
+        embeddings(run, pictures, len(numbers), clock).all(),
+        labels,
+        run.class_weights[dataset.labels[rows]],
+        parts(labels, groups, draws),
+        len(present),
     )
 
 

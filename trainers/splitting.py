@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers import grouping
 from trainers.data import Dataset
 from trainers.filenames import looks
 from trainers.progress import log
@@ -27,7 +28,8 @@ def split(dataset: Dataset, seed: int) -> Dataset:
     draw, from 0 to 1, is a hash of seed and bytes, and that of a group of duplicates is the
     highest of theirs. Below 0.15 is the test, below 0.30 validation, the rest is for training. So
     neither names nor order matter, duplicates share a split, and a picture that is added draws
-    nobody but its own duplicates, and those only towards training.
+    nobody but its own duplicates, and those only towards training. Pictures of one source (--group)
+    share a split, too, and are drawn by its name.
 
     Where a class would lack a split, it gets the picture or group that is nearest by its draw. A
     class with two gives one to training and one to the test; with three or more, all have one.
@@ -53,7 +55,8 @@ def split(dataset: Dataset, seed: int) -> Dataset:
     if "test" not in splits:
         raise DataError(
             f"{dataset.title}: no picture is left for the test: give train/ at least 2 different "
-            "pictures of a class, or add a folder test/"
+            f"{'sources (--group)' if dataset.sources else 'pictures'} of a class, or add a folder "
+            "test/"
         )
     _say_what_was_drawn(dataset, splits, parts[:-1])
     return dataset.with_splits(tuple(splits))
@@ -77,9 +80,10 @@ def draws(digests: Sequence[str], seed: int) -> NDArray[np.float64]:
 
 def _draw(dataset: Dataset, free: NDArray[np.int64], seed: int, last: int) -> NDArray[np.int64]:
     """Which part each free picture is drawn for: 0 to `last`, which is training."""
-    _, group = np.unique(dataset.groups[free], return_inverse=True)
+    _, group = np.unique(grouping.together(dataset)[free], return_inverse=True)
+    origins = grouping.origins(dataset)
     highest = np.zeros(group.max() + 1)
-    np.maximum.at(highest, group, draws([dataset.digests[row] for row in free], seed))
+    np.maximum.at(highest, group, draws([origins[row] for row in free], seed))
     drawn = np.zeros(len(highest), np.int64)
     for index in range(len(dataset.classes)):
         own = np.unique(group[dataset.labels[free] == index])
@@ -96,13 +100,20 @@ def _draw(dataset: Dataset, free: NDArray[np.int64], seed: int, last: int) -> ND
 
 
 def write_csv(dataset: Dataset, path: Path) -> None:
-    """Record every picture's content, class and split; paths are relative to the data folder."""
-    labels = [dataset.classes[label] for label in dataset.labels]
+    """Record every picture's content, class, split and, where --group names them, source; paths
+    are relative to the data folder."""
+    columns = {
+        "path": dataset.paths,
+        "sha256": dataset.digests,
+        "class": [dataset.classes[label] for label in dataset.labels],
+        "split": dataset.splits,
+    }
+    if dataset.sources:
+        columns["group"] = dataset.sources
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("path", "sha256", "class", "split"))
-        rows = zip(dataset.paths, dataset.digests, labels, dataset.splits, strict=True)
-        writer.writerows(rows)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
 
 
 def describe(dataset: Dataset) -> str:

@@ -49,7 +49,7 @@ class Situation:
     Attributes:
         pictures: to learn from.
         classes: number of classes.
-        validation_pictures: that the head was judged on.
+        validation_pictures: that fine-tuning can be judged on.
         seconds_left: of the time budget; infinite without one.
     """
 
@@ -68,7 +68,8 @@ def of_chief(plan: Plan, exchange: Exchange) -> Plan:
 def choose(config: TrainingConfig, head: Head, found: Situation) -> Plan:
     """Decide between shipping the head and fine-tuning, and how; flags override any part."""
     told = f"{head} on {found.pictures} pictures of {found.classes} classes"
-    wrong = (1 - head.accuracy) * found.validation_pictures
+    judged = head.judgement
+    wrong = judged.mistakes
     usual = min(EPOCHS, max(LEAST_EPOCHS, SEEN // found.pictures))
     epochs = usual if config.fine_tune_epochs is None else config.fine_tune_epochs
     why_not = _why_not(config, wrong, epochs, found)
@@ -80,10 +81,11 @@ def choose(config: TrainingConfig, head: Head, found: Situation) -> Plan:
         told,
         "fine-tuning, as the options say"
         if is_asked_for(config)
-        else f"fine-tuning, because the head mistakes {wrong:.0f} of {found.validation_pictures} "
-        "validation pictures and there are enough to learn more from",
+        else f"fine-tuning, because the head mistakes {wrong} of {len(judged.losses)} "
+        f"{'cross-validated' if judged.folds else 'validation'} pictures and there are enough to "
+        "learn more from",
         f"the last {layers} layers at {rate:g}, at most {epochs} epochs; "
-        "the head ships if that is clearly worse",
+        "the head ships if that is worse",
     )
     return Plan(epochs, layers, rate, reasons)
 
@@ -99,14 +101,19 @@ def is_asked_for(config: TrainingConfig) -> bool:
 
 
 def _why_not(config: TrainingConfig, wrong: float, epochs: int, found: Situation) -> str | None:
-    if config.strategy == "features" or not epochs:
-        return "as the options say"
-    if found.seconds_left <= 0:
-        return "the time budget is spent"
-    if is_asked_for(config):
-        return None
-    if found.pictures < FEW_PER_CLASS * found.classes:
-        return f"below {FEW_PER_CLASS} pictures a class it would learn them by heart"
-    if wrong < NOTHING_TO_GAIN:
-        return "the head makes no mistake on the validation pictures"
-    return None
+    is_for_rules = not is_asked_for(config)
+    is_few = found.pictures < FEW_PER_CLASS * found.classes
+    reasons = {
+        "as the options say": config.strategy == "features" or not epochs,
+        "no picture is left for validation, so nothing could tell whether it helps": (
+            not found.validation_pictures
+        ),
+        "the time budget is spent": found.seconds_left <= 0,
+        f"below {FEW_PER_CLASS} pictures a class it would learn them by heart": (
+            is_for_rules and is_few
+        ),
+        "the head makes no mistake on the pictures that judge it": (
+            is_for_rules and wrong < NOTHING_TO_GAIN
+        ),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)

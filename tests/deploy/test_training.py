@@ -19,8 +19,8 @@ import pytest
 
 from service.bundle import Bundle
 from trainers import promote, run
+from trainers.arguments import parse
 from trainers.cluster import STOPPED, Cluster
-from trainers.config import parse
 
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trainers.balance import effect, is_uneven
-from trainers.head import Examples
+from trainers.examples import Examples
 
 
 def examples(counts: tuple[int, int, int], distance: float) -> Examples:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from plugins.base import BackboneError
+from trainers.arguments import parse
 from trainers.candidates import (
     Candidate,
     Choice,
@@ -15,7 +16,7 @@ from trainers.candidates import (
     parse_candidates,
     standard_error,
 )
-from trainers.config import ConfigError, TrainingConfig, parse
+from trainers.config import ConfigError, TrainingConfig
 
 
 def figures(accuracy: float, ms: float, pictures: int = 100) -> Figures:

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from trainers.config import ConfigError, TrainingConfig, parse
+from trainers.arguments import parse
+from trainers.config import ConfigError, TrainingConfig
 
 
 def test_flags_become_the_config() -> None:
@@ -76,29 +75,6 @@ def test_without_a_plugin_the_message_says_what_to_type() -> None:
         parse([])
 
 
-def test_an_unknown_flag_is_refused_in_a_line() -> None:
-    with pytest.raises(
-        ConfigError, match=r"^unrecognized arguments: --epoch; for --epoch type --epochs"
-    ):
-        parse(["--plugin", "vgg", "--epoch"])
-
-
-def test_a_name_is_explained_in_words_with_one_to_type() -> None:
-    with pytest.raises(ConfigError) as caught:
-        parse(["--plugin", "vgg", "--name", "MyLeaves"])
-    assert "lower-case letters, digits and . _ -" in str(caught.value)
-    assert "^" not in str(caught.value)
-    assert str(caught.value).endswith("; e.g. --name myleaves")
-
-
-def test_a_file_knows_the_habits_of_other_tools_as_well(tmp_path: Path) -> None:
-    (tmp_path / "run.yaml").write_text("plugin: vgg\nlr: 3\nBatch-Size: 8\n")
-    with pytest.raises(ConfigError) as caught:
-        parse(["--config", str(tmp_path / "run.yaml")])
-    assert "unknown option `lr`: did you mean `learning_rate`?" in str(caught.value)
-    assert "unknown option `Batch_Size`: did you mean `batch_size`?" in str(caught.value)
-
-
 def test_a_tilde_is_home_wherever_it_comes_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,20 +95,6 @@ def test_a_switch_in_a_file_is_yes_or_no(tmp_path: Path) -> None:
     assert parse(["--config", str(tmp_path / "run.yaml")]).config.strict is True
 
 
-def test_list_plugins_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        parse(["--list-plugins"])
-    assert caught.value.code == 0
-    assert "mobilenet:v2-0.35" in capsys.readouterr().out
-
-
-def test_every_option_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parse(["--help"])
-    printed = capsys.readouterr().out
-    assert all(f"--{name.replace('_', '-')} " in printed for name in TrainingConfig.model_fields)
-
-
 def test_without_data_the_folder_data_is_taken_where_there_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,20 +103,6 @@ def test_without_data_the_folder_data_is_taken_where_there_is_one(
     (tmp_path / "data").mkdir()
     assert TrainingConfig(plugin="vgg").folder() == Path("data")
     assert TrainingConfig(plugin="vgg", data="demo").folder() is None
-
-
-def test_help_needs_no_framework() -> None:
-    code = """
-import sys
-from trainers.run import main
-try:
-    main(["--help"])
-except SystemExit:
-    print(*sys.modules)
-"""
-    command = [sys.executable, "-c", code]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert not {"keras", "tensorflow", "onnxruntime", "bentoml"} & set(printed.split())
 
 
 @pytest.mark.parametrize("value", ["a\0b", "\udcff", "two\nlines"])

@@ -20,7 +20,7 @@ from trainers.cache import Cache
 from trainers.features import IN_FLIGHT, Layers, OnDevices, Pictures, extract
 from trainers.memory import MemoryShortageError
 from trainers.shelf import Records
-from trainers.views import VIEWS, view
+from trainers.views import NUMBERS, view
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 KEYS = tuple(hashlib.sha256(image.tobytes()).digest() for image in IMAGES)
@@ -92,10 +92,12 @@ def test_features_are_the_models_outputs_for_each_view(
     tiny: tuple[Backbone, keras.Model], cache: Cache
 ) -> None:
     _, model = tiny
-    found = extract("maps", lambda: Layers(model), "tiny", part([3, 0, 4]), VIEWS, cache)
+    found = extract(
+        "maps", lambda: Layers(model), "tiny", part([3, 0, 4]), len(NUMBERS["horizontal"]), cache
+    )
     assert len(found) == 3
-    assert found.all().shape == (3, VIEWS, 4, 4, 12)
-    for number in range(VIEWS):
+    assert found.all().shape == (3, 4, 4, 4, 12)
+    for number in NUMBERS["horizontal"]:
         images = np.stack([view(IMAGES[row], number, KEYS[row]) for row in (3, 0, 4)])
         expected = model(images.astype(np.float32), training=False)
         np.testing.assert_allclose(found.all()[:, number], expected, atol=1e-5)
@@ -146,7 +148,7 @@ def test_a_device_that_runs_out_of_memory_gets_smaller_batches(cache: Cache) -> 
     images = keras.Input((32, 32, 3))
     model = keras.Model(images, keras.layers.GlobalAveragePooling2D()(Hungry()(images)))
     layers = Layers(model, ["/device:CPU:0"])
-    found = extract("maps", lambda: layers, "hungry", PICTURES, VIEWS, cache).all()
+    found = extract("maps", lambda: layers, "hungry", PICTURES, 4, cache).all()
     np.testing.assert_allclose(found[:, 0], IMAGES.mean(axis=(1, 2)), rtol=1e-5)
     assert layers._run.size <= 4
 

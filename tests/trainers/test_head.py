@@ -2,83 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 
-from trainers.head import (
-    INVERSE_REGULARISATIONS,
-    Examples,
-    Head,
-    better,
-    build,
-    is_clearly_lower,
-    solve_linear,
-    standardisation,
-)
+from trainers.head import Head, better, build, lowest, standardisation
+from trainers.selection import Judgement
 
 RNG = np.random.default_rng(0)
-
-
-def examples(classes: int = 3, views: int = 2, noise: float = 2.0, n: int = 90) -> Examples:
-    """Clouds in 12 dimensions; the views of a picture lie close to each other."""
-    rng = np.random.default_rng(1)
-    centres = rng.normal(0, 1, (classes, 12))
-    labels, validation_labels = np.arange(n) % classes, np.arange(60) % classes
-
-    def points(labels: np.ndarray, views: int) -> np.ndarray:
-        seen = centres[labels] + rng.normal(0, noise, (len(labels), 12))
-        return (seen[:, None] + rng.normal(0, 0.1, (len(labels), views, 12)) + 5).astype(np.float32)
-
-    return Examples(
-        points(labels, views),
-        labels,
-        np.ones(n, np.float32),
-        points(validation_labels, 1)[:, 0],
-        validation_labels,
-        classes,
-    )
-
-
-@pytest.mark.parametrize("classes", [2, 3])
-def test_the_linear_head_is_logistic_regression_folded_into_layers(classes: int) -> None:
-    given = examples(classes, views=1)
-    head = solve_linear(given)
-    strength = min(head.history, key=lambda row: row["val_loss"] or 0)["C"]
-    scale, offset = standardisation(given.train)
-    expected = LogisticRegression(C=strength or 0, tol=1e-6, max_iter=1000).fit(
-        given.train[:, 0] * scale + offset, given.labels
-    )
-    found = np.asarray(head.model(given.validation, training=False))
-    np.testing.assert_allclose(
-        found, expected.predict_proba(given.validation * scale + offset), atol=0.02
-    )
-    assert head.loss == pytest.approx(min(row["val_loss"] or 9 for row in head.history), abs=1e-5)
-
-
-def test_the_penalty_with_the_lowest_validation_loss_is_taken() -> None:
-    tried = solve_linear(examples()).history
-    assert [row["C"] for row in tried] == list(INVERSE_REGULARISATIONS)
-    assert "C 0.00" in str(solve_linear(examples(noise=50.0)))  # nothing to learn: hold back
-    assert "C 0.1" in str(solve_linear(examples(noise=0.3)))
-
-
-def test_the_penalty_stays_for_fine_tuning() -> None:
-    """scikit-learn minimises C * sum(loss) + |w|^2 / 2; Keras mean(loss) + l2 * |w|^2."""
-    head = solve_linear(examples(noise=0.3, n=90))
-    penalty = head.model.get_layer("logits").kernel_regularizer.l2
-    assert penalty == pytest.approx(1 / (2 * 0.1 * 90))
-
-
-def test_weights_give_rare_classes_their_say() -> None:
-    given = examples(classes=2, noise=3.0)
-    rare = np.where(given.labels == 1, 20, 1).astype(np.float32)
-    weighted = Examples(
-        given.train, given.labels, rare, given.validation, given.validation_labels, 2
-    )
-    even, tilted = (
-        np.asarray(solve_linear(one).model(given.validation))[:, 1].mean()
-        for one in (given, weighted)
-    )
-    assert tilted > even + 0.1
 
 
 @pytest.mark.parametrize(
@@ -96,14 +24,6 @@ def test_the_simple_head_stays_unless_the_other_is_clearly_better(
 def test_a_lower_loss_with_as_many_mistakes_is_no_reason() -> None:
     simple = Head(None, "simple", np.ones(5), 0.8)
     assert better(simple, Head(None, "other", np.zeros(5), 0.8)) is simple
-
-
-def test_a_loss_is_clearly_lower_beyond_a_standard_error() -> None:
-    others = np.linspace(0, 1, 100)
-    assert is_clearly_lower(others - 0.01, others)
-    assert not is_clearly_lower(others, others)
-    assert not is_clearly_lower(others - 0.01 + np.tile([-1, 1], 50), others)
-    assert not is_clearly_lower(np.full(100, np.nan), others)
 
 
 def test_a_head_that_diverged_is_not_taken() -> None:
@@ -128,3 +48,20 @@ def test_embeddings_of_any_size_are_standardised(size: float) -> None:
 def test_a_feature_that_never_changes_does_no_harm() -> None:
     scale, offset = standardisation(np.full((4, 1, 2), 7, np.float32))
     assert np.isfinite(np.full((1, 2), 8, np.float32) * scale + offset).all()
+
+
+def test_what_is_cross_validated_decides_and_is_said() -> None:
+    crossed = [
+        Judgement.of(np.full(9, loss), np.arange(9) < right, 5)
+        for loss, right in ((0.9, 5), (0.2, 8))
+    ]
+    simple, other = (Head(None, "a head", np.zeros(2), 1.0, [], one) for one in crossed)
+    assert lowest([simple, other]) is other
+    assert better(simple, other) is other
+    assert str(other) == "a head (cross-validated loss 0.2000, accuracy 0.8889, on 9 pictures)"
+
+
+def test_the_last_head_is_taken_where_nothing_could_judge() -> None:
+    unknown = Judgement.of(np.zeros(0), np.zeros(0, np.bool_))
+    heads = [Head(None, views, np.zeros(2), 1.0, [], unknown) for views in ("one", "four")]
+    assert lowest(heads) is heads[1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from plugins.base import WeightsError
-from trainers import measuring, solving
+from trainers import flipping, measuring, solving
 from trainers.running import Run
 
 Start = Callable[..., Run]
@@ -18,10 +18,12 @@ def test_the_figures_are_those_of_the_head_phase(
     monkeypatch.setattr(measuring, "SECONDS", 0.0)
     run = start(head="linear")
     one = measuring.measure(run.config, run.dataset, run.cache, run.progress)
+    run, _ = flipping.settle(run)
     head = solving.solve_head(run)
-    assert one.validation_accuracy == head.accuracy
+    assert one.validation_accuracy == head.judgement.accuracy
     assert one.head == head.description
-    assert one.validation_pictures == len(run.dataset.rows("validation"))
+    parts = ("train", "validation")  # the latter alone are too few to say anything
+    assert one.validation_pictures == sum(len(run.dataset.rows(part)) for part in parts)
     assert one.test_pictures == len(run.dataset.rows("test"))
     assert one.test_interval[0] <= one.test_accuracy <= one.test_interval[1]
     assert (one.image_size, one.width) == (32, 12)

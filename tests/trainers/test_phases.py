@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -65,15 +66,22 @@ def test_statistics_that_move_are_noticed(start: Start, monkeypatch: pytest.Monk
         phases.train(run)
 
 
-@pytest.mark.parametrize(("tuned_loss", "shipped"), [(0.0, "fine-tuning"), (9.0, "linear head")])
-def test_what_was_fine_tuned_ships_unless_it_is_clearly_worse(
-    start: Start, monkeypatch: pytest.MonkeyPatch, tuned_loss: float, shipped: str
+@pytest.mark.parametrize(
+    ("tuned_loss", "accuracy", "shipped"),
+    [(0.0, 1.0, "fine-tuning"), (9.0, 1.0, "linear head"), (0.0, 0.9, "linear head")],
+)
+def test_what_was_fine_tuned_ships_if_it_is_no_worse(
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    tuned_loss: float,
+    accuracy: float,
+    shipped: str,
 ) -> None:
     run = start(strategy="fine-tune", fine_tune_epochs=1)
 
     def move_everything(classifier: Classifier, *_: object) -> Fitted:
         classifier.restore([weight + 1 for weight in classifier.weights()])
-        return Fitted(np.full(len(run.validation), tuned_loss), 0.9)
+        return Fitted(np.full(len(run.validation), tuned_loss), accuracy)
 
     before = run.network.body.get_weights()
     monkeypatch.setattr(phases, "fine_tune", move_everything)
@@ -127,4 +135,24 @@ def test_too_little_memory_halves_the_batch_until_it_fits(
 def test_two_pictures_a_class_are_enough_to_run(start: Start) -> None:
     run = start(red=2, blue=2)
     assert len(run.train) == len(run.validation) == 2
-    assert "below 10 pictures a class" in phases.train(run).decision
+    trained = phases.train(run)
+    assert "no class has two pictures to learn from" in trained.decision
+    assert "no picture is left for validation" in trained.decision
+    assert trained.selection["head"] == {
+        "method": "none",
+        "folds": 0,
+        "n": 0,
+        "loss": None,
+        "accuracy": None,
+    }
+    assert trained.selection["flip"]["chosen"] == "horizontal"
+    json.dumps(trained.selection, allow_nan=False)
+    json.dumps(trained.history, allow_nan=False)
+
+
+def test_few_pictures_are_cross_validated_and_it_is_said(start: Start) -> None:
+    """Three pictures a class leave one for training, whose own loss says nothing."""
+    trained = phases.train(start(red=3, blue=3))
+    assert "cross-validated loss" in trained.decision
+    assert trained.selection["head"]["method"] == "cross-validation"
+    assert trained.selection["head"]["n"] == 4

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -133,6 +136,28 @@ def test_json_lines_for_machines(clock: list[float], capsys: Capture) -> None:
         export,
         {**export, "seconds": 0.5},
     ]
+
+
+def test_warnings_and_the_logs_of_libraries_are_json_lines_as_well() -> None:
+    """Of a process of its own, which pytest does not listen to."""
+    code = """
+import logging, sys, warnings
+sys.path.insert(0, ".")
+from trainers.progress import set_up_logging
+set_up_logging(is_quiet=False, is_json=True)
+warnings.warn("classes are many")
+logging.getLogger("tensorflow").warning("graphs are deep")
+raise ValueError("a bug")
+"""
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    messages = [json.loads(line)["message"] for line in done.stderr.splitlines()]
+    assert len(messages) == 3
+    assert "classes are many" in messages[0]
+    assert messages[1] == "graphs are deep"
+    assert messages[2].endswith("ValueError: a bug")
+    assert done.returncode == 1
 
 
 def test_quiet_hides_all_but_warnings(capsys: Capture) -> None:

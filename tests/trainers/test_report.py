@@ -66,6 +66,10 @@ def page(tmp_path: Path) -> Write:
             "phases": {"head": LINEAR, "fine-tuning": EPOCHS},
             "plan": {"reasons": ["the `<b>` head is solved", "fine-tuning, because"]},
             "decision": "fine-tuning ships",
+            "selection": {
+                "head": {"method": "cross-validation", "folds": 5, "n": 40, "accuracy": 0.625},
+                "flip": {"chosen": "none", "reason": "by cross-validation on 40 pictures"},
+            },
             "shipped": {"phase": "fine-tuning", "best_fine_tuning_epoch": 1},
             "left_out": [{"path": "a/<b>.txt", "reason": "no picture", "kind": ""}],
             "findings": [{"severity": "warning", "message": "2 classes: `<b>` is small"}],
@@ -124,6 +128,9 @@ def test_the_page_says_what_was_chosen_found_left_out_and_how_long_it_took(page:
     shown = page(*CATS)
     assert "The <code>&lt;b&gt;</code> head is solved." in shown
     assert "<strong>Fine-tuning ships.</strong>" in shown
+    assert "Mirrored views (--flip): none, by cross-validation on 40 pictures." in shown
+    assert "chosen by cross-validation in 5 folds" in shown
+    assert "cross-validated accuracy 62.5%" in text(shown)
     assert "<b>Warning:</b> 2 classes: <code>&lt;b&gt;</code> is small." in shown
     assert "a/&lt;b&gt;.txt: no picture" in shown
     assert "decoding 1.5 s" in text(shown)

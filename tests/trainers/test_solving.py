@@ -10,14 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from plugins.base import WeightsError
-from trainers import head, pictures, solving
+from trainers import linear, pictures, solving
 from trainers.clock import Clock, InTime
 from trainers.config import ConfigError
 from trainers.exchange import Exchange
 from trainers.images import Images
 from trainers.running import Run
 from trainers.sharing import SharedCache
-from trainers.views import VIEWS
+from trainers.views import NUMBERS
 
 Start = Callable[..., Run]
 Together = Callable[[int, Callable[[Exchange], Any]], list[Any]]
@@ -57,16 +57,16 @@ def test_views_that_would_not_fit_are_left_out(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    solve = head.solve_linear
+    solve = linear.solve_linear
     monkeypatch.setattr(
-        head,
+        linear,
         "solve_linear",
         lambda given, clock: (seen.append(given.train.shape[1]), solve(given, clock))[1],
     )
     solving.solve_head(start(head="linear"))
     monkeypatch.setattr(solving, "MAX_EMBEDDING_BYTES", 10)
     solving.solve_head(start(head="linear"))
-    assert seen == [1, VIEWS, 1]
+    assert seen == [1, len(NUMBERS["horizontal"]), 1]
 
 
 def test_without_time_the_first_head_is_taken(start: Start) -> None:

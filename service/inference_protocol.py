@@ -133,8 +133,9 @@ def metadata(manifest: Manifest, max_pictures: int) -> dict[str, Any]:
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
         ],
         "parameters": {
-            "images": "better: BYTES [N] or [N, 1], JPEG, PNG or WebP files (base64 in JSON), "
-            f"decoded as in training; or UINT8 [N, {size}, {size}, 3], RGB, stretched by you",
+            "images": f"better: BYTES [N] or [N, 1], files ({', '.join(manifest.input.kinds)}; "
+            "base64 in JSON), decoded as in training; or UINT8 "
+            f"[N, {size}, {size}, 3], RGB, stretched by you",
             "classes": json.dumps(manifest.classes, ensure_ascii=False),
             "max_pictures": max_pictures,
             "top_k": "infer?top_k=K: both outputs are [N, K], the best classes and theirs",

@@ -112,7 +112,7 @@ def _predict(manifest: Manifest, settings: Settings) -> Part:
     example = {**_example(manifest), "model": _name(manifest)}
     limits = (
         f"At most {settings.max_image_bytes:,} bytes and {settings.max_pixels:,} pixels; "
-        "JPEG, PNG or WebP by its content."
+        f"{', '.join(manifest.input.kinds)} by its content."
     )
     raw = {"schema": _BINARY}
     form = {"type": "object", "properties": {"image": _BINARY}, "required": ["image"]}

@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 
 from plugins.base import leaf_layers
 from plugins.copying import fill, fill_from
-from trainers import features, flipping, head, memory, precision, selection, solving, strategy
+from trainers import (
+    features,
+    flipping,
+    hardware,
+    head,
+    memory,
+    precision,
+    selection,
+    solving,
+    strategy,
+)
 from trainers.balance import Effect
 from trainers.batches import Batches, together
 from trainers.checkpoint import Checkpoint
@@ -76,7 +86,7 @@ def train(run: Run) -> Trained:
     for at, row in enumerate(best.history, 1):
         board.add(HEAD, at, row)
     phase, epoch, decision = HEAD, 0, f"{best} ships: {plan.reasons[1]}"
-    chosen = Chosen(best.description, best.losses, best.accuracy)
+    chosen = Chosen(best.description, best.losses, best.accuracy, _computed_in("float32"))
     if plan.epochs:
         weights = classifier.weights()
         try:
@@ -92,8 +102,7 @@ def train(run: Run) -> Trained:
             decision = f"{best} ships: {tuned} {_what_went_wrong(tuned, best, plan)}"
         else:
             phase, decision = NAME, f"{tuned} ships: it is no worse than {best}"
-            is_exact = precision.policy(run.config.precision) == "float32"
-            computed_in = "float32" if is_exact else "16 bits"
+            computed_in = _computed_in(precision.policy(run.config.precision))
             chosen = Chosen(NAME, tuned.losses, tuned.accuracy, computed_in)
     return Trained(
         classifier,
@@ -106,6 +115,12 @@ def train(run: Run) -> Trained:
         solving.weigh(run),
         {"head": best.judgement.record(), "flip": flip.record()},
     )
+
+
+def _computed_in(policy: str) -> str:
+    """Of `fidelity.ROUNDINGS`; TensorFloat-32 keeps as few bits of a product as 16-bit numbers."""
+    is_exact = policy == "float32" and hardware.kind() != "GPU TF32"
+    return "float32" if is_exact else "16 bits"
 
 
 def _what_went_wrong(tuned: Fitted, best: Head, plan: Plan) -> str:

@@ -1,12 +1,14 @@
 """Zip and tar archives, unpacked once into the cache: a folder per archive, by its content.
 
 An archive is a stranger's: only plain files are taken from it, no name leads out of the folder, and
-what it unpacks to is bounded before the disk is. Unpacked folders are whole or not there.
+what it unpacks to is bounded before the disk is. Unpacked folders are whole or not there; what was
+left out is written down beside them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import tarfile
@@ -20,7 +22,7 @@ from typing import IO, Final, NamedTuple
 
 from service.locks import locked
 from service.machine import cache_folder
-from trainers.filenames import printable
+from trainers.filenames import is_text, printable
 from trainers.layout import DataError
 from trainers.progress import log
 
@@ -34,14 +36,24 @@ ALWAYS_BYTES: Final = 100_000_000
 """What any archive may unpack to, whatever its own size."""
 RESERVE_BYTES: Final = 500_000_000
 """Left free on the disk for the run itself."""
+_NO_TEXT: Final = "has a name with control characters, or not in UTF-8: rename it"
+_NO_FILE: Final = "is a link or a device in the archive: pack the file or folder itself"
 _BLOCK_BYTES: Final = 1 << 20
 _DAMAGED: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError)
 _UTF8_FLAG: Final = 0x800
 
 
 class _Member(NamedTuple):
+    """What an archive holds besides folders.
+
+    Attributes:
+        content: None for links and devices.
+        source: of a hard link, the name of an earlier member with its content.
+    """
+
     name: str
-    content: IO[bytes]
+    content: IO[bytes] | None
+    source: str = ""
 
 
 def unpacked(archive: Path) -> Path:
@@ -71,6 +83,18 @@ def unpacked(archive: Path) -> Path:
     return folder
 
 
+def left_out(folder: Path) -> list[tuple[str, str]]:
+    """Name and reason of what an archive holds and an unpacked folder does not."""
+    path = _left_out_of(folder)
+    if not path.is_file():
+        return []
+    return [(name, reason) for name, reason in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def _left_out_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.left-out.json")
+
+
 def _reader(archive: Path) -> Iterator[_Member]:
     if zipfile.is_zipfile(archive):
         return _of_zip(archive)
@@ -90,7 +114,9 @@ def _reader(archive: Path) -> Iterator[_Member]:
 def _of_zip(archive: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(archive) as file:
         for one in file.infolist():
-            if not one.is_dir() and not _is_link(one):
+            if _is_link(one):
+                yield _Member(_zip_name(one), None)
+            elif not one.is_dir():
                 with file.open(one) as content:
                     yield _Member(_zip_name(one), content)
 
@@ -111,14 +137,14 @@ def _zip_name(one: zipfile.ZipInfo) -> str:
 def _of_tar(archive: Path) -> Iterator[_Member]:
     with tarfile.open(archive, "r|*") as file:  # as a stream: one pass, whatever its size
         for one in file:
-            content = file.extractfile(one) if one.isreg() else None
-            if content:
-                yield _Member(one.name, content)
+            if not one.isdir():
+                content = file.extractfile(one) if one.isreg() else None
+                yield _Member(one.name, content, one.linkname if one.islnk() else "")
 
 
 def _unpack(members: Iterator[_Member], archive_bytes: int, folder: Path) -> None:
     """Write all members into a folder beside, and give it its name when they are there."""
-    left = _Allowance(archive_bytes, folder.parent)
+    left, missing = _Allowance(archive_bytes, folder.parent), []
     staging = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
     try:
@@ -126,14 +152,32 @@ def _unpack(members: Iterator[_Member], archive_bytes: int, folder: Path) -> Non
             if count > MAX_FILES:
                 raise DataError(f"the archive has more than {MAX_FILES:,} files: name a folder")
             path = staging / _inside(one.name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as file:
-                while block := one.content.read(_BLOCK_BYTES):
-                    left.take(len(block))
-                    file.write(block)
+            if not is_text(one.name):
+                missing.append((printable(one.name), _NO_TEXT))
+            elif content := one.content or _earlier(one, staging):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with content, path.open("wb") as file:
+                    while block := content.read(_BLOCK_BYTES):
+                        left.take(len(block))
+                        file.write(block)
+            else:
+                missing.append((one.name, _NO_FILE))
+        if missing:
+            _left_out_of(folder).write_text(json.dumps(missing), encoding="utf-8")
         staging.rename(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _earlier(link: _Member, staging: Path) -> IO[bytes] | None:
+    """The content of the member that a hard link shares; None where it is none, or leads out."""
+    if not link.source or not is_text(link.source):
+        return None
+    with suppress(DataError):
+        source = staging / _inside(link.source)
+        if source.is_file() and source != staging / link.name:
+            return source.open("rb")
+    return None
 
 
 class _Allowance:

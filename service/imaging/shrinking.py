@@ -26,7 +26,8 @@ _STRIP_PIXELS: Final = 1 << 20
 def working_bytes(width: int, height: int, size: int) -> int:
     """Most memory that `to_square` takes besides the pixels of a picture."""
     most = 2 * _BLOCKS * size
-    return 7 * min(width, most) * min(height, most) + 16 * min(width * height, _STRIP_PIXELS)
+    strip = min(width * height, max(_STRIP_PIXELS, width * (height // (_BLOCKS * size))))
+    return 7 * min(width, most) * min(height, most) + 16 * strip
 
 
 def to_square(pixels: Pixels, size: int, significant_bits: int) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.errors import DamagedImage, UnsupportedMediaType
+from service.errors import DamagedImage, PayloadTooLarge, UnsupportedMediaType
 from service.imaging import decode
 from service.imaging.tiff import read_header
 
@@ -117,3 +117,26 @@ def test_tags_that_point_at_the_whole_file_cost_nothing() -> None:
 def test_damage_is_refused(data: bytes) -> None:
     with pytest.raises(DamagedImage):
         decode(data, 8)
+
+
+@pytest.mark.parametrize("kept", [10, 100, 200])
+def test_pixels_that_end_beyond_the_file_are_damage(kept: int) -> None:
+    """The directory that is put behind them would be read as pixels."""
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    data = saved(Image.fromarray(noise))
+    assert (decode(data, 32) == noise).all()
+    with pytest.raises(DamagedImage, match="beyond its end"):
+        decode(data[:-kept], 32)
+
+
+def test_a_tile_costs_what_it_holds_not_what_is_shown() -> None:
+    """A tile of 16,000 x 16,000 for a picture of 64 x 64 took 732 MB."""
+    entries: list[Entry] = [(256, 3, 1, 64), (257, 3, 1, 64), (258, 3, 1, 8), (259, 3, 1, 8)]
+    entries += [(262, 3, 1, 1), (277, 3, 1, 1), (322, 4, 1, 30_000), (323, 4, 1, 30_000)]
+    data = tiff([*entries, (324, 4, 1, 8), (325, 4, 1, 100)], bytes(100))
+    with pytest.raises(PayloadTooLarge, match="900 MB to decode"):
+        decode(data, 32)
+    small = tiff([*entries[:-2], (322, 4, 1, 6000), (323, 4, 1, 6000), (324, 4, 1, 8)], bytes(100))
+    header = read_header(small, 32)
+    assert header.memory_bytes > 36_000_000
+    assert header.seconds > 0.15

@@ -68,7 +68,9 @@ def read_heic_header(data: bytes, _size: int) -> Header:
     if not HAS_HEIF:
         raise UnsupportedMediaType(
             "kind not supported here: HEIC needs the extra `heif` (pip install 'graft[heif]'); "
-            "or convert it to a JPEG, e.g. by ImageMagick: magick in.heic out.jpg"
+            "or convert it to a JPEG, e.g. by ImageMagick: magick in.heic out.jpg",
+            "HEIC",
+            "install the extra `heif`",
         )
     from pillow_heif import HeifImageFile
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from service.errors import DamagedImage, UnsupportedMediaType
-from service.imaging.header import Header, Pixels, damaged, orientation_of
+from service.errors import DamagedImage
+from service.imaging.header import Header, Pixels, damaged, orientation_of, unsupported
 
 _MAX_SEGMENTS: Final = 10_000
 _MAX_JUNK: Final = 65_536
@@ -172,7 +172,7 @@ def _refuse_kind(frame: bytes, data: bytes) -> None:
         name = "JPEG whose height comes after its pixels (DNL)"
     if name:
         remedy = _TO_BASELINE.format("in.jls" if process == 0xF7 else "in.jpg")
-        raise UnsupportedMediaType(f"kind not supported: {name}; {remedy}")
+        raise unsupported(name, remedy)
 
 
 def _sampling(frame: bytes, data: bytes) -> tuple[tuple[int, int], ...]:
@@ -184,10 +184,7 @@ def _sampling(frame: bytes, data: bytes) -> tuple[tuple[int, int], ...]:
         raise damaged("JPEG", data, "its frame header is cut short or makes no sense")
     for own in zip(*factors, strict=True):
         if any(max(own) % factor for factor in own):
-            raise UnsupportedMediaType(
-                "kind not supported: JPEG of fractional sampling factors; "
-                + _TO_BASELINE.format("in.jpg")
-            )
+            raise unsupported("JPEG of fractional sampling factors", _TO_BASELINE.format("in.jpg"))
     return factors
 
 

@@ -18,8 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from service.errors import DamagedImage, UnsupportedMediaType
-from service.imaging.header import TRANSPARENT_NANOSECONDS, Header, damaged, orientation_of
+from service.errors import DamagedImage
+from service.imaging.header import (
+    TRANSPARENT_NANOSECONDS,
+    Header,
+    damaged,
+    orientation_of,
+    unsupported,
+)
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS: Final = 10_000
@@ -110,9 +116,10 @@ def _parts(data: bytes) -> _Parts:
         elif name == b"tRNS" and not parts.pixels:
             parts.clear = parts.clear or chunk
         elif name == b"CgBI":
-            raise UnsupportedMediaType(
-                "kind not supported: CgBI, Apple's variant of PNG; convert it to a PNG, on a Mac "
-                "by: xcrun pngcrush -revert-iphone-optimizations in.png out.png"
+            raise unsupported(
+                "CgBI, Apple's variant of PNG",
+                "convert it to a PNG, on a Mac by: "
+                "xcrun pngcrush -revert-iphone-optimizations in.png out.png",
             )
         elif name == b"acTL":
             parts.frames = max(1, int.from_bytes(body[:4]))

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from service.errors import UnsupportedMediaType
 from service.imaging.by_opencv import read_by_opencv
-from service.imaging.header import TRANSPARENT_NANOSECONDS, Header, Pixels, damaged
+from service.imaging.header import TRANSPARENT_NANOSECONDS, Header, Pixels, damaged, unsupported
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS = 256, 257, 258, 259, 262, 273
 _ORIENTATION, _SAMPLES, _TILES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 277, 324, 338, 339
@@ -134,7 +133,7 @@ def read_header(data: bytes, _size: int) -> Header:
 def _first_page(data: bytes) -> _Page:
     order = "<" if data[:2] == b"II" else ">"
     if data[2:4] in (b"+\0", b"\0+"):
-        raise UnsupportedMediaType(f"kind not supported: BigTIFF; {_REMEDY}")
+        raise unsupported("BigTIFF", _REMEDY)
     start, count = _unpack(order, "I", data, 4), 0
     if start:
         count = _unpack(order, "H", data, start)
@@ -184,7 +183,7 @@ def _refuse_kind(page: _Page, bits: int, samples: int, colours: int) -> None:
     elif samples > 4 or (bits == 16 and samples == 2):
         name = f"TIFF of {samples} channels"
     if name:
-        raise UnsupportedMediaType(f"kind not supported: {name}; {_REMEDY}")
+        raise unsupported(name, _REMEDY)
 
 
 def _with_one_directory(data: bytes, page: _Page) -> bytes:

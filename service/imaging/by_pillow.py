@@ -17,7 +17,13 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 
 from service.errors import DamagedImage, UnsupportedMediaType
-from service.imaging.header import TRANSPARENT_NANOSECONDS, Header, damaged, orientation_of
+from service.imaging.header import (
+    TRANSPARENT_NANOSECONDS,
+    Header,
+    damaged,
+    orientation_of,
+    unsupported,
+)
 
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # pictures are decoded side by side
 
@@ -103,9 +109,9 @@ def _header(
         picture = open_()
     except Exception as error:  # Pillow's readers raise a dozen types on damaged bytes
         if "nsupported" in str(error):
-            raise UnsupportedMediaType(
-                f"kind not supported: {kind} of a variant that is not read here; convert it to a "
-                f"PNG, e.g. by ImageMagick: magick in.{kind.lower()} out.png"
+            raise unsupported(
+                f"{kind} of a variant that is not read here",
+                f"convert it to a PNG, e.g. by ImageMagick: magick in.{kind.lower()} out.png",
             ) from error
         raise damaged(kind, data) from error
     (width, height), is_transparent = picture.size, picture.has_transparency_data

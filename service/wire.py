@@ -32,6 +32,8 @@ REST_BYTES_PER_SECOND: Final = 240
 _UVICORNS_KEEP_ALIVE: Final = 5  # seconds
 MAX_REST_BYTES: Final = 128 * 1024 * 1024
 """Most bytes of such a body: those of the largest request, and as much again."""
+MAX_REST_SECONDS: Final = 60.0
+"""Longest time that such a body is read for, however fast it comes; nginx's is 30 s."""
 
 
 def bound_requests(keep_alive_seconds: float) -> None:
@@ -80,6 +82,7 @@ class BoundedHttp(HttpToolsProtocol):
     _is_stopping = False
     _rest_bytes = 0
     _rest_bytes_before = 0
+    _rest_until = 0.0
     transport: InOnePiece  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -213,14 +216,19 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.abort()
 
     def _wait(self) -> None:
+        self._rest_until = self.loop.time() + MAX_REST_SECONDS
+        self._wait_on()
+
+    def _wait_on(self) -> None:
         self._rest_bytes_before = self._rest_bytes
         self._patience = self.loop.call_later(HEAD_SECONDS, self._lose_patience)
 
     def _lose_patience(self) -> None:
         came = self._rest_bytes - self._rest_bytes_before
         is_wanted = self._is_body_due and not self._is_stopping
-        if is_wanted and came >= REST_BYTES_PER_SECOND * HEAD_SECONDS:
-            self._wait()
+        is_in_time = self.loop.time() < self._rest_until
+        if is_wanted and is_in_time and came >= REST_BYTES_PER_SECOND * HEAD_SECONDS:
+            self._wait_on()
         else:
             self.transport.end()
 

@@ -207,6 +207,31 @@ def test_who_trickles_or_sends_without_end_is_cut_off(
     asyncio.run(ask(bytes(50_000), 0))
 
 
+@pytest.mark.parametrize("head", [REFUSED, CLOSING])
+def test_a_refused_body_has_an_end_however_steadily_it_comes(
+    monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    """More than the least pace, and far below the most bytes, for as long as the sender likes."""
+    monkeypatch.setattr("service.wire.HEAD_SECONDS", 0.1)
+    monkeypatch.setattr("service.wire.MAX_REST_SECONDS", 0.3)
+
+    async def ask() -> None:
+        state, server, _, writer = await connect(answer_at_once)
+        writer.write(head + b"Content-Length: 100000000\r\n\r\n")
+        await asyncio.sleep(0.05)
+        assert state.connections
+        for _ in range(100):
+            writer.write(bytes(1_000))
+            await asyncio.sleep(0.02)
+            if not state.connections:
+                break
+        assert not state.connections
+        writer.close()
+        server.close()
+
+    asyncio.run(ask())
+
+
 def test_what_asked_before_it_sends_is_not_invited_to_a_refusal() -> None:
     async def ask() -> None:
         _, server, reader, writer = await connect(answer_at_once)

@@ -16,6 +16,7 @@ import httpx
 import pytest
 import uvicorn
 import uvicorn.config
+from _bentoml_impl.worker.service import main as worker
 from circus.sockets import CircusSocket
 from starlette.responses import PlainTextResponse
 from uvicorn.server import ServerState
@@ -264,14 +265,14 @@ def test_a_stopping_server_does_not_read_on_for_long(monkeypatch: pytest.MonkeyP
     asyncio.run(ask())
 
 
-@pytest.mark.parametrize(("given", "expected"), [(5, 75.0), (60, 60)])
-def test_idle_connections_are_kept_longer_than_proxies_keep_them(
-    given: int, expected: float
+@pytest.mark.parametrize(("setting", "expected"), [(75.0, 75.0), (None, 20.0)])
+def test_idle_connections_are_kept_as_long_as_the_setting_says(
+    monkeypatch: pytest.MonkeyPatch, setting: float | None, expected: float
 ) -> None:
-    """uvicorn's 5 s mean that nobody said anything."""
+    monkeypatch.setattr(BoundedHttp, "keep_alive_seconds", setting)
 
     async def kept() -> float:
-        config = uvicorn.Config(answer_at_once, timeout_keep_alive=given, log_config=None)
+        config = uvicorn.Config(answer_at_once, timeout_keep_alive=20, log_config=None)
         config.load()
         loop, state = asyncio.get_running_loop(), ServerState()
         made: list[BoundedHttp] = []
@@ -297,11 +298,19 @@ def test_idle_connections_are_kept_longer_than_proxies_keep_them(
     assert expected - 2 < asyncio.run(kept()) <= expected
 
 
-def test_the_setting_is_what_the_server_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BoundedHttp, "keep_alive_seconds", 75.0)
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [([], 620), (["--timeout-keep-alive", "5"], None), (["--timeout-keep-alive", "9"], None)],
+)
+def test_the_setting_is_what_the_server_keeps_unless_its_command_line_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, given: list[str], kept: float | None
+) -> None:
+    """5 s, said, are 5 s, though they are the option's default, too."""
+    monkeypatch.setattr(BoundedHttp, "keep_alive_seconds", None)
     monkeypatch.setitem(uvicorn.config.HTTP_PROTOCOLS, "auto", "")
-    bound_requests(620)
-    assert BoundedHttp.keep_alive_seconds == 620
+    with worker.make_context("worker", ["graft", "--service-name", "graft", "--fd", "3", *given]):
+        bound_requests(620)
+    assert BoundedHttp.keep_alive_seconds == kept
     assert uvicorn.config.HTTP_PROTOCOLS["auto"] == "service.wire:BoundedHttp"
 
 

@@ -74,7 +74,7 @@ def _leave_it_to_uvicorn(socket: CircusSocket, backlog: int = 0) -> None:
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Refuses with 400 what has no end: headers, addresses, extensions of chunks, trailers.
+    """Reject requests whose head, chunk extension or trailer never ends (400).
 
     A body that is refused before it came is read on and thrown away, so that its sender sees the
     answer; one that announced itself by `Expect: 100-continue` is not asked for.
@@ -145,7 +145,6 @@ class BoundedHttp(HttpToolsProtocol):
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
             except httptools.HttpParserError:
-                self.logger.warning("Invalid HTTP request received.")
                 self.send_400_response("Invalid HTTP request received.")
                 return
 

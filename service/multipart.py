@@ -57,7 +57,7 @@ class Part:
                 return quopri.decodestring(content)
             case "base64":
                 try:
-                    return base64.b64decode(b"".join(content.split()), validate=True)
+                    return base64.b64decode(content.translate(None, b" \t\r\n"), validate=True)
                 except binascii.Error:
                     raise _malformed("a part says that it is base64, and is not") from None
         raise _malformed("a part has a Content-Transfer-Encoding that is not known here")

@@ -17,6 +17,8 @@ from service.imaging.header import Header
 
 MAX_PIXELS: Final = 250_000_000
 """Default limit on width times height: above the largest sensor of a phone, 200 megapixels."""
+MAX_SIDE: Final = 65_535
+"""Longest side, in pixels: JPEG's own limit. Conversions hold whole rows."""
 MAX_DECODING_BYTES: Final = 400_000_000
 """Most memory that decoding one picture may take, and all that are decoded at a time together."""
 MAX_DECODING_SECONDS: Final = 1.25
@@ -41,6 +43,8 @@ class Limits:
         """Raise PayloadTooLarge for a picture beyond one of the limits; the message names it."""
         size = f"the {header.kind} picture has {header.width} x {header.height} ="
         size = f"{size} {header.pixels:,} pixels"
+        if max(header.width, header.height) > MAX_SIDE:
+            raise PayloadTooLarge(f"{size}; a side has at most {MAX_SIDE:,}: cut it into pieces")
         if header.pixels > self.pixels:
             raise PayloadTooLarge(
                 f"{size}; at most {self.pixels:,} are accepted (GRAFT_MAX_PIXELS): send a smaller "

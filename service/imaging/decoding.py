@@ -16,7 +16,8 @@ The rules, each held by a picture in tests/service/imaging/test_decoding.py:
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Final
@@ -30,7 +31,7 @@ from PIL import Image
 from service.errors import RequestError, UnsupportedMediaType
 from service.imaging.cost import DECODING_MEMORY, Limits
 from service.imaging.header import Header, Pixels, damaged
-from service.imaging.kinds import KINDS, identify
+from service.imaging.kinds import KINDS, Kind, identify
 from service.imaging.shrinking import to_square, working_bytes
 
 DECODER: Final = (
@@ -38,6 +39,9 @@ DECODER: Final = (
     f"simplejpeg-{metadata.version('simplejpeg')}"
 )
 """Recorded with every model: another decoder may give other pixels."""
+
+_OUTLIERS: Final = 1e-3
+"""Share of samples, such as a sensor's hot pixels, that may lie above the significant bits."""
 
 FULL_RANGE_BITS: Final = 16
 """Significant bits of 16-bit samples, unless the training pictures had fewer."""
@@ -97,53 +101,63 @@ def decode(
         UndecodableImage: damaged or cut short.
         PayloadTooLarge: beyond the limits.
     """
-    header, memory_bytes = _checked(data, size, limits, kinds)
-    with DECODING_MEMORY.reserve(memory_bytes):
-        square = to_square(_read(header, data), size, significant_bits)
+    with _damage_refused(kind := _accepted(data, kinds), data):
+        header, memory_bytes = _checked(kind, data, size, limits)
+        with DECODING_MEMORY.reserve(memory_bytes):
+            square = to_square(header.read(), size, significant_bits)
     return _upright(square, header.orientation)
 
 
 def inspect(data: bytes, size: int) -> Inspection:
     """Decode a picture for a look at it; raises what `decode` raises."""
-    header, memory_bytes = _checked(data, size, Limits(), _ALL_KINDS)
-    with DECODING_MEMORY.reserve(memory_bytes):
-        stored = _read(header, data)
-        bits = _significant_bits(stored)
-        square = to_square(stored, size, bits)
+    with _damage_refused(kind := _accepted(data, _ALL_KINDS), data):
+        header, memory_bytes = _checked(kind, data, size, Limits())
+        with DECODING_MEMORY.reserve(memory_bytes):
+            stored = header.read()
+            bits = _significant_bits(stored)
+            square = to_square(stored, size, bits)
     return Inspection(header, bits, _upright(square, header.orientation))
 
 
-def _checked(data: bytes, size: int, limits: Limits, kinds: Sequence[str]) -> tuple[Header, int]:
-    """The header of a picture that may be decoded, and the memory that this will take."""
+def _accepted(data: bytes, kinds: Sequence[str]) -> Kind:
     kind = identify(data)
     if kind.name not in kinds:
         raise UnsupportedMediaType(
-            f"kind not supported: {kind.name}; this model was trained on none, and takes "
+            f"kind not supported: {kind.name}; this model was trained without any, and takes "
             f"{', '.join(kinds)}: convert it, e.g. by ImageMagick: magick in{kind.suffixes[0]} "
             "out.png"
         )
+    return kind
+
+
+def _checked(kind: Kind, data: bytes, size: int, limits: Limits) -> tuple[Header, int]:
+    """The header of a picture that may be decoded, and the memory that this will take."""
     header = kind.read_header(data, size)
     memory_bytes = header.memory_bytes + working_bytes(header.width, header.height, size)
     limits.check(header, memory_bytes)
     return header, memory_bytes
 
 
-def _read(header: Header, data: bytes) -> Pixels:
+@contextmanager
+def _damage_refused(kind: Kind, data: bytes) -> Iterator[None]:
+    """Make a refusal of whatever the libraries raise on damaged bytes, which is a dozen types."""
     try:
-        return header.read()
+        yield
     except RequestError:
         raise
     except Exception as error:
-        # The libraries raise a dozen types on damaged bytes; all mean the same to the caller.
-        known = str(error) if isinstance(error, ValueError) and header.kind == "JPEG" else ""
-        raise damaged(header.kind, data, known) from error
+        known = str(error) if isinstance(error, ValueError) and kind.name == "JPEG" else ""
+        raise damaged(kind.name, data, known) from error
 
 
 def _significant_bits(stored: Pixels) -> int:
     if isinstance(stored, np.ndarray) and stored.dtype == np.uint16:
         has_alpha = stored.ndim == 3 and stored.shape[2] in (2, 4)
         colours = stored[..., :-1] if has_alpha else stored
-        return max(8, int(colours.max()).bit_length())
+        bits = max(8, int(colours.max()).bit_length())
+        while bits > 8 and np.count_nonzero(colours >> (bits - 1)) <= _OUTLIERS * colours.size:
+            bits -= 1
+        return bits
     return 8
 
 

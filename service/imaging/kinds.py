@@ -42,7 +42,12 @@ KINDS: Final = (
         rb".{4}ftyp(avif|avis|m[is]f1.{4,40}avi[fs])",
         by_pillow.read_avif_header,
     ),
-    Kind("BMP", (".bmp", ".dib"), rb"BM.{4}\0{4}", by_pillow.read_bmp_header),
+    Kind(
+        "BMP",
+        (".bmp", ".dib"),
+        rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0{3}",
+        by_pillow.read_bmp_header,
+    ),
     Kind("GIF", (".gif",), rb"GIF8[79]a", by_pillow.read_gif_header),
     Kind(
         "HEIC",

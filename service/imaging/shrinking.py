@@ -26,7 +26,8 @@ _STRIP_PIXELS: Final = 1 << 20
 def working_bytes(width: int, height: int, size: int) -> int:
     """Most memory that `to_square` takes besides the pixels of a picture."""
     most = 2 * _BLOCKS * size
-    return 7 * min(width, most) * min(height, most) + 16 * min(width * height, _STRIP_PIXELS)
+    strip = min(width * height, max(_STRIP_PIXELS, width * (height // (_BLOCKS * size))))
+    return 7 * min(width, most) * min(height, most) + 16 * strip
 
 
 def to_square(pixels: Pixels, size: int, significant_bits: int) -> NDArray[np.uint8]:
@@ -99,6 +100,8 @@ def _strip(pixels: Pixels, top: int, bottom: int, significant_bits: int) -> Imag
         strip = pixels if is_whole else pixels.crop((0, top, pixels.width, bottom))
     else:
         strip = Image.fromarray(_to_bytes(pixels[top:bottom], significant_bits))
+    if strip.mode == "La":  # premultiplied, which Pillow turns into nothing but this
+        strip = strip.convert("LA")
     if strip.has_transparency_data:
         layered = strip.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,7 @@ from service.imaging.header import TRANSPARENT_NANOSECONDS, Header, Pixels, dama
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS = 256, 257, 258, 259, 262, 273
 _ORIENTATION, _SAMPLES, _TILES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 277, 324, 338, 339
+_ROWS_PER_STRIP, _STRIP_BYTES, _TILE_WIDTH, _TILE_HEIGHT, _TILE_BYTES = 278, 279, 322, 323, 325
 _PIXELS_DEPEND_ON: Final = (
     *(254, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, 266, _STRIPS, _SAMPLES, 278, 279),
     *(284, 292, 293, 317, 320, 322, 323, _TILES, 325, 332, _EXTRA_SAMPLES, _SAMPLE_FORMAT),
@@ -40,9 +42,17 @@ _MODES: Final = {
     _INK: "CMYK",
     _YCBCR: "RGB",
 }
+_CHANNELS: Final = {_WHITE_IS_ZERO: 1, _GRAY: 1, _RGB: 3, _PALETTE: 1, _INK: 4, _YCBCR: 3}
+_DEPTHS: Final = {
+    **dict.fromkeys((_WHITE_IS_ZERO, _GRAY), (1, 2, 4, 8, 16)),
+    **{_RGB: (8, 16), _PALETTE: (1, 2, 4, 8), _INK: (8,), _YCBCR: (8,)},
+}
+_PLANAR, _PREMULTIPLIED, _NO_ALPHA = 284, 1, 0
 _REMEDY: Final = (
     "convert it to an 8-bit TIFF, PNG or JPEG, e.g. by ImageMagick: magick in.tif -depth 8 out.png"
 )
+_DTYPES: Final = {"B": "u1", "H": "u2", "I": "u4"}
+_NOWHERE: Final = np.zeros(0, np.int64)
 _NANOSECONDS: Final = {"pixel": 6.0, "byte of a row": 5.0, "byte": 10.0}
 
 
@@ -54,11 +64,29 @@ class _Page:
     entries: tuple[bytes, ...]
     numbers: dict[int, int]
     """Tag -> its first value."""
+    places: dict[int, NDArray[np.int64]]
+    """Where strips or tiles lie, and how long they are, by tag."""
     has_more: bool
     """Whether another page follows."""
 
     def number(self, tag: int, default: int = 0) -> int:
         return self.numbers.get(tag, default)
+
+    @property
+    def piece(self) -> tuple[int, int]:
+        """Width and height of what is decoded at a time, a tile or a strip, as declared."""
+        if _TILES in self.numbers:
+            return max(1, self.number(_TILE_WIDTH)), max(1, self.number(_TILE_HEIGHT))
+        rows = self.number(_ROWS_PER_STRIP) or self.number(_HEIGHT)
+        return self.number(_WIDTH), min(rows, self.number(_HEIGHT))
+
+    @property
+    def end(self) -> int:
+        """Where the last strip or tile ends, as far as the tags tell."""
+        starts = self.places.get(_TILES, self.places.get(_STRIPS, _NOWHERE))
+        lengths = self.places.get(_TILE_BYTES, self.places.get(_STRIP_BYTES, _NOWHERE))
+        common = min(len(starts), len(lengths))
+        return int((starts[:common] + lengths[:common]).max(initial=0))
 
 
 def read_header(data: bytes, _size: int) -> Header:
@@ -66,7 +94,7 @@ def read_header(data: bytes, _size: int) -> Header:
 
     Raises:
         UnsupportedMediaType: samples, colours or a compression that are not read here, by name.
-        UndecodableImage: there is no such directory, or it makes no sense.
+        DamagedImage: there is no such directory, or it makes no sense.
     """
     page = _first_page(data)
     width, height = page.number(_WIDTH), page.number(_HEIGHT)
@@ -75,14 +103,24 @@ def read_header(data: bytes, _size: int) -> Header:
     _refuse_kind(page, bits, samples, colours)
     if not (width and height and ({_STRIPS, _TILES} & page.numbers.keys())):
         raise damaged("TIFF", data, "it names no size or no pixels")
-    clean = _with_one_directory(data, page)
-    pixels, row_bytes = width * height, width * height * samples * max(8, bits) // 8
-    has_alpha = samples in (2, 4) and _EXTRA_SAMPLES in page.numbers
+    if page.end > len(data):
+        raise damaged("TIFF", data, "its pixels end beyond its end")
+    clean, pixels = _with_one_directory(data, page), width * height
+    has_alpha = samples > _CHANNELS[colours] and page.number(_EXTRA_SAMPLES) != _NO_ALPHA
+    across, down = page.piece
+    sample_bytes = samples * max(8, bits) // 8
+    decoded = ceil(width / across) * ceil(height / down) * across * down  # tiles are whole
+    memory = pixels * (2 * sample_bytes if bits == 16 else 4 if samples > 1 else 1)
+    nanoseconds = (_NANOSECONDS["pixel"] + TRANSPARENT_NANOSECONDS * has_alpha) * pixels
+    nanoseconds += _NANOSECONDS["byte of a row"] * decoded * sample_bytes
+    nanoseconds += _NANOSECONDS["byte"] * len(clean)
 
     def read() -> Pixels:
         if bits < 16:
             return _read_by_pillow(clean, (width, height))
         stored = read_by_opencv(clean, (width, height))
+        if samples == 4 and page.number(_EXTRA_SAMPLES) == _NO_ALPHA:
+            return stored[..., :3]
         return _inverted(stored) if colours == _WHITE_IS_ZERO else stored
 
     mode = "1" if bits == 1 and samples == 1 else _MODES[colours]
@@ -95,14 +133,8 @@ def read_header(data: bytes, _size: int) -> Header:
         frames=1 + page.has_more,
         is_transparent=has_alpha,
         orientation=page.number(_ORIENTATION, 1) if 1 <= page.number(_ORIENTATION, 1) <= 8 else 1,
-        memory_bytes=len(clean)
-        + (2 * row_bytes if bits == 16 else pixels * (4 if samples > 1 else 1)),
-        seconds=(
-            (_NANOSECONDS["pixel"] + TRANSPARENT_NANOSECONDS * has_alpha) * pixels
-            + _NANOSECONDS["byte of a row"] * row_bytes
-            + _NANOSECONDS["byte"] * len(clean)
-        )
-        / 1e9,
+        memory_bytes=len(clean) + memory + across * down * sample_bytes,
+        seconds=nanoseconds / 1e9,
         read=read,
     )
 
@@ -116,7 +148,7 @@ def _first_page(data: bytes) -> _Page:
         count = _unpack(order, "H", data, start)
     if not 0 < count <= _MAX_TAGS or start + 2 + 12 * count > len(data):
         raise damaged("TIFF", data, "its directory is missing or beyond its end")
-    entries, numbers = [], {}
+    entries, numbers, places = [], {}, {}
     for at in range(start + 2, start + 2 + 12 * count, 12):
         entry = data[at : at + 12]
         tag, kind, values = struct.unpack(order + "HHI", entry[:8])
@@ -128,10 +160,13 @@ def _first_page(data: bytes) -> _Page:
         place = at + 8 if size <= 4 else struct.unpack(order + "I", entry[8:])[0]
         code = {1: "B", 3: "H", 4: "I"}.get(kind)
         numbers[tag] = _unpack(order, code, data, place) if code and values else 0
+        if code and tag in (_BITS, _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES):
+            stored = data[place : place + size]
+            places[tag] = np.frombuffer(stored, order + _DTYPES[code]).astype(np.int64)
         if tag != _ORIENTATION:
             entries.append(entry)
     following = data[start + 2 + 12 * count :][:4]
-    return _Page(order, tuple(entries), numbers, any(following))
+    return _Page(order, tuple(entries), numbers, places, any(following))
 
 
 def _unpack(order: str, code: str, data: bytes, at: int) -> int:
@@ -152,10 +187,14 @@ def _refuse_kind(page: _Page, bits: int, samples: int, colours: int) -> None:
         name = "raw picture of a camera (DNG)"
     elif colours not in _MODES:
         name = f"TIFF of colour space {colours}"
-    elif bits not in (1, 2, 4, 8, 16) or (bits == 16 and colours not in (0, 1, 2)):
+    elif bits not in _DEPTHS[colours] or (page.places.get(_BITS, _NOWHERE) != bits).any():
         name = f"TIFF of {bits} bits per sample"
-    elif samples > 4 or (bits == 16 and samples == 2):
+    elif samples - _CHANNELS[colours] not in (0, 1) or (bits == 16 and samples == 2):
         name = f"TIFF of {samples} channels"
+    elif bits == 16 and samples > 1 and page.number(_PLANAR, 1) != 1:
+        name = "TIFF of 16 bits in separate planes"
+    elif bits == 16 and samples == 4 and page.number(_EXTRA_SAMPLES) == _PREMULTIPLIED:
+        name = "TIFF of 16 bits with premultiplied alpha"
     if name:
         raise UnsupportedMediaType(f"kind not supported: {name}; {_REMEDY}")
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import zlib
 from typing import Any
 
@@ -11,7 +12,7 @@ from drawn import chunk
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.errors import DamagedImage, UnsupportedMediaType
+from service.errors import DamagedImage, PayloadTooLarge, UnsupportedMediaType
 from service.imaging import decode
 from service.imaging.png import read_header
 
@@ -28,18 +29,18 @@ def wave() -> NDArray[np.uint8]:
     return (np.indices((24, 24)).sum(0)[..., None] * (5, 3, 1) % 256).astype(np.uint8)
 
 
+def png(width: int, height: int, bits: int, colour: int, rows: bytes, extra: bytes = b"") -> bytes:
+    """`rows` begin with their filter byte."""
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    parts = [chunk(b"IHDR", header), extra, chunk(b"IDAT", zlib.compress(rows))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IEND", b"")
+
+
 def deep(samples: NDArray[np.uint16], colour: int, extra: bytes = b"") -> bytes:
     """(H, W, channels) -> a PNG of 16 bits per sample."""
     height, width, _ = samples.shape
-    header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
-    parts = [
-        chunk(b"IHDR", header),
-        extra,
-        chunk(b"IDAT", zlib.compress(rows)),
-        chunk(b"IEND", b""),
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    return png(width, height, 16, colour, rows, extra)
 
 
 @pytest.mark.parametrize(
@@ -132,3 +133,65 @@ def test_a_large_picture_may_have_many_chunks() -> None:
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 6000, 6000, 8, 2, 0, 0, 0))
     data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", bytes(8192)) * 12_500
     assert read_header(data, 24).pixels == 36_000_000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        png(8, 8, 8, 3, bytes(9 * 8)),
+        png(8, 8, 16, 3, bytes(17 * 8)),
+        png(8, 8, 3, 0, bytes(5 * 8)),
+        png(8, 8, 8, 5, bytes(9 * 8)),
+        png(0, 8, 8, 0, b""),
+        png(8, 8, 8, 3, bytes(9 * 8), chunk(b"PLTE", bytes(900))),
+    ],
+    ids=["no palette", "deep palette", "3 bits", "colour 5", "no width", "long palette"],
+)
+def test_headers_that_make_no_sense_are_damage(data: bytes) -> None:
+    with pytest.raises(DamagedImage):
+        decode(data, 8)
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 5, 6, 8, 300])
+@pytest.mark.parametrize(
+    ("colour", "bits"), [(0, 8), (2, 8), (4, 8), (6, 8), (3, 8), (0, 16), (6, 16)]
+)
+def test_a_clear_colour_of_a_wrong_length_is_passed_over(
+    colour: int, bits: int, length: int
+) -> None:
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    rows = (b"\0" + bytes([255]) * 8 * channels * bits * 2)[: 1 + 8 * channels * bits // 8] * 8
+    palette = chunk(b"PLTE", bytes([255]) * 768) if colour == 3 else b""
+    data = png(8, 8, bits, colour, rows, palette + chunk(b"tRNS", bytes(length)))
+    assert (decode(data, 8) == 255).all()
+
+
+def test_a_clear_colour_behind_the_pixels_is_passed_over() -> None:
+    data = png(8, 8, 8, 0, (b"\0" + bytes(8)) * 8)
+    late = data[:-12] + chunk(b"tRNS", b"\0\0") + data[-12:]
+    assert (decode(late, 8) == 0).all()
+
+
+def test_rows_longer_than_any_screen_are_refused() -> None:
+    """Conversions hold whole rows: one of 180 megapixels took 859 MB."""
+    with pytest.raises(PayloadTooLarge, match="a side has at most 65,535"):
+        decode(png(180_000_000, 1, 8, 0, b""), 8)
+
+
+def test_many_texts_are_searched_once_and_not_far() -> None:
+    """1,200 of them, each inflating to a megabyte of lines, took 56 s of a worker."""
+    text = chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\n\n" * 500_000, 9))
+    data = saved(Image.fromarray(wave()))
+    began = time.process_time()
+    assert (decode(data[:33] + text * 1200 + data[33:], 24) == wave()).all()
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_clear_gray_is_that_of_the_file_whatever_its_depth(bits: int) -> None:
+    """Pillow compares the key of 2 and 4 bits with gray of 8."""
+    key = 2**bits - 2 if bits > 1 else 0
+    row = {1: 0b10101010, 2: 0b11101110, 4: 0xFE, 8: 0xFE}[bits]
+    rows = (b"\0" + bytes([row]) * bits) * 8
+    pixels = decode(png(8, 8, bits, 0, rows, chunk(b"tRNS", bytes([0, key]))), 8)
+    assert (pixels == 255).all()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.errors import DamagedImage, UnsupportedMediaType
+from service.errors import DamagedImage, PayloadTooLarge, UnsupportedMediaType
 from service.imaging import decode
 from service.imaging.tiff import read_header
 
@@ -66,9 +66,32 @@ def test_white_may_be_zero() -> None:
     assert decode(gray(bits=8, photometric=0), 8)[0, 0].tolist() == [255, 255, 255]
 
 
+def rgb(*more: Entry, samples: int = 3, bits: int = 16) -> bytes:
+    """8 x 8 of colours that count up."""
+    data = (np.arange(64 * samples) * 200).astype(f"<u{bits // 8}").tobytes()
+    entries: list[Entry] = [(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, bits), (259, 3, 1, 1)]
+    entries += [(262, 3, 1, 2), (273, 4, 1, 8), (277, 3, 1, samples), (278, 3, 1, 8)]
+    return tiff(sorted([*entries, (279, 4, 1, len(data)), *more]), data)
+
+
+def test_a_fourth_sample_that_is_no_alpha_is_left_out() -> None:
+    expected = (np.arange(64 * 4) * 200).reshape(8, 8, 4)[..., :3] >> 8
+    np.testing.assert_array_equal(decode(rgb((338, 3, 1, 0), samples=4), 8), expected)
+
+
+def test_premultiplied_gray_is_laid_over_white() -> None:
+    data = bytearray(saved(Image.new("LA", (8, 8), (0, 255))))
+    at = data.index(struct.pack("<HH", 338, 3)) + 8
+    data[at : at + 2] = b"\1\0"
+    assert (decode(bytes(data), 8) == 0).all()
+
+
 @pytest.mark.parametrize(
     ("data", "name"),
     [
+        (rgb((284, 3, 1, 2)), "16 bits in separate planes"),
+        (rgb((338, 3, 1, 1), samples=4), "16 bits with premultiplied alpha"),
+        (gray(samples=3), "TIFF of 3 channels"),
         (gray(samples=5), "TIFF of 5 channels"),
         (gray(photometric=8), "TIFF of colour space 8"),
         (gray(photometric=32803), "raw picture of a camera"),
@@ -117,3 +140,26 @@ def test_tags_that_point_at_the_whole_file_cost_nothing() -> None:
 def test_damage_is_refused(data: bytes) -> None:
     with pytest.raises(DamagedImage):
         decode(data, 8)
+
+
+@pytest.mark.parametrize("kept", [10, 100, 200])
+def test_pixels_that_end_beyond_the_file_are_damage(kept: int) -> None:
+    """The directory that is put behind them would be read as pixels."""
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    data = saved(Image.fromarray(noise))
+    assert (decode(data, 32) == noise).all()
+    with pytest.raises(DamagedImage, match="beyond its end"):
+        decode(data[:-kept], 32)
+
+
+def test_a_tile_costs_what_it_holds_not_what_is_shown() -> None:
+    """A tile of 16,000 x 16,000 for a picture of 64 x 64 took 732 MB."""
+    entries: list[Entry] = [(256, 3, 1, 64), (257, 3, 1, 64), (258, 3, 1, 8), (259, 3, 1, 8)]
+    entries += [(262, 3, 1, 1), (277, 3, 1, 1), (322, 4, 1, 30_000), (323, 4, 1, 30_000)]
+    data = tiff([*entries, (324, 4, 1, 8), (325, 4, 1, 100)], bytes(100))
+    with pytest.raises(PayloadTooLarge, match="900 MB to decode"):
+        decode(data, 32)
+    small = tiff([*entries[:-2], (322, 4, 1, 6000), (323, 4, 1, 6000), (324, 4, 1, 8)], bytes(100))
+    header = read_header(small, 32)
+    assert header.memory_bytes > 36_000_000
+    assert header.seconds > 0.15

@@ -54,7 +54,8 @@ class Settings(BaseModel):
         MAX_PIXELS,
         ge=1,
         description="largest picture accepted, width x height; those that would take more than "
-        "400 MB or a second to decode are refused besides",
+        f"{Limits.memory_bytes / 1e6:.0f} MB or {Limits.seconds:g} seconds to decode are refused "
+        "besides",
     )
     max_pictures: int = Field(32, ge=1, description="most pictures in one /predict_batch request")
     sessions: int = Field(

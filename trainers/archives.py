@@ -7,6 +7,7 @@ left out is written down beside them.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -18,10 +19,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
-from typing import IO, Final, NamedTuple
+from typing import IO, Final
 
 from service.locks import locked
 from service.machine import cache_folder
+from trainers.archive_members import Member, members
 from trainers.filenames import is_text, printable
 from trainers.layout import DataError
 from trainers.progress import log
@@ -38,22 +40,10 @@ RESERVE_BYTES: Final = 500_000_000
 """Left free on the disk for the run itself."""
 _NO_TEXT: Final = "has a name with control characters, or not in UTF-8: rename it"
 _NO_FILE: Final = "is a link or a device in the archive: pack the file or folder itself"
+_NO_NAME: Final = "has a name that cannot be stored here: too long, or of a file and a folder"
+_UNSTORABLE: Final = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 _BLOCK_BYTES: Final = 1 << 20
 _DAMAGED: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError)
-_UTF8_FLAG: Final = 0x800
-
-
-class _Member(NamedTuple):
-    """What an archive holds besides folders.
-
-    Attributes:
-        content: None for links and devices.
-        source: of a hard link, the name of an earlier member with its content.
-    """
-
-    name: str
-    content: IO[bytes] | None
-    source: str = ""
 
 
 def unpacked(archive: Path) -> Path:
@@ -64,7 +54,7 @@ def unpacked(archive: Path) -> Path:
             the disk.
     """
     try:
-        members = _reader(archive)
+        found = members(archive)
         with archive.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         root = cache_folder() / "archives"
@@ -72,9 +62,11 @@ def unpacked(archive: Path) -> Path:
         folder = root / digest[:32]
         with locked(root / f".{folder.name}.lock", wait=True):  # another run may be unpacking it
             if not folder.is_dir():
-                _unpack(members, archive.stat().st_size, folder)
+                _unpack(found, archive.stat().st_size, folder)
                 log.info("unpacked %s into %s: delete that when nobody needs it", archive, folder)
-    except _DAMAGED as error:
+    except (*_DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # of the disk; decompressors set none
+            raise
         raise DataError(
             f"--data {archive} is damaged or cut short ({error}): copy it again"
         ) from error
@@ -95,73 +87,29 @@ def _left_out_of(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.left-out.json")
 
 
-def _reader(archive: Path) -> Iterator[_Member]:
-    if zipfile.is_zipfile(archive):
-        return _of_zip(archive)
-    try:
-        tarfile.open(archive).close()
-    except tarfile.ReadError:
-        with archive.open("rb") as file:
-            if file.read(4) == b"PK\x03\x04":
-                raise zipfile.BadZipFile("its end is missing") from None
-        raise DataError(
-            f"--data {archive} is neither a folder nor an archive that is read here (Zip, tar, "
-            "tar.gz, tar.bz2, tar.xz): name a folder, or unpack it"
-        ) from None
-    return _of_tar(archive)
-
-
-def _of_zip(archive: Path) -> Iterator[_Member]:
-    with zipfile.ZipFile(archive) as file:
-        for one in file.infolist():
-            if _is_link(one):
-                yield _Member(_zip_name(one), None)
-            elif not one.is_dir():
-                with file.open(one) as content:
-                    yield _Member(_zip_name(one), content)
-
-
-def _is_link(one: zipfile.ZipInfo) -> bool:
-    return (one.external_attr >> 28) == 0o12  # the upper half holds Unix's mode
-
-
-def _zip_name(one: zipfile.ZipInfo) -> str:
-    """Its name in UTF-8, which macOS writes without saying so, and with / where .NET writes \\."""
-    name = one.filename
-    if not one.flag_bits & _UTF8_FLAG:
-        with suppress(UnicodeError):
-            name = name.encode("cp437").decode("utf-8")
-    return name.replace("\\", "/")
-
-
-def _of_tar(archive: Path) -> Iterator[_Member]:
-    with tarfile.open(archive, "r|*") as file:  # as a stream: one pass, whatever its size
-        for one in file:
-            if not one.isdir():
-                content = file.extractfile(one) if one.isreg() else None
-                yield _Member(one.name, content, one.linkname if one.islnk() else "")
-
-
-def _unpack(members: Iterator[_Member], archive_bytes: int, folder: Path) -> None:
+def _unpack(found: Iterator[Member], archive_bytes: int, folder: Path) -> None:
     """Write all members into a folder beside, and give it its name when they are there."""
     left, missing = _Allowance(archive_bytes, folder.parent), []
     staging = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
     try:
-        for count, one in enumerate(members, 1):
+        for count, one in enumerate(found, 1):
             if count > MAX_FILES:
                 raise DataError(f"the archive has more than {MAX_FILES:,} files: name a folder")
             path = staging / _inside(one.name)
             if not is_text(one.name):
                 missing.append((printable(one.name), _NO_TEXT))
-            elif content := one.content or _earlier(one, staging):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with content, path.open("wb") as file:
+            elif not (content := one.content or _earlier(one, staging)):
+                missing.append((one.name, _NO_FILE))
+            elif not (file := _new_file(path)):
+                missing.append((one.name, _NO_NAME))
+            else:
+                with content, file:
                     while block := content.read(_BLOCK_BYTES):
                         left.take(len(block))
                         file.write(block)
-            else:
-                missing.append((one.name, _NO_FILE))
+        if not staging.is_dir():
+            raise DataError("the archive holds no files: name one with a folder for each class")
         if missing:
             _left_out_of(folder).write_text(json.dumps(missing), encoding="utf-8")
         staging.rename(folder)
@@ -169,7 +117,18 @@ def _unpack(members: Iterator[_Member], archive_bytes: int, folder: Path) -> Non
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _earlier(link: _Member, staging: Path) -> IO[bytes] | None:
+def _new_file(path: Path) -> IO[bytes] | None:
+    """None where the name is too long, or that of a folder, or below a file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb")
+    except OSError as error:
+        if error.errno not in _UNSTORABLE:
+            raise
+    return None
+
+
+def _earlier(link: Member, staging: Path) -> IO[bytes] | None:
     """The content of the member that a hard link shares; None where it is none, or leads out."""
     if not link.source or not is_text(link.source):
         return None

@@ -79,7 +79,6 @@ OTHER_SUFFIXES: Final = (
 """Those of pictures that are not, unless their content is another than their name says."""
 
 _TO_JPEG: Final = "convert it to a JPEG or PNG"
-_TEXT: Final = "this is text, not a picture: perhaps an error page, saved in place of the picture"
 _REFUSED: Final[tuple[tuple[int, bytes, str, str], ...]] = (
     (0, b"version https://git-lfs", "Git LFS pointer", "fetch the picture itself: git lfs pull"),
     (4, b"ftypcrx", "raw picture of a camera (CR3)", _TO_JPEG),
@@ -150,7 +149,9 @@ def _refusal(head: bytes) -> UnsupportedMediaType:
     if b"<svg" in text:
         return unsupported("SVG drawing", "export it as PNG")
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"{", b"<")):
-        return UnsupportedMediaType(f"not a picture: {_TEXT}")
+        return UnsupportedMediaType(
+            "this is text, not a picture: perhaps an error page that was saved in place of it"
+        )
     return UnsupportedMediaType(
         f"not a picture of a kind that is read here, by its content ({known})"
     )

@@ -102,6 +102,25 @@ def test_a_table_that_cannot_be_read_is_said(tmp_path: Path, content: str | byte
         grouping.group(clips(2, 2), str(table))
 
 
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (r"^\w", "--group made one source of each class (`a`, `b`): "),
+        (r"clip", "--group made one source of all 8 pictures (`clip`): "),
+    ],
+)
+def test_a_rule_that_tells_too_little_apart_is_said(rule: str, told: str) -> None:
+    with pytest.raises(DataError, match="no picture is left for the test") as caught:
+        split(grouping.group(clips(2, 2), rule), 0)
+    assert told in str(caught.value)
+
+
+def test_a_table_that_is_not_there_is_named_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        grouping.group(clips(2, 2), "none.csv")
+    assert str(caught.value) == "--group: none.csv cannot be read: No such file or directory"
+
+
 def test_a_rule_that_names_nothing_is_refused() -> None:
     with pytest.raises(
         DataError, match=r"names the source of none of 8 pictures, such as a/clip00"

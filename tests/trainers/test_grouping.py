@@ -89,7 +89,7 @@ def test_a_table_names_sources(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     assert grouping.together(grouped)[6:].tolist() == [6, 7]
     write_csv(split(grouped, 0), tmp_path / "split.csv")
     first, second = (tmp_path / "split.csv").read_text().splitlines()[:2]
-    assert first == "path,class,split,group"
+    assert first == "path,sha256,class,split,group"
     assert second.endswith(",patient 0")
 
 

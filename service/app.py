@@ -115,7 +115,7 @@ class Classifier:
 
     @bentoml.on_startup
     def spare_the_collector(self) -> None:
-        """What is here now stays: full garbage collections over it stalled answers by 0.2 s."""
+        """Freeze the GC after start-up: full collections stalled answers by 0.2 s."""
         gc.collect()
         gc.freeze()
 

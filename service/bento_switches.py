@@ -25,7 +25,7 @@ _IGNORED: Final[dict[str, tuple[object, str]]] = {
     "logging.access.enabled": (False, "GRAFT_ACCESS_LOG=1 logs each request"),
     "metrics.enabled": (False, "/metrics is Graft's own, and always there"),
 }
-"""Each with the value that says nothing, and with what to use in its place."""
+"""Value -> default that changes nothing; what to set instead."""
 
 
 def check_switches(settings: Settings) -> None:
@@ -40,8 +40,11 @@ def check_switches(settings: Settings) -> None:
 
     refused = ignored(BentoMLContainer.config.services["graft"].get())
     command = click.get_current_context(silent=True)
-    if command is not None and command.params.get("timeout"):
+    options = {} if command is None else command.params
+    if options.get("timeout"):
         refused.append(f"--timeout (BENTOML_TIMEOUT) would do nothing here: {_DEADLINES}")
+    if options.get("timeout_keep_alive") == 0:  # BentoML does not hand it on
+        refused.append("--timeout-keep-alive 0 would do nothing here: 1 s is the least")
     if refused:
         raise SettingError("; ".join(refused))
 

@@ -50,7 +50,7 @@ class Counter:
 
 
 def in_words(seconds: float) -> str:
-    """A duration as people say it: 40 s, 3 min, 2.5 h."""
+    """A duration as people say it: 7 s, 40 s, 3 min, 2.5 h; from 10 s on in steps of 5."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f} s" if seconds < 10 else f"{5 * round(seconds / 5)} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from pydantic import BaseModel, ConfigDict
 
 from service.bundle import Bundle
 from service.errors import SettingError
-from service.predictor import Predictor, import_onnxruntime, providers
-
-CPU: Final = "CPUExecutionProvider"
-CUDA: Final = "CUDAExecutionProvider"
+from service.predictor import CUDA, Predictor, import_onnxruntime, providers, providers_for
 
 
 class Runtime(BaseModel):
@@ -31,25 +26,6 @@ class Runtime(BaseModel):
     """Of this worker."""
 
 
-def providers_for(device: str) -> list[Any]:
-    """ONNX Runtime's execution providers, best first; the CPU stands behind for what CUDA lacks.
-
-    Raises:
-        SettingError: a GPU is asked for, and this ONNX Runtime is built without CUDA.
-    """
-    kind, _, number = device.partition(":")
-    if kind == "cpu":
-        return [CPU]
-    if kind == "auto":
-        return [*providers()]
-    if CUDA not in providers():
-        raise SettingError(
-            f"GRAFT_DEVICE (={device}): this ONNX Runtime is built without CUDA: install "
-            "requirements/serving-gpu.txt (image: --build-arg LOCK=serving-gpu), or ask for cpu"
-        )
-    return [(CUDA, {"device_id": int(number or 0)}), CPU]
-
-
 def wanted(device: str) -> str:
     """ONNX Runtime's name of what would compute where all is well."""
     best = providers_for(device)[0]
@@ -65,8 +41,14 @@ def load(bundle: Bundle, device: str, threads: int | None = None, sessions: int 
         BundleError: as `Predictor`.
         SettingError: a GPU is asked for, and the model would run on something else.
     """
+    is_gpu = device.startswith(("gpu", "cuda"))
+    if is_gpu and CUDA not in providers():
+        raise SettingError(
+            f"GRAFT_DEVICE (={device}): this ONNX Runtime is built without CUDA: install "
+            "requirements/serving-gpu.txt (image: --build-arg LOCK=serving-gpu), or ask for cpu"
+        )
     predictor = Predictor(bundle, threads, sessions, providers_for(device))
-    if device.startswith(("gpu", "cuda")) and predictor.provider != CUDA:
+    if is_gpu and predictor.provider != CUDA:
         raise SettingError(
             f"GRAFT_DEVICE (={device}): ONNX Runtime cannot use it and would compute on "
             f"{predictor.provider}: look at `nvidia-smi`, CUDA_VISIBLE_DEVICES and whether its "

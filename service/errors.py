@@ -144,12 +144,22 @@ class PayloadTooLarge(RequestError):
     status = 413
     code = "too_large"
 
+    def __init__(self, message: str, reason: str = "") -> None:
+        """`reason`: what is too large, and what is accepted, without what a client can do."""
+        super().__init__(message)
+        self.reason = reason or message
+
 
 class UnsupportedMediaType(RequestError):
     """No picture, or one of a kind that is not taken; the message names it where it is known."""
 
     status = 415
     code = "unsupported_media_type"
+
+    def __init__(self, message: str, kind: str = "", remedy: str = "") -> None:
+        """`kind`: its name, e.g. `JPEG 2000`, "" where it is not known; `remedy`: what helps."""
+        super().__init__(message)
+        self.kind, self.remedy = kind, remedy
 
 
 class MissingField(RequestError):

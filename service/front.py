@@ -28,7 +28,7 @@ from service.endpoints import predict, predict_batch
 from service.errors import Draining, GraftError, RequestError
 from service.pages import show_docs, show_metrics, show_model, show_ui
 from service.reloading import reload
-from service.requests import Requests, request_id
+from service.requests import Requests, request_id, silence_parser
 from service.responses import ErrorShape, refusal
 from service.settings import Settings
 from service.store import resolve
@@ -70,6 +70,7 @@ class FrontedService(bentoml.Service[Any]):
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         settings = Settings.from_environment()
         bound_requests(settings.keep_alive_seconds)  # uvicorn is set up after this
+        silence_parser()
         front = self._routes(super().to_asgi(is_main))
         app: ASGIApp = Admission(ErrorShape(front), front.state, TAKING_PICTURES)
         if options := cors_options(settings):

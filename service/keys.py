@@ -49,13 +49,15 @@ def split_keys(text: str) -> list[str]:
 
 
 def read_keys(path: Path) -> list[str]:
-    """The keys in a file, one a line; a key may have blanks and commas inside.
+    """The keys in a file, one a line; a key may have blanks and commas inside. Lines that begin
+    with # are comments: a key that was commented out must not open the door.
 
     Raises:
         SettingError: it cannot be read, holds no key, or one that headers do not carry.
     """
     try:
-        return _accepted(path.read_text(encoding="utf-8-sig").splitlines())
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return _accepted([line for line in lines if not line.startswith("#")])
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise SettingError(f"GRAFT_API_KEYS_FILE: {path} cannot be read: {reason}") from None

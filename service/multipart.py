@@ -57,20 +57,20 @@ class Part:
                 return quopri.decodestring(content)
             case "base64":
                 try:
-                    return base64.b64decode(b"".join(content.split()), validate=True)
+                    return base64.b64decode(content.translate(None, b" \t\r\n"), validate=True)
                 except binascii.Error:
                     raise _malformed("a part says that it is base64, and is not") from None
         raise _malformed("a part has a Content-Transfer-Encoding that is not known here")
 
 
 async def read_form(
-    content_type: str, chunks: AsyncIterator[bytes], field: str, most: int
+    content_type: str, chunks: AsyncIterator[bytes], wanted: str, most: int
 ) -> list[Part]:
     """All parts of a form, in order.
 
     Args:
         content_type: of the request, with its boundary.
-        field: name of the parts that are asked for.
+        wanted: name of the parts that are asked for.
         most: most parts of that name.
 
     Raises:
@@ -80,7 +80,7 @@ async def read_form(
     boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
     if not boundary:
         raise _malformed("the content type names no boundary (let the client library write it)")
-    reader = _Reader(field, most)
+    reader = _Reader(wanted, most)
     try:
         parser = MultipartParser(boundary, reader.callbacks())  # type: ignore[arg-type]
         beginning: bytes | None = b""
@@ -115,10 +115,10 @@ def _from_first_boundary(start: bytes, boundary: bytes) -> bytes:
 class _Reader:
     """What the parser calls, part by part."""
 
-    def __init__(self, field: str, most: int) -> None:
+    def __init__(self, wanted: str, most: int) -> None:
         self.parts: list[Part] = []
         self.is_complete = False
-        self._field = field
+        self._wanted = wanted
         self._left, self._others_left = most, _MAX_OTHER_PARTS
         self._most = most
         self._name, self._value = b"", b""
@@ -156,17 +156,17 @@ class _Reader:
     def headers_finished(self) -> None:
         if not self._is_described:
             raise _malformed('a part has no Content-Disposition with a name="..."')
-        if self.parts[-1].name == self._field:
+        if self.parts[-1].name == self._wanted:
             self._left -= 1
         else:
             self._others_left -= 1
         if self._left < 0:
             plural = "picture is" if self._most == 1 else "pictures are"
             raise PayloadTooLarge(
-                f"at most {self._most} {plural} accepted in `{self._field}` of one request"
+                f"at most {self._most} {plural} accepted in `{self._wanted}` of one request"
             )
         if self._others_left < 0:
-            raise _malformed(f"it has more than {_MAX_OTHER_PARTS} fields beside `{self._field}`")
+            raise _malformed(f"it has more than {_MAX_OTHER_PARTS} fields beside `{self._wanted}`")
 
     def end(self) -> None:
         self.is_complete = True

@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from service import summary
 from service.bundle import InputSpec, Manifest
+from service.device import Runtime
 from service.errors import (
     BadParameter,
     DeadlineExceeded,
@@ -200,7 +201,16 @@ def _inferring(text: str, kinds: Kinds) -> Part:
 
 @functools.cache  # 18 ms, in the event loop
 def _schemas() -> Part:
-    kinds = (Answer, BatchAnswer, Refusal, Reloaded, Manifest, Tuning, summary.TrainingData)
+    kinds = (
+        Answer,
+        BatchAnswer,
+        Refusal,
+        Reloaded,
+        Manifest,
+        summary.TrainingData,
+        Tuning,
+        Runtime,
+    )
     _, defined = models_json_schema(
         [(kind, "serialization") for kind in kinds], ref_template=f"{SCHEMA}{{model}}"
     )
@@ -212,6 +222,7 @@ def _schemas() -> Part:
     shown["data"] = {"$ref": f"{SCHEMA}TrainingData"}
     shown["version"] = {"type": "string", "description": "the first 12 digits of the id"}
     shown["tuning"] = {"$ref": f"{SCHEMA}Tuning"}
+    shown["runtime"] = {"$ref": f"{SCHEMA}Runtime"}
     request = InferenceRequest.model_json_schema(ref_template=f"{SCHEMA}{{model}}")
     schemas |= {**request.pop("$defs"), "InferenceRequest": request}
     schemas["PictureRequest"] = PictureRequest.model_json_schema()

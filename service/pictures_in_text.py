@@ -9,8 +9,9 @@ from typing import Final
 
 _DATA_URL: Final = re.compile(r"\s*data:[^,]{0,200},", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"\s*(https?|ftp|file|s3|gs|blob):", re.IGNORECASE)
-_STANDARD: Final = str.maketrans("-_", "+/")
-"""base64url (RFC 4648, section 5) to base64."""
+_STANDARD: Final = str.maketrans("-_", "+/", " \t\r\n\v\f")
+"""base64url (RFC 4648, section 5) to base64, without blanks and line ends. Splitting at them would
+make an object of each piece: 66 MB of `AA ` took 3 GB."""
 
 
 def from_text(text: str) -> bytes:
@@ -26,7 +27,7 @@ def from_text(text: str) -> bytes:
     head = _DATA_URL.match(text)
     if head and not head[0].rstrip(", ").lower().endswith(";base64"):
         raise ValueError("holds a data URL that is not base64 (data:image/...;base64,...)")
-    letters = "".join(text[head.end() if head else 0 :].split()).rstrip("=").translate(_STANDARD)
+    letters = text[head.end() if head else 0 :].translate(_STANDARD).rstrip("=")
     try:
         return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
     except (binascii.Error, ValueError):

@@ -6,7 +6,7 @@ import os
 import queue
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from service.bundle import MODEL, Bundle
 from service.errors import BundleError
 from service.imaging import Limits, decode
 
+CPU: Final = "CPUExecutionProvider"
+CUDA: Final = "CUDAExecutionProvider"
 GOLDEN_TOLERANCE = 1e-3
 """Largest difference of a probability from the answer recorded at export. Another processor's
 kernels move float32 answers by about 1e-6, another libjpeg by a few 1e-4."""
@@ -137,7 +139,19 @@ def import_onnxruntime() -> Any:
 def providers() -> list[str]:
     """What ONNX Runtime is built for, best first: CUDA perhaps, and the CPU."""
     available = import_onnxruntime().get_available_providers()
-    return [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
+    return [name for name in (CUDA, CPU) if name in available]
+
+
+def providers_for(device: str) -> list[Any]:
+    """ONNX Runtime's execution providers for `auto`, `cpu`, `gpu` or `gpu:N`, best first.
+
+    The CPU stands behind CUDA for operations that CUDA lacks, and alone where this ONNX Runtime is
+    built without CUDA, whatever is asked for: TensorFlow may have the GPU all the same.
+    """
+    kind, _, number = device.partition(":")
+    if kind == "cpu" or CUDA not in providers():
+        return [CPU]
+    return [(CUDA, {"device_id": int(number or 0)}), CPU]
 
 
 def open_session(

@@ -29,6 +29,14 @@ def log_requests() -> None:
     access_log.setLevel(logging.INFO)
 
 
+def silence_parser() -> None:
+    """Keep what strangers send out of the log: a refusal is counted, and says itself why.
+
+    Of what they send, python-multipart alone has warnings: of each damaged form.
+    """
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+
+
 class Requests:
     """ASGI middleware: gives a request its id, and logs one JSON line for it where asked to.
 

@@ -124,7 +124,8 @@ def _temporary() -> Path:
 
 
 def enter() -> RuntimeDirectory | None:
-    """Take a slot, for a worker, once; None where its parent made no directory, or nothing fits."""
+    """Take a slot, for a worker, once; None where its parent made no directory, or no slot
+    could be prepared."""
     if not os.environ.get(VARIABLE):
         return None
     path = Path(os.environ[VARIABLE])

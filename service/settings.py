@@ -19,7 +19,7 @@ from service.machine import usable_cores
 PREFIX = "GRAFT_"
 _NEARLY: Final = 0.9
 """How alike (difflib) another name must be to be taken for a slip of the pen."""
-_SECRET: Final = re.compile(r"KEY|TOKEN|AUTH|SECRET|PASS|PWD|CREDENTIAL|BEARER|LOGIN")
+_SECRET: Final = re.compile(r"KEY|TOKEN|AUTH|SECRET|PASS|PWD|CRED|BEARER|LOGIN|JWT|VERIFY")
 """Names of which people expect that they shut the door."""
 _KUBERNETES: Final = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$"
@@ -54,7 +54,8 @@ class Settings(BaseModel):
         MAX_PIXELS,
         ge=1,
         description="largest picture accepted, width x height; those that would take more than "
-        "400 MB or a second to decode are refused besides",
+        f"{Limits.memory_bytes / 1e6:.0f} MB or {Limits.seconds:g} seconds to decode are refused "
+        "besides",
     )
     max_pictures: int = Field(32, ge=1, description="most pictures in one /predict_batch request")
     sessions: int = Field(

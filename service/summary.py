@@ -16,7 +16,7 @@ UNKNOWN: Final = "unknown"
 """What the pictures of a model were; older bundles do not say."""
 FEW_TEST_PICTURES: Final = 20
 _NEAR: Final = 0.1
-"""Share of the way from the most common class's accuracy to 1 that a model worth its name goes."""
+"""Least gain over the majority class, as a share of what is left to 1."""
 
 
 class TrainingData(BaseModel):

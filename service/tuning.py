@@ -21,10 +21,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.bundle import Bundle
-from service.device import CUDA, load, version, wanted
+from service.device import load, version, wanted
 from service.errors import SettingError
 from service.machine import cache_folder, processor_name
-from service.predictor import Predictor
+from service.predictor import CUDA, Predictor
 from service.settings import Settings
 
 SECONDS = 2.5

@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+import click
 import httptools
 import uvicorn.config
+from click.core import ParameterSource
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.transport import READ_SECONDS, InOnePiece
@@ -29,9 +31,10 @@ HEAD_SECONDS: Final = 10.0
 """Longest wait for the rest of a head; bodies have a limit of their own until they are answered."""
 REST_BYTES_PER_SECOND: Final = 240
 """Fewest bytes, on average of HEAD_SECONDS, of a body that is read on once it is answered."""
-_UVICORNS_KEEP_ALIVE: Final = 5  # seconds
 MAX_REST_BYTES: Final = 128 * 1024 * 1024
 """Most bytes of such a body: those of the largest request, and as much again."""
+MAX_REST_SECONDS: Final = 60.0
+"""Longest time that such a body is read for, however fast it comes; nginx's is 30 s."""
 
 
 def bound_requests(keep_alive_seconds: float) -> None:
@@ -40,11 +43,18 @@ def bound_requests(keep_alive_seconds: float) -> None:
     BentoML hands no such option on; this table is what uvicorn's option `http` is looked up in.
 
     Args:
-        keep_alive_seconds: how long an idle connection is kept, unless `bentoml serve
-            --timeout-keep-alive` says otherwise.
+        keep_alive_seconds: how long an idle connection is kept, unless the command line of this
+            process has a `--timeout-keep-alive`: `bentoml serve` hands its own on to workers.
     """
-    BoundedHttp.keep_alive_seconds = keep_alive_seconds
+    BoundedHttp.keep_alive_seconds = None if _names_keep_alive() else keep_alive_seconds
     uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{BoundedHttp.__module__}:{BoundedHttp.__name__}"
+
+
+def _names_keep_alive() -> bool:
+    """Whether somebody gave the option; its value may be the default, 5."""
+    command = click.get_current_context(silent=True)
+    source = command and command.get_parameter_source("timeout_keep_alive")
+    return source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
 def refuse_until_ready() -> None:
@@ -64,13 +74,13 @@ def _leave_it_to_uvicorn(socket: CircusSocket, backlog: int = 0) -> None:
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Refuses with 400 what has no end: headers, addresses, extensions of chunks, trailers.
+    """Reject requests whose head, chunk extension or trailer never ends (400).
 
     A body that is refused before it came is read on and thrown away, so that its sender sees the
     answer; one that announced itself by `Expect: 100-continue` is not asked for.
     """
 
-    keep_alive_seconds = 75.0
+    keep_alive_seconds: float | None = None  # None: as uvicorn is set up
     _pending_bytes = 0
     _running: RequestResponseCycle | None = None
     _patience: asyncio.TimerHandle | None = None
@@ -80,11 +90,12 @@ class BoundedHttp(HttpToolsProtocol):
     _is_stopping = False
     _rest_bytes = 0
     _rest_bytes_before = 0
+    _rest_until = 0.0
     transport: InOnePiece  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(InOnePiece(transport, self.loop, self._discard_rest))  # type: ignore[arg-type]
-        if self.timeout_keep_alive == _UVICORNS_KEEP_ALIVE:
+        if self.keep_alive_seconds is not None:
             self.timeout_keep_alive = self.keep_alive_seconds  # type: ignore[assignment]
         self._wait()
 
@@ -134,7 +145,6 @@ class BoundedHttp(HttpToolsProtocol):
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
             except httptools.HttpParserError:
-                self.logger.warning("Invalid HTTP request received.")
                 self.send_400_response("Invalid HTTP request received.")
                 return
 
@@ -213,14 +223,19 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.abort()
 
     def _wait(self) -> None:
+        self._rest_until = self.loop.time() + MAX_REST_SECONDS
+        self._wait_on()
+
+    def _wait_on(self) -> None:
         self._rest_bytes_before = self._rest_bytes
         self._patience = self.loop.call_later(HEAD_SECONDS, self._lose_patience)
 
     def _lose_patience(self) -> None:
         came = self._rest_bytes - self._rest_bytes_before
         is_wanted = self._is_body_due and not self._is_stopping
-        if is_wanted and came >= REST_BYTES_PER_SECOND * HEAD_SECONDS:
-            self._wait()
+        is_in_time = self.loop.time() < self._rest_until
+        if is_wanted and is_in_time and came >= REST_BYTES_PER_SECOND * HEAD_SECONDS:
+            self._wait_on()
         else:
             self.transport.end()
 

@@ -12,6 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from plugins.registry import families
 from service.errors import RequestError
+from service.imaging import Limits
 from service.metrics import Metrics
 from service.settings import Settings
 from trainers.config import TrainingConfig
@@ -24,6 +25,11 @@ def test_what_it_installs_fits_the_lock() -> None:
     """pip would take the newest, which moves what is locked."""
     (version,) = re.findall(r"opentelemetry-exporter-otlp-proto-http==(\S+)", README.read_text())
     assert f"\nopentelemetry-sdk=={version} " in (ROOT / "requirements/dev.txt").read_text()
+
+
+def test_it_says_what_a_picture_may_cost() -> None:
+    limits = f"more than {Limits.memory_bytes / 1e6:.0f} MB or {Limits.seconds:g} seconds"
+    assert README.read_text().count(limits) == 2  # in the text, and in the table of settings
 
 
 def plugins() -> list[str]:

@@ -1,12 +1,15 @@
 """Zip and tar archives, unpacked once into the cache: a folder per archive, by its content.
 
 An archive is a stranger's: only plain files are taken from it, no name leads out of the folder, and
-what it unpacks to is bounded before the disk is. Unpacked folders are whole or not there.
+what it unpacks to is bounded before the disk is. Unpacked folders are whole or not there; what was
+left out is written down beside them.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 import re
 import shutil
 import tarfile
@@ -16,11 +19,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
-from typing import IO, Final, NamedTuple
+from typing import IO, Final
 
 from service.locks import locked
 from service.machine import cache_folder
-from trainers.filenames import printable
+from trainers.archive_members import Member, members
+from trainers.filenames import is_text, printable
 from trainers.layout import DataError
 from trainers.progress import log
 
@@ -34,14 +38,12 @@ ALWAYS_BYTES: Final = 100_000_000
 """What any archive may unpack to, whatever its own size."""
 RESERVE_BYTES: Final = 500_000_000
 """Left free on the disk for the run itself."""
+_NO_TEXT: Final = "has a name with control characters, or not in UTF-8: rename it"
+_NO_FILE: Final = "is a link or a device in the archive: pack the file or folder itself"
+_NO_NAME: Final = "has a name that cannot be stored here: too long, or of a file and a folder"
+_UNSTORABLE: Final = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 _BLOCK_BYTES: Final = 1 << 20
 _DAMAGED: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError)
-_UTF8_FLAG: Final = 0x800
-
-
-class _Member(NamedTuple):
-    name: str
-    content: IO[bytes]
 
 
 def unpacked(archive: Path) -> Path:
@@ -52,7 +54,7 @@ def unpacked(archive: Path) -> Path:
             the disk.
     """
     try:
-        members = _reader(archive)
+        found = members(archive)
         with archive.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         root = cache_folder() / "archives"
@@ -60,9 +62,11 @@ def unpacked(archive: Path) -> Path:
         folder = root / digest[:32]
         with locked(root / f".{folder.name}.lock", wait=True):  # another run may be unpacking it
             if not folder.is_dir():
-                _unpack(members, archive.stat().st_size, folder)
+                _unpack(found, archive.stat().st_size, folder)
                 log.info("unpacked %s into %s: delete that when nobody needs it", archive, folder)
-    except _DAMAGED as error:
+    except (*_DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # of the disk; decompressors set none
+            raise
         raise DataError(
             f"--data {archive} is damaged or cut short ({error}): copy it again"
         ) from error
@@ -71,69 +75,68 @@ def unpacked(archive: Path) -> Path:
     return folder
 
 
-def _reader(archive: Path) -> Iterator[_Member]:
-    if zipfile.is_zipfile(archive):
-        return _of_zip(archive)
-    try:
-        tarfile.open(archive).close()
-    except tarfile.ReadError:
-        with archive.open("rb") as file:
-            if file.read(4) == b"PK\x03\x04":
-                raise zipfile.BadZipFile("its end is missing") from None
-        raise DataError(
-            f"--data {archive} is neither a folder nor an archive that is read here (Zip, tar, "
-            "tar.gz, tar.bz2, tar.xz): name a folder, or unpack it"
-        ) from None
-    return _of_tar(archive)
+def left_out(folder: Path) -> list[tuple[str, str]]:
+    """Name and reason of what an archive holds and an unpacked folder does not."""
+    path = _left_out_of(folder)
+    if not path.is_file():
+        return []
+    return [(name, reason) for name, reason in json.loads(path.read_text(encoding="utf-8"))]
 
 
-def _of_zip(archive: Path) -> Iterator[_Member]:
-    with zipfile.ZipFile(archive) as file:
-        for one in file.infolist():
-            if not one.is_dir() and not _is_link(one):
-                with file.open(one) as content:
-                    yield _Member(_zip_name(one), content)
+def _left_out_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.left-out.json")
 
 
-def _is_link(one: zipfile.ZipInfo) -> bool:
-    return (one.external_attr >> 28) == 0o12  # the upper half holds Unix's mode
-
-
-def _zip_name(one: zipfile.ZipInfo) -> str:
-    """Its name in UTF-8, which macOS writes without saying so, and with / where .NET writes \\."""
-    name = one.filename
-    if not one.flag_bits & _UTF8_FLAG:
-        with suppress(UnicodeError):
-            name = name.encode("cp437").decode("utf-8")
-    return name.replace("\\", "/")
-
-
-def _of_tar(archive: Path) -> Iterator[_Member]:
-    with tarfile.open(archive, "r|*") as file:  # as a stream: one pass, whatever its size
-        for one in file:
-            content = file.extractfile(one) if one.isreg() else None
-            if content:
-                yield _Member(one.name, content)
-
-
-def _unpack(members: Iterator[_Member], archive_bytes: int, folder: Path) -> None:
+def _unpack(found: Iterator[Member], archive_bytes: int, folder: Path) -> None:
     """Write all members into a folder beside, and give it its name when they are there."""
-    left = _Allowance(archive_bytes, folder.parent)
+    left, missing = _Allowance(archive_bytes, folder.parent), []
     staging = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
     try:
-        for count, one in enumerate(members, 1):
+        for count, one in enumerate(found, 1):
             if count > MAX_FILES:
                 raise DataError(f"the archive has more than {MAX_FILES:,} files: name a folder")
             path = staging / _inside(one.name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as file:
-                while block := one.content.read(_BLOCK_BYTES):
-                    left.take(len(block))
-                    file.write(block)
+            if not is_text(one.name):
+                missing.append((printable(one.name), _NO_TEXT))
+            elif not (content := one.content or _earlier(one, staging)):
+                missing.append((one.name, _NO_FILE))
+            elif not (file := _new_file(path)):
+                missing.append((one.name, _NO_NAME))
+            else:
+                with content, file:
+                    while block := content.read(_BLOCK_BYTES):
+                        left.take(len(block))
+                        file.write(block)
+        if not staging.is_dir():
+            raise DataError("the archive holds no files: name one with a folder for each class")
+        if missing:
+            _left_out_of(folder).write_text(json.dumps(missing), encoding="utf-8")
         staging.rename(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _new_file(path: Path) -> IO[bytes] | None:
+    """None where the name is too long, or that of a folder, or below a file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb")
+    except OSError as error:
+        if error.errno not in _UNSTORABLE:
+            raise
+    return None
+
+
+def _earlier(link: Member, staging: Path) -> IO[bytes] | None:
+    """The content of the member that a hard link shares; None where it is none, or leads out."""
+    if not link.source or not is_text(link.source):
+        return None
+    with suppress(DataError):
+        source = staging / _inside(link.source)
+        if source.is_file() and source != staging / link.name:
+            return source.open("rb")
+    return None
 
 
 class _Allowance:

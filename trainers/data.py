@@ -44,7 +44,7 @@ class Dataset:
     fingerprint: str
     left_out: tuple[LeftOut, ...]
     images: Images = field(default_factory=lambda: Images.of(np.zeros((0, 0, 0, 3), np.uint8)))
-    source: Path | None = None
+    named_as: Path | None = None
     layout: Layout = field(default_factory=Layout)
     sources: tuple[str, ...] = ()
     """What each picture comes from, as --group says ("": nobody knows); empty without a rule."""
@@ -52,7 +52,7 @@ class Dataset:
     @property
     def title(self) -> Path:
         """How people named the data: its folder, or the archive that was unpacked there."""
-        return self.source or self.folder
+        return self.named_as or self.folder
 
     @property
     def significant_bits(self) -> int:
@@ -125,7 +125,7 @@ def read(files: Scan, cache: Cache) -> Dataset:
         groups=groups,
         fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
         left_out=tuple(left_out),
-        source=files.data,
+        named_as=files.data,
         layout=files.layout,
     )
 

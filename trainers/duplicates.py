@@ -17,7 +17,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers import sources
+from trainers import code_identity
 from trainers.cache import Cache, Recipe
 from trainers.looking import SIDE
 
@@ -70,7 +70,7 @@ def find_groups(
 
     pictures = hashlib.sha256("\n".join(map(str, [*names, *lowest])).encode()).hexdigest()
     keys = [bytes.fromhex(name) for name in names]
-    found = cache.fill("groups", f"{sources.identity(__name__)} {pictures}", keys, recipe)[:]
+    found = cache.fill("groups", f"{code_identity.identity(__name__)} {pictures}", keys, recipe)[:]
     _, rows, group = np.unique(found[own], return_index=True, return_inverse=True)
     return rows[group]
 

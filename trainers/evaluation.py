@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.predictor import Predictor, providers
+from service.predictor import CUDA, Predictor
 from trainers.data import Dataset
 from trainers.memory import Halving
 from trainers.progress import Progress, log
 
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _BATCH, _GPU_BATCH = 8, 32
 _Z95 = 1.959964  # normal quantile of a two-sided 95% interval
 MOST_CONFUSED = 5
@@ -52,17 +51,6 @@ class Answers:
         """Positions of the wrong answers, the surest first."""
         wrong = np.flatnonzero(self.true != self.found)
         return wrong[np.argsort(-self.scores[wrong], kind="stable")]
-
-
-def providers_for(device: str) -> list[Any]:
-    """ONNX Runtime's execution providers for a --device; it may lack CUDA where TensorFlow has it.
-
-    The CPU stands behind CUDA for operations that CUDA lacks.
-    """
-    kind, _, number = device.partition(":")
-    if kind == "cpu" or CUDA not in providers():
-        return [CPU]
-    return [(CUDA, {"device_id": int(number or 0)}), CPU]
 
 
 def answer(predictor: Predictor, dataset: Dataset, split: str, progress: Progress) -> Answers:

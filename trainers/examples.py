@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -74,19 +75,36 @@ class Pool:
 
 
 def sample(labels: Rows, groups: Rows, draws: NDArray[np.float64], most: int) -> Rows:
-    """Rows of whole groups, of every class as many as of any other, at most `most` pictures.
+    """Rows of groups, of every class as many as of any other, at most `most` pictures.
+
+    Small groups are taken whole. Where not all fit, a large one, such as a film of 1,500 frames,
+    gives some of its rows, at even distances: so that it neither takes the place of the others nor
+    is missing, and each class has room for as many groups as there are folds.
 
     Args:
         labels, groups: (N,) of the pictures; draws: (N,) 0 to 1, by content: the lowest come first.
     """
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    given = np.minimum(sizes, _most_of_a_group(sizes, len(np.unique(labels)), most))
     order, of = _in_order(labels, group, draws)
     rank = np.empty(len(sizes), np.int64)  # of a group among those of its class
     rank[order] = np.arange(len(sizes)) - np.searchsorted(of[order], of[order])
     order = np.argsort(rank, kind="stable")
     is_in = np.zeros(len(sizes), np.bool_)
-    is_in[order] = np.cumsum(sizes[order]) <= most
-    return np.flatnonzero(is_in[group])
+    is_in[order] = np.cumsum(given[order]) <= most
+    rows = np.argsort(group, kind="stable")
+    place = np.empty_like(rows)  # of a row among those of its group
+    place[rows] = np.arange(len(rows)) - np.searchsorted(group[rows], group[rows])
+    share, size = given[group], sizes[group]
+    is_given = place * share // size > (place - 1) * share // size
+    return np.flatnonzero(is_in[group] & is_given)
+
+
+def _most_of_a_group(sizes: Rows, classes: int, most: int) -> int:
+    """Rows that a group gives at most: so many that all groups have room, or each fold one."""
+    lengths = range(1, int(sizes.max(initial=0)) + 1)
+    fitting = bisect_right(lengths, most, key=lambda length: np.minimum(sizes, length).sum())
+    return max(fitting, most // (FOLDS * max(1, classes)), 1)
 
 
 def parts(

@@ -40,9 +40,9 @@ SPLITS: Final = ("train", "validation", "test")
 UNLABELLED: Final = "unlabelled"
 """In the place of a split: pictures beside the splits that nobody has sorted."""
 SPLIT_WORDS: Final = {
-    **dict.fromkeys(("train", "training", "trainval"), "train"),
+    **dict.fromkeys(("train", "training", "trainval", "trn"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "eval", "evaluation", "holdout"), "test"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation", "holdout", "tst"), "test"),
     **dict.fromkeys(("pred", "predict", "prediction", "unlabeled", "unlabelled"), UNLABELLED),
 }
 _FILLERS: Final = frozenset(
@@ -55,6 +55,13 @@ _FILLERS: Final = frozenset(
     }
 )
 _GLUED: Final = re.compile(f"({'|'.join(SPLIT_WORDS)})({'|'.join(_FILLERS)})")
+
+_EDGE: Final = r"(?:[\W_]+|(?<=[a-z])(?=[A-Z]))"
+_SPLIT: Final = f"(?i:{'|'.join(SPLIT_WORDS)})"
+_CLASS_AND_SPLIT: Final = re.compile(rf"(.+?){_EDGE}{_SPLIT}|{_SPLIT}{_EDGE}(.+)")
+_CLASS_AND_FOLD: Final = re.compile(
+    rf"(.+?){_EDGE}(?i:fold)[\W_]*\d+|(?i:fold)[\W_]*\d+{_EDGE}(.+)"
+)
 
 
 def is_text(name: str) -> bool:
@@ -124,3 +131,18 @@ def split_of(name: str) -> str:
 def is_plain_split(name: str) -> bool:
     """Whether a name speaks of a split and of nothing else: training_set, not seg_train."""
     return bool(split_of(name)) and {*_words(name)} <= {*SPLIT_WORDS, *_FILLERS}
+
+
+def class_beside_split(name: str) -> str:
+    """`cats` of cats_train, test-cats or catsVal; nothing where no split stands at either end."""
+    return _class_in(name, _CLASS_AND_SPLIT) if split_of(name) else ""
+
+
+def class_beside_fold(name: str) -> str:
+    """`cats` of cats_fold1 or fold-1-cats; else nothing."""
+    return _class_in(name, _CLASS_AND_FOLD)
+
+
+def _class_in(name: str, pattern: re.Pattern[str]) -> str:
+    found = pattern.fullmatch(name)
+    return (found[1] or found[2]).strip() if found else ""

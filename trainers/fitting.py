@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from plugins.copying import fill
 from trainers import precision, replicas
 from trainers.batches import Batches, feed
 from trainers.checkpoint import Checkpoint, Row
 from trainers.clock import Deadline
+from trainers.head import judge
 from trainers.progress import log
 from trainers.running import Run
+from trainers.selection import Hits, Losses
 from trainers.strategy import Plan
 
 NAME = "fine-tuning"
@@ -30,15 +30,20 @@ class Fitted:
     """What fitting reached. Losses are cross-entropies in nats, of each validation picture (m,).
 
     Attributes:
+        hits: which of these pictures are answered right (m,).
         history: a row per epoch: loss (the cross-entropy alone), accuracy, val_loss,
             val_accuracy; None where training diverged.
         epoch: whose weights the model has, from 1; 0 for none.
     """
 
-    losses: NDArray[np.float64]
-    accuracy: float
+    losses: Losses
+    hits: Hits
     history: list[Row] = field(default_factory=list)
     epoch: int = 0
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.hits.mean())
 
     @property
     def loss(self) -> float:
@@ -100,10 +105,9 @@ def fit(
     if learner is not model:
         fill(model, learner.get_weights())
     probabilities = model.predict(feed(validation), verbose=0)
-    labels = validation.labels
-    true = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)
-    accuracy = float((probabilities.argmax(axis=1) == labels).mean())
-    return Fitted(-np.log(true), accuracy, checkpoint.history, checkpoint.best_epoch)
+    return Fitted(
+        *judge(probabilities, validation.labels), checkpoint.history, checkpoint.best_epoch
+    )
 
 
 def _note(history: list[Row], epochs: int, logs: Mapping[str, float], run: Run) -> None:

@@ -77,8 +77,14 @@ def choose(judged: dict[Flip, Judgement]) -> Choice:
 
 
 def _judge(run: Run, flip: Flip) -> Judgement:
-    """Of the linear head at its best penalty, on views that are not zoomed."""
+    """Of the linear head at its best penalty, on views that are not zoomed.
+
+    Raises:
+        TimeIsUpError: it was not solved in time.
+    """
     pool = solving.pool(run, UNZOOMED[flip], MOST_PICTURES, MOST_CLASSES, run.clock)
-    losses, hits = linear.cross_validate(pool)
+    losses, hits = linear.cross_validate(pool, run.clock)
+    if run.clock.is_over():  # solvers that were cut short tell nothing
+        raise TimeIsUpError("the time budget is spent")
     best = losses.mean(axis=1).argmin() if losses.size else 0
     return Judgement.of(losses[best], hits[best], len(pool.parts))

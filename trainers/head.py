@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from plugins.copying import fill
 from trainers.examples import Examples
 from trainers.exchange import Exchange
-from trainers.selection import Judgement, Losses, cross_entropies, is_clearly_lower
+from trainers.selection import Hits, Judgement, Losses, cross_entropies, is_clearly_lower
 
 DROPOUT = 0.5
 """Share of the embedding that is left out at each training step (never in what is exported)."""
@@ -33,6 +33,7 @@ class Head:
     Attributes:
         model: (N, D) embeddings -> probabilities (N, classes).
         description: what kind, in words.
+        hits: which of these pictures it answers right (m,).
         history: what was tried on the way, a row each.
         cross_validated: where the validation pictures are too few to choose by, what heads like
             this one answered to pictures that they had not learned from.
@@ -41,14 +42,18 @@ class Head:
     model: keras.Model
     description: str
     losses: Losses
-    accuracy: float
+    hits: Hits
     history: list[Row] = field(default_factory=list)
     cross_validated: Judgement | None = None
 
     @property
+    def accuracy(self) -> float:
+        return float(self.hits.mean())
+
+    @property
     def judgement(self) -> Judgement:
         """What it is chosen by."""
-        return self.cross_validated or Judgement(self.losses, self.accuracy)
+        return self.cross_validated or Judgement.of(self.losses, self.hits)
 
     @property
     def loss(self) -> float:
@@ -67,7 +72,7 @@ def of_chief(head: Head, exchange: Exchange) -> Head:
     judged = head.cross_validated
     page = (
         head.model.to_json(),
-        (head.description, head.accuracy, head.history),
+        (head.description, head.history),
         judged and (judged.accuracy, judged.folds),
     )
     arrays |= {"judged": judged.losses} if judged else {}
@@ -75,15 +80,15 @@ def of_chief(head: Head, exchange: Exchange) -> Head:
 
     def pack() -> bytes:
         file = io.BytesIO()
-        np.savez(file, page=encoded, losses=head.losses, **arrays)
+        np.savez(file, page=encoded, losses=head.losses, hits=head.hits, **arrays)
         return file.getvalue()
 
     with np.load(io.BytesIO(exchange.from_chief(pack)), allow_pickle=False) as file:
-        layers, (description, accuracy, history), figures = json.loads(file["page"].tobytes())
+        layers, (description, history), figures = json.loads(file["page"].tobytes())
         model = keras.models.model_from_json(layers)
         fill(model, [file[f"weight{at}"] for at in range(len(model.weights))])
         judged = Judgement(file["judged"], *figures) if figures else None
-        return Head(model, description, file["losses"], accuracy, history, judged)
+        return Head(model, description, file["losses"], file["hits"], history, judged)
 
 
 def lowest(heads: Sequence[Head]) -> Head:
@@ -146,18 +151,15 @@ def build(
     return keras.Model(embedding, layers.Softmax(name="probabilities")(logits), name="head")
 
 
-def judge(
-    probabilities: NDArray[np.floating], labels: NDArray[np.int64]
-) -> tuple[Losses, NDArray[np.bool_]]:
+def judge(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> tuple[Losses, Hits]:
     """Cross-entropy of each picture (m,), and whether its answer is right (m,)."""
     return cross_entropies(probabilities, labels), probabilities.argmax(axis=1) == labels
 
 
-def judge_model(model: keras.Model, examples: Examples) -> tuple[Losses, float]:
-    """Losses (m,) and accuracy of the validation pictures."""
+def judge_model(model: keras.Model, examples: Examples) -> tuple[Losses, Hits]:
+    """Losses and hits (m,) of the validation pictures."""
     answers = np.asarray(model(examples.validation, training=False))
-    losses, hits = judge(answers, examples.validation_labels)
-    return losses, float(hits.mean())
+    return judge(answers, examples.validation_labels)
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -61,7 +61,8 @@ def _cross_validate(
     pool: Pool, epochs: int, learning_rate: float, clock: Clock
 ) -> tuple[Judgement, int, bool]:
     """How good such layers are, after how many epochs, and whether the time cut any short."""
-    losses, hits, lasted, was_cut = [np.zeros(0)], [np.zeros(0, np.bool_)], [], False
+    losses, hits, was_cut = [np.zeros(0)], [np.zeros(0, np.bool_)], False
+    lasted: list[int] = []
     for fold in pool.folds():
         if lasted and clock.is_over_here():
             was_cut = True

@@ -8,14 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Final
 
 from service.errors import GraftError
-from trainers.filenames import SPLIT_WORDS, UNLABELLED, is_plain_split, looks, split_of
-
-Parts = tuple[str, ...]
-"""Of a path, below the folder that was named."""
+from trainers.filenames import (
+    SPLIT_WORDS,
+    UNLABELLED,
+    class_beside_fold,
+    class_beside_split,
+    is_plain_split,
+    looks,
+)
+from trainers.folder_tree import Folder, Parts, tree
 
 _SAID: Final = {UNLABELLED: "left out, since unlabelled"}
 
@@ -58,75 +62,6 @@ class Layout:
         return None
 
 
-class _Folder:
-    """A folder that holds pictures, at any depth.
-
-    Attributes:
-        parts: its path.
-        has_files: whether pictures lie directly in it.
-        folders: those in it that hold pictures, by name.
-    """
-
-    def __init__(self, parts: Parts = ()) -> None:
-        self.parts, self.has_files = parts, False
-        self.folders: dict[str, _Folder] = {}
-
-    def __str__(self) -> str:
-        return "/".join(self.parts)
-
-    @property
-    def name(self) -> str:
-        return self.parts[-1] if self.parts else ""
-
-    @cached_property
-    def named(self) -> dict[str, str]:
-        """The folders in it whose names speak of a split, and of which."""
-        return {name: split for name in self.folders if (split := split_of(name))}
-
-    @cached_property
-    def splits(self) -> dict[str, _Folder]:
-        """Those that are splits, and where the class folders are in each: nothing without one for
-        training that holds class folders."""
-        found = {
-            name: self.folders[name].inner
-            for name in self.named
-            if is_plain_split(name) or self._shares_classes(name)
-        }
-        kinds = {self.named[name] for name in found} - {UNLABELLED}
-        training = [one for name, one in found.items() if self.named[name] == "train"]
-        if len(kinds) == 1:  # a class may be called train, and have folders beside its pictures
-            training = [one for one in training if not one.has_files]
-        return found if any(one.folders for one in training) else {}
-
-    @cached_property
-    def inner(self) -> _Folder:
-        """The folder inside whose folders are to be told apart: all above hold one folder each."""
-        inner = self
-        while len(inner.folders) == 1 and not inner.has_files:
-            (only,) = inner.folders.values()
-            # train/train is one split; a folder that holds train alone has splits.
-            if only.has_files or (not split_of(inner.name) and inner.splits):
-                break
-            inner = only
-        return inner
-
-    def _shares_classes(self, name: str) -> bool:
-        """Whether another split has folders of the same names: test_tube/ is a class."""
-        own = self.folders[name].inner
-        others = [self.folders[one] for one in self.named if self.named[one] != self.named[name]]
-        are_flat = self.named[name] == UNLABELLED and set(own.folders) <= set(own.named)
-        alike = {looks(label) for one in others for label in one.inner.folders}
-        return are_flat or bool(alike & set(map(looks, own.folders)))
-
-    @property
-    def is_parted(self) -> bool:
-        """Whether it holds nothing but the parts of one class: cat/train and cat/test."""
-        plain = [self.named[name] for name in self.folders if is_plain_split(name)]
-        are_flat = not any(one.folders for one in self.folders.values())
-        is_all = len(plain) == len(self.folders) and not self.has_files
-        return is_all and are_flat and "train" in plain and len(set(plain)) > 1
-
-
 def find(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
     """Where the classes of these pictures are.
 
@@ -137,7 +72,7 @@ def find(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
     Raises:
         DataError: splits beside classes, splits without classes, or several data sets.
     """
-    root = _tree(pictures)
+    root = tree(pictures)
     top = root.inner
     if top is root and len(root.folders) == 1 and not root.splits:  # a picture beside one folder
         top = next(iter(root.folders.values())).inner
@@ -158,7 +93,7 @@ def find(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
     return Layout(places, notes, *_one_level_too_high(known))
 
 
-def _without_splits(root: _Folder, top: _Folder, folder: str) -> Layout:
+def _without_splits(root: Folder, top: Folder, folder: str) -> Layout:
     """The layout of class folders, all in `top`.
 
     Raises:
@@ -172,6 +107,8 @@ def _without_splits(root: _Folder, top: _Folder, folder: str) -> Layout:
             for part, split in one.named.items()
         }
         return Layout(places, ("split folders: those in each class folder",))
+    if places := _classes_and_splits(top):
+        return Layout(places, ("split folders: a class and a split in each name",))
     sets = [str(one.inner) for one in children if one.inner.splits]
     if len(children) > 1 and sets:
         raise DataError(
@@ -196,17 +133,48 @@ def _without_splits(root: _Folder, top: _Folder, folder: str) -> Layout:
     return Layout({top.parts: Place("")}, notes, *_one_level_too_high([top]))
 
 
-def _tree(pictures: Iterable[Parts]) -> _Folder:
-    root = _Folder()
-    for parts in pictures:
-        folder = root
-        for depth, name in enumerate(parts[:-1], 1):
-            folder = folder.folders.setdefault(name, _Folder(parts[:depth]))
-        folder.has_files = True
-    return root
+def _classes_and_splits(top: Folder) -> dict[Parts, Place]:
+    """Places where each folder is a class and a split at once: cats_train, dogs_train, cats_test.
+
+    Not train_station and test_tube, which share no class, nor folders without one for training.
+
+    Raises:
+        DataError: they are of one class, other folders lie beside them, or they are folds.
+    """
+    folds = {name: class_beside_fold(name) for name in top.folders}
+    if all(folds.values()) and len(set(folds.values())) < len(folds):
+        raise DataError(
+            f"{_listed(folds)} are a class and a fold at once: move the pictures of each class "
+            f"into one folder, e.g. {min(folds.values())}"
+        )
+    told = [one for one in top.named if not is_plain_split(one)]
+    names = {one: label for one in told if (label := class_beside_split(one))}
+    labels = [looks(label) for label in names.values()]
+    kinds = {top.named[one] for one in names}
+    shared = {label for label in labels if labels.count(label) > 1}
+    others = set(top.folders) - set(names)
+    if not shared or "train" not in kinds or len(kinds) < 2 or (others and len(shared) < 2):
+        return {}
+    if len(set(labels)) < 2:
+        training = min(one for one in names if top.named[one] == "train")
+        raise DataError(
+            f"{_listed(names)} hold pictures and no class folders: sort the pictures into one "
+            f"folder per class, e.g. {training}/healthy/1.jpg (tables of labels are not read)"
+        )
+    if others:
+        raise DataError(
+            f"{_where(top)} has folders that are a class and a split at once ({_listed(names)}) "
+            f"and beside them others ({_listed(others)}): call those alike, e.g. "
+            f"{min(others)}_train, or move them away"
+        )
+    spelt = {looks(label): label for label in sorted(names.values())}
+    return {
+        top.folders[one].parts: Place(top.named[one], spelt[looks(label)])
+        for one, label in names.items()
+    }
 
 
-def _one_level_too_high(tops: list[_Folder]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _one_level_too_high(tops: list[Folder]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(folders to name in place of this one, class folders that hold folders of the same names).
 
     They hold several folders and no pictures of their own: flowers/rose, flowers/daisy. Not those
@@ -229,7 +197,7 @@ def _is_numbered(names: Iterable[str]) -> bool:
     return len({re.sub(r"[\W\d_]+", "", name.lower()) for name in names}) == 1
 
 
-def _where(folder: _Folder) -> str:
+def _where(folder: Folder) -> str:
     return str(folder) or "the folder"
 
 

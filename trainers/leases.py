@@ -38,8 +38,10 @@ class Leases:
         self.own: dict[str, int] = {}
 
     def take(self, shelf: str, bytes_to_come: int) -> None:
-        """Say that this run uses a shelf, and what it is still to write there; in vain after the
-        run's end, as by what still comes to its own in the background."""
+        """Say that this run uses a shelf, and what it is still to write there.
+
+        It does nothing after the run's end (background threads may still call it).
+        """
         if self._has_ended or self.own.get(shelf) == bytes_to_come:
             return
         self.own[shelf] = bytes_to_come

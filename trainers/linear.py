@@ -12,7 +12,7 @@ from plugins.copying import fill
 from trainers.clock import ENDLESS, Clock
 from trainers.examples import Examples, Pool
 from trainers.head import Head, Row, build, judge, judge_model, softmax, standardisation
-from trainers.selection import Judgement, Losses
+from trainers.selection import Hits, Judgement, Losses
 
 INVERSE_REGULARISATIONS = (0.001, 0.003, 0.01, 0.03, 0.1)
 """`C` of logistic regression, for one view per picture: the best lay within for both real data
@@ -64,7 +64,7 @@ def solve_linear(examples: Examples, clock: Clock = ENDLESS) -> Head:
     return Head(model, description, *judge_model(model, examples), history, judgement)
 
 
-def cross_validate(pool: Pool, clock: Clock = ENDLESS) -> tuple[Losses, NDArray[np.bool_]]:
+def cross_validate(pool: Pool, clock: Clock = ENDLESS) -> tuple[Losses, Hits]:
     """Losses and hits (penalties, m) of all pictures that are held out in turn, for as many
     penalties as there is time for."""
     empty = np.zeros((len(INVERSE_REGULARISATIONS), 0))
@@ -86,7 +86,7 @@ class _Path:
     offset: NDArray[np.float32]
     weights: list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
-    def judge(self, examples: Examples) -> tuple[Losses, NDArray[np.bool_]]:
+    def judge(self, examples: Examples) -> tuple[Losses, Hits]:
         """Losses and hits (penalties, m) of the validation pictures."""
         values = examples.validation * self.scale + self.offset
         labels = examples.validation_labels

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from service.errors import RequestError
 from service.imaging import inspect
-from trainers import sources
+from trainers import code_identity
 from trainers.cache import Cache, Recipe
 from trainers.contents import why_not
 from trainers.digests import of_files, read_file, read_unchanged
@@ -92,7 +92,7 @@ def look_at(
 
     keys = [bytes.fromhex(digests[row]) for row in readable]
     recipe = Recipe((), LOOK, make)
-    looks[readable] = cache.fill("looks", sources.identity(__name__), keys, lambda: recipe)[:]
+    looks[readable] = cache.fill("looks", code_identity.identity(__name__), keys, lambda: recipe)[:]
     for row in readable[looks["format"][readable] == b""]:  # again, to hear why
         try:
             look(read_file(files[row].path))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service.arguments import closest
-from service.imaging import SUFFIXES
+from trainers.contents import is_meant_as_picture
 
 _MOST_LOOKED_AT = 1000
 """Entries of a folder; a hint is not worth reading a slow disk's millions."""
@@ -43,7 +43,7 @@ def _holds_classes(folder: Path) -> bool:
 
 def _holds_pictures(folder: Path) -> bool:
     """Whether pictures lie directly in it."""
-    return any(path.suffix.lower() in SUFFIXES and path.is_file() for path in _entries(folder))
+    return any(is_meant_as_picture(path.name) and path.is_file() for path in _entries(folder))
 
 
 def _folders(folder: Path) -> list[Path]:

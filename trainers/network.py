@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from plugins.base import PRETRAINED, Backbone
 from service import imaging
-from trainers import hardware, sources
+from trainers import code_identity, hardware
 from trainers.features import Layers
 from trainers.model import embedder
 
@@ -41,7 +41,7 @@ class Network:
 
         Known without loading anything, so that kept embeddings are found within milliseconds.
         """
-        code = sources.identity(__name__, imaging.__name__, type(self.backbone).__module__)
+        code = code_identity.identity(__name__, imaging.__name__, type(self.backbone).__module__)
         parts = [self.backbone.name, str(self.image_size), self._weights_identity()]
         return hashlib.sha256("\n".join([*parts, hardware.kind(), code]).encode()).hexdigest()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from service.counting import in_words
+
 
 class Pace:
     """How much of some work is done, and when the rest will be, by the speed since its warm-up.
@@ -35,10 +37,3 @@ class Pace:
         """The time left in words; nothing where it is not known."""
         seconds = self.seconds_left()
         return "" if seconds is None else f"about {in_words(seconds)} left"
-
-
-def in_words(seconds: float) -> str:
-    """A duration as people say it: 40 s, 3 min, 2.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s" if seconds < 10 else f"{5 * round(seconds / 5)} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -86,7 +86,7 @@ def train(run: Run) -> Trained:
     for at, row in enumerate(best.history, 1):
         board.add(HEAD, at, row)
     phase, epoch, decision = HEAD, 0, f"{best} ships: {plan.reasons[1]}"
-    chosen = Chosen(best.description, best.losses, best.accuracy, _computed_in("float32"))
+    chosen = Chosen(best.description, best.losses, best.hits, _computed_in("float32"))
     if plan.epochs:
         weights = classifier.weights()
         try:
@@ -104,7 +104,7 @@ def train(run: Run) -> Trained:
             phase = NAME
             decision = f"{tuned} ships: it is no worse {_where(best)}"
             computed_in = _computed_in(precision.policy(run.config.precision))
-            chosen = Chosen(NAME, tuned.losses, tuned.accuracy, computed_in)
+            chosen = Chosen(NAME, tuned.losses, tuned.hits, computed_in)
     return Trained(
         classifier,
         history,

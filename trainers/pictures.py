@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.imaging import decode as decode_picture
-from trainers import sources
+from trainers import code_identity
 from trainers.cache import Cache, Recipe
 from trainers.data import Dataset
 from trainers.images import Images, Rows
@@ -17,7 +17,7 @@ from trainers.shelf import Records
 
 def decode(dataset: Dataset, size: int, cache: Cache) -> Dataset:
     """The dataset with `images` at this size, none of which is decoded yet."""
-    origin = f"{sources.identity(decode_picture.__module__)} {size}"
+    origin = f"{code_identity.identity(decode_picture.__module__)} {size}"
     keys, bits = dataset.keys, dataset.significant_bits
 
     def fill(rows: Rows) -> Records:

@@ -17,12 +17,12 @@ import tensorflow as tf
 from service import summary
 from service.bundle import GOLDEN_ANSWERS, Bundle, InputSpec, Manifest, OutputSpec, seal
 from service.imaging import ALWAYS_ACCEPTED, DECODER, KINDS
-from service.predictor import Predictor
+from service.predictor import Predictor, providers_for
 from trainers import export, findings, report, samples, splitting
 from trainers.config import TrainingConfig
 from trainers.conversion import OPSET
 from trainers.data import Dataset
-from trainers.evaluation import answer, evaluate, providers_for
+from trainers.evaluation import answer, evaluate
 from trainers.fidelity import require_faithful
 from trainers.findings import Finding
 from trainers.model import Classifier

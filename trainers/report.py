@@ -13,11 +13,11 @@ import numpy as np
 
 from service import summary
 from service.bundle import Manifest
+from service.counting import in_words
 from trainers import charts, gallery, splitting
 from trainers.charts import Axis, Line
 from trainers.data import Dataset
 from trainers.evaluation import Answers, dense
-from trainers.pace import in_words
 
 MOST_OF_PAIR, MOST_OF_WORST = 6, 24
 """Pictures shown of each confused pair, and of the worst mistakes: 54 with five pairs."""

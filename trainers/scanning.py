@@ -116,7 +116,10 @@ def scan(data: Path) -> Scan:
         raise DataError(f"{data}: {error}") from None
     settled = [_settled(one, found) for one in entries]
     candidates = tuple(one for one in settled if isinstance(one, Candidate))
-    left_out = tuple(one for one in settled if isinstance(one, LeftOut))
+    left_out = (
+        *(one for one in settled if isinstance(one, LeftOut)),
+        *(_not_unpacked(*one) for one in (archives.left_out(folder) if folder != data else ())),
+    )
     if not candidates:
         packed = [one for one in entries if ending(one.path.name) in archives.ENDINGS]
         hint = f", or name an archive, e.g. --data {packed[0].path}" if packed else ""
@@ -141,6 +144,11 @@ def _settled(one: _Entry, found: Layout) -> Candidate | LeftOut:
     if not label:
         return LeftOut(one.name, "lies in no class folder: move it into one", "misplaced")
     return Candidate(one.path, one.name, label, split)
+
+
+def _not_unpacked(name: str, reason: str) -> LeftOut:
+    is_loss = contents.is_meant_as_picture(name) or not ending(name)  # perhaps a class folder
+    return LeftOut(name, reason, "unreadable" if is_loss else "")
 
 
 def _classes(entries: Sequence[_Entry], found: Layout) -> tuple[str, ...]:

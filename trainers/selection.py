@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Losses = NDArray[np.float64]
+Hits = NDArray[np.bool_]
+"""Which pictures are answered right."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Judgement:
     folds: int = 0
 
     @classmethod
-    def of(cls, losses: Losses, hits: NDArray[np.bool_], folds: int = 0) -> Judgement:
+    def of(cls, losses: Losses, hits: Hits, folds: int = 0) -> Judgement:
         return cls(losses, float(hits.mean()) if len(hits) else math.nan, folds)
 
     @property

@@ -9,7 +9,14 @@ cost are read from its headers before any library decodes it: `kinds` has the ta
 from service.imaging.cost import MAX_PIXELS, Limits
 from service.imaging.decoding import DECODER, FULL_RANGE_BITS, decode, inspect
 from service.imaging.header import Header
-from service.imaging.kinds import ALWAYS_ACCEPTED, KINDS, OTHER_SUFFIXES, SUFFIXES, identify
+from service.imaging.kinds import (
+    ALWAYS_ACCEPTED,
+    KINDS,
+    OTHER_SUFFIXES,
+    RAW_SUFFIXES,
+    SUFFIXES,
+    identify,
+)
 
 __all__ = [
     "ALWAYS_ACCEPTED",
@@ -18,6 +25,7 @@ __all__ = [
     "KINDS",
     "MAX_PIXELS",
     "OTHER_SUFFIXES",
+    "RAW_SUFFIXES",
     "SUFFIXES",
     "Header",
     "Limits",

@@ -44,22 +44,28 @@ class Limits:
         size = f"the {header.kind} picture has {header.width} x {header.height} ="
         size = f"{size} {header.pixels:,} pixels"
         if max(header.width, header.height) > MAX_SIDE:
-            raise PayloadTooLarge(f"{size}; a side has at most {MAX_SIDE:,}: cut it into pieces")
+            raise _too_large(f"{size}; a side has at most {MAX_SIDE:,}", "cut it into pieces")
         if header.pixels > self.pixels:
-            raise PayloadTooLarge(
-                f"{size}; at most {self.pixels:,} are accepted (GRAFT_MAX_PIXELS): send a smaller "
-                "one"
+            raise _too_large(
+                f"{size}; at most {self.pixels:,} are accepted (GRAFT_MAX_PIXELS)",
+                "send a smaller one",
             )
         if memory_bytes > self.memory_bytes:
-            raise PayloadTooLarge(
+            raise _too_large(
                 f"{size}, which take {memory_bytes / 1e6:,.0f} MB to decode; at most "
-                f"{self.memory_bytes / 1e6:,.0f} MB are allowed: send a smaller one, or a JPEG"
+                f"{self.memory_bytes / 1e6:,.0f} MB are allowed",
+                "send a smaller one, or a JPEG",
             )
         if header.seconds > self.seconds:
-            raise PayloadTooLarge(
+            raise _too_large(
                 f"{size}, stored so that decoding takes about {header.seconds:,.1f} s; at most "
-                f"{self.seconds:g} s are allowed: send a smaller one, or save it as a plain JPEG"
+                f"{self.seconds:g} s are allowed",
+                "send a smaller one, or save it as a plain JPEG",
             )
+
+
+def _too_large(reason: str, remedy: str) -> PayloadTooLarge:
+    return PayloadTooLarge(f"{reason}: {remedy}", reason)
 
 
 class MemoryBudget:

@@ -40,6 +40,9 @@ DECODER: Final = (
 )
 """Recorded with every model: another decoder may give other pixels."""
 
+_OUTLIERS: Final = 1e-3
+"""Share of samples, such as a sensor's hot pixels, that may lie above the significant bits."""
+
 FULL_RANGE_BITS: Final = 16
 """Significant bits of 16-bit samples, unless the training pictures had fewer."""
 
@@ -120,7 +123,7 @@ def _accepted(data: bytes, kinds: Sequence[str]) -> Kind:
     kind = identify(data)
     if kind.name not in kinds:
         raise UnsupportedMediaType(
-            f"kind not supported: {kind.name}; this model was trained on none, and takes "
+            f"kind not supported: {kind.name}; this model was trained without any, and takes "
             f"{', '.join(kinds)}: convert it, e.g. by ImageMagick: magick in{kind.suffixes[0]} "
             "out.png"
         )
@@ -151,7 +154,10 @@ def _significant_bits(stored: Pixels) -> int:
     if isinstance(stored, np.ndarray) and stored.dtype == np.uint16:
         has_alpha = stored.ndim == 3 and stored.shape[2] in (2, 4)
         colours = stored[..., :-1] if has_alpha else stored
-        return max(8, int(colours.max()).bit_length())
+        bits = max(8, int(colours.max()).bit_length())
+        while bits > 8 and np.count_nonzero(colours >> (bits - 1)) <= _OUTLIERS * colours.size:
+            bits -= 1
+        return bits
     return 8
 
 

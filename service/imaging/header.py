@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.errors import DamagedImage
+from service.errors import DamagedImage, UnsupportedMediaType
 
 Pixels = Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
 """What a reader gives: a Pillow image, or an array: (H, W) gray, or (H, W, 2 to 4) with gray and
@@ -96,3 +96,8 @@ def damaged(kind: str, data: bytes, reason: object = "") -> DamagedImage:
     """The refusal of data that is not what its headers say."""
     detail = f": {reason}" if str(reason) else ""
     return DamagedImage(f"the {kind} data is damaged or cut short ({len(data):,} bytes){detail}")
+
+
+def unsupported(kind: str, remedy: str) -> UnsupportedMediaType:
+    """The refusal of a kind that is known by name and not read."""
+    return UnsupportedMediaType(f"kind not supported: {kind}; {remedy}", kind, remedy)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from service.errors import DamagedImage, UnsupportedMediaType
-from service.imaging.header import Header, Pixels, damaged, orientation_of
+from service.errors import DamagedImage
+from service.imaging.header import Header, Pixels, damaged, orientation_of, unsupported
 
 _MAX_SEGMENTS: Final = 10_000
 _MAX_JUNK: Final = 65_536
@@ -139,7 +139,8 @@ def read_frame(data: bytes) -> Frame:
     else:
         raise DamagedImage(f"the JPEG has more than {_MAX_SEGMENTS:,} segments")
     sampling = _sampling(frame, data)
-    parts.append(data[start : end or len(data)] if scans else b"")
+    if scans:
+        parts.append(_scans(data[start : end or len(data)], frame[1]))
     return Frame(
         process=frame[1],
         bits=frame[4],
@@ -150,6 +151,14 @@ def read_frame(data: bytes) -> Frame:
         orientation=orientation_of(exif, xmp),
         clean=b"".join([*parts, b"" if end else _EOI]),
     )
+
+
+def _scans(data: bytes, process: int) -> bytes:
+    """From the first scan on; a sequential one gets the parameters that libjpeg assumes anyway."""
+    length = int.from_bytes(data[2:4])
+    if process not in (_BASELINE, _EXTENDED) or length < 6:
+        return data
+    return data[: length - 1] + b"\x00\x3f\x00" + data[length + 2 :]
 
 
 def _refuse_kind(frame: bytes, data: bytes) -> None:
@@ -172,7 +181,7 @@ def _refuse_kind(frame: bytes, data: bytes) -> None:
         name = "JPEG whose height comes after its pixels (DNL)"
     if name:
         remedy = _TO_BASELINE.format("in.jls" if process == 0xF7 else "in.jpg")
-        raise UnsupportedMediaType(f"kind not supported: {name}; {remedy}")
+        raise unsupported(name, remedy)
 
 
 def _sampling(frame: bytes, data: bytes) -> tuple[tuple[int, int], ...]:
@@ -184,10 +193,7 @@ def _sampling(frame: bytes, data: bytes) -> tuple[tuple[int, int], ...]:
         raise damaged("JPEG", data, "its frame header is cut short or makes no sense")
     for own in zip(*factors, strict=True):
         if any(max(own) % factor for factor in own):
-            raise UnsupportedMediaType(
-                "kind not supported: JPEG of fractional sampling factors; "
-                + _TO_BASELINE.format("in.jpg")
-            )
+            raise unsupported("JPEG of fractional sampling factors", _TO_BASELINE.format("in.jpg"))
     return factors
 
 
@@ -199,20 +205,14 @@ def _read(frame: Frame, size: int, halvings: int) -> Pixels:
     room = _room(frame.width * frame.height * channels)
     reduced = {} if frame.is_lossless else {"min_height": height, "min_width": width}
 
-    def decode(strict: bool) -> NDArray[np.uint8]:
-        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
-            frame.clean, _COLOURS[channels][1], buffer=room, strict=strict, **reduced
-        )
-        return pixels
-
     try:
-        pixels = decode(strict=True)
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            frame.clean, _COLOURS[channels][1], buffer=room, **reduced
+        )
     except ValueError as error:
-        if "subsampling" in str(error):  # sampling factors that TurboJPEG has no name for
-            return _read_by_pillow(frame, size)
-        if "Invalid SOS parameters" not in str(error) or frame.scans > 1:
+        if "subsampling" not in str(error):
             raise
-        pixels = decode(strict=False)  # only a header that libjpeg corrects itself
+        return _read_by_pillow(frame, size)  # factors that TurboJPEG has no name for
     if pixels.shape != (height, width, channels):
         raise ValueError(f"decoded as {pixels.shape}, not {(height, width, channels)}")
     if channels == 4:  # Adobe stores ink inverted, and so do all others

@@ -9,7 +9,7 @@ from typing import Final
 
 from service.errors import DamagedImage, UndecodableImage, UnsupportedMediaType
 from service.imaging import by_pillow, jpeg, png, tiff, webp
-from service.imaging.header import Header
+from service.imaging.header import Header, unsupported
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,12 @@ KINDS: Final = (
         rb".{4}ftyp(avif|avis|m[is]f1.{4,40}avi[fs])",
         by_pillow.read_avif_header,
     ),
-    Kind("BMP", (".bmp", ".dib"), rb"BM.{4}\0{4}", by_pillow.read_bmp_header),
+    Kind(
+        "BMP",
+        (".bmp", ".dib"),
+        rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0{3}",
+        by_pillow.read_bmp_header,
+    ),
     Kind("GIF", (".gif",), rb"GIF8[79]a", by_pillow.read_gif_header),
     Kind(
         "HEIC",
@@ -60,15 +65,20 @@ ALWAYS_ACCEPTED: Final = ("JPEG", "PNG", "WebP")
 SUFFIXES: Final = tuple(suffix for kind in KINDS for suffix in kind.suffixes)
 """File names that are expected to hold a picture that is read here."""
 
+RAW_SUFFIXES: Final = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".nef", ".nrw", ".orf", ".pef"),
+    *(".raf", ".rw2", ".sr2", ".srw", ".x3f"),
+)
+"""Cameras' own files. Many are TIFF by their first bytes, with a thumbnail as the first page."""
+
 OTHER_SUFFIXES: Final = (
     *(".jp2", ".j2k", ".jpx", ".jls", ".jxl", ".jxr", ".jng", ".svg", ".psd", ".xcf", ".ico"),
     *(".pbm", ".pgm", ".ppm", ".pnm", ".pfm", ".tga", ".exr", ".hdr", ".dds", ".qoi", ".dcm"),
-    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"),
+    *RAW_SUFFIXES,
 )
 """Those of pictures that are not, unless their content is another than their name says."""
 
 _TO_JPEG: Final = "convert it to a JPEG or PNG"
-_TEXT: Final = "this is text, not a picture: perhaps an error page, saved in place of the picture"
 _REFUSED: Final[tuple[tuple[int, bytes, str, str], ...]] = (
     (0, b"version https://git-lfs", "Git LFS pointer", "fetch the picture itself: git lfs pull"),
     (4, b"ftypcrx", "raw picture of a camera (CR3)", _TO_JPEG),
@@ -127,17 +137,21 @@ def identify(head: bytes) -> Kind:
         raise DamagedImage(
             "the PNG's first bytes were altered, as a transfer as text does: send it as binary"
         )
-    raise UnsupportedMediaType(_refusal(head))
+    raise _refusal(head)
 
 
-def _refusal(head: bytes) -> str:
+def _refusal(head: bytes) -> UnsupportedMediaType:
     for offset, magic, name, remedy in _REFUSED:
         if head[offset:].startswith(magic):
-            return f"kind not supported: {name}; {remedy}"
+            return unsupported(name, remedy)
     known = ", ".join(kind.name for kind in KINDS)
     text = head[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in text:
-        return "kind not supported: SVG drawing; export it as PNG"
+        return unsupported("SVG drawing", "export it as PNG")
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"{", b"<")):
-        return f"not a picture: {_TEXT}"
-    return f"not a picture of a kind that is read here, by its content ({known})"
+        return UnsupportedMediaType(
+            "this is text, not a picture: perhaps an error page that was saved in place of it"
+        )
+    return UnsupportedMediaType(
+        f"not a picture of a kind that is read here, by its content ({known})"
+    )

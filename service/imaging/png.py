@@ -10,6 +10,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,8 +19,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from service.errors import DamagedImage, UnsupportedMediaType
-from service.imaging.header import TRANSPARENT_NANOSECONDS, Header, damaged, orientation_of
+from service.errors import DamagedImage
+from service.imaging.header import (
+    TRANSPARENT_NANOSECONDS,
+    Header,
+    damaged,
+    orientation_of,
+    unsupported,
+)
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS: Final = 10_000
@@ -33,10 +40,12 @@ _CLEAR_COLOUR_BYTES: Final = {0: 2, 2: 6}
 """Colour type -> length of a chunk tRNS that names one clear colour."""
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _STORED_BYTES: Final = {0: 1, 2: 4, 3: 1, 4: 4, 6: 4}
-_DEEP_BYTES: Final = {0: 4, 2: 12, 4: 8, 6: 12}
+_DEEP_BYTES: Final = {0: 9, 2: 17, 4: 17, 6: 21}
 """Colour type -> bytes that a pixel of at most 8, and of 16 bits per sample takes meanwhile."""
-_MAX_METADATA: Final = 1 << 20
-_NANOSECONDS: Final = {"pixel": 4.0, "byte of a row": 2.5, "byte": 6.0}
+_MAX_METADATA, _MAX_KEYWORD = 1 << 18, 80
+"""Bytes of a text, and of its keyword, that are searched for an orientation."""
+_NANOSECONDS: Final = {"pixel": 4.0, "byte of a row": 5.0, "byte": 6.0}
+"""Rows of the dearest filter, Paeth's."""
 
 
 @dataclass
@@ -49,7 +58,26 @@ class _Parts:
     pixels: list[bytes] = field(default_factory=list)
     frames: int = 1
     exif: bytes = b""
-    xmp: bytes = b""
+    texts: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)
+    """Keyword -> name and content of the first chunk of it."""
+
+    @property
+    def orientation(self) -> int:
+        kind, body = self.texts.get(b"XML:com.adobe.xmp", (b"", b""))
+        xmp = _xmp(body) if kind == b"iTXt" else b""
+        return orientation_of(self.exif or self._raw_exif(), xmp)
+
+    def _raw_exif(self) -> bytes:
+        """EXIF as ImageMagick writes it: three lines of heading, then hexadecimal digits."""
+        for keyword in (b"Raw profile type exif", b"Raw profile type APP1"):
+            kind, body = self.texts.get(keyword, (b"", b""))
+            text = body[len(keyword) + 1 :]
+            text = _inflated(text[1:]) if kind == b"zTXt" else text[:_MAX_METADATA]
+            lines = text.split(b"\n", 3)
+            if kind in (b"zTXt", b"tEXt") and len(lines) == 4:
+                with suppress(ValueError):
+                    return bytes.fromhex(lines[3].decode("ascii"))
+        return b""
 
     def clean(self, colour: int) -> bytes:
         """A PNG of what pixels depend on."""
@@ -71,11 +99,10 @@ def read_header(data: bytes, _size: int) -> Header:
         raise damaged("PNG", data, "its header makes no sense")
     if colour == 3 and not 0 < len(parts.palette) - 12 <= 768:
         raise damaged("PNG", data, "it has no palette")
-    if not _fits(parts.clear, colour):
-        parts.clear = b""
+    parts.clear = _clear_chunk(parts.clear, colour, bits)
     clean, pixels = parts.clean(colour), width * height
     is_transparent = bool(parts.clear) or colour in (4, 6)
-    row_bytes = pixels * _CHANNELS[colour] * max(bits, 8) // 8 * (1 + (bits == 16))
+    row_bytes = pixels * _CHANNELS[colour] * max(bits, 8) // 8 * (3 if bits == 16 else 1)
     memory = pixels * (_DEEP_BYTES if bits == 16 else _STORED_BYTES)[colour]
     memory += pixels * 10 * (bits == 16 and bool(parts.clear))  # a channel is added
     nanoseconds = (_NANOSECONDS["pixel"] + TRANSPARENT_NANOSECONDS * is_transparent) * pixels
@@ -88,7 +115,7 @@ def read_header(data: bytes, _size: int) -> Header:
         bits=bits,
         frames=parts.frames,
         is_transparent=is_transparent,
-        orientation=orientation_of(parts.exif, parts.xmp),
+        orientation=parts.orientation,
         memory_bytes=len(clean) + memory,
         seconds=nanoseconds / 1e9,
         read=lambda: _read_deep(clean, colour) if bits == 16 else _read(clean),
@@ -110,26 +137,34 @@ def _parts(data: bytes) -> _Parts:
         elif name == b"tRNS" and not parts.pixels:
             parts.clear = parts.clear or chunk
         elif name == b"CgBI":
-            raise UnsupportedMediaType(
-                "kind not supported: CgBI, Apple's variant of PNG; convert it to a PNG, on a Mac "
-                "by: xcrun pngcrush -revert-iphone-optimizations in.png out.png"
+            raise unsupported(
+                "CgBI, Apple's variant of PNG",
+                "convert it to a PNG, on a Mac by: "
+                "xcrun pngcrush -revert-iphone-optimizations in.png out.png",
             )
         elif name == b"acTL":
             parts.frames = max(1, int.from_bytes(body[:4]))
         elif name == b"eXIf":
             parts.exif = body
-        elif name in (b"iTXt", b"zTXt", b"tEXt") and len(body) <= _MAX_METADATA:
-            parts.exif = parts.exif or _raw_profile(name, body)
-            parts.xmp = parts.xmp or _xmp(name, body)
+        elif name in (b"iTXt", b"zTXt", b"tEXt"):
+            parts.texts.setdefault(body[:_MAX_KEYWORD].partition(b"\0")[0], (name, body))
     if len(parts.header) != 25 or not parts.pixels:
         raise damaged("PNG", data, "it has no header or no pixels")
     return parts
 
 
-def _fits(clear: bytes, colour: int) -> bool:
-    """Whether a chunk tRNS is one that pictures of this colour type may have."""
-    length = len(clear) - 12
-    return 0 < length <= 256 if colour == 3 else _CLEAR_COLOUR_BYTES.get(colour) == length
+def _clear_chunk(chunk: bytes, colour: int, bits: int) -> bytes:
+    """A chunk tRNS as Pillow wants it; nothing for one that pictures of this type may not have."""
+    body = chunk[8:-4]
+    fits = 0 < len(body) <= 256 if colour == 3 else _CLEAR_COLOUR_BYTES.get(colour) == len(body)
+    if fits and colour == 0 and bits in (2, 4):  # Pillow compares it with gray of 8 bits
+        gray = body[1] * 255 // (2**bits - 1) & 0xFF
+        return _chunk(b"tRNS" + bytes([0, gray]))
+    return chunk if fits else b""
+
+
+def _chunk(content: bytes) -> bytes:
+    return (len(content) - 4).to_bytes(4) + content + zlib.crc32(content).to_bytes(4)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -154,28 +189,14 @@ def _check(name: bytes, chunk: bytes, data: bytes) -> None:
         raise damaged("PNG", data, f"the checksum of its {name.decode()} differs")
 
 
-def _xmp(name: bytes, body: bytes) -> bytes:
-    keyword, _, rest = body.partition(b"\0")
-    if name != b"iTXt" or keyword != b"XML:com.adobe.xmp":
-        return b""
+def _xmp(body: bytes) -> bytes:
+    _, _, rest = body[: _MAX_METADATA + _MAX_KEYWORD].partition(b"\0")
     text = rest[2:].split(b"\0", 2)[-1]
     return _inflated(text) if rest[:1] == b"\1" else text
 
 
-def _raw_profile(name: bytes, body: bytes) -> bytes:
-    """EXIF as ImageMagick writes it: three lines of heading, then hexadecimal digits."""
-    keyword, _, rest = body.partition(b"\0")
-    if keyword not in (b"Raw profile type exif", b"Raw profile type APP1") or name == b"iTXt":
-        return b""
-    text = _inflated(rest[1:]) if name == b"zTXt" else rest
-    try:
-        return bytes.fromhex(b"".join(text.split()[2:]).decode())
-    except ValueError:
-        return b""
-
-
 def _inflated(compressed: bytes) -> bytes:
-    """The first megabyte of a text; nothing where it is damaged."""
+    """The beginning of a text; nothing where it is damaged."""
     try:
         return zlib.decompressobj().decompress(compressed, _MAX_METADATA)
     except zlib.error:
@@ -201,7 +222,7 @@ def _read_deep(clean: bytes, colour: int) -> NDArray[np.uint16]:
         return _with_alpha(gray, clean)
     if colour == 4:  # four bytes for each pixel, as in RGBA of 8 bits
         header = b"IHDR" + clean[16:24] + b"\x08\x06" + clean[26:29]
-        clean = clean[:12] + header + zlib.crc32(header).to_bytes(4) + clean[33:]
+        clean = clean[:8] + _chunk(header) + clean[33:]
         return np.ascontiguousarray(np.asarray(_read(clean))).view(">u2").astype(np.uint16)
     upper = _read(clean)
     pixels: NDArray[np.uint16] = np.asarray(upper).astype(np.uint16)

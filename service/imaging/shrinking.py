@@ -100,6 +100,8 @@ def _strip(pixels: Pixels, top: int, bottom: int, significant_bits: int) -> Imag
         strip = pixels if is_whole else pixels.crop((0, top, pixels.width, bottom))
     else:
         strip = Image.fromarray(_to_bytes(pixels[top:bottom], significant_bits))
+    if strip.mode == "La":  # premultiplied, which Pillow turns into nothing but this
+        strip = strip.convert("LA")
     if strip.has_transparency_data:
         layered = strip.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert(

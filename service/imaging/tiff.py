@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from service.errors import UnsupportedMediaType
 from service.imaging.by_opencv import read_by_opencv
-from service.imaging.header import TRANSPARENT_NANOSECONDS, Header, Pixels, damaged
+from service.imaging.header import TRANSPARENT_NANOSECONDS, Header, Pixels, damaged, unsupported
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS = 256, 257, 258, 259, 262, 273
 _ORIENTATION, _SAMPLES, _TILES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 277, 324, 338, 339
@@ -42,6 +41,12 @@ _MODES: Final = {
     _INK: "CMYK",
     _YCBCR: "RGB",
 }
+_CHANNELS: Final = {_WHITE_IS_ZERO: 1, _GRAY: 1, _RGB: 3, _PALETTE: 1, _INK: 4, _YCBCR: 3}
+_DEPTHS: Final = {
+    **dict.fromkeys((_WHITE_IS_ZERO, _GRAY), (1, 2, 4, 8, 16)),
+    **{_RGB: (8, 16), _PALETTE: (1, 2, 4, 8), _INK: (8,), _YCBCR: (8,)},
+}
+_PLANAR, _PREMULTIPLIED, _NO_ALPHA = 284, 1, 0
 _REMEDY: Final = (
     "convert it to an 8-bit TIFF, PNG or JPEG, e.g. by ImageMagick: magick in.tif -depth 8 out.png"
 )
@@ -100,7 +105,7 @@ def read_header(data: bytes, _size: int) -> Header:
     if page.end > len(data):
         raise damaged("TIFF", data, "its pixels end beyond its end")
     clean, pixels = _with_one_directory(data, page), width * height
-    has_alpha = samples in (2, 4) and _EXTRA_SAMPLES in page.numbers
+    has_alpha = samples > _CHANNELS[colours] and page.number(_EXTRA_SAMPLES) != _NO_ALPHA
     across, down = page.piece
     sample_bytes = samples * max(8, bits) // 8
     decoded = ceil(width / across) * ceil(height / down) * across * down  # tiles are whole
@@ -113,6 +118,8 @@ def read_header(data: bytes, _size: int) -> Header:
         if bits < 16:
             return _read_by_pillow(clean, (width, height))
         stored = read_by_opencv(clean, (width, height))
+        if samples == 4 and page.number(_EXTRA_SAMPLES) == _NO_ALPHA:
+            return stored[..., :3]
         return _inverted(stored) if colours == _WHITE_IS_ZERO else stored
 
     mode = "1" if bits == 1 and samples == 1 else _MODES[colours]
@@ -134,7 +141,7 @@ def read_header(data: bytes, _size: int) -> Header:
 def _first_page(data: bytes) -> _Page:
     order = "<" if data[:2] == b"II" else ">"
     if data[2:4] in (b"+\0", b"\0+"):
-        raise UnsupportedMediaType(f"kind not supported: BigTIFF; {_REMEDY}")
+        raise unsupported("BigTIFF", _REMEDY)
     start, count = _unpack(order, "I", data, 4), 0
     if start:
         count = _unpack(order, "H", data, start)
@@ -152,7 +159,7 @@ def _first_page(data: bytes) -> _Page:
         place = at + 8 if size <= 4 else struct.unpack(order + "I", entry[8:])[0]
         code = {1: "B", 3: "H", 4: "I"}.get(kind)
         numbers[tag] = _unpack(order, code, data, place) if code and values else 0
-        if code and tag in (_STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES):
+        if code and tag in (_BITS, _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES):
             stored = data[place : place + size]
             places[tag] = np.frombuffer(stored, order + _DTYPES[code]).astype(np.int64)
         if tag != _ORIENTATION:
@@ -179,12 +186,16 @@ def _refuse_kind(page: _Page, bits: int, samples: int, colours: int) -> None:
         name = "raw picture of a camera (DNG)"
     elif colours not in _MODES:
         name = f"TIFF of colour space {colours}"
-    elif bits not in (1, 2, 4, 8, 16) or (bits == 16 and colours not in (0, 1, 2)):
+    elif bits not in _DEPTHS[colours] or (page.places.get(_BITS, _NOWHERE) != bits).any():
         name = f"TIFF of {bits} bits per sample"
-    elif samples > 4 or (bits == 16 and samples == 2):
+    elif samples - _CHANNELS[colours] not in (0, 1) or (bits == 16 and samples == 2):
         name = f"TIFF of {samples} channels"
+    elif bits == 16 and samples > 1 and page.number(_PLANAR, 1) != 1:
+        name = "TIFF of 16 bits in separate planes"
+    elif bits == 16 and samples == 4 and page.number(_EXTRA_SAMPLES) == _PREMULTIPLIED:
+        name = "TIFF of 16 bits with premultiplied alpha"
     if name:
-        raise UnsupportedMediaType(f"kind not supported: {name}; {_REMEDY}")
+        raise unsupported(name, _REMEDY)
 
 
 def _with_one_directory(data: bytes, page: _Page) -> bytes:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,23 @@ def test_a_switch_that_would_do_nothing_is_told_with_what_does(
 
 
 def test_the_option_of_the_command_line_is_one_of_them() -> None:
+    config()
     command = click.Command("serve", params=[click.Option(["--timeout"], type=int)])
     with command.make_context("serve", ["--timeout", "5"]), pytest.raises(SettingError) as refused:
         check_switches(Settings())
     assert "--timeout (BENTOML_TIMEOUT) would do nothing" in str(refused.value)
+
+
+@pytest.mark.parametrize(("seconds", "is_refused"), [("0", True), ("5", False)])
+def test_a_keep_alive_that_bentoml_drops_is_refused(seconds: str, is_refused: bool) -> None:
+    config()
+    option = "--timeout-keep-alive"
+    command = click.Command("serve", params=[click.Option([option], type=int)])
+    with (
+        command.make_context("serve", [option, seconds]),
+        pytest.raises(SettingError, match="1 s is the least") if is_refused else nullcontext(),
+    ):
+        check_switches(Settings())
 
 
 @pytest.mark.slow

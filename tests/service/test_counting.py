@@ -65,7 +65,9 @@ def test_nothing_where_nothing_is_to_be_shown(
     assert capsys.readouterr().err == ""
 
 
-def test_durations_in_words() -> None:
-    assert [in_words(seconds) for seconds in (4.4, 89, 120, 3600, 9000)] == [
-        *("4 s", "89 s", "2 min", "60 min", "2.5 h"),
-    ]
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "0 s"), (7.4, "7 s"), (43, "45 s"), (89, "90 s"), (150, "2 min"), (9000, "2.5 h")],
+)
+def test_durations_as_people_say_them(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words

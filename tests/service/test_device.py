@@ -6,8 +6,9 @@ import onnxruntime
 import pytest
 
 from service.bundle import Bundle
-from service.device import CPU, CUDA, fallback, load, providers_for, runtime, wanted
+from service.device import fallback, load, runtime, wanted
 from service.errors import SettingError
+from service.predictor import CPU, CUDA, providers_for
 from service.settings import Settings
 
 
@@ -69,7 +70,7 @@ def test_the_cpu_is_taken_on_a_machine_with_a_gpu_when_asked_for(
 def test_one_of_several_gpus_is_named(built_for_gpus: None) -> None:
     assert providers_for("gpu:2") == [(CUDA, {"device_id": 2}), CPU]
     assert providers_for("cuda") == [(CUDA, {"device_id": 0}), CPU]
-    assert providers_for("auto") == [CUDA, CPU]
+    assert providers_for("auto") == [(CUDA, {"device_id": 0}), CPU]
     assert (wanted("gpu:2"), wanted("auto"), wanted("cpu")) == (CUDA, CUDA, CPU)
 
 

@@ -72,6 +72,7 @@ def test_a_file_holds_one_key_a_line(tmp_path: Path) -> None:
     [
         (b"", "holds no key, so everybody could ask"),
         (b"\n \n", "holds no key, so everybody could ask"),
+        (b"# old-key\n", "holds no key, so everybody could ask"),
         ("schlüssel".encode(), "other characters than ASCII"),
         (b"\xff\xfe", "it is no text"),
         (b"a\0b", "a control character"),

@@ -59,5 +59,6 @@ def test_the_package_ships_its_pages() -> None:
 
 def test_docs_are_those_of_the_model(server: Any) -> None:
     document = httpx.get(f"{server.url}/docs.json").json()
-    version = httpx.get(f"{server.url}/model").json()["version"]
-    assert document["info"]["version"] == version
+    shown = httpx.get(f"{server.url}/model").json()
+    assert document["info"]["version"] == shown["version"]
+    assert document["components"]["schemas"]["Model"]["required"] == sorted(shown)

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 
 from service.bundle import Bundle, Manifest, seal
 from service.errors import BundleError
-from service.predictor import Predictor
+from service.predictor import CPU, CUDA, Predictor, providers_for
 
 
 @pytest.fixture
@@ -163,3 +163,14 @@ def test_cudas_libraries_are_loaded_before_the_first_session(
     monkeypatch.setattr(onnxruntime, "InferenceSession", open_session)
     Predictor(tiny_bundle, threads=1)
     assert order[:2] == (["libraries", "session"] if has_gpu_build else ["session"])
+
+
+def test_a_device_is_taken_where_onnx_runtime_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    assert providers_for("auto") == providers_for("gpu") == [(CUDA, {"device_id": 0}), CPU]
+    assert providers_for("gpu:3") == [(CUDA, {"device_id": 3}), CPU]
+    assert providers_for("cpu") == [CPU]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+    assert {*providers_for("auto"), *providers_for("gpu:3"), *providers_for("cpu")} == {CPU}

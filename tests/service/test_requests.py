@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,7 +23,7 @@ from starlette.routing import Route
 from service.front import endpoint
 from service.keys import Keys
 from service.metrics import Metrics
-from service.requests import Requests, access_log, log_requests, request_id
+from service.requests import Requests, access_log, log_requests, request_id, silence_parser
 from service.responses import ErrorShape
 
 MADE = r"[0-9a-f]{12}-[0-9a-f]+"
@@ -206,3 +208,26 @@ def test_the_setting_switches_the_log_on(serve: Any, server: Any, draw: Any) -> 
         ("/nothing", 404),
     ]
     assert "seen" not in server.log.read_text()
+
+
+@pytest.fixture
+def parsers_log() -> Iterator[logging.Logger]:
+    """Its level is put back afterwards."""
+    logger = logging.getLogger("python_multipart")
+    before = logger.level
+    yield logger
+    logger.setLevel(before)
+
+
+def test_strangers_do_not_write_into_the_log(
+    parsers_log: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    def meet() -> list[str]:
+        caplog.clear()
+        with pytest.raises(FormParserError):
+            MultipartParser(b"edge").write(b"--edge\n")
+        return [record.name for record in caplog.records]
+
+    assert meet() == [f"{parsers_log.name}.multipart"]
+    silence_parser()
+    assert meet() == []

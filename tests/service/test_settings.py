@@ -68,6 +68,7 @@ def test_a_slip_of_the_pen_is_no_setting_of_others(name: str, meant: str) -> Non
     [
         *("GRAFT_KEYS", "GRAFT_API_KEY", "GRAFT_API_KEYFILE", "GRAFT_API_KEYS_FILES"),
         *("GRAFT_TOKEN", "GRAFT_AUTH", "GRAFT_PASSWORD", "GRAFT_BEARER_TOKENS", "GRAFT_SECRET"),
+        *("GRAFT_CREDS", "GRAFT_JWT", "GRAFT_VERIFY"),
         *("graft_api_keys", "Graft_Api_Keys", "GRAFTAPI_KEYS"),
     ],
 )

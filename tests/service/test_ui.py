@@ -19,6 +19,7 @@ expect.set_options(timeout=20_000)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PHONE = {"width": 390, "height": 844}
 MARKUP = "<img src=x onerror=document.title='taken'>"
+INPUT = {"input": {"kinds": ["JPEG", "PNG"]}}
 ANSWER = {
     "label": "<b>bold</b>",
     "score": 0.99996,
@@ -140,7 +141,7 @@ def test_the_first_line_says_that_it_learned_from_drawn_pictures(open_ui: Open) 
     page = open_ui()
     expect(page.locator("#version")).to_contain_text("version")
     expect(page.locator("#data")).to_be_hidden()
-    model = {"name": "leaves", "version": "1", "classes": ["a", "b"]}
+    model = {"name": "leaves", "version": "1", "classes": ["a", "b"], **INPUT}
     model |= {"data": {"source": "drawn sample pictures", "pictures": 600}}
     model |= {"metrics": {"test_accuracy": 0.99, "test_pictures": 91}}
     answer_by(page, "/model", (200, {}, model))
@@ -201,7 +202,7 @@ def test_text_may_be_pasted_elsewhere(open_ui: Open) -> None:
 
 def test_markup_in_names_stays_text(open_ui: Open, draw: Any) -> None:
     page = open_ui()
-    model = {"name": MARKUP, "version": "1", "classes": [MARKUP, "other"]}
+    model = {"name": MARKUP, "version": "1", "classes": [MARKUP, "other"], **INPUT}
     answer_by(page, "/model", (200, {}, model))
     answer_by(page, "/predict", (200, {}, ANSWER), (400, {}, {"error": {"message": MARKUP}}))
     page.reload()
@@ -376,7 +377,7 @@ def test_nothing_scrolls_sideways(open_ui: Open, draw: Any, width: int) -> None:
     page = open_ui(viewport={"width": width, "height": 844})
     name = f"{'a-very-long-name-' * 8}.jpg"
     wordy = [{"label": "Donaudampfschifffahrt" * 6, "score": 0.5}] * 5
-    model = {"name": "n" * 90, "version": "v" * 64, "classes": ["c" * 120] * 9}
+    model = {"name": "n" * 90, "version": "v" * 64, "classes": ["c" * 120] * 9, **INPUT}
     answer_by(page, "/model", (200, {}, model))
     answer_by(
         page,

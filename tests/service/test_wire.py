@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import itertools
+import re
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import httpx
 import pytest
 import uvicorn
 import uvicorn.config
+from _bentoml_impl.worker.service import main as worker
 from circus.sockets import CircusSocket
 from starlette.responses import PlainTextResponse
 from uvicorn.server import ServerState
@@ -207,6 +209,31 @@ def test_who_trickles_or_sends_without_end_is_cut_off(
     asyncio.run(ask(bytes(50_000), 0))
 
 
+@pytest.mark.parametrize("head", [REFUSED, CLOSING])
+def test_a_refused_body_has_an_end_however_steadily_it_comes(
+    monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    """More than the least pace, and far below the most bytes, for as long as the sender likes."""
+    monkeypatch.setattr("service.wire.HEAD_SECONDS", 0.1)
+    monkeypatch.setattr("service.wire.MAX_REST_SECONDS", 0.3)
+
+    async def ask() -> None:
+        state, server, _, writer = await connect(answer_at_once)
+        writer.write(head + b"Content-Length: 100000000\r\n\r\n")
+        await asyncio.sleep(0.05)
+        assert state.connections
+        for _ in range(100):
+            writer.write(bytes(1_000))
+            await asyncio.sleep(0.02)
+            if not state.connections:
+                break
+        assert not state.connections
+        writer.close()
+        server.close()
+
+    asyncio.run(ask())
+
+
 def test_what_asked_before_it_sends_is_not_invited_to_a_refusal() -> None:
     async def ask() -> None:
         _, server, reader, writer = await connect(answer_at_once)
@@ -239,14 +266,14 @@ def test_a_stopping_server_does_not_read_on_for_long(monkeypatch: pytest.MonkeyP
     asyncio.run(ask())
 
 
-@pytest.mark.parametrize(("given", "expected"), [(5, 75.0), (60, 60)])
-def test_idle_connections_are_kept_longer_than_proxies_keep_them(
-    given: int, expected: float
+@pytest.mark.parametrize(("setting", "expected"), [(75.0, 75.0), (None, 20.0)])
+def test_idle_connections_are_kept_as_long_as_the_setting_says(
+    monkeypatch: pytest.MonkeyPatch, setting: float | None, expected: float
 ) -> None:
-    """uvicorn's 5 s mean that nobody said anything."""
+    monkeypatch.setattr(BoundedHttp, "keep_alive_seconds", setting)
 
     async def kept() -> float:
-        config = uvicorn.Config(answer_at_once, timeout_keep_alive=given, log_config=None)
+        config = uvicorn.Config(answer_at_once, timeout_keep_alive=20, log_config=None)
         config.load()
         loop, state = asyncio.get_running_loop(), ServerState()
         made: list[BoundedHttp] = []
@@ -272,11 +299,19 @@ def test_idle_connections_are_kept_longer_than_proxies_keep_them(
     assert expected - 2 < asyncio.run(kept()) <= expected
 
 
-def test_the_setting_is_what_the_server_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BoundedHttp, "keep_alive_seconds", 75.0)
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [([], 620), (["--timeout-keep-alive", "5"], None), (["--timeout-keep-alive", "9"], None)],
+)
+def test_the_setting_is_what_the_server_keeps_unless_its_command_line_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, given: list[str], kept: float | None
+) -> None:
+    """5 s, said, are 5 s, though they are the option's default, too."""
+    monkeypatch.setattr(BoundedHttp, "keep_alive_seconds", None)
     monkeypatch.setitem(uvicorn.config.HTTP_PROTOCOLS, "auto", "")
-    bound_requests(620)
-    assert BoundedHttp.keep_alive_seconds == 620
+    with worker.make_context("worker", ["graft", "--service-name", "graft", "--fd", "3", *given]):
+        bound_requests(620)
+    assert BoundedHttp.keep_alive_seconds == kept
     assert uvicorn.config.HTTP_PROTOCOLS["auto"] == "service.wire:BoundedHttp"
 
 
@@ -370,6 +405,7 @@ FORMS = {
     "thousands of files": form(part(b'name="a"; filename="b"') * 5_000 + b"--edge--\r\n"),
     "large boundary": form(b"--" + b"e" * 9_000 + b"--\r\n", b"e" * 9_000),
     "nested": form(NESTED * 10 + b"--edge--\r\n"),
+    "lines that end in LF": form((part(b'name="a"') + b"--edge--\r\n").replace(b"\r", b"")),
     "no name": form(part(SECRET) + b"--edge--\r\n"),
     "endless part header": form(part(b'name="' + b"a" * 3_000_000 + b'"') + b"--edge--\r\n"),
     "many part headers": form(part(b'name="a"', more=b"a: b\r\n" * 100_000) + b"--edge--\r\n"),
@@ -403,7 +439,9 @@ def test_old_clients_and_proxies_are_understood(server: Any) -> None:
 
 
 def test_nothing_of_this_file_was_a_bug(server: Any) -> None:
-    assert "Traceback" not in server.log.read_text()
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert not re.search("Did not find|Invalid HTTP|boundary", log)  # strangers do not write it
     assert not [n for n, value in server.metrics().items() if 'status="500"' in n and value]
 
 

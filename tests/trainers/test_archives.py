@@ -11,6 +11,7 @@ import pytest
 
 from trainers import archives
 from trainers.archives import unpacked
+from trainers.filenames import printable
 from trainers.layout import DataError
 
 FILES = {"a/1.jpg": b"one", "b/deep/2.jpg": b"two" * 1000, "b/é.jpg": b""}
@@ -74,20 +75,59 @@ def test_no_name_leads_out(tmp_path: Path, cache: Path, name: str, pack: object)
     assert not list(tmp_path.rglob("x.jpg"))
 
 
-def test_links_and_devices_are_not_taken(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "links.tar", "w") as archive:
-        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE):
-            member = tarfile.TarInfo(f"a/{kind!r}.jpg")
-            member.type, member.linkname = kind, "/etc/passwd"
+def pack_links(path: Path, *links: tuple[bytes, str, str], files: tuple[str, ...]) -> Path:
+    """A tar of files that hold their names, then of links: (type, name, what it links to)."""
+    with tarfile.open(pack_tar(path, {name: name.encode() for name in files}), "a") as archive:
+        for kind, name, target in links:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
             archive.addfile(member)
-        archive.addfile(tarfile.TarInfo("a/1.jpg"))
-    assert content(unpacked(tmp_path / "links.tar")) == {"a/1.jpg": b""}
+    return path
+
+
+def test_links_and_devices_are_not_taken_and_said_each_time(tmp_path: Path) -> None:
+    kinds = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE)
+    links = [(kind, f"a/{kind!r}.jpg", "/etc/passwd") for kind in kinds]
+    links += [(tarfile.SYMTYPE, "b", "a"), (tarfile.LNKTYPE, "a/1.jpg", "a/1.jpg")]
+    archive = pack_links(tmp_path / "links.tar", *links, files=("a/1.jpg",))
+    for _ in range(2):
+        folder = unpacked(archive)
+        assert content(folder) == {"a/1.jpg": b"a/1.jpg"}
+        assert [name for name, _ in archives.left_out(folder)] == [name for _, name, _ in links]
     with zipfile.ZipFile(tmp_path / "links.zip", "w") as packed:
         link = zipfile.ZipInfo("a/link.jpg")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         packed.writestr(link, "/etc/passwd")
         packed.writestr("a/1.jpg", b"")
-    assert content(unpacked(tmp_path / "links.zip")) == {"a/1.jpg": b""}
+    folder = unpacked(tmp_path / "links.zip")
+    assert content(folder) == {"a/1.jpg": b""}
+    ((name, reason),) = archives.left_out(folder)
+    assert name == "a/link.jpg"
+    assert "is a link" in reason
+
+
+def test_a_hard_link_has_the_content_of_the_earlier_file(tmp_path: Path) -> None:
+    links = [(tarfile.LNKTYPE, "b/2.jpg", "a/1.jpg"), (tarfile.LNKTYPE, "b/3.jpg", "b/2.jpg")]
+    folder = unpacked(pack_links(tmp_path / "hard.tar", *links, files=("a/1.jpg",)))
+    assert content(folder) == dict.fromkeys(("a/1.jpg", "b/2.jpg", "b/3.jpg"), b"a/1.jpg")
+    assert archives.left_out(folder) == []
+
+
+@pytest.mark.parametrize("name", ["a/nul\0.jpg", "a/line\n.jpg", "a/\udcff.jpg"])
+def test_names_that_are_no_text_are_left_out_and_said(tmp_path: Path, name: str) -> None:
+    path = pack_tar(tmp_path / "a.tar", {"a/1.jpg": b"x"})
+    with tarfile.open(path, "a", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("short")
+        member.pax_headers = {"path": name}
+        archive.addfile(member)
+        link = tarfile.TarInfo("a/link.jpg")
+        link.type, link.pax_headers = tarfile.LNKTYPE, {"linkpath": name}
+        archive.addfile(link)
+    folder = unpacked(path)
+    assert content(folder) == {"a/1.jpg": b"x"}
+    (first, why), (second, _) = archives.left_out(folder)
+    assert (first, second) == (printable(name), "a/link.jpg")
+    assert "control characters" in why
 
 
 def test_bombs_are_refused_before_they_fill_the_disk(

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from service.errors import DamagedImage, PayloadTooLarge
-from trainers.contents import Verdict, is_meant_as_picture, look_into, why_not
+from service.errors import DamagedImage, PayloadTooLarge, UnsupportedMediaType
+from service.imaging import Limits, decode, kinds
+from trainers.contents import NO_PICTURES, Verdict, is_meant_as_picture, look_into, why_not
 
 DICOM = bytes(128) + b"DICM\2\0"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n"
@@ -83,13 +86,42 @@ def test_a_text_that_is_cut_within_a_letter_is_text(tmp_path: Path, start: bytes
 def test_the_decoders_words_are_kept(tmp_path: Path) -> None:
     path = write(tmp_path, "1.jpg", b"\xff\xd8\xff\xe0")
     assert look_into(path) is None
-    large = PayloadTooLarge("the picture has 55,000,000 pixels; send a smaller one")
-    reason = "the picture has 55,000,000 pixels; shrink it to that"
-    assert why_not(path, large) == Verdict("too_large", reason)
+    large = PayloadTooLarge("55,000,000 pixels: send a smaller one", "55,000,000 pixels")
+    assert why_not(path, large) == Verdict("too_large", "55,000,000 pixels: shrink it")
     assert why_not(path, DamagedImage("cut short")) == Verdict("truncated", "cut short")
     closed = PermissionError(13, "Permission denied")
     assert why_not(path, closed) == Verdict("unreadable", "cannot be read: Permission denied")
     assert why_not(tmp_path / "gone.jpg", large).kind == "unreadable"
+
+
+def test_kinds_decide_and_not_words_of_messages(tmp_path: Path) -> None:
+    path = write(tmp_path, "1.jpg", b"\x89 no picture")
+    known = UnsupportedMediaType("said in other words", "a film of microbes", "cut it")
+    assert why_not(path, known) == Verdict("unsupported", "said in other words")
+    unknown = UnsupportedMediaType("kind not supported: by its words")
+    assert why_not(path, unknown).kind == "unreadable"
+
+
+def test_what_is_no_picture_is_called_as_the_table_of_kinds_calls_it() -> None:
+    assert {name for _, _, name, _ in kinds._REFUSED} >= NO_PICTURES
+
+
+@pytest.mark.parametrize(
+    ("limits", "accepted"),
+    [
+        (Limits(pixels=50), "at most 50 are accepted"),
+        (Limits(memory_bytes=1), "0 MB are allowed"),
+        (Limits(seconds=0), "0 s are allowed"),
+    ],
+)
+def test_what_is_too_large_is_to_be_shrunk(tmp_path: Path, limits: Limits, accepted: str) -> None:
+    Image.new("RGB", (10, 10)).save(tmp_path / "1.png")
+    with pytest.raises(PayloadTooLarge) as caught:
+        decode((tmp_path / "1.png").read_bytes(), 8, limits)
+    assert "send a smaller one" in str(caught.value)
+    found = why_not(tmp_path / "1.png", caught.value)
+    assert found.kind == "too_large"
+    assert re.search(rf"{accepted}[^:]*: shrink it$", found.reason)
 
 
 def test_raw_files_are_no_pictures_whatever_they_start_like(tmp_path: Path) -> None:

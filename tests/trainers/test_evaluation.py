@@ -9,8 +9,6 @@ from scipy.sparse import coo_array
 
 from trainers import evaluation
 from trainers.evaluation import (
-    CPU,
-    CUDA,
     MOST_IN_DENSE_MATRIX,
     Answers,
     answer,
@@ -18,7 +16,6 @@ from trainers.evaluation import (
     dense,
     evaluate,
     most_confused,
-    providers_for,
     summarise,
     wilson_interval,
 )
@@ -169,17 +166,6 @@ def test_what_answers_is_said_and_gets_batches_of_its_kind(
     log.removeHandler(caplog.handler)
     assert dogs.sizes[0] == size
     assert f"evaluating on test: the exported ONNX, by ONNX Runtime's {provider}" in caplog.text
-
-
-def test_evaluation_uses_the_device_that_was_asked_for_where_onnx_runtime_has_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(evaluation, "providers", lambda: [CUDA, CPU])
-    assert providers_for("auto") == providers_for("gpu") == [(CUDA, {"device_id": 0}), CPU]
-    assert providers_for("gpu:3") == [(CUDA, {"device_id": 3}), CPU]
-    assert providers_for("cpu") == [CPU]
-    monkeypatch.setattr(evaluation, "providers", lambda: [CPU])
-    assert {*providers_for("auto"), *providers_for("gpu:3"), *providers_for("cpu")} == {CPU}
 
 
 def test_the_matrix_of_many_classes_is_written_by_its_entries() -> None:

@@ -60,6 +60,28 @@ def test_a_sample_takes_whole_groups_of_every_class() -> None:
     assert len(sample(labels, groups, np.zeros(806), most=806)) == 806
 
 
+@pytest.mark.parametrize("large", [[1500], [1500, 1400], [995, 3], [3000, 3000, 3000]])
+def test_a_group_that_is_too_large_gives_some_and_leaves_room(large: list[int]) -> None:
+    """Sources of `--group` may be films; their frames share a draw, here the lowest of all."""
+    groups = np.repeat(np.arange(len(large) + 600), [*large, *[1] * 600])
+    labels = groups % 2
+    draws = np.where(groups < len(large), 0.0, np.random.default_rng(0).random(len(groups)))
+    chosen = sample(labels, groups, draws, most=1000)
+    assert 900 <= len(chosen) <= 1000
+    assert set(groups[chosen]) == set(groups)
+    assert len(sample(labels, groups, draws, len(groups))) == len(groups)
+
+
+def test_a_class_that_is_one_film_keeps_its_say() -> None:
+    labels = np.repeat([0, 1], [5000, 5000])
+    groups = np.where(labels == 0, 0, np.arange(10_000) // 100)
+    chosen = sample(labels, groups, np.zeros(10_000), most=1000)
+    frames = chosen[labels[chosen] == 0]
+    assert len(chosen) >= 900
+    assert len(frames) >= 100
+    assert np.ptp(np.diff(frames)) <= 1  # at even distances
+
+
 def test_the_validation_pictures_judge_or_folds_do() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(12) % 3

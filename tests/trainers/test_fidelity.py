@@ -31,14 +31,14 @@ def answers(losses: object, wrong: int = 10) -> Answers:
 
 
 def chosen(computed_in: str = "float32") -> Chosen:
-    return Chosen("fine-tuning", LOSSES, 0.9, computed_in)
+    return Chosen("fine-tuning", LOSSES, np.arange(100) < 90, computed_in)
 
 
 def test_equal_figures_pass_and_are_recorded() -> None:
     told = require_faithful(chosen(), answers(LOSSES))
     assert told["exported"] == {"loss": pytest.approx(0.5), "accuracy": 0.9}
     assert told["loss_difference"]["mean_of_pictures"] == 0
-    assert told["accuracy_difference"] == {"pictures": 0, "allowed": 1}
+    assert told["flips"] == {"pictures": 0, "allowed": 1}
 
 
 @pytest.mark.parametrize("computed_in", list(ROUNDINGS))
@@ -51,6 +51,14 @@ def test_rounding_passes_and_more_does_not(computed_in: str) -> None:
         require_faithful(chosen(computed_in), answers(LOSSES + 1.1 * rounding.loss * sign))
     with pytest.raises(ParityError):
         require_faithful(chosen(computed_in), answers(LOSSES, 11 + most))
+
+
+def test_pictures_that_turn_both_ways_count_though_the_accuracy_stays() -> None:
+    turned = answers(LOSSES)
+    turned.found[[0, 1, 98, 99]] = [1, 1, 0, 0]
+    assert turned.accuracy == chosen().accuracy
+    with pytest.raises(ParityError, match="4 turn from right to wrong or back, allowed: 1"):
+        require_faithful(chosen(), turned)
 
 
 def test_numbers_that_are_none_do_not_pass() -> None:

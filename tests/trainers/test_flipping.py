@@ -2,15 +2,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from plugins.registry import resolve
-from trainers import data, flipping, phases, pictures, scanning, splitting
+from trainers import data, flipping, linear, phases, pictures, scanning, solving, splitting
 from trainers.cache import Cache
+from trainers.clock import Clock
 from trainers.config import TrainingConfig
+from trainers.examples import Pool
 from trainers.flipping import choose
 from trainers.network import Network
 from trainers.progress import Progress
@@ -120,6 +123,34 @@ def test_without_time_it_is_as_usual(start: Callable[..., Run]) -> None:
     _, choice = flipping.settle(start(time_budget=1e-6))
     assert choice.flip == "horizontal"
     assert "time budget" in choice.reason
+
+
+def test_solvers_keep_the_time_budget_too(
+    start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All embeddings are there in time, and then it is over."""
+    now, solved = [0.0], []
+    clock = Clock(budget=10.0, now=lambda: now[0])
+    monkeypatch.setattr(Run, "clock", clock)
+    pool, cross_validate = solving.pool, linear.cross_validate
+
+    def pool_at_last(*args: Any) -> Pool:
+        found = pool(*args)
+        now[0] = 11.0
+        return found
+
+    def counted(*args: Any) -> Any:
+        losses, hits = cross_validate(*args)
+        solved.append(len(losses))
+        return losses, hits
+
+    monkeypatch.setattr(solving, "pool", pool_at_last)
+    monkeypatch.setattr(linear, "cross_validate", counted)
+    _, choice = flipping.settle(start())
+    assert solved == [1]  # penalty of five, for one of three kinds of views
+    assert str(choice) == (
+        "mirrored views (--flip): horizontal, as usual: the time budget is spent"
+    )
 
 
 @pytest.mark.parametrize("flip", FLIPS)

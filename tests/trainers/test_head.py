@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from trainers.head import Head, better, build, lowest, standardisation
-from trainers.selection import Judgement
+from trainers.selection import Hits, Judgement
 
 RNG = np.random.default_rng(0)
+
+
+def hits(right: int, of: int) -> Hits:
+    return np.arange(of) < right
 
 
 @pytest.mark.parametrize(
@@ -16,19 +20,21 @@ def test_the_simple_head_stays_unless_the_other_is_clearly_better(
     gain: float, spread: float, is_taken: bool
 ) -> None:
     losses = RNG.uniform(0, 1, 100)
-    simple = Head(None, "simple", losses, 0.8)
-    other = Head(None, "other", losses - gain + spread * RNG.normal(0, 1, 100).round(2), 0.9)
+    simple = Head(None, "simple", losses, hits(80, 100))
+    other = Head(
+        None, "other", losses - gain + spread * RNG.normal(0, 1, 100).round(2), hits(90, 100)
+    )
     assert (better(simple, other) is other) == is_taken
 
 
 def test_a_lower_loss_with_as_many_mistakes_is_no_reason() -> None:
-    simple = Head(None, "simple", np.ones(5), 0.8)
-    assert better(simple, Head(None, "other", np.zeros(5), 0.8)) is simple
+    simple = Head(None, "simple", np.ones(5), hits(4, 5))
+    assert better(simple, Head(None, "other", np.zeros(5), hits(4, 5))) is simple
 
 
 def test_a_head_that_diverged_is_not_taken() -> None:
-    simple = Head(None, "simple", np.ones(5), 0.8)
-    assert better(simple, Head(None, "other", np.full(5, np.nan), 0.9)) is simple
+    simple = Head(None, "simple", np.ones(5), hits(4, 5))
+    assert better(simple, Head(None, "other", np.full(5, np.nan), hits(5, 5))) is simple
 
 
 def test_an_untrained_head_finds_all_classes_equally_probable() -> None:
@@ -55,7 +61,7 @@ def test_what_is_cross_validated_decides_and_is_said() -> None:
         Judgement.of(np.full(9, loss), np.arange(9) < right, 5)
         for loss, right in ((0.9, 5), (0.2, 8))
     ]
-    simple, other = (Head(None, "a head", np.zeros(2), 1.0, [], one) for one in crossed)
+    simple, other = (Head(None, "a head", np.zeros(2), hits(2, 2), [], one) for one in crossed)
     assert lowest([simple, other]) is other
     assert better(simple, other) is other
     assert str(other) == "a head (cross-validated loss 0.2000, accuracy 0.8889, on 9 pictures)"
@@ -63,5 +69,5 @@ def test_what_is_cross_validated_decides_and_is_said() -> None:
 
 def test_the_last_head_is_taken_where_nothing_could_judge() -> None:
     unknown = Judgement.of(np.zeros(0), np.zeros(0, np.bool_))
-    heads = [Head(None, views, np.zeros(2), 1.0, [], unknown) for views in ("one", "four")]
+    heads = [Head(None, views, np.zeros(2), hits(2, 2), [], unknown) for views in ("one", "four")]
     assert lowest(heads) is heads[1]

@@ -109,6 +109,47 @@ def test_splits_within_each_class() -> None:
     assert layout(*pictures).notes == ("split folders: those in each class folder",)
 
 
+@pytest.mark.parametrize(
+    "form", ["{}_train|{}_test", "train-{}|test-{}", "{}Train|{}Test", "{} trn|{} tst"]
+)
+def test_splits_in_the_names_of_classes(form: str) -> None:
+    train, test = form.split("|")
+    pictures = [f"{one.format(label)}/1.jpg" for one in (train, test) for label in ("cat", "dog")]
+    assert located(*pictures) == [
+        ("cat", "train"),
+        ("dog", "train"),
+        ("cat", "test"),
+        ("dog", "test"),
+    ]
+    assert layout(*pictures).notes == ("split folders: a class and a split in each name",)
+    inside = [f"data/{path.replace('1.jpg', f'{at}/1.jpg')}" for at, path in enumerate(pictures)]
+    assert located(*inside) == located(*pictures)
+    assert located("cat_train/1.jpg", "Cat_val/1.jpg", "dog_train/1.jpg") == [
+        ("cat", "train"),
+        ("cat", "validation"),
+        ("dog", "train"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train_station", "test_tube"),
+        ("cat_test", "cat_val", "dog_test"),
+        ("cat_train", "dog_train"),
+        ("cat_train", "cat_test", "dog", "cow"),
+        ("paper fold1", "wing fold2"),
+    ],
+)
+def test_classes_that_have_a_word_of_a_split_are_classes(names: tuple[str, ...]) -> None:
+    assert splits(*(f"{name}/1.jpg" for name in names)) == {"": ""}
+
+
+def test_folders_of_folds_are_said() -> None:
+    assert layout(*both("fold1", "fold2")).shared == ("fold1", "fold2")
+    assert splits(*both("trn", "tst")) == {"trn": "train", "tst": "test"}
+
+
 def test_unlabelled_pictures_beside_splits() -> None:
     found = splits(*both("seg_train", "seg_test"), "seg_pred/1.jpg")
     assert found == {"seg_train": "train", "seg_test": "test", "seg_pred": "unlabelled"}
@@ -126,6 +167,21 @@ def test_unlabelled_pictures_beside_splits() -> None:
             ["train_images/1.jpg", "test_images/2.jpg"],
             "test_images, train_images hold pictures and no class folders: sort the pictures into "
             "one folder per class, e.g. train_images/healthy/1.jpg",
+        ),
+        (
+            [f"{one}/1.jpg" for one in ("a_train", "b_train", "a_test", "b_test", "c")],
+            "the folder has folders that are a class and a split at once (a_test, a_train, "
+            "b_test, b_train) and beside them others (c): call those alike, e.g. c_train, or",
+        ),
+        (
+            ["seg_train/1.jpg", "seg_test/1.jpg"],
+            "seg_test, seg_train hold pictures and no class folders: sort the pictures into one "
+            "folder per class, e.g. seg_train/healthy/1.jpg",
+        ),
+        (
+            [f"{one}/1.jpg" for one in ("a_fold1", "b_fold1", "a_fold2", "b_fold2")],
+            "a_fold1, a_fold2, b_fold1, b_fold2 are a class and a fold at once: move the pictures "
+            "of each class into one folder, e.g. a",
         ),
         (both("x/val", "x/test"), "x has test, val and no folder for training: call one train"),
         (

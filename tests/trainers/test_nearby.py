@@ -28,6 +28,14 @@ def test_inside_a_class_its_parent_is_named_as_it_has_to_be_typed(
     assert nearby.meant(Path("my pictures/red")).endswith(": --data 'my pictures'")
 
 
+@pytest.mark.parametrize("name", ["0.jpg?w=500", "0.NEF", "0.dcm"])
+def test_pictures_are_known_as_everywhere_else(folder: Path, name: str) -> None:
+    for label in ("red", "blue"):
+        for path in (folder / label).iterdir():
+            path.rename(path.with_name(f"{path.stem}{name}"))
+    assert nearby.meant(folder / "red").endswith(f": --data '{folder}'")
+
+
 def test_a_name_that_is_not_there_gets_the_closest_beside_it(folder: Path) -> None:
     typed = folder.with_name("My_Picture")
     assert nearby.meant(typed) == f". Did you mean --data '{folder}'?"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from trainers import pace
-from trainers.pace import Pace, in_words
+from trainers.pace import Pace
 
 
 @pytest.fixture
@@ -39,11 +39,3 @@ def test_what_cannot_be_counted_has_no_end() -> None:
     found = Pace(None)
     found.advance(1)
     assert found.left() == ""
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.2, "0 s"), (7.4, "7 s"), (43, "45 s"), (89, "90 s"), (150, "2 min"), (9000, "2.5 h")],
-)
-def test_durations_as_people_say_them(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words

@@ -340,6 +340,22 @@ def test_an_archive_is_read_like_its_folder(
         assert packed.layout.notes == ("class folders: those in archive",)
 
 
+def test_links_in_an_archive_are_findings_where_a_picture_or_a_class_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    data = touch(tmp_path / "data", "a/1.jpg", "b/2.jpg")
+    for name in ("a/3.jpg", "c", "readme.txt"):
+        (data / name).symlink_to(tmp_path)
+    left_out = scan(Path(shutil.make_archive(str(tmp_path / "pics"), "tar", data))).left_out
+    assert {one.path: one.kind for one in left_out} == {
+        "./a/3.jpg": "unreadable",
+        "./c": "unreadable",
+        "./readme.txt": "",
+    }
+    assert all("is a link" in one.reason for one in left_out)
+
+
 def test_a_folder_with_nothing_but_an_archive_names_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"or name an archive, e\.g\. --data {tmp_path}/a\.zip"):
         scan(touch(tmp_path, "a.zip", "readme.txt"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.errors import DamagedImage, PayloadTooLarge
+from service.errors import DamagedImage, PayloadTooLarge, UnsupportedMediaType
 from service.imaging import decode, inspect
 from service.imaging.by_pillow import read_gif_header
 
@@ -45,13 +45,36 @@ def test_a_canvas_of_gigapixels_is_refused() -> None:
         decode(bytes(data), 8)
 
 
-def test_runs_of_a_bmp_cost_more() -> None:
-    """Pillow reads them in Python: a megabyte takes as long as 50 plain ones."""
+@pytest.mark.parametrize(("side", "length"), [(3000, 4_000_000), (4000, 100)])
+def test_runs_of_a_bmp_cost_more(side: int, length: int) -> None:
+    """Pillow reads them in Python, pixel by pixel where lines end early."""
     head = b"BM" + struct.pack("<IHHI", 0, 0, 0, 1078)
-    head += struct.pack("<IiiHHIIiiII", 40, 3000, 3000, 1, 8, 1, 0, 0, 0, 256, 0)
-    data = head + bytes(1024) + b"\1\7" * 4_000_000
+    head += struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, 0, 0, 0, 256, 0)
     with pytest.raises(PayloadTooLarge, match="decoding takes about"):
-        decode(data, 8)
+        decode(head + bytes(1024) + b"\1\7" * length, 8)
+
+
+def test_a_bmp_of_odd_masks_is_refused_by_its_kind_and_reserved_bytes_do_not_matter() -> None:
+    head = b"BM" + struct.pack("<IHHI", 0, 7, 7, 66)
+    head += struct.pack("<IiiHHIIiiII", 40, 4, 4, 1, 16, 3, 0, 0, 0, 0, 0)
+    masks = struct.pack("<III", 0xF00, 0xF0, 0xF)
+    with pytest.raises(UnsupportedMediaType, match="BMP of a variant"):
+        decode(head + masks + bytes(32), 4)
+
+
+def test_what_a_gif_s_first_frame_leaves_of_the_screen_is_white() -> None:
+    data = bytearray(saved(Image.new("RGB", (8, 8), "red"), "GIF"))
+    data[6:10] = struct.pack("<HH", 16, 8)  # the screen
+    pixels = decode(bytes(data), 16)
+    assert (pixels[:, :7] == (255, 0, 0)).all()
+    assert (pixels[:, 9:] == 255).all()
+
+
+def test_blocks_of_a_gif_without_end_are_refused_at_once() -> None:
+    data = saved(Image.new("P", (8, 8)), "GIF")
+    comments = b"!\xfe" + b"\1y" * 200_000 + b"\0"
+    with pytest.raises(DamagedImage, match="blocks"):
+        decode(data[:-1] + comments * 3 + b";", 8)
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "BMP", "GIF"])

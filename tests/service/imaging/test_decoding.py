@@ -22,7 +22,7 @@ from service.errors import (
     UndecodableImage,
     UnsupportedMediaType,
 )
-from service.imaging import Limits, decode, identify
+from service.imaging import Limits, decode, identify, inspect
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 ORIENTATION = 0x0112
@@ -524,3 +524,10 @@ def test_real_photographs_are_pillow_s_to_within_a_level_on_average(shared: Path
         assert means[-1] < 3
         assert difference.max() <= 48
     assert np.mean(means) < 1
+
+
+@pytest.mark.parametrize(("hot", "bits"), [(0, 10), (1, 10), (50, 16)])
+def test_a_few_hot_pixels_do_not_widen_the_range(hot: int, bits: int) -> None:
+    values = np.random.default_rng(0).integers(0, 1024, (64, 64)).astype(np.uint16)
+    values[0, :hot] = 0xFFFF
+    assert inspect(encode(Image.fromarray(values), "PNG"), 32).significant_bits == bits

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.errors import PayloadTooLarge, UndecodableImage
+from service.errors import DamagedImage, PayloadTooLarge, UndecodableImage
 from service.imaging import decode
 from service.imaging.jpeg import read_frame, read_header
 
@@ -75,3 +75,14 @@ def test_a_header_without_end_is_refused_at_once(draw: Any, filling: bytes) -> N
         decode(data[:2] + filling + data[2:], 32)
     few = filling[:4000]
     assert (decode(data[:2] + few + data[2:], 32) == decode(data, 32)).all()
+
+
+def test_scan_parameters_that_libjpeg_puts_right_hide_no_damage() -> None:
+    """Where its warnings were passed over for them, zeroed blocks were answered."""
+    data = bytearray(photo(quality=80))
+    at = data.index(b"\xff\xda") + 1 + data[data.index(b"\xff\xda") + 3]
+    data[at] = 0  # the last coefficient, 63 in sequential pictures
+    np.testing.assert_array_equal(decode(bytes(data), 64), decode(photo(quality=80), 64))
+    middle = len(data) // 2
+    with pytest.raises(DamagedImage):
+        decode(bytes(data[:middle]) + bytes(2000) + bytes(data[middle + 2000 :]), 64)

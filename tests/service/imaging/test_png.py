@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import zlib
 from typing import Any
 
@@ -175,3 +176,22 @@ def test_rows_longer_than_any_screen_are_refused() -> None:
     """Conversions hold whole rows: one of 180 megapixels took 859 MB."""
     with pytest.raises(PayloadTooLarge, match="a side has at most 65,535"):
         decode(png(180_000_000, 1, 8, 0, b""), 8)
+
+
+def test_many_texts_are_searched_once_and_not_far() -> None:
+    """1,200 of them, each inflating to a megabyte of lines, took 56 s of a worker."""
+    text = chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\n\n" * 500_000, 9))
+    data = saved(Image.fromarray(wave()))
+    began = time.process_time()
+    assert (decode(data[:33] + text * 1200 + data[33:], 24) == wave()).all()
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_clear_gray_is_that_of_the_file_whatever_its_depth(bits: int) -> None:
+    """Pillow compares the key of 2 and 4 bits with gray of 8."""
+    key = 2**bits - 2 if bits > 1 else 0
+    row = {1: 0b10101010, 2: 0b11101110, 4: 0xFE, 8: 0xFE}[bits]
+    rows = (b"\0" + bytes([row]) * bits) * 8
+    pixels = decode(png(8, 8, bits, 0, rows, chunk(b"tRNS", bytes([0, key]))), 8)
+    assert (pixels == 255).all()

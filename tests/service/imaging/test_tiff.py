@@ -66,9 +66,32 @@ def test_white_may_be_zero() -> None:
     assert decode(gray(bits=8, photometric=0), 8)[0, 0].tolist() == [255, 255, 255]
 
 
+def rgb(*more: Entry, samples: int = 3, bits: int = 16) -> bytes:
+    """8 x 8 of colours that count up."""
+    data = (np.arange(64 * samples) * 200).astype(f"<u{bits // 8}").tobytes()
+    entries: list[Entry] = [(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, bits), (259, 3, 1, 1)]
+    entries += [(262, 3, 1, 2), (273, 4, 1, 8), (277, 3, 1, samples), (278, 3, 1, 8)]
+    return tiff(sorted([*entries, (279, 4, 1, len(data)), *more]), data)
+
+
+def test_a_fourth_sample_that_is_no_alpha_is_left_out() -> None:
+    expected = (np.arange(64 * 4) * 200).reshape(8, 8, 4)[..., :3] >> 8
+    np.testing.assert_array_equal(decode(rgb((338, 3, 1, 0), samples=4), 8), expected)
+
+
+def test_premultiplied_gray_is_laid_over_white() -> None:
+    data = bytearray(saved(Image.new("LA", (8, 8), (0, 255))))
+    at = data.index(struct.pack("<HH", 338, 3)) + 8
+    data[at : at + 2] = b"\1\0"
+    assert (decode(bytes(data), 8) == 0).all()
+
+
 @pytest.mark.parametrize(
     ("data", "name"),
     [
+        (rgb((284, 3, 1, 2)), "16 bits in separate planes"),
+        (rgb((338, 3, 1, 1), samples=4), "16 bits with premultiplied alpha"),
+        (gray(samples=3), "TIFF of 3 channels"),
         (gray(samples=5), "TIFF of 5 channels"),
         (gray(photometric=8), "TIFF of colour space 8"),
         (gray(photometric=32803), "raw picture of a camera"),

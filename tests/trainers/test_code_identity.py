@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trainers import sources
+from trainers import code_identity
 
 FILES = {
     "graft_a/__init__.py": "",
@@ -33,8 +33,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def identity(*names: str) -> str:
-    sources.identity.cache_clear()
-    return sources.identity(*names)
+    code_identity.identity.cache_clear()
+    return code_identity.identity(*names)
 
 
 @pytest.mark.parametrize("name", sorted({*FILES} - {"graft_a/other.py"}))
@@ -57,16 +57,16 @@ def test_packages_of_others_count_by_version(
     package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = identity("graft_a.net")
-    version = sources.version
+    version = code_identity.version
     changed: Callable[[str], str] = lambda name: "0" if name == "numpy" else version(name)  # noqa: E731
-    monkeypatch.setattr(sources, "version", changed)
+    monkeypatch.setattr(code_identity, "version", changed)
     assert identity("graft_a.net") != before
 
 
 @pytest.fixture
 def _clean() -> Iterator[None]:
     yield
-    sources.identity.cache_clear()
+    code_identity.identity.cache_clear()
 
 
 @pytest.mark.usefixtures("_clean")
@@ -83,7 +83,7 @@ def _clean() -> Iterator[None]:
 def test_what_makes_a_record_is_found_by_itself(
     result: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, find = identity(result), sources._file
+    before, find = identity(result), code_identity._file
 
     def changed(name: str) -> Path | None:
         path = find(name)
@@ -92,5 +92,5 @@ def test_what_makes_a_record_is_found_by_itself(
         (tmp_path / path.name).write_bytes(path.read_bytes() + b"\n# changed\n")
         return tmp_path / path.name
 
-    monkeypatch.setattr(sources, "_file", changed)
+    monkeypatch.setattr(code_identity, "_file", changed)
     assert identity(result) != before

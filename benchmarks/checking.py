@@ -39,7 +39,9 @@ def main(pictures: str = "10000", looks: str = "30000") -> None:
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         print(f"checked in {time.monotonic() - started:.1f} s: {done.stdout.strip()}", flush=True)
     started = time.monotonic()
-    found = duplicates.groups([str(row) for row in range(more)], many_looks(more))
+    found = duplicates.groups(
+        [str(row) for row in range(more)], many_looks(more), np.zeros(more, np.int64)
+    )
     seconds, alone = time.monotonic() - started, len(np.unique(found))
     print(f"duplicates among {more:,} looks: {seconds:.1f} s, {alone:,} groups")
 

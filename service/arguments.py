@@ -27,7 +27,8 @@ HABITS: Final[Mapping[str, str]] = {
     "batch-size": "batch bs b minibatch trainbatchsize",
     "learning-rate": "lr lr0 baselr initlr initiallr initiallearningrate rate",
     "epochs": "epoch numepochs nepochs maxepochs numtrainepochs ep e iterations iters",
-    "fine-tune-epochs": "finetuningepochs finetune",
+    "strategy": "finetune finetuning freeze freezebackbone",
+    "fine-tune-epochs": "finetuningepochs",
     "fine-tune-layers": "finetuninglayers unfreeze unfreezelayers trainablelayers",
     "fine-tune-learning-rate": "finetunelr finetuninglr finetuninglearningrate",
     "precision": "amp fp16 bf16 half mixedprecision dtype",
@@ -44,6 +45,11 @@ HABITS: Final[Mapping[str, str]] = {
     "over": "old replace baseline current against model",
 }
 """What other tools call an option, as `_key` writes it."""
+_VALUES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("finetune", "finetuning"), "fine-tune"),
+    **dict.fromkeys(("freeze", "freezebackbone"), "features"),
+}
+"""The value by which an option says what is a switch elsewhere."""
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
@@ -92,7 +98,7 @@ class Parser(argparse.ArgumentParser):
         for one in typed:
             is_known = one.startswith("--") and one[2:] in options
             if not is_known and (option := closest_option(one, options)):
-                yield f"for {one} type --{option}"
+                yield f"for {one} type --{option} {_VALUES.get(_key(one), '')}".rstrip()
         if not typed and "data" in options:
             yield from (f"type --data {one}" for one in self._given[:1] if Path(one).is_dir())
 

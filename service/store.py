@@ -15,7 +15,7 @@ from typing import Any
 
 import bentoml
 
-from service import summary
+from service import commands, summary
 from service.arguments import closest
 from service.bundle import MANIFEST, Bundle
 from service.errors import BundleError
@@ -107,9 +107,10 @@ def resolve(reference: str) -> Path:
         bentoml_home()
         return Path(bentoml.models.get(reference).path).resolve()
     except Exception as error:  # BentoML passes on whatever a damaged model.yaml raises
+        command = commands.python("trainers.run")
         raise BundleError(
             f"no model {reference!r}: it is neither a folder with a {MANIFEST} nor in BentoML's "
-            f"store ({error}).{_meant(reference)} Train one with `python -m trainers.run`, or name "
+            f"store ({error}).{_meant(reference)} Train one with `{command}`, or name "
             "a bundle folder or a tag of `bentoml models list` (by GRAFT_MODEL, or --bundle of "
             "service.predict)"
         ) from error

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 OURS = ("plugins", "trainers", "service")
 FOR_TRAINING = {
     *("bundle", "imaging", "predictor", "errors", "files", "locks", "machine", "store"),
-    *("arguments", "counting", "interrupts", "summary"),
+    *("arguments", "commands", "counting", "interrupts", "summary"),
 }
 """The half of service/ that trainers may use."""
 

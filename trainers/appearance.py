@@ -20,6 +20,7 @@ ODD_SIDE, ODD_SHAPE = 4.0, 2.0
 """How many times larger, or longer for its width, than the folder's median a picture may be."""
 
 _MODES = {
+    "pages": "of several pages: the first counts; choose another or cut {them} apart",
     "animated": "animated: the first frame counts; choose another or cut {them} apart",
     "16-bit": "of 16 bits per sample among others of 8: check that all have the same brightness",
     "CMYK": "in CMYK, whose colours shift: save {them} as RGB",
@@ -71,6 +72,7 @@ def _modes(dataset: Dataset) -> Iterator[Finding]:
     looks = dataset.looks
     is_gray = np.isin(looks["mode"], [b"L", b"1", b"LA", b"I;16", b"I"])
     tests = [
+        (looks["frames"] > 1) & (looks["format"] == b"TIFF"),
         looks["frames"] > 1,
         looks["bits"] == 16,
         np.isin(looks["mode"], [b"CMYK", b"YCCK"]),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from plugins.registry import resolve
+from service import commands
 from service.machine import at_home
 from trainers.config import ConfigError, TrainingConfig
 from trainers.filenames import is_text
@@ -42,13 +42,13 @@ class Candidate:
 
     def command(self, shared: TrainingConfig) -> str:
         """The line that trains it, on the same split and at the same size."""
-        words = ["python", "-m", "trainers.run", "--plugin", self.plugin]
+        words = ["--plugin", self.plugin]
         words += [] if self.has_own_weights else ["--weights", self.weights]
         for name in ("data", "image_size", "seed", "group", "flip", "head"):
             value = getattr(shared, name)
             if value != TrainingConfig.model_fields[name].default:
                 words += [f"--{name.replace('_', '-')}", str(value)]
-        return shlex.join(words)
+        return commands.python("trainers.run", *words)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from service.errors import GraftError
 from trainers.exchange import ALONE, Exchange
 from trainers.features import Layers
-from trainers.progress import log
 
 
 class TimeIsUpError(GraftError):
@@ -95,10 +94,14 @@ class Deadline(keras.callbacks.Callback):
     Args:
         validation_batches: that will be judged at the end.
         is_over: by which clock, told how many seconds validation wants.
+
+    Attributes:
+        has_ended: whether it did.
     """
 
     def __init__(self, is_over: Callable[[float], bool], validation_batches: int = 0) -> None:
         super().__init__()
+        self.has_ended = False
         self._is_over, self._validation_batches = is_over, validation_batches
         self._first: float | None = None
         self._batches = 0
@@ -110,5 +113,4 @@ class Deadline(keras.callbacks.Callback):
         seconds = (now - self._first) / max(1, self._batches)
         self._batches += 1
         if self._is_over(seconds * self._validation_batches) and not self.model.stop_training:
-            log.info("the time budget is spent: training ends here")
-            self.model.stop_training = True
+            self.model.stop_training = self.has_ended = True

@@ -182,6 +182,18 @@ def _explain(problem: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "configuration"
     if problem["type"] == "extra_forbidden":
         return arguments.unknown(name, list(TrainingConfig.model_fields))
-    if problem["type"] == "string_pattern_mismatch":  # of --name alone
-        return f"--name (={problem['input']!r}): {naming.explain(problem['input'])}"
-    return f"--{name.replace('_', '-')} (={problem['input']!r}): {problem['msg']}"
+    given, said = problem["input"], problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "string_pattern_mismatch":
+        said = naming.explain(given) if name == "name" else _explain_device(given)
+    elif isinstance(given, bool):  # where a word is wanted
+        said += "; YAML takes a bare yes, no, on or off for true or false: put it in quotes"
+    return f"--{name.replace('_', '-')} (={given!r}): {said}"
+
+
+def _explain_device(given: str) -> str:
+    """What a device may be, and which one is meant by the name that others give it."""
+    found = re.fullmatch(r"(?:cuda|gpu)?[: ]?(\d{1,3})?", given.lower())
+    number = found and found.group(1)
+    meant = arguments.closest(given, ("auto", "cpu", "gpu")) if found is None else "gpu"
+    close = f"{meant}:{number}" if number else meant
+    return "auto, cpu, gpu or gpu:N" + (f"; did you mean {close}?" if close else "")

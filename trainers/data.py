@@ -110,14 +110,15 @@ def read(files: Scan, cache: Cache) -> Dataset:
     kept = [row for row in range(len(files.candidates)) if row not in problems]
     chosen = [files.candidates[row] for row in kept]
     found = [digests[row] for row in kept]
-    groups = duplicates.find_groups(found, looks[kept], cache)
+    labels = np.array([files.classes.index(one.label) for one in chosen], np.int64)
+    groups = duplicates.find_groups(found, looks[kept], labels, cache)
     lines = [f"{one.name} {one.label} {digest}" for one, digest in zip(chosen, found, strict=True)]
     left_out = sorted((*files.left_out, *problems.values()), key=lambda one: one.path)
     return Dataset(
         folder=files.folder,
         classes=files.classes,
         paths=tuple(one.name for one in chosen),
-        labels=np.array([files.classes.index(one.label) for one in chosen], np.int64),
+        labels=labels,
         splits=tuple(one.split for one in chosen),
         digests=tuple(found),
         looks=looks[kept],

@@ -19,12 +19,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from service import commands
 from service.errors import GraftError
 from service.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
 from service.machine import cache_folder
 from trainers.samples import draw_samples
 
 TRAINING = ("--plugin", "pocket", "--data", "demo")
+NAMED = ("--name", "demo")
+"""Not `classifier`: that is what a user's own model is called, and `bentoml serve` serves."""
 FROM_RANDOM = ("--weights", "none", "--name", "from-random", "--fine-tune-epochs", "0")
 """The same network and split without what pretraining gave it: to see what it gave. Its head alone,
 for on so few pictures fine-tuning brought it nothing, in most of the demo's time."""
@@ -41,7 +44,7 @@ def main() -> int:
 def show() -> int:
     """Train twice, serve, ask; returns the exit code."""
     try:
-        bundle, accuracy = train(TRAINING)
+        bundle, accuracy = train((*TRAINING, *NAMED))
         _, without = train((*TRAINING, *FROM_RANDOM))
         with served(bundle) as address:
             picture, truth = test_picture(bundle)
@@ -51,7 +54,9 @@ def show() -> int:
         return 1
     print(f"\nPOST {picture.name}, which shows `{truth}`, to /predict:\n")
     print(json.dumps(answer, indent=2))
-    print(NEXT.format(bundle=bundle, accuracy=accuracy, without=without))
+    training = commands.python("trainers.run", "--plugin", "efficientnet", "--data", "YOUR_FOLDER")
+    serving = commands.serve("classifier:latest")
+    print(NEXT.format(*(training, serving), bundle=bundle, accuracy=accuracy, without=without))
     return 0
 
 
@@ -63,8 +68,8 @@ nothing was downloaded, and leaves are where they do best: on photographs they g
 ImageNet's gain more (plugins/pocket.md has figures). Now with your own pictures, one folder per
 class:
 
-    .venv/bin/python -m trainers.run --plugin efficientnet --data YOUR_FOLDER
-    .venv/bin/bentoml serve
+    {}
+    {}
     curl -F image=@PICTURE.jpg http://localhost:3000/predict
 
 How good the demo's model is, class by class: {bundle}/report.html"""

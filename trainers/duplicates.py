@@ -39,34 +39,47 @@ of all. Brightening that saturates colours leaves smaller ones."""
 MIN_CONTRAST = 3.0
 """Standard deviation in gray levels below which a thumbnail says nothing: open sea, blank paper.
 Such pictures are duplicates only as copies of a file."""
+PLAIN, PLAIN_LEVELS = 0.85, 2
+"""Share of a thumbnail within so many gray levels of its median, from which on it is a small mark
+on plain ground: an arrow, a letter. Moved and scaled, most marks explain each other, so these are
+duplicates only as copies of a file, too."""
 MOST_CANDIDATES = 16
 """Per picture, nearest first: bounds the work where all pictures look alike (parts on a stand)."""
 _BLOCK = 2048
 _FREQUENCIES = 8
 _BORDER = 2
 """Pixels of a thumbnail that the other, moved, may not show."""
+_UPRIGHT = (False, 1, 1)
 _TURNS = [(swap, *signs) for swap in (False, True) for signs in product((1, -1), (1, -1))]
 """The eight ways to lay a picture down: columns for rows or not, and which way each runs."""
 
 
-def find_groups(digests: Sequence[str], looks: NDArray[np.void], cache: Cache) -> Rows:
-    """As `groups`; pictures that were compared before, these and no others, are not again."""
+def find_groups(
+    digests: Sequence[str], looks: NDArray[np.void], labels: Rows, cache: Cache
+) -> Rows:
+    """As `groups`; pictures that were compared before, these and no others in the same classes, are
+    not again."""
     names, first, own = np.unique(digests, return_index=True, return_inverse=True)
+    lowest = np.full(len(names), np.iinfo(np.int64).max)
+    np.minimum.at(lowest, own, labels)  # of copies in several classes, whatever their order
 
     def recipe() -> Recipe:
         with cache.progress.step("comparing pictures"):
-            found = groups(names.tolist(), looks[first])
+            found = groups(names.tolist(), looks[first], lowest)
         return Recipe((), np.int64, lambda positions: found[positions])
 
-    pictures = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    pictures = hashlib.sha256("\n".join(map(str, [*names, *lowest])).encode()).hexdigest()
     keys = [bytes.fromhex(name) for name in names]
     found = cache.fill("groups", f"{code_identity.identity(__name__)} {pictures}", keys, recipe)[:]
     _, rows, group = np.unique(found[own], return_index=True, return_inverse=True)
     return rows[group]
 
 
-def groups(digests: Sequence[str], looks: NDArray[np.void]) -> Rows:
+def groups(digests: Sequence[str], looks: NDArray[np.void], labels: Rows) -> Rows:
     """The group of each picture (N,): the row of its first duplicate, or its own.
+
+    Mirrored or turned pictures are duplicates only within a class (labels, (N,)): which way
+    something points may be what tells classes apart.
 
     Groups are connected components, so they can only grow when pictures are added: a limit to
     their size would tear duplicates apart again. Time grows with the square of N (10,000 pictures
@@ -75,7 +88,7 @@ def groups(digests: Sequence[str], looks: NDArray[np.void]) -> Rows:
     first: dict[str, int] = {}
     union = _Union([first.setdefault(digest, row) for row, digest in enumerate(digests)])
     rows = np.array([first[digest] for digest in sorted(first)], np.int64)  # by content
-    rows = rows[looks["thumbnail"][rows].std(axis=(1, 2)) >= MIN_CONTRAST]
+    rows = rows[_has_detail(looks["thumbnail"][rows])]
     thumbnails = looks["thumbnail"][rows]
     hashes = perceptual_hashes(thumbnails)
     for turn in _TURNS:
@@ -83,10 +96,22 @@ def groups(digests: Sequence[str], looks: NDArray[np.void]) -> Rows:
         turned_hashes = perceptual_hashes(turned)
         for start in range(0, len(rows), _BLOCK):
             one, other = _candidates(hashes, turned_hashes[start : start + _BLOCK], start)
+            if turn != _UPRIGHT:
+                of_one_class = labels[rows[one]] == labels[rows[other]]
+                one, other = one[of_one_class], other[of_one_class]
             for part in range(0, len(one), _BLOCK):
                 pairs = one[part : part + _BLOCK], other[part : part + _BLOCK]
                 _link(union, rows, (turned, thumbnails), pairs)
     return union.roots()
+
+
+def _has_detail(thumbnails: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether thumbnails (N, SIDE, SIDE) show enough to be told by (N,)."""
+    pixels = thumbnails.reshape(-1, SIDE**2)
+    median = np.median(pixels, axis=1, keepdims=True).astype(np.int16)
+    plain = (np.abs(pixels - median) <= PLAIN_LEVELS).mean(axis=1)
+    enough: NDArray[np.bool_] = (pixels.std(axis=1) >= MIN_CONTRAST) & (plain < PLAIN)
+    return enough
 
 
 def _turned(thumbnails: NDArray[np.uint8], turn: tuple[bool, int, int]) -> NDArray[np.uint8]:

@@ -24,7 +24,9 @@ from trainers.conversion import to_onnx
 from trainers.model import Classifier
 
 PARITY_TOLERANCE = 1e-4
-"""Largest difference of a probability between Keras and any exported format."""
+"""Largest difference of a probability between Keras and any exported format. Which class is best
+is not asked besides: within this, only classes that are less than twice as far apart change places,
+and where two tie, as copies of one picture in two classes make them, any rounding does that."""
 PARITY_BATCHES = (1, 3, 32)
 OUTPUTS = ("probabilities", "embedding")
 
@@ -61,7 +63,7 @@ def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]
         The largest difference of a probability, by format.
 
     Raises:
-        ParityError: a difference above PARITY_TOLERANCE, or another best class.
+        ParityError: a difference above PARITY_TOLERANCE.
     """
     expect = keras_answers(classifier)
     differences: dict[str, float] = {}
@@ -92,12 +94,10 @@ def keras_answers(classifier: Classifier) -> Predict:
 def _difference(name: str, expect: Predict, answer: Predict, batch: NDArray[np.uint8]) -> float:
     expected, found = expect(batch), answer(batch)
     difference = float(np.abs(expected - found).max())
-    same_best = (expected.argmax(axis=1) == found.argmax(axis=1)).all()
-    if not (difference <= PARITY_TOLERANCE and same_best):
+    if not difference <= PARITY_TOLERANCE:  # also when it is not a number
         raise ParityError(
             f"the {name} export differs from Keras by {difference:.2g} (allowed: "
-            f"{PARITY_TOLERANCE:g}) {'' if same_best else 'and in its best class '}"
-            f"on a batch of {len(batch)}; nothing was published. "
+            f"{PARITY_TOLERANCE:g}) on a batch of {len(batch)}; nothing was published. "
             "Please report this with the plugin's name and the installed versions"
         )
     return difference

@@ -76,6 +76,7 @@ def fit(
         replicas.build(learner, train)
         first = checkpoint.resume(learner, plan)
     done = first * len(train)
+    deadline = Deadline(run.clock.is_over, len(validation))
     # The first epoch compiles both steps, and ends with the first validation.
     with run.progress.steps(plan.epochs * len(train), NAME, done, len(train)) as advance:
         learner.fit(
@@ -95,10 +96,12 @@ def fit(
                 ),
                 checkpoint.stopping,
                 keras.callbacks.TerminateOnNaN(),
-                Deadline(run.clock.is_over, len(validation)),
+                deadline,
                 checkpoint,
             ],
         )
+    if deadline.has_ended:
+        log.info("the time budget is spent: %s ended at it", NAME)
     if learner is not model:
         fill(model, learner.get_weights())
     probabilities = model.predict(feed(validation), verbose=0)

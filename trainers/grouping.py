@@ -51,8 +51,9 @@ def group(dataset: Dataset, rule: str | None) -> Dataset:
         )
     lone = sum(not one for one in sources)
     log.info(
-        "%d sources by --group, such as %s; the largest has %d pictures",
-        *(len(counts), some([f"`{one}`" for one in counts], 3), max(counts.values())),
+        "%d source%s by --group, such as %s; the largest has %d pictures",
+        *(len(counts), "" if len(counts) == 1 else "s"),
+        *(some([f"`{one}`" for one in counts], 3), max(counts.values())),
     )
     if lone:
         log.warning("--group names no source of %d pictures: each counts as its own", lone)
@@ -83,7 +84,8 @@ def read_table(path: Path) -> Mapping[str, str]:
                 )
             rows = [(row["path"], row["group"]) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"--group: {path} cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"--group: {path} cannot be read: {reason}") from error
     return {(name or "").replace("\\", "/").removeprefix("./"): of or "" for name, of in rows}
 
 
@@ -103,6 +105,21 @@ def together(dataset: Dataset) -> NDArray[np.int64]:
             found = lowest[links]
         if np.array_equal(found, before):
             return found
+
+
+def too_coarse(dataset: Dataset) -> str:
+    """What is wrong with sources of which a class has but one; nothing where one has several."""
+    own: dict[int, set[str]] = {}
+    for label, name in zip(dataset.labels.tolist(), dataset.sources, strict=False):
+        own.setdefault(label, set()).add(name)
+    if not own or any(len(names) > 1 or "" in names for names in own.values()):
+        return ""
+    names = sorted(set().union(*own.values()))
+    what = f"all {len(dataset.paths):,} pictures" if len(names) == 1 else "each class"
+    return (
+        f"--group made one source of {what} ({some([f'`{one}`' for one in names], 3)}): it has to "
+        f"tell apart what a class comes from, in paths such as {some(list(dataset.paths), 2)}"
+    )
 
 
 def origins(dataset: Dataset) -> Sequence[str]:

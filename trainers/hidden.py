@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from trainers.clock import ENDLESS, Clock, Deadline
-from trainers.examples import Examples
+from trainers.examples import Examples, Pool
 from trainers.head import HIDDEN_UNITS, Head, Row, build, judge, judge_model, standardisation
+from trainers.progress import log
 from trainers.selection import Judgement
 
 HIDDEN_BATCH = 64
@@ -21,32 +23,65 @@ USUAL_EPOCHS = 20
 """Where no picture is left to choose them by."""
 
 
+class _Fit(NamedTuple):
+    """A trained model, a row for each epoch, the epoch, from 1, whose weights it has, and whether
+    the time was up before it had learned all."""
+
+    model: keras.Model
+    rows: list[Row]
+    epoch: int
+    was_cut: bool
+
+
 def train_hidden(
     examples: Examples, epochs: int, learning_rate: float, clock: Clock = ENDLESS
 ) -> Head:
     """A hidden layer of 128 units, trained until its validation loss has stopped falling, or the
-    time is up; in cross-validation, for as many epochs as the folds took on average."""
+    time is up; in cross-validation, for as many epochs as the folds took on average.
+
+    When the time is up the folds that are left are not begun, but for the first: something has to
+    judge. The layer itself is trained for some batches at least.
+    """
+    judgement, last, cut_folds = None, epochs, False
+    if examples.pool is not None:
+        judgement, last, cut_folds = _cross_validate(examples.pool, epochs, learning_rate, clock)
+    fitted = _fit_hidden(examples, last, learning_rate, examples.pool is None, clock)
+    if cut_folds or fitted.was_cut:
+        log.warning(
+            "the time budget is spent: the hidden layer was cut short after %d of up to %d epochs; "
+            "raise --time-budget, or take --head linear, which needs less",
+            *(len(fitted.rows), epochs),
+        )
     description = f"hidden layer of {HIDDEN_UNITS}"
-    if examples.pool is None:
-        model, rows, _ = _fit_hidden(examples, epochs, learning_rate, True, clock)
-        return Head(model, description, *judge_model(model, examples), rows)
-    losses, hits, lasted = [np.zeros(0)], [np.zeros(0, np.bool_)], []
-    for fold in examples.pool.folds():
-        model, _, best = _fit_hidden(fold, epochs, learning_rate, True, clock)
-        answers = judge(np.asarray(model(fold.validation, training=False)), fold.validation_labels)
-        losses.append(answers[0])
-        hits.append(answers[1])
-        lasted.append(best)
+    answers = judge_model(fitted.model, examples)
+    return Head(fitted.model, description, *answers, fitted.rows, judgement)
+
+
+def _cross_validate(
+    pool: Pool, epochs: int, learning_rate: float, clock: Clock
+) -> tuple[Judgement, int, bool]:
+    """How good such layers are, after how many epochs, and whether the time cut any short."""
+    losses, hits, was_cut = [np.zeros(0)], [np.zeros(0, np.bool_)], False
+    lasted: list[int] = []
+    for fold in pool.folds():
+        if lasted and clock.is_over_here():
+            was_cut = True
+            break
+        fitted = _fit_hidden(fold, epochs, learning_rate, True, clock)
+        answers = np.asarray(fitted.model(fold.validation, training=False))
+        loss, hit = judge(answers, fold.validation_labels)
+        losses.append(loss)
+        hits.append(hit)
+        lasted.append(fitted.epoch)
+        was_cut |= fitted.was_cut
     last = round(float(np.mean(lasted))) if lasted else min(epochs, USUAL_EPOCHS)
-    model, rows, _ = _fit_hidden(examples, last, learning_rate, False, clock)
-    judgement = Judgement.of(np.concatenate(losses), np.concatenate(hits), len(lasted))
-    return Head(model, description, *judge_model(model, examples), rows, judgement)
+    return Judgement.of(np.concatenate(losses), np.concatenate(hits), len(lasted)), last, was_cut
 
 
 def _fit_hidden(
     examples: Examples, epochs: int, learning_rate: float, is_stopped: bool, clock: Clock
-) -> tuple[keras.Model, list[Row], int]:
-    """The model, a row for each epoch, and the epoch, from 1, whose weights it has.
+) -> _Fit:
+    """Train one layer.
 
     Args:
         is_stopped: by the loss of the validation pictures, which choose the epoch, too.
@@ -64,6 +99,7 @@ def _fit_hidden(
     stopping = keras.callbacks.EarlyStopping(
         "val_loss", mode="min", patience=PATIENCE, restore_best_weights=True
     )
+    deadline = Deadline(lambda _: clock.is_over_here())
     history = model.fit(
         examples.train.reshape(-1, width),
         np.repeat(examples.labels, views),
@@ -72,7 +108,7 @@ def _fit_hidden(
         epochs=epochs,
         verbose=0,
         validation_data=(examples.validation, examples.validation_labels) if is_stopped else None,
-        callbacks=[*([stopping] if is_stopped else []), Deadline(lambda _: clock.is_over_here())],
+        callbacks=[*([stopping] if is_stopped else []), deadline],
     ).history
     names = ("loss", "accuracy", "val_loss", "val_accuracy")
     columns = [history.get(name, [None] * len(history["loss"])) for name in names]
@@ -83,4 +119,5 @@ def _fit_hidden(
         }
         for row in zip(*columns, strict=True)
     ]
-    return model, rows, stopping.best_epoch + 1 if is_stopped else epochs
+    epoch = stopping.best_epoch + 1 if is_stopped else epochs
+    return _Fit(model, rows, epoch, deadline.has_ended)

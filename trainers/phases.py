@@ -101,7 +101,8 @@ def train(run: Run) -> Trained:
             classifier.restore(weights)
             decision = f"{best} ships: {tuned} {_what_went_wrong(tuned, best, plan)}"
         else:
-            phase, decision = NAME, f"{tuned} ships: it is no worse than {best}"
+            phase = NAME
+            decision = f"{tuned} ships: it is no worse {_where(best)}"
             computed_in = _computed_in(precision.policy(run.config.precision))
             chosen = Chosen(NAME, tuned.losses, tuned.hits, computed_in)
     return Trained(
@@ -125,12 +126,17 @@ def _computed_in(policy: str) -> str:
 
 def _what_went_wrong(tuned: Fitted, best: Head, plan: Plan) -> str:
     if math.isfinite(tuned.loss):
-        figures = f"loss {best.losses.mean():.4f}, accuracy {best.accuracy:.4f}"
-        return f"is worse on these {len(best.losses)} pictures, where the head has {figures}"
+        return f"is worse {_where(best)}"
     return (
         "came to a loss that is no number: --fine-tune-learning-rate "
         f"(={plan.learning_rate:g}) is too high"
     )
+
+
+def _where(best: Head) -> str:
+    """What the head has on the pictures that judged fine-tuning; it may be chosen by others."""
+    figures = f"loss {best.losses.mean():.4f}, accuracy {best.accuracy:.4f}"
+    return f"on these {len(best.losses)} pictures, where the {best.description} has {figures}"
 
 
 def situation(run: Run) -> Situation:

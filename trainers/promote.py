@@ -176,7 +176,8 @@ def _decide(options: argparse.Namespace) -> str:
     from service import store
     from service.bundle import Bundle
 
-    new, old = newest(options.new), Bundle.read(store.resolve(options.over))
+    new = newest(options.new)
+    old = Bundle.read(store.resolve(options.over or f"{new.manifest.name}:latest"))
     if new.manifest.name != old.manifest.name:
         raise BundleError(
             f"{new.path} is called {new.manifest.name}, the one to replace {old.manifest.name}: "
@@ -223,9 +224,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("new", type=Path, metavar="NEW", help="bundle, or folder with bundles")
     parser.add_argument(
         "--over",
-        default="classifier:latest",
         metavar="MODEL",
-        help="model to replace, a BentoML tag or a bundle (classifier:latest)",
+        help="model to replace, a BentoML tag or a bundle (the latest of the new one's name)",
     )
     parser.add_argument(
         "--data", type=Path, default=Path("data"), metavar="DIR", help="the pictures (data)"

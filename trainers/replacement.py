@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from service import summary
+from service import commands, summary
 from service.bundle import Bundle
 from service.errors import GraftError
 from trainers.promote import Comparison, compare
@@ -40,10 +39,10 @@ def describe(new: Bundle, old: Bundle | None, data: Path) -> Iterator[str]:
     if set(new.manifest.classes) != set(old.manifest.classes):
         yield "the two do not compare: they tell other classes apart"
     elif found is None:
-        command = f"python -m trainers.promote {shlex.quote(str(new.path))} --over {tag(old)}"
+        options = (str(new.path), "--over", tag(old), "--data", str(data))
         yield (
             "the two accuracies do not compare: they are of different test pictures. This asks "
-            f"both about the same: {command} --data {shlex.quote(str(data))}"
+            f"both about the same: {commands.python('trainers.promote', *options)}"
         )
     else:
         yield (

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
-from service import summary
+from service import commands, summary
 from service.errors import GraftError, ParityError
 from service.interrupts import INTERRUPTED, ended_by
 from service.machine import bentoml_home, cache_folder
@@ -191,7 +191,7 @@ def log_result(bundle: Bundle, tag: str, test: dict[str, Any]) -> None:
     for pair in test["most_confused"][:MOST_SAID]:
         log.info("  %s", pair["advice"])
     log.info("report: %s", bundle.path / "report.html")
-    log.info("serve it:  GRAFT_MODEL=%s %s serve", tag, Path(sys.executable).with_name("bentoml"))
+    log.info("serve it:  %s", commands.serve(tag))
 
 
 def log_replacement(bundle: Bundle, before: Bundle | None, folder: Path) -> None:

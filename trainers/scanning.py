@@ -154,7 +154,7 @@ def _not_unpacked(name: str, reason: str) -> LeftOut:
 def _classes(entries: Sequence[_Entry], found: Layout) -> tuple[str, ...]:
     places = (found.locate(one.parts) for one in entries if one.is_meant)
     labels = {place[0] for place in places if place and place[1] != UNLABELLED}
-    return tuple(sorted(label for label in labels if label and is_text(label)))
+    return tuple(sorted({printable(label) for label in labels if label}))
 
 
 def _walk(folder: Path) -> Iterator[Path]:

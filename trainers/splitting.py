@@ -53,8 +53,11 @@ def split(dataset: Dataset, seed: int) -> Dataset:
             )
     splits[free] = np.array(parts, dtype=object)[_draw(dataset, free, seed, len(parts) - 1)]
     if "test" not in splits:
+        coarse = grouping.too_coarse(dataset)
         raise DataError(
-            f"{dataset.title}: no picture is left for the test: give train/ at least 2 different "
+            f"{dataset.title}: no picture is left for the test: "
+            + (coarse and f"{coarse}; or ")
+            + f"give train/ at least 2 different "
             f"{'sources (--group)' if dataset.sources else 'pictures'} of a class, or add a folder "
             "test/"
         )

@@ -195,7 +195,7 @@ def test_unknown_model_says_where_was_looked_and_what_to_do(reference: str) -> N
         resolve(reference)
     message = str(caught.value)
     assert message.startswith(f"no model {reference!r}: it is neither a folder with a manifest")
-    assert "python -m trainers.run" in message
+    assert f"`{sys.executable} -m trainers.run`" in message
     assert "GRAFT_MODEL" in message
 
 

@@ -54,6 +54,14 @@ def test_what_is_odd_among_the_others_is_found(looks: dict[str, object], kind: s
     assert found(dataset(**looks)) == {kind: ("a/9.png",)}
 
 
+@pytest.mark.parametrize(
+    ("kind", "word"), [(b"TIFF", "of several pages:"), (b"GIF", "animated: the first frame")]
+)
+def test_a_tiff_has_pages_and_a_gif_has_frames(kind: bytes, word: str) -> None:
+    (finding,) = examine(dataset(frames=2, format=kind), 224)
+    assert word in finding.message
+
+
 def test_pictures_of_one_look_are_not_odd() -> None:
     assert found(dataset()) == {}
     assert found(dataset(1, mode=b"CMYK")) == {}

@@ -10,7 +10,10 @@ from trainers.config import ConfigError, TrainingConfig
 
 
 def test_an_unknown_flag_is_refused_in_a_line() -> None:
-    with pytest.raises(ConfigError, match=r"^unrecognized arguments: --epoch; --help lists"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^unrecognized arguments: --epoch; for --epoch type --epochs; --help lists",
+    ):
         parse(["--plugin", "vgg", "--epoch"])
 
 
@@ -26,6 +29,11 @@ def test_every_option_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None
         parse(["--help"])
     printed = capsys.readouterr().out
     assert all(f"--{name.replace('_', '-')} " in printed for name in TrainingConfig.model_fields)
+
+
+def test_what_is_a_switch_elsewhere_is_named_with_its_value() -> None:
+    with pytest.raises(ConfigError, match="for --fine-tune type --strategy fine-tune; --help"):
+        parse(["--plugin", "tiny", "--fine-tune"])
 
 
 def test_help_needs_no_framework() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,7 +132,7 @@ def test_the_command_trains_the_same_on_the_same_split() -> None:
     (one,) = parse_candidates("tiny=my weights/file.h5")
     shared = TrainingConfig(plugin="tiny", data="my data", image_size=64, seed=3, head="linear")
     words = shlex.split(one.command(shared))
-    assert words[:3] == ["python", "-m", "trainers.run"]
+    assert words[:3] == [sys.executable, "-m", "trainers.run"]
     config = parse(words[3:]).config
     assert config == one.config(shared)
     assert config.weights == str(Path("my weights/file.h5"))
@@ -139,4 +140,5 @@ def test_the_command_trains_the_same_on_the_same_split() -> None:
 
 def test_the_command_leaves_out_what_is_so_anyway() -> None:
     (one,) = parse_candidates("pocket")
-    assert one.command(TrainingConfig(plugin="tiny")) == "python -m trainers.run --plugin pocket:1"
+    command = one.command(TrainingConfig(plugin="tiny"))
+    assert command.endswith("python -m trainers.run --plugin pocket:1")

@@ -45,6 +45,17 @@ def test_findings_are_printed_and_fatal_only_when_asked(
     assert run(folder, "--strict") == 2
 
 
+@pytest.mark.parametrize(("name", "shown"), [("co\tw", r"co\x09w"), ("co\u202ew", r"co\u202ew")])
+def test_a_class_of_which_no_name_can_be_read_is_no_mere_warning(
+    folder: Path, name: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "cat", folder / name)
+    assert run(folder) == 2
+    assert f"every class needs at least 2 readable pictures, `{shown}` has 0" in (
+        capsys.readouterr().err
+    )
+
+
 def test_all_paths_go_into_the_file_and_into_json(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

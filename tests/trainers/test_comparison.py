@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_the_table_is_aligned_and_says_what_to_take() -> None:
     assert lines[3] == "   vgg:16: left out: no weights <here>"
     assert "kept from before" in lines[4]
     assert lines[-2].startswith("Take pocket:1: of 2 within one standard error")
-    assert lines[-1] == "  python -m trainers.run --plugin pocket:1 --data pets"
+    assert lines[-1] == f"  {sys.executable} -m trainers.run --plugin pocket:1 --data pets"
 
 
 def test_the_record_has_every_figure_and_every_problem(tmp_path: Path) -> None:

@@ -70,6 +70,27 @@ def test_an_impossible_value_is_refused_by_flag_and_value(flag: str, value: str)
     assert str(caught.value).startswith(f"{flag} (={value!r}): ")
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"), [("cuda", "gpu"), ("cuda:1", "gpu:1"), ("GPU", "gpu"), ("0", "gpu:0")]
+)
+def test_a_device_is_asked_for_by_its_own_rule(given: str, meant: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(["--plugin", "vgg", "--device", given])
+    said = f"--device (={given!r}): auto, cpu, gpu or gpu:N; did you mean {meant}?"
+    assert str(caught.value) == said
+
+
+def test_a_bare_no_of_yaml_is_to_be_quoted(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("plugin: vgg\nflip: no\n")
+    with pytest.raises(ConfigError, match=r"--flip \(=False\): .*put it in quotes"):
+        parse(["--config", str(tmp_path / "run.yaml")])
+
+
+def test_a_rule_for_sources_that_is_none_is_said_in_plain_words() -> None:
+    with pytest.raises(ConfigError, match=r"^--group \(='\(\['\): no regular expression: "):
+        parse(["--plugin", "vgg", "--group", "(["])
+
+
 def test_without_a_plugin_the_message_says_what_to_type() -> None:
     with pytest.raises(ConfigError, match="--plugin efficientnet"):
         parse([])

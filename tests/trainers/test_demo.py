@@ -17,7 +17,7 @@ def test_the_demo_trains_serves_and_shows_an_answer(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert '"label": "' in done.stdout
     assert "python -m trainers.run --plugin efficientnet --data YOUR_FOLDER" in done.stdout
-    (report,) = (tmp_path / "artifacts").glob("classifier-*/report.html")
+    (report,) = (tmp_path / "artifacts").glob("demo-*/report.html")
     found = re.search(r"leaves: ([\d.]+) with .*\n([\d.]+) from random weights", done.stdout)
     assert found
     accuracy, without = map(float, found.groups())

@@ -89,7 +89,7 @@ def test_a_table_names_sources(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     assert grouping.together(grouped)[6:].tolist() == [6, 7]
     write_csv(split(grouped, 0), tmp_path / "split.csv")
     first, second = (tmp_path / "split.csv").read_text().splitlines()[:2]
-    assert first == "path,class,split,group"
+    assert first == "path,sha256,class,split,group"
     assert second.endswith(",patient 0")
 
 
@@ -100,6 +100,25 @@ def test_a_table_that_cannot_be_read_is_said(tmp_path: Path, content: str | byte
         table.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ConfigError, match="--group"):
         grouping.group(clips(2, 2), str(table))
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (r"^\w", "--group made one source of each class (`a`, `b`): "),
+        (r"clip", "--group made one source of all 8 pictures (`clip`): "),
+    ],
+)
+def test_a_rule_that_tells_too_little_apart_is_said(rule: str, told: str) -> None:
+    with pytest.raises(DataError, match="no picture is left for the test") as caught:
+        split(grouping.group(clips(2, 2), rule), 0)
+    assert told in str(caught.value)
+
+
+def test_a_table_that_is_not_there_is_named_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        grouping.group(clips(2, 2), "none.csv")
+    assert str(caught.value) == "--group: none.csv cannot be read: No such file or directory"
 
 
 def test_a_rule_that_names_nothing_is_refused() -> None:

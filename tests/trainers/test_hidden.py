@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pytest
 
 from tests.trainers.test_linear import cross_validated, examples
+from trainers import hidden
 from trainers.clock import Clock
 from trainers.examples import Examples
-from trainers.head import better
+from trainers.head import better, build
 from trainers.hidden import train_hidden
 from trainers.linear import solve_linear
+from trainers.progress import log
 
 
 def exclusive_or() -> Examples:
@@ -28,16 +31,31 @@ def exclusive_or() -> Examples:
 def test_a_hidden_layer_learns_what_no_line_separates() -> None:
     given = exclusive_or()
     keras.utils.set_random_seed(0)
-    linear, hidden = solve_linear(given), train_hidden(given, 60, 3e-3)
+    linear, curved = solve_linear(given), train_hidden(given, 60, 3e-3)
     assert linear.accuracy < 0.65
-    assert hidden.accuracy > linear.accuracy + 0.2
-    assert better(linear, hidden) is hidden
-    assert set(hidden.history[0]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert curved.accuracy > linear.accuracy + 0.2
+    assert better(linear, curved) is curved
+    assert set(curved.history[0]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
 
 
 def test_with_the_time_up_it_ends_in_its_first_epoch() -> None:
-    hidden = train_hidden(exclusive_or(), 100_000, 3e-3, Clock(budget=1e-9))
-    assert len(hidden.history) == 1
+    head = train_hidden(exclusive_or(), 100_000, 3e-3, Clock(budget=1e-9))
+    assert len(head.history) == 1
+
+
+def test_with_the_time_up_one_fold_judges_and_one_line_says_so(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = []
+    monkeypatch.setattr(hidden, "build", lambda *a, **k: built.append(1) or build(*a, **k))
+    log.addHandler(caplog.handler)
+    head = train_hidden(cross_validated(examples(n=30)), 30, 3e-3, Clock(budget=1e-9))
+    log.removeHandler(caplog.handler)
+    assert len(built) == 2  # of five folds and the head itself
+    assert head.cross_validated is not None
+    assert head.cross_validated.folds == 1
+    (said,) = {one.getMessage() for one in caplog.records if one.name == log.name}
+    assert "the hidden layer was cut short" in said
 
 
 def test_in_cross_validation_the_folds_say_how_long_to_train() -> None:

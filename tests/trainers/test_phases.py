@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -88,6 +89,8 @@ def test_what_was_fine_tuned_ships_if_it_is_no_worse(
     monkeypatch.setattr(phases, "fine_tune", move_everything)
     trained = phases.train(run)
     assert trained.decision.startswith(shipped)
+    told = r"worse on these \d+ pictures, where the linear head.* has loss [\d.]+, accuracy 1.0000$"
+    assert re.search(told, trained.decision)
     moved = not np.array_equal(before[0], trained.classifier.weights()[0])
     assert moved == (shipped == "fine-tuning")
 

@@ -102,6 +102,13 @@ def test_a_better_one_becomes_latest(
     assert Bundle.read(resolve("tiny:latest")).manifest == new.manifest
 
 
+def test_it_takes_the_place_of_the_latest_of_its_own_name(make: Make, data: Path) -> None:
+    save(make("old", colours=2))
+    new = make("new")
+    assert main([str(new.path), "--data", str(data)]) == 0
+    assert Bundle.read(resolve("tiny:latest")).manifest == new.manifest
+
+
 def test_a_worse_one_does_not(make: Make, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = make("old")
     save(old)

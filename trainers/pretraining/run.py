@@ -19,6 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service import commands
 from service.errors import GraftError
 from service.files import flush
 from service.locks import locked
@@ -175,7 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("graft: stopped; the same command goes on from the last epoch", file=sys.stderr)
         return 130
     log.info("SHA-256 %s", hashlib.sha256(path.read_bytes()).hexdigest())
-    log.info("use it:  python -m trainers.run --plugin pocket --weights %s", path)
+    options = ("--plugin", "pocket", "--weights", str(path))
+    log.info("use it:  %s", commands.python("trainers.run", *options))
     print(path)
     return 0
 

@@ -81,7 +81,7 @@ def by_checkpoint(other: keras.Model, model: keras.Model, folder: Path) -> None:
 
 COPIES: dict[str, Callable[[keras.Model], keras.Model]] = {
     "clone": clone,
-    "bfloat16": lambda model: precision.twin(model, precision.MIXED),
+    "bfloat16": lambda model: precision.twin(model, precision.POLICIES["bfloat16"]),
     "strategy": by_strategy,
 }
 FILLINGS: dict[str, Callable[[keras.Model, keras.Model, Path], None]] = {

@@ -100,7 +100,11 @@ logical = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 run = SimpleNamespace(
-    strategy=strategy, progress=Progress(is_quiet=True), clock=ENDLESS, board=Board(None)
+    config=SimpleNamespace(precision="float32"),
+    strategy=strategy,
+    progress=Progress(is_quiet=True),
+    clock=ENDLESS,
+    board=Board(None),
 )
 rng = np.random.default_rng(0)
 inputs = rng.normal(size=(24, 4)).astype("f4")

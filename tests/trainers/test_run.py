@@ -217,7 +217,7 @@ def test_metrics_say_how_long_each_step_took(bundle: Bundle) -> None:
         ),
         *("solving the head", "extracting feature maps", "fine-tuning"),
         *("exporting ONNX and SavedModel", "comparing them with Keras"),
-        *("evaluating on test", "evaluating on validation"),
+        *("evaluating on validation", "evaluating on test"),
     ]
     assert all(seconds >= 0 for seconds in metrics["seconds"].values())
     assert metrics["seconds"]["fine-tuning"] > 0

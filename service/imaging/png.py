@@ -40,7 +40,7 @@ _CLEAR_COLOUR_BYTES: Final = {0: 2, 2: 6}
 """Colour type -> length of a chunk tRNS that names one clear colour."""
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _STORED_BYTES: Final = {0: 1, 2: 4, 3: 1, 4: 4, 6: 4}
-_DEEP_BYTES: Final = {0: 9, 2: 17, 4: 17, 6: 21}
+_DEEP_BYTES: Final = {0: 7, 2: 17, 4: 17, 6: 21}
 """Colour type -> bytes that a pixel of at most 8, and of 16 bits per sample takes meanwhile."""
 _MAX_METADATA, _MAX_KEYWORD = 1 << 18, 80
 """Bytes of a text, and of its keyword, that are searched for an orientation."""
@@ -102,7 +102,8 @@ def read_header(data: bytes, _size: int) -> Header:
     parts.clear = _clear_chunk(parts.clear, colour, bits)
     clean, pixels = parts.clean(colour), width * height
     is_transparent = bool(parts.clear) or colour in (4, 6)
-    row_bytes = pixels * _CHANNELS[colour] * max(bits, 8) // 8 * (3 if bits == 16 else 1)
+    row_bytes = pixels * _CHANNELS[colour] * max(bits, 8) // 8
+    row_bytes *= 3 if bits == 16 and colour in (2, 6) else 1  # decoded twice, and put together
     memory = pixels * (_DEEP_BYTES if bits == 16 else _STORED_BYTES)[colour]
     memory += pixels * 10 * (bits == 16 and bool(parts.clear))  # a channel is added
     nanoseconds = (_NANOSECONDS["pixel"] + TRANSPARENT_NANOSECONDS * is_transparent) * pixels

@@ -52,7 +52,7 @@ _REMEDY: Final = (
 )
 _DTYPES: Final = {"B": "u1", "H": "u2", "I": "u4"}
 _NOWHERE: Final = np.zeros(0, np.int64)
-_NANOSECONDS: Final = {"pixel": 6.0, "byte of a row": 5.0, "byte": 10.0}
+_NANOSECONDS: Final = {"pixel": 4.0, "byte of a row": 3.0, "byte": 10.0}
 
 
 @dataclass(frozen=True)

@@ -162,4 +162,4 @@ def test_a_tile_costs_what_it_holds_not_what_is_shown() -> None:
     small = tiff([*entries[:-2], (322, 4, 1, 6000), (323, 4, 1, 6000), (324, 4, 1, 8)], bytes(100))
     header = read_header(small, 32)
     assert header.memory_bytes > 36_000_000
-    assert header.seconds > 0.15
+    assert header.seconds > 0.1

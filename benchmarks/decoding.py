@@ -3,11 +3,11 @@
     python -m benchmarks.decoding [MEGAPIXELS]
 
 Each picture is drawn, encoded and decoded in a process of its own, at the model's 224 pixels:
-processor time, resident memory on top of what was there, and the longest time for which another
-thread of Python did not get its turn, beside the estimates that decide what is let in. Flat
-pictures are small files of many pixels; noise is the most work for a pixel. The last line is a
-process whose two threads decode all accepted ones in random order: its peak is what a worker's
-limit must allow.
+processor time, resident memory on top of what was there, and the longest time that decoding used a
+core for without another thread of Python getting its turn, beside the estimates that decide what is
+let in. Flat pictures are small files of many pixels; noise is the most work for a pixel. The last
+line is a process whose two threads decode all accepted ones in random order: its peak is what a
+worker's limit must allow.
 """
 
 from __future__ import annotations
@@ -113,12 +113,13 @@ def measure(data: bytes) -> dict[str, float]:
     """Decode once -> seconds of processor time, MB on top, longest stall in milliseconds."""
     decode(small(), SIZE)
     longest, stop = [0.0], threading.Event()
+    clock = time.pthread_getcpuclockid(threading.get_ident())  # of the thread that decodes
 
     def watch() -> None:
-        last = time.thread_time(), time.monotonic()
-        while not stop.wait(0.001):
-            now = time.thread_time(), time.monotonic()
-            longest[0], last = max(longest[0], now[1] - last[1]), now
+        last = time.clock_gettime(clock)
+        while not stop.wait(0.0005):
+            now = time.clock_gettime(clock)
+            longest[0], last = max(longest[0], now - last), now
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -53,7 +53,10 @@ def ended_by(codes: Mapping[signal.Signals, int], last_words: Callable[[], str])
     numbers = [number for number in codes if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, _stand_still) for number in numbers}
     wakeup = signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
-    listener = threading.Thread(target=_listen, args=(heard, codes, last_words), daemon=True)
+    stderr = os.dup(2)  # now: it leads nowhere while TensorFlow loads
+    listener = threading.Thread(
+        target=_listen, args=(heard, codes, last_words, stderr), daemon=True
+    )
     listener.start()
     try:
         yield
@@ -64,6 +67,7 @@ def ended_by(codes: Mapping[signal.Signals, int], last_words: Callable[[], str])
         woken.close()  # which the listener hears
         listener.join()
         heard.close()
+        os.close(stderr)
 
 
 def _stand_still(*_: object) -> None:
@@ -72,15 +76,18 @@ def _stand_still(*_: object) -> None:
 
 
 def _listen(
-    heard: socket.socket, codes: Mapping[signal.Signals, int], last_words: Callable[[], str]
+    heard: socket.socket,
+    codes: Mapping[signal.Signals, int],
+    last_words: Callable[[], str],
+    stderr: int,
 ) -> None:
     while received := heard.recv(1):
         for number, code in codes.items():
             if number == received[0]:
-                _end(code, last_words)
+                _end(code, last_words, stderr)
 
 
-def _end(code: int, last_words: Callable[[], str]) -> None:
+def _end(code: int, last_words: Callable[[], str], stderr: int) -> None:
     limit = threading.Timer(_MOST_SECONDS, os._exit, (code,))
     limit.daemon = True
     limit.start()
@@ -91,7 +98,7 @@ def _end(code: int, last_words: Callable[[], str]) -> None:
         with suppress(Exception):
             clean()
     with suppress(OSError):  # written past sys.stderr, whose lock the main thread may hold
-        os.write(2, (_SHOW_CURSOR if os.isatty(2) else b"") + words)
+        os.write(stderr, (_SHOW_CURSOR if os.isatty(stderr) else b"") + words)
     with suppress(Exception):
         sys.stdout.flush()
     os._exit(code)

@@ -12,11 +12,12 @@ from service.interrupts import INTERRUPTED, cleaned, ended_by
 
 ROOT = Path(__file__).parents[2]
 DEAF = f"""
-import hashlib, pathlib, signal, sys
+import hashlib, os, pathlib, signal, sys
 sys.path.insert(0, {str(ROOT)!r})
 from service.interrupts import cleaned, ended_by
 codes = {{signal.SIGINT: 130, signal.SIGTERM: 75}}
 with ended_by(codes, lambda: "stopped"), cleaned(pathlib.Path(sys.argv[1]).unlink):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # as while TensorFlow loads
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # a call that hears no signal for an hour
 """

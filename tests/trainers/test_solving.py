@@ -25,7 +25,7 @@ Together = Callable[[int, Callable[[Exchange], Any]], list[Any]]
 
 @pytest.mark.parametrize("kind", ["linear", "hidden"])
 def test_the_kind_of_head_can_be_named(start: Start, kind: str) -> None:
-    assert solving.solve_head(start(head=kind)).description.startswith(kind)
+    assert solving.solve_head(start(head=kind, epochs=2)).description.startswith(kind)
 
 
 def test_examples_are_embeddings_with_the_weights_of_their_classes(start: Start) -> None:

@@ -141,7 +141,7 @@ def test_a_full_disk_under_the_figures_stops_nobody(serve: Any, draw: Any, worke
         pytest.skip("this machine gives no user namespaces, or has no unshare")
     options = f"services.graft.workers={workers}"
     with serve(within=SMALL_MEMORY, BENTOML_CONFIG_OPTIONS=options) as server:
-        full = Path(f"/proc/{server.process.pid}/root/dev/shm")
+        full = Path("/proc", str(server.process.pid), "root", "dev", "shm")
         assert len(list(full.glob("graft-service-*"))) == 1
         with suppress(OSError), (full / "fill").open("wb", buffering=0) as file:
             while True:

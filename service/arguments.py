@@ -44,7 +44,7 @@ HABITS: Final[Mapping[str, str]] = {
     "csv": "out output outputfile save table o",
     "over": "old replace baseline current against model",
 }
-"""What other tools call an option, as `_key` writes it."""
+"""Names that other tools give to our options, normalised by `_key`."""
 _VALUES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("finetune", "finetuning"), "fine-tune"),
     **dict.fromkeys(("freeze", "freezebackbone"), "features"),

@@ -10,7 +10,7 @@ from service.predictor import CUDA, Predictor, import_onnxruntime, providers, pr
 
 
 class Runtime(BaseModel):
-    """What computes the answers of one worker."""
+    """Device, execution provider and threads of one worker, as GET /model shows them."""
 
     model_config = ConfigDict(frozen=True)
 

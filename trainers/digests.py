@@ -20,8 +20,8 @@ from trainers.scanning import DataError
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """Files are read whole, one per thread."""
 SETTLED_NS = 2_000_000_000
-"""So long after its last change a file's times tell it from a changed one: no clock of a file
-system is coarser (FAT's)."""
+"""Files changed more recently than this are read again: a second change could leave their
+times the same. The coarsest clock of a file system, FAT's, has steps of 2 s."""
 _KEPT_BY = "path, size, mtime, ctime and inode"
 
 

@@ -24,9 +24,9 @@ from trainers.conversion import to_onnx
 from trainers.model import Classifier
 
 PARITY_TOLERANCE = 1e-4
-"""Largest difference of a probability between Keras and any exported format. Which class is best
-is not asked besides: within this, only classes that are less than twice as far apart change places,
-and where two tie, as copies of one picture in two classes make them, any rounding does that."""
+"""Largest difference of a probability between Keras and any exported format. The best
+class may differ: within this limit, only classes whose probabilities are closer than twice the limit
+can change places, and rounding decides between classes that tie."""
 PARITY_BATCHES = (1, 3, 32)
 OUTPUTS = ("probabilities", "embedding")
 

@@ -12,7 +12,7 @@ Flip = Literal["none", "horizontal", "all"]
 FLIPS: tuple[Flip, ...] = get_args(Flip)
 
 MIRRORED, ZOOMED, UPSIDE_DOWN = 1, 2, 4
-"""What is done to a view: the bits of its number. 0 is the picture as it is."""
+"""The number of a view is a bit mask of these changes; 0 is the unchanged picture."""
 
 NUMBERS: dict[Flip, tuple[int, ...]] = {
     "none": (0, ZOOMED),

@@ -68,7 +68,7 @@ def test_a_port_that_this_user_may_not_have_is_said(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of sockets that are no files")
 def test_of_two_that_start_at_once_one_has_the_port() -> None:
-    """Neither listens yet, so the system itself would let both have it."""
+    """Linux lets two processes bind one port while neither listens on it yet."""
     code = """
 import sys
 from circus.sockets import CircusSocket

@@ -25,8 +25,8 @@ from trainers.model import Classifier
 
 PARITY_TOLERANCE = 1e-4
 """Largest difference of a probability between Keras and any exported format. The best
-class may differ: within this limit, only classes whose probabilities are closer than twice the limit
-can change places, and rounding decides between classes that tie."""
+class may differ: only classes whose probabilities are closer than twice this limit can change
+places, and rounding decides between classes that tie."""
 PARITY_BATCHES = (1, 3, 32)
 OUTPUTS = ("probabilities", "embedding")
 

@@ -77,7 +77,8 @@ def doubts(manifest: Manifest) -> Iterator[str]:
             f"may as well be {low:.2f} or {high:.2f}; add pictures"
         )
     chance = metrics.get("test_majority_share", 1 / classes)
-    if low <= chance or found < chance + _NEAR * (1 - chance):
+    has_many = count >= FEW_TEST_PICTURES  # of fewer, the interval says too little of chance
+    if (has_many and low <= chance) or found < chance + _NEAR * (1 - chance):
         yield (
             f"near chance: it is right on {found:.0%} of the test pictures, where always answering "
             f"the most common class is right on {chance:.0%}; do not rely on it"

@@ -32,12 +32,12 @@ test-fast: setup ## the tests that take less than a few seconds each
 	$(RUN) -m pytest -m "not slow and not large and not image"
 
 test-large: setup ## the contract of the larger backbones (about an hour, 16 GB of memory)
-	$(RUN) -m pytest -m large tests/plugins/test_contract.py tests/test_copies.py
+	$(RUN) -m pytest -m large tests/trainers/conformance/test_promises.py tests/test_copies.py
 
 fuzz: setup ## 100,000 damaged pictures, 100,000 sound ones of every kind, 10,000 over HTTP, and requests drawn from the document (half an hour)
 	$(RUN) tests/fuzz/pictures.py mutated 100000 $(SEED)
 	$(RUN) tests/fuzz/pictures.py drawn 100000 $(SEED)
-	GRAFT_FUZZ_POSTS=5000 GRAFT_FUZZ_EXAMPLES=1000 $(RUN) -m pytest tests/service/test_app_fuzz.py tests/service/test_openapi.py
+	GRAFT_FUZZ_POSTS=5000 GRAFT_FUZZ_EXAMPLES=1000 $(RUN) -m pytest tests/service/app/test_fuzz.py tests/service/http/pages/test_openapi.py
 
 lint: setup ## ruff
 	$(RUN) -m ruff check .

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import entry_points
 
-import plugins
+from plugins import families as built_in
 from plugins.base import Backbone, BackboneError
 
 ENTRY_POINT_GROUP = "graft.backbones"
@@ -93,7 +93,7 @@ def resolve(name: str) -> Backbone:
 
 @cache
 def _discover() -> None:
-    for module in pkgutil.iter_modules(plugins.__path__, "plugins."):
+    for module in pkgutil.iter_modules(built_in.__path__, f"{built_in.__name__}."):
         importlib.import_module(module.name)
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
         try:

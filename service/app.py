@@ -14,29 +14,29 @@ import bentoml
 from starlette.requests import Request
 
 from service import tracing
-from service.bento_switches import check_switches
-from service.caller import make_paths_absolute, require_home
-from service.configuration import worker_count
-from service.device import load
-from service.endpoints import predict, predict_batch
+from service.bundle.signature import trusted
+from service.bundle.summary import introduce
+from service.engine.autotune import known, tuned
+from service.engine.device import load
 from service.errors import GraftError
-from service.front import FrontedService
+from service.http.bento_switches import check_switches
+from service.http.predictions import predict, predict_batch
+from service.http.reloading import follow
+from service.http.request_id import log_requests
+from service.http.routes import FrontedService
+from service.http.uploads.forms import PicturesUpload, PictureUpload
+from service.http.uploads.upload_quota import UploadRoom
 from service.keys import Keys
-from service.machine import give_large_memory_back, usable_cores
 from service.metrics import Metrics
-from service.port import end_where_the_port_is_taken
-from service.reloading import follow
-from service.requests import log_requests
-from service.runtime_directory import create, enter
 from service.schemas import Answer, ModelName
-from service.served import ServedModel
+from service.served_model import ServedModel
+from service.server.bento_configuration import worker_count
+from service.server.port import end_where_the_port_is_taken
+from service.server.protocol_limits import refuse_until_ready
+from service.server.runtime_directory import create, enter
+from service.server.working_directory import make_paths_absolute, require_home
 from service.settings import Settings
-from service.signature import trusted
-from service.summary import introduce
-from service.tuning import known, tuned
-from service.upload_room import UploadRoom
-from service.uploads import PicturesUpload, PictureUpload
-from service.wire import refuse_until_ready
+from service.system.resources import give_large_memory_back, usable_cores
 
 _log = logging.getLogger("bentoml.graft")  # below BentoML's, whose INFO is shown
 
@@ -92,7 +92,7 @@ class Classifier:
         self.is_draining = False
         self._swapping = asyncio.Lock()
 
-    # Declared for BentoML's schema and clients; the routes of service/front.py, which
+    # Declared for BentoML's schema and clients; the routes of service/http/routes.py, which
     # come first, call the same functions.
 
     @bentoml.api(route="/predict", input_spec=PictureUpload)

@@ -18,7 +18,7 @@ from PIL import Image
 from plugins.base import Backbone, Variant
 from plugins.registry import register
 from plugins.scaling import to_unit_range
-from service.bundle import Bundle, InputSpec, Manifest, OutputSpec, seal
+from service.bundle.manifest import Bundle, InputSpec, Manifest, OutputSpec, seal
 from service.imaging import DECODER
 
 os.environ["KERAS_BACKEND"] = "tensorflow"

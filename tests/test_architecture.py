@@ -49,14 +49,12 @@ def roots(paths: list[Path]) -> set[str]:
 
 
 def test_plugins_know_keras_and_nothing_else() -> None:
-    """But for the check, a command line that tries the trainer's export on a backbone."""
-    paths = [path for path in modules("plugins") if path.stem != "check"]
-    assert roots(paths) - set(sys.stdlib_module_names) == {"keras", "plugins"}
+    assert roots(modules("plugins")) - set(sys.stdlib_module_names) == {"keras", "plugins"}
 
 
 def test_no_module_but_a_command_line_knows_the_check() -> None:
     paths = [path for package in OURS for path in modules(package)]
-    assert not {"plugins.check"} & {name for path in paths for name in imports(path)}
+    assert not {"trainers.conformance"} & {name for path in paths for name in imports(path)}
 
 
 def test_the_service_knows_nothing_of_training() -> None:

@@ -21,9 +21,9 @@ import numpy as np
 from benchmarks.serving.pictures import Bodies
 from benchmarks.serving.server import ROOT
 from benchmarks.serving.wrk import Load
-from service.bundle import Bundle
+from service.bundle.manifest import Bundle
+from service.engine.predictor import open_session
 from service.imaging import decode
-from service.predictor import open_session
 
 
 @dataclass(frozen=True)

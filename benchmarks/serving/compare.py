@@ -13,7 +13,7 @@ from benchmarks.serving.results import Result, key, latencies, ratio, spread, ve
 from benchmarks.serving.server import Server
 from benchmarks.serving.setting import Setting
 from benchmarks.serving.wrk import Load, wrk
-from service.machine import usable_cores
+from service.system.resources import usable_cores
 
 CONNECTIONS = 16
 WANTED = {

@@ -15,9 +15,9 @@ from PIL import Image
 
 from benchmarks.serving.pictures import Bodies
 from benchmarks.serving.server import Server
-from service.bundle import Bundle
+from service.bundle.manifest import Bundle
+from service.engine.predictor import Predictor
 from service.imaging import decode
-from service.predictor import Predictor
 
 TOLERANCE = 1e-3
 """Of a score: another batch size takes other kernels."""

@@ -10,7 +10,7 @@ from benchmarks.serving.load import collect, start_load
 from benchmarks.serving.results import Result, key, spread, verdict
 from benchmarks.serving.setting import Setting
 from benchmarks.serving.wrk import wrk
-from service.machine import usable_cores
+from service.system.resources import usable_cores
 
 SHARE = 0.7
 SATURATING = 16

@@ -15,8 +15,8 @@ import psutil
 from numpy.typing import NDArray
 
 from benchmarks.serving.wrk import Load
-from service.bundle import Bundle
-from service.machine import processor_name, usable_cores
+from service.bundle.manifest import Bundle
+from service.system.resources import processor_name, usable_cores
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -16,7 +16,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from service.errors import RequestError
-from service.front import counted
+from service.http.routes import counted
 from service.metrics import Metrics
 from service.settings import Settings
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from service.server.transport import READ_SECONDS
 from service.settings import Settings
-from service.transport import READ_SECONDS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SERVICES = ("graft", "prometheus", "grafana")

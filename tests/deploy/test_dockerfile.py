@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.bundle import Bundle
+from service.bundle.manifest import Bundle
 
 ROOT = Path(__file__).parents[2]
 LINES = (ROOT / "deploy/Dockerfile").read_text().replace("\\\n", "").splitlines()

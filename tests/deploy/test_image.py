@@ -25,7 +25,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.bundle import Bundle
+from service.bundle.manifest import Bundle
 
 pytestmark = pytest.mark.image
 

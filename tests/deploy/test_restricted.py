@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.bundle import Bundle
+from service.bundle.manifest import Bundle
 
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from service.server.transport import READ_SECONDS
 from service.settings import Settings
-from service.transport import READ_SECONDS
 
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]

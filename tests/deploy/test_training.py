@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from service.bundle import Bundle
+from service.bundle.manifest import Bundle
 from trainers import promote, run
 from trainers.arguments import parse
-from trainers.cluster import STOPPED, Cluster
+from trainers.distributed.cluster import STOPPED, Cluster
 
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]
@@ -221,8 +221,8 @@ def find_job(render: Render) -> Manifest:
 
 @pytest.fixture(scope="module")
 def processes() -> ModuleType:
-    """How tests/trainers/test_cluster.py trains by real processes."""
-    path = ROOT / "tests/trainers/test_cluster.py"
+    """How tests/trainers/distributed/test_cluster.py trains by real processes."""
+    path = ROOT / "tests/trainers/distributed/test_cluster.py"
     spec = importlib.util.spec_from_file_location("test_cluster_processes", path)
     assert spec
     assert spec.loader

@@ -22,9 +22,9 @@ import httpx
 import psutil
 import pytest
 
-from service import runtime_directory
-from service.bundle import Bundle
-from service.runtime_directory import RuntimeDirectory
+from service.bundle.manifest import Bundle
+from service.server import runtime_directory
+from service.server.runtime_directory import RuntimeDirectory
 
 ROOT = Path(__file__).parents[2]
 BLOCKER = """\

@@ -20,8 +20,8 @@ from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from starlette.applications import Starlette
 
 from service import tracing
-from service.endpoints import predict, predict_batch
-from service.front import endpoint
+from service.http.predictions import predict, predict_batch
+from service.http.routes import endpoint
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OPTIONS = "services.graft.tracing."

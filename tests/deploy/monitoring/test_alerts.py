@@ -20,7 +20,7 @@ from service.errors import RequestError
 from service.metrics import Metrics
 from service.settings import Settings
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = Path(__file__).parents[3] / "deploy"
 SOURCE = DEPLOY / "kubernetes/overlays/monitoring/alerts.yaml"
 PLAIN = DEPLOY / "alerts.yaml"
 UNITS = DEPLOY / "alerts.test.yaml"

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from service.configuration import SERVICE, container
 from service.cors import cors_options
 from service.errors import SettingError
 from service.settings import Settings
@@ -35,10 +36,7 @@ def check_switches(settings: Settings) -> None:
         SettingError: a switch is set that would do nothing, or CORS is not as it should be.
     """
     cors_options(settings)
-    # Not a public name, and the only way to it (see service/store.py).
-    from bentoml._internal.configuration.containers import BentoMLContainer
-
-    refused = ignored(BentoMLContainer.config.services["graft"].get())
+    refused = ignored(container().config.services[SERVICE].get())
     command = click.get_current_context(silent=True)
     options = {} if command is None else command.params
     if options.get("timeout"):

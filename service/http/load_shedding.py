@@ -8,12 +8,12 @@ would look the faster, the more are refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 from starlette.datastructures import State
 from starlette.responses import Response
-from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Overloaded
@@ -36,9 +36,7 @@ class LoadSheddingMiddleware:
 
     def __init__(self, app: ASGIApp, state: State, paths: Iterable[str]) -> None:
         self._app, self._state = app, state
-        self._answers = [
-            (compile_path(path)[0], path, error_response(FULL, path)) for path in paths
-        ]
+        self._answers = [(_pattern(path), path, error_response(FULL, path)) for path in paths]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._refused(scope) if scope["type"] == "http" else None
@@ -58,3 +56,9 @@ class LoadSheddingMiddleware:
                 service.metrics.refusals.labels(FULL.code).inc()
                 return answer
         return None
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """What a request's path matches, in which `{name}` stands for anything without a slash."""
+    literals = re.split(r"\{\w+\}", path)
+    return re.compile("[^/]+".join(map(re.escape, literals)) + r"\Z")

@@ -21,6 +21,7 @@ from service.device import load
 from service.endpoints import predict, predict_batch
 from service.errors import GraftError
 from service.front import FrontedService
+from service.imaging import configure_process
 from service.keys import Keys
 from service.machine import give_large_memory_back, usable_cores
 from service.metrics import Metrics
@@ -56,6 +57,7 @@ class Classifier:
     @staticmethod
     def verify() -> None:
         """Load and time the model once before any worker starts: a bad one ends it all here."""
+        configure_process()
         try:
             make_paths_absolute()
             require_home()
@@ -74,6 +76,7 @@ class Classifier:
 
     def __init__(self) -> None:
         give_large_memory_back()
+        configure_process()
         self.settings = _settings()
         if self.settings.access_log:
             log_requests()

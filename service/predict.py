@@ -53,6 +53,7 @@ def _run(options: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     from service.counting import Counter
     from service.device import fallback, load
+    from service.imaging import configure_process
     from service.machine import give_large_memory_back
     from service.scoring import score
     from service.settings import Settings
@@ -61,6 +62,7 @@ def _predict(options: argparse.Namespace) -> int:
     from service.walking import pictures_in
 
     give_large_memory_back()
+    configure_process()
     settings = Settings.from_environment()
     paths = pictures_in(options.places)
     bundle = trusted(options.bundle or settings.model, settings.verify_key)

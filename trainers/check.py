@@ -34,10 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from service.imaging import configure_process
     from service.machine import cache_folder
     from trainers import data, doctor, findings, grouping, scanning, splitting
     from trainers.cache import Cache
 
+    configure_process()
     set_up_logging(options.quiet)
     with tempfile.TemporaryDirectory() as folder, cleaned(lambda: shutil.rmtree(folder)):
         cache = Cache(cache_folder() / "arrays", MAX_BYTES, Path(folder), Progress(options.quiet))

@@ -175,7 +175,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _decide(options: argparse.Namespace) -> str:
     from service import store
     from service.bundle import Bundle
+    from service.imaging import configure_process
 
+    configure_process()
     new = newest(options.new)
     old = Bundle.read(store.resolve(options.over or f"{new.manifest.name}:latest"))
     if new.manifest.name != old.manifest.name:

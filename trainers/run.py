@@ -18,6 +18,7 @@ from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service import commands, summary
 from service.errors import GraftError, ParityError
+from service.imaging import configure_process
 from service.interrupts import INTERRUPTED, ended_by
 from service.machine import bentoml_home, cache_folder
 from trainers import (
@@ -219,6 +220,7 @@ def _run(arguments: Sequence[str], last_words: LastWords) -> int:
     try:
         options = parse(arguments)
         set_up_logging(options.quiet, options.json)
+        configure_process()
         last_words.watch(options.config)
         cluster = Cluster.read(os.environ.get(VARIABLE))
         result = train(options.config, Progress(options.quiet, is_json=options.json), cluster)

@@ -22,7 +22,7 @@ from benchmarks.serving.pictures import Bodies
 from benchmarks.serving.server import ROOT
 from benchmarks.serving.wrk import Load
 from service.bundle import Bundle
-from service.imaging import decode
+from service.imaging import configure_process, decode
 from service.predictor import open_session
 
 
@@ -79,6 +79,7 @@ def measure(way: Way, bundle: Bundle, pictures: Bodies, seconds: float) -> Load:
 
 
 def main(model: str, size: str, threads: str, session_threads: str, *paths: str) -> None:
+    configure_process()
     pictures = [Path(path).read_bytes() for path in paths]
     session = open_session(Path(model), int(session_threads))
 

@@ -2,8 +2,8 @@
 
 Training and serving both call `decode`, so the two cannot disagree about a pixel. A file's kind and
 cost are read from its headers before any library decodes it: `kinds` has the table of kinds,
-`refused` those that are known by name and not read, `cost` what a picture may cost. This room uses
-`service.errors` alone.
+`refused` those that are known by name and not read, `cost` what a picture may cost. Commands and
+the service call `configure_process` once, when they start. This room uses `service.errors` alone.
 """
 
 from service.imaging.cost import MAX_PIXELS, Limits
@@ -17,6 +17,7 @@ from service.imaging.kinds import (
     SUFFIXES,
     identify,
 )
+from service.imaging.process import configure_process
 
 __all__ = [
     "ALWAYS_ACCEPTED",
@@ -29,6 +30,7 @@ __all__ = [
     "SUFFIXES",
     "Header",
     "Limits",
+    "configure_process",
     "decode",
     "identify",
     "inspect",

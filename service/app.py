@@ -26,6 +26,7 @@ from service.http.bento_switches import check_switches
 from service.http.predictions import predict, predict_batch
 from service.http.reloading import watch_reloads
 from service.http.request_id import log_requests
+from service.imaging import configure_process
 from service.schemas import Answer
 from service.server.port import end_where_the_port_is_taken
 from service.server.protocol_limits import refuse_until_ready
@@ -77,6 +78,7 @@ class Classifier:
     @staticmethod
     def verify() -> None:
         """Check settings and model, and tune, once in the parent: an error ends the service."""
+        configure_process()
         try:
             make_paths_absolute()
             require_home()
@@ -95,6 +97,7 @@ class Classifier:
 
     def __init__(self) -> None:
         give_large_memory_back()
+        configure_process()
         settings = _settings()
         if settings.access_log:
             log_requests()

@@ -55,12 +55,14 @@ def _predict(options: argparse.Namespace) -> int:
     from service.cli.progress import Counter
     from service.engine.autotune import tuned
     from service.engine.device import fallback, load
+    from service.imaging import configure_process
     from service.scoring.discover import pictures_in
     from service.scoring.files import score
     from service.settings import Settings
     from service.system.resources import give_large_memory_back
 
     give_large_memory_back()
+    configure_process()
     settings = Settings.from_environment()
     paths = pictures_in(options.places)
     bundle = trusted(options.bundle or settings.model, settings.verify_key)

@@ -60,7 +60,7 @@ print(json.dumps([weights, history["val_loss"]]))
 
 def fit(devices: int, dropout: float = 0.0) -> tuple[list[float], list[float]]:
     command = [sys.executable, "-c", FIT, str(devices), str(dropout)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     weights, losses = json.loads(done.stdout.splitlines()[-1])
     return weights, losses
@@ -146,7 +146,7 @@ print("equal")
 @pytest.mark.slow
 def test_two_devices_go_on_where_they_were_stopped(tmp_path: Path) -> None:
     command = [sys.executable, "-c", RESUME, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.stdout.splitlines()[-1:] == ["equal"], done.stderr
 
 

@@ -341,7 +341,7 @@ def stop(
             if line.startswith(moment):
                 time.sleep(pause)
                 process.send_signal(how)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     return process.returncode
 
 
@@ -382,7 +382,7 @@ def test_ctrl_c_leaves_nothing_half_done_and_promises_what_there_is(
         next(line for line in process.stderr if line.startswith(moment))
         for _ in range(2):  # people press it twice
             process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Traceback" not in said
     last = said.splitlines()[-1]

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trainers import duplicates
-from trainers.looking import LOOK, SIDE
+from trainers.dataset import duplicates
+from trainers.dataset.inspection import LOOK, SIDE
 
 SIZE = (500, 375)
 CLASSES = 10

@@ -190,10 +190,10 @@ def bare(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[
 
     from plugins.registry import resolve
     from trainers import hardware
-    from trainers.cluster import ALONE
-    from trainers.features import OnDevices
-    from trainers.model import embedder
-    from trainers.precision import policy, scaled
+    from trainers.distributed.cluster import ALONE
+    from trainers.features.frozen_features import OnDevices
+    from trainers.model.classifier import embedder
+    from trainers.resources.precision import policy, scaled
 
     backbone, name, devices = resolve(plugin), policy(precision), hardware.devices()
     size = backbone.image_size

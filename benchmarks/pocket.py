@@ -15,10 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from plugins.registry import resolve
-from trainers import data, hardware, pictures, scanning, splitting
-from trainers.cache import Cache
+from trainers import hardware
+from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
-from trainers.data import Dataset
+from trainers.dataset import dataset as data
+from trainers.dataset import scanning, splitting
+from trainers.dataset.dataset import Dataset
+from trainers.features import pictures
 from trainers.progress import Progress, set_up_logging
 
 SIZES, SEEDS = (64, 96, 128), (0, 1, 2)
@@ -48,16 +51,16 @@ def main(folder: str, imagenet: str = "") -> None:
 
 def accuracy(dataset: Dataset, plugin: str, weights: str, seed: int, cache: Cache) -> float:
     """Test accuracy of the head alone, with its default settings."""
-    from trainers import solving
-    from trainers.network import Network
-    from trainers.running import Run
+    from trainers.features.network import Network
+    from trainers.phases import head_phase
+    from trainers.phases.context import Run
 
     split = splitting.split(dataset, seed)
     network = Network(resolve(plugin), weights, dataset.images.shape[1], seed)
     config = TrainingConfig(plugin=plugin, seed=seed)
     run = Run(config, network, split, cache, QUIET)
-    test = solving.embeddings(run, run.pictures("test"), 1).all()[:, 0]
-    answers = np.asarray(solving.solve_head(run).model(test, training=False))
+    test = head_phase.embeddings(run, run.pictures("test"), 1).all()[:, 0]
+    answers = np.asarray(head_phase.solve_head(run).model(test, training=False))
     return float((answers.argmax(axis=1) == split.labels[split.rows("test")]).mean())
 
 

@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from service.bundle import Bundle
+from service.bundle.manifest import Bundle
+from service.engine.predictor import Predictor
 from service.imaging import decode
-from service.machine import usable_cores
-from service.predictor import Predictor
+from service.system.resources import usable_cores
 
 SIZE = (500, 375)
 predictor: Predictor

@@ -34,8 +34,8 @@ def main(
     folder: str = "demo", weights: str = "imagenet", seeds: str = "0,1,2", size: str = "224"
 ) -> None:
     if folder == "demo":
-        from service.machine import cache_folder
-        from trainers.samples import draw_samples
+        from service.system.resources import cache_folder
+        from trainers.dataset.samples import draw_samples
 
         folder = str(draw_samples(cache_folder()))
     results = []
@@ -108,8 +108,9 @@ def summarise(name: str, results: list[dict[str, float]]) -> None:
 
 def lay_out(folder: str, seed: int, work: Path) -> None:
     """Graft's split as folders of links, as the recipe wants them."""
-    from trainers import data, scanning, splitting
-    from trainers.cache import Cache
+    from trainers.cache.array_cache import Cache
+    from trainers.dataset import dataset as data
+    from trainers.dataset import scanning, splitting
     from trainers.progress import Progress
 
     cache = Cache(work / "unused", 0, work / "looks", Progress(is_quiet=True))
@@ -194,9 +195,10 @@ def tutorial(weights: str, seed: int, size: int, work: Path) -> None:
 def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
     """`trainers.run` as it is, with every model that it makes on the way noted."""
     started = time.monotonic()
-    from trainers import hardware, phases, publish, run, solving  # noqa: F401
-    from trainers.cache import Cache
+    from trainers import hardware, run
+    from trainers.cache.array_cache import Cache
     from trainers.config import TrainingConfig
+    from trainers.phases import head_phase, transfer
     from trainers.progress import Progress, set_up_logging
 
     set_up_logging(is_quiet=True)
@@ -206,7 +208,7 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
     imported = time.monotonic()
     heads: list[tuple[float, Any]] = []
     runs: list[Any] = []
-    solved, train = solving._solved, phases.train
+    solved, train = head_phase._solved, transfer.train
 
     def noted(*arguments: Any) -> Any:
         head = solved(*arguments)
@@ -217,7 +219,7 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
         runs.append(run)
         return train(run)
 
-    solving._solved, phases.train = noted, kept
+    head_phase._solved, transfer.train = noted, kept
     config = TrainingConfig(
         plugin=PLUGIN,
         data=folder,
@@ -230,7 +232,7 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
     seconds = time.monotonic() - imported
     room = run.cache_room(config, work / "after", Progress(is_quiet=True))
     after, dataset = replace(runs[0], cache=Cache(*room)), runs[0].dataset
-    test = solving.embeddings(after, after.pictures("test"), 1).all()[:, 0]
+    test = head_phase.embeddings(after, after.pictures("test"), 1).all()[:, 0]
     labels = dataset.labels[dataset.rows("test")]
     models = [
         (at, float((np.asarray(model(test)).argmax(axis=1) == labels).mean()))

@@ -25,10 +25,10 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from service.bundle import Manifest
-from service.device import Runtime
+from service.bundle.manifest import Manifest
+from service.engine.device import Runtime
 from service.errors import RequestError
-from service.runtime_directory import RuntimeDirectory
+from service.server.runtime_directory import RuntimeDirectory
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _PICTURES = (1, 2, 4, 8, 16, 32, 64)

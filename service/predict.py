@@ -12,15 +12,15 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.arguments import Parser
+from service.cli.arguments import Parser
 from service.errors import GraftError, WrongUse
-from service.interrupts import INTERRUPTED, ended_by
+from service.system.interrupts import INTERRUPTED, ended_by
 
 if TYPE_CHECKING:  # --help and wrong options are answered before anything large is imported
-    from service.bundle import Manifest
-    from service.predictor import Predictor
+    from service.bundle.manifest import Manifest
+    from service.engine.predictor import Predictor
+    from service.scoring.tables import Write
     from service.settings import Settings
-    from service.tables import Write
 
 WRONG_USE = 2
 
@@ -51,14 +51,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from service.counting import Counter
-    from service.device import fallback, load
-    from service.machine import give_large_memory_back
-    from service.scoring import score
+    from service.bundle.signature import trusted
+    from service.cli.progress import Counter
+    from service.engine.autotune import tuned
+    from service.engine.device import fallback, load
+    from service.scoring.discover import pictures_in
+    from service.scoring.files import score
     from service.settings import Settings
-    from service.signature import trusted
-    from service.tuning import tuned
-    from service.walking import pictures_in
+    from service.system.resources import give_large_memory_back
 
     give_large_memory_back()
     settings = Settings.from_environment()
@@ -96,7 +96,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _introduce(manifest: Manifest) -> None:
     """Say by which model, and what to doubt about it."""
-    from service import summary
+    from service.bundle import summary
 
     _say(summary.line(manifest))
     for doubt in summary.doubts(manifest):
@@ -106,7 +106,7 @@ def _introduce(manifest: Manifest) -> None:
 def _output(
     options: argparse.Namespace, predictor: Predictor, settings: Settings
 ) -> AbstractContextManager[Write]:
-    from service import tables
+    from service.scoring import tables
 
     if options.csv:
         return tables.csv_table(options.csv, predictor.classes)

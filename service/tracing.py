@@ -14,7 +14,7 @@ from itertools import pairwise
 from opentelemetry import trace
 from starlette.middleware import Middleware
 
-from service.configuration import container
+from service.system.bento_configuration import container
 
 _STAGES = ("", "decode", "queue", "inference")
 """What lies between a picture's times; the first is the wait for a thread, seen as a gap."""
@@ -48,7 +48,7 @@ def record(times: Sequence[float]) -> None:
     """Make spans of a picture's stages, as far as it came, below its request's.
 
     Args:
-        times: by `time.monotonic()`, as in `service.scheduler.Picture`.
+        times: by `time.monotonic()`, as in `service.engine.scheduler.Picture`.
     """
     if not trace.get_current_span().get_span_context().trace_flags.sampled:
         return

@@ -14,9 +14,10 @@ import tensorflow as tf
 from plugins.copying import clone, fill, fill_from, refresh
 from plugins.registry import families
 from plugins.weights import fit_file
-from trainers import precision, replicas
-from trainers.checkpoint import Checkpoint
-from trainers.strategy import Plan
+from trainers.phases import replicas
+from trainers.phases.checkpoint import Checkpoint
+from trainers.phases.plan import Plan
+from trainers.resources import precision
 
 MEAN, VARIANCE = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225]) ** 2
 """ImageNet's, of pixels in 0..1: what EfficientNet's own weights hold."""

@@ -115,7 +115,7 @@ def test_a_table_is_what_the_code_says(name: str) -> None:
 
 def test_the_endpoints_are_those_of_the_service() -> None:
     """A path with /versions/{version} is told in the row of the path without it."""
-    from service.front import routes
+    from service.asgi import routes
 
     own = {
         f"{method} {route.path.replace('/versions/{version}', '')}"
@@ -168,7 +168,7 @@ def test_commands_and_files_that_the_readme_names_exist() -> None:
 def test_the_backbone_of_the_contributing_guide_is_the_real_one() -> None:
     code = re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
     assert code
-    assert code[1] == (ROOT / "plugins/xception.py").read_text()
+    assert code[1] == (ROOT / "plugins/families/xception.py").read_text()
 
 
 def test_the_changelog_has_the_version_of_the_package() -> None:

@@ -10,7 +10,7 @@ from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
 from plugins.registry import table
-from service import arguments
+from service.cli import arguments
 from trainers.config import ConfigError, TrainingConfig, validate
 
 

@@ -11,10 +11,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.arguments import Parser
+from service.cli.arguments import Parser
 from service.errors import GraftError, SettingError
-from service.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
-from service.machine import at_home
+from service.system.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
+from service.system.resources import at_home
 from trainers.progress import Progress, set_up_logging
 
 BAD_DATA = 2
@@ -34,22 +34,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from service.machine import cache_folder
-    from trainers import data, doctor, findings, grouping, scanning, splitting
-    from trainers.cache import Cache
+    from service.system.resources import cache_folder
+    from trainers.cache.array_cache import Cache
+    from trainers.dataset import dataset as data
+    from trainers.dataset import grouping, scanning, splitting
+    from trainers.dataset.findings import checks, finding
 
     set_up_logging(options.quiet)
     with tempfile.TemporaryDirectory() as folder, cleaned(lambda: shutil.rmtree(folder)):
         cache = Cache(cache_folder() / "arrays", MAX_BYTES, Path(folder), Progress(options.quiet))
         dataset = data.read(scanning.scan(options.data), cache)
     dataset = grouping.group(dataset, options.group)
-    found = doctor.examine(dataset, options.image_size)
+    found = checks.examine(dataset, options.image_size)
     if options.output:
-        findings.write(options.output, dataset, found)
+        finding.write(options.output, dataset, found)
     if options.json:
-        print(json.dumps(findings.record(dataset, found)))
+        print(json.dumps(finding.record(dataset, found)))
     else:
-        for line in (*findings.notes(dataset), *found):
+        for line in (*finding.notes(dataset), *found):
             print(line)
         said = f"{len(found)} findings" if len(found) != 1 else "1 finding"
         classes = f"{len(dataset.classes)} class{'es' if len(dataset.classes) != 1 else ''}"

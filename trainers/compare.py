@@ -16,13 +16,16 @@ from pathlib import Path
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError
-from service.interrupts import INTERRUPTED, TERMINATED, ended_by
-from trainers import comparison, data, grouping, hardware, scanning, splitting
+from service.system.interrupts import INTERRUPTED, TERMINATED, ended_by
+from trainers import hardware
 from trainers.arguments import Parser, add_flags
-from trainers.cache import Cache
-from trainers.candidates import Candidate, Row, choose, parse_candidates
-from trainers.comparison import Comparison
+from trainers.cache.array_cache import Cache
+from trainers.comparing import comparison
+from trainers.comparing.candidates import Candidate, Row, choose, parse_candidates
+from trainers.comparing.comparison import Comparison
 from trainers.config import TrainingConfig, validate
+from trainers.dataset import dataset as data
+from trainers.dataset import grouping, scanning, splitting
 from trainers.progress import Progress, log, set_up_logging
 from trainers.run import WRONG_USE, cache_room, check, choose_folder
 from trainers.stopping import LastWords
@@ -99,7 +102,7 @@ def measure(
     progress: Progress,
 ) -> Row:
     """A candidate's figures, or why there are none: whatever it is, the others go on."""
-    from trainers import measuring  # brings TensorFlow
+    from trainers.comparing import measuring  # brings TensorFlow
 
     log.info("%s:", candidate.label)
     try:

@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from service import arguments
+from service.bundle import model_name
+from service.cli import arguments
 from service.errors import GraftError
-from service.machine import at_home
-from trainers import naming
-from trainers.filenames import is_text, printable
+from service.system.resources import at_home
+from trainers.dataset.folders.filenames import is_text, printable
 
 DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
@@ -58,7 +58,7 @@ class TrainingConfig(BaseModel):
     )
     name: str = Field(
         "classifier",
-        pattern=naming.PATTERN,
+        pattern=model_name.PATTERN,
         description="name of the model: lower-case letters, digits, . _ -",
     )
     image_size: int | None = Field(
@@ -184,7 +184,7 @@ def _explain(problem: Mapping[str, Any]) -> str:
         return arguments.unknown(name, list(TrainingConfig.model_fields))
     given, said = problem["input"], problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "string_pattern_mismatch":
-        said = naming.explain(given) if name == "name" else _explain_device(given)
+        said = model_name.explain(given) if name == "name" else _explain_device(given)
     elif isinstance(given, bool):  # where a word is wanted
         said += "; YAML takes a bare yes, no, on or off for true or false: put it in quotes"
     return f"--{name.replace('_', '-')} (={given!r}): {said}"

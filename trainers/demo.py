@@ -19,11 +19,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from service import commands
+from service.cli import next_command
 from service.errors import GraftError
-from service.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
-from service.machine import cache_folder
-from trainers.samples import draw_samples
+from service.system.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
+from service.system.resources import cache_folder
+from trainers.dataset.samples import draw_samples
 
 TRAINING = ("--plugin", "pocket", "--data", "demo")
 NAMED = ("--name", "demo")
@@ -54,8 +54,10 @@ def show() -> int:
         return 1
     print(f"\nPOST {picture.name}, which shows `{truth}`, to /predict:\n")
     print(json.dumps(answer, indent=2))
-    training = commands.python("trainers.run", "--plugin", "efficientnet", "--data", "YOUR_FOLDER")
-    serving = commands.serve("classifier:latest")
+    training = next_command.python(
+        "trainers.run", "--plugin", "efficientnet", "--data", "YOUR_FOLDER"
+    )
+    serving = next_command.serve("classifier:latest")
     print(NEXT.format(*(training, serving), bundle=bundle, accuracy=accuracy, without=without))
     return 0
 
@@ -65,8 +67,8 @@ Test accuracy on the drawn leaves: {accuracy:.3f} with the backbone's pretrained
 {without:.3f} from random weights of the same network on the same split, of which the head alone is
 trained (fine-tuning brings them nothing). The pretrained ones come from other drawn pictures, so
 nothing was downloaded, and leaves are where they do best: on photographs they gain less, and
-ImageNet's gain more (plugins/pocket.md has figures). Now with your own pictures, one folder per
-class:
+ImageNet's gain more (plugins/families/pocket/pocket.md has figures). Now with your own pictures,
+one folder per class:
 
     {}
     {}

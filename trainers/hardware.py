@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from plugins.weights import keras_home
 from service.errors import GraftError
-from service.machine import usable_cores
+from service.system.resources import usable_cores
 from trainers.progress import log
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from trainers.pace import Pace
+from service.cli.eta import Pace
 
 if TYPE_CHECKING:
     import rich.progress

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.arguments import Parser
+from service.cli.arguments import Parser
 from service.errors import BundleError, GraftError
-from service.interrupts import INTERRUPTED, TERMINATED, ended_by
+from service.system.interrupts import INTERRUPTED, TERMINATED, ended_by
 from trainers.progress import log, set_up_logging
 
 if TYPE_CHECKING:
-    from service.bundle import Bundle
+    from service.bundle.manifest import Bundle
 
 WRONG_USE = 2
 _Z95 = 1.959964  # normal quantile of a two-sided 95% interval
@@ -70,7 +70,7 @@ def newest(folder: Path) -> Bundle:
     Raises:
         BundleError: there is none, or it is damaged.
     """
-    from service.bundle import MANIFEST, Bundle
+    from service.bundle.manifest import MANIFEST, Bundle
 
     if (folder / MANIFEST).is_file():
         return Bundle.read(folder)
@@ -133,8 +133,8 @@ def right(bundle: Bundle, pictures: Iterable[Picture], data: Path) -> list[bool]
         GraftError: a picture is not there, is another one now or cannot be decoded, or the model
             cannot be loaded.
     """
-    from service.machine import usable_cores
-    from service.predictor import Predictor
+    from service.engine.predictor import Predictor
+    from service.system.resources import usable_cores
 
     predictor = Predictor(bundle, usable_cores())
     answers = []
@@ -173,8 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _decide(options: argparse.Namespace) -> str:
-    from service import store
-    from service.bundle import Bundle
+    from service.bundle import store
+    from service.bundle.manifest import Bundle
 
     new = newest(options.new)
     old = Bundle.read(store.resolve(options.over or f"{new.manifest.name}:latest"))
@@ -198,8 +198,8 @@ def _decide(options: argparse.Namespace) -> str:
 
 def _stay(new: Bundle, old: Bundle, tag: str) -> str:
     """The old one stays the latest, or is it again: a run makes its own model the latest."""
-    from service import store
-    from service.bundle import Bundle
+    from service.bundle import store
+    from service.bundle.manifest import Bundle
 
     if Bundle.read(store.resolve(new.manifest.name)).manifest.id != new.manifest.id:
         log.info("worse: %s stays", tag)

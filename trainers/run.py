@@ -16,34 +16,30 @@ from typing import TYPE_CHECKING, Any
 
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
-from service import commands, summary
+from service.bundle import summary
+from service.cli import next_command
 from service.errors import GraftError, ParityError
-from service.interrupts import INTERRUPTED, ended_by
-from service.machine import bentoml_home, cache_folder
-from trainers import (
-    data,
-    doctor,
-    findings,
-    grouping,
-    hardware,
-    nearby,
-    pictures,
-    replacement,
-    scanning,
-    splitting,
-)
+from service.system.interrupts import INTERRUPTED, ended_by
+from service.system.resources import bentoml_home, cache_folder
+from trainers import hardware
 from trainers.arguments import parse
-from trainers.cache import Cache
-from trainers.cluster import ALONE, STOPPED, VARIABLE, Cluster, WorkerLostError
+from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
-from trainers.findings import Finding
+from trainers.dataset import dataset as data
+from trainers.dataset import grouping, scanning, splitting
+from trainers.dataset.findings import checks, finding
+from trainers.dataset.findings.finding import Finding
+from trainers.dataset.folders import nearby
+from trainers.dataset.scanning import DataError
+from trainers.distributed.cluster import ALONE, STOPPED, VARIABLE, Cluster, WorkerLostError
+from trainers.evaluation import replacement
+from trainers.features import pictures
 from trainers.progress import Progress, log, set_up_logging
-from trainers.scanning import DataError
 from trainers.stopping import LastWords
 from trainers.workspace import workspace
 
 if TYPE_CHECKING:
-    from service.bundle import Bundle
+    from service.bundle.manifest import Bundle
 
 WRONG_USE, BUG = 2, 1
 MOST_SAID = 3
@@ -84,11 +80,12 @@ def train(
         dataset = splitting.split(dataset, config.seed)
         log.info("%s", splitting.describe(dataset))
         hardware.prepare(config.seed, config.device, config.precision)
-        from trainers import phases, publish  # these bring TensorFlow
-        from trainers.exchange import Exchange, naming_the_lost
-        from trainers.network import Network
-        from trainers.running import Run
-        from trainers.sharing import SharedCache
+        from trainers.cache.sharded_cache import SharedCache
+        from trainers.distributed.collectives import Exchange, naming_the_lost
+        from trainers.exporting import publish  # these bring TensorFlow
+        from trainers.features.network import Network
+        from trainers.phases import transfer
+        from trainers.phases.context import Run
 
         network = Network(backbone, weights, size, config.seed)
         with naming_the_lost(cluster):
@@ -99,7 +96,7 @@ def train(
             shared = SharedCache(exchange, *room) if cluster.size > 1 else cache
             run = Run(config, network, dataset, shared, progress, exchange, strategy)
             exchange.agree(**run.identities)
-            trained = phases.train(run)
+            trained = transfer.train(run)
             log.info("%s", trained.decision)
 
             def finish() -> dict[str, Any]:
@@ -135,10 +132,10 @@ def check(dataset: data.Dataset, size: int, is_strict: bool) -> Sequence[Finding
     Raises:
         DataError: the folder cannot be trained on, or anything was found and `is_strict` is set.
     """
-    found = doctor.examine(dataset, size)
-    for line in findings.notes(dataset):
+    found = checks.examine(dataset, size)
+    for line in finding.notes(dataset):
         log.info("%s", line)
-    findings.say(found)
+    finding.say(found)
     data.check_classes(dataset)
     if is_strict and found:
         raise DataError(
@@ -154,7 +151,7 @@ def choose_folder(config: TrainingConfig) -> Path:
     if folder:
         log.info("training on the pictures in %s", folder)
         return folder
-    from trainers.samples import draw_samples
+    from trainers.dataset.samples import draw_samples
 
     folder = draw_samples(cache_folder())
     reason = "as --data says" if config.data else "there is no folder data/ here" + nearby.here()
@@ -169,7 +166,7 @@ def save(bundle: Bundle) -> str:
     Raises:
         GraftError: the store cannot be written; the bundle is complete all the same.
     """
-    from service import store
+    from service.bundle import store
 
     try:
         return store.save(bundle)
@@ -191,7 +188,7 @@ def log_result(bundle: Bundle, tag: str, test: dict[str, Any]) -> None:
     for pair in test["most_confused"][:MOST_SAID]:
         log.info("  %s", pair["advice"])
     log.info("report: %s", bundle.path / "report.html")
-    log.info("serve it:  %s", commands.serve(tag))
+    log.info("serve it:  %s", next_command.serve(tag))
 
 
 def log_replacement(bundle: Bundle, before: Bundle | None, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.machine import cache_folder
+from service.system.resources import cache_folder
 from trainers.config import TrainingConfig
 from trainers.progress import log_line
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from service.errors import GraftError
-from service.interrupts import cleaned
-from service.locks import hold, locked
+from service.system.interrupts import cleaned
+from service.system.locks import hold, locked
 
 PREFIX, SUFFIX = ".graft-", ".partial"
 

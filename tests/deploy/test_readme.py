@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from service.bundle import Bundle
+from service.bundle.manifest import Bundle
+from service.bundle.signature import trusted
+from service.bundle.store import save
+from service.server.transport import READ_SECONDS
 from service.settings import Settings
-from service.signature import trusted
-from service.store import save
-from service.transport import READ_SECONDS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "deploy/README.md").read_text()

@@ -16,9 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.bundle import Bundle
+from service.bundle.manifest import Bundle
+from service.server.transport import READ_SECONDS
 from service.settings import Settings
-from service.transport import READ_SECONDS
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy/graft.service"

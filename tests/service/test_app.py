@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from service import summary
-from service.bundle import Bundle
+from service.bundle import summary
+from service.bundle.manifest import Bundle
 from service.metrics import Metrics
 
 

@@ -14,11 +14,11 @@ import pytest
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.metrics import MetricWrapperBase
 
-from service.bundle import Manifest
+from service.asgi import ENDPOINTS
+from service.bundle.manifest import Manifest
 from service.errors import RequestError
-from service.front import counted
 from service.metrics import _SPARE_BYTES, Metrics
-from service.slots import KINDS, RESERVED_BYTES
+from service.server.slots import KINDS, RESERVED_BYTES
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,7 +111,7 @@ def test_gauges_of_several_workers_are_put_together(metrics: Metrics) -> None:
 WORKER = """
 import os
 from service.metrics import Metrics
-from service.runtime_directory import enter
+from service.server.runtime_directory import enter
 directory = enter()
 metrics = Metrics(shared=directory)
 metrics.queue_depth.inc(29)
@@ -151,10 +151,10 @@ def test_every_series_known_beforehand_lies_in_what_is_reserved(
 ) -> None:
     """prometheus_client makes a full file larger by itself, and would find a full disk by dying."""
     metrics = Metrics(shared=directory)
-    metrics.begin(route.path for route in counted())
-    for route in counted():
+    metrics.begin(endpoint.path for endpoint in ENDPOINTS)
+    for endpoint in ENDPOINTS:
         for status in range(400, 430):  # more than there are
-            metrics.requests.labels(route.path, status)
+            metrics.requests.labels(endpoint.path, status)
     metrics.show(manifest)
     spare = _SPARE_BYTES
     for kind in KINDS:

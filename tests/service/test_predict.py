@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from service import store
-from service.bundle import Bundle
+from service.bundle import store
+from service.bundle.manifest import Bundle
 from service.predict import main
 from tests.service.conftest import BLOCKER
 

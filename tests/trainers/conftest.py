@@ -15,14 +15,16 @@ from PIL import Image
 
 from plugins.registry import resolve
 from service.errors import GraftError
-from trainers import data, pictures, scanning, splitting
-from trainers.cache import Cache
-from trainers.cluster import Cluster
+from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
-from trainers.exchange import Exchange
-from trainers.network import Network
+from trainers.dataset import dataset as data
+from trainers.dataset import scanning, splitting
+from trainers.distributed.cluster import Cluster
+from trainers.distributed.collectives import Exchange
+from trainers.features import pictures
+from trainers.features.network import Network
+from trainers.phases.context import Run
 from trainers.progress import Progress
-from trainers.running import Run
 
 DrawFolder = Callable[..., Path]
 SILENT = Progress(is_quiet=True)

@@ -14,8 +14,9 @@ import pytest
 from plugins.base import Backbone, Variant
 from plugins.registry import register
 from plugins.scaling import to_unit_range
-from trainers import compare, measuring, run
+from trainers import compare, run
 from trainers.compare import main
+from trainers.comparing import measuring
 
 DrawFolder = Callable[..., Path]
 ROOT = Path(__file__).parents[2]

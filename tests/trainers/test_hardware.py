@@ -14,8 +14,8 @@ import pytest
 import tensorflow as tf
 
 from trainers import hardware
-from trainers.cluster import ALONE
 from trainers.config import ConfigError, validate
+from trainers.distributed.cluster import ALONE
 from trainers.hardware import DeviceError, exactly, kind, prepare, words_about_gpus
 from trainers.progress import log
 

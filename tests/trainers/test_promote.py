@@ -16,8 +16,8 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 from onnx import numpy_helper
 
-from service.bundle import Bundle, Manifest, seal
-from service.store import resolve, save
+from service.bundle.manifest import Bundle, Manifest, seal
+from service.bundle.store import resolve, save
 from trainers.promote import compare, main, newest
 
 Draw = Callable[..., bytes]

@@ -21,13 +21,13 @@ import onnx
 import pytest
 from PIL import Image
 
-from service.bundle import Bundle
+from service.bundle.manifest import Bundle
+from service.bundle.store import resolve
+from service.engine.predictor import Predictor
 from service.imaging import decode
-from service.predictor import Predictor
-from service.store import resolve
-from trainers import export
+from trainers.dataset.samples import PICTURES_PER_CLASS, draw_samples
+from trainers.exporting import export
 from trainers.run import main
-from trainers.samples import PICTURES_PER_CLASS, draw_samples
 
 DrawFolder = Callable[..., Path]
 ROOT = Path(__file__).parents[2]

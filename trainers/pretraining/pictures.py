@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.files import flush
+from service.bundle.files import flush
 from trainers.pretraining.scenes import Recipe, draw_picture
 from trainers.progress import Progress
 from trainers.workspace import disk_array

@@ -67,7 +67,10 @@ def code_hash() -> str:
     """SHA-256 of all that draws, trains and is trained: a change of it is another run."""
     digest = hashlib.sha256()
     here = Path(__file__).parent
-    for path in (*sorted(here.glob("*.py")), here.parents[1] / "plugins/pocket.py"):
+    for path in (
+        *sorted(here.glob("*.py")),
+        here.parents[1] / "plugins/families/pocket/__init__.py",
+    ):
         code = path.read_bytes()
         digest.update(re.sub(rb'SHA256 = ".*"', b"", code))  # follows from a run
     return digest.hexdigest()

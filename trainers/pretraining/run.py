@@ -19,10 +19,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service import commands
+from service.bundle.files import flush
+from service.cli import next_command
 from service.errors import GraftError
-from service.files import flush
-from service.locks import locked
+from service.system.locks import locked
 from trainers import hardware
 from trainers.pretraining.pictures import Drawn, draw_all
 from trainers.pretraining.plan import Plan, open_folder
@@ -95,7 +95,7 @@ def compiled(plan: Plan) -> keras.Model:
     import keras
 
     from plugins.registry import resolve
-    from trainers.model import embedder
+    from trainers.model.classifier import embedder
     from trainers.pretraining.views import SIZE
 
     embed = embedder(resolve("pocket").load("none", SIZE))
@@ -177,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     log.info("SHA-256 %s", hashlib.sha256(path.read_bytes()).hexdigest())
     options = ("--plugin", "pocket", "--weights", str(path))
-    log.info("use it:  %s", commands.python("trainers.run", *options))
+    log.info("use it:  %s", next_command.python("trainers.run", *options))
     print(path)
     return 0
 

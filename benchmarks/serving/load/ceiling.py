@@ -1,0 +1,118 @@
+"""The ceiling: bytes -> decode -> ONNX Runtime in a loop, without a server, as fast as it goes.
+
+    python -m benchmarks.serving.load.ceiling MODEL SIZE THREADS SESSION_THREADS PICTURES...
+
+is one process: it says `ready`, reads a number of seconds, works for so long, and prints JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.serving.load.pictures import Bodies
+from benchmarks.serving.load.wrk import Load
+from benchmarks.serving.server import ROOT
+from service.bundle.manifest import Bundle
+from service.engine.predictor import open_session
+from service.imaging import decode
+
+
+@dataclass(frozen=True)
+class Way:
+    """So many processes, in each so many threads that decode and call one session."""
+
+    name: str
+    processes: int
+    threads: int
+    session_threads: int
+
+
+def ways(cores: int) -> list[Way]:
+    return [
+        Way(f"{cores} processes of one thread", cores, 1, 1),
+        Way(f"{cores} threads sharing a one-thread session", 1, cores, 1),
+        Way(f"a session of {cores} threads", 1, 1, cores),
+    ]
+
+
+def alone(session_threads: int = 1) -> Way:
+    """One picture at a time: its time is the bare single-picture time."""
+    return Way(f"one picture at a time, session of {session_threads}", 1, 1, session_threads)
+
+
+def measure(way: Way, bundle: Bundle, pictures: Bodies, seconds: float) -> Load:
+    """Pictures a second of all processes together, and the time of one picture."""
+    size, model = str(bundle.manifest.input.size), str(bundle.model_path)
+    numbers = [str(way.threads), str(way.session_threads)]
+    command = [sys.executable, "-m", "benchmarks.serving.load.ceiling", model, size, *numbers]
+    processes = [
+        subprocess.Popen(
+            [*command, *map(str, pictures.paths)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        for _ in range(way.processes)
+    ]
+    for process in processes:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write(f"{seconds}\n")
+        process.stdin.flush()
+    results = [json.loads(process.communicate()[0]) for process in processes]
+    milliseconds = np.concatenate([result["milliseconds"] for result in results])
+    p50, p99 = np.percentile(milliseconds, [50, 99])
+    rate = sum(len(result["milliseconds"]) / result["seconds"] for result in results)
+    return Load(rate, float(p50), float(p99))
+
+
+def main(model: str, size: str, threads: str, session_threads: str, *paths: str) -> None:
+    pictures = [Path(path).read_bytes() for path in paths]
+    session = open_session(Path(model), int(session_threads))
+
+    def classify(data: bytes) -> None:
+        session.run(["probabilities"], {"images": decode(data, int(size))[np.newaxis]})
+
+    for picture in pictures:
+        classify(picture)
+    print("ready", flush=True)
+    seconds = float(sys.stdin.readline())
+    times: list[list[float]] = [[] for _ in range(int(threads))]
+    started = time.perf_counter()
+    workers = [
+        threading.Thread(target=loop, args=(classify, pictures, started + seconds, own))
+        for own in times
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    spent = time.perf_counter() - started
+    print(json.dumps({"seconds": spent, "milliseconds": [one for own in times for one in own]}))
+
+
+def loop(
+    classify: Callable[[bytes], None], pictures: Sequence[bytes], until: float, times: list[float]
+) -> None:
+    """Classify one picture after another; note each one's milliseconds."""
+    number, now = 0, time.perf_counter()
+    while now < until:
+        classify(pictures[number % len(pictures)])
+        number, before, now = number + 1, now, time.perf_counter()
+        times.append((now - before) * 1000)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

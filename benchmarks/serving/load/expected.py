@@ -1,0 +1,90 @@
+"""What a server must answer: the same model called in this process, by either decoder."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks.serving.load.pictures import Bodies
+from benchmarks.serving.server import Server
+from service.bundle.manifest import Bundle
+from service.engine.predictor import Predictor
+from service.imaging import decode
+
+TOLERANCE = 1e-3
+"""Of a score: another batch size takes other kernels."""
+
+PATIENCE_SECONDS = 30.0
+
+Answer = tuple[str, float]
+
+
+class Expected:
+    """The label and score of every picture, decoded as Graft does and as tutorials do."""
+
+    def __init__(self, bundle: Bundle, pictures: Bodies) -> None:
+        predictor = Predictor(bundle)
+        data = [path.read_bytes() for path in pictures.paths]
+        size = predictor.image_size
+        decoders: dict[str, Callable[[bytes], NDArray[np.uint8]]] = {
+            "graft": lambda picture: decode(picture, size),
+            "pillow": lambda picture: np.asarray(
+                Image.open(io.BytesIO(picture)).convert("RGB").resize((size, size))
+            ),
+        }
+        self._answers = {
+            name: [
+                predictor.rank(predictor.predict(decoder(one)[np.newaxis])[0], 1)[0] for one in data
+            ]
+            for name, decoder in decoders.items()
+        }
+
+    def check(self, server: Server) -> None:
+        """Ask for each picture once; RuntimeError where an answer is another."""
+        contender = server.contender
+        expected = self._answers[contender.decoder]
+        for number, (label, score) in enumerate(expected):
+            told, told_score = _ask(server, number)
+            if told != label or abs(told_score - score) > TOLERANCE:
+                raise RuntimeError(
+                    f"{contender.name} answers picture {number} with {told} {told_score:.4f}; "
+                    f"in this process it is {label} {score:.4f}"
+                )
+
+
+def _ask(server: Server, number: int) -> Answer:
+    """The answer to a picture; asked again while others' requests fill the queue (429)."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while (found := _post(server, number))[0] == 429 and time.monotonic() < give_up:
+        time.sleep(0.1)
+    status, content = found
+    if status != 200:
+        raise RuntimeError(f"{server.contender.name} answers {status}: {content[:300]!r}")
+    answer: Any = json.loads(content)
+    if isinstance(answer, list):  # BentoML's batchable methods
+        (answer,) = answer
+    if "outputs" in answer:  # MLServer's protocol
+        answer = json.loads(answer["outputs"][0]["data"][0])
+    label, score = answer.get("label"), answer.get("score")
+    if score is None:
+        label, score = answer["top"][0]["label"], answer["top"][0]["score"]
+    return label, float(score)
+
+
+def _post(server: Server, number: int) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    body = server.bodies.paths[number].read_bytes()
+    headers = {"Content-Type": server.bodies.content_type}
+    connection.request("POST", server.contender.path, body, headers)
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    return response.status, content

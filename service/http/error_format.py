@@ -1,0 +1,103 @@
+"""One shape for every error: {"error": {"code": ..., "message": ...}}, whoever raised it.
+
+Under /v2 it is {"error": message}: the Open Inference Protocol says so, and its clients show it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from http import HTTPStatus
+from typing import Any
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import RequestError
+from service.schemas import ErrorResponse
+
+
+def error_response(error: RequestError, path: str = "") -> JSONResponse:
+    """The response to a request refused at `path`, with Retry-After where coming back helps."""
+    content = _in_shape_of(path, ErrorResponse.from_error(error).model_dump())
+    return JSONResponse(content, error.status, headers=error.headers)
+
+
+class ErrorFormatMiddleware:
+    """ASGI middleware: rewrites the errors of BentoML and Starlette, which are plain text or lists.
+
+    Errors that have the shape already keep it; everything below status 400 passes unchanged.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start: Message | None = None
+        body = b""
+
+        async def reshape(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                start = message
+            elif start is None:
+                await send(message)
+            else:
+                body += message.get("body", b"")
+                if not message.get("more_body"):
+                    await _as_json(scope["path"], start, body)(scope, receive, send)
+
+        await self._app(scope, receive, reshape)
+
+
+def _as_json(path: str, start: Message, body: bytes) -> JSONResponse:
+    status: int = start["status"]
+    headers = {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in start["headers"]
+        if name.lower() not in (b"content-length", b"content-type")
+    }
+    if status in (429, 503):
+        headers.setdefault("retry-after", "1")
+    content = _parsed(body)
+    if not (isinstance(content, dict) and isinstance(content.get("error"), dict)):
+        phrase = HTTPStatus(status).phrase
+        code = re.sub(r"\W+", "_", phrase.lower())
+        message = _message(content) or body.decode("utf-8", "replace").strip() or phrase
+        if message == "Not Found":
+            message += _elsewhere(path)
+        content = {"error": {"code": code, "message": message}}
+    return JSONResponse(_in_shape_of(path, content), status, headers)
+
+
+def _elsewhere(path: str) -> str:
+    """Where to ask in place of a path that is not there."""
+    if path.startswith("/v1/"):
+        return (
+            ': POST {"image": "<base64>"} to /predict, or ask /v2/models/NAME/infer; `instances`, '
+            "TensorFlow Serving's and KServe's first protocol, is not spoken here"
+        )
+    return ": / and /docs.json list what there is"
+
+
+def _in_shape_of(path: str, content: dict[str, Any]) -> dict[str, Any]:
+    if path == "/v2" or path.startswith("/v2/"):
+        return {"error": content["error"]["message"]}
+    return content
+
+
+def _parsed(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _message(content: object) -> str:
+    """BentoML's own text: {"error": text}, or that in a list of one."""
+    if isinstance(content, list) and content:
+        content = content[0]
+    return str(content.get("error", "")) if isinstance(content, dict) else ""

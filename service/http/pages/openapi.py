@@ -1,0 +1,253 @@
+"""The OpenAPI document behind the Swagger page, made from the schemas and limits in use.
+
+BentoML's own document lacks raw bodies, errors and half of the routes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Final
+
+from pydantic.json_schema import models_json_schema
+
+from service.bundle import summary
+from service.bundle.manifest import InputSpec, Manifest
+from service.engine.autotune import Tuning
+from service.engine.device import Runtime
+from service.errors import (
+    BadParameter,
+    DeadlineExceeded,
+    Disabled,
+    Draining,
+    MalformedRequest,
+    MissingField,
+    Overloaded,
+    PayloadTooLarge,
+    ReloadRefused,
+    RequestTimeout,
+    Unauthorized,
+    UndecodableImage,
+    UnsupportedMediaType,
+)
+from service.http.pages.operations import (
+    JSON_TYPE,
+    SCHEMA,
+    ErrorClasses,
+    Json,
+    Section,
+    answer,
+    escape,
+    operation,
+)
+from service.schemas import (
+    Answer,
+    BatchAnswer,
+    ErrorResponse,
+    PictureRequest,
+    Reloaded,
+    model_name,
+)
+from service.settings import Settings
+
+_HIDDEN_MODEL: Final = Manifest(
+    name="name",
+    id="0123456789ab",
+    created="2026-01-01T00:00:00Z",
+    plugin="family:variant",
+    classes=("one class", "another"),
+    input=InputSpec(size=224),
+    outputs=(),
+    opset=17,
+    decoder="decoder",
+    metrics={},
+    parity={},
+    provenance={},
+)
+"""Takes the place of the served model where only key holders may see it."""
+_TEXT, _FORM = "text/plain", "multipart/form-data"
+_BINARY: Final = {"type": "string", "format": "binary"}
+_KEY_SCHEMES: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "if the service asks for keys"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+GUARDED: ErrorClasses = (Unauthorized, Draining)
+"""Errors of every operation that asks for an API key."""
+UPLOAD: ErrorClasses = (
+    *(UndecodableImage, MalformedRequest, PayloadTooLarge, UnsupportedMediaType, MissingField),
+    *(BadParameter, RequestTimeout, Overloaded, DeadlineExceeded),
+)
+"""Errors of every operation that accepts pictures, besides `GUARDED`."""
+
+
+def describe(
+    manifest: Manifest, settings: Settings, *others: Callable[[Manifest], Section]
+) -> Json:
+    """Make the document, ready to be sent as JSON.
+
+    Args:
+        manifest: of the served model; hidden if the service asks for keys, for the document itself
+            asks for none.
+        settings: their limits are part of the document.
+        others: make further sections from a manifest.
+    """
+    schemes: list[Json] = [{name: []} for name in _KEY_SCHEMES] if settings.asks_for_keys else []
+    manifest = _HIDDEN_MODEL if schemes else manifest
+    sections = [
+        _predictions(manifest, settings),
+        _models(manifest),
+        *(describe_section(manifest) for describe_section in others),
+        _pages(),
+    ]
+    paths: dict[str, Json] = {}
+    schemas: Json = {}
+    for section in sections:
+        for path, methods in section.paths.items():
+            paths[path] = {
+                method: _tagged(operation, section.tag, schemes)
+                for method, operation in methods.items()
+            }
+        schemas |= section.schemas
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Graft image classifier",
+            "version": manifest.version,
+            "description": f"Classifies pictures with the model `{manifest.name}`. Classes: "
+            + ", ".join(map(escape, manifest.classes)),
+        },
+        "servers": [{"url": "."}],
+        "tags": [{"name": part.tag, "description": part.description} for part in sections],
+        "paths": paths,
+        "components": {"schemas": schemas, "securitySchemes": _KEY_SCHEMES},
+    }
+
+
+def top_k_parameter(manifest: Manifest) -> Json:
+    """Describe `?top_k=`; its maximum is the number of classes, unless the model is hidden."""
+    maximum = {} if manifest is _HIDDEN_MODEL else {"maximum": len(manifest.classes)}
+    text = "number of classes in the answer, best first; the default is GRAFT_TOP_K"
+    schema = {"type": "integer", "minimum": 1, **maximum}
+    return {"name": "top_k", "in": "query", "description": text, "schema": schema}
+
+
+def _tagged(operation: Json, tag: str, schemes: list[Json]) -> Json:
+    """Add the tag, and the API key where the operation may answer 401."""
+    security = {"security": schemes} if "401" in operation["responses"] else {}
+    return {"tags": [tag], **operation, **security}
+
+
+def _predictions(manifest: Manifest, settings: Settings) -> Section:
+    paths = {
+        "/predict": {"post": _predict(manifest, settings)},
+        "/predict_batch": {"post": _predict_batch(manifest, settings)},
+    }
+    return Section("predictions", "Classify pictures.", paths, {})
+
+
+def _predict(manifest: Manifest, settings: Settings) -> Json:
+    example = {**_example(manifest), "model": model_name(manifest)}
+    raw = {"schema": _BINARY}
+    form = {"type": "object", "properties": {"image": _BINARY}, "required": ["image"]}
+    body = {
+        "description": f"At most {settings.max_image_bytes:,} bytes and "
+        f"{settings.max_pixels:,} pixels; {', '.join(manifest.input.kinds)} by its content.",
+        "required": True,
+        "content": {
+            _FORM: {"schema": form},
+            JSON_TYPE: {"schema": {"$ref": f"{SCHEMA}PictureRequest"}},
+            "image/*": raw,
+            "application/octet-stream": raw,
+        },
+    }
+    described = operation(
+        "predict",
+        "Classify one picture",
+        answer(JSON_TYPE, "Answer", example),
+        (*GUARDED, *UPLOAD),
+        "Send the picture in the multipart field `image`, as JSON, or as the body.",
+    )
+    return {**described, "parameters": [top_k_parameter(manifest)], "requestBody": body}
+
+
+def _predict_batch(manifest: Manifest, settings: Settings) -> Json:
+    error = UndecodableImage("the PNG data is damaged or cut short (99 bytes)")
+    results = [_example(manifest), ErrorResponse.from_error(error).model_dump()]
+    example = {"results": results, "model": model_name(manifest)}
+    images = {"type": "array", "items": _BINARY, "minItems": 1, "maxItems": settings.max_pictures}
+    form = {"type": "object", "properties": {"images": images}, "required": ["images"]}
+    body = {
+        "description": f"At most {settings.max_pictures} pictures and "
+        f"{settings.max_request_bytes:,} bytes.",
+        "required": True,
+        "content": {_FORM: {"schema": form}},
+    }
+    described = operation(
+        "predict_batch",
+        "Classify several pictures",
+        answer(JSON_TYPE, "BatchAnswer", example),
+        (*GUARDED, *UPLOAD),
+        "Send each picture in a multipart field `images`. A bad picture gets an error in its "
+        "place; the others are answered.",
+    )
+    return {**described, "parameters": [top_k_parameter(manifest)], "requestBody": body}
+
+
+def _models(manifest: Manifest) -> Section:
+    example = {"old": model_name(manifest), "model": model_name(manifest)}
+    model = operation(
+        "get_model",
+        "Describe the model",
+        answer(JSON_TYPE, "Model", summary.public(manifest)),
+        GUARDED,
+        "The public part of the model's manifest, and how it runs on this machine.",
+    )
+    reload = operation(
+        "reload_model",
+        "Reload the model",
+        answer(JSON_TYPE, "Reloaded", example),
+        (*GUARDED, Disabled, ReloadRefused),
+        "Serve the newest model that GRAFT_MODEL names; needs GRAFT_RELOAD=1.",
+    )
+    paths = {"/model": {"get": model}, "/admin/reload": {"post": reload}}
+    return Section("model", "The served model.", paths, _schemas())
+
+
+def _pages() -> Section:
+    text, html = answer(_TEXT), answer("text/html")
+    paths = {
+        "/readyz": {"get": operation("readyz", "Readiness probe", text, (Draining,))},
+        "/livez": {"get": operation("livez", "Liveness probe", text, ())},
+        "/ui": {"get": operation("ui", "Web page that classifies pictures", html, ())},
+        "/metrics": {"get": operation("metrics", "Prometheus metrics of all workers", text, ())},
+    }
+    return Section("operations", "Probes, metrics and a page for people.", paths, {})
+
+
+@functools.cache  # takes 18 ms, in the event loop
+def _schemas() -> Json:
+    models = (
+        *(Answer, BatchAnswer, ErrorResponse, Reloaded, PictureRequest),
+        *(Manifest, summary.TrainingData, Tuning, Runtime),
+    )
+    _, defined = models_json_schema(
+        [(model, "serialization") for model in models], ref_template=f"{SCHEMA}{{model}}"
+    )
+    schemas: Json = defined["$defs"]
+    model = schemas.pop("Manifest")
+    properties = model["properties"]
+    for hidden in ("provenance", "files"):
+        del properties[hidden]
+    properties["data"] = {"$ref": f"{SCHEMA}TrainingData"}
+    properties["version"] = {"type": "string", "description": "the first 12 digits of the id"}
+    properties["tuning"] = {"$ref": f"{SCHEMA}Tuning"}
+    properties["runtime"] = {"$ref": f"{SCHEMA}Runtime"}
+    text = "The served model."
+    schemas["Model"] = {**model, "required": sorted(properties), "description": text}
+    return schemas
+
+
+def _example(manifest: Manifest) -> Json:
+    scores = zip(manifest.classes, (0.97, 0.02), strict=False)
+    top = [{"label": label, "score": score} for label, score in scores]
+    return {**top[0], "top": top}

@@ -1,0 +1,100 @@
+"""What a POST does: pictures out of the request, answers out of the model."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Iterable
+from typing import TypeVar
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from service.errors import BadParameter, RequestError, UndecodableImage, UnsupportedMediaType
+from service.http.disconnects import cancel_on_disconnect
+from service.http.uploads.body_timeout import body_timeout
+from service.http.uploads.forms import check_size, read_picture, read_pictures
+from service.http.uploads.hints import with_hint
+from service.schemas import ErrorResponse, model_name
+from service.served_model import ServedModel
+from service.state import ServiceState
+
+Result = TypeVar("Result")
+
+
+async def predict(state: ServiceState, request: Request) -> JSONResponse:
+    """Classify one picture: multipart field `image`, JSON, or the picture as the body."""
+    with state.upload_quota.upload() as upload:
+        async with body_timeout(upload, state.settings, lambda: state.is_draining):
+            picture = await read_picture(request, state.settings, upload)
+        model = state.model  # now, for another may have been taken while the body came
+        top_k = requested_top_k(request, model)
+        with model.admit(1):
+            async with cancel_on_disconnect(request):
+                answer = await _classify(model, picture, top_k)
+    return JSONResponse({**answer, "model": model_name(model.manifest)})
+
+
+async def predict_batch(state: ServiceState, request: Request) -> JSONResponse:
+    """Classify the pictures in the multipart fields `images`; a bad one fails alone."""
+    with state.upload_quota.upload() as upload:
+        async with body_timeout(upload, state.settings, lambda: state.is_draining):
+            pictures = await read_pictures(request, state.settings, upload)
+        model = state.model
+        top_k = requested_top_k(request, model)
+        classify = functools.partial(_classify_or_refuse, state, model, top_k)
+        with model.admit(len(pictures)):
+            async with cancel_on_disconnect(request):
+                results = await all_of(map(classify, pictures))
+    return JSONResponse({"results": results, "model": model_name(model.manifest)})
+
+
+def requested_top_k(request: Request, model: ServedModel) -> int | None:
+    """How many classes the query asks for (`?top_k=3`); None where it does not say.
+
+    Raises:
+        BadParameter: it is no number from 1 to that of the classes.
+    """
+    if not request.scope.get("query_string"):
+        return None
+    given = request.query_params.getlist("top_k")
+    if not given:
+        return None
+    most = len(model.manifest.classes)
+    (value,) = given if len(given) == 1 else ("",)
+    if not (value.isascii() and value.isdigit() and len(value) < 9 and 1 <= int(value) <= most):
+        raise BadParameter(f"top_k must be one whole number from 1 to {most}, as in ?top_k=1")
+    return int(value)
+
+
+async def all_of(asked: Iterable[Awaitable[Result]]) -> list[Result]:
+    """All results, in order; where some fail, the first failure once all have come to an end.
+
+    gather alone would raise at once, and pictures still being worked on would count no more.
+    """
+    ended = await asyncio.gather(*asked, return_exceptions=True)
+    results = [one for one in ended if not isinstance(one, BaseException)]
+    failures = [one for one in ended if isinstance(one, BaseException)]
+    del ended
+    if failures:
+        raise failures.pop(0)  # with a name here it would know itself: see Picture.take_answer
+    return results
+
+
+async def _classify(model: ServedModel, data: bytes, top_k: int | None) -> dict[str, object]:
+    """The answer; what is no picture is refused with a guess at what it is."""
+    try:
+        return await model.classify(data, top_k)
+    except (UndecodableImage, UnsupportedMediaType) as error:
+        error.args = (with_hint(str(error), data),)
+        raise
+
+
+async def _classify_or_refuse(
+    state: ServiceState, model: ServedModel, top_k: int | None, data: bytes
+) -> dict[str, object]:
+    try:
+        return await _classify(model, check_size(data, state.settings), top_k)
+    except RequestError as error:
+        state.metrics.refusals.labels(error.code).inc()
+        return ErrorResponse.from_error(error).model_dump()

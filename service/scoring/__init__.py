@@ -1,0 +1,5 @@
+"""Files and folders in, tables out: the model's answers without HTTP.
+
+In: paths. Out: one row per picture, as text, JSON lines or CSV.
+May use: service.{engine, imaging, bundle, schemas, settings, system, cli, errors}.
+"""

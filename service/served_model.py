@@ -1,0 +1,180 @@
+"""The model being served: its predictor, the threads that use it, and how one picture fares."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import tracing
+from service.bundle.manifest import Bundle
+from service.engine.autotune import Tuning
+from service.engine.device import fallback, load, runtime
+from service.engine.predictor import Predictor
+from service.engine.scheduler import Picture, Scheduler
+from service.errors import DeadlineExceeded
+from service.imaging import Limits
+from service.metrics import Metrics
+from service.schemas import classified_json
+from service.settings import Settings
+from service.system.bento_configuration import worker_count
+
+
+class within:  # noqa: N801  # reads as asyncio.timeout does
+    """Give up what is inside after `seconds`.
+
+    Raises:
+        DeadlineExceeded: the message is `failure` and the time.
+    """
+
+    def __init__(self, seconds: float, failure: str) -> None:
+        self._seconds, self._failure = seconds, failure
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        timeout = self._timeout
+        del self._timeout
+        try:
+            await timeout.__aexit__(kind, error, trace)
+            return
+        except TimeoutError:
+            del timeout
+        # Out here: asyncio's error knows its timeout, that the task, and the task would know ours.
+        raise DeadlineExceeded(f"{self._failure} within {self._seconds:g} s")
+
+
+async def answer_of(picture: Picture) -> NDArray[np.float32]:
+    """Wait for a picture's answer; a wait that ends before it gives the picture up.
+
+    asyncio.wrap_future does the same with three more callbacks, which were a tenth of what a
+    request cost the event loop.
+    """
+    loop = asyncio.get_running_loop()
+    answered = asyncio.Event()
+    picture.answer.add_done_callback(lambda _: loop.call_soon_threadsafe(answered.set))
+    try:
+        await answered.wait()
+    except asyncio.CancelledError:
+        picture.give_up()
+        raise
+    return picture.take_answer()
+
+
+class ServedModel:
+    """A verified model that answers; replaced as a whole when another is to be served.
+
+    Raises:
+        BundleError: the model cannot be loaded or does not give its recorded answers.
+    """
+
+    def __init__(
+        self, bundle: Bundle, tuning: Tuning, settings: Settings, metrics: Metrics
+    ) -> None:
+        self.bundle, self.tuning = bundle, tuning
+        self.manifest = bundle.manifest
+        self._settings, self._metrics = settings, metrics
+        way = tuning.choice
+        threads = settings.usable_threads()
+        self._predictor = load(bundle, settings.device, way.session_threads, way.sessions)
+        self.fallback = fallback(settings.device, self._predictor)
+        self.runtime = runtime(settings.device, self._predictor, worker_count(), threads)
+        # Functions that do not know this object: a circle of references would keep the model's
+        # memory when it is replaced, and the garbage collector comes late.
+        self._scheduler = Scheduler(
+            functools.partial(_decode, self._predictor, settings.limits(), metrics),
+            functools.partial(_infer, self._predictor, metrics),
+            threads=threads,
+            sessions=way.sessions,
+            max_batch_size=way.max_batch_size,
+            max_queue_size=settings.max_queue_size,
+        )
+        metrics.show(bundle.manifest)
+        metrics.show_runtime(self.runtime)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for a picture."""
+        return self._scheduler.is_full
+
+    @contextmanager
+    def admit(self, pictures: int) -> Iterator[None]:
+        """Let pictures in until they are answered; raises Overloaded where there is no room."""
+        with self._scheduler.admit(pictures):
+            self._metrics.queue_depth.inc(pictures)
+            try:
+                yield
+            finally:
+                self._metrics.queue_depth.dec(pictures)
+
+    async def classify(self, data: bytes, top_k: int | None = None) -> dict[str, object]:
+        """bytes -> decode -> queue -> JSON of `schemas.Classified`, within the deadline.
+
+        Args:
+            top_k: classes in the answer; None for as many as GRAFT_TOP_K says.
+        """
+        probabilities = await self.probabilities(data)
+        return classified_json(self._predictor.rank(probabilities, top_k or self._settings.top_k))
+
+    async def probabilities(self, picture: bytes | NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The (classes,) probabilities of a picture, within the deadline.
+
+        Args:
+            picture: the bytes of a file, or what the model takes: (size, size, 3) uint8, RGB.
+        """
+        if isinstance(picture, bytes):
+            submitted = self._scheduler.submit(picture)
+        else:
+            size = self._predictor.image_size
+            if picture.shape != (size, size, 3) or picture.dtype != np.uint8:
+                raise ValueError(
+                    f"{picture.shape} {picture.dtype} where ({size}, {size}, 3) uint8 is expected"
+                )
+            submitted = self._scheduler.submit_decoded(picture.copy())
+        probabilities = await self.answer(submitted)
+        best = self._predictor.classes[int(probabilities.argmax())]
+        self._metrics.count_prediction(best)
+        return probabilities
+
+    async def answer(self, picture: Picture) -> NDArray[np.float32]:
+        """The (classes,) probabilities of a submitted picture; dropped when its time is up."""
+        try:
+            async with within(self._settings.deadline_seconds, "no answer"):
+                probabilities = await answer_of(picture)
+        finally:
+            tracing.record(tuple(picture.times))
+        decoded, taken = picture.times[-3:-1]
+        self._metrics.queue_seconds.observe(taken - decoded)
+        return probabilities
+
+    def close(self) -> None:
+        """Answer what is queued, then stop."""
+        self._metrics.show(self.bundle.manifest, is_served=False)
+        self._scheduler.close()
+
+
+def _decode(
+    predictor: Predictor, limits: Limits, metrics: Metrics, data: bytes
+) -> NDArray[np.uint8]:
+    with metrics.decode_seconds.time():
+        return predictor.decode(data, limits)
+
+
+def _infer(
+    predictor: Predictor, metrics: Metrics, images: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    metrics.batch_size.observe(len(images))
+    with metrics.inference_seconds.time():
+        return predictor.predict(images)

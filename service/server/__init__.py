@@ -1,0 +1,6 @@
+"""What lies between BentoML's server and the service: its port, its limits, what workers share.
+
+In: BentoML's configuration and uvicorn's connections. Out: bounded connections, and a directory in
+which all workers of one service count together.
+May use: service.{errors, system, bundle}.
+"""

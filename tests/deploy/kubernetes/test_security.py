@@ -1,0 +1,153 @@
+"""No pod has rights that it does not need, and nobody reaches it who need not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Manifest = dict[str, Any]
+Render = Callable[[str], list[Manifest]]
+Pods = Callable[[Manifest], list[tuple[str, Manifest]]]
+ROOT = Path(__file__).parents[3]
+USER = 65532
+PARTS = {"base/server", "training/settings"}
+"""Applied by others, which say the namespace."""
+PINNED = re.compile(r"registry\.example\.org/[a-z-]+:\d+\.\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}")
+
+
+@pytest.fixture
+def its_pods(name: str, render: Render, pods: Pods) -> list[tuple[str, Manifest]]:
+    return [found for manifest in render(name) for found in pods(manifest)]
+
+
+def containers(pod: Manifest) -> list[Manifest]:
+    return [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]
+
+
+def test_pods_keep_to_pod_security_restricted(its_pods: list[tuple[str, Manifest]]) -> None:
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards, and a read-only root."""
+    for where, pod in its_pods:
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod["spec"]), where
+        rights = pod["spec"]["securityContext"]
+        assert rights["runAsNonRoot"] is True, where
+        assert (rights["runAsUser"], rights["runAsGroup"]) == (USER, USER), where
+        assert rights["seccompProfile"] == {"type": "RuntimeDefault"}, where
+        for container in containers(pod):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, where
+            assert not [port for port in container.get("ports", ()) if "hostPort" in port], where
+
+
+def test_volumes_are_named_bounded_and_all_mounted(its_pods: list[tuple[str, Manifest]]) -> None:
+    for where, pod in its_pods:
+        volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+        mounted = {
+            mount["name"] for one in containers(pod) for mount in one.get("volumeMounts", ())
+        }
+        assert mounted == set(volumes), where
+        for volume in volumes.values():
+            (kind,) = set(volume) - {"name"}
+            assert kind in {"emptyDir", "persistentVolumeClaim", "configMap"}, where
+            assert kind != "emptyDir" or volume["emptyDir"]["sizeLimit"], where
+
+
+def test_no_pod_has_a_token_of_the_cluster(its_pods: list[tuple[str, Manifest]]) -> None:
+    for where, pod in its_pods:
+        assert pod["spec"]["automountServiceAccountToken"] is False, where
+        assert pod["spec"]["enableServiceLinks"] is False, where
+
+
+def test_images_are_pinned_by_tag_and_digest(its_pods: list[tuple[str, Manifest]]) -> None:
+    for where, pod in its_pods:
+        for container in containers(pod):
+            assert PINNED.fullmatch(container["image"]), where
+
+
+def test_every_container_has_requests_and_limits(its_pods: list[tuple[str, Manifest]]) -> None:
+    for where, pod in its_pods:
+        for container in containers(pod):
+            for bound in ("requests", "limits"):
+                assert {"cpu", "memory"} <= set(container["resources"][bound]), where
+
+
+def test_the_images_run_as_the_same_user() -> None:
+    for image in ("Dockerfile", "training.Dockerfile"):
+        assert f"USER {USER}:{USER}\n" in (ROOT / "deploy" / image).read_text()
+
+
+def test_everything_is_in_the_namespace_and_the_namespace_enforces_it(
+    name: str, render: Render
+) -> None:
+    for manifest in render(name):
+        if manifest["kind"] == "Namespace":
+            labels = manifest["metadata"]["labels"]
+            assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+        elif name not in PARTS and manifest["kind"] != "PersistentVolume":
+            assert manifest["metadata"]["namespace"] == "graft", manifest["kind"]
+
+
+def test_no_secret_lies_in_the_repository(name: str, render: Render) -> None:
+    kinds = {manifest["kind"] for manifest in render(name)}
+    assert not {"Secret", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"} & kinds
+
+
+def test_single_runs_can_be_deleted_without_what_they_made(name: str, render: Render) -> None:
+    """`kubectl delete -k` of a canary or a run must take no namespace and no volume along."""
+    kept = {"Namespace", "PersistentVolumeClaim", "PersistentVolume", "ServiceAccount", "Service"}
+    kinds = {manifest["kind"] for manifest in render(name)}
+    if name == "overlays/canary" or name.startswith("training/"):
+        assert name in {"training/storage", "training/bucket"} or not kept & kinds
+
+
+def allowed(policy: Manifest) -> tuple[Any, ...]:
+    """Who may reach whom, in short."""
+    spec = policy["spec"]
+    ins = [(rule["from"], [port["port"] for port in rule["ports"]]) for rule in spec["ingress"]]
+    outs = [(rule["to"], [port["port"] for port in rule["ports"]]) for rule in spec["egress"]]
+    return spec["podSelector"].get("matchLabels"), ins, outs
+
+
+def policies(manifests: list[Manifest]) -> dict[str, tuple[Any, ...]]:
+    found = [manifest for manifest in manifests if manifest["kind"] == "NetworkPolicy"]
+    for policy in found:
+        policy["spec"] = {"ingress": [], "egress": [], **policy["spec"]}
+    return {policy["metadata"]["name"]: allowed(policy) for policy in found}
+
+
+@pytest.mark.parametrize("overlay", ["cpu", "gpu", "keda", "kserve"])
+def test_nothing_is_open_but_the_services_port_for_askers(overlay: str, render: Render) -> None:
+    server = {"app.kubernetes.io/name": "graft"}
+    asker = {"namespaceSelector": {"matchLabels": {"graft-client": "true"}}}
+    assert policies(render(f"overlays/{overlay}")) == {
+        "nothing": (None, [], []),
+        "askers": (server, [([asker], [3000])], []),
+    }
+
+
+def test_the_empty_policy_covers_both_ways(render: Render, find: Callable[..., Manifest]) -> None:
+    policy = find(render("base"), "NetworkPolicy", "nothing")
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+
+
+def test_prometheus_alone_is_let_in_besides(render: Render) -> None:
+    ((name, (selected, ins, outs)),) = policies(render("overlays/monitoring")).items()
+    assert (name, outs) == ("prometheus", [])
+    assert selected == {"app.kubernetes.io/name": "graft"}
+    (((source,), ports),) = ins
+    assert ports == [3000]
+    assert set(source) == {"namespaceSelector", "podSelector"}, "both together, not either"
+
+
+def test_workers_hear_each_other_and_ask_for_names(render: Render) -> None:
+    selected, ins, outs = policies(render("training/storage"))["training"]
+    workers = [{"podSelector": {"matchLabels": selected}}]
+    assert ins == [(workers, [2222])]
+    assert outs[0] == (workers, [2222])
+    assert [ports for _, ports in outs[1:]] == [[53, 53]]

@@ -1,0 +1,229 @@
+"""The service's manifests say what its code does: probes, ports, settings, how it stops."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.server.transport import READ_SECONDS
+from service.settings import Settings
+
+Manifest = dict[str, Any]
+Render = Callable[[str], list[Manifest]]
+Find = Callable[..., Manifest]
+Pods = Callable[[Manifest], list[tuple[str, Manifest]]]
+ROOT = Path(__file__).parents[3]
+NO_SETTINGS = {"HOME", "PROTOCOL", "GRAFT_CACHE"}
+"""Environment variables that are no field of `Settings`."""
+SERVING = ["overlays/cpu", "overlays/gpu", "overlays/keda", "overlays/canary", "overlays/kserve"]
+
+
+@pytest.fixture(params=SERVING)
+def served(
+    request: pytest.FixtureRequest, render: Render, pods: Pods, environment: Callable[..., Any]
+) -> tuple[Manifest, dict[str, str]]:
+    """The pod of an overlay that serves, and its environment."""
+    manifests = render(request.param)
+    ((_, pod),) = [found for manifest in manifests for found in pods(manifest)]
+    return pod, environment(manifests, pod["spec"]["containers"][0])
+
+
+@pytest.fixture
+def deployment(render: Render, find: Find) -> Manifest:
+    return find(render("overlays/cpu"), "Deployment")
+
+
+def seconds(settings: dict[str, str]) -> Settings:
+    return Settings.from_environment(settings)
+
+
+def test_probes_ask_for_what_the_service_answers(
+    served: tuple[Manifest, dict[str, str]], paths: set[str]
+) -> None:
+    (container,) = served[0]["spec"]["containers"]
+    asked = [
+        container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")
+    ]
+    assert {one["port"] for one in asked} == {"http"}
+    live, ready = asked[1]["path"], asked[0]["path"]
+    assert asked[2]["path"] == ready != live
+    assert live.rpartition("/")[2] in {"livez", "live"}
+    assert {live, ready} <= paths
+
+
+def test_the_port_is_that_of_the_image(served: tuple[Manifest, dict[str, str]]) -> None:
+    (port,) = served[0]["spec"]["containers"][0]["ports"]
+    assert port["name"] == "http"
+    text = (ROOT / "deploy/Dockerfile").read_text()
+    (command,) = re.findall(r"^CMD .*$", text, re.MULTILINE)
+    assert f'"--port", "{port["containerPort"]}"' in command
+    assert len(port["name"]) <= 15
+
+
+def test_settings_exist_and_are_taken(served: tuple[Manifest, dict[str, str]]) -> None:
+    _, settings = served
+    assert set(settings) - NO_SETTINGS <= {f"GRAFT_{one.upper()}" for one in Settings.model_fields}
+    seconds(settings)
+
+
+def test_what_must_be_writable_is(served: tuple[Manifest, dict[str, str]]) -> None:
+    pod, settings = served
+    (container,) = pod["spec"]["containers"]
+    given = container["volumeMounts"]
+    mounts = {mount["mountPath"] for mount in given if not mount.get("readOnly")}
+    assert mounts == {"/tmp", "/cache"}
+    assert {settings["GRAFT_CACHE"], settings["HOME"]} <= mounts
+    assert "BENTOML_HOME=/tmp/bentoml" in (ROOT / "deploy/Dockerfile").read_text()
+
+
+def test_keys_come_from_a_secret_that_need_not_be(
+    served: tuple[Manifest, dict[str, str]],
+) -> None:
+    (container,) = served[0]["spec"]["containers"]
+    (keys,) = (entry for entry in container["env"] if entry["name"] == "GRAFT_API_KEYS")
+    assert keys["valueFrom"]["secretKeyRef"]["optional"] is True
+    assert keys["valueFrom"]["secretKeyRef"]["key"] == "GRAFT_API_KEYS"
+
+
+def test_the_key_of_signed_bundles_has_a_place_and_need_not_be(
+    served: tuple[Manifest, dict[str, str]],
+) -> None:
+    """Where the line that waits in settings.env looks for it, mounted for reading only."""
+    pod, settings = served
+    assert "GRAFT_VERIFY_KEY" not in settings
+    text = (ROOT / "deploy/kubernetes/base/server/settings.env").read_text()
+    (path,) = re.findall(r"^# GRAFT_VERIFY_KEY=(\S+)$", text, re.MULTILINE)
+    folder, _, name = path.rpartition("/")
+    (container,) = pod["spec"]["containers"]
+    (mount,) = (one for one in container["volumeMounts"] if one["mountPath"] == folder)
+    assert mount["readOnly"] is True
+    (volume,) = (one for one in pod["spec"]["volumes"] if one["name"] == mount["name"])
+    assert volume["configMap"]["optional"] is True
+    readme = " ".join((ROOT / "deploy/README.md").read_text().split())
+    create = f"create configmap {volume['configMap']['name']} --from-file={name}"
+    assert create in readme, "a file's name is its key's, and so the name it is mounted by"
+
+
+def test_stopping_takes_less_than_the_grace_period(
+    served: tuple[Manifest, dict[str, str]],
+) -> None:
+    """The pause, the draining, then at most an upload, its answer, and until that is read."""
+    pod, variables = served
+    settings = seconds(variables)
+    pause = pod["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    waits = settings.drain_seconds, settings.upload_timeout_seconds, settings.deadline_seconds
+    assert pause + sum(waits) + READ_SECONDS < pod["spec"]["terminationGracePeriodSeconds"]
+
+
+def test_draining_lasts_until_the_readiness_probe_has_failed(
+    served: tuple[Manifest, dict[str, str]],
+) -> None:
+    probe = served[0]["spec"]["containers"][0]["readinessProbe"]
+    drain_seconds = seconds(served[1]).drain_seconds
+    assert drain_seconds >= probe["periodSeconds"] * probe["failureThreshold"]
+
+
+def test_processors_are_whole_and_requested(served: tuple[Manifest, dict[str, str]]) -> None:
+    """The service counts its threads by the limit, rounded up, and measures with so many."""
+    resources = served[0]["spec"]["containers"][0]["resources"]
+    assert resources["limits"]["cpu"] == resources["requests"]["cpu"]
+    assert resources["limits"]["cpu"].isdigit()
+
+
+def test_no_rollout_is_felt(deployment: Manifest) -> None:
+    spec = deployment["spec"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    assert spec["revisionHistoryLimit"] > 1, "the way back"
+    assert "replicas" not in spec, "the autoscaler's figure would be undone by every apply"
+    probe = spec["template"]["spec"]["containers"][0]["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] < spec["progressDeadlineSeconds"]
+
+
+def test_services_budgets_and_spreading_mean_the_pods(render: Render, find: Find) -> None:
+    manifests = render("overlays/cpu")
+    deployment = find(manifests, "Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    service = find(manifests, "Service")["spec"]
+    assert service["selector"].items() <= labels.items()
+    assert service["ports"][0]["targetPort"] == "http"
+    budget = find(manifests, "PodDisruptionBudget")["spec"]
+    assert budget["selector"]["matchLabels"].items() <= labels.items()
+    scaler = find(manifests, "HorizontalPodAutoscaler")["spec"]
+    assert scaler["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    assert scaler["minReplicas"] > budget["maxUnavailable"]
+    pod = deployment["spec"]["template"]["spec"]
+    for spread in pod["topologySpreadConstraints"]:
+        assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
+    account = find(manifests, "ServiceAccount")
+    assert pod["serviceAccountName"] == account["metadata"]["name"]
+    assert account["automountServiceAccountToken"] is False
+
+
+def test_a_changed_setting_is_a_rollout_that_can_be_undone(deployment: Manifest) -> None:
+    """The generated name holds a hash, so the old ReplicaSet still finds the old settings."""
+    (source,) = deployment["spec"]["template"]["spec"]["containers"][0]["envFrom"]
+    prefix, _, digest = source["configMapRef"]["name"].rpartition("-")
+    assert prefix == "graft-settings"
+    assert len(digest) == 10
+
+
+def test_a_canary_takes_its_share_and_no_more(render: Render, find: Find) -> None:
+    stable, canary = render("overlays/cpu"), render("overlays/canary")
+    assert sorted(one["kind"] for one in canary) == ["ConfigMap", "Deployment"]
+    ours, its = find(stable, "Deployment"), find(canary, "Deployment")
+    assert its["metadata"]["name"] != ours["metadata"]["name"]
+    assert its["spec"]["replicas"] == 1
+    labels = its["spec"]["template"]["metadata"]["labels"]
+    assert find(stable, "Service")["spec"]["selector"].items() <= labels.items()
+    ours_select = ours["spec"]["selector"]["matchLabels"]
+    assert not ours_select.items() <= labels.items(), "each counts its own pods"
+    assert its["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    images = [one["spec"]["template"]["spec"]["containers"][0]["image"] for one in (ours, its)]
+    assert images[0] != images[1]
+
+
+def test_a_gpu_pod_asks_for_a_gpu_and_another_image(
+    render: Render, find: Find, deployment: Manifest
+) -> None:
+    pod = find(render("overlays/gpu"), "Deployment")["spec"]["template"]["spec"]
+    container, usual = pod["containers"][0], deployment["spec"]["template"]["spec"]["containers"][0]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert container["image"].partition("@")[0] == usual["image"].partition("@")[0] + "-gpu"
+
+
+def test_keda_takes_the_place_of_the_autoscaler(render: Render, find: Find) -> None:
+    manifests = render("overlays/keda")
+    assert "HorizontalPodAutoscaler" not in {one["kind"] for one in manifests}
+    scaled, usual = find(manifests, "ScaledObject"), find(render("base"), "HorizontalPodAutoscaler")
+    spec = scaled["spec"]
+    assert spec["scaleTargetRef"]["name"] == find(manifests, "Deployment")["metadata"]["name"]
+    assert spec["advanced"]["horizontalPodAutoscalerConfig"]["name"] == usual["metadata"]["name"]
+    assert spec["minReplicaCount"] == usual["spec"]["minReplicas"]
+    (trigger,) = spec["triggers"]
+    settings = Settings.from_environment({})
+    assert 0 < int(trigger["metadata"]["threshold"]) < settings.max_queue_size / 2
+
+
+def test_kserve_runs_the_same_pod(render: Render, find: Find, deployment: Manifest) -> None:
+    manifests = render("overlays/kserve")
+    assert not {"Deployment", "Service", "HorizontalPodAutoscaler"} & {
+        one["kind"] for one in manifests
+    }
+    predictor = find(manifests, "InferenceService")["spec"]["predictor"]
+    usual = deployment["spec"]["template"]["spec"]
+    (its,), (ours,) = predictor["containers"], usual["containers"]
+    assert {"name": "PROTOCOL", "value": "v2"} in its["env"]
+    its["env"].remove({"name": "PROTOCOL", "value": "v2"})
+    for container in (its, ours):
+        container["ports"][0].pop("protocol", None)
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            container[probe]["httpGet"].pop("path")
+    assert {**its, "name": ours["name"]} == ours
+    own = {"containers", "minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
+    of_the_pod = {key: value for key, value in predictor.items() if key not in own}
+    assert of_the_pod.items() <= usual.items()
+    assert set(usual) - set(of_the_pod) == {"containers", "topologySpreadConstraints"}

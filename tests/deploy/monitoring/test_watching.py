@@ -1,0 +1,232 @@
+"""A real Prometheus watches a real service: queries have answers, an outage raises its alert."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from PIL import Image
+
+from tests.service.conftest import Serve, Server
+
+ROOT = Path(__file__).parents[3]
+SHORTER = 100
+"""So many times shorter are windows and waits here: 5 minutes are 3 seconds."""
+INTERVAL = "500ms"
+"""Between scrapes: the shortest window needs two."""
+LONGEST = "180"
+"""Seconds after which Prometheus ends by itself, whatever became of the test."""
+
+JPEG, PNG = ({"Content-Type": f"image/{kind}"} for kind in ("jpeg", "png"))
+
+pytestmark = pytest.mark.slow
+
+
+def shortened(rules: str) -> str:
+    """Rules whose windows and waits (`[5m]`, `for: 10m`) take a hundredth of the time."""
+
+    def short(found: re.Match[str]) -> str:
+        seconds = int(found[2]) * {"s": 1, "m": 60, "h": 3600}[found[3]]
+        return f"{found[1]}{seconds * 1000 // SHORTER}ms{found[4]}"
+
+    return re.sub(r"(\[|\bfor: )(\d+)([smh])(\]|\n)", short, rules)
+
+
+class Prometheus:
+    """What a running Prometheus says."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def _ask(self, path: str, **query: str) -> Any:
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=query, timeout=30).json()
+        assert answer["status"] == "success", (query, answer)
+        return answer["data"]
+
+    def values(self, query: str) -> list[float]:
+        """The values of all series of a query, but those that are no number."""
+        found = [float(one["value"][1]) for one in self._ask("query", query=query)["result"]]
+        return [value for value in found if not math.isnan(value)]
+
+    def alerts(self) -> dict[str, str]:
+        """What the alerts that fire say, by their names."""
+        return {
+            one["labels"]["alertname"]: one["annotations"]["summary"]
+            for one in self._ask("alerts")["alerts"]
+            if one["state"] == "firing"
+        }
+
+    def rules(self) -> dict[str, str]:
+        """Whether each rule could be evaluated, by its name: ok, unknown or err."""
+        groups = self._ask("rules")["groups"]
+        return {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
+
+
+@contextmanager
+def watched(server: Server, folder: Path) -> Iterator[Prometheus]:
+    """Prometheus by deploy/prometheus.yml, but for the times and where the service is."""
+    if not shutil.which("prometheus"):
+        pytest.skip("no prometheus here (Debian's package of that name)")
+    configuration = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text())
+    configuration["global"] = {"scrape_interval": INTERVAL, "evaluation_interval": INTERVAL}
+    (scrape,) = configuration["scrape_configs"]
+    scrape["scrape_timeout"] = INTERVAL
+    scrape["static_configs"] = [{"targets": [server.url.removeprefix("http://")]}]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    (rules,) = configuration["rule_files"]
+    (folder / rules).write_text(shortened((ROOT / "deploy" / rules).read_text()))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = ["timeout", LONGEST, "prometheus", f"--config.file={folder}/prometheus.yml"]
+    command += [f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}"]
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        eventually(lambda: answers(f"{url}/-/ready"), (folder / "prometheus.log").read_text)
+        yield Prometheus(url)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def eventually(
+    is_so: Callable[[], object], otherwise: Callable[[], object], seconds: int = 60
+) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, otherwise()
+        time.sleep(0.2)
+
+
+@contextmanager
+def asked(ask: Callable[[], object], threads: int = 1) -> Iterator[None]:
+    """Somebody asks, over and over, meanwhile."""
+    stop = threading.Event()
+
+    def keep_asking() -> None:
+        while not stop.wait(0.05):
+            ask()
+
+    running = [threading.Thread(target=keep_asking, daemon=True) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in running:
+            thread.join(30)
+
+
+def drawn() -> Iterator[str]:
+    """Every query of the dashboard, with the variable's value for all namespaces."""
+    page = json.loads((ROOT / "deploy/grafana/graft.json").read_text())
+    (everything,) = (one["allValue"] for one in page["templating"]["list"] if "allValue" in one)
+    for panel in page["panels"]:
+        for target in panel["targets"]:
+            yield target["expr"].replace("$namespace", everything)
+
+
+def listed() -> list[str]:
+    """The series of the README's table; of a histogram, how often it was observed."""
+    table = (ROOT / "README.md").read_text().partition("<!-- metrics -->")[2].partition("<!--")[0]
+    rows = re.findall(r"^\| `(graft_\w+)` \| (\w+)", table, re.MULTILINE)
+    return [f"{name}_count" if kind == "histogram" else name for name, kind in rows]
+
+
+def alerting() -> list[str]:
+    groups = yaml.safe_load((ROOT / "deploy/alerts.yaml").read_text())["groups"]
+    return [rule["expr"] for group in groups for rule in group["rules"]]
+
+
+def selected() -> set[str]:
+    """The series that the alerts choose, but those of failures, which nobody has seen yet."""
+    chosen = re.findall(r"\b(?:graft_\w+|up)(?:{.*?})?", " ".join(alerting()))
+    return {selector for selector in chosen if "status=" not in selector}
+
+
+def test_every_query_has_an_answer_and_an_outage_is_noticed(
+    tmp_path: Path, serve: Serve, draw: Callable[..., bytes]
+) -> None:
+    picture = draw("red")
+    with (
+        serve(BENTOML_CONFIG_OPTIONS="services.graft.workers=2") as server,
+        watched(server, tmp_path) as prometheus,
+    ):
+        assert len(server.workers()) == 2
+
+        def ask() -> None:
+            for content in (picture, picture[:99]):
+                httpx.post(f"{server.url}/predict", content=content, headers=JPEG, timeout=60)
+            files = [("images", picture)] * 3
+            httpx.post(f"{server.url}/predict_batch", files=files, timeout=60)
+
+        queries = [*drawn(), *listed(), *selected()]
+        assert len(queries) > 25
+        with asked(ask):
+            for query in queries:
+                eventually(lambda query=query: prometheus.values(query), lambda query=query: query)
+            # One of five is damaged.
+            eventually(lambda: "GraftBadPictures" in prometheus.alerts(), prometheus.alerts)
+        (workers,) = prometheus.values("sum(graft_model_info)")
+        assert workers == 1, "one target, however many workers"
+        for query in alerting():
+            prometheus.values(query)
+        eventually(lambda: set(prometheus.rules().values()) == {"ok"}, prometheus.rules)
+        outage = {"GraftGone", "GraftUnreachable"}
+        eventually(lambda: not outage & set(prometheus.alerts()), prometheus.alerts)
+        server.process.terminate()
+        server.process.wait(90)
+        eventually(lambda: outage <= set(prometheus.alerts()), prometheus.alerts)
+        where = server.url.removeprefix("http://")
+        assert prometheus.alerts()["GraftUnreachable"] == f"{where} does not answer Prometheus"
+
+
+def test_overload_and_failures_are_noticed_and_the_end_of_one(tmp_path: Path, serve: Serve) -> None:
+    slow = io.BytesIO()
+    Image.new("RGB", (4000, 4000)).save(slow, "PNG", compress_level=1)
+    settings = {"GRAFT_MAX_QUEUE_SIZE": "1", "GRAFT_MAX_PICTURES": "1"}
+    too_soon = {"GRAFT_DEADLINE_SECONDS": "0.05"}
+    with serve(**settings, **too_soon) as server, watched(server, tmp_path) as prometheus:
+
+        def ask() -> int:
+            url = f"{server.url}/predict"
+            return httpx.post(url, content=slow.getvalue(), headers=PNG, timeout=60).status_code
+
+        assert ask() == 504
+        eventually(lambda: prometheus.values("up == 1"), list)
+        raised: dict[str, str] = {}
+
+        def are_raised() -> bool:
+            raised.update(prometheus.alerts())
+            return {"GraftRefusing", "GraftFailing"} <= set(raised)
+
+        with asked(ask, threads=4):
+            eventually(are_raised, lambda: raised)
+        assert re.fullmatch(r"[\d.]+% of the requests are answered 5xx", raised["GraftFailing"])
+        wanted = r"[\d.]+% of the requests are refused: overloaded"
+        assert re.fullmatch(wanted, raised["GraftRefusing"])
+        with asked(lambda: httpx.get(f"{server.url}/model", timeout=60)):
+            eventually(lambda: "GraftRefusing" not in prometheus.alerts(), prometheus.alerts)

@@ -1,0 +1,96 @@
+"""bentofile.yaml: a built bento holds the service and serves the model it was built with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from service.bundle.manifest import Bundle, Manifest, seal
+
+ROOT = Path(__file__).parents[3]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A BENTOML_HOME of the test's own."""
+    return tmp_path / "home"
+
+
+def run(home: Path, *arguments: str, folder: Path = ROOT) -> None:
+    environment = {**os.environ, "BENTOML_HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def save_as(home: Path, tiny_bundle: Bundle, manifest: Manifest, tmp_path: Path) -> Any:
+    """Make the tiny bundle under another name, save it in the store -> its version."""
+
+    def save_as(name: str, created: str) -> str:
+        staging = Path(shutil.copytree(tiny_bundle.path, tmp_path / created))
+        (staging / "manifest.json").unlink()
+        update = {"name": name, "created": created}
+        bundle = seal(staging, manifest.model_copy(update=update), tmp_path)
+        save = "import sys, pathlib, service.bundle.store as s, service.bundle.manifest as b; "
+        save += "s.save(b.Bundle.read(pathlib.Path(sys.argv[1])))"
+        run(home, "-c", save, str(bundle.path))
+        return bundle.manifest.version
+
+    return save_as
+
+
+def test_bento_serves_the_model_it_was_built_with_and_holds_nothing_of_training(
+    home: Path, save_as: Any, serve: Any, draw: Any
+) -> None:
+    version = save_as("classifier", "first")
+    run(home, "-m", "bentoml", "build")
+    (bento,) = (path.parent for path in home.glob("bentos/graft/*/bento.yaml"))
+    kinds = ("*.py", "*.html")
+    source = bento / "src"
+    files = {path.relative_to(source).as_posix() for kind in kinds for path in source.rglob(kind)}
+    folder = ROOT / "service"
+    wanted = {path.relative_to(ROOT).as_posix() for kind in kinds for path in folder.rglob(kind)}
+    assert files == wanted
+    assert not [path for path in bento.rglob("*") if path.name in ("trainers", "plugins")]
+
+    newer = save_as("classifier", "second")
+    with serve(bento="graft:latest", BENTOML_HOME=str(home), GRAFT_MODEL="") as server:
+        answer = httpx.post(f"{server.url}/predict", files={"image": draw("blue")}).json()
+        assert answer["label"] == "blue"
+        assert answer["model"]["version"] == version
+        assert httpx.get(f"{server.url}/model").json()["version"] == version
+        assert "<title>Graft</title>" in httpx.get(f"{server.url}/ui").text
+    chosen = {"BENTOML_HOME": str(home), "GRAFT_MODEL": f"classifier:{newer}"}
+    with serve(bento="graft:latest", **chosen) as server:
+        assert httpx.get(f"{server.url}/model").json()["version"] == newer
+
+
+def test_bento_of_a_model_with_another_name(
+    home: Path, save_as: Any, serve: Any, tmp_path: Path
+) -> None:
+    version = save_as("leaves", "first")
+    bentofile = yaml.safe_load((ROOT / "bentofile.yaml").read_text())
+    bentofile["models"][0]["tag"] = "leaves:latest"
+    (tmp_path / "leaves.yaml").write_text(yaml.safe_dump(bentofile))
+    run(home, "-m", "bentoml", "build", "-f", str(tmp_path / "leaves.yaml"), "--name", "leaves")
+    with serve(bento="leaves:latest", BENTOML_HOME=str(home), GRAFT_MODEL="") as server:
+        model = httpx.get(f"{server.url}/model").json()
+    assert (model["name"], model["version"]) == ("leaves", version)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.bundle.files import FileRecord, flush, verify
+from service.errors import BundleError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a").write_bytes(b"content")
+    return tmp_path
+
+
+def test_a_record_is_that_of_the_bytes(folder: Path) -> None:
+    record = FileRecord.of(folder / "a")
+    assert record == FileRecord.of_bytes(b"content")
+    assert record != FileRecord.of_bytes(b"Content")
+    assert record.size_bytes == 7
+    verify(folder, "a", record)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("b", "b is missing"), ("../a", "outside the bundle"), ("/a", "outside the bundle")],
+)
+def test_files_that_are_not_there_or_elsewhere_are_refused(
+    folder: Path, name: str, message: str
+) -> None:
+    with pytest.raises(BundleError, match=message):
+        verify(folder, name, FileRecord.of_bytes(b"content"))
+
+
+def test_another_content_is_refused(folder: Path) -> None:
+    with pytest.raises(BundleError, match="a was altered"):
+        verify(folder, "a", FileRecord.of_bytes(b"contenT"))
+
+
+def test_files_and_folders_are_flushed(folder: Path) -> None:
+    flush(folder / "a")
+    flush(folder)
+    with pytest.raises(FileNotFoundError):
+        flush(folder / "b")

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import bentoml
+import pytest
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.models import ModelStore
+
+from service.bundle.manifest import Bundle, Manifest, seal
+from service.bundle.store import resolve, save
+from service.errors import BundleError, SettingError
+from service.system.locks import locked
+from trainers.workspace import workspace
+
+
+@pytest.fixture(autouse=True)
+def store(bentoml_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty model store of the test's own."""
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "home/models"
+    usual = BentoMLContainer.model_store.get()
+    BentoMLContainer.model_store.set(ModelStore(folder))
+    yield folder
+    BentoMLContainer.model_store.set(usual)
+
+
+@pytest.fixture
+def other_bundle(staging: Path, manifest: Manifest) -> Bundle:
+    return seal(staging, manifest.model_copy(update={"created": "later"}), staging.parent)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def kill(*_: object) -> None:
+    raise Killed
+
+
+def test_saved_bundle_is_found_by_tag_by_latest_and_by_name(tiny_bundle: Bundle) -> None:
+    tag = save(tiny_bundle)
+    assert tag == f"tiny:{tiny_bundle.manifest.version}"
+    for reference in (tag, "tiny:latest", "tiny"):
+        found = Bundle.read(resolve(reference))
+        assert found.manifest == tiny_bundle.manifest
+        assert found.path != tiny_bundle.path
+
+
+def test_folder_is_found_as_it_is(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve(str(tiny_bundle.path)) == tiny_bundle.path
+    monkeypatch.chdir(tiny_bundle.path.parent)
+    assert resolve(tiny_bundle.path.name) == tiny_bundle.path
+
+
+def test_latest_is_the_last_one_saved(tiny_bundle: Bundle, other_bundle: Bundle) -> None:
+    save(tiny_bundle)
+    assert Bundle.read(resolve("tiny:latest")).manifest == tiny_bundle.manifest
+    save(other_bundle)
+    assert Bundle.read(resolve("tiny:latest")).manifest == other_bundle.manifest
+    assert Bundle.read(resolve(f"tiny:{tiny_bundle.manifest.version}")).manifest.created < "later"
+
+
+def test_saving_twice_changes_nothing(tiny_bundle: Bundle, other_bundle: Bundle) -> None:
+    tag = save(tiny_bundle)
+    save(other_bundle)
+    (resolve(tag) / "model.onnx").touch()
+    before = (resolve(tag) / "model.onnx").stat()
+    assert save(tiny_bundle) == tag
+    assert (resolve(tag) / "model.onnx").stat() == before
+    assert len(bentoml.models.list("tiny")) == 2
+
+
+def test_save_that_was_killed_before_latest_was_set_is_mended_by_the_next(
+    tiny_bundle: Bundle, other_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tiny_bundle)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", kill)
+        with pytest.raises(Killed):
+            save(other_bundle)
+    assert Bundle.read(resolve("tiny:latest")).manifest == tiny_bundle.manifest  # never empty
+    save(other_bundle)
+    assert Bundle.read(resolve("tiny:latest")).manifest == other_bundle.manifest
+
+
+def test_everything_is_on_the_disk_before_it_is_in_the_store(
+    tiny_bundle: Bundle, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    fsync = os.fsync
+
+    def note_fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").resolve()
+        events.append(f"{path.name}, {(store / 'tiny/latest').exists()}")
+        fsync(descriptor)
+
+    def note_rename(self: Path, target: Path) -> None:
+        events.append("rename")
+        os.rename(self, target)  # noqa: PTH104  # Path's is this function
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(Path, "rename", note_rename)
+    save(tiny_bundle)
+    last = events.index("rename")
+    copied = {"model.yaml", "golden", tiny_bundle.manifest.version}
+    copied |= {path.name for path in tiny_bundle.path.rglob("*") if path.is_file()}
+    assert set(events[:last]) == {f"{name}, False" for name in copied}
+    assert events[last + 1 :] == [".latest, False", "tiny, True"]
+
+
+def test_folder_of_a_killed_save_is_removed_by_the_next(tiny_bundle: Bundle, store: Path) -> None:
+    abandoned = store.parent / ".graft-store-killed.partial"
+    (abandoned / "tiny").mkdir(parents=True)
+    (abandoned / "tiny/model.onnx").write_bytes(b"half")
+    save(tiny_bundle)
+    assert not abandoned.exists()
+    assert not list(store.parent.glob(".graft-*.partial"))
+
+
+def test_the_workspace_of_a_training_run_is_left_alone(tiny_bundle: Bundle, store: Path) -> None:
+    """Output and BENTOML_HOME may be one folder, as on a single volume."""
+    with workspace(store.parent) as work:
+        save(tiny_bundle)
+        assert work.is_dir()
+
+
+def test_folder_of_a_save_that_goes_on_is_left_alone(tiny_bundle: Bundle, store: Path) -> None:
+    folder = store.parent / ".graft-store-going-on.partial"
+    folder.mkdir(parents=True)
+    with ThreadPoolExecutor(1) as threads:
+        with locked(store.parent / ".graft-store-lock", wait=True):  # as the other process has it
+            saving = threads.submit(save, tiny_bundle)
+            with pytest.raises(TimeoutError):
+                saving.result(0.5)
+            assert folder.is_dir()
+        assert saving.result(30) == f"tiny:{tiny_bundle.manifest.version}"
+
+
+def test_model_of_the_store_tells_what_it_is(tiny_bundle: Bundle) -> None:
+    model = bentoml.models.get(save(tiny_bundle))
+    assert model.info.labels == {"plugin": "colour-mean"}
+    assert model.info.metadata == {
+        "trained_on": "unknown",
+        "classes": ["red", "green", "blue"],
+        "test_accuracy": 1.0,
+        "test_n": 3,
+    }
+
+
+def test_failed_save_leaves_nothing_behind(
+    tiny_bundle: Bundle, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_the_disk(source: Path, target: str, **_: object) -> None:
+        (Path(target) / "model.onnx").write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copytree", fill_the_disk)
+        with pytest.raises(OSError, match="no space left"):
+            save(tiny_bundle)
+    assert bentoml.models.list() == []
+    left = [path.name for path in store.parent.rglob("*") if path.is_file()]
+    assert left == [".graft-store-lock"]
+    save(tiny_bundle)
+    assert resolve("tiny").is_dir()
+
+
+def test_bentoml_s_own_command_lists_and_exports_it(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    tag = save(tiny_bundle)
+
+    def bentoml_models(*arguments: str) -> str:
+        command = [sys.executable, "-m", "bentoml", "models", *arguments]
+        run = subprocess.run(
+            command, env=os.environ, capture_output=True, text=True, check=True, timeout=120
+        )
+        return run.stdout
+
+    assert tag in bentoml_models("list", "-o", "json")
+    bentoml_models("export", tag, str(tmp_path / "tiny.bentomodel"))
+    assert (tmp_path / "tiny.bentomodel").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["nothing:latest", "nothing", "tiny:0", "a:b:c", ":", "..", "/no/such/folder", "x" * 5000],
+)
+def test_unknown_model_says_where_was_looked_and_what_to_do(reference: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        resolve(reference)
+    message = str(caught.value)
+    assert message.startswith(f"no model {reference!r}: it is neither a folder with a manifest")
+    assert f"`{sys.executable} -m trainers.run`" in message
+    assert "GRAFT_MODEL" in message
+
+
+def test_without_a_home_there_is_no_store(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BentoML would make one in a folder called ~."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENTOML_HOME", "~/bentoml")
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without an entry
+    with pytest.raises(SettingError, match="set BENTOML_HOME"):
+        save(tiny_bundle)
+    with pytest.raises(BundleError, match="set BENTOML_HOME"):
+        resolve("tiny:latest")
+    assert resolve(str(tiny_bundle.path)) == tiny_bundle.path
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import numpy_helper
+
+from service.bundle.manifest import Bundle, Manifest, seal
+from service.engine.predictor import CPU, CUDA, Predictor, providers_for
+from service.errors import BundleError
+
+
+@pytest.fixture
+def predictor(tiny_bundle: Bundle) -> Predictor:
+    return Predictor(tiny_bundle, threads=1)
+
+
+def colours(*rows: tuple[int, int, int]) -> np.ndarray:
+    return np.array(rows, np.uint8)[:, None, None] * np.ones((1, 32, 32, 1), np.uint8)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits)
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def test_classes_and_size_are_the_bundle_s(predictor: Predictor) -> None:
+    assert predictor.classes == ("red", "green", "blue")
+    assert predictor.image_size == 32
+
+
+def test_batch_of_any_length_gives_one_row_of_probabilities_each(predictor: Predictor) -> None:
+    pixels = [(255, 0, 0), (10, 20, 250), (90, 200, 30)]
+    for length in (1, 2, 3):
+        answers = predictor.predict(colours(*pixels[:length]))
+        assert answers.shape == (length, 3)
+        assert answers.dtype == np.float32
+        expected = softmax(np.array(pixels[:length]) * 0.02)
+        np.testing.assert_allclose(answers, expected, atol=1e-6)
+
+
+def test_embedding_is_the_other_output(predictor: Predictor) -> None:
+    np.testing.assert_allclose(predictor.embed(colours((1, 2, 3))), [[1, 2, 3]], atol=1e-5)
+
+
+def test_rank_lists_the_best_classes_first(predictor: Predictor) -> None:
+    probabilities = np.array([0.25, 0.125, 0.625], np.float32)
+    assert predictor.rank(probabilities, 2) == [("blue", 0.625), ("red", 0.25)]
+    assert [label for label, _ in predictor.rank(probabilities, 9)] == ["blue", "red", "green"]
+
+
+def test_equal_probabilities_keep_the_order_of_the_classes(predictor: Predictor) -> None:
+    even = np.full(3, 1 / 3, np.float32)
+    assert [label for label, _ in predictor.rank(even, 3)] == ["red", "green", "blue"]
+
+
+def change_gain(path: Path, gain: float) -> None:
+    model = onnx.load(path)
+    matrix = next(tensor for tensor in model.graph.initializer if tensor.name == "matrix")
+    matrix.CopyFrom(
+        numpy_helper.from_array(np.eye(3, dtype=np.float32) * np.float32(gain), "matrix")
+    )
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize("gain", [0.01, float("nan")])
+def test_model_that_answers_otherwise_than_recorded_is_refused(
+    staging: Path, manifest: Manifest, gain: float
+) -> None:
+    change_gain(staging / "model.onnx", gain)
+    bundle = seal(staging, manifest, staging.parent)
+    with pytest.raises(BundleError, match=r"golden picture red\.png does not reproduce") as caught:
+        Predictor(bundle)
+    assert str(bundle.path) in str(caught.value)
+    assert "allowed: 0.001" in str(caught.value)
+
+
+def test_differences_of_another_processor_are_allowed(staging: Path, manifest: Manifest) -> None:
+    change_gain(staging / "model.onnx", 0.02001)  # moves the answers by 3e-5
+    Predictor(seal(staging, manifest, staging.parent))
+
+
+@pytest.mark.parametrize("length", [1, 4])
+def test_recorded_answers_need_one_probability_per_class(
+    staging: Path, manifest: Manifest, length: int
+) -> None:
+    """numpy would compare one number with three without a word."""
+    (staging / "golden/answers.json").write_text(json.dumps({"red.png": [0.98] * length}))
+    with pytest.raises(BundleError, match=rf"3 classes, .* answers 3 and .* red\.png {length} "):
+        Predictor(seal(staging, manifest, staging.parent))
+
+
+def test_model_must_answer_one_probability_per_class(staging: Path, manifest: Manifest) -> None:
+    two = manifest.model_copy(update={"classes": ("red", "green")})
+    with pytest.raises(BundleError, match="2 classes, but the model answers 3"):
+        Predictor(seal(staging, two, staging.parent))
+
+
+def test_file_that_is_no_model_cannot_be_loaded(staging: Path, manifest: Manifest) -> None:
+    (staging / "model.onnx").write_bytes(b"\x08\x07")  # well-formed, and empty
+    with pytest.raises(BundleError, match=r"model\.onnx: ONNX Runtime cannot load"):
+        Predictor(seal(staging, manifest, staging.parent))
+
+
+def test_a_model_that_was_replaced_since_its_manifest_was_read_is_refused(
+    bundle_copy: Path,
+) -> None:
+    """Its answers would be given the names of another model's classes."""
+    bundle = Bundle.read(bundle_copy)
+    change_gain(bundle_copy / "model.onnx", 0.03)
+    with pytest.raises(BundleError, match=r"model\.onnx is not the one"):
+        Predictor(bundle)
+
+
+@pytest.mark.parametrize("first", ["predictor.providers()", "device.version()"])
+def test_onnxruntime_reports_nothing_whoever_comes_first(first: str) -> None:
+    code = f"""
+import os, sys
+from service import device, predictor
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "onnxruntime":
+            print(os.environ.get("ORT_DISABLE_TELEMETRY"))
+sys.meta_path.insert(0, Watch())
+{first}
+"""
+    environment = {name: v for name, v in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    command = [sys.executable, "-c", code]
+    root = Path(__file__).parents[3]
+    shown = subprocess.check_output(command, env=environment, cwd=root, text=True)
+    assert shown.strip() == "1"
+
+
+def test_nobody_prepares_for_a_gpu_that_is_not_asked_for(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: pytest.fail("CUDA was looked for"))
+    Predictor(tiny_bundle, chosen=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("has_gpu_build", [False, True])
+def test_cudas_libraries_are_loaded_before_the_first_session(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, has_gpu_build: bool
+) -> None:
+    """The builds for GPUs find none of their own, and go on without a GPU."""
+    order = []
+    usual = onnxruntime.InferenceSession
+
+    def open_session(*arguments: object, **options: object) -> object:
+        order.append("session")
+        return usual(*arguments, **{**options, "providers": ["CPUExecutionProvider"]})
+
+    offered = ["CUDAExecutionProvider"] * has_gpu_build + ["CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: order.append("libraries"))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", open_session)
+    Predictor(tiny_bundle, threads=1)
+    assert order[:2] == (["libraries", "session"] if has_gpu_build else ["session"])
+
+
+def test_a_device_is_taken_where_onnx_runtime_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    assert providers_for("auto") == providers_for("gpu") == [(CUDA, {"device_id": 0}), CPU]
+    assert providers_for("gpu:3") == [(CUDA, {"device_id": 3}), CPU]
+    assert providers_for("cpu") == [CPU]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+    assert {*providers_for("auto"), *providers_for("gpu:3"), *providers_for("cpu")} == {CPU}

@@ -1,0 +1,467 @@
+"""service/http/pages/ui.html in a real browser: Chromium, where there is one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here: make setup")
+expect = playwright.expect
+expect.set_options(timeout=60_000)
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PHONE = {"width": 390, "height": 844}
+MARKUP = "<img src=x onerror=document.title='taken'>"
+INPUT = {"input": {"kinds": ["JPEG", "PNG"]}}
+ANSWER = {
+    "label": "<b>bold</b>",
+    "score": 0.99996,
+    "top": [{"label": "<b>bold</b>", "score": 0.99996}, {"label": "other", "score": 0.00004}],
+    "model": {"name": "tiny", "version": "1"},
+}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH"),
+]
+
+Open = Callable[..., Any]
+GIVE = """([type, files]) => {
+  const data = new DataTransfer();
+  for (const [name, kind, content] of files) {
+    const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
+    data.items.add(new File([bytes], name, {type: kind}));
+  }
+  const options = {bubbles: true, cancelable: true};
+  const event = type === "paste"
+    ? new ClipboardEvent(type, {...options, clipboardData: data})
+    : new DragEvent(type, {...options, dataTransfer: data});
+  return !document.body.dispatchEvent(event);
+}"""
+"""Drop or paste files; true where the page kept the browser from opening them itself."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        options = ["--no-sandbox", "--headless"]
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_ui(browser: Any, server: Any) -> Iterator[Open]:
+    """Open /ui of a server -> the page; nothing may be asked elsewhere, nor any script fail."""
+    contexts, asked, problems = [], [], []
+
+    def open_ui(url: str = server.url, viewport: dict[str, int] = PHONE, **options: Any) -> Any:
+        context = browser.new_context(viewport=viewport, **options)
+        contexts.append(context)
+        context.on("request", lambda request: asked.append(request.url))
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda message: problems.append(message.text))
+        page.goto(f"{url}/ui")
+        return page
+
+    yield open_ui
+    for context in contexts:
+        context.close()
+    assert [url for url in asked if not re.match(r"http://127\.0\.0\.1:|blob:|data:", url)] == []
+    # Chromium itself says of every refusal that it has come.
+    assert [text for text in problems if "Failed to load resource" not in text] == []
+
+
+def picture(name: str, content: bytes, kind: str = "image/jpeg") -> dict[str, Any]:
+    return {"name": name, "mimeType": kind, "buffer": content}
+
+
+def give(page: Any, event: str, *files: dict[str, Any]) -> bool:
+    listed = [
+        [file["name"], file["mimeType"], base64.b64encode(file["buffer"]).decode()]
+        for file in files
+    ]
+    return bool(page.evaluate(GIVE, [event, listed]))
+
+
+def row(page: Any, name: str) -> Any:
+    return page.locator(".row").filter(has=page.get_by_text(name, exact=True))
+
+
+def wait_for(page: Any, is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(20)
+
+
+def overflow(page: Any) -> int:
+    """By how many pixels the page is wider than its window."""
+    width = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    return int(page.evaluate(width))
+
+
+def answer_by(page: Any, path: str, *answers: tuple[int, dict[str, str], Any]) -> list[str]:
+    """Give these answers in place of the server's, the last one for ever -> what was asked."""
+    asked: list[str] = []
+
+    def answer(route: Any) -> None:
+        status, headers, content = answers[min(len(asked), len(answers) - 1)]
+        asked.append(route.request.url)
+        route.fulfill(status=status, headers=headers, json=content)
+
+    page.route(f"**{path}", answer)
+    return asked
+
+
+# What it shows
+
+
+def test_the_page_names_the_model(open_ui: Open, tiny_bundle: Any) -> None:
+    page = open_ui()
+    expect(page.get_by_role("heading", name="tiny")).to_be_visible()
+    expect(page.locator("#version")).to_have_text(
+        f"version {tiny_bundle.manifest.version} · accuracy 100.0%"
+    )
+    expect(page.locator("#classes summary")).to_have_text("3 classes")
+    expect(page.locator("#classes li")).to_have_text(["red", "green", "blue"])
+    expect(page.locator("#lock")).to_be_hidden()
+
+
+def test_the_first_line_says_that_it_learned_from_drawn_pictures(open_ui: Open) -> None:
+    page = open_ui()
+    expect(page.locator("#version")).to_contain_text("version")
+    expect(page.locator("#data")).to_be_hidden()
+    model = {"name": "leaves", "version": "1", "classes": ["a", "b"], **INPUT}
+    model |= {"data": {"source": "drawn sample pictures", "pictures": 600}}
+    model |= {"metrics": {"test_accuracy": 0.99, "test_pictures": 91}}
+    answer_by(page, "/model", (200, {}, model))
+    page.reload()
+    expect(page.locator("#version")).to_have_text("version 1 · accuracy 99.0% on 91 test pictures")
+    first = page.locator("body").inner_text().splitlines()[0]
+    assert first.startswith("Trained on drawn sample pictures, not on yours")
+    expect(page).to_have_title("leaves · drawn sample pictures · Graft")
+    assert overflow(page) == 0
+
+
+def test_several_pictures_are_answered_and_a_bad_one_fails_alone(open_ui: Open, draw: Any) -> None:
+    page = open_ui()
+    page.get_by_label("Choose pictures").set_input_files(
+        [
+            picture("one.jpg", draw("red")),
+            picture("two.png", draw("green", "PNG"), "image/png"),
+            picture("cut.jpg", draw("red")[:-40]),
+            picture("three.webp", draw("blue", "WebP"), "image/webp"),
+            picture("note.txt", b"text", "text/plain"),
+        ]
+    )
+    expect(page.get_by_role("status")).to_have_text("3 pictures answered, 2 not")
+    names = page.locator(".row .name").all_text_contents()
+    assert names == ["one.jpg", "two.png", "cut.jpg", "three.webp", "note.txt"]
+    for name, label in {"one.jpg": "red", "two.png": "green", "three.webp": "blue"}.items():
+        expect(row(page, name).locator(".best")).to_have_text(re.compile(rf"{label}9\d\.\d%"))
+        assert row(page, name).locator(".of").first.text_content() == label
+        assert row(page, name).locator(".bars li").count() == 3
+        expect(row(page, name).locator(".time")).to_have_text(re.compile(r"^\d+ ms$"))
+    widths = [
+        bar.evaluate("bar => bar.getBoundingClientRect().width / bar.parentNode.clientWidth")
+        for bar in row(page, "one.jpg").locator(".track span").all()
+    ]
+    assert widths[0] == pytest.approx(0.988, abs=0.02)
+    assert max(widths[1:]) < 0.02
+    expect(row(page, "cut.jpg").locator(".state")).to_have_text(re.compile("cut short|damaged"))
+    expect(row(page, "note.txt").locator(".state")).to_have_text(re.compile("JPEG.*PNG.*WebP"))
+    assert not page.get_by_role("button", name="Try again").all()
+
+
+def test_pictures_are_dropped_and_pasted(open_ui: Open, draw: Any) -> None:
+    page = open_ui()
+    give(page, "dragover", picture("a.jpg", draw("red")))
+    expect(page.locator("body")).to_have_class("over")
+    assert give(page, "drop", picture("a.jpg", draw("red")), picture("b.jpg", draw("blue")))
+    expect(page.locator("body")).not_to_have_class("over")
+    expect(page.get_by_role("status")).to_have_text("2 pictures answered")
+    assert give(page, "paste", picture("image.png", draw("green", "PNG"), "image/png"))
+    expect(page.get_by_role("status")).to_have_text("3 pictures answered")
+    labels = page.locator(".best .label").all_text_contents()
+    assert labels == ["green", "red", "blue"]  # the newest come first
+
+
+def test_text_may_be_pasted_elsewhere(open_ui: Open) -> None:
+    assert not give(open_ui(), "paste")
+
+
+def test_markup_in_names_stays_text(open_ui: Open, draw: Any) -> None:
+    page = open_ui()
+    model = {"name": MARKUP, "version": "1", "classes": [MARKUP, "other"], **INPUT}
+    answer_by(page, "/model", (200, {}, model))
+    answer_by(page, "/predict", (200, {}, ANSWER), (400, {}, {"error": {"message": MARKUP}}))
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text(MARKUP)
+    page.get_by_label("Choose pictures").set_input_files([picture(MARKUP, draw())])
+    # The name that the page gives a picture is the file's; slashes cannot be in it.
+    expect(page.locator(".name")).to_have_text(MARKUP)
+    expect(page.locator(".best .label")).to_have_text("<b>bold</b>")
+    expect(page.locator(".share")).to_have_text([">99.9%", "<0.1%"])
+    page.get_by_label("Choose pictures").set_input_files([picture("b.jpg", draw())])
+    expect(row(page, "b.jpg").locator(".state")).to_have_text(MARKUP)
+    assert page.locator("main b, main img[src=x], header img").count() == 0
+    assert page.title() == f"{MARKUP} · Graft"
+
+
+# How it asks
+
+
+def test_at_most_four_pictures_are_asked_about_at_a_time(open_ui: Open, draw: Any) -> None:
+    page = open_ui()
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    page.route("**/predict", hold)
+    files = [picture(f"{number}.jpg", draw()) for number in range(7)]
+    page.get_by_label("Choose pictures").set_input_files(files)
+    expect(page.locator("[data-state=asking]")).to_have_count(4)
+    expect(page.locator("[data-state=waiting]")).to_have_count(3)
+    expect(page.get_by_role("progressbar")).to_be_visible()
+    wait_for(page, lambda: len(held) >= 4)
+    page.wait_for_timeout(200)
+    assert len(held) == 4
+    assert held[0].request.headers["content-type"] == "image/jpeg"
+    assert "x-api-key" not in held[0].request.headers
+    held.pop(0).fulfill(json=ANSWER)
+    expect(page.locator("[data-state=waiting]")).to_have_count(2)
+    for _ in range(6):
+        wait_for(page, lambda: bool(held))
+        held.pop(0).fulfill(json=ANSWER)
+    expect(page.get_by_role("status")).to_have_text("7 pictures answered")
+    expect(page.get_by_role("progressbar")).to_be_hidden()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_is_asked_again(open_ui: Open, draw: Any, status: int) -> None:
+    page = open_ui()
+    busy = (status, {"Retry-After": "0.2"}, {"error": {"code": "x", "message": "come back"}})
+    asked = answer_by(page, "/predict", busy, busy, (200, {}, ANSWER))
+    page.get_by_label("Choose pictures").set_input_files([picture("a.jpg", draw())])
+    expect(page.locator(".state")).to_have_text("the server is busy: again in 0.2 s …")
+    expect(page.locator(".best")).to_be_visible()
+    assert len(asked) == 3
+
+
+def test_a_server_that_stays_busy_is_left_alone_until_somebody_asks(
+    open_ui: Open, draw: Any
+) -> None:
+    page = open_ui()
+    busy = (429, {"Retry-After": "0.1"}, {"error": {"code": "overloaded", "message": "full up"}})
+    asked = answer_by(page, "/predict", *[busy] * 5, (200, {}, ANSWER))
+    page.get_by_label("Choose pictures").set_input_files([picture("a.jpg", draw())])
+    expect(page.locator(".state")).to_have_text("full up")
+    expect(page.get_by_role("status")).to_have_text("a.jpg: full up")
+    assert len(asked) == 5
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".best")).to_be_visible()
+    expect(page.get_by_label("Choose pictures")).to_be_focused()
+
+
+def test_a_server_that_has_gone_is_said(open_ui: Open, draw: Any) -> None:
+    page = open_ui()
+    page.route("**/predict", lambda route: route.abort())
+    page.get_by_label("Choose pictures").set_input_files([picture("a.jpg", draw())])
+    expect(page.locator(".state")).to_have_text("the server cannot be reached")
+    page.unroute("**/predict")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".best .label")).to_have_text("red")
+
+
+def test_a_key_is_asked_for_and_forgotten(open_ui: Open, serve: Any, draw: Any) -> None:
+    with serve(GRAFT_API_KEYS="right-key") as server:
+        page = open_ui(server.url)
+        expect(page.get_by_label("This service asks for a key")).to_be_focused()
+        page.get_by_label("Choose pictures").set_input_files(
+            [picture(f"{number}.jpg", draw("green")) for number in range(6)]
+        )
+        expect(page.locator("[data-state=waiting]")).to_have_count(6)
+        page.get_by_label("This service asks for a key").fill("wrong-key")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_have_text("This key is not accepted.")
+        page.get_by_label("This service asks for a key").fill("\N{SNOWMAN}")
+        page.get_by_role("button", name="Use this key").click()
+        expect(page.get_by_role("alert")).to_have_text("A key with such characters cannot be sent.")
+        page.get_by_label("This service asks for a key").fill("right-key")
+        page.get_by_role("button", name="Use this key").click()
+        expect(page.locator(".best .label")).to_have_text(["green"] * 6)
+        expect(page.locator("#lock")).to_be_hidden()
+        expect(page.get_by_role("heading", name="tiny")).to_be_visible()
+        kept = page.evaluate("[{...localStorage}, {...sessionStorage}, document.cookie]")
+        assert json.dumps(kept) == '[{}, {}, ""]'
+        page.reload()
+        expect(page.get_by_label("This service asks for a key")).to_have_value("")
+
+
+def test_a_key_withdrawn_meanwhile_is_asked_for_anew(open_ui: Open, draw: Any) -> None:
+    page = open_ui()
+    refused = (401, {}, {"error": {"code": "unauthorized", "message": "asks for a key"}})
+    answer_by(page, "/predict", *[refused] * 4, (200, {}, ANSWER))
+    page.get_by_label("Choose pictures").set_input_files(
+        [picture(f"{number}.jpg", draw()) for number in range(6)]
+    )
+    expect(page.locator("[data-state=waiting]")).to_have_count(6)
+    page.get_by_label("This service asks for a key").fill("another")
+    page.get_by_role("button", name="Use this key").click()
+    expect(page.get_by_role("status")).to_have_text("6 pictures answered")
+
+
+# How it is used
+
+
+def test_the_keyboard_reaches_everything(open_ui: Open, draw: Any) -> None:
+    page = open_ui()
+    expect(page.locator("#classes")).to_be_visible()
+    reached = []
+    for _ in range(3):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+    assert reached == ["SUMMARY", "UL", "files"]
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Space")
+    assert chooser.value.is_multiple()
+    chooser.value.set_files([picture("a.jpg", draw())])
+    expect(page.get_by_role("status")).to_have_text(re.compile(r"^a\.jpg: red, 9\d\.\d%$"))
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator(".row")).to_have_count(0)
+    expect(page.get_by_role("status")).to_have_text("")
+    expect(page.get_by_label("Choose pictures")).to_be_focused()
+
+
+COUNT_ADDRESSES = """() => {
+  window.addresses = new Set();
+  const { createObjectURL, revokeObjectURL } = URL;
+  URL.createObjectURL = (file) => {
+    const address = createObjectURL(file);
+    window.addresses.add(address);
+    return address;
+  };
+  URL.revokeObjectURL = (address) => {
+    window.addresses.delete(address);
+    revokeObjectURL(address);
+  };
+}"""
+
+
+def test_thumbnails_stay_and_their_addresses_are_given_back(open_ui: Open, draw: Any) -> None:
+    page = open_ui()
+    page.evaluate(COUNT_ADDRESSES)
+    files = [picture("a.jpg", draw()), picture("b.jpg", draw()), picture("c.jpg", b"text")]
+    page.get_by_label("Choose pictures").set_input_files(files)
+    expect(page.get_by_role("status")).to_have_text("2 pictures answered, 1 not")
+    widths = page.locator(".thumb img").evaluate_all("all => all.map((one) => one.naturalWidth)")
+    assert len(widths) == 2
+    assert min(widths) > 0
+    assert page.evaluate("window.addresses.size") == 0
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_nothing_scrolls_sideways(open_ui: Open, draw: Any, width: int) -> None:
+    page = open_ui(viewport={"width": width, "height": 844})
+    name = f"{'a-very-long-name-' * 8}.jpg"
+    wordy = [{"label": "Donaudampfschifffahrt" * 6, "score": 0.5}] * 5
+    model = {"name": "n" * 90, "version": "v" * 64, "classes": ["c" * 120] * 9, **INPUT}
+    answer_by(page, "/model", (200, {}, model))
+    answer_by(
+        page,
+        "/predict",
+        (200, {}, {**ANSWER, "label": wordy[0]["label"], "top": wordy}),
+        (400, {}, {"error": {"message": "m" * 300}}),
+    )
+    page.reload()
+    files = [picture(name, draw()), picture("b.jpg", draw())]
+    page.get_by_label("Choose pictures").set_input_files(files)
+    expect(page.get_by_role("status")).to_have_text("1 picture answered, 1 not")
+    assert overflow(page) <= 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_in_both_schemes(open_ui: Open, draw: Any, scheme: str) -> None:
+    """At least 4.5 to 1 (WCAG 2.2, 1.4.3), of every text against what is behind it."""
+    page = open_ui(color_scheme=scheme)
+    page.get_by_label("Choose pictures").set_input_files(
+        [picture("a.jpg", draw()), picture("b.jpg", b"text")]
+    )
+    expect(page.get_by_role("status")).to_have_text("1 picture answered, 1 not")
+    ratios = page.evaluate(CONTRAST)
+    assert len(ratios) > 12
+    assert {text: ratio for text, ratio in ratios if ratio < 4.5} == {}
+
+
+CONTRAST = """() => {
+  const parsed = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (rgb) => rgb.slice(0, 3).map((c) => c / 255)
+    .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (element) => {
+    const colour = parsed(getComputedStyle(element).backgroundColor);
+    return colour[3] === 0 ? behind(element.parentElement) : colour;
+  };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const found = [];
+  while (walker.nextNode()) {
+    const text = walker.currentNode.data.trim(), element = walker.currentNode.parentElement;
+    if (!text || !element.checkVisibility() || element.tagName === "SCRIPT") continue;
+    const [dark, bright] = [parsed(getComputedStyle(element).color), behind(element)]
+      .map(light).sort((a, b) => a - b);
+    found.push([text, (bright + 0.05) / (dark + 0.05)]);
+  }
+  return found;
+}"""
+
+
+# What it cannot do
+
+
+FORBIDDEN = {
+    "img-src": "document.body.append(Object.assign(new Image(), {src: 'http://127.0.0.1:9/x'}))",
+    "connect-src": "fetch('http://127.0.0.1:9/x').catch(() => {})",
+    "script-src-elem": "import('data:text/javascript,1').catch(() => {})",
+    "style-src-elem": "document.head.append(document.createElement('style')); "
+    "document.querySelector('head style:last-child').textContent = 'b { color: red }'",
+    "require-trusted-types-for": "try { document.body.innerHTML = '<p>' } catch {}",
+}
+
+
+@pytest.mark.parametrize("directive", FORBIDDEN)
+def test_the_policy_is_enforced(browser: Any, server: Any, directive: str) -> None:
+    page = browser.new_context().new_page()
+    page.goto(f"{server.url}/ui")
+    page.evaluate(
+        "() => { window.stopped = []; addEventListener('securitypolicyviolation',"
+        " (event) => window.stopped.push(event.effectiveDirective)) }"
+    )
+    page.evaluate(f"() => {{ {FORBIDDEN[directive]} }}")
+    page.wait_for_function("() => window.stopped.length")
+    assert set(page.evaluate("window.stopped")) == {directive}
+    page.context.close()
+
+
+def test_the_page_cannot_be_framed(browser: Any, server: Any) -> None:
+    page = browser.new_context().new_page()
+    refused: list[str] = []
+    page.on("console", lambda message: refused.append(message.text))
+    page.goto(f"{server.url}/livez")
+    page.evaluate(
+        "() => { const frame = document.createElement('iframe'); frame.src = '/ui';"
+        " document.body.append(frame) }"
+    )
+    wait_for(page, lambda: any("frame-ancestors" in text for text in refused))
+    page.context.close()

@@ -1,0 +1,98 @@
+"""Pages of other origins, before the real routes' middleware; the routes are an application's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from bentoml._internal.configuration.containers import BentoMLContainer
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import PlainTextResponse
+
+from service.errors import SettingError
+from service.http.cors import cors_options
+from service.settings import Settings
+
+PAGE = "https://app.example"
+PREFLIGHT = {
+    "Origin": PAGE,
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "x-api-key, content-type",
+}
+
+
+def ask(settings: Settings, method: str, **headers: str) -> httpx.Response:
+    async def asked() -> httpx.Response:
+        app = CORSMiddleware(PlainTextResponse("refused", 429), **cors_options(settings))
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://graft") as client:
+            return await client.request(method, "/predict", headers=headers)
+
+    return asyncio.run(asked())
+
+
+@pytest.fixture
+def bentomls() -> Iterator[dict[str, object]]:
+    """What `http.cors` of BentoML's configuration says: to be altered."""
+    config = BentoMLContainer.config.get()
+    before = dict(config["api_server"]["http"]["cors"])
+    try:
+        yield config["api_server"]["http"]["cors"]
+    finally:
+        config["api_server"]["http"]["cors"].clear()
+        config["api_server"]["http"]["cors"].update(before)
+
+
+def test_by_default_no_page_may_ask() -> None:
+    assert cors_options(Settings()) == {}
+
+
+def test_pages_of_the_origins_may_ask_and_read_refusals() -> None:
+    settings = Settings(cors_origins=f"{PAGE}, http://localhost:5173")
+    preflight = ask(settings, "OPTIONS", **PREFLIGHT)
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == PAGE
+    assert preflight.headers["access-control-allow-headers"] == "x-api-key, content-type"
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    answer = ask(settings, "POST", Origin=PAGE)
+    assert answer.status_code == 429
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert "Retry-After" in answer.headers["access-control-expose-headers"]
+
+
+def test_pages_of_others_may_not() -> None:
+    settings = Settings(cors_origins=PAGE)
+    other = {**PREFLIGHT, "Origin": "https://evil.example"}
+    preflight = ask(settings, "OPTIONS", **other)
+    assert preflight.status_code == 400
+    assert "access-control-allow-origin" not in preflight.headers
+    assert (
+        "access-control-allow-origin" not in ask(settings, "POST", Origin=other["Origin"]).headers
+    )
+
+
+def test_every_page_may_ask_where_all_are_named() -> None:
+    answer = ask(Settings(cors_origins="*"), "POST", Origin="null")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_bentomls_switch_is_obeyed(bentomls: dict[str, object]) -> None:
+    bentomls |= {
+        "enabled": True,
+        "access_control_allow_origins": PAGE,
+        "access_control_allow_methods": "POST",
+    }
+    options = cors_options(Settings())
+    assert (options["allow_origins"], options["allow_methods"]) == ([PAGE], ["POST"])
+    assert options["allow_headers"] == ["*"]
+    with pytest.raises(SettingError, match="both set; choose one"):
+        cors_options(Settings(cors_origins=PAGE))
+
+
+def test_bentomls_switch_without_origins_is_refused(bentomls: dict[str, object]) -> None:
+    bentomls["enabled"] = True
+    with pytest.raises(SettingError, match="names no origins"):
+        cors_options(Settings())

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from service.errors import Draining, MissingField
+from service.http.error_format import ErrorFormatMiddleware, error_response
+
+
+def get(response: Response, method: str = "GET", path: str = "/") -> httpx.Response:
+    """What a client sees of `response`, sent by an application inside ErrorFormatMiddleware."""
+
+    async def answer(request: object) -> Response:
+        return response
+
+    app = ErrorFormatMiddleware(Starlette(routes=[Route(path, answer)]))
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://graft"
+        ) as client:
+            return await client.request(method, path)
+
+    return asyncio.run(ask())
+
+
+def error(response: httpx.Response) -> dict[str, Any]:
+    assert response.headers["content-type"] == "application/json"
+    assert int(response.headers["content-length"]) == len(response.content)
+    content = response.json()
+    assert set(content) == {"error"}
+    assert set(content["error"]) == {"code", "message"}
+    return dict(content["error"])
+
+
+def test_refusal_has_status_shape_and_headers() -> None:
+    response = error_response(Draining("going down"))
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"
+    assert json.loads(bytes(response.body)) == {
+        "error": {"code": "draining", "message": "going down"}
+    }
+    assert "retry-after" not in error_response(MissingField("none")).headers
+
+
+def test_refusals_of_ours_pass_unchanged() -> None:
+    ours = get(error_response(MissingField("no picture")))
+    assert ours.status_code == 422
+    assert error(ours) == {"code": "missing_field", "message": "no picture"}
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/models/tiny/infer"])
+def test_clients_of_the_open_inference_protocol_get_a_text(path: str) -> None:
+    ours = get(error_response(Draining("going down")), path=path)
+    assert (ours.status_code, ours.json()) == (503, {"error": "going down"})
+    assert ours.headers["retry-after"] == "1"
+    others = get(PlainTextResponse("gone fishing", 404), path=path)
+    assert (others.status_code, others.json()) == (404, {"error": "gone fishing"})
+    assert error(get(error_response(Draining("going down")), path="/v20"))["code"] == "draining"
+
+
+@pytest.mark.parametrize("status", [200, 201, 304])
+def test_below_400_everything_passes_unchanged(status: int) -> None:
+    response = get(PlainTextResponse("fine" if status != 304 else "", status, {"x-own": "1"}))
+    assert response.status_code == status
+    assert response.headers["content-type"].startswith("text/plain")
+    assert response.headers["x-own"] == "1"
+    assert response.text == ("fine" if status != 304 else "")
+
+
+def test_streams_pass_piece_by_piece() -> None:
+    sent: list[bytes] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await StreamingResponse(iter(["a", "b"]))(scope, receive, send)
+
+    async def collect(message: Any) -> None:
+        sent.append(message.get("body", b"head"))
+
+    async def silent() -> Any:
+        await asyncio.sleep(60)
+
+    scope = {"type": "http", "asgi": {"spec_version": "2.4"}}
+    asyncio.run(ErrorFormatMiddleware(app)(scope, silent, collect))
+    assert sent == [b"head", b"a", b"b", b""]
+
+
+@pytest.mark.parametrize(
+    ("response", "code", "message"),
+    [
+        (PlainTextResponse("gone fishing", 404), "not_found", "gone fishing"),
+        (JSONResponse({"error": "bad thing"}, 400), "bad_request", "bad thing"),
+        (JSONResponse([{"error": "bad thing"}], 415), "unsupported_media_type", "bad thing"),
+        (JSONResponse({"error": "x", "detail": [1]}, 400), "bad_request", "x"),
+        (JSONResponse({"detail": "y"}, 400), "bad_request", '{"detail":"y"}'),
+        (JSONResponse([], 400), "bad_request", "[]"),
+        (Response(status_code=500), "internal_server_error", "Internal Server Error"),
+        (Response(b"\xff\xfe", 400), "bad_request", "\ufffd\ufffd"),
+        (StreamingResponse(iter(["in ", "pieces"]), 413), "*", "in pieces"),
+    ],
+)
+def test_errors_of_others_get_the_shape(response: Response, code: str, message: str) -> None:
+    shaped = error(get(response))
+    assert shaped["message"] == message
+    assert code in (shaped["code"], "*")
+
+
+def test_status_and_headers_are_kept() -> None:
+    response = get(PlainTextResponse("no", 404, {"allow": "GET", "x-own": "1"}))
+    assert response.status_code == 404
+    assert (response.headers["allow"], response.headers["x-own"]) == ("GET", "1")
+
+
+def test_wrong_method_says_which_are_allowed() -> None:
+    response = get(PlainTextResponse("fine"), "POST")
+    assert response.status_code == 405
+    assert "GET" in response.headers["allow"]
+    assert error(response)["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_passing_troubles_of_others_say_when_to_come_back(status: int) -> None:
+    assert get(PlainTextResponse("busy", status)).headers["retry-after"] == "1"
+    assert (
+        get(PlainTextResponse("busy", status, {"retry-after": "9"})).headers["retry-after"] == "9"
+    )
+
+
+def test_other_protocols_are_left_alone() -> None:
+    seen: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["type"])
+        assert send is untouched
+
+    async def untouched(message: object) -> None: ...
+
+    for kind in ("lifespan", "websocket"):
+        asyncio.run(ErrorFormatMiddleware(app)({"type": kind}, untouched, untouched))  # type: ignore[arg-type]
+    assert seen == ["lifespan", "websocket"]
+
+
+def test_a_path_that_is_not_there_is_told_where_to_ask() -> None:
+    v1 = get(PlainTextResponse("Not Found", 404), path="/v1/models/classifier:predict")
+    assert error(v1)["message"].startswith('Not Found: POST {"image": "<base64>"} to /predict')
+    other = get(PlainTextResponse("Not Found", 404), path="/nothing")
+    assert error(other)["message"] == "Not Found: / and /docs.json list what there is"

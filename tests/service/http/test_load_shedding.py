@@ -1,0 +1,98 @@
+"""Who is turned away at the door, and that nothing behind it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from starlette.datastructures import State
+from starlette.types import Message, Receive, Scope, Send
+
+from service.asgi import ENDPOINTS
+from service.http.load_shedding import LoadSheddingMiddleware
+from service.metrics import Metrics
+
+BEHIND = 204
+PATHS = [endpoint.path for endpoint in ENDPOINTS if endpoint.accepts_pictures]
+
+
+class Door:
+    """The middleware before an application that answers 204 and reads nothing."""
+
+    def __init__(self, *, is_full: bool = True, is_draining: bool = False) -> None:
+        self.registry = CollectorRegistry()
+        service = SimpleNamespace(
+            model=SimpleNamespace(is_full=is_full),
+            metrics=Metrics(self.registry),
+            is_draining=is_draining,
+        )
+        self._app = LoadSheddingMiddleware(self._behind, State({"service": service}), PATHS)
+        self.read = 0
+
+    async def _behind(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": BEHIND, "headers": []})
+        await send({"type": "http.response.body"})
+
+    def ask(self, method: str, path: str, **scope: Any) -> tuple[int, dict[bytes, bytes], bytes]:
+        messages: list[Message] = []
+
+        async def receive() -> Message:
+            self.read += 1
+            return {"type": "http.request", "body": b"picture", "more_body": self.read < 3}
+
+        async def send(message: Message) -> None:
+            messages.append(message)
+
+        asked = {"type": "http", "method": method, "path": path, "http_version": "1.1"}
+        asyncio.run(self._app({**asked, "headers": [], **scope}, receive, send))
+        start, body = messages
+        return start["status"], dict(start["headers"]), body.get("body", b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "endpoint"),
+    [
+        ("/predict", "/predict"),
+        ("/predict_batch", "/predict_batch"),
+        ("/v2/models/any/infer", "/v2/models/{name}/infer"),
+        ("/v2/models/any/versions/1/infer", "/v2/models/{name}/versions/{version}/infer"),
+    ],
+)
+def test_pictures_are_turned_away_unread_and_counted(path: str, endpoint: str) -> None:
+    door = Door()
+    status, headers, body = door.ask("POST", path)
+    assert status == 429
+    assert headers[b"retry-after"] == b"1"
+    assert int(headers[b"content-length"]) == len(body)
+    message = b"as many pictures as are let in are being worked on; try again in a moment"
+    ours = b'{"error":{"code":"overloaded","message":"%s"}}' % message
+    assert body == (b'{"error":"%s"}' % message if path.startswith("/v2") else ours)
+    assert door.read == 0
+    value = door.registry.get_sample_value
+    assert value("graft_requests_total", {"endpoint": endpoint, "status": "429"}) == 1
+    assert value("graft_refusals_total", {"reason": "overloaded"}) == 1
+    assert value("graft_request_seconds_count", {"endpoint": endpoint}) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/predict"), ("POST", "/v2/models/any"), ("GET", "/readyz"), ("POST", "/predict/x")],
+)
+def test_everything_else_comes_in(method: str, path: str) -> None:
+    assert Door().ask(method, path)[0] == BEHIND
+
+
+def test_pictures_come_in_while_there_is_room() -> None:
+    assert Door(is_full=False).ask("POST", "/predict")[0] == BEHIND
+
+
+def test_a_server_that_stops_says_so_instead() -> None:
+    assert Door(is_draining=True).ask("POST", "/predict")[0] == BEHIND
+
+
+def test_what_is_no_request_passes() -> None:
+    door = Door()
+    assert door.ask("POST", "/predict", type="websocket")[0] == BEHIND

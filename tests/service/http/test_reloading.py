@@ -1,0 +1,440 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import onnx
+import pytest
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.models import ModelStore
+from starlette.requests import Request
+
+from service.bundle.manifest import Bundle, Manifest, seal
+from service.bundle.store import save
+from service.errors import BundleError, ReloadRefused
+from service.http.reloading import reload as reload_model
+from service.http.reloading import watch_reloads
+from service.server.runtime_directory import RuntimeDirectory
+from service.state import ServiceState
+
+FRENCH = ("rouge", "vert", "bleu")
+COLOURS = ("red", "green", "blue")
+
+
+@pytest.fixture
+def another(staging: Path, manifest: Manifest) -> Callable[..., Bundle]:
+    """A bundle of other classes, and of another size where one is given."""
+
+    def another(classes: tuple[str, ...] = FRENCH, size: int = 32) -> Bundle:
+        model = onnx.load(staging / "model.onnx")
+        for axis in (1, 2):
+            model.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = size
+        onnx.save(model, staging / "model.onnx")
+        spec = manifest.input.model_copy(update={"size": size})
+        changes = {"classes": classes, "input": spec}
+        return seal(staging, manifest.model_copy(update=changes), staging.parent)
+
+    return another
+
+
+def spoil(bundle: Bundle) -> None:
+    """Let its golden answers be those of another model, in a whole and unaltered bundle."""
+    answers = json.loads((bundle.path / "golden/answers.json").read_text())
+    first, *_, last = answers
+    answers[first], answers[last] = answers[last], answers[first]
+    (bundle.path / "golden/answers.json").write_text(json.dumps(answers))
+    (bundle.path / "manifest.json").unlink()
+
+
+# One worker, in this process
+
+
+@pytest.fixture
+def reloadable(make_state: Any, directory: RuntimeDirectory) -> ServiceState:
+    """A state that may be reloaded, and a directory that it shares with other workers."""
+    state: ServiceState = make_state(directory, reload=True)
+    return state
+
+
+def name(state: ServiceState, bundle: Bundle) -> None:
+    """Let GRAFT_MODEL name a bundle."""
+    state.settings = state.settings.model_copy(update={"model": str(bundle.path)})
+
+
+def call(state: ServiceState) -> Any:
+    response = asyncio.run(reload_model(state, Request({"type": "http"})))
+    return json.loads(bytes(response.body))
+
+
+def test_what_is_named_now_is_taken_and_an_unchanged_model_is_not_loaded_again(
+    reloadable: ServiceState, another: Any, tiny_bundle: Bundle
+) -> None:
+    before = reloadable.model
+    old = {"name": "tiny", "version": tiny_bundle.manifest.version}
+    assert call(reloadable) == {"old": old, "model": old}
+    assert reloadable.model is before
+    bundle = another()
+    name(reloadable, bundle)
+    new = {"name": "tiny", "version": bundle.manifest.version}
+    assert call(reloadable) == {"old": old, "model": new}
+    assert reloadable.model.bundle == bundle
+    assert reloadable.runtime_directory.announced()[1] == bundle.manifest.version
+
+
+def test_a_model_without_tuning_gets_that_of_the_old_one(
+    reloadable: ServiceState, another: Any
+) -> None:
+    choice = reloadable.model.tuning.choice
+    name(reloadable, another())
+    call(reloadable)
+    assert reloadable.model.tuning.choice == choice
+    assert reloadable.model.tuning.curve == ()  # that of the other model would be a lie
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda bundle: (bundle.path / "manifest.json").unlink(), "no model"),
+        (lambda bundle: (bundle.path / "model.onnx").write_bytes(b"x"), "was altered"),
+    ],
+    ids=["gone", "altered"],
+)
+def test_a_model_that_must_not_be_served_leaves_the_old_one(
+    reloadable: ServiceState, another: Any, damage: Any, message: str
+) -> None:
+    before, bundle = reloadable.model, another()
+    damage(bundle)
+    name(reloadable, bundle)
+    with pytest.raises(ReloadRefused, match=message) as refusal:
+        call(reloadable)
+    assert f"(version {before.manifest.version} still answers)" in str(refusal.value)
+    assert reloadable.model is before
+    assert reloadable.runtime_directory.announced() is None  # nobody is to follow
+
+
+def test_a_new_model_must_reproduce_its_golden_answers(
+    reloadable: ServiceState, another: Any, manifest: Any
+) -> None:
+    before, bundle = reloadable.model, another()
+    spoil(bundle)
+    name(reloadable, seal(bundle.path, manifest, bundle.path.parent))
+    with pytest.raises(ReloadRefused, match="does not reproduce"):
+        call(reloadable)
+    assert reloadable.model is before
+
+
+def test_any_other_failure_leaves_the_old_one_as_well_and_is_logged(
+    reloadable: ServiceState, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def read(path: Path) -> Bundle:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(Bundle, "read", read)
+    with pytest.raises(ReloadRefused, match="the disk is gone"):
+        call(reloadable)
+    assert caplog.records[-1].exc_info
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [("public", r"no model\.sig"), ("nowhere", r"GRAFT_VERIFY_KEY .*no public key")],
+)
+def test_a_signature_is_asked_for_anew_and_a_lost_key_is_no_bug(
+    reloadable: ServiceState,
+    another: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    key: str,
+    message: str,
+) -> None:
+    pytest.importorskip("model_signing")
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    (tmp_path / "public").write_bytes(public.public_bytes(serialization.Encoding.PEM, form))
+    before = reloadable.model
+    name(reloadable, another())
+    asked = {"verify_key": str(tmp_path / key)}
+    reloadable.settings = reloadable.settings.model_copy(update=asked)
+    with pytest.raises(ReloadRefused, match=message):
+        call(reloadable)
+    assert reloadable.model is before
+    assert not caplog.records[-1].exc_info
+
+
+def test_the_old_model_leaves_memory_at_once(reloadable: ServiceState, another: Any) -> None:
+    """Without a garbage collection: what was there when the service started is never looked at."""
+    gc.collect()
+    gc.disable()
+    try:
+        model = weakref.ref(reloadable.model)
+        session = weakref.ref(reloadable.model._predictor)
+        name(reloadable, another())
+        call(reloadable)
+        assert (model(), session()) == (None, None)
+    finally:
+        gc.enable()
+
+
+@dataclass
+class Worker:
+    """As much of the state as `watch_reloads` uses."""
+
+    runtime_directory: RuntimeDirectory | None
+    failure: Exception | None = None
+    reloads: int = 0
+    model: Any = field(
+        default_factory=lambda: SimpleNamespace(
+            manifest=SimpleNamespace(id="1", name="a", version="1")
+        )
+    )
+
+    async def reload(self) -> Any:
+        self.reloads += 1
+        if self.failure:
+            raise self.failure
+        return self.model.manifest
+
+
+def watch(worker: Worker, *steps: Callable[[], object]) -> list[int]:
+    """Watch, and take one step after every few polls: the number of reloads after each."""
+    polls = 0
+    wait_for = asyncio.wait_for
+
+    async def poll(awaitable: Any, seconds: float) -> Any:
+        nonlocal polls
+        polls += 1
+        return await wait_for(awaitable, seconds / 50)
+
+    async def run() -> list[int]:
+        task = asyncio.create_task(watch_reloads(worker))  # type: ignore[arg-type]
+        seen = []
+        for step in (lambda: None, *steps):
+            step()
+            enough = polls + 3  # the one it is in, one that sees the step, one after that
+            while polls < enough:
+                await asyncio.sleep(0.001)
+            seen.append(worker.reloads)
+        assert not task.done()
+        task.cancel()
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        return seen
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("service.http.reloading.asyncio.wait_for", poll)
+        return asyncio.run(run())
+
+
+def test_a_worker_follows_others_once_each_time(directory: RuntimeDirectory) -> None:
+    tell = lambda: directory.announce("2")  # noqa: E731
+    assert watch(Worker(directory), tell, lambda: None, tell) == [0, 1, 1, 2]
+
+
+def test_a_worker_that_has_what_others_took_looks_for_nothing_newer(
+    directory: RuntimeDirectory,
+) -> None:
+    """A model saved since then is nobody's yet: nobody asked for it."""
+    assert watch(Worker(directory), lambda: directory.announce("1")) == [0, 0]
+
+
+def test_a_worker_that_starts_while_others_reload_follows(directory: RuntimeDirectory) -> None:
+    directory.announce("2")
+    assert watch(Worker(directory)) == [1]
+
+
+@pytest.mark.parametrize("failure", [BundleError("altered"), RuntimeError("a bug")])
+def test_following_survives_every_failure(directory: RuntimeDirectory, failure: Exception) -> None:
+    tell = lambda: directory.announce("2")  # noqa: E731
+    assert watch(Worker(directory, failure), tell, tell) == [0, 1, 2]
+
+
+def hang_up() -> None:
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
+def test_sighup_reloads_and_tells_the_others(directory: RuntimeDirectory) -> None:
+    assert watch(Worker(directory), hang_up, lambda: None) == [0, 1, 1]
+    assert (directory.announced() or (0, ""))[1] == "1"
+
+
+def test_following_survives_a_folder_that_is_gone(
+    directory: RuntimeDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.rmtree(directory.path)
+    assert watch(Worker(directory), hang_up, hang_up) == [0, 1, 2]
+    assert "cannot tell the other workers" in caplog.text
+
+
+def test_a_worker_that_shares_nothing_reloads_by_itself() -> None:
+    assert watch(Worker(None), hang_up) == [0, 1]
+
+
+def test_sighup_to_a_model_that_fails_tells_nobody(directory: RuntimeDirectory) -> None:
+    assert watch(Worker(directory, BundleError("altered")), hang_up) == [0, 1]
+    assert directory.announced() is None
+
+
+# From outside
+
+
+def test_reloading_is_off_unless_it_is_asked_for(server: Any) -> None:
+    response = httpx.post(f"{server.url}/admin/reload")
+    assert response.status_code == 404
+    error = response.json()["error"]
+    assert error["code"] == "disabled"
+    assert "GRAFT_RELOAD=1" in error["message"]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A BENTOML_HOME of the test's own, here and for `serve`."""
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
+    usual = BentoMLContainer.model_store.get()
+    BentoMLContainer.model_store.set(ModelStore(tmp_path / "home/models"))
+    yield tmp_path / "home"
+    BentoMLContainer.model_store.set(usual)
+
+
+def answers(server: Any, picture: bytes, count: int = 12) -> list[tuple[str, str]]:
+    """(version, label) of so many requests, each on a connection of its own."""
+    found = []
+    for _ in range(count):
+        response = httpx.post(f"{server.url}/predict", files={"image": picture}, timeout=60)
+        answer = response.raise_for_status().json()
+        found.append((answer["model"]["version"], answer["label"]))
+    return found
+
+
+def seconds_until_all(server: Any, picture: bytes, answer: tuple[str, str]) -> float:
+    started = time.monotonic()
+    while set(answers(server, picture)) != {answer}:
+        assert time.monotonic() < started + 90
+    return time.monotonic() - started
+
+
+def shown_models(server: Any) -> set[str]:
+    return {name for name in server.metrics() if name.startswith("graft_model_info{")}
+
+
+@dataclass
+class Load:
+    """Threads that post pictures until it ends, and check every answer."""
+
+    server: Any
+    draw: Any
+    labels: dict[str, tuple[str, ...]]
+    """The classes of each version that may answer."""
+    seen: list[list[str]] = field(default_factory=lambda: [[] for _ in range(6)])
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Load:
+        self.threads = ThreadPoolExecutor(len(self.seen))
+        self.posts = [self.threads.submit(self.post, number) for number in range(len(self.seen))]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.threads.shutdown()
+        for one in self.posts:
+            one.result()  # raises where a request failed or an answer was wrong
+
+    def post(self, number: int) -> None:
+        index = number % 3
+        with httpx.Client(timeout=60) as client:
+            while not self.stop.is_set():
+                files = {"image": self.draw(COLOURS[index])}
+                response = client.post(f"{self.server.url}/predict", files=files)
+                answer = response.raise_for_status().json()
+                version = answer["model"]["version"]
+                assert answer["label"] == self.labels[version][index]
+                self.seen[number].append(version)
+
+    def wait_for(self, version: str) -> None:
+        """Until every thread was answered by it."""
+        deadline = time.monotonic() + 60
+        while not all(version in versions for versions in self.seen):
+            for one in self.posts:
+                assert not one.done() or one.result()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def two_workers(serve: Any, store: Path, tiny_bundle: Bundle) -> Iterator[Any]:
+    """Of the newest model called `tiny`, which may be reloaded."""
+    save(tiny_bundle)
+    with serve(
+        BENTOML_HOME=str(store),
+        BENTOML_CONFIG_OPTIONS="services.graft.workers=2",
+        GRAFT_MODEL="tiny:latest",
+        GRAFT_RELOAD="1",
+    ) as server:
+        deadline = time.monotonic() + 60  # one is enough to be ready; SIGHUP ends one that starts
+        while server.log.read_text().count("Completed async startup hook: watch_reloads") < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield server
+
+
+@pytest.mark.slow
+def test_two_workers_take_another_model_under_load(
+    two_workers: Any, tiny_bundle: Bundle, another: Any, draw: Any
+) -> None:
+    url = f"{two_workers.url}/admin/reload"
+    old = tiny_bundle.manifest.version
+    same = httpx.post(url, timeout=60).json()
+    assert same["old"] == same["model"] == {"name": "tiny", "version": old}
+    bundle = another(FRENCH, size=16)
+    new = bundle.manifest.version
+    save(bundle)
+    with Load(two_workers, draw, {old: COLOURS, new: FRENCH}) as load:
+        load.wait_for(old)
+        changed = httpx.post(url, timeout=60)
+        load.wait_for(new)
+    assert changed.json()["model"]["version"] == new
+    seconds_until_all(two_workers, draw("blue"), (new, "bleu"))
+    (shown,) = shown_models(two_workers)
+    assert f'version="{new}"' in shown
+    assert two_workers.metrics()["graft_queue_depth_pictures"] == 0
+    assert f"reload: tiny:{new} in place of tiny:{old}" in two_workers.log.read_text()
+
+
+@pytest.mark.slow
+def test_two_workers_keep_theirs_on_failure_and_follow_a_signal(
+    two_workers: Any, store: Path, tiny_bundle: Bundle, another: Any, draw: Any
+) -> None:
+    old = tiny_bundle.manifest.version
+    bundle = another(FRENCH)
+    new = bundle.manifest.version
+    save(bundle)
+    model = store / f"models/tiny/{new}/model.onnx"
+    whole = model.read_bytes()
+    model.write_bytes(b"damaged")
+    refused = httpx.post(f"{two_workers.url}/admin/reload", timeout=60)
+    assert refused.status_code == 409
+    assert refused.json()["error"]["code"] == "reload_refused"
+    assert set(answers(two_workers, draw("blue"))) == {(old, "blue")}
+    model.write_bytes(whole)
+    two_workers.workers()[0].send_signal(signal.SIGHUP)
+    seconds_until_all(two_workers, draw("blue"), (new, "bleu"))
+    assert len(shown_models(two_workers)) == 1
+    assert len(two_workers.workers()) == 2
+    log = two_workers.log.read_text()
+    assert f"reload: version {old} stays: " in log
+    assert "Traceback" not in log

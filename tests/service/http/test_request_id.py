@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from service.http.endpoints import Endpoint
+from service.http.error_format import ErrorFormatMiddleware
+from service.http.request_id import (
+    RequestIdMiddleware,
+    access_log,
+    log_requests,
+    request_id,
+    silence_parser,
+)
+from service.keys import Keys
+from service.metrics import Metrics
+
+MADE = r"[0-9a-f]{12}-[0-9a-f]+"
+
+
+def ask(app: Any, path: str = "/", **headers: str) -> httpx.Response:
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(RequestIdMiddleware(app), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://graft") as client:
+            return await client.get(path, headers=headers)
+
+    return asyncio.run(ask())
+
+
+async def say_id(request: Request) -> Response:
+    await asyncio.sleep(0)
+    return Response(request_id.get())
+
+
+@pytest.fixture
+def app() -> Starlette:
+    return Starlette(routes=[Route("/", say_id)])
+
+
+@pytest.fixture
+def access_lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The access log, switched on."""
+    written = io.StringIO()
+    before = list(access_log.handlers)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", written)
+        log_requests()
+        yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+    access_log.handlers[:] = before
+    access_log.setLevel(logging.NOTSET)
+    access_log.propagate = True
+
+
+# Ids
+
+
+@pytest.mark.parametrize("sent", ["a", "5f2c9a.B_7-x", "x" * 64])
+def test_the_caller_s_id_is_kept(app: Starlette, sent: str) -> None:
+    response = ask(app, **{"X-Request-ID": sent})
+    assert response.headers["x-request-id"] == response.text == sent
+
+
+@pytest.mark.parametrize(
+    "sent", ["", "x" * 65, "two words", 'quo"te', "naïve", "a\tb", "../../etc", "a{b}"]
+)
+def test_what_could_forge_a_log_is_replaced(app: Starlette, sent: str) -> None:
+    response = ask(app, **{"X-Request-ID": sent.encode("latin-1")})  # type: ignore[arg-type]
+    assert re.fullmatch(MADE, response.headers["x-request-id"])
+    assert response.text == response.headers["x-request-id"]
+
+
+def test_ids_that_are_made_differ(app: Starlette) -> None:
+    assert len({ask(app).headers["x-request-id"] for _ in range(20)}) == 20
+
+
+def test_requests_at_one_time_keep_their_own(app: Starlette) -> None:
+    async def ask_all() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(RequestIdMiddleware(app))
+        async with httpx.AsyncClient(transport=transport, base_url="http://graft") as client:
+            return await asyncio.gather(
+                *(client.get("/", headers={"X-Request-ID": str(n)}) for n in range(20))
+            )
+
+    assert [response.text for response in asyncio.run(ask_all())] == [str(n) for n in range(20)]
+
+
+def test_an_application_may_leave_its_headers_out(app: Starlette) -> None:
+    async def bare(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    assert re.fullmatch(MADE, ask(bare).headers["x-request-id"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 200),
+        ("GET", "/livez", 200),
+        ("GET", "/readyz", 200),
+        ("GET", "/docs.json", 200),
+        ("GET", "/metrics", 200),
+        ("GET", "/model", 200),
+        ("GET", "/predict", 405),
+        ("POST", "/predict", 422),
+        ("POST", "/predict_batch", 422),
+        ("POST", "/admin/reload", 404),
+        ("GET", "/nothing", 404),
+        ("POST", "/schema.json", 405),
+    ],
+)
+def test_every_answer_has_the_id(server: Any, method: str, path: str, status: int) -> None:
+    for sent in ("mine-1", ""):
+        response = httpx.request(method, server.url + path, headers={"X-Request-ID": sent})
+        assert response.status_code == status
+        found = response.headers.get_list("x-request-id")
+        assert len(found) == 1
+        assert found[0] == sent or (not sent and re.fullmatch(MADE, found[0]))
+
+
+def test_a_bug_is_logged_with_the_id_and_hidden_from_the_caller(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fail(service: Any, request: Request) -> Response:
+        raise ZeroDivisionError("secret")
+
+    metrics = Metrics(CollectorRegistry())
+    app = Starlette(routes=[Endpoint("GET", "/bug", fail).route()])
+    app.state.service = SimpleNamespace(metrics=metrics, keys=Keys([]), is_draining=False)
+    response = ask(ErrorFormatMiddleware(app), "/bug", **{"X-Request-ID": "follow-me"})
+    assert response.status_code == 500
+    assert response.headers["x-request-id"] == "follow-me"
+    assert response.json()["error"]["code"] == "internal_server_error"
+    assert "secret" not in response.text
+    (record,) = caplog.records
+    assert record.getMessage() == "request follow-me to /bug met a bug"
+    assert record.exc_info
+    assert "secret" in str(record.exc_info[1])
+    assert metrics.requests.labels("/bug", 500)._value.get() == 1
+
+
+# Access log
+
+
+def test_a_request_is_a_line_of_json(app: Starlette, access_lines: Any) -> None:
+    ask(app, "/?secret=1", **{"X-Request-ID": "one"})
+    ask(app, "/no%22%0Apath", **{"X-Request-ID": "two"})
+    first, second = access_lines()
+    assert first.keys() == {
+        *("time", "request_id", "method", "path", "status", "milliseconds", "client")
+    }
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", first["time"])
+    assert first["request_id"] == "one"
+    assert (first["method"], first["path"], first["status"]) == ("GET", "/", 200)
+    assert first["client"] == "127.0.0.1"
+    assert 0 <= first["milliseconds"] < 10_000
+    assert (second["path"], second["status"]) == ('/no"\npath', 404)
+
+
+def test_an_application_that_fails_is_a_line_with_500(access_lines: Any) -> None:
+    async def fail(scope: Any, receive: Any, send: Any) -> None:
+        raise ZeroDivisionError
+
+    ask(fail)
+    assert [line["status"] for line in access_lines()] == [500]
+
+
+def test_switching_on_twice_writes_once(app: Starlette, access_lines: Any) -> None:
+    log_requests()
+    ask(app)
+    assert len(access_lines()) == 1
+
+
+def test_without_the_setting_there_is_no_line(
+    app: Starlette, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    ask(app)
+    assert capsys.readouterr().out == ""
+    assert caplog.records == []
+
+
+@pytest.mark.slow
+def test_the_setting_switches_the_log_on(serve: Any, server: Any, draw: Any) -> None:
+    with serve(GRAFT_ACCESS_LOG="1") as logging_server:
+        for one in (server, logging_server):
+            headers = {"X-Request-ID": "seen"}
+            httpx.post(f"{one.url}/predict", files={"image": draw()}, headers=headers)
+            httpx.get(f"{one.url}/nothing", headers=headers)
+    lines = [
+        json.loads(line)
+        for line in logging_server.log.read_text().splitlines()
+        if line.startswith("{")
+    ]
+    mine = [line for line in lines if line["request_id"] == "seen"]
+    assert [(line["path"], line["status"]) for line in mine] == [
+        ("/predict", 200),
+        ("/nothing", 404),
+    ]
+    assert "seen" not in server.log.read_text()
+
+
+@pytest.fixture
+def parsers_log() -> Iterator[logging.Logger]:
+    """Its level is put back afterwards."""
+    logger = logging.getLogger("python_multipart")
+    before = logger.level
+    yield logger
+    logger.setLevel(before)
+
+
+def test_strangers_do_not_write_into_the_log(
+    parsers_log: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    def meet() -> list[str]:
+        caplog.clear()
+        with pytest.raises(FormParserError):
+            MultipartParser(b"edge").write(b"--edge\n")
+        return [record.name for record in caplog.records]
+
+    assert meet() == [f"{parsers_log.name}.multipart"]
+    silence_parser()
+    assert meet() == []

@@ -1,0 +1,104 @@
+"""A body that is slow, on a clock that the test turns."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from service.errors import Draining, RequestTimeout
+from service.http.uploads.body_timeout import body_timeout
+from service.server.upload_quota import Upload, UploadQuota
+from service.settings import Settings
+
+SETTINGS = Settings(upload_timeout_seconds=10, upload_bytes_per_second=100)
+
+
+class Clock(asyncio.SelectorEventLoop):
+    """Time passes at once: each wait is as long as it says, and takes none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+
+    def time(self) -> float:
+        return self._now
+
+    def _run_once(self) -> None:
+        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
+            self._now = max(self._now, self._scheduled[0]._when)  # type: ignore[attr-defined]
+        super()._run_once()  # type: ignore[misc]
+
+
+def receive(
+    *waits: tuple[float, int], settings: Settings = SETTINGS, drained_at: float = 1e9
+) -> float:
+    """Take so many bytes after so many seconds each; the time at the end."""
+
+    async def read() -> float:
+        upload = Upload(UploadQuota(1_000_000_000))
+        now = asyncio.get_running_loop().time
+        async with body_timeout(upload, settings, lambda: now() >= drained_at):
+            for seconds, size_bytes in waits:
+                await asyncio.sleep(seconds)
+                upload.add(size_bytes)
+        assert len(asyncio.all_tasks()) == 1
+        return now()
+
+    with asyncio.Runner(loop_factory=Clock) as runner:
+        return runner.run(read())
+
+
+def test_a_body_that_keeps_coming_may_take_its_time() -> None:
+    assert receive(*[(9, 1_000)] * 100) == 900
+
+
+@pytest.mark.parametrize("before", [[], [(1.0, 50_000)], [(9.0, 1_000)] * 5])
+def test_a_body_that_stands_still_is_given_up(before: list[tuple[float, int]]) -> None:
+    with pytest.raises(RequestTimeout, match="nothing of the body arrived for 10 s"):
+        receive(*before, (12, 1))
+
+
+def test_a_body_that_trickles_is_given_up_however_fast_it_began() -> None:
+    with pytest.raises(RequestTimeout, match="less than 1,000 bytes of the body arrived in 10 s"):
+        receive((0, 10_000_000), *[(1, 1)] * 30)
+    assert receive((0, 10_000_000), *[(1, 1)] * 8) == 8
+
+
+def test_without_a_least_rate_it_may_trickle() -> None:
+    settings = SETTINGS.model_copy(update={"upload_bytes_per_second": 0})
+    assert receive(*[(1, 1)] * 100, settings=settings) == 100
+
+
+def test_a_server_that_stops_waits_no_longer_than_that() -> None:
+    assert receive(*[(1, 1_000)] * 20, drained_at=12) == 20
+    with pytest.raises(Draining):
+        receive(*[(1, 1_000)] * 100, drained_at=12)
+
+
+def test_a_connection_is_closed_after_it() -> None:
+    assert RequestTimeout("").headers == {"Connection": "close"}
+
+
+def test_other_failures_pass() -> None:
+    async def fail() -> None:
+        async with body_timeout(Upload(UploadQuota(1)), SETTINGS):
+            raise KeyError("of its own")
+
+    with pytest.raises(KeyError):
+        asyncio.run(fail())
+
+
+def test_being_cancelled_by_others_stays_being_cancelled() -> None:
+    async def cancel() -> None:
+        async def wait() -> None:
+            async with body_timeout(Upload(UploadQuota(1)), SETTINGS):
+                await asyncio.sleep(60)
+
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())

@@ -1,0 +1,146 @@
+"""Forms as different clients write them, whole and cut."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import quopri
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.errors import MalformedRequest, PayloadTooLarge
+from service.http.uploads.multipart import Part, read_form
+
+CONTENT = b"\xff\xd8\r\n--ed\r\n \0\xff"
+KIND = "multipart/form-data; boundary=edge"
+
+
+def part(disposition: bytes = b'form-data; name="image"; filename="x"', more: bytes = b"") -> bytes:
+    return b"--edge\r\nContent-Disposition: " + disposition + b"\r\n" + more + b"\r\n"
+
+
+def read(body: bytes, kind: str = KIND, step: int = 0, most: int = 3) -> list[Part]:
+    async def chunks() -> AsyncIterator[bytes]:
+        for at in range(0, len(body), step or len(body) or 1):
+            yield body[at : at + (step or len(body))]
+
+    return asyncio.run(read_form(kind, chunks(), "image", most))
+
+
+WHOLE = part() + CONTENT + b"\r\n--edge--"
+
+
+@pytest.mark.parametrize("step", [0, 1, 7])
+@pytest.mark.parametrize("end", [b"", b"\r\n", b"\r\nan epilogue\r\n--edge\r\n"])
+@pytest.mark.parametrize("start", [b"", b"\r\n", b"This is a preamble -- of lines\r\n\r\n"])
+def test_what_stands_before_and_behind_a_form_is_passed_over(
+    start: bytes, end: bytes, step: int
+) -> None:
+    (one,) = read(start + WHOLE + end, step=step)
+    assert (one.name, one.is_named, one.content()) == ("image", True, CONTENT)
+
+
+@pytest.mark.parametrize("step", [0, 5])
+def test_a_form_that_does_not_come_to_its_end_is_refused_wherever_it_was_cut(step: int) -> None:
+    body = WHOLE.replace(b"--edge--", b"") + WHOLE
+    for end in range(len(body)):
+        with pytest.raises(MalformedRequest, match=r"it is empty|is not in it|it was cut short"):
+            read(body[:end], step=step)
+    assert len(read(body, step=step)) == 2
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        'multipart/form-data; boundary="edge"',
+        "Multipart/Form-Data; Boundary=edge",
+        "multipart/form-data; charset=utf-8; boundary=edge;",
+        "multipart/form-data; boundary= edge; charset=punycode",
+    ],
+)
+def test_a_boundary_may_be_written_in_several_ways(kind: str) -> None:
+    assert read(WHOLE, kind)[0].content() == CONTENT
+
+
+NAMES = {
+    b'form-data; name="image"; filename="\xe6\xbc\xa2.jpg"': True,
+    b"form-data; name=\"image\"; filename*=utf-8''%E6%BC%A2.jpg": True,
+    b"form-data; name=image; filename=x.jpg; filename*=utf-8''x.jpg": True,
+    b'form-data; name="image"; FileName*0="x"; FileName*1=".jpg"': True,
+    b'form-data; name="image"; filename=""': True,
+    b'form-data; filename="x; name=other"; name="image"': True,
+    b'form-data; filename="report\\"; name="image"': True,
+    b'form-data; name="image"; filename="C:\\new\\"': True,
+    b'FORM-DATA;NAME="image";FILENAME="a\\"b.jpg"': True,
+    b'attachment; name="image"; filename="x"': True,
+    b'form-data; name="image"': False,
+}
+
+
+@pytest.mark.parametrize("disposition", NAMES)
+def test_names_are_read_as_clients_write_them(disposition: bytes) -> None:
+    (one,) = read(part(disposition) + CONTENT + b"\r\n--edge--")
+    assert (one.name, one.is_named) == ("image", NAMES[disposition])
+
+
+def test_a_part_says_what_it_holds() -> None:
+    kinds = (b"Image/JPEG; q=1", b"text/plain", b"application/json; charset=utf-8")
+    heads = [part(more=b"content-type: " + kind + b"\r\n") for kind in kinds]
+    parts = read(b"\r\n".join(heads) + b"\r\n--edge--")
+    assert [one.media_type for one in parts] == ["image/jpeg", "text/plain", "application/json"]
+    assert [one.is_textual for one in parts] == [False, True, True]
+    assert [one.content() for one in parts] == [b"", b"", b""]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content"),
+    [
+        (b"binary", CONTENT),
+        (b"8BIT", CONTENT),
+        (b"Base64", base64.encodebytes(CONTENT * 20).replace(b"\n", b"\r\n")),
+        (b"quoted-printable", quopri.encodestring(CONTENT)),
+    ],
+)
+def test_encodings_of_a_part_are_undone(encoding: bytes, content: bytes) -> None:
+    more = b"Content-Transfer-Encoding: " + encoding + b"\r\n"
+    (one,) = read(part(more=more) + content + b"\r\n--edge--")
+    assert one.content() in (CONTENT, CONTENT * 20)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "reason"),
+    [(b"base64", "is base64, and is not"), (b"x-uuencode", "not known here")],
+)
+def test_other_encodings_are_refused(encoding: bytes, reason: str) -> None:
+    more = b"Content-Transfer-Encoding: " + encoding + b"\r\n"
+    (one,) = read(part(more=more) + b"?" + b"\r\n--edge--")
+    with pytest.raises(MalformedRequest, match=reason):
+        one.content()
+
+
+BROKEN = {
+    "names no boundary": (WHOLE, "multipart/form-data"),
+    "do not end in CR LF": (WHOLE.replace(b"\r\n", b"\n"), KIND),
+    "is not in it": (WHOLE, "multipart/form-data; boundary=other"),
+    "does not begin it": (bytes(70_000) + WHOLE, "multipart/form-data; boundary=other"),
+    "it is empty": (b"", KIND),
+    'no Content-Disposition with a name="..."': (part(b'form-data; filename="x"') + b"\r\n", KIND),
+    "damaged or too long": (part(b"form-data; name=" + b"a" * 9_000), KIND),
+    "more than 16 fields beside `image`": (part(b"form-data; name=a") * 17, KIND),
+}
+
+
+@pytest.mark.parametrize("reason", BROKEN)
+def test_why_a_form_cannot_be_read_is_said(reason: str) -> None:
+    body, kind = BROKEN[reason]
+    if "fields" in reason:
+        body = (part(b"form-data; name=a") + b"\r\n") * 17
+    with pytest.raises(MalformedRequest) as refused:
+        read(body, kind)
+    assert reason in str(refused.value)
+
+
+def test_too_many_of_what_is_asked_for_is_a_limit() -> None:
+    with pytest.raises(PayloadTooLarge, match="at most 2 pictures are accepted in `image`"):
+        read((part() + b"\r\n") * 40, most=2)

@@ -1,0 +1,459 @@
+"""The running service through the Open Inference Protocol, with Triton's own client."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from prometheus_client import CollectorRegistry
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
+
+from service.bundle.manifest import Bundle
+from service.engine.autotune import Choice, Tuning
+from service.imaging import decode
+from service.metrics import Metrics
+from service.oip.handlers import VERSION
+from service.served_model import ServedModel
+from service.settings import Settings
+
+README = Path(__file__).parents[3] / "README.md"
+
+INFER = "/v2/models/tiny/infer"
+SIZE = 32
+COLOURS = ("blue", "red", "green")
+
+
+@pytest.fixture(scope="module")
+def triton(server: Any) -> Iterator[InferenceServerClient]:
+    with InferenceServerClient(server.url.removeprefix("http://")) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client(server: Any) -> Iterator[httpx.Client]:
+    at_once = httpx.Limits(max_keepalive_connections=0)  # none that the server closes meanwhile
+    with httpx.Client(base_url=server.url, timeout=60, limits=at_once) as client:
+        yield client
+
+
+def files(*pictures: bytes, binary: bool = True, column: bool = False) -> InferInput:
+    """Encoded pictures as an input; base64 in JSON."""
+    data = pictures if binary else tuple(map(base64.b64encode, pictures))
+    array = np.array(data, np.object_)
+    array = array[:, np.newaxis] if column else array
+    images = InferInput("images", list(array.shape), "BYTES")
+    return images.set_data_from_numpy(array, binary_data=binary)
+
+
+def squares(*pictures: bytes, binary: bool = True) -> InferInput:
+    """The same pictures, as the model takes them."""
+    array = np.stack([decode(picture, SIZE) for picture in pictures])
+    images = InferInput("images", list(array.shape), "UINT8")
+    return images.set_data_from_numpy(array, binary_data=binary)
+
+
+def predicted(client: httpx.Client, picture: bytes) -> NDArray[np.float32]:
+    """What /predict answers, in the order of the classes."""
+    answer = client.post("/predict", files={"image": picture}).json()
+    scores = {entry["label"]: entry["score"] for entry in answer["top"]}
+    return np.array([scores[name] for name in ("red", "green", "blue")], np.float32)
+
+
+def error(response: httpx.Response, status: int) -> str:
+    """The text of an error as the protocol has it."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    content = response.json()
+    assert set(content) == {"error"}
+    assert isinstance(content["error"], str)
+    assert content["error"]
+    return str(content["error"])
+
+
+def json_input(**changes: Any) -> dict[str, Any]:
+    tensor = {"name": "images", "datatype": "BYTES", "shape": [1], "data": ["AAAA"], **changes}
+    return {"inputs": [tensor]}
+
+
+# What it is
+
+
+def test_server_and_model_are_live_and_ready(triton: Any, tiny_bundle: Bundle) -> None:
+    version = tiny_bundle.manifest.version
+    assert triton.is_server_live()
+    assert triton.is_server_ready()
+    assert triton.is_model_ready("tiny")
+    assert triton.is_model_ready("tiny", version)
+    assert not triton.is_model_ready("tiny", "1")
+    assert not triton.is_model_ready("small")
+
+
+def test_probes_say_it_as_kserve_does(client: httpx.Client, tiny_bundle: Bundle) -> None:
+    assert client.get("/v2/health/live").json() == {"live": True}
+    assert client.get("/v2/health/ready").json() == {"ready": True}
+    version = tiny_bundle.manifest.version
+    ready = client.get("/v2/models/tiny/ready").json()
+    assert ready == {"name": "tiny", "version": version, "ready": True}
+
+
+def test_metadata(triton: Any, tiny_bundle: Bundle) -> None:
+    server = triton.get_server_metadata()
+    assert server == {"name": "graft", "version": VERSION, "extensions": ["binary_tensor_data"]}
+    version = tiny_bundle.manifest.version
+    shown = triton.get_model_metadata("tiny")
+    assert shown == triton.get_model_metadata("tiny", version)
+    assert (shown["name"], shown["versions"]) == ("tiny", [version])
+    assert shown["inputs"][0]["shape"] == [-1, SIZE, SIZE, 3]
+
+
+def test_the_version_is_the_package_s() -> None:
+    project = (Path(__file__).parents[3] / "pyproject.toml").read_text()
+    assert f'\nversion = "{VERSION}"\n' in project
+
+
+def test_what_the_metadata_declares_is_taken(triton: Any) -> None:
+    """As tools do that make up inputs from it."""
+    (declared,) = triton.get_model_metadata("tiny")["inputs"]
+    shape = [2, *declared["shape"][1:]]
+    images = InferInput(declared["name"], shape, declared["datatype"])
+    images.set_data_from_numpy(np.zeros(shape, np.uint8))
+    assert triton.infer("tiny", [images]).as_numpy("probabilities").shape == (2, 3)
+
+
+# Answers
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("make", [files, squares])
+def test_answers_are_those_of_predict_to_the_bit(
+    triton: Any, client: httpx.Client, draw: Any, make: Any, binary: bool
+) -> None:
+    pictures = [draw(colour, kind, (90, 70)) for colour, kind in zip(COLOURS, KINDS, strict=True)]
+    wanted = [InferRequestedOutput(name, binary) for name in ("probabilities", "label")]
+    result = triton.infer("tiny", [make(*pictures, binary=binary)], outputs=wanted)
+    assert result.as_numpy("label").tolist() == (
+        [colour.encode() for colour in COLOURS] if binary else list(COLOURS)
+    )
+    expected = np.stack([predicted(client, picture) for picture in pictures])
+    probabilities = result.as_numpy("probabilities")
+    assert probabilities.dtype == np.float32
+    assert probabilities.tobytes() == expected.tobytes()
+
+
+KINDS = ("JPEG", "PNG", "WebP")
+
+
+def test_all_outputs_come_where_none_is_named(triton: Any, draw: Any, tiny_bundle: Bundle) -> None:
+    result = triton.infer("tiny", [files(draw("red"), column=True)])
+    assert result.as_numpy("label").tolist() == [b"red"]
+    assert result.as_numpy("probabilities").shape == (1, 3)
+    answered = result.get_response()
+    assert "id" not in answered
+    assert answered["model_name"] == "tiny"
+    assert answered["model_version"] == tiny_bundle.manifest.version
+
+
+def test_only_what_is_named_comes(triton: Any, draw: Any) -> None:
+    result = triton.infer("tiny", [files(draw())], outputs=[InferRequestedOutput("label")])
+    assert [output["name"] for output in result.get_response()["outputs"]] == ["label"]
+
+
+def test_id_comes_back(triton: Any, draw: Any, tiny_bundle: Bundle) -> None:
+    version = tiny_bundle.manifest.version
+    result = triton.infer(
+        "tiny", [files(draw())], model_version=version, request_id="leaf 7 \u00fc"
+    )
+    assert result.get_response()["id"] == "leaf 7 \u00fc"
+
+
+def test_requests_of_the_client_run_side_by_side(server: Any, draw: Any) -> None:
+    address = server.url.removeprefix("http://")
+    with InferenceServerClient(address, concurrency=4) as client:
+        waiting = [client.async_infer("tiny", [files(draw(one))]) for one in COLOURS * 4]
+        labels = [one.get_result().as_numpy("label")[0].decode() for one in waiting]
+    assert labels == [*COLOURS * 4]
+
+
+def test_an_answer_may_be_asked_for_compressed_and_comes_plain(triton: Any, draw: Any) -> None:
+    result = triton.infer("tiny", [files(draw())], response_compression_algorithm="gzip")
+    assert result.as_numpy("label").tolist() == [b"red"]
+
+
+def test_the_door_takes_no_picture_of_another_shape(tiny_bundle: Bundle) -> None:
+    choice = Choice(sessions=1, session_threads=1, max_batch_size=1)
+    tuning = Tuning(cores=1, curve=(), choice=choice)
+    model = ServedModel(tiny_bundle, tuning, Settings(), Metrics(CollectorRegistry()))
+    try:
+        for picture in (np.zeros((1, SIZE, SIZE, 3), np.uint8), np.zeros((SIZE, SIZE, 3))):
+            with pytest.raises(ValueError, match=r"where \(32, 32, 3\) uint8 is expected"):
+                asyncio.run(model.probabilities(picture))  # type: ignore[arg-type]
+    finally:
+        model.close()
+
+
+def shown_in_the_readme(language: str, word: str, server: Any, picture: Path) -> str:
+    """An example of the README, for this server, its model and a picture."""
+    text = README.read_text()
+    blocks = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    (block,) = [block for block in blocks if word in block]
+    address = server.url.removeprefix("http://")
+    for here, there in (("localhost:3000", address), ("PICTURE.jpg", str(picture))):
+        assert here in block
+        block = block.replace(here, there)
+    return block.replace("classifier", "tiny")
+
+
+@pytest.mark.parametrize(
+    ("language", "word", "command"),
+    [
+        ("python", "tritonclient", [sys.executable, "-c"]),
+        ("python", "SyncHTTPClient", [sys.executable, "-c"]),
+        ("sh", "/v2/models", ["bash", "-c"]),
+    ],
+)
+def test_examples_of_the_readme_work(
+    server: Any, draw: Any, tmp_path: Path, language: str, word: str, command: list[str]
+) -> None:
+    picture = tmp_path / "leaf.png"  # noise, larger than an argument of a command may be
+    noise = np.random.default_rng(0).integers(0, 60, (300, 300, 3), np.uint8) + np.array(
+        (150, 0, 0)
+    )
+    Image.fromarray(noise.astype(np.uint8)).save(picture)
+    assert picture.stat().st_size > 150_000
+    example = shown_in_the_readme(language, word, server, picture)
+    run = subprocess.run(
+        [*command, example], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert "red" in run.stdout
+    assert "0.9" in run.stdout
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(("name", "version"), [("small", ""), ("tiny", "1"), ("tiny", "x" * 999)])
+def test_another_model_is_not_found(triton: Any, draw: Any, name: str, version: str) -> None:
+    asks = [
+        lambda: triton.get_model_metadata(name, version),
+        lambda: triton.infer(name, [files(draw())], version),
+    ]
+    for ask in asks:
+        with pytest.raises(InferenceServerException, match=r"is not here; 'tiny', ver") as refused:
+            ask()
+        assert refused.value.status() == "404"
+        assert len(refused.value.message()) < 300
+
+
+def test_one_bad_picture_fails_all_and_is_named(triton: Any, draw: Any) -> None:
+    good = draw()
+    bad = {
+        b"text": "not a picture of a kind",
+        good[:-40]: "damaged or cut short",
+        b"": "empty",
+        bytes(42_000_000): "42,000,000 bytes; at most 41,943,040",
+    }
+    for picture, message in bad.items():
+        with pytest.raises(InferenceServerException, match=rf"picture 1 of .*{message}") as refused:
+            triton.infer("tiny", [files(good, picture, picture[:100])])
+        assert refused.value.status() == "400"
+
+
+def test_what_does_not_fit_is_told_through_the_client(triton: Any, draw: Any) -> None:
+    wide = InferInput("images", [1, 4, 4, 3], "UINT8")
+    wide.set_data_from_numpy(np.zeros((1, 4, 4, 3), np.uint8))
+    floats = InferInput("images", [1, SIZE, SIZE, 3], "FP32")
+    floats.set_data_from_numpy(np.full((1, SIZE, SIZE, 3), np.nan, np.float32))
+    shared = InferInput("images", [1], "BYTES").set_shared_memory("mine", 4)
+    many = files(*[draw()] * 33)
+    cases = [
+        ([wide], None, r"UINT8 \[1, 4, 4, 3\]; the model takes BYTES"),
+        ([floats], None, r"FP32 \[1, 32, 32, 3\]; the model takes BYTES"),
+        ([shared], None, "shared memory is not offered"),
+        ([many], None, "holds 33 pictures; 1 to 32 are accepted"),
+        ([files(draw()), wide], None, "has one input"),
+        ([files(draw())], [InferRequestedOutput("logits")], "'logits' is not known"),
+        ([files(draw())], [InferRequestedOutput("label", class_count=2)], "neither classific"),
+    ]
+    for inputs, outputs, message in cases:
+        with pytest.raises(InferenceServerException, match=message) as refused:
+            triton.infer("tiny", inputs, outputs=outputs)
+        assert refused.value.status() == "400"
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_a_compressed_request_is_refused_and_says_so(
+    triton: Any, draw: Any, algorithm: str
+) -> None:
+    with pytest.raises(InferenceServerException, match=f"'{algorithm}' is not accep") as refused:
+        triton.infer("tiny", [files(draw())], request_compression_algorithm=algorithm)
+    assert refused.value.status() == "415"
+
+
+@pytest.mark.parametrize("algorithm", ["get_model_config", "get_inference_statistics"])
+def test_what_triton_alone_has_is_refused_in_the_shape(triton: Any, algorithm: str) -> None:
+    with pytest.raises(InferenceServerException, match="Not Found") as refused:
+        getattr(triton, algorithm)("tiny")
+    assert refused.value.status() == "404"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"", {}),
+        (b"\x80\x04", {}),
+        (b"[" * 10_000, {}),
+        (b"{}", {}),
+        (json.dumps(json_input()).encode(), {"inference-header-content-length": "12"}),
+        (json.dumps(json_input()).encode(), {"inference-header-content-length": "1e9"}),
+        (json.dumps(json_input()).encode(), {"inference-header-content-length": "999999"}),
+        (json.dumps(json_input(data=[float("nan")])).encode(), {}),
+        (json.dumps(json_input(shape=[1, SIZE, SIZE, 3], datatype="UINT8")).encode(), {}),
+        (b'{"id":"\\ud800","inputs":[]}', {}),
+        (b'{"id":"a","id":"b","inputs":null}', {}),
+    ],
+)
+def test_garbage_is_a_bad_request(
+    client: httpx.Client, body: bytes, headers: dict[str, str]
+) -> None:
+    error(client.post(INFER, content=body, headers=headers), 400)
+
+
+def test_a_body_that_is_too_large_is_refused_and_heard(client: httpx.Client) -> None:
+    assert "67,108,864" in error(client.post(INFER, content=bytes(70_000_000)), 413)
+    assert "at most 8,388,608" in error(client.post(INFER, content=b" " * 9_000_000), 400)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", INFER, 405),
+        ("POST", "/v2", 405),
+        ("POST", "/v2/health/ready", 405),
+        ("GET", "/v2/nothing", 404),
+        ("GET", "/v2/models", 404),
+        ("POST", "/v2/models/tiny/versions//infer", 404),
+        ("GET", "/v2/models/%2e%2e%2ftiny", 404),
+    ],
+)
+def test_wrong_methods_and_paths_have_the_shape_too(
+    client: httpx.Client, method: str, path: str, status: int
+) -> None:
+    error(client.request(method, path), status)
+
+
+def test_elsewhere_errors_keep_their_own_shape(client: httpx.Client) -> None:
+    for path in ("/v2x", "/predict/v2/"):
+        assert client.get(path).json()["error"].keys() == {"code", "message"}
+
+
+# Like every other request
+
+
+def test_it_is_counted(server: Any, triton: Any, draw: Any) -> None:
+    path = "/v2/models/{name}/infer"
+    names = {
+        f'graft_requests_total{{endpoint="{path}",status="200"}}': 1,
+        f'graft_requests_total{{endpoint="{path}",status="400"}}': 1,
+        f'graft_request_seconds_count{{endpoint="{path}"}}': 2,
+        'graft_refusals_total{reason="undecodable_image"}': 1,
+        'graft_predictions_total{label="green"}': 2,
+        "graft_pictures_total": 2,
+        "graft_decode_seconds_count": 2,
+        "graft_queue_depth_pictures": 0,
+    }
+    before = server.metrics()
+    triton.infer("tiny", [squares(draw("green"))])
+    with pytest.raises(InferenceServerException):
+        triton.infer("tiny", [files(draw("green"), b"text")])
+    after = server.metrics()
+    assert {name: after[name] - before.get(name, 0) for name in names} == names
+
+
+def test_made_up_models_leave_no_trace_in_the_metrics(server: Any, client: httpx.Client) -> None:
+    client.get("/v2/models/made-up")
+    client.get("/v2/models/made-up/versions/7")
+    before = len(server.metrics())
+    for number in range(20):
+        client.get(f"/v2/models/made-up-{number}")
+        client.get(f"/v2/models/tiny/versions/made-up-{number}")
+    assert len(server.metrics()) <= before
+    assert "made-up" not in client.get("/metrics").text
+
+
+def test_docs_have_its_paths(client: httpx.Client) -> None:
+    assert "/v2/models/{name}/versions/{version}/infer" in client.get("/docs.json").json()["paths"]
+
+
+def test_no_request_of_this_file_was_a_bug(server: Any) -> None:
+    assert not [n for n, value in server.metrics().items() if 'status="500"' in n and value]
+
+
+@pytest.mark.slow
+def test_keys_are_asked_for_but_by_the_probes(serve: Any, draw: Any) -> None:
+    with serve(GRAFT_API_KEYS="sesame") as server:
+        with InferenceServerClient(server.url.removeprefix("http://")) as client:
+            assert client.is_server_live()
+            assert client.is_server_ready()
+            with pytest.raises(InferenceServerException, match="asks for a key") as refused:
+                client.infer("tiny", [files(draw())])
+            assert refused.value.status() == "401"
+            for headers in ({"X-API-Key": "sesame"}, {"Authorization": "Bearer sesame"}):
+                result = client.infer("tiny", [files(draw())], headers=headers)
+                assert result.as_numpy("label").tolist() == [b"red"]
+                assert client.is_model_ready("tiny", headers=headers)
+        for path in ("/v2", "/v2/models/tiny", "/v2/models/tiny/ready"):
+            error(httpx.get(server.url + path), 401)
+
+
+@pytest.mark.slow
+def test_more_than_there_is_room_for_is_refused(serve: Any, draw: Any) -> None:
+    large = files(draw("blue", "PNG", (6000, 6000)))  # takes 0.2 s and more
+    with serve(GRAFT_MAX_QUEUE_SIZE="1", GRAFT_MAX_PICTURES="1") as server:
+        address = server.url.removeprefix("http://")
+        with InferenceServerClient(address, concurrency=6) as client:
+            waiting = [client.async_infer("tiny", [large]) for _ in range(6)]
+            refusals = []
+            for one in waiting:
+                try:
+                    assert one.get_result().as_numpy("label").tolist() == [b"blue"]
+                except InferenceServerException as refused:
+                    refusals.append(str(refused))
+            assert 1 <= len(refusals) <= 5
+            assert all("[429] as many pictures as are let in" in one for one in refusals)
+            assert client.infer("tiny", [large]).as_numpy("label").tolist() == [b"blue"]
+        assert server.metrics()["graft_queue_depth_pictures"] == 0
+
+
+@pytest.mark.slow
+def test_time_and_the_end_are_those_of_predict(serve: Any, draw: Any) -> None:
+    with serve(GRAFT_DEADLINE_SECONDS="0.000001", GRAFT_DRAIN_SECONDS="3") as server:
+        address = server.url.removeprefix("http://")
+        with InferenceServerClient(address) as client:
+            with pytest.raises(InferenceServerException, match="no answer within") as late:
+                client.infer("tiny", [files(draw())])
+            assert late.value.status() == "504"
+            assert server.metrics()["graft_queue_depth_pictures"] == 0
+            server.process.terminate()
+            for _ in range(200):
+                if not client.is_server_ready():
+                    break
+                time.sleep(0.01)
+            assert client.is_server_live()
+            with pytest.raises(InferenceServerException, match="is stopping") as stopping:
+                client.infer("tiny", [files(draw())])
+            assert stopping.value.status() == "503"

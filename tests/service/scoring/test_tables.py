@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.bundle.manifest import Bundle
+from service.engine.predictor import Predictor
+from service.errors import UnreadableFile, WrongUse
+from service.scoring.files import Scored
+from service.scoring.tables import csv_table, write_json_line, write_line
+
+CLASSES = ("red", "green", "error")
+GOOD = Scored("a, b.jpg", np.array([0.125, 0.2500001, 0.6249999], np.float32))
+BAD = Scored("c.jpg", error=UnreadableFile("the file cannot be read: it is gone"))
+
+
+def test_a_line_has_path_label_and_score(capsys: pytest.CaptureFixture[str]) -> None:
+    write_line(CLASSES, GOOD)
+    assert capsys.readouterr().out == "a, b.jpg\terror\t0.6250\n"
+
+
+def test_the_line_of_a_bad_picture_has_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    write_line(CLASSES, BAD)
+    reason = "unreadable_file: the file cannot be read: it is gone"
+    assert capsys.readouterr().out == f"c.jpg\t\t\t{reason}\n"
+
+
+def test_a_name_cannot_break_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    write_line(CLASSES, Scored("a\tb\nc.jpg", GOOD.probabilities))
+    assert capsys.readouterr().out == "a b c.jpg\terror\t0.6250\n"
+
+
+def test_lines_of_json_are_the_answers_of_predict_batch(
+    tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictor = Predictor(tiny_bundle, threads=1)
+    write_json_line(predictor, 2, GOOD)
+    write_json_line(predictor, 2, BAD)
+    good, bad = map(json.loads, capsys.readouterr().out.splitlines())
+    assert good == {
+        "path": "a, b.jpg",
+        "label": "blue",
+        "score": float(np.float32(0.6249999)),
+        "top": [
+            {"label": "blue", "score": float(np.float32(0.6249999))},
+            {"label": "green", "score": float(np.float32(0.2500001))},
+        ],
+    }
+    message = "the file cannot be read: it is gone"
+    assert bad == {"path": "c.jpg", "error": {"code": "unreadable_file", "message": message}}
+
+
+def test_a_table_has_every_probability_and_no_two_columns_of_one_name(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with csv_table(path, CLASSES) as write:
+        write(GOOD)
+        write(BAD)
+        assert not path.exists()
+    with path.open(newline="") as file:
+        header, good, bad = csv.reader(file)
+    assert header == [
+        *("path", "label", "score"),
+        *("probability_red", "probability_green", "probability_error"),
+        "error",
+    ]
+    assert good == ["a, b.jpg", "error", "0.6249999", "0.125", "0.2500001", "0.6249999", ""]
+    assert bad == ["c.jpg", *[""] * 5, "unreadable_file: the file cannot be read: it is gone"]
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+
+
+@pytest.mark.parametrize("name", ["a\rb.jpg", "a\r\nb.jpg", 'a"b,.jpg', "a;b.jpg", "=1+1.jpg"])
+def test_a_name_cannot_break_a_table(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "out.csv"
+    with csv_table(path, CLASSES) as write:
+        write(Scored(name, GOOD.probabilities))
+    with path.open(newline="") as file:
+        _, row = csv.reader(file)
+    assert row[0] == name
+
+
+def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path: Path) -> None:
+    whole, link, pipe = (tmp_path / name for name in ("whole.csv", "link.csv", "pipe"))
+    link.symlink_to(whole)
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    for path in (link, pipe):
+        with csv_table(path, CLASSES) as write:
+            write(GOOD)
+    reader.join(20)
+    assert link.is_symlink()
+    assert pipe.is_fifo()
+    assert whole.read_text() == read[0]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_table_that_was_stopped_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+
+    def stop() -> None:
+        with csv_table(path, CLASSES) as write:
+            write(GOOD)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+    assert path.read_text() == "old"
+
+
+def test_names_that_are_no_text_are_written_escaped(tmp_path: Path) -> None:
+    with csv_table(tmp_path / "out.csv", CLASSES) as write:
+        write(Scored("\udcff.jpg", GOOD.probabilities))
+    assert '\n"\\udcff.jpg",' in (tmp_path / "out.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("gone/out.csv", "No such file"), (".", "Is a directory")]
+)
+def test_a_table_that_cannot_be_written_is_refused(tmp_path: Path, name: str, reason: str) -> None:
+    refused = pytest.raises(WrongUse, match=rf"cannot write .*: {reason}.*; give --csv")
+    with refused, csv_table(tmp_path / name, CLASSES):
+        pytest.fail("nothing may begin")
+    assert list(tmp_path.iterdir()) == []

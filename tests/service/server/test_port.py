@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import errno
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from circus.sockets import CircusSocket
+
+from service.server import port
+from service.server.port import end_where_the_port_is_taken
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def bind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CircusSocket, "bind", CircusSocket.bind)  # to be as it was, afterwards
+    end_where_the_port_is_taken()
+
+
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def taken(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
+    """An address at which somebody listens."""
+    host = request.param
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as other:
+        try:
+            other.bind((host, 0))
+        except OSError:
+            pytest.skip(f"no {host} here")
+        other.listen()
+        yield host, other.getsockname()[1]
+
+
+def listen(host: str, port: int) -> None:
+    """As BentoML's parent does."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with CircusSocket(name="api", host=host, port=port, family=family) as unbound:
+        unbound.bind_and_listen()
+
+
+def test_a_taken_port_ends_the_start_by_one_line(taken: tuple[str, int]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        listen(*taken)
+    assert str(ended.value) == (
+        f"graft: cannot listen on {taken[0]} port {taken[1]}: another program has it; stop that "
+        "one, or choose another port by --port"
+    )
+
+
+def test_an_address_of_another_machine_is_said() -> None:
+    with pytest.raises(SystemExit, match="no network of this machine has that address"):
+        listen("192.0.2.1", 0)
+
+
+def test_a_port_that_this_user_may_not_have_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bind(unbound: socket.socket, address: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(port, "_claim", bind)
+    with pytest.raises(SystemExit, match="choose a port above 1023"):
+        listen("127.0.0.1", 80)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of sockets that are no files")
+def test_of_two_that_start_at_once_one_has_the_port() -> None:
+    """Linux lets two processes bind one port while neither listens on it yet."""
+    code = """
+import sys
+from circus.sockets import CircusSocket
+from service import port
+from service.server.port import end_where_the_port_is_taken
+from service.server.protocol_limits import refuse_until_ready
+end_where_the_port_is_taken()
+refuse_until_ready()
+one = CircusSocket(name="api", host="127.0.0.1", port=int(sys.argv[1]))
+one.bind_and_listen()
+print(one.port, flush=True)
+sys.stdin.read()
+"""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    command = [sys.executable, "-c", code, port]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as first:
+        assert first.stdout
+        assert first.stdout.readline().strip() == port
+        second = subprocess.run(
+            command, cwd=ROOT, stdin=pipe, capture_output=True, text=True, check=False
+        )
+        first.kill()
+    assert second.returncode == 1
+    assert second.stderr.startswith(f"graft: cannot listen on 127.0.0.1 port {port}: another")
+    assert second.stderr.count("\n") == 1
+
+
+def test_sockets_that_are_files_are_left_alone(tmp_path: Path) -> None:
+    """BentoML has such a socket for each service that another depends on."""
+    path = tmp_path / "s"
+    with (
+        CircusSocket(name="a", path=str(path)) as first,
+        CircusSocket(name="b", path=str(path)) as second,
+    ):
+        first.bind_and_listen()
+        with pytest.raises(OSError, match="already exists"):
+            second.bind_and_listen()

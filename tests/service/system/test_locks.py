@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import filelock
+import pytest
+
+from service.system.locks import NoLocksError, hold, locked
+
+
+def test_a_lock_keeps_others_out_until_it_is_released(tmp_path: Path) -> None:
+    lock = hold(tmp_path / "lock", wait=True)
+    with pytest.raises(BlockingIOError, match="lock"), locked(tmp_path / "lock", wait=False):
+        pass
+    lock.release()
+    with locked(tmp_path / "lock", wait=False):
+        pass
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    code = """
+import sys, time
+from pathlib import Path
+from service.system.locks import hold
+lock = hold(Path(sys.argv[1]), wait=True)
+print("held", flush=True)
+time.sleep(600)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(BlockingIOError):
+            hold(tmp_path / "lock", wait=False)
+        os.kill(process.pid, signal.SIGKILL)
+    hold(tmp_path / "lock", wait=False).release()
+
+
+@pytest.mark.parametrize("lack", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_called_that(
+    tmp_path: Path, lack: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> bool:
+        raise OSError(lack, os.strerror(lack))
+
+    monkeypatch.setattr(filelock._unix, "lock_fd_nonblocking", refuse)  # type: ignore[attr-defined]
+    with pytest.raises(NoLocksError, match=r"has no file locks .*local disk") as caught:
+        hold(tmp_path / "lock", wait=True)
+    assert str(tmp_path) in str(caught.value)
+    assert "room" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_opened_is_no_lack_of_locks(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(IsADirectoryError):
+        hold(tmp_path / "lock", wait=True)

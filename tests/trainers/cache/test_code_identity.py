@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from trainers.cache import code_identity
+
+FILES = {
+    "graft_a/__init__.py": "",
+    "graft_a/net.py": "from . import layers\nfrom graft_a.sub.deep import x\nimport numpy",
+    "graft_a/layers.py": "def f():\n    import graft_alone",
+    "graft_a/sub/__init__.py": "from ..wide import y",
+    "graft_a/sub/deep.py": "from .near import z\nx = 1",
+    "graft_a/sub/near.py": "z = 1",
+    "graft_a/wide.py": "from graft_a import net\ny = 1",
+    "graft_a/other.py": "import graft_a.net",
+    "graft_alone.py": "raise AssertionError('nothing is imported to be hashed')",
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    return tmp_path
+
+
+def identity(*names: str) -> str:
+    code_identity.identity.cache_clear()
+    return code_identity.identity(*names)
+
+
+@pytest.mark.parametrize("name", sorted({*FILES} - {"graft_a/other.py"}))
+def test_a_change_in_anything_imported_changes_it(package: Path, name: str) -> None:
+    before = identity("graft_a.net")
+    assert identity("graft_a.net") == before
+    with (package / name).open("a") as file:
+        file.write("\n# changed\n")
+    assert identity("graft_a.net") != before
+    assert not {one for one in sys.modules if one.startswith("graft_a")}
+
+
+def test_what_is_not_imported_changes_nothing(package: Path) -> None:
+    before = identity("graft_a.net")
+    (package / "graft_a/other.py").write_text("changed = 1")
+    assert identity("graft_a.net") == before
+
+
+def test_packages_of_others_count_by_version(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = identity("graft_a.net")
+    version = code_identity.version
+    changed: Callable[[str], str] = lambda name: "0" if name == "numpy" else version(name)  # noqa: E731
+    monkeypatch.setattr(code_identity, "version", changed)
+    assert identity("graft_a.net") != before
+
+
+@pytest.fixture
+def _clean() -> Iterator[None]:
+    yield
+    code_identity.identity.cache_clear()
+
+
+@pytest.mark.usefixtures("_clean")
+@pytest.mark.parametrize(
+    ("result", "module"),
+    [
+        *(
+            ("trainers.features.network", f"trainers.{one}")
+            for one in ("features.frozen_features", "features.views", "model.classifier")
+        ),
+        *(
+            ("trainers.features.network", one)
+            for one in ("trainers.model.conversion", "service.engine.predictor")
+        ),
+        *(
+            ("plugins.families.pocket", f"plugins.{one}")
+            for one in ("families.pocket", "base", "scaling")
+        ),
+        *(
+            ("trainers.dataset.duplicates", one)
+            for one in ("trainers.dataset.inspection", "service.imaging")
+        ),
+        *(
+            ("trainers.dataset.inspection", f"service.imaging.{one}")
+            for one in ("decoding", "jpeg", "png")
+        ),
+    ],
+)
+def test_what_makes_a_record_is_found_by_itself(
+    result: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, find = identity(result), code_identity._file
+
+    def changed(name: str) -> Path | None:
+        path = find(name)
+        if name != module or path is None:
+            return path
+        (tmp_path / path.name).write_bytes(path.read_bytes() + b"\n# changed\n")
+        return tmp_path / path.name
+
+    monkeypatch.setattr(code_identity, "_file", changed)
+    assert identity(result) != before

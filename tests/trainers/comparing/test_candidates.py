@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from plugins.base import BackboneError
+from trainers.arguments import parse
+from trainers.comparing.candidates import (
+    Candidate,
+    Choice,
+    Figures,
+    Row,
+    choose,
+    parse_candidates,
+    standard_error,
+)
+from trainers.config import ConfigError, TrainingConfig
+
+
+def figures(accuracy: float, ms: float, pictures: int = 100) -> Figures:
+    return Figures(
+        image_size=32,
+        validation_accuracy=accuracy,
+        validation_pictures=pictures,
+        test_accuracy=0.5,
+        test_interval=(0.4, 0.6),
+        test_pictures=100,
+        inference_ms=ms,
+        model_bytes=4_000_000,
+        parameters=1_000_000,
+        width=12,
+        seconds=1.0,
+        were_kept=False,
+        head="linear head",
+    )
+
+
+def choice(*measured: tuple[float, float], pictures: int = 100) -> Choice:
+    """Of candidates `0`, `1`, ... with these accuracies and milliseconds, after one that failed."""
+    rows = [
+        Row(Candidate("tiny:s", "none", str(at)), figures(*one, pictures))
+        for at, one in enumerate(measured)
+    ]
+    return choose([Row(Candidate("tiny:s", "none", "broken"), problem="no weights"), *rows])
+
+
+def test_the_fastest_within_one_standard_error_is_taken() -> None:
+    taken = choice((0.90, 20.0), (0.88, 5.0), (0.86, 1.0))  # the error is 3.1 points
+    assert taken.candidate.label == "1"
+    assert [one.label for one in taken.near] == ["0", "1"]
+    assert taken.reason == (
+        "of 2 within one standard error (3.1 points) of the best validation accuracy (90.0%, 0) "
+        "it is the fastest: 5.0 ms a picture, at 88.0%"
+    )
+
+
+def test_with_more_pictures_smaller_differences_count() -> None:
+    taken = choice((0.90, 20.0), (0.88, 5.0), pictures=2000)
+    assert taken.candidate.label == "0"
+    assert taken.reason == (
+        "it has the best validation accuracy, 90.0%; no other comes within one standard error "
+        "(0.7 points) of it"
+    )
+
+
+def test_of_equally_fast_ones_the_most_accurate_is_taken() -> None:
+    taken = choice((0.90, 20.0), (0.88, 5.0), (0.89, 5.4), (0.89, 5.6))
+    assert taken.candidate.label == "2"
+    assert (
+        "it is the most accurate of the 2 fastest, within a tenth of each other: 5.4 ms"
+        in taken.reason
+    )
+
+
+def test_the_test_decides_nothing() -> None:
+    rows = [
+        Row(Candidate("tiny:s", "none", name), figures(0.9, ms))
+        for name, ms in (("a", 2), ("b", 1))
+    ]
+    assert choose(rows).candidate.label == "b"
+    better = Figures(**{**vars(rows[0].figures), "test_accuracy": 1.0})
+    assert choose([Row(rows[0].candidate, better), rows[1]]).candidate.label == "b"
+
+
+def test_one_alone_is_taken_without_a_comparison() -> None:
+    assert choice((0.5, 1.0)).reason == "it has the best validation accuracy, 50.0%"
+
+
+def test_a_perfect_one_on_few_pictures_has_an_error_too() -> None:
+    assert standard_error(1.0, 20) == pytest.approx((22 / 24 * 2 / 24 / 24) ** 0.5)
+    assert standard_error(0.9, 1000) == pytest.approx((0.09 / 1000) ** 0.5, rel=0.01)
+    assert choice((1.0, 20.0), (0.95, 1.0), pictures=20).candidate.label == "1"
+    assert choice((1.0, 20.0), (0.90, 1.0), pictures=20).candidate.label == "0"
+
+
+def test_entries_name_backbones_and_weights() -> None:
+    found = parse_candidates("pocket, mobilenet:v2-0.35=a/file.h5,resnet=none,,pocket:1,tiny:s")
+    assert [(one.plugin, one.weights, one.label) for one in found] == [
+        ("pocket:1", "embedded", "pocket:1"),
+        ("mobilenet:v2-0.35", "a/file.h5", "mobilenet:v2-0.35"),
+        ("resnet:50", "none", "resnet:50=none"),
+        ("tiny:s", "imagenet", "tiny:s"),
+    ]
+
+
+def test_weights_for_all_yield_to_those_of_an_entry() -> None:
+    found = parse_candidates("pocket=embedded,tiny", "none")
+    assert [one.weights for one in found] == ["embedded", "none"]
+
+
+def test_several_weights_of_one_backbone_are_told_apart() -> None:
+    found = parse_candidates(f"tiny,tiny=none,tiny=x/one.h5,tiny=x/{'long' * 9}.h5")
+    assert [one.label for one in found] == [
+        *("tiny:s", "tiny:s=none", "tiny:s=one.h5"),
+        "tiny:s=longlonglonglonglonglon…",
+    ]
+
+
+def test_wrong_entries_are_said() -> None:
+    with pytest.raises(ConfigError, match="names no backbone"):
+        parse_candidates(" , ")
+    with pytest.raises(ConfigError, match="after = come weights"):
+        parse_candidates("pocket,tiny=")
+    with pytest.raises(BackboneError, match="Did you mean `mobilenet`"):
+        parse_candidates("mobilnet")
+
+
+def test_the_command_trains_the_same_on_the_same_split() -> None:
+    (one,) = parse_candidates("tiny=my weights/file.h5")
+    shared = TrainingConfig(plugin="tiny", data="my data", image_size=64, seed=3, head="linear")
+    words = shlex.split(one.command(shared))
+    assert words[:3] == [sys.executable, "-m", "trainers.run"]
+    config = parse(words[3:]).config
+    assert config == one.config(shared)
+    assert config.weights == str(Path("my weights/file.h5"))
+
+
+def test_the_command_leaves_out_what_is_so_anyway() -> None:
+    (one,) = parse_candidates("pocket")
+    command = one.command(TrainingConfig(plugin="tiny"))
+    assert command.endswith("python -m trainers.run --plugin pocket:1")

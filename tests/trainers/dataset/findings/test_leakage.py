@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.trainers.test_grouping import clips
+from tests.trainers.test_splitting import dataset
+
+from trainers.dataset import grouping
+from trainers.dataset.dataset import Dataset
+from trainers.dataset.findings import leakage
+
+
+def named(*names: str) -> Dataset:
+    """Pictures of two classes, a and b, half of the names each."""
+    data = dataset(len(names) // 2, len(names) // 2)
+    return replace(data, paths=names)
+
+
+def numbered(pattern: str, sources: range, numbers: range) -> Dataset:
+    return named(
+        *(
+            f"{label}/" + pattern.format(one, number)
+            for label in "ab"
+            for one in sources
+            for number in numbers
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        clips(4, 10),
+        numbered("clip{0:02}_{1:04}.jpg", range(1, 4), range(0, 300, 30)),
+        numbered("video{0}/{1}.png", range(3), range(20)),
+        numbered("{0:05}_{1:05}.png", range(5), range(30)),  # tracks of traffic signs
+        numbered("MVI_{0:04}-frame{1}.jpg", range(3), range(10)),
+        numbered("frame_{1:04}.jpg", range(1), range(40)),  # one film of each class
+    ],
+)
+def test_numbered_frames_of_few_sources_are_found(data: Dataset) -> None:
+    (finding,) = leakage.examine(data)
+    assert finding.kind == "numbered_frames"
+    assert finding.severity == "warning"
+    assert len(finding.paths) == len(data.paths)
+    grouped = grouping.group(data, leakage.PATTERN)  # as the finding advises
+    assert len(set(grouped.sources)) == int(finding.message.split(" sources")[0].split()[-1])
+    assert list(leakage.examine(grouped)) == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        numbered("{1}.jpg", range(1), range(200)),
+        numbered("Forest_{1}.jpg", range(1), range(200)),  # satellite tiles
+        numbered("cat.{1}.jpg", range(1), range(200)),
+        numbered("n01440764_{1}.JPEG", range(1), range(200)),
+        numbered("leaf{0}_{1}.jpg", range(100), range(2)),  # two pictures are no video
+        named(
+            *(f"{'ab'[at // 50]}/{at * 7919 % 10**6}_{at * 104729:x}_n.jpg" for at in range(100))
+        ),
+        named(
+            *(
+                f"{'ab'[at // 60]}/IMG_2023010{at % 6}_{10_000 + at * at * 37 % 49_999}.jpg"
+                for at in range(120)
+            )
+        ),  # a phone's, by day and time
+    ],
+)
+def test_other_names_are_not_accused(data: Dataset) -> None:
+    assert list(leakage.examine(data)) == []
+
+
+def test_sources_in_several_splits_of_the_folder_are_an_error() -> None:
+    data = clips(4, 10)
+    splits = np.where(np.arange(80) % 20 < 15, "train", "test")
+    data = grouping.group(replace(data, splits=tuple(splits)), r"clip\d+")
+    (finding,) = leakage.examine(data)
+    assert (finding.kind, finding.severity) == ("source_across_splits", "error")
+    assert "4 sources" in finding.message
+    assert len(finding.paths) == 40

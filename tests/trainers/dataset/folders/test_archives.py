@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import io
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainers.dataset.folders import archives
+from trainers.dataset.folders.archives import unpacked
+from trainers.dataset.folders.filenames import printable
+from trainers.dataset.folders.layout import DataError
+
+FILES = {"a/1.jpg": b"one", "b/deep/2.jpg": b"two" * 1000, "b/é.jpg": b""}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache/archives"
+
+
+def pack_zip(path: Path, files: dict[str, bytes] = FILES) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def pack_tar(path: Path, files: dict[str, bytes] = FILES, mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def shown(cache: Path) -> list[str]:
+    return [path.name for path in cache.iterdir() if not path.name.endswith(".lock")]
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz", "w"])
+def test_tar_archives_are_unpacked(tmp_path: Path, mode: str) -> None:
+    assert content(unpacked(pack_tar(tmp_path / "pictures", mode=mode))) == FILES
+
+
+def test_zip_archives_are_unpacked_once_by_content(tmp_path: Path) -> None:
+    folder = unpacked(pack_zip(tmp_path / "one.zip"))
+    assert content(folder) == FILES
+    (folder / "a/1.jpg").write_bytes(b"seen")
+    (tmp_path / "one.zip").rename(tmp_path / "two.zip")
+    assert unpacked(tmp_path / "two.zip") == folder
+    assert (folder / "a/1.jpg").read_bytes() == b"seen"
+    assert unpacked(pack_zip(tmp_path / "one.zip", {"a/1.jpg": b"new"})) != folder
+
+
+@pytest.mark.parametrize("name", ["../x.jpg", "/x.jpg", "a/../../x.jpg", "C:/x.jpg", "..\\x.jpg"])
+@pytest.mark.parametrize("pack", [pack_zip, pack_tar])
+def test_no_name_leads_out(tmp_path: Path, cache: Path, name: str, pack: object) -> None:
+    if pack is pack_tar and "\\" in name:
+        pytest.skip("a backslash in a tar's name is a letter")
+    archive = pack(tmp_path / "data", {"a/1.jpg": b"", name: b"x"})  # type: ignore[operator]
+    with pytest.raises(DataError, match="outside of its folder"):
+        unpacked(archive)
+    assert shown(cache) == []
+    assert not list(tmp_path.rglob("x.jpg"))
+
+
+def pack_links(path: Path, *links: tuple[bytes, str, str], files: tuple[str, ...]) -> Path:
+    """A tar of files that hold their names, then of links: (type, name, what it links to)."""
+    with tarfile.open(pack_tar(path, {name: name.encode() for name in files}), "a") as archive:
+        for kind, name, target in links:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            archive.addfile(member)
+    return path
+
+
+def test_links_and_devices_are_not_taken_and_said_each_time(tmp_path: Path) -> None:
+    kinds = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE)
+    links = [(kind, f"a/{kind!r}.jpg", "/etc/passwd") for kind in kinds]
+    links += [(tarfile.SYMTYPE, "b", "a"), (tarfile.LNKTYPE, "a/1.jpg", "a/1.jpg")]
+    archive = pack_links(tmp_path / "links.tar", *links, files=("a/1.jpg",))
+    for _ in range(2):
+        folder = unpacked(archive)
+        assert content(folder) == {"a/1.jpg": b"a/1.jpg"}
+        assert [name for name, _ in archives.left_out(folder)] == [name for _, name, _ in links]
+    with zipfile.ZipFile(tmp_path / "links.zip", "w") as packed:
+        link = zipfile.ZipInfo("a/link.jpg")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        packed.writestr(link, "/etc/passwd")
+        packed.writestr("a/1.jpg", b"")
+    folder = unpacked(tmp_path / "links.zip")
+    assert content(folder) == {"a/1.jpg": b""}
+    ((name, reason),) = archives.left_out(folder)
+    assert name == "a/link.jpg"
+    assert "is a link" in reason
+
+
+def test_a_hard_link_has_the_content_of_the_earlier_file(tmp_path: Path) -> None:
+    links = [(tarfile.LNKTYPE, "b/2.jpg", "a/1.jpg"), (tarfile.LNKTYPE, "b/3.jpg", "b/2.jpg")]
+    folder = unpacked(pack_links(tmp_path / "hard.tar", *links, files=("a/1.jpg",)))
+    assert content(folder) == dict.fromkeys(("a/1.jpg", "b/2.jpg", "b/3.jpg"), b"a/1.jpg")
+    assert archives.left_out(folder) == []
+
+
+@pytest.mark.parametrize("name", ["a/nul\0.jpg", "a/line\n.jpg", "a/\udcff.jpg"])
+def test_names_that_are_no_text_are_left_out_and_said(tmp_path: Path, name: str) -> None:
+    path = pack_tar(tmp_path / "a.tar", {"a/1.jpg": b"x"})
+    with tarfile.open(path, "a", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("short")
+        member.pax_headers = {"path": name}
+        archive.addfile(member)
+        link = tarfile.TarInfo("a/link.jpg")
+        link.type, link.pax_headers = tarfile.LNKTYPE, {"linkpath": name}
+        archive.addfile(link)
+    folder = unpacked(path)
+    assert content(folder) == {"a/1.jpg": b"x"}
+    (first, why), (second, _) = archives.left_out(folder)
+    assert (first, second) == (printable(name), "a/link.jpg")
+    assert "control characters" in why
+
+
+def test_bombs_are_refused_before_they_fill_the_disk(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = pack_zip(tmp_path / "bomb.zip", {"a/1.jpg": bytes(3_000_000)})
+    monkeypatch.setattr(archives, "ALWAYS_BYTES", 1_000_000)
+    with pytest.raises(DataError, match="unpacks to more than 1,000,000 bytes"):
+        unpacked(bomb)
+    monkeypatch.setattr(archives, "ALWAYS_BYTES", 100_000_000)
+    monkeypatch.setattr(archives, "RESERVE_BYTES", 1 << 60)
+    with pytest.raises(DataError, match=r"more room than is free under .*GRAFT_CACHE"):
+        unpacked(bomb)
+    monkeypatch.setattr(archives, "RESERVE_BYTES", 0)
+    monkeypatch.setattr(archives, "MAX_FILES", 2)
+    with pytest.raises(DataError, match="more than 2 files"):
+        unpacked(pack_tar(tmp_path / "many.tar"))
+    assert shown(cache) == []
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9])
+@pytest.mark.parametrize("kind", ["zip", "w", "w:gz", "w:xz"])
+def test_what_is_cut_short_is_said(tmp_path: Path, cache: Path, kind: str, kept: float) -> None:
+    rng = np.random.default_rng(0)
+    files = {f"a/{number}.jpg": rng.bytes(10_000) for number in range(9)}
+    path = tmp_path / "data"
+    archive = pack_zip(path, files) if kind == "zip" else pack_tar(path, files, kind)
+    whole = archive.read_bytes().rstrip(b"\0")
+    archive.write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(DataError, match=r"data is damaged or cut short .*copy it again"):
+        unpacked(archive)
+    assert not cache.exists() or shown(cache) == []
+
+
+def test_a_killed_run_leaves_nothing_that_counts(tmp_path: Path, cache: Path) -> None:
+    archive = pack_zip(tmp_path / "one.zip")
+    folder = unpacked(archive)
+    partial = cache / f".{folder.name}.partial"
+    folder.rename(partial)
+    (partial / "a/old.jpg").touch()
+    assert content(unpacked(archive)) == FILES
+    assert shown(cache) == [folder.name]
+
+
+def test_encrypted_and_other_files_are_refused_in_words(tmp_path: Path) -> None:
+    data = bytearray(pack_zip(tmp_path / "a.zip", {"a/1.jpg": b"x"}).read_bytes())
+    data[6] |= 1  # the flag of encryption, in both headers
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.zip: .*password.*; unpack it and name the folder"):
+        unpacked(tmp_path / "a.zip")
+    (tmp_path / "a.rar").write_bytes(b"Rar!\x1a\7\0")
+    with pytest.raises(DataError, match=r"neither a folder nor an archive that is read here \(Zip"):
+        unpacked(tmp_path / "a.rar")
+
+
+def test_names_of_macos_and_windows_are_read(tmp_path: Path) -> None:
+    data = pack_zip(tmp_path / "a.zip", {"café/1.jpg": b"", "tea\\2.jpg": b""}).read_bytes()
+    name = "café/1.jpg".encode()
+    for at in (data.index(name) - 30, data.rindex(name) - 46):  # local and central header
+        flags = at + (6 if data[at + 2 : at + 4] == b"\x03\x04" else 8)
+        data = data[:flags] + b"\0\0" + data[flags + 2 :]
+    (tmp_path / "a.zip").write_bytes(data)
+    assert set(content(unpacked(tmp_path / "a.zip"))) == {"café/1.jpg", "tea/2.jpg"}

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from service.errors import DamagedImage, PayloadTooLarge, UnsupportedMediaType
+from service.imaging import Limits, decode, kinds
+from trainers.dataset.folders.contents import (
+    NO_PICTURES,
+    Verdict,
+    is_meant_as_picture,
+    look_into,
+    why_not,
+)
+
+DICOM = bytes(128) + b"DICM\2\0"
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n"
+MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isomiso2"
+
+
+def write(folder: Path, name: str, content: bytes) -> Path:
+    (folder / name).write_bytes(content)
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "advice"),
+    [
+        (LFS, "pointer", "git lfs pull"),
+        (b"/annex/objects/SHA256E-s1--0.jpg\n", "pointer", "git annex get"),
+        (b"<!DOCTYPE html><title>404</title>", "web_page", "download it again"),
+        (b"\xef\xbb\xbf\r\n<HTML>", "web_page", "download it again"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code>', "web_page", "download"),
+        (b'{"error": "not found"}', "web_page", "download it again"),
+        (b"", "empty_file", "copy it again"),
+        (bytes(5000), "truncated", "nothing but zero bytes"),
+        (b"\0\0\0\x1cftypcrx ", "unsupported", "convert it"),
+        (b"8BPS\0\1", "unsupported", "Photoshop document; save a copy as JPEG"),
+        (DICOM, "unsupported", "DICOM; convert it"),
+        (b'<?xml version="1.0"?><svg xmlns=""/>', "unsupported", "SVG drawing; export it"),
+        (b"%PDF-1.7", "unsupported", "export its pages"),
+        (MP4, "unsupported", "take single frames"),
+        (b"PK\x03\x04\x14\0", "unsupported", "unpack it"),
+        (b"BMW and others", "unreadable", "is text, not a picture"),
+        (b"hello", "unreadable", "is text, not a picture"),
+        (b"\x80\x81\x82\x83\x84\x85\x86", "unreadable", "no picture of a kind that is known"),
+    ],
+)
+def test_advice_is_such_as_can_help(tmp_path: Path, content: bytes, kind: str, advice: str) -> None:
+    found = look_into(write(tmp_path, "1.jpg", content))
+    assert found is not None
+    assert found.kind == kind
+    assert advice in found.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.mp4", MP4),
+        ("a.html", b"<html>"),
+        ("a.csv", LFS),
+        ("a.txt", b""),
+        ("a.zip", b"PK\3\4"),
+        ("a.pdf", b"%PDF"),
+        ("a.npy", b"\x93NUMPY"),
+    ],
+)
+def test_what_was_never_meant_as_a_picture_is_no_finding(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    found = look_into(write(tmp_path, name, content))
+    assert found is not None
+    assert found.kind == ""
+
+
+def test_pictures_of_other_kinds_are_one_whatever_their_name(tmp_path: Path) -> None:
+    for name, content in (("IM0001", DICOM), ("1.svs", b"\xff\xff\xff\xff\xff")):
+        found = look_into(write(tmp_path, name, content))
+        assert found is not None
+        assert found.kind in ("unsupported", "unreadable")
+
+
+@pytest.mark.parametrize("start", [b"", b"a", b"ab"])
+def test_a_text_that_is_cut_within_a_letter_is_text(tmp_path: Path, start: bytes) -> None:
+    found = look_into(write(tmp_path, "a.txt", start + "€".encode() * 4096))
+    assert found == Verdict("", "is text, not a picture")
+
+
+def test_the_decoders_words_are_kept(tmp_path: Path) -> None:
+    path = write(tmp_path, "1.jpg", b"\xff\xd8\xff\xe0")
+    assert look_into(path) is None
+    large = PayloadTooLarge("55,000,000 pixels: send a smaller one", "55,000,000 pixels")
+    assert why_not(path, large) == Verdict("too_large", "55,000,000 pixels: shrink it")
+    assert why_not(path, DamagedImage("cut short")) == Verdict("truncated", "cut short")
+    closed = PermissionError(13, "Permission denied")
+    assert why_not(path, closed) == Verdict("unreadable", "cannot be read: Permission denied")
+    assert why_not(tmp_path / "gone.jpg", large).kind == "unreadable"
+
+
+def test_kinds_decide_and_not_words_of_messages(tmp_path: Path) -> None:
+    path = write(tmp_path, "1.jpg", b"\x89 no picture")
+    known = UnsupportedMediaType("said in other words", "a film of microbes", "cut it")
+    assert why_not(path, known) == Verdict("unsupported", "said in other words")
+    unknown = UnsupportedMediaType("kind not supported: by its words")
+    assert why_not(path, unknown).kind == "unreadable"
+
+
+def test_what_is_no_picture_is_called_as_the_table_of_kinds_calls_it() -> None:
+    assert {name for _, _, name, _ in kinds._REFUSED} >= NO_PICTURES
+
+
+@pytest.mark.parametrize(
+    ("limits", "accepted"),
+    [
+        (Limits(pixels=50), "at most 50 are accepted"),
+        (Limits(memory_bytes=1), "0 MB are allowed"),
+        (Limits(seconds=0), "0 s are allowed"),
+    ],
+)
+def test_what_is_too_large_is_to_be_shrunk(tmp_path: Path, limits: Limits, accepted: str) -> None:
+    Image.new("RGB", (10, 10)).save(tmp_path / "1.png")
+    with pytest.raises(PayloadTooLarge) as caught:
+        decode((tmp_path / "1.png").read_bytes(), 8, limits)
+    assert "send a smaller one" in str(caught.value)
+    found = why_not(tmp_path / "1.png", caught.value)
+    assert found.kind == "too_large"
+    assert re.search(rf"{accepted}[^:]*: shrink it$", found.reason)
+
+
+def test_raw_files_are_no_pictures_whatever_they_start_like(tmp_path: Path) -> None:
+    raw = write(tmp_path, "1.nef", b"II*\0")
+    assert is_meant_as_picture(raw.name)
+    assert look_into(raw) == Verdict("unsupported", "is a camera's raw file: export it as JPEG")

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from trainers.dataset.folders.layout import DataError, Layout, Place, find
+
+
+def layout(*pictures: str) -> Layout:
+    return find(tuple(path.split("/")) for path in pictures)
+
+
+def located(*pictures: str) -> list[tuple[str, str] | None]:
+    found = layout(*pictures)
+    return [found.locate(tuple(path.split("/"))) for path in pictures]
+
+
+def both(*parts: str) -> list[str]:
+    """Pictures of two classes in each of these folders."""
+    return [f"{part}/{label}/1.jpg" for part in parts for label in ("ash", "oak")]
+
+
+def splits(*pictures: str) -> dict[str, str]:
+    return {"/".join(at): place.split for at, place in layout(*pictures).places.items()}
+
+
+def test_folders_are_classes() -> None:
+    assert located("ash/1.jpg", "oak/monday/2.jpg", "lost.jpg") == [
+        ("ash", ""),
+        ("oak", ""),
+        ("", ""),
+    ]
+    assert layout(*both(".")[:0]) == Layout({(): Place("")})
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train", "test"),
+        ("Training Data", "Testing Data"),
+        ("training_set", "test_set"),
+        ("training_set/training_set", "test_set/test_set"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("train-images", "test-images"),
+        ("TrainSet", "TestSet"),
+        ("train_dir", "test_dir"),
+        ("archive/leaves/train", "archive/leaves/test"),
+        ("train/images", "test/images"),
+    ],
+)
+def test_splits_are_found_under_their_many_names(train: str, test: str) -> None:
+    assert splits(*both(train, test)) == {train: "train", test: "test"}
+
+
+def test_what_is_not_plain_is_said() -> None:
+    assert layout(*both("train", "val")).notes == ()
+    assert layout(*both("training_set", "val")).notes == (
+        "split folders: train = training_set, validation = val",
+    )
+    assert layout(*both("a/b")).notes == ("class folders: those in a/b",)
+
+
+def test_a_test_of_one_class_is_a_split_all_the_same() -> None:
+    pictures = [*both("seg_train/seg_train"), "seg_test/seg_test/oak/1.jpg"]
+    assert splits(*pictures) == {"seg_train/seg_train": "train", "seg_test/seg_test": "test"}
+
+
+def test_a_look_alike_is_the_same_class_in_another_split() -> None:
+    pictures = ["my_train/New York/1.jpg", "my_train/Rome/1.jpg", "my_test/new_york/1.jpg"]
+    assert splits(*pictures) == {"my_train": "train", "my_test": "test"}
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [
+        ["train/1.jpg", "car/2.jpg", "bus/3.jpg"],
+        ["train/2019/1.jpg", "train/2.jpg", "car/3.jpg"],
+        ["test tube/glass/1.jpg", "train station/north/2.jpg"],
+        ["test/1.jpg", "beaker/2.jpg"],
+        ["training shoes/1.jpg", "sandals/2.jpg"],
+    ],
+)
+def test_classes_that_are_called_like_splits_are_classes(pictures: list[str]) -> None:
+    assert splits(*pictures) == {"": ""}
+
+
+def test_train_alone_is_a_split_at_any_depth() -> None:
+    assert splits(*both("train")) == {"train": "train"}
+    assert splits(*both("archive/train")) == {"archive/train": "train"}
+    assert splits(*both("train/train")) == {"train/train": "train"}
+
+
+def test_levels_that_hold_one_folder_are_passed() -> None:
+    assert splits(*both("archive/dataset")) == {"archive/dataset": ""}
+    assert splits(*both("archive/dataset"), "cover.jpg") == {"archive/dataset": ""}
+    assert splits("cats/1.jpg") == {"": ""}
+    assert splits("archive/cats/1.jpg") == {"archive": ""}
+
+
+def test_splits_within_each_class() -> None:
+    pictures = ["cat/train/1.jpg", "cat/test/2.jpg", "dog/train/3.jpg", "dog/test/4.jpg"]
+    assert located(*pictures) == [
+        ("cat", "train"),
+        ("cat", "test"),
+        ("dog", "train"),
+        ("dog", "test"),
+    ]
+    assert layout(*pictures).notes == ("split folders: those in each class folder",)
+
+
+@pytest.mark.parametrize(
+    "form", ["{}_train|{}_test", "train-{}|test-{}", "{}Train|{}Test", "{} trn|{} tst"]
+)
+def test_splits_in_the_names_of_classes(form: str) -> None:
+    train, test = form.split("|")
+    pictures = [f"{one.format(label)}/1.jpg" for one in (train, test) for label in ("cat", "dog")]
+    assert located(*pictures) == [
+        ("cat", "train"),
+        ("dog", "train"),
+        ("cat", "test"),
+        ("dog", "test"),
+    ]
+    assert layout(*pictures).notes == ("split folders: a class and a split in each name",)
+    inside = [f"data/{path.replace('1.jpg', f'{at}/1.jpg')}" for at, path in enumerate(pictures)]
+    assert located(*inside) == located(*pictures)
+    assert located("cat_train/1.jpg", "Cat_val/1.jpg", "dog_train/1.jpg") == [
+        ("cat", "train"),
+        ("cat", "validation"),
+        ("dog", "train"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train_station", "test_tube"),
+        ("cat_test", "cat_val", "dog_test"),
+        ("cat_train", "dog_train"),
+        ("cat_train", "cat_test", "dog", "cow"),
+        ("paper fold1", "wing fold2"),
+    ],
+)
+def test_classes_that_have_a_word_of_a_split_are_classes(names: tuple[str, ...]) -> None:
+    assert splits(*(f"{name}/1.jpg" for name in names)) == {"": ""}
+
+
+def test_folders_of_folds_are_said() -> None:
+    assert layout(*both("fold1", "fold2")).shared == ("fold1", "fold2")
+    assert splits(*both("trn", "tst")) == {"trn": "train", "tst": "test"}
+
+
+def test_unlabelled_pictures_beside_splits() -> None:
+    found = splits(*both("seg_train", "seg_test"), "seg_pred/1.jpg")
+    assert found == {"seg_train": "train", "seg_test": "test", "seg_pred": "unlabelled"}
+
+
+@pytest.mark.parametrize(
+    ("pictures", "message"),
+    [
+        (
+            [*both("train", "test"), "cats/1.jpg"],
+            "the folder has split folders (test, train) and beside them folders with pictures of "
+            "their own (cats): move",
+        ),
+        (
+            ["train_images/1.jpg", "test_images/2.jpg"],
+            "test_images, train_images hold pictures and no class folders: sort the pictures into "
+            "one folder per class, e.g. train_images/healthy/1.jpg",
+        ),
+        (
+            [f"{one}/1.jpg" for one in ("a_train", "b_train", "a_test", "b_test", "c")],
+            "the folder has folders that are a class and a split at once (a_test, a_train, "
+            "b_test, b_train) and beside them others (c): call those alike, e.g. c_train, or",
+        ),
+        (
+            ["seg_train/1.jpg", "seg_test/1.jpg"],
+            "seg_test, seg_train hold pictures and no class folders: sort the pictures into one "
+            "folder per class, e.g. seg_train/healthy/1.jpg",
+        ),
+        (
+            [f"{one}/1.jpg" for one in ("a_fold1", "b_fold1", "a_fold2", "b_fold2")],
+            "a_fold1, a_fold2, b_fold1, b_fold2 are a class and a fold at once: move the pictures "
+            "of each class into one folder, e.g. a",
+        ),
+        (both("x/val", "x/test"), "x has test, val and no folder for training: call one train"),
+        (
+            both("flowers/train", "flowers/test", "trees/train", "trees/test"),
+            "the split folders are one level below, in flowers, trees: name the one to train on, "
+            "e.g. --data DIR/flowers",
+        ),
+    ],
+)
+def test_what_nobody_can_mean_is_refused(pictures: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=f"^{re.escape(message)}"):
+        layout(*pictures)
+
+
+def test_one_level_too_high_names_the_folders_that_were_meant() -> None:
+    flowers = ["flowers/rose/1.jpg", "flowers/daisy/1.jpg"]
+    found = layout(*flowers, "satellites/forest/1.jpg", "satellites/sea/1.jpg")
+    assert (found.inner, found.shared) == (("flowers", "satellites"), ())
+    found = layout(*flowers, "other/rgb/forest/1.jpg", "other/rgb/sea/1.jpg")
+    assert found.inner == ("flowers", "other/rgb")
+    assert layout(*flowers, "flowers/2.jpg").inner == ("flowers",)
+
+
+def test_the_same_folders_in_all_classes_are_another_matter() -> None:
+    found = layout(*both("north", "south"))
+    assert (found.inner, found.shared) == ((), ("north", "south"))
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [
+        ["cat/1.jpg", "cat/indoors/1.jpg", "cat/outdoors/1.jpg", "dog/1.jpg"],
+        ["cat/session1/1.jpg", "cat/session2/1.jpg", "dog/session3/1.jpg", "dog/session4/1.jpg"],
+        ["cat/2026-05-03/1.jpg", "cat/2026-05-04/1.jpg", "dog/2026/1.jpg", "dog/2025/1.jpg"],
+        ["cat/monday/1.jpg", "dog/tuesday/1.jpg"],
+    ],
+)
+def test_folders_within_a_class_are_fine(pictures: list[str]) -> None:
+    found = layout(*pictures)
+    assert (found.inner, found.shared) == ((), ())
+
+
+def test_a_deep_chain_of_split_folders_is_quick() -> None:
+    assert len(splits(*both("/".join(["train"] * 300)))) == 1

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from trainers.cache.array_cache import Cache
+from trainers.dataset import dataset as data
+from trainers.dataset.dataset import Dataset
+from trainers.dataset.inspection import look
+from trainers.dataset.scanning import DataError, scan
+from trainers.progress import Progress
+
+SILENT = Progress(is_quiet=True)
+DrawFolder = Callable[..., Path]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, draw_folder: DrawFolder) -> Path:
+    return draw_folder(tmp_path / "pictures", red=4, blue=3)
+
+
+def read(folder: Path) -> Dataset:
+    return data.read(scan(folder), Cache(folder.parent, 0, folder.parent / "work", SILENT))
+
+
+def check(folder: Path) -> None:
+    data.check_classes(read(folder))
+
+
+def reasons(dataset: Dataset) -> dict[str, str]:
+    return {one.path: one.reason for one in dataset.left_out}
+
+
+def test_folders_become_classes_and_files_pictures(folder: Path) -> None:
+    dataset = read(folder)
+    assert dataset.classes == ("blue", "red")
+    assert dataset.paths == (
+        *(f"blue/{number}.png" for number in range(3)),
+        *(f"red/{number}.png" for number in range(4)),
+    )
+    assert dataset.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert dataset.left_out == ()
+
+
+def test_deeper_folders_belong_to_their_class(folder: Path) -> None:
+    (folder / "red" / "monday").mkdir()
+    (folder / "red" / "0.png").rename(folder / "red" / "monday" / "0.png")
+    dataset = read(folder)
+    assert "red/monday/0.png" in dataset.paths
+    assert dataset.classes == ("blue", "red")
+
+
+def test_what_is_no_picture_is_listed_with_its_reason_and_left_out(folder: Path) -> None:
+    good = (folder / "red/0.png").read_bytes()
+    (folder / "red/cut.png").write_bytes(good[: len(good) // 2])
+    (folder / "red/empty.jpg").write_bytes(b"")
+    (folder / "red/text.jpg").write_text("hello")
+    (folder / "red/wrong.jpg").write_bytes(good)
+    (folder / "red/old.jp2").write_bytes(b"\0\0\0\x0cjP  ")
+    (folder / "red/noname").write_bytes(b"text")
+    (folder / "lost.png").write_bytes(good)
+    (folder / "red/.hidden.png").write_bytes(good)
+    dataset = read(folder)
+    found = reasons(dataset)
+    assert "damaged or cut short" in found["red/cut.png"]
+    assert "empty" in found["red/empty.jpg"]
+    assert "is text, not a picture" in found["red/text.jpg"]
+    assert "JPEG 2000; convert it" in found["red/old.jp2"]
+    assert "is text, not a picture" in found["red/noname"]
+    assert "lies in no class folder" in found["lost.png"]
+    assert "is hidden" in found["red/.hidden.png"]
+    assert len(found) == 7
+    assert len(dataset.paths) == len(dataset.looks) == 8
+    # the gaps that the damaged ones left are closed: looks and paths still belong together
+    for path, digest, one in zip(dataset.paths, dataset.digests, dataset.looks, strict=True):
+        content = (folder / path).read_bytes()
+        assert digest == hashlib.sha256(content).hexdigest()
+        assert one == look(content)
+
+
+def test_a_picture_under_a_wrong_name_is_used_by_content(folder: Path) -> None:
+    Image.open(folder / "red/0.png").rotate(90).save(folder / "red/wrong.jpg", "PNG")
+    dataset = read(folder)
+    assert "red/wrong.jpg" in dataset.paths
+    assert dataset.left_out == ()
+
+
+def test_folders_without_pictures_are_no_classes(folder: Path) -> None:
+    (folder / "licence").mkdir()
+    (folder / "licence/LICENSE.txt").write_text("free")
+    (folder / ".cache").mkdir()
+    shutil.copy(folder / "red/0.png", folder / ".cache")
+    (folder / "empty").mkdir()
+    assert read(folder).classes == ("blue", "red")
+
+
+def test_a_class_with_one_readable_picture_stops_the_run(folder: Path) -> None:
+    (folder / "green").mkdir()
+    shutil.copy(folder / "red/0.png", folder / "green")
+    (folder / "green/bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(
+        DataError, match=r"at least 2 readable pictures, `green` has 1(.|\n)*bad\.png"
+    ):
+        check(folder)
+
+
+def test_a_class_without_any_readable_picture_stops_the_run(folder: Path) -> None:
+    (folder / "green").mkdir()
+    (folder / "green/bad.png").write_bytes(b"")
+    with pytest.raises(DataError, match="`green` has 0"):
+        check(folder)
+
+
+def test_one_class_stops_the_run(folder: Path) -> None:
+    shutil.rmtree(folder / "red")
+    with pytest.raises(DataError, match="one class only \\(`blue`\\)"):
+        check(folder)
+
+
+def test_split_folders_are_taken_as_they_are(tmp_path: Path, draw_folder: DrawFolder) -> None:
+    for part, count in (("train", 3), ("valid", 1), ("Test", 2)):
+        draw_folder(tmp_path / "pictures" / part, red=count, blue=count)
+    dataset = read(tmp_path / "pictures")
+    assert dataset.classes == ("blue", "red")
+    assert [len(dataset.rows(part)) for part in ("train", "validation", "test")] == [6, 2, 4]
+    assert "valid/red/0.png" in dataset.paths
+
+
+def test_a_class_may_be_called_test(tmp_path: Path, draw_folder: DrawFolder) -> None:
+    folder = draw_folder(tmp_path / "pictures", red=2, blue=2)
+    (folder / "blue").rename(folder / "test")
+    assert read(folder).classes == ("red", "test")
+
+
+def test_the_fingerprint_follows_content_names_and_classes(folder: Path) -> None:
+    before = read(folder).fingerprint
+    assert read(folder).fingerprint == before
+    Image.new("RGB", (40, 40)).save(folder / "red/0.png")
+    changed = read(folder).fingerprint
+    assert changed != before
+    (folder / "red/0.png").rename(folder / "red/9.png")
+    assert read(folder).fingerprint != changed
+
+
+def test_a_class_of_unsupported_pictures_stops_the_run(
+    tmp_path: Path, draw_folder: DrawFolder
+) -> None:
+    folder = draw_folder(tmp_path / "pictures", red=3, blue=3)
+    (folder / "scans").mkdir()
+    (folder / "scans/1.psd").write_bytes(b"8BPS")
+    (folder / "notes.txt").write_text("what is a finding is said before what is not")
+    with pytest.raises(DataError, match=r"`scans` has 0; .*left out:\n  scans/1\.psd: .*Photoshop"):
+        check(folder)
+
+
+def test_copies_are_in_one_group(folder: Path) -> None:
+    shutil.copy(folder / "blue/1.png", folder / "red/a.png")
+    dataset = read(folder)
+    assert dataset.groups.tolist() == [0, 1, 2, 3, 4, 5, 6, 1]
+
+
+def test_many_small_classes_are_named_in_short() -> None:
+    assert data.some([f"`{name}`" for name in "abcdefg"]) == "`a`, `b`, `c`, `d`, `e` and 2 more"

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainers.cache.array_cache import Cache
+from trainers.dataset import dataset as data
+from trainers.dataset.dataset import Dataset
+from trainers.dataset.inspection import LOOK
+from trainers.dataset.scanning import DataError, scan
+from trainers.dataset.splitting import describe, split, write_csv
+from trainers.progress import Progress, log
+
+
+def dataset(*counts: int, splits: tuple[str, ...] | None = None) -> Dataset:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return Dataset(
+        folder=Path("pictures"),
+        classes=tuple("abcdef"[: len(counts)]),
+        paths=tuple(f"{label}/{number}.png" for number, label in enumerate(labels)),
+        labels=labels,
+        splits=splits or ("",) * len(labels),
+        digests=tuple(f"digest {number}" for number in range(len(labels))),
+        looks=np.zeros(len(labels), LOOK),
+        groups=np.arange(len(labels)),
+        fingerprint="",
+        left_out=(),
+    )
+
+
+def counts(data: Dataset, label: int) -> Counter[str]:
+    return Counter(np.array(data.splits)[data.labels == label].tolist())
+
+
+def test_about_15_percent_go_to_validation_and_to_test() -> None:
+    data = split(dataset(2000, 1000), seed=0)
+    for label, total in enumerate((2000, 1000)):
+        for part in ("validation", "test"):
+            assert counts(data, label)[part] == pytest.approx(0.15 * total, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "expected"),
+    [
+        (2, {"train": 1, "test": 1}),
+        (3, {"train": 1, "validation": 1, "test": 1}),
+        (5, {"train": 3, "validation": 1, "test": 1}),
+    ],
+)
+def test_few_pictures_serve_learning_first_and_the_test_second(
+    pictures: int, expected: dict[str, int]
+) -> None:
+    data = split(dataset(pictures, 10), seed=3)
+    assert counts(data, 0) == expected
+
+
+def test_the_seed_decides_the_split() -> None:
+    first, again, other = (split(dataset(50, 50), seed).splits for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_a_given_split_is_kept() -> None:
+    given = ("train", "validation", "test", "train", "validation", "test")
+    assert split(dataset(3, 3, splits=given), seed=0).splits == given
+
+
+def test_a_missing_validation_is_drawn_from_training_alone() -> None:
+    given = ("train",) * 20 + ("test",) * 5
+    data = split(dataset(25, 25, splits=given * 2), seed=0)
+    assert counts(data, 0) == {"train": 17, "validation": 3, "test": 5}
+    assert data.splits[20:25] == ("test",) * 5
+
+
+def test_a_class_without_training_pictures_is_refused() -> None:
+    given = ("train",) * 3 + ("test",) * 3
+    with pytest.raises(DataError, match="class `b` of pictures has no pictures in train/"):
+        split(dataset(3, 3, splits=given), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("classes", "advice"),
+    [
+        (("Cat", "cat"), r"train/ has `Cat` \('Cat', not 'cat'\): rename one"),
+        (("caf\xe9", "cafe\u0301"), r"train/ has `.*` \('caf\\xe9', not 'cafe\\u0301'\)"),
+        (("New York", "New_York"), "train/ has `New York`"),
+        (("daisy", "dasiy"), "train/ has `daisy`"),
+        (("cat", "unknown"), "if they are not labelled, move the folder away"),
+    ],
+)
+def test_a_class_without_training_pictures_may_be_another_misspelt(
+    classes: tuple[str, str], advice: str
+) -> None:
+    given = dataset(3, 3, splits=("train",) * 3 + ("test",) * 3)
+    with pytest.raises(DataError, match=advice):
+        split(replace(given, classes=classes), seed=0)
+
+
+def test_the_record_names_every_picture(tmp_path: Path) -> None:
+    data = split(dataset(4, 4), seed=0)
+    write_csv(data, tmp_path / "split.csv")
+    with (tmp_path / "split.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["path"] for row in rows] == list(data.paths)
+    assert [row["sha256"] for row in rows] == list(data.digests)
+    assert [row["split"] for row in rows] == list(data.splits)
+    assert {row["class"] for row in rows[:4]} == {"a"}
+
+
+def test_the_counts_in_words() -> None:
+    assert describe(split(dataset(20, 20), 0)) == (
+        "40 pictures of 2 classes: 22 train, 13 validation, 5 test"
+    )
+
+
+def test_no_test_picture_at_all_is_refused_before_training() -> None:
+    given = ("train", "validation", "validation") * 2
+    with pytest.raises(DataError, match="no picture is left for the test: give train/ at least 2"):
+        split(dataset(3, 3, splits=given), seed=0)
+
+
+def test_what_is_set_aside_from_train_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(log, "info", lambda text, *values: said.append(text % values))
+    split(dataset(20, 20), seed=0)
+    assert said == []
+    split(dataset(20, 20, splits=(("train",) * 15 + ("validation",) * 5) * 2), seed=0)
+    assert said == ["no test/ folder: 4 pictures of train/ are set aside for it"]
+    split(dataset(20, 20, splits=("train",) * 40), seed=0)
+    assert said[1:] == [
+        f"no {part}/ folder: {count} pictures of train/ are set aside for it"
+        for part, count in (("test", 5), ("validation", 13))
+    ]
+
+
+def shuffled(data: Dataset, rng: np.random.Generator) -> Dataset:
+    """The same pictures in another order, in another folder, under other names."""
+    order = rng.permutation(len(data.paths))
+    _, groups = np.unique(data.groups[order], return_inverse=True)
+    return replace(
+        data,
+        folder=Path("elsewhere"),
+        paths=tuple(f"{number}.jpg" for number in range(len(order))),
+        labels=data.labels[order],
+        splits=tuple(data.splits[row] for row in order),
+        digests=tuple(data.digests[row] for row in order),
+        looks=data.looks[order],
+        groups=groups,
+    )
+
+
+def by_digest(data: Dataset) -> dict[str, str]:
+    return dict(zip(data.digests, data.splits, strict=True))
+
+
+def random_dataset(rng: np.random.Generator, pictures: int, most_copies: int) -> Dataset:
+    """Classes of unlike sizes, with groups of duplicates, also across classes."""
+    data = dataset(pictures // 2, pictures // 3, pictures // 6)
+    groups = rng.integers(0, max(1, len(data.paths) // most_copies), len(data.paths))
+    is_single = rng.random(len(groups)) < 0.7
+    groups[is_single] = len(groups) + np.flatnonzero(is_single)
+    return replace(
+        data,
+        groups=groups,
+        digests=tuple(f"{rng.integers(2**60)}" for _ in data.paths),
+    )
+
+
+def taken(data: Dataset, rows: np.ndarray) -> Dataset:
+    return replace(
+        data,
+        paths=tuple(data.paths[row] for row in rows),
+        labels=data.labels[rows],
+        splits=tuple(data.splits[row] for row in rows),
+        digests=tuple(data.digests[row] for row in rows),
+        looks=data.looks[rows],
+        groups=data.groups[rows],
+    )
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_names_order_and_folder_do_not_matter(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    data = random_dataset(rng, 120, 3)
+    assert by_digest(split(data, seed)) == by_digest(split(shuffled(data, rng), seed))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_pictures_that_are_added_move_no_old_one_to_the_test(seed: int) -> None:
+    """Also where they join groups of old ones; nor from training to validation."""
+    rng = np.random.default_rng(seed)
+    grown = random_dataset(rng, 600, 3)
+    kept = np.flatnonzero(rng.random(len(grown.paths)) < rng.uniform(0.3, 0.95))
+    before, after = by_digest(split(taken(grown, kept), seed)), by_digest(split(grown, seed))
+    place = {"train": 2, "validation": 1, "test": 0}
+    assert all(place[after[digest]] >= place[part] for digest, part in before.items())
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_duplicates_share_a_split(seed: int) -> None:
+    data = split(random_dataset(np.random.default_rng(seed), 60, 4), seed)
+    for group in np.unique(data.groups):
+        assert len({data.splits[row] for row in np.flatnonzero(data.groups == group)}) == 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_class_with_three_groups_serves_all_splits(seed: int) -> None:
+    data = split(dataset(3, 4, 7), seed)
+    assert all(set(counts(data, label)) == {"train", "validation", "test"} for label in range(3))
+
+
+def test_a_class_of_copies_of_one_picture_is_for_training() -> None:
+    data = dataset(5, 9)
+    data = split(replace(data, groups=np.where(data.labels == 0, 0, data.groups)), seed=0)
+    assert counts(data, 0) == {"train": 5}
+
+
+def test_a_folder_full_of_duplicates_is_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(log, "warning", lambda text, *values: said.append(text % values))
+    data = dataset(200, 200)
+    split(data, seed=0)
+    assert said == []
+    split(replace(data, groups=np.arange(400) // 5 * 5), seed=0)
+    assert "pictures are for test, because 400 have duplicates" in said[0]
+
+
+def test_a_folder_that_grows_and_is_tidied_keeps_its_test_pictures(
+    tmp_path: Path, scene: Callable[..., Image.Image]
+) -> None:
+    """From files on: some are renamed, the folder moves, and re-encoded copies are added."""
+
+    def read(folder: Path) -> Dataset:
+        return split(
+            data.read(
+                scan(folder), Cache(tmp_path / "c", 0, tmp_path / "w", Progress(is_quiet=True))
+            ),
+            seed=0,
+        )
+
+    for number in range(60):
+        path = tmp_path / "old" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scene(number, (96, 72)).save(path)
+    before = read(tmp_path / "old")
+    new = (tmp_path / "old").rename(tmp_path / "new")
+    for number in range(0, 60, 3):
+        label = "ab"[number % 2]
+        (new / label / f"{number}.png").rename(new / label / f"{1000 - number}.png")
+        scene(100 + number, (96, 72)).save(new / label / f"more{number}.png")
+        scene(number, (96, 72)).resize((48, 36)).save(new / label / f"copy{number}.jpg")
+    after = read(new)
+    assert len(after.paths) == 100
+    assert len(set(after.groups)) == 80
+    place = {"train": 2, "validation": 1, "test": 0}
+    now = by_digest(after)
+    moved = [place[now[digest]] - place[part] for digest, part in by_digest(before).items()]
+    assert min(moved) == 0
+    assert sum(move > 0 for move in moved) <= 20  # only those that got a copy
+    for group in set(after.groups):
+        assert len({after.splits[row] for row in np.flatnonzero(after.groups == group)}) == 1

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.sparse import coo_array
+
+from trainers.evaluation import metrics
+from trainers.evaluation.metrics import (
+    MOST_IN_DENSE_MATRIX,
+    Answers,
+    answer,
+    confusion_matrix,
+    dense,
+    evaluate,
+    most_confused,
+    summarise,
+    wilson_interval,
+)
+from trainers.progress import Progress, log
+
+CLASSES = ("cat", "dog", "owl")
+MATRIX = np.array([[8, 2, 0], [1, 9, 0], [0, 3, 2]])
+
+
+def test_the_confusion_matrix_counts_true_classes_in_rows() -> None:
+    matrix = confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1]), 3)
+    assert matrix.tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
+
+
+def test_figures_by_hand() -> None:
+    figures = summarise(MATRIX, CLASSES)
+    assert figures["n"] == 25
+    assert figures["accuracy"] == 19 / 25
+    dog = figures["per_class"]["dog"]
+    assert dog["precision"] == 9 / 14
+    assert dog["recall"] == 9 / 10
+    assert dog["f1"] == pytest.approx(2 * 9 / (14 + 10))
+    assert dog["n"] == 10
+    assert figures["confusion_matrix"] == MATRIX.tolist()
+
+
+def test_a_class_that_is_never_answered_has_zeros_not_errors() -> None:
+    figures = summarise(np.array([[3, 0], [2, 0]]), ("a", "b"))["per_class"]["b"]
+    assert figures == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "n": 2}
+
+
+@pytest.mark.parametrize(
+    ("correct", "count", "expected"),
+    [  # from the closed form, checked against R's prop.test(correct=FALSE)
+        (90, 100, (0.8256, 0.9448)),
+        (0, 10, (0.0, 0.2775)),
+        (10, 10, (0.7225, 1.0)),
+    ],
+)
+def test_the_interval_is_wilsons(correct: int, count: int, expected: tuple[float, float]) -> None:
+    assert wilson_interval(correct, count) == pytest.approx(expected, abs=1e-4)
+
+
+def test_without_pictures_there_is_no_accuracy() -> None:
+    figures = summarise(np.zeros((2, 2), np.int64), ("a", "b"))
+    assert figures["accuracy"] is None
+    assert figures["accuracy_interval"] is None
+
+
+def test_confused_pairs_come_worst_first_each_with_advice() -> None:
+    pairs = list(most_confused(MATRIX, CLASSES))
+    assert [pair["pair"] for pair in pairs] == [("cat", "dog"), ("owl", "dog")]
+    assert [pair["mistakes"] for pair in pairs] == [3, 3]
+    assert pairs[0]["advice"].startswith(
+        "2 of 10 `cat` pictures were taken for `dog` and 1 the other way round: check the labels"
+    )
+    assert pairs[1]["advice"] == (
+        "3 of 5 `owl` pictures were taken for `dog`, none the other way round: check the labels "
+        "of `owl` and collect more of its pictures that look like `dog`."
+    )
+
+
+def test_no_mistakes_no_advice() -> None:
+    assert list(most_confused(np.diag([3, 4, 5]), CLASSES)) == []
+
+
+class Dogs:
+    """Answers dog, and is the surer, the later the picture; has memory for so many at a time."""
+
+    provider = "CPUExecutionProvider"
+    most = 1000
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        self.sizes.append(len(images))
+        if len(images) > self.most:
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 8")
+        sure = 0.5 + images / 1000
+        return np.stack([(1 - sure) / 2, sure, (1 - sure) / 2], axis=1)
+
+
+def asked(count: int, predictor: Dogs | None = None) -> tuple[Answers, SimpleNamespace]:
+    """The answer is always dog, to pictures of cats, dogs and owls in turn."""
+
+    rows = np.arange(1, 2 * count, 2)
+    dataset = SimpleNamespace(
+        classes=CLASSES,
+        labels=np.arange(2 * count) // 2 % 3,
+        paths=[f"{row}.png" for row in range(2 * count)],
+        images=np.arange(2 * count),
+        rows=lambda split: rows if split == "test" else rows[:0],
+    )
+    return answer(predictor or Dogs(), dataset, "test", Progress(is_quiet=True)), dataset
+
+
+def test_every_picture_of_the_split_is_asked_about() -> None:
+    answers, _ = asked(20)
+    assert answers.rows.tolist() == list(range(1, 40, 2))
+    assert answers.true.tolist() == [at % 3 for at in range(20)]
+    assert answers.found.tolist() == [1] * 20
+    assert answers.scores == pytest.approx([0.5 + row / 1000 for row in answers.rows])
+
+
+def test_an_empty_split_has_no_figures() -> None:
+    _, dataset = asked(2)
+    none = answer(Dogs(), dataset, "validation", Progress(is_quiet=True))  # type: ignore[arg-type]
+    figures = evaluate(none, dataset)  # type: ignore[arg-type]
+    assert (figures["n"], figures["accuracy"], figures["mistakes"]) == (0, None, [])
+
+
+def test_mistakes_are_listed_the_surest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, dataset = asked(4)
+    figures = evaluate(answers, dataset)  # type: ignore[arg-type]
+    assert figures["mistakes"] == [
+        {"path": "7.png", "truth": "cat", "answer": "dog", "score": 0.507},
+        {"path": "5.png", "truth": "owl", "answer": "dog", "score": 0.505},
+        {"path": "1.png", "truth": "cat", "answer": "dog", "score": 0.501},
+    ]
+    json.dumps(figures)
+    monkeypatch.setattr(metrics, "MOST_MISTAKES", 2)
+    assert len(evaluate(answers, dataset)["mistakes"]) == 2  # type: ignore[arg-type]
+
+
+def test_where_memory_is_short_fewer_pictures_are_asked_about_at_a_time() -> None:
+    dogs = Dogs()
+    dogs.most = 3
+    answers, _ = asked(20, dogs)
+    assert answers.scores == pytest.approx([0.5 + row / 1000 for row in answers.rows])
+    assert dogs.sizes[:3] == [8, 4, 2]
+    assert set(dogs.sizes[3:]) == {2}
+
+
+@pytest.mark.parametrize(
+    ("provider", "size"), [("CPUExecutionProvider", 8), ("CUDAExecutionProvider", 32)]
+)
+def test_what_answers_is_said_and_gets_batches_of_its_kind(
+    caplog: pytest.LogCaptureFixture, provider: str, size: int
+) -> None:
+    dogs = Dogs()
+    dogs.provider = provider
+    log.addHandler(caplog.handler)
+    level = log.level
+    log.setLevel("INFO")
+    asked(40, dogs)
+    log.setLevel(level)
+    log.removeHandler(caplog.handler)
+    assert dogs.sizes[0] == size
+    assert f"evaluating on test: the exported ONNX, by ONNX Runtime's {provider}" in caplog.text
+
+
+def test_the_matrix_of_many_classes_is_written_by_its_entries() -> None:
+    """Two matrices of 1,000 classes took 22 MB of metrics.json."""
+    rng = np.random.default_rng(0)
+    true, found = rng.integers(0, 1000, (2, 3000))
+    matrix = confusion_matrix(true, found, 1000)
+    classes = tuple(f"class {number}" for number in range(1000))
+    recorded = summarise(matrix, classes)["confusion_matrix"]
+    assert recorded["shape"] == [1000, 1000]
+    assert len(json.dumps(recorded, indent=2)) < 250_000
+    np.testing.assert_array_equal(dense(recorded), matrix)
+    pairs = (recorded["data"], (recorded["row"], recorded["col"]))  # as documented
+    np.testing.assert_array_equal(coo_array(pairs, recorded["shape"]).toarray(), matrix)
+
+
+def test_the_matrix_of_up_to_100_classes_is_a_list_of_rows() -> None:
+    matrix = np.eye(MOST_IN_DENSE_MATRIX, dtype=np.int64)
+    recorded = summarise(matrix, tuple(map(str, range(len(matrix)))))["confusion_matrix"]
+    assert recorded == matrix.tolist()
+    np.testing.assert_array_equal(dense(recorded), matrix)

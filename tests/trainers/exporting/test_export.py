@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from plugins.registry import resolve
+from service.bundle.external_data import refers_to_external_data
+from service.errors import ParityError
+from trainers.exporting import export
+from trainers.heads.head import build, standardisation
+from trainers.model.classifier import Classifier, embedder, weights_hash
+from trainers.model.conversion import OPSET
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    keras.utils.set_random_seed(1)
+    backbone = resolve("tiny")
+    body = backbone.load("none")
+    embed = embedder(body)
+    embeddings = np.asarray(embed(IMAGES.astype(np.float32), training=False))
+    head = build(*standardisation(embeddings[:, None]), classes=4)
+    head.set_weights([RNG.normal(size=weight.shape) for weight in head.get_weights()])
+    return Classifier(backbone, body, embed, head, weights_hash(body))
+
+
+@pytest.fixture(scope="module")
+def folder(classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    export.export(classifier, folder)
+    return folder
+
+
+def test_the_onnx_has_the_contracts_names_types_and_dimensions(folder: Path) -> None:
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    (images,) = session.get_inputs()
+    assert (images.name, images.type, images.shape) == (
+        "images",
+        "tensor(uint8)",
+        ["batch", 32, 32, 3],
+    )
+    outputs = {one.name: (one.type, one.shape) for one in session.get_outputs()}
+    assert outputs == {
+        "probabilities": ("tensor(float)", ["batch", 4]),
+        "embedding": ("tensor(float)", ["batch", 12]),
+    }
+    assert onnx.load(folder / "model.onnx").opset_import[0].version == OPSET
+    assert not refers_to_external_data(folder / "model.onnx")
+
+
+def test_all_formats_give_keras_outputs(classifier: Classifier, folder: Path) -> None:
+    expected = classifier.outputs()(IMAGES.astype(np.float32), training=False)
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    found = session.run(["probabilities", "embedding"], {"images": IMAGES})
+    np.testing.assert_allclose(found[0], expected["probabilities"], atol=1e-5)
+    np.testing.assert_allclose(found[1], expected["embedding"], atol=1e-5)
+    signature = tf.saved_model.load(str(folder / "saved_model")).signatures["serving_default"]
+    answers = signature(images=tf.constant(IMAGES))
+    np.testing.assert_allclose(answers["probabilities"], expected["probabilities"], atol=1e-5)
+    np.testing.assert_allclose(answers["embedding"], expected["embedding"], atol=1e-5)
+
+
+def test_parity_is_measured_on_all_formats_and_batch_sizes(
+    classifier: Classifier, folder: Path
+) -> None:
+    parity = export.check_parity(classifier, folder, IMAGES)
+    assert parity["batch_sizes"] == [1, 3, 32]
+    assert set(parity["max_difference"]) == {"onnx", "saved_model"}
+    assert all(0 <= value < 1e-5 for value in parity["max_difference"].values())
+
+
+def test_an_export_that_differs_is_refused(
+    classifier: Classifier, folder: Path, tmp_path: Path
+) -> None:
+    model = onnx.load(folder / "model.onnx")
+    weights = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 4]
+    values = onnx.numpy_helper.to_array(weights[0]) * 1.01
+    weights[0].CopyFrom(onnx.numpy_helper.from_array(values, weights[0].name))
+    onnx.save(model, tmp_path / "model.onnx")
+    (tmp_path / "saved_model").symlink_to(folder / "saved_model")
+    with pytest.raises(ParityError, match=r"onnx export differs from Keras by .*allowed: 0\.0001"):
+        export.check_parity(classifier, tmp_path, IMAGES)
+
+
+def answers(*rows: list[float]) -> NDArray[np.float32]:
+    return np.array(rows, np.float32)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [0.5002, 0.4998],  # too far away
+        [0.4999, 0.5001],  # and another best class
+        [float("nan"), 0.5],
+    ],
+)
+def test_parity_allows_neither_distance_nor_nan(found: list[float]) -> None:
+    with pytest.raises(ParityError):
+        export._difference("onnx", answers([0.50001, 0.49999]), answers(found))
+
+
+def test_classes_that_tie_may_change_places() -> None:
+    """Copies of one picture in two classes: rounding decides which of them is best."""
+    tied, rounded = answers([0.5, 0.5]), answers([0.49999997, 0.50000003])
+    assert export._difference("onnx", tied, rounded) < 1e-7
+
+
+def test_parity_counts_the_largest_difference() -> None:
+    found = export._difference("onnx", answers([0.6, 0.4]), answers([0.60005, 0.39995]))
+    assert found == pytest.approx(5e-5, rel=1e-2)

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from trainers.features.batches import Batches, feed, together
+
+EVEN = np.ones(10, np.float32)
+
+
+class Echo:
+    """A source whose inputs say which row and view was asked for."""
+
+    views = 2
+
+    def __len__(self) -> int:
+        return 10
+
+    def read(self, rows: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.stack([rows, views], axis=1)
+
+
+def epoch(batches: Batches, number: int = 0) -> tuple[list[int], list[int], list[int]]:
+    batches.start(number)
+    rows, views, labels = [], [], []
+    for index in range(len(batches)):
+        inputs, targets, _ = batches[index]
+        rows += inputs[:, 0].astype(int).tolist()
+        views += inputs[:, 1].astype(int).tolist()
+        labels += targets.argmax(axis=1).tolist()
+    return rows, views, labels
+
+
+def test_an_epoch_has_every_picture_once_with_its_label() -> None:
+    batches = Batches(Echo(), np.arange(10)[::-1], EVEN, batch_size=4, seed=1)
+    assert len(batches) == 3
+    for number in range(3):
+        rows, _, labels = epoch(batches, number)
+        assert sorted(rows) == list(range(10))
+        assert labels == [9 - row for row in rows]
+
+
+def test_order_and_views_change_from_epoch_to_epoch_and_follow_the_seed() -> None:
+    first, same, other = (Batches(Echo(), np.arange(10), EVEN, 4, seed) for seed in (1, 1, 2))
+    epochs = [epoch(first, 0), epoch(first, 1)]
+    assert epochs[0][0] != epochs[1][0]
+    assert epochs[0][1] != epochs[1][1]
+    assert [epoch(same, 1), epoch(same, 0)] == epochs[::-1]
+    assert epoch(other) != epochs[0]
+    assert set(epochs[0][1] + epochs[1][1]) == {0, 1}
+
+
+def test_without_a_seed_pictures_come_in_order_and_unmirrored() -> None:
+    batches = Batches(Echo(), np.arange(10), EVEN, batch_size=4)
+    for number in range(2):
+        assert epoch(batches, number) == (list(range(10)), [0] * 10, list(range(10)))
+
+
+def test_mixup_blends_inputs_and_targets_alike() -> None:
+    batches = Batches(Echo(), np.arange(10), EVEN, batch_size=10, seed=1, mixup=0.3)
+    inputs, targets, _ = batches[0]
+    np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
+    blended = targets.max(axis=1) < 0.999
+    assert blended.any()
+    rows = targets @ np.arange(10)  # a picture's label is its row, and so is its first input
+    np.testing.assert_allclose(inputs[:, 0], rows, rtol=1e-5)
+
+
+def test_pictures_for_validation_are_never_blended() -> None:
+    _, targets, _ = Batches(Echo(), np.arange(10), EVEN, batch_size=10, mixup=0.3)[0]
+    np.testing.assert_array_equal(targets, np.eye(10))
+
+
+def test_inputs_and_targets_are_floats() -> None:
+    inputs, targets, _ = Batches(Echo(), np.arange(10), EVEN, batch_size=4)[0]
+    assert inputs.dtype == targets.dtype == np.float32
+
+
+def test_a_blend_weighs_as_its_parts_do() -> None:
+    weights = np.arange(1, 11, dtype=np.float32)
+    batches = Batches(Echo(), np.arange(10), weights, batch_size=10, seed=1, mixup=0.3)
+    _, targets, found = batches[0]
+    assert (targets.max(axis=1) < 0.999).any()
+    np.testing.assert_allclose(found, targets @ weights, rtol=1e-6)
+    _, _, plain = Batches(Echo(), np.arange(10), weights, batch_size=10)[0]
+    np.testing.assert_array_equal(plain, weights)
+
+
+def test_every_device_takes_a_batch_as_long_as_an_epoch_keeps_its_steps() -> None:
+    for pictures in (3, 700, 100_000):
+        assert together(32, 1, pictures) == 32, "one device takes what it is told"
+    assert together(32, 8, 100_000) == 256
+    assert together(32, 8, 5_120) == 256
+    assert together(32, 8, 2_000) == 100
+    assert together(32, 8, 700) == 35
+    assert together(32, 2, 100) == 32
+
+
+def test_the_feeder_gives_the_batches_in_order_and_as_they_are_laid_out_now() -> None:
+    batches = Batches(Echo(), np.arange(10), EVEN, 4, seed=1, mixup=0.3)
+    fed = feed(batches)
+    for number in (0, 1):
+        batches.start(number)
+        found = [[one.numpy() for one in batch] for batch in fed]
+        expected = [batches[at] for at in range(3)]
+        for mine, its in zip(expected, found, strict=True):
+            for one, other in zip(mine, its, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+class Slow(Echo):
+    """A source that counts how many batches are read at a time, and in all."""
+
+    def __init__(self) -> None:
+        self.lock, self.now, self.most, self.all = threading.Lock(), 0, 0, 0
+
+    def read(self, rows: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[np.int64]:
+        with self.lock:
+            self.now, self.all = self.now + 1, self.all + 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.05)
+        with self.lock:
+            self.now -= 1
+        return super().read(rows, views)
+
+
+def test_several_threads_make_batches_but_not_more_than_may_lie_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trainers.features.batches.usable_cores", lambda: 4)
+    source = Slow()
+    assert len(list(feed(Batches(source, np.arange(10), EVEN, 1)))) == 10
+    assert source.most > 1
+    monkeypatch.setattr("trainers.features.batches.AHEAD_BYTES", 1)
+    source = Slow()
+    waiting = iter(feed(Batches(source, np.arange(10), EVEN, 1)))
+    next(waiting)
+    time.sleep(1)
+    assert source.most == 1
+    assert source.all <= 5, "the look at a first one, one taken, and few ahead"

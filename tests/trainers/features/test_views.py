@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import numpy as np
+
+from trainers.features.views import VIEWS, view
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+KEY = bytes([0, 255]) + bytes(30)
+
+
+def test_the_first_view_is_the_picture_and_odd_ones_are_mirrored() -> None:
+    np.testing.assert_array_equal(view(IMAGE, 0, KEY), IMAGE)
+    for number in range(1, VIEWS, 2):
+        np.testing.assert_array_equal(
+            view(IMAGE, number, KEY), view(IMAGE, number - 1, KEY)[:, ::-1]
+        )
+
+
+def test_a_zoomed_view_shows_a_part_at_the_same_size() -> None:
+    gradient = np.repeat(np.arange(40, dtype=np.uint8)[None, :, None] * 6, 40, axis=0)
+    gradient = np.repeat(gradient, 3, axis=2)
+    left, right = (view(gradient, 2, bytes([start, 0]))[20, :, 0] for start in (0, 255))
+    assert left.shape == (40,)
+    assert left[0] < 6
+    assert left[-1] < 200  # 4/5 of the width, from the left edge
+    assert right[0] > 35
+    assert right[-1] > 225
+
+
+def test_a_view_is_the_same_in_every_run_and_another_for_another_picture() -> None:
+    np.testing.assert_array_equal(view(IMAGE, 2, KEY), view(IMAGE, 2, KEY))
+    assert not np.array_equal(view(IMAGE, 2, KEY), view(IMAGE, 2, bytes([255, 0])))

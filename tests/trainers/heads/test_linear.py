@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from trainers.heads.examples import Examples, Pool, parts
+from trainers.heads.head import standardisation
+from trainers.heads.linear import INVERSE_REGULARISATIONS, USUAL, solve_linear
+
+
+def examples(classes: int = 3, views: int = 2, noise: float = 2.0, n: int = 90) -> Examples:
+    """Clouds in 12 dimensions; the views of a picture lie close to each other."""
+    rng = np.random.default_rng(1)
+    centres = rng.normal(0, 1, (classes, 12))
+    labels, validation_labels = np.arange(n) % classes, np.arange(60) % classes
+
+    def points(labels: np.ndarray, views: int) -> np.ndarray:
+        seen = centres[labels] + rng.normal(0, noise, (len(labels), 12))
+        return (seen[:, None] + rng.normal(0, 0.1, (len(labels), views, 12)) + 5).astype(np.float32)
+
+    return Examples(
+        points(labels, views),
+        labels,
+        np.ones(n, np.float32),
+        points(validation_labels, 1)[:, 0],
+        validation_labels,
+        classes,
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_linear_head_is_logistic_regression_folded_into_layers(classes: int) -> None:
+    given = examples(classes, views=1)
+    head = solve_linear(given)
+    strength = min(head.history, key=lambda row: row["val_loss"] or 0)["C"]
+    scale, offset = standardisation(given.train)
+    expected = LogisticRegression(C=strength or 0, tol=1e-6, max_iter=1000).fit(
+        given.train[:, 0] * scale + offset, given.labels
+    )
+    found = np.asarray(head.model(given.validation, training=False))
+    np.testing.assert_allclose(
+        found, expected.predict_proba(given.validation * scale + offset), atol=0.02
+    )
+    assert head.loss == pytest.approx(min(row["val_loss"] or 9 for row in head.history), abs=1e-5)
+
+
+def test_the_penalty_with_the_lowest_validation_loss_is_taken() -> None:
+    tried = solve_linear(examples()).history
+    assert [row["C"] for row in tried] == list(INVERSE_REGULARISATIONS)
+    assert "C 0.00" in str(solve_linear(examples(noise=50.0)))  # nothing to learn: hold back
+    assert "C 0.1" in str(solve_linear(examples(noise=0.3)))
+
+
+def test_the_penalty_stays_for_fine_tuning() -> None:
+    """scikit-learn minimises C * sum(loss) + |w|^2 / 2; Keras mean(loss) + l2 * |w|^2."""
+    head = solve_linear(examples(noise=0.3, n=90))
+    penalty = head.model.get_layer("logits").kernel_regularizer.l2
+    assert penalty == pytest.approx(1 / (2 * 0.1 * 90))
+
+
+def test_weights_give_rare_classes_their_say() -> None:
+    given = examples(classes=2, noise=3.0)
+    rare = np.where(given.labels == 1, 20, 1).astype(np.float32)
+    weighted = Examples(
+        given.train, given.labels, rare, given.validation, given.validation_labels, 2
+    )
+    even, tilted = (
+        np.asarray(solve_linear(one).model(given.validation))[:, 1].mean()
+        for one in (given, weighted)
+    )
+    assert tilted > even + 0.1
+
+
+def cross_validated(given: Examples) -> Examples:
+    """The same training pictures, which judge in turn; their own loss says nothing."""
+    count = len(given.labels)
+    dealt = parts(given.labels, np.arange(count), np.random.default_rng(0).random(count))
+    pool = Pool(given.train, given.labels, given.weights, dealt, given.classes)
+    return replace(given, validation=given.train[:, 0], validation_labels=given.labels, pool=pool)
+
+
+def test_training_loss_chooses_nothing_in_cross_validation() -> None:
+    """Noise: learned by heart it looks good, and the weaker the penalty the better."""
+    given = cross_validated(examples(noise=50.0, n=30))
+    head = solve_linear(given)
+    assert head.cross_validated is not None
+    assert head.cross_validated.folds == 5
+    assert len(head.cross_validated.losses) == 30
+    assert "C 0.00" in head.description
+    assert head.accuracy > head.judgement.accuracy + 0.2  # the former is that of training
+    assert head.loss == pytest.approx(min(row["val_loss"] or 9 for row in head.history))
+
+
+def test_cross_validation_agrees_with_many_validation_pictures() -> None:
+    given = examples(n=300)
+    held, crossed = solve_linear(given), solve_linear(cross_validated(given))
+    assert crossed.judgement.accuracy == pytest.approx(held.accuracy, abs=0.1)
+
+
+def test_without_any_picture_to_judge_the_usual_penalty_is_taken() -> None:
+    given = cross_validated(examples(n=3))
+    head = solve_linear(given)
+    assert f"C {USUAL:g}" in head.description
+    assert "not validated" in str(head)
+    assert [row["C"] for row in head.history] == list(INVERSE_REGULARISATIONS)
+    assert {row["val_loss"] for row in head.history} == {None}
+
+
+@pytest.mark.filterwarnings("error")
+def test_as_many_classes_as_pictures_bring_no_warning_of_scikit_learn() -> None:
+    solve_linear(examples(classes=40, n=40))

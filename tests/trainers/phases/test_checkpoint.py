@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from trainers.phases.checkpoint import Checkpoint, CheckpointError
+from trainers.phases.plan import Plan
+
+PLAN = Plan(6, 3, 0.01, ("why",))
+X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+Y = np.eye(2, dtype=np.float32)[(X[:, 0] + X[:, 1] ** 2 > 0.5).astype(int)]
+
+
+class Killed(BaseException):
+    pass
+
+
+def model() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    numbers = keras.Input((4,))
+    hidden = keras.layers.Dropout(0.3)(keras.layers.Dense(8, "relu")(numbers))
+    one = keras.Model(numbers, keras.layers.Dense(2, "softmax")(hidden))
+    rate = keras.optimizers.schedules.CosineDecay(0.3, 18)
+    one.compile(keras.optimizers.Adam(rate), "categorical_crossentropy")
+    return one
+
+
+def fit(path: Path, identity: str = "a", resume: bool = False, kill_at: int = 99) -> keras.Model:
+    """Six epochs, or as many as there is time for."""
+    one, checkpoint = model(), Checkpoint(path, identity)
+    plan = (checkpoint.find() if resume else None) or PLAN
+
+    def kill(epoch: int, logs: dict[str, float]) -> None:
+        if epoch == kill_at:
+            raise Killed
+
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_begin=kill,
+        on_epoch_end=lambda epoch, logs: checkpoint.history.append({"val_loss": logs["val_loss"]}),
+    )
+    first = checkpoint.resume(one, plan)
+    one.fit(
+        X[:30],
+        Y[:30],
+        validation_data=(X[30:], Y[30:]),
+        shuffle=False,
+        batch_size=10,
+        epochs=plan.epochs,
+        initial_epoch=first,
+        verbose=0,
+        callbacks=[note, checkpoint.stopping, checkpoint],
+    )
+    one.history_kept = checkpoint.history
+    return one
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 5])
+def test_a_resumed_run_ends_as_the_uninterrupted_one_did(tmp_path: Path, epochs: int) -> None:
+    whole = fit(tmp_path / "whole.npz")
+    with pytest.raises(Killed):
+        fit(tmp_path / "part.npz", kill_at=epochs)
+    again = fit(tmp_path / "part.npz", resume=True)
+    assert again.history_kept == whole.history_kept
+    assert all(map(np.array_equal, again.get_weights(), whole.get_weights()))
+    assert again.optimizer.learning_rate.numpy() == whole.optimizer.learning_rate.numpy()
+    assert whole.optimizer.learning_rate.numpy() < 1e-6
+
+
+def test_a_finished_run_is_resumed_at_its_end(tmp_path: Path) -> None:
+    whole = fit(tmp_path / "one.npz")
+    again = fit(tmp_path / "one.npz", resume=True, kill_at=0)
+    assert all(map(np.array_equal, again.get_weights(), whole.get_weights()))
+
+
+def test_the_plan_that_was_followed_is_followed_on(tmp_path: Path) -> None:
+    fit(tmp_path / "one.npz")
+    assert Checkpoint(tmp_path / "one.npz", "a").find() == PLAN
+
+
+def test_without_a_checkpoint_it_starts_anew(tmp_path: Path) -> None:
+    assert Checkpoint(tmp_path / "none.npz", "a").find() is None
+
+
+def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    fit(tmp_path / "one.npz", identity="a")
+    with pytest.raises(CheckpointError, match=r"other options or weights.*leave --resume out"):
+        fit(tmp_path / "one.npz", identity="b", resume=True)
+    fit(tmp_path / "one.npz", identity="b")  # without --resume it is replaced
+    assert Checkpoint(tmp_path / "one.npz", "b").find() == PLAN
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    fit(tmp_path / "one.npz")
+    whole = (tmp_path / "one.npz").read_bytes()
+    foreign = io.BytesIO()
+    np.savez(foreign, page=np.frombuffer(b"[1]", np.uint8))
+    for content in (whole[: len(whole) // 2], b"x" * 500, b"PK\3\4" * 50, foreign.getvalue()):
+        (tmp_path / "one.npz").write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"one\.npz is damaged .*leave --resume out"):
+            fit(tmp_path / "one.npz", resume=True)
+
+
+def test_a_disk_that_gets_full_is_an_error_and_leaves_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Killed):
+        fit(tmp_path / "one.npz", kill_at=2)
+    before = (tmp_path / "one.npz").read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        fit(tmp_path / "one.npz", resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["one.npz"]
+    assert (tmp_path / "one.npz").read_bytes() == before
+
+
+def test_it_is_arrays_and_a_page_of_json(tmp_path: Path) -> None:
+    fit(tmp_path / "one.npz")
+    with np.load(tmp_path / "one.npz", allow_pickle=False) as file:
+        page = json.loads(file["page"].tobytes())
+    assert page["epochs"] == 6
+    assert page["counters"]["best"] == min(row["val_loss"] for row in page["history"])
+
+
+def test_an_epoch_that_was_cut_short_is_none(tmp_path: Path) -> None:
+    """Neither a time budget nor NaN ends what a later run could go on with."""
+    one, checkpoint = model(), Checkpoint(tmp_path / "one.npz", "a")
+    checkpoint.resume(one, PLAN)
+    checkpoint.set_model(one)
+    checkpoint.stopping.set_model(one)
+    checkpoint.stopping.on_train_begin()
+    one.fit(X[:30], Y[:30], verbose=0)
+    checkpoint.stopping.on_epoch_end(0, {"val_loss": 1.0})
+    one.stop_training = True
+    checkpoint.on_epoch_end(0)
+    assert not (tmp_path / "one.npz").exists()
+    one.stop_training = False
+    checkpoint.on_epoch_end(0)
+    assert (tmp_path / "one.npz").exists()
+
+
+def test_a_second_try_begins_a_history_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        fit(tmp_path / "one.npz", kill_at=2)
+    checkpoint = Checkpoint(tmp_path / "one.npz", "a")
+    plan = checkpoint.find()
+    assert plan
+    for _ in range(2):
+        assert checkpoint.resume(model(), plan) == 2
+        assert len(checkpoint.history) == 2

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from trainers.phases import transfer
+from trainers.phases.context import Run
+from trainers.resources.time_budget import Clock
+
+Start = Callable[..., Run]
+
+
+def test_recorded_losses_are_those_that_decide(start: Start) -> None:
+    """Log, report and decision speak of one validation loss: that of the epoch that was kept."""
+    run = start(fine_tune_epochs=3, strategy="fine-tune")
+    trained = transfer.train(run)
+    recorded = [row["val_loss"] for row in trained.history["fine-tuning"]]
+    assert len(recorded) == 3
+    told = float(trained.decision.split("fine-tuning (validation loss ")[1].split(",")[0])
+    assert min(abs(told - (loss or 9)) for loss in recorded) < 1e-4
+
+
+def test_a_diverging_fine_tuning_is_recorded_without_nan(start: Start) -> None:
+    run = start(strategy="fine-tune", fine_tune_epochs=2, fine_tune_learning_rate=1e30)
+    trained = transfer.train(run)
+    assert "linear head" in trained.decision.split(" ships")[0]
+    assert "--fine-tune-learning-rate (=1e+30) is too high" in trained.decision
+    json.dumps(trained.history, allow_nan=False)
+
+
+def test_a_time_budget_that_is_spent_on_the_way_ends_it(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Clock, "is_over", lambda *_: True)
+    run = start(strategy="fine-tune", fine_tune_epochs=50, time_budget=1e9)
+    trained = transfer.train(run)
+    assert len(trained.history["fine-tuning"]) == 1
+
+
+def test_two_runs_are_equal_bit_for_bit(start: Start) -> None:
+    one, other = (transfer.train(start(strategy="fine-tune", fine_tune_epochs=2)) for _ in range(2))
+    assert one.history == other.history
+    for a, b in zip(one.classifier.weights(), other.classifier.weights(), strict=True):
+        assert (a == b).all()

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from trainers.config import TrainingConfig
+from trainers.heads.head import Head
+from trainers.phases.plan import Plan, Situation, choose
+
+MANY = Situation(pictures=700, classes=5, validation_pictures=150, seconds_left=math.inf)
+
+
+def head(accuracy: float = 0.9) -> Head:
+    return Head(None, "linear head", np.full(150, 0.3), np.arange(150) < round(150 * accuracy))
+
+
+def plan(found: Situation = MANY, accuracy: float = 0.9, **options: object) -> Plan:
+    return choose(TrainingConfig(plugin="tiny", **options), head(accuracy), found)
+
+
+def test_reasons_are_three_lines() -> None:
+    for chosen in (plan(), plan(accuracy=1.0), plan(strategy="features")):
+        assert len(chosen.reasons) == 3
+        assert all("\n" not in line for line in chosen.reasons)
+
+
+def test_with_enough_pictures_and_mistakes_to_mend_it_fine_tunes() -> None:
+    chosen = plan()
+    assert chosen.epochs > 0
+    assert "mistakes 15 of 150 validation pictures" in chosen.reasons[1]
+
+
+@pytest.mark.parametrize(
+    ("found", "accuracy", "reason"),
+    [
+        (Situation(40, 5, 10, math.inf), 0.8, "below 10 pictures a class"),
+        (MANY, 1.0, "no mistake"),
+        (Situation(700, 5, 150, -1.0), 0.9, "time budget is spent"),
+    ],
+)
+def test_where_it_cannot_gain_the_head_ships(
+    found: Situation, accuracy: float, reason: str
+) -> None:
+    chosen = plan(found, accuracy)
+    assert chosen.epochs == 0
+    assert reason in chosen.reasons[1]
+    is_late = found.seconds_left < 0
+    for option in ({"strategy": "fine-tune"}, {"fine_tune_layers": 2}, {"fine_tune_epochs": 3}):
+        assert (plan(found, accuracy, **option).epochs == 0) == is_late
+
+
+@pytest.mark.parametrize("options", [{"strategy": "features"}, {"fine_tune_epochs": 0}])
+def test_fine_tuning_can_be_switched_off(options: dict[str, object]) -> None:
+    assert plan(**options).epochs == 0
+
+
+def test_flags_override_any_part() -> None:
+    chosen = plan(fine_tune_epochs=3, fine_tune_layers=7, fine_tune_learning_rate=0.5)
+    assert (chosen.epochs, chosen.layers, chosen.learning_rate) == (3, 7, 0.5)
+
+
+def test_a_plan_survives_being_recorded() -> None:
+    chosen = plan()
+    assert Plan.of(chosen.record()) == chosen
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"fine_tune_epochs": 3}, {"fine_tune_layers": 2}, {"fine_tune_learning_rate": 1e-4}],
+)
+def test_an_option_of_fine_tuning_asks_for_it(options: dict[str, object]) -> None:
+    assert plan(accuracy=1.0, **options).epochs > 0
+    assert plan(accuracy=1.0, **options).reasons[1] == "fine-tuning, as the options say"
+
+
+def test_many_pictures_need_fewer_epochs() -> None:
+    counts = (700, 5_000, 10_000, 100_000)
+    found = [plan(Situation(count, 5, 150, math.inf)).epochs for count in counts]
+    assert found == [10, 10, 5, 3]

@@ -1,0 +1,187 @@
+"""Several devices in step are one device: two logical ones here, in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainers.cache.record_store import Records
+from trainers.features.batches import Batches
+from trainers.features.frozen_features import Features
+from trainers.phases import replicas
+
+ROOT = Path(__file__).parents[3]
+
+FIT = f"""
+import json, sys
+sys.path.insert(0, {str(ROOT)!r})
+import numpy as np
+import keras, tensorflow as tf
+from trainers import replicas
+from trainers.features.batches import Batches
+from trainers.features.frozen_features import Features
+from trainers.cache.record_store import Records
+
+logical = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
+
+def fit(strategy, dropout=0.0):
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(37, 4)).astype("f4")
+    features = Features(Records(inputs, np.arange(37)), 1)
+    labels = (inputs[:, 0] > 0).astype(int)
+    batches = Batches(features, labels, np.array([1, 2], "f4"), 8, 0, 0.3)
+    keras.utils.set_random_seed(0)
+    dense = keras.layers.Dense(2, "softmax", kernel_regularizer=keras.regularizers.L2(0.1))
+    entry = keras.Input((4,))
+    model = keras.Model(entry, dense(keras.layers.Dropout(dropout)(entry)))
+    with strategy.scope():
+        learner = replicas.copy(model)
+        learner.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy")
+        replicas.build(learner, batches)
+    assert (learner is model) == (strategy.num_replicas_in_sync == 1)
+    history = learner.fit(
+        replicas.parts(batches, strategy), epochs=3, shuffle=False, verbose=0,
+        validation_data=replicas.parts(batches, strategy),
+    ).history
+    weights = [float(one) for array in learner.get_weights()[-2:] for one in array.ravel()]
+    return {{"weights": weights, "losses": history["val_loss"]}}
+
+both = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+found = {{"one": fit(tf.distribute.get_strategy()), "two": fit(both), "dropout": fit(both, 0.5)}}
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def fitted() -> dict[str, dict[str, list[float]]]:
+    """What one device and two made of the same pictures."""
+    command = [sys.executable, "-c", FIT]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.slow
+def test_two_devices_take_the_steps_of_one(fitted: dict[str, dict[str, list[float]]]) -> None:
+    """Though 37 pictures are no even number, and their weights differ."""
+    np.testing.assert_allclose(fitted["two"]["weights"], fitted["one"]["weights"], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_dropout_works_on_two_devices(fitted: dict[str, dict[str, list[float]]]) -> None:
+    losses = fitted["dropout"]["losses"]
+    assert losses[-1] < losses[0]
+
+
+RESUME = f"""
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+sys.path.insert(0, {str(ROOT)!r})
+import numpy as np
+import keras, tensorflow as tf
+from trainers import fitting
+from trainers.features.batches import Batches
+from trainers.phases.checkpoint import Checkpoint
+from trainers.resources.time_budget import ENDLESS
+from trainers.features.frozen_features import Features
+from trainers.progress import Progress
+from trainers.cache.record_store import Records
+from trainers.phases.plan import Plan
+from trainers.reporting.tensorboard import Board
+
+logical = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+run = SimpleNamespace(
+    config=SimpleNamespace(precision="float32"),
+    strategy=strategy,
+    progress=Progress(is_quiet=True),
+    clock=ENDLESS,
+    board=Board(None),
+)
+rng = np.random.default_rng(0)
+inputs = rng.normal(size=(24, 4)).astype("f4")
+labels = (inputs[:, 0] > 0).astype(int)
+source = Features(Records(inputs, np.arange(24)), 1)
+
+def fit(name, resume=False, kill_at=9):
+    keras.utils.set_random_seed(0)
+    entry = keras.Input((4,))
+    normal = keras.layers.Normalization()
+    hidden = keras.layers.Dropout(0.3)(normal(entry))
+    model = keras.Model(entry, keras.layers.Dense(2, "softmax")(hidden))
+    normal.adapt(3 * inputs + 1)
+    batches = [Batches(source, labels, np.ones(2, "f4"), 8, seed) for seed in (0, None)]
+    start = batches[0].start
+    def begin(epoch):
+        if epoch == kill_at:
+            raise KeyboardInterrupt
+        start(epoch)
+    batches[0].start = begin
+    checkpoint = Checkpoint(Path(sys.argv[1]) / name, "a")
+    plan = checkpoint.find() if resume else Plan(3, 1, 0.1, ())
+    fitting.fit(model, *batches, plan, checkpoint, run)
+    return model
+
+whole = fit("whole")
+try:
+    fit("part", kill_at=2)
+except KeyboardInterrupt:
+    pass
+again = fit("part", resume=True)
+for one, other in zip(again.weights, whole.weights, strict=True):
+    np.testing.assert_allclose(one, other, atol=1e-6)
+np.testing.assert_allclose(again(inputs), whole(inputs), atol=1e-6)
+print("equal")
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_go_on_where_they_were_stopped(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", RESUME, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.stdout.splitlines()[-1:] == ["equal"], done.stderr
+
+
+def batches(count: int) -> Batches:
+    inputs = np.arange(count, dtype=np.float32)[:, None]
+    features = Features(Records(inputs, np.arange(count)), 1)
+    return Batches(features, np.zeros(count, np.int64), np.full(2, 3, np.float32), 4)
+
+
+def test_the_last_batch_is_filled_up_without_weight() -> None:
+    even = replicas.Even(batches(5), 3)
+    assert len(even) == 2
+    inputs, targets, weights = even[1]
+    assert inputs.shape == (3, 1)
+    assert targets.shape == (3, 2)
+    np.testing.assert_allclose(weights, [9, 0, 0])  # the mean of three is the one picture's 3
+    inputs, _, weights = even[0]
+    np.testing.assert_array_equal(inputs[:, 0], [0, 1, 2, 3, 0, 1])
+    np.testing.assert_allclose(weights, [4.5] * 4 + [0, 0])
+
+
+def test_what_divides_evenly_stays_as_it_is() -> None:
+    ours = batches(8)
+    for mine, filled in zip(ours[1], replicas.Even(ours, 2)[1], strict=True):
+        np.testing.assert_array_equal(mine, filled)
+
+
+def test_one_device_trains_the_model_itself() -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    ours = batches(5)
+    strategy = tf.distribute.get_strategy()
+    with strategy.scope():
+        assert replicas.copy(model) is model
+    assert replicas.parts(ours, strategy) is ours
+    replicas.build(model, ours)
+    assert not model.compiled

@@ -1,0 +1,143 @@
+"""The trained classifier as ONNX and SavedModel, published only if all of them agree.
+
+One function is exported in every format: uint8 pictures in, embedding and probabilities out,
+in inference mode. Both files come from the same traced function, so they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from service.bundle.manifest import MODEL
+from service.engine.predictor import open_session
+from service.errors import ParityError
+from trainers.model.classifier import Classifier
+from trainers.model.conversion import to_onnx
+
+PARITY_TOLERANCE = 1e-4
+"""Largest difference of a probability between Keras and any exported format. The best
+class may differ: only classes whose probabilities are closer than twice this limit can change
+places, and rounding decides between classes that tie."""
+PARITY_BATCHES = (1, 3, 32)
+OUTPUTS = ("probabilities", "embedding")
+
+Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""(N, S, S, 3) uint8 -> probabilities (N, classes) float32."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a format is written into a bundle, and how it is opened again to be compared."""
+
+    path: str
+    write: Callable[[tf.Module, Path], None]
+    open: Callable[[Path], Predict]
+
+
+def export(classifier: Classifier, folder: Path) -> None:
+    """Write every format into `folder`."""
+    module = serving_module(classifier)
+    for form in FORMATS.values():
+        try:
+            form.write(module, folder / form.path)
+        except tf.errors.ResourceExhaustedError as error:  # TensorFlow's word for a full disk
+            raise OSError(errno.ENOSPC, str(error), str(folder)) from error
+
+
+def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]) -> dict[str, Any]:
+    """Compare all formats with Keras on real pictures, in batches of 1, 3 and 32.
+
+    Args:
+        images: (N, S, S, 3) uint8; taken again from the start where a batch needs more.
+
+    Returns:
+        The largest difference of a probability, by format.
+
+    Raises:
+        ParityError: a difference above PARITY_TOLERANCE.
+    """
+    expect = keras_answers(classifier)
+    batches = [np.resize(images, (size, *images.shape[1:])) for size in PARITY_BATCHES]
+    expected = [(batch, expect(batch)) for batch in batches]
+    differences: dict[str, float] = {}
+    for name, form in FORMATS.items():
+        answer = form.open(folder / form.path)
+        differences[name] = max(_difference(name, its, answer(batch)) for batch, its in expected)
+    return {
+        "tolerance": PARITY_TOLERANCE,
+        "batch_sizes": list(PARITY_BATCHES),
+        "max_difference": differences,
+    }
+
+
+def keras_answers(classifier: Classifier) -> Predict:
+    """What the classifier in memory answers."""
+    outputs = classifier.outputs()
+
+    def answer(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        result = outputs(images.astype(np.float32), training=False)
+        return np.asarray(result["probabilities"])
+
+    return answer
+
+
+def _difference(name: str, expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+    difference = float(np.abs(expected - found).max())
+    if not difference <= PARITY_TOLERANCE:  # also when it is not a number
+        raise ParityError(
+            f"the {name} export differs from Keras by {difference:.2g} (allowed: "
+            f"{PARITY_TOLERANCE:g}) on a batch of {len(found)}; nothing was published. "
+            "Please report this with the plugin's name and the installed versions"
+        )
+    return difference
+
+
+def serving_module(classifier: Classifier) -> tf.Module:
+    """The function to export: images (batch, S, S, 3) uint8 -> embedding, probabilities."""
+    outputs = classifier.outputs()
+    size = outputs.input_shape[1]
+    module = tf.Module()
+    module.classifier = outputs
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, size, size, 3), tf.uint8, "images")], autograph=False
+    )
+    def serve(images: Any) -> Any:
+        return outputs(tf.cast(images, tf.float32), training=False)
+
+    module.serve = serve
+    return module
+
+
+def _write_saved_model(module: tf.Module, path: Path) -> None:
+    tf.saved_model.save(module, str(path), signatures={"serving_default": module.serve})
+
+
+def _open_saved_model(path: Path) -> Predict:
+    loaded = tf.saved_model.load(str(path))  # kept by the closure: it owns the variables
+    signature = loaded.signatures["serving_default"]
+    return lambda images: signature(images=tf.constant(images))["probabilities"].numpy()
+
+
+def _write_onnx(module: tf.Module, path: Path) -> None:
+    onnx.save(to_onnx(module.serve, OUTPUTS), path)
+
+
+def _open_onnx(path: Path) -> Predict:
+    session = open_session(path)
+    return lambda images: session.run(["probabilities"], {"images": images})[0]
+
+
+FORMATS = {
+    "onnx": Format(MODEL, _write_onnx, _open_onnx),
+    "saved_model": Format("saved_model", _write_saved_model, _open_saved_model),
+}

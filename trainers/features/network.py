@@ -1,0 +1,79 @@
+"""The network that a run starts from: loaded when something has to be computed, and not before."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plugins.base import PRETRAINED, Backbone
+from service import imaging
+from trainers import hardware
+from trainers.cache import code_identity
+from trainers.features.frozen_features import Layers
+from trainers.model.classifier import embedder
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Network:
+    """A backbone with its weights at one input size.
+
+    Args:
+        weights: as `Backbone.load` takes them.
+        image_size: side of the square input in pixels.
+        seed: of random weights, and of nothing else.
+    """
+
+    backbone: Backbone
+    weights: str
+    image_size: int
+    seed: int
+
+    @cached_property
+    def identity(self) -> str:
+        """What decides every output, hashed: weights, input size, the kind of processor, whose
+        rounding differs, and the code: of the backbone, the decoder, the views, the conversion,
+        and the versions of the packages that they use.
+
+        Known without loading anything, so that kept embeddings are found within milliseconds.
+        """
+        code = code_identity.identity(__name__, imaging.__name__, type(self.backbone).__module__)
+        parts = [self.backbone.name, str(self.image_size), self._weights_identity()]
+        return hashlib.sha256("\n".join([*parts, hardware.kind(), code]).encode()).hexdigest()
+
+    @cached_property
+    def body(self) -> keras.Model:
+        """(N, S, S, 3) float32 RGB 0..255 -> feature maps; the same random weights every time."""
+        import keras
+
+        keras.utils.set_random_seed(self.seed)
+        body = self.backbone.load(self.weights, self.image_size)
+        self.backbone.freeze(body)
+        return body
+
+    @cached_property
+    def embedder(self) -> keras.Model:
+        """(N, S, S, 3) -> (N, D): the mean of each feature map."""
+        return embedder(self.body)
+
+    @cached_property
+    def embedding_layers(self) -> Layers:
+        return Layers(self.embedder)
+
+    def _weights_identity(self) -> str:
+        if self.weights in PRETRAINED:  # which, is in the sources and in Keras' version
+            return self.weights
+        if self.weights == "none":
+            return f"random {self.seed}"
+        path = Path(self.weights)
+        return _file_hash(path) if path.is_file() else "no file"
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

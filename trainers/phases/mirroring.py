@@ -1,0 +1,91 @@
+"""Whether to learn from mirrored views: arrows to the left and to the right are two classes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from trainers.evaluation.selection import Judgement, is_clearly_lower
+from trainers.features.views import FLIPS, UNZOOMED, Flip
+from trainers.heads import linear
+from trainers.phases import head_phase
+from trainers.phases.context import Run
+from trainers.progress import log
+from trainers.resources.time_budget import TimeIsUpError
+
+USUAL: Flip = "horizontal"
+"""What most pictures of things bear: taken unless another is clearly better."""
+MOST_PICTURES, MOST_CLASSES = 1000, 50
+"""That decide, so that large folders do not take longer."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which views to learn from, why, and how each kind did in cross-validation."""
+
+    flip: Flip
+    reason: str
+    tried: dict[Flip, dict[str, Any]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"mirrored views (--flip): {self.flip}, {self.reason}"
+
+    def record(self) -> dict[str, Any]:
+        """For metrics.json."""
+        return {"chosen": self.flip, "reason": self.reason, "cross_validation": self.tried}
+
+
+def settle(run: Run) -> tuple[Run, Choice]:
+    """The same run with `--flip` decided, and why."""
+    here = _choose(run)  # all workers take part: each extracts a share of the features
+    page = run.exchange.from_chief(lambda: json.dumps(vars(here)).encode())
+    choice = Choice(**json.loads(page))
+    log.info("%s", choice)
+    return replace(run, config=run.config.model_copy(update={"flip": choice.flip})), choice
+
+
+def _choose(run: Run) -> Choice:
+    if run.config.flip != "auto":
+        return Choice(run.config.flip, "as the options say")
+    late = Choice(USUAL, "as usual: the time budget is spent")
+    if run.clock.is_over():
+        return late
+    try:
+        return choose({flip: _judge(run, flip) for flip in FLIPS})
+    except TimeIsUpError:
+        return late
+
+
+def choose(judged: dict[Flip, Judgement]) -> Choice:
+    """The kind with the lowest loss, if it is clearly lower than the usual one's: by more than a
+    standard error, on the same pictures."""
+    tried = {flip: one.record() for flip, one in judged.items()}
+    usual = judged[USUAL]
+    if not usual.is_known:
+        return Choice(USUAL, f"as usual: {usual}", tried)
+    best = min(judged, key=lambda flip: judged[flip].loss)
+    flip = best if is_clearly_lower(judged[best].losses, usual.losses) else USUAL
+    figures = ", ".join(f"{one} {judged[one].loss:.4f}" for one in judged)
+    accuracies = ", ".join(f"{one} {judged[one].accuracy:.3f}" for one in judged)
+    reason = "the lowest" if flip == best else "not clearly higher than the lowest"
+    return Choice(
+        flip,
+        f"by cross-validation on {len(usual.losses)} pictures: its loss is {reason} ({figures}; "
+        f"accuracy {accuracies})",
+        tried,
+    )
+
+
+def _judge(run: Run, flip: Flip) -> Judgement:
+    """Of the linear head at its best penalty, on views that are not zoomed.
+
+    Raises:
+        TimeIsUpError: it was not solved in time.
+    """
+    pool = head_phase.pool(run, UNZOOMED[flip], MOST_PICTURES, MOST_CLASSES, run.clock)
+    losses, hits = linear.cross_validate(pool, run.clock)
+    if run.clock.is_over():  # solvers that were cut short tell nothing
+        raise TimeIsUpError("the time budget is spent")
+    best = losses.mean(axis=1).argmin() if losses.size else 0
+    return Judgement.of(losses[best], hits[best], len(pool.parts))

@@ -1,0 +1,119 @@
+"""Rules in place of knobs: what to do after the head is solved, and why, in three lines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from trainers.config import TrainingConfig
+from trainers.distributed.collectives import Exchange
+from trainers.heads.head import Head
+
+FEW_PER_CLASS = 10
+"""Training pictures of a class, on average, below which fine-tuning learns them by heart."""
+NOTHING_TO_GAIN = 0.5
+"""Wrong validation pictures, of the head, below which it is done."""
+LAYERS, EPOCHS, LEARNING_RATE = 20, 10, 3e-4
+"""With a cosine down to 0, mean test accuracy of 3 splits with MobileNetV2 0.35 at 224 px, head
+alone and fine-tuned: flowers 0.872 and 0.881, EuroSAT 0.882 and 0.902. A steady 1e-4, halved on
+plateaus, gave 0.874 and 0.892; 1e-3 destroys what the backbone knows (0.53, 0.59)."""
+
+
+SEEN, LEAST_EPOCHS = 50_000, 3
+"""Pictures seen in all that are enough, and epochs that a cosine needs: large folders get fewer."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What fine-tuning does. No epochs mean none: the solved head ships."""
+
+    epochs: int
+    layers: int
+    learning_rate: float
+    reasons: tuple[str, ...]
+
+    def record(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> Plan:
+        values = {one.name: record[one.name] for one in fields(cls)}
+        return cls(**{**values, "reasons": tuple(values["reasons"])})
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the rules look at, besides the head.
+
+    Attributes:
+        pictures: to learn from.
+        classes: number of classes.
+        validation_pictures: that fine-tuning can be judged on.
+        seconds_left: of the time budget; infinite without one.
+    """
+
+    pictures: int
+    classes: int
+    validation_pictures: int
+    seconds_left: float
+
+
+def of_chief(plan: Plan, exchange: Exchange) -> Plan:
+    """The plan of the chief, whose clock decides."""
+    page = exchange.from_chief(lambda: json.dumps(plan.record()).encode())
+    return Plan.of(json.loads(page))
+
+
+def choose(config: TrainingConfig, head: Head, found: Situation) -> Plan:
+    """Decide between shipping the head and fine-tuning, and how; flags override any part."""
+    told = f"{head} on {found.pictures} pictures of {found.classes} classes"
+    judged = head.judgement
+    wrong = judged.mistakes
+    usual = min(EPOCHS, max(LEAST_EPOCHS, SEEN // found.pictures))
+    epochs = usual if config.fine_tune_epochs is None else config.fine_tune_epochs
+    why_not = _why_not(config, wrong, epochs, found)
+    if why_not:
+        return Plan(0, 0, 0.0, (told, f"no fine-tuning: {why_not}", "the head ships"))
+    layers = config.fine_tune_layers or LAYERS
+    rate = config.fine_tune_learning_rate or LEARNING_RATE
+    reasons = (
+        told,
+        "fine-tuning, as the options say"
+        if is_asked_for(config)
+        else f"fine-tuning, because the head mistakes {wrong} of {len(judged.losses)} "
+        f"{'cross-validated' if judged.folds else 'validation'} pictures and there are enough to "
+        "learn more from",
+        f"the last {layers} layers at {rate:g}, at most {epochs} epochs; "
+        "the head ships if that is worse",
+    )
+    return Plan(epochs, layers, rate, reasons)
+
+
+def is_asked_for(config: TrainingConfig) -> bool:
+    """Whether an option speaks of fine-tuning: then it is not for rules to decide."""
+    named = (
+        config.fine_tune_epochs,
+        config.fine_tune_layers,
+        config.fine_tune_learning_rate,
+    )
+    return config.strategy == "fine-tune" or any(named)
+
+
+def _why_not(config: TrainingConfig, wrong: float, epochs: int, found: Situation) -> str | None:
+    is_for_rules = not is_asked_for(config)
+    is_few = found.pictures < FEW_PER_CLASS * found.classes
+    reasons = {
+        "as the options say": config.strategy == "features" or not epochs,
+        "no picture is left for validation, so nothing could tell whether it helps": (
+            not found.validation_pictures
+        ),
+        "the time budget is spent": found.seconds_left <= 0,
+        f"below {FEW_PER_CLASS} pictures a class it would learn them by heart": (
+            is_for_rules and is_few
+        ),
+        "the head makes no mistake on the pictures that judge it": (
+            is_for_rules and wrong < NOTHING_TO_GAIN
+        ),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)

@@ -29,7 +29,7 @@ test: setup lint types ## every test but those of `test-large`
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 test-fast: setup ## the tests that take less than a few seconds each
-	$(RUN) -m pytest -m "not slow and not large and not image"
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not large and not image"
 
 test-large: setup ## the contract of the larger backbones (about an hour, 16 GB of memory)
 	$(RUN) -m pytest -m large tests/trainers/conformance/test_promises.py tests/test_copies.py

@@ -198,7 +198,7 @@ def test_every_query_has_an_answer_and_an_outage_is_noticed(
         outage = {"GraftGone", "GraftUnreachable"}
         eventually(lambda: not outage & set(prometheus.alerts()), prometheus.alerts)
         server.process.terminate()
-        server.process.wait(30)
+        server.process.wait(90)
         eventually(lambda: outage <= set(prometheus.alerts()), prometheus.alerts)
         where = server.url.removeprefix("http://")
         assert prometheus.alerts()["GraftUnreachable"] == f"{where} does not answer Prometheus"

@@ -268,12 +268,15 @@ def test_body_that_does_not_arrive_is_given_up_with_our_shape(small: Any, draw: 
 def test_body_that_keeps_coming_is_waited_for(small: Any, draw: Any) -> None:
     """Three times as long as it may stand still."""
     picture = draw("green") + bytes(3_000)
-    with connect(small) as connection:
-        begin(connection, len(picture))
-        for at in range(0, len(picture), 1 + len(picture) // 10):
-            connection.sendall(picture[at : at + 1 + len(picture) // 10])
-            time.sleep(0.3)
-        status, answer = answer_of(connection)
+    for _ in range(5):
+        with connect(small) as connection:
+            begin(connection, len(picture))
+            for at in range(0, len(picture), 1 + len(picture) // 10):
+                connection.sendall(picture[at : at + 1 + len(picture) // 10])
+                time.sleep(0.3)
+            status, answer = answer_of(connection)
+        if status != 504:  # a machine with other work may miss the deadline of 0.3 s
+            break
     assert (status, answer["label"]) == (200, "green")
 
 
@@ -281,13 +284,14 @@ def test_body_that_keeps_coming_is_waited_for(small: Any, draw: Any) -> None:
 def test_uploads_that_do_not_end_hold_no_more_than_the_room_there_is(serve: Any, draw: Any) -> None:
     """The queue does not see them: it counts pictures that are there."""
     limits = {"GRAFT_MAX_REQUEST_BYTES": "3000000", "GRAFT_MAX_UPLOAD_BYTES": "3000000"}
+    limits |= {"GRAFT_UPLOAD_TIMEOUT_SECONDS": "30"}
     head = b"POST /predict HTTP/1.1\r\nHost: graft\r\nContent-Type: image/jpeg\r\n"
     with serve(**limits) as server:
         with ExitStack() as connections:
             uploads = [connections.enter_context(connect(server)) for _ in range(20)]
             for upload in uploads:
                 upload.sendall(head + b"Content-Length: 1000000\r\n\r\n" + bytes(900_000))
-            for _ in range(100):
+            for _ in range(250):
                 answered, _, _ = select.select(uploads, [], [], 0)
                 if len(answered) >= 17:  # the other three fit
                     break
@@ -338,7 +342,7 @@ def test_workers_share_their_metrics_and_sigterm_lets_them_finish(
         connection.sendall(picture[100:])
         status, answer = answer_of(connection)
     assert (status, answer["label"]) == (200, "blue")
-    assert two_workers.process.wait(20) == 0
+    assert two_workers.process.wait(90) == 0
     assert "Traceback" not in two_workers.log.read_text()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{two_workers.url}/livez")
@@ -353,9 +357,12 @@ def test_sigterm_means_refusing_for_a_while_and_then_the_servers_own_stop(classi
         assert classifier.__is_ready__()
         os.kill(os.getpid(), signal.SIGTERM)
         assert not classifier.__is_ready__()
-        await asyncio.sleep(0.1)
         assert stopped == []
-        await asyncio.sleep(0.5)
+        began = time.monotonic()
+        async with asyncio.timeout(60):
+            while not stopped:
+                await asyncio.sleep(0.01)
+        assert time.monotonic() - began > 0.2
 
     asyncio.run(drain())
     assert stopped == [signal.SIGTERM]
@@ -377,7 +384,7 @@ def test_closing_lets_requests_leave_that_were_given_up(classifier: Any) -> None
 
     closing = threading.Thread(target=asyncio.run, args=(shut_down(),), daemon=True)
     closing.start()
-    closing.join(20)
+    closing.join(60)
     assert not closing.is_alive()
 
 
@@ -385,14 +392,15 @@ def test_closing_lets_requests_leave_that_were_given_up(classifier: Any) -> None
 def test_draining_is_seen_from_outside_before_the_server_closes(serve: Any, draw: Any) -> None:
     picture = draw("blue")
     with (
-        serve(GRAFT_DRAIN_SECONDS="3") as server,
+        serve(GRAFT_DRAIN_SECONDS="6") as server,
         httpx.Client(base_url=server.url) as kept,
         connect(server) as accepted,
     ):
         assert kept.get("/readyz").status_code == 200
         begin(accepted, len(picture))
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(1)
+        while httpx.get(f"{server.url}/readyz").status_code == 200:
+            time.sleep(0.05)
         for client in (kept, httpx):  # a kept connection, and new ones
             base = "" if client is kept else server.url
             ready = client.get(f"{base}/readyz")
@@ -404,7 +412,7 @@ def test_draining_is_seen_from_outside_before_the_server_closes(serve: Any, draw
         accepted.sendall(picture)
         status, answer = answer_of(accepted)
         assert (status, answer["label"]) == (200, "blue")
-        assert server.process.wait(20) == 0
+        assert server.process.wait(90) == 0
     assert "Traceback" not in server.log.read_text()
 
 
@@ -430,4 +438,4 @@ def terminal() -> Iterator[int]:
 def test_ctrl_c_on_a_terminal_stops_at_once(serve: Any, terminal: int) -> None:
     with serve(stderr=terminal, GRAFT_DRAIN_SECONDS="60") as server:
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(20) == 0
+        assert server.process.wait(50) == 0  # below the drain, which is for those behind a proxy

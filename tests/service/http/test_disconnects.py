@@ -37,12 +37,12 @@ async def wait(client: Client, seconds: float) -> str:
 
 def test_a_client_that_goes_away_ends_the_wait() -> None:
     with pytest.raises(ClientGone, match="before its answer"):
-        asyncio.run(asyncio.wait_for(wait(Client(0.05), 60), 10))
+        asyncio.run(wait(Client(0.05), 600))
 
 
 def test_quick_answers_do_not_listen() -> None:
     client = Client(0)
-    assert asyncio.run(wait(client, LISTEN_AFTER_SECONDS / 10)) == "answered"
+    assert asyncio.run(wait(client, 0)) == "answered"
     assert client.asked == 0
 
 

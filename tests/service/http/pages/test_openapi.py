@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import hypothesis
@@ -182,15 +183,22 @@ def test_docs_show_nothing_of_the_model_that_is_not_public(docs: dict[str, Any])
 
 @pytest.mark.slow
 @pytest.mark.parametrize("keys", ["", "secret"])
-def test_the_service_does_what_the_docs_say(serve: Any, keys: str) -> None:
+def test_the_service_does_what_the_docs_say(
+    serve: Any, keys: str, request: pytest.FixtureRequest
+) -> None:
     """Requests drawn from the document: no 500, and no answer that it does not describe."""
-    with serve(GRAFT_API_KEYS=keys) as server:
+    with ExitStack() as stack:
+        if keys:
+            server = stack.enter_context(serve(GRAFT_API_KEYS=keys))
+        else:
+            server = request.getfixturevalue("server")
+        said = len(server.log.read_text())
         schema = schemathesis.openapi.from_url(f"{server.url}/docs.json")
         found = [result.ok() for result in schema.get_all_operations()]
         assert len(found) == 17
         for operation in found:
             _ask(operation)
-        assert "Traceback" not in server.log.read_text()
+        assert "Traceback" not in server.log.read_text()[said:]
 
 
 def _ask(operation: Any) -> None:

@@ -22,7 +22,7 @@ from service.bundle.summary import introduce
 from service.engine.autotune import tuned
 from service.engine.device import load
 from service.errors import GraftError
-from service.http.bento_switches import check_switches
+from service.http.bento_options import check_bento_options
 from service.http.predictions import predict, predict_batch
 from service.http.reloading import watch_reloads
 from service.http.request_id import log_requests
@@ -82,7 +82,7 @@ class Classifier:
             require_home()
             settings = _settings()
             settings.keys()  # their file must be readable
-            check_switches(settings)
+            check_bento_options(settings)
             bundle = trusted(settings.model, settings.verify_key)
             tuned(bundle, settings)
             load(bundle, settings.device, threads=1)  # checks the golden answers, tuned or not

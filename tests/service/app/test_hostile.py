@@ -25,7 +25,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from service.bundle.manifest import Manifest, seal
-from service.oip.codec import HEADER_LENGTH
+from service.oip.request import HEADER_LENGTH
 from service.settings import Settings
 
 MEGABYTE = 1_000_000

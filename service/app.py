@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from service import tracing
 from service.asgi import GraftService
-from service.bundle.signature import trusted
+from service.bundle.signature import load_verified
 from service.bundle.summary import introduce
 from service.engine.autotune import tuned
 from service.engine.device import load
@@ -83,7 +83,7 @@ class Classifier:
             settings = _settings()
             settings.keys()  # their file must be readable
             check_bento_options(settings)
-            bundle = trusted(settings.model, settings.verify_key)
+            bundle = load_verified(settings.model, settings.verify_key)
             tuned(bundle, settings)
             load(bundle, settings.device, threads=1)  # checks the golden answers, tuned or not
             create(worker_count())
@@ -99,7 +99,7 @@ class Classifier:
         if settings.access_log:
             log_requests()
         runtime_directory = enter()
-        bundle = trusted(settings.model, settings.verify_key)
+        bundle = load_verified(settings.model, settings.verify_key)
         tuning = tuned(bundle, settings)
         self.state = ServiceState(settings, bundle, tuning, runtime_directory)
         if not settings.asks_for_keys:

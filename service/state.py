@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from service.bundle.manifest import Bundle, Manifest
-from service.bundle.signature import trusted
+from service.bundle.signature import load_verified
 from service.engine.autotune import Tuning, known
 from service.keys import ApiKeys
 from service.metrics import Metrics
@@ -70,7 +70,7 @@ class ServiceState:
         self.model.close()
 
     def _load_if_changed(self) -> ServedModel | None:
-        bundle = trusted(self.settings.model, self.settings.verify_key)
+        bundle = load_verified(self.settings.model, self.settings.verify_key)
         if bundle.manifest.id == self.model.manifest.id:
             return None
         # Never autotuned here: beside running requests every configuration measures slow.

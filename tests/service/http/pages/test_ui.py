@@ -155,9 +155,7 @@ def test_the_first_line_warns_of_a_model_trained_on_drawn_pictures(open_ui: Open
     assert overflow(page) == 0
 
 
-def test_several_pictures_are_classified_and_a_bad_one_fails_alone(
-    open_ui: Open, draw: Any
-) -> None:
+def test_pictures_are_classified_and_a_bad_one_fails_alone(open_ui: Open, draw: Any) -> None:
     page = open_ui()
     page.get_by_label("Choose pictures").set_input_files(
         [
@@ -368,9 +366,7 @@ def test_thumbnails_are_shown_and_their_urls_revoked(open_ui: Open, draw: Any) -
     files = [picture("a.jpg", draw()), picture("b.jpg", draw()), picture("c.jpg", b"text")]
     page.get_by_label("Choose pictures").set_input_files(files)
     expect(page.get_by_role("status")).to_have_text("2 pictures classified, 1 failed")
-    widths = page.locator(".thumb img").evaluate_all(
-        "all => all.map((image) => image.naturalWidth)"
-    )
+    widths = page.locator(".thumb img").evaluate_all("all => all.map((img) => img.naturalWidth)")
     assert len(widths) == 2
     assert min(widths) > 0
     assert page.evaluate("window.urls.size") == 0

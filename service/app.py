@@ -27,13 +27,13 @@ from service.http.predictions import predict, predict_batch
 from service.http.reloading import watch_reloads
 from service.http.request_id import log_requests
 from service.schemas import Answer
-from service.server.bento_configuration import worker_count
 from service.server.port import end_where_the_port_is_taken
 from service.server.protocol_limits import refuse_until_ready
 from service.server.runtime_directory import create, enter
 from service.server.working_directory import make_paths_absolute, require_home
 from service.settings import Settings
 from service.state import ServiceState
+from service.system.bento_configuration import worker_count
 from service.system.resources import give_large_memory_back, usable_cores
 
 _log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which shows INFO

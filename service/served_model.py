@@ -21,8 +21,8 @@ from service.errors import DeadlineExceeded
 from service.imaging import Limits
 from service.metrics import Metrics
 from service.schemas import classified_json
-from service.server.bento_configuration import worker_count
 from service.settings import Settings
+from service.system.bento_configuration import worker_count
 
 
 class within:  # noqa: N801  # reads as asyncio.timeout does

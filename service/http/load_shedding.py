@@ -6,12 +6,12 @@ this comes before the API key, the span and the duration metric (docs/decisions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 from starlette.datastructures import State
 from starlette.responses import Response
-from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Overloaded
@@ -34,9 +34,7 @@ class LoadSheddingMiddleware:
 
     def __init__(self, app: ASGIApp, state: State, paths: Iterable[str]) -> None:
         self._app, self._state = app, state
-        self._refusals = [
-            (compile_path(path)[0], path, error_response(FULL, path)) for path in paths
-        ]
+        self._refusals = [(_pattern(path), path, error_response(FULL, path)) for path in paths]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self._refusal(scope) if scope["type"] == "http" else None
@@ -54,3 +52,9 @@ class LoadSheddingMiddleware:
                 state.metrics.refusals.labels(FULL.code).inc()
                 return refusal
         return None
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """Compile a route's path; `{name}` matches anything without a slash."""
+    literals = re.split(r"\{\w+\}", path)
+    return re.compile("[^/]+".join(map(re.escape, literals)) + r"\Z")

@@ -93,8 +93,8 @@ async def read_form(
             elif start := _from_first_boundary(preamble := preamble + chunk, boundary):
                 parser.write(start)
                 preamble = None
-    except FormParserError as error:
-        raise _malformed(_reason(str(error))) from None
+    except FormParserError:
+        raise _malformed(reader.parser_problem()) from None
     if preamble is not None:
         raise _malformed(
             "it does not contain the boundary that its content type names"
@@ -179,6 +179,12 @@ class _Reader:
     def end(self) -> None:
         self.is_complete = True
 
+    def parser_problem(self) -> str:
+        """Tell by its progress why the parser failed: a part begins after the first boundary."""
+        if not self.parts:
+            return "its lines do not end in CR LF, as those of a form must"
+        return "a part's header is damaged or too long"
+
 
 def _read_disposition(part: Part, disposition: bytes) -> bool:
     """Read the names of field and file into a part; returns whether the field has a name.
@@ -196,15 +202,6 @@ def _read_disposition(part: Part, disposition: bytes) -> bool:
 
 def _token(value: bytes) -> str:
     return value.decode("latin-1").strip().lower()
-
-
-def _reason(error: str) -> str:
-    """Why the parser stopped, for people; its own words where there is nothing better."""
-    if "at end of boundary" in error or "end of header" in error:
-        return "its lines do not end in CR LF, as those of a form must"
-    if "boundary character" in error:
-        return "the boundary that the content type names does not begin it"
-    return "a part's header is damaged or too long"
 
 
 def _malformed(reason: str) -> MalformedRequest:

@@ -17,12 +17,12 @@ from starlette.requests import Request
 
 from service import tracing
 from service.asgi import GraftService
-from service.bundle.signature import trusted
+from service.bundle.signature import load_verified
 from service.bundle.summary import introduce
 from service.engine.autotune import tuned
 from service.engine.device import load
 from service.errors import GraftError
-from service.http.bento_switches import check_switches
+from service.http.bento_options import check_bento_options
 from service.http.predictions import predict, predict_batch
 from service.http.reloading import watch_reloads
 from service.http.request_id import log_requests
@@ -84,8 +84,8 @@ class Classifier:
             require_home()
             settings = _settings()
             settings.keys()  # their file must be readable
-            check_switches(settings)
-            bundle = trusted(settings.model, settings.verify_key)
+            check_bento_options(settings)
+            bundle = load_verified(settings.model, settings.verify_key)
             tuned(bundle, settings)
             load(bundle, settings.device, threads=1)  # checks the golden answers, tuned or not
             create(worker_count())
@@ -102,7 +102,7 @@ class Classifier:
         if settings.access_log:
             log_requests()
         runtime_directory = enter()
-        bundle = trusted(settings.model, settings.verify_key)
+        bundle = load_verified(settings.model, settings.verify_key)
         tuning = tuned(bundle, settings)
         self.state = ServiceState(settings, bundle, tuning, runtime_directory)
         if not settings.asks_for_keys:

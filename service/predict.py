@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from service.bundle.signature import trusted
+    from service.bundle.signature import load_verified
     from service.cli.progress import Counter
     from service.engine.autotune import tuned
     from service.engine.device import fallback, load
@@ -65,7 +65,7 @@ def _predict(options: argparse.Namespace) -> int:
     configure_process()
     settings = Settings.from_environment()
     paths = pictures_in(options.places)
-    bundle = trusted(options.bundle or settings.model, settings.verify_key)
+    bundle = load_verified(options.bundle or settings.model, settings.verify_key)
     way = tuned(bundle, settings).choice
     predictor = load(bundle, settings.device, way.session_threads, way.sessions)
     if said := fallback(settings.device, predictor):

@@ -14,7 +14,8 @@ from service.settings import Settings
 ROOT = Path(__file__).parents[2]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-    *(ROOT / name for name in ("deploy/README.md", "benchmarks/README.md", "plugins/pocket.md")),
+    *(ROOT / name for name in ("deploy/README.md", "benchmarks/README.md", "examples/README.md")),
+    ROOT / "plugins/pocket.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 GUIDES = [page for page in PAGES if page.name != "CHANGELOG.md"]

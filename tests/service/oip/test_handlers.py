@@ -30,7 +30,7 @@ from service.oip.handlers import VERSION
 from service.served_model import ServedModel
 from service.settings import Settings
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs/serving.md"
 
 INFER = "/v2/models/tiny/infer"
 SIZE = 32
@@ -205,9 +205,9 @@ def test_a_picture_of_another_shape_is_refused(tiny_bundle: Bundle) -> None:
         model.close()
 
 
-def shown_in_the_readme(language: str, word: str, server: Any, picture: Path) -> str:
-    """An example of the README, for this server, its model and a picture."""
-    text = README.read_text()
+def example_of_the_docs(language: str, word: str, server: Any, picture: Path) -> str:
+    """An example of docs/serving.md, for this server, its model and a picture."""
+    text = PAGE.read_text()
     blocks = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
     (block,) = [block for block in blocks if word in block]
     address = server.url.removeprefix("http://")
@@ -225,7 +225,7 @@ def shown_in_the_readme(language: str, word: str, server: Any, picture: Path) ->
         ("sh", "/v2/models", ["bash", "-c"]),
     ],
 )
-def test_examples_of_the_readme_work(
+def test_examples_of_the_docs_work(
     server: Any, draw: Any, tmp_path: Path, language: str, word: str, command: list[str]
 ) -> None:
     picture = tmp_path / "leaf.png"  # noise, larger than an argument of a command may be
@@ -234,7 +234,7 @@ def test_examples_of_the_readme_work(
     )
     Image.fromarray(noise.astype(np.uint8)).save(picture)
     assert picture.stat().st_size > 150_000
-    example = shown_in_the_readme(language, word, server, picture)
+    example = example_of_the_docs(language, word, server, picture)
     run = subprocess.run(
         [*command, example], capture_output=True, text=True, timeout=60, check=False
     )

@@ -63,7 +63,7 @@ bench-resuming: setup ## 20 kills at random moments, each resumed
 bench-peers: artifacts/peers/.ready artifacts/peers-mlserver/.ready ## other servers, to compare with, in environments of their own
 
 # A server that does not install is a line in the table, not the end of it.
-artifacts/peers/.ready artifacts/peers-mlserver/.ready: artifacts/%/.ready: benchmarks/serving/requirements-%.txt
+artifacts/peers/.ready artifacts/peers-mlserver/.ready: artifacts/%/.ready: benchmarks/serving/peers/requirements-%.txt
 	$(PYTHON) -m venv artifacts/$*
 	-artifacts/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< && touch $@
 
@@ -101,7 +101,7 @@ image: ## both images, by Docker: make image BUNDLE=artifacts/NAME; without one 
 	docker build -f deploy/training.Dockerfile $(LABELS) -t graft-training:$(VERSION) .
 
 image-check: setup ## the serving image without Docker, built, started and asked (2 minutes; needs root and debootstrap)
-	$(RUN) -m pytest -s -m image tests/deploy/test_image.py
+	$(RUN) -m pytest -s -m image tests/deploy/images/test_image.py
 
 # What a test would be skipped for is asked for first.
 NEEDS := nginx prometheus promtool unshare systemd-analyze debootstrap

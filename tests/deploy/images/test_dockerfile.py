@@ -19,7 +19,7 @@ import pytest
 
 from service.bundle.manifest import Bundle
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LINES = (ROOT / "deploy/Dockerfile").read_text().replace("\\\n", "").splitlines()
 
 

@@ -11,12 +11,12 @@ from trainers.dataset.findings.finding import Finding
 from trainers.dataset.inspection import INSPECTION
 
 
-def dataset(count: int = 10, **looks: object) -> Dataset:
+def dataset(count: int = 10, **values: object) -> Dataset:
     """Pictures with equal inspections, except for the last, which has these values."""
     table = np.zeros(count, INSPECTION)
     table["mode"], table["bits"], table["significant_bits"] = b"RGB", 8, 8
     table["frames"], table["width"], table["height"] = 1, 320, 240
-    for name, value in looks.items():
+    for name, value in values.items():
         table[name][-1] = value
     return Dataset(
         folder=Path("pictures"),
@@ -47,7 +47,7 @@ def found(data: Dataset, image_size: int = 224) -> dict[str, tuple[str, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("looks", "kind"),
+    ("values", "kind"),
     [
         ({"width": 96, "height": 72}, "too_small"),
         ({"width": 2400, "height": 1800}, "odd_size"),
@@ -61,8 +61,8 @@ def found(data: Dataset, image_size: int = 224) -> dict[str, tuple[str, ...]]:
         ({"is_blank": True}, "blank"),
     ],
 )
-def test_a_picture_unlike_the_others_is_found(looks: dict[str, object], kind: str) -> None:
-    assert found(dataset(**looks)) == {kind: ("a/9.png",)}
+def test_a_picture_unlike_the_others_is_found(values: dict[str, object], kind: str) -> None:
+    assert found(dataset(**values)) == {kind: ("a/9.png",)}
 
 
 @pytest.mark.parametrize(

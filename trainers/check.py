@@ -37,28 +37,28 @@ def _check(options: argparse.Namespace) -> int:
     from service.imaging import configure_process
     from service.system.resources import cache_folder
     from trainers.cache.array_cache import Cache
-    from trainers.dataset import dataset as data
     from trainers.dataset import grouping, scanning, splitting
+    from trainers.dataset.dataset import check_classes, load_dataset
     from trainers.dataset.findings import checks, finding
 
     configure_process()
     set_up_logging(options.quiet)
     with tempfile.TemporaryDirectory() as folder, cleaned(lambda: shutil.rmtree(folder)):
         cache = Cache(cache_folder() / "arrays", MAX_BYTES, Path(folder), Progress(options.quiet))
-        dataset = data.read(scanning.scan(options.data), cache)
-    dataset = grouping.group(dataset, options.group)
-    found = checks.examine(dataset, options.image_size)
+        dataset = load_dataset(scanning.scan(options.data), cache)
+    dataset = grouping.assign_sources(dataset, options.group)
+    found = checks.run_checks(dataset, options.image_size)
     if options.output:
-        finding.write(options.output, dataset, found)
+        finding.write_json(options.output, dataset, found)
     if options.json:
-        print(json.dumps(finding.record(dataset, found)))
+        print(json.dumps(finding.to_dict(dataset, found)))
     else:
-        for line in (*finding.notes(dataset), *found):
+        for line in (*finding.list_notes(dataset), *found):
             print(line)
         said = f"{len(found)} findings" if len(found) != 1 else "1 finding"
         classes = f"{len(dataset.classes)} class{'es' if len(dataset.classes) != 1 else ''}"
         print(f"{len(dataset.paths):,} pictures of {classes}: {said}")
-    data.check_classes(dataset)
+    check_classes(dataset)
     splitting.split(dataset, seed=0)  # refuses what a run would
     return BAD_DATA if options.strict and found else 0
 

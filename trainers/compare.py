@@ -25,8 +25,8 @@ from trainers.comparing import comparison
 from trainers.comparing.candidates import Candidate, Row, choose, parse_candidates
 from trainers.comparing.comparison import Comparison
 from trainers.config import TrainingConfig, validate
-from trainers.dataset import dataset as data
 from trainers.dataset import grouping, scanning, splitting
+from trainers.dataset.dataset import Dataset, load_dataset
 from trainers.progress import Progress, log, set_up_logging
 from trainers.run import WRONG_USE, cache_room, check, choose_folder
 from trainers.stopping import LastWords
@@ -68,8 +68,8 @@ def compare(
         workspace(config.output) as work,
         closing(Cache(*cache_room(config, work, progress))) as cache,
     ):
-        dataset = data.read(files, cache)
-        dataset = grouping.group(dataset, config.group)
+        dataset = load_dataset(files, cache)
+        dataset = grouping.assign_sources(dataset, config.group)
         with progress.step("checking"):
             found = check(dataset, max(sizes), config.strict)
         dataset = splitting.split(dataset, config.seed)
@@ -98,7 +98,7 @@ def compare(
 def measure(
     candidate: Candidate,
     config: TrainingConfig,
-    dataset: data.Dataset,
+    dataset: Dataset,
     cache: Cache,
     progress: Progress,
 ) -> Row:

@@ -17,7 +17,7 @@ from service.bundle import model_name
 from service.cli import arguments
 from service.errors import GraftError
 from service.system.resources import at_home
-from trainers.dataset.folders.filenames import is_text, printable
+from trainers.dataset.folders.filenames import escape, is_printable
 
 DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
@@ -168,8 +168,8 @@ class TrainingConfig(BaseModel):
 def validate(values: Mapping[str, Any], where: str = "") -> TrainingConfig:
     """A config of these values; a ConfigError, after `where`, says all that cannot be used."""
     for name, value in values.items():
-        if isinstance(value, str) and not is_text(value):
-            flag, text = name.replace("_", "-"), printable(value)
+        if isinstance(value, str) and not is_printable(value):
+            flag, text = name.replace("_", "-"), escape(value)
             raise ConfigError(f"{where}--{flag} (={text}): control characters, or not in UTF-8")
     try:
         return TrainingConfig.model_validate(values)

@@ -26,12 +26,12 @@ from trainers import hardware
 from trainers.arguments import parse
 from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
-from trainers.dataset import dataset as data
 from trainers.dataset import grouping, scanning, splitting
+from trainers.dataset.dataset import Dataset, check_classes, load_dataset
 from trainers.dataset.findings import checks, finding
 from trainers.dataset.findings.finding import Finding
-from trainers.dataset.folders import nearby
-from trainers.dataset.scanning import DataError
+from trainers.dataset.folders import suggestions
+from trainers.dataset.folders.errors import DataError
 from trainers.distributed.cluster import ALONE, STOPPED, VARIABLE, Cluster, WorkerLostError
 from trainers.evaluation import replacement
 from trainers.features import pictures
@@ -74,8 +74,8 @@ def train(
         workspace(config.output) as work,
         closing(Cache(*cache_room(config, work, progress))) as cache,
     ):
-        dataset = data.read(files, cache)
-        dataset = grouping.group(dataset, config.group)
+        dataset = load_dataset(files, cache)
+        dataset = grouping.assign_sources(dataset, config.group)
         with progress.step("checking"):
             found = check(dataset, size, config.strict)
         dataset = splitting.split(dataset, config.seed)
@@ -92,7 +92,7 @@ def train(
         with naming_the_lost(cluster):
             strategy, exchange = cluster.strategy(), Exchange(cluster)
             dataset = pictures.decode(dataset, size, cache)
-            dataset.begin("validation", "test")  # of which every run asks
+            dataset.prefetch("validation", "test")  # of which every run asks
             room = cache_room(config, work, progress)
             shared = SharedCache(exchange, *room) if cluster.size > 1 else cache
             run = Run(config, network, dataset, shared, progress, exchange, strategy)
@@ -127,17 +127,17 @@ def cache_room(
     return cache_folder() / "arrays", config.cache_gigabytes * 1e9, work, progress
 
 
-def check(dataset: data.Dataset, size: int, is_strict: bool) -> Sequence[Finding]:
+def check(dataset: Dataset, size: int, is_strict: bool) -> Sequence[Finding]:
     """What the doctor finds, said in the log.
 
     Raises:
         DataError: the folder cannot be trained on, or anything was found and `is_strict` is set.
     """
-    found = checks.examine(dataset, size)
-    for line in finding.notes(dataset):
+    found = checks.run_checks(dataset, size)
+    for line in finding.list_notes(dataset):
         log.info("%s", line)
-    finding.say(found)
-    data.check_classes(dataset)
+    finding.log_findings(found)
+    check_classes(dataset)
     if is_strict and found:
         raise DataError(
             f"{dataset.title}: --strict stops at what was found (listed above: "
@@ -155,7 +155,10 @@ def choose_folder(config: TrainingConfig) -> Path:
     from trainers.dataset.samples import draw_samples
 
     folder = draw_samples(cache_folder())
-    reason = "as --data says" if config.data else "there is no folder data/ here" + nearby.here()
+    if config.data:
+        reason = "as --data says"
+    else:
+        reason = f"there is no folder data/ here{suggestions.suggest_current_folder()}"
     level = logging.INFO if config.data else logging.WARNING
     log.log(level, "training on drawn sample pictures of leaves (%s): %s", reason, folder)
     return folder

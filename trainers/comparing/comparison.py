@@ -16,7 +16,7 @@ from trainers.dataset import samples, splitting
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings import finding
 from trainers.dataset.findings.finding import Finding
-from trainers.dataset.scanning import SPLITS
+from trainers.dataset.folders.filenames import SPLITS
 from trainers.evaluation.metrics import wilson_interval
 from trainers.reporting import scatter
 from trainers.reporting.report import templates
@@ -62,7 +62,7 @@ class Comparison:
 def table(done: Comparison) -> str:
     """Aligned lines for a terminal, the choice and the command that trains it."""
     text = []
-    if samples.is_drawn(done.dataset.folder):
+    if samples.is_sample_dataset(done.dataset.folder):
         text.append(f"On {summary.DRAWN}, not on yours: name your own by --data.")
     heads = ("", "backbone", "px", "validation", "test (95% interval)", "ms", "MB", "parameters")
     lines = [(*heads, "width", "seconds")]
@@ -122,11 +122,13 @@ def record(done: Comparison) -> dict[str, Any]:
         ],
         "data": {
             "folder": str(dataset.title),
-            "source": summary.DRAWN if samples.is_drawn(dataset.folder) else summary.FOLDER,
+            "source": summary.DRAWN
+            if samples.is_sample_dataset(dataset.folder)
+            else summary.FOLDER,
             "fingerprint": dataset.fingerprint,
             "classes": list(dataset.classes),
             "pictures": {part: len(dataset.rows(part)) for part in SPLITS},
-            "findings": finding.summary(done.found),
+            "findings": finding.summarize(done.found),
         },
         "seed": done.config.seed,
         "packages": {name: version(name) for name in ("keras", "onnxruntime")},
@@ -173,7 +175,7 @@ def render(done: Comparison) -> str:
 
 def name_of(dataset: Dataset) -> str:
     """What the pictures are called: by their folder, unless they are the drawn ones."""
-    return summary.DRAWN if samples.is_drawn(dataset.folder) else dataset.title.name
+    return summary.DRAWN if samples.is_sample_dataset(dataset.folder) else dataset.title.name
 
 
 def _dots(done: Comparison, has_names: bool) -> list[Dot]:

@@ -85,14 +85,14 @@ def publish(
         "selection": trained.selection,
         "shipped": {"phase": trained.phase, "best_fine_tuning_epoch": trained.epoch},
         "left_out": [vars(one) for one in dataset.left_out],
-        "findings": finding.summary(found),
+        "findings": finding.summarize(found),
         "seconds": {step: round(taken, 2) for step, taken in progress.seconds.items()},
     }
     manifest = manifest.model_copy(update={"metrics": _headline(test)})
     _write_json(staging / "metrics.json", metrics)
     _write_json(staging / "config.json", config.model_dump(mode="json"))
     splitting.write_csv(dataset, staging / "split.csv")
-    finding.write(staging / "findings.json", dataset, found)
+    finding.write_json(staging / "findings.json", dataset, found)
     report.write(staging / "report.html", manifest, metrics, dataset, asked)
     return seal(staging, manifest, config.output), metrics
 
@@ -112,7 +112,7 @@ def _headline(test: dict[str, Any]) -> dict[str, float]:
 def _data(dataset: Dataset, config: TrainingConfig) -> dict[str, Any]:
     """What the model was trained on, for its provenance."""
     known = {"fingerprint": dataset.fingerprint, "pictures": len(dataset.paths)}
-    if samples.is_drawn(dataset.folder):
+    if samples.is_sample_dataset(dataset.folder):
         return {**known, "source": summary.DRAWN}
     name = (config.folder() or dataset.folder).resolve().name
     return {**known, "source": summary.FOLDER, "folder": name}
@@ -144,15 +144,15 @@ def _write_golden(classifier: Classifier, dataset: Dataset, staging: Path) -> No
     folder.mkdir()
     golden: dict[str, list[float]] = {}
     for number, (row, values) in enumerate(zip(chosen, answers, strict=True)):
-        name = f"{number}.{dataset.looks['format'][row].decode().lower()}"
-        (folder / name).write_bytes(dataset.content(row))
+        name = f"{number}.{dataset.inspections['format'][row].decode().lower()}"
+        (folder / name).write_bytes(dataset.read_picture(row))
         golden[name] = [float(value) for value in values]
     _write_json(staging / GOLDEN_ANSWERS, golden)
 
 
 def _kinds(dataset: Dataset) -> tuple[str, ...]:
     """Kinds that the model takes: those that every model does, and those it was trained on."""
-    held = {name.decode() for name in dataset.looks["format"].tolist()}
+    held = {name.decode() for name in dataset.inspections["format"].tolist()}
     return tuple(kind.name for kind in KINDS if kind.name in held | set(ALWAYS_ACCEPTED))
 
 

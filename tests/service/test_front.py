@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +13,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from service.app import Classifier
 from service.errors import MissingField
@@ -85,3 +88,35 @@ def test_without_the_key_nothing_is_done(registry: CollectorRegistry) -> None:
 def test_what_bentoml_declares_is_ours_to_answer() -> None:
     posts = {route.path for route in routes() if route.methods == {"POST"}}
     assert {api.route for api in Classifier.apis.values()} <= posts
+
+
+def test_starlettes_router_is_what_our_routes_are_put_before() -> None:
+    """Its attributes are not documented: `default`, `redirect_slashes` and `lifespan_context`."""
+    events: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        events.append("begun")
+        yield
+        events.append("ended")
+
+    def app_of(path: str, text: str) -> Starlette:
+        def show(request: Request) -> Response:
+            return PlainTextResponse(text)
+
+        return Starlette(routes=[Route(path, show)], lifespan=lifespan)
+
+    front, behind = app_of("/there/", "front"), app_of("/there", "behind")
+    front.router.redirect_slashes = behind.router.redirect_slashes = False
+    front.router.default = behind
+
+    async def ask() -> list[str]:
+        transport = httpx.ASGITransport(front)
+        async with (
+            behind.router.lifespan_context(behind),
+            httpx.AsyncClient(transport=transport, base_url="http://graft") as client,
+        ):
+            return [(await client.get(path)).text for path in ("/there/", "/there", "/none/")]
+
+    assert asyncio.run(ask()) == ["front", "behind", "Not Found"]
+    assert events == ["begun", "ended"]

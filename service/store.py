@@ -18,7 +18,6 @@ import bentoml
 from service import commands, summary
 from service.arguments import closest
 from service.bundle import MANIFEST, Bundle
-from service.configuration import container
 from service.errors import BundleError
 from service.files import flush
 from service.interrupts import cleaned
@@ -40,7 +39,10 @@ def save(bundle: Bundle) -> str:
         OSError: it cannot be written.
     """
     bentoml_home()
-    store = container().model_store.get()
+    # The container is BentoML's documented way to a configured store, if not a typed one.
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    store = BentoMLContainer.model_store.get()
     root = Path(store._path)
     tag = bentoml.Tag(bundle.manifest.name, bundle.manifest.version)
     root.mkdir(parents=True, exist_ok=True)

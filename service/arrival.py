@@ -33,7 +33,7 @@ class arriving:  # noqa: N801  # reads as asyncio.timeout does
         self._upload, self._is_draining = upload, is_draining
         self._limit_seconds = settings.upload_timeout_seconds
         self._least_bytes = settings.upload_bytes_per_second * self._limit_seconds
-        self._failure: Failure | None = None  # an exception here would know itself by its frames
+        self._failure: Failure | None = None  # an exception would hold itself by its frames
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
@@ -53,7 +53,6 @@ class arriving:  # noqa: N801  # reads as asyncio.timeout does
         trace: TracebackType | None,
     ) -> None:
         self._timer.cancel()
-        del self._timer  # it knows this object
         if self._failure and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
             refused, message = self._failure
             raise refused(message) from None

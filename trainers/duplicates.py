@@ -17,7 +17,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers import code_identity
+from trainers import code_identity, components
 from trainers.cache import Cache, Recipe
 from trainers.looking import SIDE
 
@@ -86,7 +86,7 @@ def groups(digests: Sequence[str], looks: NDArray[np.void], labels: Rows) -> Row
     take 2 to 6 seconds on two cores, 100,000 a few minutes), memory with N.
     """
     first: dict[str, int] = {}
-    union = _Union([first.setdefault(digest, row) for row, digest in enumerate(digests)])
+    found = np.array([first.setdefault(one, row) for row, one in enumerate(digests)], np.int64)
     rows = np.array([first[digest] for digest in sorted(first)], np.int64)  # by content
     rows = rows[_has_detail(looks["thumbnail"][rows])]
     thumbnails = looks["thumbnail"][rows]
@@ -101,8 +101,8 @@ def groups(digests: Sequence[str], looks: NDArray[np.void], labels: Rows) -> Row
                 one, other = one[of_one_class], other[of_one_class]
             for part in range(0, len(one), _BLOCK):
                 pairs = one[part : part + _BLOCK], other[part : part + _BLOCK]
-                _link(union, rows, (turned, thumbnails), pairs)
-    return union.roots()
+                found = _joined(found, rows, (turned, thumbnails), pairs)
+    return found
 
 
 def _has_detail(thumbnails: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -159,17 +159,17 @@ def _nearest(one: Rows, cosines: Floats) -> Rows:
     return order[place < MOST_CANDIDATES]
 
 
-def _link(
-    union: _Union,
+def _joined(
+    groups: Rows,
     rows: Rows,
     thumbnails: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     pairs: tuple[Rows, Rows],
-) -> None:
+) -> Rows:
     """Join the pairs that are duplicates; those that are joined already need no comparison."""
-    joined = [union.root(rows[a]) == union.root(rows[b]) for a, b in zip(*pairs, strict=True)]
-    one, other = (side[~np.array(joined, np.bool_)] for side in pairs)
-    for at in np.flatnonzero(is_same(thumbnails[0][one], thumbnails[1][other])):
-        union.join(rows[one[at]], rows[other[at]])
+    apart = groups[rows[pairs[0]]] != groups[rows[pairs[1]]]
+    one, other = pairs[0][apart], pairs[1][apart]
+    same = is_same(thumbnails[0][one], thumbnails[1][other])
+    return components.join(groups, rows[one[same]], rows[other[same]]) if same.any() else groups
 
 
 def is_same(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -222,23 +222,3 @@ def _blurred(thumbnails: NDArray[np.uint8]) -> Floats:
     rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
     blurred: Floats = (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / np.float32(16)
     return blurred
-
-
-class _Union:
-    """Sets of rows, each known by its smallest row."""
-
-    def __init__(self, parents: list[int]) -> None:
-        self._parents = parents
-
-    def root(self, row: int) -> int:
-        while self._parents[row] != row:
-            self._parents[row] = self._parents[self._parents[row]]
-            row = self._parents[row]
-        return row
-
-    def join(self, one: int, other: int) -> None:
-        one, other = self.root(one), self.root(other)
-        self._parents[max(one, other)] = min(one, other)
-
-    def roots(self) -> Rows:
-        return np.array([self.root(row) for row in range(len(self._parents))], np.int64)

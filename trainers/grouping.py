@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers import components
 from trainers.config import ConfigError, is_table
 from trainers.data import Dataset, some
 from trainers.progress import log
@@ -93,18 +94,9 @@ def together(dataset: Dataset) -> NDArray[np.int64]:
     """The first row (N,) of all that belong together with a picture: by source, or duplicates."""
     if not dataset.sources:
         return dataset.groups
-    count = len(dataset.paths)
     first: dict[str, int] = {}
     named = [first.setdefault(one, row) if one else row for row, one in enumerate(dataset.sources)]
-    found = np.arange(count)
-    while True:
-        before = found
-        for links in (dataset.groups, np.array(named, np.int64)):
-            lowest = np.full(count, count)
-            np.minimum.at(lowest, links, found)
-            found = lowest[links]
-        if np.array_equal(found, before):
-            return found
+    return components.join(dataset.groups, np.arange(len(named)), np.array(named, np.int64))
 
 
 def too_coarse(dataset: Dataset) -> str:

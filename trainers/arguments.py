@@ -14,8 +14,8 @@ from service.cli import arguments
 from trainers.config import ConfigError, TrainingConfig, validate
 
 
-class Parser(arguments.Parser):
-    failure = ConfigError
+class Parser(arguments.CommandParser):
+    error_class = ConfigError
 
 
 class Options(argparse.Namespace):
@@ -82,7 +82,10 @@ def _parser() -> argparse.ArgumentParser:
         help="log as JSON lines, last line of stdout as a JSON object",
     )
     parser.add_argument(
-        "--list-plugins", action=arguments.Print, text=table, help="print the backbones and stop"
+        "--list-plugins",
+        action=arguments.PrintAction,
+        text=table,
+        help="print the backbones and stop",
     )
     return parser
 

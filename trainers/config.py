@@ -181,7 +181,7 @@ def validate(values: Mapping[str, Any], where: str = "") -> TrainingConfig:
 def _explain(problem: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "configuration"
     if problem["type"] == "extra_forbidden":
-        return arguments.unknown(name, list(TrainingConfig.model_fields))
+        return arguments.unknown_option_message(name, list(TrainingConfig.model_fields))
     given, said = problem["input"], problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "string_pattern_mismatch":
         said = model_name.explain(given) if name == "name" else _explain_device(given)
@@ -194,6 +194,6 @@ def _explain_device(given: str) -> str:
     """What a device may be, and which one is meant by the name that others give it."""
     found = re.fullmatch(r"(?:cuda|gpu)?[: ]?(\d{1,3})?", given.lower())
     number = found and found.group(1)
-    meant = arguments.closest(given, ("auto", "cpu", "gpu")) if found is None else "gpu"
+    meant = arguments.closest_match(given, ("auto", "cpu", "gpu")) if found is None else "gpu"
     close = f"{meant}:{number}" if number else meant
     return "auto, cpu, gpu or gpu:N" + (f"; did you mean {close}?" if close else "")

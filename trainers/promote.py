@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.cli.arguments import Parser
+from service.cli.arguments import CommandParser
 from service.errors import BundleError, GraftError
 from service.system.interrupts import INTERRUPTED, TERMINATED, ended_by
 from trainers.progress import log, set_up_logging
 
 if TYPE_CHECKING:
-    from service.bundle.manifest import Bundle
+    from service.bundle.reading import Bundle
     from service.imaging import configure_process
 
 WRONG_USE = 2
@@ -71,7 +71,8 @@ def newest(folder: Path) -> Bundle:
     Raises:
         BundleError: there is none, or it is damaged.
     """
-    from service.bundle.manifest import MANIFEST, Bundle
+    from service.bundle.manifest import MANIFEST
+    from service.bundle.reading import Bundle
 
     if (folder / MANIFEST).is_file():
         return Bundle.read(folder)
@@ -175,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _decide(options: argparse.Namespace) -> str:
     from service.bundle import store
-    from service.bundle.manifest import Bundle
+    from service.bundle.reading import Bundle
 
     configure_process()
     new = newest(options.new)
@@ -201,7 +202,7 @@ def _decide(options: argparse.Namespace) -> str:
 def _stay(new: Bundle, old: Bundle, tag: str) -> str:
     """The old one stays the latest, or is it again: a run makes its own model the latest."""
     from service.bundle import store
-    from service.bundle.manifest import Bundle
+    from service.bundle.reading import Bundle
 
     if Bundle.read(store.resolve(new.manifest.name)).manifest.id != new.manifest.id:
         log.info("worse: %s stays", tag)
@@ -217,7 +218,7 @@ def _split(bundle: Bundle) -> Iterable[Picture]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
+    parser = CommandParser(
         prog="python -m trainers.promote",
         description="Make a new model `latest` in BentoML's store if it is no worse than the old.",
         epilog="Exit codes: 0 decided, the last line is the latest model; 2 wrong use.",

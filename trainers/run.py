@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.bundle import summary
-from service.cli import next_command
+from service.cli import command_lines
 from service.errors import GraftError, ParityError
 from service.imaging import configure_process
 from service.system.interrupts import INTERRUPTED, ended_by
@@ -40,7 +40,7 @@ from trainers.stopping import LastWords
 from trainers.workspace import workspace
 
 if TYPE_CHECKING:
-    from service.bundle.manifest import Bundle
+    from service.bundle.reading import Bundle
 
 WRONG_USE, BUG = 2, 1
 MOST_SAID = 3
@@ -113,7 +113,7 @@ def train(
                     "bundle": str(bundle.path),
                     "model": tag,
                     "test_accuracy": test["accuracy"],
-                    "data": summary.data(bundle.manifest)["source"],
+                    "data": summary.training_data(bundle.manifest)["source"],
                     "replaces": before and replacement.tag(before),
                 }
 
@@ -184,7 +184,7 @@ def save(bundle: Bundle) -> str:
 
 def log_result(bundle: Bundle, tag: str, test: dict[str, Any]) -> None:
     low, high = test["accuracy_interval"]
-    is_drawn = summary.data(bundle.manifest)["source"] == summary.DRAWN
+    is_drawn = summary.training_data(bundle.manifest)["source"] == summary.DRAWN
     log.info(
         "test accuracy %.4f on %d %s (95%% interval %.3f to %.3f), by the exported ONNX",
         *(test["accuracy"], test["n"], summary.DRAWN if is_drawn else "pictures", low, high),
@@ -192,7 +192,7 @@ def log_result(bundle: Bundle, tag: str, test: dict[str, Any]) -> None:
     for pair in test["most_confused"][:MOST_SAID]:
         log.info("  %s", pair["advice"])
     log.info("report: %s", bundle.path / "report.html")
-    log.info("serve it:  %s", next_command.serve(tag))
+    log.info("serve it:  %s", command_lines.serve_command(tag))
 
 
 def log_replacement(bundle: Bundle, before: Bundle | None, folder: Path) -> None:

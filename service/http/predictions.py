@@ -77,7 +77,7 @@ async def all_of(asked: Iterable[Awaitable[Result]]) -> list[Result]:
     failures = [one for one in ended if isinstance(one, BaseException)]
     del ended
     if failures:
-        raise failures.pop(0)  # no name here holds it: a cycle, as in Picture.take_answer
+        raise failures.pop(0)  # no name here holds it: a cycle, as in Job.result
     return results
 
 

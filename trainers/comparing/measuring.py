@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.registry import resolve
-from service.engine.predictor import open_session
+from service.engine.onnx_session import open_session
 from trainers.cache.array_cache import Cache
 from trainers.comparing.candidates import Figures
 from trainers.config import TrainingConfig

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from service.bundle import summary
-from service.bundle.manifest import Bundle
-from service.cli import next_command
+from service.bundle.reading import Bundle
+from service.cli import command_lines
 from service.errors import GraftError
 from trainers.promote import Comparison, compare
 
@@ -35,7 +35,7 @@ def describe(new: Bundle, old: Bundle | None, data: Path) -> Iterator[str]:
     if old is None:
         yield f"it is `{name}:latest` in BentoML's store, the first of that name"
         return
-    yield f"it is `{name}:latest` now, in place of {summary.line(old.manifest)}"
+    yield f"it is `{name}:latest` now, in place of {summary.describe(old.manifest)}"
     found = on_same_pictures(new, old)
     if set(new.manifest.classes) != set(old.manifest.classes):
         yield "the two do not compare: they tell other classes apart"
@@ -43,7 +43,7 @@ def describe(new: Bundle, old: Bundle | None, data: Path) -> Iterator[str]:
         options = (str(new.path), "--over", tag(old), "--data", str(data))
         yield (
             "the two accuracies do not compare: they are of different test pictures. This asks "
-            f"both about the same: {next_command.python('trainers.promote', *options)}"
+            f"both about the same: {command_lines.python_command('trainers.promote', *options)}"
         )
     else:
         yield (
@@ -56,10 +56,10 @@ def describe(new: Bundle, old: Bundle | None, data: Path) -> Iterator[str]:
 
 def worries(new: Bundle, old: Bundle | None) -> Iterator[str]:
     """Why the new one should perhaps not be in its place: warnings for the log."""
-    yield from summary.doubts(new.manifest)
+    yield from summary.model_warnings(new.manifest)
     if old is None:
         return
-    source, before = (summary.data(one.manifest)["source"] for one in (new, old))
+    source, before = (summary.training_data(one.manifest)["source"] for one in (new, old))
     if source == summary.DRAWN and before != source:
         yield f"it is in place of a model that was not trained on {summary.DRAWN}: {tag(old)}"
     found = on_same_pictures(new, old)

@@ -15,8 +15,11 @@ import numpy as np
 import tensorflow as tf
 
 from service.bundle import summary
-from service.bundle.manifest import GOLDEN_ANSWERS, Bundle, InputSpec, Manifest, OutputSpec, seal
-from service.engine.predictor import Predictor, providers_for
+from service.bundle.manifest import GOLDEN_ANSWERS, InputSpec, Manifest, OutputSpec
+from service.bundle.reading import Bundle
+from service.bundle.sealing import seal
+from service.engine.onnx_session import providers_for
+from service.engine.predictor import Predictor
 from service.imaging import ALWAYS_ACCEPTED, DECODER, KINDS
 from trainers.config import TrainingConfig
 from trainers.dataset import samples, splitting
@@ -66,7 +69,7 @@ def publish(
         _write_golden(classifier, dataset, staging)
     manifest = _manifest(classifier, dataset, config, parity)
     # It answers the golden pictures, too.
-    predictor = Predictor(Bundle(staging, manifest), chosen=providers_for(config.device))
+    predictor = Predictor(Bundle(staging, manifest), providers=providers_for(config.device))
     judged = answer(predictor, dataset, "validation", progress)
     proof = judged if len(judged.rows) else answer(predictor, dataset, "train", progress)
     fidelity = require_faithful(trained.chosen, proof)

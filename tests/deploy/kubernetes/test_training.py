@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from trainers import promote, run
 from trainers.arguments import parse
 from trainers.distributed.cluster import STOPPED, Cluster

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from service.engine.predictor import Predictor
 from trainers.distributed.cluster import ALONE, STOPPED, Cluster, ClusterError
 

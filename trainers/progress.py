@@ -221,6 +221,24 @@ def _log_uncaught(*error: Any) -> None:
     log.critical("%s", "".join(traceback.format_exception(*error)).rstrip())
 
 
+@contextmanager
+def log_for_caller(is_verbose: bool) -> Iterator[None]:
+    """Log to stderr, or nowhere, while a function called from Python runs.
+
+    Handlers that the calling program has set up itself get the messages in any case.
+    """
+    handler: logging.Handler = _ToStderr() if is_verbose else logging.NullHandler()
+    level = log.level
+    log.addHandler(handler)
+    if is_verbose:
+        log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
 def set_up_logging(is_quiet: bool, is_json: bool = False) -> None:
     """Send the log to stderr, one plain or JSON line a message; stdout is for results."""
     handler = _ToStderr()

@@ -39,7 +39,7 @@ class Broken(Backbone):
 @pytest.fixture
 def folder(tmp_path: Path, draw_folder: DrawFolder, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))  # nothing is known before
-    monkeypatch.setattr(measuring, "SECONDS", 0.0)
+    monkeypatch.setattr(measuring, "MIN_SECONDS", 0.0)
     return draw_folder(tmp_path / "pictures", red=14, green=14, blue=14)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trainers.arguments import parse
+from trainers.cli.arguments import parse
 from trainers.config import ConfigError, TrainingConfig
 
 

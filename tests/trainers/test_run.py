@@ -185,9 +185,7 @@ def test_what_was_found_is_in_the_bundle(bundle: Bundle) -> None:
     assert found["classes"] == {"blue": 14, "green": 14, "red": 14}
     assert [one["kind"] for one in metrics["findings"]] == []
     assert found["findings"] == []
-    assert (
-        "The check of the folder found nothing wrong" in (bundle.path / "report.html").read_text()
-    )
+    assert "The check of the folder found no problems" in (bundle.path / "report.html").read_text()
 
 
 def test_findings_are_said_and_fatal_when_asked(
@@ -199,7 +197,7 @@ def test_findings_are_said_and_fatal_when_asked(
     said = capsys.readouterr().err
     assert "error: 1 group of pictures that are duplicates of each other in different" in said
     assert "blue/also.png = red/0.png" in said
-    assert "--strict stops at what was found (listed above: 1)" in said
+    assert "--strict stops the run because of the findings listed above (1)" in said
     assert not list((tmp_path / "out").glob("classifier*"))
 
 
@@ -320,10 +318,10 @@ def test_without_data_the_sample_pictures_are_drawn_and_said(
     assert manifest.classes[0] == "healthy"
     assert manifest.provenance["data"]["source"] == "drawn sample pictures"
     page = (bundle / "report.html").read_text()
-    assert page.index("drawn sample pictures, not from yours") < page.index("<h1>")
+    assert page.index("drawn sample pictures, not on yours") < page.index("<h1>")
     assert run(*QUICK, *options, "--data", "demo", "--weights", "none") == 0
     said = capsys.readouterr().err.splitlines()
-    assert f"it is `leaves:latest` now, in place of leaves:{manifest.version}" in "\n".join(said)
+    assert f"it is `leaves:latest` now, and replaces leaves:{manifest.version}" in "\n".join(said)
     assert any(line.startswith("on the same ") for line in said)
 
 
@@ -360,7 +358,10 @@ def parts(output: Path, name: str) -> tuple[dict[str, Any], list[bytes]]:
     [
         ("training on", ""),
         ("linear head", "; what was computed so far is kept for the same command"),
-        ("fine-tuning epoch 2/", "; the same command with --resume goes on after the last whole"),
+        (
+            "fine-tuning epoch 2/",
+            "; the same command with --resume goes on after the last complete",
+        ),
     ],
 )
 def test_ctrl_c_leaves_nothing_half_done_and_promises_what_there_is(
@@ -386,7 +387,7 @@ def test_ctrl_c_leaves_nothing_half_done_and_promises_what_there_is(
     assert process.returncode == 130
     assert "Traceback" not in said
     last = said.splitlines()[-1]
-    assert last.startswith(f"graft: stopped; no half bundle is left{promise}")
+    assert last.startswith(f"graft: stopped; no incomplete bundle is left{promise}")
     assert promise or last.endswith("is left")
     left = {path.name for path in output.glob("*")}
     assert left <= {".graft.lock", "checkpoints"}

@@ -57,7 +57,7 @@ def solve_linear(examples: Examples, clock: Clock = ENDLESS) -> Head:
     model = build(path.scale, path.offset, examples.classes, penalty=0.5 / (strength * n))
     fill(model.get_layer("logits"), path.weights[at])
     pictures = f"{views} views" if views > 1 else "one view"
-    description = f"linear head, C {strength:g}, {pictures} of each picture"
+    description = f"linear head, C = {strength:g}, from {pictures} of each picture"
     judgement = None
     if examples.pool is not None:
         judgement = Judgement.of(losses[at], hits[at], len(examples.pool.parts))

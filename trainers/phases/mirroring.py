@@ -47,8 +47,8 @@ def settle(run: Run) -> tuple[Run, Choice]:
 
 def _choose(run: Run) -> Choice:
     if run.config.flip != "auto":
-        return Choice(run.config.flip, "as the options say")
-    late = Choice(USUAL, "as usual: the time budget is spent")
+        return Choice(run.config.flip, "because the options say so")
+    late = Choice(USUAL, "the default: the time budget is spent")
     if run.clock.is_over():
         return late
     try:
@@ -63,7 +63,7 @@ def choose(judged: dict[Flip, Judgement]) -> Choice:
     tried = {flip: one.record() for flip, one in judged.items()}
     usual = judged[USUAL]
     if not usual.is_known:
-        return Choice(USUAL, f"as usual: {usual}", tried)
+        return Choice(USUAL, f"the default: {usual}", tried)
     best = min(judged, key=lambda flip: judged[flip].loss)
     flip = best if is_clearly_lower(judged[best].losses, usual.losses) else USUAL
     figures = ", ".join(f"{one} {judged[one].loss:.4f}" for one in judged)
@@ -71,8 +71,8 @@ def choose(judged: dict[Flip, Judgement]) -> Choice:
     reason = "the lowest" if flip == best else "not clearly higher than the lowest"
     return Choice(
         flip,
-        f"by cross-validation on {len(usual.losses)} pictures: its loss is {reason} ({figures}; "
-        f"accuracy {accuracies})",
+        f"by cross-validation on {len(usual.losses)} pictures: its loss is {reason} (loss: "
+        f"{figures}; accuracy: {accuracies})",
         tried,
     )
 

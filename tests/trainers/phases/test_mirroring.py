@@ -153,7 +153,7 @@ def test_solvers_keep_the_time_budget_too(
     _, choice = mirroring.settle(start())
     assert solved == [1]  # penalty of five, for one of three kinds of views
     assert str(choice) == (
-        "mirrored views (--flip): horizontal, as usual: the time budget is spent"
+        "mirrored views (--flip): horizontal, the default: the time budget is spent"
     )
 
 

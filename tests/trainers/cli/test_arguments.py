@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from trainers.arguments import parse
+from trainers.cli.arguments import parse
 from trainers.config import ConfigError, TrainingConfig
 
 

@@ -1,0 +1,1 @@
+from service.loading import load as load

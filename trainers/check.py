@@ -15,7 +15,8 @@ from service.cli.arguments import Parser
 from service.errors import GraftError, SettingError
 from service.system.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
 from service.system.resources import at_home
-from trainers.progress import Progress, set_up_logging
+from trainers.cli.log_output import set_up_logging
+from trainers.progress import Progress
 
 BAD_DATA = 2
 MAX_BYTES = 1e12

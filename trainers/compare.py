@@ -21,13 +21,14 @@ from trainers.cache.array_cache import Cache
 from trainers.cli import preparation
 from trainers.cli.arguments import TrainingParser, add_flags
 from trainers.cli.exit_codes import WRONG_USE
+from trainers.cli.log_output import set_up_logging
 from trainers.cli.stopping import StopMessage
 from trainers.comparing import comparison
 from trainers.comparing.candidates import Candidate, parse_candidates, recommend
 from trainers.comparing.comparison import Comparison
 from trainers.config import TrainingConfig, validate
 from trainers.dataset import scanning
-from trainers.progress import Progress, log, set_up_logging
+from trainers.progress import Progress, log
 from trainers.workspace import workspace
 
 PLUGINS = (

@@ -12,7 +12,8 @@ from service.cli.arguments import Parser
 from service.errors import GraftError
 from service.system.interrupts import INTERRUPTED, TERMINATED, ended_by
 from trainers.cli.exit_codes import WRONG_USE
-from trainers.progress import log, set_up_logging
+from trainers.cli.log_output import set_up_logging
+from trainers.progress import log
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -27,12 +27,13 @@ from trainers.cache.array_cache import Cache
 from trainers.cli import preparation
 from trainers.cli.arguments import parse
 from trainers.cli.exit_codes import BUG, WRONG_USE, is_fixable
+from trainers.cli.log_output import log_for_caller, set_up_logging
 from trainers.cli.stopping import StopMessage
 from trainers.config import TrainingConfig, validate
 from trainers.dataset import scanning
 from trainers.distributed.cluster import ALONE, STOPPED, VARIABLE, Cluster, WorkerLostError
 from trainers.features import pictures
-from trainers.progress import Progress, log, log_for_caller, set_up_logging
+from trainers.progress import Progress, log
 from trainers.workspace import workspace
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service.system.resources import cache_folder
+from trainers.cli.log_output import log_line
 from trainers.config import TrainingConfig
-from trainers.progress import log_line
 
 RESUME = "the same command with --resume goes on after the last complete epoch"
 KEPT = "what was computed so far is kept for the same command"

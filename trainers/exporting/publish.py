@@ -66,7 +66,7 @@ def publish(
     fidelity = require_faithful(trained.chosen, selected_on)
     test = answer(predictor, dataset, "test", progress)
 
-    metrics = {
+    metrics: dict[str, Any] = {
         "test": evaluate(test, dataset),
         "validation": evaluate(validation, dataset),
         "train": _training_counts(dataset),

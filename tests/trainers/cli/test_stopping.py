@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from trainers.cli.log_output import set_up_logging
 from trainers.cli.stopping import KEPT, RESUME, StopMessage
 from trainers.config import TrainingConfig
-from trainers.progress import log, set_up_logging
+from trainers.progress import log
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,12 +22,12 @@ def cells() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def namespace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, Any]]:
+def namespace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """The variables of an empty notebook that was started in an empty folder."""
     monkeypatch.chdir(tmp_path)
     module = ModuleType("notebook")
     monkeypatch.setitem(sys.modules, "notebook", module)
-    yield vars(module)
+    return vars(module)
 
 
 def test_it_is_kept_without_outputs(cells: list[dict[str, Any]]) -> None:

@@ -63,7 +63,7 @@ def publish(
     selected_on = (
         validation if len(validation.rows) else answer(predictor, dataset, "train", progress)
     )
-    fidelity = require_faithful(trained.chosen, selected_on)
+    fidelity = require_faithful(trained.selected, selected_on)
     test = answer(predictor, dataset, "test", progress)
 
     metrics: dict[str, Any] = {

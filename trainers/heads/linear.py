@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.copying import fill
-from trainers.evaluation.selection import Hits, Judgement, Losses
+from trainers.evaluation.selection import Hits, Losses, ValidationResult
 from trainers.heads.examples import Examples, Pool
 from trainers.heads.head import Head, Row, build, judge, judge_model, softmax, standardisation
 from trainers.resources.time_budget import ENDLESS, Clock
@@ -60,7 +60,7 @@ def solve_linear(examples: Examples, clock: Clock = ENDLESS) -> Head:
     description = f"linear head, C = {strength:g}, from {pictures} of each picture"
     judgement = None
     if examples.pool is not None:
-        judgement = Judgement.of(losses[at], hits[at], len(examples.pool.parts))
+        judgement = ValidationResult.from_answers(losses[at], hits[at], len(examples.pool.parts))
     return Head(model, description, *judge_model(model, examples), history, judgement)
 
 

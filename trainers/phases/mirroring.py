@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from trainers.evaluation.selection import Judgement, is_clearly_lower
+from trainers.evaluation.selection import ValidationResult, is_clearly_lower
 from trainers.features.views import FLIPS, UNZOOMED, Flip
 from trainers.heads import linear
 from trainers.phases import head_phase
@@ -57,7 +57,7 @@ def _choose(run: Run) -> Choice:
         return late
 
 
-def choose(judged: dict[Flip, Judgement]) -> Choice:
+def choose(judged: dict[Flip, ValidationResult]) -> Choice:
     """The kind with the lowest loss, if it is clearly lower than the usual one's: by more than a
     standard error, on the same pictures."""
     tried = {flip: one.record() for flip, one in judged.items()}
@@ -77,7 +77,7 @@ def choose(judged: dict[Flip, Judgement]) -> Choice:
     )
 
 
-def _judge(run: Run, flip: Flip) -> Judgement:
+def _judge(run: Run, flip: Flip) -> ValidationResult:
     """Of the linear head at its best penalty, on views that are not zoomed.
 
     Raises:
@@ -88,4 +88,4 @@ def _judge(run: Run, flip: Flip) -> Judgement:
     if run.clock.is_over():  # solvers that were cut short tell nothing
         raise TimeIsUpError("the time budget is spent")
     best = losses.mean(axis=1).argmin() if losses.size else 0
-    return Judgement.of(losses[best], hits[best], len(pool.parts))
+    return ValidationResult.from_answers(losses[best], hits[best], len(pool.parts))

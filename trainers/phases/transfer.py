@@ -15,7 +15,7 @@ from plugins.base import leaf_layers
 from plugins.copying import fill, fill_from
 from trainers import hardware
 from trainers.evaluation import selection
-from trainers.evaluation.fidelity import Chosen
+from trainers.evaluation.fidelity import Selected
 from trainers.features import frozen_features
 from trainers.features.batches import Batches, together
 from trainers.features.frozen_features import Features, Layers, Pictures, Source
@@ -38,12 +38,12 @@ HEAD = "head"
 
 @dataclass(frozen=True)
 class Trained:
-    """A classifier with the weights that ship, what led there, and what ships and why.
+    """The classifier with the weights that are exported, and how they came about.
 
     Attributes:
-        chosen: by what it was chosen, which the exported model has to come up to.
-        phase: the one that ships.
-        epoch: the best one of fine-tuning, from 1, whether it ships or not; 0 without any.
+        selected: the answers by which it was selected, which the exported model must reproduce.
+        phase: the phase whose weights are exported.
+        epoch: the best epoch of fine-tuning, from 1, even if it is not used; 0 without any.
         balance: what weights of classes change, where these are uneven.
         selection: how head and mirrored views were chosen, for metrics.json.
     """
@@ -52,7 +52,7 @@ class Trained:
     history: dict[str, list[dict[str, float | None]]]
     plan: Plan
     decision: str
-    chosen: Chosen
+    selected: Selected
     phase: str = HEAD
     epoch: int = 0
     balance: Effect | None = None
@@ -83,7 +83,7 @@ def train(run: Run) -> Trained:
     for at, row in enumerate(best.history, 1):
         board.add(HEAD, at, row)
     phase, epoch, decision = HEAD, 0, f"the model is the {best}; {plan.reasons[1]}"
-    chosen = Chosen(best.description, best.losses, best.hits, _computed_in("float32"))
+    selected = Selected(best.description, best.losses, best.hits, _computed_in("float32"))
     if plan.epochs:
         weights = classifier.weights()
         try:
@@ -92,7 +92,7 @@ def train(run: Run) -> Trained:
             why = "the time budget was spent on feature maps, which are kept for the next run"
             decision = f"the model is the {best}; no fine-tuning: {why}"
             chose = {"head": best.judgement.record(), "flip": flip.record()}
-            return Trained(classifier, history, plan, decision, chosen, selection=chose)
+            return Trained(classifier, history, plan, decision, selected, selection=chose)
         history[NAME], epoch = tuned.history, tuned.epoch
         if not selection.is_no_worse(tuned, best):
             classifier.restore(weights)
@@ -101,13 +101,13 @@ def train(run: Run) -> Trained:
             phase = NAME
             decision = f"the model is the result of {tuned}, which is no worse: {_where(best)}"
             computed_in = _computed_in(precision.policy(run.config.precision))
-            chosen = Chosen(NAME, tuned.losses, tuned.hits, computed_in)
+            selected = Selected(NAME, tuned.losses, tuned.hits, computed_in)
     return Trained(
         classifier,
         history,
         plan,
         decision,
-        chosen,
+        selected,
         phase,
         epoch,
         head_phase.weigh(run),

@@ -7,7 +7,7 @@ PLUGIN ?= resnet:50
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-large fuzz lint types bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
+.PHONY: help setup demo test test-fast test-large test-lowest fuzz lint types bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -33,6 +33,15 @@ test-fast: setup ## the tests that take less than a few seconds each
 
 test-large: setup ## the contract of the larger backbones (about an hour, 16 GB of memory)
 	$(RUN) -m pytest -m large tests/trainers/conformance/test_promises.py tests/test_copies.py
+
+test-lowest: artifacts/lowest/.ready ## the service's tests that are not slow, with the lowest versions that pyproject.toml allows
+	artifacts/lowest/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not large and not image" tests/service
+
+artifacts/lowest/.ready: requirements/lowest.txt pyproject.toml
+	$(PYTHON) -m venv artifacts/lowest
+	artifacts/lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/lowest.txt
+	artifacts/lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
 
 fuzz: setup ## 100,000 damaged pictures, 100,000 sound ones of every kind, 10,000 over HTTP, and requests drawn from the document (half an hour)
 	$(RUN) tests/fuzz/pictures.py mutated 100000 $(SEED)
@@ -63,7 +72,7 @@ bench-resuming: setup ## 20 kills at random moments, each resumed
 bench-peers: artifacts/peers/.ready artifacts/peers-mlserver/.ready ## other servers, to compare with, in environments of their own
 
 # A server that does not install is a line in the table, not the end of it.
-artifacts/peers/.ready artifacts/peers-mlserver/.ready: artifacts/%/.ready: benchmarks/serving/requirements-%.txt
+artifacts/peers/.ready artifacts/peers-mlserver/.ready: artifacts/%/.ready: benchmarks/serving/peers/requirements-%.txt
 	$(PYTHON) -m venv artifacts/$*
 	-artifacts/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< && touch $@
 
@@ -101,7 +110,7 @@ image: ## both images, by Docker: make image BUNDLE=artifacts/NAME; without one 
 	docker build -f deploy/training.Dockerfile $(LABELS) -t graft-training:$(VERSION) .
 
 image-check: setup ## the serving image without Docker, built, started and asked (2 minutes; needs root and debootstrap)
-	$(RUN) -m pytest -s -m image tests/deploy/test_image.py
+	$(RUN) -m pytest -s -m image tests/deploy/images/test_image.py
 
 # What a test would be skipped for is asked for first.
 NEEDS := nginx prometheus promtool unshare systemd-analyze debootstrap
@@ -123,6 +132,7 @@ release-notes: ## what CHANGELOG.md says of a version: make release-notes VERSIO
 COMPILE := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
 
 # The others start from dev.txt's versions and keep them, so that images have what tests ran on.
+# lowest.txt is for one Python and one system: a lock for all of them has what the newest one needs.
 lock: setup ## refresh requirements/ after a change in pyproject.toml
 	$(COMPILE) --extra dev -o requirements/dev.txt
 	for lock in $(LOCKS); do cp requirements/dev.txt requirements/$$lock.txt; done
@@ -131,6 +141,7 @@ lock: setup ## refresh requirements/ after a change in pyproject.toml
 	$(COMPILE) requirements/serving-gpu.in --no-emit-package onnxruntime -o requirements/serving-gpu.txt
 	$(COMPILE) --extra train -o requirements/train.txt
 	$(COMPILE) --extra gpu -o requirements/train-gpu.txt
+	$(filter-out --universal,$(COMPILE)) --python-platform linux --upgrade --resolution lowest-direct --extra dev -o requirements/lowest.txt
 
 clean: ## remove what make made, and no bundles: those in artifacts/ are yours
-	rm -rf $(VENV) artifacts/peers* build dist *.egg-info
+	rm -rf $(VENV) artifacts/peers* artifacts/lowest build dist *.egg-info

@@ -27,7 +27,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.serving.pictures import draw
+from benchmarks.serving.load.pictures import draw
 from benchmarks.serving.server import ROOT, free_port
 
 CONF = ROOT / "deploy/nginx.conf"

@@ -1,8 +1,8 @@
 """Finding backbones by name: `register` lets them in, `resolve` hands them out.
 
 Graft's own families and those of other packages enter by the same door: a module that applies
-`@register` to a Backbone. Modules of this package are found by their place; others by an entry
-point in the group `graft.backbones` that names their module.
+`@register` to a Backbone. The modules of plugins/families are found by their place, others by an
+entry point in the group `graft.backbones` that names their module.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import entry_points
 
-from plugins import families as built_in
 from plugins.base import Backbone, BackboneError
 
+FAMILIES = "plugins.families"
 ENTRY_POINT_GROUP = "graft.backbones"
 _CLOSE = 0.7
 """Similarity from which a name is offered, 0 to 1 as `difflib` counts."""
@@ -93,7 +93,8 @@ def resolve(name: str) -> Backbone:
 
 @cache
 def _discover() -> None:
-    for module in pkgutil.iter_modules(built_in.__path__, f"{built_in.__name__}."):
+    package = importlib.import_module(FAMILIES)  # by name: its modules import this one
+    for module in pkgutil.iter_modules(package.__path__, f"{FAMILIES}."):
         importlib.import_module(module.name)
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
         try:

@@ -1,4 +1,4 @@
-"""The BentoML service: how it starts, what it promises, how it stops."""
+"""The BentoML service: how it starts, what it declares, how it stops."""
 
 from __future__ import annotations
 
@@ -7,55 +7,76 @@ import gc
 import logging
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any, Self
 
 import bentoml
+from bentoml.validators import ContentType
 from starlette.requests import Request
 
 from service import tracing
+from service.asgi import GraftService
 from service.bundle.signature import trusted
 from service.bundle.summary import introduce
-from service.engine.autotune import known, tuned
+from service.engine.autotune import tuned
 from service.engine.device import load
 from service.errors import GraftError
 from service.http.bento_switches import check_switches
 from service.http.predictions import predict, predict_batch
-from service.http.reloading import follow
+from service.http.reloading import watch_reloads
 from service.http.request_id import log_requests
-from service.http.routes import FrontedService
-from service.http.uploads.forms import PicturesUpload, PictureUpload
-from service.http.uploads.upload_quota import UploadRoom
-from service.keys import Keys
-from service.metrics import Metrics
-from service.schemas import Answer, ModelName
-from service.served_model import ServedModel
-from service.server.bento_configuration import worker_count
+from service.schemas import Answer
 from service.server.port import end_where_the_port_is_taken
 from service.server.protocol_limits import refuse_until_ready
 from service.server.runtime_directory import create, enter
 from service.server.working_directory import make_paths_absolute, require_home
 from service.settings import Settings
+from service.state import ServiceState
+from service.system.bento_configuration import worker_count
 from service.system.resources import give_large_memory_back, usable_cores
 
-_log = logging.getLogger("bentoml.graft")  # below BentoML's, whose INFO is shown
+_log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which shows INFO
+_Picture = Annotated[Path, ContentType("image/*")]
+
+
+# These two describe the forms to BentoML's schema and clients, and pass the request on unread.
+
+
+class PictureUpload(bentoml.IODescriptor):
+    """One picture."""
+
+    image: _Picture
+
+    @classmethod
+    async def from_http_request(cls, request: Request, serde: Any) -> Self:
+        return cls.model_construct(image=request)  # type: ignore[no-any-return]
+
+
+class PicturesUpload(bentoml.IODescriptor):
+    """Several pictures, each in a field of its own."""
+
+    images: list[_Picture]
+
+    @classmethod
+    async def from_http_request(cls, request: Request, serde: Any) -> Self:
+        return cls.model_construct(images=request)  # type: ignore[no-any-return]
 
 
 @bentoml.service(
     name="graft",
-    service_class=FrontedService,
+    service_class=GraftService,
     logging={"access": {"enabled": False}},
-    # BentoML's own figures are kept for each path ever asked for: 3,500 made-up paths cost 200 MB
-    # and made /metrics 14 MB, too slow for Prometheus.
+    # BentoML keeps a series for every path that was ever requested: memory without a bound.
     metrics={"enabled": False},
 )
 class Classifier:
-    """Answers what is on a picture, with the model that GRAFT_MODEL names."""
+    """Classifies pictures with the model that GRAFT_MODEL names."""
 
     @bentoml.on_deployment
     @staticmethod
     def verify() -> None:
-        """Load and time the model once before any worker starts: a bad one ends it all here."""
+        """Check settings and model, and tune, once in the parent: an error ends the service."""
         try:
             make_paths_absolute()
             require_home()
@@ -64,7 +85,7 @@ class Classifier:
             check_switches(settings)
             bundle = trusted(settings.model, settings.verify_key)
             tuned(bundle, settings)
-            load(bundle, settings.device, threads=1)  # also where it was timed at another start
+            load(bundle, settings.device, threads=1)  # checks the golden answers, tuned or not
             create(worker_count())
         except GraftError as error:
             sys.exit(f"graft: {error}")
@@ -74,106 +95,77 @@ class Classifier:
 
     def __init__(self) -> None:
         give_large_memory_back()
-        self.settings = _settings()
-        if self.settings.access_log:
+        settings = _settings()
+        if settings.access_log:
             log_requests()
-        self.shared = enter()
-        self.metrics = Metrics(shared=self.shared)
-        self.keys = Keys(self.settings.keys())
-        self.uploads = UploadRoom(self.settings.max_upload_bytes)
-        bundle = trusted(self.settings.model, self.settings.verify_key)
-        tuning = tuned(bundle, self.settings)
-        self.model = ServedModel(bundle, tuning, self.settings, self.metrics)
-        if not self.settings.asks_for_keys:
-            _log.info("no key is asked for: whoever reaches this server may ask")
-        if said := self.model.fallback:
-            _log.warning(said)
-        _log.info("%s:%s answers by %s", *self.model.name.model_dump().values(), tuning.line())
-        self.is_draining = False
-        self._swapping = asyncio.Lock()
+        runtime_directory = enter()
+        bundle = trusted(settings.model, settings.verify_key)
+        tuning = tuned(bundle, settings)
+        self.state = ServiceState(settings, bundle, tuning, runtime_directory)
+        if not settings.asks_for_keys:
+            _log.info("no API key is set: everybody who reaches this server may use it")
+        if warning := self.state.model.fallback:
+            _log.warning(warning)
+        manifest = bundle.manifest
+        _log.info("%s:%s answers by %s", manifest.name, manifest.version, tuning.line())
 
-    # Declared for BentoML's schema and clients; the routes of service/http/routes.py, which
-    # come first, call the same functions.
+    # Declared for BentoML's schema and clients; the same paths in service/http/routes.py answer.
 
     @bentoml.api(route="/predict", input_spec=PictureUpload)
     async def predict(self, image: Request) -> Answer:
         """Classify one picture: multipart field `image`, JSON, or the picture as the body."""
-        return await predict(self, image)  # type: ignore[return-value]  # BentoML passes it on
+        return await predict(self.state, image)  # type: ignore[return-value]  # passed on as it is
 
     @bentoml.api(route="/predict_batch", input_spec=PicturesUpload)
     async def predict_batch(self, images: Request) -> dict[str, Any]:
         """Classify the pictures in the multipart fields `images`; a bad one fails alone.
 
-        A `BatchAnswer`: of a union BentoML's schema keeps the first kind, and its client would drop
-        the errors.
+        Returns the JSON of a `BatchAnswer`. BentoML's client keeps only the first type of a union,
+        so that a declared `BatchAnswer` would lose the errors.
         """
-        return await predict_batch(self, images)  # type: ignore[return-value]
+        return await predict_batch(self.state, images)  # type: ignore[return-value]
 
     def __is_ready__(self) -> bool:
-        """Golden pictures were answered in __init__, before this is ever asked."""
-        return not self.is_draining
+        """Be ready until draining starts: __init__ has already checked the golden answers."""
+        return not self.state.is_draining
 
     @bentoml.on_startup
-    def spare_the_collector(self) -> None:
+    def freeze_gc(self) -> None:
         """Freeze the GC after start-up: full collections stalled answers by 0.2 s."""
         gc.collect()
         gc.freeze()
 
     @bentoml.on_startup
     def drain_on_sigterm(self) -> None:
-        """At SIGTERM say 503 for a while, so that load balancers notice; then the server stops.
+        """On SIGTERM, answer 503 for a while, so that load balancers notice; then stop.
 
-        Ctrl+C arrives as SIGTERM too, sent by BentoML's parent: on a terminal nobody wants to wait.
+        BentoML's parent sends SIGTERM for Ctrl+C too: on a terminal there is no wait.
         """
         stop = signal.getsignal(signal.SIGTERM)
-        seconds = 0.0 if sys.stderr.isatty() else self.settings.drain_seconds
+        seconds = 0.0 if sys.stderr.isatty() else self.state.settings.drain_seconds
         loop = asyncio.get_running_loop()
 
         def drain(number: int, frame: FrameType | None) -> None:
-            self.is_draining = True
-            if callable(stop):  # a signal may come while the loop sleeps: it must be woken
+            self.state.is_draining = True
+            if callable(stop):  # thread-safe call: it wakes a loop that sleeps
                 loop.call_soon_threadsafe(loop.call_later, seconds, stop, number, frame)
 
         signal.signal(signal.SIGTERM, drain)
 
     @bentoml.on_startup
-    async def follow_reloads(self) -> None:
-        if self.settings.reload:
-            self._following = asyncio.create_task(follow(self))
+    async def watch_reloads(self) -> None:
+        if self.state.settings.reload:
+            self._reload_task = asyncio.create_task(watch_reloads(self.state))
 
     @bentoml.on_shutdown
     async def close(self) -> None:
-        """Not in the event loop: requests that were given up need it to leave."""
-        await asyncio.to_thread(self.model.close)
+        """Close the model in a thread: cancelled requests need the event loop to finish."""
+        await asyncio.to_thread(self.state.close)
         await asyncio.to_thread(tracing.flush)
-
-    async def swap(self) -> ModelName:
-        """Serve what GRAFT_MODEL names now, once it has proven itself; the name of the one before.
-
-        Raises:
-            BundleError: it must not be served; the old one still is.
-            SettingError: GRAFT_VERIFY_KEY cannot be read any more; as before.
-        """
-        async with self._swapping:
-            old = self.model
-            new = await asyncio.to_thread(self._load_another)
-            if new is not None:
-                self.model = new
-                await asyncio.to_thread(old.close)
-            return old.name
-
-    def _load_another(self) -> ServedModel | None:
-        bundle = trusted(self.settings.model, self.settings.verify_key)
-        if bundle.manifest.id == self.model.bundle.manifest.id:
-            return None
-        # Never timed here: beside requests every way of calling the model looks slow.
-        untried = self.model.tuning.model_copy(update={"curve": ()})
-        tuning = known(bundle, self.settings) or untried
-        return ServedModel(bundle, tuning, self.settings, self.metrics)
 
 
 def _settings() -> Settings:
-    """What the environment says, with the cores of this machine divided among the workers."""
+    """Read the environment; divide the cores of this machine among the workers."""
     settings = Settings.from_environment()
     threads = settings.threads or max(1, usable_cores() // worker_count())
     return settings.model_copy(update={"threads": threads})

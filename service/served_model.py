@@ -20,9 +20,9 @@ from service.engine.scheduler import Picture, Scheduler
 from service.errors import DeadlineExceeded
 from service.imaging import Limits
 from service.metrics import Metrics
-from service.schemas import ModelName, classified
-from service.server.bento_configuration import worker_count
+from service.schemas import classified_json
 from service.settings import Settings
+from service.system.bento_configuration import worker_count
 
 
 class within:  # noqa: N801  # reads as asyncio.timeout does
@@ -84,8 +84,7 @@ class ServedModel:
         self, bundle: Bundle, tuning: Tuning, settings: Settings, metrics: Metrics
     ) -> None:
         self.bundle, self.tuning = bundle, tuning
-        manifest = bundle.manifest
-        self.name = ModelName(name=manifest.name, version=manifest.version)
+        self.manifest = bundle.manifest
         self._settings, self._metrics = settings, metrics
         way = tuning.choice
         threads = settings.usable_threads()
@@ -102,7 +101,7 @@ class ServedModel:
             max_batch_size=way.max_batch_size,
             max_queue_size=settings.max_queue_size,
         )
-        metrics.show(manifest)
+        metrics.show(bundle.manifest)
         metrics.show_runtime(self.runtime)
 
     @property
@@ -121,13 +120,13 @@ class ServedModel:
                 self._metrics.queue_depth.dec(pictures)
 
     async def classify(self, data: bytes, top_k: int | None = None) -> dict[str, object]:
-        """bytes -> decode -> queue -> the JSON of `Classified`, within the deadline.
+        """bytes -> decode -> queue -> JSON of `schemas.Classified`, within the deadline.
 
         Args:
             top_k: classes in the answer; None for as many as GRAFT_TOP_K says.
         """
         probabilities = await self.probabilities(data)
-        return classified(self._predictor.rank(probabilities, top_k or self._settings.top_k))
+        return classified_json(self._predictor.rank(probabilities, top_k or self._settings.top_k))
 
     async def probabilities(self, picture: bytes | NDArray[np.uint8]) -> NDArray[np.float32]:
         """The (classes,) probabilities of a picture, within the deadline.

@@ -1,47 +1,140 @@
-"""The arrows of DESIGN: who may import whom, read from the source and tried without TensorFlow."""
+"""Who may import whom: the table of docs/architecture.md against the source, read by `ast`."""
 
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OURS = ("plugins", "trainers", "service")
-FOR_TRAINING = {
-    *("bundle", "imaging", "predictor", "errors", "files", "locks", "machine", "store"),
-    *("arguments", "commands", "counting", "interrupts", "summary"),
-}
-"""The half of service/ that trainers may use."""
+PACKAGES = ("plugins", "trainers", "service")
+ARCHITECTURE = ROOT / "docs/architecture.md"
+DRAWING = re.compile(r"(<!-- drawing: begin -->\n).*?(<!-- drawing: end -->)", re.DOTALL)
+MOST_FILES, MOST_LINES = 12, 250
 
-
-def imports(path: Path) -> Iterator[str]:
-    """Every module that a file imports, at its top or inside functions, but not for types only."""
-    for node in ast.walk(_without_type_checking(ast.parse(path.read_text()))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path}: relative import"
-            yield str(node.module)
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def _without_type_checking(tree: ast.Module) -> ast.Module:
-    tree.body = [
-        node
-        for node in tree.body
-        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-    ]
-    return tree
+Graph = dict[str, set[str]]
 
 
 def modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every name that a file imports, inside functions and under TYPE_CHECKING as well."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def module_of(name: str) -> str | None:
+    """The module of ours that defines an imported name; None for other packages."""
+    parts = name.split(".")
+    while parts and parts[0] in PACKAGES:
+        path = ROOT.joinpath(*parts)
+        if path.with_suffix(".py").is_file() or (path / "__init__.py").is_file():
+            return ".".join(parts)
+        parts.pop()
+    return None
+
+
+def room_of(module: str) -> str:
+    """The sub-package of a module; a module at a package's root is a room of its own."""
+    is_package = ROOT.joinpath(*module.split("."), "__init__.py").is_file()
+    at_root = module.count(".") == 1
+    return module if is_package or at_root else module.rpartition(".")[0]
+
+
+def import_graph() -> Graph:
+    """Each module with the modules of ours that it imports."""
+    graph: Graph = {}
+    for path in (path for package in PACKAGES for path in modules(package)):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        found = {module_of(name) for name in imports(path)}
+        graph[module] = {name for name in found if name} - {module}
+    return graph
+
+
+def room_graph() -> Graph:
+    """Each room with the rooms that it imports."""
+    graph: Graph = defaultdict(set)
+    for module, used in import_graph().items():
+        room = room_of(module)
+        graph[room] |= {room_of(name) for name in used} - {room}
+    return dict(graph)
+
+
+def table() -> Graph:
+    """The rows of docs/architecture.md, from the lowest room to the highest."""
+    rows = re.findall(
+        r"^\| `([a-z_.]+)` \| [^|]+ \| ([^|]*) \|$", ARCHITECTURE.read_text("utf-8"), re.MULTILINE
+    )
+    return {room: set(re.findall(r"`([a-z_.]+)`", uses)) for room, uses in rows}
+
+
+def drawing(graph: Graph) -> str:
+    """A Mermaid flowchart of the table; an arrow that follows from two others is left out."""
+
+    def reachable(room: str) -> set[str]:
+        return graph[room].union(*(reachable(used) for used in graph[room]))
+
+    lines = ["```mermaid", "flowchart BT"]
+    for package in PACKAGES:
+        names = [room for room in graph if room.startswith(f"{package}.")]
+        boxes = [f'    {room}["{room.removeprefix(package + ".")}"]' for room in names]
+        lines += [f"  subgraph {package}", *boxes, "  end"]
+    for room, used in graph.items():
+        beyond = set().union(*(reachable(one) for one in used))
+        lines += [f"  {room} --> {one}" for one in sorted(used - beyond)]
+    return "\n".join([*lines, "```\n"])
+
+
+def test_rooms_import_what_the_table_says() -> None:
+    """A new arrow is a decision: it is added to the table. One that is gone is removed there."""
+    allowed, found = table(), room_graph()
+    assert set(found) - set(PACKAGES) == set(allowed)
+    different = {
+        room: {"not allowed": found[room] - allowed[room], "not used": allowed[room] - found[room]}
+        for room in allowed
+        if found[room] != allowed[room]
+    }
+    assert different == {}
+
+
+def test_arrows_of_the_table_run_one_way() -> None:
+    rooms = list(table())
+    up = {
+        room: used & set(rooms[place:])
+        for place, (room, used) in enumerate(table().items())
+        if used & set(rooms[place:])
+    }
+    assert up == {}, "a room uses rows above its own only"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    try:
+        TopologicalSorter(import_graph()).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_the_drawing_shows_the_table() -> None:
+    """GRAFT_WRITE_DOCS=1 draws it anew."""
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    expected = DRAWING.sub(lambda match: match[1] + drawing(table()) + match[2], text)
+    if os.environ.get("GRAFT_WRITE_DOCS"):
+        ARCHITECTURE.write_text(expected, encoding="utf-8")
+    assert text == expected or os.environ.get("GRAFT_WRITE_DOCS")
 
 
 def roots(paths: list[Path]) -> set[str]:
@@ -50,11 +143,6 @@ def roots(paths: list[Path]) -> set[str]:
 
 def test_plugins_know_keras_and_nothing_else() -> None:
     assert roots(modules("plugins")) - set(sys.stdlib_module_names) == {"keras", "plugins"}
-
-
-def test_no_module_but_a_command_line_knows_the_check() -> None:
-    paths = [path for package in OURS for path in modules(package)]
-    assert not {"trainers.conformance"} & {name for path in paths for name in imports(path)}
 
 
 def test_the_service_knows_nothing_of_training() -> None:
@@ -66,36 +154,29 @@ def test_the_service_knows_nothing_of_training() -> None:
     }
 
 
-def test_trainers_use_the_framework_free_half_of_the_service() -> None:
-    used = {
-        name.split(".")[1]
-        for path in modules("trainers")
-        for name in imports(path)
-        if name.startswith("service.")
-    }
-    assert used == FOR_TRAINING
-
-
-def test_the_framework_free_half_does_not_know_the_http_half() -> None:
-    http = (
-        {
-            path.relative_to(ROOT / "service").parts[0].removesuffix(".py")
-            for path in modules("service")
-        }
-        - FOR_TRAINING
-        - {"external_data", "__init__"}
-    )
-    for name in FOR_TRAINING:
-        place = ROOT / "service" / name
-        paths = modules(f"service/{name}") if place.is_dir() else [place.with_suffix(".py")]
-        used = {module for path in paths for module in imports(path)}
-        assert not {f"service.{one}" for one in http} & used, name
-
-
-@pytest.mark.parametrize("package", OURS)
+@pytest.mark.parametrize("package", PACKAGES)
 def test_modules_stay_readable_in_one_sitting(package: str) -> None:
     lengths = {str(path): len(path.read_text().splitlines()) for path in modules(package)}
-    assert {name: count for name, count in lengths.items() if count > 250} == {}
+    assert {name: count for name, count in lengths.items() if count > MOST_LINES} == {}
+
+
+@pytest.mark.parametrize("top", [*PACKAGES, "tests", "benchmarks", "deploy", "docs"])
+def test_folders_stay_small(top: str) -> None:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", top]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    folders: dict[Path, int] = defaultdict(int)
+    for path in map(Path, listed.splitlines()):
+        if (ROOT / path).is_file():
+            folders[path.parent] += 1
+    assert {str(path): count for path, count in folders.items() if count > MOST_FILES} == {}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_room_says_what_it_is_for(package: str) -> None:
+    for path in modules(package):
+        if path.name == "__init__.py":
+            text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            assert path.parent.name in (package, "pocket") or "May use:" in text, path
 
 
 def without_encoding(path: Path) -> Iterator[str]:
@@ -118,17 +199,17 @@ def without_encoding(path: Path) -> Iterator[str]:
             yield f"{path}:{node.lineno}: {ast.unparse(node)}"
 
 
-@pytest.mark.parametrize("package", OURS)
+@pytest.mark.parametrize("package", PACKAGES)
 def test_text_files_name_their_encoding(package: str) -> None:
     """Manifests are UTF-8 whatever the locale."""
     assert [call for path in modules(package) for call in without_encoding(path)] == []
 
 
-@pytest.mark.parametrize("package", OURS)
+@pytest.mark.parametrize("package", PACKAGES)
 def test_importing_does_nothing(package: str) -> None:
     """No file is written, no logger set up, no variable read: only definitions."""
     for path in modules(package):
-        for node in ast.parse(path.read_text()).body:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
             is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
             allowed = (  # switches of libraries, for all their users
                 "cv2.setNumThreads(1)",
@@ -150,24 +231,27 @@ import service.app
     assert done.returncode == 0, done.stderr
 
 
+TESTED_TOGETHER = {
+    "trainers/conformance/test_promises.py": {
+        *(f"plugins/families/test_{name}.py" for name in ("convnext", "densenet", "inception")),
+        *(f"plugins/families/test_{name}.py" for name in ("mobilenet", "nasnet", "resnet")),
+        *(f"plugins/families/test_{name}.py" for name in ("vgg", "xception")),
+        "trainers/conformance/test_training_promises.py",
+    },
+    "trainers/conformance/test_main.py": {"trainers/conformance/test___main__.py"},
+    "plugins/families/test_pocket.py": {"plugins/families/pocket/test_pocket.py"},
+    "trainers/test_run.py": {"trainers/exporting/test_publish.py"},
+}
+"""Test files that also hold the tests of modules without a file of their own."""
+
+
 def test_every_module_has_its_test() -> None:
     expected = {
         path.relative_to(ROOT).with_name(f"test_{path.name}").as_posix()
-        for package in OURS
+        for package in PACKAGES
         for path in modules(package)
         if path.stem != "__init__"
     }
-    found = {path.relative_to(ROOT / "tests").as_posix() for path in ROOT.glob("tests/*/**/*.py")}
-    tables = (
-        "convnext",
-        "densenet",
-        "inception",
-        "mobilenet",
-        "nasnet",
-        "resnet",
-        "vgg",
-        "xception",
-    )
-    in_test_contract = {f"plugins/test_{one}.py" for one in (*tables, "training_contract")}
-    in_test_run = {"trainers/test_publish.py"}
-    assert expected - found - in_test_contract - in_test_run == set()
+    tests = {path.relative_to(ROOT / "tests").as_posix() for path in ROOT.glob("tests/*/**/*.py")}
+    elsewhere = {name for file, names in TESTED_TOGETHER.items() if file in tests for name in names}
+    assert expected - tests - elsewhere == set()

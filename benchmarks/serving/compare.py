@@ -6,13 +6,13 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from benchmarks.serving.ceiling import Way, measure, ways
 from benchmarks.serving.chart import Bar, bars
 from benchmarks.serving.contenders import graft, peers
+from benchmarks.serving.load.ceiling import Way, measure, ways
+from benchmarks.serving.load.wrk import Load, wrk
 from benchmarks.serving.results import Result, key, latencies, ratio, spread, verdict
 from benchmarks.serving.server import Server
 from benchmarks.serving.setting import Setting
-from benchmarks.serving.wrk import Load, wrk
 from service.system.resources import usable_cores
 
 CONNECTIONS = 16

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from benchmarks.serving.wrk import Load
+from benchmarks.serving.load.wrk import Load
 from service.bundle.manifest import Bundle
 from service.system.resources import processor_name, usable_cores
 
@@ -35,7 +35,7 @@ class Result:
         head, *rows = self.table
         lines = [f"| {' | '.join(row)} |" for row in rows]
         notes = [f"- {note}" for note in self.notes]
-        picture = [f"![{self.title}]({self.key}.svg)", ""] if self.chart else []
+        picture = [f"![{self.title}](charts/{self.key}.svg)", ""] if self.chart else []
         return "\n".join(
             [
                 *(f"### {self.title}", "", where, ""),
@@ -57,7 +57,7 @@ class Result:
             text = f"{text.rstrip()}\n\n{block}\n"
         README.write_text(text)
         if self.chart:
-            README.with_name(f"{self.key}.svg").write_text(self.chart)
+            (README.parent / f"charts/{self.key}.svg").write_text(self.chart)
 
 
 def key(mode: str, bundle: Bundle) -> str:

@@ -24,13 +24,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.serving.compare import compare
-from benchmarks.serving.concurrency import concurrency
-from benchmarks.serving.open_loop import open_loop
-from benchmarks.serving.overload import overload
+from benchmarks.serving.load.concurrency import concurrency
+from benchmarks.serving.load.open_loop import open_loop
+from benchmarks.serving.load.overload import overload
+from benchmarks.serving.load.wrk import require_wrk
 from benchmarks.serving.results import Result, machine, others_percent
 from benchmarks.serving.setting import Setting
 from benchmarks.serving.starting import starting
-from benchmarks.serving.wrk import require_wrk
 from service.bundle.manifest import Bundle
 
 QUESTIONS: dict[str, Callable[[Setting], Result]] = {

@@ -17,7 +17,7 @@ from typing import Self
 
 import psutil
 
-from benchmarks.serving.pictures import Bodies
+from benchmarks.serving.load.pictures import Bodies
 
 START_SECONDS = 120
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.serving.expected import Expected
-from benchmarks.serving.pictures import Bodies, draw
+from benchmarks.serving.load.expected import Expected
+from benchmarks.serving.load.pictures import Bodies, draw
 from benchmarks.serving.server import Contender, Server
 from service.bundle.manifest import Bundle
 

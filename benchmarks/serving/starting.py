@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 
 from benchmarks.serving.contenders import graft
+from benchmarks.serving.load.wrk import wrk
 from benchmarks.serving.results import Result, key, spread, verdict
 from benchmarks.serving.setting import Setting
-from benchmarks.serving.wrk import wrk
 
 CONNECTIONS = 16
 SECONDS, MEGABYTES = 5.0, 350.0

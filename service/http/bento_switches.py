@@ -13,6 +13,7 @@ import click
 from service.errors import SettingError
 from service.http.cors import cors_options
 from service.settings import Settings
+from service.system.bento_configuration import SERVICE, container
 
 _DEADLINES: Final = "GRAFT_DEADLINE_SECONDS and GRAFT_UPLOAD_TIMEOUT_SECONDS bound a request"
 _QUEUE: Final = "GRAFT_MAX_QUEUE_SIZE bounds how many pictures are worked on at a time"
@@ -35,10 +36,7 @@ def check_switches(settings: Settings) -> None:
         SettingError: a switch is set that would do nothing, or CORS is not as it should be.
     """
     cors_options(settings)
-    # Not a public name, and the only way to it (see service/bundle/store.py).
-    from bentoml._internal.configuration.containers import BentoMLContainer
-
-    refused = ignored(BentoMLContainer.config.services["graft"].get())
+    refused = ignored(container().config.services[SERVICE].get())
     command = click.get_current_context(silent=True)
     options = {} if command is None else command.params
     if options.get("timeout"):

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from service.errors import SettingError
 from service.settings import Settings
+from service.system.bento_configuration import container
 
 _USUAL: Final[dict[str, Any]] = {
     "allow_methods": ["GET", "POST"],
@@ -35,13 +36,8 @@ def cors_options(settings: Settings) -> dict[str, Any]:
 
 
 def _bentoml_options() -> dict[str, Any] | None:
-    """What `http.cors` of BentoML's configuration says; None where it is off.
-
-    Not a public name, and the only way to it (see service/bundle/store.py).
-    """
-    from bentoml._internal.configuration.containers import BentoMLContainer
-
-    config: dict[str, Any] = BentoMLContainer.http.cors.get()
+    """What `http.cors` of BentoML's configuration says; None where it is off."""
+    config: dict[str, Any] = container().http.cors.get()
     if not config["enabled"]:
         return None
     options = {

@@ -14,8 +14,8 @@ LISTEN_AFTER_SECONDS: Final = 0.1
 """Answers that come sooner are not worth listening: it is where many wait that clients give up."""
 
 
-class while_present:  # noqa: N801  # reads as asyncio.timeout does
-    """Give up what is inside when the client goes away; for use once the whole body was read.
+class cancel_on_disconnect:  # noqa: N801  # used like asyncio.timeout
+    """Cancel the block when the client disconnects; use it once the whole body is read.
 
     Raises:
         ClientGone: nobody is left to read it.

@@ -14,16 +14,16 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import RequestError
-from service.schemas import Refusal
+from service.schemas import ErrorResponse
 
 
-def refusal(error: RequestError, path: str = "") -> JSONResponse:
+def error_response(error: RequestError, path: str = "") -> JSONResponse:
     """The response to a request refused at `path`, with Retry-After where coming back helps."""
-    content = _in_shape_of(path, Refusal.of(error).model_dump())
+    content = _in_shape_of(path, ErrorResponse.from_error(error).model_dump())
     return JSONResponse(content, error.status, headers=error.headers)
 
 
-class ErrorShape:
+class ErrorFormatMiddleware:
     """ASGI middleware: rewrites the errors of BentoML and Starlette, which are plain text or lists.
 
     Errors that have the shape already keep it; everything below status 400 passes unchanged.

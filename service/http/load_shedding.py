@@ -8,26 +8,24 @@ would look the faster, the more are refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from starlette.datastructures import State
 from starlette.responses import Response
-from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Overloaded
-from service.http.error_format import refusal
-
-if TYPE_CHECKING:
-    from service.app import Classifier
+from service.http.error_format import error_response
+from service.state import ServiceState
 
 FULL: Final = Overloaded(
     "as many pictures as are let in are being worked on; try again in a moment"
 )
 
 
-class Admission:
+class LoadSheddingMiddleware:
     """ASGI middleware: answers 429 to what brings pictures, before anything is spent on it.
 
     Args:
@@ -38,7 +36,7 @@ class Admission:
 
     def __init__(self, app: ASGIApp, state: State, paths: Iterable[str]) -> None:
         self._app, self._state = app, state
-        self._answers = [(compile_path(path)[0], path, refusal(FULL, path)) for path in paths]
+        self._answers = [(_pattern(path), path, error_response(FULL, path)) for path in paths]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._refused(scope) if scope["type"] == "http" else None
@@ -49,7 +47,7 @@ class Admission:
 
     def _refused(self, scope: Scope) -> Response | None:
         """What to say to a request that there is no room for."""
-        service: Classifier = self._state.service
+        service: ServiceState = self._state.service
         if not service.model.is_full or service.is_draining or scope["method"] != "POST":
             return None
         for pattern, path, answer in self._answers:
@@ -58,3 +56,9 @@ class Admission:
                 service.metrics.refusals.labels(FULL.code).inc()
                 return answer
         return None
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """What a request's path matches, in which `{name}` stands for anything without a slash."""
+    literals = re.split(r"\{\w+\}", path)
+    return re.compile("[^/]+".join(map(re.escape, literals)) + r"\Z")

@@ -5,53 +5,51 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.errors import BadParameter, RequestError, UndecodableImage, UnsupportedMediaType
-from service.http.disconnects import while_present
-from service.http.uploads.body_timeout import arriving
-from service.http.uploads.forms import checked, read_picture, read_pictures
-from service.http.uploads.hints import explained
-from service.schemas import Refusal
+from service.http.disconnects import cancel_on_disconnect
+from service.http.uploads.body_timeout import body_timeout
+from service.http.uploads.forms import check_size, read_picture, read_pictures
+from service.http.uploads.hints import with_hint
+from service.schemas import ErrorResponse, model_name
 from service.served_model import ServedModel
-
-if TYPE_CHECKING:
-    from service.app import Classifier
+from service.state import ServiceState
 
 Result = TypeVar("Result")
 
 
-async def predict(service: Classifier, request: Request) -> JSONResponse:
+async def predict(state: ServiceState, request: Request) -> JSONResponse:
     """Classify one picture: multipart field `image`, JSON, or the picture as the body."""
-    with service.uploads.request() as upload:
-        async with arriving(upload, service.settings, lambda: service.is_draining):
-            picture = await read_picture(request, service.settings, upload)
-        model = service.model  # now, for another may have been taken while the body came
-        top_k = asked_top_k(request, model)
+    with state.upload_quota.upload() as upload:
+        async with body_timeout(upload, state.settings, lambda: state.is_draining):
+            picture = await read_picture(request, state.settings, upload)
+        model = state.model  # now, for another may have been taken while the body came
+        top_k = requested_top_k(request, model)
         with model.admit(1):
-            async with while_present(request):
+            async with cancel_on_disconnect(request):
                 answer = await _classify(model, picture, top_k)
-    return JSONResponse({**answer, "model": model.name.model_dump()})
+    return JSONResponse({**answer, "model": model_name(model.manifest)})
 
 
-async def predict_batch(service: Classifier, request: Request) -> JSONResponse:
+async def predict_batch(state: ServiceState, request: Request) -> JSONResponse:
     """Classify the pictures in the multipart fields `images`; a bad one fails alone."""
-    with service.uploads.request() as upload:
-        async with arriving(upload, service.settings, lambda: service.is_draining):
-            pictures = await read_pictures(request, service.settings, upload)
-        model = service.model
-        top_k = asked_top_k(request, model)
-        classify = functools.partial(_classify_or_refuse, service, model, top_k)
+    with state.upload_quota.upload() as upload:
+        async with body_timeout(upload, state.settings, lambda: state.is_draining):
+            pictures = await read_pictures(request, state.settings, upload)
+        model = state.model
+        top_k = requested_top_k(request, model)
+        classify = functools.partial(_classify_or_refuse, state, model, top_k)
         with model.admit(len(pictures)):
-            async with while_present(request):
+            async with cancel_on_disconnect(request):
                 results = await all_of(map(classify, pictures))
-    return JSONResponse({"results": results, "model": model.name.model_dump()})
+    return JSONResponse({"results": results, "model": model_name(model.manifest)})
 
 
-def asked_top_k(request: Request, model: ServedModel) -> int | None:
+def requested_top_k(request: Request, model: ServedModel) -> int | None:
     """How many classes the query asks for (`?top_k=3`); None where it does not say.
 
     Raises:
@@ -62,7 +60,7 @@ def asked_top_k(request: Request, model: ServedModel) -> int | None:
     given = request.query_params.getlist("top_k")
     if not given:
         return None
-    most = len(model.bundle.manifest.classes)
+    most = len(model.manifest.classes)
     (value,) = given if len(given) == 1 else ("",)
     if not (value.isascii() and value.isdigit() and len(value) < 9 and 1 <= int(value) <= most):
         raise BadParameter(f"top_k must be one whole number from 1 to {most}, as in ?top_k=1")
@@ -88,15 +86,15 @@ async def _classify(model: ServedModel, data: bytes, top_k: int | None) -> dict[
     try:
         return await model.classify(data, top_k)
     except (UndecodableImage, UnsupportedMediaType) as error:
-        error.args = (explained(str(error), data),)
+        error.args = (with_hint(str(error), data),)
         raise
 
 
 async def _classify_or_refuse(
-    service: Classifier, model: ServedModel, top_k: int | None, data: bytes
+    state: ServiceState, model: ServedModel, top_k: int | None, data: bytes
 ) -> dict[str, object]:
     try:
-        return await _classify(model, checked(data, service.settings), top_k)
+        return await _classify(model, check_size(data, state.settings), top_k)
     except RequestError as error:
-        service.metrics.refusals.labels(error.code).inc()
-        return Refusal.of(error).model_dump()
+        state.metrics.refusals.labels(error.code).inc()
+        return ErrorResponse.from_error(error).model_dump()

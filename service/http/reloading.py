@@ -1,8 +1,8 @@
-"""Another model without a restart: loaded, tried on its golden pictures, then swapped.
+"""Reload the model without a restart.
 
-`POST /admin/reload`, or SIGHUP to a worker, looks up GRAFT_MODEL again. Until the new model has
-proven itself the old one answers; on any failure it stays. The other workers of this machine
-follow within a second.
+POST /admin/reload, or SIGHUP to a worker, looks up GRAFT_MODEL again. The current model answers
+until the new one has reproduced its golden answers, and stays if anything fails. The other workers
+of the service reload within a second.
 """
 
 from __future__ import annotations
@@ -11,83 +11,86 @@ import asyncio
 import logging
 import signal
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from service.bundle.manifest import Manifest
 from service.errors import Disabled, GraftError, ReloadRefused
-from service.schemas import ModelName, Reloaded
-
-if TYPE_CHECKING:
-    from service.app import Classifier
+from service.schemas import model_name
+from service.state import ServiceState
 
 _POLL_SECONDS = 0.5
-_log = logging.getLogger("bentoml.graft")  # below BentoML's, whose INFO is shown
+_log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which shows INFO
 
 
-async def reload(service: Classifier, request: Request) -> JSONResponse:
-    """Take the newest model that GRAFT_MODEL names.
+async def reload(state: ServiceState, request: Request) -> JSONResponse:
+    """POST /admin/reload: serve the model that GRAFT_MODEL names now.
 
     Raises:
         Disabled: GRAFT_RELOAD is not set.
-        ReloadRefused: it must not be served; the old one still is.
+        ReloadRefused: the new model must not be served; the current one stays.
     """
-    if not service.settings.reload:
+    if not state.settings.reload:
         raise Disabled("reloading is off; start the service with GRAFT_RELOAD=1")
-    old = await _renew(service)
-    _announce(service)
-    return JSONResponse(Reloaded(old=old, model=service.model.name).model_dump())
+    old = await _reload(state)
+    _announce(state)
+    return JSONResponse({"old": model_name(old), "model": model_name(state.model.manifest)})
 
 
-async def follow(service: Classifier) -> None:
-    """Reload at SIGHUP and whenever another worker has, for as long as the service runs."""
-    hung_up = asyncio.Event()
+async def watch_reloads(state: ServiceState) -> None:
+    """Reload on SIGHUP, and when another worker has reloaded; runs until it is cancelled."""
+    sighup = asyncio.Event()
     if hasattr(signal, "SIGHUP"):  # not on Windows
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
-    seen = None  # not what is there: another worker may have reloaded while this one started
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, sighup.set)
+    seen = None  # another worker may have reloaded while this one started
     while True:
         with suppress(TimeoutError):
-            await asyncio.wait_for(hung_up.wait(), _POLL_SECONDS)
-        is_asked = hung_up.is_set()
-        announced = service.shared.announced() if service.shared else None
-        is_news = (
+            await asyncio.wait_for(sighup.wait(), _POLL_SECONDS)
+        is_signalled = sighup.is_set()
+        directory = state.runtime_directory
+        announced = directory.announced() if directory else None
+        is_new = (
             announced is not None
             and announced != seen
-            and announced[1] != service.model.name.version
+            and announced[1] != state.model.manifest.version
         )
-        hung_up.clear()
-        seen = announced  # what fails is tried once, not twice a second
-        if not (is_asked or is_news):
+        sighup.clear()
+        seen = announced  # a model that fails is tried once, not at every poll
+        if not (is_signalled or is_new):
             continue
         try:
-            await _renew(service)
+            await _reload(state)
         except ReloadRefused:
-            continue  # logged
-        if is_asked:
-            _announce(service)
+            continue  # logged already
+        if is_signalled:
+            _announce(state)
 
 
-async def _renew(service: Classifier) -> ModelName:
-    """Swap; the model before. ReloadRefused on any failure, so that nothing ends `follow`."""
+async def _reload(state: ServiceState) -> Manifest:
+    """Reload and log it; return the old manifest.
+
+    Raises:
+        ReloadRefused: on any failure, bugs included, so that none ends `watch_reloads`.
+    """
     try:
-        old = await service.swap()
+        old = await state.reload()
     except Exception as error:
-        version = service.model.name.version
+        version = state.model.manifest.version
         is_bug = not isinstance(error, GraftError)
         _log.error("reload: version %s stays: %s", version, error, exc_info=is_bug)
         raise ReloadRefused(f"{error} (version {version} still answers)") from error
-    new = service.model.name
-    if new != old:
+    new = state.model.manifest
+    if new.id != old.id:
         _log.info("reload: %s:%s in place of %s:%s", new.name, new.version, old.name, old.version)
     return old
 
 
-def _announce(service: Classifier) -> None:
-    """Also when nothing changed here: another worker may have failed to follow before."""
-    if service.shared is None:  # said at the start
+def _announce(state: ServiceState) -> None:
+    """Tell the other workers, even if nothing changed: one of them may have failed before."""
+    if state.runtime_directory is None:  # logged at the start
         return
     try:
-        service.shared.announce(service.model.name.version)
-    except OSError as error:  # must not end `follow`, nor deny what was taken here
-        _log.error("reload: the other workers are not told: %s", error)
+        state.runtime_directory.announce(state.model.manifest.version)
+    except OSError as error:  # must not end `watch_reloads`: this worker has reloaded
+        _log.error("reload: cannot tell the other workers: %s", error)

@@ -37,7 +37,7 @@ def silence_parser() -> None:
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
-class Requests:
+class RequestIdMiddleware:
     """ASGI middleware: gives a request its id, and logs one JSON line for it where asked to.
 
     The caller's X-Request-ID is kept, so that one id follows a request through a proxy.

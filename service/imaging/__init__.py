@@ -1,9 +1,9 @@
 """Bytes of a picture in, RGB uint8 at the model's input size out: the one decoder.
 
-Training and serving both call `decode`, so the two cannot disagree about a pixel. A file's kind and
-cost are read from its headers before any library decodes it: `kinds` has the table of kinds,
-`refused` those that are known by name and not read, `cost` what a picture may cost. This room uses
-`service.errors` alone.
+Training and serving both call `decode`, so the two cannot disagree about a pixel.
+In: the bytes of a file. Its kind and cost are read from the headers before anything is decoded.
+Out: an array (size, size, 3) uint8, or a `RequestError` that says what is wrong with the picture.
+May use: service.errors.
 """
 
 from service.imaging.cost import MAX_PIXELS, Limits

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from service.bundle.manifest import Manifest
 from service.errors import MalformedRequest
+from service.oip.schemas import InferenceRequest, InputTensor
 from service.oip.tensors import flat, from_base64, from_numbers, joined, split
-from service.schemas import InferenceRequest, InputTensor
 
 HEADER_LENGTH: Final = "Inference-Header-Content-Length"
 EXTENSIONS: Final = ("binary_tensor_data",)
@@ -33,7 +33,7 @@ Picture = bytes | NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Question:
+class ParsedRequest:
     """What a request asks.
 
     Attributes:
@@ -46,7 +46,7 @@ class Question:
     outputs: dict[str, bool]
 
 
-def parse(body: bytes, header_length: str | None, size: int, max_pictures: int) -> Question:
+def parse(body: bytes, header_length: str | None, size: int, max_pictures: int) -> ParsedRequest:
     """Read a request for inference.
 
     Args:
@@ -70,11 +70,11 @@ def parse(body: bytes, header_length: str | None, size: int, max_pictures: int) 
     of_a_picture = _shape_of_a_picture(tensor, size, max_pictures)
     raw = _binary_part(tensor, memoryview(body)[end:])
     pictures = _pictures(tensor, flat(tensor.data or []) if raw is None else raw, of_a_picture)
-    return Question(request.id, pictures, outputs)
+    return ParsedRequest(request.id, pictures, outputs)
 
 
 def serialise(
-    question: Question,
+    request: ParsedRequest,
     manifest: Manifest,
     probabilities: NDArray[np.float32],
     top_k: int | None = None,
@@ -82,7 +82,7 @@ def serialise(
     """The body and headers that answer a request.
 
     Args:
-        question: as `parse` read it.
+        request: as `parse` read it.
         manifest: of the model that answered.
         probabilities: (N, classes) float32, finite.
         top_k: with it both outputs are (N, top_k), the best classes and theirs, best first;
@@ -98,7 +98,7 @@ def serialise(
     }
     outputs: list[dict[str, Any]] = []
     behind = b""
-    for name, is_binary in question.outputs.items():
+    for name, is_binary in request.outputs.items():
         is_label = name == "label"
         datatype = "BYTES" if is_label else "FP32"
         output: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shapes[name]}
@@ -109,10 +109,10 @@ def serialise(
         else:
             output["data"] = labels if is_label else probabilities.ravel().tolist()
         outputs.append(output)
-    identity = {} if question.id is None else {"id": question.id}
+    identity = {} if request.id is None else {"id": request.id}
     named = {"model_name": manifest.name, "model_version": manifest.version}
     text = json.dumps({**named, **identity, "outputs": outputs}, allow_nan=False).encode()
-    if not any(question.outputs.values()):
+    if not any(request.outputs.values()):
         return text, {"Content-Type": "application/json"}
     headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(text))}
     return text + behind, headers

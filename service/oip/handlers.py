@@ -1,12 +1,12 @@
-"""The Open Inference Protocol v2 over HTTP, for the clients of KServe, Triton and others.
+"""The handlers of the Open Inference Protocol v2, for the clients of KServe, Triton and others.
 
-Pictures go the way of /predict: one decoder, one queue, the same limits and deadline. An error is
-`{"error": "text"}` here, as these clients expect it (service/http/error_format.py sees to that).
+Pictures take the path of /predict: the same decoder, queue, limits and deadline. Errors are
+`{"error": "text"}`, as these clients expect; service/http/error_format.py gives them that format.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,13 @@ from service.errors import (
     UndecodableImage,
     UnsupportedMediaType,
 )
-from service.http.disconnects import while_present
-from service.http.error_format import refusal
-from service.http.predictions import all_of, asked_top_k
+from service.http.disconnects import cancel_on_disconnect
+from service.http.error_format import error_response
+from service.http.predictions import all_of, requested_top_k
 from service.http.uploads.body import read_body
-from service.http.uploads.body_timeout import arriving
-from service.http.uploads.forms import checked
-from service.http.uploads.hints import explained
+from service.http.uploads.body_timeout import body_timeout
+from service.http.uploads.forms import check_size
+from service.http.uploads.hints import with_hint
 from service.oip.codec import (
     EXTENSIONS,
     HEADER_LENGTH,
@@ -35,82 +35,85 @@ from service.oip.codec import (
     parse,
     serialise,
 )
+from service.schemas import model_name
 from service.served_model import ServedModel
-
-if TYPE_CHECKING:
-    from service.app import Classifier
+from service.state import ServiceState
 
 VERSION: Final = "0.1.0"
-"""Of Graft: only service/ is in an image, not the package with its version."""
+"""Graft's version; a container image has no installed package that could be asked for it."""
 
 
 async def show_live(request: Request) -> JSONResponse:
-    """GET /v2/health/live: 200 while the process lives; like all probes without a key."""
+    """GET /v2/health/live: 200 while the process lives."""
     return JSONResponse({"live": True})
 
 
 async def show_ready(request: Request) -> JSONResponse:
-    """GET /v2/health/ready: 503 while draining."""
-    if request.app.state.service.is_draining:
-        return refusal(Draining("this server is stopping"))
+    """GET /v2/health/ready: 200, or 503 while draining."""
+    state: ServiceState = request.app.state.service
+    if state.is_draining:
+        return error_response(Draining("this server is stopping"))
     return JSONResponse({"ready": True})
 
 
-async def show_server(service: Classifier, request: Request) -> JSONResponse:
-    """GET /v2: what this server is, and which extensions of the protocol it knows."""
+async def show_server(state: ServiceState, request: Request) -> JSONResponse:
+    """GET /v2: the server's name and version, and the protocol extensions it supports."""
     return JSONResponse({"name": "graft", "version": VERSION, "extensions": EXTENSIONS})
 
 
-async def show_metadata(service: Classifier, request: Request) -> JSONResponse:
-    """GET /v2/models/NAME: inputs and outputs of the model."""
-    manifest = _named_model(service, request).bundle.manifest
-    return JSONResponse(metadata(manifest, service.settings.max_pictures))
+async def show_metadata(state: ServiceState, request: Request) -> JSONResponse:
+    """GET /v2/models/NAME: the model's inputs and outputs."""
+    manifest = _requested_model(state, request).manifest
+    return JSONResponse(metadata(manifest, state.settings.max_pictures))
 
 
-async def show_model_ready(service: Classifier, request: Request) -> JSONResponse:
-    """GET /v2/models/NAME/ready: 200 where the model is the one that answers."""
-    return JSONResponse({**_named_model(service, request).name.model_dump(), "ready": True})
+async def show_model_ready(state: ServiceState, request: Request) -> JSONResponse:
+    """GET /v2/models/NAME/ready: 200 if this model is served."""
+    model = _requested_model(state, request)
+    return JSONResponse({**model_name(model.manifest), "ready": True})
 
 
-async def infer(service: Classifier, request: Request) -> Response:
-    """POST /v2/models/NAME/infer: classify pictures; one bad picture fails them all."""
-    _named_model(service, request)  # before the body costs anything
-    settings = service.settings
-    with service.uploads.request() as upload:
-        async with arriving(upload, settings, lambda: service.is_draining):
+async def infer(state: ServiceState, request: Request) -> Response:
+    """POST /v2/models/NAME/infer: classify pictures; one bad picture fails the request."""
+    _requested_model(state, request)  # before the body is read
+    settings = state.settings
+    with state.upload_quota.upload() as upload:
+        async with body_timeout(upload, settings, lambda: state.is_draining):
             body = await read_body(request, settings.max_request_bytes, upload)
-        model = _named_model(service, request)  # now, for another may have been taken
-        top_k = asked_top_k(request, model)
-        manifest, length = model.bundle.manifest, request.headers.get(HEADER_LENGTH)
-        question = parse(body, length, manifest.input.size, settings.max_pictures)
-        with model.admit(len(question.pictures)):
-            async with while_present(request):
+        model = _requested_model(state, request)  # again: a reload may have replaced it meanwhile
+        top_k = requested_top_k(request, model)
+        manifest, length = model.manifest, request.headers.get(HEADER_LENGTH)
+        parsed = parse(body, length, manifest.input.size, settings.max_pictures)
+        with model.admit(len(parsed.pictures)):
+            async with cancel_on_disconnect(request):
                 rows = await all_of(
-                    _answer(service, model, *one) for one in enumerate(question.pictures)
+                    _predict(state, model, index, picture)
+                    for index, picture in enumerate(parsed.pictures)
                 )
-    answered, headers = serialise(question, manifest, np.stack(rows), top_k)
-    return Response(answered, headers=headers)
+    content, headers = serialise(parsed, manifest, np.stack(rows), top_k)
+    return Response(content, headers=headers)
 
 
-async def _answer(
-    service: Classifier, model: ServedModel, index: int, picture: Picture
+async def _predict(
+    state: ServiceState, model: ServedModel, index: int, picture: Picture
 ) -> NDArray[np.float32]:
+    """Compute (classes,) probabilities; errors say which picture of the request is meant."""
     try:
         if isinstance(picture, bytes):
-            picture = checked(picture, service.settings)
+            picture = check_size(picture, state.settings)
         return await model.probabilities(picture)
     except (UndecodableImage, UnsupportedMediaType, PayloadTooLarge) as error:
-        reason = explained(str(error), picture) if isinstance(picture, bytes) else error
+        reason = with_hint(str(error), picture) if isinstance(picture, bytes) else error
         raise UndecodableImage(f"picture {index} of `images`: {reason}") from error
 
 
-def _named_model(service: Classifier, request: Request) -> ServedModel:
-    """The model that is served, where it is the one that the path names."""
-    served, asked = service.model.name, request.path_params
-    version = asked.get("version")
-    if asked["name"] != served.name or version not in (None, served.version):
-        named = repr(asked["name"][:80]) + (f", version {version[:80]!r}," if version else "")
+def _requested_model(state: ServiceState, request: Request) -> ServedModel:
+    """Get the served model, if the path names it; raise ModelNotFound otherwise."""
+    served, path = state.model.manifest, request.path_params
+    name, version = path["name"], path.get("version")
+    if name != served.name or version not in (None, served.version):
+        requested = repr(name[:80]) + (f", version {version[:80]!r}," if version else "")
         raise ModelNotFound(
-            f"model {named} is not here; {served.name!r}, version {served.version!r}, is served"
+            f"model {requested} is not here; {served.name!r}, version {served.version!r}, is served"
         )
-    return service.model
+    return state.model

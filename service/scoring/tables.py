@@ -13,7 +13,7 @@ from typing import TextIO
 from service.bundle.files import flush
 from service.engine.predictor import Predictor
 from service.errors import WrongUse
-from service.schemas import classified
+from service.schemas import classified_json
 from service.scoring.files import Scored
 from service.system.interrupts import cleaned
 
@@ -37,7 +37,7 @@ def write_json_line(predictor: Predictor, top: int, scored: Scored) -> None:
     """`path` and what POST /predict_batch gives for a picture, on stdout."""
     content: dict[str, object] = {"path": scored.path}
     if scored.probabilities is not None:
-        content |= classified(predictor.rank(scored.probabilities, top))
+        content |= classified_json(predictor.rank(scored.probabilities, top))
     elif scored.error is not None:
         content["error"] = {"code": scored.error.code, "message": str(scored.error)}
     print(json.dumps(content))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.http import routes
+from service.asgi import routes
 from tests.service.conftest import serve  # noqa: F401 - a fixture here, too
 
 ROOT = Path(__file__).parents[2]
@@ -132,4 +132,4 @@ def environment(find: Find) -> Callable[[list[Manifest], Manifest], dict[str, st
 @pytest.fixture(scope="session")
 def paths() -> set[str]:
     """What the service answers: its own routes and BentoML's probes."""
-    return {route.path for route in routes.routes()} | {"/livez", "/readyz"}
+    return {route.path for route in routes()} | {"/livez", "/readyz"}

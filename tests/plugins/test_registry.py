@@ -86,7 +86,7 @@ def test_a_taken_name_is_refused() -> None:
         default_variant = "s"
         variants = {"s": Variant("", 32, 0, as_is)}
 
-    with pytest.raises(BackboneError, match=r"already registered by plugins\.vgg"):
+    with pytest.raises(BackboneError, match=r"already registered by plugins\.families\.vgg"):
         register(Thief)
     assert families()["vgg"].__name__ == "VGG"
 

@@ -23,8 +23,11 @@ import psutil
 import pytest
 
 from service.bundle.manifest import Bundle
+from service.engine.autotune import Choice, Tuning
 from service.server import runtime_directory
 from service.server.runtime_directory import RuntimeDirectory
+from service.settings import Settings
+from service.state import ServiceState
 
 ROOT = Path(__file__).parents[2]
 BLOCKER = """\
@@ -43,6 +46,8 @@ with open(os.environ["BLOCKER_LOG"], "a") as log:
 Draw = Callable[..., bytes]
 Serve = Callable[..., AbstractContextManager["Server"]]
 RefuseToServe = Callable[..., tuple[int, str]]
+MakeState = Callable[..., ServiceState]
+TUNING = Tuning(cores=1, curve=(), choice=Choice(sessions=1, session_threads=1, max_batch_size=4))
 
 
 @pytest.fixture
@@ -259,8 +264,31 @@ def server(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 @pytest.fixture
+def make_state(tiny_bundle: Bundle) -> Iterator[MakeState]:
+    """Make the state of a service with the tiny model, without BentoML: make_state(top_k=1)."""
+    states = []
+
+    def make_state(
+        runtime_directory: RuntimeDirectory | None = None, **settings: Any
+    ) -> ServiceState:
+        given = Settings(**{"model": str(tiny_bundle.path), "threads": 1, **settings})
+        states.append(ServiceState(given, tiny_bundle, TUNING, runtime_directory))
+        return states[-1]
+
+    yield make_state
+    for state in states:
+        state.close()
+
+
+@pytest.fixture
+def state(make_state: MakeState) -> ServiceState:
+    """The state of a service with the tiny model and default settings."""
+    return make_state()
+
+
+@pytest.fixture
 def classifier(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The service's object, in this process."""
+    """The BentoML service's object, in this process."""
     from service.app import Classifier
 
     monkeypatch.setenv("GRAFT_MODEL", str(tiny_bundle.path))

@@ -1,7 +1,14 @@
 from __future__ import annotations
 
 from service.errors import MissingField, Overloaded
-from service.schemas import Answer, BatchAnswer, Classified, ModelName, Refusal, classified
+from service.schemas import (
+    Answer,
+    BatchAnswer,
+    Classified,
+    ErrorResponse,
+    ModelName,
+    classified_json,
+)
 
 ANSWER = {
     "label": "red",
@@ -12,7 +19,7 @@ MODEL = {"name": "tiny", "version": "v"}
 
 
 def test_best_class_is_the_answer() -> None:
-    assert classified([("red", 0.75), ("blue", 0.25)]) == ANSWER
+    assert classified_json([("red", 0.75), ("blue", 0.25)]) == ANSWER
     assert Classified.model_validate(ANSWER, strict=True).model_dump() == ANSWER
 
 
@@ -21,13 +28,13 @@ def test_answer_is_a_classification_with_its_model() -> None:
     assert answer.model_dump() == {**ANSWER, "model": MODEL}
 
 
-def test_refusal_carries_code_and_message() -> None:
-    assert Refusal.of(Overloaded("later")).model_dump() == {
+def test_error_carries_code_and_message() -> None:
+    assert ErrorResponse.from_error(Overloaded("later")).model_dump() == {
         "error": {"code": "overloaded", "message": "later"}
     }
 
 
 def test_clients_parse_mixed_results_back() -> None:
-    results = [Classified.model_validate(ANSWER), Refusal.of(MissingField("none"))]
+    results = [Classified.model_validate(ANSWER), ErrorResponse.from_error(MissingField("none"))]
     batch = BatchAnswer(results=results, model=ModelName(**MODEL))
     assert BatchAnswer.model_validate_json(batch.model_dump_json()) == batch

@@ -20,8 +20,8 @@ from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from starlette.applications import Starlette
 
 from service import tracing
-from service.http.predictions import predict, predict_batch
-from service.http.routes import endpoint
+from service.http import routes
+from service.state import ServiceState
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OPTIONS = "services.graft.tracing."
@@ -44,14 +44,9 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     BentoMLContainer.tracer_provider.reset()
 
 
-def ask(classifier: Any, path: str, **options: Any) -> httpx.Response:
-    app = Starlette(
-        routes=[
-            endpoint("POST", "/predict", predict),
-            endpoint("POST", "/predict_batch", predict_batch),
-        ]
-    )
-    app.state.service = classifier
+def ask(state: ServiceState, path: str, **options: Any) -> httpx.Response:
+    app = Starlette(routes=[endpoint.route() for endpoint in routes.ENDPOINTS])
+    app.state.service = state
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app)
@@ -69,10 +64,10 @@ def by_name(exporter: InMemorySpanExporter) -> dict[str, list[ReadableSpan]]:
 
 
 def test_a_request_is_the_caller_s_child_and_its_picture_s_stages_are_its_own(
-    spans: InMemorySpanExporter, classifier: Any, draw: Any
+    spans: InMemorySpanExporter, state: ServiceState, draw: Any
 ) -> None:
     before = time.time_ns()
-    response = ask(classifier, "/predict", files={"image": draw()}, headers={"traceparent": PARENT})
+    response = ask(state, "/predict", files={"image": draw()}, headers={"traceparent": PARENT})
     after = time.time_ns()
     assert response.status_code == 200
     found = by_name(spans)
@@ -99,10 +94,10 @@ def test_a_request_is_the_caller_s_child_and_its_picture_s_stages_are_its_own(
 
 
 def test_every_picture_of_a_batch_has_its_stages(
-    spans: InMemorySpanExporter, classifier: Any, draw: Any
+    spans: InMemorySpanExporter, state: ServiceState, draw: Any
 ) -> None:
     files = [("images", draw()), ("images", b"text"), ("images", draw("blue"))]
-    assert ask(classifier, "/predict_batch", files=files).status_code == 200
+    assert ask(state, "/predict_batch", files=files).status_code == 200
     found = by_name(spans)
     assert {name: len(several) for name, several in found.items()} == {
         **{"POST /predict_batch": 1, "decode": 2, "queue": 2, "inference": 2}
@@ -112,19 +107,21 @@ def test_every_picture_of_a_batch_has_its_stages(
     assert all(span.parent == request.context for span in found["decode"])
 
 
-def test_a_refusal_is_a_span_with_its_status(spans: InMemorySpanExporter, classifier: Any) -> None:
-    assert ask(classifier, "/predict", content=b"").status_code == 422
+def test_a_refusal_is_a_span_with_its_status(
+    spans: InMemorySpanExporter, state: ServiceState
+) -> None:
+    assert ask(state, "/predict", content=b"").status_code == 422
     (request,) = spans.get_finished_spans()
     assert request.attributes
     assert request.attributes["http.status_code"] == 422
 
 
 def test_what_the_caller_does_not_sample_has_no_stages(
-    spans: InMemorySpanExporter, classifier: Any, draw: Any
+    spans: InMemorySpanExporter, state: ServiceState, draw: Any
 ) -> None:
     headers = {"traceparent": PARENT[:-2] + "00"}
     BentoMLContainer.tracer_provider.get().sampler = TraceIdRatioBased(0.0)
-    assert ask(classifier, "/predict", files={"image": draw()}, headers=headers).is_success
+    assert ask(state, "/predict", files={"image": draw()}, headers=headers).is_success
     assert spans.get_finished_spans() == ()
 
 

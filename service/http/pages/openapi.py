@@ -1,11 +1,13 @@
-"""The OpenAPI document behind the Swagger page, made from the classes and limits that answer.
+"""The OpenAPI document behind the Swagger page, made from the schemas and limits in use.
 
-BentoML's own knows neither raw bodies nor refusals, nor half of the routes.
+BentoML's own document lacks raw bodies, errors and half of the routes.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Final
 
 from pydantic.json_schema import models_json_schema
 
@@ -20,7 +22,6 @@ from service.errors import (
     Draining,
     MalformedRequest,
     MissingField,
-    ModelNotFound,
     Overloaded,
     PayloadTooLarge,
     ReloadRefused,
@@ -29,18 +30,27 @@ from service.errors import (
     UndecodableImage,
     UnsupportedMediaType,
 )
-from service.http.pages.operations import JSON, SCHEMA, Kinds, Part, answer, operation
+from service.http.pages.operations import (
+    JSON_TYPE,
+    SCHEMA,
+    ErrorClasses,
+    Json,
+    Section,
+    answer,
+    escape,
+    operation,
+)
 from service.schemas import (
     Answer,
     BatchAnswer,
-    InferenceRequest,
+    ErrorResponse,
     PictureRequest,
-    Refusal,
     Reloaded,
+    model_name,
 )
 from service.settings import Settings
 
-_UNKNOWN = Manifest(
+_HIDDEN_MODEL: Final = Manifest(
     name="name",
     id="0123456789ab",
     created="2026-01-01T00:00:00Z",
@@ -54,87 +64,116 @@ _UNKNOWN = Manifest(
     parity={},
     provenance={},
 )
+"""Takes the place of the served model where only key holders may see it."""
 _TEXT, _FORM = "text/plain", "multipart/form-data"
-_ANYWHERE: Kinds = (Unauthorized, Draining)
-_UPLOAD: Kinds = (
+_BINARY: Final = {"type": "string", "format": "binary"}
+_KEY_SCHEMES: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "if the service asks for keys"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+GUARDED: ErrorClasses = (Unauthorized, Draining)
+"""Errors of every operation that asks for an API key."""
+UPLOAD: ErrorClasses = (
     *(UndecodableImage, MalformedRequest, PayloadTooLarge, UnsupportedMediaType, MissingField),
     *(BadParameter, RequestTimeout, Overloaded, DeadlineExceeded),
 )
-_BINARY = {"type": "string", "format": "binary"}
-_KEYS = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "where keys are asked for"},
-    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-}
+"""Errors of every operation that accepts pictures, besides `GUARDED`."""
 
 
-def describe(manifest: Manifest, settings: Settings) -> Part:
-    """The document, ready to be sent as JSON.
+def describe(
+    manifest: Manifest, settings: Settings, *others: Callable[[Manifest], Section]
+) -> Json:
+    """Make the document, ready to be sent as JSON.
 
     Args:
-        manifest: of the model that is served. Where keys are asked for, nothing of it is shown: the
-            document itself asks for none.
-        settings: whose limits the document names; keys are asked for where it has any.
+        manifest: of the served model; hidden if the service asks for keys, for the document itself
+            asks for none.
+        settings: their limits are part of the document.
+        others: make further sections from a manifest.
     """
-    guarded: list[Part] = [{name: []} for name in _KEYS] if settings.asks_for_keys else []
-    manifest = _UNKNOWN if guarded else manifest
-    operations = {
-        "/predict": {"post": _predict(manifest, settings)},
-        "/predict_batch": {"post": _predict_batch(manifest, settings)},
-        "/model": {"get": _model(manifest)},
-        "/admin/reload": {"post": _reload(manifest)},
-    }
-    operations |= _protocol(manifest)
-    for methods in operations.values():
-        next(iter(methods.values()))["security"] = guarded
-    ready = operation("Ready: the golden pictures were answered.", answer(_TEXT), (Draining,))
-    pages = {
-        "/readyz": {"get": ready},
-        "/livez": {"get": operation("Alive.", answer(_TEXT), ())},
-        "/v2/health/live": {"get": _inferring("Alive.", ())},
-        "/v2/health/ready": {"get": _inferring("Ready.", (Draining,))},
-        "/ui": {"get": operation("A page for people.", answer("text/html"), ())},
-        "/metrics": {"get": operation("Figures of all workers together.", answer(_TEXT), ())},
-    }
+    schemes: list[Json] = [{name: []} for name in _KEY_SCHEMES] if settings.asks_for_keys else []
+    manifest = _HIDDEN_MODEL if schemes else manifest
+    sections = [
+        _predictions(manifest, settings),
+        _models(manifest),
+        *(describe_section(manifest) for describe_section in others),
+        _pages(),
+    ]
+    paths: dict[str, Json] = {}
+    schemas: Json = {}
+    for section in sections:
+        for path, methods in section.paths.items():
+            paths[path] = {
+                method: _tagged(operation, section.tag, schemes)
+                for method, operation in methods.items()
+            }
+        schemas |= section.schemas
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "graft",
+            "title": "Graft image classifier",
             "version": manifest.version,
-            "description": f"Pictures in, answers out, by model `{manifest.name}`: "
-            + ", ".join(manifest.classes),
+            "description": f"Classifies pictures with the model `{manifest.name}`. Classes: "
+            + ", ".join(map(escape, manifest.classes)),
         },
         "servers": [{"url": "."}],
-        "paths": {**operations, **pages},
-        "components": {"schemas": _schemas(), "securitySchemes": _KEYS},
+        "tags": [{"name": part.tag, "description": part.description} for part in sections],
+        "paths": paths,
+        "components": {"schemas": schemas, "securitySchemes": _KEY_SCHEMES},
     }
 
 
-def _predict(manifest: Manifest, settings: Settings) -> Part:
-    example = {**_example(manifest), "model": _name(manifest)}
-    limits = (
-        f"At most {settings.max_image_bytes:,} bytes and {settings.max_pixels:,} pixels; "
-        f"{', '.join(manifest.input.kinds)} by its content."
-    )
+def top_k_parameter(manifest: Manifest) -> Json:
+    """Describe `?top_k=`; its maximum is the number of classes, unless the model is hidden."""
+    maximum = {} if manifest is _HIDDEN_MODEL else {"maximum": len(manifest.classes)}
+    text = "number of classes in the answer, best first; the default is GRAFT_TOP_K"
+    schema = {"type": "integer", "minimum": 1, **maximum}
+    return {"name": "top_k", "in": "query", "description": text, "schema": schema}
+
+
+def _tagged(operation: Json, tag: str, schemes: list[Json]) -> Json:
+    """Add the tag, and the API key where the operation may answer 401."""
+    security = {"security": schemes} if "401" in operation["responses"] else {}
+    return {"tags": [tag], **operation, **security}
+
+
+def _predictions(manifest: Manifest, settings: Settings) -> Section:
+    paths = {
+        "/predict": {"post": _predict(manifest, settings)},
+        "/predict_batch": {"post": _predict_batch(manifest, settings)},
+    }
+    return Section("predictions", "Classify pictures.", paths, {})
+
+
+def _predict(manifest: Manifest, settings: Settings) -> Json:
+    example = {**_example(manifest), "model": model_name(manifest)}
     raw = {"schema": _BINARY}
     form = {"type": "object", "properties": {"image": _BINARY}, "required": ["image"]}
     body = {
-        "description": limits,
+        "description": f"At most {settings.max_image_bytes:,} bytes and "
+        f"{settings.max_pixels:,} pixels; {', '.join(manifest.input.kinds)} by its content.",
         "required": True,
         "content": {
             _FORM: {"schema": form},
-            JSON: {"schema": {"$ref": f"{SCHEMA}PictureRequest"}},
+            JSON_TYPE: {"schema": {"$ref": f"{SCHEMA}PictureRequest"}},
             "image/*": raw,
             "application/octet-stream": raw,
         },
     }
-    text = "Classify one picture: multipart field `image`, JSON, or the picture as the body."
-    answered = operation(text, answer(JSON, "Answer", example), (*_ANYWHERE, *_UPLOAD))
-    return {**answered, "parameters": [_top_k(manifest)], "requestBody": body}
+    described = operation(
+        "predict",
+        "Classify one picture",
+        answer(JSON_TYPE, "Answer", example),
+        (*GUARDED, *UPLOAD),
+        "Send the picture in the multipart field `image`, as JSON, or as the body.",
+    )
+    return {**described, "parameters": [top_k_parameter(manifest)], "requestBody": body}
 
 
-def _predict_batch(manifest: Manifest, settings: Settings) -> Part:
-    bad = Refusal.of(UndecodableImage("the PNG data is damaged or cut short (99 bytes)"))
-    example = {"results": [_example(manifest), bad.model_dump()], "model": _name(manifest)}
+def _predict_batch(manifest: Manifest, settings: Settings) -> Json:
+    error = UndecodableImage("the PNG data is damaged or cut short (99 bytes)")
+    results = [_example(manifest), ErrorResponse.from_error(error).model_dump()]
+    example = {"results": results, "model": model_name(manifest)}
     images = {"type": "array", "items": _BINARY, "minItems": 1, "maxItems": settings.max_pictures}
     form = {"type": "object", "properties": {"images": images}, "required": ["images"]}
     body = {
@@ -143,102 +182,72 @@ def _predict_batch(manifest: Manifest, settings: Settings) -> Part:
         "required": True,
         "content": {_FORM: {"schema": form}},
     }
-    text = "Classify the pictures in the multipart fields `images`; a bad one fails alone."
-    answered = operation(text, answer(JSON, "BatchAnswer", example), (*_ANYWHERE, *_UPLOAD))
-    return {**answered, "parameters": [_top_k(manifest)], "requestBody": body}
+    described = operation(
+        "predict_batch",
+        "Classify several pictures",
+        answer(JSON_TYPE, "BatchAnswer", example),
+        (*GUARDED, *UPLOAD),
+        "Send each picture in a multipart field `images`. A bad picture gets an error in its "
+        "place; the others are answered.",
+    )
+    return {**described, "parameters": [top_k_parameter(manifest)], "requestBody": body}
 
 
-def _top_k(manifest: Manifest) -> Part:
-    """Which is no more than there are classes; where those are not told, neither is this."""
-    most = {} if manifest is _UNKNOWN else {"maximum": len(manifest.classes)}
-    text = "classes in the answer, best first; without it as many as GRAFT_TOP_K says"
-    schema = {"type": "integer", "minimum": 1, **most}
-    return {"name": "top_k", "in": "query", "description": text, "schema": schema}
+def _models(manifest: Manifest) -> Section:
+    example = {"old": model_name(manifest), "model": model_name(manifest)}
+    model = operation(
+        "get_model",
+        "Describe the model",
+        answer(JSON_TYPE, "Model", summary.public(manifest)),
+        GUARDED,
+        "The public part of the model's manifest, and how it runs on this machine.",
+    )
+    reload = operation(
+        "reload_model",
+        "Reload the model",
+        answer(JSON_TYPE, "Reloaded", example),
+        (*GUARDED, Disabled, ReloadRefused),
+        "Serve the newest model that GRAFT_MODEL names; needs GRAFT_RELOAD=1.",
+    )
+    paths = {"/model": {"get": model}, "/admin/reload": {"post": reload}}
+    return Section("model", "The served model.", paths, _schemas())
 
 
-def _model(manifest: Manifest) -> Part:
-    text = "The public part of the model's manifest, and how it is run here."
-    return operation(text, answer(JSON, "Model", summary.public(manifest)), _ANYWHERE)
+def _pages() -> Section:
+    text, html = answer(_TEXT), answer("text/html")
+    paths = {
+        "/readyz": {"get": operation("readyz", "Readiness probe", text, (Draining,))},
+        "/livez": {"get": operation("livez", "Liveness probe", text, ())},
+        "/ui": {"get": operation("ui", "Web page that classifies pictures", html, ())},
+        "/metrics": {"get": operation("metrics", "Prometheus metrics of all workers", text, ())},
+    }
+    return Section("operations", "Probes, metrics and a page for people.", paths, {})
 
 
-def _reload(manifest: Manifest) -> Part:
-    text = "Take the newest model that GRAFT_MODEL names, where GRAFT_RELOAD allows it."
-    example = {"old": _name(manifest), "model": _name(manifest)}
-    kinds = (*_ANYWHERE, Disabled, ReloadRefused)
-    return operation(text, answer(JSON, "Reloaded", example), kinds)
-
-
-def _protocol(manifest: Manifest) -> Part:
-    """The paths of the Open Inference Protocol."""
-    paths: Part = {"/v2": {"get": _inferring("What this server is.", _ANYWHERE)}}
-    name: Part = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
-    name["example"] = manifest.name
-    schema = {"$ref": f"{SCHEMA}InferenceRequest"}
-    body = {"required": True, "content": {JSON: {"schema": schema}}}
-    kinds: Kinds = (*_ANYWHERE, ModelNotFound)
-    for version in ("", "/versions/{version}"):
-        path = f"/v2/models/{{name}}{version}"
-        given = [name, {**name, "name": "version", "example": manifest.version}]
-        infer = _inferring("Classify pictures; one bad one fails them all.", (*kinds, *_UPLOAD))
-        paths[path] = {"get": _inferring("Inputs and outputs of the model.", kinds)}
-        paths[f"{path}/ready"] = {"get": _inferring("Ready, where it is this model.", kinds)}
-        paths[f"{path}/infer"] = {"post": {**infer, "requestBody": body}}
-        for page in (path, f"{path}/ready", f"{path}/infer"):
-            next(iter(paths[page].values()))["parameters"] = given if version else given[:1]
-        asked = paths[f"{path}/infer"]["post"]
-        asked["parameters"] = [*asked["parameters"], _top_k(manifest)]
-    return paths
-
-
-def _inferring(text: str, kinds: Kinds) -> Part:
-    """An operation of the protocol, whose errors are a text."""
-    inferring = operation(text, answer(JSON, "Anything"), kinds)
-    for status, response in inferring["responses"].items():
-        if status != "200":
-            response["content"] = {JSON: {"schema": {"$ref": f"{SCHEMA}InferenceError"}}}
-    return inferring
-
-
-@functools.cache  # 18 ms, in the event loop
-def _schemas() -> Part:
-    kinds = (
-        Answer,
-        BatchAnswer,
-        Refusal,
-        Reloaded,
-        Manifest,
-        summary.TrainingData,
-        Tuning,
-        Runtime,
+@functools.cache  # takes 18 ms, in the event loop
+def _schemas() -> Json:
+    models = (
+        *(Answer, BatchAnswer, ErrorResponse, Reloaded, PictureRequest),
+        *(Manifest, summary.TrainingData, Tuning, Runtime),
     )
     _, defined = models_json_schema(
-        [(kind, "serialization") for kind in kinds], ref_template=f"{SCHEMA}{{model}}"
+        [(model, "serialization") for model in models], ref_template=f"{SCHEMA}{{model}}"
     )
-    schemas: Part = defined["$defs"]
+    schemas: Json = defined["$defs"]
     model = schemas.pop("Manifest")
-    shown = model["properties"]
+    properties = model["properties"]
     for hidden in ("provenance", "files"):
-        del shown[hidden]
-    shown["data"] = {"$ref": f"{SCHEMA}TrainingData"}
-    shown["version"] = {"type": "string", "description": "the first 12 digits of the id"}
-    shown["tuning"] = {"$ref": f"{SCHEMA}Tuning"}
-    shown["runtime"] = {"$ref": f"{SCHEMA}Runtime"}
-    request = InferenceRequest.model_json_schema(ref_template=f"{SCHEMA}{{model}}")
-    schemas |= {**request.pop("$defs"), "InferenceRequest": request}
-    schemas["PictureRequest"] = PictureRequest.model_json_schema()
-    schemas["InferenceError"] = {"type": "object", "properties": {"error": {"type": "string"}}}
-    schemas["Anything"] = {"type": "object", "description": "By the Open Inference Protocol v2."}
-    schemas["Model"] = {**model, "required": sorted(shown), "description": "What is served."}
+        del properties[hidden]
+    properties["data"] = {"$ref": f"{SCHEMA}TrainingData"}
+    properties["version"] = {"type": "string", "description": "the first 12 digits of the id"}
+    properties["tuning"] = {"$ref": f"{SCHEMA}Tuning"}
+    properties["runtime"] = {"$ref": f"{SCHEMA}Runtime"}
+    text = "The served model."
+    schemas["Model"] = {**model, "required": sorted(properties), "description": text}
     return schemas
 
 
-def _example(manifest: Manifest) -> Part:
-    scores = (0.97, 0.02)
-    top = [
-        {"label": one, "score": score} for one, score in zip(manifest.classes, scores, strict=False)
-    ]
+def _example(manifest: Manifest) -> Json:
+    scores = zip(manifest.classes, (0.97, 0.02), strict=False)
+    top = [{"label": label, "score": score} for label, score in scores]
     return {**top[0], "top": top}
-
-
-def _name(manifest: Manifest) -> Part:
-    return {"name": manifest.name, "version": manifest.version}

@@ -1,45 +1,95 @@
-"""One operation of the OpenAPI document: what it is, what it answers, how it refuses."""
+"""Parts of an OpenAPI document: operations, their answers and their errors."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import Any, Final
 
 from service.errors import RequestError
-from service.schemas import Refusal
+from service.schemas import ErrorResponse
 
-Kinds = tuple[type[RequestError], ...]
-Part = dict[str, Any]
+ErrorClasses = tuple[type[RequestError], ...]
+Json = dict[str, Any]
 SCHEMA: Final = "#/components/schemas/"
-JSON: Final = "application/json"
+JSON_TYPE: Final = "application/json"
+_MARKDOWN: Final = re.compile(r"([!-/:-@\[-`{-~])")
+"""ASCII punctuation, the only characters that a backslash escapes in CommonMark (section 2.4)."""
 
 
-def operation(text: str, answer: Part, kinds: Kinds) -> Part:
-    return {"description": text, "responses": {"200": answer, **refusals(kinds)}}
+@dataclass(frozen=True)
+class Section:
+    """A group of operations, shown under one heading.
+
+    Attributes:
+        tag: the heading.
+        description: a sentence below it.
+        paths: path -> method -> operation.
+        schemas: name -> JSON schema, of what the operations refer to.
+    """
+
+    tag: str
+    description: str
+    paths: dict[str, Json]
+    schemas: Json
 
 
-def answer(media_type: str, schema: str = "", example: object = None) -> Part:
-    content: Part = {"schema": {"$ref": SCHEMA + schema} if schema else {"type": "string"}}
+def operation(
+    operation_id: str,
+    summary: str,
+    answer: Json,
+    errors: ErrorClasses,
+    description: str = "",
+    error_schema: str = "ErrorResponse",
+) -> Json:
+    """Describe an operation.
+
+    Args:
+        operation_id: unique; generated clients name their functions by it.
+        summary: a few words, shown in the list of operations.
+        answer: the response with status 200, as `answer` makes it.
+        errors: that it may answer.
+        description: more than the summary says, in Markdown.
+        error_schema: name of the schema of every error.
+    """
+    texts = {"summary": summary} | ({"description": description} if description else {})
+    responses = {"200": answer, **error_responses(errors, error_schema)}
+    return {"operationId": operation_id, **texts, "responses": responses}
+
+
+def answer(media_type: str, schema: str = "", example: object = None) -> Json:
+    """Describe a response with status 200; without a schema it is text."""
+    content: Json = {"schema": {"$ref": SCHEMA + schema} if schema else {"type": "string"}}
     if example is not None:
         content["example"] = example
-    return {"description": "Answered.", "content": {media_type: content}}
+    return {"description": "Success.", "content": {media_type: content}}
 
 
-def refusals(kinds: Kinds) -> Part:
-    """One response per status, with an example of each code."""
-    responses: Part = {}
-    for kind in kinds:
+def error_responses(errors: ErrorClasses, schema: str = "ErrorResponse") -> Json:
+    """Describe one response per status; a status lists all its error codes."""
+    responses: Json = {}
+    for error_class in errors:
         response = responses.setdefault(
-            str(kind.status),
-            {"description": [], "content": {JSON: {"schema": {"$ref": f"{SCHEMA}Refusal"}}}},
+            str(error_class.status), {"description": [], "content": _content(schema)}
         )
-        response["description"].append(f"`{kind.code}`: {kind.__doc__}")
-        example = {"value": Refusal.of(kind(f"{kind.__doc__}")).model_dump()}
-        response["content"][JSON].setdefault("examples", {})[kind.code] = example
-        for name in kind("").headers:
+        response["description"].append(f"`{error_class.code}`: {error_class.__doc__}")
+        if schema == "ErrorResponse":
+            example = ErrorResponse.from_error(error_class(f"{error_class.__doc__}")).model_dump()
+            examples = response["content"][JSON_TYPE].setdefault("examples", {})
+            examples[error_class.code] = {"value": example}
+        for name in error_class("").headers:
             response.setdefault("headers", {})[name] = {"schema": {"type": "string"}}
     for response in responses.values():
         response["description"] = "<br>".join(response["description"])
-    bug = {"schema": {"$ref": f"{SCHEMA}Refusal"}}
     text = "`internal_server_error`: A bug; the server's log says more."
-    responses["500"] = {"description": text, "content": {JSON: bug}}
+    responses["500"] = {"description": text, "content": _content(schema)}
     return dict(sorted(responses.items()))
+
+
+def escape(text: str) -> str:
+    """Escape a text for a description: neither Markdown nor HTML in it has an effect."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
+def _content(schema: str) -> Json:
+    return {JSON_TYPE: {"schema": {"$ref": SCHEMA + schema}}}

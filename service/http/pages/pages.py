@@ -7,17 +7,13 @@ import functools
 import hashlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from service.bundle import summary
-from service.http.pages.openapi import describe
-
-if TYPE_CHECKING:
-    from service.app import Classifier
+from service.state import ServiceState
 
 
 def show_ui(request: Request) -> Response:
@@ -58,20 +54,17 @@ def _hash_of(tag: str, page: str) -> str:
     return f"'sha256-{digest}'"
 
 
-async def show_model(service: Classifier, request: Request) -> JSONResponse:
-    """GET /model: what it was trained on, the public part of the manifest, how it is run here."""
-    model = service.model
+async def show_model(state: ServiceState, request: Request) -> JSONResponse:
+    """GET /model: the public part of the manifest, its training data, and how it is run."""
+    model = state.model
     run = {"tuning": model.tuning.model_dump(), "runtime": model.runtime.model_dump()}
-    return JSONResponse({**summary.public(model.bundle.manifest), **run})
+    return JSONResponse({**summary.public(model.manifest), **run})
 
 
 def show_metrics(request: Request) -> Response:
-    """GET /metrics: the figures of all workers together, for Prometheus."""
-    service: Classifier = request.app.state.service
-    return Response(service.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    """GET /metrics: the metrics of all workers together, for Prometheus.
 
-
-async def show_docs(request: Request) -> JSONResponse:
-    """GET /docs.json: what the Swagger page shows; asked before BentoML's own."""
-    service: Classifier = request.app.state.service
-    return JSONResponse(describe(service.model.bundle.manifest, service.settings))
+    Starlette runs it in a thread, as it is no coroutine: it reads files.
+    """
+    state: ServiceState = request.app.state.service
+    return Response(state.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -8,7 +8,7 @@ from typing import Final
 from starlette.requests import ClientDisconnect, Request
 
 from service.errors import ClientGone, PayloadTooLarge, UnsupportedMediaType
-from service.http.uploads.upload_quota import Upload
+from service.server.upload_quota import Upload
 
 _KNOWN: Final = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress")
 """Encodings that an answer may name: others would be a quotation."""
@@ -38,7 +38,7 @@ async def chunks(request: Request, limit: int, upload: Upload) -> AsyncGenerator
             received += len(chunk)
             if received > limit:
                 raise PayloadTooLarge(message)
-            upload.take(len(chunk))
+            upload.add(len(chunk))
             yield chunk
     except ClientDisconnect:
         raise ClientGone("the client went away in the middle of the request") from None

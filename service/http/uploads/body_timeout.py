@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final
 
 from service.errors import Draining, RequestError, RequestTimeout
-from service.http.uploads.upload_quota import Upload
+from service.server.upload_quota import Upload
 from service.settings import Settings
 
 _LOOKS: Final = 10
@@ -16,7 +16,7 @@ _LOOKS: Final = 10
 Failure = tuple[type[RequestError], str]
 
 
-class arriving:  # noqa: N801  # reads as asyncio.timeout does
+class body_timeout:  # noqa: N801  # reads as asyncio.timeout does
     """Give up the body that is read inside once it does not arrive any more.
 
     In `upload_timeout_seconds` something must come, and on average of that time at least

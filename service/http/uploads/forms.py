@@ -9,11 +9,8 @@ from __future__ import annotations
 import functools
 import re
 from email.message import Message
-from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Final
 
-import bentoml
-from bentoml.validators import ContentType
 from starlette.requests import Request
 
 from service.errors import (
@@ -27,37 +24,12 @@ from service.http.uploads.body import chunks, read_body
 from service.http.uploads.hints import encoding_of
 from service.http.uploads.multipart import Part, read_form
 from service.http.uploads.picture_json import picture_in_json
-from service.http.uploads.upload_quota import Upload
+from service.server.upload_quota import Upload
 from service.settings import Settings
 
 _MAX_CONTENT_TYPE: Final = 512
 _JSON: Final = re.compile(r"(application|text)/(\S+\+)?json")
 _AS_JSON: Final = 'JSON {"image": "<base64>"} as application/json'
-
-_Picture = Annotated[Path, ContentType("image/*")]
-
-
-# These describe the forms in Swagger, docstrings included, and hand the request over unread.
-
-
-class PictureUpload(bentoml.IODescriptor):
-    """One picture."""
-
-    image: _Picture
-
-    @classmethod
-    async def from_http_request(cls, request: Request, serde: Any) -> Self:
-        return cls.model_construct(image=request)  # type: ignore[no-any-return]
-
-
-class PicturesUpload(bentoml.IODescriptor):
-    """Several pictures, each in a field of its own."""
-
-    images: list[_Picture]
-
-    @classmethod
-    async def from_http_request(cls, request: Request, serde: Any) -> Self:
-        return cls.model_construct(images=request)  # type: ignore[no-any-return]
 
 
 async def read_picture(request: Request, settings: Settings, upload: Upload) -> bytes:
@@ -70,14 +42,14 @@ async def read_picture(request: Request, settings: Settings, upload: Upload) -> 
     media_type = _media_type(request)
     if media_type == "multipart/form-data":
         (picture,) = await _read_multipart(request, settings, upload, "image", most=1)
-        return checked(picture, settings)
+        return check_size(picture, settings)
     if media_type.startswith("image/") or media_type == "application/octet-stream":
         limit = min(settings.max_image_bytes, settings.max_request_bytes)
         return await read_body(request, limit, upload)
     if _JSON.fullmatch(media_type):
         # Base64 takes 4 bytes for 3, and some more where it comes in lines.
         limit = min(settings.max_image_bytes * 3 // 2 + 65_536, settings.max_request_bytes)
-        return checked(picture_in_json(await read_body(request, limit, upload)), settings)
+        return check_size(picture_in_json(await read_body(request, limit, upload)), settings)
     raise _unexpected(
         media_type,
         f"send multipart field `image`, {_AS_JSON}, or the picture as the body with its content "
@@ -86,7 +58,7 @@ async def read_picture(request: Request, settings: Settings, upload: Upload) -> 
 
 
 async def read_pictures(request: Request, settings: Settings, upload: Upload) -> list[bytes]:
-    """What a multipart request's `images` fields hold, in order, too large ones too: see `checked`.
+    """Read the multipart fields `images` of a request, in order; their sizes are not checked.
 
     Raises:
         PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest, ClientGone,
@@ -102,7 +74,7 @@ async def read_pictures(request: Request, settings: Settings, upload: Upload) ->
     return await _read_multipart(request, settings, upload, "images", settings.max_pictures)
 
 
-def checked(data: bytes, settings: Settings) -> bytes:
+def check_size(data: bytes, settings: Settings) -> bytes:
     """The bytes of a picture, where they are not too many; else PayloadTooLarge."""
     if len(data) > settings.max_image_bytes:
         raise PayloadTooLarge(

@@ -16,7 +16,7 @@ _HEAD: Final = 512
 _AS_JSON: Final = 'send it as JSON, {"image": "..."}, to /predict, or the bytes that it stands for'
 
 
-def explained(refusal: str, data: bytes) -> str:
+def with_hint(refusal: str, data: bytes) -> str:
     """A decoder's refusal of some bytes, behind what to change where that is known."""
     seems = hint(data)
     return f"{seems} ({refusal})" if seems else refusal

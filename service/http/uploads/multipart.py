@@ -90,8 +90,8 @@ async def read_form(
             elif begun := _from_first_boundary(beginning := beginning + chunk, boundary):
                 parser.write(begun)
                 beginning = None
-    except FormParserError as error:
-        raise _malformed(_reason(str(error))) from None
+    except FormParserError:
+        raise _malformed(reader.why_it_stopped()) from None
     if beginning is not None:
         raise _malformed(
             "the boundary that its content type names is not in it" if beginning else "it is empty"
@@ -171,6 +171,12 @@ class _Reader:
     def end(self) -> None:
         self.is_complete = True
 
+    def why_it_stopped(self) -> str:
+        """By how far it came: a part begins behind the first boundary's line."""
+        if not self.parts:
+            return "its lines do not end in CR LF, as those of a form must"
+        return "a part's header is damaged or too long"
+
 
 def _describe(part: Part, disposition: bytes) -> bool:
     """Take name and file name; whether there is a name. Texts are UTF-8, whatever the form says:
@@ -187,15 +193,6 @@ def _describe(part: Part, disposition: bytes) -> bool:
 
 def _token(value: bytes) -> str:
     return value.decode("latin-1").strip().lower()
-
-
-def _reason(error: str) -> str:
-    """Why the parser stopped, for people; its own words where there is nothing better."""
-    if "at end of boundary" in error or "end of header" in error:
-        return "its lines do not end in CR LF, as those of a form must"
-    if "boundary character" in error:
-        return "the boundary that the content type names does not begin it"
-    return "a part's header is damaged or too long"
 
 
 def _malformed(reason: str) -> MalformedRequest:

@@ -366,7 +366,7 @@ def test_closing_lets_requests_leave_that_were_given_up(classifier: Any) -> None
 
     async def shut_down() -> None:
         async def ask() -> None:
-            with classifier.model.admit(2):
+            with classifier.state.model.admit(2):
                 await asyncio.gather(asyncio.sleep(60), asyncio.sleep(60))
 
         asked = asyncio.create_task(ask())

@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import Request
 
 from service.errors import ClientGone
-from service.http.disconnects import LISTEN_AFTER_SECONDS, while_present
+from service.http.disconnects import LISTEN_AFTER_SECONDS, cancel_on_disconnect
 
 
 class Client:
@@ -30,7 +30,7 @@ class Client:
 
 
 async def wait(client: Client, seconds: float) -> str:
-    async with while_present(client.request):
+    async with cancel_on_disconnect(client.request):
         await asyncio.sleep(seconds)
     return "answered"
 
@@ -70,7 +70,7 @@ def test_being_cancelled_by_others_stays_being_cancelled() -> None:
 
 def test_errors_inside_pass() -> None:
     async def fail() -> None:
-        async with while_present(Client(60).request):
+        async with cancel_on_disconnect(Client(60).request):
             raise ValueError("its own")
 
     with pytest.raises(ValueError, match="its own"):

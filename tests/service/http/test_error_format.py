@@ -12,16 +12,16 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from service.errors import Draining, MissingField
-from service.http.error_format import ErrorShape, refusal
+from service.http.error_format import ErrorFormatMiddleware, error_response
 
 
 def get(response: Response, method: str = "GET", path: str = "/") -> httpx.Response:
-    """What a client sees of `response`, sent by an application inside ErrorShape."""
+    """What a client sees of `response`, sent by an application inside ErrorFormatMiddleware."""
 
     async def answer(request: object) -> Response:
         return response
 
-    app = ErrorShape(Starlette(routes=[Route(path, answer)]))
+    app = ErrorFormatMiddleware(Starlette(routes=[Route(path, answer)]))
 
     async def ask() -> httpx.Response:
         async with httpx.AsyncClient(
@@ -42,29 +42,29 @@ def error(response: httpx.Response) -> dict[str, Any]:
 
 
 def test_refusal_has_status_shape_and_headers() -> None:
-    response = refusal(Draining("going down"))
+    response = error_response(Draining("going down"))
     assert response.status_code == 503
     assert response.headers["retry-after"] == "1"
     assert json.loads(bytes(response.body)) == {
         "error": {"code": "draining", "message": "going down"}
     }
-    assert "retry-after" not in refusal(MissingField("none")).headers
+    assert "retry-after" not in error_response(MissingField("none")).headers
 
 
 def test_refusals_of_ours_pass_unchanged() -> None:
-    ours = get(refusal(MissingField("no picture")))
+    ours = get(error_response(MissingField("no picture")))
     assert ours.status_code == 422
     assert error(ours) == {"code": "missing_field", "message": "no picture"}
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/models/tiny/infer"])
 def test_clients_of_the_open_inference_protocol_get_a_text(path: str) -> None:
-    ours = get(refusal(Draining("going down")), path=path)
+    ours = get(error_response(Draining("going down")), path=path)
     assert (ours.status_code, ours.json()) == (503, {"error": "going down"})
     assert ours.headers["retry-after"] == "1"
     others = get(PlainTextResponse("gone fishing", 404), path=path)
     assert (others.status_code, others.json()) == (404, {"error": "gone fishing"})
-    assert error(get(refusal(Draining("going down")), path="/v20"))["code"] == "draining"
+    assert error(get(error_response(Draining("going down")), path="/v20"))["code"] == "draining"
 
 
 @pytest.mark.parametrize("status", [200, 201, 304])
@@ -89,7 +89,7 @@ def test_streams_pass_piece_by_piece() -> None:
         await asyncio.sleep(60)
 
     scope = {"type": "http", "asgi": {"spec_version": "2.4"}}
-    asyncio.run(ErrorShape(app)(scope, silent, collect))
+    asyncio.run(ErrorFormatMiddleware(app)(scope, silent, collect))
     assert sent == [b"head", b"a", b"b", b""]
 
 
@@ -144,7 +144,7 @@ def test_other_protocols_are_left_alone() -> None:
     async def untouched(message: object) -> None: ...
 
     for kind in ("lifespan", "websocket"):
-        asyncio.run(ErrorShape(app)({"type": kind}, untouched, untouched))  # type: ignore[arg-type]
+        asyncio.run(ErrorFormatMiddleware(app)({"type": kind}, untouched, untouched))  # type: ignore[arg-type]
     assert seen == ["lifespan", "websocket"]
 
 

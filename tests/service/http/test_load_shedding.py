@@ -11,15 +11,16 @@ from prometheus_client import CollectorRegistry
 from starlette.datastructures import State
 from starlette.types import Message, Receive, Scope, Send
 
-from service.http.load_shedding import Admission
-from service.http.routes import TAKING_PICTURES
+from service.asgi import ENDPOINTS
+from service.http.load_shedding import LoadSheddingMiddleware
 from service.metrics import Metrics
 
 BEHIND = 204
+PATHS = [endpoint.path for endpoint in ENDPOINTS if endpoint.accepts_pictures]
 
 
 class Door:
-    """An Admission before an application that answers 204 and reads nothing."""
+    """The middleware before an application that answers 204 and reads nothing."""
 
     def __init__(self, *, is_full: bool = True, is_draining: bool = False) -> None:
         self.registry = CollectorRegistry()
@@ -28,7 +29,7 @@ class Door:
             metrics=Metrics(self.registry),
             is_draining=is_draining,
         )
-        self._app = Admission(self._behind, State({"service": service}), TAKING_PICTURES)
+        self._app = LoadSheddingMiddleware(self._behind, State({"service": service}), PATHS)
         self.read = 0
 
     async def _behind(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -21,14 +21,15 @@ import onnx
 import pytest
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
+from starlette.requests import Request
 
 from service.bundle.manifest import Bundle, Manifest, seal
 from service.bundle.store import save
 from service.errors import BundleError, ReloadRefused
-from service.http.reloading import follow
 from service.http.reloading import reload as reload_model
-from service.schemas import ModelName
+from service.http.reloading import watch_reloads
 from service.server.runtime_directory import RuntimeDirectory
+from service.state import ServiceState
 
 FRENCH = ("rouge", "vert", "bleu")
 COLOURS = ("red", "green", "blue")
@@ -63,25 +64,24 @@ def spoil(bundle: Bundle) -> None:
 
 
 @pytest.fixture
-def reloadable(classifier: Any, directory: RuntimeDirectory) -> Any:
-    """The service's object, and a place for what its workers tell each other."""
-    classifier.shared = directory
-    classifier.settings = classifier.settings.model_copy(update={"reload": True})
-    return classifier
+def reloadable(make_state: Any, directory: RuntimeDirectory) -> ServiceState:
+    """A state that may be reloaded, and a directory that it shares with other workers."""
+    state: ServiceState = make_state(directory, reload=True)
+    return state
 
 
-def name(service: Any, bundle: Bundle) -> None:
+def name(state: ServiceState, bundle: Bundle) -> None:
     """Let GRAFT_MODEL name a bundle."""
-    service.settings = service.settings.model_copy(update={"model": str(bundle.path)})
+    state.settings = state.settings.model_copy(update={"model": str(bundle.path)})
 
 
-def call(service: Any) -> Any:
-    response = asyncio.run(reload_model(service, SimpleNamespace()))  # type: ignore[arg-type]
+def call(state: ServiceState) -> Any:
+    response = asyncio.run(reload_model(state, Request({"type": "http"})))
     return json.loads(bytes(response.body))
 
 
 def test_what_is_named_now_is_taken_and_an_unchanged_model_is_not_loaded_again(
-    reloadable: Any, another: Any, tiny_bundle: Bundle
+    reloadable: ServiceState, another: Any, tiny_bundle: Bundle
 ) -> None:
     before = reloadable.model
     old = {"name": "tiny", "version": tiny_bundle.manifest.version}
@@ -92,10 +92,12 @@ def test_what_is_named_now_is_taken_and_an_unchanged_model_is_not_loaded_again(
     new = {"name": "tiny", "version": bundle.manifest.version}
     assert call(reloadable) == {"old": old, "model": new}
     assert reloadable.model.bundle == bundle
-    assert reloadable.shared.announced()[1] == bundle.manifest.version
+    assert reloadable.runtime_directory.announced()[1] == bundle.manifest.version
 
 
-def test_a_model_never_timed_is_called_as_the_one_before(reloadable: Any, another: Any) -> None:
+def test_a_model_without_tuning_gets_that_of_the_old_one(
+    reloadable: ServiceState, another: Any
+) -> None:
     choice = reloadable.model.tuning.choice
     name(reloadable, another())
     call(reloadable)
@@ -112,19 +114,21 @@ def test_a_model_never_timed_is_called_as_the_one_before(reloadable: Any, anothe
     ids=["gone", "altered"],
 )
 def test_a_model_that_must_not_be_served_leaves_the_old_one(
-    reloadable: Any, another: Any, damage: Any, message: str
+    reloadable: ServiceState, another: Any, damage: Any, message: str
 ) -> None:
     before, bundle = reloadable.model, another()
     damage(bundle)
     name(reloadable, bundle)
     with pytest.raises(ReloadRefused, match=message) as refusal:
         call(reloadable)
-    assert f"(version {before.name.version} still answers)" in str(refusal.value)
+    assert f"(version {before.manifest.version} still answers)" in str(refusal.value)
     assert reloadable.model is before
-    assert reloadable.shared.announced() is None  # nobody is to follow
+    assert reloadable.runtime_directory.announced() is None  # nobody is to follow
 
 
-def test_golden_pictures_are_tried_first(reloadable: Any, another: Any, manifest: Any) -> None:
+def test_a_new_model_must_reproduce_its_golden_answers(
+    reloadable: ServiceState, another: Any, manifest: Any
+) -> None:
     before, bundle = reloadable.model, another()
     spoil(bundle)
     name(reloadable, seal(bundle.path, manifest, bundle.path.parent))
@@ -134,7 +138,7 @@ def test_golden_pictures_are_tried_first(reloadable: Any, another: Any, manifest
 
 
 def test_any_other_failure_leaves_the_old_one_as_well_and_is_logged(
-    reloadable: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    reloadable: ServiceState, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def read(path: Path) -> Bundle:
         raise OSError("the disk is gone")
@@ -150,7 +154,7 @@ def test_any_other_failure_leaves_the_old_one_as_well_and_is_logged(
     [("public", r"no model\.sig"), ("nowhere", r"GRAFT_VERIFY_KEY .*no public key")],
 )
 def test_a_signature_is_asked_for_anew_and_a_lost_key_is_no_bug(
-    reloadable: Any,
+    reloadable: ServiceState,
     another: Any,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -174,7 +178,7 @@ def test_a_signature_is_asked_for_anew_and_a_lost_key_is_no_bug(
     assert not caplog.records[-1].exc_info
 
 
-def test_the_old_model_leaves_memory_at_once(reloadable: Any, another: Any) -> None:
+def test_the_old_model_leaves_memory_at_once(reloadable: ServiceState, another: Any) -> None:
     """Without a garbage collection: what was there when the service started is never looked at."""
     gc.collect()
     gc.disable()
@@ -190,32 +194,34 @@ def test_the_old_model_leaves_memory_at_once(reloadable: Any, another: Any) -> N
 
 @dataclass
 class Worker:
-    """As much of the service as `follow` knows."""
+    """As much of the state as `watch_reloads` uses."""
 
-    shared: RuntimeDirectory | None
+    runtime_directory: RuntimeDirectory | None
     failure: Exception | None = None
-    swaps: int = 0
+    reloads: int = 0
     model: Any = field(
-        default_factory=lambda: SimpleNamespace(name=ModelName(name="a", version="1"))
+        default_factory=lambda: SimpleNamespace(
+            manifest=SimpleNamespace(id="1", name="a", version="1")
+        )
     )
 
-    async def swap(self) -> ModelName:
-        self.swaps += 1
+    async def reload(self) -> Any:
+        self.reloads += 1
         if self.failure:
             raise self.failure
-        return self.model.name  # type: ignore[no-any-return]
+        return self.model.manifest
 
 
 def watch(worker: Worker, *steps: Callable[[], object]) -> list[int]:
-    """Follow, and take one step every 0.8 s: the number of swaps after each."""
+    """Watch, and take one step every 0.8 s: the number of reloads after each."""
 
     async def run() -> list[int]:
-        task = asyncio.create_task(follow(worker))  # type: ignore[arg-type]
+        task = asyncio.create_task(watch_reloads(worker))  # type: ignore[arg-type]
         seen = []
         for step in (lambda: None, *steps):
             step()
             await asyncio.sleep(0.8)
-            seen.append(worker.swaps)
+            seen.append(worker.reloads)
         assert not task.done()
         task.cancel()
         asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
@@ -261,7 +267,7 @@ def test_following_survives_a_folder_that_is_gone(
 ) -> None:
     shutil.rmtree(directory.path)
     assert watch(Worker(directory), hang_up, hang_up) == [0, 1, 2]
-    assert "the other workers are not told" in caplog.text
+    assert "cannot tell the other workers" in caplog.text
 
 
 def test_a_worker_that_shares_nothing_reloads_by_itself() -> None:
@@ -369,7 +375,7 @@ def two_workers(serve: Any, store: Path, tiny_bundle: Bundle) -> Iterator[Any]:
         GRAFT_RELOAD="1",
     ) as server:
         deadline = time.monotonic() + 60  # one is enough to be ready; SIGHUP ends one that starts
-        while server.log.read_text().count("Completed async startup hook: follow_reloads") < 2:
+        while server.log.read_text().count("Completed async startup hook: watch_reloads") < 2:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         yield server

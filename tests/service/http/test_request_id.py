@@ -20,9 +20,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.http.error_format import ErrorShape
-from service.http.request_id import Requests, access_log, log_requests, request_id, silence_parser
-from service.http.routes import endpoint
+from service.http.endpoints import Endpoint
+from service.http.error_format import ErrorFormatMiddleware
+from service.http.request_id import (
+    RequestIdMiddleware,
+    access_log,
+    log_requests,
+    request_id,
+    silence_parser,
+)
 from service.keys import Keys
 from service.metrics import Metrics
 
@@ -31,7 +37,7 @@ MADE = r"[0-9a-f]{12}-[0-9a-f]+"
 
 def ask(app: Any, path: str = "/", **headers: str) -> httpx.Response:
     async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(Requests(app), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(RequestIdMiddleware(app), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://graft") as client:
             return await client.get(path, headers=headers)
 
@@ -86,7 +92,7 @@ def test_ids_that_are_made_differ(app: Starlette) -> None:
 
 def test_requests_at_one_time_keep_their_own(app: Starlette) -> None:
     async def ask_all() -> list[httpx.Response]:
-        transport = httpx.ASGITransport(Requests(app))
+        transport = httpx.ASGITransport(RequestIdMiddleware(app))
         async with httpx.AsyncClient(transport=transport, base_url="http://graft") as client:
             return await asyncio.gather(
                 *(client.get("/", headers={"X-Request-ID": str(n)}) for n in range(20))
@@ -136,9 +142,9 @@ def test_a_bug_is_logged_with_the_id_and_hidden_from_the_caller(
         raise ZeroDivisionError("secret")
 
     metrics = Metrics(CollectorRegistry())
-    app = Starlette(routes=[endpoint("GET", "/bug", fail)])
+    app = Starlette(routes=[Endpoint("GET", "/bug", fail).route()])
     app.state.service = SimpleNamespace(metrics=metrics, keys=Keys([]), is_draining=False)
-    response = ask(ErrorShape(app), "/bug", **{"X-Request-ID": "follow-me"})
+    response = ask(ErrorFormatMiddleware(app), "/bug", **{"X-Request-ID": "follow-me"})
     assert response.status_code == 500
     assert response.headers["x-request-id"] == "follow-me"
     assert response.json()["error"]["code"] == "internal_server_error"

@@ -15,7 +15,7 @@ from service.oip.codec import (
     HEADER_LENGTH,
     MAX_JSON_BYTES,
     MAX_JSON_VALUES,
-    Question,
+    ParsedRequest,
     metadata,
     parse,
     serialise,
@@ -44,7 +44,7 @@ def request(*inputs: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"inputs": [*inputs], **more}
 
 
-def read(content: Any, behind: bytes = b"", header_length: str | None = "right") -> Question:
+def read(content: Any, behind: bytes = b"", header_length: str | None = "right") -> ParsedRequest:
     text = content if isinstance(content, bytes) else json.dumps(content).encode()
     length = str(len(text)) if behind and header_length == "right" else header_length
     return parse(text + behind, None if length == "right" else length, SIZE, max_pictures=3)
@@ -303,7 +303,7 @@ def test_the_protocol_of_others_is_told_apart() -> None:
 
 
 def answer(outputs: dict[str, bool], manifest: Manifest, identity: str | None = None) -> Any:
-    return serialise(Question(identity, [], outputs), manifest, LABELS)
+    return serialise(ParsedRequest(identity, [], outputs), manifest, LABELS)
 
 
 def test_answer_in_json(manifest: Manifest) -> None:
@@ -348,7 +348,7 @@ def test_answer_of_both_kinds(manifest: Manifest) -> None:
 
 def test_the_best_few_come_in_order_where_they_are_asked_for(manifest: Manifest) -> None:
     outputs = {"probabilities": False, "label": False}
-    body, _ = serialise(Question(None, [], outputs), manifest, LABELS, top_k=2)
+    body, _ = serialise(ParsedRequest(None, [], outputs), manifest, LABELS, top_k=2)
     probabilities, label = json.loads(body)["outputs"]
     assert probabilities["shape"] == label["shape"] == [2, 2]
     rows = [sorted(row, reverse=True)[:2] for row in LABELS.tolist()]
@@ -360,7 +360,7 @@ def test_the_best_few_come_in_order_where_they_are_asked_for(manifest: Manifest)
 
 def test_json_keeps_every_bit(manifest: Manifest) -> None:
     given = np.random.default_rng(0).random((50, 3), np.float32)
-    body, _ = serialise(Question(None, [], {"probabilities": False}), manifest, given)
+    body, _ = serialise(ParsedRequest(None, [], {"probabilities": False}), manifest, given)
     read_back = np.array(json.loads(body)["outputs"][0]["data"], np.float32).reshape(50, 3)
     assert read_back.tobytes() == given.tobytes()
 

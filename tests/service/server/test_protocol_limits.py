@@ -20,6 +20,7 @@ import uvicorn.config
 from _bentoml_impl.worker.service import main as worker
 from circus.sockets import CircusSocket
 from starlette.responses import PlainTextResponse
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from service.server.protocol_limits import (
@@ -312,7 +313,64 @@ def test_the_setting_is_what_the_server_keeps_unless_its_command_line_says_other
     with worker.make_context("worker", ["graft", "--service-name", "graft", "--fd", "3", *given]):
         bound_requests(620)
     assert BoundedHttp.keep_alive_seconds == kept
-    assert uvicorn.config.HTTP_PROTOCOLS["auto"] == "service.server.protocol_limits:BoundedHttp"
+    config = uvicorn.Config(answer_at_once, log_config=None)
+    config.load()
+    assert config.http_protocol_class is BoundedHttp
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"3\r\nabc\r\nno number\r\n",
+        b"0\r\n\r\nno request\r\n\r\n",
+        b"0\r\n\r\n" + REFUSED + b"\r\nno request\r\n\r\n",
+    ],
+    ids=["in its body", "behind it", "behind one that waits"],
+)
+def test_the_request_before_what_is_malformed_is_given_up(rest: bytes) -> None:
+    """Its answer would be taken for another's, and nobody would read it."""
+    ended: list[str] = []
+
+    async def answer_late(scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive())["type"] == "http.request":
+            pass
+        ended.append(message["type"])
+        await PlainTextResponse("late")(scope, receive, send)
+
+    async def ask() -> bytes:
+        _, server, reader, writer = await connect(answer_late)
+        writer.write(REFUSED + b"Transfer-Encoding: chunked\r\n\r\n" + rest)
+        answer = await asyncio.wait_for(reader.read(), 30)
+        writer.close()
+        server.close()
+        return answer
+
+    answer = asyncio.run(ask())
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert ended == ["http.disconnect"]
+
+
+def test_uvicorns_protocol_is_what_ours_is_made_from() -> None:
+    """None of it is documented: these are the names that `BoundedHttp` overrides or reads."""
+    methods = {"send_400_response", "shutdown", "timeout_keep_alive_handler"}
+    methods |= {"_unset_keepalive_if_required", "on_message_begin", "on_headers_complete"}
+    methods |= {"on_body", "on_message_complete", "connection_made", "connection_lost"}
+    assert methods <= set(vars(HttpToolsProtocol))
+
+    async def attributes() -> tuple[set[str], set[str]]:
+        state, server, reader, writer = await connect(answer_at_once)
+        writer.write(REFUSED + b"Content-Length: 0\r\n\r\n")
+        await reader.readuntil(b"fine")
+        (protocol,) = state.connections
+        writer.close()
+        server.close()
+        return set(vars(protocol)), set(vars(protocol.cycle))
+
+    ours, cycles = asyncio.run(attributes())
+    assert {"parser", "url", "headers", "flow", "pipeline", "cycle", "loop"} <= ours
+    assert {"timeout_keep_alive", "timeout_keep_alive_task", "transport"} <= ours
+    assert {"response_complete", "disconnected", "message_event"} <= cycles
 
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"

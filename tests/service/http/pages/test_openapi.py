@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
@@ -16,6 +17,7 @@ from schemathesis.specs.openapi import checks
 from service.bundle.manifest import Manifest
 from service.errors import ClientGone, RequestError
 from service.http.pages.openapi import describe
+from service.oip import openapi as oip_openapi
 from service.settings import Settings
 
 EXAMPLES = int(os.environ.get("GRAFT_FUZZ_EXAMPLES", "15"))
@@ -32,18 +34,68 @@ CHECKS = [
 @pytest.fixture(scope="module")
 def docs(manifest: Manifest) -> dict[str, Any]:
     """The document as Swagger gets it."""
-    return dict(json.loads(json.dumps(describe(manifest, Settings()))))
+    document = describe(manifest, Settings(), oip_openapi.describe)
+    return dict(json.loads(json.dumps(document)))
 
 
-def test_docs_say_what_is_served(docs: dict[str, Any]) -> None:
-    assert docs["info"]["title"] == "graft"
-    assert docs["info"]["description"].endswith("by model `tiny`: red, green, blue")
+def operations(docs: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for methods in docs["paths"].values() for operation in methods.values()]
+
+
+def test_docs_name_the_model_and_its_classes(docs: dict[str, Any]) -> None:
+    assert docs["info"]["title"] == "Graft image classifier"
+    assert docs["info"]["description"].endswith("the model `tiny`. Classes: red, green, blue")
+
+
+def test_every_operation_has_an_id_of_its_own_a_summary_and_a_group(docs: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for operation in operations(docs)]
+    assert len({*ids}) == len(ids) == 17
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in ids)  # a function's name
+    groups = [group["name"] for group in docs["tags"]]
+    assert groups == ["predictions", "model", "open inference protocol", "operations"]
+    assert all(group["description"] for group in docs["tags"])
+    assert {*groups} == {tag for operation in operations(docs) for tag in operation["tags"]}
+    for operation in operations(docs):
+        assert len(operation["tags"]) == 1
+        assert 0 < len(operation["summary"]) < 50
+        assert not operation["summary"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("<script>alert(1)</script>", r"\<script\>alert\(1\)\<\/script\>"),
+        ("[a](javascript:b)", r"\[a\]\(javascript\:b\)"),
+        ("*bold* _it_ `code` &lt;", r"\*bold\* \_it\_ \`code\` \&lt\;"),
+        ("two\n\n# lines", r"two \# lines"),
+        ("Größe 漢字", "Größe 漢字"),
+    ],
+)
+def test_class_names_are_text_and_never_markup(manifest: Manifest, name: str, shown: str) -> None:
+    """Swagger renders descriptions as Markdown with HTML; examples it shows as they are."""
+    document = describe(manifest.model_copy(update={"classes": (name, "b")}), Settings())
+    assert document["info"]["description"].endswith(f"Classes: {shown}, b")
+    example = document["paths"]["/predict"]["post"]["responses"]["200"]["content"]
+    assert example["application/json"]["example"]["label"] == name
+    if shown != name:
+        assert not [text for text in descriptions(document) if name in text]
+
+
+def descriptions(value: object) -> Iterator[str]:
+    """Every description in a document."""
+    if isinstance(value, dict):
+        if isinstance(text := value.get("description"), str):
+            yield text
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from descriptions(item)
 
 
 def test_docs_tell_every_refusal_somewhere_in_the_one_shape(docs: dict[str, Any]) -> None:
     told = {}
     for name, path in docs["paths"].items():
-        shape = "InferenceError" if name.startswith("/v2") else "Refusal"
+        shape = "InferenceError" if name.startswith("/v2") else "ErrorResponse"
         for operation in path.values():
             for status, response in operation["responses"].items():
                 if status == "200":
@@ -93,7 +145,7 @@ def test_docs_name_the_limits(manifest: Manifest) -> None:
 
 def test_docs_ask_for_keys_where_the_service_does(manifest: Manifest) -> None:
     for keys, asked in (("", []), ("secret", [{"bearer": []}, {"key": []}])):
-        document = describe(manifest, Settings(api_keys=keys))
+        document = describe(manifest, Settings(api_keys=keys), oip_openapi.describe)
         assert document["paths"]["/predict"]["post"]["security"] == asked
         assert "security" not in document["paths"]["/readyz"]["get"]
         assert "secret" not in json.dumps(document)
@@ -102,21 +154,24 @@ def test_docs_ask_for_keys_where_the_service_does(manifest: Manifest) -> None:
 def test_docs_tell_nothing_of_a_model_that_keys_guard(manifest: Manifest) -> None:
     """The document itself asks for no key, GET /model does."""
     manifest = manifest.model_copy(update={"id": "f" * 64})
-    document = json.dumps(describe(manifest, Settings(api_keys="secret")))
+    settings = Settings(api_keys="secret")
+    document = json.dumps(describe(manifest, settings, oip_openapi.describe))
     told = [manifest.name, manifest.version, manifest.plugin, manifest.decoder, *manifest.classes]
-    assert [one for one in told if json.dumps(one) in document] == []
+    assert [text for text in told if json.dumps(text) in document] == []
     assert "red, green, blue" not in document
 
 
 def test_docs_describe_what_never_changes_once(manifest: Manifest) -> None:
     """It takes 18 ms of the event loop, and anybody may ask."""
-    one, other = (describe(manifest, Settings(top_k=top)) for top in (1, 2))
-    assert one["components"]["schemas"] is other["components"]["schemas"]
+    first, second = (
+        describe(manifest, Settings(top_k=top_k))["components"]["schemas"] for top_k in (1, 2)
+    )
+    assert all(first[name] is second[name] for name in first)
 
 
 def test_docs_define_what_they_refer_to(docs: dict[str, Any]) -> None:
     used = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(docs)))
-    assert {"Refusal", "Model", "Tuning"} <= used
+    assert {"ErrorResponse", "Model", "Tuning"} <= used
     assert used <= set(docs["components"]["schemas"])
 
 
@@ -131,9 +186,9 @@ def test_the_service_does_what_the_docs_say(serve: Any, keys: str) -> None:
     """Requests drawn from the document: no 500, and no answer that it does not describe."""
     with serve(GRAFT_API_KEYS=keys) as server:
         schema = schemathesis.openapi.from_url(f"{server.url}/docs.json")
-        operations = [found.ok() for found in schema.get_all_operations()]
-        assert len(operations) == 17
-        for operation in operations:
+        found = [result.ok() for result in schema.get_all_operations()]
+        assert len(found) == 17
+        for operation in found:
             _ask(operation)
         assert "Traceback" not in server.log.read_text()
 

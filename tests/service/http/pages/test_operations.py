@@ -1,23 +1,35 @@
 from __future__ import annotations
 
+import pytest
+
 from service.errors import DeadlineExceeded, Overloaded, RequestTimeout, Unauthorized
-from service.http.pages.operations import answer, operation
+from service.http.pages.operations import answer, escape, operation
 
 
-def test_an_operation_tells_its_refusals_by_status() -> None:
-    told = operation("Does it.", answer("text/plain"), (Overloaded, Unauthorized, DeadlineExceeded))
-    assert told["description"] == "Does it."
-    assert list(told["responses"]) == ["200", "401", "429", "500", "504"]
-    overloaded = told["responses"]["429"]
+def test_an_operation_lists_its_errors_by_status() -> None:
+    errors = (Overloaded, Unauthorized, DeadlineExceeded)
+    described = operation("work", "Do it", answer("text/plain"), errors)
+    assert described["operationId"] == "work"
+    assert described["summary"] == "Do it"
+    assert "description" not in described
+    assert list(described["responses"]) == ["200", "401", "429", "500", "504"]
+    overloaded = described["responses"]["429"]
     assert overloaded["description"].startswith("`overloaded`: ")
     assert set(overloaded["headers"]) == {"Retry-After"}
     (example,) = overloaded["content"]["application/json"]["examples"].values()
     assert example["value"]["error"]["code"] == "overloaded"
 
 
-def test_several_refusals_of_one_status_are_one_response() -> None:
-    twice = operation("", answer("text/plain"), (RequestTimeout, RequestTimeout))
-    assert twice["responses"]["408"]["description"].count("`request_timeout`") == 2
+def test_errors_of_one_status_are_one_response() -> None:
+    described = operation("work", "", answer("text/plain"), (RequestTimeout, RequestTimeout))
+    assert described["responses"]["408"]["description"].count("`request_timeout`") == 2
+
+
+def test_errors_of_another_schema_have_no_examples_of_ours() -> None:
+    described = operation("work", "", answer("text/plain"), (Overloaded,), "", "Plain")
+    for status in ("429", "500"):
+        (content,) = described["responses"][status]["content"].values()
+        assert content == {"schema": {"$ref": "#/components/schemas/Plain"}}
 
 
 def test_an_answer_names_its_schema_and_example() -> None:
@@ -25,3 +37,11 @@ def test_an_answer_names_its_schema_and_example() -> None:
     assert content["schema"] == {"$ref": "#/components/schemas/Answer"}
     assert content["example"] == {"label": "rust"}
     assert answer("text/plain")["content"]["text/plain"] == {"schema": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [("rust", "rust"), ("a_b", r"a\_b"), ("\\", "\\\\"), ("a\n b", "a b"), ("<b>", r"\<b\>")],
+)
+def test_markdown_and_html_are_escaped(text: str, escaped: str) -> None:
+    assert escape(text) == escaped

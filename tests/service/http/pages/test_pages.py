@@ -51,9 +51,7 @@ def test_the_ui_is_one_file_that_points_nowhere_and_makes_no_markup_of_text() ->
 
 def test_the_package_ships_its_pages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    shipped = {
-        path for pattern in project["package-data"]["service"] for path in UI.parent.glob(pattern)
-    }
+    shipped = {path for pattern in project["package-data"]["*"] for path in UI.parent.glob(pattern)}
     assert UI in shipped
 
 

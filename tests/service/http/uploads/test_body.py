@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 from starlette.requests import Request
-from tests.service.test_uploads import Client
 
 from service.errors import ClientGone, Overloaded, PayloadTooLarge, UnsupportedMediaType
 from service.http.uploads.body import read_body
-from service.http.uploads.upload_quota import Upload, UploadRoom
+from service.server.upload_quota import Upload, UploadQuota
+from tests.service.http.uploads.test_forms import Client
 
 
 def read(request: Request, room_bytes: int = 1_000_000) -> bytes:
-    return asyncio.run(read_body(request, 3000, Upload(UploadRoom(room_bytes))))
+    return asyncio.run(read_body(request, 3000, Upload(UploadQuota(room_bytes))))
 
 
 def test_body_comes_whole_whatever_it_is_called() -> None:

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from service.errors import Draining, RequestTimeout
-from service.http.uploads.body_timeout import arriving
-from service.http.uploads.upload_quota import Upload, UploadRoom
+from service.http.uploads.body_timeout import body_timeout
+from service.server.upload_quota import Upload, UploadQuota
 from service.settings import Settings
 
 SETTINGS = Settings(upload_timeout_seconds=10, upload_bytes_per_second=100)
@@ -36,12 +36,12 @@ def receive(
     """Take so many bytes after so many seconds each; the time at the end."""
 
     async def read() -> float:
-        upload = Upload(UploadRoom(1_000_000_000))
+        upload = Upload(UploadQuota(1_000_000_000))
         now = asyncio.get_running_loop().time
-        async with arriving(upload, settings, lambda: now() >= drained_at):
+        async with body_timeout(upload, settings, lambda: now() >= drained_at):
             for seconds, size_bytes in waits:
                 await asyncio.sleep(seconds)
-                upload.take(size_bytes)
+                upload.add(size_bytes)
         assert len(asyncio.all_tasks()) == 1
         return now()
 
@@ -82,7 +82,7 @@ def test_a_connection_is_closed_after_it() -> None:
 
 def test_other_failures_pass() -> None:
     async def fail() -> None:
-        async with arriving(Upload(UploadRoom(1)), SETTINGS):
+        async with body_timeout(Upload(UploadQuota(1)), SETTINGS):
             raise KeyError("of its own")
 
     with pytest.raises(KeyError):
@@ -92,7 +92,7 @@ def test_other_failures_pass() -> None:
 def test_being_cancelled_by_others_stays_being_cancelled() -> None:
     async def cancel() -> None:
         async def wait() -> None:
-            async with arriving(Upload(UploadRoom(1)), SETTINGS):
+            async with body_timeout(Upload(UploadQuota(1)), SETTINGS):
                 await asyncio.sleep(60)
 
         task = asyncio.create_task(wait())

@@ -18,8 +18,8 @@ from service.errors import (
     RequestError,
     UnsupportedMediaType,
 )
-from service.http.uploads.forms import checked, read_picture, read_pictures
-from service.http.uploads.upload_quota import Upload, UploadRoom
+from service.http.uploads.forms import check_size, read_picture, read_pictures
+from service.server.upload_quota import Upload, UploadQuota
 from service.settings import Settings
 
 SETTINGS = Settings(max_image_bytes=100, max_request_bytes=3000, max_pictures=3)
@@ -60,7 +60,7 @@ def form(*parts: bytes) -> bytes:
 
 def upload() -> Upload:
     """Room for everything."""
-    return Upload(UploadRoom(1_000_000_000))
+    return Upload(UploadQuota(1_000_000_000))
 
 
 def one(content_type: str | None, *pieces: bytes, settings: Settings = SETTINGS) -> bytes:
@@ -272,25 +272,25 @@ def test_lower_of_both_limits_holds_for_a_body() -> None:
 
 @pytest.mark.parametrize("content_type", ["image/png", MULTIPART])
 def test_uploads_together_are_let_in_up_to_the_room_there_is(content_type: str) -> None:
-    room = UploadRoom(250)
+    room = UploadQuota(250)
     body = form(part("image", b"x"))[:90] if content_type == MULTIPART else bytes(90)
 
     async def read(client: Client) -> None:
-        with room.request() as upload:
+        with room.upload() as upload:
             await read_picture(client.request(content_type), SETTINGS, upload)
 
     async def read_three() -> None:
-        with room.request() as one, room.request() as another:
-            one.take(90)
-            another.take(90)
+        with room.upload() as one, room.upload() as another:
+            one.add(90)
+            another.add(90)
             client = Client([body[:60], body[60:], b"more"])
             with pytest.raises(Overloaded, match="uploads hold 240 bytes, at most 250 are let in"):
                 await read(client)
             assert client.taken == 2
-            assert room.taken_bytes == 180
+            assert room.used_bytes == 180
 
     asyncio.run(read_three())
-    assert room.taken_bytes == 0
+    assert room.used_bytes == 0
 
 
 # Several pictures
@@ -305,7 +305,7 @@ def test_a_picture_that_is_too_large_comes_too() -> None:
     large = bytes(101)
     assert several(form(part("images", b"1"), part("images", large))) == [b"1", large]
     with pytest.raises(PayloadTooLarge, match="the picture has 101 bytes; at most 100 "):
-        checked(large, SETTINGS)
+        check_size(large, SETTINGS)
 
 
 @pytest.mark.parametrize("count", [4, 5, 9])

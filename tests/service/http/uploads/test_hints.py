@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.http.uploads.hints import encoding_of, explained, hint
+from service.http.uploads.hints import encoding_of, hint, with_hint
 
 
 def test_what_bytes_seem_to_be_is_told(draw: Any) -> None:
@@ -27,9 +27,9 @@ def test_what_bytes_seem_to_be_is_told(draw: Any) -> None:
 
 
 def test_what_to_change_comes_first() -> None:
-    told = explained("not a picture", b"leaf.jpg")
+    told = with_hint("not a picture", b"leaf.jpg")
     assert told == "it is a text; to send a file, curl wants an @ before its name (not a picture)"
-    assert explained("not a picture", bytes(99)) == "not a picture"
+    assert with_hint("not a picture", bytes(99)) == "not a picture"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])

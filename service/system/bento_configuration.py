@@ -10,7 +10,11 @@ SERVICE: Final = "graft"
 
 
 def container() -> Any:
-    """BentoML's configuration; not a public name (see service/bundle/store.py)."""
+    """BentoML's configuration and model store.
+
+    A private name, imported here alone: BentoML has no public way to read its configuration
+    (`bentoml.save_config` fails) or to save a model to another folder than the store's.
+    """
     from bentoml._internal.configuration.containers import BentoMLContainer
 
     return BentoMLContainer

@@ -22,7 +22,7 @@ from service.bundle.manifest import Bundle
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]
 Find = Callable[..., Manifest]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # A mount namespace of its own, in which everything but the named folders is read-only. Root needs
 # no user namespace, and others have no mounts without one.
 LOCKED = """

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.serving.contenders import graft
-from benchmarks.serving.load import Traffic, collect, start_load
+from benchmarks.serving.load.generator import Traffic, collect, start_load
+from benchmarks.serving.load.wrk import wrk
 from benchmarks.serving.results import Result, key, verdict
 from benchmarks.serving.setting import Setting
-from benchmarks.serving.wrk import wrk
 
 TIMES, SECONDS = 3.0, 20.0
 CALM_PER_SECOND, CALM_SECONDS = 20.0, 5.0

@@ -27,7 +27,7 @@ Render = Callable[[str], list[Manifest]]
 Find = Callable[..., Manifest]
 Pods = Callable[[Manifest], list[tuple[str, Manifest]]]
 DrawFolder = Callable[..., Path]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RUNS = ["job", "job-gpu", "jobset", "tfjob", "retrain"]
 KINDS = {"JobSet": "training/jobset", "TFJob": "training/tfjob"}
 

@@ -12,7 +12,7 @@ import yaml
 from service.server.transport import READ_SECONDS
 from service.settings import Settings
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = Path(__file__).parents[3] / "deploy"
 SERVICES = ("graft", "prometheus", "grafana")
 NO_SETTINGS = {"HOME", "GRAFT_CACHE"}
 

@@ -23,7 +23,7 @@ from PIL import Image
 
 from tests.service.conftest import Serve, Server
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHORTER = 100
 """So many times shorter are windows and waits here: 5 minutes are 3 seconds."""
 INTERVAL = "500ms"

@@ -1,6 +1,6 @@
 """The ceiling: bytes -> decode -> ONNX Runtime in a loop, without a server, as fast as it goes.
 
-    python -m benchmarks.serving.ceiling MODEL SIZE THREADS SESSION_THREADS PICTURES...
+    python -m benchmarks.serving.load.ceiling MODEL SIZE THREADS SESSION_THREADS PICTURES...
 
 is one process: it says `ready`, reads a number of seconds, works for so long, and prints JSON.
 """
@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.serving.pictures import Bodies
+from benchmarks.serving.load.pictures import Bodies
+from benchmarks.serving.load.wrk import Load
 from benchmarks.serving.server import ROOT
-from benchmarks.serving.wrk import Load
 from service.bundle.manifest import Bundle
 from service.engine.predictor import open_session
 from service.imaging import decode
@@ -53,7 +53,7 @@ def measure(way: Way, bundle: Bundle, pictures: Bodies, seconds: float) -> Load:
     """Pictures a second of all processes together, and the time of one picture."""
     size, model = str(bundle.manifest.input.size), str(bundle.model_path)
     numbers = [str(way.threads), str(way.session_threads)]
-    command = [sys.executable, "-m", "benchmarks.serving.ceiling", model, size, *numbers]
+    command = [sys.executable, "-m", "benchmarks.serving.load.ceiling", model, size, *numbers]
     processes = [
         subprocess.Popen(
             [*command, *map(str, pictures.paths)],

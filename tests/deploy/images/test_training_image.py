@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FILE = ROOT / "deploy/training.Dockerfile"
 LINES = FILE.read_text().replace("\\\n", "").splitlines()
 

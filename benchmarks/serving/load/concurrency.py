@@ -7,12 +7,12 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from benchmarks.serving.ceiling import alone, measure
 from benchmarks.serving.compare import turn
 from benchmarks.serving.contenders import graft
+from benchmarks.serving.load.ceiling import alone, measure
+from benchmarks.serving.load.wrk import Load
 from benchmarks.serving.results import Result, key, latencies, spread, verdict
 from benchmarks.serving.setting import Setting
-from benchmarks.serving.wrk import Load
 
 CONNECTIONS = (1, 2, 4, 8, 16, 32, 64)
 FIXED = (1, 8)

@@ -16,7 +16,7 @@ Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]
 Find = Callable[..., Manifest]
 Pods = Callable[[Manifest], list[tuple[str, Manifest]]]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NO_SETTINGS = {"HOME", "PROTOCOL", "GRAFT_CACHE"}
 """Environment variables that are no field of `Settings`."""
 SERVING = ["overlays/cpu", "overlays/gpu", "overlays/keda", "overlays/canary", "overlays/kserve"]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.serving.pictures import Bodies
+from benchmarks.serving.load.pictures import Bodies
 from benchmarks.serving.server import Server
 from service.bundle.manifest import Bundle
 from service.engine.predictor import Predictor

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.serving.ceiling import alone, measure
 from benchmarks.serving.contenders import graft
-from benchmarks.serving.load import collect, start_load
+from benchmarks.serving.load.ceiling import alone, measure
+from benchmarks.serving.load.generator import collect, start_load
+from benchmarks.serving.load.wrk import wrk
 from benchmarks.serving.results import Result, key, spread, verdict
 from benchmarks.serving.setting import Setting
-from benchmarks.serving.wrk import wrk
 from service.system.resources import usable_cores
 
 SHARE = 0.7

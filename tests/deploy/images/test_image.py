@@ -29,7 +29,7 @@ from service.bundle.manifest import Bundle
 
 pytestmark = pytest.mark.image
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TEXT = re.sub(r"^\s*#.*\n", "", (ROOT / "deploy/Dockerfile").read_text(), flags=re.MULTILINE)
 INSTRUCTIONS = [line.partition(" ")[::2] for line in TEXT.replace("\\\n", "").splitlines() if line]
 DEBIAN = "bookworm"  # its Python is 3.11

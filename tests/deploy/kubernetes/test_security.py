@@ -12,7 +12,7 @@ import pytest
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]
 Pods = Callable[[Manifest], list[tuple[str, Manifest]]]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 USER = 65532
 PARTS = {"base/server", "training/settings"}
 """Applied by others, which say the namespace."""

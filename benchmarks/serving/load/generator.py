@@ -1,6 +1,6 @@
 """Open-loop load: pictures arrive by chance (Poisson), whether earlier ones are answered or not.
 
-    python -m benchmarks.serving.load PORT PATH CONTENT_TYPE RATE:SECONDS,... FILES...
+    python -m benchmarks.serving.load.generator PORT PATH CONTENT_TYPE RATE:SECONDS,... FILES...
 
 is the generator, in a process of its own; it prints JSON when the last answer is there. Bare
 sockets and one epoll, because what it takes of the processors the service does not have: asyncio
@@ -55,7 +55,7 @@ class Traffic:
 
 def start_load(server: Server, phases: Sequence[tuple[float, float]]) -> subprocess.Popen[str]:
     """Begin to send: phases are (requests a second, seconds), one after another."""
-    command = [sys.executable, "-m", "benchmarks.serving.load", str(server.port)]
+    command = [sys.executable, "-m", "benchmarks.serving.load.generator", str(server.port)]
     command += [server.contender.path, server.bodies.content_type]
     command += [",".join(f"{rate}:{seconds}" for rate, seconds in phases)]
     command += map(str, server.bodies.paths)

@@ -1,0 +1,86 @@
+"""The Open Inference Protocol's part of the OpenAPI document."""
+
+from __future__ import annotations
+
+import functools
+from typing import Final
+
+from service.bundle.manifest import Manifest
+from service.errors import Draining, ModelNotFound
+from service.http.pages.openapi import GUARDED, UPLOAD, top_k_parameter
+from service.http.pages.operations import JSON_TYPE, SCHEMA, ErrorClasses, Json, Section, answer
+from service.http.pages.operations import operation as http_operation
+from service.oip.schemas import InferenceRequest
+
+_MODEL_ERRORS: ErrorClasses = (*GUARDED, ModelNotFound)
+_INFER: Final = (
+    "Pictures are BYTES (encoded files) or UINT8 (the model's input), in JSON or as binary data "
+    "after it. One bad picture fails the request."
+)
+
+
+def describe(manifest: Manifest) -> Section:
+    """Describe the operations under /v2 for the model of a manifest."""
+    paths = {
+        "/v2": {"get": _operation("oip_server_metadata", "Describe the server", GUARDED)},
+        **_model_paths(manifest, is_versioned=False),
+        **_model_paths(manifest, is_versioned=True),
+        "/v2/health/live": {"get": _operation("oip_server_live", "Liveness probe", ())},
+        "/v2/health/ready": {"get": _operation("oip_server_ready", "Readiness probe", (Draining,))},
+    }
+    text = "Open Inference Protocol v2, for the clients of KServe, Triton and others."
+    return Section("open inference protocol", text, paths, _schemas())
+
+
+def _model_paths(manifest: Manifest, is_versioned: bool) -> dict[str, Json]:
+    name: Json = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    parameters = [{**name, "example": manifest.name}]
+    path, suffix, which = "/v2/models/{name}", "", ""
+    if is_versioned:
+        parameters.append({**name, "name": "version", "example": manifest.version})
+        path, suffix, which = f"{path}/versions/{{version}}", "_version", " in one version"
+    body = {
+        "required": True,
+        "content": {JSON_TYPE: {"schema": {"$ref": f"{SCHEMA}InferenceRequest"}}},
+    }
+    show = _operation(f"oip_model{suffix}_metadata", f"Describe the model{which}", _MODEL_ERRORS)
+    ready = _operation(f"oip_model{suffix}_ready", f"Is the model served{which}?", _MODEL_ERRORS)
+    infer = _operation(
+        f"oip_model{suffix}_infer",
+        f"Classify pictures{which and ' by one version'}",
+        (*_MODEL_ERRORS, *UPLOAD),
+        _INFER,
+    )
+    return {
+        path: {"get": {**show, "parameters": parameters}},
+        f"{path}/ready": {"get": {**ready, "parameters": parameters}},
+        f"{path}/infer": {
+            "post": {
+                **infer,
+                "parameters": [*parameters, top_k_parameter(manifest)],
+                "requestBody": body,
+            }
+        },
+    }
+
+
+def _operation(
+    operation_id: str, summary: str, errors: ErrorClasses, description: str = ""
+) -> Json:
+    """Describe an operation whose errors are `{"error": "text"}`."""
+    success = answer(JSON_TYPE, "ProtocolAnswer")
+    return http_operation(operation_id, summary, success, errors, description, "InferenceError")
+
+
+@functools.cache
+def _schemas() -> Json:
+    request = InferenceRequest.model_json_schema(ref_template=f"{SCHEMA}{{model}}")
+    return {
+        **request.pop("$defs"),
+        "InferenceRequest": request,
+        "InferenceError": {"type": "object", "properties": {"error": {"type": "string"}}},
+        "ProtocolAnswer": {
+            "type": "object",
+            "description": "As the Open Inference Protocol v2 defines it.",
+        },
+    }

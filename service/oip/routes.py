@@ -1,0 +1,26 @@
+"""The table of the Open Inference Protocol's routes, all under /v2."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.routing import Route
+
+from service.http.endpoints import Endpoint
+from service.oip import handlers
+
+_MODELS: Final = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
+
+ENDPOINTS: Final = (
+    *(Endpoint("POST", f"{path}/infer", handlers.infer, accepts_pictures=True) for path in _MODELS),
+    Endpoint("GET", "/v2", handlers.show_server),
+    *(Endpoint("GET", path, handlers.show_metadata) for path in _MODELS),
+    *(Endpoint("GET", f"{path}/ready", handlers.show_model_ready) for path in _MODELS),
+)
+"""Ask for an API key where keys are set, and appear in the metrics."""
+
+PUBLIC_ROUTES: Final = (
+    Route("/v2/health/live", handlers.show_live),
+    Route("/v2/health/ready", handlers.show_ready),
+)
+"""Probes: ask for no key, and do not appear in the metrics."""

@@ -1,0 +1,63 @@
+"""The JSON of an Open Inference Protocol request, as pydantic models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+class _Strict(BaseModel):
+    model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, frozen=True)
+
+
+def _null_as(default: object) -> BeforeValidator:
+    """Accept null for an absent field: clients generated from the protocol's schema send it."""
+    return BeforeValidator(lambda value: default if value is None else value)
+
+
+class InputParameters(_Strict):
+    binary_data_size: int | None = Field(
+        default=None, ge=0, description="bytes of this tensor after the JSON"
+    )
+    shared_memory_region: object = Field(default=None, description="not supported")
+
+
+class InputTensor(_Strict):
+    name: str = Field(description="`images`")
+    datatype: str = Field(description="BYTES: encoded pictures; UINT8: the model's own input")
+    shape: list[int] = Field(max_length=16, description="[N] or [N, 1]; [N, size, size, 3]")
+    parameters: Annotated[InputParameters, _null_as({})] = InputParameters()
+    data: list[Any] | None = Field(
+        default=None, description="base64 strings, or integers from 0 to 255"
+    )
+
+
+class OutputParameters(_Strict):
+    binary_data: bool | None = Field(default=None, description="return it as bytes after the JSON")
+    classification: object = Field(default=None, description="not supported")
+    shared_memory_region: object = Field(default=None, description="not supported")
+
+
+class OutputTensor(_Strict):
+    name: str = Field(description="`probabilities` or `label`")
+    parameters: Annotated[OutputParameters, _null_as({})] = OutputParameters()
+
+
+class RequestParameters(_Strict):
+    binary_data_output: bool = Field(
+        default=False, description="return all outputs as bytes after the JSON"
+    )
+
+
+class InferenceRequest(_Strict):
+    """An inference request; unknown fields are ignored, as the protocol requires."""
+
+    id: str | None = Field(
+        default=None, max_length=256, description="returned unchanged in the answer"
+    )
+    parameters: Annotated[RequestParameters, _null_as({})] = RequestParameters()
+    inputs: list[InputTensor] = Field(max_length=16)
+    outputs: Annotated[list[OutputTensor], _null_as([])] = Field(
+        default=[], max_length=16, description="requested outputs; empty means all"
+    )

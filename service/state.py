@@ -1,0 +1,79 @@
+"""The state of the service in one process: what request handlers are given."""
+
+from __future__ import annotations
+
+import asyncio
+
+from service.bundle.manifest import Bundle, Manifest
+from service.bundle.signature import trusted
+from service.engine.autotune import Tuning, known
+from service.keys import Keys
+from service.metrics import Metrics
+from service.served_model import ServedModel
+from service.server.runtime_directory import RuntimeDirectory
+from service.server.upload_quota import UploadQuota
+from service.settings import Settings
+
+
+class ServiceState:
+    """Settings, metrics, API keys, upload quota, the served model, and whether it is draining.
+
+    Args:
+        settings: of this process.
+        bundle: verified; the model that is served first.
+        tuning: how that model is called.
+        runtime_directory: shared with the other workers of this service; None in a single process.
+
+    Raises:
+        BundleError: the model cannot be loaded or does not reproduce its golden answers.
+        SettingError: the file with API keys cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        bundle: Bundle,
+        tuning: Tuning,
+        runtime_directory: RuntimeDirectory | None = None,
+    ) -> None:
+        self.settings = settings
+        self.runtime_directory = runtime_directory
+        self.metrics = Metrics(shared=runtime_directory)
+        self.keys = Keys(settings.keys())
+        self.upload_quota = UploadQuota(settings.max_upload_bytes)
+        self.model = ServedModel(bundle, tuning, settings, self.metrics)
+        self.is_draining = False
+        self._reload_lock = asyncio.Lock()
+
+    async def reload(self) -> Manifest:
+        """Serve the model that GRAFT_MODEL names now, once its golden answers are reproduced.
+
+        The current model answers until then, and stays if anything fails.
+
+        Returns:
+            The manifest of the model that was served before.
+
+        Raises:
+            BundleError: the new model must not be served.
+            SettingError: the key of GRAFT_VERIFY_KEY cannot be read any more.
+        """
+        async with self._reload_lock:
+            old = self.model
+            new = await asyncio.to_thread(self._load_if_changed)
+            if new is not None:
+                self.model = new
+                await asyncio.to_thread(old.close)
+            return old.manifest
+
+    def close(self) -> None:
+        """Answer the pictures that were let in, then stop the model's threads."""
+        self.model.close()
+
+    def _load_if_changed(self) -> ServedModel | None:
+        bundle = trusted(self.settings.model, self.settings.verify_key)
+        if bundle.manifest.id == self.model.manifest.id:
+            return None
+        # Never autotuned here: beside running requests every configuration measures slow.
+        untuned = self.model.tuning.model_copy(update={"curve": ()})
+        tuning = known(bundle, self.settings) or untuned
+        return ServedModel(bundle, tuning, self.settings, self.metrics)

@@ -1,0 +1,36 @@
+"""The protocol's part of the OpenAPI document; the whole is in http/pages/test_openapi.py."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from service.bundle.manifest import Manifest
+from service.oip.openapi import describe
+from service.oip.routes import ENDPOINTS, PUBLIC_ROUTES
+
+
+def test_it_describes_every_route_of_the_protocol(manifest: Manifest) -> None:
+    section = describe(manifest)
+    described = {
+        (method.upper(), path) for path, methods in section.paths.items() for method in methods
+    }
+    assert described == {
+        *((endpoint.method, endpoint.path) for endpoint in ENDPOINTS),
+        *(("GET", route.path) for route in PUBLIC_ROUTES),
+    }
+
+
+def test_it_defines_the_schemas_that_it_uses(manifest: Manifest) -> None:
+    section = describe(manifest)
+    used = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(section.paths)))
+    assert used == {"InferenceRequest", "InferenceError", "ProtocolAnswer"}
+    inner = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(section.schemas)))
+    assert inner | used <= set(section.schemas)
+
+
+def test_examples_name_the_model(manifest: Manifest) -> None:
+    path = "/v2/models/{name}/versions/{version}/infer"
+    name, version, top_k = describe(manifest).paths[path]["post"]["parameters"]
+    assert (name["example"], version["example"]) == (manifest.name, manifest.version)
+    assert top_k["schema"]["maximum"] == len(manifest.classes)

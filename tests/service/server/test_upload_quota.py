@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+
+from service.errors import Overloaded
+from service.server.upload_quota import UploadQuota
+
+
+def test_requests_share_a_bounded_quota_and_give_it_back() -> None:
+    quota = UploadQuota(100)
+    with quota.upload() as first, quota.upload() as second:
+        first.add(60)
+        second.add(40)
+        assert quota.used_bytes == 100
+        with pytest.raises(Overloaded, match="uploads hold 100 bytes, at most 100 are let in"):
+            first.add(1)
+    assert quota.used_bytes == 0
+
+
+def test_a_failed_request_gives_its_quota_back() -> None:
+    quota = UploadQuota(100)
+
+    def fail() -> None:
+        with quota.upload() as upload:
+            upload.add(80)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert quota.used_bytes == 0

@@ -10,5 +10,5 @@ def __getattr__(name: str) -> object:
     # Import by a string: trainers.cache.code_identity follows import statements, and one here
     # would make every change of the service recompute all cached features.
     if name == "load":
-        return import_module("service.loading").load
+        return import_module("service.scoring.loading").load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

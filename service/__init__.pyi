@@ -1,1 +1,1 @@
-from service.loading import load as load
+from service.scoring.loading import load as load

@@ -57,7 +57,9 @@ class TrainingResult:
     @property
     def metrics(self) -> dict[str, Any]:
         """The content of metrics.json."""
-        content: dict[str, Any] = json.loads((self.bundle / "metrics.json").read_text("utf-8"))
+        content: dict[str, Any] = json.loads(
+            (self.bundle / "metrics.json").read_text(encoding="utf-8")
+        )
         return content
 
 

@@ -23,10 +23,10 @@ from service.errors import (
     UnreadableFile,
     UnsupportedMediaType,
 )
-from service.loading import Model
+from service.scoring.loading import Model
 
 Draw = Callable[..., bytes]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ PLUGIN ?= resnet:50
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-large test-lowest fuzz lint types bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
+.PHONY: help setup demo test test-fast test-large test-lowest fuzz lint types docs bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -29,7 +29,7 @@ test: setup lint types ## every test but those of `test-large`
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 test-fast: setup ## the tests that take less than a few seconds each
-	$(RUN) -m pytest -m "not slow and not large and not image"
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not large and not image"
 
 test-large: setup ## the contract of the larger backbones (about an hour, 16 GB of memory)
 	$(RUN) -m pytest -m large tests/trainers/conformance/test_promises.py tests/test_copies.py
@@ -54,6 +54,9 @@ lint: setup ## ruff
 
 types: setup ## mypy, strict
 	$(RUN) -m mypy
+
+docs: setup ## tables, indexes and screenshots of the docs, made anew (a few minutes; needs chromium)
+	GRAFT_WRITE_DOCS=1 $(RUN) -m pytest tests/docs/test_tables.py tests/docs/test_commands.py
 
 bench: bench-checking bench-training bench-serving bench-predict ## ratios, measured side by side
 

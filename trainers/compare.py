@@ -14,6 +14,7 @@ from pathlib import Path
 
 from plugins.base import BackboneError
 from service.errors import GraftError
+from service.imaging import configure_process
 from service.system.interrupts import INTERRUPTED, TERMINATED, ended_by
 from service.system.resources import cache_folder
 from trainers import hardware
@@ -104,6 +105,7 @@ def _run(arguments: Sequence[str], message: StopMessage) -> int:
         values = vars(_parser().parse_args(arguments))
         plugins, is_quiet, is_json = (values.pop(name) for name in ("plugins", "quiet", "json"))
         set_up_logging(is_quiet, is_json)
+        configure_process()
         candidates = parse_candidates(plugins, values.get("weights"))
         config = validate({"plugin": candidates[0].plugin, **values})
         message.watch(config)

@@ -34,8 +34,10 @@ def promote(new: Path, over: str | None, data: Path) -> str:
     """Find both models and compare them; return the tag of the one that is the latest now."""
     from service.bundle import store
     from service.bundle.manifest import Bundle
+    from service.imaging import configure_process
     from trainers.evaluation import promotion
 
+    configure_process()
     bundle = promotion.find_newest(new)
     old = Bundle.read(store.resolve(over or f"{bundle.manifest.name}:latest"))
     return promotion.promote(bundle, old, data)

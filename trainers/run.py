@@ -20,6 +20,7 @@ from typing import Any
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError, ParityError
+from service.imaging import configure_process
 from service.system.interrupts import INTERRUPTED, ended_by
 from service.system.resources import bentoml_home, cache_folder
 from trainers import hardware
@@ -173,6 +174,7 @@ def _run(arguments: Sequence[str], message: StopMessage) -> int:
     try:
         options = parse(arguments)
         set_up_logging(options.quiet, options.json)
+        configure_process()
         message.watch(options.config)
         cluster = Cluster.read(os.environ.get(VARIABLE))
         progress = Progress(options.quiet, is_json=options.json)

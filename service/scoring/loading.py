@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from service.bundle.signature import trusted
+from service.bundle.signature import load_verified
 from service.engine.device import load as load_predictor
 from service.engine.predictor import Predictor
 from service.errors import PayloadTooLarge
@@ -105,7 +105,7 @@ def load(reference: str | os.PathLike[str] | None = None) -> Model:
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     settings = Settings.from_environment()
     name = settings.model if reference is None else os.fspath(reference)
-    bundle = trusted(name, settings.verify_key)
+    bundle = load_verified(name, settings.verify_key)
     return Model(load_predictor(bundle, settings.device, settings.usable_threads()), settings)
 
 

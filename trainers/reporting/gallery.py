@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from trainers.dataset.dataset import Dataset
-from trainers.evaluation.metrics import Answers
+from trainers.evaluation.metrics import Predictions
 
 SIDE_PIXELS = 112
 """Of a thumbnail: 56 of them take 0.3 MB as text."""
@@ -37,23 +37,25 @@ class Thumbnail:
     score: float
 
 
-def most_confident_mistakes(answers: Answers, dataset: Dataset, limit: int) -> list[Thumbnail]:
+def most_confident_mistakes(
+    predictions: Predictions, dataset: Dataset, limit: int
+) -> list[Thumbnail]:
     """The wrong answers with the highest scores, highest first."""
-    return _thumbnails(answers, dataset, answers.mistakes()[:limit])
+    return _thumbnails(predictions, dataset, predictions.mistakes()[:limit])
 
 
 def confusions_of_pair(
-    answers: Answers, dataset: Dataset, pair: tuple[str, str], limit: int
+    predictions: Predictions, dataset: Dataset, pair: tuple[str, str], limit: int
 ) -> list[Thumbnail]:
     """Pictures of either class that were taken for the other, the highest score first."""
     first, second = (dataset.classes.index(label) for label in pair)
     confusions = ((first, second), (second, first))
     positions = [
         position
-        for position in answers.mistakes()
-        if (answers.true[position], answers.found[position]) in confusions
+        for position in predictions.mistakes()
+        if (predictions.labels[position], predictions.predicted[position]) in confusions
     ]
-    return _thumbnails(answers, dataset, positions[:limit])
+    return _thumbnails(predictions, dataset, positions[:limit])
 
 
 def shrink(image: NDArray[np.uint8]) -> str:
@@ -65,17 +67,19 @@ def shrink(image: NDArray[np.uint8]) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _thumbnails(answers: Answers, dataset: Dataset, positions: Iterable[int]) -> list[Thumbnail]:
+def _thumbnails(
+    predictions: Predictions, dataset: Dataset, positions: Iterable[int]
+) -> list[Thumbnail]:
     thumbnails = []
     for position in positions:
-        row = int(answers.rows[position])
+        row = int(predictions.rows[position])
         thumbnails.append(
             Thumbnail(
                 shrink(dataset.images[np.array([row])][0]),
                 dataset.paths[row],
-                dataset.classes[answers.true[position]],
-                dataset.classes[answers.found[position]],
-                float(answers.scores[position]),
+                dataset.classes[predictions.labels[position]],
+                dataset.classes[predictions.predicted[position]],
+                float(predictions.scores[position]),
             )
         )
     return thumbnails

@@ -16,7 +16,7 @@ from service.bundle.manifest import Manifest
 from service.cli.progress import in_words
 from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
-from trainers.evaluation.metrics import Answers, dense
+from trainers.evaluation.metrics import Predictions, to_dense
 from trainers.reporting import charts, gallery
 from trainers.reporting.charts import Axis, Line
 
@@ -35,7 +35,7 @@ def write(
     manifest: Manifest,
     metrics: Mapping[str, Any],
     dataset: Dataset,
-    answers: Answers,
+    predictions: Predictions,
 ) -> None:
     """Write the page.
 
@@ -44,11 +44,11 @@ def write(
         manifest: of the bundle that the page belongs to.
         metrics: the content of metrics.json.
         dataset: with decoded pictures.
-        answers: to the test pictures.
+        predictions: to the test pictures.
     """
     test = metrics["test"]
     pairs = [
-        (pair, gallery.confusions_of_pair(answers, dataset, pair["pair"], MAX_PER_PAIR))
+        (pair, gallery.confusions_of_pair(predictions, dataset, pair["pair"], MAX_PER_PAIR))
         for pair in test["most_confused"]
     ]
     page = (
@@ -62,8 +62,8 @@ def write(
             test=test,
             charts=charts,
             pairs=pairs,
-            mistakes=gallery.most_confident_mistakes(answers, dataset, MAX_MISTAKES),
-            wrong_count=len(answers.mistakes()),
+            mistakes=gallery.most_confident_mistakes(predictions, dataset, MAX_MISTAKES),
+            wrong_count=len(predictions.mistakes()),
             majority=_majority_class(test),
             classes=_per_class(metrics),
             balance=_weight_effect(metrics),
@@ -141,7 +141,7 @@ def _weight_effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     """The confusion matrix; of many classes, the most confused and one column for all others."""
-    matrix = dense(test["confusion_matrix"])
+    matrix = to_dense(test["confusion_matrix"])
     chosen = np.arange(len(classes))
     if len(classes) > MAX_IN_MATRIX:
         wrong = matrix.sum(0) + matrix.sum(1) - 2 * matrix.diagonal()

@@ -11,7 +11,7 @@ import pytest
 
 from service.errors import ParityError
 from trainers.evaluation.fidelity import ROUNDINGS, Selected, require_faithful
-from trainers.evaluation.metrics import Answers
+from trainers.evaluation.metrics import Predictions
 from trainers.exporting import publish
 from trainers.phases import transfer
 from trainers.phases.context import Run
@@ -22,13 +22,13 @@ Start = Callable[..., Run]
 LOSSES = np.linspace(0.1, 0.9, 100)
 
 
-def answers(losses: object, wrong: int = 10) -> Answers:
+def answers(losses: object, wrong: int = 10) -> Predictions:
     """To as many pictures, of which the last so many are wrong."""
     losses = np.asarray(losses)
     count = len(losses)
     true, found = np.zeros(count, np.int64), np.zeros(count, np.int64)
     found[count - wrong :] = 1
-    return Answers(np.arange(count), true, found, np.ones(count, np.float32), losses)
+    return Predictions(np.arange(count), true, found, np.ones(count, np.float32), losses)
 
 
 def selected(computed_in: str = "float32") -> Selected:
@@ -56,7 +56,7 @@ def test_rounding_passes_and_more_does_not(computed_in: str) -> None:
 
 def test_pictures_that_change_both_ways_count_though_the_accuracy_is_the_same() -> None:
     turned = answers(LOSSES + 2e-5)
-    turned.found[[0, 1, 98, 99]] = [1, 1, 0, 0]
+    turned.predicted[[0, 1, 98, 99]] = [1, 1, 0, 0]
     assert turned.accuracy == selected().accuracy
     with pytest.raises(ParityError, match="4 answers change between right and wrong, allowed: 1"):
         require_faithful(selected(), turned)

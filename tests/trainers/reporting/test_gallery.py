@@ -11,7 +11,7 @@ from PIL import Image
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.images import Images
 from trainers.dataset.inspection import LOOK
-from trainers.evaluation.metrics import Answers
+from trainers.evaluation.metrics import Predictions
 from trainers.reporting.gallery import (
     SIDE_PIXELS,
     confusions_of_pair,
@@ -42,11 +42,11 @@ def dataset() -> Dataset:
 
 
 @pytest.fixture
-def answers() -> Answers:
-    return Answers(
+def predictions() -> Predictions:
+    return Predictions(
         rows=np.array([0, 1, 2, 3, 5]),
-        true=np.array([0, 0, 0, 1, 2]),
-        found=np.array([1, 0, 1, 0, 1]),
+        labels=np.array([0, 0, 0, 1, 2]),
+        predicted=np.array([1, 0, 1, 0, 1]),
         scores=np.array([0.5, 0.9, 0.7, 0.6, 0.8], np.float32),
     )
 
@@ -58,9 +58,9 @@ def opened(data_uri: str) -> Image.Image:
 
 
 def test_the_most_confident_mistakes_come_first_each_with_its_picture(
-    answers: Answers, dataset: Dataset
+    predictions: Predictions, dataset: Dataset
 ) -> None:
-    mistakes = most_confident_mistakes(answers, dataset, 3)
+    mistakes = most_confident_mistakes(predictions, dataset, 3)
     assert [(picture.path, picture.truth, picture.answer) for picture in mistakes] == [
         ("5.png", "owl", "dog"),
         ("2.png", "cat", "dog"),
@@ -71,10 +71,10 @@ def test_the_most_confident_mistakes_come_first_each_with_its_picture(
     assert levels == [200, 80, 120]
 
 
-def test_a_pair_is_shown_both_ways(answers: Answers, dataset: Dataset) -> None:
-    pictures = confusions_of_pair(answers, dataset, ("cat", "dog"), 9)
+def test_a_pair_is_shown_both_ways(predictions: Predictions, dataset: Dataset) -> None:
+    pictures = confusions_of_pair(predictions, dataset, ("cat", "dog"), 9)
     assert [picture.path for picture in pictures] == ["2.png", "3.png", "0.png"]
-    assert confusions_of_pair(answers, dataset, ("cat", "owl"), 9) == []
+    assert confusions_of_pair(predictions, dataset, ("cat", "owl"), 9) == []
 
 
 @pytest.mark.parametrize(("size", "shown"), [(600, SIDE_PIXELS), (32, 32)])

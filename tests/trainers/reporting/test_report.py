@@ -13,7 +13,7 @@ from service.bundle.manifest import InputSpec, Manifest
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.images import Images
 from trainers.dataset.inspection import LOOK
-from trainers.evaluation.metrics import Answers, evaluate
+from trainers.evaluation.metrics import Predictions, evaluate
 from trainers.reporting import report
 
 Write = Callable[..., str]
@@ -55,8 +55,8 @@ def page(tmp_path: Path) -> Write:
             images=Images.of(noise),
         )
         scores = np.linspace(0.3, 0.9, count, dtype=np.float32)
-        answers = Answers(np.arange(count), true, found, scores)
-        test = evaluate(answers, dataset)
+        predictions = Predictions(np.arange(count), true, found, scores)
+        test = evaluate(predictions, dataset)
         metrics = {
             "test": test,
             "validation": test,
@@ -94,7 +94,7 @@ def page(tmp_path: Path) -> Write:
                 "git_commit": None,
             },
         )
-        report.write(tmp_path / "report.html", manifest, metrics, dataset, answers)
+        report.write(tmp_path / "report.html", manifest, metrics, dataset, predictions)
         return (tmp_path / "report.html").read_text(encoding="utf-8")
 
     return write
@@ -150,7 +150,7 @@ def test_confused_pairs_and_mistakes_have_their_pictures(page: Write) -> None:
 def test_no_mistakes_are_said(page: Write) -> None:
     shown = page([[1, 0], [0, 1]], ("a", "b"))
     assert "All test pictures are classified correctly" in shown
-    assert "Wrong answers with the highest scores" not in shown
+    assert "Wrong predictions with the highest scores" not in shown
 
 
 def test_curves_mark_what_is_used(page: Write) -> None:

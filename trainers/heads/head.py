@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 
 from plugins.copying import fill
 from trainers.distributed.collectives import Exchange
-from trainers.evaluation.selection import Hits, Judgement, Losses, cross_entropies, is_clearly_lower
+from trainers.evaluation.selection import (
+    Hits,
+    Losses,
+    ValidationResult,
+    cross_entropies,
+    is_clearly_lower,
+)
 from trainers.heads.examples import Examples
 
 DROPOUT = 0.5
@@ -44,16 +50,16 @@ class Head:
     losses: Losses
     hits: Hits
     history: list[Row] = field(default_factory=list)
-    cross_validated: Judgement | None = None
+    cross_validated: ValidationResult | None = None
 
     @property
     def accuracy(self) -> float:
         return float(self.hits.mean())
 
     @property
-    def judgement(self) -> Judgement:
+    def judgement(self) -> ValidationResult:
         """What it is chosen by."""
-        return self.cross_validated or Judgement.of(self.losses, self.hits)
+        return self.cross_validated or ValidationResult.from_answers(self.losses, self.hits)
 
     @property
     def loss(self) -> float:
@@ -87,7 +93,7 @@ def of_chief(head: Head, exchange: Exchange) -> Head:
         layers, (description, history), figures = json.loads(file["page"].tobytes())
         model = keras.models.model_from_json(layers)
         fill(model, [file[f"weight{at}"] for at in range(len(model.weights))])
-        judged = Judgement(file["judged"], *figures) if figures else None
+        judged = ValidationResult(file["judged"], *figures) if figures else None
         return Head(model, description, file["losses"], file["hits"], history, judged)
 
 

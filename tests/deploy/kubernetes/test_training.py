@@ -19,7 +19,7 @@ import pytest
 
 from service.bundle.manifest import Bundle
 from trainers import promote, run
-from trainers.arguments import parse
+from trainers.cli.arguments import parse
 from trainers.distributed.cluster import STOPPED, Cluster
 
 Manifest = dict[str, Any]

@@ -7,7 +7,7 @@ PLUGIN ?= resnet:50
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-large fuzz lint types bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
+.PHONY: help setup demo test test-fast test-large test-lowest fuzz lint types docs bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -29,10 +29,19 @@ test: setup lint types ## every test but those of `test-large`
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 test-fast: setup ## the tests that take less than a few seconds each
-	$(RUN) -m pytest -m "not slow and not large and not image"
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not large and not image"
 
 test-large: setup ## the contract of the larger backbones (about an hour, 16 GB of memory)
 	$(RUN) -m pytest -m large tests/trainers/conformance/test_promises.py tests/test_copies.py
+
+test-lowest: artifacts/lowest/.ready ## the service's tests that are not slow, with the lowest versions that pyproject.toml allows
+	artifacts/lowest/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not large and not image" tests/service
+
+artifacts/lowest/.ready: requirements/lowest.txt pyproject.toml
+	$(PYTHON) -m venv artifacts/lowest
+	artifacts/lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/lowest.txt
+	artifacts/lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
 
 fuzz: setup ## 100,000 damaged pictures, 100,000 sound ones of every kind, 10,000 over HTTP, and requests drawn from the document (half an hour)
 	$(RUN) tests/fuzz/pictures.py mutated 100000 $(SEED)
@@ -45,6 +54,9 @@ lint: setup ## ruff
 
 types: setup ## mypy, strict
 	$(RUN) -m mypy
+
+docs: setup ## tables, indexes and screenshots of the docs, made anew (a few minutes; needs chromium)
+	GRAFT_WRITE_DOCS=1 $(RUN) -m pytest tests/docs/test_tables.py tests/docs/test_commands.py
 
 bench: bench-checking bench-training bench-serving bench-predict ## ratios, measured side by side
 
@@ -123,6 +135,7 @@ release-notes: ## what CHANGELOG.md says of a version: make release-notes VERSIO
 COMPILE := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
 
 # The others start from dev.txt's versions and keep them, so that images have what tests ran on.
+# lowest.txt is for one Python and one system: a lock for all of them has what the newest one needs.
 lock: setup ## refresh requirements/ after a change in pyproject.toml
 	$(COMPILE) --extra dev -o requirements/dev.txt
 	for lock in $(LOCKS); do cp requirements/dev.txt requirements/$$lock.txt; done
@@ -131,6 +144,7 @@ lock: setup ## refresh requirements/ after a change in pyproject.toml
 	$(COMPILE) requirements/serving-gpu.in --no-emit-package onnxruntime -o requirements/serving-gpu.txt
 	$(COMPILE) --extra train -o requirements/train.txt
 	$(COMPILE) --extra gpu -o requirements/train-gpu.txt
+	$(filter-out --universal,$(COMPILE)) --python-platform linux --upgrade --resolution lowest-direct --extra dev -o requirements/lowest.txt
 
 clean: ## remove what make made, and no bundles: those in artifacts/ are yours
-	rm -rf $(VENV) artifacts/peers* build dist *.egg-info
+	rm -rf $(VENV) artifacts/peers* artifacts/lowest build dist *.egg-info

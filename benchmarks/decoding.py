@@ -30,7 +30,7 @@ import numpy as np
 from PIL import Image
 
 from service.errors import PayloadTooLarge
-from service.imaging import Limits, decode, identify
+from service.imaging import Limits, configure_process, decode, identify
 from service.imaging.shrinking import working_bytes
 
 SIZE = 224
@@ -111,6 +111,7 @@ def resident_mb() -> float:
 
 def measure(data: bytes) -> dict[str, float]:
     """Decode once -> seconds of processor time, MB on top, longest stall in milliseconds."""
+    configure_process()
     decode(small(), SIZE)
     longest, stop = [0.0], threading.Event()
     clock = time.pthread_getcpuclockid(threading.get_ident())  # of the thread that decodes
@@ -153,6 +154,7 @@ def apart(task: Callable[..., Any], *arguments: Any) -> Any:
 
 def mixed(folder: str) -> dict[str, float]:
     """Two threads, every picture of a folder three times."""
+    configure_process()
     paths = [path for path in Path(folder).iterdir() for _ in range(3)]
     random.Random(0).shuffle(paths)
     decode(small(), SIZE)

@@ -25,7 +25,7 @@ from PIL import Image
 
 from service.bundle.manifest import Bundle
 from service.engine.predictor import Predictor
-from service.imaging import decode
+from service.imaging import configure_process, decode
 from service.system.resources import usable_cores
 
 SIZE = (500, 375)
@@ -74,6 +74,7 @@ def draw(folder: Path, number: int) -> Path:
 def load(bundle: Path) -> None:
     """The model of this process, for as many threads of it as there are cores."""
     global predictor  # noqa: PLW0603  # a worker of a pool has no other place
+    configure_process()
     predictor = Predictor(Bundle.read(bundle), threads=1, sessions=usable_cores())
 
 

@@ -17,23 +17,24 @@ from starlette.requests import Request
 
 from service import tracing
 from service.asgi import GraftService
-from service.bundle.signature import trusted
+from service.bundle.signature import load_verified
 from service.bundle.summary import introduce
 from service.engine.autotune import tuned
 from service.engine.device import load
 from service.errors import GraftError
-from service.http.bento_switches import check_switches
+from service.http.bento_options import check_bento_options
 from service.http.predictions import predict, predict_batch
 from service.http.reloading import watch_reloads
 from service.http.request_id import log_requests
+from service.imaging import configure_process
 from service.schemas import Answer
-from service.server.bento_configuration import worker_count
 from service.server.port import end_where_the_port_is_taken
 from service.server.protocol_limits import refuse_until_ready
 from service.server.runtime_directory import create, enter
 from service.server.working_directory import make_paths_absolute, require_home
 from service.settings import Settings
 from service.state import ServiceState
+from service.system.bento_configuration import worker_count
 from service.system.resources import give_large_memory_back, usable_cores
 
 _log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which shows INFO
@@ -77,13 +78,14 @@ class Classifier:
     @staticmethod
     def verify() -> None:
         """Check settings and model, and tune, once in the parent: an error ends the service."""
+        configure_process()
         try:
             make_paths_absolute()
             require_home()
             settings = _settings()
             settings.keys()  # their file must be readable
-            check_switches(settings)
-            bundle = trusted(settings.model, settings.verify_key)
+            check_bento_options(settings)
+            bundle = load_verified(settings.model, settings.verify_key)
             tuned(bundle, settings)
             load(bundle, settings.device, threads=1)  # checks the golden answers, tuned or not
             create(worker_count())
@@ -95,11 +97,12 @@ class Classifier:
 
     def __init__(self) -> None:
         give_large_memory_back()
+        configure_process()
         settings = _settings()
         if settings.access_log:
             log_requests()
         runtime_directory = enter()
-        bundle = trusted(settings.model, settings.verify_key)
+        bundle = load_verified(settings.model, settings.verify_key)
         tuning = tuned(bundle, settings)
         self.state = ServiceState(settings, bundle, tuning, runtime_directory)
         if not settings.asks_for_keys:

@@ -1,4 +1,4 @@
-"""API keys: who may ask, where GRAFT_API_KEYS or GRAFT_API_KEYS_FILE names any."""
+"""API keys: who may use the service, if GRAFT_API_KEYS or GRAFT_API_KEYS_FILE names any."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 from service.errors import SettingError, Unauthorized
 
 
-class Keys:
-    """Accepted keys; none accepted means that everybody may ask."""
+class ApiKeys:
+    """The accepted keys; without any, every request is accepted."""
 
     def __init__(self, keys: Iterable[str]) -> None:
-        # Digests are of one length, so a comparison tells nothing about a key, its length included.
+        # All digests have one length, so that the time of a comparison says nothing about a key.
         self._digests = [_digest(key) for key in keys]
 
     def check(self, headers: Mapping[str, str]) -> None:
         """Look for a key in `Authorization: Bearer KEY` and in `X-API-Key: KEY`.
 
-        One right key of the two is enough: a proxy may have put a token of its own into the other.
+        One accepted key is enough: a proxy may use the other header for a token of its own.
 
         Raises:
-            Unauthorized: keys are asked for, and none or another was sent.
+            Unauthorized: keys are set, and the request has none of them.
         """
         if not self._digests:
             return
@@ -31,8 +31,12 @@ class Keys:
         sent = [bearer] if scheme.lower() == "bearer" else []
         sent.append(headers.get("x-api-key", ""))
         digests = [_digest(key.strip()) for key in sent]
-        # Always all.
-        matches = [hmac.compare_digest(one, known) for one in digests for known in self._digests]
+        # A list, not a generator: every request takes the same number of comparisons.
+        matches = [
+            hmac.compare_digest(digest, accepted)
+            for digest in digests
+            for accepted in self._digests
+        ]
         if not any(matches):
             raise Unauthorized(
                 "this service asks for a key: send `Authorization: Bearer KEY` or `X-API-Key: KEY`"
@@ -40,42 +44,49 @@ class Keys:
 
 
 def split_keys(text: str) -> list[str]:
-    """The keys in a text, which commas separate; a key may have blanks inside.
+    """Split a text at its commas into keys; a key may contain spaces.
 
     Raises:
-        ValueError: there is none, or one that headers do not carry; no key is quoted.
+        ValueError: there is no key, or one that headers cannot carry; the text is not quoted.
     """
-    return _accepted(text.split(","))
+    return _validated(text.split(","))
 
 
 def read_keys(path: Path) -> list[str]:
-    """The keys in a file, one a line; a key may have blanks and commas inside. Lines that begin
-    with # are comments: a key that was commented out must not open the door.
+    """Read the keys in a file, one per line; a key may contain spaces and commas.
+
+    Lines that start with # are comments, so that a key can be commented out.
 
     Raises:
-        SettingError: it cannot be read, holds no key, or one that headers do not carry.
+        SettingError: the file cannot be read, holds no key, or one that headers cannot carry.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-        return _accepted([line for line in lines if not line.startswith("#")])
+        return _validated([line for line in lines if not line.startswith("#")])
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
         raise SettingError(f"GRAFT_API_KEYS_FILE: {path} cannot be read: {reason}") from None
     except ValueError as error:
         raise SettingError(f"GRAFT_API_KEYS_FILE: {path} {error}") from None
 
 
-def _accepted(texts: Iterable[str]) -> list[str]:
+def _validated(texts: Iterable[str]) -> list[str]:
     keys = [key for text in texts if (key := text.strip())]
     if not keys:
-        raise ValueError("holds no key, so everybody could ask; name one, or leave it unset")
+        raise ValueError(
+            "holds no key, and without keys everybody may use the service; add a key, or leave the "
+            "setting unset"
+        )
     for key in keys:
-        if not key.isascii():  # clients send other letters as UTF-8 or Latin-1, as they like
+        if not key.isascii():  # clients disagree: some send UTF-8, others Latin-1
             raise ValueError(
-                "has a key with other characters than ASCII, which headers do not carry"
+                "has a key with a character outside ASCII, which headers cannot carry; choose "
+                "another key"
             )
         if not key.isprintable():
-            raise ValueError("has a key with a control character, which headers do not carry")
+            raise ValueError(
+                "has a key with a control character, which headers cannot carry; choose another key"
+            )
     return keys
 
 

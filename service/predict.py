@@ -51,19 +51,21 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from service.bundle.signature import trusted
+    from service.bundle.signature import load_verified
     from service.cli.progress import Counter
     from service.engine.autotune import tuned
     from service.engine.device import fallback, load
+    from service.imaging import configure_process
     from service.scoring.discover import pictures_in
     from service.scoring.files import score
     from service.settings import Settings
     from service.system.resources import give_large_memory_back
 
     give_large_memory_back()
+    configure_process()
     settings = Settings.from_environment()
     paths = pictures_in(options.places)
-    bundle = trusted(options.bundle or settings.model, settings.verify_key)
+    bundle = load_verified(options.bundle or settings.model, settings.verify_key)
     way = tuned(bundle, settings).choice
     predictor = load(bundle, settings.device, way.session_threads, way.sessions)
     if said := fallback(settings.device, predictor):

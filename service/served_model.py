@@ -1,4 +1,4 @@
-"""The model being served: its predictor, the threads that use it, and how one picture fares."""
+"""The served model: a predictor, the scheduler of its threads, deadlines and metrics."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from service.errors import DeadlineExceeded
 from service.imaging import Limits
 from service.metrics import Metrics
 from service.schemas import classified_json
-from service.server.bento_configuration import worker_count
 from service.settings import Settings
+from service.system.bento_configuration import worker_count
 
 
 class within:  # noqa: N801  # reads as asyncio.timeout does
@@ -74,10 +74,16 @@ async def answer_of(picture: Picture) -> NDArray[np.float32]:
 
 
 class ServedModel:
-    """A verified model that answers; replaced as a whole when another is to be served.
+    """A loaded model that classifies pictures; a reload replaces it as a whole.
+
+    Args:
+        bundle: verified.
+        tuning: sessions, threads and batch size to use.
+        settings: their limits, device, deadline and top_k are used.
+        metrics: count pictures and times, and show the model.
 
     Raises:
-        BundleError: the model cannot be loaded or does not give its recorded answers.
+        BundleError: the model cannot be loaded or does not reproduce its golden answers.
     """
 
     def __init__(
@@ -86,19 +92,19 @@ class ServedModel:
         self.bundle, self.tuning = bundle, tuning
         self.manifest = bundle.manifest
         self._settings, self._metrics = settings, metrics
-        way = tuning.choice
+        choice = tuning.choice
         threads = settings.usable_threads()
-        self._predictor = load(bundle, settings.device, way.session_threads, way.sessions)
+        self._predictor = load(bundle, settings.device, choice.session_threads, choice.sessions)
         self.fallback = fallback(settings.device, self._predictor)
         self.runtime = runtime(settings.device, self._predictor, worker_count(), threads)
-        # Functions that do not know this object: a circle of references would keep the model's
-        # memory when it is replaced, and the garbage collector comes late.
+        # Functions, not methods: a reference cycle through this object would keep the old model's
+        # memory after a reload, until the garbage collector runs.
         self._scheduler = Scheduler(
             functools.partial(_decode, self._predictor, settings.limits(), metrics),
             functools.partial(_infer, self._predictor, metrics),
             threads=threads,
-            sessions=way.sessions,
-            max_batch_size=way.max_batch_size,
+            sessions=choice.sessions,
+            max_batch_size=choice.max_batch_size,
             max_queue_size=settings.max_queue_size,
         )
         metrics.show(bundle.manifest)
@@ -106,12 +112,12 @@ class ServedModel:
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room for a picture."""
+        """Whether the queue has no room for one more picture."""
         return self._scheduler.is_full
 
     @contextmanager
     def admit(self, pictures: int) -> Iterator[None]:
-        """Let pictures in until they are answered; raises Overloaded where there is no room."""
+        """Count pictures as in the queue until the block ends; raises Overloaded if it is full."""
         with self._scheduler.admit(pictures):
             self._metrics.queue_depth.inc(pictures)
             try:
@@ -120,19 +126,30 @@ class ServedModel:
                 self._metrics.queue_depth.dec(pictures)
 
     async def classify(self, data: bytes, top_k: int | None = None) -> dict[str, object]:
-        """bytes -> decode -> queue -> JSON of `schemas.Classified`, within the deadline.
+        """Classify the bytes of a picture, within the deadline.
 
         Args:
-            top_k: classes in the answer; None for as many as GRAFT_TOP_K says.
+            data: of a file.
+            top_k: number of classes in the answer; None means GRAFT_TOP_K.
+
+        Returns:
+            The JSON of a `schemas.Classified`.
+
+        Raises:
+            RequestError: the picture is refused, or its deadline has passed.
         """
         probabilities = await self.probabilities(data)
         return classified_json(self._predictor.rank(probabilities, top_k or self._settings.top_k))
 
     async def probabilities(self, picture: bytes | NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The (classes,) probabilities of a picture, within the deadline.
+        """Compute the (classes,) probabilities of a picture, within the deadline.
 
         Args:
-            picture: the bytes of a file, or what the model takes: (size, size, 3) uint8, RGB.
+            picture: the bytes of a file, or the model's input: (size, size, 3) uint8, RGB.
+
+        Raises:
+            RequestError: the picture is refused, or its deadline has passed.
+            ValueError: a decoded picture has another shape or dtype.
         """
         if isinstance(picture, bytes):
             submitted = self._scheduler.submit(picture)
@@ -160,7 +177,7 @@ class ServedModel:
         return probabilities
 
     def close(self) -> None:
-        """Answer what is queued, then stop."""
+        """Answer the pictures that were let in, then stop the threads."""
         self._metrics.show(self.bundle.manifest, is_served=False)
         self._scheduler.close()
 

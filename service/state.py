@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from service.bundle.manifest import Bundle, Manifest
-from service.bundle.signature import trusted
+from service.bundle.signature import load_verified
 from service.engine.autotune import Tuning, known
-from service.keys import Keys
+from service.keys import ApiKeys
 from service.metrics import Metrics
 from service.served_model import ServedModel
 from service.server.runtime_directory import RuntimeDirectory
@@ -39,7 +39,7 @@ class ServiceState:
         self.settings = settings
         self.runtime_directory = runtime_directory
         self.metrics = Metrics(shared=runtime_directory)
-        self.keys = Keys(settings.keys())
+        self.api_keys = ApiKeys(settings.keys())
         self.upload_quota = UploadQuota(settings.max_upload_bytes)
         self.model = ServedModel(bundle, tuning, settings, self.metrics)
         self.is_draining = False
@@ -70,7 +70,7 @@ class ServiceState:
         self.model.close()
 
     def _load_if_changed(self) -> ServedModel | None:
-        bundle = trusted(self.settings.model, self.settings.verify_key)
+        bundle = load_verified(self.settings.model, self.settings.verify_key)
         if bundle.manifest.id == self.model.manifest.id:
             return None
         # Never autotuned here: beside running requests every configuration measures slow.

@@ -14,7 +14,7 @@ from itertools import pairwise
 from opentelemetry import trace
 from starlette.middleware import Middleware
 
-from service.server.bento_configuration import container
+from service.system.bento_configuration import container
 
 _STAGES = ("", "decode", "queue", "inference")
 """What lies between a picture's times; the first is the wait for a thread, seen as a gap."""

@@ -54,19 +54,16 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(scope="session", autouse=True)
 def bentoml_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """BentoML keeps nothing in the user's home and reports nothing, here and in subprocesses."""
-    from bentoml._internal.configuration.containers import BentoMLContainer
+    """BentoML keeps nothing in the user's home and reports nothing, here and in subprocesses.
 
+    It looks for its home once, when it first needs it: no test may be earlier than this.
+    """
     home = tmp_path_factory.mktemp("bentoml")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENTOML_HOME", str(home))
         patch.setenv("BENTOML_DO_NOT_TRACK", "True")
         patch.setenv("GRAFT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        BentoMLContainer.bentoml_home.set(str(home))
-        BentoMLContainer.model_store.reset()
         yield home
-        BentoMLContainer.bentoml_home.reset()
-        BentoMLContainer.model_store.reset()
 
 
 @pytest.fixture(scope="session")

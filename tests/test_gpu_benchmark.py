@@ -30,7 +30,7 @@ def test_two_logical_devices_fill_a_row_of_its_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRAFT_GPU_BENCH_SECONDS", "0.5")
-    for number in range(80):
+    for number in range(40):
         gpu.draw(str(tmp_path), number)
     given = ("pocket", str(tmp_path), "2", "auto", "cpu:2")
     row = gpu.row(2, gpu.ask("train", *given), gpu.ask("bare", *given))

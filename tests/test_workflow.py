@@ -35,6 +35,7 @@ def test_steps_call_make_targets_that_exist_and_the_one_script_that_calls_make_t
     targets = {line.split()[1] for line in called}
     assert targets <= TARGETS
     wanted = {"lint", "types", "build", "image", "sbom", "audit", "release-tag", "release-notes"}
+    wanted.add("test-lowest")
     assert wanted <= targets
 
 
@@ -64,9 +65,33 @@ def test_tools_that_make_fetches_have_one_version() -> None:
 def test_every_lock_is_asked_about_and_listed() -> None:
     text = (ROOT / "Makefile").read_text()
     (locks,) = re.findall(r"^LOCKS := (.*)$", text, re.MULTILINE)
-    files = {path.stem for path in (ROOT / "requirements").glob("*.txt")} - {"dev"}
+    files = {path.stem for path in (ROOT / "requirements").glob("*.txt")} - {"dev", "lowest"}
     assert set(locks.split()) == files
     assert text.count("for lock in $(LOCKS)") == 3
+
+
+def floors() -> dict[str, str]:
+    """Package -> the lowest version that any requirement of pyproject.toml allows."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    lists = [project["dependencies"], *(extras[name] for name in extras if name != "gpu")]
+    pattern = r"([\w-]+)(?:\[\w+\])?>=([^,;\s]+)"
+    found = (re.match(pattern, requirement) for one in lists for requirement in one)
+    return {floor[1].lower(): floor[2] for floor in found if floor}
+
+
+def test_the_lowest_versions_are_those_that_pyproject_allows() -> None:
+    """`make lock` writes them. A floor that another package's requirement lifts is a false one."""
+    text = (ROOT / "requirements/lowest.txt").read_text()
+    locked = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE))
+    lifted = {
+        name: (floor, locked[name])
+        for name, floor in floors().items()
+        if name in locked  # TensorFlow has another name on other systems
+        and not re.fullmatch(rf"{re.escape(floor)}(\.0)*(\.post\d+)?", locked[name])
+    }
+    assert lifted == {}
+    assert len(floors().keys() & locked.keys()) > 40
 
 
 def test_only_a_tag_that_names_the_version_is_released(tmp_path: Path) -> None:

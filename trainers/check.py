@@ -34,12 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from service.imaging import configure_process
     from service.system.resources import cache_folder
     from trainers.cache.array_cache import Cache
     from trainers.dataset import grouping, scanning, splitting
     from trainers.dataset.dataset import check_classes, load_dataset
     from trainers.dataset.findings import checks, finding
 
+    configure_process()
     set_up_logging(options.quiet)
     with tempfile.TemporaryDirectory() as folder, cleaned(lambda: shutil.rmtree(folder)):
         cache = Cache(cache_folder() / "arrays", MAX_BYTES, Path(folder), Progress(options.quiet))

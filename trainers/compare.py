@@ -16,6 +16,7 @@ from pathlib import Path
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError
+from service.imaging import configure_process
 from service.system.interrupts import INTERRUPTED, TERMINATED, ended_by
 from trainers import hardware
 from trainers.arguments import Parser, add_flags
@@ -131,6 +132,7 @@ def _run(arguments: Sequence[str], last_words: LastWords) -> int:
         given = vars(_parser().parse_args(arguments))
         plugins, is_quiet, is_json = (given.pop(name) for name in ("plugins", "quiet", "json"))
         set_up_logging(is_quiet, is_json)
+        configure_process()
         candidates = parse_candidates(plugins, given.get("weights"))
         config = validate({"plugin": candidates[0].plugin, **given})
         last_words.watch(config)

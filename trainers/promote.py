@@ -24,6 +24,7 @@ from trainers.progress import log, set_up_logging
 
 if TYPE_CHECKING:
     from service.bundle.manifest import Bundle
+    from service.imaging import configure_process
 
 WRONG_USE = 2
 _Z95 = 1.959964  # normal quantile of a two-sided 95% interval
@@ -176,6 +177,7 @@ def _decide(options: argparse.Namespace) -> str:
     from service.bundle import store
     from service.bundle.manifest import Bundle
 
+    configure_process()
     new = newest(options.new)
     old = Bundle.read(store.resolve(options.over or f"{new.manifest.name}:latest"))
     if new.manifest.name != old.manifest.name:

@@ -19,6 +19,7 @@ from plugins.registry import resolve
 from service.bundle import summary
 from service.cli import next_command
 from service.errors import GraftError, ParityError
+from service.imaging import configure_process
 from service.system.interrupts import INTERRUPTED, ended_by
 from service.system.resources import bentoml_home, cache_folder
 from trainers import hardware
@@ -219,6 +220,7 @@ def _run(arguments: Sequence[str], last_words: LastWords) -> int:
     try:
         options = parse(arguments)
         set_up_logging(options.quiet, options.json)
+        configure_process()
         last_words.watch(options.config)
         cluster = Cluster.read(os.environ.get(VARIABLE))
         result = train(options.config, Progress(options.quiet, is_json=options.json), cluster)

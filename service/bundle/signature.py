@@ -20,8 +20,8 @@ SIGNATURE: Final = "model.sig"
 _UNSIGNED = (SIGNATURE, "model.yaml")  # BentoML's store adds the latter
 
 
-def trusted(reference: str, verify_key: str) -> Bundle:
-    """Find a bundle, see that its signature is by `verify_key`, then read it.
+def load_verified(reference: str, verify_key: str) -> Bundle:
+    """Find a bundle, verify its signature against a key, then read it.
 
     Args:
         reference: a bundle folder or a BentoML tag.

@@ -1,5 +1,7 @@
-"""The HTTP interface: routes, handlers, and what every request passes on its way.
+"""The HTTP interface: the table of routes, handlers, errors, and middleware.
 
-In: requests, and the state of the service. Out: JSON answers, errors of one shape, pages.
-May use: everything below it, from service.served_model down; service.oip uses it.
+In: requests, and the `ServiceState` that handlers are given. Out: JSON answers, and errors of one
+format. A new endpoint is one function and one line in `routes`; `service.asgi` puts the routes of
+this room and of service.oip together. May use: http.uploads, http.pages, service.state and
+everything below it; nothing of service.oip.
 """

@@ -1,4 +1,4 @@
-"""Web pages of which origins may ask (CORS): by GRAFT_CORS_ORIGINS, or BentoML's own switch."""
+"""CORS: which web pages may use the service, by GRAFT_CORS_ORIGINS or BentoML's configuration."""
 
 from __future__ import annotations
 
@@ -6,42 +6,39 @@ from typing import Any, Final
 
 from service.errors import SettingError
 from service.settings import Settings
+from service.system.bento_configuration import container
 
-_USUAL: Final[dict[str, Any]] = {
+_DEFAULTS: Final[dict[str, Any]] = {
     "allow_methods": ["GET", "POST"],
-    "allow_headers": ["*"],  # what a page asks for, X-API-Key and Content-Type among it
+    "allow_headers": ["*"],  # whatever a page asks for, such as X-API-Key and Content-Type
     "expose_headers": ["X-Request-ID", "Retry-After", "Inference-Header-Content-Length"],
     "max_age": 600,
 }
 
 
 def cors_options(settings: Settings) -> dict[str, Any]:
-    """What Starlette's CORSMiddleware is told; empty where no origin may ask.
+    """Get the options for Starlette's CORSMiddleware; empty if no origin is allowed.
 
     Raises:
-        SettingError: both switches are set, or BentoML's names no origins.
+        SettingError: both configurations name origins, or BentoML's is on and names none.
     """
-    theirs = _bentoml_options()
-    if theirs is None:
-        return {**_USUAL, "allow_origins": settings.origins()} if settings.origins() else {}
-    if settings.origins():
+    bentoml_options = _bentoml_options()
+    origins = settings.origins()
+    if bentoml_options is None:
+        return {**_DEFAULTS, "allow_origins": origins} if origins else {}
+    if origins:
         raise SettingError("GRAFT_CORS_ORIGINS and BentoML's http.cors are both set; choose one")
-    if not (theirs.get("allow_origins") or theirs.get("allow_origin_regex")):
+    if not (bentoml_options.get("allow_origins") or bentoml_options.get("allow_origin_regex")):
         raise SettingError(
             "BentoML's http.cors is on and names no origins; set access_control_allow_origins "
-            "there, or GRAFT_CORS_ORIGINS in its place"
+            "there, or use GRAFT_CORS_ORIGINS instead"
         )
-    return {**_USUAL, **theirs}
+    return {**_DEFAULTS, **bentoml_options}
 
 
 def _bentoml_options() -> dict[str, Any] | None:
-    """What `http.cors` of BentoML's configuration says; None where it is off.
-
-    Not a public name, and the only way to it (see service/bundle/store.py).
-    """
-    from bentoml._internal.configuration.containers import BentoMLContainer
-
-    config: dict[str, Any] = BentoMLContainer.http.cors.get()
+    """Read `http.cors` of BentoML's configuration; None if it is off."""
+    config: dict[str, Any] = container().http.cors.get()
     if not config["enabled"]:
         return None
     options = {
@@ -50,5 +47,5 @@ def _bentoml_options() -> dict[str, Any] | None:
         if name != "enabled" and value is not None
     }
     lists = {"allow_origins", "allow_methods", "allow_headers", "expose_headers"} & options.keys()
-    single = {name: [options[name]] for name in lists if isinstance(options[name], str)}
-    return {**options, **single}
+    wrapped = {name: [options[name]] for name in lists if isinstance(options[name], str)}
+    return {**options, **wrapped}

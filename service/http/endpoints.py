@@ -51,7 +51,7 @@ class Endpoint:
             metrics = state.metrics
             try:
                 with metrics.request_seconds.labels(path).time():
-                    state.keys.check(request.headers)
+                    state.api_keys.check(request.headers)
                     if state.is_draining:
                         raise Draining("this server is stopping; send the request again")
                     response = await handler(state, request)

@@ -1,6 +1,6 @@
-"""One shape for every error: {"error": {"code": ..., "message": ...}}, whoever raised it.
+"""Give every error one format: {"error": {"code": ..., "message": ...}}, whoever raised it.
 
-Under /v2 it is {"error": message}: the Open Inference Protocol says so, and its clients show it.
+Under /v2 it is {"error": message}, as the Open Inference Protocol defines it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from service.schemas import ErrorResponse
 
 
 def error_response(error: RequestError, path: str = "") -> JSONResponse:
-    """The response to a request refused at `path`, with Retry-After where coming back helps."""
-    content = _in_shape_of(path, ErrorResponse.from_error(error).model_dump())
+    """Make the response for a request to `path` that is refused with `error`."""
+    content = _in_format_of(path, ErrorResponse.from_error(error).model_dump())
     return JSONResponse(content, error.status, headers=error.headers)
 
 
 class ErrorFormatMiddleware:
-    """ASGI middleware: rewrites the errors of BentoML and Starlette, which are plain text or lists.
+    """ASGI middleware: rewrites errors of BentoML and Starlette, which are text or JSON lists.
 
-    Errors that have the shape already keep it; everything below status 400 passes unchanged.
+    Errors in the format, and responses with a status below 400, pass unchanged.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -39,7 +39,7 @@ class ErrorFormatMiddleware:
         start: Message | None = None
         body = b""
 
-        async def reshape(message: Message) -> None:
+        async def send_formatted(message: Message) -> None:
             nonlocal start, body
             if message["type"] == "http.response.start" and message["status"] >= 400:
                 start = message
@@ -48,12 +48,13 @@ class ErrorFormatMiddleware:
             else:
                 body += message.get("body", b"")
                 if not message.get("more_body"):
-                    await _as_json(scope["path"], start, body)(scope, receive, send)
+                    await _formatted(scope["path"], start, body)(scope, receive, send)
 
-        await self._app(scope, receive, reshape)
+        await self._app(scope, receive, send_formatted)
 
 
-def _as_json(path: str, start: Message, body: bytes) -> JSONResponse:
+def _formatted(path: str, start: Message, body: bytes) -> JSONResponse:
+    """Make the response that replaces an error response."""
     status: int = start["status"]
     headers = {
         name.decode("latin-1"): value.decode("latin-1")
@@ -68,22 +69,22 @@ def _as_json(path: str, start: Message, body: bytes) -> JSONResponse:
         code = re.sub(r"\W+", "_", phrase.lower())
         message = _message(content) or body.decode("utf-8", "replace").strip() or phrase
         if message == "Not Found":
-            message += _elsewhere(path)
+            message += _other_paths(path)
         content = {"error": {"code": code, "message": message}}
-    return JSONResponse(_in_shape_of(path, content), status, headers)
+    return JSONResponse(_in_format_of(path, content), status, headers)
 
 
-def _elsewhere(path: str) -> str:
-    """Where to ask in place of a path that is not there."""
+def _other_paths(path: str) -> str:
+    """Name the paths to use instead of one that does not exist."""
     if path.startswith("/v1/"):
         return (
-            ': POST {"image": "<base64>"} to /predict, or ask /v2/models/NAME/infer; `instances`, '
-            "TensorFlow Serving's and KServe's first protocol, is not spoken here"
+            ': POST {"image": "<base64>"} to /predict, or use /v2/models/NAME/infer; the '
+            "`instances` protocol of TensorFlow Serving and KServe v1 is not supported"
         )
-    return ": / and /docs.json list what there is"
+    return ": / and /docs.json list the paths"
 
 
-def _in_shape_of(path: str, content: dict[str, Any]) -> dict[str, Any]:
+def _in_format_of(path: str, content: dict[str, Any]) -> dict[str, Any]:
     if path == "/v2" or path.startswith("/v2/"):
         return {"error": content["error"]["message"]}
     return content
@@ -97,7 +98,7 @@ def _parsed(body: bytes) -> object:
 
 
 def _message(content: object) -> str:
-    """BentoML's own text: {"error": text}, or that in a list of one."""
+    """Get the text of BentoML's {"error": text}, which may be in a list of one."""
     if isinstance(content, list) and content:
         content = content[0]
     return str(content.get("error", "")) if isinstance(content, dict) else ""

@@ -1,4 +1,4 @@
-"""What a POST does: pictures out of the request, answers out of the model."""
+"""The handlers of POST /predict and POST /predict_batch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def predict(state: ServiceState, request: Request) -> JSONResponse:
     with state.upload_quota.upload() as upload:
         async with body_timeout(upload, state.settings, lambda: state.is_draining):
             picture = await read_picture(request, state.settings, upload)
-        model = state.model  # now, for another may have been taken while the body came
+        model = state.model  # not before: a reload may replace it while the body arrives
         top_k = requested_top_k(request, model)
         with model.admit(1):
             async with cancel_on_disconnect(request):
@@ -50,20 +50,20 @@ async def predict_batch(state: ServiceState, request: Request) -> JSONResponse:
 
 
 def requested_top_k(request: Request, model: ServedModel) -> int | None:
-    """How many classes the query asks for (`?top_k=3`); None where it does not say.
+    """Read `?top_k=`, the number of classes in the answer; None if it is not given.
 
     Raises:
-        BadParameter: it is no number from 1 to that of the classes.
+        BadParameter: it is not a number from 1 to the number of classes.
     """
     if not request.scope.get("query_string"):
         return None
-    given = request.query_params.getlist("top_k")
-    if not given:
+    values = request.query_params.getlist("top_k")
+    if not values:
         return None
-    most = len(model.manifest.classes)
-    (value,) = given if len(given) == 1 else ("",)
-    if not (value.isascii() and value.isdigit() and len(value) < 9 and 1 <= int(value) <= most):
-        raise BadParameter(f"top_k must be one whole number from 1 to {most}, as in ?top_k=1")
+    maximum = len(model.manifest.classes)
+    (value,) = values if len(values) == 1 else ("",)
+    if not (value.isascii() and value.isdigit() and len(value) < 9 and 1 <= int(value) <= maximum):
+        raise BadParameter(f"top_k must be one whole number from 1 to {maximum}, as in ?top_k=1")
     return int(value)
 
 
@@ -82,7 +82,7 @@ async def all_of(asked: Iterable[Awaitable[Result]]) -> list[Result]:
 
 
 async def _classify(model: ServedModel, data: bytes, top_k: int | None) -> dict[str, object]:
-    """The answer; what is no picture is refused with a guess at what it is."""
+    """Classify one picture; an error about bytes that are no picture says what they seem to be."""
     try:
         return await model.classify(data, top_k)
     except (UndecodableImage, UnsupportedMediaType) as error:
@@ -93,6 +93,7 @@ async def _classify(model: ServedModel, data: bytes, top_k: int | None) -> dict[
 async def _classify_or_refuse(
     state: ServiceState, model: ServedModel, top_k: int | None, data: bytes
 ) -> dict[str, object]:
+    """Classify one picture of a batch; an error is its result."""
     try:
         return await _classify(model, check_size(data, state.settings), top_k)
     except RequestError as error:

@@ -1,4 +1,4 @@
-"""Every request has an id: in its answer, in the log, and in what an error is logged with."""
+"""Request ids, which appear in answers and logs, and the access log."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from contextvars import ContextVar
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = b"x-request-id"
-_PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-"""What a caller's own id may look like; anything else could forge lines of a log."""
+_ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+"""Ids that are taken from clients; others could forge lines of a log."""
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 access_log = logging.getLogger("graft.access")
 
 
 def log_requests() -> None:
-    """Switch the access log on: to stdout, as containers do."""
+    """Write the access log to stdout, where containers expect it."""
     if access_log.propagate:
         access_log.addHandler(logging.StreamHandler(sys.stdout))
         access_log.propagate = False
@@ -30,22 +30,22 @@ def log_requests() -> None:
 
 
 def silence_parser() -> None:
-    """Keep what strangers send out of the log: a refusal is counted, and says itself why.
+    """Keep python-multipart's warnings out of the log: clients cause one with any damaged form.
 
-    Of what they send, python-multipart alone has warnings: of each damaged form.
+    The client gets the reason as an error, and metrics count it.
     """
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 class RequestIdMiddleware:
-    """ASGI middleware: gives a request its id, and logs one JSON line for it where asked to.
+    """ASGI middleware: gives each request an id, and writes the access log if that is on.
 
-    The caller's X-Request-ID is kept, so that one id follows a request through a proxy.
+    A client's own X-Request-ID is kept, so that one id follows a request through proxies.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._prefix = os.urandom(6).hex().encode()  # of this process
+        self._process = os.urandom(6).hex().encode()
         self._numbers = itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,28 +53,28 @@ class RequestIdMiddleware:
             await self._app(scope, receive, send)
             return
         sent = next((value for name, value in scope["headers"] if name == HEADER), b"")
-        made = b"%s-%x" % (self._prefix, next(self._numbers))
-        identity = sent if _PLAIN.fullmatch(sent) else made
-        request_id.set(identity.decode())
-        status = 500  # where the application ends without an answer
+        generated = b"%s-%x" % (self._process, next(self._numbers))
+        identifier = sent if _ACCEPTED.fullmatch(sent) else generated
+        request_id.set(identifier.decode())
+        status = 500  # if the application ends without a response
         started = time.monotonic()
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = message.get("headers", ())  # ASGI lets them be left out
-                message["headers"] = [*headers, (HEADER, identity)]
+                headers = message.get("headers", ())  # optional in ASGI
+                message["headers"] = [*headers, (HEADER, identifier)]
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
         finally:
             if access_log.isEnabledFor(logging.INFO):
-                _log(scope, status, time.monotonic() - started)
+                _log_request(scope, status, time.monotonic() - started)
 
 
-def _log(scope: Scope, status: int, seconds: float) -> None:
+def _log_request(scope: Scope, status: int, seconds: float) -> None:
     client = scope.get("client")
     line = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

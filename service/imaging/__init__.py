@@ -17,6 +17,7 @@ from service.imaging.kinds import (
     SUFFIXES,
     identify,
 )
+from service.imaging.process import configure_process
 
 __all__ = [
     "ALWAYS_ACCEPTED",
@@ -29,6 +30,7 @@ __all__ = [
     "SUFFIXES",
     "Header",
     "Limits",
+    "configure_process",
     "decode",
     "identify",
     "inspect",

@@ -6,9 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # of damaged pictures
-cv2.setNumThreads(1)  # pictures are decoded side by side: more threads would only meet each other
-
 _STRIP_PIXELS = 1 << 20
 
 

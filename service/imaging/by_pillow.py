@@ -25,8 +25,6 @@ from service.imaging.header import (
     unsupported,
 )
 
-AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # pictures are decoded side by side
-
 HAS_HEIF: Final = importlib.util.find_spec("pillow_heif") is not None
 """Whether the extra `heif` is installed."""
 

@@ -15,7 +15,6 @@ The rules, each held by a picture in tests/service/imaging/test_decoding.py:
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,9 +44,6 @@ _OUTLIERS: Final = 1e-3
 
 FULL_RANGE_BITS: Final = 16
 """Significant bits of 16-bit samples, unless the training pictures had fewer."""
-
-# Pillow warns of damaged metadata: a picture could fill the log, and Python would remember each.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 _ALL_KINDS: Final = tuple(kind.name for kind in KINDS)
 _UPRIGHT: Final = {

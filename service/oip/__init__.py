@@ -1,5 +1,6 @@
 """The Open Inference Protocol v2, for the clients of KServe, Triton and others.
 
-In: a body in JSON or in the binary tensor extension. Out: the answer in the same form.
+In: requests under /v2, in JSON or with the binary tensor extension. Out: answers in the same form.
+It brings its own table of routes, and its part of the OpenAPI document.
 May use: service.http and everything below it.
 """

@@ -27,14 +27,8 @@ from service.http.uploads.body import read_body
 from service.http.uploads.body_timeout import body_timeout
 from service.http.uploads.forms import check_size
 from service.http.uploads.hints import with_hint
-from service.oip.codec import (
-    EXTENSIONS,
-    HEADER_LENGTH,
-    Picture,
-    metadata,
-    parse,
-    serialise,
-)
+from service.oip.request import EXTENSIONS, HEADER_LENGTH, Picture, parse
+from service.oip.response import metadata, serialise
 from service.schemas import model_name
 from service.served_model import ServedModel
 from service.state import ServiceState

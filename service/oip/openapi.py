@@ -7,8 +7,17 @@ from typing import Final
 
 from service.bundle.manifest import Manifest
 from service.errors import Draining, ModelNotFound
-from service.http.pages.openapi import GUARDED, UPLOAD, top_k_parameter
-from service.http.pages.operations import JSON_TYPE, SCHEMA, ErrorClasses, Json, Section, answer
+from service.http.pages.openapi import top_k_parameter
+from service.http.pages.operations import (
+    GUARDED,
+    JSON_TYPE,
+    SCHEMA,
+    UPLOAD,
+    ErrorClasses,
+    Json,
+    Section,
+    answer,
+)
 from service.http.pages.operations import operation as http_operation
 from service.oip.schemas import InferenceRequest
 

@@ -1,4 +1,4 @@
-"""What a tensor of the Open Inference Protocol holds: lists of JSON, or bytes; never trusted."""
+"""The elements of tensors in the Open Inference Protocol: JSON lists, or bytes after the JSON."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from itertools import chain
 from typing import Any
 
 from service.errors import MalformedRequest
-from service.http.uploads.base64_text import habit
+from service.http.uploads import base64_text
 
 _LENGTH = struct.Struct("<I")
 
 
-def flat(values: list[Any]) -> list[Any]:
-    """The values of a tensor in JSON, which may come nested or in one list."""
+def flatten(values: list[Any]) -> list[Any]:
+    """Flatten the data of a tensor in JSON, which may be nested lists or one list."""
     while values and all(isinstance(value, list) for value in values):
         values = list(chain.from_iterable(values))
     return values
 
 
 def from_base64(texts: list[Any]) -> Iterator[bytes]:
-    """The elements of a BYTES tensor in JSON; each must be a base64 text."""
+    """Decode the elements of a BYTES tensor in JSON; each must be a base64 string."""
     for index, text in enumerate(texts):
         try:
             yield base64.b64decode(text, validate=True)
         except (TypeError, ValueError):
-            seems = habit(text) if isinstance(text, str) else ""
+            reason = base64_text.explain(text) if isinstance(text, str) else ""
             raise MalformedRequest(
-                f"picture {index} of `images` is no base64 text: "
-                f"{seems or 'in JSON, BYTES are sent as base64'}"
+                f"picture {index} of `images` is not base64: "
+                f"{reason or 'in JSON, BYTES are sent as base64'}"
             ) from None
 
 
-def from_numbers(values: list[Any]) -> bytes:
-    """The elements of a UINT8 tensor in JSON; each must be a whole number, 0..255."""
+def from_integers(values: list[Any]) -> bytes:
+    """Convert the elements of a UINT8 tensor in JSON; each must be an integer, 0..255."""
     try:
-        if set(map(type, values)) <= {int}:  # true would do for a 1, and 2.0 is not
+        if set(map(type, values)) <= {int}:  # `bytes` would accept True as well
             return bytes(values)
     except ValueError:
         pass
@@ -45,7 +45,7 @@ def from_numbers(values: list[Any]) -> bytes:
 
 
 def split(raw: memoryview, count: int) -> Iterator[bytes]:
-    """The elements of a binary BYTES tensor: each its length as uint32, little endian, then it."""
+    """Split a binary BYTES tensor: each element follows its length, a little-endian uint32."""
     start = 0
     for index in range(count):
         end = start + _LENGTH.size
@@ -53,19 +53,19 @@ def split(raw: memoryview, count: int) -> Iterator[bytes]:
             start, end = end, end + _LENGTH.unpack_from(raw, start)[0]
         if end > len(raw):
             raise MalformedRequest(
-                f"the binary data of `images` ends within picture {index} of {count}, each of "
-                "which is 4 bytes with its length (little endian) and itself"
+                f"the binary data of `images` ends within picture {index} of {count}; each picture "
+                "follows its length in 4 bytes (little endian)"
             )
         yield bytes(raw[start:end])
         start = end
     if start < len(raw):
         raise MalformedRequest(
-            f"{len(raw) - start:,} bytes of binary data are left after the {count} pictures that "
-            "the shape of `images` says"
+            f"{len(raw) - start:,} bytes of binary data are left after the {count} pictures in "
+            "the shape of `images`"
         )
 
 
-def joined(texts: Iterable[str]) -> bytes:
-    """The binary BYTES tensor of some texts, as UTF-8."""
+def join(texts: Iterable[str]) -> bytes:
+    """Write texts as a binary BYTES tensor, in UTF-8."""
     encoded = [text.encode() for text in texts]
-    return b"".join(_LENGTH.pack(len(one)) + one for one in encoded)
+    return b"".join(_LENGTH.pack(len(element)) + element for element in encoded)

@@ -15,13 +15,13 @@ import click
 import httptools
 import uvicorn.config
 from click.core import ParameterSource
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.server.transport import READ_SECONDS, InOnePiece
 
 if TYPE_CHECKING:
     from circus.sockets import CircusSocket
-    from uvicorn._types import ASGI3Application
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 MAX_HEAD_BYTES: Final = 65_536
 """Most bytes without a whole header section, a piece of a body, or an end: h11's limit."""
@@ -167,6 +167,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._is_body_due = True
         self._rest_bytes = 0
         super().on_headers_complete()
+        if not self.pipeline:
+            self._running = self.cycle
         if len(self.pipeline) > MAX_PIPELINED:
             raise ValueError("too many pipelined requests")  # to the parser: answered by 400
 
@@ -199,9 +201,10 @@ class BoundedHttp(HttpToolsProtocol):
             self._running.disconnected = True
             self._running.message_event.set()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
+    def on_response_complete(self) -> None:
+        if self.pipeline:
+            self._running = self.pipeline[-1][0]  # which uvicorn begins now
+        super().on_response_complete()
 
     def shutdown(self) -> None:
         self._is_stopping = True

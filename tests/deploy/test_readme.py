@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from service.bundle.manifest import Bundle
-from service.bundle.signature import trusted
+from service.bundle.signature import load_verified
 from service.bundle.store import save
 from service.server.transport import READ_SECONDS
 from service.settings import Settings
@@ -97,7 +97,7 @@ def test_its_commands_sign_a_folder_and_what_lies_in_the_store(
         lines = [line.replace(here, there) for line in lines]
     subprocess.run(["sh", "-euc", "\n".join(lines)], cwd=tmp_path, check=True)
     for reference in (str(tmp_path / "tiny-0"), tag):
-        found = trusted(reference, str(tmp_path / "graft.pub"))
+        found = load_verified(reference, str(tmp_path / "graft.pub"))
         assert found.manifest == tiny_bundle.manifest
 
 

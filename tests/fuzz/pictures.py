@@ -31,7 +31,7 @@ from mutations import mutated  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from service.errors import RequestError  # noqa: E402
-from service.imaging import Limits, decode, jpeg  # noqa: E402
+from service.imaging import Limits, configure_process, decode, jpeg  # noqa: E402
 from service.imaging.shrinking import to_square  # noqa: E402
 
 FAILED = ROOT / "artifacts/fuzz"
@@ -108,6 +108,7 @@ def _judge_pixels(picture: Drawn, pixels: NDArray[np.uint8]) -> str:
 
 def work(source: str, seed: int, first: int, last: int) -> None:
     """Decode pictures first..last: a line before and after each, for whoever watches."""
+    configure_process()
     said, process, warm_bytes = os.fstat(2).st_size, psutil.Process(), 0
     for number in range(first, last):
         print("start", number, flush=True)

@@ -161,7 +161,7 @@ def start(
     return Server(url, process, folder / "server.log", folder / "blocked.txt")
 
 
-def wait_until_ready(server: Server, seconds: float = 90) -> None:
+def wait_until_ready(server: Server, seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and server.process.poll() is None:
         try:
@@ -200,7 +200,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Serv
         finally:
             server.process.terminate()
             try:
-                server.process.wait(30)
+                server.process.wait(90)
             finally:
                 for process in processes:  # none is left when all is well
                     if process.is_running():
@@ -218,7 +218,7 @@ def refuse_to_serve(tmp_path: Path) -> RefuseToServe:
     ) -> tuple[int, str]:
         server = start(tmp_path, model, port=port, **settings)
         try:
-            code = server.process.wait(60)
+            code = server.process.wait(180)
         finally:
             server.process.kill()
         return code, server.log.read_text()
@@ -246,7 +246,7 @@ def starting(tmp_path: Path, tiny_bundle: Bundle) -> Iterator[Server]:
     server = start(tmp_path, tiny_bundle.path)
     yield server
     server.process.terminate()
-    server.process.wait(30)
+    server.process.wait(90)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The running service, with a tiny model: what it answers."""
+"""What the running service answers, with a tiny model."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def images(*pictures: bytes) -> list[tuple[str, tuple[str, bytes, str]]]:
 # One picture
 
 
-def test_answer_names_label_score_ranking_and_model(
+def test_an_answer_has_label_score_ranking_and_model(
     client: httpx.Client, draw: Any, tiny_bundle: Bundle
 ) -> None:
     response = client.post("/predict", files={"image": draw("green", "PNG")})
@@ -49,7 +49,7 @@ def test_answer_names_label_score_ranking_and_model(
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WebP"])
 @pytest.mark.parametrize("colour", ["red", "green", "blue"])
-def test_form_and_raw_body_give_the_same_answer(
+def test_a_form_and_a_raw_body_get_the_same_answer(
     client: httpx.Client, draw: Any, kind: str, colour: str
 ) -> None:
     picture = draw(colour, kind)
@@ -61,14 +61,14 @@ def test_form_and_raw_body_give_the_same_answer(
     assert by_form.json()["label"] == colour
 
 
-def test_name_and_declared_type_do_not_matter(client: httpx.Client, draw: Any) -> None:
+def test_file_name_and_declared_type_do_not_matter(client: httpx.Client, draw: Any) -> None:
     """A PNG called .jpg and declared GIF is still a PNG."""
     files = {"image": ("leaf.jpg", draw("blue", "PNG"), "image/gif")}
     assert client.post("/predict", files=files).json()["label"] == "blue"
 
 
 @pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
-def test_bentoml_s_own_client_sends_paths_and_sees_errors(
+def test_bentomls_client_sends_files_and_receives_errors(
     server: Any, draw: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "leaf.jpg").write_bytes(draw("blue"))
@@ -87,7 +87,7 @@ def test_bentoml_s_own_client_sends_paths_and_sees_errors(
 # Several pictures
 
 
-def test_batch_keeps_the_order_and_bad_pictures_fail_alone(
+def test_a_batch_keeps_its_order_and_bad_pictures_fail_alone(
     client: httpx.Client, draw: Any, tiny_bundle: Bundle
 ) -> None:
     pictures = [draw("red"), b"text", draw("blue"), draw("red")[:-40], draw("green"), b""]
@@ -108,7 +108,7 @@ def test_batch_keeps_the_order_and_bad_pictures_fail_alone(
     assert response.json()["model"]["version"] == tiny_bundle.manifest.version
 
 
-def test_batch_gives_the_answers_of_single_requests(client: httpx.Client, draw: Any) -> None:
+def test_a_batch_gets_the_answers_of_single_requests(client: httpx.Client, draw: Any) -> None:
     pictures = [draw(colour, "PNG") for colour in ("blue", "red", "green")]
     single = [client.post("/predict", files={"image": picture}).json() for picture in pictures]
     results = client.post("/predict_batch", files=images(*pictures)).json()["results"]
@@ -118,11 +118,13 @@ def test_batch_gives_the_answers_of_single_requests(client: httpx.Client, draw: 
         assert "model" not in result
 
 
-def test_batch_of_one_works_under_the_field_s_name(client: httpx.Client, draw: Any) -> None:
+def test_a_batch_may_be_one_picture(client: httpx.Client, draw: Any) -> None:
     assert len(client.post("/predict_batch", files=images(draw())).json()["results"]) == 1
 
 
-def test_bad_picture_among_concurrent_requests_fails_alone(client: httpx.Client, draw: Any) -> None:
+def test_a_bad_picture_among_concurrent_requests_fails_alone(
+    client: httpx.Client, draw: Any
+) -> None:
     colours = ["red", "green", "blue", "red", "green", "blue", "red"]
     pictures = [draw(colour) for colour in colours]
     pictures.insert(3, draw("red", size=(300, 200))[:-60])
@@ -139,9 +141,7 @@ def test_bad_picture_among_concurrent_requests_fails_alone(client: httpx.Client,
 # Pages
 
 
-def test_model_shows_the_public_part_of_the_manifest(
-    client: httpx.Client, tiny_bundle: Bundle
-) -> None:
+def test_model_shows_the_public_manifest(client: httpx.Client, tiny_bundle: Bundle) -> None:
     response = client.get("/model")
     assert response.status_code == 200
     shown = response.json()
@@ -162,7 +162,7 @@ def test_model_shows_the_public_part_of_the_manifest(
 def test_the_cores_are_divided_among_the_workers(
     monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, given: int, threads: int
 ) -> None:
-    """Unless GRAFT_THREADS says how many each has."""
+    """Unless GRAFT_THREADS sets the threads of each worker."""
     from service import app
 
     monkeypatch.setenv("GRAFT_THREADS", str(given))
@@ -184,7 +184,7 @@ def test_root_is_the_swagger_page(client: httpx.Client) -> None:
         ("/predict_batch", "images", {"type": "array"}),
     ],
 )
-def test_docs_describe_both_endpoints(
+def test_the_openapi_document_describes_both_endpoints(
     client: httpx.Client, path: str, field: str, schema: dict[str, str]
 ) -> None:
     document = client.get("/docs.json").json()
@@ -198,21 +198,21 @@ def test_docs_describe_both_endpoints(
     assert set(answer) == wanted
 
 
-def test_docs_are_ours(client: httpx.Client, tiny_bundle: Bundle) -> None:
+def test_the_openapi_document_is_ours(client: httpx.Client, tiny_bundle: Bundle) -> None:
     docs = client.get("/docs.json").json()
     assert docs["info"]["version"] == tiny_bundle.manifest.version
     assert docs["paths"].keys() >= {"/predict", "/predict_batch", "/model", "/metrics"}
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
-def test_probes_say_yes(client: httpx.Client, path: str) -> None:
+def test_probes_answer_200(client: httpx.Client, path: str) -> None:
     assert client.get(path).status_code == 200
 
 
 # Metrics
 
 
-def test_every_metric_is_shown_with_its_help(client: httpx.Client, draw: Any) -> None:
+def test_metrics_show_every_metric_with_its_help(client: httpx.Client, draw: Any) -> None:
     client.post("/predict_batch", files=images(draw(), b"text"))
     response = client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=")
@@ -225,7 +225,7 @@ def test_every_metric_is_shown_with_its_help(client: httpx.Client, draw: Any) ->
         assert f"\n{name}" in response.text
 
 
-def test_metrics_count_what_happened(server: Any, client: httpx.Client, draw: Any) -> None:
+def test_metrics_count_requests_and_pictures(server: Any, client: httpx.Client, draw: Any) -> None:
     names = {
         'graft_requests_total{endpoint="/predict",status="200"}': 1,
         'graft_requests_total{endpoint="/predict",status="400"}': 1,
@@ -255,7 +255,7 @@ def test_model_info_names_the_model(server: Any, tiny_bundle: Bundle) -> None:
     assert server.metrics()[f"graft_model_info{{{labels}}}"] == 1
 
 
-def test_made_up_paths_leave_no_trace_in_the_metrics(server: Any, client: httpx.Client) -> None:
+def test_unknown_paths_add_nothing_to_the_metrics(server: Any, client: httpx.Client) -> None:
     before = len(server.metrics())
     for number in range(50):
         client.get(f"/made-up-{number}")

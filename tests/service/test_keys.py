@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from service.errors import SettingError, Unauthorized
-from service.keys import Keys, read_keys, split_keys
+from service.keys import ApiKeys, read_keys, split_keys
 
-KEYS = Keys(["first-key", "second-key"])
+KEYS = ApiKeys(["first-key", "second-key"])
 
 
-def test_without_keys_everybody_may_ask() -> None:
-    Keys([]).check({})
+def test_without_keys_every_request_is_accepted() -> None:
+    ApiKeys([]).check({})
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_without_keys_everybody_may_ask() -> None:
         {"authorization": "Bearer first-key", "x-api-key": "the-proxy's"},
     ],
 )
-def test_a_known_key_may_ask(headers: dict[str, str]) -> None:
+def test_a_request_with_an_accepted_key_is_accepted(headers: dict[str, str]) -> None:
     KEYS.check(headers)
 
 
@@ -46,22 +46,22 @@ def test_a_known_key_may_ask(headers: dict[str, str]) -> None:
         {"authorization": "Bearer ", "x-api-key": " "},
     ],
 )
-def test_anybody_else_is_told_how_and_nothing_more(headers: dict[str, str]) -> None:
+def test_other_requests_are_refused_without_quoting_a_key(headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized, match="asks for a key") as refused:
         KEYS.check(headers)
     assert refused.value.headers == {"WWW-Authenticate": "Bearer"}
     assert "first" not in str(refused.value)
 
 
-def test_a_passphrase_is_one_key() -> None:
+def test_a_key_may_contain_spaces() -> None:
     assert split_keys("correct horse battery staple, another") == [
         "correct horse battery staple",
         "another",
     ]
-    Keys(["correct horse"]).check({"authorization": "Bearer correct horse"})
+    ApiKeys(["correct horse"]).check({"authorization": "Bearer correct horse"})
 
 
-def test_a_file_holds_one_key_a_line(tmp_path: Path) -> None:
+def test_a_file_holds_one_key_per_line(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_bytes(b"one\r\n\n  two words  \n")
     assert read_keys(file) == ["one", "two words"]
@@ -70,16 +70,16 @@ def test_a_file_holds_one_key_a_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "holds no key, so everybody could ask"),
-        (b"\n \n", "holds no key, so everybody could ask"),
-        (b"# old-key\n", "holds no key, so everybody could ask"),
-        ("schlüssel".encode(), "other characters than ASCII"),
-        (b"\xff\xfe", "it is no text"),
+        (b"", "holds no key, and without keys everybody may"),
+        (b"\n \n", "holds no key, and without keys everybody may"),
+        (b"# old-key\n", "holds no key, and without keys everybody may"),
+        ("schlüssel".encode(), "a character outside ASCII"),
+        (b"\xff\xfe", "it is not a text file"),
         (b"a\0b", "a control character"),
         (None, "No such file"),
     ],
 )
-def test_a_file_that_would_open_the_door_is_refused_and_not_quoted(
+def test_an_unusable_file_is_refused_and_not_quoted(
     tmp_path: Path, content: bytes | None, reason: str
 ) -> None:
     file = tmp_path / "keys"

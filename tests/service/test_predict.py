@@ -4,7 +4,6 @@ import csv
 import json
 import math
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from service.predict import main
 from tests.service.conftest import BLOCKER
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
 Draw = Callable[..., bytes]
 
 
@@ -187,17 +185,6 @@ def test_help_imports_nothing_large(tmp_path: Path) -> None:
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     assert "Exit codes: 0 every picture was answered" in out
-
-
-def test_the_readme_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    options = set(re.findall(r"--[a-z]+", capsys.readouterr().out)) - {"--help"}
-    section = re.search(
-        r"^## A folder at a time\n(.*?)^## ", README.read_text(), re.MULTILINE | re.DOTALL
-    )
-    assert section
-    assert set(re.findall(r"--[a-z]+", section[1])) == options
 
 
 def test_training_is_not_imported(folder: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The served model, in this process, with the tiny bundle."""
+"""The served model, with the tiny bundle."""
 
 from __future__ import annotations
 
@@ -65,9 +65,7 @@ def test_a_picture_is_classified_and_counted(
     assert registry.get_sample_value("graft_inference_seconds_count") == 1
 
 
-def test_refusals_of_the_decoder_reach_the_caller(
-    new_model: Callable[..., ServedModel], draw: Any
-) -> None:
+def test_errors_of_the_decoder_are_raised(new_model: Callable[..., ServedModel], draw: Any) -> None:
     model = new_model(max_pixels=100)
     with pytest.raises(PayloadTooLarge):
         asyncio.run(model.classify(draw()))
@@ -76,7 +74,7 @@ def test_refusals_of_the_decoder_reach_the_caller(
 
 
 class Upload(bytes):
-    """Bytes that say when they leave memory; weak references to bytes there are none."""
+    """Bytes that record when they are freed; bytes have no weak references."""
 
     freed: ClassVar[list[int]] = []
 
@@ -86,7 +84,7 @@ class Upload(bytes):
 
 @pytest.fixture
 def no_collector() -> Iterator[None]:
-    """What ends is to be gone by itself: the collector comes late and counts no bytes."""
+    """Switch the garbage collector off: it runs late, and does not count bytes."""
     Upload.freed.clear()
     gc.disable()
     yield
@@ -213,7 +211,7 @@ def test_a_picture_whose_time_is_up_is_dropped(
     assert registry.get_sample_value("graft_inference_seconds_count") <= 1
 
 
-def test_admission_is_shown_and_given_back(
+def test_admission_is_counted_until_it_ends(
     new_model: Callable[..., ServedModel], registry: CollectorRegistry
 ) -> None:
     model = new_model(max_queue_size=2, max_pictures=2)
@@ -226,7 +224,9 @@ def test_admission_is_shown_and_given_back(
     assert not model.is_full
 
 
-def test_closing_waits_for_those_let_in(new_model: Callable[..., ServedModel], draw: Any) -> None:
+def test_closing_waits_for_admitted_pictures(
+    new_model: Callable[..., ServedModel], draw: Any
+) -> None:
     model = new_model()
     closing = threading.Thread(target=model.close)
     with model.admit(1):

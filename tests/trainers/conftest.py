@@ -77,9 +77,9 @@ class Threads(Exchange):
 
     def _gather(self, values: NDArray[Any]) -> NDArray[Any]:
         self.table[self.cluster.rank] = values
-        self.barrier.wait(10)
+        self.barrier.wait(60)
         rows = np.stack([self.table[rank] for rank in range(self.cluster.size)])
-        self.barrier.wait(10)
+        self.barrier.wait(60)
         return rows
 
 

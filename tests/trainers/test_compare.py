@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,8 +128,6 @@ for name in ("tensorflow", "keras", "onnxruntime", "bentoml"):
 from trainers.compare import main
 main(["--help"])
 """
-    started = time.monotonic()
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     assert "--plugins A,B,C" in done.stdout
-    assert time.monotonic() - started < 5 * (1 + os.getloadavg()[0])  # a second on a free machine

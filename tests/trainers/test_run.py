@@ -25,6 +25,7 @@ from service.bundle.manifest import Bundle
 from service.bundle.store import resolve
 from service.engine.predictor import Predictor
 from service.imaging import decode
+from trainers.dataset.samples import PICTURES_PER_CLASS, draw_samples
 from trainers.exporting import export
 from trainers.run import main
 
@@ -307,6 +308,10 @@ def test_without_data_the_sample_pictures_are_drawn_and_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    few = draw_samples(tmp_path / "few", per_class=20)  # 600 take half a minute
+    (tmp_path / "cache").mkdir()
+    few.rename(tmp_path / "cache" / few.name.replace("-20-", f"-{PICTURES_PER_CLASS}-"))
     options = (*HEAD_ONLY, "--name", "leaves")
     assert run(*QUICK, *options) == 0
     said = capsys.readouterr().err.splitlines()
@@ -341,7 +346,7 @@ def stop(
             if line.startswith(moment):
                 time.sleep(pause)
                 process.send_signal(how)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     return process.returncode
 
 
@@ -382,7 +387,7 @@ def test_ctrl_c_leaves_nothing_half_done_and_promises_what_there_is(
         next(line for line in process.stderr if line.startswith(moment))
         for _ in range(2):  # people press it twice
             process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Traceback" not in said
     last = said.splitlines()[-1]
@@ -397,20 +402,32 @@ def hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+FOUR_EPOCHS = ("--fine-tune-epochs", 4, "--name", "one")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    pictures: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], list[bytes]]:
+    output = tmp_path_factory.mktemp("whole")
+    assert stop(("--data", pictures, *FOUR_EPOCHS, "--output", output)) == 0
+    return parts(output, "one")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_resumed_run_ends_as_the_uninterrupted_one(
-    folder: Path, tmp_path: Path, how: signal.Signals
+    pictures: Path,
+    tmp_path: Path,
+    uninterrupted: tuple[dict[str, Any], list[bytes]],
+    how: signal.Signals,
 ) -> None:
-    options = ("--data", folder, "--fine-tune-epochs", 4, "--name", "one", "--output")
-    assert stop((*options, tmp_path / "whole")) == 0
-    code = stop((*options, tmp_path / "part"), "fine-tuning epoch 2/", how)
+    options = ("--data", pictures, *FOUR_EPOCHS, "--output", tmp_path)
+    code = stop(options, "fine-tuning epoch 2/", how)
     assert code == (75 if how == signal.SIGTERM else -signal.SIGKILL)
-    assert not list((tmp_path / "part").glob("one-*"))
-    assert stop((*options, tmp_path / "part", "--resume")) == 0
-    (mine, weights), (whole, expected) = (parts(tmp_path / one, "one") for one in ("part", "whole"))
-    assert mine == whole
-    assert weights == expected
+    assert not list(tmp_path.glob("one-*"))
+    assert stop((*options, "--resume")) == 0
+    assert parts(tmp_path, "one") == uninterrupted
 
 
 def test_the_same_run_again_gives_the_same_bits(folder: Path, tmp_path: Path) -> None:
@@ -421,24 +438,20 @@ def test_the_same_run_again_gives_the_same_bits(folder: Path, tmp_path: Path) ->
 
 
 def test_resuming_with_other_options_is_refused(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle: Bundle, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ("--data", folder, "--output", tmp_path / "out", "--name", "one")
-    assert run(*QUICK, *options) == 0
+    options = ("--data", pictures, "--output", bundle.path.parent)
     assert run(*QUICK, *options, "--seed", 1, "--resume") == 2
     assert "other options or weights" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "moment", ["linear head", "fine-tuning epoch 1/", "exporting", "test accuracy"]
-)
-def test_a_killed_run_leaves_no_half_bundle(folder: Path, tmp_path: Path, moment: str) -> None:
+def test_a_killed_run_leaves_no_half_bundle(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     command = ("--name", "killed", "--data", folder, "--output", output)
-    stop(command, moment, signal.SIGKILL, pause=0.3)
-    bundles = list(output.glob("killed-*"))
-    for path in bundles:
-        Bundle.read(path)  # whole, if it is there at all
+    for moment in ("linear head", "fine-tuning epoch 1/", "exporting", "test accuracy"):
+        stop(command, moment, signal.SIGKILL, pause=0.3)
+        for path in output.glob("killed-*"):
+            Bundle.read(path)  # whole, if it is there at all
     assert run(*QUICK, "--data", folder, "--output", output, "--name", "next", *HEAD_ONLY) == 0
     assert not list(output.glob(".graft-*.partial"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +136,8 @@ def builds_smallest(trial: Trial) -> str:
     backbone = trial.backbone
     smallest = backbone.variants[backbone.variant].min_image_size
     try:
-        maps = backbone.build(None, smallest).output_shape
+        is_built = trial.size == smallest
+        maps = (trial.body if is_built else backbone.build(None, smallest)).output_shape
     except Exception as error:
         raise BrokenPromiseError(
             f"it cannot be built for {smallest} pixels a side ({error}): raise min_image_size"
@@ -199,18 +201,22 @@ def _reaching_the_weights(model: keras.Model, images: Any) -> tuple[keras.layers
 
     first = next(layer for layer in leaf_layers(model) if layer.weights)
     seen: list[Any] = []
-    call = first.call
 
-    def record(inputs: Any, *arguments: Any, **named: Any) -> Any:
+    def record(inputs: Any, *_: Any, **__: Any) -> Any:
         seen.append(keras.ops.convert_to_numpy(inputs))
-        return call(inputs, *arguments, **named)
+        raise _Reached  # the other layers have nothing to say here
 
     first.call = record
     try:
-        model(images, training=False)
+        with suppress(_Reached):
+            model(images, training=False)
     finally:
         del first.call
     return first, seen[0]
+
+
+class _Reached(BaseException):
+    """No Exception: Keras would put another in its place."""
 
 
 def answers(trial: Trial) -> str:

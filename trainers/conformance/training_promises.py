@@ -138,9 +138,9 @@ def _require_unmoved(before: list[tuple[Any, Any]]) -> None:
 
 
 def _fit(trial: Trial) -> None:
-    """Two steps with a head on standardised means: the maps of random weights may be tiny.
+    """A step with a head on standardised means: the maps of random weights may be tiny.
 
-    Eagerly, since tracing a large network for two steps takes most of a minute.
+    Eagerly, since tracing a large network for it takes most of a minute.
     """
     import keras
 
@@ -155,7 +155,7 @@ def _fit(trial: Trial) -> None:
     adam = keras.optimizers.Adam(1e-3)
     model.compile(adam, "sparse_categorical_crossentropy", run_eagerly=True)
     labels = keras.ops.arange(PICTURES) % CLASSES
-    model.fit(trial.images, labels, batch_size=PICTURES // 2, verbose=0)
+    model.fit(trial.images, labels, batch_size=PICTURES, verbose=0)
 
 
 def _some(names: list[str]) -> str:

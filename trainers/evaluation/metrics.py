@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,7 @@ from trainers.progress import Progress, log
 from trainers.resources.out_of_memory import Halving
 
 _BATCH, _GPU_BATCH = 8, 32
-_Z95 = 1.959964  # normal quantile of a two-sided 95% interval
+TOP_K = (3, 5)
 MOST_CONFUSED = 5
 MOST_MISTAKES = 200
 """Listed in metrics.json, which stays small however large the test is."""
@@ -35,6 +34,7 @@ class Answers:
         found: the answered classes.
         scores: of the answers, 0 to 1.
         losses: cross-entropies in nats.
+        ranks: of the true class among the answer's classes, from 0; empty where unknown.
     """
 
     rows: NDArray[np.int64]
@@ -42,6 +42,7 @@ class Answers:
     found: NDArray[np.int64]
     scores: NDArray[np.float32]
     losses: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    ranks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def accuracy(self) -> float:
@@ -71,18 +72,21 @@ def answer(predictor: Predictor, dataset: Dataset, split: str, progress: Progres
             probabilities[start : start + len(part)] = predict(dataset.images[part])
             advance(len(part))
     labels = dataset.labels[rows]
-    true = np.clip(probabilities[np.arange(len(rows)), labels].astype(np.float64), 1e-7, 1)
+    true = probabilities[np.arange(len(rows)), labels]
+    losses = -np.log(np.clip(true.astype(np.float64), 1e-7, 1))
     found, scores = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    return Answers(rows, labels, found, scores, -np.log(true))
+    return Answers(rows, labels, found, scores, losses, (true < probabilities.T).sum(axis=0))
 
 
 def evaluate(answers: Answers, dataset: Dataset) -> dict[str, Any]:
     """Measure answers.
 
     Returns:
-        n, accuracy, accuracy_interval (95%), per_class, confusion_matrix (rows: true class,
-        columns: answer, in the order of the classes; above 100 classes as `sparse` says),
-        most_confused, and mistakes: path, truth, answer and score of at most 200, the surest first.
+        n, accuracy, accuracy_interval (95%), balanced_accuracy (mean recall of the classes that
+        have pictures), per_class, confusion_matrix (rows: true class, columns: answer, in the order
+        of the classes; above 100 classes as `sparse` says), most_confused, log_loss (nats),
+        top_3_accuracy and top_5_accuracy where there are more classes than that, and mistakes:
+        path, truth, answer and score of at most 200, the surest first.
     """
     matrix = confusion_matrix(answers.true, answers.found, len(dataset.classes))
     mistakes = [
@@ -94,17 +98,35 @@ def evaluate(answers: Answers, dataset: Dataset) -> dict[str, Any]:
         }
         for at in answers.mistakes()[:MOST_MISTAKES]
     ]
-    return {**summarise(matrix, dataset.classes), "mistakes": mistakes}
+    figures = summarise(matrix, dataset.classes)
+    figures["log_loss"] = float(answers.losses.mean()) if len(answers.losses) else None
+    for k in TOP_K:
+        if len(answers.ranks) and k < len(dataset.classes):
+            figures[f"top_{k}_accuracy"] = float((answers.ranks < k).mean())
+    return {**figures, "mistakes": mistakes}
 
 
 def summarise(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> dict[str, Any]:
     """All figures that follow from a confusion matrix."""
-    count, correct = int(matrix.sum()), int(np.trace(matrix))
+    hits, support, answered = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    columns = {
+        "precision": hits / np.maximum(answered, 1),
+        "recall": hits / np.maximum(support, 1),
+        "f1": 2 * hits / np.maximum(support + answered, 1),
+        "n": support,
+    }
+    per_class = {
+        label: {name: column[at].item() for name, column in columns.items()}
+        for at, label in enumerate(classes)
+    }
+    count, correct = int(matrix.sum()), int(hits.sum())
+    recalls = columns["recall"][support > 0]
     return {
         "n": count,
         "accuracy": correct / count if count else None,
         "accuracy_interval": wilson_interval(correct, count),
-        "per_class": {label: _class_figures(matrix, index) for index, label in enumerate(classes)},
+        "balanced_accuracy": float(recalls.mean()) if len(recalls) else None,
+        "per_class": per_class,
         "confusion_matrix": (
             matrix.tolist() if len(classes) <= MOST_IN_DENSE_MATRIX else sparse(matrix)
         ),
@@ -145,13 +167,12 @@ def dense(recorded: Sequence[Sequence[int]] | Mapping[str, Any]) -> NDArray[np.i
 
 def wilson_interval(correct: int, count: int) -> tuple[float, float] | None:
     """95% interval of a share (Wilson 1927): honest for small counts and near 0 or 1."""
+    from scipy.stats import binomtest
+
     if not count:
         return None
-    share, z2 = correct / count, _Z95**2
-    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
-    spread = math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    half = _Z95 / (1 + z2 / count) * spread
-    return max(0.0, centre - half), min(1.0, centre + half)
+    low, high = binomtest(correct, count).proportion_ci(method="wilson")
+    return float(low), float(high)
 
 
 def most_confused(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
@@ -184,13 +205,3 @@ def _advice(matrix: NDArray[np.int64], classes: tuple[str, ...], first: int, sec
         f"{told}, none the other way round: check the labels of `{a}` and collect more of its "
         f"pictures that look like `{b}`."
     )
-
-
-def _class_figures(matrix: NDArray[np.int64], index: int) -> dict[str, float | int]:
-    hits = int(matrix[index, index])
-    support, answered = int(matrix[index].sum()), int(matrix[:, index].sum())
-    precision = hits / answered if answered else 0.0
-    recall = hits / support if support else 0.0
-    total = precision + recall
-    f1 = 2 * precision * recall / total if total else 0.0
-    return {"precision": precision, "recall": recall, "f1": f1, "n": support}

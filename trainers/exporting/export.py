@@ -66,13 +66,12 @@ def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]
         ParityError: a difference above PARITY_TOLERANCE.
     """
     expect = keras_answers(classifier)
+    batches = [np.resize(images, (size, *images.shape[1:])) for size in PARITY_BATCHES]
+    expected = [(batch, expect(batch)) for batch in batches]
     differences: dict[str, float] = {}
     for name, form in FORMATS.items():
         answer = form.open(folder / form.path)
-        differences[name] = max(
-            _difference(name, expect, answer, np.resize(images, (size, *images.shape[1:])))
-            for size in PARITY_BATCHES
-        )
+        differences[name] = max(_difference(name, its, answer(batch)) for batch, its in expected)
     return {
         "tolerance": PARITY_TOLERANCE,
         "batch_sizes": list(PARITY_BATCHES),
@@ -91,13 +90,12 @@ def keras_answers(classifier: Classifier) -> Predict:
     return answer
 
 
-def _difference(name: str, expect: Predict, answer: Predict, batch: NDArray[np.uint8]) -> float:
-    expected, found = expect(batch), answer(batch)
+def _difference(name: str, expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
     difference = float(np.abs(expected - found).max())
     if not difference <= PARITY_TOLERANCE:  # also when it is not a number
         raise ParityError(
             f"the {name} export differs from Keras by {difference:.2g} (allowed: "
-            f"{PARITY_TOLERANCE:g}) on a batch of {len(batch)}; nothing was published. "
+            f"{PARITY_TOLERANCE:g}) on a batch of {len(found)}; nothing was published. "
             "Please report this with the plugin's name and the installed versions"
         )
     return difference

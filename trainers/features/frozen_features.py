@@ -26,6 +26,7 @@ from trainers.cache.array_cache import Cache, Recipe
 from trainers.cache.record_store import Records
 from trainers.features.views import NUMBERS, view
 from trainers.model.conversion import to_onnx
+from trainers.model.graph import split
 from trainers.progress import log
 from trainers.resources.out_of_memory import Halving
 
@@ -216,9 +217,8 @@ def cut(model: keras.Model, records: int) -> tuple[keras.Model, keras.Model] | N
     None where nothing worth keeping is frozen, or where the frozen layers' outputs for so many
     records would not fit MAX_CACHE_BYTES.
     """
-    waist = _last_frozen_waist(model)
-    frozen, trained = keras.Model(model.input, waist), keras.Model(waist, model.output)
-    size_bytes = records * int(np.prod(waist.shape[1:])) * np.float32().nbytes
+    frozen, trained = split(model)
+    size_bytes = records * int(np.prod(frozen.output_shape[1:])) * np.float32().nbytes
     if not frozen.weights:
         return None
     if size_bytes > MAX_CACHE_BYTES:
@@ -229,18 +229,3 @@ def cut(model: keras.Model, records: int) -> tuple[keras.Model, keras.Model] | N
         )
         return None
     return frozen, trained
-
-
-def _last_frozen_waist(model: keras.Model) -> Any:
-    """The last tensor before all trainable layers that alone carries everything behind it."""
-    by_depth = model._nodes_by_depth  # Keras has no public door to its graph
-    nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
-    last_use = {id(tensor): at for at, node in enumerate(nodes) for tensor in node.input_tensors}
-    waist, reach = model.input, 0
-    for at, node in enumerate(nodes):
-        if getattr(node.operation, "trainable_weights", ()):
-            break
-        if reach <= at and len(node.output_tensors) == 1:  # nothing earlier is used later
-            waist = node.output_tensors[0]
-        reach = max(reach, *(last_use.get(id(tensor), 0) for tensor in node.output_tensors))
-    return waist

@@ -39,7 +39,6 @@ def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
         ConversionError: an operation has no ONNX form; the message names it.
     """
     import tf2onnx
-    from keras.src.export.tf2onnx_lib import patch_tf2onnx
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
@@ -49,7 +48,6 @@ def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
     _give_scalars_a_dimension(graph)
     with warnings.catch_warnings(), _collecting_often():
         warnings.simplefilter("ignore", FutureWarning)  # tf2onnx asks numpy for old names
-        patch_tf2onnx()  # Keras' own mending of tf2onnx for numpy 2
         model, _ = tf2onnx.convert.from_graph_def(
             graph,
             input_names=[tensor.name for tensor in frozen.inputs],

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.core.framework.summary_pb2 import DATA_CLASS_SCALAR, SummaryMetadata
 
 from service.errors import GraftError
 
@@ -49,8 +48,9 @@ class Board:
         if self._folder is None:
             return
         # What the page about scalars looks for in a file.
-        plugin = SummaryMetadata.PluginData(plugin_name="scalars")
-        metadata = SummaryMetadata(plugin_data=plugin, data_class=DATA_CLASS_SCALAR)
+        metadata = tf.compat.v1.SummaryMetadata(
+            plugin_data={"plugin_name": "scalars"}, data_class="DATA_CLASS_SCALAR"
+        )
         try:
             for name, value in row.items():
                 kind = "validation" if name.startswith(_VALIDATION) else "training"

@@ -23,7 +23,7 @@ from benchmarks.serving.load.wrk import Load
 from benchmarks.serving.server import ROOT
 from service.bundle.manifest import Bundle
 from service.engine.predictor import open_session
-from service.imaging import decode
+from service.imaging import configure_process, decode
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def measure(way: Way, bundle: Bundle, pictures: Bodies, seconds: float) -> Load:
 
 
 def main(model: str, size: str, threads: str, session_threads: str, *paths: str) -> None:
+    configure_process()
     pictures = [Path(path).read_bytes() for path in paths]
     session = open_session(Path(model), int(session_threads))
 

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import onnxruntime
 from fastapi import FastAPI, Request
 
-from service.imaging import decode
+from service.imaging import configure_process, decode
 
+configure_process()
 app = FastAPI()
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1

@@ -1,5 +1,5 @@
-"""What is read by GET: the page for people, the model's description, metrics, the OpenAPI document.
+"""What is read by GET: the web page, the model's description, metrics, and the OpenAPI document.
 
-In: the state of the service. Out: HTML, JSON and Prometheus' text format.
-May use: service.{bundle, engine, settings, schemas, errors}.
+In: the `ServiceState`. Out: HTML, JSON, and Prometheus' text format.
+May use: service.{state, bundle, engine, settings, schemas, errors}.
 """

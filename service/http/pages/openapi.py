@@ -15,25 +15,12 @@ from service.bundle import summary
 from service.bundle.manifest import InputSpec, Manifest
 from service.engine.autotune import Tuning
 from service.engine.device import Runtime
-from service.errors import (
-    BadParameter,
-    DeadlineExceeded,
-    Disabled,
-    Draining,
-    MalformedRequest,
-    MissingField,
-    Overloaded,
-    PayloadTooLarge,
-    ReloadRefused,
-    RequestTimeout,
-    Unauthorized,
-    UndecodableImage,
-    UnsupportedMediaType,
-)
+from service.errors import Disabled, Draining, ReloadRefused, UndecodableImage
 from service.http.pages.operations import (
+    GUARDED,
     JSON_TYPE,
     SCHEMA,
-    ErrorClasses,
+    UPLOAD,
     Json,
     Section,
     answer,
@@ -71,13 +58,6 @@ _KEY_SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "if the service asks for keys"},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-GUARDED: ErrorClasses = (Unauthorized, Draining)
-"""Errors of every operation that asks for an API key."""
-UPLOAD: ErrorClasses = (
-    *(UndecodableImage, MalformedRequest, PayloadTooLarge, UnsupportedMediaType, MissingField),
-    *(BadParameter, RequestTimeout, Overloaded, DeadlineExceeded),
-)
-"""Errors of every operation that accepts pictures, besides `GUARDED`."""
 
 
 def describe(

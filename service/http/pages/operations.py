@@ -6,13 +6,33 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from service.errors import RequestError
+from service.errors import (
+    BadParameter,
+    DeadlineExceeded,
+    Draining,
+    MalformedRequest,
+    MissingField,
+    Overloaded,
+    PayloadTooLarge,
+    RequestError,
+    RequestTimeout,
+    Unauthorized,
+    UndecodableImage,
+    UnsupportedMediaType,
+)
 from service.schemas import ErrorResponse
 
 ErrorClasses = tuple[type[RequestError], ...]
 Json = dict[str, Any]
 SCHEMA: Final = "#/components/schemas/"
 JSON_TYPE: Final = "application/json"
+GUARDED: Final[ErrorClasses] = (Unauthorized, Draining)
+"""Errors of every operation that asks for an API key."""
+UPLOAD: Final[ErrorClasses] = (
+    *(UndecodableImage, MalformedRequest, PayloadTooLarge, UnsupportedMediaType, MissingField),
+    *(BadParameter, RequestTimeout, Overloaded, DeadlineExceeded),
+)
+"""Errors of every operation that accepts pictures, besides `GUARDED`."""
 _MARKDOWN: Final = re.compile(r"([!-/:-@\[-`{-~])")
 """ASCII punctuation, the only characters that a backslash escapes in CommonMark (section 2.4)."""
 

@@ -1,4 +1,4 @@
-"""What is asked by GET besides the probes: /ui, /model, /metrics, the document behind Swagger."""
+"""The handlers of GET /ui, /model and /metrics."""
 
 from __future__ import annotations
 
@@ -17,41 +17,15 @@ from service.state import ServiceState
 
 
 def show_ui(request: Request) -> Response:
-    """GET /ui: a page for people; asks for no key itself, and sends the one that it is given."""
-    page, policy = _ui()
+    """GET /ui: a web page that classifies pictures; it asks its user for a key if one is needed."""
+    page, policy = _page_and_policy()
     headers = {
-        "Cache-Control": "no-cache",  # a page of one version never asks a server of another
+        "Cache-Control": "no-cache",  # page and server must be of one version
         "Content-Security-Policy": policy,
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
     }
     return Response(page, headers=headers, media_type="text/html")
-
-
-@functools.cache
-def _ui() -> tuple[str, str]:
-    """The page, and the policy that lets it do what it does and nothing else."""
-    page = Path(__file__).with_name("ui.html").read_text(encoding="utf-8")
-    policy = {
-        "default-src": "'none'",
-        "script-src": _hash_of("script", page),
-        "style-src": _hash_of("style", page),
-        "img-src": "blob: data:",
-        "connect-src": "'self'",
-        "base-uri": "'none'",
-        "form-action": "'none'",
-        "frame-ancestors": "'none'",
-        # No text becomes markup: the browser refuses innerHTML and its like.
-        "require-trusted-types-for": "'script'",
-        "trusted-types": "'none'",
-    }
-    return page, "; ".join(f"{name} {value}" for name, value in policy.items())
-
-
-def _hash_of(tag: str, page: str) -> str:
-    (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
 
 
 async def show_model(state: ServiceState, request: Request) -> JSONResponse:
@@ -64,7 +38,34 @@ async def show_model(state: ServiceState, request: Request) -> JSONResponse:
 def show_metrics(request: Request) -> Response:
     """GET /metrics: the metrics of all workers together, for Prometheus.
 
-    Starlette runs it in a thread, as it is no coroutine: it reads files.
+    Not a coroutine, so that Starlette runs it in a thread: it reads files.
     """
     state: ServiceState = request.app.state.service
     return Response(state.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@functools.cache
+def _page_and_policy() -> tuple[str, str]:
+    """Read the page; make the content security policy that allows what it does and no more."""
+    page = Path(__file__).with_name("ui.html").read_text(encoding="utf-8")
+    policy = {
+        "default-src": "'none'",
+        "script-src": _hash_source("script", page),
+        "style-src": _hash_source("style", page),
+        "img-src": "blob: data:",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+        # The browser refuses innerHTML and the like: no text becomes markup.
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "'none'",
+    }
+    return page, "; ".join(f"{name} {value}" for name, value in policy.items())
+
+
+def _hash_source(tag: str, page: str) -> str:
+    """Make the policy's source expression for the one element of a tag: its SHA-256."""
+    (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"

@@ -1,4 +1,4 @@
-"""Pictures in texts: base64 as people write it, and data URLs."""
+"""Pictures as text: base64 in the variants that people write, and data URLs."""
 
 from __future__ import annotations
 
@@ -8,46 +8,45 @@ import re
 from typing import Final
 
 _DATA_URL: Final = re.compile(r"\s*data:[^,]{0,200},", re.IGNORECASE)
-_ADDRESS: Final = re.compile(r"\s*(https?|ftp|file|s3|gs|blob):", re.IGNORECASE)
-_STANDARD: Final = str.maketrans("-_", "+/", " \t\r\n\v\f")
-"""base64url (RFC 4648, section 5) to base64, without blanks and line ends. Splitting at them would
-make an object of each piece: 66 MB of `AA ` took 3 GB."""
+_URL: Final = re.compile(r"\s*(https?|ftp|file|s3|gs|blob):", re.IGNORECASE)
+_TO_STANDARD: Final = str.maketrans("-_", "+/", " \t\r\n\v\f")
+"""From base64url (RFC 4648, section 5) to base64, without whitespace. Not `split`: it makes an
+object of each piece, and 66 MB of `AA ` took 3 GB."""
 
 
-def from_text(text: str) -> bytes:
-    """The bytes that a base64 text or a data URL holds.
-
-    Lines, missing padding and the alphabet for URLs are understood.
+def decode(text: str) -> bytes:
+    """Decode base64 or a data URL; accepts lines, missing padding and the URL alphabet.
 
     Raises:
-        ValueError: it is none; says what it is instead.
+        ValueError: the text is neither; the message says what it is.
     """
-    if is_address(text):
-        raise ValueError("holds an address, and nothing is fetched: send the picture itself")
+    if is_url(text):
+        raise ValueError("holds a URL, and URLs are not fetched: send the picture itself")
     head = _DATA_URL.match(text)
     if head and not head[0].rstrip(", ").lower().endswith(";base64"):
         raise ValueError("holds a data URL that is not base64 (data:image/...;base64,...)")
-    letters = text[head.end() if head else 0 :].translate(_STANDARD).rstrip("=")
+    letters = text[head.end() if head else 0 :].translate(_TO_STANDARD).rstrip("=")
     try:
         return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("holds no base64 text") from None
+        raise ValueError("is not base64") from None
 
 
-def is_address(text: str) -> bool:
-    return bool(_ADDRESS.match(text))
+def is_url(text: str) -> bool:
+    """Whether the text is the URL of a file elsewhere; a data URL is none."""
+    return bool(_URL.match(text))
 
 
-def habit(text: str) -> str:
-    """How a text that is no strict base64 came to be, with what to change; "" where unknown."""
+def explain(text: str) -> str:
+    """Say why a text is not strict base64 and what to change; "" if the reason is unknown."""
     if _DATA_URL.match(text):
         return "it is a data URL: send only what follows its comma"
-    if is_address(text):
-        return "it is an address, and nothing is fetched: send the picture itself"
+    if is_url(text):
+        return "it is a URL, and URLs are not fetched: send the picture itself"
     if len(text.split(maxsplit=1)) > 1 or text != text.strip():
-        return "it has blanks or line ends in it (base64 -w0 writes none): take them out"
+        return "it contains spaces or line breaks (base64 -w0 writes none): remove them"
     if "-" in text or "_" in text:
-        return "it is base64 for URLs: write + and / for - and _"
+        return "it is base64url: write + and / for - and _"
     if len(text) % 4:
         return "it was cut short, or its padding (=) is missing"
     return ""

@@ -1,4 +1,4 @@
-"""The bytes of a request's body, within limits; nothing is written to a disk."""
+"""The bytes of a request's body, in memory and within limits."""
 
 from __future__ import annotations
 
@@ -10,33 +10,37 @@ from starlette.requests import ClientDisconnect, Request
 from service.errors import ClientGone, PayloadTooLarge, UnsupportedMediaType
 from service.server.upload_quota import Upload
 
-_KNOWN: Final = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress")
-"""Encodings that an answer may name: others would be a quotation."""
+_KNOWN_ENCODINGS: Final = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress")
+"""Encodings that an error message may name: it never quotes other text of a client."""
 
 
-async def chunks(request: Request, limit: int, upload: Upload) -> AsyncGenerator[bytes, None]:
-    """The body's chunks, as they come.
+async def chunks(request: Request, limit_bytes: int, upload: Upload) -> AsyncGenerator[bytes, None]:
+    """Read the body chunk by chunk.
 
     Args:
-        limit: most bytes; an announced length counts before a byte is read.
-        upload: takes the room for each chunk.
+        limit_bytes: the largest body; a larger Content-Length is refused before anything is read.
+        upload: counts each chunk.
 
     Raises:
-        PayloadTooLarge, UnsupportedMediaType (it is compressed), ClientGone, Overloaded.
+        PayloadTooLarge: the body is larger than the limit.
+        UnsupportedMediaType: it is compressed.
+        Overloaded: the upload quota is used up.
+        ClientGone: the client disconnected.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", ""):
-        named = f"content encoding {encoding!r}" if encoding in _KNOWN else "this content encoding"
-        raise UnsupportedMediaType(f"{named} is not accepted; send the body uncompressed")
-    message = f"the request body is larger than the {limit:,} bytes accepted"
+        is_known = encoding in _KNOWN_ENCODINGS
+        name = f"content encoding {encoding!r}" if is_known else "this content encoding"
+        raise UnsupportedMediaType(f"{name} is not accepted; send the body uncompressed")
+    message = f"the request body is larger than the {limit_bytes:,} bytes accepted"
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
+    if announced.isdigit() and int(announced) > limit_bytes:
         raise PayloadTooLarge(message)
-    received = 0
+    received_bytes = 0
     try:
         async for chunk in request.stream():
-            received += len(chunk)
-            if received > limit:
+            received_bytes += len(chunk)
+            if received_bytes > limit_bytes:
                 raise PayloadTooLarge(message)
             upload.add(len(chunk))
             yield chunk
@@ -44,6 +48,6 @@ async def chunks(request: Request, limit: int, upload: Upload) -> AsyncGenerator
         raise ClientGone("the client went away in the middle of the request") from None
 
 
-async def read_body(request: Request, limit: int, upload: Upload) -> bytes:
-    """The whole body, as it came; raises as `chunks`."""
-    return b"".join([chunk async for chunk in chunks(request, limit, upload)])
+async def read_body(request: Request, limit_bytes: int, upload: Upload) -> bytes:
+    """Read the whole body; raises as `chunks`."""
+    return b"".join([chunk async for chunk in chunks(request, limit_bytes, upload)])

@@ -1,4 +1,4 @@
-"""Whether a request's body still arrives: it must neither stand still nor come too slowly."""
+"""A timeout for the body of a request: it must neither stall nor arrive too slowly."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ from service.errors import Draining, RequestError, RequestTimeout
 from service.server.upload_quota import Upload
 from service.settings import Settings
 
-_LOOKS: Final = 10
-"""Looks at the body in `upload_timeout_seconds`; most bodies are there before the first."""
+_CHECKS: Final = 10
+"""Checks in `upload_timeout_seconds`; most bodies are complete before the first."""
 Failure = tuple[type[RequestError], str]
 
 
-class body_timeout:  # noqa: N801  # reads as asyncio.timeout does
-    """Give up the body that is read inside once it does not arrive any more.
+class body_timeout:  # noqa: N801  # used like asyncio.timeout
+    """Cancel the block, which reads the body, once the body stalls or arrives too slowly.
 
-    In `upload_timeout_seconds` something must come, and on average of that time at least
-    `upload_bytes_per_second`; a server that drains waits that long for the whole of it.
+    Within `upload_timeout_seconds` something must arrive, and over that time on average at least
+    `upload_bytes_per_second`. A draining server waits that long for the whole body.
+
+    Args:
+        upload: counts the bytes received.
+        settings: their two limits are used.
+        is_draining: asked at every check.
 
     Raises:
-        RequestTimeout: it stands still, or comes too slowly.
-        Draining: the server stops.
+        RequestTimeout: the body stalls, or arrives too slowly.
+        Draining: the server is about to stop.
     """
 
     def __init__(
@@ -41,10 +46,10 @@ class body_timeout:  # noqa: N801  # reads as asyncio.timeout does
         self._task = task
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
-        self._moved, self._seen_bytes = now, 0
-        self._window, self._window_bytes = now, 0
-        self._drained: float | None = None
-        self._look_again()
+        self._last_progress, self._seen_bytes = now, 0
+        self._window_start, self._window_bytes = now, 0
+        self._draining_since: float | None = None
+        self._schedule_check()
 
     async def __aexit__(
         self,
@@ -55,33 +60,33 @@ class body_timeout:  # noqa: N801  # reads as asyncio.timeout does
         self._timer.cancel()
         del self._timer  # it knows this object
         if self._failure and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
-            refused, message = self._failure
-            raise refused(message) from None
+            error_class, message = self._failure
+            raise error_class(message) from None
 
-    def _look_again(self) -> None:
-        self._timer = self._loop.call_later(self._limit_seconds / _LOOKS, self._look)
+    def _schedule_check(self) -> None:
+        self._timer = self._loop.call_later(self._limit_seconds / _CHECKS, self._check)
 
-    def _look(self) -> None:
-        self._failure = self._why_not(self._loop.time(), self._upload.received_bytes)
+    def _check(self) -> None:
+        self._failure = self._find_failure(self._loop.time(), self._upload.received_bytes)
         if self._failure is None:
-            self._look_again()
+            self._schedule_check()
         else:
             self._task.cancel()
 
-    def _why_not(self, now: float, received_bytes: int) -> Failure | None:
-        """Why the body is waited for no longer."""
+    def _find_failure(self, now: float, received_bytes: int) -> Failure | None:
+        """Decide whether to give the body up; returns the reason."""
         limit = self._limit_seconds
         if received_bytes > self._seen_bytes:
-            self._seen_bytes, self._moved = received_bytes, now
+            self._seen_bytes, self._last_progress = received_bytes, now
         if self._is_draining():
-            self._drained = self._drained or now
-            if now - self._drained >= limit:
+            self._draining_since = self._draining_since or now
+            if now - self._draining_since >= limit:
                 return Draining, "this server is stopping; send the request again"
-        if now - self._moved >= limit:
+        if now - self._last_progress >= limit:
             return RequestTimeout, f"nothing of the body arrived for {limit:g} s"
-        if now - self._window >= limit:
+        if now - self._window_start >= limit:
             if received_bytes - self._window_bytes < self._least_bytes:
                 least = f"{self._least_bytes:,.0f} bytes"
                 return RequestTimeout, f"less than {least} of the body arrived in {limit:g} s"
-            self._window, self._window_bytes = now, received_bytes
+            self._window_start, self._window_bytes = now, received_bytes
         return None

@@ -1,7 +1,7 @@
-"""Bytes of pictures out of a request: multipart fields, a raw body or JSON, within limits.
+"""Read pictures from a request: multipart fields, a raw body or JSON, within limits.
 
-Everything stays in memory and inside the limits: no temporary file, and a text in a file field is
-an error (BentoML's own file inputs would fetch it as an address).
+Everything stays in memory: there are no temporary files. Text in a file field is an error; it is
+never fetched as a URL, as BentoML's own file inputs would do.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.http.uploads.body import chunks, read_body
-from service.http.uploads.hints import encoding_of
+from service.http.uploads.hints import encoding_hint
 from service.http.uploads.multipart import Part, read_form
 from service.http.uploads.picture_json import picture_in_json
 from service.server.upload_quota import Upload
 from service.settings import Settings
 
 _MAX_CONTENT_TYPE: Final = 512
+"""Characters of the header; 60,000 semicolons take 0.16 s to parse."""
 _JSON: Final = re.compile(r"(application|text)/(\S+\+)?json")
 _AS_JSON: Final = 'JSON {"image": "<base64>"} as application/json'
 
 
 async def read_picture(request: Request, settings: Settings, upload: Upload) -> bytes:
-    """The one picture of a request: multipart field `image`, JSON with it, or the body itself.
+    """Read the picture of a request: multipart field `image`, JSON, or the body itself.
 
     Raises:
         PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest, ClientGone,
@@ -41,15 +42,16 @@ async def read_picture(request: Request, settings: Settings, upload: Upload) -> 
     """
     media_type = _media_type(request)
     if media_type == "multipart/form-data":
-        (picture,) = await _read_multipart(request, settings, upload, "image", most=1)
+        (picture,) = await _read_multipart(request, settings, upload, "image", max_pictures=1)
         return check_size(picture, settings)
     if media_type.startswith("image/") or media_type == "application/octet-stream":
-        limit = min(settings.max_image_bytes, settings.max_request_bytes)
-        return await read_body(request, limit, upload)
+        limit_bytes = min(settings.max_image_bytes, settings.max_request_bytes)
+        return await read_body(request, limit_bytes, upload)
     if _JSON.fullmatch(media_type):
-        # Base64 takes 4 bytes for 3, and some more where it comes in lines.
-        limit = min(settings.max_image_bytes * 3 // 2 + 65_536, settings.max_request_bytes)
-        return check_size(picture_in_json(await read_body(request, limit, upload)), settings)
+        # Base64 takes 4 bytes for 3, and a little more with line breaks.
+        limit_bytes = min(settings.max_image_bytes * 3 // 2 + 65_536, settings.max_request_bytes)
+        body = await read_body(request, limit_bytes, upload)
+        return check_size(picture_in_json(body), settings)
     raise _unexpected(
         media_type,
         f"send multipart field `image`, {_AS_JSON}, or the picture as the body with its content "
@@ -75,7 +77,7 @@ async def read_pictures(request: Request, settings: Settings, upload: Upload) ->
 
 
 def check_size(data: bytes, settings: Settings) -> bytes:
-    """The bytes of a picture, where they are not too many; else PayloadTooLarge."""
+    """Return the bytes of a picture unchanged; raise PayloadTooLarge if they are too many."""
     if len(data) > settings.max_image_bytes:
         raise PayloadTooLarge(
             f"the picture has {len(data):,} bytes; at most {settings.max_image_bytes:,} "
@@ -85,7 +87,6 @@ def check_size(data: bytes, settings: Settings) -> bytes:
 
 
 def _media_type(request: Request) -> str:
-    """Raises MalformedRequest where it is too long: 60,000 semicolons take 0.16 s to parse."""
     header = request.headers.get("content-type", "")
     if len(header) > _MAX_CONTENT_TYPE:
         raise MalformedRequest(f"the content type has more than {_MAX_CONTENT_TYPE} characters")
@@ -106,14 +107,14 @@ def _unexpected(media_type: str, remedy: str) -> RequestError:
 
 
 async def _read_multipart(
-    request: Request, settings: Settings, upload: Upload, field: str, most: int
+    request: Request, settings: Settings, upload: Upload, field: str, max_pictures: int
 ) -> list[bytes]:
     body = chunks(request, settings.max_request_bytes, upload)
-    parts = await read_form(request.headers["content-type"], body, field, most)
+    parts = await read_form(request.headers["content-type"], body, field, max_pictures)
     pictures = [part for part in parts if part.name == field]
     others = [part for part in parts if part.name != field and _is_file(part)]
     if not pictures:
-        remedy = f"; a file came under another name: call its field `{field}`" if others else ""
+        remedy = f"; another field holds a file: rename it to `{field}`" if others else ""
         raise MissingField(f"no multipart field `{field}` in the request{remedy}")
     if others:
         raise PayloadTooLarge(
@@ -124,25 +125,26 @@ async def _read_multipart(
 
 
 def _is_file(part: Part) -> bool:
-    """Whether another field holds a file; browsers send empty ones where none was chosen."""
-    is_file = part.is_named or bool(part.media_type)
+    """Whether a part is a file; browsers send an empty one for a field without a choice."""
+    is_file = part.has_filename or bool(part.media_type)
     return is_file and not part.is_textual and any(part.pieces)
 
 
 def _content(part: Part) -> bytes:
-    """The picture that a part holds.
+    """Get the bytes of the picture in a part.
 
     Raises:
-        MissingField: it is a text. A file has a file name, a content type that is none of a text,
-            or bytes that are no text.
+        MissingField: the part is text. A file has a file name, a content type that is not one of
+            text, or bytes that are not UTF-8.
     """
     content = part.content()
-    if part.is_named or (part.media_type and not part.is_textual) or not _is_utf8(content):
+    is_file = part.has_filename or (part.media_type and not part.is_textual)
+    if is_file or not _is_utf8(content):
         return content
-    seems = encoding_of(content)
+    found = encoding_hint(content)
     raise MissingField(
-        f"multipart field `{part.name}` holds text where a file is expected "
-        f"(with curl: -F {part.name}=@leaf.jpg, with the @){seems and f'; {seems}'}"
+        f"multipart field `{part.name}` holds text, not a file "
+        f"(with curl: -F {part.name}=@leaf.jpg, with the @){found and f'; {found}'}"
     )
 
 

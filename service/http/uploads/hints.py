@@ -1,6 +1,6 @@
-"""What bytes that are no picture seem to be, and what their sender has to change.
+"""Hints for senders of bytes that are no picture: what they seem to be, and what to change.
 
-Asked only when a picture was refused, so that a good one costs nothing.
+Computed only after a picture was refused, so that good pictures cost nothing.
 """
 
 from __future__ import annotations
@@ -9,47 +9,47 @@ import re
 from typing import Final
 
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{60,}")
-_LEAST: Final = 256
-"""Bytes; one of twenty files of so many random bytes has neither zero nor line end."""
+_STRIPPED_LEAST_BYTES: Final = 256
+"""Of random files of this size, one in twenty contains neither a zero nor a line break."""
 _STRIPPED: Final = (b"\0", b"\r", b"\n")
-_HEAD: Final = 512
-_AS_JSON: Final = 'send it as JSON, {"image": "..."}, to /predict, or the bytes that it stands for'
+_HEAD_BYTES: Final = 512
+_SEND_AS_JSON: Final = 'send it as JSON, {"image": "..."}, to /predict, or send the decoded bytes'
 
 
-def with_hint(refusal: str, data: bytes) -> str:
-    """A decoder's refusal of some bytes, behind what to change where that is known."""
-    seems = hint(data)
-    return f"{seems} ({refusal})" if seems else refusal
+def with_hint(message: str, data: bytes) -> str:
+    """Put the hint about some bytes, if there is one, before a decoder's message about them."""
+    found = hint(data)
+    return f"{found} ({message})" if found else message
 
 
 def hint(data: bytes) -> str:
-    """What to change; "" where nothing is known.
+    """Say what the bytes seem to be and what to change; "" if that is unknown.
 
     Args:
-        data: what came in the place of a picture.
+        data: what was sent in place of a picture.
     """
-    if seems := encoding_of(data):
-        return seems
-    if 0 < len(data) < _HEAD and _is_text(data):
-        return "it is a text; to send a file, curl wants an @ before its name"
-    if len(data) >= _LEAST and not any(byte in data for byte in _STRIPPED):
-        return "with curl use --data-binary @FILE: --data or -d takes zeros and line ends out"
+    if found := encoding_hint(data):
+        return found
+    if 0 < len(data) < _HEAD_BYTES and _is_text(data):
+        return "it is text; to send a file, curl needs an @ before its name"
+    if len(data) >= _STRIPPED_LEAST_BYTES and not any(byte in data for byte in _STRIPPED):
+        return "with curl use --data-binary @FILE: --data and -d remove zeros and line breaks"
     return ""
 
 
-def encoding_of(data: bytes) -> str:
-    """What the bytes are packed in, with what to change; "" where nothing is known."""
-    start = data[:_HEAD].lstrip(b"\xef\xbb\xbf \t\r\n")
+def encoding_hint(data: bytes) -> str:
+    """Say what the bytes are encoded or wrapped in and what to change; "" if that is unknown."""
+    start = data[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"\x1f\x8b"):
-        return "it is compressed by gzip: send it uncompressed"
+        return "it is compressed with gzip: send it uncompressed"
     if start[:5].lower() == b"data:":
-        return f"it is a data URL: {_AS_JSON}"
+        return f"it is a data URL: {_SEND_AS_JSON}"
     if start.startswith(b"{"):
         return "it is JSON: send it to /predict with Content-Type: application/json"
     if b"<html" in start.lower():
-        return "it is a web page, perhaps of a login or of an error: look at the file"
+        return "it is a web page, perhaps a login or an error page: open the file to see"
     if _BASE64.match(start):
-        return f"it is a base64 text: {_AS_JSON}"
+        return f"it is base64: {_SEND_AS_JSON}"
     return ""
 
 

@@ -1,7 +1,7 @@
-"""multipart/form-data (RFC 7578): a body in chunks -> its parts; all in memory, whole or refused.
+"""Parse multipart/form-data (RFC 7578) from chunks into parts, all in memory.
 
-The parser is python-multipart's. It takes a body that ends anywhere for a whole one, and knows
-neither what comes before the first boundary nor encodings of parts: these are seen to here.
+The parser is python-multipart's. It accepts a body that is cut short, and knows neither a preamble
+nor encodings of parts; this module handles these.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from service.errors import MalformedRequest, PayloadTooLarge
 
 _MAX_OTHER_PARTS: Final = 16
 _MAX_PREAMBLE_BYTES: Final = 65_536
-_EXTENDED_NAME = re.compile(rb";\s*filename\*(0\*?)?\s*=", re.IGNORECASE)
-"""A file name of RFC 5987 or 2231; urllib3 below 1.25 sends those beyond ASCII so, and only so."""
-_LAST_NAME = re.compile(rb';\s*name\s*=\s*"([^"]*)"\s*$', re.IGNORECASE)
-"""Behind a file name that ends in a backslash, which browsers do not escape."""
+_EXTENDED_FILENAME: Final = re.compile(rb";\s*filename\*(0\*?)?\s*=", re.IGNORECASE)
+"""As in RFC 5987 and 2231; urllib3 below 1.25 sends names outside ASCII only like this."""
+_LAST_NAME: Final = re.compile(rb';\s*name\s*=\s*"([^"]*)"\s*$', re.IGNORECASE)
+"""The name after a file name that ends in a backslash, which browsers do not escape."""
 
 
 @dataclass
@@ -33,12 +33,14 @@ class Part:
 
     Attributes:
         name: of the field.
-        is_named: whether there is a file name, be it empty.
-        media_type: of the part's own Content-Type, in lower case; "" without one.
+        has_filename: whether there is a file name, even an empty one.
+        media_type: the part's own Content-Type in lower case, without parameters; "" if absent.
+        encoding: the part's Content-Transfer-Encoding in lower case; "" if absent.
+        pieces: the content, still encoded.
     """
 
     name: str = ""
-    is_named: bool = False
+    has_filename: bool = False
     media_type: str = ""
     encoding: str = ""
     pieces: list[bytes] = field(default_factory=list)
@@ -48,7 +50,7 @@ class Part:
         return self.media_type.startswith("text/") or self.media_type == "application/json"
 
     def content(self) -> bytes:
-        """The bytes of the part; MalformedRequest where they do not follow their encoding."""
+        """Decode the content; raises MalformedRequest if it does not match its encoding."""
         content = b"".join(self.pieces)
         match self.encoding:
             case "" | "binary" | "8bit" | "7bit":
@@ -59,70 +61,73 @@ class Part:
                 try:
                     return base64.b64decode(content.translate(None, b" \t\r\n"), validate=True)
                 except binascii.Error:
-                    raise _malformed("a part says that it is base64, and is not") from None
-        raise _malformed("a part has a Content-Transfer-Encoding that is not known here")
+                    raise _malformed("a part is declared as base64, but is not") from None
+        raise _malformed("a part has an unknown Content-Transfer-Encoding")
 
 
 async def read_form(
-    content_type: str, chunks: AsyncIterator[bytes], wanted: str, most: int
+    content_type: str, chunks: AsyncIterator[bytes], field_name: str, max_pictures: int
 ) -> list[Part]:
-    """All parts of a form, in order.
+    """Read all parts of a form, in order.
 
     Args:
         content_type: of the request, with its boundary.
-        wanted: name of the parts that are asked for.
-        most: most parts of that name.
+        chunks: of the body.
+        field_name: of the parts that hold pictures.
+        max_pictures: the most parts of that name.
 
     Raises:
-        MalformedRequest: it is no such form, does not come to its end, or has too many other parts.
-        PayloadTooLarge: it has more parts of that name.
+        MalformedRequest: the body is no form, is cut short, or has too many other parts.
+        PayloadTooLarge: it has more than `max_pictures` pictures.
     """
     boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
     if not boundary:
         raise _malformed("the content type names no boundary (let the client library write it)")
-    reader = _Reader(wanted, most)
+    reader = _Reader(field_name, max_pictures)
     try:
         parser = MultipartParser(boundary, reader.callbacks())  # type: ignore[arg-type]
-        beginning: bytes | None = b""
+        preamble: bytes | None = b""  # None once the first boundary is found
         async for chunk in chunks:
-            if beginning is None:
+            if preamble is None:
                 parser.write(chunk)
-            elif begun := _from_first_boundary(beginning := beginning + chunk, boundary):
-                parser.write(begun)
-                beginning = None
-    except FormParserError as error:
-        raise _malformed(_reason(str(error))) from None
-    if beginning is not None:
+            elif start := _from_first_boundary(preamble := preamble + chunk, boundary):
+                parser.write(start)
+                preamble = None
+    except FormParserError:
+        raise _malformed(reader.parser_problem()) from None
+    if preamble is not None:
         raise _malformed(
-            "the boundary that its content type names is not in it" if beginning else "it is empty"
+            "it does not contain the boundary that its content type names"
+            if preamble
+            else "it is empty"
         )
     if not reader.is_complete:
         raise _malformed("it ends before its closing boundary: it was cut short on its way")
     return reader.parts
 
 
-def _from_first_boundary(start: bytes, boundary: bytes) -> bytes:
-    """What a body holds from its first boundary on; empty where that has not come yet."""
-    first = b"--" + boundary
-    at = 0 if start.startswith(first) else start.find(b"\n" + first) + 1
-    if at or start.startswith(first):
-        return start[at:]
-    if len(start) > _MAX_PREAMBLE_BYTES:
-        raise _malformed("the boundary that the content type names does not begin it")
+def _from_first_boundary(body: bytes, boundary: bytes) -> bytes:
+    """Cut the preamble off; empty if the first boundary has not arrived yet."""
+    delimiter = b"--" + boundary
+    if body.startswith(delimiter):
+        return body
+    if start := body.find(b"\n" + delimiter) + 1:
+        return body[start:]
+    if len(body) > _MAX_PREAMBLE_BYTES:
+        raise _malformed("it does not start with the boundary that the content type names")
     return b""
 
 
 class _Reader:
-    """What the parser calls, part by part."""
+    """Collects parts from the parser's callbacks."""
 
-    def __init__(self, wanted: str, most: int) -> None:
+    def __init__(self, field_name: str, max_pictures: int) -> None:
         self.parts: list[Part] = []
         self.is_complete = False
-        self._wanted = wanted
-        self._left, self._others_left = most, _MAX_OTHER_PARTS
-        self._most = most
-        self._name, self._value = b"", b""
-        self._is_described = False
+        self._field_name, self._max_pictures = field_name, max_pictures
+        self._pictures_left, self._others_left = max_pictures, _MAX_OTHER_PARTS
+        self._header, self._value = b"", b""
+        self._has_name = False
 
     def callbacks(self) -> dict[str, object]:
         names = ("part_begin", "part_data", "header_field", "header_value", "header_end")
@@ -131,71 +136,72 @@ class _Reader:
 
     def part_begin(self) -> None:
         self.parts.append(Part())
-        self._is_described = False
+        self._has_name = False
 
     def part_data(self, data: bytes, start: int, end: int) -> None:
         self.parts[-1].pieces.append(data[start:end])
 
     def header_field(self, data: bytes, start: int, end: int) -> None:
-        self._name += data[start:end]
+        self._header += data[start:end]
 
     def header_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
 
     def header_end(self) -> None:
         part, value = self.parts[-1], self._value
-        match self._name.strip().lower():
+        match self._header.strip().lower():
             case b"content-disposition":
-                self._is_described = _describe(part, value)
+                self._has_name = _read_disposition(part, value)
             case b"content-type":
                 part.media_type = _token(value.partition(b";")[0])
             case b"content-transfer-encoding":
                 part.encoding = _token(value)
-        self._name, self._value = b"", b""
+        self._header, self._value = b"", b""
 
     def headers_finished(self) -> None:
-        if not self._is_described:
+        if not self._has_name:
             raise _malformed('a part has no Content-Disposition with a name="..."')
-        if self.parts[-1].name == self._wanted:
-            self._left -= 1
+        if self.parts[-1].name == self._field_name:
+            self._pictures_left -= 1
         else:
             self._others_left -= 1
-        if self._left < 0:
-            plural = "picture is" if self._most == 1 else "pictures are"
+        if self._pictures_left < 0:
+            plural = "picture is" if self._max_pictures == 1 else "pictures are"
             raise PayloadTooLarge(
-                f"at most {self._most} {plural} accepted in `{self._wanted}` of one request"
+                f"at most {self._max_pictures} {plural} accepted in `{self._field_name}` of one "
+                "request"
             )
         if self._others_left < 0:
-            raise _malformed(f"it has more than {_MAX_OTHER_PARTS} fields beside `{self._wanted}`")
+            raise _malformed(
+                f"it has more than {_MAX_OTHER_PARTS} fields besides `{self._field_name}`"
+            )
 
     def end(self) -> None:
         self.is_complete = True
 
+    def parser_problem(self) -> str:
+        """Tell by its progress why the parser failed: a part begins after the first boundary."""
+        if not self.parts:
+            return "its lines do not end in CR LF, as those of a form must"
+        return "a part's header is damaged or too long"
 
-def _describe(part: Part, disposition: bytes) -> bool:
-    """Take name and file name; whether there is a name. Texts are UTF-8, whatever the form says:
-    400 KB as `punycode` take Python 20 s.
+
+def _read_disposition(part: Part, disposition: bytes) -> bool:
+    """Read the names of field and file into a part; returns whether the field has a name.
+
+    Names are UTF-8 whatever charset the form declares: Python's `punycode` takes 20 s for 400 KB.
     """
     options = parse_options_header(disposition)[1]
-    part.is_named = b"filename" in options or bool(_EXTENDED_NAME.search(disposition))
+    part.has_filename = b"filename" in options or bool(_EXTENDED_FILENAME.search(disposition))
     name = options.get(b"name")
-    if name is None and (behind := _LAST_NAME.search(disposition)):
-        name = behind[1]
+    if name is None and (match := _LAST_NAME.search(disposition)):
+        name = match[1]
     part.name = (name or b"").decode("utf-8", "replace")
     return name is not None
 
 
 def _token(value: bytes) -> str:
     return value.decode("latin-1").strip().lower()
-
-
-def _reason(error: str) -> str:
-    """Why the parser stopped, for people; its own words where there is nothing better."""
-    if "at end of boundary" in error or "end of header" in error:
-        return "its lines do not end in CR LF, as those of a form must"
-    if "boundary character" in error:
-        return "the boundary that the content type names does not begin it"
-    return "a part's header is damaged or too long"
 
 
 def _malformed(reason: str) -> MalformedRequest:

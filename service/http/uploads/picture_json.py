@@ -1,4 +1,4 @@
-"""A picture as JSON, {"image": "<base64>"}: the bytes of a body in, those of the picture out."""
+"""A picture in JSON, {"image": "<base64>"}: from the body's bytes to the picture's bytes."""
 
 from __future__ import annotations
 
@@ -7,50 +7,51 @@ from typing import Final
 from pydantic import ValidationError
 
 from service.errors import MalformedRequest, MissingField, RequestError
-from service.http.uploads.base64_text import from_text, is_address
+from service.http.uploads import base64_text
 from service.schemas import PictureRequest
 
-_MAX_JSON_VALUES: Final = 1_000
-"""In the JSON around a picture; without a limit 27 MB of empty lists take seconds to read."""
+_MAX_VALUES: Final = 1_000
+"""In the JSON; without a limit, 27 MB of empty lists take seconds to parse."""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-_ONE_FIELD: Final = 'send {"image": "<base64 of the picture, or a data URL>"}'
-_FOREIGN: Final = {
-    "instances": f"{_ONE_FIELD}, one picture a request, or ask /v2/models/NAME/infer; `instances` "
-    "is for TensorFlow Serving and KServe's first protocol",
-    "inputs": f"{_ONE_FIELD}; `inputs` is for /v2/models/NAME/infer",
-    "images": f"{_ONE_FIELD}, one picture a request; several go to /predict_batch as multipart "
+_USAGE: Final = 'send {"image": "<base64 of the picture, or a data URL>"}'
+_OTHER_APIS: Final = {
+    "instances": f"{_USAGE}, one picture per request, or use /v2/models/NAME/infer; `instances` "
+    "belongs to TensorFlow Serving and KServe v1",
+    "inputs": f"{_USAGE}; `inputs` belongs to /v2/models/NAME/infer",
+    "images": f"{_USAGE}, one picture per request; send several to /predict_batch as multipart "
     "fields `images`, or to /v2/models/NAME/infer",
 }
+"""Field of another API -> what to send instead."""
 
 
 def picture_in_json(body: bytes) -> bytes:
-    """The picture in a JSON object's field `image`: base64, or a data URL.
+    """Decode the field `image` of a JSON object: base64, or a data URL.
 
     Raises:
-        MissingField: there is no text `image`, or it is an address.
-        MalformedRequest: it is no JSON object, or the text holds no base64.
+        MissingField: `image` is absent, not a string, or the URL of a file.
+        MalformedRequest: the body is not a JSON object, or `image` is not base64.
     """
-    if sum(map(body.count, (b",", b"[", b"{"))) > _MAX_JSON_VALUES:
-        raise MalformedRequest(f"the JSON has more than {_MAX_JSON_VALUES:,} values; {_ONE_FIELD}")
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MAX_VALUES:
+        raise MalformedRequest(f"the JSON has more than {_MAX_VALUES:,} values; {_USAGE}")
     try:
         text = PictureRequest.model_validate_json(body.removeprefix(_BYTE_ORDER_MARK)).image
     except ValidationError as error:
         raise _no_picture(error) from None
     try:
-        return from_text(text)
+        return base64_text.decode(text)
     except ValueError as error:
-        kind = MissingField if is_address(text) else MalformedRequest
-        raise kind(f"`image` {error}") from None
+        error_class = MissingField if base64_text.is_url(text) else MalformedRequest
+        raise error_class(f"`image` {error}") from None
 
 
 def _no_picture(error: ValidationError) -> RequestError:
-    """Why there is no text `image` in what was sent as JSON."""
+    """Make the error for JSON that has no string `image`."""
     problem = error.errors(include_url=False, include_context=False)[0]
     if not problem["loc"]:
-        return MalformedRequest(f"the body is no JSON object: {_ONE_FIELD}")
+        return MalformedRequest(f"the body is not a JSON object: {_USAGE}")
     if problem["type"] != "missing":
-        return MissingField(f"`image` is no text: {_ONE_FIELD}")
-    for habit, remedy in _FOREIGN.items():
-        if habit in problem["input"]:
+        return MissingField(f"`image` is not a string: {_USAGE}")
+    for field, remedy in _OTHER_APIS.items():
+        if field in problem["input"]:
             return MissingField(remedy)
-    return MissingField(f"no field `image` in the JSON: {_ONE_FIELD}")
+    return MissingField(f"no field `image` in the JSON: {_USAGE}")

@@ -150,8 +150,9 @@ def drawn() -> Iterator[str]:
 
 
 def listed() -> list[str]:
-    """The series of the README's table; of a histogram, how often it was observed."""
-    table = (ROOT / "README.md").read_text().partition("<!-- metrics -->")[2].partition("<!--")[0]
+    """The series of the table in docs/serving.md; of a histogram, how often it was observed."""
+    page = (ROOT / "docs/serving.md").read_text()
+    table = page.partition("<!-- metrics -->")[2].partition("<!--")[0]
     rows = re.findall(r"^\| `(graft_\w+)` \| (\w+)", table, re.MULTILINE)
     return [f"{name}_count" if kind == "histogram" else name for name, kind in rows]
 
@@ -198,7 +199,7 @@ def test_every_query_has_an_answer_and_an_outage_is_noticed(
         outage = {"GraftGone", "GraftUnreachable"}
         eventually(lambda: not outage & set(prometheus.alerts()), prometheus.alerts)
         server.process.terminate()
-        server.process.wait(30)
+        server.process.wait(90)
         eventually(lambda: outage <= set(prometheus.alerts()), prometheus.alerts)
         where = server.url.removeprefix("http://")
         assert prometheus.alerts()["GraftUnreachable"] == f"{where} does not answer Prometheus"

@@ -22,7 +22,7 @@ OURS = {
 
 
 def test_every_network_of_keras_is_a_backbone() -> None:
-    """After an upgrade of Keras: add what is new, or say here and in the README why not."""
+    """After an upgrade of Keras: add what is new, or say here and in docs/backbones.md why not."""
     networks = {name for name, _ in inspect.getmembers(keras.applications, inspect.isfunction)}
     assert len(networks) >= 38
     assert networks == {spec.application for spec in OURS.values()}

@@ -1,4 +1,4 @@
-"""bentofile.yaml: a built bento holds the service and serves the model it was built with."""
+"""bentofile.yaml: a built bento contains the service and serves the model it was built with."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A BENTOML_HOME of the test's own."""
+    """A BENTOML_HOME for this test alone."""
     return tmp_path / "home"
 
 
@@ -42,7 +42,7 @@ def run(home: Path, *arguments: str, folder: Path = ROOT) -> None:
 
 @pytest.fixture
 def save_as(home: Path, tiny_bundle: Bundle, manifest: Manifest, tmp_path: Path) -> Any:
-    """Make the tiny bundle under another name, save it in the store -> its version."""
+    """Save the tiny bundle under another name in the store; returns its version."""
 
     def save_as(name: str, created: str) -> str:
         staging = Path(shutil.copytree(tiny_bundle.path, tmp_path / created))
@@ -57,7 +57,7 @@ def save_as(home: Path, tiny_bundle: Bundle, manifest: Manifest, tmp_path: Path)
     return save_as
 
 
-def test_bento_serves_the_model_it_was_built_with_and_holds_nothing_of_training(
+def test_a_bento_serves_the_model_it_was_built_with_without_training_code(
     home: Path, save_as: Any, serve: Any, draw: Any
 ) -> None:
     version = save_as("classifier", "first")
@@ -83,7 +83,7 @@ def test_bento_serves_the_model_it_was_built_with_and_holds_nothing_of_training(
         assert httpx.get(f"{server.url}/model").json()["version"] == newer
 
 
-def test_bento_of_a_model_with_another_name(
+def test_a_bento_may_have_a_model_of_another_name(
     home: Path, save_as: Any, serve: Any, tmp_path: Path
 ) -> None:
     version = save_as("leaves", "first")

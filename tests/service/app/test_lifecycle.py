@@ -1,4 +1,4 @@
-"""The service from start to end: what it needs, what it refuses, its limits, how it stops."""
+"""The service from start to stop: what it needs, what it refuses, its limits, how it ends."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def answer_of(connection: socket.socket) -> tuple[int, dict[str, Any]]:
 
 
 def test_training_code_is_not_needed(server: Any) -> None:
-    """TensorFlow, Keras, onnx, plugins and trainers could not be imported there."""
+    """TensorFlow, Keras, onnx, plugins and trainers cannot be imported there."""
     pids = {server.process.pid, *(worker.pid for worker in server.workers())}
     assert len(pids) == 2
     assert pids <= {int(line) for line in server.without_training.read_text().split()}
@@ -91,10 +91,10 @@ def test_wrong_environment_ends_the_service_with_our_message(
 
 
 @pytest.mark.slow
-def test_services_of_one_home_keep_apart(
+def test_services_of_one_home_are_independent(
     serve: Any, refuse_to_serve: RefuseToServe, tiny_bundle: Bundle, draw: Any, tmp_path: Path
 ) -> None:
-    """Their figures, their reloads; and one that finds its port taken leaves the other alone."""
+    """Their metrics and reloads are; and a service whose port is taken disturbs no other."""
     other = seal_another(tmp_path, tiny_bundle)
     link = tmp_path / "link"
     link.symlink_to(tiny_bundle.path)
@@ -123,7 +123,7 @@ def test_services_of_one_home_keep_apart(
 
 
 def seal_another(folder: Path, bundle: Bundle) -> Bundle:
-    """The same model by another name."""
+    """Seal the same model under another name."""
     staging = Path(shutil.copytree(bundle.path, folder / "staging"))
     (staging / "manifest.json").unlink()
     return seal(staging, bundle.manifest.model_copy(update={"name": "another"}), folder)
@@ -135,8 +135,10 @@ SMALL_MEMORY += ['mount -t tmpfs -o size=3m tmpfs /dev/shm && exec "$@"', "sh"]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_full_disk_under_the_figures_stops_nobody(serve: Any, draw: Any, workers: int) -> None:
-    """Neither a series that is new then, nor the worker that takes a killed one's place."""
+def test_a_full_disk_for_metrics_does_not_stop_the_service(
+    serve: Any, draw: Any, workers: int
+) -> None:
+    """New series appear, and a killed worker is replaced."""
     if subprocess.run([*SMALL_MEMORY, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine gives no user namespaces, or has no unshare")
     options = f"services.graft.workers={workers}"
@@ -178,8 +180,8 @@ def test_a_relative_model_is_found_by_workers_in_another_folder(
 
 
 @pytest.mark.slow
-def test_nobody_is_let_in_before_a_worker_can_answer(starting: Any) -> None:
-    """Connections that are refused go to another replica; those that are let in would wait."""
+def test_connections_are_refused_until_a_worker_can_answer(starting: Any) -> None:
+    """A refused connection goes to another replica; an accepted one would wait."""
     deadline = time.monotonic() + 90
     while True:
         try:
@@ -197,7 +199,7 @@ def test_nobody_is_let_in_before_a_worker_can_answer(starting: Any) -> None:
 
 @pytest.fixture(scope="module")
 def small(serve: Any) -> Iterator[Any]:
-    """A service that has room for one picture, and little time."""
+    """A service with a queue of one picture and short timeouts."""
     with serve(
         GRAFT_TOP_K="1",
         GRAFT_THREADS="1",
@@ -214,7 +216,7 @@ def send(server: Any, picture: bytes) -> httpx.Response:
 
 
 def send_until_answered(server: Any, picture: bytes) -> dict[str, Any]:
-    """As clients should do: come back after 429 and 504."""
+    """Retry after 429 and 504, as clients should."""
     deadline = time.monotonic() + 60
     while (response := send(server, picture)).status_code != 200:
         assert response.status_code in (429, 504)
@@ -231,7 +233,7 @@ def test_settings_of_the_environment_are_used(small: Any, draw: Any) -> None:
     assert "at most 1 picture is accepted in `images`" in two.json()["error"]["message"]
 
 
-def test_overload_and_deadline_are_answered_and_pass(
+def test_overload_and_deadline_are_answered_and_end(
     small: Any, slow_picture: bytes, draw: Any
 ) -> None:
     with ThreadPoolExecutor(6) as threads:
@@ -251,7 +253,7 @@ def test_overload_and_deadline_are_answered_and_pass(
     assert metrics['graft_refusals_total{reason="deadline_exceeded"}'] >= 1
 
 
-def test_body_that_does_not_arrive_is_given_up_with_our_shape(small: Any, draw: Any) -> None:
+def test_a_body_that_does_not_arrive_gets_an_error_of_our_format(small: Any, draw: Any) -> None:
     with connect(small) as connection:
         begin(connection, 1000)
         connection.sendall(draw()[:100])
@@ -265,29 +267,33 @@ def test_body_that_does_not_arrive_is_given_up_with_our_shape(small: Any, draw: 
     }
 
 
-def test_body_that_keeps_coming_is_waited_for(small: Any, draw: Any) -> None:
-    """Three times as long as it may stand still."""
+def test_a_slow_but_steady_body_is_read(small: Any, draw: Any) -> None:
+    """It takes three times as long as it may stall."""
     picture = draw("green") + bytes(3_000)
-    with connect(small) as connection:
-        begin(connection, len(picture))
-        for at in range(0, len(picture), 1 + len(picture) // 10):
-            connection.sendall(picture[at : at + 1 + len(picture) // 10])
-            time.sleep(0.3)
-        status, answer = answer_of(connection)
+    for _ in range(5):
+        with connect(small) as connection:
+            begin(connection, len(picture))
+            for at in range(0, len(picture), 1 + len(picture) // 10):
+                connection.sendall(picture[at : at + 1 + len(picture) // 10])
+                time.sleep(0.3)
+            status, answer = answer_of(connection)
+        if status != 504:  # a machine with other work may miss the deadline of 0.3 s
+            break
     assert (status, answer["label"]) == (200, "green")
 
 
 @pytest.mark.slow
-def test_uploads_that_do_not_end_hold_no_more_than_the_room_there_is(serve: Any, draw: Any) -> None:
-    """The queue does not see them: it counts pictures that are there."""
+def test_unfinished_uploads_hold_no_more_than_the_quota(serve: Any, draw: Any) -> None:
+    """The queue does not count them: it counts complete pictures."""
     limits = {"GRAFT_MAX_REQUEST_BYTES": "3000000", "GRAFT_MAX_UPLOAD_BYTES": "3000000"}
+    limits |= {"GRAFT_UPLOAD_TIMEOUT_SECONDS": "30"}
     head = b"POST /predict HTTP/1.1\r\nHost: graft\r\nContent-Type: image/jpeg\r\n"
     with serve(**limits) as server:
         with ExitStack() as connections:
             uploads = [connections.enter_context(connect(server)) for _ in range(20)]
             for upload in uploads:
                 upload.sendall(head + b"Content-Length: 1000000\r\n\r\n" + bytes(900_000))
-            for _ in range(100):
+            for _ in range(250):
                 answered, _, _ = select.select(uploads, [], [], 0)
                 if len(answered) >= 17:  # the other three fit
                     break
@@ -338,13 +344,13 @@ def test_workers_share_their_metrics_and_sigterm_lets_them_finish(
         connection.sendall(picture[100:])
         status, answer = answer_of(connection)
     assert (status, answer["label"]) == (200, "blue")
-    assert two_workers.process.wait(20) == 0
+    assert two_workers.process.wait(90) == 0
     assert "Traceback" not in two_workers.log.read_text()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{two_workers.url}/livez")
 
 
-def test_sigterm_means_refusing_for_a_while_and_then_the_servers_own_stop(classifier: Any) -> None:
+def test_sigterm_drains_and_then_stops_the_server(classifier: Any) -> None:
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
 
@@ -353,46 +359,50 @@ def test_sigterm_means_refusing_for_a_while_and_then_the_servers_own_stop(classi
         assert classifier.__is_ready__()
         os.kill(os.getpid(), signal.SIGTERM)
         assert not classifier.__is_ready__()
-        await asyncio.sleep(0.1)
         assert stopped == []
-        await asyncio.sleep(0.5)
+        began = time.monotonic()
+        async with asyncio.timeout(60):
+            while not stopped:
+                await asyncio.sleep(0.01)
+        assert time.monotonic() - began > 0.2
 
     asyncio.run(drain())
     assert stopped == [signal.SIGTERM]
 
 
-def test_closing_lets_requests_leave_that_were_given_up(classifier: Any) -> None:
-    """As at the end of --timeout-graceful-shutdown, when they are cancelled and not waited for."""
+def test_closing_lets_cancelled_requests_finish(classifier: Any) -> None:
+    """uvicorn cancels them at the end of --timeout-graceful-shutdown, and does not wait."""
 
     async def shut_down() -> None:
         async def ask() -> None:
             with classifier.state.model.admit(2):
                 await asyncio.gather(asyncio.sleep(60), asyncio.sleep(60))
 
-        asked = asyncio.create_task(ask())
+        task = asyncio.create_task(ask())
         await asyncio.sleep(0.01)
-        asked.cancel()
+        task.cancel()
         await classifier.close()
-        assert asked.cancelled()
+        assert task.cancelled()
 
     closing = threading.Thread(target=asyncio.run, args=(shut_down(),), daemon=True)
     closing.start()
-    closing.join(20)
+    closing.join(60)
     assert not closing.is_alive()
 
 
 @pytest.mark.slow
-def test_draining_is_seen_from_outside_before_the_server_closes(serve: Any, draw: Any) -> None:
+def test_draining_is_visible_before_the_server_closes(serve: Any, draw: Any) -> None:
     picture = draw("blue")
     with (
-        serve(GRAFT_DRAIN_SECONDS="3") as server,
+        serve(GRAFT_DRAIN_SECONDS="6") as server,
         httpx.Client(base_url=server.url) as kept,
         connect(server) as accepted,
     ):
         assert kept.get("/readyz").status_code == 200
         begin(accepted, len(picture))
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(1)
+        while httpx.get(f"{server.url}/readyz").status_code == 200:
+            time.sleep(0.05)
         for client in (kept, httpx):  # a kept connection, and new ones
             base = "" if client is kept else server.url
             ready = client.get(f"{base}/readyz")
@@ -404,13 +414,13 @@ def test_draining_is_seen_from_outside_before_the_server_closes(serve: Any, draw
         accepted.sendall(picture)
         status, answer = answer_of(accepted)
         assert (status, answer["label"]) == (200, "blue")
-        assert server.process.wait(20) == 0
+        assert server.process.wait(90) == 0
     assert "Traceback" not in server.log.read_text()
 
 
 @pytest.fixture
 def terminal() -> Iterator[int]:
-    """The file descriptor of a terminal on which somebody watches."""
+    """The file descriptor of a terminal whose output is read."""
     ours, theirs = pty.openpty()
 
     def watch() -> None:
@@ -430,4 +440,4 @@ def terminal() -> Iterator[int]:
 def test_ctrl_c_on_a_terminal_stops_at_once(serve: Any, terminal: int) -> None:
     with serve(stderr=terminal, GRAFT_DRAIN_SECONDS="60") as server:
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(20) == 0
+        assert server.process.wait(50) == 0  # below the drain, which is for those behind a proxy

@@ -1,4 +1,4 @@
-"""Pages of other origins, before the real routes' middleware; the routes are an application's."""
+"""Requests from web pages of other origins, with the real CORS options."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ PREFLIGHT = {
 
 
 def ask(settings: Settings, method: str, **headers: str) -> httpx.Response:
-    async def asked() -> httpx.Response:
+    async def send() -> httpx.Response:
         app = CORSMiddleware(PlainTextResponse("refused", 429), **cors_options(settings))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://graft") as client:
             return await client.request(method, "/predict", headers=headers)
 
-    return asyncio.run(asked())
+    return asyncio.run(send())
 
 
 @pytest.fixture
-def bentomls() -> Iterator[dict[str, object]]:
-    """What `http.cors` of BentoML's configuration says: to be altered."""
+def bentoml_cors() -> Iterator[dict[str, object]]:
+    """`http.cors` of BentoML's configuration, for tests to change."""
     config = BentoMLContainer.config.get()
     before = dict(config["api_server"]["http"]["cors"])
     try:
@@ -45,11 +45,11 @@ def bentomls() -> Iterator[dict[str, object]]:
         config["api_server"]["http"]["cors"].update(before)
 
 
-def test_by_default_no_page_may_ask() -> None:
+def test_by_default_no_origin_is_allowed() -> None:
     assert cors_options(Settings()) == {}
 
 
-def test_pages_of_the_origins_may_ask_and_read_refusals() -> None:
+def test_pages_of_named_origins_may_send_requests_and_read_errors() -> None:
     settings = Settings(cors_origins=f"{PAGE}, http://localhost:5173")
     preflight = ask(settings, "OPTIONS", **PREFLIGHT)
     assert preflight.status_code == 200
@@ -62,7 +62,7 @@ def test_pages_of_the_origins_may_ask_and_read_refusals() -> None:
     assert "Retry-After" in answer.headers["access-control-expose-headers"]
 
 
-def test_pages_of_others_may_not() -> None:
+def test_pages_of_other_origins_may_not() -> None:
     settings = Settings(cors_origins=PAGE)
     other = {**PREFLIGHT, "Origin": "https://evil.example"}
     preflight = ask(settings, "OPTIONS", **other)
@@ -73,14 +73,14 @@ def test_pages_of_others_may_not() -> None:
     )
 
 
-def test_every_page_may_ask_where_all_are_named() -> None:
+def test_a_star_allows_every_origin() -> None:
     answer = ask(Settings(cors_origins="*"), "POST", Origin="null")
     assert answer.headers["access-control-allow-origin"] == "*"
     assert "access-control-allow-credentials" not in answer.headers
 
 
-def test_bentomls_switch_is_obeyed(bentomls: dict[str, object]) -> None:
-    bentomls |= {
+def test_bentomls_configuration_is_used(bentoml_cors: dict[str, object]) -> None:
+    bentoml_cors |= {
         "enabled": True,
         "access_control_allow_origins": PAGE,
         "access_control_allow_methods": "POST",
@@ -92,7 +92,7 @@ def test_bentomls_switch_is_obeyed(bentomls: dict[str, object]) -> None:
         cors_options(Settings(cors_origins=PAGE))
 
 
-def test_bentomls_switch_without_origins_is_refused(bentomls: dict[str, object]) -> None:
-    bentomls["enabled"] = True
+def test_bentomls_configuration_without_origins_is_refused(bentoml_cors: dict[str, object]) -> None:
+    bentoml_cors["enabled"] = True
     with pytest.raises(SettingError, match="names no origins"):
         cors_options(Settings())

@@ -1,4 +1,4 @@
-"""What is around a handler, with a state of no more than it uses."""
+"""What an endpoint adds to its handler, with a state that has only what it uses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from service.errors import MissingField
 from service.http.endpoints import Endpoint
-from service.keys import Keys
+from service.keys import ApiKeys
 from service.metrics import Metrics
 
 
@@ -34,8 +34,8 @@ def registry() -> CollectorRegistry:
 
 def post(registry: CollectorRegistry, path: str, **changes: Any) -> httpx.Response:
     app = Starlette(routes=[Endpoint("POST", "/there", answer).route()])
-    usual = {"metrics": Metrics(registry), "is_draining": False, "keys": Keys([])}
-    app.state.service = SimpleNamespace(**{**usual, **changes})
+    defaults = {"metrics": Metrics(registry), "is_draining": False, "api_keys": ApiKeys([])}
+    app.state.service = SimpleNamespace(**{**defaults, **changes})
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app)
@@ -53,7 +53,7 @@ def post(registry: CollectorRegistry, path: str, **changes: Any) -> httpx.Respon
         ("?fail", 500, "internal_server_error"),
     ],
 )
-def test_every_answer_is_counted_once_and_has_the_shape(
+def test_every_answer_is_counted_once_and_errors_have_the_format(
     registry: CollectorRegistry, query: str, status: int, code: str | None
 ) -> None:
     response = post(registry, f"/there{query}")
@@ -66,7 +66,7 @@ def test_every_answer_is_counted_once_and_has_the_shape(
     assert registry.get_sample_value("graft_request_seconds_count", {"endpoint": "/there"}) == 1
 
 
-def test_draining_refuses(registry: CollectorRegistry) -> None:
+def test_a_draining_server_refuses_and_closes_the_connection(registry: CollectorRegistry) -> None:
     response = post(registry, "/there", is_draining=True)
     assert response.status_code == 503
     assert response.headers["retry-after"] == "1"
@@ -75,7 +75,7 @@ def test_draining_refuses(registry: CollectorRegistry) -> None:
     assert registry.get_sample_value("graft_refusals_total", {"reason": "draining"}) == 1
 
 
-def test_without_the_key_nothing_is_done(registry: CollectorRegistry) -> None:
-    response = post(registry, "/there", keys=Keys(["secret"]))
+def test_a_request_without_the_key_is_refused(registry: CollectorRegistry) -> None:
+    response = post(registry, "/there", api_keys=ApiKeys(["secret"]))
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == "Bearer"

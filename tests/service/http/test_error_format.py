@@ -16,7 +16,7 @@ from service.http.error_format import ErrorFormatMiddleware, error_response
 
 
 def get(response: Response, method: str = "GET", path: str = "/") -> httpx.Response:
-    """What a client sees of `response`, sent by an application inside ErrorFormatMiddleware."""
+    """Send `response` through the middleware; return what a client receives."""
 
     async def answer(request: object) -> Response:
         return response
@@ -41,7 +41,7 @@ def error(response: httpx.Response) -> dict[str, Any]:
     return dict(content["error"])
 
 
-def test_refusal_has_status_shape_and_headers() -> None:
+def test_an_error_response_has_status_format_and_headers() -> None:
     response = error_response(Draining("going down"))
     assert response.status_code == 503
     assert response.headers["retry-after"] == "1"
@@ -51,14 +51,14 @@ def test_refusal_has_status_shape_and_headers() -> None:
     assert "retry-after" not in error_response(MissingField("none")).headers
 
 
-def test_refusals_of_ours_pass_unchanged() -> None:
+def test_our_errors_pass_unchanged() -> None:
     ours = get(error_response(MissingField("no picture")))
     assert ours.status_code == 422
     assert error(ours) == {"code": "missing_field", "message": "no picture"}
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/models/tiny/infer"])
-def test_clients_of_the_open_inference_protocol_get_a_text(path: str) -> None:
+def test_errors_under_v2_are_a_text(path: str) -> None:
     ours = get(error_response(Draining("going down")), path=path)
     assert (ours.status_code, ours.json()) == (503, {"error": "going down"})
     assert ours.headers["retry-after"] == "1"
@@ -76,7 +76,7 @@ def test_below_400_everything_passes_unchanged(status: int) -> None:
     assert response.text == ("fine" if status != 304 else "")
 
 
-def test_streams_pass_piece_by_piece() -> None:
+def test_streams_pass_chunk_by_chunk() -> None:
     sent: list[bytes] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,10 +107,10 @@ def test_streams_pass_piece_by_piece() -> None:
         (StreamingResponse(iter(["in ", "pieces"]), 413), "*", "in pieces"),
     ],
 )
-def test_errors_of_others_get_the_shape(response: Response, code: str, message: str) -> None:
-    shaped = error(get(response))
-    assert shaped["message"] == message
-    assert code in (shaped["code"], "*")
+def test_other_errors_get_the_format(response: Response, code: str, message: str) -> None:
+    formatted = error(get(response))
+    assert formatted["message"] == message
+    assert code in (formatted["code"], "*")
 
 
 def test_status_and_headers_are_kept() -> None:
@@ -119,7 +119,7 @@ def test_status_and_headers_are_kept() -> None:
     assert (response.headers["allow"], response.headers["x-own"]) == ("GET", "1")
 
 
-def test_wrong_method_says_which_are_allowed() -> None:
+def test_a_wrong_method_is_answered_with_the_allowed_ones() -> None:
     response = get(PlainTextResponse("fine"), "POST")
     assert response.status_code == 405
     assert "GET" in response.headers["allow"]
@@ -127,14 +127,14 @@ def test_wrong_method_says_which_are_allowed() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_passing_troubles_of_others_say_when_to_come_back(status: int) -> None:
+def test_temporary_errors_get_a_retry_after(status: int) -> None:
     assert get(PlainTextResponse("busy", status)).headers["retry-after"] == "1"
     assert (
         get(PlainTextResponse("busy", status, {"retry-after": "9"})).headers["retry-after"] == "9"
     )
 
 
-def test_other_protocols_are_left_alone() -> None:
+def test_lifespan_and_websockets_pass_unchanged() -> None:
     seen: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,8 +148,8 @@ def test_other_protocols_are_left_alone() -> None:
     assert seen == ["lifespan", "websocket"]
 
 
-def test_a_path_that_is_not_there_is_told_where_to_ask() -> None:
+def test_an_unknown_path_is_answered_with_paths_to_use() -> None:
     v1 = get(PlainTextResponse("Not Found", 404), path="/v1/models/classifier:predict")
     assert error(v1)["message"].startswith('Not Found: POST {"image": "<base64>"} to /predict')
     other = get(PlainTextResponse("Not Found", 404), path="/nothing")
-    assert error(other)["message"] == "Not Found: / and /docs.json list what there is"
+    assert error(other)["message"] == "Not Found: / and /docs.json list the paths"

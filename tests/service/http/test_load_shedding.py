@@ -1,4 +1,4 @@
-"""Who is turned away at the door, and that nothing behind it is asked."""
+"""Which requests are refused while the queue is full, and that they are not read."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from service.asgi import ENDPOINTS
 from service.http.load_shedding import LoadSheddingMiddleware
 from service.metrics import Metrics
 
-BEHIND = 204
+PASSED = 204
 PATHS = [endpoint.path for endpoint in ENDPOINTS if endpoint.accepts_pictures]
 
 
-class Door:
-    """The middleware before an application that answers 204 and reads nothing."""
+class Shedder:
+    """The middleware around an application that answers 204 and reads nothing."""
 
     def __init__(self, *, is_full: bool = True, is_draining: bool = False) -> None:
         self.registry = CollectorRegistry()
@@ -29,11 +29,11 @@ class Door:
             metrics=Metrics(self.registry),
             is_draining=is_draining,
         )
-        self._app = LoadSheddingMiddleware(self._behind, State({"service": service}), PATHS)
+        self._app = LoadSheddingMiddleware(self._answer, State({"service": service}), PATHS)
         self.read = 0
 
-    async def _behind(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": BEHIND, "headers": []})
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": PASSED, "headers": []})
         await send({"type": "http.response.body"})
 
     def ask(self, method: str, path: str, **scope: Any) -> tuple[int, dict[bytes, bytes], bytes]:
@@ -46,8 +46,8 @@ class Door:
         async def send(message: Message) -> None:
             messages.append(message)
 
-        asked = {"type": "http", "method": method, "path": path, "http_version": "1.1"}
-        asyncio.run(self._app({**asked, "headers": [], **scope}, receive, send))
+        request = {"type": "http", "method": method, "path": path, "http_version": "1.1"}
+        asyncio.run(self._app({**request, "headers": [], **scope}, receive, send))
         start, body = messages
         return start["status"], dict(start["headers"]), body.get("body", b"")
 
@@ -61,17 +61,17 @@ class Door:
         ("/v2/models/any/versions/1/infer", "/v2/models/{name}/versions/{version}/infer"),
     ],
 )
-def test_pictures_are_turned_away_unread_and_counted(path: str, endpoint: str) -> None:
-    door = Door()
-    status, headers, body = door.ask("POST", path)
+def test_pictures_are_refused_unread_and_counted(path: str, endpoint: str) -> None:
+    shedder = Shedder()
+    status, headers, body = shedder.ask("POST", path)
     assert status == 429
     assert headers[b"retry-after"] == b"1"
     assert int(headers[b"content-length"]) == len(body)
     message = b"as many pictures as are let in are being worked on; try again in a moment"
     ours = b'{"error":{"code":"overloaded","message":"%s"}}' % message
     assert body == (b'{"error":"%s"}' % message if path.startswith("/v2") else ours)
-    assert door.read == 0
-    value = door.registry.get_sample_value
+    assert shedder.read == 0
+    value = shedder.registry.get_sample_value
     assert value("graft_requests_total", {"endpoint": endpoint, "status": "429"}) == 1
     assert value("graft_refusals_total", {"reason": "overloaded"}) == 1
     assert value("graft_request_seconds_count", {"endpoint": endpoint}) is None
@@ -81,18 +81,18 @@ def test_pictures_are_turned_away_unread_and_counted(path: str, endpoint: str) -
     ("method", "path"),
     [("GET", "/predict"), ("POST", "/v2/models/any"), ("GET", "/readyz"), ("POST", "/predict/x")],
 )
-def test_everything_else_comes_in(method: str, path: str) -> None:
-    assert Door().ask(method, path)[0] == BEHIND
+def test_everything_else_passes(method: str, path: str) -> None:
+    assert Shedder().ask(method, path)[0] == PASSED
 
 
-def test_pictures_come_in_while_there_is_room() -> None:
-    assert Door(is_full=False).ask("POST", "/predict")[0] == BEHIND
+def test_pictures_pass_while_the_queue_has_room() -> None:
+    assert Shedder(is_full=False).ask("POST", "/predict")[0] == PASSED
 
 
-def test_a_server_that_stops_says_so_instead() -> None:
-    assert Door(is_draining=True).ask("POST", "/predict")[0] == BEHIND
+def test_a_draining_server_passes_pictures_on() -> None:
+    assert Shedder(is_draining=True).ask("POST", "/predict")[0] == PASSED
 
 
-def test_what_is_no_request_passes() -> None:
-    door = Door()
-    assert door.ask("POST", "/predict", type="websocket")[0] == BEHIND
+def test_websockets_pass() -> None:
+    shedder = Shedder()
+    assert shedder.ask("POST", "/predict", type="websocket")[0] == PASSED

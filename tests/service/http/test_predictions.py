@@ -1,4 +1,4 @@
-"""The order in which a POST is worked on; what it answers is in test_app.py."""
+"""The handlers, called with a state and a request; the running service is in test_app.py."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from service.state import ServiceState
 
 
 def request(
-    body: bytes, asked: list[str], query: bytes = b"", kind: bytes = b"image/jpeg"
+    body: bytes, received: list[str], query: bytes = b"", kind: bytes = b"image/jpeg"
 ) -> Request:
     async def receive() -> dict[str, Any]:
-        asked.append("body")
+        received.append("body")
         return {"type": "http.request", "body": body, "more_body": False}
 
     scope = {"type": "http", "method": "POST", "headers": [(b"content-type", kind)]}
@@ -40,7 +40,7 @@ def test_a_picture_may_come_as_json(state: ServiceState, draw: Any) -> None:
 
 
 @pytest.mark.parametrize("top_k", [1, 2, 3])
-def test_the_query_says_how_many_classes(state: ServiceState, draw: Any, top_k: int) -> None:
+def test_top_k_sets_the_number_of_classes(state: ServiceState, draw: Any, top_k: int) -> None:
     query = b"a=%zz&top_k=" + str(top_k).encode()
     response = asyncio.run(predict(state, request(draw("blue"), [], query)))
     top = json.loads(response.body)["top"]
@@ -61,15 +61,15 @@ def test_top_k_must_be_a_number_of_classes(state: ServiceState, draw: Any, value
         asyncio.run(predict(state, request(draw("blue"), [], query)))
 
 
-def test_what_was_sent_by_other_habits_is_told(state: ServiceState, draw: Any) -> None:
+def test_bytes_that_are_no_picture_get_a_hint(state: ServiceState, draw: Any) -> None:
     stripped = draw("blue").translate(None, b"\r\n\0")
     with pytest.raises(UndecodableImage, match=r"with curl use --data-binary @FILE.* \(.*damaged"):
         asyncio.run(predict(state, request(stripped, [])))
-    with pytest.raises(UnsupportedMediaType, match=r"^it is a base64 text: send it as JSON"):
+    with pytest.raises(UnsupportedMediaType, match=r"^it is base64: send it as JSON"):
         asyncio.run(predict(state, request(base64.b64encode(draw("blue")), [])))
 
 
-def test_a_body_that_does_not_come_is_the_clients_fault(make_state: Any) -> None:
+def test_a_body_that_does_not_arrive_is_a_timeout(make_state: Any) -> None:
     state = make_state(upload_timeout_seconds=0.1)
 
     async def receive() -> dict[str, Any]:
@@ -77,9 +77,9 @@ def test_a_body_that_does_not_come_is_the_clients_fault(make_state: Any) -> None
         raise AssertionError
 
     headers = [(b"content-type", b"image/jpeg")]
-    asked = Request({"type": "http", "method": "POST", "headers": headers}, receive)
+    request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
     with pytest.raises(RequestTimeout, match=r"nothing of the body arrived for 0\.1 s"):
-        asyncio.run(predict(state, asked))
+        asyncio.run(predict(state, request))
     assert state.upload_quota.used_bytes == 0
 
 
@@ -88,17 +88,17 @@ def test_a_queue_that_fills_up_while_the_body_arrives_refuses_the_request(
 ) -> None:
     """Load shedding looks before the body arrives; other bodies arrive meanwhile."""
     state = make_state(max_queue_size=1, max_pictures=1)
-    asked: list[str] = []
+    received: list[str] = []
     with state.model.admit(1), pytest.raises(Overloaded):
-        asyncio.run(predict(state, request(draw(), asked)))
-    assert asked == ["body"]
-    assert asyncio.run(predict(state, request(draw(), asked))).status_code == 200
+        asyncio.run(predict(state, request(draw(), received)))
+    assert received == ["body"]
+    assert asyncio.run(predict(state, request(draw(), received))).status_code == 200
 
 
-def test_the_model_of_the_moment_when_the_body_is_there_answers(
+def test_a_model_reloaded_while_the_body_arrives_answers(
     state: ServiceState, make_state: Any, draw: Any
 ) -> None:
-    """Another may have been taken while the body came; the old one is closed by then."""
+    """The old model is closed by then."""
     old = state.model
     picture = draw("blue")
 
@@ -108,8 +108,8 @@ def test_the_model_of_the_moment_when_the_body_is_there_answers(
         return {"type": "http.request", "body": picture, "more_body": False}
 
     headers = [(b"content-type", b"image/jpeg")]
-    asked = Request({"type": "http", "method": "POST", "headers": headers}, receive)
-    response = asyncio.run(asyncio.wait_for(predict(state, asked), 20))
+    request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
+    response = asyncio.run(asyncio.wait_for(predict(state, request), 20))
     assert b'"label":"blue"' in response.body
 
 
@@ -122,14 +122,14 @@ def test_a_picture_of_a_batch_that_is_too_large_fails_alone(make_state: Any, dra
         return {"type": "http.request", "body": form.read(), "more_body": False}
 
     headers = [(b"content-type", form.headers["content-type"].encode())]
-    asked = Request({"type": "http", "method": "POST", "headers": headers}, receive)
-    blue, large = json.loads(asyncio.run(predict_batch(state, asked)).body)["results"]
+    request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
+    blue, large = json.loads(asyncio.run(predict_batch(state, request)).body)["results"]
     assert blue["label"] == "blue"
     assert large["error"]["code"] == "too_large"
 
 
-def test_all_come_to_an_end_before_one_failure_is_told() -> None:
-    """Or a batch that met a bug would give its room away while its pictures are worked on."""
+def test_a_failure_is_raised_after_all_others_have_finished() -> None:
+    """Otherwise a batch with a bug would leave the queue while its pictures are worked on."""
     ended: list[int] = []
 
     async def work(seconds: float) -> float:

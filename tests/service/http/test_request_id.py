@@ -29,10 +29,10 @@ from service.http.request_id import (
     request_id,
     silence_parser,
 )
-from service.keys import Keys
+from service.keys import ApiKeys
 from service.metrics import Metrics
 
-MADE = r"[0-9a-f]{12}-[0-9a-f]+"
+GENERATED = r"[0-9a-f]{12}-[0-9a-f]+"
 
 
 def ask(app: Any, path: str = "/", **headers: str) -> httpx.Response:
@@ -72,7 +72,7 @@ def access_lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("sent", ["a", "5f2c9a.B_7-x", "x" * 64])
-def test_the_caller_s_id_is_kept(app: Starlette, sent: str) -> None:
+def test_a_clients_id_is_kept(app: Starlette, sent: str) -> None:
     response = ask(app, **{"X-Request-ID": sent})
     assert response.headers["x-request-id"] == response.text == sent
 
@@ -80,17 +80,17 @@ def test_the_caller_s_id_is_kept(app: Starlette, sent: str) -> None:
 @pytest.mark.parametrize(
     "sent", ["", "x" * 65, "two words", 'quo"te', "naïve", "a\tb", "../../etc", "a{b}"]
 )
-def test_what_could_forge_a_log_is_replaced(app: Starlette, sent: str) -> None:
+def test_an_id_that_could_forge_a_log_is_replaced(app: Starlette, sent: str) -> None:
     response = ask(app, **{"X-Request-ID": sent.encode("latin-1")})  # type: ignore[arg-type]
-    assert re.fullmatch(MADE, response.headers["x-request-id"])
+    assert re.fullmatch(GENERATED, response.headers["x-request-id"])
     assert response.text == response.headers["x-request-id"]
 
 
-def test_ids_that_are_made_differ(app: Starlette) -> None:
+def test_generated_ids_differ(app: Starlette) -> None:
     assert len({ask(app).headers["x-request-id"] for _ in range(20)}) == 20
 
 
-def test_requests_at_one_time_keep_their_own(app: Starlette) -> None:
+def test_concurrent_requests_keep_their_ids(app: Starlette) -> None:
     async def ask_all() -> list[httpx.Response]:
         transport = httpx.ASGITransport(RequestIdMiddleware(app))
         async with httpx.AsyncClient(transport=transport, base_url="http://graft") as client:
@@ -101,12 +101,12 @@ def test_requests_at_one_time_keep_their_own(app: Starlette) -> None:
     assert [response.text for response in asyncio.run(ask_all())] == [str(n) for n in range(20)]
 
 
-def test_an_application_may_leave_its_headers_out(app: Starlette) -> None:
+def test_an_application_may_omit_headers(app: Starlette) -> None:
     async def bare(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 204})
         await send({"type": "http.response.body"})
 
-    assert re.fullmatch(MADE, ask(bare).headers["x-request-id"])
+    assert re.fullmatch(GENERATED, ask(bare).headers["x-request-id"])
 
 
 @pytest.mark.parametrize(
@@ -126,24 +126,24 @@ def test_an_application_may_leave_its_headers_out(app: Starlette) -> None:
         ("POST", "/schema.json", 405),
     ],
 )
-def test_every_answer_has_the_id(server: Any, method: str, path: str, status: int) -> None:
+def test_every_answer_has_an_id(server: Any, method: str, path: str, status: int) -> None:
     for sent in ("mine-1", ""):
         response = httpx.request(method, server.url + path, headers={"X-Request-ID": sent})
         assert response.status_code == status
         found = response.headers.get_list("x-request-id")
         assert len(found) == 1
-        assert found[0] == sent or (not sent and re.fullmatch(MADE, found[0]))
+        assert found[0] == sent or (not sent and re.fullmatch(GENERATED, found[0]))
 
 
-def test_a_bug_is_logged_with_the_id_and_hidden_from_the_caller(
+def test_a_bug_is_logged_with_the_id_and_hidden_from_the_client(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def fail(service: Any, request: Request) -> Response:
+    async def fail(state: Any, request: Request) -> Response:
         raise ZeroDivisionError("secret")
 
     metrics = Metrics(CollectorRegistry())
     app = Starlette(routes=[Endpoint("GET", "/bug", fail).route()])
-    app.state.service = SimpleNamespace(metrics=metrics, keys=Keys([]), is_draining=False)
+    app.state.service = SimpleNamespace(metrics=metrics, api_keys=ApiKeys([]), is_draining=False)
     response = ask(ErrorFormatMiddleware(app), "/bug", **{"X-Request-ID": "follow-me"})
     assert response.status_code == 500
     assert response.headers["x-request-id"] == "follow-me"
@@ -159,7 +159,7 @@ def test_a_bug_is_logged_with_the_id_and_hidden_from_the_caller(
 # Access log
 
 
-def test_a_request_is_a_line_of_json(app: Starlette, access_lines: Any) -> None:
+def test_a_request_is_logged_as_a_line_of_json(app: Starlette, access_lines: Any) -> None:
     ask(app, "/?secret=1", **{"X-Request-ID": "one"})
     ask(app, "/no%22%0Apath", **{"X-Request-ID": "two"})
     first, second = access_lines()
@@ -174,7 +174,7 @@ def test_a_request_is_a_line_of_json(app: Starlette, access_lines: Any) -> None:
     assert (second["path"], second["status"]) == ('/no"\npath', 404)
 
 
-def test_an_application_that_fails_is_a_line_with_500(access_lines: Any) -> None:
+def test_an_application_that_fails_is_logged_with_500(access_lines: Any) -> None:
     async def fail(scope: Any, receive: Any, send: Any) -> None:
         raise ZeroDivisionError
 
@@ -182,13 +182,13 @@ def test_an_application_that_fails_is_a_line_with_500(access_lines: Any) -> None
     assert [line["status"] for line in access_lines()] == [500]
 
 
-def test_switching_on_twice_writes_once(app: Starlette, access_lines: Any) -> None:
+def test_switching_the_log_on_twice_writes_one_line(app: Starlette, access_lines: Any) -> None:
     log_requests()
     ask(app)
     assert len(access_lines()) == 1
 
 
-def test_without_the_setting_there_is_no_line(
+def test_the_access_log_is_off_by_default(
     app: Starlette, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     ask(app)
@@ -199,10 +199,10 @@ def test_without_the_setting_there_is_no_line(
 @pytest.mark.slow
 def test_the_setting_switches_the_log_on(serve: Any, server: Any, draw: Any) -> None:
     with serve(GRAFT_ACCESS_LOG="1") as logging_server:
-        for one in (server, logging_server):
+        for asked in (server, logging_server):
             headers = {"X-Request-ID": "seen"}
-            httpx.post(f"{one.url}/predict", files={"image": draw()}, headers=headers)
-            httpx.get(f"{one.url}/nothing", headers=headers)
+            httpx.post(f"{asked.url}/predict", files={"image": draw()}, headers=headers)
+            httpx.get(f"{asked.url}/nothing", headers=headers)
     lines = [
         json.loads(line)
         for line in logging_server.log.read_text().splitlines()
@@ -218,22 +218,22 @@ def test_the_setting_switches_the_log_on(serve: Any, server: Any, draw: Any) -> 
 
 @pytest.fixture
 def parsers_log() -> Iterator[logging.Logger]:
-    """Its level is put back afterwards."""
+    """python-multipart's logger; its level is restored afterwards."""
     logger = logging.getLogger("python_multipart")
     before = logger.level
     yield logger
     logger.setLevel(before)
 
 
-def test_strangers_do_not_write_into_the_log(
+def test_damaged_forms_do_not_write_into_the_log(
     parsers_log: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def meet() -> list[str]:
+    def log_of_a_damaged_form() -> list[str]:
         caplog.clear()
         with pytest.raises(FormParserError):
             MultipartParser(b"edge").write(b"--edge\n")
         return [record.name for record in caplog.records]
 
-    assert meet() == [f"{parsers_log.name}.multipart"]
+    assert log_of_a_damaged_form() == [f"{parsers_log.name}.multipart"]
     silence_parser()
-    assert meet() == []
+    assert log_of_a_damaged_form() == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import random
 import struct
-import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -340,10 +339,8 @@ def webp_header(width: int, height: int) -> bytes:
 )
 def test_too_many_pixels_are_refused_by_the_header_alone(data: bytes) -> None:
     """There are no such pixels in the data: decoding it would be another error."""
-    began = time.monotonic()
     with pytest.raises(PayloadTooLarge, match=r"16000 x 16000 = 256,000,000 pixels; at most 250,"):
         decode(data, 32)
-    assert time.monotonic() - began < 1
 
 
 def test_limit_counts_pixels_not_sides() -> None:

@@ -30,7 +30,7 @@ from service.oip.handlers import VERSION
 from service.served_model import ServedModel
 from service.settings import Settings
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs/serving.md"
 
 INFER = "/v2/models/tiny/infer"
 SIZE = 32
@@ -89,7 +89,7 @@ def json_input(**changes: Any) -> dict[str, Any]:
     return {"inputs": [tensor]}
 
 
-# What it is
+# Server and model
 
 
 def test_server_and_model_are_live_and_ready(triton: Any, tiny_bundle: Bundle) -> None:
@@ -102,7 +102,7 @@ def test_server_and_model_are_live_and_ready(triton: Any, tiny_bundle: Bundle) -
     assert not triton.is_model_ready("small")
 
 
-def test_probes_say_it_as_kserve_does(client: httpx.Client, tiny_bundle: Bundle) -> None:
+def test_probes_answer_as_kserves_do(client: httpx.Client, tiny_bundle: Bundle) -> None:
     assert client.get("/v2/health/live").json() == {"live": True}
     assert client.get("/v2/health/ready").json() == {"ready": True}
     version = tiny_bundle.manifest.version
@@ -120,13 +120,13 @@ def test_metadata(triton: Any, tiny_bundle: Bundle) -> None:
     assert shown["inputs"][0]["shape"] == [-1, SIZE, SIZE, 3]
 
 
-def test_the_version_is_the_package_s() -> None:
+def test_the_version_is_that_of_the_package() -> None:
     project = (Path(__file__).parents[3] / "pyproject.toml").read_text()
     assert f'\nversion = "{VERSION}"\n' in project
 
 
-def test_what_the_metadata_declares_is_taken(triton: Any) -> None:
-    """As tools do that make up inputs from it."""
+def test_an_input_as_declared_is_accepted(triton: Any) -> None:
+    """Tools generate inputs from the metadata."""
     (declared,) = triton.get_model_metadata("tiny")["inputs"]
     shape = [2, *declared["shape"][1:]]
     images = InferInput(declared["name"], shape, declared["datatype"])
@@ -139,7 +139,7 @@ def test_what_the_metadata_declares_is_taken(triton: Any) -> None:
 
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("make", [files, squares])
-def test_answers_are_those_of_predict_to_the_bit(
+def test_answers_equal_those_of_predict_to_the_bit(
     triton: Any, client: httpx.Client, draw: Any, make: Any, binary: bool
 ) -> None:
     pictures = [draw(colour, kind, (90, 70)) for colour, kind in zip(COLOURS, KINDS, strict=True)]
@@ -157,7 +157,7 @@ def test_answers_are_those_of_predict_to_the_bit(
 KINDS = ("JPEG", "PNG", "WebP")
 
 
-def test_all_outputs_come_where_none_is_named(triton: Any, draw: Any, tiny_bundle: Bundle) -> None:
+def test_all_outputs_are_returned_by_default(triton: Any, draw: Any, tiny_bundle: Bundle) -> None:
     result = triton.infer("tiny", [files(draw("red"), column=True)])
     assert result.as_numpy("label").tolist() == [b"red"]
     assert result.as_numpy("probabilities").shape == (1, 3)
@@ -167,12 +167,12 @@ def test_all_outputs_come_where_none_is_named(triton: Any, draw: Any, tiny_bundl
     assert answered["model_version"] == tiny_bundle.manifest.version
 
 
-def test_only_what_is_named_comes(triton: Any, draw: Any) -> None:
+def test_only_requested_outputs_are_returned(triton: Any, draw: Any) -> None:
     result = triton.infer("tiny", [files(draw())], outputs=[InferRequestedOutput("label")])
     assert [output["name"] for output in result.get_response()["outputs"]] == ["label"]
 
 
-def test_id_comes_back(triton: Any, draw: Any, tiny_bundle: Bundle) -> None:
+def test_the_id_is_returned(triton: Any, draw: Any, tiny_bundle: Bundle) -> None:
     version = tiny_bundle.manifest.version
     result = triton.infer(
         "tiny", [files(draw())], model_version=version, request_id="leaf 7 \u00fc"
@@ -180,7 +180,7 @@ def test_id_comes_back(triton: Any, draw: Any, tiny_bundle: Bundle) -> None:
     assert result.get_response()["id"] == "leaf 7 \u00fc"
 
 
-def test_requests_of_the_client_run_side_by_side(server: Any, draw: Any) -> None:
+def test_requests_run_concurrently(server: Any, draw: Any) -> None:
     address = server.url.removeprefix("http://")
     with InferenceServerClient(address, concurrency=4) as client:
         waiting = [client.async_infer("tiny", [files(draw(one))]) for one in COLOURS * 4]
@@ -188,12 +188,12 @@ def test_requests_of_the_client_run_side_by_side(server: Any, draw: Any) -> None
     assert labels == [*COLOURS * 4]
 
 
-def test_an_answer_may_be_asked_for_compressed_and_comes_plain(triton: Any, draw: Any) -> None:
+def test_a_request_for_a_compressed_answer_gets_a_plain_one(triton: Any, draw: Any) -> None:
     result = triton.infer("tiny", [files(draw())], response_compression_algorithm="gzip")
     assert result.as_numpy("label").tolist() == [b"red"]
 
 
-def test_the_door_takes_no_picture_of_another_shape(tiny_bundle: Bundle) -> None:
+def test_a_picture_of_another_shape_is_refused(tiny_bundle: Bundle) -> None:
     choice = Choice(sessions=1, session_threads=1, max_batch_size=1)
     tuning = Tuning(cores=1, curve=(), choice=choice)
     model = ServedModel(tiny_bundle, tuning, Settings(), Metrics(CollectorRegistry()))
@@ -205,9 +205,9 @@ def test_the_door_takes_no_picture_of_another_shape(tiny_bundle: Bundle) -> None
         model.close()
 
 
-def shown_in_the_readme(language: str, word: str, server: Any, picture: Path) -> str:
-    """An example of the README, for this server, its model and a picture."""
-    text = README.read_text()
+def example_of_the_docs(language: str, word: str, server: Any, picture: Path) -> str:
+    """An example of docs/serving.md, for this server, its model and a picture."""
+    text = PAGE.read_text()
     blocks = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
     (block,) = [block for block in blocks if word in block]
     address = server.url.removeprefix("http://")
@@ -225,7 +225,7 @@ def shown_in_the_readme(language: str, word: str, server: Any, picture: Path) ->
         ("sh", "/v2/models", ["bash", "-c"]),
     ],
 )
-def test_examples_of_the_readme_work(
+def test_examples_of_the_docs_work(
     server: Any, draw: Any, tmp_path: Path, language: str, word: str, command: list[str]
 ) -> None:
     picture = tmp_path / "leaf.png"  # noise, larger than an argument of a command may be
@@ -234,7 +234,7 @@ def test_examples_of_the_readme_work(
     )
     Image.fromarray(noise.astype(np.uint8)).save(picture)
     assert picture.stat().st_size > 150_000
-    example = shown_in_the_readme(language, word, server, picture)
+    example = example_of_the_docs(language, word, server, picture)
     run = subprocess.run(
         [*command, example], capture_output=True, text=True, timeout=60, check=False
     )
@@ -259,7 +259,7 @@ def test_another_model_is_not_found(triton: Any, draw: Any, name: str, version: 
         assert len(refused.value.message()) < 300
 
 
-def test_one_bad_picture_fails_all_and_is_named(triton: Any, draw: Any) -> None:
+def test_one_bad_picture_fails_the_request_and_is_named(triton: Any, draw: Any) -> None:
     good = draw()
     bad = {
         b"text": "not a picture of a kind",
@@ -273,7 +273,7 @@ def test_one_bad_picture_fails_all_and_is_named(triton: Any, draw: Any) -> None:
         assert refused.value.status() == "400"
 
 
-def test_what_does_not_fit_is_told_through_the_client(triton: Any, draw: Any) -> None:
+def test_an_unsuitable_request_is_refused_with_the_reason(triton: Any, draw: Any) -> None:
     wide = InferInput("images", [1, 4, 4, 3], "UINT8")
     wide.set_data_from_numpy(np.zeros((1, 4, 4, 3), np.uint8))
     floats = InferInput("images", [1, SIZE, SIZE, 3], "FP32")
@@ -283,11 +283,11 @@ def test_what_does_not_fit_is_told_through_the_client(triton: Any, draw: Any) ->
     cases = [
         ([wide], None, r"UINT8 \[1, 4, 4, 3\]; the model takes BYTES"),
         ([floats], None, r"FP32 \[1, 32, 32, 3\]; the model takes BYTES"),
-        ([shared], None, "shared memory is not offered"),
+        ([shared], None, "shared memory is not supported"),
         ([many], None, "holds 33 pictures; 1 to 32 are accepted"),
         ([files(draw()), wide], None, "has one input"),
-        ([files(draw())], [InferRequestedOutput("logits")], "'logits' is not known"),
-        ([files(draw())], [InferRequestedOutput("label", class_count=2)], "neither classific"),
+        ([files(draw())], [InferRequestedOutput("logits")], "'logits' is unknown"),
+        ([files(draw())], [InferRequestedOutput("label", class_count=2)], "classification and sh"),
     ]
     for inputs, outputs, message in cases:
         with pytest.raises(InferenceServerException, match=message) as refused:
@@ -296,16 +296,14 @@ def test_what_does_not_fit_is_told_through_the_client(triton: Any, draw: Any) ->
 
 
 @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
-def test_a_compressed_request_is_refused_and_says_so(
-    triton: Any, draw: Any, algorithm: str
-) -> None:
+def test_a_compressed_request_is_refused(triton: Any, draw: Any, algorithm: str) -> None:
     with pytest.raises(InferenceServerException, match=f"'{algorithm}' is not accep") as refused:
         triton.infer("tiny", [files(draw())], request_compression_algorithm=algorithm)
     assert refused.value.status() == "415"
 
 
 @pytest.mark.parametrize("algorithm", ["get_model_config", "get_inference_statistics"])
-def test_what_triton_alone_has_is_refused_in_the_shape(triton: Any, algorithm: str) -> None:
+def test_tritons_own_endpoints_are_not_found(triton: Any, algorithm: str) -> None:
     with pytest.raises(InferenceServerException, match="Not Found") as refused:
         getattr(triton, algorithm)("tiny")
     assert refused.value.status() == "404"
@@ -333,7 +331,7 @@ def test_garbage_is_a_bad_request(
     error(client.post(INFER, content=body, headers=headers), 400)
 
 
-def test_a_body_that_is_too_large_is_refused_and_heard(client: httpx.Client) -> None:
+def test_a_large_body_is_refused_with_the_limit(client: httpx.Client) -> None:
     assert "67,108,864" in error(client.post(INFER, content=bytes(70_000_000)), 413)
     assert "at most 8,388,608" in error(client.post(INFER, content=b" " * 9_000_000), 400)
 
@@ -350,21 +348,21 @@ def test_a_body_that_is_too_large_is_refused_and_heard(client: httpx.Client) -> 
         ("GET", "/v2/models/%2e%2e%2ftiny", 404),
     ],
 )
-def test_wrong_methods_and_paths_have_the_shape_too(
+def test_wrong_methods_and_paths_get_the_error_format(
     client: httpx.Client, method: str, path: str, status: int
 ) -> None:
     error(client.request(method, path), status)
 
 
-def test_elsewhere_errors_keep_their_own_shape(client: httpx.Client) -> None:
+def test_errors_elsewhere_keep_their_format(client: httpx.Client) -> None:
     for path in ("/v2x", "/predict/v2/"):
         assert client.get(path).json()["error"].keys() == {"code", "message"}
 
 
-# Like every other request
+# Metrics, keys and limits
 
 
-def test_it_is_counted(server: Any, triton: Any, draw: Any) -> None:
+def test_requests_are_counted(server: Any, triton: Any, draw: Any) -> None:
     path = "/v2/models/{name}/infer"
     names = {
         f'graft_requests_total{{endpoint="{path}",status="200"}}': 1,
@@ -395,7 +393,7 @@ def test_made_up_models_leave_no_trace_in_the_metrics(server: Any, client: httpx
     assert "made-up" not in client.get("/metrics").text
 
 
-def test_docs_have_its_paths(client: httpx.Client) -> None:
+def test_the_openapi_document_has_its_paths(client: httpx.Client) -> None:
     assert "/v2/models/{name}/versions/{version}/infer" in client.get("/docs.json").json()["paths"]
 
 
@@ -404,7 +402,7 @@ def test_no_request_of_this_file_was_a_bug(server: Any) -> None:
 
 
 @pytest.mark.slow
-def test_keys_are_asked_for_but_by_the_probes(serve: Any, draw: Any) -> None:
+def test_keys_are_required_except_by_probes(serve: Any, draw: Any) -> None:
     with serve(GRAFT_API_KEYS="sesame") as server:
         with InferenceServerClient(server.url.removeprefix("http://")) as client:
             assert client.is_server_live()
@@ -421,7 +419,7 @@ def test_keys_are_asked_for_but_by_the_probes(serve: Any, draw: Any) -> None:
 
 
 @pytest.mark.slow
-def test_more_than_there_is_room_for_is_refused(serve: Any, draw: Any) -> None:
+def test_a_full_queue_refuses_pictures(serve: Any, draw: Any) -> None:
     large = files(draw("blue", "PNG", (6000, 6000)))  # takes 0.2 s and more
     with serve(GRAFT_MAX_QUEUE_SIZE="1", GRAFT_MAX_PICTURES="1") as server:
         address = server.url.removeprefix("http://")
@@ -440,7 +438,7 @@ def test_more_than_there_is_room_for_is_refused(serve: Any, draw: Any) -> None:
 
 
 @pytest.mark.slow
-def test_time_and_the_end_are_those_of_predict(serve: Any, draw: Any) -> None:
+def test_deadline_and_draining_are_as_with_predict(serve: Any, draw: Any) -> None:
     with serve(GRAFT_DEADLINE_SECONDS="0.000001", GRAFT_DRAIN_SECONDS="3") as server:
         address = server.url.removeprefix("http://")
         with InferenceServerClient(address) as client:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.errors import MalformedRequest
-from service.oip.tensors import flat, from_base64, from_numbers, joined, split
+from service.oip.tensors import flatten, from_base64, from_integers, join, split
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,8 @@ from service.oip.tensors import flat, from_base64, from_numbers, joined, split
         ([["ab"], "cd"], [["ab"], "cd"]),
     ],
 )
-def test_nested_lists_become_one(values: list[Any], expected: list[Any]) -> None:
-    assert flat(values) == expected
+def test_nested_lists_are_flattened(values: list[Any], expected: list[Any]) -> None:
+    assert flatten(values) == expected
 
 
 def test_base64_is_decoded() -> None:
@@ -29,58 +29,58 @@ def test_base64_is_decoded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         ("data:image/png;base64,AAEC", "it is a data URL: send only what follows its comma"),
-        ("AA\nEC", "it has blanks or line ends"),
+        ("AA\nEC", "it contains spaces or line breaks"),
         ("?", "padding"),
         ("????", "in JSON, BYTES are sent as base64"),
         (7, "in JSON, BYTES are sent as base64"),
     ],
 )
-def test_habits_of_base64_are_told(text: Any, told: str) -> None:
+def test_text_that_is_not_strict_base64_is_explained(text: Any, reason: str) -> None:
     with pytest.raises(MalformedRequest) as refused:
         [*from_base64([text])]
-    assert told in str(refused.value)
+    assert reason in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["AA=C", "A", "\u00fc", "AA EC", 7, None, ["AAEC"], True, {}])
-def test_what_is_no_base64_is_refused_by_index(text: Any) -> None:
-    with pytest.raises(MalformedRequest, match="picture 1 of `images` is no base64 text"):
+def test_an_element_that_is_not_base64_is_named_by_its_index(text: Any) -> None:
+    with pytest.raises(MalformedRequest, match="picture 1 of `images` is not base64"):
         [*from_base64(["AAEC", text])]
 
 
-def test_whole_numbers_become_bytes() -> None:
-    assert from_numbers([0, 1, 255]) == b"\0\1\xff"
+def test_integers_become_bytes() -> None:
+    assert from_integers([0, 1, 255]) == b"\0\1\xff"
 
 
 @pytest.mark.parametrize(
     "value", [-1, 256, 10**400, 1.0, 0.5, float("nan"), True, None, "1", [1], {}]
 )
-def test_what_is_no_level_is_refused(value: Any) -> None:
+def test_other_values_are_refused(value: Any) -> None:
     with pytest.raises(MalformedRequest, match="whole numbers from 0 to 255"):
-        from_numbers([1, value])
+        from_integers([1, value])
 
 
-def test_elements_are_split_and_joined() -> None:
-    raw = joined(["ab", "", "\u00fc"])
+def test_elements_are_joined_and_split() -> None:
+    raw = join(["ab", "", "\u00fc"])
     assert raw == b"\2\0\0\0ab\0\0\0\0\2\0\0\0\xc3\xbc"
     assert [*split(memoryview(raw), 3)] == [b"ab", b"", b"\xc3\xbc"]
 
 
 @pytest.mark.parametrize("kept", range(13))
-def test_a_cut_tensor_is_refused(kept: int) -> None:
-    raw = joined(["ab", "xyz"])
+def test_a_tensor_cut_short_is_refused(kept: int) -> None:
+    raw = join(["ab", "xyz"])
     assert len(raw) == 13
     with pytest.raises(MalformedRequest, match=rf"ends within picture {int(kept >= 6)} of 2"):
         [*split(memoryview(raw[:kept]), 2)]
 
 
-def test_a_length_that_lies_is_refused() -> None:
+def test_a_wrong_length_is_refused() -> None:
     with pytest.raises(MalformedRequest, match="ends within picture 0 of 1"):
         [*split(memoryview(b"\xff\xff\xff\xffab"), 1)]
 
 
-def test_more_than_the_shape_says_is_refused_however_much() -> None:
+def test_bytes_after_the_last_element_are_refused() -> None:
     with pytest.raises(MalformedRequest, match="3,999,996 bytes of binary data are left after"):
         [*split(memoryview(bytes(4_000_000)), 1)]

@@ -5,7 +5,6 @@ import hashlib
 import multiprocessing
 import os
 import shutil
-import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -255,6 +254,10 @@ def test_a_store_evicted_while_it_is_filled_is_filled_again(tmp_path: Path) -> N
     check(Robbed().fill(make(tmp_path)), NUMBERS)
 
 
+def kept_bytes(tmp_path: Path) -> int:
+    return sum(path.stat().st_size for path in (tmp_path / "cache").glob("*/records"))
+
+
 @pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_a_valid_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -262,10 +265,13 @@ def test_a_kill_at_any_moment_leaves_a_valid_cache(
     context = multiprocessing.get_context("spawn")
     for attempt in range(4):
         run = context.Process(target=fill_slowly, args=(tmp_path, NUMBERS, 0.05))
+        before = kept_bytes(tmp_path)
         run.start()
-        time.sleep(1.0 + attempt * 0.15)
-        os.kill(run.pid or 0, signal.SIGKILL)
-        run.join(10)
+        while run.is_alive() and kept_bytes(tmp_path) == before:
+            time.sleep(0.01)
+        time.sleep(attempt * 0.06)
+        run.kill()
+        run.join(60)
     check(Squares().fill(make(tmp_path)), NUMBERS)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -303,12 +302,10 @@ def test_a_size_that_no_run_takes_is_refused(size: str) -> None:
 def test_help_brings_no_framework() -> None:
     code = "import sys; from trainers.conformance import main; sys.argv[1:] = ['--help'];"
     code += "import atexit; atexit.register(lambda: print(*sys.modules)); main()"
-    started = time.monotonic()
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert "FAMILY[:VARIANT]" in done.stdout
     assert not {"keras", "tensorflow", "onnx"} & set(done.stdout.split())
-    assert time.monotonic() - started < 5
 
 
 def test_a_size_below_the_smallest_is_refused() -> None:

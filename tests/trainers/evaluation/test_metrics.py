@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.sparse import coo_array
+from sklearn.metrics import log_loss, top_k_accuracy_score
 
 from trainers.evaluation import metrics
 from trainers.evaluation.metrics import (
@@ -59,9 +61,16 @@ def test_the_interval_is_wilsons(correct: int, count: int, expected: tuple[float
     assert wilson_interval(correct, count) == pytest.approx(expected, abs=1e-4)
 
 
+def test_every_class_weighs_the_same_in_the_balanced_accuracy() -> None:
+    assert summarise(MATRIX, CLASSES)["balanced_accuracy"] == pytest.approx((0.8 + 0.9 + 0.4) / 3)
+    absent = np.array([[8, 2, 0], [0, 0, 0], [0, 3, 2]])
+    assert summarise(absent, CLASSES)["balanced_accuracy"] == pytest.approx((0.8 + 0.4) / 2)
+
+
 def test_without_pictures_there_is_no_accuracy() -> None:
     figures = summarise(np.zeros((2, 2), np.int64), ("a", "b"))
     assert figures["accuracy"] is None
+    assert figures["balanced_accuracy"] is None
     assert figures["accuracy_interval"] is None
 
 
@@ -121,11 +130,44 @@ def test_every_picture_of_the_split_is_asked_about() -> None:
     assert answers.scores == pytest.approx([0.5 + row / 1000 for row in answers.rows])
 
 
+class Descending:
+    """Is the surer of a class, the earlier it comes, whatever is on the picture."""
+
+    provider = "CPUExecutionProvider"
+    answer = np.array([0.5, 0.2, 0.15, 0.1, 0.04, 0.01], np.float32)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        return np.tile(self.answer, (len(images), 1))
+
+
+@pytest.mark.parametrize(("classes", "top"), [(6, {3: 3 / 6, 5: 5 / 6}), (5, {3: 3 / 5}), (3, {})])
+def test_log_loss_and_top_k_are_those_of_scikit_learn(classes: int, top: dict[int, float]) -> None:
+    labels = np.arange(60) % classes
+    dataset: Any = SimpleNamespace(
+        classes=tuple("abcdef"[:classes]),
+        labels=labels,
+        paths=["x.png"] * 60,
+        images=np.arange(60),
+        rows=lambda split: np.arange(60),
+    )
+    predictor = Descending()
+    predictor.answer = predictor.answer[:classes] / predictor.answer[:classes].sum()
+    answers = answer(predictor, dataset, "test", Progress(is_quiet=True))  # type: ignore[arg-type]
+    figures = evaluate(answers, dataset)
+    probabilities = predictor.predict(dataset.images)
+    assert figures["log_loss"] == pytest.approx(log_loss(labels, probabilities), rel=1e-5)
+    for k in (3, 5):
+        assert figures.get(f"top_{k}_accuracy") == top.get(k)
+        if k in top:
+            assert top[k] == pytest.approx(top_k_accuracy_score(labels, probabilities, k=k))
+
+
 def test_an_empty_split_has_no_figures() -> None:
     _, dataset = asked(2)
     none = answer(Dogs(), dataset, "validation", Progress(is_quiet=True))  # type: ignore[arg-type]
     figures = evaluate(none, dataset)  # type: ignore[arg-type]
     assert (figures["n"], figures["accuracy"], figures["mistakes"]) == (0, None, [])
+    assert figures["log_loss"] is None
 
 
 def test_mistakes_are_listed_the_surest_first(monkeypatch: pytest.MonkeyPatch) -> None:

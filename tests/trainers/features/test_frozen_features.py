@@ -163,13 +163,15 @@ def test_a_picture_too_large_for_a_device_is_said(monkeypatch: pytest.MonkeyPatc
 
 def test_callers_wait_for_a_device_that_is_busy() -> None:
     lock, now, most = threading.Lock(), 0, 0
+    together = threading.Barrier(IN_FLIGHT)  # nobody goes on before so many are in there
 
     def count(images: tf.Tensor) -> list[tf.Tensor]:
         nonlocal now, most
         with lock:
             now += 1
             most = max(most, now)
-        time.sleep(0.1)
+        together.wait(60)
+        time.sleep(0.05)  # for one more, if it were let in
         with lock:
             now -= 1
         return [images]
@@ -213,7 +215,7 @@ print(*places)
 @pytest.mark.slow
 def test_all_devices_extract_with_weights_of_their_own() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", ON_TWO], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", ON_TWO], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["CPU:0", "CPU:1"]

@@ -29,53 +29,55 @@ from trainers.features.batches import Batches
 from trainers.features.frozen_features import Features
 from trainers.cache.record_store import Records
 
-devices = int(sys.argv[1])
-if devices > 1:
-    logical = [tf.config.LogicalDeviceConfiguration()] * devices
-    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
-    strategy = tf.distribute.MirroredStrategy([f"CPU:{{at}}" for at in range(devices)])
-else:
-    strategy = tf.distribute.get_strategy()
-rng = np.random.default_rng(0)
-inputs = rng.normal(size=(37, 4)).astype("f4")
-features = Features(Records(inputs, np.arange(37)), 1)
-batches = Batches(features, (inputs[:, 0] > 0).astype(int), np.array([1, 2], "f4"), 8, 0, 0.3)
-keras.utils.set_random_seed(0)
-dense = keras.layers.Dense(2, "softmax", kernel_regularizer=keras.regularizers.L2(0.1))
-entry = keras.Input((4,))
-model = keras.Model(entry, dense(keras.layers.Dropout(float(sys.argv[2]))(entry)))
-with strategy.scope():
-    learner = replicas.copy(model)
-    learner.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy")
-    replicas.build(learner, batches)
-assert (learner is model) == (devices == 1)
-history = learner.fit(
-    replicas.parts(batches, strategy), epochs=3, shuffle=False, verbose=0,
-    validation_data=replicas.parts(batches, strategy),
-).history
-weights = [float(one) for array in learner.get_weights()[-2:] for one in array.ravel()]
-print(json.dumps([weights, history["val_loss"]]))
+logical = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
+
+def fit(strategy, dropout=0.0):
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(37, 4)).astype("f4")
+    features = Features(Records(inputs, np.arange(37)), 1)
+    labels = (inputs[:, 0] > 0).astype(int)
+    batches = Batches(features, labels, np.array([1, 2], "f4"), 8, 0, 0.3)
+    keras.utils.set_random_seed(0)
+    dense = keras.layers.Dense(2, "softmax", kernel_regularizer=keras.regularizers.L2(0.1))
+    entry = keras.Input((4,))
+    model = keras.Model(entry, dense(keras.layers.Dropout(dropout)(entry)))
+    with strategy.scope():
+        learner = replicas.copy(model)
+        learner.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy")
+        replicas.build(learner, batches)
+    assert (learner is model) == (strategy.num_replicas_in_sync == 1)
+    history = learner.fit(
+        replicas.parts(batches, strategy), epochs=3, shuffle=False, verbose=0,
+        validation_data=replicas.parts(batches, strategy),
+    ).history
+    weights = [float(one) for array in learner.get_weights()[-2:] for one in array.ravel()]
+    return {{"weights": weights, "losses": history["val_loss"]}}
+
+both = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+found = {{"one": fit(tf.distribute.get_strategy()), "two": fit(both), "dropout": fit(both, 0.5)}}
+print(json.dumps(found))
 """
 
 
-def fit(devices: int, dropout: float = 0.0) -> tuple[list[float], list[float]]:
-    command = [sys.executable, "-c", FIT, str(devices), str(dropout)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+@pytest.fixture(scope="module")
+def fitted() -> dict[str, dict[str, list[float]]]:
+    """What one device and two made of the same pictures."""
+    command = [sys.executable, "-c", FIT]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    weights, losses = json.loads(done.stdout.splitlines()[-1])
-    return weights, losses
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 @pytest.mark.slow
-def test_two_devices_take_the_steps_of_one() -> None:
+def test_two_devices_take_the_steps_of_one(fitted: dict[str, dict[str, list[float]]]) -> None:
     """Though 37 pictures are no even number, and their weights differ."""
-    (one, _), (two, _) = fit(1), fit(2)
-    np.testing.assert_allclose(two, one, atol=1e-5)
+    np.testing.assert_allclose(fitted["two"]["weights"], fitted["one"]["weights"], atol=1e-5)
 
 
 @pytest.mark.slow
-def test_dropout_works_on_two_devices() -> None:
-    _, losses = fit(2, dropout=0.5)
+def test_dropout_works_on_two_devices(fitted: dict[str, dict[str, list[float]]]) -> None:
+    losses = fitted["dropout"]["losses"]
     assert losses[-1] < losses[0]
 
 
@@ -146,7 +148,7 @@ print("equal")
 @pytest.mark.slow
 def test_two_devices_go_on_where_they_were_stopped(tmp_path: Path) -> None:
     command = [sys.executable, "-c", RESUME, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.stdout.splitlines()[-1:] == ["equal"], done.stderr
 
 

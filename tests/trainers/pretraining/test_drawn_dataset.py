@@ -71,7 +71,7 @@ def test_a_killed_run_leaves_no_process_behind(tmp_path: Path) -> None:
             children = psutil.Process(process.pid).children(recursive=True)
             time.sleep(0.05)
         process.kill()
-    _, alive = psutil.wait_procs(children, timeout=20)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert alive == []
 
 

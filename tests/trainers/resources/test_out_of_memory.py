@@ -103,7 +103,7 @@ def test_threads_that_meet_the_same_shortage_halve_once() -> None:
 
     def run(images: NDArray[np.int64]) -> NDArray[np.int64]:
         if len(images) == 8:
-            both.wait(10)
+            both.wait(60)
         return Small(4)(images)
 
     together = Halving(run, 8, "extracting")

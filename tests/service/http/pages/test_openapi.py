@@ -1,4 +1,4 @@
-"""The document tells the truth: what it says, and what the service does when asked by it."""
+"""The OpenAPI document: what it says, and that the service behaves as it says."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import hypothesis
@@ -21,7 +22,7 @@ from service.oip import openapi as oip_openapi
 from service.settings import Settings
 
 EXAMPLES = int(os.environ.get("GRAFT_FUZZ_EXAMPLES", "15"))
-"""For each operation; `make fuzz` asks for more."""
+"""For each operation; `make fuzz` sets more."""
 CHECKS = [
     not_a_server_error,
     checks.status_code_conformance,
@@ -33,7 +34,7 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def docs(manifest: Manifest) -> dict[str, Any]:
-    """The document as Swagger gets it."""
+    """The document as Swagger receives it."""
     document = describe(manifest, Settings(), oip_openapi.describe)
     return dict(json.loads(json.dumps(document)))
 
@@ -42,12 +43,12 @@ def operations(docs: dict[str, Any]) -> list[dict[str, Any]]:
     return [operation for methods in docs["paths"].values() for operation in methods.values()]
 
 
-def test_docs_name_the_model_and_its_classes(docs: dict[str, Any]) -> None:
+def test_the_document_names_the_model_and_its_classes(docs: dict[str, Any]) -> None:
     assert docs["info"]["title"] == "Graft image classifier"
     assert docs["info"]["description"].endswith("the model `tiny`. Classes: red, green, blue")
 
 
-def test_every_operation_has_an_id_of_its_own_a_summary_and_a_group(docs: dict[str, Any]) -> None:
+def test_every_operation_has_a_unique_id_a_summary_and_a_group(docs: dict[str, Any]) -> None:
     ids = [operation["operationId"] for operation in operations(docs)]
     assert len({*ids}) == len(ids) == 17
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in ids)  # a function's name
@@ -92,8 +93,8 @@ def descriptions(value: object) -> Iterator[str]:
             yield from descriptions(item)
 
 
-def test_docs_tell_every_refusal_somewhere_in_the_one_shape(docs: dict[str, Any]) -> None:
-    told = {}
+def test_every_error_is_documented_in_its_format(docs: dict[str, Any]) -> None:
+    documented = {}
     for name, path in docs["paths"].items():
         shape = "InferenceError" if name.startswith("/v2") else "ErrorResponse"
         for operation in path.values():
@@ -102,20 +103,20 @@ def test_docs_tell_every_refusal_somewhere_in_the_one_shape(docs: dict[str, Any]
                     continue
                 (content,) = response["content"].values()
                 assert content["schema"] == {"$ref": f"#/components/schemas/{shape}"}
-                told |= {
+                documented |= {
                     code: int(status) for code in re.findall(r"`(\w+)`:", response["description"])
                 }
     kinds = {*RequestError.__subclasses__()} - {ClientGone}  # which nobody is left to read
     expected = {kind.code: kind.status for kind in kinds}
-    assert told == {**expected, "internal_server_error": 500}
+    assert documented == {**expected, "internal_server_error": 500}
 
 
-def test_docs_say_when_to_come_back(docs: dict[str, Any]) -> None:
+def test_temporary_errors_have_a_retry_after(docs: dict[str, Any]) -> None:
     responses = docs["paths"]["/predict"]["post"]["responses"]
     assert set(responses["429"]["headers"]) == set(responses["503"]["headers"]) == {"Retry-After"}
 
 
-def test_docs_know_the_raw_body_of_one_picture_only(docs: dict[str, Any]) -> None:
+def test_only_one_picture_may_be_a_raw_body(docs: dict[str, Any]) -> None:
     def bodies(path: str) -> set[str]:
         return set(docs["paths"][path]["post"]["requestBody"]["content"])
 
@@ -124,73 +125,86 @@ def test_docs_know_the_raw_body_of_one_picture_only(docs: dict[str, Any]) -> Non
     assert bodies("/predict_batch") == {"multipart/form-data"}
 
 
-def test_docs_tell_how_many_classes_may_be_asked_for(docs: dict[str, Any]) -> None:
+def test_top_k_has_the_number_of_classes_as_maximum(docs: dict[str, Any]) -> None:
     for path in ("/predict", "/predict_batch", "/v2/models/{name}/infer"):
         *_, top_k = docs["paths"][path]["post"]["parameters"]
         assert top_k["name"] == "top_k"
         assert top_k["schema"] == {"type": "integer", "minimum": 1, "maximum": 3}
 
 
-def test_docs_show_the_field_of_a_picture_as_json(docs: dict[str, Any]) -> None:
+def test_the_json_request_has_the_field_image(docs: dict[str, Any]) -> None:
     schema = docs["components"]["schemas"]["PictureRequest"]
     assert schema["required"] == ["image"]
     assert "data URL" in schema["properties"]["image"]["description"]
 
 
-def test_docs_name_the_limits(manifest: Manifest) -> None:
+def test_the_document_names_the_limits(manifest: Manifest) -> None:
     document = json.dumps(describe(manifest, Settings(max_pictures=7, max_pixels=12_345)))
     assert '"maxItems": 7' in document
     assert "12,345 pixels" in document
 
 
-def test_docs_ask_for_keys_where_the_service_does(manifest: Manifest) -> None:
-    for keys, asked in (("", []), ("secret", [{"bearer": []}, {"key": []}])):
+def test_operations_need_a_key_if_the_service_asks_for_keys(manifest: Manifest) -> None:
+    for keys, schemes in (("", []), ("secret", [{"bearer": []}, {"key": []}])):
         document = describe(manifest, Settings(api_keys=keys), oip_openapi.describe)
-        assert document["paths"]["/predict"]["post"]["security"] == asked
+        assert document["paths"]["/predict"]["post"]["security"] == schemes
         assert "security" not in document["paths"]["/readyz"]["get"]
         assert "secret" not in json.dumps(document)
 
 
-def test_docs_tell_nothing_of_a_model_that_keys_guard(manifest: Manifest) -> None:
-    """The document itself asks for no key, GET /model does."""
+def test_a_model_guarded_by_keys_is_hidden(manifest: Manifest) -> None:
+    """The document needs no key, GET /model does."""
     manifest = manifest.model_copy(update={"id": "f" * 64})
     settings = Settings(api_keys="secret")
     document = json.dumps(describe(manifest, settings, oip_openapi.describe))
-    told = [manifest.name, manifest.version, manifest.plugin, manifest.decoder, *manifest.classes]
-    assert [text for text in told if json.dumps(text) in document] == []
+    private = [
+        manifest.name,
+        manifest.version,
+        manifest.plugin,
+        manifest.decoder,
+        *manifest.classes,
+    ]
+    assert [text for text in private if json.dumps(text) in document] == []
     assert "red, green, blue" not in document
 
 
-def test_docs_describe_what_never_changes_once(manifest: Manifest) -> None:
-    """It takes 18 ms of the event loop, and anybody may ask."""
+def test_schemas_are_computed_once(manifest: Manifest) -> None:
+    """It takes 18 ms of the event loop, and needs no key."""
     first, second = (
         describe(manifest, Settings(top_k=top_k))["components"]["schemas"] for top_k in (1, 2)
     )
     assert all(first[name] is second[name] for name in first)
 
 
-def test_docs_define_what_they_refer_to(docs: dict[str, Any]) -> None:
+def test_every_referenced_schema_is_defined(docs: dict[str, Any]) -> None:
     used = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(docs)))
     assert {"ErrorResponse", "Model", "Tuning"} <= used
     assert used <= set(docs["components"]["schemas"])
 
 
-def test_docs_show_nothing_of_the_model_that_is_not_public(docs: dict[str, Any]) -> None:
+def test_only_public_fields_of_the_model_are_documented(docs: dict[str, Any]) -> None:
     shown = docs["components"]["schemas"]["Model"]["properties"]
     assert not {"provenance", "files"} & set(shown)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("keys", ["", "secret"])
-def test_the_service_does_what_the_docs_say(serve: Any, keys: str) -> None:
-    """Requests drawn from the document: no 500, and no answer that it does not describe."""
-    with serve(GRAFT_API_KEYS=keys) as server:
+def test_the_service_behaves_as_documented(
+    serve: Any, keys: str, request: pytest.FixtureRequest
+) -> None:
+    """Requests generated from the document get no 500, and only answers that it describes."""
+    with ExitStack() as stack:
+        if keys:
+            server = stack.enter_context(serve(GRAFT_API_KEYS=keys))
+        else:
+            server = request.getfixturevalue("server")
+        log_before = len(server.log.read_text())
         schema = schemathesis.openapi.from_url(f"{server.url}/docs.json")
         found = [result.ok() for result in schema.get_all_operations()]
         assert len(found) == 17
         for operation in found:
             _ask(operation)
-        assert "Traceback" not in server.log.read_text()
+        assert "Traceback" not in server.log.read_text()[log_before:]
 
 
 def _ask(operation: Any) -> None:

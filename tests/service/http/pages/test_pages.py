@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[4]
 UI = ROOT / "service/http/pages/ui.html"
 
 
-def test_model_shows_the_public_part_and_how_it_is_run(server: Any) -> None:
+def test_model_shows_the_public_manifest_and_how_it_is_run(server: Any) -> None:
     shown = httpx.get(f"{server.url}/model").json()
     assert shown["classes"] == ["red", "green", "blue"]
     assert shown["tuning"]["choice"]["sessions"] >= 1
@@ -20,12 +20,12 @@ def test_model_shows_the_public_part_and_how_it_is_run(server: Any) -> None:
     assert next(iter(shown.items())) == ("data", {"source": "unknown", "pictures": None})
 
 
-def test_metrics_are_what_prometheus_reads(server: Any) -> None:
+def test_metrics_can_be_parsed_by_prometheus(server: Any) -> None:
     text = httpx.get(f"{server.url}/metrics").text
     assert "graft_requests" in {family.name for family in text_string_to_metric_families(text)}
 
 
-def test_the_ui_is_served_under_a_policy_that_allows_nothing_else(server: Any) -> None:
+def test_the_ui_is_served_with_a_strict_security_policy(server: Any) -> None:
     response = httpx.get(f"{server.url}/ui")
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/html; charset=utf-8"
@@ -41,21 +41,21 @@ def test_the_ui_is_served_under_a_policy_that_allows_nothing_else(server: Any) -
     assert httpx.post(f"{server.url}/ui").status_code == 405
 
 
-def test_the_ui_is_one_file_that_points_nowhere_and_makes_no_markup_of_text() -> None:
+def test_the_ui_loads_nothing_and_makes_no_markup_of_text() -> None:
     page = UI.read_text(encoding="utf-8")
-    addresses = set(re.findall(r"[a-z]+://[^\s'\"]+", page))
-    assert addresses == {"http://www.w3.org/2000/svg"}  # a name, in the icon
+    urls = set(re.findall(r"[a-z]+://[^\s'\"]+", page))
+    assert urls == {"http://www.w3.org/2000/svg"}  # an XML namespace, in the icon
     assert not re.findall(r"@import|url\(|<script [^>]*src|<link(?! rel=\"icon\")", page)
     assert not re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", page)
 
 
-def test_the_package_ships_its_pages() -> None:
+def test_the_package_contains_its_pages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     shipped = {path for pattern in project["package-data"]["*"] for path in UI.parent.glob(pattern)}
     assert UI in shipped
 
 
-def test_docs_are_those_of_the_model(server: Any) -> None:
+def test_the_document_describes_the_served_model(server: Any) -> None:
     document = httpx.get(f"{server.url}/docs.json").json()
     shown = httpx.get(f"{server.url}/model").json()
     assert document["info"]["version"] == shown["version"]

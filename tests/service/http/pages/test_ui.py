@@ -1,4 +1,4 @@
-"""service/http/pages/ui.html in a real browser: Chromium, where there is one."""
+"""service/http/pages/ui.html in a real browser, if Chromium is installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here: make setup")
 expect = playwright.expect
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PHONE = {"width": 390, "height": 844}
@@ -45,7 +45,7 @@ GIVE = """([type, files]) => {
     : new DragEvent(type, {...options, dataTransfer: data});
   return !document.body.dispatchEvent(event);
 }"""
-"""Drop or paste files; true where the page kept the browser from opening them itself."""
+"""Drop or paste files; true if the page prevented the browser from opening them itself."""
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +59,15 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_ui(browser: Any, server: Any) -> Iterator[Open]:
-    """Open /ui of a server -> the page; nothing may be asked elsewhere, nor any script fail."""
-    contexts, asked, problems = [], [], []
+    """Open /ui of a server; no script may fail, and no other host be contacted."""
+    contexts, requested, problems = [], [], []
 
     def open_ui(url: str = server.url, viewport: dict[str, int] = PHONE, **options: Any) -> Any:
         context = browser.new_context(viewport=viewport, **options)
         contexts.append(context)
-        context.on("request", lambda request: asked.append(request.url))
+        context.on("request", lambda request: requested.append(request.url))
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda message: problems.append(message.text))
         page.goto(f"{url}/ui")
@@ -76,8 +76,10 @@ def open_ui(browser: Any, server: Any) -> Iterator[Open]:
     yield open_ui
     for context in contexts:
         context.close()
-    assert [url for url in asked if not re.match(r"http://127\.0\.0\.1:|blob:|data:", url)] == []
-    # Chromium itself says of every refusal that it has come.
+    assert [
+        url for url in requested if not re.match(r"http://127\.0\.0\.1:|blob:|data:", url)
+    ] == []
+    # Chromium itself logs every response with an error status.
     assert [text for text in problems if "Failed to load resource" not in text] == []
 
 
@@ -98,32 +100,32 @@ def row(page: Any, name: str) -> Any:
 
 
 def wait_for(page: Any, is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < deadline
         page.wait_for_timeout(20)
 
 
 def overflow(page: Any) -> int:
-    """By how many pixels the page is wider than its window."""
+    """Measure by how many pixels the page is wider than its window."""
     width = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     return int(page.evaluate(width))
 
 
 def answer_by(page: Any, path: str, *answers: tuple[int, dict[str, str], Any]) -> list[str]:
-    """Give these answers in place of the server's, the last one for ever -> what was asked."""
-    asked: list[str] = []
+    """Give these answers instead of the server, repeating the last; returns the URLs requested."""
+    requested: list[str] = []
 
     def answer(route: Any) -> None:
-        status, headers, content = answers[min(len(asked), len(answers) - 1)]
-        asked.append(route.request.url)
+        status, headers, content = answers[min(len(requested), len(answers) - 1)]
+        requested.append(route.request.url)
         route.fulfill(status=status, headers=headers, json=content)
 
     page.route(f"**{path}", answer)
-    return asked
+    return requested
 
 
-# What it shows
+# Content
 
 
 def test_the_page_names_the_model(open_ui: Open, tiny_bundle: Any) -> None:
@@ -137,7 +139,7 @@ def test_the_page_names_the_model(open_ui: Open, tiny_bundle: Any) -> None:
     expect(page.locator("#lock")).to_be_hidden()
 
 
-def test_the_first_line_says_that_it_learned_from_drawn_pictures(open_ui: Open) -> None:
+def test_the_first_line_warns_of_a_model_trained_on_drawn_pictures(open_ui: Open) -> None:
     page = open_ui()
     expect(page.locator("#version")).to_contain_text("version")
     expect(page.locator("#data")).to_be_hidden()
@@ -153,7 +155,7 @@ def test_the_first_line_says_that_it_learned_from_drawn_pictures(open_ui: Open) 
     assert overflow(page) == 0
 
 
-def test_several_pictures_are_answered_and_a_bad_one_fails_alone(open_ui: Open, draw: Any) -> None:
+def test_pictures_are_classified_and_a_bad_one_fails_alone(open_ui: Open, draw: Any) -> None:
     page = open_ui()
     page.get_by_label("Choose pictures").set_input_files(
         [
@@ -164,12 +166,12 @@ def test_several_pictures_are_answered_and_a_bad_one_fails_alone(open_ui: Open, 
             picture("note.txt", b"text", "text/plain"),
         ]
     )
-    expect(page.get_by_role("status")).to_have_text("3 pictures answered, 2 not")
+    expect(page.get_by_role("status")).to_have_text("3 pictures classified, 2 failed")
     names = page.locator(".row .name").all_text_contents()
     assert names == ["one.jpg", "two.png", "cut.jpg", "three.webp", "note.txt"]
     for name, label in {"one.jpg": "red", "two.png": "green", "three.webp": "blue"}.items():
         expect(row(page, name).locator(".best")).to_have_text(re.compile(rf"{label}9\d\.\d%"))
-        assert row(page, name).locator(".of").first.text_content() == label
+        assert row(page, name).locator(".class-name").first.text_content() == label
         assert row(page, name).locator(".bars li").count() == 3
         expect(row(page, name).locator(".time")).to_have_text(re.compile(r"^\d+ ms$"))
     widths = [
@@ -183,24 +185,24 @@ def test_several_pictures_are_answered_and_a_bad_one_fails_alone(open_ui: Open, 
     assert not page.get_by_role("button", name="Try again").all()
 
 
-def test_pictures_are_dropped_and_pasted(open_ui: Open, draw: Any) -> None:
+def test_pictures_can_be_dropped_and_pasted(open_ui: Open, draw: Any) -> None:
     page = open_ui()
     give(page, "dragover", picture("a.jpg", draw("red")))
     expect(page.locator("body")).to_have_class("over")
     assert give(page, "drop", picture("a.jpg", draw("red")), picture("b.jpg", draw("blue")))
     expect(page.locator("body")).not_to_have_class("over")
-    expect(page.get_by_role("status")).to_have_text("2 pictures answered")
+    expect(page.get_by_role("status")).to_have_text("2 pictures classified")
     assert give(page, "paste", picture("image.png", draw("green", "PNG"), "image/png"))
-    expect(page.get_by_role("status")).to_have_text("3 pictures answered")
+    expect(page.get_by_role("status")).to_have_text("3 pictures classified")
     labels = page.locator(".best .label").all_text_contents()
     assert labels == ["green", "red", "blue"]  # the newest come first
 
 
-def test_text_may_be_pasted_elsewhere(open_ui: Open) -> None:
+def test_pasting_without_files_is_left_to_the_browser(open_ui: Open) -> None:
     assert not give(open_ui(), "paste")
 
 
-def test_markup_in_names_stays_text(open_ui: Open, draw: Any) -> None:
+def test_markup_in_names_is_shown_as_text(open_ui: Open, draw: Any) -> None:
     page = open_ui()
     model = {"name": MARKUP, "version": "1", "classes": [MARKUP, "other"], **INPUT}
     answer_by(page, "/model", (200, {}, model))
@@ -218,10 +220,10 @@ def test_markup_in_names_stays_text(open_ui: Open, draw: Any) -> None:
     assert page.title() == f"{MARKUP} · Graft"
 
 
-# How it asks
+# Requests
 
 
-def test_at_most_four_pictures_are_asked_about_at_a_time(open_ui: Open, draw: Any) -> None:
+def test_at_most_four_pictures_are_sent_at_a_time(open_ui: Open, draw: Any) -> None:
     page = open_ui()
     held: list[Any] = []
 
@@ -231,7 +233,7 @@ def test_at_most_four_pictures_are_asked_about_at_a_time(open_ui: Open, draw: An
     page.route("**/predict", hold)
     files = [picture(f"{number}.jpg", draw()) for number in range(7)]
     page.get_by_label("Choose pictures").set_input_files(files)
-    expect(page.locator("[data-state=asking]")).to_have_count(4)
+    expect(page.locator("[data-state=running]")).to_have_count(4)
     expect(page.locator("[data-state=waiting]")).to_have_count(3)
     expect(page.get_by_role("progressbar")).to_be_visible()
     wait_for(page, lambda: len(held) >= 4)
@@ -244,37 +246,35 @@ def test_at_most_four_pictures_are_asked_about_at_a_time(open_ui: Open, draw: An
     for _ in range(6):
         wait_for(page, lambda: bool(held))
         held.pop(0).fulfill(json=ANSWER)
-    expect(page.get_by_role("status")).to_have_text("7 pictures answered")
+    expect(page.get_by_role("status")).to_have_text("7 pictures classified")
     expect(page.get_by_role("progressbar")).to_be_hidden()
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_busy_server_is_asked_again(open_ui: Open, draw: Any, status: int) -> None:
+def test_a_busy_server_is_retried(open_ui: Open, draw: Any, status: int) -> None:
     page = open_ui()
     busy = (status, {"Retry-After": "0.2"}, {"error": {"code": "x", "message": "come back"}})
-    asked = answer_by(page, "/predict", busy, busy, (200, {}, ANSWER))
+    requested = answer_by(page, "/predict", busy, busy, (200, {}, ANSWER))
     page.get_by_label("Choose pictures").set_input_files([picture("a.jpg", draw())])
-    expect(page.locator(".state")).to_have_text("the server is busy: again in 0.2 s …")
+    expect(page.locator(".state")).to_have_text("the server is busy; trying again in 0.2 s …")
     expect(page.locator(".best")).to_be_visible()
-    assert len(asked) == 3
+    assert len(requested) == 3
 
 
-def test_a_server_that_stays_busy_is_left_alone_until_somebody_asks(
-    open_ui: Open, draw: Any
-) -> None:
+def test_retries_end_until_the_user_asks_for_more(open_ui: Open, draw: Any) -> None:
     page = open_ui()
     busy = (429, {"Retry-After": "0.1"}, {"error": {"code": "overloaded", "message": "full up"}})
-    asked = answer_by(page, "/predict", *[busy] * 5, (200, {}, ANSWER))
+    requested = answer_by(page, "/predict", *[busy] * 5, (200, {}, ANSWER))
     page.get_by_label("Choose pictures").set_input_files([picture("a.jpg", draw())])
     expect(page.locator(".state")).to_have_text("full up")
     expect(page.get_by_role("status")).to_have_text("a.jpg: full up")
-    assert len(asked) == 5
+    assert len(requested) == 5
     page.get_by_role("button", name="Try again").click()
     expect(page.locator(".best")).to_be_visible()
     expect(page.get_by_label("Choose pictures")).to_be_focused()
 
 
-def test_a_server_that_has_gone_is_said(open_ui: Open, draw: Any) -> None:
+def test_an_unreachable_server_is_reported(open_ui: Open, draw: Any) -> None:
     page = open_ui()
     page.route("**/predict", lambda route: route.abort())
     page.get_by_label("Choose pictures").set_input_files([picture("a.jpg", draw())])
@@ -284,21 +284,21 @@ def test_a_server_that_has_gone_is_said(open_ui: Open, draw: Any) -> None:
     expect(page.locator(".best .label")).to_have_text("red")
 
 
-def test_a_key_is_asked_for_and_forgotten(open_ui: Open, serve: Any, draw: Any) -> None:
+def test_a_key_is_asked_for_and_not_stored(open_ui: Open, serve: Any, draw: Any) -> None:
     with serve(GRAFT_API_KEYS="right-key") as server:
         page = open_ui(server.url)
-        expect(page.get_by_label("This service asks for a key")).to_be_focused()
+        expect(page.get_by_label("This service needs an API key")).to_be_focused()
         page.get_by_label("Choose pictures").set_input_files(
             [picture(f"{number}.jpg", draw("green")) for number in range(6)]
         )
         expect(page.locator("[data-state=waiting]")).to_have_count(6)
-        page.get_by_label("This service asks for a key").fill("wrong-key")
+        page.get_by_label("This service needs an API key").fill("wrong-key")
         page.keyboard.press("Enter")
         expect(page.get_by_role("alert")).to_have_text("This key is not accepted.")
-        page.get_by_label("This service asks for a key").fill("\N{SNOWMAN}")
+        page.get_by_label("This service needs an API key").fill("\N{SNOWMAN}")
         page.get_by_role("button", name="Use this key").click()
-        expect(page.get_by_role("alert")).to_have_text("A key with such characters cannot be sent.")
-        page.get_by_label("This service asks for a key").fill("right-key")
+        expect(page.get_by_role("alert")).to_have_text("A key cannot contain these characters.")
+        page.get_by_label("This service needs an API key").fill("right-key")
         page.get_by_role("button", name="Use this key").click()
         expect(page.locator(".best .label")).to_have_text(["green"] * 6)
         expect(page.locator("#lock")).to_be_hidden()
@@ -306,10 +306,10 @@ def test_a_key_is_asked_for_and_forgotten(open_ui: Open, serve: Any, draw: Any) 
         kept = page.evaluate("[{...localStorage}, {...sessionStorage}, document.cookie]")
         assert json.dumps(kept) == '[{}, {}, ""]'
         page.reload()
-        expect(page.get_by_label("This service asks for a key")).to_have_value("")
+        expect(page.get_by_label("This service needs an API key")).to_have_value("")
 
 
-def test_a_key_withdrawn_meanwhile_is_asked_for_anew(open_ui: Open, draw: Any) -> None:
+def test_a_key_that_is_no_longer_accepted_is_asked_for_again(open_ui: Open, draw: Any) -> None:
     page = open_ui()
     refused = (401, {}, {"error": {"code": "unauthorized", "message": "asks for a key"}})
     answer_by(page, "/predict", *[refused] * 4, (200, {}, ANSWER))
@@ -317,12 +317,12 @@ def test_a_key_withdrawn_meanwhile_is_asked_for_anew(open_ui: Open, draw: Any) -
         [picture(f"{number}.jpg", draw()) for number in range(6)]
     )
     expect(page.locator("[data-state=waiting]")).to_have_count(6)
-    page.get_by_label("This service asks for a key").fill("another")
+    page.get_by_label("This service needs an API key").fill("another")
     page.get_by_role("button", name="Use this key").click()
-    expect(page.get_by_role("status")).to_have_text("6 pictures answered")
+    expect(page.get_by_role("status")).to_have_text("6 pictures classified")
 
 
-# How it is used
+# Use
 
 
 def test_the_keyboard_reaches_everything(open_ui: Open, draw: Any) -> None:
@@ -345,31 +345,31 @@ def test_the_keyboard_reaches_everything(open_ui: Open, draw: Any) -> None:
     expect(page.get_by_label("Choose pictures")).to_be_focused()
 
 
-COUNT_ADDRESSES = """() => {
-  window.addresses = new Set();
+COUNT_URLS = """() => {
+  window.urls = new Set();
   const { createObjectURL, revokeObjectURL } = URL;
   URL.createObjectURL = (file) => {
-    const address = createObjectURL(file);
-    window.addresses.add(address);
-    return address;
+    const url = createObjectURL(file);
+    window.urls.add(url);
+    return url;
   };
-  URL.revokeObjectURL = (address) => {
-    window.addresses.delete(address);
-    revokeObjectURL(address);
+  URL.revokeObjectURL = (url) => {
+    window.urls.delete(url);
+    revokeObjectURL(url);
   };
 }"""
 
 
-def test_thumbnails_stay_and_their_addresses_are_given_back(open_ui: Open, draw: Any) -> None:
+def test_thumbnails_are_shown_and_their_urls_revoked(open_ui: Open, draw: Any) -> None:
     page = open_ui()
-    page.evaluate(COUNT_ADDRESSES)
+    page.evaluate(COUNT_URLS)
     files = [picture("a.jpg", draw()), picture("b.jpg", draw()), picture("c.jpg", b"text")]
     page.get_by_label("Choose pictures").set_input_files(files)
-    expect(page.get_by_role("status")).to_have_text("2 pictures answered, 1 not")
-    widths = page.locator(".thumb img").evaluate_all("all => all.map((one) => one.naturalWidth)")
+    expect(page.get_by_role("status")).to_have_text("2 pictures classified, 1 failed")
+    widths = page.locator(".thumb img").evaluate_all("all => all.map((img) => img.naturalWidth)")
     assert len(widths) == 2
     assert min(widths) > 0
-    assert page.evaluate("window.addresses.size") == 0
+    assert page.evaluate("window.urls.size") == 0
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
@@ -388,18 +388,18 @@ def test_nothing_scrolls_sideways(open_ui: Open, draw: Any, width: int) -> None:
     page.reload()
     files = [picture(name, draw()), picture("b.jpg", draw())]
     page.get_by_label("Choose pictures").set_input_files(files)
-    expect(page.get_by_role("status")).to_have_text("1 picture answered, 1 not")
+    expect(page.get_by_role("status")).to_have_text("1 picture classified, 1 failed")
     assert overflow(page) <= 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read_in_both_schemes(open_ui: Open, draw: Any, scheme: str) -> None:
-    """At least 4.5 to 1 (WCAG 2.2, 1.4.3), of every text against what is behind it."""
+    """Every text has a contrast of at least 4.5 to 1 (WCAG 2.2, 1.4.3)."""
     page = open_ui(color_scheme=scheme)
     page.get_by_label("Choose pictures").set_input_files(
         [picture("a.jpg", draw()), picture("b.jpg", b"text")]
     )
-    expect(page.get_by_role("status")).to_have_text("1 picture answered, 1 not")
+    expect(page.get_by_role("status")).to_have_text("1 picture classified, 1 failed")
     ratios = page.evaluate(CONTRAST)
     assert len(ratios) > 12
     assert {text: ratio for text, ratio in ratios if ratio < 4.5} == {}
@@ -427,7 +427,7 @@ CONTRAST = """() => {
 }"""
 
 
-# What it cannot do
+# Security policy
 
 
 FORBIDDEN = {
@@ -449,7 +449,7 @@ def test_the_policy_is_enforced(browser: Any, server: Any, directive: str) -> No
         " (event) => window.stopped.push(event.effectiveDirective)) }"
     )
     page.evaluate(f"() => {{ {FORBIDDEN[directive]} }}")
-    page.wait_for_timeout(100)
+    page.wait_for_function("() => window.stopped.length")
     assert set(page.evaluate("window.stopped")) == {directive}
     page.context.close()
 
@@ -463,6 +463,5 @@ def test_the_page_cannot_be_framed(browser: Any, server: Any) -> None:
         "() => { const frame = document.createElement('iframe'); frame.src = '/ui';"
         " document.body.append(frame) }"
     )
-    page.wait_for_timeout(300)
-    assert any("frame-ancestors" in text for text in refused)
+    wait_for(page, lambda: any("frame-ancestors" in text for text in refused))
     page.context.close()

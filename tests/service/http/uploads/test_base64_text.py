@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from service.http.uploads.base64_text import from_text, habit, is_address
+from service.http.uploads.base64_text import decode, explain, is_url
 
 PICTURE = bytes(range(256))
 PLAIN = base64.b64encode(PICTURE).decode()
@@ -22,46 +22,46 @@ PLAIN = base64.b64encode(PICTURE).decode()
         PLAIN.rstrip("="),
     ],
 )
-def test_base64_is_understood_as_people_write_it(text: str) -> None:
-    assert from_text(text) == PICTURE
+def test_all_variants_of_base64_are_decoded(text: str) -> None:
+    assert decode(text) == PICTURE
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("https://example.org/leaf.jpg", "an address, and nothing is fetched"),
-        ("file:///etc/passwd", "an address, and nothing is fetched"),
+        ("https://example.org/leaf.jpg", "a URL, and URLs are not fetched"),
+        ("file:///etc/passwd", "a URL, and URLs are not fetched"),
         ("data:image/svg+xml,%3Csvg/%3E", "a data URL that is not base64"),
-        ("leaf.jpg", "no base64 text"),
-        ("Y", "no base64 text"),
-        ("\u00e9\u00e9\u00e9\u00e9", "no base64 text"),
+        ("leaf.jpg", "is not base64"),
+        ("Y", "is not base64"),
+        ("\u00e9\u00e9\u00e9\u00e9", "is not base64"),
     ],
 )
-def test_what_is_no_base64_is_said_to_be(text: str, reason: str) -> None:
+def test_other_text_is_refused_with_the_reason(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        from_text(text)
+        decode(text)
 
 
-def test_nothing_is_an_empty_picture() -> None:
-    assert from_text("") == b""
+def test_empty_text_is_an_empty_picture() -> None:
+    assert decode("") == b""
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         (f"data:image/jpeg;base64,{PLAIN}", "it is a data URL: send only what follows its comma"),
-        ("http://example.org/", "nothing is fetched"),
-        (base64.encodebytes(PICTURE).decode(), "line ends in it (base64 -w0 writes none)"),
-        ("ab-_", "it is base64 for URLs"),
+        ("http://example.org/", "URLs are not fetched"),
+        (base64.encodebytes(PICTURE).decode(), "line breaks (base64 -w0 writes none)"),
+        ("ab-_", "it is base64url"),
         ("abc", "its padding (=) is missing"),
         ("a*c=", ""),
     ],
 )
-def test_habits_are_told(text: str, told: str) -> None:
-    assert told in habit(text)
-    assert bool(told) == bool(habit(text))
+def test_text_that_is_not_strict_base64_is_explained(text: str, reason: str) -> None:
+    assert reason in explain(text)
+    assert bool(reason) == bool(explain(text))
 
 
-def test_addresses_are_known() -> None:
-    assert is_address(" S3://bucket/leaf.jpg")
-    assert not is_address(PLAIN)
+def test_urls_are_recognised() -> None:
+    assert is_url(" S3://bucket/leaf.jpg")
+    assert not is_url(PLAIN)

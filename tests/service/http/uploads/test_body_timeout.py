@@ -1,4 +1,4 @@
-"""A body that is slow, on a clock that the test turns."""
+"""Slow bodies, with a simulated clock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SETTINGS = Settings(upload_timeout_seconds=10, upload_bytes_per_second=100)
 
 
 class Clock(asyncio.SelectorEventLoop):
-    """Time passes at once: each wait is as long as it says, and takes none."""
+    """An event loop whose waits take no real time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Clock(asyncio.SelectorEventLoop):
 def receive(
     *waits: tuple[float, int], settings: Settings = SETTINGS, drained_at: float = 1e9
 ) -> float:
-    """Take so many bytes after so many seconds each; the time at the end."""
+    """Receive bytes after waits of (seconds, bytes); returns the simulated time at the end."""
 
     async def read() -> float:
         upload = Upload(UploadQuota(1_000_000_000))
@@ -49,38 +49,38 @@ def receive(
         return runner.run(read())
 
 
-def test_a_body_that_keeps_coming_may_take_its_time() -> None:
+def test_a_steady_body_may_take_long() -> None:
     assert receive(*[(9, 1_000)] * 100) == 900
 
 
 @pytest.mark.parametrize("before", [[], [(1.0, 50_000)], [(9.0, 1_000)] * 5])
-def test_a_body_that_stands_still_is_given_up(before: list[tuple[float, int]]) -> None:
+def test_a_stalled_body_is_given_up(before: list[tuple[float, int]]) -> None:
     with pytest.raises(RequestTimeout, match="nothing of the body arrived for 10 s"):
         receive(*before, (12, 1))
 
 
-def test_a_body_that_trickles_is_given_up_however_fast_it_began() -> None:
+def test_a_slow_body_is_given_up_however_fast_it_began() -> None:
     with pytest.raises(RequestTimeout, match="less than 1,000 bytes of the body arrived in 10 s"):
         receive((0, 10_000_000), *[(1, 1)] * 30)
     assert receive((0, 10_000_000), *[(1, 1)] * 8) == 8
 
 
-def test_without_a_least_rate_it_may_trickle() -> None:
+def test_without_a_minimum_rate_a_body_may_be_slow() -> None:
     settings = SETTINGS.model_copy(update={"upload_bytes_per_second": 0})
     assert receive(*[(1, 1)] * 100, settings=settings) == 100
 
 
-def test_a_server_that_stops_waits_no_longer_than_that() -> None:
+def test_a_draining_server_waits_no_longer_than_the_limit() -> None:
     assert receive(*[(1, 1_000)] * 20, drained_at=12) == 20
     with pytest.raises(Draining):
         receive(*[(1, 1_000)] * 100, drained_at=12)
 
 
-def test_a_connection_is_closed_after_it() -> None:
+def test_the_connection_is_closed_after_a_timeout() -> None:
     assert RequestTimeout("").headers == {"Connection": "close"}
 
 
-def test_other_failures_pass() -> None:
+def test_errors_of_the_block_pass() -> None:
     async def fail() -> None:
         async with body_timeout(Upload(UploadQuota(1)), SETTINGS):
             raise KeyError("of its own")
@@ -89,7 +89,7 @@ def test_other_failures_pass() -> None:
         asyncio.run(fail())
 
 
-def test_being_cancelled_by_others_stays_being_cancelled() -> None:
+def test_a_cancellation_from_outside_stays_a_cancellation() -> None:
     async def cancel() -> None:
         async def wait() -> None:
             async with body_timeout(Upload(UploadQuota(1)), SETTINGS):

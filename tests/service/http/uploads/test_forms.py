@@ -27,16 +27,16 @@ MULTIPART = "multipart/form-data; boundary=edge"
 
 
 class Client:
-    """Sends a body in pieces, and notes how many of them were taken."""
+    """Sends a body in pieces, and counts how many of them were read."""
 
     def __init__(self, pieces: Iterable[bytes], disconnects: bool = False) -> None:
-        self.taken = 0
+        self.sent = 0
         self._pieces = iter(pieces)
         self._disconnects = disconnects
 
     async def receive(self) -> dict[str, object]:
         for piece in self._pieces:
-            self.taken += 1
+            self.sent += 1
             return {"type": "http.request", "body": piece, "more_body": True}
         if self._disconnects:
             return {"type": "http.disconnect"}
@@ -59,15 +59,15 @@ def form(*parts: bytes) -> bytes:
 
 
 def upload() -> Upload:
-    """Room for everything."""
+    """An upload with a quota for everything."""
     return Upload(UploadQuota(1_000_000_000))
 
 
-def one(content_type: str | None, *pieces: bytes, settings: Settings = SETTINGS) -> bytes:
+def read_one(content_type: str | None, *pieces: bytes, settings: Settings = SETTINGS) -> bytes:
     return asyncio.run(read_picture(Client(pieces).request(content_type), settings, upload()))
 
 
-def several(body: bytes, content_type: str = MULTIPART) -> list[bytes | RequestError]:
+def read_several(body: bytes, content_type: str = MULTIPART) -> list[bytes | RequestError]:
     return asyncio.run(read_pictures(Client([body]).request(content_type), SETTINGS, upload()))
 
 
@@ -78,23 +78,23 @@ def several(body: bytes, content_type: str = MULTIPART) -> list[bytes | RequestE
     "content_type",
     ["image/jpeg", "IMAGE/PNG", "image/webp; q=1", "image/anything", "application/octet-stream"],
 )
-def test_body_itself_is_the_picture(content_type: str) -> None:
-    assert one(content_type, b"abc", b"", b"def") == b"abcdef"
+def test_the_body_may_be_the_picture(content_type: str) -> None:
+    assert read_one(content_type, b"abc", b"", b"def") == b"abcdef"
 
 
 @pytest.mark.parametrize("content_type", [MULTIPART, "Multipart/Form-Data; boundary=edge"])
-def test_field_image_is_the_picture(content_type: str) -> None:
-    assert one(content_type, form(part("image", b"abc\r\ndef"))) == b"abc\r\ndef"
+def test_the_field_image_is_the_picture(content_type: str) -> None:
+    assert read_one(content_type, form(part("image", b"abc\r\ndef"))) == b"abc\r\ndef"
 
 
 def test_multipart_may_arrive_in_any_pieces() -> None:
     body = form(part("note", b"hello", None), part("image", b"abc"))
-    assert one(MULTIPART, *(body[i : i + 1] for i in range(len(body)))) == b"abc"
+    assert read_one(MULTIPART, *(body[i : i + 1] for i in range(len(body)))) == b"abc"
 
 
 def test_other_fields_are_ignored() -> None:
     body = form(part("note", b"x", None), part("image", b"abc"), part("last", b"y", None))
-    assert one(MULTIPART, body) == b"abc"
+    assert read_one(MULTIPART, body) == b"abc"
 
 
 def test_pictures_never_touch_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,18 +103,18 @@ def test_pictures_never_touch_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     picture = bytes(3_000_000)  # Starlette's own parser keeps 1 MB in memory
-    assert one(MULTIPART, form(part("image", picture)), settings=Settings()) == picture
+    assert read_one(MULTIPART, form(part("image", picture)), settings=Settings()) == picture
 
 
-def test_one_picture_means_one() -> None:
+def test_a_second_picture_is_refused() -> None:
     body = form(part("image", b"a"), part("image", b"b"))
     with pytest.raises(PayloadTooLarge, match="at most 1 picture is accepted in `image`"):
-        one(MULTIPART, body)
+        read_one(MULTIPART, body)
 
 
 def test_missing_field_is_named() -> None:
     with pytest.raises(MissingField, match="no multipart field `image`"):
-        one(MULTIPART, form(part("picture", b"abc")))
+        read_one(MULTIPART, form(part("picture", b"abc")))
 
 
 START = b'--edge\r\nContent-Disposition: form-data; name="image"'
@@ -132,18 +132,18 @@ FILES = {
 @pytest.mark.parametrize("head", FILES.values(), ids=FILES)
 @pytest.mark.parametrize("content", [b"\xff\xd8 bytes", b"GIF89a"])
 def test_a_file_needs_no_file_name(head: bytes, content: bytes) -> None:
-    """Bytes that could be a text need a name, or a type that is none of a text."""
+    """Bytes that could be text need a file name, or a content type that is not text."""
     if content.isascii() and head in (FILES["bytes that are no text"], FILES["text and bytes"]):
-        with pytest.raises(MissingField, match="holds text where a file is expected"):
-            one(MULTIPART, START + head + b"\r\n" + content + b"\r\n--edge--\r\n")
+        with pytest.raises(MissingField, match="holds text, not a file"):
+            read_one(MULTIPART, START + head + b"\r\n" + content + b"\r\n--edge--\r\n")
         return
-    assert one(MULTIPART, START + head + b"\r\n" + content + b"\r\n--edge--\r\n") == content
+    assert read_one(MULTIPART, START + head + b"\r\n" + content + b"\r\n--edge--\r\n") == content
 
 
 @pytest.mark.parametrize("text", [b"data:image/png;base64,iVBORw0KGgo=", b"iVBORw0KGgoA" * 9])
-def test_a_picture_in_a_text_field_is_told_where_to_go(text: bytes) -> None:
-    with pytest.raises(MissingField, match=r"holds text .*; it is a .* send it as JSON"):
-        one(MULTIPART, form(part("image", text, filename=None)))
+def test_base64_in_a_text_field_is_refused_with_a_hint(text: bytes) -> None:
+    with pytest.raises(MissingField, match=r"holds text, .*; it is .* send it as JSON"):
+        read_one(MULTIPART, form(part("image", text, filename=None)))
 
 
 def typed(name: str, kind: str, content: bytes, filename: str = "x") -> bytes:
@@ -153,39 +153,39 @@ def typed(name: str, kind: str, content: bytes, filename: str = "x") -> bytes:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_other_files_beside_the_picture_are_named_as_what_they_are(count: int) -> None:
+def test_files_in_other_fields_are_refused(count: int) -> None:
     others = [part(f"mask{number}", b"x") for number in range(count)]
     with pytest.raises(
         PayloadTooLarge, match=f"the form holds {count} more files? in other fields"
     ):
-        one(MULTIPART, form(*others, part("image", b"abc")))
+        read_one(MULTIPART, form(*others, part("image", b"abc")))
 
 
-def test_texts_and_files_that_nobody_chose_are_no_other_files() -> None:
+def test_text_and_empty_files_in_other_fields_are_ignored() -> None:
     blob = typed("about", "application/json", b"{}", "blob")  # a page's FormData
     text = typed("note", "text/plain; charset=utf-8", b"hello", "")  # .NET's StringContent
     empty = typed("mask", "application/octet-stream", b"", "")
-    assert one(MULTIPART, form(blob, text, empty, part("image", b"abc"))) == b"abc"
+    assert read_one(MULTIPART, form(blob, text, empty, part("image", b"abc"))) == b"abc"
 
 
-def test_a_file_in_another_field_is_told_its_name() -> None:
-    with pytest.raises(MissingField, match="came under another name: call its field `image`"):
-        one(MULTIPART, form(part("file", b"abc")))
+def test_a_file_in_another_field_is_refused_with_the_right_name() -> None:
+    with pytest.raises(MissingField, match="another field holds a file: rename it to `image`"):
+        read_one(MULTIPART, form(part("file", b"abc")))
 
 
-def test_text_in_the_file_field_is_refused_and_says_how_to_send_a_file() -> None:
-    with pytest.raises(MissingField, match=r"holds text .* -F image=@leaf\.jpg, with the @"):
-        one(MULTIPART, form(part("image", b"http://127.0.0.1/leaf.jpg", filename=None)))
+def test_text_in_the_file_field_is_refused_with_the_curl_option() -> None:
+    with pytest.raises(MissingField, match=r"holds text, .* -F image=@leaf\.jpg, with the @"):
+        read_one(MULTIPART, form(part("image", b"http://127.0.0.1/leaf.jpg", filename=None)))
 
 
 def test_missing_content_type_says_what_to_send() -> None:
     with pytest.raises(MissingField, match="no content type; send multipart field `image`, JSON"):
-        one(None, b"abc")
+        read_one(None, b"abc")
 
 
-def test_curl_without_a_content_type_learns_how_to_give_one() -> None:
+def test_curls_default_content_type_is_refused_with_the_option() -> None:
     with pytest.raises(UnsupportedMediaType, match="-H 'Content-Type: image/jpeg'"):
-        one("application/x-www-form-urlencoded", b"abc")
+        read_one("application/x-www-form-urlencoded", b"abc")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_curl_without_a_content_type_learns_how_to_give_one() -> None:
 )
 def test_other_content_types_are_refused_by_name(content_type: str) -> None:
     with pytest.raises(UnsupportedMediaType, match=r"this content type is not accepted; send"):
-        one(content_type, b"abc")
+        read_one(content_type, b"abc")
 
 
 # JSON
@@ -216,26 +216,26 @@ def in_json(text: object, **others: object) -> bytes:
     "kind", ["application/json", "Application/JSON; charset=utf-8", "text/json"]
 )
 def test_json_holds_the_picture_as_base64(kind: str) -> None:
-    assert one(kind, in_json("YWJjZA==", note=1)) == b"abcd"
+    assert read_one(kind, in_json("YWJjZA==", note=1)) == b"abcd"
 
 
 def test_json_has_the_limit_of_a_picture_and_room_for_base64_in_lines() -> None:
     lines = base64.encodebytes(bytes(100)).decode()
-    assert one("application/json", in_json(lines)) == bytes(100)
+    assert read_one("application/json", in_json(lines)) == bytes(100)
     with pytest.raises(PayloadTooLarge, match="the picture has 101 bytes; at most 100"):
-        one("application/json", in_json(base64.b64encode(bytes(101)).decode()))
+        read_one("application/json", in_json(base64.b64encode(bytes(101)).decode()))
     large = Settings(max_image_bytes=100)
     with pytest.raises(PayloadTooLarge, match="larger than the 65,686 bytes accepted"):
-        one("application/json", bytes(65_687), settings=large)
+        read_one("application/json", bytes(65_687), settings=large)
 
 
 # Limits
 
 
 def test_body_of_the_limit_passes_and_one_byte_more_does_not() -> None:
-    assert len(one("image/png", bytes(60), bytes(40))) == 100
+    assert len(read_one("image/png", bytes(60), bytes(40))) == 100
     with pytest.raises(PayloadTooLarge, match="larger than the 100 bytes accepted"):
-        one("image/png", bytes(60), bytes(41))
+        read_one("image/png", bytes(60), bytes(41))
 
 
 def test_announced_size_is_refused_before_a_byte_is_read() -> None:
@@ -243,7 +243,7 @@ def test_announced_size_is_refused_before_a_byte_is_read() -> None:
         client = Client([bytes(10)])
         with pytest.raises(PayloadTooLarge):
             asyncio.run(read_picture(client.request(content_type, length), SETTINGS, upload()))
-        assert client.taken == 0
+        assert client.sent == 0
 
 
 def test_endless_body_is_read_no_further_than_the_limit() -> None:
@@ -256,54 +256,60 @@ def test_endless_body_is_read_no_further_than_the_limit() -> None:
         client = Client(endless())
         with pytest.raises(PayloadTooLarge):
             asyncio.run(read_picture(client.request(content_type), SETTINGS, upload()))
-        assert client.taken <= pieces
+        assert client.sent <= pieces
 
 
 def test_picture_in_a_form_has_the_limit_of_a_picture() -> None:
-    assert len(one(MULTIPART, form(part("image", bytes(100))))) == 100
+    assert len(read_one(MULTIPART, form(part("image", bytes(100))))) == 100
     with pytest.raises(PayloadTooLarge, match="the picture has 101 bytes; at most 100 are"):
-        one(MULTIPART, form(part("image", bytes(101))))
+        read_one(MULTIPART, form(part("image", bytes(101))))
 
 
 def test_lower_of_both_limits_holds_for_a_body() -> None:
     with pytest.raises(PayloadTooLarge, match="larger than the 50 bytes"):
-        one("image/png", bytes(51), settings=Settings(max_image_bytes=100, max_request_bytes=50))
+        read_one(
+            "image/png", bytes(51), settings=Settings(max_image_bytes=100, max_request_bytes=50)
+        )
 
 
 @pytest.mark.parametrize("content_type", ["image/png", MULTIPART])
-def test_uploads_together_are_let_in_up_to_the_room_there_is(content_type: str) -> None:
-    room = UploadQuota(250)
+def test_concurrent_uploads_share_the_quota(content_type: str) -> None:
+    quota = UploadQuota(250)
     body = form(part("image", b"x"))[:90] if content_type == MULTIPART else bytes(90)
 
     async def read(client: Client) -> None:
-        with room.upload() as upload:
+        with quota.upload() as upload:
             await read_picture(client.request(content_type), SETTINGS, upload)
 
     async def read_three() -> None:
-        with room.upload() as one, room.upload() as another:
-            one.add(90)
-            another.add(90)
+        with quota.upload() as first, quota.upload() as second:
+            first.add(90)
+            second.add(90)
             client = Client([body[:60], body[60:], b"more"])
             with pytest.raises(Overloaded, match="uploads hold 240 bytes, at most 250 are let in"):
                 await read(client)
-            assert client.taken == 2
-            assert room.used_bytes == 180
+            assert client.sent == 2
+            assert quota.used_bytes == 180
 
     asyncio.run(read_three())
-    assert room.used_bytes == 0
+    assert quota.used_bytes == 0
 
 
 # Several pictures
 
 
-def test_pictures_come_in_the_order_of_the_fields() -> None:
-    assert several(form(*(part("images", b) for b in (b"1", b"2", b"3")))) == [b"1", b"2", b"3"]
+def test_pictures_keep_the_order_of_the_fields() -> None:
+    assert read_several(form(*(part("images", b) for b in (b"1", b"2", b"3")))) == [
+        b"1",
+        b"2",
+        b"3",
+    ]
 
 
-def test_a_picture_that_is_too_large_comes_too() -> None:
-    """To fail alone, see test_endpoints."""
+def test_a_large_picture_of_several_is_returned() -> None:
+    """The handler refuses it alone."""
     large = bytes(101)
-    assert several(form(part("images", b"1"), part("images", large))) == [b"1", large]
+    assert read_several(form(part("images", b"1"), part("images", large))) == [b"1", large]
     with pytest.raises(PayloadTooLarge, match="the picture has 101 bytes; at most 100 "):
         check_size(large, SETTINGS)
 
@@ -311,14 +317,14 @@ def test_a_picture_that_is_too_large_comes_too() -> None:
 @pytest.mark.parametrize("count", [4, 5, 9])
 def test_too_many_pictures_are_refused_with_the_limit(count: int) -> None:
     with pytest.raises(PayloadTooLarge, match="at most 3 pictures are accepted in `images`"):
-        several(form(*[part("images", b"x")] * count))
+        read_several(form(*[part("images", b"x")] * count))
 
 
-def test_several_pictures_come_as_a_form_only() -> None:
+def test_several_pictures_must_be_a_form() -> None:
     with pytest.raises(UnsupportedMediaType, match="one or more multipart fields `images`"):
-        several(b"abc", "image/jpeg")
+        read_several(b"abc", "image/jpeg")
     with pytest.raises(MissingField, match="no multipart field `images`"):
-        several(form(part("image", b"abc")))
+        read_several(form(part("image", b"abc")))
 
 
 # Broken requests
@@ -349,13 +355,13 @@ def test_several_pictures_come_as_a_form_only() -> None:
 )
 def test_broken_form_is_malformed(content_type: str, body: bytes) -> None:
     with pytest.raises(MalformedRequest, match="the multipart body cannot be read: "):
-        one(content_type, body)
+        read_one(content_type, body)
 
 
 @pytest.mark.parametrize("body", [b"", form(part("image", b"abc"))[:-20]], ids=["empty", "cut"])
 def test_form_without_its_end_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedRequest, match=r"it is empty|it was cut short"):
-        one(MULTIPART, body)
+        read_one(MULTIPART, body)
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "no-such-charset", "base64", "idna", "punycode"])
@@ -363,13 +369,13 @@ def test_form_without_its_end_is_malformed(body: bytes) -> None:
 def test_any_charset_is_read_or_refused(charset: str, name: bytes) -> None:
     body = form(part("image", b"abc").replace(b'"image"', b'"' + name + b'"'))
     try:
-        assert one(f"{MULTIPART}; charset={charset}", body) == b"abc"
+        assert read_one(f"{MULTIPART}; charset={charset}", body) == b"abc"
     except (MissingField, MalformedRequest):
         assert (charset, name) != ("utf-8", b"image")
 
 
 @pytest.mark.parametrize("content_type", ["image/png", MULTIPART])
-def test_client_that_goes_away_is_a_malformed_request(content_type: str) -> None:
+def test_a_disconnect_is_reported(content_type: str) -> None:
     client = Client([part("image", b"abc")], disconnects=True)
     with pytest.raises(ClientGone, match="went away"):
         asyncio.run(read_picture(client.request(content_type), SETTINGS, upload()))

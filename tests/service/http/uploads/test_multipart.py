@@ -1,4 +1,4 @@
-"""Forms as different clients write them, whole and cut."""
+"""Forms as different clients write them, complete and cut short."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def part(disposition: bytes = b'form-data; name="image"; filename="x"', more: by
     return b"--edge\r\nContent-Disposition: " + disposition + b"\r\n" + more + b"\r\n"
 
 
-def read(body: bytes, kind: str = KIND, step: int = 0, most: int = 3) -> list[Part]:
+def read(body: bytes, kind: str = KIND, step: int = 0, max_pictures: int = 3) -> list[Part]:
     async def chunks() -> AsyncIterator[bytes]:
         for at in range(0, len(body), step or len(body) or 1):
             yield body[at : at + (step or len(body))]
 
-    return asyncio.run(read_form(kind, chunks(), "image", most))
+    return asyncio.run(read_form(kind, chunks(), "image", max_pictures))
 
 
 WHOLE = part() + CONTENT + b"\r\n--edge--"
@@ -34,18 +34,16 @@ WHOLE = part() + CONTENT + b"\r\n--edge--"
 @pytest.mark.parametrize("step", [0, 1, 7])
 @pytest.mark.parametrize("end", [b"", b"\r\n", b"\r\nan epilogue\r\n--edge\r\n"])
 @pytest.mark.parametrize("start", [b"", b"\r\n", b"This is a preamble -- of lines\r\n\r\n"])
-def test_what_stands_before_and_behind_a_form_is_passed_over(
-    start: bytes, end: bytes, step: int
-) -> None:
-    (one,) = read(start + WHOLE + end, step=step)
-    assert (one.name, one.is_named, one.content()) == ("image", True, CONTENT)
+def test_preamble_and_epilogue_are_ignored(start: bytes, end: bytes, step: int) -> None:
+    (part_read,) = read(start + WHOLE + end, step=step)
+    assert (part_read.name, part_read.has_filename, part_read.content()) == ("image", True, CONTENT)
 
 
 @pytest.mark.parametrize("step", [0, 5])
-def test_a_form_that_does_not_come_to_its_end_is_refused_wherever_it_was_cut(step: int) -> None:
+def test_a_form_cut_short_anywhere_is_refused(step: int) -> None:
     body = WHOLE.replace(b"--edge--", b"") + WHOLE
     for end in range(len(body)):
-        with pytest.raises(MalformedRequest, match=r"it is empty|is not in it|it was cut short"):
+        with pytest.raises(MalformedRequest, match=r"is empty|does not contain|was cut short"):
             read(body[:end], step=step)
     assert len(read(body, step=step)) == 2
 
@@ -79,18 +77,18 @@ NAMES = {
 
 
 @pytest.mark.parametrize("disposition", NAMES)
-def test_names_are_read_as_clients_write_them(disposition: bytes) -> None:
-    (one,) = read(part(disposition) + CONTENT + b"\r\n--edge--")
-    assert (one.name, one.is_named) == ("image", NAMES[disposition])
+def test_dispositions_of_all_clients_are_read(disposition: bytes) -> None:
+    (part_read,) = read(part(disposition) + CONTENT + b"\r\n--edge--")
+    assert (part_read.name, part_read.has_filename) == ("image", NAMES[disposition])
 
 
-def test_a_part_says_what_it_holds() -> None:
+def test_the_media_type_of_a_part_is_read() -> None:
     kinds = (b"Image/JPEG; q=1", b"text/plain", b"application/json; charset=utf-8")
     heads = [part(more=b"content-type: " + kind + b"\r\n") for kind in kinds]
     parts = read(b"\r\n".join(heads) + b"\r\n--edge--")
-    assert [one.media_type for one in parts] == ["image/jpeg", "text/plain", "application/json"]
-    assert [one.is_textual for one in parts] == [False, True, True]
-    assert [one.content() for one in parts] == [b"", b"", b""]
+    assert [part.media_type for part in parts] == ["image/jpeg", "text/plain", "application/json"]
+    assert [part.is_textual for part in parts] == [False, True, True]
+    assert [part.content() for part in parts] == [b"", b"", b""]
 
 
 @pytest.mark.parametrize(
@@ -102,37 +100,43 @@ def test_a_part_says_what_it_holds() -> None:
         (b"quoted-printable", quopri.encodestring(CONTENT)),
     ],
 )
-def test_encodings_of_a_part_are_undone(encoding: bytes, content: bytes) -> None:
+def test_encodings_of_a_part_are_decoded(encoding: bytes, content: bytes) -> None:
     more = b"Content-Transfer-Encoding: " + encoding + b"\r\n"
-    (one,) = read(part(more=more) + content + b"\r\n--edge--")
-    assert one.content() in (CONTENT, CONTENT * 20)
+    (part_read,) = read(part(more=more) + content + b"\r\n--edge--")
+    assert part_read.content() in (CONTENT, CONTENT * 20)
 
 
 @pytest.mark.parametrize(
     ("encoding", "reason"),
-    [(b"base64", "is base64, and is not"), (b"x-uuencode", "not known here")],
+    [
+        (b"base64", "declared as base64, but is not"),
+        (b"x-uuencode", "an unknown Content-Transfer-Encoding"),
+    ],
 )
 def test_other_encodings_are_refused(encoding: bytes, reason: str) -> None:
     more = b"Content-Transfer-Encoding: " + encoding + b"\r\n"
-    (one,) = read(part(more=more) + b"?" + b"\r\n--edge--")
+    (part_read,) = read(part(more=more) + b"?" + b"\r\n--edge--")
     with pytest.raises(MalformedRequest, match=reason):
-        one.content()
+        part_read.content()
 
 
 BROKEN = {
     "names no boundary": (WHOLE, "multipart/form-data"),
     "do not end in CR LF": (WHOLE.replace(b"\r\n", b"\n"), KIND),
-    "is not in it": (WHOLE, "multipart/form-data; boundary=other"),
-    "does not begin it": (bytes(70_000) + WHOLE, "multipart/form-data; boundary=other"),
+    "does not contain the boundary": (WHOLE, "multipart/form-data; boundary=other"),
+    "does not start with the boundary": (
+        bytes(70_000) + WHOLE,
+        "multipart/form-data; boundary=other",
+    ),
     "it is empty": (b"", KIND),
     'no Content-Disposition with a name="..."': (part(b'form-data; filename="x"') + b"\r\n", KIND),
     "damaged or too long": (part(b"form-data; name=" + b"a" * 9_000), KIND),
-    "more than 16 fields beside `image`": (part(b"form-data; name=a") * 17, KIND),
+    "more than 16 fields besides `image`": (part(b"form-data; name=a") * 17, KIND),
 }
 
 
 @pytest.mark.parametrize("reason", BROKEN)
-def test_why_a_form_cannot_be_read_is_said(reason: str) -> None:
+def test_a_broken_form_is_refused_with_the_reason(reason: str) -> None:
     body, kind = BROKEN[reason]
     if "fields" in reason:
         body = (part(b"form-data; name=a") + b"\r\n") * 17
@@ -141,6 +145,6 @@ def test_why_a_form_cannot_be_read_is_said(reason: str) -> None:
     assert reason in str(refused.value)
 
 
-def test_too_many_of_what_is_asked_for_is_a_limit() -> None:
+def test_too_many_pictures_are_refused() -> None:
     with pytest.raises(PayloadTooLarge, match="at most 2 pictures are accepted in `image`"):
-        read((part() + b"\r\n") * 40, most=2)
+        read((part() + b"\r\n") * 40, max_pictures=2)

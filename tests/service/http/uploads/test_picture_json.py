@@ -16,47 +16,49 @@ from service.http.uploads.picture_json import picture_in_json
         b'{"image": "data:image\\/png;base64,YWJj"}',  # as PHP writes it
     ],
 )
-def test_the_picture_is_in_its_field(body: bytes) -> None:
+def test_the_field_image_is_decoded(body: bytes) -> None:
     assert picture_in_json(body) == b"abc"
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ({}, 'no field `image` in the JSON: send {"image": "<base64'),
-        ({"instances": [{"b64": "YWJj"}]}, "`instances` is for TensorFlow Serving"),
-        ({"inputs": []}, "`inputs` is for /v2"),
-        ({"images": ["YWJj"]}, "several go to /predict_batch"),
-        ({"image": {"b64": "YWJj"}}, "`image` is no text"),
-        ({"image": None}, "`image` is no text"),
-        ({"image": "https://example.org/"}, "holds an address, and nothing is fetched"),
+        ({"instances": [{"b64": "YWJj"}]}, "`instances` belongs to TensorFlow Serving"),
+        ({"inputs": []}, "`inputs` belongs to /v2"),
+        ({"images": ["YWJj"]}, "send several to /predict_batch"),
+        ({"image": {"b64": "YWJj"}}, "`image` is not a string"),
+        ({"image": None}, "`image` is not a string"),
+        ({"image": "https://example.org/"}, "holds a URL, and URLs are not fetched"),
     ],
 )
-def test_other_habits_are_told_what_to_send(content: object, told: str) -> None:
+def test_requests_for_other_apis_are_told_what_to_send(content: object, message: str) -> None:
     with pytest.raises(MissingField) as refused:
         picture_in_json(json.dumps(content).encode())
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
-        (b"", "no JSON object"),
-        (b"[]", "no JSON object"),
-        (b'"YWJj"', "no JSON object"),
-        (b'{"image": "YWJj"', "no JSON object"),
-        (b"\xff\xfe{", "no JSON object"),
-        (b'{"image": "?"}', "holds no base64 text"),
+        (b"", "not a JSON object"),
+        (b"[]", "not a JSON object"),
+        (b'"YWJj"', "not a JSON object"),
+        (b'{"image": "YWJj"', "not a JSON object"),
+        (b"\xff\xfe{", "not a JSON object"),
+        (b'{"image": "?"}', "is not base64"),
         (b"[" * 2_000, "more than 1,000 values"),
     ],
 )
-def test_what_is_no_such_json_is_malformed(body: bytes, told: str) -> None:
-    with pytest.raises(MalformedRequest, match=told):
+def test_malformed_json_is_refused(body: bytes, message: str) -> None:
+    with pytest.raises(MalformedRequest, match=message):
         picture_in_json(body)
 
 
-def test_json_of_ill_will_is_refused_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """27 MB of empty lists take seconds to parse, in which nobody is answered."""
+def test_json_with_too_many_values_is_refused_before_it_is_parsed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """27 MB of empty lists block the event loop for seconds."""
     monkeypatch.setattr("service.http.uploads.picture_json.PictureRequest", None)
     with pytest.raises(MalformedRequest, match="more than 1,000 values"):
         picture_in_json(b"[]," * 1_000)

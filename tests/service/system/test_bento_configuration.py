@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bentoml._internal.configuration.containers import BentoMLContainer
 
-from service.server.bento_configuration import worker_count
+from service.system.bento_configuration import worker_count
 from service.system.resources import usable_cores
 
 

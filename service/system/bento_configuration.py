@@ -10,7 +10,8 @@ SERVICE: Final = "graft"
 
 
 def container() -> Any:
-    """BentoML's configuration; not a public name (see service/bundle/store.py)."""
+    """BentoML's configuration, by a private name: `bentoml.save_config`, its only public reader,
+    fails."""
     from bentoml._internal.configuration.containers import BentoMLContainer
 
     return BentoMLContainer

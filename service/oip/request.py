@@ -1,0 +1,184 @@
+"""Parse an inference request of the Open Inference Protocol v2; pure functions.
+
+A body is JSON, or JSON followed by tensors as bytes (extension `binary_tensor_data`); the header
+Inference-Header-Content-Length says where the JSON ends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from service.errors import MalformedRequest
+from service.oip.schemas import InferenceRequest, InputTensor
+from service.oip.tensors import flatten, from_base64, from_integers, split
+
+HEADER_LENGTH: Final = "Inference-Header-Content-Length"
+EXTENSIONS: Final = ("binary_tensor_data",)
+OUTPUTS: Final = ("probabilities", "label")
+MAX_JSON_BYTES: Final = 8 * 1024 * 1024
+MAX_JSON_VALUES: Final = 600_000
+"""Three pictures of 224 px as nested lists, four as one list. Parsing that many empty lists blocks
+the event loop for 0.2 s; 8 MiB of them would block it for 1.5 s."""
+
+Picture = bytes | NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ParsedRequest:
+    """An inference request.
+
+    Attributes:
+        id: returned with the answer.
+        pictures: each either the bytes of a file, or (size, size, 3) uint8.
+        outputs: requested output -> whether it is sent as bytes after the JSON; in order.
+    """
+
+    id: str | None
+    pictures: list[Picture]
+    outputs: dict[str, bool]
+
+
+def parse(body: bytes, header_length: str | None, size: int, max_pictures: int) -> ParsedRequest:
+    """Parse an inference request.
+
+    Args:
+        body: of the HTTP request, not compressed.
+        header_length: the header Inference-Header-Content-Length, if there is one.
+        size: side of the model's square input, in pixels.
+        max_pictures: the most pictures in a request.
+
+    Raises:
+        MalformedRequest: it does not follow the protocol, or does not fit the model.
+    """
+    end = _json_end(body, header_length)
+    try:
+        request = InferenceRequest.model_validate_json(body[:end])
+    except ValidationError as error:
+        is_tensorflow = body.find(b'"instances"', 0, end) >= 0
+        hint = "; `instances` belongs to TensorFlow Serving, here it is `inputs`" * is_tensorflow
+        raise MalformedRequest(f"the JSON of the request: {_first_problem(error)}{hint}") from None
+    outputs = _outputs(request)
+    tensor = _only_input(request)
+    picture_shape = _picture_shape(tensor, size, max_pictures)
+    raw = _binary_data(tensor, memoryview(body)[end:])
+    data = flatten(tensor.data or []) if raw is None else raw
+    return ParsedRequest(request.id, _pictures(tensor, data, picture_shape), outputs)
+
+
+def _json_end(body: bytes, header_length: str | None) -> int:
+    """Find where the JSON ends, and check that it is not too large to parse."""
+    if header_length is None:
+        end = len(body)
+    elif header_length.isascii() and header_length.isdigit() and len(header_length) < 16:
+        end = int(header_length)
+    else:
+        raise MalformedRequest(f"{HEADER_LENGTH} is {header_length[:40]!r}, not a number of bytes")
+    if end > len(body):
+        raise MalformedRequest(f"{HEADER_LENGTH} is {end:,}, but the body has {len(body):,} bytes")
+    remedy = f"send tensors as binary data after it ({HEADER_LENGTH}, binary_data_size)"
+    if end > MAX_JSON_BYTES:
+        raise MalformedRequest(
+            f"the JSON has {end:,} bytes, at most {MAX_JSON_BYTES:,} are accepted; {remedy}"
+        )
+    if sum(body.count(mark, 0, end) for mark in b",[{") > MAX_JSON_VALUES:
+        raise MalformedRequest(f"the JSON has more than {MAX_JSON_VALUES:,} values; {remedy}")
+    return end
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(map(str, problem["loc"]))
+    return f"{place}: {problem['msg']}" if place else problem["msg"]
+
+
+def _outputs(request: InferenceRequest) -> dict[str, bool]:
+    """Get the requested outputs, and whether each is sent as bytes."""
+    default = request.parameters.binary_data_output
+    chosen: dict[str, bool] = {}
+    for output in request.outputs:
+        name, parameters = output.name, output.parameters
+        if name not in OUTPUTS or name in chosen:
+            problem = "requested twice" if name in chosen else "unknown"
+            raise MalformedRequest(
+                f"output {name[:80]!r} is {problem}; the outputs are {_quoted(OUTPUTS)}"
+            )
+        if parameters.classification is not None or parameters.shared_memory_region is not None:
+            raise MalformedRequest(
+                f"output {name!r}: classification and shared memory are not supported; `label` "
+                "is the best class, `probabilities` has all of them"
+            )
+        chosen[name] = default if parameters.binary_data is None else parameters.binary_data
+    return chosen or dict.fromkeys(OUTPUTS, default)
+
+
+def _only_input(request: InferenceRequest) -> InputTensor:
+    names = [tensor.name for tensor in request.inputs]
+    if names != ["images"]:
+        sent = _quoted(name[:80] for name in names) or "none"
+        raise MalformedRequest(f"the model has one input, `images`; the request has {sent}")
+    return request.inputs[0]
+
+
+def _picture_shape(tensor: InputTensor, size: int, max_pictures: int) -> tuple[int, ...]:
+    """Check datatype and shape: () for encoded pictures, (size, size, 3) for decoded ones."""
+    picture_shape = (size, size, 3) if tensor.datatype == "UINT8" else ()
+    accepted = [picture_shape] if picture_shape else [(), (1,)]
+    is_known = tensor.datatype in ("BYTES", "UINT8")
+    if not (is_known and tensor.shape and tuple(tensor.shape[1:]) in accepted):
+        raise MalformedRequest(
+            f"`images` is {tensor.datatype[:20]} {tensor.shape}; the model takes BYTES [N] or "
+            f"[N, 1] (encoded pictures), or UINT8 [N, {size}, {size}, 3]"
+        )
+    if not 1 <= tensor.shape[0] <= max_pictures:
+        raise MalformedRequest(
+            f"`images` holds {tensor.shape[0]} pictures; 1 to {max_pictures} are accepted"
+        )
+    return picture_shape
+
+
+def _binary_data(tensor: InputTensor, rest: memoryview) -> memoryview | None:
+    """Get the bytes of the tensor after the JSON; None if its data is in the JSON."""
+    size = tensor.parameters.binary_data_size
+    if tensor.parameters.shared_memory_region is not None:
+        raise MalformedRequest("`images`: shared memory is not supported; send the data")
+    if (size is None) == (tensor.data is None):
+        raise MalformedRequest("`images` needs either `data` or the parameter binary_data_size")
+    if len(rest) != (size or 0):
+        raise MalformedRequest(
+            f"`images` has {size or 0:,} bytes of binary data, but {len(rest):,} bytes follow "
+            f"the JSON; {HEADER_LENGTH} says where it ends"
+        )
+    return None if size is None else rest
+
+
+def _pictures(
+    tensor: InputTensor, data: list[Any] | memoryview, picture_shape: tuple[int, ...]
+) -> list[Picture]:
+    count = tensor.shape[0]
+    if picture_shape:
+        _check_length(len(data), count * math.prod(picture_shape), "values")
+        values = from_integers(data) if isinstance(data, list) else data
+        return [*np.frombuffer(values, np.uint8).reshape(count, *picture_shape)]
+    if isinstance(data, memoryview):
+        return [*split(data, count)]
+    _check_length(len(data), count, "pictures")
+    return [*from_base64(data)]
+
+
+def _check_length(length: int, expected: int, elements: str) -> None:
+    if length != expected:
+        raise MalformedRequest(
+            f"`images` holds {length:,} {elements}, but its shape says {expected:,}: they must "
+            "agree"
+        )
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,253 @@
+"""The commands of the README and of docs/, run as they stand there.
+
+`.venv/bin/`, the folder, the picture, the backbone (no weights can be downloaded here) and the port
+are replaced; everything else is what a reader types. One model is trained for all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+
+from trainers.dataset.samples import draw_samples
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "docs/images"
+IS_WRITING = bool(os.environ.get("GRAFT_WRITE_DOCS"))
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PER_CLASS = 60
+"""Pictures of each of the four kinds of drawn leaves."""
+START_SECONDS = 600
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the commands run, and what stands for the names in them."""
+
+    folder: Path
+    pictures: Path
+    picture: Path
+    address: str
+
+    def run(self, command: str, **replacements: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the docs in an empty folder; it must end with 0."""
+        replacements |= {"YOUR_FOLDER": str(self.pictures), "PICTURE.jpg": str(self.picture)}
+        replacements |= {".venv/bin/python": sys.executable}
+        replacements |= {".venv/bin/bentoml": f"{sys.executable} -m bentoml"}
+        replacements |= {"localhost:3000": self.address}
+        for here, there in replacements.items():
+            command = command.replace(here, there)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done
+
+
+def blocks(page: str, word: str, language: str = "sh") -> list[str]:
+    """The blocks of a page that have this word."""
+    text = (ROOT / page).read_text()
+    found = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [block for block in found if word in block]
+
+
+def block(page: str, word: str) -> str:
+    (found,) = blocks(page, word)
+    return found
+
+
+def first_steps() -> list[str]:
+    """The README's three commands: train, serve, ask."""
+    return block("README.md", "trainers.run").splitlines()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    folder = tmp_path_factory.mktemp("commands")
+    pictures = draw_samples(tmp_path_factory.mktemp("leaves"), PER_CLASS)
+    picture = min(pictures.glob("*/*.jpg"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return Place(folder, pictures, picture, f"127.0.0.1:{port}")
+
+
+@pytest.fixture(scope="module")
+def bundle(place: Place, bentoml_home: Path) -> Path:
+    """What the README's first command leaves behind."""
+    train, _, _ = first_steps()
+    done = place.run(train, efficientnet="pocket")
+    return place.folder / done.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def served(place: Place, bundle: Path) -> Iterator[Place]:
+    """The README's second command, until the service answers; it serves what the first one made."""
+    _, serve, _ = first_steps()
+    assert serve == ".venv/bin/bentoml serve"
+    host, port = place.address.split(":")
+    command = [sys.executable, "-m", *serve.split("/")[-1].split(), "--host", host, "--port", port]
+    log = place.folder / "server.log"
+    with log.open("wb") as file:
+        server = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
+    try:
+        wait_until_ready(place.address, server, log)
+        yield place
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def wait_until_ready(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://{address}/readyz", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    pytest.fail(f"the service did not get ready:\n{log.read_text()}")
+
+
+def test_three_commands_lead_from_a_folder_to_an_answer(served: Place, bundle: Path) -> None:
+    _, _, ask = first_steps()
+    answer = json.loads(served.run(ask).stdout)
+    assert answer["label"] == served.picture.parent.name
+    assert answer["model"] == {"name": "classifier", "version": bundle.name.rpartition("-")[2]}
+    assert (bundle / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [command for block in blocks("docs/serving.md", "/predict") for command in [block]],
+)
+def test_requests_of_the_docs_are_answered(served: Place, command: str) -> None:
+    answers = served.run(command).stdout
+    assert answers.count(f'"label":"{served.picture.parent.name}"') >= command.count("curl")
+
+
+def test_a_folder_is_scored(place: Place, bundle: Path) -> None:
+    place.run(block("docs/serving.md", "service.predict"))
+    rows = (place.folder / "answers.csv").read_text().splitlines()
+    assert len(rows) == 1 + len(list(place.pictures.glob("*/*.jpg")))
+    assert "probability_healthy" in rows[0]
+
+
+def test_a_folder_is_checked(place: Place) -> None:
+    done = place.run(block("docs/training.md", "trainers.check"))
+    assert "4 classes" in done.stderr + done.stdout
+
+
+def test_backbones_are_compared(place: Place, bundle: Path) -> None:
+    command = block("docs/backbones.md", "trainers.compare")
+    plugins = {"pocket,mobilenet:v3-small,resnet:50": "pocket,pocket=none"}
+    assert set(plugins) <= set(command.split())
+    done = place.run(command, **plugins)
+    assert "python -m trainers.run --plugin pocket" in done.stdout + done.stderr
+
+
+def test_a_model_replaces_one_that_is_no_better(place: Place, bundle: Path) -> None:
+    version = bundle.name.rpartition("-")[2]
+    done = place.run(block("docs/bundles.md", "trainers.promote"), OLD_VERSION=version)
+    assert done.stdout.splitlines()[-1] == f"classifier:{version}"
+
+
+def test_the_store_lists_the_model(place: Place, bundle: Path) -> None:
+    lists, _ = block("docs/bundles.md", "models list").splitlines()
+    assert f"classifier:{bundle.name.rpartition('-')[2]}" in place.run(lists).stdout
+
+
+def test_a_bento_of_another_name_is_described(place: Place) -> None:
+    shutil.copy(ROOT / "bentofile.yaml", place.folder)
+    rename, build = block("docs/bundles.md", "leaves.yaml").splitlines()
+    place.run(rename)
+    written = yaml.safe_load((place.folder / "leaves.yaml").read_text())
+    assert [model["tag"] for model in written["models"]] == ["leaves:latest"]
+    assert build.split()[2:4] == ["-f", "leaves.yaml"]
+
+
+def test_the_python_of_the_docs_trains_and_predicts(place: Place, bundle: Path) -> None:
+    import trainers
+
+    if not hasattr(trainers, "train"):
+        pytest.skip("`from trainers import train` is not there yet")
+    script = "".join(blocks("docs/python.md", "import", "python"))
+    names = {'"leaves"': repr(str(place.pictures)), '"PICTURE.jpg"': repr(str(place.picture))}
+    for here, there in names.items():
+        assert here in script
+        script = script.replace(here, there)
+    (place.folder / "script.py").write_text(script)
+    accuracy, report, made, answer, *_ = place.run(".venv/bin/python script.py").stdout.splitlines()
+    assert 0 <= float(accuracy) <= 1
+    assert report == f"{made}/report.html"
+    assert answer.split()[0] == place.picture.parent.name
+
+
+# Screenshots of the README: docs/images, written anew where GRAFT_WRITE_DOCS is set.
+
+Shoot = Callable[[str, str], Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here: make setup")
+    if CHROMIUM is None:
+        pytest.skip("no chromium on the PATH")
+    with playwright.sync_playwright() as driver:
+        options = ["--no-sandbox", "--headless"]
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield browser
+        browser.close()
+
+
+def save(page: Any, name: str, folder: Path) -> None:
+    """Save a picture of what the page shows; it must have the size of the one in the docs."""
+    path = (IMAGES if IS_WRITING else folder) / name
+    page.screenshot(path=path)
+    with Image.open(path) as shot, Image.open(IMAGES / name) as kept:
+        assert shot.size == kept.size
+        assert len(shot.convert("RGB").getcolors(1 << 24) or ()) > 100  # it is not blank
+
+
+def test_the_page_for_people_can_be_photographed(
+    browser: Any, served: Place, tmp_path: Path
+) -> None:
+    page = browser.new_page(viewport={"width": 760, "height": 720}, color_scheme="light")
+    page.goto(f"http://{served.address}/ui")
+    folders = sorted(path for path in served.pictures.iterdir() if path.is_dir())
+    page.set_input_files("input[type=file]", [sorted(path.iterdir())[1] for path in folders])
+    page.wait_for_function(
+        "count => document.querySelectorAll('.row .best:not([hidden])').length === count",
+        arg=len(folders),
+    )
+    page.wait_for_load_state("networkidle")
+    save(page, "ui.png", tmp_path)
+
+
+def test_the_report_can_be_photographed(browser: Any, bundle: Path, tmp_path: Path) -> None:
+    page = browser.new_page(viewport={"width": 760, "height": 720}, color_scheme="light")
+    page.goto((bundle / "report.html").as_uri())
+    save(page, "report.png", tmp_path)

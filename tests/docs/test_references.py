@@ -1,0 +1,115 @@
+"""What the docs name exists: links, files, modules, flags, make targets, variables."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(ROOT / name for name in ("deploy/README.md", "benchmarks/README.md", "examples/README.md")),
+    ROOT / "plugins/families/pocket/pocket.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+GUIDES = [page for page in PAGES if page.name != "CHANGELOG.md"]
+"""The changelog names what there was."""
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+LONGEST_PAGE = 150
+"""Lines of the README and of CONTRIBUTING.md."""
+OF_TESTS = {"GRAFT_CACHE", "GRAFT_NO_SKIPS", "GRAFT_WRITE_ALERTS", "GRAFT_WRITE_DOCS"}
+FOLDERS = "plugins|trainers|service|deploy|tests|docs|benchmarks|examples|requirements"
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands(page: Path) -> list[str]:
+    """The commands of the shell blocks of a page, continued lines joined."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return "".join(blocks).replace("\\\n", " ").splitlines()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    for link in links:
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, place = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not place or place in anchors(target), link
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_a_first_page_is_short(name: str) -> None:
+    assert len((ROOT / name).read_text().splitlines()) <= LONGEST_PAGE
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs/README.md").read_text()
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert {name for name in pages if f"]({name})" not in index} == set()
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=[name for name in NAMES if name != "CHANGELOG.md"])
+def test_files_that_are_named_exist(page: Path) -> None:
+    for path in re.findall(rf"`((?:{FOLDERS})/[\w./-]*)`", page.read_text()):
+        assert (ROOT / path).exists(), path
+
+
+def test_make_targets_that_are_named_exist() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in GUIDES:
+        named = re.findall(r"`make ([a-z][a-z -]*)", page.read_text()) + [
+            command.split()[1] for command in commands(page) if command.startswith("make ")
+        ]
+        assert {name for names in named for name in names.split()} <= targets, page
+
+
+def test_settings_that_are_named_exist() -> None:
+    known = {f"GRAFT_{name.upper()}" for name in Settings.model_fields} | OF_TESTS
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")):
+        assert set(re.findall(r"GRAFT_[A-Z_]+[A-Z]", page.read_text())) <= known, page
+
+
+def test_modules_and_flags_that_are_named_exist() -> None:
+    """Each module is asked for its --help once."""
+    used: dict[str, set[str]] = {}
+    for page in GUIDES:
+        text = [*commands(page), *re.findall(r"`([^`]*python -m [^`]*)`", page.read_text())]
+        for line in text:
+            for module, rest in re.findall(r"python -m ([\w.]+)([^|;#]*)", line):
+                used.setdefault(module, set()).update(re.findall(r"--[a-z][\w-]*", rest))
+    ours = {name for name in used if name.partition(".")[0] in ("plugins", "trainers", "service")}
+    assert {"trainers.run", "trainers.check", "trainers.compare", "service.predict"} <= ours
+    for module in ours:
+        command = [sys.executable, "-m", module, "--help"]
+        shown = subprocess.run(
+            command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
+        )
+        assert shown.returncode == 0, (module, shown.stderr)
+        assert used[module] <= set(re.findall(r"--[a-z][\w-]*", shown.stdout)), module
+
+
+def test_the_page_about_scoring_names_every_option() -> None:
+    command = [sys.executable, "-m", "service.predict", "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    section = (ROOT / "docs/serving.md").read_text().partition("\n## Score a folder\n")[2]
+    named = set(re.findall(r"--[a-z]+", section.partition("\n## ")[0]))
+    assert named == set(re.findall(r"--[a-z]+", shown)) - {"--help"}

@@ -1,0 +1,154 @@
+"""Tables and indexes of the docs, compared with the code.
+
+After a change in the code: `GRAFT_WRITE_DOCS=1 python -m pytest tests/docs/test_tables.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+
+from plugins.registry import families
+from service.errors import RequestError
+from service.imaging import Limits
+from service.metrics import Metrics
+from service.settings import Settings
+from trainers.config import TrainingConfig
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def list_plugins() -> Iterator[str]:
+    for family, backbone in families().items():
+        if not backbone.__module__.startswith("plugins."):
+            continue
+        marked = ", ".join(
+            f"`{name}`" + (r" \*" if name == backbone.default_variant else "")
+            for name in backbone.variants
+        )
+        sizes = sorted({spec.image_size for spec in backbone.variants.values()})
+        span = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        yield f"| `{family}` | {marked} | {span} px |"
+
+
+def list_options() -> Iterator[str]:
+    for name, field in TrainingConfig.model_fields.items():
+        default = show_default(field.default, field.is_required())
+        yield f"| `--{name.replace('_', '-')}` | {default} | {field.description} |"
+
+
+def list_settings() -> Iterator[str]:
+    for name, field in Settings.model_fields.items():
+        yield f"| `GRAFT_{name.upper()}` | {show_default(field.default)} | {field.description} |"
+
+
+def show_default(default: object, is_required: bool = False) -> str:
+    if is_required:
+        return "required"
+    return "" if default in (None, "") else f"`{default}`"
+
+
+def list_metrics() -> Iterator[str]:
+    for attribute, metric in vars(Metrics(CollectorRegistry())).items():
+        if attribute.startswith("_"):
+            continue
+        assert isinstance(metric, MetricWrapperBase)
+        name = metric._name + "_total" * (metric._type == "counter")
+        labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+        yield f"| `{name}` | {metric._type} | {labels} | {metric._documentation} |"
+
+
+def list_errors() -> Iterator[str]:
+    for kind in sorted(RequestError.__subclasses__(), key=lambda kind: kind.status):
+        retry = ", with Retry-After" if kind.retry_after_seconds else ""
+        yield f"| {kind.status}{retry} | `{kind.code}` | {kind.__doc__} |"
+
+
+def list_decisions() -> Iterator[str]:
+    """The dated headings of every page of decisions, as links; of other pages the title alone."""
+    for page in [*sorted((DOCS / "decisions").glob("*.md")), *sorted(DOCS.glob("decisions_*.md"))]:
+        text = page.read_text()
+        path = page.relative_to(DOCS).as_posix()
+        title = text.partition("\n")[0].removeprefix("# ").removeprefix("Decisions: ")
+        yield f"- **[{title[:1].upper()}{title[1:]}]({path})**"
+        for heading in re.findall(r"^##+ (.+)\n\n\*20\d\d-", text, re.MULTILINE):
+            yield f"  - [{heading}]({path}#{anchor(heading)})"
+
+
+def anchor(heading: str) -> str:
+    """The anchor that GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+TABLES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
+    "plugins": ("backbones.md", list_plugins),
+    "options": ("training.md", list_options),
+    "settings": ("serving.md", list_settings),
+    "metrics": ("serving.md", list_metrics),
+    "errors": ("serving.md", list_errors),
+    "decisions": ("decisions.md", list_decisions),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_what_the_code_says(name: str) -> None:
+    page, rows = DOCS / TABLES[name][0], list(TABLES[name][1]())
+    text = page.read_text()
+    header = "" if name == "decisions" else r"\|.*\n\|[-|]+\n"
+    pattern = rf"<!-- {name} -->\n{header}((?:[|\- ].*\n)*)<!-- /{name} -->"
+    found = re.search(pattern, text)
+    assert found, f"no table {name} in {page}"
+    if os.environ.get("GRAFT_WRITE_DOCS"):
+        start, end = found.span(1)
+        page.write_text(text[:start] + "".join(f"{row}\n" for row in rows) + text[end:])
+    else:
+        assert found[1].splitlines() == rows
+
+
+def test_the_endpoints_are_those_of_the_service() -> None:
+    """A path with /versions/{version} is described in the row of the path without it."""
+    from service.http.routes import routes
+
+    own = {
+        f"{method} {route.path.replace('/versions/{version}', '')}"
+        for route in routes()
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    bentomls = {"GET /", "GET /livez", "GET /readyz"}
+    text = (DOCS / "serving.md").read_text()
+    table = re.search(r"<!-- endpoints -->(.*)<!-- /endpoints -->", text, re.DOTALL)
+    assert table
+    assert set(re.findall(r"^\| `((?:GET|POST) [^`]+)`", table[1], re.MULTILINE)) == own | bentomls
+
+
+def test_what_a_picture_may_cost_is_the_limit() -> None:
+    limits = f"more than {Limits.memory_bytes / 1e6:.0f} MB or {Limits.seconds:g} seconds"
+    assert (DOCS / "training.md").read_text().count(limits) == 1
+    assert (DOCS / "serving.md").read_text().count(limits) == 2  # text, and table of settings
+
+
+def test_the_exporter_of_traces_fits_the_lock() -> None:
+    """pip would install the newest, which moves what is locked."""
+    text = (DOCS / "serving.md").read_text()
+    (version,) = re.findall(r"opentelemetry-exporter-otlp-proto-http==(\S+)", text)
+    assert f"\nopentelemetry-sdk=={version} " in (ROOT / "requirements/dev.txt").read_text()
+
+
+def test_the_backbone_that_is_shown_is_the_real_one() -> None:
+    code = re.search(r"```python\n(.*?)```", (DOCS / "backbones.md").read_text(), re.DOTALL)
+    assert code
+    module = families()["xception"].__module__
+    assert code[1] == (ROOT / f"{module.replace('.', '/')}.py").read_text()
+
+
+def test_the_changelog_has_the_version_of_the_package() -> None:
+    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version
+    assert f"## [{version[1]}]" in (ROOT / "CHANGELOG.md").read_text()

@@ -1,0 +1,77 @@
+"""Networks cut in two, with graphs that no built-in backbone has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from trainers.model.graph import split
+
+IMAGES = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype(np.float32)
+
+
+def convolution(name: str, *, trains: bool = False) -> Any:
+    return layers.Conv2D(3, 3, padding="same", trainable=trains, name=name)
+
+
+def straight(images: Any) -> Any:
+    return convolution("b", trains=True)(keras.ops.relu(convolution("a")(images)))
+
+
+def shared(images: Any) -> Any:
+    """The frozen layer is called twice; what trains comes after the second call."""
+    frozen = convolution("a")
+    return convolution("b", trains=True)(layers.ReLU(name="last")(frozen(frozen(images))))
+
+
+def bypassed(images: Any) -> Any:
+    """What trains is followed by a sum with what came before it."""
+    first = convolution("a")(images)
+    return layers.Add()([first, convolution("c", trains=True)(convolution("b")(first))])
+
+
+def from_the_input(images: Any) -> Any:
+    return layers.Add()([images, convolution("b", trains=True)(convolution("a")(images))])
+
+
+def nested(images: Any) -> Any:
+    inside = keras.Input((8, 8, 3))
+    block = keras.Model(inside, convolution("a")(inside), name="last")
+    return convolution("b", trains=True)(block(images))
+
+
+@pytest.mark.parametrize(
+    ("network", "last"),
+    [
+        (straight, "relu"),
+        (shared, "last"),
+        (bypassed, "a"),
+        (from_the_input, None),
+        (nested, "last"),
+    ],
+)
+def test_halves_are_the_whole_and_the_frozen_one_is_as_large_as_can_be(
+    network: Any, last: str | None
+) -> None:
+    images = keras.Input((8, 8, 3))
+    model = keras.Model(images, network(images))
+    frozen, trained = split(model)
+    assert frozen.trainable_weights == []
+    assert [id(one) for one in trained.trainable_weights] == [
+        id(one) for one in model.trainable_weights
+    ]
+    np.testing.assert_allclose(trained(frozen(IMAGES)), model(IMAGES), atol=1e-6)
+    operation = frozen.operations[-1]
+    assert operation.name.startswith(last) if last else isinstance(operation, layers.InputLayer)
+
+
+def test_a_model_is_split_again_and_again() -> None:
+    images = keras.Input((8, 8, 3))
+    model = keras.Model(images, straight(images))
+    first, again = split(model), split(model)
+    assert [len(half.operations) for half in first] == [len(half.operations) for half in again]
+    assert first[0](IMAGES).shape == again[0](IMAGES).shape

@@ -1,9 +1,9 @@
 """How long does the check of a folder take? 10,000 drawn pictures, from disk to findings.
 
-.venv/bin/python benchmarks/checking.py [PICTURES] [LOOKS]
+.venv/bin/python benchmarks/checking.py [PICTURES] [THUMBNAILS]
 
-Half of them JPEG, a quarter each PNG and WebP of 500 x 375 pixels, every one another scene. Then
-the search for duplicates alone among 30,000 looks: its time grows with the square of their number.
+Half of them JPEG, a quarter each PNG and WebP of 500 x 375 pixels, all of different scenes. Then
+the search for duplicates alone among 30,000 thumbnails: its time grows with their number squared.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from trainers.dataset import duplicates
-from trainers.dataset.inspection import LOOK, SIDE
+from trainers.dataset.inspection import INSPECTION, THUMBNAIL_SIZE
 
 SIZE = (500, 375)
 CLASSES = 10
@@ -27,8 +27,8 @@ SUFFIXES = (".jpg", ".jpg", ".png", ".webp")
 PER_TASK = 100
 
 
-def main(pictures: str = "10000", looks: str = "30000") -> None:
-    count, more = int(pictures), int(looks)
+def main(pictures: str = "10000", thumbnails: str = "30000") -> None:
+    count, more = int(pictures), int(thumbnails)
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         with ProcessPoolExecutor() as processes:
@@ -39,11 +39,11 @@ def main(pictures: str = "10000", looks: str = "30000") -> None:
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         print(f"checked in {time.monotonic() - started:.1f} s: {done.stdout.strip()}", flush=True)
     started = time.monotonic()
-    found = duplicates.groups(
-        [str(row) for row in range(more)], many_looks(more), np.zeros(more, np.int64)
+    found = duplicates.group_duplicates(
+        [str(row) for row in range(more)], draw_thumbnails(more), np.zeros(more, np.int64)
     )
     seconds, alone = time.monotonic() - started, len(np.unique(found))
-    print(f"duplicates among {more:,} looks: {seconds:.1f} s, {alone:,} groups")
+    print(f"duplicates among {more:,} thumbnails: {seconds:.1f} s, {alone:,} groups")
 
 
 def draw(folder: str, number: int) -> None:
@@ -57,18 +57,18 @@ def draw(folder: str, number: int) -> None:
     picture.save(path, quality=85, compress_level=1, method=0)
 
 
-def many_looks(count: int) -> np.ndarray:
-    """Thumbnails like those of photos, whose strength falls with frequency; none the same."""
+def draw_thumbnails(count: int) -> np.ndarray:
+    """Inspections (N,) with thumbnails whose energy falls with frequency, as of photos."""
     rng = np.random.default_rng(0)
-    looks = np.zeros(count, LOOK)
+    inspections = np.zeros(count, INSPECTION)
     for start in range(0, count, 1000):
-        part = looks[start : start + 1000]
-        scene = np.zeros((len(part), SIDE, SIDE), np.float32)
+        part = inspections[start : start + 1000]
+        scene = np.zeros((len(part), THUMBNAIL_SIZE, THUMBNAIL_SIZE), np.float32)
         for cells in (2, 4, 8, 16):
             patches = rng.normal(0, 60 / cells**0.5, (len(part), cells, cells)).astype(np.float32)
-            scene += patches.repeat(SIDE // cells, 1).repeat(SIDE // cells, 2)
+            scene += patches.repeat(THUMBNAIL_SIZE // cells, 1).repeat(THUMBNAIL_SIZE // cells, 2)
         part["thumbnail"] = (128 + scene).clip(0, 255)
-    return looks
+    return inspections
 
 
 if __name__ == "__main__":

@@ -19,9 +19,8 @@ from trainers import hardware
 from trainers.cache.array_cache import Cache
 from trainers.cli.log_output import set_up_logging
 from trainers.config import TrainingConfig
-from trainers.dataset import dataset as data
 from trainers.dataset import scanning, splitting
-from trainers.dataset.dataset import Dataset
+from trainers.dataset.dataset import Dataset, load_dataset
 from trainers.features import pictures
 from trainers.progress import Progress
 
@@ -38,7 +37,7 @@ def main(folder: str, imagenet: str = "") -> None:
     rows: dict[str, list[str]] = {name: [] for name in networks}
     with tempfile.TemporaryDirectory() as work:
         cache = Cache(Path(work) / "cache", 20e9, Path(work), QUIET)
-        found = data.read(scanning.scan(Path(folder)), cache)
+        found = load_dataset(scanning.scan(Path(folder)), cache)
         for size in SIZES:
             dataset = pictures.decode(found, size, cache)
             for name, (plugin, weights) in networks.items():

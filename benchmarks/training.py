@@ -109,12 +109,12 @@ def summarise(name: str, results: list[dict[str, float]]) -> None:
 def lay_out(folder: str, seed: int, work: Path) -> None:
     """Graft's split as folders of links, as the recipe wants them."""
     from trainers.cache.array_cache import Cache
-    from trainers.dataset import dataset as data
     from trainers.dataset import scanning, splitting
+    from trainers.dataset.dataset import load_dataset
     from trainers.progress import Progress
 
     cache = Cache(work / "unused", 0, work / "looks", Progress(is_quiet=True))
-    dataset = splitting.split(data.read(scanning.scan(Path(folder)), cache), seed)
+    dataset = splitting.split(load_dataset(scanning.scan(Path(folder)), cache), seed)
     for path, label, split in zip(dataset.paths, dataset.labels, dataset.splits, strict=True):
         name = path.replace("/", "-")
         link = work / "split" / split / dataset.classes[label] / name

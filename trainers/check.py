@@ -38,8 +38,8 @@ def _check(options: argparse.Namespace) -> int:
     from service.imaging import configure_process
     from service.system.resources import cache_folder
     from trainers.cache.array_cache import Cache
-    from trainers.dataset import dataset as data
     from trainers.dataset import grouping, scanning, splitting
+    from trainers.dataset.dataset import check_classes, load_dataset
     from trainers.dataset.findings import checks, finding
 
     configure_process()
@@ -47,20 +47,20 @@ def _check(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder, cleaned(lambda: shutil.rmtree(folder)):
         progress, work = Progress(options.quiet), Path(folder)
         cache = Cache(cache_folder() / "arrays", MAX_CACHE_BYTES, work, progress)
-        dataset = data.read(scanning.scan(options.data), cache)
-    dataset = grouping.group(dataset, options.group)
-    findings = checks.examine(dataset, options.image_size)
+        dataset = load_dataset(scanning.scan(options.data), cache)
+    dataset = grouping.assign_sources(dataset, options.group)
+    findings = checks.run_checks(dataset, options.image_size)
     if options.output:
-        finding.write(options.output, dataset, findings)
+        finding.write_json(options.output, dataset, findings)
     if options.json:
-        print(json.dumps(finding.record(dataset, findings)))
+        print(json.dumps(finding.to_dict(dataset, findings)))
     else:
-        for line in (*finding.notes(dataset), *findings):
+        for line in (*finding.list_notes(dataset), *findings):
             print(line)
         total = f"{len(findings)} finding{'s' if len(findings) != 1 else ''}"
         classes = f"{len(dataset.classes)} class{'es' if len(dataset.classes) != 1 else ''}"
         print(f"{len(dataset.paths):,} pictures of {classes}: {total}")
-    data.check_classes(dataset)
+    check_classes(dataset)
     splitting.split(dataset, seed=0)  # raises what a training run would raise
     return WRONG_USE if options.strict and findings else 0
 

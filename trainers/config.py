@@ -17,7 +17,7 @@ from service.bundle import model_name
 from service.cli import arguments
 from service.errors import GraftError
 from service.system.resources import at_home
-from trainers.dataset.folders.filenames import is_text, printable
+from trainers.dataset.folders.filenames import escape, is_printable
 
 DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
@@ -193,8 +193,8 @@ def validate(values: Mapping[str, Any], where: str = "") -> TrainingConfig:
         ConfigError: values cannot be used; the message lists all of them.
     """
     for name, value in values.items():
-        if isinstance(value, str) and not is_text(value):
-            flag, text = name.replace("_", "-"), printable(value)
+        if isinstance(value, str) and not is_printable(value):
+            flag, text = name.replace("_", "-"), escape(value)
             raise ConfigError(
                 f"{where}--{flag} (={text}): it has control characters, or is not in UTF-8"
             )

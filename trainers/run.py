@@ -133,7 +133,7 @@ def train_classifier(
         with naming_the_lost(cluster):
             strategy, exchange = cluster.strategy(), Exchange(cluster)
             dataset = pictures.decode(dataset, size, cache)
-            dataset.begin("validation", "test")  # of which every run asks
+            dataset.prefetch("validation", "test")  # of which every run asks
             room = cache_room(config, work, progress)
             shared = SharedCache(exchange, *room) if cluster.size > 1 else cache
             run = Run(config, network, dataset, shared, progress, exchange, strategy)

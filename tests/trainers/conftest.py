@@ -17,8 +17,8 @@ from plugins.registry import resolve
 from service.errors import GraftError
 from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
-from trainers.dataset import dataset as data
 from trainers.dataset import scanning, splitting
+from trainers.dataset.dataset import load_dataset
 from trainers.distributed.cluster import Cluster
 from trainers.distributed.collectives import Exchange
 from trainers.features import pictures
@@ -44,7 +44,7 @@ def start(tmp_path: Path, draw_folder: DrawFolder, cache: Cache) -> Callable[...
 
     def start(red: int = 30, blue: int = 30, **options: object) -> Run:
         folder = draw_folder(tmp_path / "pictures", red=red, blue=blue)
-        dataset = splitting.split(data.read(scanning.scan(folder), cache), 0)
+        dataset = splitting.split(load_dataset(scanning.scan(folder), cache), 0)
         dataset = pictures.decode(dataset, 32, cache)
         options = {"output": tmp_path / "out", "batch_size": 8, "weights": "none", **options}
         config = TrainingConfig(plugin="tiny", **options)

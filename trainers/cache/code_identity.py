@@ -1,4 +1,4 @@
-"""What decides a result besides its inputs: the code that makes it, found along its imports."""
+"""Hashes code along its imports: a cached result depends on its inputs and on this hash."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from pathlib import Path
 
 @cache
 def identity(*modules: str) -> str:
-    """A hash of modules and of everything that they import, in functions, too.
+    """A hash of modules and of everything that they import, at the top or inside functions.
 
-    Modules of the same distributions, and those that belong to none, count by their source, others
-    by the version of their distribution. What is imported by a name that is only known when the
-    code runs is not found.
+    Modules of the same distributions, and those of no distribution, count by their source, all
+    others by the version of their distribution. Imports by a name that is computed at run time are
+    not found.
     """
     owners = _distributions()
     own = {owner for name in modules for owner in owners.get(_root(name), ())}
-    waiting, parts = list(modules), {}
-    while waiting:
-        name = waiting.pop()
+    queue, hashes = list(modules), {}
+    while queue:
+        name = queue.pop()
         root, _, _ = name.partition(".")
-        if name in parts or root in sys.stdlib_module_names:
+        if name in hashes or root in sys.stdlib_module_names:
             continue
-        parts[name] = ""  # and so it stays for what is no module, but a function of one
-        theirs = set(owners.get(root, ()))
-        if theirs and not theirs & own:
-            parts[name] = " ".join(f"{owner} {version(owner)}" for owner in sorted(theirs))
+        hashes[name] = ""  # stays so for a name that is no module, but a function of one
+        distributions = set(owners.get(root, ()))
+        if distributions and not distributions & own:
+            hashes[name] = " ".join(f"{owner} {version(owner)}" for owner in sorted(distributions))
         elif path := _file(name):
             content = path.read_bytes()
-            parts[name] = hashlib.sha256(content).hexdigest()
-            waiting.append(name.rpartition(".")[0] or name)  # a package runs before its modules
+            hashes[name] = hashlib.sha256(content).hexdigest()
+            queue.append(name.rpartition(".")[0] or name)  # a package runs before its modules
             if path.suffix == ".py":
-                waiting += _imports(content, name, is_package=path.stem == "__init__")
-    lines = sorted(f"{name} {part}" for name, part in parts.items() if part)
+                queue += _imports(content, name, is_package=path.stem == "__init__")
+    lines = sorted(f"{name} {value}" for name, value in hashes.items() if value)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -46,11 +46,11 @@ def _root(name: str) -> str:
     return name.partition(".")[0]
 
 
-_distributions = cache(packages_distributions)  # which reads the metadata of all of them
+_distributions = cache(packages_distributions)  # slow: it reads the metadata of every package
 
 
 def _file(name: str) -> Path | None:
-    """The file of a module, found without importing it; None where there is none."""
+    """Find the file of a module without importing it; None where there is none."""
     if loaded := getattr(sys.modules.get(name), "__file__", None):
         return Path(loaded) if Path(loaded).is_file() else None
     root, *rest = name.split(".")
@@ -59,19 +59,19 @@ def _file(name: str) -> Path | None:
         return None
     folders = spec.submodule_search_locations or ()
     files = [Path(spec.origin)] if spec.origin and not rest else []
-    for place in (Path(folder, *rest) for folder in folders):
-        files += [place / "__init__.py", place.with_suffix(".py")]
+    for path in (Path(folder, *rest) for folder in folders):
+        files += [path / "__init__.py", path.with_suffix(".py")]
     return next((path for path in files if path.is_file()), None)
 
 
 def _imports(source: bytes, name: str, is_package: bool) -> Iterator[str]:
-    """What a module may import: `from a import b` names a.b, which may be a module, too."""
+    """The names that a module may import: of `from a import b` both a and a.b."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
-            if node.level:  # counted from the package that the module lies in, or is
+            if node.level:  # relative to the package that the module is in, or is
                 parents = [*name.split("."), *([""] if is_package else [])][: -node.level]
                 module = ".".join([*parents, *filter(None, [module])])
             yield module

@@ -1,7 +1,7 @@
-"""Which shelves of the cache running processes use, and how many bytes they are still to write.
+"""Tracks which record stores running processes use, and how many bytes they will still write.
 
-A lease is a file with a locked one beside it. The lock ends with its process, so whoever looks next
-removes the lease of a run that was killed, and the workspace that it left.
+A lease is a JSON file with a locked one beside it. The operating system releases the lock when the
+process ends, so the next run can remove the lease, and the workspace, of a run that was killed.
 """
 
 from __future__ import annotations
@@ -18,100 +18,105 @@ from filelock import BaseFileLock
 from service.system.locks import hold, locked
 from trainers.workspace import remove_abandoned
 
+_STORES = "shelves"
+"""Field of a lease; runs of an older version read it as well."""
+
 
 class Leases:
-    """A run's lease among those of others; whoever calls a method holds the cache's lock.
+    """The leases of this run and of others; the caller of a method holds the cache's lock.
 
     Args:
-        folder: of the cache, whose shelves are the folders in it.
+        folder: of the cache; the stores are the folders in it.
         workspace: the run's own folder.
 
     Attributes:
-        own: bytes still to come, by the name of each shelf that this run uses.
+        reserved: bytes that this run will still write, by the name of each store that it uses.
     """
 
     def __init__(self, folder: Path, workspace: Path) -> None:
-        self._shelves, self._folder, self._workspace = folder, folder / ".leases", workspace
+        self._stores, self._folder, self._workspace = folder, folder / ".leases", workspace
         self._name = uuid.uuid4().hex
         self._lock: BaseFileLock | None = None
-        self._has_ended = False
-        self.own: dict[str, int] = {}
+        self._is_released = False
+        self.reserved: dict[str, int] = {}
 
-    def take(self, shelf: str, bytes_to_come: int) -> None:
-        """Say that this run uses a shelf, and what it is still to write there.
+    def reserve(self, store: str, pending_bytes: int) -> None:
+        """Lease a store, and reserve the bytes that this run will still write there.
 
-        It does nothing after the run's end (background threads may still call it).
+        It does nothing after `release`: background threads may still call it.
         """
-        if self._has_ended or self.own.get(shelf) == bytes_to_come:
+        if self._is_released or self.reserved.get(store) == pending_bytes:
             return
-        self.own[shelf] = bytes_to_come
+        self.reserved[store] = pending_bytes
         if self._lock is None:
             self._lock = hold(self._folder / f"{self._name}.lock", wait=True)
-        page = {"workspace": str(self._workspace.absolute()), "shelves": self.own}
-        (self._folder / f"{self._name}.json").write_text(json.dumps(page), encoding="utf-8")
+        lease = {"workspace": str(self._workspace.absolute()), _STORES: self.reserved}
+        (self._folder / f"{self._name}.json").write_text(json.dumps(lease), encoding="utf-8")
 
-    def others(self) -> dict[str, int]:
-        """Bytes still to come, by shelf, of all other runs that are alive."""
-        found: dict[str, int] = {}
+    def reserved_by_others(self) -> dict[str, int]:
+        """Bytes that all other live runs will still write, by store."""
+        reserved: dict[str, int] = {}
         for path in self._folder.glob("*.lock"):
-            if path.stem == self._name or self._is_over(path):
+            if path.stem == self._name or self._remove_abandoned(path):
                 continue
-            for shelf, size_bytes in _read(path)["shelves"].items():
-                found[shelf] = found.get(shelf, 0) + size_bytes
-        return found
+            for store, size_bytes in _read(path)[_STORES].items():
+                reserved[store] = reserved.get(store, 0) + size_bytes
+        return reserved
 
-    def make_room(self, shelf: str, all_bytes: int, there_bytes: int, max_bytes: float) -> bool:
-        """Lease a shelf and remove others, the least recently used first, until what is to come
-        has room below a bound. Shelves that another run uses, or that this one is filling, stay;
-        the shelf itself goes last and only where nobody has used it: what is old in it then goes.
+    def make_room(self, store: str, total_bytes: int, present_bytes: int, max_bytes: float) -> bool:
+        """Reserve the missing bytes of a store; evict other stores, least recently used first.
+
+        Stores that another run uses, or that this run is still filling, stay. The store itself is
+        evicted last, and only where nobody has used it: its old records are then lost.
 
         Args:
-            all_bytes, there_bytes: size of all records that are wanted of the shelf, and of those
-                that are there already.
+            total_bytes: size of all records that this run needs of the store.
+            present_bytes: size of those that the store already has.
+            max_bytes: limit of the cache.
 
         Returns:
-            Whether there is room; where there is none, nothing was removed and nothing leased.
+            Whether there is room; if not, nothing was removed and nothing reserved.
         """
-        others = self.others()
+        others = self.reserved_by_others()
         sizes = {
             path: sum(file.stat().st_size for file in path.iterdir())
-            for path in self._shelves.iterdir()
+            for path in self._stores.iterdir()
             if path.is_dir() and path != self._folder
         }
-        used = {name for name, size_bytes in self.own.items() if size_bytes} | set(others)
-        free = [path for path in sizes if path.name not in {shelf, *used}]
-        free.sort(key=lambda path: (path.name in self.own, path.stat().st_mtime))
-        to_come = {**self.own, shelf: all_bytes - there_bytes}
-        excess = sum((*sizes.values(), *others.values(), *to_come.values())) - max_bytes
-        old = self._shelves / shelf
-        if excess > sum(sizes[path] for path in free):
-            if shelf in {*self.own, *others} or old not in sizes:
+        in_use = {name for name, size_bytes in self.reserved.items() if size_bytes} | set(others)
+        evictable = [path for path in sizes if path.name not in {store, *in_use}]
+        evictable.sort(key=lambda path: (path.name in self.reserved, path.stat().st_mtime))
+        pending = {**self.reserved, store: total_bytes - present_bytes}
+        excess = sum((*sizes.values(), *others.values(), *pending.values())) - max_bytes
+        own_path = self._stores / store
+        if excess > sum(sizes[path] for path in evictable):
+            if store in {*self.reserved, *others} or own_path not in sizes:
                 return False
-            free.append(old)
-            to_come[shelf] = all_bytes
-            if excess + there_bytes > sum(sizes[path] for path in free):
+            evictable.append(own_path)
+            pending[store] = total_bytes
+            if excess + present_bytes > sum(sizes[path] for path in evictable):
                 return False
-            excess += there_bytes
-        for path in free:
+            excess += present_bytes
+        for path in evictable:
             if excess > 0:
                 shutil.rmtree(path)
                 excess -= sizes[path]
-        self.take(shelf, to_come[shelf])
+        self.reserve(store, pending[store])
         return True
 
-    def end(self) -> None:
-        """Give up what was leased."""
+    def release(self) -> None:
+        """Give up everything that this run has leased."""
         if self._lock is not None:
             self._lock.release()
             self._remove(self._folder / f"{self._name}.lock")
-        self._lock, self.own, self._has_ended = None, {}, True
+        self._lock, self.reserved, self._is_released = None, {}, True
 
-    def _is_over(self, path: Path) -> bool:
-        """Whether the run that a lock belonged to is dead; what it left is removed then."""
+    def _remove_abandoned(self, path: Path) -> bool:
+        """Whether the run with this lock is dead; its lease and workspace are removed then."""
         try:
             with locked(path, wait=False):
-                if left := _read(path)["workspace"]:
-                    remove_abandoned(Path(left))
+                if workspace := _read(path)["workspace"]:
+                    remove_abandoned(Path(workspace))
                 self._remove(path)
         except BlockingIOError:
             return False
@@ -124,8 +129,8 @@ class Leases:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What a lease says; nothing where a kill, or a full disk, cut it short."""
-    page: dict[str, Any] = {"workspace": "", "shelves": {}}
+    """The content of a lease; empty where a kill or a full disk cut it short."""
+    lease: dict[str, Any] = {"workspace": "", _STORES: {}}
     with suppress(OSError, ValueError):
-        page |= json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    return page
+        lease |= json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    return lease

@@ -1,7 +1,8 @@
-"""Records of one shape on disk, each under the hash of what it was made from.
+"""Stores arrays of one shape on disk, each under the hash of what it was made from.
 
-Three files that only grow: records first, their checksums and keys afterwards, so that a kill at
-any moment leaves at most records without keys, which the next writer overwrites.
+A store has three files that only grow. Records are written first, their checksums and keys
+afterwards, so a kill at any moment leaves at most records without keys, which the next writer
+overwrites.
 """
 
 from __future__ import annotations
@@ -20,28 +21,31 @@ from numpy.typing import NDArray
 
 from service.errors import GraftError
 
-KEY_BYTES, SUM_BYTES = 32, 4
-OVERHEAD_BYTES = KEY_BYTES + SUM_BYTES
-"""What a record takes on the disk besides itself."""
-_CHECKED_AT_ONCE = 64
+KEY_BYTES, CHECKSUM_BYTES = 32, 4
+OVERHEAD_BYTES = KEY_BYTES + CHECKSUM_BYTES
+"""What a record takes on the disk besides its values."""
+_VERIFY_BATCH = 64
 
 
-class DamagedError(GraftError):
-    """A record on the disk is not what was written."""
+class CorruptRecordError(GraftError):
+    """A record on the disk differs from what was written."""
 
 
 @dataclass(frozen=True)
 class Records:
-    """Records (N, ...) in the order of the keys that were asked for; read from disk by index.
+    """Records (N, ...) in the order of the requested keys, read from disk by index.
 
-    A record is compared with its checksum when it is read for the first time: whatever a disk, a
-    crash or another program did to it, no model learns from it in silence. CRC-32 takes 0.5 s a
-    gigabyte.
+    A record is compared with its CRC-32 when it is first read, so that no model is trained on data
+    that a disk, a crash or another program has altered.
+
+    Attributes:
+        array: the mapped file, or an array in memory.
+        rows: (N,) the row in `array` of each record.
     """
 
     array: NDArray[Any]
     rows: NDArray[np.int64]
-    sums: Sums | None = None
+    checksums: Checksums | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -54,53 +58,49 @@ class Records:
     def nbytes(self) -> int:
         return math.prod(self.shape) * self.array.dtype.itemsize
 
-    def part(self, positions: NDArray[np.int64]) -> Records:
-        """Those at positions, still on disk."""
-        return Records(self.array, self.rows[positions], self.sums)
-
     def __getitem__(self, positions: Any) -> NDArray[Any]:
         """A copy of the records at positions: an index array, a mask or a slice.
 
         Raises:
-            DamagedError: one of them is not what was written.
+            CorruptRecordError: one of them differs from what was written.
         """
         rows = self.rows[positions]
         values = np.asarray(self.array[rows])
-        if self.sums:
-            self.sums.check(rows, values)
+        if self.checksums:
+            self.checksums.verify(rows, values)
         return values
 
-    def check(self) -> None:
-        """Compare all records with their checksums, some at a time; raise as reading does."""
-        for start in range(0, len(self), _CHECKED_AT_ONCE):
-            self[start : start + _CHECKED_AT_ONCE]
+    def verify(self) -> None:
+        """Compare all records with their checksums, in batches; raise as reading does."""
+        for start in range(0, len(self), _VERIFY_BATCH):
+            self[start : start + _VERIFY_BATCH]
 
 
 @dataclass(frozen=True)
-class Sums:
-    """The checksum (N,) of each row of a shelf, and whether it is known to be right."""
+class Checksums:
+    """The expected CRC-32 (N,) of each row of a store, and which rows are verified (N,)."""
 
     folder: Path
     expected: NDArray[np.uint32]
-    is_right: NDArray[np.bool_]
+    is_verified: NDArray[np.bool_]
 
-    def check(self, rows: NDArray[np.int64], values: NDArray[Any]) -> None:
+    def verify(self, rows: NDArray[np.int64], values: NDArray[Any]) -> None:
         for row, value in zip(rows.tolist(), _as_bytes(values), strict=True):
-            if not self.is_right[row]:
+            if not self.is_verified[row]:
                 if zlib.crc32(value) != self.expected[row]:
-                    raise DamagedError(
-                        f"the cache in {self.folder} is damaged: a record is not what was written. "
-                        "Remove that folder and run again: what was in it is made anew"
+                    raise CorruptRecordError(
+                        f"the cache in {self.folder} is damaged: a record differs from what was "
+                        "written. Remove that folder and run again: its content is made anew"
                     )
-                self.is_right[row] = True
+                self.is_verified[row] = True
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """Records in a folder that may appear, grow and vanish at any time.
+class RecordStore:
+    """Records of one shape in a folder, which other runs may create, extend or remove.
 
-    Whoever calls a method holds the lock of the folder's parent; `Records` need none, because a
-    file that is removed stays readable where it is mapped.
+    The caller of a method holds the lock of the folder's parent. `Records` need no lock: a mapped
+    file stays readable after its removal.
     """
 
     folder: Path
@@ -110,43 +110,43 @@ class Shelf:
         index = self.index()
         if not all(key in index for key in keys):
             return None
-        os.utime(self.folder)  # it was used now
+        os.utime(self.folder)  # last used now, for eviction
         shape, dtype = self._form()
         array = np.memmap(self.folder / "records", dtype, "r", shape=(len(index), *shape))
         expected = np.fromfile(self.folder / "sums", np.uint32, len(index))
-        sums = Sums(self.folder, expected, np.zeros(len(index), np.bool_))
-        return Records(array, np.array([index[key] for key in keys], np.int64), sums)
+        checksums = Checksums(self.folder, expected, np.zeros(len(index), np.bool_))
+        return Records(array, np.array([index[key] for key in keys], np.int64), checksums)
 
     def index(self) -> dict[bytes, int]:
         """The row of every complete record."""
         try:
             keys = (self.folder / "keys").read_bytes()
-            sums = (self.folder / "sums").stat().st_size
+            checksums = (self.folder / "sums").stat().st_size
             complete = (self.folder / "records").stat().st_size // _record_bytes(*self._form())
         except (FileNotFoundError, ValueError, TypeError, LookupError, ZeroDivisionError):
-            return {}  # gone, or with a form that is damaged
-        count = min(len(keys) // KEY_BYTES, sums // SUM_BYTES, complete)
+            return {}  # removed, or with a damaged form.json
+        count = min(len(keys) // KEY_BYTES, checksums // CHECKSUM_BYTES, complete)
         return {keys[at * KEY_BYTES : (at + 1) * KEY_BYTES]: at for at in range(count)}
 
     def append(self, keys: Sequence[bytes], values: NDArray[Any]) -> None:
-        """Add records (M, ...) under new keys: a key is there when its record is, power or not."""
+        """Add records (M, ...) under new keys; records reach the disk before their keys."""
         count = len(self.index())
         self.folder.mkdir(parents=True, exist_ok=True)
         if not count:
             form = json.dumps([values.shape[1:], values.dtype.descr])
             _write(self.folder / "form.json", 0, memoryview(form.encode()))
         data = _as_bytes(values)
-        sums = np.array([zlib.crc32(record) for record in data], np.uint32)
+        checksums = np.array([zlib.crc32(record) for record in data], np.uint32)
         _write(self.folder / "records", count * data.shape[1], data.data.cast("B"))
-        _write(self.folder / "sums", count * SUM_BYTES, sums.data.cast("B"))
+        _write(self.folder / "sums", count * CHECKSUM_BYTES, checksums.data.cast("B"))
         _write(self.folder / "keys", count * KEY_BYTES, memoryview(b"".join(keys)))
-        os.utime(self.folder)  # it is being used
+        os.utime(self.folder)  # last used now, for eviction
 
     def _form(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """Shape and type of a record."""
+        """Shape and data type of a record."""
         shape, description = json.loads((self.folder / "form.json").read_bytes())
         fields = [
-            tuple(tuple(one) if isinstance(one, list) else one for one in field)
+            tuple(tuple(item) if isinstance(item, list) else item for item in field)
             for field in description
         ]
         dtype = np.dtype(fields) if fields[0][0] else np.dtype(fields[0][1])
@@ -164,7 +164,7 @@ def _record_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
 
 
 def _write(path: Path, start: int, data: memoryview) -> None:
-    """Put data at `start` and cut off what was behind it, down to the disk."""
+    """Truncate a file at `start`, append data, and flush it to the disk."""
     with path.open("ab", buffering=0) as file:
         file.truncate(start)
         while data:

@@ -34,13 +34,13 @@ class SharedCache(Cache):
         super().__init__(folder, max_bytes, workspace, progress)
         self._exchange = exchange
 
-    def fill(
+    def get_or_create(
         self, label: str, origin: str, keys: Sequence[bytes], recipe: Callable[[], Recipe]
     ) -> Records:
         lacks = bool(keys) and self.find(label, origin, keys) is None
         if self._exchange.any(lacks):
             self._make_shares(label, origin, keys, recipe)
-        return super().fill(label, origin, keys, recipe)
+        return super().get_or_create(label, origin, keys, recipe)
 
     def _make_shares(
         self, label: str, origin: str, keys: Sequence[bytes], recipe: Callable[[], Recipe]
@@ -55,7 +55,7 @@ class SharedCache(Cache):
 
         late: TimeIsUpError | None = None
         try:
-            records = super().fill(label, origin, [keys[row] for row in mine], my_recipe)
+            records = super().get_or_create(label, origin, [keys[row] for row in mine], my_recipe)
         except TimeIsUpError as error:
             late = error
         if self._exchange.any(late is not None):

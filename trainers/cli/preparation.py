@@ -9,14 +9,14 @@ from pathlib import Path
 from service.system.resources import cache_folder
 from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
-from trainers.dataset import dataset as data
 from trainers.dataset import grouping, splitting
-from trainers.dataset.dataset import Dataset
+from trainers.dataset.dataset import Dataset, check_classes, load_dataset
 from trainers.dataset.findings import checks, finding
 from trainers.dataset.findings.finding import Finding
-from trainers.dataset.folders import nearby
+from trainers.dataset.folders import suggestions
+from trainers.dataset.folders.errors import DataError
 from trainers.dataset.samples import draw_samples
-from trainers.dataset.scanning import DataError, Scan
+from trainers.dataset.scanning import Scan
 from trainers.progress import Progress, log
 
 
@@ -27,7 +27,11 @@ def choose_folder(config: TrainingConfig) -> Path:
         log.info("training on the pictures in %s", folder)
         return folder
     folder = draw_samples(cache_folder())
-    reason = "as --data says" if config.data else "there is no folder data/ here" + nearby.here()
+    reason = (
+        "as --data says"
+        if config.data
+        else "there is no folder data/ here" + suggestions.suggest_current_folder()
+    )
     level = logging.INFO if config.data else logging.WARNING
     log.log(level, "training on drawn sample pictures of leaves (%s): %s", reason, folder)
     return folder
@@ -47,8 +51,8 @@ def prepare_dataset(
     Raises:
         DataError: the folder cannot be trained on.
     """
-    dataset = data.read(files, cache)
-    dataset = grouping.group(dataset, config.group)
+    dataset = load_dataset(files, cache)
+    dataset = grouping.assign_sources(dataset, config.group)
     with progress.step("checking"):
         findings = check(dataset, image_size, config.strict)
     dataset = splitting.split(dataset, config.seed)
@@ -62,11 +66,11 @@ def check(dataset: Dataset, image_size: int, is_strict: bool) -> Sequence[Findin
     Raises:
         DataError: the folder cannot be trained on, or there is a finding and `is_strict` is set.
     """
-    findings = checks.examine(dataset, image_size)
-    for note in finding.notes(dataset):
+    findings = checks.run_checks(dataset, image_size)
+    for note in finding.list_notes(dataset):
         log.info("%s", note)
-    finding.say(findings)
-    data.check_classes(dataset)
+    finding.log_findings(findings)
+    check_classes(dataset)
     if is_strict and findings:
         raise DataError(
             f"{dataset.title}: --strict stops the run because of the findings listed above "

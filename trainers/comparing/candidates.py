@@ -12,7 +12,7 @@ from plugins.registry import resolve
 from service.cli import next_command
 from service.system.resources import at_home
 from trainers.config import ConfigError, TrainingConfig
-from trainers.dataset.folders.filenames import is_text
+from trainers.dataset.folders.filenames import is_printable
 
 EQUAL_TIME_RATIO = 1.1
 """Times within 10% of each other count as equal: a busy machine measures no better than that."""
@@ -130,7 +130,7 @@ def parse_candidates(text: str, weights: str | None = None) -> list[Candidate]:
         name, has_weights, given = entry.partition("=")
         backbone = resolve(name.strip())
         chosen = given if has_weights else weights or backbone.pretrained
-        if not chosen or not is_text(chosen):
+        if not chosen or not is_printable(chosen):
             raise ConfigError(
                 f"--plugins (={entry!r}): = must be followed by weights: `none`, the name of the "
                 "backbone's own weights, or the path of a file without a comma"

@@ -15,7 +15,7 @@ from trainers.dataset import samples
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings import finding
 from trainers.dataset.findings.finding import Finding
-from trainers.dataset.scanning import SPLITS
+from trainers.dataset.folders.filenames import SPLITS
 
 RULE = (
     "the fastest of those whose validation accuracy is within one standard error of the best "
@@ -73,7 +73,7 @@ def table(comparison: Comparison) -> str:
     """Aligned lines for a terminal: all figures, the recommendation and the command to train it."""
     recommended = comparison.recommendation
     text = []
-    if samples.is_drawn(comparison.dataset.folder):
+    if samples.is_sample_dataset(comparison.dataset.folder):
         text.append(f"Measured on {summary.DRAWN}, not on yours: name your own with --data.")
     text += _align([_HEADER, *_rows(comparison)])
     for result in comparison.left_out():
@@ -133,11 +133,13 @@ def record(comparison: Comparison) -> dict[str, Any]:
         ],
         "data": {
             "folder": str(dataset.title),
-            "source": summary.DRAWN if samples.is_drawn(dataset.folder) else summary.FOLDER,
+            "source": summary.DRAWN
+            if samples.is_sample_dataset(dataset.folder)
+            else summary.FOLDER,
             "fingerprint": dataset.fingerprint,
             "classes": list(dataset.classes),
             "pictures": {split: len(dataset.rows(split)) for split in SPLITS},
-            "findings": finding.summary(comparison.findings),
+            "findings": finding.summarize(comparison.findings),
         },
         "seed": comparison.config.seed,
         "packages": {name: version(name) for name in ("keras", "onnxruntime")},

@@ -19,7 +19,7 @@ from trainers.cache.array_cache import Cache
 from trainers.comparing.candidates import Candidate, CandidateResult, Figures
 from trainers.config import TrainingConfig
 from trainers.dataset.dataset import Dataset
-from trainers.dataset.scanning import SPLITS
+from trainers.dataset.folders.filenames import SPLITS
 from trainers.evaluation.metrics import wilson_interval
 from trainers.exporting import export
 from trainers.features import frozen_features, pictures
@@ -77,7 +77,7 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     keys = frozen_features.record_keys(run.train, len(run.train.numbers))
     if cache.find("embeddings", network.identity, keys) is None:
         for split in SPLITS:  # wait: decoding is not part of a backbone's time
-            images.part(run.dataset.rows(split))
+            images.records(run.dataset.rows(split))
     started = time.monotonic()
     run, _ = mirroring.settle(run)
     head = head_phase.solve_head(run)

@@ -63,7 +63,7 @@ def render(comparison: Comparison) -> str:
 
 
 def _title(dataset: Dataset) -> str:
-    return summary.DRAWN if samples.is_drawn(dataset.folder) else dataset.title.name
+    return summary.DRAWN if samples.is_sample_dataset(dataset.folder) else dataset.title.name
 
 
 def _dots(comparison: Comparison, has_names: bool) -> list[Dot]:

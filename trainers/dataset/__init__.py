@@ -1,5 +1,6 @@
 """A folder or an archive of pictures -> a labelled, split, checked `Dataset`.
 
 In: a path. Out: paths, classes, digests, splits, and what was left out and why.
-May use: trainers.{cache, config, progress}, trainers.dataset.folders, service.imaging.
+May use: trainers.{cache, config, progress}, trainers.dataset.folders, service.{errors, imaging,
+system}.
 """

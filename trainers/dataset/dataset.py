@@ -1,4 +1,4 @@
-"""Scanned files -> pictures with classes, digests and looks, and reasons for what was left out."""
+"""The dataset: pictures with classes, splits and inspections, and what was left out and why."""
 
 from __future__ import annotations
 
@@ -12,26 +12,42 @@ from numpy.typing import NDArray
 
 from service.imaging import FULL_RANGE_BITS
 from trainers.cache.array_cache import Cache
-from trainers.dataset import duplicates, inspection
 from trainers.dataset.digests import read_unchanged
-from trainers.dataset.folders import nearby
+from trainers.dataset.duplicates import find_duplicates
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.folders.filenames import format_names
 from trainers.dataset.folders.layout import Layout
+from trainers.dataset.folders.suggestions import suggest_folder
 from trainers.dataset.images import Images
-from trainers.dataset.scanning import DataError, LeftOut, Scan, listing
+from trainers.dataset.inspection import inspect_files
+from trainers.dataset.scanning import LeftOut, Scan, format_left_out
 
 MIN_PICTURES = 2
-"""Per class: one to learn from and one to test on."""
+"""Per class: one for training and one for the test."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Pictures that could be looked at.
+    """Pictures that can be decoded, with their classes and splits.
 
-    `paths`, `labels`, `splits`, `digests`, `looks`, `groups` and `images` have one entry per
-    picture, in the same order: paths relative to the folder, class indices (N,) int64, names from
-    SPLITS ("" where the folder does not say), sha256 of the files, records (N,) of
-    `looking.LOOK`, and the first row (N,) of each picture's duplicates; no images before they are
-    decoded at some size. `layout` says where in the folder the classes are.
+    `paths`, `labels`, `splits`, `digests`, `inspections`, `duplicate_groups` and `images` have one
+    entry per picture, in the same order.
+
+    Attributes:
+        folder: where the pictures are; for an archive, where it is unpacked.
+        classes: names, sorted.
+        paths: relative to the folder.
+        labels: (N,) int64, indices of classes.
+        splits: names from SPLITS; "" where the folder does not say.
+        digests: SHA-256 of the files, in hexadecimal.
+        inspections: (N,) of `inspection.INSPECTION`.
+        duplicate_groups: (N,) int64, the first row of each picture's duplicates.
+        fingerprint: SHA-256 of paths, classes and digests.
+        images: empty until `features.pictures` decodes the pictures at some size.
+        data_path: the folder or the archive, as the user named it.
+        layout: where in the folder the classes are.
+        sources: what each picture comes from by --group, "" where it says nothing; empty without
+            --group.
     """
 
     folder: Path
@@ -40,44 +56,46 @@ class Dataset:
     labels: NDArray[np.int64]
     splits: tuple[str, ...]
     digests: tuple[str, ...]
-    looks: NDArray[np.void]
-    groups: NDArray[np.int64]
+    inspections: NDArray[np.void]
+    duplicate_groups: NDArray[np.int64]
     fingerprint: str
     left_out: tuple[LeftOut, ...]
-    images: Images = field(default_factory=lambda: Images.of(np.zeros((0, 0, 0, 3), np.uint8)))
-    named_as: Path | None = None
+    images: Images = field(
+        default_factory=lambda: Images.from_array(np.zeros((0, 0, 0, 3), np.uint8))
+    )
+    data_path: Path | None = None
     layout: Layout = field(default_factory=Layout)
     sources: tuple[str, ...] = ()
-    """What each picture comes from, as --group says ("": nobody knows); empty without a rule."""
 
     @property
     def title(self) -> Path:
-        """How people named the data: its folder, or the archive that was unpacked there."""
-        return self.named_as or self.folder
+        """The data as messages name it: the folder, or the archive that was unpacked there."""
+        return self.data_path or self.folder
 
     @property
     def significant_bits(self) -> int:
-        """Of 16-bit samples: as many as the pictures use; the others are left out of the range."""
-        used = self.looks["significant_bits"][self.looks["bits"] == FULL_RANGE_BITS]
+        """How many bits the 16-bit pictures use; the range above them is cut off."""
+        bits = self.inspections["bits"]
+        used = self.inspections["significant_bits"][bits == FULL_RANGE_BITS]
         return int(used.max()) if len(used) else FULL_RANGE_BITS
 
     @property
-    def keys(self) -> list[bytes]:
-        """What everything made from a picture is kept under: its digest, as bytes.
+    def cache_keys(self) -> list[bytes]:
+        """The cache key of everything made from each picture: its digest, 32 bytes.
 
-        The pixels of a 16-bit picture depend on the range as well.
+        The key of a 16-bit picture depends on the significant bits as well: its pixels do.
         """
         keys, bits = [bytes.fromhex(digest) for digest in self.digests], self.significant_bits
         if bits < FULL_RANGE_BITS:
-            for row in np.flatnonzero(self.looks["bits"] == FULL_RANGE_BITS):
+            for row in np.flatnonzero(self.inspections["bits"] == FULL_RANGE_BITS):
                 keys[row] = hashlib.sha256(keys[row] + bytes([bits])).digest()
         return keys
 
-    def content(self, row: int) -> bytes:
-        """The bytes of a picture, as they were when it was looked at.
+    def read_picture(self, row: int) -> bytes:
+        """Read the file of a picture again.
 
         Raises:
-            DataError: they no longer are.
+            DataError: the file has changed since the folder was read.
         """
         return read_unchanged(self.folder / self.paths[row], self.digests[row])
 
@@ -85,78 +103,78 @@ class Dataset:
         """Indices of the pictures of one split, in order."""
         return np.flatnonzero(np.array(self.splits) == split)
 
-    def begin(self, *splits: str) -> None:
-        """Decode the pictures of splits in the background: they are needed soon."""
+    def prefetch(self, *splits: str) -> None:
+        """Start to decode the pictures of splits in the background."""
         for split in splits:
-            self.images.begin(self.rows(split))
+            self.images.prefetch(self.rows(split))
 
     def with_splits(self, splits: tuple[str, ...]) -> Dataset:
         return replace(self, splits=splits)
 
-    def counts(self) -> dict[str, int]:
-        """Pictures per class, 0 for a class of which none can be read."""
+    def class_counts(self) -> dict[str, int]:
+        """Pictures per class; 0 for a class without readable pictures."""
         counts = Counter(self.labels.tolist())
         return {label: counts[index] for index, label in enumerate(self.classes)}
 
     def class_weights(self) -> NDArray[np.float32]:
-        """(classes,) that give every class the same say in a loss; all 1 where they are even."""
+        """(classes,) float32 weights that balance the classes of the training split.
+
+        The formula is scikit-learn's "balanced": N / (classes * count); all 1 for equal counts.
+        """
         labels = self.labels[self.rows("train")]
         counts = np.bincount(labels, minlength=len(self.classes))
         return (len(labels) / (len(counts) * counts)).astype(np.float32)
 
 
-def read(files: Scan, cache: Cache) -> Dataset:
-    """Look at every file of a folder; what cannot be read is left out, for whatever reason."""
-    looks, digests, problems = inspection.look_at(files.candidates, cache)
-    kept = [row for row in range(len(files.candidates)) if row not in problems]
-    chosen = [files.candidates[row] for row in kept]
-    found = [digests[row] for row in kept]
-    labels = np.array([files.classes.index(one.label) for one in chosen], np.int64)
-    groups = duplicates.find_groups(found, looks[kept], labels, cache)
-    lines = [f"{one.name} {one.label} {digest}" for one, digest in zip(chosen, found, strict=True)]
-    left_out = sorted((*files.left_out, *problems.values()), key=lambda one: one.path)
+def load_dataset(scan: Scan, cache: Cache) -> Dataset:
+    """Inspect every scanned picture and group duplicates; leave out what cannot be decoded."""
+    inspections, digests, problems = inspect_files(scan.pictures, cache)
+    readable = [row for row in range(len(scan.pictures)) if row not in problems]
+    pictures = [scan.pictures[row] for row in readable]
+    digests = [digests[row] for row in readable]
+    labels = np.array([scan.classes.index(picture.label) for picture in pictures], np.int64)
+    lines = [
+        f"{picture.name} {picture.label} {digest}"
+        for picture, digest in zip(pictures, digests, strict=True)
+    ]
     return Dataset(
-        folder=files.folder,
-        classes=files.classes,
-        paths=tuple(one.name for one in chosen),
+        folder=scan.folder,
+        classes=scan.classes,
+        paths=tuple(picture.name for picture in pictures),
         labels=labels,
-        splits=tuple(one.split for one in chosen),
-        digests=tuple(found),
-        looks=looks[kept],
-        groups=groups,
+        splits=tuple(picture.split for picture in pictures),
+        digests=tuple(digests),
+        inspections=inspections[readable],
+        duplicate_groups=find_duplicates(digests, inspections[readable], labels, cache),
         fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
-        left_out=tuple(left_out),
-        named_as=files.data,
-        layout=files.layout,
+        left_out=tuple(
+            sorted((*scan.left_out, *problems.values()), key=lambda left_out: left_out.path)
+        ),
+        data_path=scan.data_path,
+        layout=scan.layout,
     )
 
 
 def check_classes(dataset: Dataset) -> None:
-    """Refuse what cannot be learned.
+    """Check that there is something to learn.
 
     Raises:
-        DataError: one class only, or a class with fewer than 2 readable pictures.
+        DataError: there is only one class, or a class has fewer than 2 readable pictures.
     """
-    title, counts = dataset.title, dataset.counts()
-    reasons = listing(sorted(dataset.left_out, key=lambda one: not one.kind), "; left out:")
+    title, counts = dataset.title, dataset.class_counts()
     small = [f"`{label}` has {count}" for label, count in counts.items() if count < MIN_PICTURES]
     if small:
         raise DataError(
             f"{title}: every class needs at least {MIN_PICTURES} readable pictures, "
-            f"{some(small)}; add pictures or remove the folder" + reasons
+            f"{format_names(small)}; add pictures or remove the folder"
+            + format_left_out(dataset.left_out)
         )
     if len(counts) < 2:
-        inner = [f"--data {dataset.folder}/{one}" for one in dataset.layout.inner]
-        meant = f"; if its folders are the classes: {inner[0]}" if inner else ""
+        inner = [f"--data {dataset.folder}/{path}" for path in dataset.layout.inner_roots]
+        hint = f"; if its folders are the classes: {inner[0]}" if inner else ""
         raise DataError(
             f"{title} has one class only (`{next(iter(counts))}`); a classifier needs two: "
-            f"one sub-folder per class (tables of labels are not read){meant}"
-            + nearby.meant(dataset.title)
-            + reasons
+            f"one sub-folder per class (tables of labels are not read){hint}"
+            + suggest_folder(dataset.title)
+            + format_left_out(dataset.left_out)
         )
-
-
-def some(names: list[str], most: int = 5) -> str:
-    """The first few names in a line, and how many more there are."""
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,4 +1,4 @@
-"""Bytes of picture files and their SHA-256, which decides where everything made of them is kept."""
+"""SHA-256 digests of picture files; they are the cache keys of everything made from a picture."""
 
 from __future__ import annotations
 
@@ -15,75 +15,85 @@ from numpy.typing import NDArray
 from service.errors import PayloadTooLarge, RequestError
 from service.system.resources import usable_cores
 from trainers.cache.array_cache import Cache, Recipe
-from trainers.dataset.scanning import DataError
+from trainers.dataset.folders.errors import DataError
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
-"""Files are read whole, one per thread."""
+"""Larger files are refused: each thread reads a whole file into memory."""
 SETTLED_NS = 2_000_000_000
-"""Files changed more recently than this are read again: a second change could leave their
-times the same. The coarsest clock of a file system, FAT's, has steps of 2 s."""
-_KEPT_BY = "path, size, mtime, ctime and inode"
+"""Files changed within this time, in nanoseconds, are hashed again: a second change could leave the
+same times. FAT has the coarsest clock, with steps of 2 s."""
+_STATE_FIELDS = "path, size, mtime, ctime and inode"
 
 
-def of_files(
-    paths: Sequence[Path], complain: Callable[[int, Exception], None], cache: Cache
+def hash_files(
+    paths: Sequence[Path], on_error: Callable[[int, Exception], None], cache: Cache
 ) -> list[str]:
-    """SHA-256 of every file, "" where it cannot be read, and why by row to `complain`.
+    """SHA-256 of every file, in hexadecimal; "" for a file that cannot be read.
 
-    A file is read once, and again when its path, size, inode or times are others. A program may set
-    a file's mtime back, but not its ctime.
+    A file is read once, and again when its path, size, inode or times change. The ctime counts
+    because programs may set a file's mtime back, but not its ctime.
+
+    Args:
+        on_error: called with the row and the error of each file that cannot be read.
     """
     now = time.time_ns()
     digests = np.zeros((len(paths), 32), np.uint8)
-    states = [_state(path, now) for path in paths]
+    states = [_file_state(path, now) for path in paths]
     settled = np.flatnonzero([state is not None for state in states])
 
     def make(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return np.stack([_digest_or_zeros(paths[row]) for row in settled[positions]])
+        return np.stack([_hash_or_zeros(paths[row]) for row in settled[positions]])
 
     keys = [state for state in states if state is not None]
     recipe = Recipe((32,), np.uint8, make)
-    digests[settled] = cache.fill("digests", _KEPT_BY, keys, lambda: recipe)[:]
+    digests[settled] = cache.get_or_create("digests", _STATE_FIELDS, keys, lambda: recipe)[:]
 
-    def read_again(row: int) -> None:
+    def hash_again(row: int) -> None:
         try:
-            digests[row] = np.frombuffer(hashlib.sha256(read_file(paths[row])).digest(), np.uint8)
+            digests[row] = _hash_file(paths[row])
         except (RequestError, OSError) as error:
-            complain(row, error)
+            on_error(row, error)
 
-    if rest := np.flatnonzero(~digests.any(axis=1)).tolist():
+    if missing := np.flatnonzero(~digests.any(axis=1)).tolist():
         with ThreadPoolExecutor(usable_cores()) as threads:
-            done = threads.map(read_again, rest)
-            list(cache.progress.track(done, len(rest), "digests"))
+            results = threads.map(hash_again, missing)
+            list(cache.progress.track(results, len(missing), "digests"))
     return [row.tobytes().hex() if row.any() else "" for row in digests]
 
 
-def _state(path: Path, now: int) -> bytes | None:
-    """A hash of what tells a file from itself after a change; None where nothing does: it cannot
-    be looked at, or changed so lately that its clock might not show the next change."""
+def _file_state(path: Path, now: int) -> bytes | None:
+    """A hash that changes when the file does.
+
+    None where no hash would: the file cannot be examined, or it changed so recently that the clock
+    of its file system might miss the next change.
+    """
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return None
-    if max(found.st_mtime_ns, found.st_ctime_ns) > now - SETTLED_NS:
+    if max(stat.st_mtime_ns, stat.st_ctime_ns) > now - SETTLED_NS:
         return None
-    times = (found.st_mtime_ns, found.st_ctime_ns)
-    parts = (os.fspath(path.absolute()), found.st_size, *times, found.st_ino)
-    return hashlib.sha256(repr(parts).encode()).digest()
+    times = (stat.st_mtime_ns, stat.st_ctime_ns)
+    fields = (os.fspath(path.absolute()), stat.st_size, *times, stat.st_ino)
+    return hashlib.sha256(repr(fields).encode()).digest()
 
 
-def _digest_or_zeros(path: Path) -> NDArray[np.uint8]:
+def _hash_file(path: Path) -> NDArray[np.uint8]:
+    return np.frombuffer(hashlib.sha256(read_file(path)).digest(), np.uint8)
+
+
+def _hash_or_zeros(path: Path) -> NDArray[np.uint8]:
     try:
-        return np.frombuffer(hashlib.sha256(read_file(path)).digest(), np.uint8)
-    except (RequestError, OSError):  # which may be over next time: it is tried again
+        return _hash_file(path)
+    except (RequestError, OSError):  # perhaps temporary: zeros are hashed again
         return np.zeros(32, np.uint8)
 
 
 def read_unchanged(path: Path, digest: str) -> bytes:
-    """The bytes of a picture whose SHA-256 is known.
+    """Read a picture whose SHA-256 is known.
 
     Raises:
-        DataError: it is no longer what it was, or can no longer be read.
+        DataError: the file has changed, or can no longer be read.
     """
     reason = ""
     try:
@@ -93,19 +103,20 @@ def read_unchanged(path: Path, digest: str) -> bytes:
     except (RequestError, OSError) as error:
         reason = f" ({error})"
     raise DataError(
-        f"{path} changed while the folder was read{reason}: run again when nobody writes to it "
-        "any more"
+        f"{path} changed while the folder was read{reason}: run again when nothing writes to the "
+        "folder any more"
     )
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a picture.
+    """Read a picture.
 
     Raises:
-        OSError, PayloadTooLarge: it cannot be read, or is larger than any picture.
+        OSError: the file cannot be read.
+        PayloadTooLarge: it is larger than MAX_FILE_BYTES.
     """
     size_bytes = path.stat().st_size
     if size_bytes > MAX_FILE_BYTES:
         raise PayloadTooLarge(f"has {size_bytes:,} bytes: larger than any picture")
-    # What is not on a disk, as below /proc, says 0 as well, and may let a reader wait for ever.
+    # Files in /proc have size 0 as well, and reading them may block for ever.
     return path.read_bytes() if size_bytes else b""

@@ -1,8 +1,8 @@
-"""Which pictures belong together because they come from one source: a video, a patient, a plant.
+"""Assigns sources: the video, patient or plant that a picture comes from.
 
-Frames of one video in both training and test make any model look good. `--group` names the source
-of a picture, by a regular expression on its path or by a table; whatever shares a source, or shows
-the same shot, shares a split and a fold.
+A model looks too good when frames of one video are in both training and test. `--group` names the
+source of a picture, by a regular expression on its path or by a table; pictures with a common
+source, and duplicates, share a split and a fold.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.config import ConfigError, is_table
-from trainers.dataset.dataset import Dataset, some
-from trainers.dataset.scanning import DataError
+from trainers.dataset import components
+from trainers.dataset.dataset import Dataset
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.folders.filenames import format_names
 from trainers.progress import log
 
 COLUMNS = ("path", "group")
 
 
-def group(dataset: Dataset, rule: str | None) -> Dataset:
-    """Give every picture its source, as `--group` says; without a rule, none has one.
+def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
+    """Set the source of every picture from `--group`; without a rule, return the same dataset.
 
     Args:
         rule: a regular expression, whose first group (or whole match) in a path relative to the
@@ -34,7 +36,7 @@ def group(dataset: Dataset, rule: str | None) -> Dataset:
 
     Raises:
         ConfigError: the table cannot be read.
-        DataError: the rule names no picture's source.
+        DataError: the rule names the source of no picture.
     """
     if not rule:
         return dataset
@@ -42,89 +44,86 @@ def group(dataset: Dataset, rule: str | None) -> Dataset:
         table = read_table(Path(rule))
         sources = tuple(table.get(path, "") for path in dataset.paths)
     else:
-        sources = tuple(source(rule, path) for path in dataset.paths)
+        sources = tuple(match_source(rule, path) for path in dataset.paths)
     counts = Counter(filter(None, sources))
     if not counts:
         raise DataError(
             f"--group (={rule!r}) names the source of none of {len(sources):,} pictures, such as "
-            f"{some(list(dataset.paths), 2)}: it is searched in such names"
+            f"{format_names(list(dataset.paths), 2)}: it is matched against such paths"
         )
-    lone = sum(not one for one in sources)
     log.info(
         "%d source%s by --group, such as %s; the largest has %d pictures",
         *(len(counts), "" if len(counts) == 1 else "s"),
-        *(some([f"`{one}`" for one in counts], 3), max(counts.values())),
+        *(format_names([f"`{name}`" for name in counts], 3), max(counts.values())),
     )
-    if lone:
-        log.warning("--group names no source of %d pictures: each counts as its own", lone)
+    if without := sources.count(""):
+        log.warning("--group names no source of %d pictures: each counts as its own", without)
     return replace(dataset, sources=sources)
 
 
-def source(pattern: str, path: str) -> str:
-    """What the expression finds in a path; nothing where it finds nothing."""
-    found = re.search(pattern, path)
-    if not found:
+def match_source(pattern: str, path: str) -> str:
+    """The source that a regular expression finds in a path; "" where it does not match."""
+    match = re.search(pattern, path)
+    if not match:
         return ""
-    return (found.group(1) if found.re.groups else found.group()) or ""
+    return (match.group(1) if match.re.groups else match.group()) or ""
 
 
 def read_table(path: Path) -> Mapping[str, str]:
-    """Sources by the paths of pictures, relative to the folder.
+    """Read the source of each picture, by its path relative to the folder.
 
     Raises:
-        ConfigError: the file cannot be read, or has no such columns.
+        ConfigError: the file cannot be read, or lacks a column.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if missing := set(COLUMNS) - set(reader.fieldnames or ()):
                 raise ConfigError(
-                    f"--group: {path} has no column {some(sorted(missing))}: its first line must "
-                    "name `path` (relative to the folder) and `group`"
+                    f"--group: {path} has no column {format_names(sorted(missing))}: its first "
+                    "line must name `path` (relative to the folder) and `group`"
                 )
             rows = [(row["path"], row["group"]) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"--group: {path} cannot be read: {reason}") from error
-    return {(name or "").replace("\\", "/").removeprefix("./"): of or "" for name, of in rows}
+    return {
+        (name or "").replace("\\", "/").removeprefix("./"): source or "" for name, source in rows
+    }
 
 
-def together(dataset: Dataset) -> NDArray[np.int64]:
-    """The first row (N,) of all that belong together with a picture: by source, or duplicates."""
+def merge_groups(dataset: Dataset) -> NDArray[np.int64]:
+    """The first row (N,) of the pictures that must share a split: one source, or duplicates."""
     if not dataset.sources:
-        return dataset.groups
-    count = len(dataset.paths)
+        return dataset.duplicate_groups
     first: dict[str, int] = {}
-    named = [first.setdefault(one, row) if one else row for row, one in enumerate(dataset.sources)]
-    found = np.arange(count)
-    while True:
-        before = found
-        for links in (dataset.groups, np.array(named, np.int64)):
-            lowest = np.full(count, count)
-            np.minimum.at(lowest, links, found)
-            found = lowest[links]
-        if np.array_equal(found, before):
-            return found
+    by_source = [
+        first.setdefault(source, row) if source else row
+        for row, source in enumerate(dataset.sources)
+    ]
+    links = np.array(by_source, np.int64)
+    return components.join(dataset.duplicate_groups, np.arange(len(links)), links)
 
 
-def too_coarse(dataset: Dataset) -> str:
-    """What is wrong with sources of which a class has but one; nothing where one has several."""
-    own: dict[int, set[str]] = {}
-    for label, name in zip(dataset.labels.tolist(), dataset.sources, strict=False):
-        own.setdefault(label, set()).add(name)
-    if not own or any(len(names) > 1 or "" in names for names in own.values()):
+def explain_coarse_sources(dataset: Dataset) -> str:
+    """What is wrong when every class has only one source; "" where one has several."""
+    by_class: dict[int, set[str]] = {}
+    for label, source in zip(dataset.labels.tolist(), dataset.sources, strict=False):
+        by_class.setdefault(label, set()).add(source)
+    if not by_class or any(len(names) > 1 or "" in names for names in by_class.values()):
         return ""
-    names = sorted(set().union(*own.values()))
-    what = f"all {len(dataset.paths):,} pictures" if len(names) == 1 else "each class"
+    names = sorted(set().union(*by_class.values()))
+    pictures = f"all {len(dataset.paths):,} pictures" if len(names) == 1 else "each class"
     return (
-        f"--group made one source of {what} ({some([f'`{one}`' for one in names], 3)}): it has to "
-        f"tell apart what a class comes from, in paths such as {some(list(dataset.paths), 2)}"
+        f"--group made one source of {pictures} ({format_names([f'`{name}`' for name in names], 3)}"
+        "): it has to tell apart the sources within a class, in paths such as "
+        f"{format_names(list(dataset.paths), 2)}"
     )
 
 
-def origins(dataset: Dataset) -> Sequence[str]:
-    """What a picture is drawn by: its source, or its content where it has none."""
+def split_keys(dataset: Dataset) -> Sequence[str]:
+    """What decides the split of each picture: its source, or its digest where it has none."""
     if not dataset.sources:
         return dataset.digests
     pairs = zip(dataset.sources, dataset.digests, strict=True)
-    return [f"source {one}" if one else digest for one, digest in pairs]
+    return [f"source {source}" if source else digest for source, digest in pairs]

@@ -1,4 +1,4 @@
-"""The pictures of a dataset at one size, decoded when somebody needs them and not before."""
+"""The pictures of a dataset at one size, decoded when they are first needed."""
 
 from __future__ import annotations
 
@@ -16,58 +16,60 @@ Rows = NDArray[np.int64]
 
 
 class Images:
-    """Pictures (N, size, size, 3) uint8 RGB of a dataset, decoded when they are first asked for.
+    """Pictures (N, size, size, 3) uint8 RGB, decoded when they are first needed.
 
-    Where all features of a picture are kept, nobody asks.
+    Where the cache has the features of all pictures, none is decoded.
 
     Args:
         count, size: N, and the side in pixels.
-        fill: rows (M,) -> their records, decoded as far as they are not kept.
+        decode: rows (M,) -> their records; reads the cache, and decodes what it lacks.
     """
 
-    def __init__(self, count: int, size: int, fill: Callable[[Rows], Records]) -> None:
+    def __init__(self, count: int, size: int, decode: Callable[[Rows], Records]) -> None:
         self.shape = (count, size, size, 3)
-        self._fill, self._lock = fill, Lock()
-        self._thread = ThreadPoolExecutor(1)  # a part at a time, by all processors
-        self._parts: dict[bytes, Future[Records]] = {}
-        self._part_of: list[Future[Records] | None] = [None] * count
-        self._place = np.zeros(count, np.int64)
+        self._decode, self._lock = decode, Lock()
+        self._thread = ThreadPoolExecutor(1)  # one batch at a time, which uses all processors
+        self._batches: dict[bytes, Future[Records]] = {}
+        self._batch_of_row: list[Future[Records] | None] = [None] * count
+        self._position_in_batch = np.zeros(count, np.int64)
 
     @classmethod
-    def of(cls, images: NDArray[np.uint8]) -> Images:
-        """Pictures (N, size, size, 3) that are decoded already."""
+    def from_array(cls, images: NDArray[np.uint8]) -> Images:
+        """Wrap pictures (N, size, size, 3) that are decoded already."""
         return cls(len(images), images.shape[1], lambda rows: Records(images, rows))
 
-    def begin(self, rows: Rows) -> Future[Records]:
-        """Decode rows (M,) in the background, after those that were begun before."""
+    def prefetch(self, rows: Rows) -> Future[Records]:
+        """Start to decode rows (M,) in the background, after those that were started before."""
         with self._lock:
-            if (part := self._parts.get(rows.tobytes())) is None:
-                part = self._parts[rows.tobytes()] = self._thread.submit(self._fill, rows)
-                self._place[rows] = np.arange(len(rows))
+            if (batch := self._batches.get(rows.tobytes())) is None:
+                batch = self._batches[rows.tobytes()] = self._thread.submit(self._decode, rows)
+                self._position_in_batch[rows] = np.arange(len(rows))
                 for row in rows.tolist():
-                    self._part_of[row] = part
-            return part
+                    self._batch_of_row[row] = batch
+            return batch
 
-    def part(self, rows: Rows) -> Records:
-        """The records of rows (M,); waits for them.
+    def records(self, rows: Rows) -> Records:
+        """The records of rows (M,); waits until they are decoded.
 
         Raises:
-            DataError: a file is no longer what it was when it was looked at.
-            CacheError: too little room on the disk.
+            DataError: a file has changed since the folder was read.
+            CacheError: the disk has too little room.
         """
-        return self.begin(rows).result()
+        return self.prefetch(rows).result()
 
     def __getitem__(self, positions: Any) -> NDArray[np.uint8]:
-        """A copy of the pictures at positions: an index array, a mask or a slice; waits, and raises
-        as `part` does."""
-        rows = np.arange(len(self._part_of))[positions]
-        new = [row for row in rows.tolist() if self._part_of[row] is None]
+        """A copy of the pictures at positions: an index array, a mask or a slice.
+
+        Waits until they are decoded, and raises as `records` does.
+        """
+        rows = np.arange(len(self._batch_of_row))[positions]
+        new = [row for row in rows.tolist() if self._batch_of_row[row] is None]
         if new:
-            self.begin(np.unique(np.array(new, np.int64)))
-        found = np.empty((len(rows), *self.shape[1:]), np.uint8)
-        parts = [self._part_of[row] for row in rows.tolist()]
-        for part in dict.fromkeys(parts):
-            if part is not None:
-                mine = np.array([one is part for one in parts])
-                found[mine] = part.result()[self._place[rows[mine]]]
-        return found
+            self.prefetch(np.unique(np.array(new, np.int64)))
+        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        batches = [self._batch_of_row[row] for row in rows.tolist()]
+        for batch in dict.fromkeys(batches):
+            if batch is not None:
+                is_in_batch = np.array([other is batch for other in batches])
+                images[is_in_batch] = batch.result()[self._position_in_batch[rows[is_in_batch]]]
+        return images

@@ -1,7 +1,7 @@
-"""The sample data set: leaves, healthy and with three diseases, drawn by formulas.
+"""Draws the sample dataset: leaves, healthy and with three diseases.
 
-It is for trying Graft out, for tests, and for machines without any pictures. Leaves differ in
-shape, colour, angle, light and background, and diseases in extent, so it is learnable, not trivial.
+It is for trying Graft out, for tests, and for machines without pictures. The leaves differ in
+shape, colour, angle, light and background, and the diseases in extent: learnable, but not trivial.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from service.system.resources import cache_folder
 PICTURES_PER_CLASS = 150
 SIZE = 160
 VERSION = 1
-"""Part of the cache's name: count up whenever other pictures are drawn."""
+"""Part of the folder's name: increase it whenever the pictures change."""
 
 Colour = tuple[int, int, int]
 Draw = Callable[[Image.Image, NDArray[np.bool_], np.random.Generator], Image.Image]
 
 
 def draw_samples(cache: Path, per_class: int = PICTURES_PER_CLASS, seed: int = 0) -> Path:
-    """Draw the data set once; return its folder, with one sub-folder of JPEGs per class.
+    """Draw the dataset unless `cache` has it; return its folder, with a sub-folder per class.
 
     Args:
-        cache: folder in which it is kept.
-        per_class: pictures of each class.
+        cache: the folder that keeps it.
+        per_class: pictures of each class, as JPEG.
         seed: other seeds give other leaves.
     """
     folder = cache / f"leaves-{VERSION}-{per_class}-{seed}"
@@ -55,27 +55,27 @@ def draw_samples(cache: Path, per_class: int = PICTURES_PER_CLASS, seed: int = 0
     return folder
 
 
-def is_drawn(folder: Path) -> bool:
-    """Whether a folder is one that `draw_samples` made, under whatever name it was given."""
+def is_sample_dataset(folder: Path) -> bool:
+    """Whether `draw_samples` made this folder, by whatever path it is named."""
     place = folder.resolve()
     return place.parent == cache_folder().resolve() and place.name.startswith("leaves-")
 
 
 def draw_leaf(rng: np.random.Generator, disease: Draw, size: int = SIZE) -> Image.Image:
-    """One leaf on soil, straw or sky: (size, size) RGB."""
-    background = _background(rng, size)
-    outline = _outline(rng, size)
+    """Draw one leaf on soil, straw, sky or grass: (size, size) RGB."""
+    background = _draw_background(rng, size)
+    outline = _draw_outline(rng, size)
     mask = Image.new("L", (size, size))
     ImageDraw.Draw(mask).polygon(outline, fill=255)
-    leaf = _blade(rng, size, outline)
+    leaf = _draw_blade(rng, size, outline)
     leaf = disease(leaf, np.asarray(mask) > 0, rng)
     background.paste(leaf, mask=mask.filter(ImageFilter.GaussianBlur(0.8)))
-    return _light(background, rng)
+    return _vary_light(background, rng)
 
 
 def healthy(leaf: Image.Image, inside: NDArray[np.bool_], rng: np.random.Generator) -> Image.Image:
-    """Nothing but the odd speck of dust."""
-    _spots(
+    """At most a few specks of dust."""
+    _draw_spots(
         leaf, inside, rng, count=int(rng.integers(0, 3)), radius=(0.5, 1.5), colour=(150, 140, 110)
     )
     return leaf
@@ -85,11 +85,11 @@ def leaf_spot(
     leaf: Image.Image, inside: NDArray[np.bool_], rng: np.random.Generator
 ) -> Image.Image:
     """A few large brown spots with a yellow rim."""
-    for place in _places(inside, rng, int(rng.integers(4, 12))):
+    for point in _random_points(inside, rng, int(rng.integers(4, 12))):
         radius = rng.uniform(4, 10)
-        _disc(leaf, place, radius * 1.5, (188, 176, 62))
-        _disc(leaf, place, radius, (96 + int(rng.integers(20)), 62, 34))
-        _disc(leaf, place, radius * 0.4, (150, 128, 96))
+        _draw_disc(leaf, point, radius * 1.5, (188, 176, 62))
+        _draw_disc(leaf, point, radius, (96 + int(rng.integers(20)), 62, 34))
+        _draw_disc(leaf, point, radius * 0.4, (150, 128, 96))
     return leaf.filter(ImageFilter.GaussianBlur(0.7))
 
 
@@ -98,8 +98,8 @@ def powdery_mildew(
 ) -> Image.Image:
     """White dust in soft patches."""
     patches = Image.new("L", leaf.size)
-    for place in _places(inside, rng, int(rng.integers(5, 14))):
-        _disc(patches, place, rng.uniform(6, 16), int(rng.integers(120, 235)))
+    for point in _random_points(inside, rng, int(rng.integers(5, 14))):
+        _draw_disc(patches, point, rng.uniform(6, 16), int(rng.integers(120, 235)))
     soft = np.asarray(patches.filter(ImageFilter.GaussianBlur(4)), np.float32)
     dusty = soft * rng.uniform(0.55, 1.0, soft.shape)
     white = Image.new("RGB", leaf.size, (232, 234, 226))
@@ -108,7 +108,7 @@ def powdery_mildew(
 
 def rust(leaf: Image.Image, inside: NDArray[np.bool_], rng: np.random.Generator) -> Image.Image:
     """Many small orange pustules."""
-    _spots(
+    _draw_spots(
         leaf, inside, rng, count=int(rng.integers(40, 140)), radius=(1, 2.8), colour=(196, 98, 28)
     )
     return leaf
@@ -122,7 +122,7 @@ DISEASES: dict[str, Draw] = {
 }
 
 
-def _background(rng: np.random.Generator, size: int) -> Image.Image:
+def _draw_background(rng: np.random.Generator, size: int) -> Image.Image:
     colours = ((96, 74, 54), (168, 150, 112), (150, 178, 200), (70, 92, 52))  # soil straw sky grass
     base = np.array(colours[rng.integers(len(colours))], np.float32) + rng.normal(0, 14, 3)
     coarse = Image.fromarray(rng.integers(0, 256, (size // 8, size // 8), np.uint8))
@@ -132,8 +132,8 @@ def _background(rng: np.random.Generator, size: int) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def _outline(rng: np.random.Generator, size: int) -> list[tuple[float, float]]:
-    """A pointed oval with a wavy edge, turned, moved and scaled."""
+def _draw_outline(rng: np.random.Generator, size: int) -> list[tuple[float, float]]:
+    """The points (x, y) of a pointed oval with a wavy edge, turned, moved and scaled."""
     turn = np.linspace(0, 2 * np.pi, 80, endpoint=False)
     length, width = size * rng.uniform(0.34, 0.46), size * rng.uniform(0.16, 0.27)
     along = length * np.cos(turn)
@@ -146,8 +146,10 @@ def _outline(rng: np.random.Generator, size: int) -> list[tuple[float, float]]:
     return list(zip(x.tolist(), y.tolist(), strict=True))
 
 
-def _blade(rng: np.random.Generator, size: int, outline: list[tuple[float, float]]) -> Image.Image:
-    """Green of some shade with a midrib and side veins."""
+def _draw_blade(
+    rng: np.random.Generator, size: int, outline: list[tuple[float, float]]
+) -> Image.Image:
+    """Draw a green blade with a midrib and side veins."""
     green = np.array([58, 122, 44]) + rng.normal(0, 1, 3) * (24, 22, 14)
     shade = rng.normal(0, 5, (size, size, 1))
     blade = Image.fromarray((green + shade).clip(0, 255).astype(np.uint8))
@@ -164,14 +166,14 @@ def _blade(rng: np.random.Generator, size: int, outline: list[tuple[float, float
     return blade
 
 
-def _light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Brightness, tint and a little blur, as of different cameras and hours."""
+def _vary_light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Vary brightness, tint and blur, as different cameras and hours of the day do."""
     pixels = np.asarray(picture, np.float32) * rng.uniform(0.7, 1.25) * rng.uniform(0.93, 1.07, 3)
     lit = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
     return lit.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.9)))
 
 
-def _spots(
+def _draw_spots(
     leaf: Image.Image,
     inside: NDArray[np.bool_],
     rng: np.random.Generator,
@@ -179,23 +181,23 @@ def _spots(
     radius: tuple[float, float],
     colour: Colour,
 ) -> None:
-    for place in _places(inside, rng, count):
+    for point in _random_points(inside, rng, count):
         red, green, blue = (np.array(colour) + rng.normal(0, 12, 3)).clip(0, 255).astype(int)
-        _disc(leaf, place, rng.uniform(*radius), (int(red), int(green), int(blue)))
+        _draw_disc(leaf, point, rng.uniform(*radius), (int(red), int(green), int(blue)))
 
 
-def _places(
+def _random_points(
     inside: NDArray[np.bool_], rng: np.random.Generator, count: int
 ) -> list[tuple[int, int]]:
-    """`count` points (x, y) on the leaf."""
+    """`count` random points (x, y) on the leaf."""
     rows, columns = np.nonzero(inside)
     chosen = rng.integers(len(rows), size=count)
-    return [(int(columns[one]), int(rows[one])) for one in chosen]
+    return [(int(columns[index]), int(rows[index])) for index in chosen]
 
 
-def _disc(
-    picture: Image.Image, place: tuple[int, int], radius: float, colour: Colour | int
+def _draw_disc(
+    picture: Image.Image, point: tuple[int, int], radius: float, colour: Colour | int
 ) -> None:
-    x, y = place
+    x, y = point
     box = (x - radius, y - radius, x + radius, y + radius)
     ImageDraw.Draw(picture).ellipse(box, fill=colour)

@@ -1,241 +1,146 @@
-"""What lies in a folder or an archive: files that may be pictures, the class of each, and the rest.
+"""Lists the files of a folder or an archive: pictures with their class, and what is left out.
 
-Names decide, and where a name is that of no picture the first bytes do: whatever starts like a
-picture is one. `folders.layout` says where the classes are, `inspection` reads the pictures.
+Suffixes decide first; a file without the suffix of a picture is one if its first bytes say so.
+`folders.layout` finds the class folders, `inspection` decodes the pictures.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.imaging import SUFFIXES
-from service.system.resources import cache_folder
-from trainers.dataset.folders import archives, contents, layout, nearby
-from trainers.dataset.folders.contents import Verdict
-from trainers.dataset.folders.filenames import (
-    SPLITS,
-    UNLABELLED,
-    ending,
-    is_hidden,
-    is_of_system,
-    is_text,
-    is_versioning,
-    printable,
-)
-from trainers.dataset.folders.layout import DataError, Layout
-
-__all__ = ["SPLITS", "Candidate", "DataError", "LeftOut", "Scan", "listing", "scan"]
-
-_EMPTY = Verdict("empty_class", "is empty")
-_NO_TEXT = Verdict("unreadable", "has a name with control characters, or not in UTF-8: rename it")
-_ICLOUD = ".icloud"
-"""Of .1.jpg.icloud, which macOS leaves where it has moved 1.jpg to its servers."""
-_BUNDLE = ("manifest.json", "metrics.json")
-"""Files by which a folder is known as a bundle, an output of Graft."""
+from trainers.dataset.folders import archives, sniffing
+from trainers.dataset.folders.entries import EMPTY, UNPRINTABLE, Entry, list_entries, why_not_opened
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.folders.filenames import UNLABELLED, escape, is_printable, suffix_of
+from trainers.dataset.folders.layout import Layout, detect_layout
+from trainers.dataset.folders.suggestions import suggest_folder
 
 
 @dataclass(frozen=True)
 class LeftOut:
+    """A file or folder that is not used.
+
+    Attributes:
+        path: relative to the data folder.
+        kind: of the finding that this is (`findings.files`); "" where nobody meant it as a picture.
+    """
+
     path: str
     reason: str
     kind: str = ""
-    """Of the finding that this is (findings.checks); none for what was never meant as a picture."""
 
 
 @dataclass(frozen=True)
-class Candidate:
+class PictureFile:
+    """A file that is a picture by its name or its first bytes; nobody has decoded it yet.
+
+    Attributes:
+        name: its path relative to the data folder.
+        split: a name from SPLITS; "" where the folder does not say.
+    """
+
     path: Path
-    name: str  # relative to the folder
+    name: str
     label: str
     split: str
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What lies in a folder: files that may be pictures, in a fixed order, and others.
+    """The content of a folder, in a fixed order.
 
     Attributes:
-        data: the folder, or the archive, as it was named.
-        folder: where the files are; of an archive, where it is unpacked.
-        classes: the folders that hold pictures of any kind, also where none of them can be read.
+        data_path: the folder or the archive, as the user named it.
+        folder: where the files are; for an archive, where it is unpacked.
+        classes: all class folders, sorted; also those without a readable picture.
         layout: where in the folder the classes are.
     """
 
-    data: Path
+    data_path: Path
     folder: Path
-    candidates: tuple[Candidate, ...]
+    pictures: tuple[PictureFile, ...]
     classes: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
     layout: Layout
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """A file, or a folder where a walk ended, before anyone knows which class it is of.
-
-    Attributes:
-        parts: of its path below the folder; one more, empty, for a folder that cannot be opened.
-        is_meant: as a picture of any kind, or as a folder of them.
-        verdict: why it is left out unread; None where it is not.
-    """
-
-    path: Path
-    parts: tuple[str, ...]
-    is_meant: bool
-    verdict: Verdict | None
-
-    @property
-    def name(self) -> str:
-        return printable("/".join(filter(None, self.parts))) or "."
-
-
-def scan(data: Path) -> Scan:
-    """Find the files that may be pictures.
-
-    Args:
-        data: a folder, or a Zip or tar archive.
+def scan(data_path: Path) -> Scan:
+    """List the files of a folder, or of a Zip or tar archive, and find their classes.
 
     Raises:
-        DataError: nothing is there, nothing in it is called like a picture, or no one can tell
-            which folders are the classes.
+        DataError: the folder is missing, cannot be opened or holds no pictures, or its class
+            folders are ambiguous.
     """
-    if not is_text(str(data)):
-        raise DataError(f"--data {printable(str(data))} {_NO_TEXT.reason}")
-    folder = archives.unpacked(data) if data.is_file() else data
+    if not is_printable(str(data_path)):
+        raise DataError(f"--data {escape(str(data_path))} {UNPRINTABLE.reason}")
+    folder = archives.unpack(data_path) if data_path.is_file() else data_path
     if not folder.is_dir():
-        raise DataError(f"no folder {folder}; name one with --data{nearby.meant(folder)}")
-    if refusal := _why_closed(folder):
-        raise DataError(f"--data {folder} {refusal}; make it readable for this user")
-    entries = [_entry(path, path.relative_to(folder).parts) for path in _walk(folder)]
+        raise DataError(f"no folder {folder}; name one with --data{suggest_folder(folder)}")
+    if reason := why_not_opened(folder):
+        raise DataError(f"--data {folder} {reason}; make it readable for this user")
+    entries = list_entries(folder)
     try:
-        found = layout.find((one.parts for one in entries if one.is_meant), str(folder))
+        layout = detect_layout((entry.parts for entry in entries if entry.is_picture), str(folder))
     except DataError as error:
-        raise DataError(f"{data}: {error}") from None
-    settled = [_settled(one, found) for one in entries]
-    candidates = tuple(one for one in settled if isinstance(one, Candidate))
+        raise DataError(f"{data_path}: {error}") from None
+    files = [_labelled(entry, layout) for entry in entries]
+    pictures = tuple(file for file in files if isinstance(file, PictureFile))
+    missing = archives.read_left_out(folder) if folder != data_path else []
     left_out = (
-        *(one for one in settled if isinstance(one, LeftOut)),
-        *(_not_unpacked(*one) for one in (archives.left_out(folder) if folder != data else ())),
+        *(file for file in files if isinstance(file, LeftOut)),
+        *(_not_unpacked(name, reason) for name, reason in missing),
     )
-    if not candidates:
-        packed = [one for one in entries if ending(one.path.name) in archives.ENDINGS]
-        hint = f", or name an archive, e.g. --data {packed[0].path}" if packed else ""
-        raise DataError(
-            f"no pictures in the sub-folders of {data} (looked for {' '.join(SUFFIXES)}); "
-            f"put them into one sub-folder per class, e.g. {data}/healthy/1.jpg{hint}"
-            + nearby.meant(data)
-            + listing(sorted(left_out, key=lambda one: not one.kind), "; left out:")
-        )
-    return Scan(data, folder, candidates, _classes(entries, found), left_out, found)
+    if not pictures:
+        raise DataError(_no_pictures(data_path, entries, left_out))
+    return Scan(data_path, folder, pictures, _classes(entries, layout), left_out, layout)
 
 
-def _settled(one: _Entry, found: Layout) -> Candidate | LeftOut:
-    location = found.locate(one.parts)
+def _labelled(entry: Entry, layout: Layout) -> PictureFile | LeftOut:
+    location = layout.locate(entry.parts)
     label, split = location or ("", "")
-    if one.verdict:
-        is_class = location is not None and not label
-        kind = "" if one.verdict.kind == _EMPTY.kind and not is_class else one.verdict.kind
-        return LeftOut(one.name, one.verdict.reason, kind)
+    if entry.rejection:
+        kind, reason = entry.rejection
+        is_beside_classes = location is not None and not label
+        if kind == EMPTY.kind and not is_beside_classes:  # it would be no class anyway
+            kind = ""
+        return LeftOut(entry.name, reason, kind)
     if split == UNLABELLED:
-        return LeftOut(one.name, "lies in a folder of pictures that are not labelled")
+        return LeftOut(entry.name, "lies in a folder of unlabelled pictures")
     if not label:
-        return LeftOut(one.name, "lies in no class folder: move it into one", "misplaced")
-    return Candidate(one.path, one.name, label, split)
+        return LeftOut(entry.name, "lies in no class folder: move it into one", "misplaced")
+    return PictureFile(entry.path, entry.name, label, split)
 
 
 def _not_unpacked(name: str, reason: str) -> LeftOut:
-    is_loss = contents.is_meant_as_picture(name) or not ending(name)  # perhaps a class folder
+    is_loss = sniffing.has_picture_suffix(name) or not suffix_of(name)  # perhaps a class folder
     return LeftOut(name, reason, "unreadable" if is_loss else "")
 
 
-def _classes(entries: Sequence[_Entry], found: Layout) -> tuple[str, ...]:
-    places = (found.locate(one.parts) for one in entries if one.is_meant)
-    labels = {place[0] for place in places if place and place[1] != UNLABELLED}
-    return tuple(sorted({printable(label) for label in labels if label}))
+def _no_pictures(data_path: Path, entries: Sequence[Entry], left_out: Sequence[LeftOut]) -> str:
+    """The message for a folder without pictures."""
+    packed = [entry for entry in entries if suffix_of(entry.path.name) in archives.SUFFIXES]
+    hint = f", or name an archive, e.g. --data {packed[0].path}" if packed else ""
+    return (
+        f"no pictures in the sub-folders of {data_path} (looked for {' '.join(SUFFIXES)}); "
+        f"put them into one sub-folder per class, e.g. {data_path}/healthy/1.jpg{hint}"
+        + suggest_folder(data_path)
+        + format_left_out(left_out)
+    )
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """All shown files in order, through links; and folders where a walk ends: empty, met before,
-    hidden, of a system, closed, or made by Graft. No folder is read twice."""
-    met = {os.path.realpath(folder)}
-    closed: list[Path] = []
-    cache = os.path.realpath(cache_folder())
-    for parent, folders, files in os.walk(
-        folder, onerror=lambda error: closed.append(Path(error.filename)), followlinks=True
-    ):
-        if {*_BUNDLE} <= {*files} or os.path.realpath(parent) == cache:
-            folders.clear()
-            yield Path(parent)
-            continue
-        hidden = sorted(name for name in folders if is_hidden(name) and not is_versioning(name))
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
-        shown = sorted(name for name in files if not is_hidden(name) or _is_hidden_picture(name))
-        if not folders and not shown and Path(parent) != folder:
-            yield Path(parent)
-        # Real folders before links to them, whose names would take over otherwise.
-        for name in sorted(folders, key=lambda name: Path(parent, name).is_symlink()):
-            real = os.path.realpath(Path(parent, name))
-            if real in met or is_of_system(name):
-                folders.remove(name)
-                yield Path(parent, name)
-            met.add(real)
-        yield from (Path(parent, name) for name in hidden + shown)
-    yield from closed
+def _classes(entries: Sequence[Entry], layout: Layout) -> tuple[str, ...]:
+    locations = (layout.locate(entry.parts) for entry in entries if entry.is_picture)
+    labels = {location[0] for location in locations if location and location[1] != UNLABELLED}
+    return tuple(sorted({escape(label) for label in labels if label}))
 
 
-def _is_hidden_picture(name: str) -> bool:
-    """Not ._1.jpg, in which macOS keeps what it knows about 1.jpg."""
-    is_one = contents.is_meant_as_picture(name) or name.endswith(_ICLOUD)
-    return is_one and not name.startswith("._")
-
-
-def _entry(path: Path, parts: tuple[str, ...]) -> _Entry:
-    is_named = contents.is_meant_as_picture(path.name)
-    if not is_text("/".join(parts)):
-        return _Entry(path, parts, is_named and not path.is_dir(), _NO_TEXT)
-    if path.name.endswith(_ICLOUD):
-        return _Entry(path, parts, True, Verdict("pointer", "is still in iCloud: download it"))
-    if is_hidden(path.name):
-        return _Entry(path, parts, False, Verdict("", "is hidden, so not read"))
-    if path.is_dir():
-        is_closed = bool(reason := _why_closed(path))
-        verdict = Verdict("unreadable", reason) if is_closed else _why_a_walk_ended(path)
-        return _Entry(path, (*parts, "") if is_closed else parts, is_closed, verdict)
-    if not path.is_file():
-        reason = "is no file" if path.exists() else "is a link that leads nowhere"
-        return _Entry(path, parts, is_named, Verdict("unreadable", reason))
-    found = None if ending(path.name) in SUFFIXES else contents.look_into(path)
-    return _Entry(path, parts, is_named or not found or bool(found.kind), found)
-
-
-def _why_closed(folder: Path) -> str:
-    """Why a folder cannot be opened; nothing where it can be."""
-    try:
-        os.scandir(folder).close()
-    except OSError as error:
-        return f"cannot be opened: {error.strerror}"
-    return ""
-
-
-def _why_a_walk_ended(folder: Path) -> Verdict:
-    if is_of_system(folder.name):
-        return Verdict("", "is a folder of a system or a tool: rename it if it is a class")
-    names = [one.name for one in folder.iterdir()]
-    if {*_BUNDLE} <= {*names}:
-        return Verdict("", "is a bundle, an output of Graft")
-    if os.path.realpath(folder) == os.path.realpath(cache_folder()):
-        return Verdict("", "is the cache of Graft")
-    if not all(map(is_hidden, names)):
-        return Verdict("", "leads to a folder that is read already")
-    return _EMPTY
-
-
-def listing(left_out: Sequence[LeftOut], title: str = "", most: int = 5) -> str:
-    """The reasons as lines of text under a title; nothing where nothing was left out."""
-    lines = [f"\n  {one.path}: {one.reason}" for one in left_out[:most]]
-    if len(left_out) > most:
-        lines.append(f"\n  and {len(left_out) - most} more")
-    return title + "".join(lines) if lines else ""
+def format_left_out(left_out: Sequence[LeftOut], limit: int = 5) -> str:
+    """The end of a message: what was left out and why, findings first; "" for nothing."""
+    ordered = sorted(left_out, key=lambda file: not file.kind)
+    lines = [f"\n  {file.path}: {file.reason}" for file in ordered[:limit]]
+    if len(ordered) > limit:
+        lines.append(f"\n  and {len(ordered) - limit} more")
+    return "; left out:" + "".join(lines) if lines else ""

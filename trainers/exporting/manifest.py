@@ -85,14 +85,14 @@ def headline_metrics(test: dict[str, Any]) -> dict[str, float]:
 
 def _accepted_kinds(dataset: Dataset) -> tuple[str, ...]:
     """The kinds of pictures that every model accepts, and those that this one was trained on."""
-    trained_on = {name.decode() for name in dataset.looks["format"].tolist()}
+    trained_on = {name.decode() for name in dataset.inspections["format"].tolist()}
     return tuple(kind.name for kind in KINDS if kind.name in trained_on | set(ALWAYS_ACCEPTED))
 
 
 def _data_provenance(dataset: Dataset, config: TrainingConfig) -> dict[str, Any]:
     """What the model was trained on."""
     known = {"fingerprint": dataset.fingerprint, "pictures": len(dataset.paths)}
-    if samples.is_drawn(dataset.folder):
+    if samples.is_sample_dataset(dataset.folder):
         return {**known, "source": summary.DRAWN}
     name = (config.folder() or dataset.folder).resolve().name
     return {**known, "source": summary.FOLDER, "folder": name}

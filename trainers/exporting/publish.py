@@ -79,14 +79,14 @@ def publish(
         "selection": trained.selection,
         "shipped": {"phase": trained.phase, "best_fine_tuning_epoch": trained.epoch},
         "left_out": [vars(file) for file in dataset.left_out],
-        "findings": finding.summary(findings),
+        "findings": finding.summarize(findings),
         "seconds": {step: round(seconds, 2) for step, seconds in progress.seconds.items()},
     }
     manifest = manifest.model_copy(update={"metrics": headline_metrics(metrics["test"])})
     _write_json(staging / "metrics.json", metrics)
     _write_json(staging / "config.json", config.model_dump(mode="json"))
     splitting.write_csv(dataset, staging / "split.csv")
-    finding.write(staging / "findings.json", dataset, findings)
+    finding.write_json(staging / "findings.json", dataset, findings)
     report.write(staging / "report.html", manifest, metrics, dataset, test)
     return seal(staging, manifest, config.output), metrics
 
@@ -117,8 +117,8 @@ def _write_golden(classifier: Classifier, dataset: Dataset, staging: Path) -> No
     folder.mkdir()
     golden: dict[str, list[float]] = {}
     for number, (row, probabilities) in enumerate(zip(chosen, answers, strict=True)):
-        name = f"{number}.{dataset.looks['format'][row].decode().lower()}"
-        (folder / name).write_bytes(dataset.content(row))
+        name = f"{number}.{dataset.inspections['format'][row].decode().lower()}"
+        (folder / name).write_bytes(dataset.read_picture(row))
         golden[name] = [float(probability) for probability in probabilities]
     _write_json(staging / GOLDEN_ANSWERS, golden)
 

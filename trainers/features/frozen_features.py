@@ -125,8 +125,8 @@ def extract(
             run.shape, np.float32, lambda positions: run(pictures.read(*pairs[positions].T))
         )
 
-    records = cache.fill(label, origin, keys, recipe)
-    records.check()  # here, because `fit` reads them in TensorFlow's threads, which wrap errors
+    records = cache.get_or_create(label, origin, keys, recipe)
+    records.verify()  # here, because `fit` reads them in TensorFlow's threads, which wrap errors
     return Features(records, views)
 
 

@@ -18,14 +18,14 @@ from trainers.dataset.images import Images, Rows
 def decode(dataset: Dataset, size: int, cache: Cache) -> Dataset:
     """The dataset with `images` at this size, none of which is decoded yet."""
     origin = f"{code_identity.identity(decode_picture.__module__)} {size}"
-    keys, bits = dataset.keys, dataset.significant_bits
+    keys, bits = dataset.cache_keys, dataset.significant_bits
 
     def fill(rows: Rows) -> Records:
         def make(positions: Rows) -> NDArray[np.uint8]:
-            contents = (dataset.content(row) for row in rows[positions])
+            contents = (dataset.read_picture(row) for row in rows[positions])
             return np.stack([decode_picture(one, size, significant_bits=bits) for one in contents])
 
         recipe = Recipe((size, size, 3), np.uint8, make)
-        return cache.fill("pictures", origin, [keys[row] for row in rows], lambda: recipe)
+        return cache.get_or_create("pictures", origin, [keys[row] for row in rows], lambda: recipe)
 
     return replace(dataset, images=Images(len(keys), size, fill))

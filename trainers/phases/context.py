@@ -107,7 +107,7 @@ class Run:
         return Checkpoint(self.config.checkpoint, identity, self.exchange)
 
     def pictures_of(self, rows: NDArray[np.int64]) -> Pictures:
-        kept_under, flip = self.dataset.keys, self.config.flip
+        kept_under, flip = self.dataset.cache_keys, self.config.flip
         keys = tuple(kept_under[row] for row in rows)
         numbers = NUMBERS["horizontal" if flip == "auto" else flip]
-        return Pictures(lambda: self.dataset.images.part(rows), keys, numbers)
+        return Pictures(lambda: self.dataset.images.records(rows), keys, numbers)

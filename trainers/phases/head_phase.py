@@ -120,9 +120,9 @@ def pool(
     count = len(dataset.classes)
     some = np.linspace(0, count - 1, min(count, classes or count)).astype(np.int64)
     rows = rows[np.isin(dataset.labels[rows], some)]
-    origins = grouping.origins(dataset)
-    groups = grouping.together(dataset)[rows]
-    draws = splitting.draws([origins[row] for row in rows], run.config.seed)
+    origins = grouping.split_keys(dataset)
+    groups = grouping.merge_groups(dataset)[rows]
+    draws = splitting.hash_fractions([origins[row] for row in rows], run.config.seed)
     chosen = sample(dataset.labels[rows], groups, draws, most)
     rows, groups, draws = rows[chosen], groups[chosen], draws[chosen]
     present, labels = np.unique(dataset.labels[rows], return_inverse=True)
@@ -149,7 +149,7 @@ def embeddings(run: Run, pictures: Pictures, views: int, clock: Clock = ENDLESS)
     network = run.network
 
     def layers() -> Layers:
-        run.dataset.begin("train", "validation", "test")  # while the network is loaded
+        run.dataset.prefetch("train", "validation", "test")  # while the network is loaded
         return InTime(network.embedding_layers, clock)
 
     return frozen_features.extract(

@@ -1,5 +1,6 @@
-"""How the weights of the `pocket` backbone were made: it learns to tell drawn pictures apart.
+"""Makes the weights of the `pocket` backbone: a network learns to classify drawn pictures.
 
-In: formulas that draw pictures. Out: the weights file that lies in plugins/families/pocket.
-May use: trainers.{model, hardware, progress, workspace}, plugins, service.{errors, system, cli}.
+In: a `PretrainingConfig`. Out: the weights file that lies in plugins/families/pocket.
+May use: trainers.{model, hardware, progress, workspace}, plugins, service.{bundle, errors,
+system, cli}.
 """

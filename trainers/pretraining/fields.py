@@ -1,4 +1,4 @@
-"""What patterns and scenes are drawn from: random cells, noise, soft edges; maps of (S, S)."""
+"""Random fields that textures and scenes are made of: cells, noise, soft edges."""
 
 from __future__ import annotations
 
@@ -8,26 +8,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 Map = NDArray[np.float32]
-"""(S, S) float32: a figure for each pixel."""
+"""(S, S) float32: a value for each pixel."""
 
 TURN = 2 * np.pi
 PERIOD = 64
-"""Lattice points before random cells repeat: more than a picture shows."""
+"""Lattice points after which random cells repeat: more than a picture shows."""
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Of each place, (S, S): distances to its two nearest points, the nearest's number and way."""
+    """A cellular field (S, S).
+
+    Attributes:
+        nearest, second: distances to the two nearest points.
+        value: 0..1, random, the same within a cell.
+        x, y: offset from the nearest point.
+    """
 
     nearest: Map
     second: Map
-    value: Map  # 0..1, random, the same for all places of a cell
+    value: Map
     x: Map
     y: Map
 
 
-def cells(x: Map, y: Map, jitter: float, rng: np.random.Generator) -> Cells:
-    """Places by the nearest point of a jittered unit lattice (Worley 1996)."""
+def worley_cells(x: Map, y: Map, jitter: float, rng: np.random.Generator) -> Cells:
+    """Cellular noise of a jittered unit lattice at the coordinates (x, y) (Worley 1996)."""
     column, row = np.floor(x).astype(np.int32), np.floor(y).astype(np.int32)
     table = rng.uniform(size=(3, PERIOD, PERIOD)).astype(np.float32)
     nearest, second = np.full(x.shape, 9, np.float32), np.full(x.shape, 9, np.float32)
@@ -37,7 +43,7 @@ def cells(x: Map, y: Map, jitter: float, rng: np.random.Generator) -> Cells:
         shift_x, shift_y, number = table[:, i % PERIOD, j % PERIOD]
         dx = x - (i + 0.5 + jitter * (shift_x - 0.5))
         dy = y - (j + 0.5 + jitter * (shift_y - 0.5))
-        distance = np.sqrt(dx * dx + dy * dy)  # np.hypot takes three times as long
+        distance = np.sqrt(dx * dx + dy * dy)  # np.hypot is slower
         is_nearer = distance < nearest
         second = np.where(is_nearer, nearest, np.minimum(second, distance))
         nearest = np.where(is_nearer, distance, nearest)
@@ -54,7 +60,11 @@ def noise(
     angle: float = 0.0,
     frequency: float | None = None,
 ) -> Map:
-    """Gaussian noise, mean 0 and deviation 1, with power falling by `roughness` or in one band."""
+    """Gaussian noise (size, size) of mean 0 and standard deviation 1.
+
+    Its amplitude falls with frequency to the power of `roughness`, or lies in a band around
+    `frequency` (periods per picture). `stretch` is the anisotropy, in the direction of `angle`.
+    """
     down, along = np.fft.fftfreq(size)[:, None] * size, np.fft.rfftfreq(size)[None] * size
     u = (along * np.cos(angle) + down * np.sin(angle)) * stretch
     v = down * np.cos(angle) - along * np.sin(angle)
@@ -70,12 +80,12 @@ def noise(
 
 
 def smooth_step(inside: Map, sharpness: float) -> Map:
-    """0 where `inside` is well below zero, 1 well above, and an edge of that sharpness between."""
+    """The logistic function: 0 where `inside` is well below zero, 1 where it is well above."""
     return as_map(1 / (1 + np.exp(np.clip(-sharpness * inside, -30, 30))))
 
 
-def pose(x: Map, y: Map, angle: float, scale: float) -> tuple[Map, Map]:
-    """Plane coordinates of something that is turned by `angle` and enlarged by `scale`."""
+def to_frame(x: Map, y: Map, angle: float, scale: float) -> tuple[Map, Map]:
+    """The coordinates (x, y) in a frame that is turned by `angle` and enlarged by `scale`."""
     cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
     return as_map(cos * x + sin * y), as_map(cos * y - sin * x)
 

@@ -1,9 +1,9 @@
 """Make the weights of the `pocket` backbone: `make pretrain-pocket`.
 
-drawn classes -> pictures on disk -> train to tell the classes apart -> float16 weights
+draw classes -> pictures on disk -> train a classifier of them -> float16 weights
 
-A run that was stopped, by whatever, goes on from its last finished epoch when started again with
-the same numbers. On the same kind of machine it ends with the same weights.
+A run that was interrupted continues from its last finished epoch when the same command is started
+again. On the same kind of machine it ends with the same weights.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from service.errors import GraftError
 from service.system.locks import locked
 from trainers import hardware
 from trainers.cli.log_output import set_up_logging
-from trainers.pretraining.pictures import Drawn, draw_all
-from trainers.pretraining.plan import Plan, open_folder
+from trainers.pretraining.config import PretrainingConfig, claim_folder
+from trainers.pretraining.drawn_dataset import DrawnDataset, draw_dataset
 from trainers.progress import Progress, log
 
 if TYPE_CHECKING:
@@ -35,41 +35,47 @@ if TYPE_CHECKING:
 WEIGHTS = "pocket.weights.h5"
 
 
-def pretrain(plan: Plan, folder: Path, progress: Progress) -> Path:
+def pretrain(config: PretrainingConfig, folder: Path, progress: Progress) -> Path:
     """Draw, train and save; return the file of weights.
 
     Raises:
-        GraftError: `folder` holds a run with other numbers, or one that is at work.
+        GraftError: `folder` belongs to a run with other numbers, or another run is using it.
     """
-    open_folder(plan, folder)
+    claim_folder(config, folder)
     try:
         with locked(folder / "lock", wait=False):
-            drawn = draw_all(plan.classes, plan.per_class, plan.seed, folder, progress)
-            hardware.prepare(plan.seed)
-            model = train(plan, drawn, folder, progress)
+            drawn = draw_dataset(config.classes, config.per_class, config.seed, folder, progress)
+            hardware.prepare(config.seed)
+            model = train(config, drawn, folder, progress)
             return save(model, folder / WEIGHTS)
     except BlockingIOError:
-        raise GraftError(f"another run is at work in {folder}") from None
+        raise GraftError(f"another run is using {folder}") from None
 
 
-def train(plan: Plan, drawn: Drawn, folder: Path, progress: Progress) -> keras.Model:
-    """Teach the network to tell the drawn classes apart, an epoch at a time, each one kept."""
+def train(
+    config: PretrainingConfig, drawn: DrawnDataset, folder: Path, progress: Progress
+) -> keras.Model:
+    """Train the network to classify the drawn pictures; save a checkpoint after each epoch."""
     import keras
 
-    from trainers.pretraining.views import Views
+    from trainers.pretraining.augmentation import AugmentedDataset
 
-    learn, held_out = drawn.split(plan.held_out)
+    train_rows, held_out = drawn.split(config.held_out)
     checkpoint = folder / "checkpoint.keras"
     try:
-        model = keras.saving.load_model(checkpoint) if checkpoint.exists() else compiled(plan)
-    except Exception as error:  # Keras raises whatever type the damage happens to meet
-        raise GraftError(f"{checkpoint} is damaged; remove it to train anew: {error}") from error
-    done = int(model.optimizer.iterations.numpy()) // plan.steps
-    judge = Views(drawn, held_out, plan.batch_size)
-    for epoch in range(done, plan.epochs):
+        model = (
+            keras.saving.load_model(checkpoint) if checkpoint.exists() else compile_model(config)
+        )
+    except Exception as error:  # Keras raises errors of any type for a damaged file
+        raise GraftError(
+            f"{checkpoint} is damaged; remove it to start training again: {error}"
+        ) from error
+    done = int(model.optimizer.iterations.numpy()) // config.steps
+    validation = AugmentedDataset(drawn, held_out, config.batch_size)
+    for epoch in range(done, config.epochs):
         started = time.monotonic()
-        views = Views(drawn, learn, plan.batch_size, seed=(plan.seed, epoch))
-        with progress.steps(plan.steps, f"epoch {epoch + 1}/{plan.epochs}") as advance:
+        views = AugmentedDataset(drawn, train_rows, config.batch_size, seed=(config.seed, epoch))
+        with progress.steps(config.steps, f"epoch {epoch + 1}/{config.epochs}") as advance:
             on_batch = keras.callbacks.LambdaCallback(
                 on_train_batch_end=lambda batch, logs: advance(1)
             )
@@ -78,40 +84,40 @@ def train(plan: Plan, drawn: Drawn, folder: Path, progress: Progress) -> keras.M
             raise GraftError(
                 f"training diverged in epoch {epoch + 1}: choose a lower --learning-rate"
             )
-        accuracy = model.evaluate(judge, verbose=0, return_dict=True)["accuracy"]
+        accuracy = model.evaluate(validation, verbose=0, return_dict=True)["accuracy"]
         partial = folder / "partial.keras"
         model.save(partial)
         flush(partial)
         partial.replace(checkpoint)
         log.info(
             "epoch %d/%d: loss %.3f, accuracy %.3f, on held-out pictures %.3f, %.0f s",
-            *(epoch + 1, plan.epochs, history["loss"][0], history["accuracy"][0], accuracy),
+            *(epoch + 1, config.epochs, history["loss"][0], history["accuracy"][0], accuracy),
             time.monotonic() - started,
         )
     return model
 
 
-def compiled(plan: Plan) -> keras.Model:
-    """The pocket network with random weights under a linear head, and how it is to learn."""
+def compile_model(config: PretrainingConfig) -> keras.Model:
+    """The pocket network with random weights and a linear head, compiled for training."""
     import keras
 
     from plugins.registry import resolve
     from trainers.model.classifier import embedder
-    from trainers.pretraining.views import SIZE
+    from trainers.pretraining.augmentation import VIEW_SIZE
 
-    embed = embedder(resolve("pocket").load("none", SIZE))
-    logits = keras.layers.Dense(plan.classes, name="logits")(embed.output)
+    embed = embedder(resolve("pocket").load("none", VIEW_SIZE))
+    logits = keras.layers.Dense(config.classes, name="logits")(embed.output)
     model = keras.Model(embed.input, logits)
-    warm_up = plan.steps // 2
+    warm_up = config.steps // 2
     rate = keras.optimizers.schedules.CosineDecay(
         0.0,
-        decay_steps=plan.steps * plan.epochs - warm_up,
-        warmup_target=plan.learning_rate,
+        decay_steps=config.steps * config.epochs - warm_up,
+        warmup_target=config.learning_rate,
         warmup_steps=warm_up,
     )
     model.compile(
         optimizer=keras.optimizers.SGD(
-            rate, momentum=0.9, nesterov=True, weight_decay=plan.weight_decay
+            rate, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
         ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
@@ -120,10 +126,10 @@ def compiled(plan: Plan) -> keras.Model:
 
 
 def save(model: keras.Model, path: Path) -> Path:
-    """Write the network's weights in half precision: 2 bytes each, as the repository keeps them.
+    """Write the network's weights in half precision, as the repository keeps them.
 
     Raises:
-        GraftError: a weight that half precision cannot hold.
+        GraftError: a weight is too large for half precision, or the disk is full.
     """
     import keras
     import numpy as np
@@ -147,7 +153,9 @@ def save(model: keras.Model, path: Path) -> Path:
             )
         fill(layer, [array.astype(np.float16) for array in weights])
     if shutil.disk_usage(path.parent).free < 16 * 2**20:  # HDF5 ends the process on a full disk
-        raise GraftError(f"no room for {path}: the trained network is kept, make some and go on")
+        raise GraftError(
+            f"no room for {path}: make room and run again, the trained network is kept"
+        )
     partial = path.with_name(f"partial-{path.name}")
     network.save_weights(partial)
     flush(partial)
@@ -158,23 +166,23 @@ def save(model: keras.Model, path: Path) -> Path:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m trainers.pretraining.run",
-        description="Make the weights of the pocket backbone; start again to go on.",
+        description="Make the weights of the pocket backbone; an interrupted run continues.",
     )
     parser.add_argument("--output", type=Path, default=Path("artifacts/pocket"))
     parser.add_argument("--quiet", action="store_true", help="only problems")
-    for name, value in asdict(Plan()).items():
+    for name, value in asdict(PretrainingConfig()).items():
         flag = f"--{name.replace('_', '-')}"
         parser.add_argument(flag, type=type(value), default=value, help=f"default: {value}")
     given = vars(parser.parse_args(arguments))
     output, is_quiet = given.pop("output"), given.pop("quiet")
     set_up_logging(is_quiet)
     try:
-        path = pretrain(Plan(**given), output, Progress(is_quiet))
+        path = pretrain(PretrainingConfig(**given), output, Progress(is_quiet))
     except (GraftError, OSError) as error:
         print(f"graft: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("graft: stopped; the same command goes on from the last epoch", file=sys.stderr)
+        print("graft: stopped; the same command continues from the last epoch", file=sys.stderr)
         return 130
     log.info("SHA-256 %s", hashlib.sha256(path.read_bytes()).hexdigest())
     options = ("--plugin", "pocket", "--weights", str(path))

@@ -38,22 +38,22 @@ def identity(*names: str) -> str:
 
 
 @pytest.mark.parametrize("name", sorted({*FILES} - {"graft_a/other.py"}))
-def test_a_change_in_anything_imported_changes_it(package: Path, name: str) -> None:
+def test_a_change_of_an_imported_module_changes_the_hash(package: Path, name: str) -> None:
     before = identity("graft_a.net")
     assert identity("graft_a.net") == before
     with (package / name).open("a") as file:
         file.write("\n# changed\n")
     assert identity("graft_a.net") != before
-    assert not {one for one in sys.modules if one.startswith("graft_a")}
+    assert not {name for name in sys.modules if name.startswith("graft_a")}
 
 
-def test_what_is_not_imported_changes_nothing(package: Path) -> None:
+def test_a_change_of_another_module_does_not_change_the_hash(package: Path) -> None:
     before = identity("graft_a.net")
     (package / "graft_a/other.py").write_text("changed = 1")
     assert identity("graft_a.net") == before
 
 
-def test_packages_of_others_count_by_version(
+def test_other_distributions_count_by_version(
     package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = identity("graft_a.net")
@@ -74,28 +74,28 @@ def _clean() -> Iterator[None]:
     ("result", "module"),
     [
         *(
-            ("trainers.features.network", f"trainers.{one}")
-            for one in ("features.frozen_features", "features.views", "model.classifier")
+            ("trainers.features.network", f"trainers.{name}")
+            for name in ("features.frozen_features", "features.views", "model.classifier")
         ),
         *(
-            ("trainers.features.network", one)
-            for one in ("trainers.model.conversion", "service.engine.predictor")
+            ("trainers.features.network", name)
+            for name in ("trainers.model.conversion", "service.engine.predictor")
         ),
         *(
-            ("plugins.families.pocket", f"plugins.{one}")
-            for one in ("families.pocket", "base", "scaling")
+            ("plugins.families.pocket", f"plugins.{name}")
+            for name in ("families.pocket", "base", "scaling")
         ),
         *(
-            ("trainers.dataset.duplicates", one)
-            for one in ("trainers.dataset.inspection", "service.imaging")
+            ("trainers.dataset.duplicates", name)
+            for name in ("trainers.dataset.inspection", "service.imaging")
         ),
         *(
-            ("trainers.dataset.inspection", f"service.imaging.{one}")
-            for one in ("decoding", "jpeg", "png")
+            ("trainers.dataset.inspection", f"service.imaging.{name}")
+            for name in ("decoding", "jpeg", "png")
         ),
     ],
 )
-def test_what_makes_a_record_is_found_by_itself(
+def test_the_modules_behind_a_record_are_found(
     result: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, find = identity(result), code_identity._file

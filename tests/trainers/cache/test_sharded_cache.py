@@ -1,4 +1,4 @@
-"""Each worker makes its share, and all have all records."""
+"""Each worker makes its share, and all workers get all records."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEYS = [hashlib.sha256(bytes([number])).digest() for number in range(11)]
 
 
 class Worker:
-    """Fills its cache, and remembers what it had to make itself."""
+    """Fills its cache, and records what it made itself."""
 
     def __init__(self, exchange: Exchange, folder: Path, max_bytes: float = 1e9) -> None:
         workspace = folder.parent / f"work-{exchange.cluster.rank}"
@@ -35,7 +35,9 @@ class Worker:
             self.made += positions.tolist()
             return np.array([[KEYS.index(keys[at])] * 3 for at in positions], np.float32)
 
-        return self.cache.fill("maps", "origin", keys, lambda: Recipe((3,), np.float32, make))[:]
+        return self.cache.get_or_create(
+            "maps", "origin", keys, lambda: Recipe((3,), np.float32, make)
+        )[:]
 
 
 EXPECTED = np.repeat(np.arange(11, dtype=np.float32), 3).reshape(11, 3)
@@ -54,7 +56,7 @@ def test_every_record_is_made_once(
         return worker.made
 
     made = together(3, work)
-    assert [sorted(one) for one in made] == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8]]
+    assert [sorted(rows) for rows in made] == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8]]
 
 
 def test_what_all_have_is_neither_made_nor_sent(tmp_path: Path, together: Together) -> None:
@@ -72,7 +74,7 @@ def test_a_worker_that_has_everything_sends_it_to_one_that_has_nothing(
     tmp_path: Path, together: Together
 ) -> None:
     (tmp_path / "0").mkdir()
-    together(1, lambda one: Worker(one, tmp_path / "0" / "arrays").fill())
+    together(1, lambda exchange: Worker(exchange, tmp_path / "0" / "arrays").fill())
 
     def work(exchange: Exchange) -> list[int]:
         worker = Worker(exchange, tmp_path / str(exchange.cluster.rank) / "arrays")

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from trainers.cache.array_cache import Cache
-from trainers.dataset import dataset as data
-from trainers.dataset.dataset import Dataset
-from trainers.dataset.inspection import look
-from trainers.dataset.scanning import DataError, scan
+from trainers.dataset.dataset import Dataset, check_classes, load_dataset
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.folders.filenames import format_names
+from trainers.dataset.inspection import inspect_picture
+from trainers.dataset.scanning import scan
 from trainers.progress import Progress
 
 SILENT = Progress(is_quiet=True)
@@ -25,18 +26,18 @@ def folder(tmp_path: Path, draw_folder: DrawFolder) -> Path:
 
 
 def read(folder: Path) -> Dataset:
-    return data.read(scan(folder), Cache(folder.parent, 0, folder.parent / "work", SILENT))
+    return load_dataset(scan(folder), Cache(folder.parent, 0, folder.parent / "work", SILENT))
 
 
 def check(folder: Path) -> None:
-    data.check_classes(read(folder))
+    check_classes(read(folder))
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:
-    return {one.path: one.reason for one in dataset.left_out}
+    return {file.path: file.reason for file in dataset.left_out}
 
 
-def test_folders_become_classes_and_files_pictures(folder: Path) -> None:
+def test_folders_are_classes_and_files_are_pictures(folder: Path) -> None:
     dataset = read(folder)
     assert dataset.classes == ("blue", "red")
     assert dataset.paths == (
@@ -55,7 +56,7 @@ def test_deeper_folders_belong_to_their_class(folder: Path) -> None:
     assert dataset.classes == ("blue", "red")
 
 
-def test_what_is_no_picture_is_listed_with_its_reason_and_left_out(folder: Path) -> None:
+def test_files_that_are_no_pictures_are_left_out_with_a_reason(folder: Path) -> None:
     good = (folder / "red/0.png").read_bytes()
     (folder / "red/cut.png").write_bytes(good[: len(good) // 2])
     (folder / "red/empty.jpg").write_bytes(b"")
@@ -66,24 +67,26 @@ def test_what_is_no_picture_is_listed_with_its_reason_and_left_out(folder: Path)
     (folder / "lost.png").write_bytes(good)
     (folder / "red/.hidden.png").write_bytes(good)
     dataset = read(folder)
-    found = reasons(dataset)
-    assert "damaged or cut short" in found["red/cut.png"]
-    assert "empty" in found["red/empty.jpg"]
-    assert "is text, not a picture" in found["red/text.jpg"]
-    assert "JPEG 2000; convert it" in found["red/old.jp2"]
-    assert "is text, not a picture" in found["red/noname"]
-    assert "lies in no class folder" in found["lost.png"]
-    assert "is hidden" in found["red/.hidden.png"]
-    assert len(found) == 7
-    assert len(dataset.paths) == len(dataset.looks) == 8
-    # the gaps that the damaged ones left are closed: looks and paths still belong together
-    for path, digest, one in zip(dataset.paths, dataset.digests, dataset.looks, strict=True):
+    left_out = reasons(dataset)
+    assert "damaged or cut short" in left_out["red/cut.png"]
+    assert "empty" in left_out["red/empty.jpg"]
+    assert "is text, not a picture" in left_out["red/text.jpg"]
+    assert "JPEG 2000; convert it" in left_out["red/old.jp2"]
+    assert "is text, not a picture" in left_out["red/noname"]
+    assert "lies in no class folder" in left_out["lost.png"]
+    assert "is hidden" in left_out["red/.hidden.png"]
+    assert len(left_out) == 7
+    assert len(dataset.paths) == len(dataset.inspections) == 8
+    # inspections and paths still match, though files between them are left out
+    for path, digest, inspection in zip(
+        dataset.paths, dataset.digests, dataset.inspections, strict=True
+    ):
         content = (folder / path).read_bytes()
         assert digest == hashlib.sha256(content).hexdigest()
-        assert one == look(content)
+        assert inspection == inspect_picture(content)
 
 
-def test_a_picture_under_a_wrong_name_is_used_by_content(folder: Path) -> None:
+def test_a_picture_with_a_wrong_suffix_is_used(folder: Path) -> None:
     Image.open(folder / "red/0.png").rotate(90).save(folder / "red/wrong.jpg", "PNG")
     dataset = read(folder)
     assert "red/wrong.jpg" in dataset.paths
@@ -99,7 +102,7 @@ def test_folders_without_pictures_are_no_classes(folder: Path) -> None:
     assert read(folder).classes == ("blue", "red")
 
 
-def test_a_class_with_one_readable_picture_stops_the_run(folder: Path) -> None:
+def test_a_class_with_one_readable_picture_is_refused(folder: Path) -> None:
     (folder / "green").mkdir()
     shutil.copy(folder / "red/0.png", folder / "green")
     (folder / "green/bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
@@ -109,20 +112,20 @@ def test_a_class_with_one_readable_picture_stops_the_run(folder: Path) -> None:
         check(folder)
 
 
-def test_a_class_without_any_readable_picture_stops_the_run(folder: Path) -> None:
+def test_a_class_without_readable_pictures_is_refused(folder: Path) -> None:
     (folder / "green").mkdir()
     (folder / "green/bad.png").write_bytes(b"")
     with pytest.raises(DataError, match="`green` has 0"):
         check(folder)
 
 
-def test_one_class_stops_the_run(folder: Path) -> None:
+def test_a_single_class_is_refused(folder: Path) -> None:
     shutil.rmtree(folder / "red")
     with pytest.raises(DataError, match="one class only \\(`blue`\\)"):
         check(folder)
 
 
-def test_split_folders_are_taken_as_they_are(tmp_path: Path, draw_folder: DrawFolder) -> None:
+def test_split_folders_are_used(tmp_path: Path, draw_folder: DrawFolder) -> None:
     for part, count in (("train", 3), ("valid", 1), ("Test", 2)):
         draw_folder(tmp_path / "pictures" / part, red=count, blue=count)
     dataset = read(tmp_path / "pictures")
@@ -137,7 +140,7 @@ def test_a_class_may_be_called_test(tmp_path: Path, draw_folder: DrawFolder) -> 
     assert read(folder).classes == ("red", "test")
 
 
-def test_the_fingerprint_follows_content_names_and_classes(folder: Path) -> None:
+def test_the_fingerprint_depends_on_content_names_and_classes(folder: Path) -> None:
     before = read(folder).fingerprint
     assert read(folder).fingerprint == before
     Image.new("RGB", (40, 40)).save(folder / "red/0.png")
@@ -147,13 +150,13 @@ def test_the_fingerprint_follows_content_names_and_classes(folder: Path) -> None
     assert read(folder).fingerprint != changed
 
 
-def test_a_class_of_unsupported_pictures_stops_the_run(
+def test_a_class_of_unsupported_pictures_is_refused(
     tmp_path: Path, draw_folder: DrawFolder
 ) -> None:
     folder = draw_folder(tmp_path / "pictures", red=3, blue=3)
     (folder / "scans").mkdir()
     (folder / "scans/1.psd").write_bytes(b"8BPS")
-    (folder / "notes.txt").write_text("what is a finding is said before what is not")
+    (folder / "notes.txt").write_text("findings are listed before other files")
     with pytest.raises(DataError, match=r"`scans` has 0; .*left out:\n  scans/1\.psd: .*Photoshop"):
         check(folder)
 
@@ -161,8 +164,8 @@ def test_a_class_of_unsupported_pictures_stops_the_run(
 def test_copies_are_in_one_group(folder: Path) -> None:
     shutil.copy(folder / "blue/1.png", folder / "red/a.png")
     dataset = read(folder)
-    assert dataset.groups.tolist() == [0, 1, 2, 3, 4, 5, 6, 1]
+    assert dataset.duplicate_groups.tolist() == [0, 1, 2, 3, 4, 5, 6, 1]
 
 
-def test_many_small_classes_are_named_in_short() -> None:
-    assert data.some([f"`{name}`" for name in "abcdefg"]) == "`a`, `b`, `c`, `d`, `e` and 2 more"
+def test_long_lists_of_names_are_shortened() -> None:
+    assert format_names([f"`{name}`" for name in "abcdefg"]) == "`a`, `b`, `c`, `d`, `e` and 2 more"

@@ -10,8 +10,8 @@ import pytest
 from service.errors import PayloadTooLarge
 from trainers.cache.array_cache import Cache
 from trainers.dataset import digests
-from trainers.dataset.digests import of_files, read_file, read_unchanged
-from trainers.dataset.scanning import DataError
+from trainers.dataset.digests import hash_files, read_file, read_unchanged
+from trainers.dataset.folders.errors import DataError
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files that were read, from now on."""
+    """The names of the files that are read from now on."""
     names: list[str] = []
     read = digests.read_file
 
@@ -38,16 +38,16 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A minute later, as far as anybody can tell."""
+    """Let the clock show a minute later."""
     now = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: now() + 60_000_000_000)
 
 
 def hashes(paths: list[Path], cache: Cache) -> list[str]:
-    def complain(row: int, error: Exception) -> None:
+    def fail(row: int, error: Exception) -> None:
         raise AssertionError((row, error))
 
-    return of_files(paths, complain, cache)
+    return hash_files(paths, fail, cache)
 
 
 def expected(paths: list[Path]) -> list[str]:
@@ -55,9 +55,7 @@ def expected(paths: list[Path]) -> list[str]:
 
 
 @pytest.mark.usefixtures("settled")
-def test_what_did_not_change_is_read_once(
-    files: list[Path], cache: Cache, reads: list[str]
-) -> None:
+def test_an_unchanged_file_is_read_once(files: list[Path], cache: Cache, reads: list[str]) -> None:
     assert hashes(files, cache) == expected(files)
     assert sorted(reads) == [path.name for path in files]
     reads.clear()
@@ -67,7 +65,7 @@ def test_what_did_not_change_is_read_once(
 
 @pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("how", ["written", "same time", "replaced", "renamed", "swapped"])
-def test_what_changed_is_read_again(
+def test_a_changed_file_is_read_again(
     files: list[Path], cache: Cache, reads: list[str], how: str
 ) -> None:
     hashes(files, cache)
@@ -92,31 +90,31 @@ def test_what_changed_is_read_again(
     assert set(reads) == {files[2].name, *([files[3].name] if how == "swapped" else [])}
 
 
-def test_what_changed_a_moment_ago_is_read_again(
+def test_a_file_changed_a_moment_ago_is_read_again(
     files: list[Path], cache: Cache, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clock of 4 ms, or of 2 s, shows no second change within that time."""
+    """The clock of a file system has steps of 4 ms to 2 s: it may miss a second change."""
     hashes(files, cache)
     stat = Path.stat
     times = {path: path.stat() for path in files}
     files[1].write_bytes(b"1.gif")
-    monkeypatch.setattr(Path, "stat", lambda path: times.get(path) or stat(path))  # it stood still
+    monkeypatch.setattr(Path, "stat", lambda path: times.get(path) or stat(path))
     reads.clear()
     assert hashes(files, cache)[1] == hashlib.sha256(b"1.gif").hexdigest()
     assert len(reads) == 5
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_failure_is_not_kept(files: list[Path], cache: Cache, reads: list[str]) -> None:
+def test_a_failure_is_not_cached(files: list[Path], cache: Cache, reads: list[str]) -> None:
     complaints: dict[int, Exception] = {}
     gone = files[0].rename(files[0].with_name("gone"))
-    files[0].mkdir()  # may be looked at, and not read
-    found = of_files(files, complaints.__setitem__, cache)
+    files[0].mkdir()  # it can be examined, but not read
+    found = hash_files(files, complaints.__setitem__, cache)
     assert found[0] == ""
     assert found[1:] == expected(files[1:])
     assert isinstance(complaints[0], IsADirectoryError)
     files[0].rmdir()
-    assert of_files(files, complaints.__setitem__, cache)[0] == ""
+    assert hash_files(files, complaints.__setitem__, cache)[0] == ""
     assert isinstance(complaints[0], FileNotFoundError)
     gone.rename(files[0])
     reads.clear()
@@ -124,9 +122,7 @@ def test_a_failure_is_not_kept(files: list[Path], cache: Cache, reads: list[str]
     assert reads == ["0.jpg"]
 
 
-def test_what_says_that_it_is_empty_is_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_of_size_zero_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def wait_for_ever(_: Path) -> bytes:
         raise AssertionError("a reader of /proc/kmsg waits for ever")
 
@@ -135,15 +131,13 @@ def test_what_says_that_it_is_empty_is_not_read(
     assert read_file(tmp_path / "1.jpg") == b""
 
 
-def test_what_is_larger_than_any_picture_is_not_read(
-    files: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_large_files_are_not_read(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digests, "MAX_FILE_BYTES", 4)
     with pytest.raises(PayloadTooLarge, match="5 bytes: larger than any picture"):
         read_file(files[0])
 
 
-def test_bytes_that_changed_are_refused(files: list[Path]) -> None:
+def test_a_changed_file_is_refused(files: list[Path]) -> None:
     (digest,) = expected(files[:1])
     assert read_unchanged(files[0], digest) == b"0.jpg"
     files[0].write_bytes(b"other")

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.trainers.test_splitting import dataset
 
+from tests.trainers.dataset.test_splitting import dataset
 from trainers.config import ConfigError, TrainingConfig
 from trainers.dataset import grouping
 from trainers.dataset.dataset import Dataset
-from trainers.dataset.scanning import DataError
+from trainers.dataset.folders.errors import DataError
 from trainers.dataset.splitting import split, write_csv
 
 
 def clips(per_class: int, frames: int) -> Dataset:
-    """Two classes of so many clips each."""
+    """Frames of `per_class` clips in each of two classes."""
     data = dataset(per_class * frames, per_class * frames)
     paths = [
         f"{'ab'[at // (per_class * frames)]}/clip{at // frames:02}_{at % frames:04}.jpg"
@@ -34,15 +34,15 @@ def clips(per_class: int, frames: int) -> Dataset:
         (r"clip\d+", "a/other.jpg", ""),
     ],
 )
-def test_the_first_group_or_the_whole_match_names_the_source(
+def test_the_first_group_or_else_the_whole_match_is_the_source(
     pattern: str, path: str, expected: str
 ) -> None:
-    assert grouping.source(pattern, path) == expected
+    assert grouping.match_source(pattern, path) == expected
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_frames_of_one_source_share_a_split_and_all_splits_have_sources(seed: int) -> None:
-    data = split(grouping.group(clips(10, 12), r"clip\d+"), seed)
+    data = split(grouping.assign_sources(clips(10, 12), r"clip\d+"), seed)
     found: dict[str, set[str]] = {}
     for name, part in zip(data.sources, data.splits, strict=True):
         found.setdefault(name, set()).add(part)
@@ -54,39 +54,43 @@ def test_frames_of_one_source_share_a_split_and_all_splits_have_sources(seed: in
         assert parts == {"train", "validation", "test"}
 
 
-def test_large_sources_are_drawn_as_often_as_small_ones() -> None:
-    """By the name: by its highest frame a source of 100 would always be for training."""
-    data = split(grouping.group(clips(60, 50), r"clip\d+"), 0)
+def test_large_and_small_sources_are_equally_likely_in_each_split() -> None:
+    """The name is hashed: by its highest frame, a large source would always be for training."""
+    data = split(grouping.assign_sources(clips(60, 50), r"clip\d+"), 0)
     counts = [len(data.rows(part)) / len(data.paths) for part in ("test", "validation")]
     np.testing.assert_allclose(counts, 0.15, atol=0.06)
 
 
 def test_without_a_rule_nothing_changes() -> None:
     data = clips(3, 4)
-    assert grouping.group(data, None) is data
-    assert grouping.together(data) is data.groups
+    assert grouping.assign_sources(data, None) is data
+    assert grouping.merge_groups(data) is data.duplicate_groups
 
 
-def test_duplicates_join_sources() -> None:
+def test_duplicates_merge_sources() -> None:
     data = clips(4, 3)
-    data = replace(data, groups=np.where(np.arange(24) == 4, 0, np.arange(24)))
-    together = grouping.together(grouping.group(data, r"clip\d+"))
-    assert together[:6].tolist() == [0] * 6  # the second clip has a copy of the first one's frame
+    data = replace(data, duplicate_groups=np.where(np.arange(24) == 4, 0, np.arange(24)))
+    together = grouping.merge_groups(grouping.assign_sources(data, r"clip\d+"))
+    assert together[:6].tolist() == [0] * 6  # the second clip has a copy of a frame of the first
     assert together[6:9].tolist() == [6] * 3
-    chained = replace(data, groups=np.array([*range(23), 0]))
-    assert grouping.together(grouping.group(chained, r"clip\d+"))[21:].tolist() == [0, 0, 0]
+    chained = replace(data, duplicate_groups=np.array([*range(23), 0]))
+    assert grouping.merge_groups(grouping.assign_sources(chained, r"clip\d+"))[21:].tolist() == [
+        0,
+        0,
+        0,
+    ]
 
 
-def test_a_table_names_sources(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_sources_are_read_from_a_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = clips(2, 2)
     lines = [f"{path},patient {at // 2}" for at, path in enumerate(data.paths[:6])]
     table = tmp_path / "sources.csv"
     table.write_text("path,group\n" + "\n".join([*lines, "elsewhere.jpg,x"]), encoding="utf-8-sig")
-    sources = grouping.group(data, str(table)).sources
+    sources = grouping.assign_sources(data, str(table)).sources
     assert sources[:6] == ("patient 0",) * 2 + ("patient 1",) * 2 + ("patient 2",) * 2
     assert sources[6:] == ("", "")
-    grouped = grouping.group(data, str(table))
-    assert grouping.together(grouped)[6:].tolist() == [6, 7]
+    grouped = grouping.assign_sources(data, str(table))
+    assert grouping.merge_groups(grouped)[6:].tolist() == [6, 7]
     write_csv(split(grouped, 0), tmp_path / "split.csv")
     first, second = (tmp_path / "split.csv").read_text().splitlines()[:2]
     assert first == "path,sha256,class,split,group"
@@ -94,41 +98,41 @@ def test_a_table_names_sources(tmp_path: Path, caplog: pytest.LogCaptureFixture)
 
 
 @pytest.mark.parametrize("content", [None, "file,video\na,b\n", b"\xff\xfe\x00"])
-def test_a_table_that_cannot_be_read_is_said(tmp_path: Path, content: str | bytes | None) -> None:
+def test_an_unreadable_table_is_refused(tmp_path: Path, content: str | bytes | None) -> None:
     table = tmp_path / "sources.csv"
     if content is not None:
         table.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ConfigError, match="--group"):
-        grouping.group(clips(2, 2), str(table))
+        grouping.assign_sources(clips(2, 2), str(table))
 
 
 @pytest.mark.parametrize(
-    ("rule", "told"),
+    ("rule", "message"),
     [
         (r"^\w", "--group made one source of each class (`a`, `b`): "),
         (r"clip", "--group made one source of all 8 pictures (`clip`): "),
     ],
 )
-def test_a_rule_that_tells_too_little_apart_is_said(rule: str, told: str) -> None:
+def test_a_rule_with_one_source_per_class_is_refused(rule: str, message: str) -> None:
     with pytest.raises(DataError, match="no picture is left for the test") as caught:
-        split(grouping.group(clips(2, 2), rule), 0)
-    assert told in str(caught.value)
+        split(grouping.assign_sources(clips(2, 2), rule), 0)
+    assert message in str(caught.value)
 
 
-def test_a_table_that_is_not_there_is_named_once() -> None:
+def test_a_missing_table_is_named_once() -> None:
     with pytest.raises(ConfigError) as caught:
-        grouping.group(clips(2, 2), "none.csv")
+        grouping.assign_sources(clips(2, 2), "none.csv")
     assert str(caught.value) == "--group: none.csv cannot be read: No such file or directory"
 
 
-def test_a_rule_that_names_nothing_is_refused() -> None:
+def test_a_rule_that_matches_no_path_is_refused() -> None:
     with pytest.raises(
         DataError, match=r"names the source of none of 8 pictures, such as a/clip00"
     ):
-        grouping.group(clips(2, 2), "video")
+        grouping.assign_sources(clips(2, 2), "video")
 
 
-def test_no_regular_expression_is_refused_before_anything_is_read() -> None:
+def test_an_invalid_regular_expression_is_refused_before_anything_is_read() -> None:
     with pytest.raises(ValueError, match="not a regular expression"):
         TrainingConfig(plugin="tiny", group="clip(")
     assert TrainingConfig(plugin="tiny", group="(.csv").group == "(.csv"  # a table's name

@@ -16,7 +16,7 @@ PICTURES = np.arange(10, dtype=np.uint8)[:, np.newaxis, np.newaxis, np.newaxis] 
 
 
 class Decoder:
-    """Fills from PICTURES and remembers which rows."""
+    """Decodes rows of PICTURES, and records which."""
 
     def __init__(self, pause: float = 0) -> None:
         self.pause, self.filled = pause, list[list[int]]()
@@ -32,7 +32,7 @@ class Decoder:
         return Records(PICTURES[rows], np.arange(len(rows)))
 
 
-def test_nothing_is_decoded_before_it_is_asked_for() -> None:
+def test_pictures_are_decoded_when_first_needed() -> None:
     decoder = Decoder()
     images = decoder.images()
     assert images.shape == (10, 4, 4, 3)
@@ -41,13 +41,13 @@ def test_nothing_is_decoded_before_it_is_asked_for() -> None:
     assert decoder.filled == [[1, 3]]
 
 
-def test_a_part_is_decoded_once_whoever_asks_and_serves_single_rows() -> None:
+def test_a_batch_is_decoded_once_for_all_threads() -> None:
     decoder = Decoder(pause=0.05)
     images = decoder.images()
     rows = np.array([2, 5, 7])
-    images.begin(rows)
+    images.prefetch(rows)
     with ThreadPoolExecutor(4) as threads:
-        for part in threads.map(images.part, [rows] * 8):
+        for part in threads.map(images.records, [rows] * 8):
             np.testing.assert_array_equal(part[:], PICTURES[rows])
     np.testing.assert_array_equal(images[np.array([7, 2])], PICTURES[[7, 2]])
     assert decoder.filled == [[2, 5, 7]]
@@ -57,17 +57,17 @@ def test_a_part_is_decoded_once_whoever_asks_and_serves_single_rows() -> None:
     assert decoder.filled[2:] == [[3, 4, 6, 8]]
 
 
-def test_a_failure_reaches_whoever_asks_for_that_part_alone() -> None:
+def test_a_failure_is_raised_for_its_batch_only() -> None:
     images = Decoder().images()
-    images.begin(np.array([8, 9]))
+    images.prefetch(np.array([8, 9]))
     np.testing.assert_array_equal(images[:8], PICTURES[:8])
-    for ask in (lambda: images.part(np.array([8, 9])), lambda: images[8:9]):
+    for ask in (lambda: images.records(np.array([8, 9])), lambda: images[8:9]):
         with pytest.raises(ValueError, match="9 changed"):
             ask()
 
 
-def test_decoded_pictures_are_images_too() -> None:
-    images = Images.of(PICTURES)
+def test_images_wrap_an_array() -> None:
+    images = Images.from_array(PICTURES)
     np.testing.assert_array_equal(images[2:4], PICTURES[2:4])
-    np.testing.assert_array_equal(images.part(np.array([5, 4]))[:], PICTURES[[5, 4]])
+    np.testing.assert_array_equal(images.records(np.array([5, 4]))[:], PICTURES[[5, 4]])
     assert images[:0].shape == (0, 4, 4, 3)

@@ -15,8 +15,9 @@ from PIL import Image
 from service.errors import UndecodableImage
 from trainers.cache.array_cache import Cache
 from trainers.dataset import digests
-from trainers.dataset.inspection import LOOK, SIDE, look, look_at
-from trainers.dataset.scanning import DataError, scan
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.inspection import INSPECTION, THUMBNAIL_SIZE, inspect_files, inspect_picture
+from trainers.dataset.scanning import scan
 from trainers.progress import Progress
 
 SILENT = Progress(is_quiet=True)
@@ -30,24 +31,29 @@ def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WebP"])
-def test_a_look_says_format_mode_and_size(scene: Scene, kind: str) -> None:
-    one = look(encoded(scene(0), kind))
-    assert (one.dtype, one.shape) == (LOOK, ())
-    assert (one["format"].item().decode(), one["mode"]) == (kind, b"RGB")
-    assert (one["width"], one["height"], one["frames"], one["orientation"]) == (320, 240, 1, 1)
-    assert (one["bits"], one["is_transparent"]) == (8, False)
+def test_an_inspection_holds_format_mode_and_size(scene: Scene, kind: str) -> None:
+    inspection = inspect_picture(encoded(scene(0), kind))
+    assert (inspection.dtype, inspection.shape) == (INSPECTION, ())
+    assert (inspection["format"].item().decode(), inspection["mode"]) == (kind, b"RGB")
+    assert (
+        inspection["width"],
+        inspection["height"],
+        inspection["frames"],
+        inspection["orientation"],
+    ) == (320, 240, 1, 1)
+    assert (inspection["bits"], inspection["is_transparent"]) == (8, False)
 
 
 def test_the_thumbnail_is_the_upright_picture_in_gray(scene: Scene) -> None:
-    gray = scene(0).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-    upright = look(encoded(scene(0)))["thumbnail"]
+    gray = scene(0).convert("L").resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.BOX)
+    upright = inspect_picture(encoded(scene(0)))["thumbnail"]
     np.testing.assert_allclose(upright.astype(float), np.asarray(gray, float), atol=8)
     turned = Image.Exif()
-    turned[0x0112] = 6  # to be turned right by a quarter
+    turned[0x0112] = 6  # rotate by 90 degrees clockwise
     sideways = scene(0).transpose(Image.Transpose.ROTATE_90)
-    one = look(encoded(sideways, "JPEG", exif=turned, quality=95))
-    assert one["orientation"] == 6
-    np.testing.assert_allclose(one["thumbnail"].astype(float), upright.astype(float), atol=8)
+    inspection = inspect_picture(encoded(sideways, "JPEG", exif=turned, quality=95))
+    assert inspection["orientation"] == 6
+    np.testing.assert_allclose(inspection["thumbnail"].astype(float), upright.astype(float), atol=8)
 
 
 def rgb_of_16_bits() -> bytes:
@@ -63,31 +69,31 @@ def rgb_of_16_bits() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def test_odd_kinds_are_told_apart(scene: Scene) -> None:
+def test_bits_modes_transparency_and_frames_are_recognized(scene: Scene) -> None:
     picture = scene(1)
     deep = Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000)
-    assert look(encoded(deep))["bits"] == 16
-    assert look(rgb_of_16_bits())["bits"] == 16
-    assert look(encoded(picture.convert("CMYK"), "JPEG"))["mode"] == b"CMYK"
-    assert look(encoded(picture.convert("L"), "JPEG"))["mode"] == b"L"
+    assert inspect_picture(encoded(deep))["bits"] == 16
+    assert inspect_picture(rgb_of_16_bits())["bits"] == 16
+    assert inspect_picture(encoded(picture.convert("CMYK"), "JPEG"))["mode"] == b"CMYK"
+    assert inspect_picture(encoded(picture.convert("L"), "JPEG"))["mode"] == b"L"
     clear = picture.convert("RGBA")
     clear.putalpha(100)
-    assert look(encoded(clear))["is_transparent"]
+    assert inspect_picture(encoded(clear))["is_transparent"]
     moving = encoded(picture, "WebP", save_all=True, append_images=[scene(2), scene(3)])
-    assert look(moving)["frames"] == 3
+    assert inspect_picture(moving)["frames"] == 3
 
 
 @pytest.mark.parametrize(("kind", "options"), [("JPEG", {"progressive": True}), ("JPEG", {})])
 @pytest.mark.parametrize("kept", [0.05, 0.5, 0.97])
-def test_a_picture_that_is_cut_short_anywhere_is_found(
+def test_a_truncated_picture_is_refused_wherever_it_is_cut(
     scene: Scene, kind: str, options: dict[str, bool], kept: float
 ) -> None:
     data = encoded(scene(4, (1600, 1200)), kind, **options)  # decoded at a reduced size
     with pytest.raises(UndecodableImage):
-        look(data[: int(kept * len(data))])
+        inspect_picture(data[: int(kept * len(data))])
 
 
-def test_files_are_looked_at_and_problems_named(
+def test_files_are_inspected_and_problems_explained(
     tmp_path: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a").mkdir()
@@ -97,12 +103,12 @@ def test_files_are_looked_at_and_problems_named(
         (tmp_path / "a" / name).write_bytes(content)
     (tmp_path / "a/5.png").write_bytes(good + b"\0" * len(good))
     monkeypatch.setattr(digests, "MAX_FILE_BYTES", len(good) + 10)
-    looks, found, problems = look_at(
-        scan(tmp_path).candidates, Cache(tmp_path / ".c", 0, tmp_path / ".w", SILENT)
+    inspections, found, problems = inspect_files(
+        scan(tmp_path).pictures, Cache(tmp_path / ".c", 0, tmp_path / ".w", SILENT)
     )
-    assert looks[0] == look(good)
+    assert inspections[0] == inspect_picture(good)
     assert found[0] == hashlib.sha256(good).hexdigest()
-    assert {row: one.kind for row, one in problems.items()} == {
+    assert {row: problem.kind for row, problem in problems.items()} == {
         1: "truncated",
         2: "unreadable",
         3: "empty_file",
@@ -111,7 +117,7 @@ def test_files_are_looked_at_and_problems_named(
     assert "larger than any picture" in problems[4].reason
 
 
-def test_a_read_error_is_not_kept(
+def test_a_read_error_is_not_cached(
     tmp_path: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a").mkdir()
@@ -127,7 +133,7 @@ def test_a_read_error_is_not_kept(
 
     monkeypatch.setattr(digests, "read_file", flaky)
     with pytest.raises(DataError, match="the network is away"):
-        look_at(scan(tmp_path).candidates, cache)
-    looks, _, problems = look_at(scan(tmp_path).candidates, cache)
+        inspect_files(scan(tmp_path).pictures, cache)
+    inspections, _, problems = inspect_files(scan(tmp_path).pictures, cache)
     assert problems == {}
-    assert looks[0] == look(encoded(scene(0)))
+    assert inspections[0] == inspect_picture(encoded(scene(0)))

@@ -10,7 +10,7 @@ from trainers.dataset import samples
 from trainers.dataset.samples import DISEASES, draw_leaf, draw_samples
 
 
-def test_the_data_set_has_four_classes_of_jpegs(tmp_path: Path) -> None:
+def test_the_dataset_has_four_classes_of_jpegs(tmp_path: Path) -> None:
     folder = draw_samples(tmp_path, per_class=3)
     assert sorted(path.name for path in folder.iterdir()) == sorted(DISEASES)
     pictures = sorted(folder.rglob("*.jpg"))
@@ -19,7 +19,7 @@ def test_the_data_set_has_four_classes_of_jpegs(tmp_path: Path) -> None:
         assert picture.size == (160, 160)
 
 
-def test_it_is_drawn_once_and_the_same_everywhere(tmp_path: Path) -> None:
+def test_the_dataset_is_drawn_once_and_is_the_same_everywhere(tmp_path: Path) -> None:
     first = draw_samples(tmp_path / "one", per_class=2)
     content = {path.name: path.read_bytes() for path in (first / "rust").iterdir()}
     again = draw_samples(tmp_path / "two", per_class=2)
@@ -28,7 +28,7 @@ def test_it_is_drawn_once_and_the_same_everywhere(tmp_path: Path) -> None:
     assert (draw_samples(tmp_path / "one", per_class=2) / "rust/000.jpg").read_bytes() == b"mine"
 
 
-def test_a_drawing_that_was_stopped_leaves_nothing_to_train_on(
+def test_an_interrupted_drawing_leaves_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: object) -> None:
@@ -45,9 +45,9 @@ def test_a_drawing_that_was_stopped_leaves_nothing_to_train_on(
 @pytest.mark.parametrize("disease", ["leaf_spot", "powdery_mildew", "rust"])
 def test_a_disease_changes_the_leaf_and_only_the_leaf(disease: str) -> None:
     healthy, ill = (
-        np.asarray(draw_leaf(np.random.default_rng(3), DISEASES[one]), np.int16)
-        for one in ("healthy", disease)
+        np.asarray(draw_leaf(np.random.default_rng(3), DISEASES[name]), np.int16)
+        for name in ("healthy", disease)
     )
-    changed = np.abs(healthy - ill).max(axis=2) > 60  # above what light and blur make
+    changed = np.abs(healthy - ill).max(axis=2) > 60  # more than light and blur change
     assert changed[40:120, 40:120].mean() > 0.02
     assert not changed[:6].any()

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from trainers.dataset.scanning import DataError, LeftOut, Scan, listing, scan
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.scanning import LeftOut, Scan, format_left_out, scan
 
 DrawFolder = Callable[..., Path]
 
 
-def names(found: Scan) -> list[tuple[str, str, str]]:
-    return [(one.name, one.label, one.split) for one in found.candidates]
+def names(result: Scan) -> list[tuple[str, str, str]]:
+    return [(file.name, file.label, file.split) for file in result.pictures]
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -26,8 +27,8 @@ def touch(folder: Path, *names: str) -> Path:
 
 
 def test_files_are_listed_in_a_fixed_order_with_their_class(tmp_path: Path) -> None:
-    found = scan(touch(tmp_path, "b/2.PNG", "b/1.jpg", "a/deep/x.webp", "a/y.jpeg"))
-    assert names(found) == [
+    result = scan(touch(tmp_path, "b/2.PNG", "b/1.jpg", "a/deep/x.webp", "a/y.jpeg"))
+    assert names(result) == [
         ("a/y.jpeg", "a", ""),
         ("a/deep/x.webp", "a", ""),
         ("b/1.jpg", "b", ""),
@@ -35,48 +36,48 @@ def test_files_are_listed_in_a_fixed_order_with_their_class(tmp_path: Path) -> N
     ]
 
 
-def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
-    found = scan(touch(tmp_path, "a/1.jpg", "a/._1.jpg", ".git/3.jpg", "a/.DS_Store"))
-    assert [one.name for one in found.candidates] == ["a/1.jpg"]
-    assert found.left_out == ()
+def test_hidden_files_and_folders_are_skipped(tmp_path: Path) -> None:
+    result = scan(touch(tmp_path, "a/1.jpg", "a/._1.jpg", ".git/3.jpg", "a/.DS_Store"))
+    assert [file.name for file in result.pictures] == ["a/1.jpg"]
+    assert result.left_out == ()
 
 
-def test_what_systems_leave_in_every_folder_is_no_file(tmp_path: Path) -> None:
+def test_system_files_are_skipped(tmp_path: Path) -> None:
     data = touch(tmp_path, "a/1.jpg", "a/Thumbs.db", "b/2.jpg", "b/Desktop.INI", "b/Icon\r")
     assert scan(data).left_out == ()
 
 
-def test_hidden_pictures_and_folders_are_said(tmp_path: Path) -> None:
-    found = scan(touch(tmp_path, "a/1.jpg", "a/.2.jpg", ".Trash-1000/4.jpg", "a/.snapshot/1.jpg"))
+def test_hidden_pictures_and_folders_are_left_out(tmp_path: Path) -> None:
+    result = scan(touch(tmp_path, "a/1.jpg", "a/.2.jpg", ".Trash-1000/4.jpg", "a/.snapshot/1.jpg"))
     paths = (".Trash-1000", "a/.snapshot", "a/.2.jpg")
-    assert found.left_out == tuple(LeftOut(path, "is hidden, so not read") for path in paths)
+    assert result.left_out == tuple(LeftOut(path, "is hidden, so not read") for path in paths)
 
 
-def test_what_cannot_be_a_picture_by_its_name_is_left_out(tmp_path: Path) -> None:
+def test_files_that_are_no_pictures_are_left_out(tmp_path: Path) -> None:
     data = touch(tmp_path, "a/1.jpg", "lost.jpg", "b/2.jpg", "licence/LICENSE", "b/a.xyz")
     (data / "a/notes.txt").write_text("red ones")
     (data / "licence/LICENSE").write_text("free")
     (data / "b/a.xyz").write_bytes(bytes(range(256)))
-    assert {one.path: one.reason.split(":")[0] for one in scan(data).left_out} == {
+    assert {file.path: file.reason.split(":")[0] for file in scan(data).left_out} == {
         "a/notes.txt": "is text, not a picture",
         "lost.jpg": "lies in no class folder",
         "licence/LICENSE": "is text, not a picture",
-        "b/a.xyz": "holds no picture of a kind that is known here",
+        "b/a.xyz": "is not a picture of a known kind",
     }
 
 
-def test_split_folders_are_seen_under_their_usual_names(tmp_path: Path) -> None:
-    found = scan(touch(tmp_path, "Train/a/1.jpg", "val/a/2.jpg", "test/a/3.jpg"))
-    assert names(found) == [
+def test_split_folders_are_recognized_by_their_usual_names(tmp_path: Path) -> None:
+    result = scan(touch(tmp_path, "Train/a/1.jpg", "val/a/2.jpg", "test/a/3.jpg"))
+    assert names(result) == [
         ("Train/a/1.jpg", "a", "train"),
         ("test/a/3.jpg", "a", "test"),
         ("val/a/2.jpg", "a", "validation"),
     ]
 
 
-def test_training_alone_is_a_split_where_it_holds_classes(tmp_path: Path) -> None:
-    found = scan(touch(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "docs/readme.txt"))
-    assert names(found) == [("train/a/1.jpg", "a", "train"), ("train/b/2.jpg", "b", "train")]
+def test_a_train_folder_alone_is_a_split_where_it_holds_classes(tmp_path: Path) -> None:
+    result = scan(touch(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "docs/readme.txt"))
+    assert names(result) == [("train/a/1.jpg", "a", "train"), ("train/b/2.jpg", "b", "train")]
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
@@ -84,17 +85,17 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
 
 
 def test_training_and_testing_are_split_folders_too(tmp_path: Path) -> None:
-    found = scan(touch(tmp_path, "training/a/1.jpg", "testing/a/2.jpg"))
-    assert [one.split for one in found.candidates] == ["test", "train"]
+    result = scan(touch(tmp_path, "training/a/1.jpg", "testing/a/2.jpg"))
+    assert [file.split for file in result.pictures] == ["test", "train"]
 
 
-def test_without_train_they_are_classes(tmp_path: Path) -> None:
-    found = scan(touch(tmp_path, "test/a/1.jpg", "cats/1.jpg"))
-    assert all(one.split == "" for one in found.candidates)
-    assert found.classes == ("cats", "test")
+def test_without_train_the_other_split_names_are_classes(tmp_path: Path) -> None:
+    result = scan(touch(tmp_path, "test/a/1.jpg", "cats/1.jpg"))
+    assert all(file.split == "" for file in result.pictures)
+    assert result.classes == ("cats", "test")
 
 
-def test_a_layout_that_cannot_be_meant_is_refused_with_its_folder(tmp_path: Path) -> None:
+def test_an_ambiguous_layout_is_refused_and_the_folder_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"^{tmp_path}: .* has test, val and no folder for train"):
         scan(touch(tmp_path, "test/a/1.jpg", "val/a/1.jpg"))
 
@@ -106,7 +107,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
         scan(tmp_path)
 
 
-def test_pictures_in_no_class_folder_are_said_in_short(tmp_path: Path) -> None:
+def test_pictures_in_no_class_folder_are_listed_in_short(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"left out:\n  1\.jpg: lies in no class folder") as error:
         scan(touch(tmp_path, *(f"{number}.jpg" for number in range(1, 31))))
     assert str(error.value).count("lies in no class folder") == 5
@@ -118,16 +119,16 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
         scan(tmp_path / "nowhere")
 
 
-def test_a_long_listing_is_cut() -> None:
-    text = listing([LeftOut(f"{number}.jp2", "no") for number in range(25)], "left out:")
+def test_a_long_list_is_shortened() -> None:
+    text = format_left_out([LeftOut(f"{number}.jp2", "no") for number in range(25)])
     assert text.count("\n") == 6
     assert text.endswith("and 20 more")
-    assert listing([], "left out:") == ""
+    assert format_left_out([]) == ""
 
 
 def test_folders_without_pictures_beside_splits_do_not_matter(tmp_path: Path) -> None:
-    found = scan(touch(tmp_path, "train/a/1.jpg", "test/a/2.jpg", "docs/readme.txt", "empty/.x"))
-    assert names(found) == [("test/a/2.jpg", "a", "test"), ("train/a/1.jpg", "a", "train")]
+    result = scan(touch(tmp_path, "train/a/1.jpg", "test/a/2.jpg", "docs/readme.txt", "empty/.x"))
+    assert names(result) == [("test/a/2.jpg", "a", "test"), ("train/a/1.jpg", "a", "train")]
 
 
 @pytest.mark.parametrize("others", [(), ("test/a/2.jpg",)])
@@ -145,64 +146,66 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     (data / "d").symlink_to(tmp_path / "nowhere")
     (data / "e").mkdir()
     (data / "e/loop").symlink_to(data)
-    found = scan(data)
-    assert [one.name for one in found.candidates] == ["a/1.jpg", "b/2.jpg", "c/3.jpg"]
-    assert {one.path: one.reason for one in found.left_out} == {
+    result = scan(data)
+    assert [file.name for file in result.pictures] == ["a/1.jpg", "b/2.jpg", "c/3.jpg"]
+    assert {file.path: file.reason for file in result.left_out} == {
         "a/loop": "leads to a folder that is read already",
-        "b/gone.jpg": "is a link that leads nowhere",
-        "d": "is a link that leads nowhere",
+        "b/gone.jpg": "is a broken link",
+        "d": "is a broken link",
         "e/loop": "leads to a folder that is read already",
     }
 
 
-def test_a_class_that_is_still_in_the_cloud_is_a_class(tmp_path: Path) -> None:
-    found = scan(touch(tmp_path, "a/1.jpg", "b/.1.jpg.icloud"))
-    assert found.classes == ("a", "b")
-    assert found.left_out == (
+def test_a_class_still_in_icloud_is_a_class(tmp_path: Path) -> None:
+    result = scan(touch(tmp_path, "a/1.jpg", "b/.1.jpg.icloud"))
+    assert result.classes == ("a", "b")
+    assert result.left_out == (
         LeftOut("b/.1.jpg.icloud", "is still in iCloud: download it", "pointer"),
     )
 
 
-def test_a_link_does_not_take_over_from_the_folder_itself(tmp_path: Path) -> None:
+def test_a_link_does_not_replace_the_real_folder(tmp_path: Path) -> None:
     data = touch(tmp_path, "healthy/1.jpg", "sick/2.jpg")
     (data / "all").symlink_to(data / "healthy")
-    found = scan(data)
-    assert found.classes == ("healthy", "sick")
-    assert [one.path for one in found.left_out] == ["all"]
+    result = scan(data)
+    assert result.classes == ("healthy", "sick")
+    assert [file.path for file in result.left_out] == ["all"]
 
 
-def test_no_picture_gets_into_two_splits_by_a_link(tmp_path: Path) -> None:
+def test_a_link_puts_no_picture_into_two_splits(tmp_path: Path) -> None:
     data = touch(tmp_path, "train/a/1.jpg", "val/a/2.jpg")
     (data / "test").symlink_to(data / "val")
-    found = scan(data)
-    assert len({one.path.resolve() for one in found.candidates}) == len(found.candidates) == 2
+    result = scan(data)
+    assert len({file.path.resolve() for file in result.pictures}) == len(result.pictures) == 2
 
 
-def test_what_is_no_file_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_special_files_are_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = touch(tmp_path, "a/1.jpg", "a/folder.jpg/2.jpg")
-    os.mkfifo(data / "a/pipe.jpg")  # to read it would wait for ever
+    os.mkfifo(data / "a/pipe.jpg")  # reading it would block for ever
     os.mkfifo(data / "a/pipe")
     (data / "b/empty.jpg").mkdir(parents=True)
-    with socket.socket(socket.AF_UNIX) as one:
+    with socket.socket(socket.AF_UNIX) as listener:
         monkeypatch.chdir(data)  # a socket's address has 108 bytes at most
-        one.bind("a/socket.jpg")
-        found = scan(data)
-    assert [one.name for one in found.candidates] == ["a/1.jpg", "a/folder.jpg/2.jpg"]
-    assert found.classes == ("a",)
-    assert {one.path: one.reason for one in found.left_out} == {
-        **dict.fromkeys(("a/pipe", "a/pipe.jpg", "a/socket.jpg"), "is no file"),
+        listener.bind("a/socket.jpg")
+        result = scan(data)
+    assert [file.name for file in result.pictures] == ["a/1.jpg", "a/folder.jpg/2.jpg"]
+    assert result.classes == ("a",)
+    assert {file.path: file.reason for file in result.left_out} == {
+        **dict.fromkeys(("a/pipe", "a/pipe.jpg", "a/socket.jpg"), "is not a regular file"),
         "b/empty.jpg": "is empty",
     }
 
 
-def test_an_empty_folder_is_said(tmp_path: Path) -> None:
+def test_empty_folders_are_left_out_with_a_finding(tmp_path: Path) -> None:
     (touch(tmp_path, "a/1.jpg", "c/.gitkeep", "d/.git/1.jpg") / "b").mkdir()
-    found = scan(tmp_path)
-    assert found.left_out == tuple(LeftOut(name, "is empty", "empty_class") for name in "bcd")
-    assert found.classes == ("a",)
+    result = scan(tmp_path)
+    assert result.left_out == tuple(LeftOut(name, "is empty", "empty_class") for name in "bcd")
+    assert result.classes == ("a",)
 
 
-def test_a_folder_of_other_pictures_is_a_class_and_one_of_texts_is_not(tmp_path: Path) -> None:
+def test_a_folder_of_unsupported_pictures_is_a_class_and_one_of_texts_is_not(
+    tmp_path: Path,
+) -> None:
     data = touch(tmp_path, "a/1.jpg", "b/1.bmp", "c/1.HEIC", "licence/LICENSE", "notes/x.txt")
     touch(data, "e/1.ppm", "table/1.csv", "table/2.json")
     (data / "d").mkdir()
@@ -210,14 +213,14 @@ def test_a_folder_of_other_pictures_is_a_class_and_one_of_texts_is_not(tmp_path:
     assert scan(data).classes == ("a", "b", "c", "d", "e")
 
 
-def test_pictures_under_the_name_of_another_kind_are_found_by_content(tmp_path: Path) -> None:
+def test_pictures_with_another_suffix_are_found_by_content(tmp_path: Path) -> None:
     data = touch(tmp_path, "a/1.jpg", "a/2.jp2", "a/notes.txt")
     for name in ("a/3.jp2", "a/4.JXL", "a/nameless", "a/notes.csv", "lost.jp2"):
         (data / name).write_bytes(b"\xff\xd8\xff\xe0")
-    found = scan(data)
+    result = scan(data)
     names = ["a/1.jpg", "a/3.jp2", "a/4.JXL", "a/nameless", "a/notes.csv"]
-    assert [one.name for one in found.candidates] == names
-    assert {one.path: one.kind for one in found.left_out} == {
+    assert [file.name for file in result.pictures] == names
+    assert {file.path: file.kind for file in result.left_out} == {
         "a/2.jp2": "empty_file",
         "a/notes.txt": "",
         "lost.jp2": "misplaced",
@@ -231,36 +234,34 @@ def test_pictures_under_the_name_of_another_kind_are_found_by_content(tmp_path: 
         *("frame_1.04", "IMG.2021-05-1", "1.jpg.bak", "1.JPG.", "1.tmp", "1.php", "nameless"),
     ],
 )
-def test_a_class_does_not_vanish_with_its_endings(tmp_path: Path, name: str) -> None:
+def test_a_class_with_unusual_suffixes_is_a_class(tmp_path: Path, name: str) -> None:
     data = touch(tmp_path, "a/1.jpg", "b/1.jpg", f"c/{name}")
     (data / "c" / name).write_bytes(b"\xff\xd8\xff\xe0")
-    found = scan(data)
-    assert found.classes == ("a", "b", "c")
-    assert found.candidates[-1].name == f"c/{name}"
+    result = scan(data)
+    assert result.classes == ("a", "b", "c")
+    assert result.pictures[-1].name == f"c/{name}"
 
 
 @pytest.mark.parametrize("name", ["scan", "1.dat", "1.dcm"])
-def test_a_class_of_pictures_of_a_kind_that_is_not_read_is_a_class(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_class_of_unsupported_pictures_is_a_class(tmp_path: Path, name: str) -> None:
     data = touch(tmp_path, "a/1.jpg", "b/1.jpg", f"c/{name}")
     (data / "c" / name).write_bytes(bytes(128) + b"DICM" + bytes(range(100)))
-    found = scan(data)
-    assert found.classes == ("a", "b", "c")
-    assert [one.kind for one in found.left_out] == ["unsupported"]
+    result = scan(data)
+    assert result.classes == ("a", "b", "c")
+    assert [file.kind for file in result.left_out] == ["unsupported"]
 
 
-def test_a_folder_that_cannot_be_opened_is_said(
+def test_a_closed_folder_is_left_out_with_a_finding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = touch(tmp_path, "a/1.jpg", "b/2.jpg", "b/closed/3.jpg")
     close(monkeypatch, "closed")
-    found = scan(data)
+    result = scan(data)
     reason = "cannot be opened: Permission denied"
-    assert found.left_out == (LeftOut("b/closed", reason, "unreadable"),)
+    assert result.left_out == (LeftOut("b/closed", reason, "unreadable"),)
 
 
-def test_a_class_folder_that_cannot_be_opened_is_still_a_class(
+def test_a_closed_class_folder_is_still_a_class(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = touch(tmp_path, "a/1.jpg", "b/2.jpg", "closed/3.jpg")
@@ -272,54 +273,58 @@ def test_a_class_folder_that_cannot_be_opened_is_still_a_class(
 
 
 def close(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Nobody may open a folder of this name: played, because root may open everything."""
-    listed = os.scandir
+    """Refuse to open folders of this name, as a fake: root may open everything."""
+    scandir_of_os = os.scandir
 
     def scandir(path: Path) -> object:
         if Path(path).name == name:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return listed(path)
+        return scandir_of_os(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
 
 
-def test_folders_of_systems_are_left_out_with_a_word(tmp_path: Path) -> None:
-    folders = ("#recycle", "$Recycle.Bin", "@Recycle", "Thumbs", "__MACOSX", "lost+found")
-    data = touch(tmp_path, "a/1.jpg", "a/@EADIR/1.jpg/thumb.jpg", *(f"{one}/2" for one in folders))
-    for one in folders:
-        (data / one / "2").write_bytes(b"\xff\xd8\xff\xe0")
-    found = scan(data)
-    assert [one.name for one in found.candidates] == ["a/1.jpg"]
-    assert found.classes == ("a",)
-    assert {one.path for one in found.left_out} == {"a/@EADIR", *folders}
-    assert {one.reason.split(":")[0] for one in found.left_out} == {
+def test_system_folders_are_left_out_with_a_reason(tmp_path: Path) -> None:
+    folders = ("#recycle", "$Recycle.Bin", "@Recycle", "Thumbs", "__MACOSX", "lost+result")
+    data = touch(
+        tmp_path, "a/1.jpg", "a/@EADIR/1.jpg/thumb.jpg", *(f"{name}/2" for name in folders)
+    )
+    for name in folders:
+        (data / name / "2").write_bytes(b"\xff\xd8\xff\xe0")
+    result = scan(data)
+    assert [file.name for file in result.pictures] == ["a/1.jpg"]
+    assert result.classes == ("a",)
+    assert {file.path for file in result.left_out} == {"a/@EADIR", *folders}
+    assert {file.reason.split(":")[0] for file in result.left_out} == {
         "is a folder of a system or a tool"
     }
 
 
-def test_what_graft_wrote_is_no_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bundles_and_the_cache_are_no_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle = "artifacts/classifier-1"
     data = touch(tmp_path, "a/1.jpg", "b/2.jpg", f"{bundle}/golden/1.png", f"{bundle}/model.onnx")
     touch(data, f"{bundle}/manifest.json", f"{bundle}/metrics.json", "mine/graft/samples/red/1.png")
     monkeypatch.setenv("GRAFT_CACHE", str(data / "mine/graft"))
-    found = scan(data)
-    assert found.classes == ("a", "b")
-    assert {one.path: one.reason for one in found.left_out} == {
+    result = scan(data)
+    assert result.classes == ("a", "b")
+    assert {file.path: file.reason for file in result.left_out} == {
         bundle: "is a bundle, an output of Graft",
         "mine/graft": "is the cache of Graft",
     }
 
 
-def test_pictures_that_nobody_has_sorted_are_left_out_with_a_word(tmp_path: Path) -> None:
+def test_unlabelled_pictures_are_left_out_with_a_reason(tmp_path: Path) -> None:
     data = touch(tmp_path, "seg_train/seg_train/a/1.jpg", "seg_test/seg_test/a/2.jpg")
-    found = scan(touch(data, "seg_pred/seg_pred/3.jpg"))
-    assert names(found) == [
+    result = scan(touch(data, "seg_pred/seg_pred/3.jpg"))
+    assert names(result) == [
         ("seg_test/seg_test/a/2.jpg", "a", "test"),
         ("seg_train/seg_train/a/1.jpg", "a", "train"),
     ]
-    reason = "lies in a folder of pictures that are not labelled"
-    assert found.left_out == (LeftOut("seg_pred/seg_pred/3.jpg", reason),)
-    assert found.classes == ("a",)
+    reason = "lies in a folder of unlabelled pictures"
+    assert result.left_out == (LeftOut("seg_pred/seg_pred/3.jpg", reason),)
+    assert result.classes == ("a",)
 
 
 def test_an_archive_is_read_like_its_folder(
@@ -348,20 +353,20 @@ def test_links_in_an_archive_are_findings_where_a_picture_or_a_class_is_lost(
     for name in ("a/3.jpg", "c", "readme.txt"):
         (data / name).symlink_to(tmp_path)
     left_out = scan(Path(shutil.make_archive(str(tmp_path / "pics"), "tar", data))).left_out
-    assert {one.path: one.kind for one in left_out} == {
+    assert {file.path: file.kind for file in left_out} == {
         "./a/3.jpg": "unreadable",
         "./c": "unreadable",
         "./readme.txt": "",
     }
-    assert all("is a link" in one.reason for one in left_out)
+    assert all("is a link" in file.reason for file in left_out)
 
 
-def test_a_folder_with_nothing_but_an_archive_names_it(tmp_path: Path) -> None:
+def test_an_archive_in_an_empty_folder_is_suggested(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"or name an archive, e\.g\. --data {tmp_path}/a\.zip"):
         scan(touch(tmp_path, "a.zip", "readme.txt"))
 
 
-def test_a_data_folder_called_by_control_characters_is_refused(tmp_path: Path) -> None:
+def test_a_data_folder_with_an_unprintable_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"--data .*two\\x0alines has a name with control"):
         scan(touch(tmp_path / "two\nlines", "a/1.jpg"))
 
@@ -369,20 +374,20 @@ def test_a_data_folder_called_by_control_characters_is_refused(tmp_path: Path) -
 @pytest.mark.parametrize(
     "name", ["データ　写真", "می‌خواهم", "👩‍🔬", "a\xa0b", "1.00\u202fPM", "a\xadb"]
 )
-def test_names_in_every_script_are_names(tmp_path: Path, name: str) -> None:
-    found = scan(touch(tmp_path / name, f"{name}/{name}.jpg", "b/1.jpg"))
-    assert name in found.classes
-    assert len(found.candidates) == 2
+def test_names_in_every_script_are_read(tmp_path: Path, name: str) -> None:
+    result = scan(touch(tmp_path / name, f"{name}/{name}.jpg", "b/1.jpg"))
+    assert name in result.classes
+    assert len(result.pictures) == 2
 
 
-def test_names_that_are_no_printable_text_are_left_out(tmp_path: Path) -> None:
+def test_unprintable_names_are_left_out(tmp_path: Path) -> None:
     data = touch(tmp_path, "a/1.jpg", "b/2.jpg")
     for name in (b"a/\xff.jpg", b"a/\xfe.txt", b"c\xff/3.jpg", b"a/\x1b[2J\n.jpg", b"d\n/4.jpg"):
         path = data / os.fsdecode(name)
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    found = scan(data)
-    assert found.classes == ("a", "b", "c\\udcff", "d\\x0a")  # of which none can be read
+    result = scan(data)
+    assert result.classes == ("a", "b", "c\\udcff", "d\\x0a")  # classes without a readable picture
     reason = "has a name with control characters, or not in UTF-8: rename it"
     names = (
         "a/\\udcff.jpg",
@@ -391,4 +396,4 @@ def test_names_that_are_no_printable_text_are_left_out(tmp_path: Path) -> None:
         "a/\\x1b[2J\\x0a.jpg",
         "d\\x0a/4.jpg",
     )
-    assert {one.path: one.reason for one in found.left_out} == dict.fromkeys(names, reason)
+    assert {file.path: file.reason for file in result.left_out} == dict.fromkeys(names, reason)

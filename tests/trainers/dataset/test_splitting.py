@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from trainers.cache.array_cache import Cache
-from trainers.dataset import dataset as data
-from trainers.dataset.dataset import Dataset
-from trainers.dataset.inspection import LOOK
-from trainers.dataset.scanning import DataError, scan
+from trainers.dataset.dataset import Dataset, load_dataset
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.inspection import INSPECTION
+from trainers.dataset.scanning import scan
 from trainers.dataset.splitting import describe, split, write_csv
 from trainers.progress import Progress, log
 
@@ -28,8 +28,8 @@ def dataset(*counts: int, splits: tuple[str, ...] | None = None) -> Dataset:
         labels=labels,
         splits=splits or ("",) * len(labels),
         digests=tuple(f"digest {number}" for number in range(len(labels))),
-        looks=np.zeros(len(labels), LOOK),
-        groups=np.arange(len(labels)),
+        inspections=np.zeros(len(labels), INSPECTION),
+        duplicate_groups=np.arange(len(labels)),
         fingerprint="",
         left_out=(),
     )
@@ -54,7 +54,7 @@ def test_about_15_percent_go_to_validation_and_to_test() -> None:
         (5, {"train": 3, "validation": 1, "test": 1}),
     ],
 )
-def test_few_pictures_serve_learning_first_and_the_test_second(
+def test_small_classes_go_to_training_first_and_the_test_second(
     pictures: int, expected: dict[str, int]
 ) -> None:
     data = split(dataset(pictures, 10), seed=3)
@@ -72,7 +72,7 @@ def test_a_given_split_is_kept() -> None:
     assert split(dataset(3, 3, splits=given), seed=0).splits == given
 
 
-def test_a_missing_validation_is_drawn_from_training_alone() -> None:
+def test_missing_validation_pictures_are_drawn_from_training() -> None:
     given = ("train",) * 20 + ("test",) * 5
     data = split(dataset(25, 25, splits=given * 2), seed=0)
     assert counts(data, 0) == {"train": 17, "validation": 3, "test": 5}
@@ -95,7 +95,7 @@ def test_a_class_without_training_pictures_is_refused() -> None:
         (("cat", "unknown"), "if they are not labelled, move the folder away"),
     ],
 )
-def test_a_class_without_training_pictures_may_be_another_misspelt(
+def test_a_class_without_training_pictures_may_be_misspelt(
     classes: tuple[str, str], advice: str
 ) -> None:
     given = dataset(3, 3, splits=("train",) * 3 + ("test",) * 3)
@@ -103,7 +103,7 @@ def test_a_class_without_training_pictures_may_be_another_misspelt(
         split(replace(given, classes=classes), seed=0)
 
 
-def test_the_record_names_every_picture(tmp_path: Path) -> None:
+def test_split_csv_lists_every_picture(tmp_path: Path) -> None:
     data = split(dataset(4, 4), seed=0)
     write_csv(data, tmp_path / "split.csv")
     with (tmp_path / "split.csv").open(newline="") as file:
@@ -114,36 +114,36 @@ def test_the_record_names_every_picture(tmp_path: Path) -> None:
     assert {row["class"] for row in rows[:4]} == {"a"}
 
 
-def test_the_counts_in_words() -> None:
+def test_describe_counts_pictures_per_split() -> None:
     assert describe(split(dataset(20, 20), 0)) == (
         "40 pictures of 2 classes: 22 train, 13 validation, 5 test"
     )
 
 
-def test_no_test_picture_at_all_is_refused_before_training() -> None:
+def test_a_dataset_without_test_pictures_is_refused() -> None:
     given = ("train", "validation", "validation") * 2
     with pytest.raises(DataError, match="no picture is left for the test: give train/ at least 2"):
         split(dataset(3, 3, splits=given), seed=0)
 
 
-def test_what_is_set_aside_from_train_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(log, "info", lambda text, *values: said.append(text % values))
+def test_pictures_drawn_from_train_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages: list[str] = []
+    monkeypatch.setattr(log, "info", lambda text, *values: messages.append(text % values))
     split(dataset(20, 20), seed=0)
-    assert said == []
+    assert messages == []
     split(dataset(20, 20, splits=(("train",) * 15 + ("validation",) * 5) * 2), seed=0)
-    assert said == ["no test/ folder: 4 pictures of train/ are set aside for it"]
+    assert messages == ["no test/ folder: 4 pictures of train/ are set aside for it"]
     split(dataset(20, 20, splits=("train",) * 40), seed=0)
-    assert said[1:] == [
+    assert messages[1:] == [
         f"no {part}/ folder: {count} pictures of train/ are set aside for it"
         for part, count in (("test", 5), ("validation", 13))
     ]
 
 
 def shuffled(data: Dataset, rng: np.random.Generator) -> Dataset:
-    """The same pictures in another order, in another folder, under other names."""
+    """The same pictures in another order, in another folder, with other names."""
     order = rng.permutation(len(data.paths))
-    _, groups = np.unique(data.groups[order], return_inverse=True)
+    _, groups = np.unique(data.duplicate_groups[order], return_inverse=True)
     return replace(
         data,
         folder=Path("elsewhere"),
@@ -151,8 +151,8 @@ def shuffled(data: Dataset, rng: np.random.Generator) -> Dataset:
         labels=data.labels[order],
         splits=tuple(data.splits[row] for row in order),
         digests=tuple(data.digests[row] for row in order),
-        looks=data.looks[order],
-        groups=groups,
+        inspections=data.inspections[order],
+        duplicate_groups=groups,
     )
 
 
@@ -161,14 +161,14 @@ def by_digest(data: Dataset) -> dict[str, str]:
 
 
 def random_dataset(rng: np.random.Generator, pictures: int, most_copies: int) -> Dataset:
-    """Classes of unlike sizes, with groups of duplicates, also across classes."""
+    """Classes of different sizes, with groups of duplicates, some of them across classes."""
     data = dataset(pictures // 2, pictures // 3, pictures // 6)
     groups = rng.integers(0, max(1, len(data.paths) // most_copies), len(data.paths))
     is_single = rng.random(len(groups)) < 0.7
     groups[is_single] = len(groups) + np.flatnonzero(is_single)
     return replace(
         data,
-        groups=groups,
+        duplicate_groups=groups,
         digests=tuple(f"{rng.integers(2**60)}" for _ in data.paths),
     )
 
@@ -180,8 +180,8 @@ def taken(data: Dataset, rows: np.ndarray) -> Dataset:
         labels=data.labels[rows],
         splits=tuple(data.splits[row] for row in rows),
         digests=tuple(data.digests[row] for row in rows),
-        looks=data.looks[rows],
-        groups=data.groups[rows],
+        inspections=data.inspections[rows],
+        duplicate_groups=data.duplicate_groups[rows],
     )
 
 
@@ -193,8 +193,8 @@ def test_names_order_and_folder_do_not_matter(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_pictures_that_are_added_move_no_old_one_to_the_test(seed: int) -> None:
-    """Also where they join groups of old ones; nor from training to validation."""
+def test_added_pictures_move_no_old_picture_to_the_test(seed: int) -> None:
+    """Nor from training to validation, even where they merge groups of old pictures."""
     rng = np.random.default_rng(seed)
     grown = random_dataset(rng, 600, 3)
     kept = np.flatnonzero(rng.random(len(grown.paths)) < rng.uniform(0.3, 0.95))
@@ -206,40 +206,44 @@ def test_pictures_that_are_added_move_no_old_one_to_the_test(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_duplicates_share_a_split(seed: int) -> None:
     data = split(random_dataset(np.random.default_rng(seed), 60, 4), seed)
-    for group in np.unique(data.groups):
-        assert len({data.splits[row] for row in np.flatnonzero(data.groups == group)}) == 1
+    for group in np.unique(data.duplicate_groups):
+        assert (
+            len({data.splits[row] for row in np.flatnonzero(data.duplicate_groups == group)}) == 1
+        )
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_every_class_with_three_groups_serves_all_splits(seed: int) -> None:
+def test_every_class_with_three_groups_has_all_splits(seed: int) -> None:
     data = split(dataset(3, 4, 7), seed)
     assert all(set(counts(data, label)) == {"train", "validation", "test"} for label in range(3))
 
 
-def test_a_class_of_copies_of_one_picture_is_for_training() -> None:
+def test_a_class_of_copies_of_one_picture_goes_to_training() -> None:
     data = dataset(5, 9)
-    data = split(replace(data, groups=np.where(data.labels == 0, 0, data.groups)), seed=0)
+    data = split(
+        replace(data, duplicate_groups=np.where(data.labels == 0, 0, data.duplicate_groups)), seed=0
+    )
     assert counts(data, 0) == {"train": 5}
 
 
-def test_a_folder_full_of_duplicates_is_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(log, "warning", lambda text, *values: said.append(text % values))
+def test_many_duplicates_give_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages: list[str] = []
+    monkeypatch.setattr(log, "warning", lambda text, *values: messages.append(text % values))
     data = dataset(200, 200)
     split(data, seed=0)
-    assert said == []
-    split(replace(data, groups=np.arange(400) // 5 * 5), seed=0)
-    assert "pictures are for test, because 400 have duplicates" in said[0]
+    assert messages == []
+    split(replace(data, duplicate_groups=np.arange(400) // 5 * 5), seed=0)
+    assert "pictures are for test, because 400 have duplicates" in messages[0]
 
 
 def test_a_folder_that_grows_and_is_tidied_keeps_its_test_pictures(
     tmp_path: Path, scene: Callable[..., Image.Image]
 ) -> None:
-    """From files on: some are renamed, the folder moves, and re-encoded copies are added."""
+    """With real files: some are renamed, the folder moves, and re-encoded copies are added."""
 
     def read(folder: Path) -> Dataset:
         return split(
-            data.read(
+            load_dataset(
                 scan(folder), Cache(tmp_path / "c", 0, tmp_path / "w", Progress(is_quiet=True))
             ),
             seed=0,
@@ -258,11 +262,13 @@ def test_a_folder_that_grows_and_is_tidied_keeps_its_test_pictures(
         scene(number, (96, 72)).resize((48, 36)).save(new / label / f"copy{number}.jpg")
     after = read(new)
     assert len(after.paths) == 100
-    assert len(set(after.groups)) == 80
+    assert len(set(after.duplicate_groups)) == 80
     place = {"train": 2, "validation": 1, "test": 0}
     now = by_digest(after)
     moved = [place[now[digest]] - place[part] for digest, part in by_digest(before).items()]
     assert min(moved) == 0
-    assert sum(move > 0 for move in moved) <= 20  # only those that got a copy
-    for group in set(after.groups):
-        assert len({after.splits[row] for row in np.flatnonzero(after.groups == group)}) == 1
+    assert sum(move > 0 for move in moved) <= 20  # only pictures that got a copy
+    for group in set(after.duplicate_groups):
+        assert (
+            len({after.splits[row] for row in np.flatnonzero(after.duplicate_groups == group)}) == 1
+        )

@@ -8,9 +8,9 @@ import pytest
 
 from service.imaging import decode
 from trainers.cache.array_cache import Cache
-from trainers.dataset import dataset as data
-from trainers.dataset.dataset import Dataset
-from trainers.dataset.scanning import DataError, scan
+from trainers.dataset.dataset import Dataset, load_dataset
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.scanning import scan
 from trainers.features import pictures
 
 DrawFolder = Callable[..., Path]
@@ -18,7 +18,7 @@ DrawFolder = Callable[..., Path]
 
 @pytest.fixture
 def dataset(tmp_path: Path, draw_folder: DrawFolder, cache: Cache) -> Dataset:
-    return data.read(scan(draw_folder(tmp_path / "pictures", red=4, blue=3)), cache)
+    return load_dataset(scan(draw_folder(tmp_path / "pictures", red=4, blue=3)), cache)
 
 
 def test_pictures_are_what_the_service_decodes(dataset: Dataset, cache: Cache) -> None:

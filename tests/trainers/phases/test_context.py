@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trainers.dataset.splitting import SPLITS
+from trainers.dataset.folders.filenames import SPLITS
 from trainers.phases.context import Run
 
 Start = Callable[..., Run]
@@ -23,7 +23,7 @@ def test_pictures_come_with_their_own_keys_and_labels(start: Start) -> None:
     run = start()
     rows = run.dataset.rows("train")
     np.testing.assert_array_equal(run.train.images[:], run.dataset.images[rows])
-    assert run.train.keys == tuple(run.dataset.keys[row] for row in rows)
+    assert run.train.keys == tuple(run.dataset.cache_keys[row] for row in rows)
     assert len(run.labels) == len(run.train)
     assert len(run.validation_labels) == len(run.validation)
 

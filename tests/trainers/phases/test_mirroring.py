@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw
 from plugins.registry import resolve
 from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
-from trainers.dataset import dataset as data
 from trainers.dataset import scanning, splitting
+from trainers.dataset.dataset import load_dataset
 from trainers.evaluation.selection import ValidationResult
 from trainers.features import pictures
 from trainers.features.network import Network
@@ -86,7 +86,7 @@ def arrows(tmp_path: Path, cache: Cache, scene: Callable[..., Image.Image]) -> C
                 draw_arrow(scene(10 * number + turns, (64, 64)), number, turns).save(
                     folder / label / f"{number}.png"
                 )
-        dataset = splitting.split(data.read(scanning.scan(folder), cache), 0)
+        dataset = splitting.split(load_dataset(scanning.scan(folder), cache), 0)
         dataset = pictures.decode(dataset, 128, cache)
         config = TrainingConfig(
             plugin="pocket", weights="embedded", output=tmp_path / "out", **options

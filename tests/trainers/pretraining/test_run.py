@@ -1,4 +1,4 @@
-"""The whole pretraining, small: it learns, it goes on after a stop, its file loads."""
+"""A small pretraining: an interrupted run continues, and the weights load."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 from plugins.registry import resolve
 from trainers.pretraining import run
-from trainers.pretraining.pictures import draw_all
-from trainers.pretraining.plan import Plan
+from trainers.pretraining.config import PretrainingConfig
+from trainers.pretraining.drawn_dataset import draw_dataset
 from trainers.pretraining.run import main, pretrain
 from trainers.progress import Progress
 
-PLAN = Plan(classes=4, per_class=20, epochs=2, batch_size=16)
+CONFIG = PretrainingConfig(classes=4, per_class=20, epochs=2, batch_size=16)
 QUIET = Progress(is_quiet=True)
 
 
@@ -26,10 +26,10 @@ def weights_of(path: Path) -> list[Any]:
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_to_the_same_weights(
+def test_an_interrupted_run_continues_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = weights_of(pretrain(PLAN, tmp_path / "whole", QUIET))
+    expected = weights_of(pretrain(CONFIG, tmp_path / "whole", QUIET))
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -37,19 +37,19 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr(run.log, "info", lambda text, *_: stop() if "epoch" in text else None)
         with pytest.raises(KeyboardInterrupt):
-            pretrain(PLAN, tmp_path / "stopped", QUIET)
+            pretrain(CONFIG, tmp_path / "stopped", QUIET)
     assert not (tmp_path / "stopped" / run.WEIGHTS).exists()
     done = keras.saving.load_model(tmp_path / "stopped/checkpoint.keras").optimizer.iterations
-    assert int(done) == PLAN.steps
-    found = weights_of(pretrain(PLAN, tmp_path / "stopped", QUIET))
-    for one, other in zip(expected, found, strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-3)
-    files = [tmp_path / run_of / run.WEIGHTS for run_of in ("whole", "stopped")]
+    assert int(done) == CONFIG.steps
+    weights = weights_of(pretrain(CONFIG, tmp_path / "stopped", QUIET))
+    for before, after in zip(expected, weights, strict=True):
+        np.testing.assert_allclose(before, after, atol=2e-3)
+    files = [tmp_path / name / run.WEIGHTS for name in ("whole", "stopped")]
     assert files[0].stat().st_size == files[1].stat().st_size
 
 
 @pytest.mark.slow
-def test_the_command_writes_half_precision_and_refuses_another_plan(
+def test_the_command_writes_half_precision_and_refuses_other_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     numbers = ["--classes", "2", "--per-class", "20", "--batch-size", "16", "--quiet"]
@@ -63,7 +63,7 @@ def test_the_command_writes_half_precision_and_refuses_another_plan(
 
 def test_weights_too_large_for_half_precision_are_refused(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
-    model = run.compiled(PLAN)
+    model = run.compile_model(CONFIG)
     norm = model.get_layer("top_norm")
     norm.set_weights([array + 1e5 for array in norm.get_weights()])
     with pytest.raises(run.GraftError, match="top_norm has a weight of 1"):
@@ -71,7 +71,7 @@ def test_weights_too_large_for_half_precision_are_refused(tmp_path: Path) -> Non
     assert not (tmp_path / run.WEIGHTS).exists()
 
 
-def test_an_output_that_is_a_file_is_said(
+def test_an_output_that_is_a_file_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
@@ -82,12 +82,12 @@ def test_an_output_that_is_a_file_is_said(
 def test_two_runs_in_one_folder_exclude_each_other(tmp_path: Path) -> None:
     with (
         run.locked(tmp_path / "lock", wait=False),
-        pytest.raises(run.GraftError, match="another run is at work"),
+        pytest.raises(run.GraftError, match="another run is using"),
     ):
-        pretrain(PLAN, tmp_path, QUIET)
+        pretrain(CONFIG, tmp_path, QUIET)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.keras").write_bytes(b"junk")
     with pytest.raises(run.GraftError, match=r"checkpoint\.keras is damaged; remove it"):
-        run.train(PLAN, draw_all(4, 20, 0, tmp_path, QUIET), tmp_path, QUIET)
+        run.train(CONFIG, draw_dataset(4, 20, 0, tmp_path, QUIET), tmp_path, QUIET)

@@ -1,4 +1,4 @@
-"""A class is its recipe: pictures of one are alike, pictures of two are not."""
+"""Pictures of one template are alike, pictures of two are not."""
 
 from __future__ import annotations
 
@@ -8,45 +8,51 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trainers.pretraining.scenes import LAYOUTS, Recipe, Shape, draw_picture
+from trainers.pretraining.scenes import LAYOUTS, SceneTemplate, Shape, draw_picture
 
 SIZE = 48
 
 
-def mean_colours(recipe: Recipe, count: int = 12) -> NDArray[np.float64]:
-    pictures = [draw_picture(recipe, SIZE, np.random.default_rng(one)) for one in range(count)]
+def mean_colours(template: SceneTemplate, count: int = 12) -> NDArray[np.float64]:
+    pictures = [draw_picture(template, SIZE, np.random.default_rng(seed)) for seed in range(count)]
     colours: NDArray[np.float64] = np.stack(pictures).mean(axis=(1, 2))
     return colours
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_gives_pictures(layout: str) -> None:
+def test_every_layout_can_be_drawn(layout: str) -> None:
     for seed in range(8):
-        recipe = replace(Recipe.draw(np.random.default_rng(seed)), layout=layout)
-        picture = draw_picture(recipe, SIZE, np.random.default_rng(seed))
+        template = replace(SceneTemplate.sample(np.random.default_rng(seed)), layout=layout)
+        picture = draw_picture(template, SIZE, np.random.default_rng(seed))
         assert picture.shape == (SIZE, SIZE, 3)
         assert picture.dtype == np.uint8
         assert picture.std() > 0
 
 
-def test_the_same_numbers_give_the_same_picture_and_others_another() -> None:
-    recipe = Recipe.draw(np.random.default_rng(5))
-    one, again, other = (draw_picture(recipe, SIZE, np.random.default_rng(s)) for s in (1, 1, 2))
-    np.testing.assert_array_equal(one, again)
-    assert not np.array_equal(one, other)
+def test_a_picture_depends_on_the_seed() -> None:
+    template = SceneTemplate.sample(np.random.default_rng(5))
+    first, again, other = (
+        draw_picture(template, SIZE, np.random.default_rng(s)) for s in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
 
 
 def test_pictures_of_a_class_share_their_colours() -> None:
-    colours = [mean_colours(Recipe.draw(np.random.default_rng(seed))) for seed in range(12)]
+    colours = [
+        mean_colours(SceneTemplate.sample(np.random.default_rng(seed))) for seed in range(12)
+    ]
     within = np.mean([own.std(axis=0).mean() for own in colours])
     between = np.stack([own.mean(axis=0) for own in colours]).std(axis=0).mean()
     assert between > 1.3 * within
 
 
 def test_shapes_lie_on_the_ground() -> None:
-    recipe = replace(Recipe.draw(np.random.default_rng(3)), palette=PLAIN, colour_spread=0.0)
-    without = mean_colours(replace(recipe, layout="none"))
-    with_one = mean_colours(replace(recipe, layout="one", shape=DISC))
+    template = replace(
+        SceneTemplate.sample(np.random.default_rng(3)), palette=PLAIN, colour_spread=0.0
+    )
+    without = mean_colours(replace(template, layout="none"))
+    with_one = mean_colours(replace(template, layout="one", shape=DISC))
     # a red disc on a blue ground
     assert (with_one[:, 0] > without[:, 0]).all()
     assert (with_one[:, 2] < without[:, 2]).all()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.images import Images
-from trainers.dataset.inspection import LOOK
+from trainers.dataset.inspection import INSPECTION
 from trainers.evaluation.metrics import Predictions
 from trainers.reporting.gallery import (
     SIDE_PIXELS,
@@ -33,11 +33,11 @@ def dataset() -> Dataset:
         labels=np.array([0, 0, 0, 1, 1, 2]),
         splits=("test",) * 6,
         digests=("00" * 32,) * 6,
-        looks=np.zeros(6, LOOK),
-        groups=np.arange(6),
+        inspections=np.zeros(6, INSPECTION),
+        duplicate_groups=np.arange(6),
         fingerprint="",
         left_out=(),
-        images=Images.of(images),
+        images=Images.from_array(images),
     )
 
 

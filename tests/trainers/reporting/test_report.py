@@ -12,7 +12,7 @@ import pytest
 from service.bundle.manifest import InputSpec, Manifest
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.images import Images
-from trainers.dataset.inspection import LOOK
+from trainers.dataset.inspection import INSPECTION
 from trainers.evaluation.metrics import Predictions, evaluate
 from trainers.reporting import report
 
@@ -48,11 +48,11 @@ def page(tmp_path: Path) -> Write:
             labels=true,
             splits=("test",) * count,
             digests=("00" * 32,) * count,
-            looks=np.zeros(count, LOOK),
-            groups=np.arange(count),
+            inspections=np.zeros(count, INSPECTION),
+            duplicate_groups=np.arange(count),
             fingerprint="",
             left_out=(),
-            images=Images.of(noise),
+            images=Images.from_array(noise),
         )
         scores = np.linspace(0.3, 0.9, count, dtype=np.float32)
         predictions = Predictions(np.arange(count), true, found, scores)

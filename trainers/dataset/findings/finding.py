@@ -1,6 +1,6 @@
-"""What a check of a folder found: in words, in a file, in a bundle.
+"""A finding about a dataset: as text, in the log, in findings.json and in a bundle.
 
-Everything found is a warning or an error: an error makes the reported figures untrue, or training
+A finding is a warning or an error. An error makes the reported figures untrue, or training
 impossible. `--strict` stops at either.
 """
 
@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from trainers.dataset.dataset import Dataset, some
+from trainers.dataset.dataset import Dataset
+from trainers.dataset.folders.filenames import format_names
 from trainers.progress import log
 
 Severity = Literal["error", "warning"]
@@ -20,9 +21,11 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of trouble: what, where, and what next; all paths, relative to the folder.
+    """One kind of problem: what, where, and what to do.
 
-    `groups` holds the paths of a finding about duplicates once more, group by group.
+    Attributes:
+        paths: all of them, relative to the folder.
+        groups: of a finding about duplicates, the same paths, group by group.
     """
 
     kind: str
@@ -33,7 +36,7 @@ class Finding:
 
     def __str__(self) -> str:
         shown = [" = ".join(group[:4]) for group in self.groups] or list(self.paths)
-        return f"{self.severity}: {self.message}\n  {self.kind}: {some(shown, 3)}"
+        return f"{self.severity}: {self.message}\n  {self.kind}: {format_names(shown, 3)}"
 
 
 def counted(
@@ -43,54 +46,67 @@ def counted(
     noun: str = "picture",
     severity: Severity = "warning",
 ) -> Finding:
-    """Begin the text with how many there are, and put its pronouns right."""
-    one = len(paths) == 1
-    words = {"them": "it" if one else "them", "they": "it" if one else "they"}
-    words["their"] = "its" if one else "their"
-    words["are"] = "is" if one else "are"
+    """A finding whose message starts with the number of paths.
+
+    Args:
+        text: the rest of the message; {they}, {them}, {their} and {are} follow the number.
+        noun: what a path is, in the singular.
+    """
+    is_one = len(paths) == 1
+    words = {
+        "they": "it" if is_one else "they",
+        "them": "it" if is_one else "them",
+        "their": "its" if is_one else "their",
+        "are": "is" if is_one else "are",
+    }
     plural = "es" if noun == "class" else "s"
-    message = f"{len(paths):,} {noun}{'' if one else plural} {text.format(**words)}"
+    message = f"{len(paths):,} {noun}{'' if is_one else plural} {text.format(**words)}"
     return Finding(kind, severity, message, tuple(paths))
 
 
-def say(findings: Sequence[Finding]) -> None:
+def log_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         log.warning("%s", finding)
 
 
-def notes(dataset: Dataset) -> list[str]:
+def list_notes(dataset: Dataset) -> list[str]:
     """How the folder was understood, and what is left out without being a finding, in lines."""
     reasons: dict[str, list[str]] = {}
-    for one in dataset.left_out:
-        if not one.kind:
-            reasons.setdefault(one.reason, []).append(one.path)
+    for file in dataset.left_out:
+        if not file.kind:
+            reasons.setdefault(file.reason, []).append(file.path)
     lines = [
-        f"left out: {some(paths, 3)}: {'each ' if len(paths) > 1 else ''}{reason}"
+        f"left out: {format_names(paths, 3)}: {'each ' if len(paths) > 1 else ''}{reason}"
         for reason, paths in reasons.items()
     ]
     return [*dataset.layout.notes, *lines]
 
 
-def summary(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """For metrics.json and the report: counts in place of all the paths."""
+def summarize(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """The findings for metrics.json and the report, with counts in place of paths."""
     return [
-        {"kind": one.kind, "severity": one.severity, "message": one.message, "n": len(one.paths)}
-        for one in findings
+        {
+            "kind": finding.kind,
+            "severity": finding.severity,
+            "message": finding.message,
+            "n": len(finding.paths),
+        }
+        for finding in findings
     ]
 
 
-def record(dataset: Dataset, findings: Sequence[Finding]) -> dict[str, Any]:
-    """The content of findings.json: every path of every finding, and every file left out; `notes`
-    say how the folder was understood."""
+def to_dict(dataset: Dataset, findings: Sequence[Finding]) -> dict[str, Any]:
+    """The content of findings.json: every path of every finding, and every file left out."""
     return {
         "pictures": len(dataset.paths),
-        "classes": dataset.counts(),
+        "classes": dataset.class_counts(),
         "notes": list(dataset.layout.notes),
-        "findings": [asdict(one) for one in findings],
-        "left_out": [asdict(one) for one in dataset.left_out],
+        "findings": [asdict(finding) for finding in findings],
+        "left_out": [asdict(file) for file in dataset.left_out],
     }
 
 
-def write(path: Path, dataset: Dataset, findings: Sequence[Finding]) -> None:
-    text = json.dumps(record(dataset, findings), indent=2, ensure_ascii=False)
+def write_json(path: Path, dataset: Dataset, findings: Sequence[Finding]) -> None:
+    """Write findings.json."""
+    text = json.dumps(to_dict(dataset, findings), indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What lies in a Zip or tar archive besides folders, read once, in order, and checked."""
+"""Reads the members of a Zip or tar archive, in order, in one pass, with every checksum checked."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
-from trainers.dataset.folders.layout import DataError
+from trainers.dataset.folders.errors import DataError
 
 _UTF8_FLAG: Final = 0x800
 _BLOCK_BYTES: Final = 1 << 20
-_COMPRESSIONS: Final[dict[bytes, Callable[..., Any]]] = {
+_MAGIC_BYTES: Final = 6
+_DECOMPRESSORS: Final[dict[bytes, Callable[..., Any]]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ": lzma.open,
@@ -24,20 +25,20 @@ _COMPRESSIONS: Final[dict[bytes, Callable[..., Any]]] = {
 
 
 class Member(NamedTuple):
-    """What an archive holds besides folders.
+    """A file, a link or a device in an archive.
 
     Attributes:
         content: None for links and devices.
-        source: of a hard link, the name of an earlier member with its content.
+        link_target: of a hard link, the name of the earlier member that has its content.
     """
 
     name: str
     content: IO[bytes] | None
-    source: str = ""
+    link_target: str = ""
 
 
-class _CheckedInfo(tarfile.TarInfo):
-    """A header whose damage is an error: Python takes it for the end of the archive."""
+class _StrictTarInfo(tarfile.TarInfo):
+    """A header whose damage is an error: `tarfile` takes it for the end of the archive."""
 
     @classmethod
     def frombuf(cls, buf: Any, encoding: str, errors: str) -> Any:
@@ -49,73 +50,76 @@ class _CheckedInfo(tarfile.TarInfo):
             raise
 
 
-def members(archive: Path) -> Iterator[Member]:
-    """The members of an archive, whose kind its content decides.
+def iter_members(archive: Path) -> Iterator[Member]:
+    """Open an archive, whatever its name, and iterate over its members.
 
     Raises:
-        DataError: it is no archive that is read here.
-        BadZipFile: it was one; what is damaged further on is raised on the way.
+        DataError: it is neither a Zip nor a tar archive.
+        BadZipFile, TarError: it is damaged; damage further on is raised during the iteration.
     """
-    try:  # before Zip, whose mark may lie anywhere: in a tar, that of a Zip inside
+    try:  # tar first: a tar that holds a Zip also passes `is_zipfile`
         tarfile.open(archive).close()
     except tarfile.ReadError:
         if zipfile.is_zipfile(archive):
-            return _of_zip(archive)
-        start = _start(archive)
-        if start.startswith(b"PK\3\4"):
+            return _iter_zip(archive)
+        magic = _read_magic(archive)
+        if magic.startswith(b"PK\3\4"):
             raise zipfile.BadZipFile("its end is missing") from None
-        if start.startswith(tuple(_COMPRESSIONS)):
+        if magic.startswith(tuple(_DECOMPRESSORS)):
             raise tarfile.ReadError("it holds no tar, or only a part of one") from None
         raise DataError(
-            f"--data {archive} is neither a folder nor an archive that is read here (Zip, tar, "
+            f"--data {archive} is neither a folder nor an archive that Graft reads (Zip, tar, "
             "tar.gz, tar.bz2, tar.xz): name a folder, or unpack it"
         ) from None
-    return _of_tar(archive)
+    return _iter_tar(archive)
 
 
-def _of_zip(archive: Path) -> Iterator[Member]:
+def _iter_zip(archive: Path) -> Iterator[Member]:
     with zipfile.ZipFile(archive) as file:
-        for one in file.infolist():
-            if _is_link(one):
-                yield Member(_zip_name(one), None)
-            elif not one.is_dir():
-                with file.open(one) as content:
-                    yield Member(_zip_name(one), content)
+        for info in file.infolist():
+            if _is_link(info):
+                yield Member(_zip_name(info), None)
+            elif not info.is_dir():
+                with file.open(info) as content:
+                    yield Member(_zip_name(info), content)
 
 
-def _is_link(one: zipfile.ZipInfo) -> bool:
-    return (one.external_attr >> 28) == 0o12  # the upper half holds Unix's mode
+def _is_link(info: zipfile.ZipInfo) -> bool:
+    return (info.external_attr >> 28) == 0o12  # the upper half holds the Unix mode
 
 
-def _zip_name(one: zipfile.ZipInfo) -> str:
-    """Its name in UTF-8, which macOS writes without saying so, and with / where .NET writes \\."""
-    name = one.filename
-    if not one.flag_bits & _UTF8_FLAG:
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """The name in UTF-8, which macOS writes without its flag, and with / where .NET writes \\."""
+    name = info.filename
+    if not info.flag_bits & _UTF8_FLAG:
         with suppress(UnicodeError):
             name = name.encode("cp437").decode("utf-8")
     return name.replace("\\", "/")
 
 
-def _of_tar(archive: Path) -> Iterator[Member]:
-    start = _start(archive)
-    plain = next((open_ for mark, open_ in _COMPRESSIONS.items() if start.startswith(mark)), _plain)
-    # As a stream: one pass, whatever its size. Decompressed here, for tarfile checks no checksum.
+def _iter_tar(archive: Path) -> Iterator[Member]:
+    magic = _read_magic(archive)
+    opener = next(
+        (function for start, function in _DECOMPRESSORS.items() if magic.startswith(start)),
+        _open_plain,
+    )
+    # As a stream: one pass, whatever its size. Decompressed here: `tarfile` checks no checksum.
     with (
-        plain(archive) as content,
-        tarfile.open(fileobj=content, mode="r|", tarinfo=_CheckedInfo) as file,
+        opener(archive) as content,
+        tarfile.open(fileobj=content, mode="r|", tarinfo=_StrictTarInfo) as file,
     ):
-        for one in file:
-            if not one.isdir():
-                part = file.extractfile(one) if one.isreg() else None
-                yield Member(one.name, part, one.linkname if one.islnk() else "")
+        for info in file:
+            if not info.isdir():
+                data = file.extractfile(info) if info.isreg() else None
+                yield Member(info.name, data, info.linkname if info.islnk() else "")
         while content.read(_BLOCK_BYTES):  # up to the checksum at the end
             pass
 
 
-def _start(archive: Path) -> bytes:
+def _read_magic(archive: Path) -> bytes:
     with archive.open("rb") as file:
-        return file.read(6)
+        return file.read(_MAGIC_BYTES)
 
 
-def _plain(archive: Path) -> IO[bytes]:
+def _open_plain(archive: Path) -> IO[bytes]:
     return archive.open("rb")

@@ -1,8 +1,8 @@
-"""Zip and tar archives, unpacked once into the cache: a folder per archive, by its content.
+"""Unpacks Zip and tar archives once into the cache: one folder per archive, named by its SHA-256.
 
-An archive is a stranger's: only plain files are taken from it, no name leads out of the folder, and
-what it unpacks to is bounded before the disk is. Unpacked folders are whole or not there; what was
-left out is written down beside them.
+Archives are not trusted: only regular files are extracted, no path may leave the folder, and the
+unpacked size is limited. An unpacked folder is complete or absent; a JSON file beside it lists the
+members that were left out.
 """
 
 from __future__ import annotations
@@ -23,38 +23,40 @@ from typing import IO, Final
 
 from service.system.locks import locked
 from service.system.resources import cache_folder
-from trainers.dataset.folders.archive_members import Member, members
-from trainers.dataset.folders.filenames import is_text, printable
-from trainers.dataset.folders.layout import DataError
+from trainers.dataset.folders.archive_members import Member, iter_members
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.folders.filenames import escape, is_printable
 from trainers.progress import log
 
-ENDINGS: Final = (".zip", ".tar", ".tgz", ".gz", ".tbz2", ".bz2", ".txz", ".xz")
-"""Of their names; what is one is decided by content."""
+SUFFIXES: Final = (".zip", ".tar", ".tgz", ".gz", ".tbz2", ".bz2", ".txz", ".xz")
+"""Suffixes of archives, for hints only: the content decides whether a file is one."""
 MAX_FILES: Final = 2_000_000
 """Ten times the largest folders of labelled pictures that fit one machine."""
 MAX_RATIO: Final = 200
-"""How many times its own size an archive may unpack to: pictures hardly shrink, drawings some."""
-ALWAYS_BYTES: Final = 100_000_000
-"""What any archive may unpack to, whatever its own size."""
+"""Largest unpacked size, relative to the archive: photos hardly shrink, drawings up to this."""
+MIN_LIMIT_BYTES: Final = 100_000_000
+"""Unpacked size that is allowed for any archive, however small."""
 RESERVE_BYTES: Final = 500_000_000
-"""Left free on the disk for the run itself."""
-_NO_TEXT: Final = "has a name with control characters, or not in UTF-8: rename it"
-_NO_FILE: Final = "is a link or a device in the archive: pack the file or folder itself"
-_NO_NAME: Final = "has a name that cannot be stored here: too long, or of a file and a folder"
-_UNSTORABLE: Final = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+"""Free space to leave on the disk for the run itself."""
+_UNPRINTABLE: Final = "has a name with control characters, or not in UTF-8: rename it"
+_NOT_A_FILE: Final = "is a link or a device in the archive: pack the file or folder itself"
+_BAD_NAME: Final = (
+    "has a name that cannot be stored here: it is too long, or a file and a folder have the same"
+)
+_NAME_ERRORS: Final = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 _BLOCK_BYTES: Final = 1 << 20
-_DAMAGED: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError)
+_DAMAGE_ERRORS: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError)
 
 
-def unpacked(archive: Path) -> Path:
-    """The folder with the files of an archive, unpacked if it is not there yet.
+def unpack(archive: Path) -> Path:
+    """Unpack an archive unless the cache has it; return the folder with its files.
 
     Raises:
-        DataError: it is no archive that is read here, it is damaged or encrypted, or it would fill
-            the disk.
+        DataError: it is no Zip or tar archive, it is damaged or encrypted, or it would fill the
+            disk.
     """
     try:
-        found = members(archive)
+        members = iter_members(archive)
         with archive.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         root = cache_folder() / "archives"
@@ -62,10 +64,14 @@ def unpacked(archive: Path) -> Path:
         folder = root / digest[:32]
         with locked(root / f".{folder.name}.lock", wait=True):  # another run may be unpacking it
             if not folder.is_dir():
-                _unpack(found, archive.stat().st_size, folder)
-                log.info("unpacked %s into %s: delete that when nobody needs it", archive, folder)
-    except (*_DAMAGED, OSError) as error:
-        if isinstance(error, OSError) and error.errno:  # of the disk; decompressors set none
+                _unpack_members(members, archive.stat().st_size, folder)
+                log.info(
+                    "unpacked %s into %s: delete that folder when you no longer need it",
+                    archive,
+                    folder,
+                )
+    except (*_DAMAGE_ERRORS, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # of the disk; decompressors set no errno
             raise
         raise DataError(
             f"--data {archive} is damaged or cut short ({error}): copy it again"
@@ -75,102 +81,102 @@ def unpacked(archive: Path) -> Path:
     return folder
 
 
-def left_out(folder: Path) -> list[tuple[str, str]]:
-    """Name and reason of what an archive holds and an unpacked folder does not."""
-    path = _left_out_of(folder)
+def read_left_out(folder: Path) -> list[tuple[str, str]]:
+    """Name and reason of every archive member that is missing in an unpacked folder."""
+    path = _left_out_path(folder)
     if not path.is_file():
         return []
     return [(name, reason) for name, reason in json.loads(path.read_text(encoding="utf-8"))]
 
 
-def _left_out_of(folder: Path) -> Path:
+def _left_out_path(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.left-out.json")
 
 
-def _unpack(found: Iterator[Member], archive_bytes: int, folder: Path) -> None:
-    """Write all members into a folder beside, and give it its name when they are there."""
-    left, missing = _Allowance(archive_bytes, folder.parent), []
+def _unpack_members(members: Iterator[Member], archive_bytes: int, folder: Path) -> None:
+    """Write all members into a staging folder beside `folder`, then rename it."""
+    limit, left_out = _SizeLimit(archive_bytes, folder.parent), []
     staging = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
     try:
-        for count, one in enumerate(found, 1):
+        for count, member in enumerate(members, 1):
             if count > MAX_FILES:
                 raise DataError(f"the archive has more than {MAX_FILES:,} files: name a folder")
-            path = staging / _inside(one.name)
-            if not is_text(one.name):
-                missing.append((printable(one.name), _NO_TEXT))
-            elif not (content := one.content or _earlier(one, staging)):
-                missing.append((one.name, _NO_FILE))
-            elif not (file := _new_file(path)):
-                missing.append((one.name, _NO_NAME))
+            path = staging / _relative_path(member.name)
+            if not is_printable(member.name):
+                left_out.append((escape(member.name), _UNPRINTABLE))
+            elif not (content := member.content or _open_link_target(member, staging)):
+                left_out.append((member.name, _NOT_A_FILE))
+            elif not (file := _create_file(path)):
+                left_out.append((member.name, _BAD_NAME))
             else:
                 with content, file:
                     while block := content.read(_BLOCK_BYTES):
-                        left.take(len(block))
+                        limit.consume(len(block))
                         file.write(block)
         if not staging.is_dir():
             raise DataError("the archive holds no files: name one with a folder for each class")
-        if missing:
-            _left_out_of(folder).write_text(json.dumps(missing), encoding="utf-8")
+        if left_out:
+            _left_out_path(folder).write_text(json.dumps(left_out), encoding="utf-8")
         staging.rename(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _new_file(path: Path) -> IO[bytes] | None:
-    """None where the name is too long, or that of a folder, or below a file."""
+def _create_file(path: Path) -> IO[bytes] | None:
+    """Open a new file; None where its name is too long, or a folder's, or lies below a file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("wb")
     except OSError as error:
-        if error.errno not in _UNSTORABLE:
+        if error.errno not in _NAME_ERRORS:
             raise
     return None
 
 
-def _earlier(link: Member, staging: Path) -> IO[bytes] | None:
-    """The content of the member that a hard link shares; None where it is none, or leads out."""
-    if not link.source or not is_text(link.source):
+def _open_link_target(link: Member, staging: Path) -> IO[bytes] | None:
+    """Open the earlier member that a hard link shares; None where there is no such file."""
+    if not link.link_target or not is_printable(link.link_target):
         return None
     with suppress(DataError):
-        source = staging / _inside(link.source)
-        if source.is_file() and source != staging / link.name:
-            return source.open("rb")
+        target = staging / _relative_path(link.link_target)
+        if target.is_file() and target != staging / link.name:
+            return target.open("rb")
     return None
 
 
-class _Allowance:
-    """How many bytes an archive may still unpack to."""
+class _SizeLimit:
+    """Counts the unpacked bytes of one archive; stops a decompression bomb."""
 
     def __init__(self, archive_bytes: int, disk: Path) -> None:
         self._free = shutil.disk_usage(disk).free - RESERVE_BYTES
-        self._plausible = max(ALWAYS_BYTES, MAX_RATIO * archive_bytes)
-        self._disk, self._taken = disk, 0
+        self._plausible = max(MIN_LIMIT_BYTES, MAX_RATIO * archive_bytes)
+        self._disk, self._consumed = disk, 0
 
-    def take(self, size_bytes: int) -> None:
-        self._taken += size_bytes
-        if self._taken > self._plausible:
+    def consume(self, size_bytes: int) -> None:
+        self._consumed += size_bytes
+        if self._consumed > self._plausible:
             raise DataError(
-                f"the archive unpacks to more than {self._plausible:,} bytes, which no pictures "
-                "of its size do: if you trust it, unpack it and name the folder"
+                f"the archive unpacks to more than {self._plausible:,} bytes, far more than "
+                "pictures do: if you trust it, unpack it and name the folder"
             )
-        if self._taken > self._free:
+        if self._consumed > self._free:
             raise DataError(
                 f"the archive needs more room than is free under {self._disk}: make room there, "
-                "let GRAFT_CACHE be on a disk with more, or unpack it and name the folder"
+                "set GRAFT_CACHE to a folder on a larger disk, or unpack it and name the folder"
             )
 
 
-def _inside(name: str) -> PurePosixPath:
-    """The name as a path that stays in the folder.
+def _relative_path(name: str) -> PurePosixPath:
+    """The name of a member as a path below the folder.
 
     Raises:
-        DataError: it leads out.
+        DataError: the path leads out of the folder.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:(/|$)", name):
         raise DataError(
-            f"the archive has a file that would lie outside of its folder ({printable(name)}): "
+            f"the archive has a file that would lie outside of its folder ({escape(name)}): "
             "if you trust it, unpack it and name the folder"
         )
     return path

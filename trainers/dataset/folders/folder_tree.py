@@ -1,14 +1,14 @@
-"""The folders that hold pictures, as a tree, and which of them are splits of what lies beside."""
+"""The folders that hold pictures, as a tree, and which of them are splits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
 
-from trainers.dataset.folders.filenames import UNLABELLED, is_plain_split, looks, split_of
+from trainers.dataset.folders.filenames import UNLABELLED, is_split_name, normalize, split_of
 
 Parts = tuple[str, ...]
-"""Of a path, below the folder that was named."""
+"""The parts of a path below the data folder, as of `PurePath.parts`."""
 
 
 class Folder:
@@ -17,12 +17,12 @@ class Folder:
     Attributes:
         parts: its path.
         has_files: whether pictures lie directly in it.
-        folders: those in it that hold pictures, by name.
+        subfolders: the folders in it that hold pictures, by name.
     """
 
     def __init__(self, parts: Parts = ()) -> None:
         self.parts, self.has_files = parts, False
-        self.folders: dict[str, Folder] = {}
+        self.subfolders: dict[str, Folder] = {}
 
     def __str__(self) -> str:
         return "/".join(self.parts)
@@ -32,60 +32,69 @@ class Folder:
         return self.parts[-1] if self.parts else ""
 
     @cached_property
-    def named(self) -> dict[str, str]:
-        """The folders in it whose names speak of a split, and of which."""
-        return {name: split for name in self.folders if (split := split_of(name))}
+    def mentioned_splits(self) -> dict[str, str]:
+        """The split that the name of each subfolder mentions; those that mention none are missing.
+
+        A class may be called so as well: `test_tube`.
+        """
+        return {name: split for name in self.subfolders if (split := split_of(name))}
 
     @cached_property
-    def splits(self) -> dict[str, Folder]:
-        """Those that are splits, and where the class folders are in each: nothing without one for
-        training that holds class folders."""
-        found = {
-            name: self.folders[name].inner
-            for name in self.named
-            if is_plain_split(name) or self._shares_classes(name)
+    def split_folders(self) -> dict[str, Folder]:
+        """The folder of the classes in each subfolder that is a split.
+
+        Empty unless one of them is for training and holds class folders.
+        """
+        roots = {
+            name: self.subfolders[name].class_root
+            for name in self.mentioned_splits
+            if is_split_name(name) or self._shares_classes(name)
         }
-        kinds = {self.named[name] for name in found} - {UNLABELLED}
-        training = [one for name, one in found.items() if self.named[name] == "train"]
-        if len(kinds) == 1:  # a class may be called train, and have folders beside its pictures
-            training = [one for one in training if not one.has_files]
-        return found if any(one.folders for one in training) else {}
+        splits = {self.mentioned_splits[name] for name in roots} - {UNLABELLED}
+        training = [root for name, root in roots.items() if self.mentioned_splits[name] == "train"]
+        if len(splits) == 1:  # a class may be called train, and have folders beside its pictures
+            training = [root for root in training if not root.has_files]
+        return roots if any(root.subfolders for root in training) else {}
 
     @cached_property
-    def inner(self) -> Folder:
-        """The folder inside whose folders are to be told apart: all above hold one folder each."""
-        inner = self
-        while len(inner.folders) == 1 and not inner.has_files:
-            (only,) = inner.folders.values()
+    def class_root(self) -> Folder:
+        """The folder whose subfolders are the classes: all above it hold one folder each."""
+        root = self
+        while len(root.subfolders) == 1 and not root.has_files:
+            (only,) = root.subfolders.values()
             # train/train is one split; a folder that holds train alone has splits.
-            if only.has_files or (not split_of(inner.name) and inner.splits):
+            if only.has_files or (not split_of(root.name) and root.split_folders):
                 break
-            inner = only
-        return inner
+            root = only
+        return root
 
     def _shares_classes(self, name: str) -> bool:
         """Whether another split has folders of the same names: test_tube/ is a class."""
-        own = self.folders[name].inner
-        others = [self.folders[one] for one in self.named if self.named[one] != self.named[name]]
-        are_flat = self.named[name] == UNLABELLED and set(own.folders) <= set(own.named)
-        alike = {looks(label) for one in others for label in one.inner.folders}
-        return are_flat or bool(alike & set(map(looks, own.folders)))
+        split, root = self.mentioned_splits[name], self.subfolders[name].class_root
+        other_splits = [
+            self.subfolders[other] for other, word in self.mentioned_splits.items() if word != split
+        ]
+        is_flat = split == UNLABELLED and set(root.subfolders) <= set(root.mentioned_splits)
+        labels = {
+            normalize(label) for other in other_splits for label in other.class_root.subfolders
+        }
+        return is_flat or bool(labels & set(map(normalize, root.subfolders)))
 
     @property
-    def is_parted(self) -> bool:
-        """Whether it holds nothing but the parts of one class: cat/train and cat/test."""
-        plain = [self.named[name] for name in self.folders if is_plain_split(name)]
-        are_flat = not any(one.folders for one in self.folders.values())
-        is_all = len(plain) == len(self.folders) and not self.has_files
-        return is_all and are_flat and "train" in plain and len(set(plain)) > 1
+    def is_class_of_splits(self) -> bool:
+        """Whether it holds nothing but the splits of one class: cat/train and cat/test."""
+        splits = [self.mentioned_splits[name] for name in self.subfolders if is_split_name(name)]
+        is_flat = not any(folder.subfolders for folder in self.subfolders.values())
+        has_splits_only = len(splits) == len(self.subfolders) and not self.has_files
+        return has_splits_only and is_flat and "train" in splits and len(set(splits)) > 1
 
 
-def tree(pictures: Iterable[Parts]) -> Folder:
-    """The root: each folder above a picture is in it."""
+def build_tree(pictures: Iterable[Parts]) -> Folder:
+    """The root of the tree of all folders above these pictures."""
     root = Folder()
     for parts in pictures:
         folder = root
         for depth, name in enumerate(parts[:-1], 1):
-            folder = folder.folders.setdefault(name, Folder(parts[:depth]))
+            folder = folder.subfolders.setdefault(name, Folder(parts[:depth]))
         folder.has_files = True
     return root

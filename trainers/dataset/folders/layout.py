@@ -1,6 +1,6 @@
-"""Where in a folder the classes are: below split folders, below folders that hold nothing else.
+"""Finds out where the class folders are: at the top, in split folders, or further down.
 
-Decided by names and by what lies in what, as a function of the pictures' paths: no file is touched.
+The decision depends on the paths of the pictures alone; no file is read.
 """
 
 from __future__ import annotations
@@ -10,27 +10,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from service.errors import GraftError
+from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import (
     SPLIT_WORDS,
     UNLABELLED,
-    class_beside_fold,
-    class_beside_split,
-    is_plain_split,
-    looks,
+    format_names,
+    is_split_name,
+    normalize,
+    strip_fold,
+    strip_split,
 )
-from trainers.dataset.folders.folder_tree import Folder, Parts, tree
+from trainers.dataset.folders.folder_tree import Folder, Parts, build_tree
 
-_SAID: Final = {UNLABELLED: "left out, since unlabelled"}
-
-
-class DataError(GraftError):
-    """The folder cannot be trained on; the message says what, where and what next."""
+_SPLIT_TITLES: Final = {UNLABELLED: "left out, since unlabelled"}
 
 
 @dataclass(frozen=True)
-class Place:
-    """A folder with class folders in it, or, where `label` is set, with pictures of that class."""
+class ClassRoot:
+    """A folder of class folders; where `label` is set, a folder of pictures of that class."""
 
     split: str
     label: str = ""
@@ -38,158 +35,182 @@ class Place:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where classes are.
+    """Where the classes are.
 
     Attributes:
-        places: by the path of the folder; no place lies in another.
-        notes: how the folder was understood, where that is not plain from its names.
-        inner: folders that may be meant as the one to name, each with classes in it.
-        shared: class folders that hold the same folders: `north` and `south`, both with `cat`.
+        roots: by the path of the folder; no root lies in another.
+        notes: how the folder was understood, where its names alone do not say so.
+        inner_roots: folders that were perhaps meant instead, each with classes in it.
+        nested_classes: class folders that all hold the same folders: `north` and `south`, both
+            with `cat` and `dog`.
     """
 
-    places: Mapping[Parts, Place] = field(default_factory=lambda: {(): Place("")})
+    roots: Mapping[Parts, ClassRoot] = field(default_factory=lambda: {(): ClassRoot("")})
     notes: tuple[str, ...] = ()
-    inner: tuple[str, ...] = ()
-    shared: tuple[str, ...] = ()
+    inner_roots: tuple[str, ...] = ()
+    nested_classes: tuple[str, ...] = ()
 
     def locate(self, parts: Parts) -> tuple[str, str] | None:
-        """(class, split) of a file; no class where it lies beside class folders, and None where it
-        lies beside the folders that hold them."""
+        """(class, split) of a file.
+
+        The class is "" for a file beside the class folders; the result is None for a file beside
+        the folders that hold them.
+        """
         for depth in range(len(parts)):
-            if place := self.places.get(parts[:depth]):
+            if root := self.roots.get(parts[:depth]):
                 inside = parts[depth:]
-                return place.label or (inside[0] if len(inside) > 1 else ""), place.split
+                return root.label or (inside[0] if len(inside) > 1 else ""), root.split
         return None
 
 
-def find(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
-    """Where the classes of these pictures are.
+def detect_layout(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
+    """Find out where the classes of these pictures are.
 
     Args:
-        pictures: the paths of all files that are meant as pictures, below the folder.
-        folder: as messages name it.
+        pictures: the paths, below the folder, of all files that are meant as pictures.
+        folder: its name in messages.
 
     Raises:
-        DataError: splits beside classes, splits without classes, or several data sets.
+        DataError: there are folders beside the splits, splits without classes, or several datasets.
     """
-    root = tree(pictures)
-    top = root.inner
-    if top is root and len(root.folders) == 1 and not root.splits:  # a picture beside one folder
-        top = next(iter(root.folders.values())).inner
+    root = build_tree(pictures)
+    top = root.class_root
+    is_one_folder = top is root and len(root.subfolders) == 1 and not root.split_folders
+    if is_one_folder:  # beside pictures, which are then in no class
+        top = next(iter(root.subfolders.values())).class_root
         top = root if top.has_files else top
-    if not top.splits:
+    if not top.split_folders:
         return _without_splits(root, top, folder)
-    if others := set(top.folders) - set(top.splits):
+    if others := set(top.subfolders) - set(top.split_folders):
         raise DataError(
-            f"{_where(top)} has split folders ({_listed(top.splits)}) and beside them folders with "
-            f"pictures of their own ({_listed(others)}): move those into the splits or away, or "
-            "rename the split folders if they are classes"
+            f"{_title(top)} has split folders ({_format_sorted(top.split_folders)}) and beside "
+            f"them folders with pictures of their own ({_format_sorted(others)}): move those into "
+            "the splits or away, or rename the split folders if they are classes"
         )
-    places = {one.parts: Place(top.named[name]) for name, one in top.splits.items()}
-    said = [f"{_SAID.get(one.split, one.split)} = {'/'.join(at)}" for at, one in places.items()]
-    is_plain = all("/".join(at).lower() in SPLIT_WORDS for at in places)
-    notes = () if is_plain else (f"split folders: {', '.join(said)}",)
-    known = [one for name, one in top.splits.items() if top.named[name] != UNLABELLED]
-    return Layout(places, notes, *_one_level_too_high(known))
+    roots = {
+        split_folder.parts: ClassRoot(top.mentioned_splits[name])
+        for name, split_folder in top.split_folders.items()
+    }
+    titles = [
+        f"{_SPLIT_TITLES.get(root.split, root.split)} = {'/'.join(parts)}"
+        for parts, root in roots.items()
+    ]
+    is_plain = all("/".join(parts).lower() in SPLIT_WORDS for parts in roots)
+    notes = () if is_plain else (f"split folders: {', '.join(titles)}",)
+    labelled = [
+        split_folder
+        for name, split_folder in top.split_folders.items()
+        if top.mentioned_splits[name] != UNLABELLED
+    ]
+    return Layout(roots, notes, *_nested_folders(labelled))
 
 
 def _without_splits(root: Folder, top: Folder, folder: str) -> Layout:
-    """The layout of class folders, all in `top`.
+    """The layout of class folders that all lie in `top`.
 
     Raises:
-        DataError: the folders are splits that lack classes or training, or hold splits each.
+        DataError: the folders are splits without classes or without training, or each holds splits.
     """
-    children = list(top.folders.values())
-    if children and all(one.is_parted for one in children):
-        places = {
-            (*one.parts, part): Place(split, label)
-            for label, one in top.folders.items()
-            for part, split in one.named.items()
+    subfolders = list(top.subfolders.values())
+    if subfolders and all(subfolder.is_class_of_splits for subfolder in subfolders):
+        roots = {
+            (*subfolder.parts, name): ClassRoot(split, label)
+            for label, subfolder in top.subfolders.items()
+            for name, split in subfolder.mentioned_splits.items()
         }
-        return Layout(places, ("split folders: those in each class folder",))
-    if places := _classes_and_splits(top):
-        return Layout(places, ("split folders: a class and a split in each name",))
-    sets = [str(one.inner) for one in children if one.inner.splits]
-    if len(children) > 1 and sets:
+        return Layout(roots, ("split folders: those in each class folder",))
+    if roots := _classes_with_splits(top):
+        return Layout(roots, ("split folders: a class and a split in each name",))
+    datasets = [
+        str(subfolder.class_root) for subfolder in subfolders if subfolder.class_root.split_folders
+    ]
+    if len(subfolders) > 1 and datasets:
         raise DataError(
-            f"the split folders are one level below, in {_listed(sets)}: name the one to train on, "
-            f"e.g. --data {folder}/{sets[0]}"
+            f"the split folders are one level below, in {_format_sorted(datasets)}: name the one "
+            f"to train on, e.g. --data {folder}/{datasets[0]}"
         )
-    splits = {top.named.get(name) for name in top.folders if is_plain_split(name)}
-    if len(splits) > 1 and all(map(is_plain_split, top.folders)):
-        if "train" not in splits and any(one.folders for one in children):
-            raise DataError(
-                f"{_where(top)} has {_listed(top.folders)} and no folder for training: call one "
-                "train, or name the one to train on by --data"
-            )
-        if "train" in splits:
-            training = min(str(one) for one in children if top.named[one.name] == "train")
-            raise DataError(
-                f"{_listed(top.folders)} hold pictures and no class folders: sort the pictures "
-                f"into one folder per class, e.g. {training}/healthy/1.jpg (tables of labels "
-                "are not read)"
-            )
+    _check_splits_hold_classes(top)
     notes = () if top is root else (f"class folders: those in {top}",)
-    return Layout({top.parts: Place("")}, notes, *_one_level_too_high([top]))
+    return Layout({top.parts: ClassRoot("")}, notes, *_nested_folders([top]))
 
 
-def _classes_and_splits(top: Folder) -> dict[Parts, Place]:
-    """Places where each folder is a class and a split at once: cats_train, dogs_train, cats_test.
+def _check_splits_hold_classes(top: Folder) -> None:
+    splits = {top.mentioned_splits.get(name) for name in top.subfolders if is_split_name(name)}
+    if len(splits) < 2 or not all(map(is_split_name, top.subfolders)):
+        return
+    if "train" in splits:
+        training = min(name for name in top.subfolders if top.mentioned_splits[name] == "train")
+        raise _no_class_folders(top.subfolders, str(top.subfolders[training]))
+    if any(subfolder.subfolders for subfolder in top.subfolders.values()):
+        raise DataError(
+            f"{_title(top)} has {_format_sorted(top.subfolders)} and no folder for training: call "
+            "one train, or name the one to train on by --data"
+        )
 
-    Not train_station and test_tube, which share no class, nor folders without one for training.
+
+def _no_class_folders(names: Iterable[str], training: str) -> DataError:
+    return DataError(
+        f"{_format_sorted(names)} hold pictures and no class folders: sort the pictures into one "
+        f"folder per class, e.g. {training}/healthy/1.jpg (tables of labels are not read)"
+    )
+
+
+def _classes_with_splits(top: Folder) -> dict[Parts, ClassRoot]:
+    """The roots where each folder is a class and a split: cats_train, dogs_train, cats_test.
+
+    Empty for train_station and test_tube, which share no class, and without a training folder.
 
     Raises:
         DataError: they are of one class, other folders lie beside them, or they are folds.
     """
-    folds = {name: class_beside_fold(name) for name in top.folders}
+    folds = {name: strip_fold(name) for name in top.subfolders}
     if all(folds.values()) and len(set(folds.values())) < len(folds):
         raise DataError(
-            f"{_listed(folds)} are a class and a fold at once: move the pictures of each class "
-            f"into one folder, e.g. {min(folds.values())}"
+            f"{_format_sorted(folds)} are a class and a fold at once: move the pictures of each "
+            f"class into one folder, e.g. {min(folds.values())}"
         )
-    told = [one for one in top.named if not is_plain_split(one)]
-    names = {one: label for one in told if (label := class_beside_split(one))}
-    labels = [looks(label) for label in names.values()]
-    kinds = {top.named[one] for one in names}
-    shared = {label for label in labels if labels.count(label) > 1}
-    others = set(top.folders) - set(names)
-    if not shared or "train" not in kinds or len(kinds) < 2 or (others and len(shared) < 2):
+    candidates = [name for name in top.mentioned_splits if not is_split_name(name)]
+    labels = {name: label for name in candidates if (label := strip_split(name))}
+    normalized = [normalize(label) for label in labels.values()]
+    splits = {top.mentioned_splits[name] for name in labels}
+    shared = {label for label in normalized if normalized.count(label) > 1}
+    others = set(top.subfolders) - set(labels)
+    if not shared or "train" not in splits or len(splits) < 2 or (others and len(shared) < 2):
         return {}
-    if len(set(labels)) < 2:
-        training = min(one for one in names if top.named[one] == "train")
-        raise DataError(
-            f"{_listed(names)} hold pictures and no class folders: sort the pictures into one "
-            f"folder per class, e.g. {training}/healthy/1.jpg (tables of labels are not read)"
-        )
+    if len(set(normalized)) < 2:
+        training = min(name for name in labels if top.mentioned_splits[name] == "train")
+        raise _no_class_folders(labels, training)
     if others:
         raise DataError(
-            f"{_where(top)} has folders that are a class and a split at once ({_listed(names)}) "
-            f"and beside them others ({_listed(others)}): call those alike, e.g. "
-            f"{min(others)}_train, or move them away"
+            f"{_title(top)} has folders that are a class and a split at once "
+            f"({_format_sorted(labels)}) and beside them others ({_format_sorted(others)}): call "
+            f"those alike, e.g. {min(others)}_train, or move them away"
         )
-    spelt = {looks(label): label for label in sorted(names.values())}
+    spelling = {normalize(label): label for label in sorted(labels.values())}
     return {
-        top.folders[one].parts: Place(top.named[one], spelt[looks(label)])
-        for one, label in names.items()
+        top.subfolders[name].parts: ClassRoot(
+            top.mentioned_splits[name], spelling[normalize(label)]
+        )
+        for name, label in labels.items()
     }
 
 
-def _one_level_too_high(tops: list[Folder]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(folders to name in place of this one, class folders that hold folders of the same names).
+def _nested_folders(roots: list[Folder]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """`inner_roots` and `nested_classes` of a `Layout`: class folders that look like datasets.
 
-    They hold several folders and no pictures of their own: flowers/rose, flowers/daisy. Not those
-    that are numbered or dated (session1, 2026-05-03), where a class was filled in turns.
+    Such folders hold several folders and no pictures of their own: flowers/rose, flowers/daisy.
+    Numbered or dated ones (session1, 2026-05-03) do not count: a class was filled in several turns.
     """
-    folders = [one for top in tops for one in top.folders.values()]
-    found = [one.inner for one in folders if len(one.inner.folders) > 1]
-    found = [one for one in found if not _is_numbered(one.folders)]
-    if len(folders) > 1:  # where it is the only one, there is no other meaning
-        found = [one for one in found if not one.has_files]
-    if 2 * len(found) <= len(folders):
+    folders = [folder for root in roots for folder in root.subfolders.values()]
+    nested = [folder.class_root for folder in folders if len(folder.class_root.subfolders) > 1]
+    nested = [folder for folder in nested if not _is_numbered(folder.subfolders)]
+    if len(folders) > 1:  # a single folder with pictures beside its folders can mean nothing else
+        nested = [folder for folder in nested if not folder.has_files]
+    if 2 * len(nested) <= len(folders):
         return (), ()
-    names = tuple(sorted(map(str, found)))
-    together = [looks(name) for one in found for name in one.folders]
-    is_shared = len(tops) == 1 and 2 * len(set(together)) <= len(together)
+    names = tuple(sorted(map(str, nested)))
+    labels = [normalize(name) for folder in nested for name in folder.subfolders]
+    is_shared = len(roots) == 1 and 2 * len(set(labels)) <= len(labels)
     return ((), names) if is_shared else (names, ())
 
 
@@ -197,11 +218,9 @@ def _is_numbered(names: Iterable[str]) -> bool:
     return len({re.sub(r"[\W\d_]+", "", name.lower()) for name in names}) == 1
 
 
-def _where(folder: Folder) -> str:
+def _title(folder: Folder) -> str:
     return str(folder) or "the folder"
 
 
-def _listed(names: Iterable[str]) -> str:
-    ordered = sorted(names)
-    rest = f" and {len(ordered) - 5} more" if len(ordered) > 5 else ""
-    return ", ".join(ordered[:5]) + rest
+def _format_sorted(names: Iterable[str]) -> str:
+    return format_names(sorted(names))

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from trainers.cache.array_cache import Cache
-from trainers.dataset import dataset as data
-from trainers.dataset import scanning
-from trainers.dataset.findings.checks import examine
-from trainers.dataset.findings.finding import Finding
-from trainers.progress import Progress
-
-SILENT = Progress(is_quiet=True)
-Scene = Callable[..., Image.Image]
-CLASSES = ("apple", "birch", "cherry")
-PER_CLASS = 14
-
-
-def encoded(picture: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
+from tests.trainers.dataset.findings.conftest import CLASSES, Scene, by_kind, check, encoded
 
 
 def too_large() -> bytes:
@@ -40,40 +21,8 @@ def too_large() -> bytes:
     return bytes(data)
 
 
-def check(folder: Path, image_size: int = 224) -> tuple[Finding, ...]:
-    return examine(
-        data.read(scanning.scan(folder), Cache(folder.parent, 0, folder.parent / "work", SILENT)),
-        image_size,
-    )
-
-
-def by_kind(findings: tuple[Finding, ...]) -> dict[str, set[str]]:
-    """All paths of all findings of a kind."""
-    found: dict[str, set[str]] = {}
-    for finding in findings:
-        found.setdefault(finding.kind, set()).update(finding.paths)
-    return found
-
-
-@pytest.fixture
-def folder(tmp_path: Path, scene: Scene) -> Path:
-    """A clean folder with a split of its own: upright, turned by EXIF, wide and high pictures."""
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    for at, label in enumerate(CLASSES):
-        for number in range(PER_CLASS):
-            part = "test" if number < 3 else "train"
-            size = (320, 240) if number % 2 else (260, 390)
-            path = tmp_path / "pictures" / part / label / f"{number}.jpg"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            options = {"exif": turned} if number % 5 == 4 else {}
-            path.write_bytes(encoded(scene(100 * at + number, size), quality=90, **options))
-    (tmp_path / "pictures/LICENSE.txt").write_text("free")
-    return tmp_path / "pictures"
-
-
 def seed_defects(folder: Path, scene: Scene) -> dict[str, set[str]]:  # noqa: PLR0915
-    """Put defects into a clean folder; return the paths by kind that are to be found."""
+    """Put defects into a clean folder; return the expected paths of each kind of finding."""
     defects: dict[str, set[str]] = {}
     seeds = iter(range(1000, 2000))
 
@@ -126,14 +75,16 @@ def seed_defects(folder: Path, scene: Scene) -> dict[str, set[str]]:  # noqa: PL
         put("exact_duplicate", f"{a}/copy{number}.jpg", (folder / source).read_bytes())
         defects["exact_duplicate"].add(source)
     alterations = {
-        "compressed.jpg": lambda one: encoded(one, quality=40),
-        "half.jpg": lambda one: encoded(one.resize((one.width // 2 + 10, one.height // 2 + 10))),
-        "double.jpg": lambda one: encoded(one.resize((one.width * 2, one.height * 2))),
-        "format.png": lambda one: encoded(one, "PNG"),
-        "format.webp": lambda one: encoded(one, "WebP", quality=80),
-        "cropped.jpg": lambda one: encoded(one.crop((5, 4, one.width - 3, one.height))),
-        "bright.jpg": lambda one: encoded(ImageEnhance.Brightness(one).enhance(1.1)),
-        "mirrored.jpg": lambda one: encoded(ImageOps.mirror(one)),
+        "compressed.jpg": lambda image: encoded(image, quality=40),
+        "half.jpg": lambda image: encoded(
+            image.resize((image.width // 2 + 10, image.height // 2 + 10))
+        ),
+        "double.jpg": lambda image: encoded(image.resize((image.width * 2, image.height * 2))),
+        "format.png": lambda image: encoded(image, "PNG"),
+        "format.webp": lambda image: encoded(image, "WebP", quality=80),
+        "cropped.jpg": lambda image: encoded(image.crop((5, 4, image.width - 3, image.height))),
+        "bright.jpg": lambda image: encoded(ImageEnhance.Brightness(image).enhance(1.1)),
+        "mirrored.jpg": lambda image: encoded(ImageOps.mirror(image)),
     }
     for number, (name, alter) in enumerate(alterations.items(), 4):
         source = f"{b}/{number}.jpg"
@@ -181,14 +132,14 @@ def test_a_clean_folder_has_no_finding(folder: Path) -> None:
     assert check(folder) == ()
 
 
-def test_all_defects_are_found_and_nothing_else_is_accused(folder: Path, scene: Scene) -> None:
+def test_all_defects_are_found_and_nothing_else(folder: Path, scene: Scene) -> None:
     defects = seed_defects(folder, scene)
     assert sum(len(paths) for paths in defects.values()) >= 40
     assert len(defects) == 19
     assert by_kind(check(folder)) == defects
 
 
-def test_each_group_of_duplicates_is_told_apart(folder: Path, scene: Scene) -> None:
+def test_each_group_of_duplicates_is_listed(folder: Path, scene: Scene) -> None:
     seed_defects(folder, scene)
     found = {finding.kind: finding for finding in check(folder)}
     assert len(found["near_duplicate"].groups) == 8
@@ -196,12 +147,14 @@ def test_each_group_of_duplicates_is_told_apart(folder: Path, scene: Scene) -> N
     assert ("train/apple/3.jpg", "train/apple/copy3.jpg") in found["exact_duplicate"].groups
 
 
-def test_what_makes_figures_untrue_is_an_error_and_comes_first(folder: Path, scene: Scene) -> None:
+def test_findings_that_make_figures_untrue_are_errors_and_come_first(
+    folder: Path, scene: Scene
+) -> None:
     seed_defects(folder, scene)
     findings = check(folder)
-    errors = [one.kind for one in findings if one.severity == "error"]
+    errors = [finding.kind for finding in findings if finding.severity == "error"]
     assert errors == ["duplicate_across_classes", "duplicate_across_splits"]
-    assert [one.kind for one in findings[:2]] == errors
+    assert [finding.kind for finding in findings[:2]] == errors
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
@@ -217,88 +170,26 @@ def test_a_folder_of_one_mode_is_not_odd(tmp_path: Path, scene: Scene, mode: str
     assert "odd_mode" not in by_kind(check(tmp_path))
 
 
-def test_a_finding_says_how_many_and_is_right_about_one(folder: Path, scene: Scene) -> None:
+def test_a_finding_counts_and_uses_the_singular_for_one(folder: Path, scene: Scene) -> None:
     (folder / "train/apple/3.jpg").write_bytes(encoded(scene(501).convert("L")))
-    (one,) = check(folder)
-    assert str(one).startswith("warning: 1 picture gray among coloured ones: fine if")
-    assert str(one).endswith("\n  odd_mode: train/apple/3.jpg")
+    (single,) = check(folder)
+    assert str(single).startswith("warning: 1 picture gray among coloured ones: fine if")
+    assert str(single).endswith("\n  odd_mode: train/apple/3.jpg")
     (folder / "train/apple/4.jpg").write_bytes(encoded(scene(502).convert("L")))
-    (two,) = check(folder)
-    assert two.message.startswith("2 pictures gray")
+    (plural,) = check(folder)
+    assert plural.message.startswith("2 pictures gray")
 
 
-def test_small_is_what_is_small_for_the_model(folder: Path) -> None:
+def test_too_small_depends_on_the_input_of_the_model(folder: Path) -> None:
     assert by_kind(check(folder, image_size=500)).keys() == {"too_small"}
     assert check(folder, image_size=480) == ()
 
 
-def test_classes_of_one_name_are_said(folder: Path, scene: Scene) -> None:
-    for at, label in enumerate(("Apple_", "e\u0301l", "\u00e9l")):
-        (folder / "train" / label).mkdir()
-        for number in range(12):
-            picture = encoded(scene(700 + 20 * at + number, (320, 240)), quality=90)
-            (folder / "train" / label / f"{number}.jpg").write_bytes(picture)
-    (finding,) = (one for one in check(folder) if one.kind == "same_class")
-    assert finding.groups == (("Apple_", "apple"), ("e\u0301l", "\u00e9l"))
-    assert finding.severity == "warning"
-
-
-def test_one_level_too_high_is_an_error_that_names_the_folders_meant(
-    tmp_path: Path, scene: Scene
-) -> None:
-    for at, name in enumerate(("flowers/rose", "flowers/daisy", "maps/forest", "maps/sea")):
-        (tmp_path / "data" / name).mkdir(parents=True)
-        for number in range(10):
-            picture = encoded(scene(100 * at + number))
-            (tmp_path / "data" / name / f"{number}.jpg").write_bytes(picture)
-    (finding,) = check(tmp_path / "data")
-    assert (finding.kind, finding.severity) == ("nested_classes", "error")
-    assert finding.paths == ("flowers", "maps")
-    assert finding.message.endswith(f"name --data {tmp_path}/data/flowers")
-    (tmp_path / "data/maps/sea").rename(tmp_path / "data/maps/rose")
-    (tmp_path / "data/maps/forest").rename(tmp_path / "data/maps/daisy")
-    (finding,) = check(tmp_path / "data")
-    assert (finding.kind, finding.severity) == ("nested_classes", "warning")
-
-
-def test_advice_names_each_reason_once(folder: Path) -> None:
-    for number in range(3):
-        (folder / f"train/apple/a{number}.jpg").write_bytes(b"8BPS")
-        (folder / f"train/apple/b{number}.jpg").write_bytes(b"\xff\x0a\0\0")
-    (finding,) = check(folder)
-    assert finding.kind == "unsupported"
-    assert finding.message.count("Photoshop") == finding.message.count("JPEG XL") == 1
-
-
-@pytest.mark.parametrize("name", ["1.mpo", "DJI_1.JPG", "1"])
-def test_a_jpeg_with_a_second_picture_in_it_is_a_jpeg(
-    folder: Path, scene: Scene, name: str
-) -> None:
-    preview = scene(901, (80, 60))
-    content = encoded(scene(900), "MPO", save_all=True, append_images=[preview])
-    (folder / "train/apple" / name).write_bytes(content)
-    assert by_kind(check(folder)).keys() <= {"odd_mode", "wrong_extension"}
-
-
-@pytest.mark.parametrize("name", ["1.jpe", "1.jfif", "1.jpg?w=500", "1.jpg.1"])
-def test_the_lesser_endings_of_a_kind_are_no_finding(folder: Path, scene: Scene, name: str) -> None:
-    (folder / "train/apple" / name).write_bytes(encoded(scene(900)))
-    assert check(folder) == ()
-
-
-def test_a_class_that_cannot_be_learned_is_an_error(folder: Path) -> None:
-    (folder / "train/date").mkdir()
-    (folder / "train/date/1.bmp").touch()
-    found = {(one.kind, one.severity): one for one in check(folder)}
-    assert found["tiny_class", "error"].paths == ("date",)
-    assert "with fewer than 2 readable pictures" in found["tiny_class", "error"].message
-
-
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["flowers", "eurosat_rgb"])
-def test_real_pictures_are_not_wrongly_accused(shared: Path, name: str) -> None:
-    """Looked at by eye: two tulips are one photo, re-touched, and two pictures are strips of
-    256 x 50; EuroSAT's tiles are all unlike, also where they are almost uniform."""
+def test_real_pictures_have_no_false_findings(shared: Path, name: str) -> None:
+    """Checked by eye: two tulips are one photo, retouched, and two pictures are strips of 256 x 50;
+    all tiles of EuroSAT differ, even those that are almost uniform."""
     expected = {
         "flowers": {
             "near_duplicate": {

@@ -7,10 +7,16 @@ from pathlib import Path
 import pytest
 
 from trainers.cache.array_cache import Cache
-from trainers.dataset import dataset as data
 from trainers.dataset import scanning
-from trainers.dataset.findings import finding as findings
-from trainers.dataset.findings.finding import Finding, counted
+from trainers.dataset.dataset import load_dataset
+from trainers.dataset.findings.finding import (
+    Finding,
+    counted,
+    list_notes,
+    log_findings,
+    summarize,
+    write_json,
+)
 from trainers.progress import Progress, log
 
 SILENT = Progress(is_quiet=True)
@@ -24,41 +30,41 @@ DrawFolder = Callable[..., Path]
         (["a", "b"], "2 classes that are small: give them more"),
     ],
 )
-def test_a_finding_begins_with_how_many(paths: list[str], text: str) -> None:
+def test_a_message_starts_with_the_count(paths: list[str], text: str) -> None:
     finding = counted("tiny_class", "that {are} small: give {them} more", paths, "class")
     assert (finding.message, finding.severity, finding.paths) == (text, "warning", tuple(paths))
 
 
-def test_a_finding_in_short_names_three_and_how_many_more() -> None:
+def test_a_finding_as_text_shows_three_paths_and_how_many_more() -> None:
     finding = counted("truncated", "cut short", [f"{number}.jpg" for number in range(5000)])
     assert str(finding) == (
         "warning: 5,000 pictures cut short\n  truncated: 0.jpg, 1.jpg, 2.jpg and 4997 more"
     )
 
 
-def test_groups_are_shown_as_equals() -> None:
+def test_groups_are_shown_with_equals_signs() -> None:
     groups = (("a", "b"), ("c", "d"))
     finding = Finding("exact_duplicate", "error", "2 groups", ("a", "b", "c", "d"), groups)
     assert str(finding).endswith("exact_duplicate: a = b, c = d")
 
 
-def test_findings_are_said_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(log, "warning", lambda text, *values: said.append(text % values))
-    findings.say([counted("truncated", "cut short", ["100%.jpg"])])
-    assert said == ["warning: 1 picture cut short\n  truncated: 100%.jpg"]
+def test_findings_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages: list[str] = []
+    monkeypatch.setattr(log, "warning", lambda text, *values: messages.append(text % values))
+    log_findings([counted("truncated", "cut short", ["100%.jpg"])])
+    assert messages == ["warning: 1 picture cut short\n  truncated: 100%.jpg"]
 
 
-def test_the_file_holds_every_path_and_what_was_left_out(
+def test_findings_json_holds_every_path_and_what_was_left_out(
     tmp_path: Path, draw_folder: DrawFolder
 ) -> None:
     folder = draw_folder(tmp_path / "pictures", red=3, blue=2)
     (folder / "red/ä.txt").write_text("hello")
-    dataset = data.read(
+    dataset = load_dataset(
         scanning.scan(folder), Cache(folder.parent, 0, folder.parent / "work", SILENT)
     )
     found = [counted("truncated", "cut short", [f"{number}.jpg" for number in range(9)])]
-    findings.write(tmp_path / "findings.json", dataset, found)
+    write_json(tmp_path / "findings.json", dataset, found)
     content = json.loads((tmp_path / "findings.json").read_text(encoding="utf-8"))
     assert content["classes"] == {"blue": 2, "red": 3}
     assert content["pictures"] == 5
@@ -68,7 +74,7 @@ def test_the_file_holds_every_path_and_what_was_left_out(
     assert content["left_out"][0]["path"] == "red/ä.txt"
 
 
-def test_what_is_left_out_without_a_finding_is_a_line_for_each_reason(
+def test_files_left_out_without_a_finding_are_noted_by_reason(
     tmp_path: Path, draw_folder: DrawFolder
 ) -> None:
     folder = draw_folder(tmp_path / "pictures/archive", red=3, blue=2).parent
@@ -77,7 +83,7 @@ def test_what_is_left_out_without_a_finding_is_a_line_for_each_reason(
     (folder / "archive/@eaDir").mkdir()
     (folder / "archive/red/1.jpg").write_bytes(b"")  # a finding
     cache = Cache(folder.parent, 0, folder.parent / "work", SILENT)
-    assert findings.notes(data.read(scanning.scan(folder), cache)) == [
+    assert list_notes(load_dataset(scanning.scan(folder), cache)) == [
         "class folders: those in archive",
         "left out: archive/@eaDir: is a folder of a system or a tool: rename it if it is a class",
         "left out: archive/red/0.txt, archive/red/1.txt, archive/red/2.txt and 2 more: each is "
@@ -85,7 +91,7 @@ def test_what_is_left_out_without_a_finding_is_a_line_for_each_reason(
     ]
 
 
-def test_a_summary_counts_in_place_of_paths() -> None:
-    (row,) = findings.summary([counted("truncated", "cut short", ["a", "b"])])
+def test_a_summary_has_counts_in_place_of_paths() -> None:
+    (row,) = summarize([counted("truncated", "cut short", ["a", "b"])])
     message = "2 pictures cut short"
     assert row == {"kind": "truncated", "severity": "warning", "message": message, "n": 2}

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.trainers.test_grouping import clips
-from tests.trainers.test_splitting import dataset
 
+from tests.trainers.dataset.test_grouping import clips
+from tests.trainers.dataset.test_splitting import dataset
 from trainers.dataset import grouping
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings import leakage
@@ -21,9 +21,9 @@ def named(*names: str) -> Dataset:
 def numbered(pattern: str, sources: range, numbers: range) -> Dataset:
     return named(
         *(
-            f"{label}/" + pattern.format(one, number)
+            f"{label}/" + pattern.format(source, number)
             for label in "ab"
-            for one in sources
+            for source in sources
             for number in numbers
         )
     )
@@ -41,13 +41,13 @@ def numbered(pattern: str, sources: range, numbers: range) -> Dataset:
     ],
 )
 def test_numbered_frames_of_few_sources_are_found(data: Dataset) -> None:
-    (finding,) = leakage.examine(data)
+    (finding,) = leakage.find_leaks(data, 224)
     assert finding.kind == "numbered_frames"
     assert finding.severity == "warning"
     assert len(finding.paths) == len(data.paths)
-    grouped = grouping.group(data, leakage.PATTERN)  # as the finding advises
+    grouped = grouping.assign_sources(data, leakage.FRAME_PATTERN)  # as the finding advises
     assert len(set(grouped.sources)) == int(finding.message.split(" sources")[0].split()[-1])
-    assert list(leakage.examine(grouped)) == []
+    assert list(leakage.find_leaks(grouped, 224)) == []
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_numbered_frames_of_few_sources_are_found(data: Dataset) -> None:
         numbered("Forest_{1}.jpg", range(1), range(200)),  # satellite tiles
         numbered("cat.{1}.jpg", range(1), range(200)),
         numbered("n01440764_{1}.JPEG", range(1), range(200)),
-        numbered("leaf{0}_{1}.jpg", range(100), range(2)),  # two pictures are no video
+        numbered("leaf{0}_{1}.jpg", range(100), range(2)),  # two pictures are not a video
         named(
             *(f"{'ab'[at // 50]}/{at * 7919 % 10**6}_{at * 104729:x}_n.jpg" for at in range(100))
         ),
@@ -66,18 +66,18 @@ def test_numbered_frames_of_few_sources_are_found(data: Dataset) -> None:
                 f"{'ab'[at // 60]}/IMG_2023010{at % 6}_{10_000 + at * at * 37 % 49_999}.jpg"
                 for at in range(120)
             )
-        ),  # a phone's, by day and time
+        ),  # names of a phone, by day and time
     ],
 )
-def test_other_names_are_not_accused(data: Dataset) -> None:
-    assert list(leakage.examine(data)) == []
+def test_other_names_are_no_finding(data: Dataset) -> None:
+    assert list(leakage.find_leaks(data, 224)) == []
 
 
 def test_sources_in_several_splits_of_the_folder_are_an_error() -> None:
     data = clips(4, 10)
     splits = np.where(np.arange(80) % 20 < 15, "train", "test")
-    data = grouping.group(replace(data, splits=tuple(splits)), r"clip\d+")
-    (finding,) = leakage.examine(data)
+    data = grouping.assign_sources(replace(data, splits=tuple(splits)), r"clip\d+")
+    (finding,) = leakage.find_leaks(data, 224)
     assert (finding.kind, finding.severity) == ("source_across_splits", "error")
     assert "4 sources" in finding.message
     assert len(finding.paths) == 40

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from trainers.dataset.folders.archive_members import members
-from trainers.dataset.folders.archives import unpacked
-from trainers.dataset.folders.layout import DataError
+from trainers.dataset.folders.archive_members import iter_members
+from trainers.dataset.folders.archives import unpack
+from trainers.dataset.folders.errors import DataError
 
 FILES = {f"{label}/{number}.jpg": bytes([number]) * 700 for label in "ab" for number in range(9)}
 
@@ -41,7 +41,7 @@ def put(tmp_path: Path, content: bytes) -> Path:
 
 
 def read(path: Path) -> dict[str, bytes]:
-    return {one.name: one.content.read() for one in members(path) if one.content}
+    return {member.name: member.content.read() for member in iter_members(path) if member.content}
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ def read(path: Path) -> dict[str, bytes]:
     [tar(), gzip.compress(tar()), bz2.compress(tar()), zipped()],
     ids=["tar", "gzip", "bzip2", "Zip"],
 )
-def test_every_kind_gives_its_files(tmp_path: Path, content: bytes) -> None:
+def test_every_kind_of_archive_is_read(tmp_path: Path, content: bytes) -> None:
     assert read(put(tmp_path, content)) == FILES
 
 
-def test_a_zip_inside_a_tar_is_a_file_of_it(tmp_path: Path) -> None:
-    """The mark of a Zip may lie anywhere near the end: that of the inner one was taken."""
+def test_a_zip_inside_a_tar_is_a_member_of_the_tar(tmp_path: Path) -> None:
+    """`is_zipfile` looks for a signature near the end, and finds that of the inner archive."""
     inner = {"originals.zip": zipped({"x/1.jpg": b"other"})}
     assert set(read(put(tmp_path, tar({**FILES, **inner})))) == {*FILES, "originals.zip"}
 
@@ -79,10 +79,10 @@ def flipped(content: bytes, at: int) -> bytes:
     ],
     ids=["a header", "gzip", "bzip2", "a Zip by bzip2"],
 )
-def test_damage_is_said_and_nothing_is_unpacked(tmp_path: Path, content: bytes) -> None:
-    """Python takes a damaged header for the end, and checks no checksum of gzip."""
+def test_a_damaged_archive_is_refused_and_not_unpacked(tmp_path: Path, content: bytes) -> None:
+    """`tarfile` takes a damaged header for the end, and does not check the checksum of gzip."""
     with pytest.raises(DataError, match="is damaged or cut short"):
-        unpacked(put(tmp_path, content))
+        unpack(put(tmp_path, content))
     assert not [path for path in (tmp_path / "cache").glob("archives/*") if path.is_dir()]
 
 
@@ -90,12 +90,12 @@ def test_damage_is_said_and_nothing_is_unpacked(tmp_path: Path, content: bytes) 
 @pytest.mark.parametrize("content", [tar({}), zipped({}), zipped({"folder/": b""})])
 def test_an_archive_without_files_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(DataError, match="holds no files"):
-        unpacked(put(tmp_path, content))
+        unpack(put(tmp_path, content))
 
 
 @pytest.mark.usefixtures("home")
 def test_names_that_cannot_be_stored_are_left_out(tmp_path: Path) -> None:
     odd = {"c": b"1", "c/1.jpg": b"2", "d/" + "x" * 300: b"3"}
-    folder = unpacked(put(tmp_path, tar({**FILES, **odd})))
+    folder = unpack(put(tmp_path, tar({**FILES, **odd})))
     stored = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert stored == {*FILES, "c"}

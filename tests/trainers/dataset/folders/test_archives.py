@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from trainers.dataset.folders import archives
-from trainers.dataset.folders.archives import unpacked
-from trainers.dataset.folders.filenames import printable
-from trainers.dataset.folders.layout import DataError
+from trainers.dataset.folders.archives import unpack
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.folders.filenames import escape
 
 FILES = {"a/1.jpg": b"one", "b/deep/2.jpg": b"two" * 1000, "b/é.jpg": b""}
 
@@ -50,33 +50,33 @@ def shown(cache: Path) -> list[str]:
 
 @pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz", "w"])
 def test_tar_archives_are_unpacked(tmp_path: Path, mode: str) -> None:
-    assert content(unpacked(pack_tar(tmp_path / "pictures", mode=mode))) == FILES
+    assert content(unpack(pack_tar(tmp_path / "pictures", mode=mode))) == FILES
 
 
 def test_zip_archives_are_unpacked_once_by_content(tmp_path: Path) -> None:
-    folder = unpacked(pack_zip(tmp_path / "one.zip"))
+    folder = unpack(pack_zip(tmp_path / "one.zip"))
     assert content(folder) == FILES
     (folder / "a/1.jpg").write_bytes(b"seen")
     (tmp_path / "one.zip").rename(tmp_path / "two.zip")
-    assert unpacked(tmp_path / "two.zip") == folder
+    assert unpack(tmp_path / "two.zip") == folder
     assert (folder / "a/1.jpg").read_bytes() == b"seen"
-    assert unpacked(pack_zip(tmp_path / "one.zip", {"a/1.jpg": b"new"})) != folder
+    assert unpack(pack_zip(tmp_path / "one.zip", {"a/1.jpg": b"new"})) != folder
 
 
 @pytest.mark.parametrize("name", ["../x.jpg", "/x.jpg", "a/../../x.jpg", "C:/x.jpg", "..\\x.jpg"])
 @pytest.mark.parametrize("pack", [pack_zip, pack_tar])
-def test_no_name_leads_out(tmp_path: Path, cache: Path, name: str, pack: object) -> None:
+def test_no_path_leaves_the_folder(tmp_path: Path, cache: Path, name: str, pack: object) -> None:
     if pack is pack_tar and "\\" in name:
         pytest.skip("a backslash in a tar's name is a letter")
     archive = pack(tmp_path / "data", {"a/1.jpg": b"", name: b"x"})  # type: ignore[operator]
     with pytest.raises(DataError, match="outside of its folder"):
-        unpacked(archive)
+        unpack(archive)
     assert shown(cache) == []
     assert not list(tmp_path.rglob("x.jpg"))
 
 
 def pack_links(path: Path, *links: tuple[bytes, str, str], files: tuple[str, ...]) -> Path:
-    """A tar of files that hold their names, then of links: (type, name, what it links to)."""
+    """A tar of files that contain their names, and of links (type, name, target)."""
     with tarfile.open(pack_tar(path, {name: name.encode() for name in files}), "a") as archive:
         for kind, name, target in links:
             member = tarfile.TarInfo(name)
@@ -85,36 +85,38 @@ def pack_links(path: Path, *links: tuple[bytes, str, str], files: tuple[str, ...
     return path
 
 
-def test_links_and_devices_are_not_taken_and_said_each_time(tmp_path: Path) -> None:
+def test_links_and_devices_are_left_out_and_listed_each_time(tmp_path: Path) -> None:
     kinds = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE)
     links = [(kind, f"a/{kind!r}.jpg", "/etc/passwd") for kind in kinds]
     links += [(tarfile.SYMTYPE, "b", "a"), (tarfile.LNKTYPE, "a/1.jpg", "a/1.jpg")]
     archive = pack_links(tmp_path / "links.tar", *links, files=("a/1.jpg",))
     for _ in range(2):
-        folder = unpacked(archive)
+        folder = unpack(archive)
         assert content(folder) == {"a/1.jpg": b"a/1.jpg"}
-        assert [name for name, _ in archives.left_out(folder)] == [name for _, name, _ in links]
+        assert [name for name, _ in archives.read_left_out(folder)] == [
+            name for _, name, _ in links
+        ]
     with zipfile.ZipFile(tmp_path / "links.zip", "w") as packed:
         link = zipfile.ZipInfo("a/link.jpg")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         packed.writestr(link, "/etc/passwd")
         packed.writestr("a/1.jpg", b"")
-    folder = unpacked(tmp_path / "links.zip")
+    folder = unpack(tmp_path / "links.zip")
     assert content(folder) == {"a/1.jpg": b""}
-    ((name, reason),) = archives.left_out(folder)
+    ((name, reason),) = archives.read_left_out(folder)
     assert name == "a/link.jpg"
     assert "is a link" in reason
 
 
 def test_a_hard_link_has_the_content_of_the_earlier_file(tmp_path: Path) -> None:
     links = [(tarfile.LNKTYPE, "b/2.jpg", "a/1.jpg"), (tarfile.LNKTYPE, "b/3.jpg", "b/2.jpg")]
-    folder = unpacked(pack_links(tmp_path / "hard.tar", *links, files=("a/1.jpg",)))
+    folder = unpack(pack_links(tmp_path / "hard.tar", *links, files=("a/1.jpg",)))
     assert content(folder) == dict.fromkeys(("a/1.jpg", "b/2.jpg", "b/3.jpg"), b"a/1.jpg")
-    assert archives.left_out(folder) == []
+    assert archives.read_left_out(folder) == []
 
 
 @pytest.mark.parametrize("name", ["a/nul\0.jpg", "a/line\n.jpg", "a/\udcff.jpg"])
-def test_names_that_are_no_text_are_left_out_and_said(tmp_path: Path, name: str) -> None:
+def test_unprintable_names_are_left_out_and_listed(tmp_path: Path, name: str) -> None:
     path = pack_tar(tmp_path / "a.tar", {"a/1.jpg": b"x"})
     with tarfile.open(path, "a", format=tarfile.PAX_FORMAT) as archive:
         member = tarfile.TarInfo("short")
@@ -123,34 +125,36 @@ def test_names_that_are_no_text_are_left_out_and_said(tmp_path: Path, name: str)
         link = tarfile.TarInfo("a/link.jpg")
         link.type, link.pax_headers = tarfile.LNKTYPE, {"linkpath": name}
         archive.addfile(link)
-    folder = unpacked(path)
+    folder = unpack(path)
     assert content(folder) == {"a/1.jpg": b"x"}
-    (first, why), (second, _) = archives.left_out(folder)
-    assert (first, second) == (printable(name), "a/link.jpg")
+    (first, why), (second, _) = archives.read_left_out(folder)
+    assert (first, second) == (escape(name), "a/link.jpg")
     assert "control characters" in why
 
 
-def test_bombs_are_refused_before_they_fill_the_disk(
+def test_decompression_bombs_are_refused(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bomb = pack_zip(tmp_path / "bomb.zip", {"a/1.jpg": bytes(3_000_000)})
-    monkeypatch.setattr(archives, "ALWAYS_BYTES", 1_000_000)
+    monkeypatch.setattr(archives, "MIN_LIMIT_BYTES", 1_000_000)
     with pytest.raises(DataError, match="unpacks to more than 1,000,000 bytes"):
-        unpacked(bomb)
-    monkeypatch.setattr(archives, "ALWAYS_BYTES", 100_000_000)
+        unpack(bomb)
+    monkeypatch.setattr(archives, "MIN_LIMIT_BYTES", 100_000_000)
     monkeypatch.setattr(archives, "RESERVE_BYTES", 1 << 60)
     with pytest.raises(DataError, match=r"more room than is free under .*GRAFT_CACHE"):
-        unpacked(bomb)
+        unpack(bomb)
     monkeypatch.setattr(archives, "RESERVE_BYTES", 0)
     monkeypatch.setattr(archives, "MAX_FILES", 2)
     with pytest.raises(DataError, match="more than 2 files"):
-        unpacked(pack_tar(tmp_path / "many.tar"))
+        unpack(pack_tar(tmp_path / "many.tar"))
     assert shown(cache) == []
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.9])
 @pytest.mark.parametrize("kind", ["zip", "w", "w:gz", "w:xz"])
-def test_what_is_cut_short_is_said(tmp_path: Path, cache: Path, kind: str, kept: float) -> None:
+def test_truncated_archives_are_refused(
+    tmp_path: Path, cache: Path, kind: str, kept: float
+) -> None:
     rng = np.random.default_rng(0)
     files = {f"a/{number}.jpg": rng.bytes(10_000) for number in range(9)}
     path = tmp_path / "data"
@@ -158,37 +162,37 @@ def test_what_is_cut_short_is_said(tmp_path: Path, cache: Path, kind: str, kept:
     whole = archive.read_bytes().rstrip(b"\0")
     archive.write_bytes(whole[: int(kept * len(whole))])
     with pytest.raises(DataError, match=r"data is damaged or cut short .*copy it again"):
-        unpacked(archive)
+        unpack(archive)
     assert not cache.exists() or shown(cache) == []
 
 
-def test_a_killed_run_leaves_nothing_that_counts(tmp_path: Path, cache: Path) -> None:
+def test_a_partial_folder_of_a_killed_run_is_replaced(tmp_path: Path, cache: Path) -> None:
     archive = pack_zip(tmp_path / "one.zip")
-    folder = unpacked(archive)
+    folder = unpack(archive)
     partial = cache / f".{folder.name}.partial"
     folder.rename(partial)
     (partial / "a/old.jpg").touch()
-    assert content(unpacked(archive)) == FILES
+    assert content(unpack(archive)) == FILES
     assert shown(cache) == [folder.name]
 
 
-def test_encrypted_and_other_files_are_refused_in_words(tmp_path: Path) -> None:
+def test_encrypted_archives_and_other_files_are_refused_with_advice(tmp_path: Path) -> None:
     data = bytearray(pack_zip(tmp_path / "a.zip", {"a/1.jpg": b"x"}).read_bytes())
     data[6] |= 1  # the flag of encryption, in both headers
     data[data.index(b"PK\x01\x02") + 8] |= 1
     (tmp_path / "a.zip").write_bytes(data)
     with pytest.raises(DataError, match=r"a\.zip: .*password.*; unpack it and name the folder"):
-        unpacked(tmp_path / "a.zip")
+        unpack(tmp_path / "a.zip")
     (tmp_path / "a.rar").write_bytes(b"Rar!\x1a\7\0")
-    with pytest.raises(DataError, match=r"neither a folder nor an archive that is read here \(Zip"):
-        unpacked(tmp_path / "a.rar")
+    with pytest.raises(DataError, match=r"neither a folder nor an archive that Graft reads \(Zip"):
+        unpack(tmp_path / "a.rar")
 
 
-def test_names_of_macos_and_windows_are_read(tmp_path: Path) -> None:
+def test_names_written_by_macos_and_windows_are_decoded(tmp_path: Path) -> None:
     data = pack_zip(tmp_path / "a.zip", {"café/1.jpg": b"", "tea\\2.jpg": b""}).read_bytes()
     name = "café/1.jpg".encode()
     for at in (data.index(name) - 30, data.rindex(name) - 46):  # local and central header
         flags = at + (6 if data[at + 2 : at + 4] == b"\x03\x04" else 8)
         data = data[:flags] + b"\0\0" + data[flags + 2 :]
     (tmp_path / "a.zip").write_bytes(data)
-    assert set(content(unpacked(tmp_path / "a.zip"))) == {"café/1.jpg", "tea/2.jpg"}
+    assert set(content(unpack(tmp_path / "a.zip"))) == {"café/1.jpg", "tea/2.jpg"}

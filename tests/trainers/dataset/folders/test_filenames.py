@@ -6,14 +6,14 @@ import pytest
 
 from trainers.dataset.folders.filenames import (
     SYSTEM_FOLDERS,
-    ending,
+    escape,
     is_hidden,
-    is_of_system,
-    is_plain_split,
-    is_text,
-    looks,
-    printable,
+    is_printable,
+    is_split_name,
+    is_system_folder,
+    normalize,
     split_of,
+    suffix_of,
 )
 
 
@@ -27,17 +27,17 @@ from trainers.dataset.folders.filenames import (
         ("photo\u202egpj.exe", "photo\\u202egpj.exe"),
     ],
 )
-def test_what_steers_is_no_text_and_shown_by_its_code(name: str, shown: str) -> None:
-    assert not is_text(name)
-    assert printable(name) == shown
+def test_control_characters_are_unprintable_and_escaped(name: str, shown: str) -> None:
+    assert not is_printable(name)
+    assert escape(name) == shown
 
 
 @pytest.mark.parametrize(
     "name", ["データ　写真", "می‌خواهم", "👩‍🔬", "a\xa0b", "a\xadb", "1\u202fPM", "א\u200fב", ""]
 )
-def test_the_blanks_and_joiners_of_every_script_are_text(name: str) -> None:
-    assert is_text(name)
-    assert printable(name) == name
+def test_blanks_and_joiners_of_every_script_are_printable(name: str) -> None:
+    assert is_printable(name)
+    assert escape(name) == name
 
 
 @pytest.mark.parametrize(
@@ -54,15 +54,15 @@ def test_the_blanks_and_joiners_of_every_script_are_text(name: str) -> None:
         ("LICENSE", ""),
     ],
 )
-def test_what_downloads_hang_onto_an_ending_is_none_of_it(name: str, expected: str) -> None:
-    assert ending(name) == expected
+def test_what_downloads_append_is_not_part_of_the_suffix(name: str, expected: str) -> None:
+    assert suffix_of(name) == expected
 
 
-def test_hidden_names_and_those_of_systems() -> None:
+def test_hidden_names_and_system_folders() -> None:
     assert all(map(is_hidden, (".git", "Thumbs.db", "DESKTOP.INI", "Icon\r", ".Trash")))
     assert not any(map(is_hidden, ("Thumbs.jpg", "icon", "desktop")))
-    assert all(map(is_of_system, ("@eaDir", "#RECYCLE", "System Volume Information")))
-    assert not any(map(is_of_system, ("trash", "Recycled", "thumbs_up", "snapshot", "@home")))
+    assert all(map(is_system_folder, ("@eaDir", "#RECYCLE", "System Volume Information")))
+    assert not any(map(is_system_folder, ("trash", "Recycled", "thumbs_up", "snapshot", "@home")))
     assert all(name == name.casefold() for name in SYSTEM_FOLDERS)
 
 
@@ -75,19 +75,19 @@ def test_hidden_names_and_those_of_systems() -> None:
         *[(name, "test") for name in ("test_dir", "Testing", "evaluation", "testImages")],
     ],
 )
-def test_plain_names_of_splits(name: str, split: str) -> None:
+def test_names_of_splits(name: str, split: str) -> None:
     assert split_of(name) == split
-    assert is_plain_split(name)
+    assert is_split_name(name)
 
 
-def test_names_that_speak_of_more_than_a_split() -> None:
-    assert (split_of("seg_train"), is_plain_split("seg_train")) == ("train", False)
-    assert (split_of("test tube"), is_plain_split("test tube")) == ("test", False)
+def test_names_that_mention_a_split_and_more() -> None:
+    assert (split_of("seg_train"), is_split_name("seg_train")) == ("train", False)
+    assert (split_of("test tube"), is_split_name("test tube")) == ("test", False)
     assert not any(map(split_of, ("trains", "train_test", "contest", "latest", "value")))
 
 
-def test_look_alikes() -> None:
+def test_similar_names_are_equal_once_normalized() -> None:
     nfc, nfd = (unicodedata.normalize(form, "Café") for form in ("NFC", "NFD"))
-    for one, other in ((nfc, nfd), ("Cat", "cat"), ("New York", "new_york"), ("ａ", "a")):
-        assert looks(one) == looks(other)
-    assert looks("cat") != looks("cats")
+    for first, second in ((nfc, nfd), ("Cat", "cat"), ("New York", "new_york"), ("ａ", "a")):
+        assert normalize(first) == normalize(second)
+    assert normalize("cat") != normalize("cats")

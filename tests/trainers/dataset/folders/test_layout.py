@@ -4,16 +4,17 @@ import re
 
 import pytest
 
-from trainers.dataset.folders.layout import DataError, Layout, Place, find
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.folders.layout import ClassRoot, Layout, detect_layout
 
 
 def layout(*pictures: str) -> Layout:
-    return find(tuple(path.split("/")) for path in pictures)
+    return detect_layout(tuple(path.split("/")) for path in pictures)
 
 
 def located(*pictures: str) -> list[tuple[str, str] | None]:
-    found = layout(*pictures)
-    return [found.locate(tuple(path.split("/"))) for path in pictures]
+    detected = layout(*pictures)
+    return [detected.locate(tuple(path.split("/"))) for path in pictures]
 
 
 def both(*parts: str) -> list[str]:
@@ -22,7 +23,7 @@ def both(*parts: str) -> list[str]:
 
 
 def splits(*pictures: str) -> dict[str, str]:
-    return {"/".join(at): place.split for at, place in layout(*pictures).places.items()}
+    return {"/".join(parts): root.split for parts, root in layout(*pictures).roots.items()}
 
 
 def test_folders_are_classes() -> None:
@@ -31,7 +32,7 @@ def test_folders_are_classes() -> None:
         ("oak", ""),
         ("", ""),
     ]
-    assert layout(*both(".")[:0]) == Layout({(): Place("")})
+    assert layout(*both(".")[:0]) == Layout({(): ClassRoot("")})
 
 
 @pytest.mark.parametrize(
@@ -49,11 +50,11 @@ def test_folders_are_classes() -> None:
         ("train/images", "test/images"),
     ],
 )
-def test_splits_are_found_under_their_many_names(train: str, test: str) -> None:
+def test_split_folders_are_found_under_their_many_names(train: str, test: str) -> None:
     assert splits(*both(train, test)) == {train: "train", test: "test"}
 
 
-def test_what_is_not_plain_is_said() -> None:
+def test_unusual_layouts_are_noted() -> None:
     assert layout(*both("train", "val")).notes == ()
     assert layout(*both("training_set", "val")).notes == (
         "split folders: train = training_set, validation = val",
@@ -61,12 +62,12 @@ def test_what_is_not_plain_is_said() -> None:
     assert layout(*both("a/b")).notes == ("class folders: those in a/b",)
 
 
-def test_a_test_of_one_class_is_a_split_all_the_same() -> None:
+def test_a_test_folder_with_one_class_is_a_split() -> None:
     pictures = [*both("seg_train/seg_train"), "seg_test/seg_test/oak/1.jpg"]
     assert splits(*pictures) == {"seg_train/seg_train": "train", "seg_test/seg_test": "test"}
 
 
-def test_a_look_alike_is_the_same_class_in_another_split() -> None:
+def test_a_similar_name_is_the_same_class_in_another_split() -> None:
     pictures = ["my_train/New York/1.jpg", "my_train/Rome/1.jpg", "my_test/new_york/1.jpg"]
     assert splits(*pictures) == {"my_train": "train", "my_test": "test"}
 
@@ -81,7 +82,7 @@ def test_a_look_alike_is_the_same_class_in_another_split() -> None:
         ["training shoes/1.jpg", "sandals/2.jpg"],
     ],
 )
-def test_classes_that_are_called_like_splits_are_classes(pictures: list[str]) -> None:
+def test_classes_may_be_named_like_splits(pictures: list[str]) -> None:
     assert splits(*pictures) == {"": ""}
 
 
@@ -91,7 +92,7 @@ def test_train_alone_is_a_split_at_any_depth() -> None:
     assert splits(*both("train/train")) == {"train/train": "train"}
 
 
-def test_levels_that_hold_one_folder_are_passed() -> None:
+def test_levels_with_a_single_folder_are_skipped() -> None:
     assert splits(*both("archive/dataset")) == {"archive/dataset": ""}
     assert splits(*both("archive/dataset"), "cover.jpg") == {"archive/dataset": ""}
     assert splits("cats/1.jpg") == {"": ""}
@@ -112,9 +113,9 @@ def test_splits_within_each_class() -> None:
 @pytest.mark.parametrize(
     "form", ["{}_train|{}_test", "train-{}|test-{}", "{}Train|{}Test", "{} trn|{} tst"]
 )
-def test_splits_in_the_names_of_classes(form: str) -> None:
+def test_a_class_and_a_split_in_each_name(form: str) -> None:
     train, test = form.split("|")
-    pictures = [f"{one.format(label)}/1.jpg" for one in (train, test) for label in ("cat", "dog")]
+    pictures = [f"{name.format(label)}/1.jpg" for name in (train, test) for label in ("cat", "dog")]
     assert located(*pictures) == [
         ("cat", "train"),
         ("dog", "train"),
@@ -141,12 +142,12 @@ def test_splits_in_the_names_of_classes(form: str) -> None:
         ("paper fold1", "wing fold2"),
     ],
 )
-def test_classes_that_have_a_word_of_a_split_are_classes(names: tuple[str, ...]) -> None:
+def test_class_names_may_contain_the_word_of_a_split(names: tuple[str, ...]) -> None:
     assert splits(*(f"{name}/1.jpg" for name in names)) == {"": ""}
 
 
-def test_folders_of_folds_are_said() -> None:
-    assert layout(*both("fold1", "fold2")).shared == ("fold1", "fold2")
+def test_folders_of_folds_are_nested_classes() -> None:
+    assert layout(*both("fold1", "fold2")).nested_classes == ("fold1", "fold2")
     assert splits(*both("trn", "tst")) == {"trn": "train", "tst": "test"}
 
 
@@ -169,7 +170,7 @@ def test_unlabelled_pictures_beside_splits() -> None:
             "one folder per class, e.g. train_images/healthy/1.jpg",
         ),
         (
-            [f"{one}/1.jpg" for one in ("a_train", "b_train", "a_test", "b_test", "c")],
+            [f"{name}/1.jpg" for name in ("a_train", "b_train", "a_test", "b_test", "c")],
             "the folder has folders that are a class and a split at once (a_test, a_train, "
             "b_test, b_train) and beside them others (c): call those alike, e.g. c_train, or",
         ),
@@ -179,7 +180,7 @@ def test_unlabelled_pictures_beside_splits() -> None:
             "folder per class, e.g. seg_train/healthy/1.jpg",
         ),
         (
-            [f"{one}/1.jpg" for one in ("a_fold1", "b_fold1", "a_fold2", "b_fold2")],
+            [f"{name}/1.jpg" for name in ("a_fold1", "b_fold1", "a_fold2", "b_fold2")],
             "a_fold1, a_fold2, b_fold1, b_fold2 are a class and a fold at once: move the pictures "
             "of each class into one folder, e.g. a",
         ),
@@ -191,23 +192,23 @@ def test_unlabelled_pictures_beside_splits() -> None:
         ),
     ],
 )
-def test_what_nobody_can_mean_is_refused(pictures: list[str], message: str) -> None:
+def test_ambiguous_layouts_are_refused(pictures: list[str], message: str) -> None:
     with pytest.raises(DataError, match=f"^{re.escape(message)}"):
         layout(*pictures)
 
 
-def test_one_level_too_high_names_the_folders_that_were_meant() -> None:
+def test_a_folder_one_level_too_high_names_the_inner_ones() -> None:
     flowers = ["flowers/rose/1.jpg", "flowers/daisy/1.jpg"]
-    found = layout(*flowers, "satellites/forest/1.jpg", "satellites/sea/1.jpg")
-    assert (found.inner, found.shared) == (("flowers", "satellites"), ())
-    found = layout(*flowers, "other/rgb/forest/1.jpg", "other/rgb/sea/1.jpg")
-    assert found.inner == ("flowers", "other/rgb")
-    assert layout(*flowers, "flowers/2.jpg").inner == ("flowers",)
+    detected = layout(*flowers, "satellites/forest/1.jpg", "satellites/sea/1.jpg")
+    assert (detected.inner_roots, detected.nested_classes) == (("flowers", "satellites"), ())
+    detected = layout(*flowers, "other/rgb/forest/1.jpg", "other/rgb/sea/1.jpg")
+    assert detected.inner_roots == ("flowers", "other/rgb")
+    assert layout(*flowers, "flowers/2.jpg").inner_roots == ("flowers",)
 
 
-def test_the_same_folders_in_all_classes_are_another_matter() -> None:
-    found = layout(*both("north", "south"))
-    assert (found.inner, found.shared) == ((), ("north", "south"))
+def test_the_same_folders_in_all_classes_are_nested_classes() -> None:
+    detected = layout(*both("north", "south"))
+    assert (detected.inner_roots, detected.nested_classes) == ((), ("north", "south"))
 
 
 @pytest.mark.parametrize(
@@ -220,8 +221,8 @@ def test_the_same_folders_in_all_classes_are_another_matter() -> None:
     ],
 )
 def test_folders_within_a_class_are_fine(pictures: list[str]) -> None:
-    found = layout(*pictures)
-    assert (found.inner, found.shared) == ((), ())
+    detected = layout(*pictures)
+    assert (detected.inner_roots, detected.nested_classes) == ((), ())
 
 
 def test_a_deep_chain_of_split_folders_is_quick() -> None:

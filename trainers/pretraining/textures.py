@@ -1,9 +1,7 @@
-"""Textures by formula: waves, noise, cells, bricks; each a map over a plane.
+"""Procedural textures: waves, noise, cells, bricks. Values are 0..1; those of noise overshoot.
 
-Maps go from 0 to 1; those of noise overshoot.
-
-Pretraining on such pictures is a known idea: formulas in place of photos (Kataoka et al. 2020),
-noise with the statistics of natural pictures (Baradad et al. 2021).
+Pretraining on such pictures follows Kataoka et al. 2020 (formulas in place of photos) and Baradad
+et al. 2021 (noise with the statistics of natural pictures).
 """
 
 from __future__ import annotations
@@ -19,23 +17,23 @@ from trainers.pretraining.fields import (
     Cells,
     Map,
     as_map,
-    cells,
     noise,
     smooth_step,
+    worley_cells,
 )
 
 
 @dataclass(frozen=True)
 class Texture:
-    """What the textures of one class have in common.
+    """The parameters that the textures of one class share.
 
     Attributes:
         pattern: name of a function in PATTERNS.
         frequency: periods over half a picture.
         sharpness: contrast of edges, from 0.4 (soft) to 8 (hard).
-        roughness: how fast noise loses power with frequency, 0.6 (grain) to 2.2 (clouds).
+        roughness: how fast noise falls with frequency, from 0.6 (grain) to 2.2 (clouds).
         stretch: scale of one direction relative to the other.
-        irregularity: 0..1, how far cells leave their lattice, and the like.
+        irregularity: 0..1, such as the distance of cells from their lattice.
     """
 
     pattern: str
@@ -46,7 +44,7 @@ class Texture:
     irregularity: float
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Texture:
+    def sample(cls, rng: np.random.Generator) -> Texture:
         return cls(
             pattern=str(rng.choice(list(PATTERNS))),
             frequency=_log_uniform(rng, 1.2, 9),
@@ -57,7 +55,7 @@ class Texture:
         )
 
     def paint(self, x: Map, y: Map, rng: np.random.Generator) -> Map:
-        """One instance over the plane coordinates (x, y): (S, S), 0..1."""
+        """Paint one instance at the coordinates (x, y): (S, S), 0..1."""
         return PATTERNS[self.pattern](self, x, y, rng)
 
 
@@ -66,9 +64,9 @@ def grating(texture: Texture, x: Map, y: Map, rng: np.random.Generator) -> Map:
 
 
 def plaid(texture: Texture, x: Map, y: Map, rng: np.random.Generator) -> Map:
-    one = np.sin(TURN * texture.frequency * x + _phase(rng))
-    other = np.sin(TURN * texture.frequency * texture.stretch * y + _phase(rng))
-    return _edges((one + other) / 2, texture.sharpness)
+    along_x = np.sin(TURN * texture.frequency * x + _phase(rng))
+    along_y = np.sin(TURN * texture.frequency * texture.stretch * y + _phase(rng))
+    return _edges((along_x + along_y) / 2, texture.sharpness)
 
 
 def marble(texture: Texture, x: Map, y: Map, rng: np.random.Generator) -> Map:
@@ -106,15 +104,15 @@ def mosaic(texture: Texture, x: Map, y: Map, rng: np.random.Generator) -> Map:
 
 
 def cracks(texture: Texture, x: Map, y: Map, rng: np.random.Generator) -> Map:
-    found = _cells(texture, x, y, rng)
-    return as_map(1 - np.exp(-(1 + 2 * texture.sharpness) * (found.second - found.nearest)))
+    cells = _cells(texture, x, y, rng)
+    return as_map(1 - np.exp(-(1 + 2 * texture.sharpness) * (cells.second - cells.nearest)))
 
 
 def spots(texture: Texture, x: Map, y: Map, rng: np.random.Generator) -> Map:
     scale = texture.frequency
-    found = cells(x * scale, y * scale, texture.irregularity, rng)
+    cells = worley_cells(x * scale, y * scale, texture.irregularity, rng)
     radius = 0.1 + 0.15 * texture.roughness
-    return smooth_step(radius - found.nearest, 4 * (1 + texture.sharpness))
+    return smooth_step(radius - cells.nearest, 4 * (1 + texture.sharpness))
 
 
 def bricks(texture: Texture, x: Map, y: Map, rng: np.random.Generator) -> Map:
@@ -141,11 +139,11 @@ PATTERNS: dict[str, Callable[[Texture, Map, Map, np.random.Generator], Map]] = {
 
 def _cells(texture: Texture, x: Map, y: Map, rng: np.random.Generator) -> Cells:
     scale, jitter = texture.frequency, 0.3 + 0.7 * texture.irregularity
-    return cells(x * scale, y * scale * texture.stretch, jitter, rng)
+    return worley_cells(x * scale, y * scale * texture.stretch, jitter, rng)
 
 
 def _edges(wave: Map, sharpness: float) -> Map:
-    """A wave of -1..1 -> 0..1, the harder the sharper."""
+    """Map a wave of -1..1 to 0..1, with edges of this sharpness."""
     return as_map(0.5 + 0.5 * np.tanh(sharpness * wave) / np.tanh(sharpness))
 
 

@@ -1,11 +1,11 @@
-"""Every pattern is a map of about 0..1 that varies, and the same for the same random numbers."""
+"""Every texture has values of about 0..1 that vary, and is the same for the same seed."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from trainers.pretraining.patterns import PATTERNS, Texture
+from trainers.pretraining.textures import PATTERNS, Texture
 
 LINE = np.linspace(-1, 1, 48, dtype=np.float32)
 X, Y = np.meshgrid(LINE, LINE)
@@ -15,7 +15,7 @@ X, Y = np.meshgrid(LINE, LINE)
 def test_a_pattern_stays_in_range_and_varies(pattern: str) -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        drawn = Texture.draw(rng)
+        drawn = Texture.sample(rng)
         texture = Texture(pattern, *list(vars(drawn).values())[1:])
         painted = texture.paint(X, Y, np.random.default_rng(seed))
         assert painted.shape == X.shape
@@ -24,7 +24,7 @@ def test_a_pattern_stays_in_range_and_varies(pattern: str) -> None:
         assert painted.min() >= -overshoot
         assert painted.max() <= 1 + overshoot
         np.testing.assert_array_equal(painted, texture.paint(X, Y, np.random.default_rng(seed)))
-        others = [texture.paint(X, Y, np.random.default_rng(one)).std() for one in range(8)]
+        others = [texture.paint(X, Y, np.random.default_rng(number)).std() for number in range(8)]
         assert max(others) > 0.01
 
 
@@ -37,4 +37,4 @@ def test_a_grating_has_its_frequency() -> None:
 
 def test_textures_are_drawn_from_all_patterns() -> None:
     rng = np.random.default_rng(0)
-    assert {Texture.draw(rng).pattern for _ in range(200)} == set(PATTERNS)
+    assert {Texture.sample(rng).pattern for _ in range(200)} == set(PATTERNS)

@@ -8,12 +8,12 @@ from PIL import Image
 
 from service.errors import DamagedImage, PayloadTooLarge, UnsupportedMediaType
 from service.imaging import Limits, decode, kinds
-from trainers.dataset.folders.contents import (
-    NO_PICTURES,
-    Verdict,
-    is_meant_as_picture,
-    look_into,
-    why_not,
+from trainers.dataset.folders.sniffing import (
+    NON_PICTURE_KINDS,
+    Rejection,
+    explain_error,
+    has_picture_suffix,
+    sniff,
 )
 
 DICOM = bytes(128) + b"DICM\2\0"
@@ -46,11 +46,11 @@ def write(folder: Path, name: str, content: bytes) -> Path:
         (b"PK\x03\x04\x14\0", "unsupported", "unpack it"),
         (b"BMW and others", "unreadable", "is text, not a picture"),
         (b"hello", "unreadable", "is text, not a picture"),
-        (b"\x80\x81\x82\x83\x84\x85\x86", "unreadable", "no picture of a kind that is known"),
+        (b"\x80\x81\x82\x83\x84\x85\x86", "unreadable", "is not a picture of a known kind"),
     ],
 )
-def test_advice_is_such_as_can_help(tmp_path: Path, content: bytes, kind: str, advice: str) -> None:
-    found = look_into(write(tmp_path, "1.jpg", content))
+def test_the_reason_says_what_helps(tmp_path: Path, content: bytes, kind: str, advice: str) -> None:
+    found = sniff(write(tmp_path, "1.jpg", content))
     assert found is not None
     assert found.kind == kind
     assert advice in found.reason
@@ -68,48 +68,50 @@ def test_advice_is_such_as_can_help(tmp_path: Path, content: bytes, kind: str, a
         ("a.npy", b"\x93NUMPY"),
     ],
 )
-def test_what_was_never_meant_as_a_picture_is_no_finding(
+def test_files_not_named_like_pictures_are_no_finding(
     tmp_path: Path, name: str, content: bytes
 ) -> None:
-    found = look_into(write(tmp_path, name, content))
+    found = sniff(write(tmp_path, name, content))
     assert found is not None
     assert found.kind == ""
 
 
-def test_pictures_of_other_kinds_are_one_whatever_their_name(tmp_path: Path) -> None:
+def test_unsupported_pictures_are_a_finding_whatever_their_name(tmp_path: Path) -> None:
     for name, content in (("IM0001", DICOM), ("1.svs", b"\xff\xff\xff\xff\xff")):
-        found = look_into(write(tmp_path, name, content))
+        found = sniff(write(tmp_path, name, content))
         assert found is not None
         assert found.kind in ("unsupported", "unreadable")
 
 
 @pytest.mark.parametrize("start", [b"", b"a", b"ab"])
-def test_a_text_that_is_cut_within_a_letter_is_text(tmp_path: Path, start: bytes) -> None:
-    found = look_into(write(tmp_path, "a.txt", start + "€".encode() * 4096))
-    assert found == Verdict("", "is text, not a picture")
+def test_text_cut_within_a_character_is_text(tmp_path: Path, start: bytes) -> None:
+    found = sniff(write(tmp_path, "a.txt", start + "€".encode() * 4096))
+    assert found == Rejection("", "is text, not a picture")
 
 
-def test_the_decoders_words_are_kept(tmp_path: Path) -> None:
+def test_the_message_of_the_decoder_is_kept(tmp_path: Path) -> None:
     path = write(tmp_path, "1.jpg", b"\xff\xd8\xff\xe0")
-    assert look_into(path) is None
+    assert sniff(path) is None
     large = PayloadTooLarge("55,000,000 pixels: send a smaller one", "55,000,000 pixels")
-    assert why_not(path, large) == Verdict("too_large", "55,000,000 pixels: shrink it")
-    assert why_not(path, DamagedImage("cut short")) == Verdict("truncated", "cut short")
+    assert explain_error(path, large) == Rejection("too_large", "55,000,000 pixels: shrink it")
+    assert explain_error(path, DamagedImage("cut short")) == Rejection("truncated", "cut short")
     closed = PermissionError(13, "Permission denied")
-    assert why_not(path, closed) == Verdict("unreadable", "cannot be read: Permission denied")
-    assert why_not(tmp_path / "gone.jpg", large).kind == "unreadable"
+    assert explain_error(path, closed) == Rejection(
+        "unreadable", "cannot be read: Permission denied"
+    )
+    assert explain_error(tmp_path / "gone.jpg", large).kind == "unreadable"
 
 
-def test_kinds_decide_and_not_words_of_messages(tmp_path: Path) -> None:
+def test_the_kind_of_an_error_decides_and_not_its_message(tmp_path: Path) -> None:
     path = write(tmp_path, "1.jpg", b"\x89 no picture")
     known = UnsupportedMediaType("said in other words", "a film of microbes", "cut it")
-    assert why_not(path, known) == Verdict("unsupported", "said in other words")
+    assert explain_error(path, known) == Rejection("unsupported", "said in other words")
     unknown = UnsupportedMediaType("kind not supported: by its words")
-    assert why_not(path, unknown).kind == "unreadable"
+    assert explain_error(path, unknown).kind == "unreadable"
 
 
-def test_what_is_no_picture_is_called_as_the_table_of_kinds_calls_it() -> None:
-    assert {name for _, _, name, _ in kinds._REFUSED} >= NO_PICTURES
+def test_non_picture_kinds_are_named_as_in_the_table_of_kinds() -> None:
+    assert {name for _, _, name, _ in kinds._REFUSED} >= NON_PICTURE_KINDS
 
 
 @pytest.mark.parametrize(
@@ -120,17 +122,17 @@ def test_what_is_no_picture_is_called_as_the_table_of_kinds_calls_it() -> None:
         (Limits(seconds=0), "0 s are allowed"),
     ],
 )
-def test_what_is_too_large_is_to_be_shrunk(tmp_path: Path, limits: Limits, accepted: str) -> None:
+def test_too_large_pictures_are_to_be_shrunk(tmp_path: Path, limits: Limits, accepted: str) -> None:
     Image.new("RGB", (10, 10)).save(tmp_path / "1.png")
     with pytest.raises(PayloadTooLarge) as caught:
         decode((tmp_path / "1.png").read_bytes(), 8, limits)
     assert "send a smaller one" in str(caught.value)
-    found = why_not(tmp_path / "1.png", caught.value)
+    found = explain_error(tmp_path / "1.png", caught.value)
     assert found.kind == "too_large"
     assert re.search(rf"{accepted}[^:]*: shrink it$", found.reason)
 
 
-def test_raw_files_are_no_pictures_whatever_they_start_like(tmp_path: Path) -> None:
+def test_raw_files_are_unsupported_whatever_their_first_bytes(tmp_path: Path) -> None:
     raw = write(tmp_path, "1.nef", b"II*\0")
-    assert is_meant_as_picture(raw.name)
-    assert look_into(raw) == Verdict("unsupported", "is a camera's raw file: export it as JPEG")
+    assert has_picture_suffix(raw.name)
+    assert sniff(raw) == Rejection("unsupported", "is a camera's raw file: export it as JPEG")

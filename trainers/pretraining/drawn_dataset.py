@@ -1,4 +1,4 @@
-"""The drawn pictures on disk: all classes, made once by every core, going on where it stopped."""
+"""The drawn pictures on disk: drawn once, on all cores; an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle.files import flush
-from trainers.pretraining.scenes import Recipe, draw_picture
+from trainers.pretraining.scenes import SceneTemplate, draw_picture
 from trainers.progress import Progress
 from trainers.workspace import disk_array
 
-SIZE = 72
-"""Side of a drawn picture, in pixels; training looks at parts of it."""
-_AT_ONCE = 32  # classes drawn between two notes of how far it is
+PICTURE_SIZE = 72
+"""Side of a drawn picture, in pixels; training crops it."""
+_CLASSES_PER_FLUSH = 32
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """images (classes * per_class, SIZE, SIZE, 3) uint8, class after class."""
+class DrawnDataset:
+    """images (classes * per_class, PICTURE_SIZE, PICTURE_SIZE, 3) uint8 RGB, class after class."""
 
     images: NDArray[np.uint8]
     classes: int
     per_class: int
 
     def split(self, held_out: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows to learn from and rows held out: the last `held_out` pictures of every class."""
+        """Rows (N,) for training, and held-out rows: the last `held_out` pictures of each class."""
         rows = np.arange(len(self.images))
         is_held_out = rows % self.per_class >= self.per_class - held_out
         return rows[~is_held_out], rows[is_held_out]
@@ -43,16 +43,18 @@ class Drawn:
         return rows // self.per_class
 
 
-def draw_all(classes: int, per_class: int, seed: int, folder: Path, progress: Progress) -> Drawn:
-    """Draw what `folder` does not hold yet.
+def draw_dataset(
+    classes: int, per_class: int, seed: int, folder: Path, progress: Progress
+) -> DrawnDataset:
+    """Draw the pictures that `folder` lacks.
 
     Raises:
         WorkspaceError: the disk has too little room.
     """
-    path, note = folder / "pictures.u8", folder / "classes-drawn.txt"
-    shape = (classes * per_class, SIZE, SIZE, 3)
-    noted = note.read_text(encoding="utf-8") if note.is_file() else ""
-    done = min(int(noted), classes) if noted.isdecimal() else 0
+    path, progress_file = folder / "pictures.u8", folder / "classes-drawn.txt"
+    shape = (classes * per_class, PICTURE_SIZE, PICTURE_SIZE, 3)
+    text = progress_file.read_text(encoding="utf-8") if progress_file.is_file() else ""
+    done = min(int(text), classes) if text.isdecimal() else 0
     if done and path.is_file() and path.stat().st_size == math.prod(shape):
         images: NDArray[np.uint8] = np.memmap(path, np.uint8, "r+", shape=shape)
     else:
@@ -60,35 +62,35 @@ def draw_all(classes: int, per_class: int, seed: int, folder: Path, progress: Pr
     draw = partial(draw_class, per_class=per_class, seed=seed)
     remaining = range(done, classes)
     if remaining:
-        with ProcessPoolExecutor(initializer=_end_with_parent) as pool:
+        with ProcessPoolExecutor(initializer=_exit_with_parent) as pool:
             drawn = progress.track(pool.map(draw, remaining), len(remaining), "drawing classes")
             for number, pictures in zip(remaining, drawn, strict=True):
                 images[number * per_class : (number + 1) * per_class] = pictures
-                if (number + 1) % _AT_ONCE == 0 or number + 1 == classes:
+                if (number + 1) % _CLASSES_PER_FLUSH == 0 or number + 1 == classes:
                     images.flush()  # type: ignore[attr-defined]  # a memmap
-                    write_whole(note, str(number + 1))
-    return Drawn(images, classes, per_class)
+                    write_atomically(progress_file, str(number + 1))
+    return DrawnDataset(images, classes, per_class)
 
 
 def draw_class(number: int, per_class: int, seed: int) -> NDArray[np.uint8]:
-    """All pictures of one class: (per_class, SIZE, SIZE, 3) uint8, the same for the same seed."""
-    recipe = Recipe.draw(np.random.default_rng((seed, number)))
+    """Draw one class: (per_class, PICTURE_SIZE, PICTURE_SIZE, 3) uint8, deterministic by seed."""
+    template = SceneTemplate.sample(np.random.default_rng((seed, number)))
     rngs = (np.random.default_rng((seed, number, picture)) for picture in range(per_class))
-    return np.stack([draw_picture(recipe, SIZE, rng) for rng in rngs])
+    return np.stack([draw_picture(template, PICTURE_SIZE, rng) for rng in rngs])
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a small file so that a kill leaves the old one or the new one."""
+def write_atomically(path: Path, text: str) -> None:
+    """Write a small file; a kill leaves either the old content or the new."""
     partial_path = path.with_suffix(".partial")
     partial_path.write_text(text, encoding="utf-8")
     flush(partial_path)
     partial_path.replace(path)
 
 
-def _end_with_parent() -> None:
-    """A killed run must not leave its drawing processes waiting for work for ever.
+def _exit_with_parent() -> None:
+    """End this worker process when the parent dies; otherwise a kill would leave it waiting.
 
-    Ctrl+C reaches them, too; the parent alone answers it.
+    It ignores Ctrl+C, which reaches it as well: the parent handles it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()

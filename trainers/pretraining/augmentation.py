@@ -1,4 +1,4 @@
-"""What the network sees of the drawn pictures: a part, at some scale, mirrored or not, relit."""
+"""Augments the drawn pictures for training: random crop, scale, mirroring and light."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from trainers.pretraining.pictures import Drawn
+from trainers.pretraining.drawn_dataset import DrawnDataset
 
-SIZE = 64
-"""Side of what the network sees while it learns, in pixels."""
-SMALLEST_PART = 0.55
-"""Of a picture's side: scale varies by almost two, since photographs are larger than drawings."""
+VIEW_SIZE = 64
+"""Side of a view, the input of the network in training, in pixels."""
+MIN_CROP = 0.55
+"""Smallest side of a crop, relative to the picture: scale varies by almost two."""
 
 
-class Views(keras.utils.PyDataset):
-    """Batches of views (M, SIZE, SIZE, 3) float32 RGB 0..255 and class indices (M,), for `fit`.
+class AugmentedDataset(keras.utils.PyDataset):
+    """Batches of views (M, VIEW_SIZE, VIEW_SIZE, 3) float32 RGB 0..255 and labels (M,), for `fit`.
 
     Args:
         drawn: the pictures.
         rows: which of them.
-        batch_size: views in a batch; while learning, what does not fill one is left out.
-        seed: of order and views; None for the middle of each picture, in order.
+        batch_size: views in a batch; in training, a last incomplete batch is dropped.
+        seed: of order and crops, for training; None takes the centre of each picture, in order.
     """
 
     def __init__(
         self,
-        drawn: Drawn,
+        drawn: DrawnDataset,
         rows: NDArray[np.int64],
         batch_size: int,
         seed: tuple[int, ...] | None = None,
     ) -> None:
-        super().__init__(workers=1)  # one thread draws the next batches while one is learned
+        super().__init__(workers=1)  # a thread prepares the next batches
         self._drawn, self._batch_size, self._seed = drawn, batch_size, seed
         self._rows = rows if seed is None else np.random.default_rng(seed).permutation(rows)
 
@@ -46,19 +46,22 @@ class Views(keras.utils.PyDataset):
         rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
         images, labels = self._drawn.images[rows], self._drawn.labels(rows)
         if self._seed is None:
-            edge = (images.shape[1] - SIZE) // 2
-            return images[:, edge : edge + SIZE, edge : edge + SIZE].astype(np.float32), labels
-        return _views(images, np.random.default_rng((*self._seed, index))), labels
+            edge = (images.shape[1] - VIEW_SIZE) // 2
+            inner = slice(edge, edge + VIEW_SIZE)
+            return images[:, inner, inner].astype(np.float32), labels
+        return _augment(images, np.random.default_rng((*self._seed, index))), labels
 
 
-def _views(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+def _augment(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
     count = len(images)
-    side = rng.uniform(SMALLEST_PART, 1, count)
+    side = rng.uniform(MIN_CROP, 1, count)
     top, left = rng.uniform(size=(2, count)) * (1 - side)
     boxes = np.stack([top, left, top + side, left + side], axis=1)
     is_mirrored = rng.uniform(size=count) < 0.5
     boxes[is_mirrored] = boxes[is_mirrored][:, [0, 3, 2, 1]]
-    views = tf.image.crop_and_resize(images, boxes, np.arange(count), (SIZE, SIZE)).numpy()
+    views = tf.image.crop_and_resize(
+        images, boxes, np.arange(count), (VIEW_SIZE, VIEW_SIZE)
+    ).numpy()
     light = rng.uniform(0.8, 1.2, (count, 1, 1, 1)) * rng.uniform(0.8, 1.2, (count, 1, 1, 3))
     relit: NDArray[np.float32] = (views * light.astype(np.float32)).clip(0, 255)
     return relit

@@ -1,4 +1,4 @@
-"""The drawn set goes on where it stopped, and is the same however often it stopped."""
+"""An interrupted drawing continues, and ends with the same pictures."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ import numpy as np
 import psutil
 import pytest
 
-from trainers.pretraining import pictures
-from trainers.pretraining.pictures import draw_all, draw_class
+from trainers.pretraining import drawn_dataset
+from trainers.pretraining.drawn_dataset import draw_class, draw_dataset
 from trainers.progress import Progress
 
 ROOT = Path(__file__).parents[3]
 QUIET = Progress(is_quiet=True)
 
 
-def test_pictures_of_a_class_lie_together(tmp_path: Path) -> None:
-    drawn = draw_all(3, 4, 7, tmp_path, QUIET)
-    assert drawn.images.shape == (12, pictures.SIZE, pictures.SIZE, 3)
+def test_pictures_of_a_class_are_contiguous(tmp_path: Path) -> None:
+    drawn = draw_dataset(3, 4, 7, tmp_path, QUIET)
+    assert drawn.images.shape == (12, drawn_dataset.PICTURE_SIZE, drawn_dataset.PICTURE_SIZE, 3)
     for number in range(3):
         np.testing.assert_array_equal(drawn.images[4 * number :][:4], draw_class(number, 4, 7))
 
 
-def test_what_is_there_is_not_drawn_again(tmp_path: Path) -> None:
-    whole = np.array(draw_all(4, 2, 0, tmp_path, QUIET).images)
-    # as a kill after two classes leaves it
+def test_finished_classes_are_not_drawn_again(tmp_path: Path) -> None:
+    whole = np.array(draw_dataset(4, 2, 0, tmp_path, QUIET).images)
+    # as after a kill during the third class
     (tmp_path / "classes-drawn.txt").write_text("2")
     cut_off = np.memmap(tmp_path / "pictures.u8", np.uint8, "r+", shape=whole.shape)
     cut_off[4:] = 0
-    kept = cut_off[0, 0, 0, 0] = np.uint8(whole[0, 0, 0, 0] ^ 1)  # a mark on what was finished
+    kept = cut_off[0, 0, 0, 0] = np.uint8(whole[0, 0, 0, 0] ^ 1)  # a change to a finished picture
     cut_off.flush()
-    again = draw_all(4, 2, 0, tmp_path, QUIET).images
+    again = draw_dataset(4, 2, 0, tmp_path, QUIET).images
     np.testing.assert_array_equal(again[4:], whole[4:])
     assert again[0, 0, 0, 0] == kept
 
 
 def test_the_last_pictures_of_each_class_are_held_out(tmp_path: Path) -> None:
-    drawn = draw_all(2, 5, 0, tmp_path, QUIET)
+    drawn = draw_dataset(2, 5, 0, tmp_path, QUIET)
     learn, held_out = drawn.split(2)
     assert learn.tolist() == [0, 1, 2, 5, 6, 7]
     assert held_out.tolist() == [3, 4, 8, 9]
@@ -51,10 +51,10 @@ def test_the_last_pictures_of_each_class_are_held_out(tmp_path: Path) -> None:
 DRAW_FOR_EVER = """
 import sys
 from pathlib import Path
-from trainers.pretraining.pictures import draw_all
+from trainers.pretraining.drawn_dataset import draw_dataset
 from trainers.progress import Progress
 if __name__ == "__main__":
-    draw_all(5000, 20, 0, Path(sys.argv[1]), Progress(is_quiet=True))
+    draw_dataset(5000, 20, 0, Path(sys.argv[1]), Progress(is_quiet=True))
 """
 
 
@@ -76,9 +76,9 @@ def test_a_killed_run_leaves_no_process_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("note", ["", "abc", "-3"])
-def test_a_damaged_note_or_file_is_drawn_anew(tmp_path: Path, note: str) -> None:
-    whole = np.array(draw_all(2, 2, 0, tmp_path, QUIET).images)
+def test_a_damaged_progress_file_or_array_is_drawn_again(tmp_path: Path, note: str) -> None:
+    whole = np.array(draw_dataset(2, 2, 0, tmp_path, QUIET).images)
     (tmp_path / "classes-drawn.txt").write_text(note)
-    np.testing.assert_array_equal(draw_all(2, 2, 0, tmp_path, QUIET).images, whole)
+    np.testing.assert_array_equal(draw_dataset(2, 2, 0, tmp_path, QUIET).images, whole)
     os.truncate(tmp_path / "pictures.u8", 1000)
-    np.testing.assert_array_equal(draw_all(2, 2, 0, tmp_path, QUIET).images, whole)
+    np.testing.assert_array_equal(draw_dataset(2, 2, 0, tmp_path, QUIET).images, whole)

@@ -1,4 +1,4 @@
-"""Numbers that make no sense are refused; a folder belongs to one plan and one code."""
+"""Invalid numbers are refused; a folder belongs to one configuration and one code version."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from service.errors import GraftError
-from trainers.pretraining import plan
-from trainers.pretraining.plan import Plan
+from trainers.pretraining import config
+from trainers.pretraining.config import PretrainingConfig
 
 
 @pytest.mark.parametrize(
@@ -25,16 +25,16 @@ from trainers.pretraining.plan import Plan
         ({"learning_rate": float("nan")}, "--learning-rate must be above 0"),
     ],
 )
-def test_numbers_that_make_no_sense_are_refused(wrong: dict[str, Any], message: str) -> None:
+def test_invalid_numbers_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(GraftError, match=message):
-        Plan(**wrong)
+        PretrainingConfig(**wrong)
 
 
-def test_a_run_of_other_code_is_not_gone_on_with(
+def test_a_run_of_other_code_is_not_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan.open_folder(Plan(), tmp_path)
-    plan.open_folder(Plan(), tmp_path)
-    monkeypatch.setattr(plan, "code_hash", lambda: "other")
+    config.claim_folder(PretrainingConfig(), tmp_path)
+    config.claim_folder(PretrainingConfig(), tmp_path)
+    monkeypatch.setattr(config, "code_hash", lambda: "other")
     with pytest.raises(GraftError, match="of other code"):
-        plan.open_folder(Plan(), tmp_path)
+        config.claim_folder(PretrainingConfig(), tmp_path)

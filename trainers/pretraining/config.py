@@ -1,4 +1,4 @@
-"""What determines the weights of a pretraining run, and the folder that belongs to it."""
+"""The configuration of a pretraining run, and the folder that belongs to it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from service.errors import GraftError
-from trainers.pretraining.pictures import write_whole
+from trainers.pretraining.drawn_dataset import write_atomically
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What determines the weights.
+class PretrainingConfig:
+    """The numbers that determine the weights.
 
-    Chosen on drawn classes that took no part in the training and on the sample leaves.
+    The defaults were chosen on drawn classes that were not trained on, and on the sample leaves.
     """
 
     seed: int = 0
     classes: int = 1024
     per_class: int = 100  # pictures
-    held_out: int = 4  # pictures of each class, to measure by
+    held_out: int = 4  # pictures of each class, for measuring
     epochs: int = 18
     batch_size: int = 128
     learning_rate: float = 0.5  # at its peak, after half an epoch; then a cosine down to 0
@@ -46,25 +46,29 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """Per epoch; what does not fill a batch waits for another epoch."""
+        """Steps per epoch; the last incomplete batch is dropped."""
         return self.classes * (self.per_class - self.held_out) // self.batch_size
 
 
-def open_folder(plan: Plan, folder: Path) -> None:
-    """Make the folder of a run, or find it again; it belongs to one plan."""
+def claim_folder(config: PretrainingConfig, folder: Path) -> None:
+    """Create the folder of a run, or open it again.
+
+    Raises:
+        GraftError: it belongs to a run with another configuration or of other code.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / "plan.json"
-    content = json.dumps({**asdict(plan), "code": code_hash()}, indent=2)
+    content = json.dumps({**asdict(config), "code": code_hash()}, indent=2)
     if record.is_file() and record.read_text(encoding="utf-8") != content:
         raise GraftError(
             f"{folder} holds a run with other numbers or of other code ({record}); name another "
             "--output, or remove the folder to start anew"
         )
-    write_whole(record, content)
+    write_atomically(record, content)
 
 
 def code_hash() -> str:
-    """SHA-256 of all that draws, trains and is trained: a change of it is another run."""
+    """SHA-256 of the code that draws and trains: with other code it is another run."""
     digest = hashlib.sha256()
     here = Path(__file__).parent
     for path in (
@@ -72,5 +76,5 @@ def code_hash() -> str:
         here.parents[1] / "plugins/families/pocket/__init__.py",
     ):
         code = path.read_bytes()
-        digest.update(re.sub(rb'SHA256 = ".*"', b"", code))  # follows from a run
+        digest.update(re.sub(rb'SHA256 = ".*"', b"", code))  # it is a result of the run
     return digest.hexdigest()

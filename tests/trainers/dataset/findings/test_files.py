@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.trainers.dataset.findings.conftest import Scene, by_kind, check, encoded
+
+
+def test_each_reason_is_named_once(folder: Path) -> None:
+    for number in range(3):
+        (folder / f"train/apple/a{number}.jpg").write_bytes(b"8BPS")
+        (folder / f"train/apple/b{number}.jpg").write_bytes(b"\xff\x0a\0\0")
+    (finding,) = check(folder)
+    assert finding.kind == "unsupported"
+    assert finding.message.count("Photoshop") == finding.message.count("JPEG XL") == 1
+
+
+@pytest.mark.parametrize("name", ["1.mpo", "DJI_1.JPG", "1"])
+def test_a_jpeg_with_a_second_picture_in_it_is_a_jpeg(
+    folder: Path, scene: Scene, name: str
+) -> None:
+    preview = scene(901, (80, 60))
+    content = encoded(scene(900), "MPO", save_all=True, append_images=[preview])
+    (folder / "train/apple" / name).write_bytes(content)
+    assert by_kind(check(folder)).keys() <= {"odd_mode", "wrong_extension"}
+
+
+@pytest.mark.parametrize("name", ["1.jpe", "1.jfif", "1.jpg?w=500", "1.jpg.1"])
+def test_rare_suffixes_of_a_kind_are_no_finding(folder: Path, scene: Scene, name: str) -> None:
+    (folder / "train/apple" / name).write_bytes(encoded(scene(900)))
+    assert check(folder) == ()

@@ -1,0 +1,64 @@
+"""Findings about duplicates: within a split, across splits, and across classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.dataset.dataset import Dataset
+from trainers.dataset.findings.finding import Finding, Severity
+
+_MESSAGES: dict[str, tuple[Severity, str]] = {
+    "duplicate_across_classes": (
+        "error",
+        "pictures that are duplicates of each other in different classes: keep each in its own",
+    ),
+    "duplicate_across_splits": (
+        "error",
+        "duplicates in different splits: the test would contain pictures from training; "
+        "delete those in train/, or let Graft split",
+    ),
+    "exact_duplicate": ("warning", "copies of one file, kept in one split: delete all but one"),
+    "near_duplicate": (
+        "warning",
+        "pictures of the same shot (re-encoded, resized, turned or retouched), kept in one "
+        "split: delete all but the best",
+    ),
+}
+
+
+def find_duplicates(dataset: Dataset, _: int) -> Iterator[Finding]:
+    """Groups of duplicates, by what is wrong with them."""
+    groups: dict[str, list[tuple[str, ...]]] = {}
+    order = np.argsort(dataset.duplicate_groups, kind="stable")
+    starts = np.flatnonzero(np.diff(dataset.duplicate_groups[order], prepend=-1))
+    for rows in np.split(order, starts[1:]):
+        if len(rows) > 1:
+            paths = tuple(dataset.paths[row] for row in rows)
+            for kind in _kinds(dataset, rows):
+                groups.setdefault(kind, []).append(paths)
+    for kind, (severity, text) in _MESSAGES.items():
+        if kind in groups:
+            same_kind = tuple(groups[kind])
+            plural = "" if len(same_kind) == 1 else "s"
+            message = f"{len(same_kind):,} group{plural} of {text}"
+            paths = tuple(path for group in same_kind for path in group)
+            yield Finding(kind, severity, message, paths, same_kind)
+
+
+def _kinds(dataset: Dataset, rows: NDArray[np.int64]) -> Iterator[str]:
+    """The kinds of finding that a group of duplicates is, the worst only."""
+    is_mislabelled = len(set(dataset.labels[rows])) > 1
+    is_leak = len({dataset.splits[row] for row in rows}) > 1
+    if is_mislabelled:
+        yield "duplicate_across_classes"
+    if is_leak:
+        yield "duplicate_across_splits"
+    if not is_mislabelled and not is_leak:
+        files = len({dataset.digests[row] for row in rows})
+        if files < len(rows):
+            yield "exact_duplicate"
+        if files > 1:
+            yield "near_duplicate"

@@ -1,0 +1,140 @@
+"""Walks through a folder: every file, and every folder that is not entered, with the reason."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.imaging import SUFFIXES
+from service.system.resources import cache_folder
+from trainers.dataset.folders import sniffing
+from trainers.dataset.folders.filenames import (
+    escape,
+    is_hidden,
+    is_printable,
+    is_system_folder,
+    is_version_control,
+    suffix_of,
+)
+from trainers.dataset.folders.sniffing import Rejection
+
+EMPTY = Rejection("empty_class", "is empty")
+UNPRINTABLE = Rejection(
+    "unreadable", "has a name with control characters, or not in UTF-8: rename it"
+)
+_ICLOUD_SUFFIX = ".icloud"
+"""macOS leaves .1.jpg.icloud where it has moved 1.jpg to its servers."""
+_BUNDLE_FILES = ("manifest.json", "metrics.json")
+"""A folder with these files is a bundle, an output of Graft."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file, or a folder that the walk did not enter, before its class is known.
+
+    Attributes:
+        parts: of its path below the data folder; one more, "", for a folder that cannot be opened.
+        is_picture: whether it is meant as a picture of any kind, or as a folder of pictures.
+        rejection: why it is left out without being decoded; None for a picture.
+    """
+
+    path: Path
+    parts: tuple[str, ...]
+    is_picture: bool
+    rejection: Rejection | None
+
+    @property
+    def name(self) -> str:
+        return escape("/".join(filter(None, self.parts))) or "."
+
+
+def list_entries(folder: Path) -> list[Entry]:
+    """All entries of a folder and of those below it, in a fixed order."""
+    return [_entry(path, path.relative_to(folder).parts) for path in _walk(folder)]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files that are not hidden, in order, following links, and the folders not entered.
+
+    The latter are empty, hidden, closed, visited before, of a system, or made by Graft.
+    """
+    visited = {os.path.realpath(folder)}
+    closed: list[Path] = []
+    cache = os.path.realpath(cache_folder())
+    for parent, folders, files in os.walk(
+        folder, onerror=lambda error: closed.append(Path(error.filename)), followlinks=True
+    ):
+        if {*_BUNDLE_FILES} <= {*files} or os.path.realpath(parent) == cache:
+            folders.clear()
+            yield Path(parent)
+            continue
+        hidden = sorted(
+            name for name in folders if is_hidden(name) and not is_version_control(name)
+        )
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        shown = sorted(name for name in files if not is_hidden(name) or _is_hidden_picture(name))
+        if not folders and not shown and Path(parent) != folder:
+            yield Path(parent)
+        # Real folders before links to them: otherwise a link's name would become the class.
+        for name in sorted(folders, key=lambda name: Path(parent, name).is_symlink()):
+            real = os.path.realpath(Path(parent, name))
+            if real in visited or is_system_folder(name):
+                folders.remove(name)
+                yield Path(parent, name)
+            visited.add(real)
+        yield from (Path(parent, name) for name in hidden + shown)
+    yield from closed
+
+
+def _is_hidden_picture(name: str) -> bool:
+    """Not ._1.jpg, in which macOS keeps the attributes of 1.jpg."""
+    is_picture = sniffing.has_picture_suffix(name) or name.endswith(_ICLOUD_SUFFIX)
+    return is_picture and not name.startswith("._")
+
+
+def _entry(path: Path, parts: tuple[str, ...]) -> Entry:
+    has_suffix = sniffing.has_picture_suffix(path.name)
+    if not is_printable("/".join(parts)):
+        return Entry(path, parts, has_suffix and not path.is_dir(), UNPRINTABLE)
+    if path.name.endswith(_ICLOUD_SUFFIX):
+        return Entry(path, parts, True, Rejection("pointer", "is still in iCloud: download it"))
+    if is_hidden(path.name):
+        return Entry(path, parts, False, Rejection("", "is hidden, so not read"))
+    if path.is_dir():
+        return _folder_entry(path, parts)
+    if not path.is_file():
+        reason = "is not a regular file" if path.exists() else "is a broken link"
+        return Entry(path, parts, has_suffix, Rejection("unreadable", reason))
+    rejection = None if suffix_of(path.name) in SUFFIXES else sniffing.sniff(path)
+    is_picture = has_suffix or not rejection or bool(rejection.kind)
+    return Entry(path, parts, is_picture, rejection)
+
+
+def _folder_entry(path: Path, parts: tuple[str, ...]) -> Entry:
+    if reason := why_not_opened(path):
+        return Entry(path, (*parts, ""), True, Rejection("unreadable", reason))
+    return Entry(path, parts, False, _why_not_entered(path))
+
+
+def why_not_opened(folder: Path) -> str:
+    """Why a folder cannot be opened; "" where it can."""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        return f"cannot be opened: {error.strerror}"
+    return ""
+
+
+def _why_not_entered(folder: Path) -> Rejection:
+    if is_system_folder(folder.name):
+        return Rejection("", "is a folder of a system or a tool: rename it if it is a class")
+    names = [path.name for path in folder.iterdir()]
+    if {*_BUNDLE_FILES} <= {*names}:
+        return Rejection("", "is a bundle, an output of Graft")
+    if os.path.realpath(folder) == os.path.realpath(cache_folder()):
+        return Rejection("", "is the cache of Graft")
+    if not all(map(is_hidden, names)):
+        return Rejection("", "leads to a folder that is read already")
+    return EMPTY

@@ -1,0 +1,116 @@
+"""Tells from a file's first bytes whether it is a picture, and explains why not.
+
+Every reason ends with what helps: fetch it, convert it, copy it again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from service.errors import PayloadTooLarge, RequestError, UndecodableImage, UnsupportedMediaType
+from service.imaging import OTHER_SUFFIXES, RAW_SUFFIXES, SUFFIXES, identify
+from trainers.dataset.folders.filenames import suffix_of
+
+HEAD_BYTES: Final = 4096
+"""What `identify` needs of a file."""
+_SCIENTIFIC_SUFFIXES: Final = frozenset(
+    {".svs", ".ndpi", ".czi", ".nd2", ".nii", ".eps", ".pcx", ".dicom"}
+)
+NON_PICTURE_KINDS: Final = frozenset(
+    {
+        *("QuickTime film", "MP4 film", "Matroska or WebM film", "AVI film", "WAV sound"),
+        *("ZIP archive", "gzip data", "7-Zip archive", "RAR archive", "NumPy array", "HDF5"),
+        *("PDF", "PostScript"),
+    }
+)
+"""Kinds that often lie beside pictures: they are no finding and do not make a folder a class."""
+_GIT_ANNEX: Final = b"/annex/objects/"
+_GIT_LFS: Final = b"version https://git-lfs"
+
+
+class Rejection(NamedTuple):
+    """Why a file is not used, and the kind of finding that this is; "" for none."""
+
+    kind: str
+    reason: str
+
+
+def has_picture_suffix(name: str) -> bool:
+    """Whether a file is named like a picture, of a kind that Graft reads or not."""
+    return suffix_of(name) in {*SUFFIXES, *OTHER_SUFFIXES, *_SCIENTIFIC_SUFFIXES}
+
+
+def sniff(path: Path) -> Rejection | None:
+    """Read the first bytes of a file; None where they are those of a supported picture.
+
+    A text or a film that is not named like a picture is no finding.
+    """
+    try:
+        head = _read_head(path)
+        if suffix_of(path.name) in RAW_SUFFIXES:
+            return Rejection("unsupported", "is a camera's raw file: export it as JPEG")
+        identify(head)
+    except (RequestError, OSError) as error:
+        rejection = _explain(b"" if isinstance(error, OSError) else head, error)
+        is_picture = rejection.kind == "unsupported" and _kind(error) not in NON_PICTURE_KINDS
+        is_finding = is_picture or has_picture_suffix(path.name)
+        return rejection if is_finding else Rejection("", rejection.reason)
+    return None
+
+
+def explain_error(path: Path, error: Exception) -> Rejection:
+    """Explain why reading or decoding a picture failed, and what to do about it."""
+    try:
+        return _explain(_read_head(path), error)
+    except OSError as read_error:
+        return _explain(b"", read_error)
+
+
+def _read_head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def _explain(head: bytes, error: Exception) -> Rejection:
+    if isinstance(error, OSError):
+        return Rejection("unreadable", f"cannot be read: {error.strerror or error}")
+    if isinstance(error, PayloadTooLarge):
+        return Rejection("too_large", f"{error.reason}: shrink it")
+    if not head:
+        return Rejection("empty_file", "is empty (0 bytes): copy it again, or delete it")
+    if not head.strip(b"\0"):
+        return Rejection("truncated", "holds nothing but zero bytes: copy it again")
+    if isinstance(error, UndecodableImage):
+        return Rejection("truncated", str(error))
+    return _explain_kind(head, error)
+
+
+def _explain_kind(head: bytes, error: Exception) -> Rejection:
+    """Explain a file that starts like no supported picture."""
+    if head.startswith(_GIT_ANNEX):
+        return Rejection("pointer", "is a pointer of git-annex: run `git annex get .`")
+    if head.startswith(_GIT_LFS):
+        return Rejection("pointer", "is a pointer of Git LFS: run `git lfs pull`")
+    if _kind(error):
+        return Rejection("unsupported", str(error))
+    if not _is_text(head):
+        return Rejection("unreadable", "is not a picture of a known kind")
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"<", b"{")):
+        return Rejection(
+            "web_page", "is a web page or a server's answer, not the picture: download it again"
+        )
+    return Rejection("unreadable", "is text, not a picture")
+
+
+def _kind(error: Exception) -> str:
+    """The name of a kind that is known but not supported; "" for any other error."""
+    return error.kind if isinstance(error, UnsupportedMediaType) else ""
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start > len(head) - 4 and b"\0" not in head  # cut within a character
+    return b"\0" not in head

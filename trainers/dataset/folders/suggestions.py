@@ -1,0 +1,63 @@
+"""Suggests the folder that was probably meant: the parent, or one with a similar name."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from service.cli.arguments import closest
+from trainers.dataset.folders.sniffing import has_picture_suffix
+
+_MAX_ENTRIES = 1000
+"""Entries of a folder to look at: a hint is not worth listing millions on a slow disk."""
+
+
+def suggest_folder(folder: Path) -> str:
+    """A sentence that names the folder to use in place of this one; "" without a suggestion."""
+    if not folder.exists():
+        close = closest(folder.name, [path.name for path in _subfolders(folder.parent)])
+        return f". Did you mean --data {_quote(folder.parent / close)}?" if close else ""
+    if _holds_pictures(folder) and _holds_classes(folder / os.pardir):
+        parent = os.path.normpath(folder / os.pardir)
+        return (
+            ". This looks like the folder of one class; name the folder that contains it: "
+            f"--data {_quote(parent)}"
+        )
+    return ""
+
+
+def suggest_current_folder() -> str:
+    """A hint for a command without --data that is run inside a dataset; "" elsewhere."""
+    if _holds_classes(Path()):
+        return "; for the pictures here type --data ."
+    if _holds_pictures(Path()) and _holds_classes(Path(os.pardir)):
+        return "; for the pictures here and beside them type --data .."
+    return ""
+
+
+def _holds_classes(folder: Path) -> bool:
+    return sum(map(_holds_pictures, _subfolders(folder))) > 1
+
+
+def _holds_pictures(folder: Path) -> bool:
+    """Whether pictures lie directly in the folder."""
+    return any(has_picture_suffix(path.name) and path.is_file() for path in _entries(folder))
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return [path for path in _entries(folder) if path.is_dir() and not path.name.startswith(".")]
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            for _, entry in zip(range(_MAX_ENTRIES), entries, strict=False):
+                yield folder / entry.name
+    except OSError:
+        return
+
+
+def _quote(path: str | Path) -> str:
+    return shlex.quote(str(path))

@@ -83,11 +83,14 @@ def train(
         GraftError: an option or the data cannot be used; the message says what to do.
     """
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
-    given = {"plugin": plugin, "data": data, **options}
-    texts = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in given.items()}
+    values = {"plugin": plugin, "data": data, **options}
+    values = {
+        name: os.fspath(value) if isinstance(value, os.PathLike) else value
+        for name, value in values.items()
+    }
     with log_for_caller(verbose):
         try:
-            result = train_classifier(validate(texts), Progress(is_quiet=not verbose))
+            result = train_classifier(validate(values), Progress(is_quiet=not verbose))
         except (BackboneError, WeightsError) as error:
             raise GraftError(str(error)) from error
     assert result  # only workers of a cluster have none

@@ -19,7 +19,7 @@ from service.errors import GraftError
 from trainers import train
 from trainers.cache import code_identity
 from trainers.config import ConfigError
-from trainers.dataset.scanning import DataError
+from trainers.dataset.folders.errors import DataError
 from trainers.progress import log
 
 DrawFolder = Callable[..., Path]

@@ -10,8 +10,8 @@ from trainers.cache.array_cache import Cache
 from trainers.cli.preparation import choose_folder, prepare_dataset
 from trainers.config import TrainingConfig
 from trainers.dataset import scanning
-from trainers.dataset.samples import is_drawn
-from trainers.dataset.scanning import DataError
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.samples import is_sample_dataset
 from trainers.progress import Progress
 
 DrawFolder = Callable[..., Path]
@@ -33,7 +33,7 @@ def test_samples_are_drawn_and_a_missing_folder_is_a_warning(
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.INFO, "graft")
     logging.getLogger("graft").addHandler(caplog.handler)
-    assert is_drawn(choose_folder(TrainingConfig(plugin="tiny", data=data)))
+    assert is_sample_dataset(choose_folder(TrainingConfig(plugin="tiny", data=data)))
     logging.getLogger("graft").removeHandler(caplog.handler)
     assert caplog.records[0].levelno == level
 

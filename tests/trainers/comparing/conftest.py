@@ -14,7 +14,7 @@ from trainers.comparing.comparison import Comparison
 from trainers.config import TrainingConfig
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings.finding import Finding
-from trainers.dataset.inspection import LOOK
+from trainers.dataset.inspection import INSPECTION
 
 FIGURES: dict[str, Any] = {
     "image_size": 32,
@@ -51,8 +51,8 @@ def compared() -> Callable[..., Comparison]:
             labels=np.array([0, 0, 1, 1]),
             splits=("train", "test", "validation", "train"),
             digests=("",) * 4,
-            looks=np.zeros(4, LOOK),
-            groups=np.arange(4),
+            inspections=np.zeros(4, INSPECTION),
+            duplicate_groups=np.arange(4),
             fingerprint="f" * 64,
             left_out=(),
         )

@@ -189,8 +189,7 @@ def bare(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[
     import tensorflow as tf
 
     from plugins.registry import resolve
-    from trainers import hardware
-    from trainers.cluster import ALONE
+    from trainers import cluster, hardware
     from trainers.features import OnDevices
     from trainers.model import embedder
     from trainers.precision import policy, scaled
@@ -219,7 +218,7 @@ def bare(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[
         extracted = sum(threads.map(often, devices)) / long
 
     together = BATCH * len(devices)
-    with ALONE.strategy().scope():
+    with cluster.strategy().scope():
         keras.mixed_precision.set_dtype_policy(name)
         body = backbone.load("none")
         backbone.fine_tune(body, 9999)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -17,7 +17,6 @@ from trainers import (
     features,
     flipping,
     hardware,
-    head,
     memory,
     precision,
     selection,
@@ -68,14 +67,11 @@ def train(run: Run) -> Trained:
 
     What was fine-tuned ships if it is no worse on the validation pictures (trainers.selection).
     """
-    run = replace(run, started=run.clock.of_chief().started)
     run, flip = flipping.settle(run)
     board, checkpoint = run.board, run.checkpoint()  # whose folders fail now, not in an hour
     kept = checkpoint.find() if run.config.resume else None
-    best = head.of_chief(solving.solve_head(run), run.exchange)
-    plan = strategy.of_chief(
-        kept or strategy.choose(run.config, best, situation(run)), run.exchange
-    )
+    best = solving.solve_head(run)
+    plan = kept or strategy.choose(run.config, best, situation(run))
     for reason in plan.reasons:
         log.info("%s", reason)
     network = run.network
@@ -174,9 +170,7 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
             run,
         )
 
-    # One worker cannot take less by itself: the others would wait for the rest.
-    is_alone = run.exchange.cluster.size == 1
-    fitted = memory.halving(largest, NAME, attempt, is_alone)
+    fitted = memory.halving(largest, NAME, attempt)
     fill_from(tail, other)
     after = moving_statistics(classifier.body)
     changed = [name for name in before if not np.array_equal(before[name], after[name])]

@@ -30,9 +30,8 @@ def solve_head(run: Run) -> Head:
     """Phase 1: the backbone stays as it is; heads of several kinds learn on its embeddings.
 
     First on one view of each picture: soon there, and the minimum that every run needs; then on
-    all. All workers do the same: whether there is time for more, the chief says. Where heads are
-    cross-validated, no hidden layer is tried unasked: of 5 flowers a class it got 1.7 points less
-    than the linear head, and took 60 times as long.
+    all. Where heads are cross-validated, no hidden layer is tried unasked: of 5 flowers a class it
+    got 1.7 points less than the linear head, and took 60 times as long.
     """
     kind, solved, clock = run.config.head, [], run.clock
     given = examples(run, 1)
@@ -140,7 +139,7 @@ def weigh(run: Run) -> Effect | None:
         return None
     with run.progress.step("weighing classes"):
         effect = balance.effect(examples(run, 1), run.clock)
-    return None if run.clock.is_over_here() else effect  # heads that were cut short tell nothing
+    return None if run.clock.is_over() else effect  # heads that were cut short tell nothing
 
 
 def embeddings(run: Run, pictures: Pictures, views: int, clock: Clock = ENDLESS) -> Features:

@@ -1,9 +1,8 @@
-"""The time budget: whose clock decides, and what stops in the middle."""
+"""The time budget: when it is spent, and what stops in the middle."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +11,6 @@ import pytest
 
 from trainers import clock
 from trainers.clock import ENDLESS, Clock, Deadline, InTime, TimeIsUpError
-from trainers.exchange import Exchange
-
-Together = Callable[[int, Callable[[Exchange], Any]], list[Any]]
 
 
 def at(now: float, budget: float | None = 10) -> Clock:
@@ -24,8 +20,8 @@ def at(now: float, budget: float | None = 10) -> Clock:
 
 def test_the_budget_counts_from_the_start() -> None:
     assert at(104).seconds_left() == 6
-    assert not at(109).is_over_here()
-    assert at(110).is_over_here()
+    assert not at(109).is_over()
+    assert at(110).is_over()
     assert at(106).is_over(reserve_seconds=4)
     assert not at(105).is_over(reserve_seconds=4)
 
@@ -33,29 +29,9 @@ def test_the_budget_counts_from_the_start() -> None:
 def test_without_a_budget_there_is_no_end() -> None:
     for endless in (ENDLESS, at(1e9, None)):
         assert endless.seconds_left() == math.inf
-        assert not endless.is_over_here()
+        assert not endless.is_over()
         assert not endless.is_over(1e9)
         assert endless.is_endless
-
-
-@pytest.mark.parametrize(("chiefs", "others"), [(111, 105), (105, 111)])
-def test_the_chiefs_clock_decides_for_all(chiefs: float, others: float, together: Together) -> None:
-    def work(exchange: Exchange) -> list[bool]:
-        now = others if exchange.cluster.rank else chiefs
-        mine = Clock(100, 10, exchange, lambda: now)
-        return [mine.is_over(), mine.is_over_here()]
-
-    is_late = chiefs > 110
-    assert together(2, work) == [[is_late, is_late], [is_late, not is_late]]
-
-
-def test_a_worker_sets_its_clock_by_the_chiefs(together: Together) -> None:
-    def work(exchange: Exchange) -> float:
-        mine = Clock(exchange.cluster.rank * 1000, 10, exchange, lambda: 4.0)
-        return mine.of_chief().seconds_left()
-
-    assert together(2, work) == [6, 6]
-    assert ENDLESS.of_chief() is ENDLESS
 
 
 class Doubling:

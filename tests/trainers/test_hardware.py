@@ -13,8 +13,7 @@ from typing import NamedTuple
 import pytest
 import tensorflow as tf
 
-from trainers import hardware
-from trainers.cluster import ALONE
+from trainers import cluster, hardware
 from trainers.config import ConfigError, validate
 from trainers.hardware import DeviceError, exactly, kind, prepare, words_about_gpus
 from trainers.progress import log
@@ -181,13 +180,13 @@ def test_several_gpus_are_mirrored_and_counted(
     machine((8, 0), (8, 0), (7, 0))
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda names: names)
     prepare(0)
-    assert ALONE.strategy() == ["GPU:0", "GPU:1", "GPU:2"]
+    assert cluster.strategy() == ["GPU:0", "GPU:1", "GPU:2"]
     assert (
         "running on 2 x Card (compute capability 8.0), Card (compute capability 7.0)" in lines.text
     )
     prepare(0, "gpu:1")
     assert not tf.distribute.has_strategy()
-    assert ALONE.strategy() is tf.distribute.get_strategy()
+    assert cluster.strategy() is tf.distribute.get_strategy()
 
 
 def test_of_tensorflows_log_what_it_says_of_gpus_is_kept() -> None:

@@ -47,7 +47,6 @@ model = keras.Model(entry, dense(keras.layers.Dropout(float(sys.argv[2]))(entry)
 with strategy.scope():
     learner = replicas.copy(model)
     learner.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy")
-    replicas.build(learner, batches)
 assert (learner is model) == (devices == 1)
 history = learner.fit(
     replicas.parts(batches, strategy), epochs=3, shuffle=False, verbose=0,
@@ -181,5 +180,3 @@ def test_one_device_trains_the_model_itself() -> None:
     with strategy.scope():
         assert replicas.copy(model) is model
     assert replicas.parts(ours, strategy) is ours
-    replicas.build(model, ours)
-    assert not model.compiled

@@ -32,10 +32,10 @@ from trainers.dataset.findings import checks, finding
 from trainers.dataset.findings.finding import Finding
 from trainers.dataset.folders import suggestions
 from trainers.dataset.folders.errors import DataError
-from trainers.distributed.cluster import ALONE, STOPPED, VARIABLE, Cluster, WorkerLostError
 from trainers.evaluation import replacement
 from trainers.features import pictures
 from trainers.progress import Progress, log, set_up_logging
+from trainers.resources import distribution
 from trainers.stopping import LastWords
 from trainers.workspace import workspace
 
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from service.bundle.manifest import Bundle
 
 WRONG_USE, BUG = 2, 1
+STOPPED = 75
+"""Exit code of a run that was stopped and can be resumed (EX_TEMPFAIL of sysexits.h)."""
 MOST_SAID = 3
 """Confused pairs in the log; the report has more."""
 _NOT_BUGS = (
@@ -51,14 +53,11 @@ _NOT_BUGS = (
 )
 
 
-def train(
-    config: TrainingConfig, progress: Progress, cluster: Cluster = ALONE
-) -> dict[str, Any] | None:
+def train(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
     """folder -> scan, check, split, decode once -> two phases -> measured, sealed bundle -> store.
 
     Returns:
         bundle: its path; model: its tag in BentoML's store; test_accuracy: of the exported model.
-        None on workers of a cluster that are not its chief.
     """
     backbone = resolve(config.plugin)
     weights = config.weights or backbone.pretrained
@@ -81,43 +80,30 @@ def train(
         dataset = splitting.split(dataset, config.seed)
         log.info("%s", splitting.describe(dataset))
         hardware.prepare(config.seed, config.device, config.precision)
-        from trainers.cache.sharded_cache import SharedCache
-        from trainers.distributed.collectives import Exchange, naming_the_lost
         from trainers.exporting import publish  # these bring TensorFlow
         from trainers.features.network import Network
         from trainers.phases import transfer
         from trainers.phases.context import Run
 
         network = Network(backbone, weights, size, config.seed)
-        with naming_the_lost(cluster):
-            strategy, exchange = cluster.strategy(), Exchange(cluster)
-            dataset = pictures.decode(dataset, size, cache)
-            dataset.prefetch("validation", "test")  # of which every run asks
-            room = cache_room(config, work, progress)
-            shared = SharedCache(exchange, *room) if cluster.size > 1 else cache
-            run = Run(config, network, dataset, shared, progress, exchange, strategy)
-            exchange.agree(**run.identities)
-            trained = transfer.train(run)
-            log.info("%s", trained.decision)
-
-            def finish() -> dict[str, Any]:
-                with hardware.exactly():
-                    bundle, metrics = publish.publish(
-                        trained, dataset, found, config, work, progress
-                    )
-                before = replacement.latest(config.name)
-                tag, test = save(bundle), metrics["test"]
-                log_result(bundle, tag, test)
-                log_replacement(bundle, before, folder)
-                return {
-                    "bundle": str(bundle.path),
-                    "model": tag,
-                    "test_accuracy": test["accuracy"],
-                    "data": summary.data(bundle.manifest)["source"],
-                    "replaces": before and replacement.tag(before),
-                }
-
-            return exchange.by_chief(finish)
+        strategy = distribution.choose_strategy()
+        dataset = pictures.decode(dataset, size, cache)
+        dataset.prefetch("validation", "test")  # of which every run asks
+        trained = transfer.train(Run(config, network, dataset, cache, progress, strategy))
+        log.info("%s", trained.decision)
+        with hardware.exactly():
+            bundle, metrics = publish.publish(trained, dataset, found, config, work, progress)
+        before = replacement.latest(config.name)
+        tag, test = save(bundle), metrics["test"]
+        log_result(bundle, tag, test)
+        log_replacement(bundle, before, folder)
+        return {
+            "bundle": str(bundle.path),
+            "model": tag,
+            "test_accuracy": test["accuracy"],
+            "data": summary.data(bundle.manifest)["source"],
+            "replaces": before and replacement.tag(before),
+        }
 
 
 def cache_room(
@@ -204,9 +190,8 @@ def log_replacement(bundle: Bundle, before: Bundle | None, folder: Path) -> None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code: 0 done, 2 wrong use or bad data, 1 a bug, 75 another
-    worker is lost, to be gone on with by --resume. Signals end the process: SIGTERM with 75, too,
-    and Ctrl-C with 130."""
+    """The command line; returns the exit code: 0 done, 2 wrong use or bad data, 1 a bug. Signals
+    end the process: SIGTERM with 75, to be gone on with by --resume, and Ctrl-C with 130."""
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     arguments = sys.argv[1:] if arguments is None else arguments
     set_up_logging(is_quiet=False, is_json="--json" in arguments)  # before they are understood
@@ -222,23 +207,22 @@ def _run(arguments: Sequence[str], last_words: LastWords) -> int:
         set_up_logging(options.quiet, options.json)
         configure_process()
         last_words.watch(options.config)
-        cluster = Cluster.read(os.environ.get(VARIABLE))
-        result = train(options.config, Progress(options.quiet, is_json=options.json), cluster)
+        distribution.refuse_several_hosts()
+        result = train(options.config, Progress(options.quiet, is_json=options.json))
     except ParityError as error:
         log.error("graft: %s", error)
         return BUG
     except (GraftError, BackboneError, WeightsError, MemoryError) as error:
         log.error("graft: %s", str(error) or "this machine has too little memory for that")
-        return STOPPED if isinstance(error, WorkerLostError) else WRONG_USE
+        return WRONG_USE
     except OSError as error:
         if error.errno not in _NOT_BUGS:
             raise
         hint = "; make room or name another --output" if error.errno == errno.ENOSPC else ""
         log.error("graft: %s%s", error, hint)
         return WRONG_USE
-    if result:  # else the chief says it
-        result["seconds"] = round(time.monotonic() - started, 1)
-        print(json.dumps(result) if options.json else result["bundle"])
+    result["seconds"] = round(time.monotonic() - started, 1)
+    print(json.dumps(result) if options.json else result["bundle"])
     return 0
 
 

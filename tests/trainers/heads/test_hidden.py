@@ -3,7 +3,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from tests.trainers.test_linear import cross_validated, examples
+from tests.trainers.heads.test_linear import cross_validated, examples
 
 from trainers.heads import hidden
 from trainers.heads.examples import Examples

@@ -64,7 +64,7 @@ def _cross_validate(
     losses, hits, was_cut = [np.zeros(0)], [np.zeros(0, np.bool_)], False
     lasted: list[int] = []
     for fold in pool.folds():
-        if lasted and clock.is_over_here():
+        if lasted and clock.is_over():
             was_cut = True
             break
         fitted = _fit_hidden(fold, epochs, learning_rate, True, clock)
@@ -103,7 +103,7 @@ def _fit_hidden(
     stopping = keras.callbacks.EarlyStopping(
         "val_loss", mode="min", patience=PATIENCE, restore_best_weights=True
     )
-    deadline = Deadline(lambda _: clock.is_over_here())
+    deadline = Deadline(lambda _: clock.is_over())
     history = model.fit(
         examples.train.reshape(-1, width),
         np.repeat(examples.labels, views),

@@ -114,12 +114,12 @@ def _solve_path(examples: Examples, clock: Clock) -> _Path:
         warnings.simplefilter("ignore", ConvergenceWarning)  # judged by what it reached
         warnings.filterwarnings("ignore", "The number of unique classes")  # few pictures of each
         for strength in INVERSE_REGULARISATIONS:
-            if path.weights and clock.is_over_here():
+            if path.weights and clock.is_over():
                 break
             solver.set_params(C=strength / views)
             for _ in range(0, MOST_ITERATIONS, portion):  # each goes on where the last one ended
                 solver.fit(train, labels, weights)
-                if max(solver.n_iter_) < portion or clock.is_over_here():
+                if max(solver.n_iter_) < portion or clock.is_over():
                     break
             path.weights.append(_softmax_weights(solver.coef_, solver.intercept_))
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,9 +37,7 @@ class Choice:
 
 def settle(run: Run) -> tuple[Run, Choice]:
     """The same run with `--flip` decided, and why."""
-    here = _choose(run)  # all workers take part: each extracts a share of the features
-    page = run.exchange.from_chief(lambda: json.dumps(vars(here)).encode())
-    choice = Choice(**json.loads(page))
+    choice = _choose(run)
     log.info("%s", choice)
     return replace(run, config=run.config.model_copy(update={"flip": choice.flip})), choice
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from trainers.config import TrainingConfig
-from trainers.distributed.collectives import Exchange
 from trainers.heads.head import Head
 
 FEW_PER_CLASS = 10
@@ -57,12 +55,6 @@ class Situation:
     classes: int
     validation_pictures: int
     seconds_left: float
-
-
-def of_chief(plan: Plan, exchange: Exchange) -> Plan:
-    """The plan of the chief, whose clock decides."""
-    page = exchange.from_chief(lambda: json.dumps(plan.record()).encode())
-    return Plan.of(json.loads(page))
 
 
 def choose(config: TrainingConfig, head: Head, found: Situation) -> Plan:

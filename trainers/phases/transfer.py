@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -18,8 +18,8 @@ from trainers.evaluation import selection
 from trainers.evaluation.fidelity import Selected
 from trainers.features import frozen_features
 from trainers.features.batches import Batches, together
-from trainers.features.frozen_features import Features, Layers, Pictures, Source
-from trainers.heads import head
+from trainers.features.frozen_features import Features, Pictures, Source
+from trainers.features.frozen_layers import FeatureExtractor, FrozenLayers, TimeLimitedExtractor
 from trainers.heads.class_weights import Effect
 from trainers.heads.head import Head
 from trainers.model.classifier import Classifier, weights_hash
@@ -31,7 +31,7 @@ from trainers.phases.fine_tuning import MIXUP, NAME, Fitted, fit
 from trainers.phases.plan import Plan, Situation
 from trainers.progress import log
 from trainers.resources import out_of_memory, precision
-from trainers.resources.time_budget import InTime, TimeIsUpError
+from trainers.resources.time_budget import TimeIsUpError
 
 HEAD = "head"
 
@@ -65,14 +65,11 @@ def train(run: Run) -> Trained:
     The fine-tuned model is kept if it is no worse on the validation pictures
     (evaluation.selection).
     """
-    run = replace(run, started=run.clock.of_chief().started)
     run, flip = mirroring.settle(run)
     board, checkpoint = run.board, run.checkpoint()  # whose folders fail now, not in an hour
     kept = checkpoint.find() if run.config.resume else None
-    best = head.of_chief(head_phase.solve_head(run), run.exchange)
-    plan = strategy.of_chief(
-        kept or strategy.choose(run.config, best, situation(run)), run.exchange
-    )
+    best = head_phase.solve_head(run)
+    plan = kept or strategy.choose(run.config, best, situation(run))
     for reason in plan.reasons:
         log.info("%s", reason)
     network = run.network
@@ -171,9 +168,7 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
             run,
         )
 
-    # One worker cannot take less by itself: the others would wait for the rest.
-    is_alone = run.exchange.cluster.size == 1
-    fitted = out_of_memory.halving(largest, NAME, attempt, is_alone)
+    fitted = out_of_memory.halving(largest, NAME, attempt)
     fill_from(tail, other)
     after = moving_statistics(classifier.body)
     changed = [name for name in before if not np.array_equal(before[name], after[name])]
@@ -195,8 +190,8 @@ def split_off_frozen(
     origin = f"{run.network.identity} below the last {plan.layers} layers"
 
     @cache
-    def layers() -> Layers:
-        return InTime(Layers(frozen), run.clock)
+    def layers() -> FeatureExtractor:
+        return TimeLimitedExtractor(FrozenLayers(frozen), run.clock)
 
     def maps(pictures: Pictures, views: int) -> Features:
         return frozen_features.extract("maps", layers, origin, pictures, views, run.cache)

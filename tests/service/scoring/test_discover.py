@@ -95,7 +95,7 @@ def test_folders_that_cannot_be_opened_are_listed(
         (tmp_path / "closed").rmdir()
         return True
 
-    monkeypatch.setattr("service.scoring.discover._is_meant_as_picture", go)
+    monkeypatch.setattr("service.scoring.discover._is_picture", go)
     assert names(tmp_path) == ["1.jpg", "closed"]
 
 

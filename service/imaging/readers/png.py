@@ -10,7 +10,6 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,7 +25,7 @@ from service.imaging.readers.header import (
     damaged_error,
     unsupported_error,
 )
-from service.imaging.readers.orientation import read_orientation
+from service.imaging.readers.png_metadata import Texts, keyword_of, png_orientation
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS: Final = 10_000
@@ -42,8 +41,6 @@ _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _STORED_BYTES: Final = {0: 1, 2: 4, 3: 1, 4: 4, 6: 4}
 _DEEP_BYTES: Final = {0: 7, 2: 17, 4: 17, 6: 21}
 """Colour type -> memory per pixel while decoding, of up to 8 and of 16 bits per sample."""
-_MAX_METADATA_BYTES, _MAX_KEYWORD_BYTES = 1 << 18, 80
-"""Most bytes of a text, and of its keyword, that are searched for an orientation."""
 _NANOSECONDS: Final = {"pixel": 4.0, "byte of a row": 5.0, "byte": 6.0}
 """Rows of the slowest filter, Paeth."""
 
@@ -58,27 +55,7 @@ class _Contents:
     pixels: list[bytes] = field(default_factory=list)
     frames: int = 1
     exif: bytes = b""
-    texts: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)
-    """Keyword -> name and content of its first chunk."""
-
-    @property
-    def orientation(self) -> int:
-        """EXIF's or XMP's orientation, 1 to 8."""
-        name, body = self.texts.get(b"XML:com.adobe.xmp", (b"", b""))
-        xmp = _xmp(body) if name == b"iTXt" else b""
-        return read_orientation(self.exif or self._raw_exif(), xmp)
-
-    def _raw_exif(self) -> bytes:
-        """Return EXIF as ImageMagick stores it: three lines of heading, then hexadecimal digits."""
-        for keyword in (b"Raw profile type exif", b"Raw profile type APP1"):
-            name, body = self.texts.get(keyword, (b"", b""))
-            text = body[len(keyword) + 1 :]
-            text = _decompress(text[1:]) if name == b"zTXt" else text[:_MAX_METADATA_BYTES]
-            lines = text.split(b"\n", 3)
-            if name in (b"zTXt", b"tEXt") and len(lines) == 4:
-                with suppress(ValueError):
-                    return bytes.fromhex(lines[3].decode("ascii"))
-        return b""
+    texts: Texts = field(default_factory=dict)
 
     def clean(self, colour: int) -> bytes:
         """Return a PNG of the chunks that pixels depend on."""
@@ -119,7 +96,7 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
         bits=bits,
         frames=contents.frames,
         is_transparent=is_transparent,
-        orientation=contents.orientation,
+        orientation=png_orientation(contents.exif, contents.texts),
         memory_bytes=len(clean) + memory,
         seconds=nanoseconds / 1e9,
         decode=lambda: _decode_16_bits(clean, colour) if bits == 16 else _decode(clean),
@@ -151,7 +128,7 @@ def _read_chunks(data: bytes) -> _Contents:
         elif name == b"eXIf":
             contents.exif = body
         elif name in (b"iTXt", b"zTXt", b"tEXt"):
-            contents.texts.setdefault(body[:_MAX_KEYWORD_BYTES].partition(b"\0")[0], (name, body))
+            contents.texts.setdefault(keyword_of(body), (name, body))
     if len(contents.header) != 25 or not contents.pixels:
         raise damaged_error("PNG", data, "it has no header or no pixels")
     return contents
@@ -193,20 +170,6 @@ def _verify_checksum(name: bytes, chunk: bytes, data: bytes) -> None:
     is_complete = len(chunk) == 12 + int.from_bytes(chunk[:4])
     if not is_complete or zlib.crc32(memoryview(chunk)[4:-4]) != int.from_bytes(chunk[-4:]):
         raise damaged_error("PNG", data, f"the checksum of its {name.decode()} differs")
-
-
-def _xmp(body: bytes) -> bytes:
-    _, _, rest = body[: _MAX_METADATA_BYTES + _MAX_KEYWORD_BYTES].partition(b"\0")
-    text = rest[2:].split(b"\0", 2)[-1]
-    return _decompress(text) if rest[:1] == b"\1" else text
-
-
-def _decompress(compressed: bytes) -> bytes:
-    """Decompress the beginning of a text; return b"" if it is damaged."""
-    try:
-        return zlib.decompressobj().decompress(compressed, _MAX_METADATA_BYTES)
-    except zlib.error:
-        return b""
 
 
 def _decode(clean: bytes) -> Image.Image:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import TracebackType
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,37 +22,6 @@ from service.metrics import Metrics
 from service.schemas import classified_json
 from service.settings import Settings
 from service.system.bento_configuration import worker_count
-
-
-class within:  # noqa: N801  # reads as asyncio.timeout does
-    """Give up what is inside after `seconds`.
-
-    Raises:
-        DeadlineExceeded: the message is `failure` and the time.
-    """
-
-    def __init__(self, seconds: float, failure: str) -> None:
-        self._seconds, self._failure = seconds, failure
-        self._timeout = asyncio.timeout(seconds)
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        timeout = self._timeout
-        del self._timeout
-        try:
-            await timeout.__aexit__(kind, error, trace)
-            return
-        except TimeoutError:
-            del timeout
-        # Out here: asyncio's error knows its timeout, that the task, and the task would know ours.
-        raise DeadlineExceeded(f"{self._failure} within {self._seconds:g} s")
 
 
 async def answer_of(picture: Picture) -> NDArray[np.float32]:
@@ -167,14 +135,19 @@ class ServedModel:
 
     async def answer(self, picture: Picture) -> NDArray[np.float32]:
         """The (classes,) probabilities of a submitted picture; dropped when its time is up."""
+        seconds = self._settings.deadline_seconds
         try:
-            async with within(self._settings.deadline_seconds, "no answer"):
-                probabilities = await answer_of(picture)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    probabilities = await answer_of(picture)
+                decoded, taken = picture.times[-3:-1]
+                self._metrics.queue_seconds.observe(taken - decoded)
+                return probabilities
+            # Not inside `except TimeoutError`: as the context of this error it would close a
+            # reference cycle through the task, and the picture in it would wait for the collector.
+            raise DeadlineExceeded(f"no answer within {seconds:g} s")
         finally:
             tracing.record(tuple(picture.times))
-        decoded, taken = picture.times[-3:-1]
-        self._metrics.queue_seconds.observe(taken - decoded)
-        return probabilities
 
     def close(self) -> None:
         """Answer the pictures that were let in, then stop the threads."""

@@ -21,7 +21,6 @@ from service.bundle.manifest import MANIFEST, Bundle
 from service.cli import next_command
 from service.cli.arguments import closest
 from service.errors import BundleError
-from service.system.bento_configuration import container
 from service.system.interrupts import cleaned
 from service.system.locks import locked
 from service.system.resources import bentoml_home
@@ -41,7 +40,10 @@ def save(bundle: Bundle) -> str:
         OSError: it cannot be written.
     """
     bentoml_home()
-    store = container().model_store.get()
+    # The container is BentoML's documented way to a configured store, if not a typed one.
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    store = BentoMLContainer.model_store.get()
     root = Path(store._path)
     tag = bentoml.Tag(bundle.manifest.name, bundle.manifest.version)
     root.mkdir(parents=True, exist_ok=True)

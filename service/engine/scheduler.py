@@ -46,8 +46,8 @@ class Picture:
     def take_answer(self) -> NDArray[np.float32]:
         """Its (classes,) probabilities, waited for where need be; or what went wrong, raised, once.
 
-        An error knows the frames that it came through, and they this picture. Did it know the
-        error, only the garbage collector would free the three, and it comes late.
+        Forgetting the error breaks the reference cycle error -> traceback -> frames -> picture ->
+        error, in which the picture's bytes would wait for the garbage collector.
         """
         try:
             return self.answer.result()
@@ -59,8 +59,6 @@ class Picture:
         """Let it cost no more: neither a call of the model nor, while it still queues, memory."""
         if self.answer.cancel():
             self.data = b""
-        elif self.answer.done():  # this moment, perhaps by an error
-            del self.answer
 
 
 class Scheduler:
@@ -198,6 +196,7 @@ class Scheduler:
         except Exception as error:
             if picture.answer.set_running_or_notify_cancel():
                 picture.answer.set_exception(error)
+            del picture  # the error's traceback holds this frame: break that cycle, as futures do
             return
         picture.data = b""
         picture.times.append(monotonic())

@@ -10,11 +10,8 @@ SERVICE: Final = "graft"
 
 
 def container() -> Any:
-    """BentoML's configuration and model store.
-
-    A private name, imported here alone: BentoML has no public way to read its configuration
-    (`bentoml.save_config` fails) or to save a model to another folder than the store's.
-    """
+    """BentoML's configuration, by a private name: `bentoml.save_config`, its only public reader,
+    fails."""
     from bentoml._internal.configuration.containers import BentoMLContainer
 
     return BentoMLContainer

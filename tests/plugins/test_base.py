@@ -77,3 +77,16 @@ def test_fine_tuning_no_layer_is_refused() -> None:
     backbone = resolve("tiny")
     with pytest.raises(BackboneError, match="at least 1 layer, not 0"):
         backbone.fine_tune(backbone.load("none"), 0)
+
+
+def test_keras_shows_the_layers_inside_a_layer() -> None:
+    """`_flatten_layers` is not public: `leaf_layers` and plugins.copying are made of it."""
+    attention = keras.layers.MultiHeadAttention(2, 4, name="attention")
+    wrapped = keras.layers.TimeDistributed(attention, name="wrapped")
+    inside = wrapped._flatten_layers(include_self=False, recursive=False)
+    assert [layer.name for layer in inside] == ["attention"]
+    first, second, *_ = wrapped._flatten_layers()
+    assert (first, second) == (wrapped, attention)
+    attention.build((None, 3, 8), (None, 3, 8))
+    names = {layer.name for layer in attention._flatten_layers(include_self=False)}
+    assert {"query", "key", "value", "attention_output"} <= names

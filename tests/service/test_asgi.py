@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from service.asgi import ENDPOINTS, add_middleware, routes
 from service.state import ServiceState
@@ -113,3 +118,35 @@ def test_draining_refuses_new_requests(state: ServiceState, draw: Any) -> None:
     assert refused.headers["connection"] == "close"
     assert ask(state, "GET", "/v2/health/ready").status_code == 503
     assert ask(state, "GET", "/v2/health/live").status_code == 200
+
+
+def test_starlettes_router_has_the_attributes_that_asgi_sets() -> None:
+    """Its attributes are not documented: `default`, `redirect_slashes` and `lifespan_context`."""
+    events: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        events.append("begun")
+        yield
+        events.append("ended")
+
+    def app_of(path: str, text: str) -> Starlette:
+        def show(request: Request) -> Response:
+            return PlainTextResponse(text)
+
+        return Starlette(routes=[Route(path, show)], lifespan=lifespan)
+
+    front, behind = app_of("/there/", "front"), app_of("/there", "behind")
+    front.router.redirect_slashes = behind.router.redirect_slashes = False
+    front.router.default = behind
+
+    async def ask() -> list[str]:
+        transport = httpx.ASGITransport(front)
+        async with (
+            behind.router.lifespan_context(behind),
+            httpx.AsyncClient(transport=transport, base_url="http://graft") as client,
+        ):
+            return [(await client.get(path)).text for path in ("/there/", "/there", "/none/")]
+
+    assert asyncio.run(ask()) == ["front", "behind", "Not Found"]
+    assert events == ["begun", "ended"]

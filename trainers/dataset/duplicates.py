@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from trainers.cache import code_identity
 from trainers.cache.array_cache import Cache, Recipe
+from trainers.dataset import components
 from trainers.dataset.alignment import are_duplicates
 from trainers.dataset.inspection import THUMBNAIL_SIZE
 
@@ -69,7 +70,9 @@ def group_duplicates(digests: Sequence[str], inspections: NDArray[np.void], labe
     can only grow when pictures are added. Time grows with N squared, memory with N.
     """
     first: dict[str, int] = {}
-    union = _UnionFind([first.setdefault(digest, row) for row, digest in enumerate(digests)])
+    groups = np.array(
+        [first.setdefault(digest, row) for row, digest in enumerate(digests)], np.int64
+    )
     rows = np.array([first[digest] for digest in sorted(first)], np.int64)  # by content
     rows = rows[_has_detail(inspections["thumbnail"][rows])]
     thumbnails = inspections["thumbnail"][rows]
@@ -84,8 +87,8 @@ def group_duplicates(digests: Sequence[str], inspections: NDArray[np.void], labe
                 left, right = left[is_one_class], right[is_one_class]
             for at in range(0, len(left), _BLOCK):
                 pairs = left[at : at + _BLOCK], right[at : at + _BLOCK]
-                _join_duplicates(union, rows, (turned, thumbnails), pairs)
-    return union.roots()
+                groups = _join_duplicates(groups, rows, (turned, thumbnails), pairs)
+    return groups
 
 
 def _has_detail(thumbnails: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -145,33 +148,15 @@ def _nearest_pairs(left: Rows, cosines: Floats) -> Rows:
 
 
 def _join_duplicates(
-    union: _UnionFind,
+    groups: Rows,
     rows: Rows,
     thumbnails: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     pairs: tuple[Rows, Rows],
-) -> None:
+) -> Rows:
     """Join the pairs that are duplicates; pairs in one group already are not compared."""
-    is_joined = [union.root(rows[a]) == union.root(rows[b]) for a, b in zip(*pairs, strict=True)]
-    left, right = (side[~np.array(is_joined, np.bool_)] for side in pairs)
-    for at in np.flatnonzero(are_duplicates(thumbnails[0][left], thumbnails[1][right])):
-        union.join(rows[left[at]], rows[right[at]])
-
-
-class _UnionFind:
-    """Disjoint sets of rows; the root of a set is its smallest row."""
-
-    def __init__(self, parents: list[int]) -> None:
-        self._parents = parents
-
-    def root(self, row: int) -> int:
-        while self._parents[row] != row:
-            self._parents[row] = self._parents[self._parents[row]]
-            row = self._parents[row]
-        return row
-
-    def join(self, left: int, right: int) -> None:
-        left, right = self.root(left), self.root(right)
-        self._parents[max(left, right)] = min(left, right)
-
-    def roots(self) -> Rows:
-        return np.array([self.root(row) for row in range(len(self._parents))], np.int64)
+    is_apart = groups[rows[pairs[0]]] != groups[rows[pairs[1]]]
+    left, right = pairs[0][is_apart], pairs[1][is_apart]
+    is_same = are_duplicates(thumbnails[0][left], thumbnails[1][right])
+    if not is_same.any():
+        return groups
+    return components.join(groups, rows[left[is_same]], rows[right[is_same]])

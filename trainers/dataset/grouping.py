@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.config import ConfigError, is_table
+from trainers.dataset import components
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import format_names
@@ -95,21 +96,13 @@ def merge_groups(dataset: Dataset) -> NDArray[np.int64]:
     """The first row (N,) of the pictures that must share a split: one source, or duplicates."""
     if not dataset.sources:
         return dataset.duplicate_groups
-    count = len(dataset.paths)
     first: dict[str, int] = {}
     by_source = [
         first.setdefault(source, row) if source else row
         for row, source in enumerate(dataset.sources)
     ]
-    merged = np.arange(count)
-    while True:
-        before = merged
-        for links in (dataset.duplicate_groups, np.array(by_source, np.int64)):
-            lowest = np.full(count, count)
-            np.minimum.at(lowest, links, merged)
-            merged = lowest[links]
-        if np.array_equal(merged, before):
-            return merged
+    links = np.array(by_source, np.int64)
+    return components.join(dataset.duplicate_groups, np.arange(len(links)), links)
 
 
 def explain_coarse_sources(dataset: Dataset) -> str:

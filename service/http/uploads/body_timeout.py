@@ -38,7 +38,7 @@ class body_timeout:  # noqa: N801  # used like asyncio.timeout
         self._upload, self._is_draining = upload, is_draining
         self._limit_seconds = settings.upload_timeout_seconds
         self._least_bytes = settings.upload_bytes_per_second * self._limit_seconds
-        self._failure: Failure | None = None  # an exception here would know itself by its frames
+        self._failure: Failure | None = None  # an exception would hold itself by its frames
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
@@ -58,7 +58,6 @@ class body_timeout:  # noqa: N801  # used like asyncio.timeout
         trace: TracebackType | None,
     ) -> None:
         self._timer.cancel()
-        del self._timer  # it knows this object
         if self._failure and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
             error_class, message = self._failure
             raise error_class(message) from None

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import filelock
 import pytest
 
 from service.system.locks import NoLocksError, hold, locked
@@ -45,10 +45,10 @@ time.sleep(600)
 def test_a_file_system_without_locks_is_called_that(
     tmp_path: Path, lack: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: int) -> bool:
+    def refuse(*_: int) -> None:
         raise OSError(lack, os.strerror(lack))
 
-    monkeypatch.setattr(filelock._unix, "lock_fd_nonblocking", refuse)  # type: ignore[attr-defined]
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(NoLocksError, match=r"has no file locks .*local disk") as caught:
         hold(tmp_path / "lock", wait=True)
     assert str(tmp_path) in str(caught.value)

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from plugins.registry import resolve
 from trainers.model.conversion import OPSET, ConversionError, to_onnx
@@ -103,3 +104,19 @@ def test_feature_maps_keep_their_layout_from_end_to_end() -> None:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
         operations = fresh.submit(operations_of_a_mobilenet).result()
     assert operations.count("Transpose") == 1
+
+
+def test_tensorflow_makes_constants_of_variables() -> None:
+    """`convert_variables_to_constants_v2` is not public; the networks to convert are made by it."""
+    factor = tf.Variable(2.0)
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.float32)], autograph=False)
+    def times(numbers: Any) -> Any:
+        return numbers * factor
+
+    traced = times.get_concrete_function()
+    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+    factor.assign(5.0)
+    assert frozen(tf.constant([3.0]))[0].numpy().tolist() == [6.0]
+    assert [tensor.dtype for tensor in frozen.inputs] == [tf.float32]
+    assert "ReadVariableOp" not in {node.op for node in frozen.graph.as_graph_def().node}

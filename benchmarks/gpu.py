@@ -128,7 +128,7 @@ def take(count: int, cpus: str, precision: str) -> None:
         kept = kept or [str(at) for at in range(count)]
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(kept[:count])
     from trainers import hardware
-    from trainers.progress import set_up_logging
+    from trainers.cli.log_output import set_up_logging
 
     set_up_logging(is_quiet=False, is_json=True)
     if cpus:

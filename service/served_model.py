@@ -24,11 +24,11 @@ from service.settings import Settings
 from service.system.bento_configuration import worker_count
 
 
-async def answer_of(picture: Picture) -> NDArray[np.float32]:
-    """Wait for a picture's answer; a wait that ends before it gives the picture up.
+async def wait_for_answer(picture: Picture) -> NDArray[np.float32]:
+    """Wait for a submitted picture's (classes,) probabilities; give it up if cancelled.
 
-    asyncio.wrap_future does the same with three more callbacks, which were a tenth of what a
-    request cost the event loop.
+    asyncio.wrap_future does the same with three more callbacks, a tenth of the event loop's time
+    per request.
     """
     loop = asyncio.get_running_loop()
     answered = asyncio.Event()
@@ -128,23 +128,23 @@ class ServedModel:
                     f"{picture.shape} {picture.dtype} where ({size}, {size}, 3) uint8 is expected"
                 )
             submitted = self._scheduler.submit_decoded(picture.copy())
-        probabilities = await self.answer(submitted)
+        probabilities = await self._answer(submitted)
         best = self._predictor.classes[int(probabilities.argmax())]
         self._metrics.count_prediction(best)
         return probabilities
 
-    async def answer(self, picture: Picture) -> NDArray[np.float32]:
-        """The (classes,) probabilities of a submitted picture; dropped when its time is up."""
+    async def _answer(self, picture: Picture) -> NDArray[np.float32]:
+        """Wait for a submitted picture's (classes,) probabilities, until the deadline."""
         seconds = self._settings.deadline_seconds
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    probabilities = await answer_of(picture)
+                    probabilities = await wait_for_answer(picture)
                 decoded, taken = picture.times[-3:-1]
                 self._metrics.queue_seconds.observe(taken - decoded)
                 return probabilities
-            # Not inside `except TimeoutError`: as the context of this error it would close a
-            # reference cycle through the task, and the picture in it would wait for the collector.
+            # Not inside `except TimeoutError`: that error would become the context of this one, and
+            # close a reference cycle through the task that holds the picture.
             raise DeadlineExceeded(f"no answer within {seconds:g} s")
         finally:
             tracing.record(tuple(picture.times))

@@ -114,7 +114,7 @@ def test_a_table_is_what_the_code_says(name: str) -> None:
 
 def test_the_endpoints_are_those_of_the_service() -> None:
     """A path with /versions/{version} is described in the row of the path without it."""
-    from service.http.routes import routes
+    from service.asgi import routes
 
     own = {
         f"{method} {route.path.replace('/versions/{version}', '')}"

@@ -13,7 +13,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.evaluation.selection import Hits, Judgement, Losses, cross_entropies, is_clearly_lower
+from trainers.evaluation.selection import (
+    Hits,
+    Losses,
+    ValidationResult,
+    cross_entropies,
+    is_clearly_lower,
+)
 from trainers.heads.examples import Examples
 
 DROPOUT = 0.5
@@ -40,16 +46,16 @@ class Head:
     losses: Losses
     hits: Hits
     history: list[Row] = field(default_factory=list)
-    cross_validated: Judgement | None = None
+    cross_validated: ValidationResult | None = None
 
     @property
     def accuracy(self) -> float:
         return float(self.hits.mean())
 
     @property
-    def judgement(self) -> Judgement:
+    def judgement(self) -> ValidationResult:
         """What it is chosen by."""
-        return self.cross_validated or Judgement.of(self.losses, self.hits)
+        return self.cross_validated or ValidationResult.from_answers(self.losses, self.hits)
 
     @property
     def loss(self) -> float:

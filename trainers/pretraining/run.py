@@ -24,9 +24,10 @@ from service.cli import next_command
 from service.errors import GraftError
 from service.system.locks import locked
 from trainers import hardware
+from trainers.cli.log_output import set_up_logging
 from trainers.pretraining.config import PretrainingConfig, claim_folder
 from trainers.pretraining.drawn_dataset import DrawnDataset, draw_dataset
-from trainers.progress import Progress, log, set_up_logging
+from trainers.progress import Progress, log
 
 if TYPE_CHECKING:
     import keras

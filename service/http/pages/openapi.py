@@ -42,7 +42,7 @@ _HIDDEN_MODEL: Final = Manifest(
     id="0123456789ab",
     created="2026-01-01T00:00:00Z",
     plugin="family:variant",
-    classes=("one class", "another"),
+    classes=("first class", "second class"),
     input=InputSpec(size=224),
     outputs=(),
     opset=17,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from trainers import promote, run
-from trainers.arguments import parse
+from trainers.cli import exit_codes
+from trainers.cli.arguments import parse
 
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]
@@ -78,7 +79,7 @@ def test_a_stop_does_not_count_and_bad_data_is_final(run_name: str, render: Rend
     disrupted, stopped, wrong = spec["podFailurePolicy"]["rules"]
     assert disrupted["action"] == stopped["action"] == "Ignore"
     assert disrupted["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
-    assert stopped["onExitCodes"] == {"operator": "In", "values": [run.STOPPED]}
+    assert stopped["onExitCodes"] == {"operator": "In", "values": [exit_codes.STOPPED]}
     assert wrong["action"] == "FailJob"
     assert wrong["onExitCodes"] == {"operator": "In", "values": [run.WRONG_USE]}
     assert run.WRONG_USE == promote.WRONG_USE

@@ -43,10 +43,10 @@ def test_no_picture_is_decoded_where_all_features_are_kept(
     run = start(head="linear")
     first = head_phase.solve_head(run)
 
-    def begin(*_: object) -> None:
+    def prefetch(*_: object) -> None:
         raise AssertionError("decoded")
 
-    monkeypatch.setattr(Images, "begin", begin)
+    monkeypatch.setattr(Images, "prefetch", prefetch)
     again = replace(run, dataset=pictures.decode(run.dataset, 32, run.cache))
     assert str(head_phase.solve_head(again)) == str(first)
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from trainers.arguments import parse
+from trainers.cli.arguments import parse
 from trainers.config import ConfigError, TrainingConfig
 
 
@@ -31,7 +31,7 @@ def test_every_option_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None
     assert all(f"--{name.replace('_', '-')} " in printed for name in TrainingConfig.model_fields)
 
 
-def test_what_is_a_switch_elsewhere_is_named_with_its_value() -> None:
+def test_what_is_a_flag_in_other_tools_is_suggested_with_its_value() -> None:
     with pytest.raises(ConfigError, match="for --fine-tune type --strategy fine-tune; --help"):
         parse(["--plugin", "tiny", "--fine-tune"])
 
@@ -51,9 +51,9 @@ except SystemExit:
 
 
 @pytest.mark.parametrize("flip", ["auto", "none", "horizontal", "all"])
-def test_mirrored_views_and_sources_can_be_said(flip: str) -> None:
+def test_mirrored_views_and_groups_are_options(flip: str) -> None:
     flags = ["--plugin", "tiny", "--flip", flip, "--group", r"clip\d+"]
     config = parse(flags).config
     assert (config.flip, config.group) == (flip, r"clip\d+")
-    with pytest.raises(ConfigError, match=r"--group \(='\('\): .*no regular expression"):
+    with pytest.raises(ConfigError, match=r"--group \(='\('\): .*not a regular expression"):
         parse(["--plugin", "tiny", "--group", "("])

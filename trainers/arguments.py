@@ -9,7 +9,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
-from plugins.registry import table
+from plugins.registry import format_table
 from service.cli import arguments
 from trainers.config import ConfigError, TrainingConfig, validate
 
@@ -82,7 +82,10 @@ def _parser() -> argparse.ArgumentParser:
         help="log as JSON lines, last line of stdout as a JSON object",
     )
     parser.add_argument(
-        "--list-plugins", action=arguments.Print, text=table, help="print the backbones and stop"
+        "--list-plugins",
+        action=arguments.Print,
+        text=format_table,
+        help="print the backbones and stop",
     )
     return parser
 

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from plugins.copying import fill
+from plugins.copying import assign_weights
 from trainers.distributed.collectives import Exchange
 from trainers.evaluation.selection import Hits, Judgement, Losses, cross_entropies, is_clearly_lower
 from trainers.heads.examples import Examples
@@ -86,7 +86,7 @@ def of_chief(head: Head, exchange: Exchange) -> Head:
     with np.load(io.BytesIO(exchange.from_chief(pack)), allow_pickle=False) as file:
         layers, (description, history), figures = json.loads(file["page"].tobytes())
         model = keras.models.model_from_json(layers)
-        fill(model, [file[f"weight{at}"] for at in range(len(model.weights))])
+        assign_weights(model, [file[f"weight{at}"] for at in range(len(model.weights))])
         judged = Judgement(file["judged"], *figures) if figures else None
         return Head(model, description, file["losses"], file["hits"], history, judged)
 

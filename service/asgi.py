@@ -1,6 +1,7 @@
 """The ASGI application: our routes and middleware in front of BentoML's application.
 
-Ours come first because BentoML's dispatch takes 0.2 to 0.4 ms a request (docs/decisions.md).
+Ours come first because BentoML's dispatch takes 0.2 to 0.4 ms a request; see
+docs/decisions/serving.md.
 """
 
 from __future__ import annotations

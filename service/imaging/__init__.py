@@ -3,7 +3,7 @@
 Training and serving both call `decode`, so that both see the same pixels.
 In: the bytes of a file. Format and cost are read from its headers before anything is decoded.
 Out: an array (size, size, 3) uint8, or a `RequestError` that says what is wrong with the picture.
-May use: service.errors, service.imaging.readers.
+May use: service.{errors, imaging.readers}.
 """
 
 from service.imaging.decoding import DECODER, FULL_RANGE_BITS, decode, inspect

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
-from plugins.registry import table
+from plugins.registry import format_table
 from service.cli import arguments
 from trainers.config import ConfigError, TrainingConfig, validate
 
@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--list-plugins",
         action=arguments.PrintAction,
-        text=table,
+        text=format_table,
         help="list the backbones and exit",
     )
     return parser

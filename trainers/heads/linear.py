@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from plugins.copying import fill
+from plugins.copying import assign_weights
 from trainers.evaluation.selection import Hits, Losses, ValidationResult
 from trainers.heads.examples import Examples, Pool
 from trainers.heads.head import Head, Row, build, judge, judge_model, softmax, standardisation
@@ -55,7 +55,7 @@ def solve_linear(examples: Examples, clock: Clock = ENDLESS) -> Head:
     )
     strength = strengths[at]
     model = build(path.scale, path.offset, examples.classes, penalty=0.5 / (strength * n))
-    fill(model.get_layer("logits"), path.weights[at])
+    assign_weights(model.get_layer("logits"), path.weights[at])
     pictures = f"{views} views" if views > 1 else "one view"
     description = f"linear head, C = {strength:g}, from {pictures} of each picture"
     judgement = None

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.base import Backbone
-from plugins.copying import fill
+from plugins.copying import assign_weights
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Classifier:
 
     def restore(self, weights: list[NDArray[Any]]) -> None:
         count = len(self.body.weights)
-        fill(self.body, weights[:count])
-        fill(self.head, weights[count:])
+        assign_weights(self.body, weights[:count])
+        assign_weights(self.head, weights[count:])
 
 
 def weights_hash(model: keras.Model) -> str:

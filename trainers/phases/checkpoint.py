@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from plugins.copying import refresh
+from plugins.copying import refresh_derived_state
 from service.errors import GraftError
 from service.system.interrupts import cleanup_on_signal
 from trainers.phases.plan import Plan
@@ -106,7 +106,7 @@ class Checkpoint(keras.callbacks.Callback):
         model.optimizer.build(model.trainable_variables)
         for at, variable in enumerate(_state(model)):
             variable.assign(self._arrays[f"state{at}"])
-        refresh(model)
+        refresh_derived_state(model)
         self.history.extend(self._page["history"])
         done: int = self._page["epochs"]
         log.info("resuming after epoch %d, kept in %s", done, self._path)

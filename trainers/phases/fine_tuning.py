@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import keras
 
-from plugins.copying import fill
+from plugins.copying import assign_weights
 from trainers.evaluation.selection import Hits, Losses
 from trainers.features.batches import Batches, feed
 from trainers.heads.head import judge
@@ -103,7 +103,7 @@ def fit(
     if deadline.has_ended:
         log.info("the time budget is spent: %s ended at it", NAME)
     if learner is not model:
-        fill(model, learner.get_weights())
+        assign_weights(model, learner.get_weights())
     probabilities = model.predict(feed(validation), verbose=0)
     return Fitted(
         *judge(probabilities, validation.labels), checkpoint.history, checkpoint.best_epoch

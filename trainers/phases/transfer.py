@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.base import leaf_layers
-from plugins.copying import fill, fill_from
+from plugins.copying import assign_weights, load_state
 from trainers import hardware
 from trainers.evaluation import selection
 from trainers.evaluation.fidelity import Selected
@@ -158,7 +158,7 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
 
     def attempt(batch_size: int) -> Fitted:
         if batch_size < largest:
-            fill(model, start)
+            assign_weights(model, start)
         return fit(
             model,
             Batches(train, run.labels, run.class_weights, batch_size, seed, MIXUP),
@@ -169,7 +169,7 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
         )
 
     fitted = out_of_memory.halving(largest, NAME, attempt)
-    fill_from(tail, other)
+    load_state(tail, other)
     after = moving_statistics(classifier.body)
     changed = [name for name in before if not np.array_equal(before[name], after[name])]
     if changed:

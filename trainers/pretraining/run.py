@@ -134,7 +134,7 @@ def save(model: keras.Model, path: Path) -> Path:
     import keras
     import numpy as np
 
-    from plugins.copying import fill
+    from plugins.copying import assign_weights
     from plugins.registry import resolve
 
     policy = keras.config.dtype_policy()
@@ -151,7 +151,7 @@ def save(model: keras.Model, path: Path) -> Path:
                 f"layer {layer.name} has a weight of {largest:g}: training diverged, lower "
                 "--learning-rate"
             )
-        fill(layer, [array.astype(np.float16) for array in weights])
+        assign_weights(layer, [array.astype(np.float16) for array in weights])
     if shutil.disk_usage(path.parent).free < 16 * 2**20:  # HDF5 ends the process on a full disk
         raise GraftError(
             f"no room for {path}: make room and run again, the trained network is kept"

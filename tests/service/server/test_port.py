@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def test_a_taken_port_ends_the_start_with_one_line(taken: tuple[str, int]) -> No
 
 def test_an_address_of_another_machine_is_reported() -> None:
     with pytest.raises(SystemExit, match="no network of this machine has that address"):
-        listen("192.0.2.1", 0)
+        listen("192.0.2.1", 20_000 + os.getpid() % 20_000)  # claimed for this process alone
 
 
 def test_a_privileged_port_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

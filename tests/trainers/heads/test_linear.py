@@ -103,7 +103,7 @@ def test_cross_validation_agrees_with_many_validation_pictures() -> None:
 def test_without_any_picture_to_judge_the_usual_penalty_is_taken() -> None:
     given = cross_validated(examples(n=3))
     head = solve_linear(given)
-    assert f"C {USUAL:g}" in head.description
+    assert f"C = {USUAL:g}" in head.description
     assert "not validated" in str(head)
     assert [row["C"] for row in head.history] == list(INVERSE_REGULARISATIONS)
     assert {row["val_loss"] for row in head.history} == {None}

@@ -29,31 +29,33 @@ from trainers.features.batches import Batches
 from trainers.features.frozen_features import Features
 from trainers.cache.record_store import Records
 
-devices = int(sys.argv[1])
-if devices > 1:
-    logical = [tf.config.LogicalDeviceConfiguration()] * devices
-    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
-    strategy = tf.distribute.MirroredStrategy([f"CPU:{{at}}" for at in range(devices)])
-else:
-    strategy = tf.distribute.get_strategy()
-rng = np.random.default_rng(0)
-inputs = rng.normal(size=(37, 4)).astype("f4")
-features = Features(Records(inputs, np.arange(37)), 1)
-batches = Batches(features, (inputs[:, 0] > 0).astype(int), np.array([1, 2], "f4"), 8, 0, 0.3)
-keras.utils.set_random_seed(0)
-dense = keras.layers.Dense(2, "softmax", kernel_regularizer=keras.regularizers.L2(0.1))
-entry = keras.Input((4,))
-model = keras.Model(entry, dense(keras.layers.Dropout(float(sys.argv[2]))(entry)))
-with strategy.scope():
-    learner = replicas.copy(model)
-    learner.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy")
-assert (learner is model) == (devices == 1)
-history = learner.fit(
-    replicas.parts(batches, strategy), epochs=3, shuffle=False, verbose=0,
-    validation_data=replicas.parts(batches, strategy),
-).history
-weights = [float(one) for array in learner.get_weights()[-2:] for one in array.ravel()]
-print(json.dumps([weights, history["val_loss"]]))
+logical = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
+
+def fit(strategy, dropout=0.0):
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(37, 4)).astype("f4")
+    features = Features(Records(inputs, np.arange(37)), 1)
+    labels = (inputs[:, 0] > 0).astype(int)
+    batches = Batches(features, labels, np.array([1, 2], "f4"), 8, 0, 0.3)
+    keras.utils.set_random_seed(0)
+    dense = keras.layers.Dense(2, "softmax", kernel_regularizer=keras.regularizers.L2(0.1))
+    entry = keras.Input((4,))
+    model = keras.Model(entry, dense(keras.layers.Dropout(dropout)(entry)))
+    with strategy.scope():
+        learner = replicas.copy(model)
+        learner.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy")
+    assert (learner is model) == (strategy.num_replicas_in_sync == 1)
+    history = learner.fit(
+        replicas.parts(batches, strategy), epochs=3, shuffle=False, verbose=0,
+        validation_data=replicas.parts(batches, strategy),
+    ).history
+    weights = [float(one) for array in learner.get_weights()[-2:] for one in array.ravel()]
+    return {{"weights": weights, "losses": history["val_loss"]}}
+
+both = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+found = {{"one": fit(tf.distribute.get_strategy()), "two": fit(both), "dropout": fit(both, 0.5)}}
+print(json.dumps(found))
 """
 
 
@@ -85,7 +87,7 @@ from types import SimpleNamespace
 sys.path.insert(0, {str(ROOT)!r})
 import numpy as np
 import keras, tensorflow as tf
-from trainers import fitting
+from trainers.phases import fine_tuning
 from trainers.features.batches import Batches
 from trainers.phases.checkpoint import Checkpoint
 from trainers.resources.time_budget import ENDLESS
@@ -126,7 +128,7 @@ def fit(name, resume=False, kill_at=9):
     batches[0].start = begin
     checkpoint = Checkpoint(Path(sys.argv[1]) / name, "a")
     plan = checkpoint.find() if resume else Plan(3, 1, 0.1, ())
-    fitting.fit(model, *batches, plan, checkpoint, run)
+    fine_tuning.fit(model, *batches, plan, checkpoint, run)
     return model
 
 whole = fit("whole")

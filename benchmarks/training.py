@@ -34,7 +34,7 @@ def main(
     folder: str = "demo", weights: str = "imagenet", seeds: str = "0,1,2", size: str = "224"
 ) -> None:
     if folder == "demo":
-        from service.system.resources import cache_folder
+        from service.system.folders import cache_folder
         from trainers.dataset.samples import draw_samples
 
         folder = str(draw_samples(cache_folder()))

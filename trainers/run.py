@@ -21,8 +21,8 @@ from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError, ParityError
 from service.imaging import configure_process
-from service.system.interrupts import INTERRUPTED, ended_by
-from service.system.resources import bentoml_home, cache_folder
+from service.system.folders import bentoml_home, cache_folder
+from service.system.interrupts import INTERRUPTED, exit_on_signals
 from trainers import hardware
 from trainers.cache.array_cache import Cache
 from trainers.cli import preparation
@@ -151,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     set_up_logging(is_quiet=False, is_json="--json" in arguments)  # before they are parsed
     message = StopMessage()
-    with ended_by({signal.SIGINT: INTERRUPTED, signal.SIGTERM: STOPPED}, message):
+    with exit_on_signals({signal.SIGINT: INTERRUPTED, signal.SIGTERM: STOPPED}, message):
         return _run(arguments, message)
 
 

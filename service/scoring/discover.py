@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from service.errors import RequestError, WrongUse
+from service.errors import RequestError, UsageError
 from service.imaging import OTHER_SUFFIXES, SUFFIXES, identify
 
 
@@ -25,10 +25,10 @@ def find_pictures(paths: Sequence[str]) -> list[str]:
     visited: set[str] = set()
     for path in paths:
         if not Path(path).exists():
-            raise WrongUse(f"no file or folder {path}; name pictures, or folders with pictures")
+            raise UsageError(f"no file or folder {path}; name pictures, or folders with pictures")
         pictures += _walk(path, visited) if Path(path).is_dir() else [path]
     if not pictures:
-        raise WrongUse(
+        raise UsageError(
             f"no pictures in {', '.join(paths)} (searched for {' '.join(SUFFIXES)}, in all "
             "sub-folders); name pictures, or folders with pictures"
         )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from plugins.copying import refresh_derived_state
 from service.errors import GraftError
-from service.system.interrupts import cleaned
+from service.system.interrupts import cleanup_on_signal
 from trainers.phases.plan import Plan
 from trainers.progress import log
 
@@ -147,7 +147,7 @@ def write(path: Path, page: Mapping[str, Any], arrays: dict[str, Any]) -> None:
     encoded = np.frombuffer(json.dumps(page).encode(), np.uint8)
     with (
         tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as file,
-        cleaned(Path(file.name).unlink),
+        cleanup_on_signal(Path(file.name).unlink),
     ):
         try:
             np.savez(file, page=encoded, **arrays)

@@ -128,7 +128,7 @@ def take(count: int, cpus: str, precision: str) -> None:
         kept = kept or [str(at) for at in range(count)]
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(kept[:count])
     from trainers import hardware
-    from trainers.progress import set_up_logging
+    from trainers.cli.log_output import set_up_logging
 
     set_up_logging(is_quiet=False, is_json=True)
     if cpus:
@@ -190,9 +190,9 @@ def bare(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[
 
     from plugins.registry import resolve
     from trainers import hardware
-    from trainers.distributed.cluster import ALONE
-    from trainers.features.frozen_features import OnDevices
+    from trainers.features.frozen_layers import OnDevices
     from trainers.model.classifier import embedder
+    from trainers.resources.distribution import choose_strategy
     from trainers.resources.precision import policy, scaled
 
     backbone, name, devices = resolve(plugin), policy(precision), hardware.devices()
@@ -219,7 +219,7 @@ def bare(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[
         extracted = sum(threads.map(often, devices)) / long
 
     together = BATCH * len(devices)
-    with ALONE.strategy().scope():
+    with choose_strategy().scope():
         keras.mixed_precision.set_dtype_policy(name)
         body = backbone.load("none")
         backbone.fine_tune(body, 9999)

@@ -17,11 +17,12 @@ import numpy as np
 from plugins.registry import resolve
 from trainers import hardware
 from trainers.cache.array_cache import Cache
+from trainers.cli.log_output import set_up_logging
 from trainers.config import TrainingConfig
 from trainers.dataset import scanning, splitting
 from trainers.dataset.dataset import Dataset, load_dataset
 from trainers.features import pictures
-from trainers.progress import Progress, set_up_logging
+from trainers.progress import Progress
 
 SIZES, SEEDS = (64, 96, 128), (0, 1, 2)
 QUIET = Progress(is_quiet=True)

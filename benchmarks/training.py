@@ -197,9 +197,10 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
     started = time.monotonic()
     from trainers import hardware, run
     from trainers.cache.array_cache import Cache
+    from trainers.cli.log_output import set_up_logging
     from trainers.config import TrainingConfig
     from trainers.phases import head_phase, transfer
-    from trainers.progress import Progress, set_up_logging
+    from trainers.progress import Progress
 
     set_up_logging(is_quiet=True)
     hardware.prepare(seed)

@@ -1,1 +1,14 @@
-"""How a model is made: a folder of pictures becomes a measured, exported, sealed bundle."""
+"""How a model is made: a folder of pictures becomes a measured, exported, sealed bundle.
+
+`from trainers import train` does what the command trainers.run does; `__init__.pyi` has its type.
+"""
+
+from importlib import import_module
+
+
+def __getattr__(name: str) -> object:
+    # Import by a string: trainers.cache.code_identity follows import statements, and one here
+    # would make every change of the trainer recompute all cached features.
+    if name == "train":
+        return import_module("trainers.run").train
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Look at a folder of pictures before training: `python -m trainers.check --data DIR`."""
+"""Check a folder of pictures before training: `python -m trainers.check --data DIR`."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.cli.arguments import Parser
+from service.cli.arguments import CommandParser
 from service.errors import GraftError, SettingError
 from service.system.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
 from service.system.resources import at_home
-from trainers.progress import Progress, set_up_logging
+from trainers.cli.exit_codes import WRONG_USE
+from trainers.cli.log_output import set_up_logging
+from trainers.progress import Progress
 
-BAD_DATA = 2
-MAX_BYTES = 1e12
-"""Of the cache: looks are small, and the bound of runs is not for a check to enforce."""
+MAX_CACHE_BYTES = 1e12
+"""Records of a check are small: the limit that training runs have is not for a check to enforce."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code: 0 usable, 2 wrong use or bad data."""
+    """Run the command; return the exit code: 0 usable, 2 wrong use or bad data."""
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
     with ended_by(codes, lambda: "graft: stopped"):
         try:
             return _check(_parser().parse_args(arguments))
         except (GraftError, OSError) as error:
             print(f"graft: {error}", file=sys.stderr)
-            return BAD_DATA
+            return WRONG_USE
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -44,29 +45,30 @@ def _check(options: argparse.Namespace) -> int:
     configure_process()
     set_up_logging(options.quiet)
     with tempfile.TemporaryDirectory() as folder, cleaned(lambda: shutil.rmtree(folder)):
-        cache = Cache(cache_folder() / "arrays", MAX_BYTES, Path(folder), Progress(options.quiet))
+        progress, work = Progress(options.quiet), Path(folder)
+        cache = Cache(cache_folder() / "arrays", MAX_CACHE_BYTES, work, progress)
         dataset = load_dataset(scanning.scan(options.data), cache)
     dataset = grouping.assign_sources(dataset, options.group)
-    found = checks.run_checks(dataset, options.image_size)
+    findings = checks.run_checks(dataset, options.image_size)
     if options.output:
-        finding.write_json(options.output, dataset, found)
+        finding.write_json(options.output, dataset, findings)
     if options.json:
-        print(json.dumps(finding.to_dict(dataset, found)))
+        print(json.dumps(finding.to_dict(dataset, findings)))
     else:
-        for line in (*finding.list_notes(dataset), *found):
+        for line in (*finding.list_notes(dataset), *findings):
             print(line)
-        said = f"{len(found)} findings" if len(found) != 1 else "1 finding"
+        total = f"{len(findings)} finding{'s' if len(findings) != 1 else ''}"
         classes = f"{len(dataset.classes)} class{'es' if len(dataset.classes) != 1 else ''}"
-        print(f"{len(dataset.paths):,} pictures of {classes}: {said}")
+        print(f"{len(dataset.paths):,} pictures of {classes}: {total}")
     check_classes(dataset)
-    splitting.split(dataset, seed=0)  # refuses what a run would
-    return BAD_DATA if options.strict and found else 0
+    splitting.split(dataset, seed=0)  # raises what a training run would raise
+    return WRONG_USE if options.strict and findings else 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
+    parser = CommandParser(
         prog="python -m trainers.check",
-        description="Say what is wrong with a folder of labelled pictures.",
+        description="Find problems in a folder of labelled pictures.",
         epilog="Exit codes: 0 usable; 2 wrong use, a folder that cannot be trained on, or, with "
         "--strict, any finding.",
         allow_abbrev=False,
@@ -84,23 +86,23 @@ def _parser() -> argparse.ArgumentParser:
         type=_size,
         default=224,
         metavar="N",
-        help="side of the model's input in pixels (224): smaller pictures are said",
+        help="side of the model's input in pixels (224): smaller pictures are reported",
     )
     parser.add_argument(
         "--group",
         metavar="GROUP",
-        help="what names the source of a picture, as trainers.run takes it",
+        help="what names the source of a picture, as in trainers.run",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write all findings as JSON")
-    parser.add_argument("--strict", action="store_true", help="exit with 2 for any finding")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.add_argument("--json", action="store_true", help="findings as JSON on stdout")
+    parser.add_argument("--strict", action="store_true", help="exit with 2 if there is any finding")
+    parser.add_argument("--quiet", action="store_true", help="do not show the progress")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     return parser
 
 
 def _folder(text: str) -> Path:
     if not text:
-        raise argparse.ArgumentTypeError("an empty name; . is the folder where you are")
+        raise argparse.ArgumentTypeError("an empty name; use . for the current folder")
     try:
         return at_home(text, "HOME")
     except SettingError as error:
@@ -110,7 +112,7 @@ def _folder(text: str) -> Path:
 def _size(text: str) -> int:
     size = int(text)
     if size < 1:
-        raise argparse.ArgumentTypeError(f"{size} pixels; take the side of the model's input")
+        raise argparse.ArgumentTypeError(f"{size} pixels; give the side of the model's input")
     return size
 
 

@@ -1,6 +1,6 @@
-"""`make demo`: drawn leaves in, a served answer out, in a few minutes and without a download.
+"""`make demo`: train on drawn leaves, serve the model and classify a picture, without a download.
 
-It does what a user does, by the same commands: train, `bentoml serve`, post a picture.
+The demo uses the commands that a user would type: train, `bentoml serve`, POST a picture.
 """
 
 from __future__ import annotations
@@ -19,66 +19,68 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.cli import next_command
+from service.cli import command_lines
 from service.errors import GraftError
 from service.system.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
 from service.system.resources import cache_folder
 from trainers.dataset.samples import draw_samples
 
 TRAINING = ("--plugin", "pocket", "--data", "demo")
-NAMED = ("--name", "demo")
-"""Not `classifier`: that is what a user's own model is called, and `bentoml serve` serves."""
-FROM_RANDOM = ("--weights", "none", "--name", "from-random", "--fine-tune-epochs", "0")
-"""The same network and split without what pretraining gave it: to see what it gave. Its head alone,
-for on so few pictures fine-tuning brought it nothing, in most of the demo's time."""
+PRETRAINED = ("--name", "demo")
+"""Not the default name, which `bentoml serve` serves: that is for the user's own model."""
+RANDOM = ("--weights", "none", "--name", "from-random", "--fine-tune-epochs", "0")
+"""The same network and split with random weights, to show what pretraining is worth. Only the head
+is trained: fine-tuning gained nothing on so few pictures, and took most of the demo's time."""
 OUTPUT = Path("artifacts")
 START_SECONDS = 120
 
 
 def main() -> int:
+    """Run the demo; return the exit code."""
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
     with ended_by(codes, lambda: "demo: stopped"):
-        return show()
+        return run_demo()
 
 
-def show() -> int:
-    """Train twice, serve, ask; returns the exit code."""
+def run_demo() -> int:
+    """Train twice, serve, classify a picture; return the exit code."""
     try:
-        bundle, accuracy = train((*TRAINING, *NAMED))
-        _, without = train((*TRAINING, *FROM_RANDOM))
-        with served(bundle) as address:
-            picture, truth = test_picture(bundle)
+        bundle, accuracy = train((*TRAINING, *PRETRAINED))
+        _, random_accuracy = train((*TRAINING, *RANDOM))
+        with serve(bundle) as address:
+            picture, truth = choose_test_picture(bundle)
             answer = post(f"{address}/predict", picture)
     except GraftError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
-    print(f"\nPOST {picture.name}, which shows `{truth}`, to /predict:\n")
+    print(f"\nPOST {picture.name}, a picture of the class `{truth}`, to /predict:\n")
     print(json.dumps(answer, indent=2))
-    training = next_command.python(
+    training = command_lines.python_command(
         "trainers.run", "--plugin", "efficientnet", "--data", "YOUR_FOLDER"
     )
-    serving = next_command.serve("classifier:latest")
-    print(NEXT.format(*(training, serving), bundle=bundle, accuracy=accuracy, without=without))
+    serving = command_lines.serve_command("classifier:latest")
+    figures = {"accuracy": accuracy, "random_accuracy": random_accuracy}
+    print(NEXT_STEPS.format(training=training, serving=serving, bundle=bundle, **figures))
     return 0
 
 
-NEXT = """
+NEXT_STEPS = """
 Test accuracy on the drawn leaves: {accuracy:.3f} with the backbone's pretrained weights,
-{without:.3f} from random weights of the same network on the same split, of which the head alone is
-trained (fine-tuning brings them nothing). The pretrained ones come from other drawn pictures, so
-nothing was downloaded, and leaves are where they do best: on photographs they gain less, and
-ImageNet's gain more (plugins/families/pocket/pocket.md has figures). Now with your own pictures,
+{random_accuracy:.3f} from random weights (the same network and split; only the head was trained,
+since fine-tuning gains nothing here). The pretrained weights come from other drawn pictures, so
+nothing was downloaded. They do best on leaves; on photographs they gain less, and ImageNet's
+weights gain more (plugins/families/pocket/pocket.md has figures). Now train with your own pictures,
 one folder per class:
 
-    {}
-    {}
+    {training}
+    {serving}
     curl -F image=@PICTURE.jpg http://localhost:3000/predict
 
-How good the demo's model is, class by class: {bundle}/report.html"""
+The report on the demo's model, class by class: {bundle}/report.html"""
 
 
 def train(options: Sequence[str]) -> tuple[Path, float]:
-    """Train by the command that a user would type; return the bundle and its test accuracy."""
+    """Train with the command that a user would type; return the bundle and its test accuracy."""
     arguments = [*options, "--output", str(OUTPUT)]
     print("\n$ python -m trainers.run", *arguments, flush=True)
     command = [sys.executable, "-m", "trainers.run", *arguments]
@@ -86,17 +88,17 @@ def train(options: Sequence[str]) -> tuple[Path, float]:
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run,
         cleaned(run.terminate),
     ):
-        printed, _ = run.communicate()
+        output, _ = run.communicate()
     if run.returncode:
-        raise GraftError(f"training ended with exit code {run.returncode}, see above")
-    bundle = Path(printed.strip().splitlines()[-1])
+        raise GraftError(f"training ended with exit code {run.returncode}; see above")
+    bundle = Path(output.strip().splitlines()[-1])
     metrics = json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))
     return bundle, metrics["test"]["accuracy"]
 
 
 @contextmanager
-def served(bundle: Path) -> Iterator[str]:
-    """`bentoml serve` on a free port of this machine; yields its address when it is ready."""
+def serve(bundle: Path) -> Iterator[str]:
+    """Run `bentoml serve` on a free port of this machine; yield its address when it is ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -116,18 +118,23 @@ def served(bundle: Path) -> Iterator[str]:
 
 
 def wait_until_ready(address: str, server: subprocess.Popen[bytes]) -> None:
-    give_up = time.monotonic() + START_SECONDS
-    while time.monotonic() < give_up and server.poll() is None:
+    """Poll /readyz.
+
+    Raises:
+        GraftError: the server ended, or was not ready in time.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
         try:
             with urllib.request.urlopen(f"{address}/readyz", timeout=5):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.5)
-    raise GraftError("the service did not get ready, see above")
+    raise GraftError("the service did not become ready; see above")
 
 
-def test_picture(bundle: Path) -> tuple[Path, str]:
-    """A picture that the model has not seen, and its class."""
+def choose_test_picture(bundle: Path) -> tuple[Path, str]:
+    """A picture that the model has not been trained on, and its class."""
     with (bundle / "split.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
     return draw_samples(cache_folder()) / rows[0]["path"], rows[0]["class"]

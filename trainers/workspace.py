@@ -1,4 +1,4 @@
-"""A run's own folder beside its bundle: there while it works, gone afterwards, however it ends."""
+"""A folder for the temporary files of a run, which is removed however the run ends."""
 
 from __future__ import annotations
 
@@ -22,24 +22,27 @@ PREFIX, SUFFIX = ".graft-", ".partial"
 
 
 class WorkspaceError(GraftError):
-    """The output folder cannot hold what the run needs."""
+    """The output folder cannot be used, or has too little room."""
 
 
 @contextmanager
 def workspace(output: Path) -> Iterator[Path]:
-    """Make `output` and an empty folder in it, on the same file system as the bundle to be.
+    """Make `output` and an empty folder in it, on the file system where the bundle will be.
 
-    A run that was killed leaves its folder; the next run removes it. Folders of runs that are
-    still going are locked, and a lock ends with its process.
+    The folder of a run that was killed is removed by the next run. Folders in use are locked, and
+    a lock ends with its process.
+
+    Raises:
+        WorkspaceError: `output` is not a folder, or cannot be written.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WorkspaceError(f"--output {output} cannot be made a folder: {error}") from error
+        raise WorkspaceError(f"--output {output} cannot be made: {error}") from error
     try:
-        with locked(output / ".graft.lock", wait=True):  # between making a folder and locking it
-            for left in output.glob(f"{PREFIX}*{SUFFIX}"):
-                remove_abandoned(left)
+        with locked(output / ".graft.lock", wait=True):  # until the new folder is locked
+            for path in output.glob(f"{PREFIX}*{SUFFIX}"):
+                remove_abandoned(path)
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX, dir=output))
             lock = hold(folder / "lock", wait=False)
     except OSError as error:
@@ -51,21 +54,21 @@ def workspace(output: Path) -> Iterator[Path]:
         with cleaned(lambda: _remove(folder)):
             yield folder
     finally:
-        with locked(output / ".graft.lock", wait=True):  # a starting run may be looking at it
+        with locked(output / ".graft.lock", wait=True):  # a starting run may check it
             shutil.rmtree(folder, ignore_errors=True)
         lock.release()
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder that other threads may still write into."""
+    """Remove a folder into which other threads may still write."""
     while folder.exists():
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def disk_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
-    """An array in a file of the workspace, with its room on the disk taken at once.
+    """Make an array in a file of the workspace, and reserve its room on the disk.
 
-    Without that, a disk that gets full ends the process at a write, by a signal and in silence.
+    Without the reservation, a full disk would end the process by a signal, without a message.
 
     Raises:
         WorkspaceError: the disk has too little room.
@@ -85,9 +88,12 @@ def disk_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the workspace of a run that is over; leave any other folder alone."""
+    """Remove the workspace of a run that has ended; leave any other folder alone."""
     is_workspace = folder.name.startswith(PREFIX) and folder.name.endswith(SUFFIX)
     if not (is_workspace and folder.is_dir()):
         return
-    with suppress(BlockingIOError), locked(folder / "lock", wait=False):  # else it is going on
+    with (
+        suppress(BlockingIOError),
+        locked(folder / "lock", wait=False),
+    ):  # or it is in use
         shutil.rmtree(folder, ignore_errors=True)

@@ -2,5 +2,5 @@
 
 In: the name of a variant, an input size, and weights (a file, or Keras' download).
 Out: a `Backbone` that the trainer can load, freeze and unfreeze.
-May use: plugins.{base, registry, scaling, weights, copying} and keras.
+May use: plugins.{base, copying, registry, scaling}.
 """

@@ -18,9 +18,7 @@ from service.errors import Overloaded
 from service.http.error_format import error_response
 from service.state import ServiceState
 
-FULL: Final = Overloaded(
-    "as many pictures as are let in are being worked on; try again in a moment"
-)
+FULL: Final = Overloaded("the queue of pictures is full; try again in a moment")
 
 
 class LoadSheddingMiddleware:

@@ -67,17 +67,17 @@ def requested_top_k(request: Request, model: ServedModel) -> int | None:
     return int(value)
 
 
-async def all_of(asked: Iterable[Awaitable[Result]]) -> list[Result]:
-    """All results, in order; where some fail, the first failure once all have come to an end.
+async def all_of(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
+    """Wait for all results, in order; raise the first failure once all have finished.
 
-    gather alone would raise at once, and pictures still being worked on would count no more.
+    `gather` alone raises at once, and pictures still in work would no longer count as such.
     """
-    ended = await asyncio.gather(*asked, return_exceptions=True)
-    results = [one for one in ended if not isinstance(one, BaseException)]
-    failures = [one for one in ended if isinstance(one, BaseException)]
-    del ended
+    outcomes = await asyncio.gather(*awaitables, return_exceptions=True)
+    results = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    del outcomes
     if failures:
-        raise failures.pop(0)  # no name here holds it: a cycle, as in Picture.take_answer
+        raise failures.pop(0)  # no local name may hold it: a cycle, as in Job.result
     return results
 
 

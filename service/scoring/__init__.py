@@ -1,5 +1,5 @@
-"""Files and folders in, tables out: the model's answers without HTTP.
+"""Use a model without HTTP: score files and folders, or load it in a Python program.
 
-In: paths. Out: one row per picture, as text, JSON lines or CSV.
-May use: service.{engine, imaging, bundle, schemas, settings, system, cli, errors}.
+In: paths or pictures. Out: one row per picture, as text, JSON lines or CSV, or a `Prediction`.
+May use: service.{bundle, engine, errors, imaging, schemas, settings, system}.
 """

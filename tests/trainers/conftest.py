@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from plugins.registry import resolve
-from service.errors import GraftError
 from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
 from trainers.dataset import scanning, splitting
 from trainers.dataset.dataset import load_dataset
-from trainers.distributed.cluster import Cluster
-from trainers.distributed.collectives import Exchange
 from trainers.features import pictures
 from trainers.features.network import Network
 from trainers.phases.context import Run
@@ -67,40 +60,3 @@ def draw_scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
 def scene() -> Scene:
     """Draw a picture like a photo: scene(7) or scene(7, (640, 480))."""
     return draw_scene
-
-
-class Threads(Exchange):
-    """An exchange between threads, by a table in place of TensorFlow's collectives."""
-
-    table: dict[int, NDArray[Any]]
-    barrier: threading.Barrier
-
-    def _gather(self, values: NDArray[Any]) -> NDArray[Any]:
-        self.table[self.cluster.rank] = values
-        self.barrier.wait(60)
-        rows = np.stack([self.table[rank] for rank in range(self.cluster.size)])
-        self.barrier.wait(60)
-        return rows
-
-
-@pytest.fixture(scope="session")
-def together() -> Callable[[int, Callable[[Exchange], Any]], list[Any]]:
-    """Let threads be the workers of a cluster: together(3, work) -> what each returns or raises."""
-
-    def together(count: int, work: Callable[[Exchange], Any]) -> list[Any]:
-        table: dict[int, NDArray[Any]] = {}
-        barrier = threading.Barrier(count)
-        addresses = tuple(f"host:{port}" for port in range(count))
-
-        def one(rank: int) -> Any:
-            exchange = Threads(Cluster(addresses, rank, (("worker", count),)))
-            vars(exchange).update(table=table, barrier=barrier)
-            try:
-                return work(exchange)
-            except GraftError as error:
-                return error
-
-        with ThreadPoolExecutor(count) as pool:
-            return list(pool.map(one, range(count)))
-
-    return together

@@ -28,12 +28,12 @@ def run(folder: Path, *options: object) -> int:
     return main(["--data", str(folder), "--quiet", *map(str, options)])
 
 
-def test_a_clean_folder_is_said_to_be(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_clean_folder_has_no_findings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(folder, "--strict") == 0
     assert capsys.readouterr() == ("24 pictures of 2 classes: 0 findings\n", "")
 
 
-def test_findings_are_printed_and_fatal_only_when_asked(
+def test_findings_are_printed_and_fatal_only_with_strict(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "cat/1.jpg").write_bytes((folder / "cat/1.jpg").read_bytes()[:900])
@@ -46,7 +46,7 @@ def test_findings_are_printed_and_fatal_only_when_asked(
 
 
 @pytest.mark.parametrize(("name", "shown"), [("co\tw", r"co\x09w"), ("co\u202ew", r"co\u202ew")])
-def test_a_class_of_which_no_name_can_be_read_is_no_mere_warning(
+def test_a_class_without_readable_names_is_an_error(
     folder: Path, name: str, shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(folder / "cat", folder / name)
@@ -74,7 +74,7 @@ def test_the_input_size_decides_what_is_small(folder: Path) -> None:
     assert run(folder, "--strict", "--image-size", 600) == 2
 
 
-def test_an_unusable_folder_is_said_with_its_findings(
+def test_an_unusable_folder_is_refused_after_its_findings(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "owl").mkdir()
@@ -126,19 +126,19 @@ def test_what_a_run_refuses_is_not_usable(
 
 
 @pytest.mark.parametrize("wrong", [("--image-size", "-5"), ("--image-size", "x"), ("--data", "")])
-def test_what_cannot_be_meant_is_refused(
+def test_impossible_values_are_refused(
     folder: Path, wrong: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(folder, *wrong) == 2
     assert capsys.readouterr().err.startswith(f"graft: argument {wrong[0]}: ")
 
 
-def test_a_missing_folder_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path / "nowhere") == 2
     assert "no folder" in capsys.readouterr().err
 
 
-def test_nothing_of_tensorflow_is_needed(folder: Path) -> None:
+def test_tensorflow_is_not_needed(folder: Path) -> None:
     code = f"""
 import sys
 for name in ("tensorflow", "keras", "onnxruntime", "bentoml"):

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 @register
 class Broken(Backbone):
-    """A stranger's plugin with a bug."""
+    """A plugin from outside with a bug."""
 
     family = "unbuildable"
     default_variant = "s"
@@ -37,7 +37,7 @@ class Broken(Backbone):
 @pytest.fixture
 def folder(tmp_path: Path, draw_folder: DrawFolder, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))  # nothing is known before
-    monkeypatch.setattr(measuring, "SECONDS", 0.0)
+    monkeypatch.setattr(measuring, "MIN_SECONDS", 0.0)
     return draw_folder(tmp_path / "pictures", red=14, green=14, blue=14)
 
 
@@ -47,7 +47,7 @@ def start(folder: Path, *options: object) -> int:
     return main([*shared, *map(str, options)])
 
 
-def test_backbones_are_compared_and_those_that_fail_are_said(
+def test_backbones_are_compared_and_those_that_fail_are_listed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hostile = "<script>alert(1)<"
@@ -93,7 +93,9 @@ def test_a_run_of_the_winner_finds_its_features_and_its_figures(
     assert metrics["test"]["accuracy"] == one["test_accuracy"]
 
 
-def test_nothing_that_works_is_wrong_use(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_fails_if_no_backbone_can_be_measured(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert start(folder, "--plugins", "tiny,unbuildable=none") == 2
     captured = capsys.readouterr()
     assert "none of 2 backbones could be measured" in captured.err
@@ -109,7 +111,7 @@ def test_nothing_that_works_is_wrong_use(folder: Path, capsys: pytest.CaptureFix
         (("--plugins", "tiny=none", "--strict", "--image-size", "128"), "--strict stops"),
     ],
 )
-def test_wrong_use_is_said_before_anything_is_loaded(
+def test_wrong_use_is_reported_before_anything_is_loaded(
     folder: Path, options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert start(folder, *options) == 2

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trainers.arguments import parse
+from trainers.cli.arguments import parse
 from trainers.config import ConfigError, TrainingConfig
 
 
@@ -73,11 +73,11 @@ def test_an_impossible_value_is_refused_by_flag_and_value(flag: str, value: str)
 @pytest.mark.parametrize(
     ("given", "meant"), [("cuda", "gpu"), ("cuda:1", "gpu:1"), ("GPU", "gpu"), ("0", "gpu:0")]
 )
-def test_a_device_is_asked_for_by_its_own_rule(given: str, meant: str) -> None:
+def test_a_device_of_another_name_is_refused_with_the_right_one(given: str, meant: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(["--plugin", "vgg", "--device", given])
-    said = f"--device (={given!r}): auto, cpu, gpu or gpu:N; did you mean {meant}?"
-    assert str(caught.value) == said
+    message = f"--device (={given!r}): auto, cpu, gpu or gpu:N; did you mean {meant}?"
+    assert str(caught.value) == message
 
 
 def test_a_bare_no_of_yaml_is_to_be_quoted(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ def test_a_bare_no_of_yaml_is_to_be_quoted(tmp_path: Path) -> None:
         parse(["--config", str(tmp_path / "run.yaml")])
 
 
-def test_a_rule_for_sources_that_is_none_is_said_in_plain_words() -> None:
-    with pytest.raises(ConfigError, match=r"^--group \(='\(\['\): no regular expression: "):
+def test_a_group_that_is_no_regular_expression_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^--group \(='\(\['\): not a regular expression: "):
         parse(["--plugin", "vgg", "--group", "(["])
 
 
@@ -96,7 +96,7 @@ def test_without_a_plugin_the_message_says_what_to_type() -> None:
         parse([])
 
 
-def test_a_tilde_is_home_wherever_it_comes_from(
+def test_a_tilde_is_the_home_folder_wherever_it_comes_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
@@ -116,7 +116,7 @@ def test_a_switch_in_a_file_is_yes_or_no(tmp_path: Path) -> None:
     assert parse(["--config", str(tmp_path / "run.yaml")]).config.strict is True
 
 
-def test_without_data_the_folder_data_is_taken_where_there_is_one(
+def test_without_data_the_folder_data_is_used_if_it_exists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -139,7 +139,7 @@ def test_an_infinite_rate_is_refused(flag: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["name: 2024-13-01", "[" * 5000, "plugin: !!timestamp foo"])
-def test_a_file_that_yaml_chokes_on_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_file_that_yaml_cannot_read_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.yaml").write_text(content)
     with pytest.raises(ConfigError, match=r"run\.yaml cannot be read"):
         parse(["--config", str(tmp_path / "run.yaml")])

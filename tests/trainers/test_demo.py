@@ -24,8 +24,8 @@ def test_the_demo_trains_serves_and_shows_an_answer(
     (report,) = (tmp_path / "artifacts").glob("demo-*/report.html")
     found = re.search(r"leaves: ([\d.]+) with .*\n([\d.]+) from random weights", printed)
     assert found
-    accuracy, without = map(float, found.groups())
+    accuracy, random_accuracy = map(float, found.groups())
     metrics = json.loads(report.with_name("metrics.json").read_text())
     assert metrics["test"]["accuracy"] == pytest.approx(accuracy, abs=5e-4)
     assert accuracy >= 0.95
-    assert accuracy > without + 0.05  # what pretraining is worth
+    assert accuracy > random_accuracy + 0.05  # what pretraining is worth

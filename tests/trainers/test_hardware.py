@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from trainers import hardware
 from trainers.config import ConfigError, validate
-from trainers.distributed.cluster import ALONE
 from trainers.hardware import DeviceError, exactly, kind, prepare, words_about_gpus
 from trainers.progress import log
+from trainers.resources.distribution import choose_strategy
 
 DrawFolder = Callable[..., Path]
 ROOT = Path(__file__).parents[2]
@@ -181,13 +181,13 @@ def test_several_gpus_are_mirrored_and_counted(
     machine((8, 0), (8, 0), (7, 0))
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda names: names)
     prepare(0)
-    assert ALONE.strategy() == ["GPU:0", "GPU:1", "GPU:2"]
+    assert choose_strategy() == ["GPU:0", "GPU:1", "GPU:2"]
     assert (
         "running on 2 x Card (compute capability 8.0), Card (compute capability 7.0)" in lines.text
     )
     prepare(0, "gpu:1")
     assert not tf.distribute.has_strategy()
-    assert ALONE.strategy() is tf.distribute.get_strategy()
+    assert choose_strategy() is tf.distribute.get_strategy()
 
 
 def test_of_tensorflows_log_what_it_says_of_gpus_is_kept() -> None:

@@ -1,20 +1,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from trainers import progress
-from trainers.progress import Progress, log, set_up_logging
+from trainers.cli.log_output import set_up_logging
+from trainers.progress import Progress, log
 
 Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
-def logging_as_it_was() -> object:
+def restore_logging() -> object:
     kept = log.handlers, log.level, log.propagate
     yield
     log.handlers, log.propagate = kept[0], kept[2]
@@ -35,7 +33,7 @@ def test_items_pass_through_in_order() -> None:
         assert list(show.track(range(5), 5, "work")) == list(range(5))
 
 
-def test_a_log_gets_a_line_now_and_then_with_the_time_left(
+def test_the_log_gets_a_line_now_and_then_with_the_time_left(
     clock: list[float], capsys: Capture
 ) -> None:
     set_up_logging(is_quiet=False)
@@ -48,7 +46,7 @@ def test_a_log_gets_a_line_now_and_then_with_the_time_left(
     )
 
 
-def test_what_an_earlier_run_did_says_nothing_about_the_speed(
+def test_steps_of_an_earlier_run_are_left_out_of_the_speed(
     clock: list[float], capsys: Capture
 ) -> None:
     set_up_logging(is_quiet=False)
@@ -60,7 +58,7 @@ def test_what_an_earlier_run_did_says_nothing_about_the_speed(
     assert capsys.readouterr().err.endswith("fine-tuning: 90 of 100, about 40 s left\n")
 
 
-def test_there_is_no_estimate_from_the_first_epoch_which_compiles(
+def test_the_first_epoch_which_compiles_is_left_out_of_the_speed(
     clock: list[float], capsys: Capture
 ) -> None:
 
@@ -136,28 +134,6 @@ def test_json_lines_for_machines(clock: list[float], capsys: Capture) -> None:
         export,
         {**export, "seconds": 0.5},
     ]
-
-
-def test_warnings_and_the_logs_of_libraries_are_json_lines_as_well() -> None:
-    """Of a process of its own, which pytest does not listen to."""
-    code = """
-import logging, sys, warnings
-sys.path.insert(0, ".")
-from trainers.progress import set_up_logging
-set_up_logging(is_quiet=False, is_json=True)
-warnings.warn("classes are many")
-logging.getLogger("tensorflow").warning("graphs are deep")
-raise ValueError("a bug")
-"""
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
-    messages = [json.loads(line)["message"] for line in done.stderr.splitlines()]
-    assert len(messages) == 3
-    assert "classes are many" in messages[0]
-    assert messages[1] == "graphs are deep"
-    assert messages[2].endswith("ValueError: a bug")
-    assert done.returncode == 1
 
 
 def test_quiet_hides_all_but_warnings(capsys: Capture) -> None:

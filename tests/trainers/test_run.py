@@ -21,7 +21,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from service.bundle.store import resolve
 from service.engine.predictor import Predictor
 from service.imaging import decode
@@ -61,9 +61,9 @@ def bundle(pictures: Path) -> Bundle:
     result = json.loads(done.stdout.splitlines()[-1])
     assert set(result) >= {"bundle", "model", "test_accuracy", "seconds"}
     assert (result["data"], result["replaces"]) == ("pictures of a folder", None)
-    one = Bundle.read(Path(result["bundle"]))
-    assert result["model"] == f"classifier:{one.manifest.version}"
-    return one
+    bundle = Bundle.read(Path(result["bundle"]))
+    assert result["model"] == f"classifier:{bundle.manifest.version}"
+    return bundle
 
 
 RUN_WITH_TINY = f"""
@@ -180,18 +180,16 @@ def test_the_report_shows_the_figures(bundle: Bundle) -> None:
     assert "http" not in page
 
 
-def test_what_was_found_is_in_the_bundle(bundle: Bundle) -> None:
+def test_the_findings_are_in_the_bundle(bundle: Bundle) -> None:
     metrics = json.loads((bundle.path / "metrics.json").read_text())
     found = json.loads((bundle.path / "findings.json").read_text())
     assert found["classes"] == {"blue": 14, "green": 14, "red": 14}
     assert [one["kind"] for one in metrics["findings"]] == []
     assert found["findings"] == []
-    assert (
-        "The check of the folder found nothing wrong" in (bundle.path / "report.html").read_text()
-    )
+    assert "The check of the folder found no problems" in (bundle.path / "report.html").read_text()
 
 
-def test_findings_are_said_and_fatal_when_asked(
+def test_findings_are_logged_and_fatal_with_strict(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy(folder / "red/0.png", folder / "blue/also.png")
@@ -200,7 +198,7 @@ def test_findings_are_said_and_fatal_when_asked(
     said = capsys.readouterr().err
     assert "error: 1 group of pictures that are duplicates of each other in different" in said
     assert "blue/also.png = red/0.png" in said
-    assert "--strict stops at what was found (listed above: 1)" in said
+    assert "--strict stops the run because of the findings listed above (1)" in said
     assert not list((tmp_path / "out").glob("classifier*"))
 
 
@@ -224,14 +222,14 @@ def test_metrics_say_how_long_each_step_took(bundle: Bundle) -> None:
     assert metrics["seconds"]["fine-tuning"] > 0
 
 
-def test_metrics_name_the_mistaken_pictures(bundle: Bundle) -> None:
+def test_metrics_name_the_misclassified_pictures(bundle: Bundle) -> None:
     test = json.loads((bundle.path / "metrics.json").read_text())["test"]
     wrong = round(test["n"] * (1 - test["accuracy"]))
     assert len(test["mistakes"]) == wrong
     assert all(one["path"].startswith(f"{one['truth']}/") for one in test["mistakes"])
 
 
-def test_tensorboards_logs_hold_both_phases(bundle: Bundle) -> None:
+def test_tensorboard_logs_hold_both_phases(bundle: Bundle) -> None:
     logs = bundle.path.parents[1] / "logs"
     found = {path.parent.relative_to(logs).as_posix() for path in logs.rglob("events.out.*")}
     phases, kinds = ("head", "fine-tuning"), ("training", "validation")
@@ -239,7 +237,7 @@ def test_tensorboards_logs_hold_both_phases(bundle: Bundle) -> None:
 
 
 def run(*arguments: object) -> int:
-    return main([str(one) for one in arguments])
+    return main([str(argument) for argument in arguments])
 
 
 @pytest.mark.parametrize(
@@ -291,7 +289,7 @@ def test_an_export_that_differs_publishes_nothing(
     assert not (bentoml_home / "models/wrong").exists()
 
 
-def test_quiet_says_nothing_but_the_result(
+def test_quiet_shows_only_warnings_and_the_result(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = (*HEAD_ONLY, "--name", "quiet", "--quiet")
@@ -304,7 +302,7 @@ def test_quiet_says_nothing_but_the_result(
     assert all(line.startswith("careful: ") for line in lines)
 
 
-def test_without_data_the_sample_pictures_are_drawn_and_said(
+def test_without_data_the_sample_pictures_are_drawn_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -325,10 +323,10 @@ def test_without_data_the_sample_pictures_are_drawn_and_said(
     assert manifest.classes[0] == "healthy"
     assert manifest.provenance["data"]["source"] == "drawn sample pictures"
     page = (bundle / "report.html").read_text()
-    assert page.index("drawn sample pictures, not from yours") < page.index("<h1>")
+    assert page.index("drawn sample pictures, not on yours") < page.index("<h1>")
     assert run(*QUICK, *options, "--data", "demo", "--weights", "none") == 0
     said = capsys.readouterr().err.splitlines()
-    assert f"it is `leaves:latest` now, in place of leaves:{manifest.version}" in "\n".join(said)
+    assert f"it is `leaves:latest` now and replaces leaves:{manifest.version}" in "\n".join(said)
     assert any(line.startswith("on the same ") for line in said)
 
 
@@ -365,10 +363,13 @@ def parts(output: Path, name: str) -> tuple[dict[str, Any], list[bytes]]:
     [
         ("training on", ""),
         ("linear head", "; what was computed so far is kept for the same command"),
-        ("fine-tuning epoch 2/", "; the same command with --resume goes on after the last whole"),
+        (
+            "fine-tuning epoch 2/",
+            "; the same command with --resume goes on after the last complete",
+        ),
     ],
 )
-def test_ctrl_c_leaves_nothing_half_done_and_promises_what_there_is(
+def test_ctrl_c_leaves_nothing_incomplete_and_promises_only_what_is_there(
     folder: Path, tmp_path: Path, moment: str, promise: str
 ) -> None:
     output = tmp_path / "out"
@@ -391,7 +392,7 @@ def test_ctrl_c_leaves_nothing_half_done_and_promises_what_there_is(
     assert process.returncode == 130
     assert "Traceback" not in said
     last = said.splitlines()[-1]
-    assert last.startswith(f"graft: stopped; no half bundle is left{promise}")
+    assert last.startswith(f"graft: stopped; no incomplete bundle is left{promise}")
     assert promise or last.endswith("is left")
     left = {path.name for path in output.glob("*")}
     assert left <= {".graft.lock", "checkpoints"}
@@ -446,7 +447,7 @@ def test_resuming_with_other_options_is_refused(
 
 
 @pytest.mark.slow
-def test_a_killed_run_leaves_no_half_bundle(folder: Path, tmp_path: Path) -> None:
+def test_a_killed_run_leaves_no_incomplete_bundle(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     command = ("--name", "killed", "--data", folder, "--output", output)
     for moment in ("linear head", "fine-tuning epoch 1/", "exporting", "test accuracy"):

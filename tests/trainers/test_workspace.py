@@ -57,7 +57,7 @@ with workspace(Path({str(tmp_path)!r})) as folder:
 def test_an_output_that_cannot_be_written_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object, **__: object) -> str:  # root may write everywhere: it is played
+    def refuse(*_: object, **__: object) -> str:  # a fake, because root may write everywhere
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(tempfile, "mkdtemp", refuse)
@@ -67,7 +67,7 @@ def test_an_output_that_cannot_be_written_is_named(
 
 def test_an_output_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WorkspaceError, match=r"--output .*file cannot be made a folder"):
+    with pytest.raises(WorkspaceError, match=r"--output .*file cannot be made"):
         workspace(tmp_path / "file").__enter__()
 
 
@@ -79,7 +79,7 @@ def test_an_array_lies_in_its_file(tmp_path: Path) -> None:
     assert np.fromfile(tmp_path / "a.f32", np.float32).tolist() == [0, 0, 0, 0, 0, 5]
 
 
-def test_a_full_disk_is_said_before_anything_is_written(
+def test_a_full_disk_is_reported_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -102,7 +102,7 @@ def test_a_run_that_ends_waits_for_one_that_starts(tmp_path: Path) -> None:
     assert partial(tmp_path) == []
 
 
-def test_a_folder_that_vanishes_meanwhile_stops_no_run(tmp_path: Path) -> None:
+def test_a_folder_that_vanishes_meanwhile_does_not_stop_a_run(tmp_path: Path) -> None:
     (tmp_path / ".graft-x.partial").symlink_to(tmp_path / "nowhere")  # listed, and not there
     with workspace(tmp_path) as folder:
         assert folder.is_dir()

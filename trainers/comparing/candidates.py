@@ -1,4 +1,4 @@
-"""Backbones to choose from, what was measured of them, and the one to take."""
+"""Backbones to choose from, what was measured of each, and which one to take."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plugins.registry import resolve
-from service.cli import next_command
+from service.cli import command_lines
 from service.system.resources import at_home
 from trainers.config import ConfigError, TrainingConfig
 from trainers.dataset.folders.filenames import is_printable
 
-SAME_TIME = 1.1
-"""Times within a tenth of each other count as equal: a clock on a busy machine is no better."""
+EQUAL_TIME_RATIO = 1.1
+"""Times within 10% of each other count as equal: a busy machine measures no better than that."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Candidate:
     Attributes:
         plugin: FAMILY:VARIANT, as --plugin takes it.
         weights: as --weights takes them.
-        label: what it is called in table and plot.
+        label: its name in tables and plots.
     """
 
     plugin: str
@@ -36,19 +36,27 @@ class Candidate:
     def has_own_weights(self) -> bool:
         return self.weights == resolve(self.plugin).pretrained
 
+    def image_size(self, shared: TrainingConfig) -> int:
+        """Side of the input in pixels: what the options say, or what the backbone is made for."""
+        return shared.image_size or resolve(self.plugin).image_size
+
     def config(self, shared: TrainingConfig) -> TrainingConfig:
-        """What a run of this backbone is told."""
+        """The configuration that trains this backbone.
+
+        Args:
+            shared: what all candidates have in common.
+        """
         return shared.model_copy(update={"plugin": self.plugin, "weights": self.weights})
 
-    def command(self, shared: TrainingConfig) -> str:
-        """The line that trains it, on the same split and at the same size."""
+    def training_command(self, shared: TrainingConfig) -> str:
+        """The command that trains it on the same split and at the same size."""
         words = ["--plugin", self.plugin]
         words += [] if self.has_own_weights else ["--weights", self.weights]
         for name in ("data", "image_size", "seed", "group", "flip", "head"):
             value = getattr(shared, name)
             if value != TrainingConfig.model_fields[name].default:
                 words += [f"--{name.replace('_', '-')}", str(value)]
-        return next_command.python("trainers.run", *words)
+        return command_lines.python_command("trainers.run", *words)
 
 
 @dataclass(frozen=True)
@@ -56,14 +64,16 @@ class Figures:
     """What was measured of a candidate.
 
     Attributes:
-        validation_accuracy: of the head on the validation pictures: decides.
-        test_accuracy: on the test pictures, with its 95% interval: decides nothing.
-        inference_ms: median time of one picture through backbone and head, by one thread.
-        model_bytes: size of the ONNX file of both; parameters: how many numbers it learned.
-        width: of the embedding.
-        seconds: for embeddings and head; `were_kept` where all embeddings of training lay in the
-            cache, so that it is the time of the head alone.
-        head: which one was solved, in words.
+        image_size: side of the input in pixels.
+        validation_accuracy: of the head on the validation pictures, 0 to 1; the choice rests on it.
+        test_accuracy: on the test pictures, with its 95% interval; no choice rests on it.
+        inference_ms: median time for one picture through backbone and head, on one thread.
+        model_bytes: size of the ONNX file of backbone and head.
+        parameters: number of weights.
+        width: length of the embedding.
+        seconds: time for embeddings and head, or for the head alone where `were_kept`.
+        were_kept: whether all embeddings came from the cache.
+        head: which head was solved, in words.
     """
 
     image_size: int
@@ -82,8 +92,8 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A candidate with its figures, or with the problem that kept it from having any."""
+class CandidateResult:
+    """A candidate with its figures, or with the problem that prevented them."""
 
     candidate: Candidate
     figures: Figures | None = None
@@ -91,28 +101,28 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Recommendation:
     """The candidate to take, and why.
 
     Attributes:
-        near: all whose validation accuracy is at least `threshold`, 0 to 1.
+        near_best: all candidates whose validation accuracy is at least `threshold`, 0 to 1.
     """
 
     candidate: Candidate
     figures: Figures
-    near: tuple[Candidate, ...]
+    near_best: tuple[Candidate, ...]
     threshold: float
     reason: str
 
 
 def parse_candidates(text: str, weights: str | None = None) -> list[Candidate]:
-    """Read `FAMILY[:VARIANT][=WEIGHTS],...`; what comes twice is taken once.
+    """Parse `FAMILY[:VARIANT][=WEIGHTS],...`; duplicates are dropped.
 
     Args:
-        weights: of those that name none; None for their own.
+        weights: for entries that name none; None for the backbone's own.
 
     Raises:
-        ConfigError: nothing is named, or weights are empty or no printable text.
+        ConfigError: no backbone is named, or weights are empty or not printable.
         BackboneError: there is no such backbone.
     """
     pairs: list[tuple[str, str]] = []
@@ -122,8 +132,8 @@ def parse_candidates(text: str, weights: str | None = None) -> list[Candidate]:
         chosen = given if has_weights else weights or backbone.pretrained
         if not chosen or not is_printable(chosen):
             raise ConfigError(
-                f"--plugins (={entry!r}): after = come weights: `none`, the name of the "
-                "backbone's own, or the path of a file without a comma"
+                f"--plugins (={entry!r}): = must be followed by weights: `none`, the name of the "
+                "backbone's own weights, or the path of a file without a comma"
             )
         pairs.append((backbone.name, str(at_home(chosen, "HOME"))))
     if not pairs:
@@ -133,7 +143,7 @@ def parse_candidates(text: str, weights: str | None = None) -> list[Candidate]:
 
 
 def _labels(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """The plugin's name, and its weights where that alone would not say which or hides too much."""
+    """The plugin's name, with its weights where they are random or several are compared."""
     counts = Counter(plugin for plugin, _ in pairs)
     for plugin, weights in pairs:
         is_own = weights == resolve(plugin).pretrained
@@ -144,43 +154,53 @@ def _labels(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
             yield plugin
 
 
-def choose(rows: Sequence[Row]) -> Choice:
-    """The fastest backbone that is about as accurate as the best.
+def recommend(results: Sequence[CandidateResult]) -> Recommendation:
+    """Choose the fastest backbone that is about as accurate as the best.
 
-    About as accurate: its validation accuracy is within one standard error of the best one, the
-    one-standard-error rule of Breiman, Friedman, Olshen and Stone (Classification and Regression
-    Trees, 1984, section 3.4.3), with time in the place of the tree's size. Of those about as fast
-    as the fastest, the most accurate is taken.
+    About as accurate: its validation accuracy is within one standard error of the best one. This is
+    the one-standard-error rule of Breiman, Friedman, Olshen and Stone (Classification and
+    Regression Trees, 1984, section 3.4.3), with time in place of the size of a tree. Of those about
+    as fast as the fastest, the most accurate is taken.
 
     Args:
-        rows: at least one of them with figures.
+        results: at least one of them with figures.
     """
-    measured = [(row.candidate, row.figures) for row in rows if row.figures]
-    leader, best = max(measured, key=lambda one: one[1].validation_accuracy)
+    measured = [(result.candidate, result.figures) for result in results if result.figures]
+    leader, best = max(measured, key=lambda pair: pair[1].validation_accuracy)
     error = standard_error(best.validation_accuracy, best.validation_pictures)
     threshold = best.validation_accuracy - error
-    near = [one for one in measured if one[1].validation_accuracy >= threshold - 1e-12]
-    limit = SAME_TIME * min(figures.inference_ms for _, figures in near)
-    fast = [one for one in near if one[1].inference_ms <= limit]
-    chosen, figures = max(fast, key=lambda one: (one[1].validation_accuracy, -one[1].inference_ms))
-    within = f"one standard error ({100 * error:.1f} points)"
+    near = [pair for pair in measured if pair[1].validation_accuracy >= threshold - 1e-12]
+    limit_ms = EQUAL_TIME_RATIO * min(figures.inference_ms for _, figures in near)
+    fast = [pair for pair in near if pair[1].inference_ms <= limit_ms]
+    chosen, figures = max(
+        fast, key=lambda pair: (pair[1].validation_accuracy, -pair[1].inference_ms)
+    )
+    margin = f"one standard error ({100 * error:.1f} percentage points)"
     if len(near) == 1:
-        others = f"; no other comes within {within} of it" if len(measured) > 1 else ""
+        others = f"; no other comes within {margin} of it" if len(measured) > 1 else ""
         reason = f"it has the best validation accuracy, {best.validation_accuracy:.1%}{others}"
     else:
-        equal = f"most accurate of the {len(fast)} fastest, within a tenth of each other"
-        reason = (
-            f"of {len(near)} within {within} of the best validation accuracy "
-            f"({best.validation_accuracy:.1%}, {leader.label}) it is the "
-            f"{'fastest' if len(fast) == 1 else equal}: "
-            f"{figures.inference_ms:.1f} ms a picture, at {figures.validation_accuracy:.1%}"
+        rank = (
+            "it is the fastest of these"
+            if len(fast) == 1
+            else f"it is the most accurate of the {len(fast)} fastest of these, whose times are "
+            "within 10% of each other"
         )
-    return Choice(chosen, figures, tuple(one for one, _ in near), threshold, reason)
+        reason = (
+            f"{len(near)} backbones are within {margin} of the best validation accuracy "
+            f"({best.validation_accuracy:.1%}, {leader.label}), and {rank}: "
+            f"{figures.inference_ms:.1f} ms per picture, validation accuracy "
+            f"{figures.validation_accuracy:.1%}"
+        )
+    near_best = tuple(candidate for candidate, _ in near)
+    return Recommendation(chosen, figures, near_best, threshold, reason)
 
 
 def standard_error(share: float, count: int) -> float:
-    """Of a share of `count` pictures, with two right and two wrong answers added (Agresti and
-    Coull 1998): so a best of 100% has an error, too, and one mistake in twenty is none the less
-    about as good."""
+    """Standard error of a share of `count` pictures, both 0 to 1.
+
+    Two correct and two wrong answers are added (Agresti and Coull 1998), so a share of 100% has an
+    error, too.
+    """
     share = (share * count + 2) / (count + 4)
     return math.sqrt(share * (1 - share) / (count + 4))

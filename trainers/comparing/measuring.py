@@ -1,4 +1,4 @@
-"""One backbone measured: a head solved on its embeddings, its answers judged, its time taken."""
+"""Measure one backbone: solve a head on its embeddings, test it, and time one picture."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
-from service.engine.predictor import open_session
+from service.engine.onnx_session import open_session
+from service.errors import GraftError
 from trainers.cache.array_cache import Cache
-from trainers.comparing.candidates import Figures
+from trainers.comparing.candidates import Candidate, CandidateResult, Figures
 from trainers.config import TrainingConfig
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.folders.filenames import SPLITS
@@ -29,58 +31,76 @@ from trainers.phases import head_phase, mirroring
 from trainers.phases.context import Run
 from trainers.progress import Progress, log
 
-CALLS, SECONDS, WARM_UP = 30, 2.0, 5
-"""Calls of one picture that are timed at least, for how long at least, and untimed ones before."""
+MIN_CALLS, MIN_SECONDS, WARM_UP_CALLS = 30, 2.0, 5
+"""Timing goes on for at least so many calls and seconds; the first calls are not timed."""
+
+
+def try_candidate(
+    candidate: Candidate,
+    shared: TrainingConfig,
+    dataset: Dataset,
+    cache: Cache,
+    progress: Progress,
+) -> CandidateResult:
+    """Measure a candidate; whatever goes wrong with it, the other candidates go on."""
+    log.info("%s:", candidate.label)
+    try:
+        figures = measure(candidate.config(shared), dataset, cache, progress)
+        return CandidateResult(candidate, figures)
+    except (GraftError, BackboneError, WeightsError) as error:
+        problem = str(error)
+    except Exception as error:  # a plugin from outside may fail in any way
+        problem = f"{type(error).__name__}: {error}"
+    log.warning("%s is left out: %s", candidate.label, problem)
+    return CandidateResult(candidate, problem=problem)
 
 
 def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Progress) -> Figures:
-    """The head phase of a run, with the same head, and its classifier as ONNX against the clock.
+    """Run the head phase of a training run, and time its classifier as ONNX.
 
     Args:
         config: names backbone and weights.
         dataset: with its splits.
-        cache: keeps embeddings where a run of the same backbone finds them, and the other way.
+        cache: embeddings are shared with training runs of the same backbone.
 
     Raises:
-        WeightsError: the weights cannot be had; whatever else a run raises.
+        WeightsError: the weights cannot be loaded; and whatever else a training run raises.
     """
-    keras.backend.clear_session()  # the network of the one before
+    keras.backend.clear_session()  # frees the network of the previous candidate
     backbone = resolve(config.plugin)
     size = config.image_size or backbone.image_size
     network = Network(backbone, str(config.weights), size, config.seed)
     with progress.step(f"loading {backbone.name}"):
-        body = network.body  # first, so that nothing is decoded for weights that cannot be had
+        body = network.body  # first: without weights nothing need be decoded
     run = Run(config, network, pictures.decode(dataset, size, cache), cache, progress)
-    images, keys = (
-        run.dataset.images,
-        frozen_features.record_keys(run.train, len(run.train.numbers)),
-    )
+    images = run.dataset.images
+    keys = frozen_features.record_keys(run.train, len(run.train.numbers))
     if cache.find("embeddings", network.identity, keys) is None:
-        for split in SPLITS:  # waits: decoding is no part of a backbone's time
+        for split in SPLITS:  # wait: decoding is not part of a backbone's time
             images.records(run.dataset.rows(split))
     started = time.monotonic()
     run, _ = mirroring.settle(run)
     head = head_phase.solve_head(run)
     seconds = time.monotonic() - started
-    were_kept = "embedding_layers" not in vars(network)  # nobody had to run it
-    correct, asked = judge(run, head)
+    were_kept = "embedding_layers" not in vars(network)  # the backbone was not run
+    correct, total = count_correct(run, head)
     classifier = Classifier(backbone, body, network.embedder, head.model, weights_hash(body))
     with progress.step("timing it"):
         content = to_onnx(export.serving_module(classifier).serve, export.OUTPUTS)
         model = content.SerializeToString()
-        timed = images[run.dataset.rows("test")[:CALLS]]
+        timed = images[run.dataset.rows("test")[:MIN_CALLS]]
         inference_ms = median_ms(open_session(model, threads=1), timed)
-    interval = wilson_interval(correct, asked)
+    interval = wilson_interval(correct, total)
     if interval is None:
-        raise AssertionError("a split leaves pictures for the test")
-    log.info("%s; %.1f ms a picture", head, inference_ms)
+        raise AssertionError("every split has test pictures")
+    log.info("%s; %.1f ms per picture", head, inference_ms)
     return Figures(
         image_size=size,
         validation_accuracy=head.judgement.accuracy,
         validation_pictures=len(head.judgement.losses),
-        test_accuracy=correct / asked,
+        test_accuracy=correct / total,
         test_interval=interval,
-        test_pictures=asked,
+        test_pictures=total,
         inference_ms=inference_ms,
         model_bytes=len(model),
         parameters=classifier.outputs().count_params(),
@@ -91,25 +111,32 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     )
 
 
-def judge(run: Run, head: Head) -> tuple[int, int]:
-    """How many test pictures are answered rightly, and of how many: by kept embeddings, which
-    ONNX Runtime computed."""
+def count_correct(run: Run, head: Head) -> tuple[int, int]:
+    """Number of test pictures with a correct answer, and of all test pictures.
+
+    The embeddings come from the cache; ONNX Runtime has computed them.
+    """
     embeddings = head_phase.embeddings(run, run.pictures("test"), 1).all()[:, 0]
-    found = np.asarray(head.model(embeddings, training=False)).argmax(axis=1)
+    predicted = np.asarray(head.model(embeddings, training=False)).argmax(axis=1)
     labels = run.dataset.labels[run.dataset.rows("test")]
-    return int((found == labels).sum()), len(labels)
+    return int((predicted == labels).sum()), len(labels)
 
 
 def median_ms(session: Any, images: NDArray[np.uint8]) -> float:
-    """Median milliseconds for one picture of (N, S, S, 3), a call each, after a warm-up."""
+    """Median milliseconds for one picture.
+
+    Args:
+        session: of ONNX Runtime.
+        images: (N, S, S, 3), one call each, in turn.
+    """
     times: list[float] = []
     end = 0.0
-    for at, image in enumerate(itertools.cycle(images), -WARM_UP):
+    for call, image in enumerate(itertools.cycle(images), -WARM_UP_CALLS):
         started = time.perf_counter()
-        if at == 0:
-            end = started + SECONDS
-        if at >= CALLS and started >= end:
+        if call == 0:
+            end = started + MIN_SECONDS
+        if call >= MIN_CALLS and started >= end:
             break
         session.run(["probabilities"], {"images": image[np.newaxis]})
         times.append(1000 * (time.perf_counter() - started))
-    return statistics.median(times[WARM_UP:])
+    return statistics.median(times[WARM_UP_CALLS:])

@@ -1,7 +1,7 @@
-"""The gate before a bundle: the exported model is as good as the one that was chosen, or nothing.
+"""The last check before a bundle: the exported model is the one that was selected.
 
-A copy that was trained and not copied back, features of an older program, a format that rounds
-otherwise: whatever comes between choosing a model and exporting it shows up here.
+It finds whatever goes wrong between selection and export: weights that were trained in a copy and
+not copied back, features of an older program, a format that rounds differently.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 
 from service.errors import ParityError
-from trainers.evaluation.metrics import Answers
+from trainers.evaluation.metrics import Predictions
 from trainers.evaluation.selection import Hits, Losses
 
 
 @dataclass(frozen=True)
 class Rounding:
-    """How far the same weights may answer from themselves.
+    """How much the answers of the same weights may differ by rounding.
 
     Attributes:
-        loss: mean difference of a picture's cross-entropy, in nats, for a mean loss of up to 1;
-            above it in proportion.
-        flips: share of pictures whose answer may turn from right to wrong or back; one always may.
+        loss: mean absolute difference of a picture's cross-entropy, in nats, for a mean loss of up
+            to 1; proportionally more above.
+        flips: share of pictures whose answer may change between right and wrong; one always may.
     """
 
     loss: float
@@ -31,24 +31,21 @@ class Rounding:
 
 
 ROUNDINGS = {"float32": Rounding(1e-3, 0.002), "16 bits": Rounding(0.05, 0.02)}
-"""By what the chosen model was computed in."""
-
-
+"""By the number format that the selected model was computed in."""
 _TIE = 1e-5
-"""In nats. A picture of the same loss turns only where two classes are level, which rounding
-decides: of 300 classes with copies of each other's pictures 14 did, at differences of 5e-7."""
+"""In nats. Where the loss is the same and the answer is not, classes tie and rounding decides."""
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """By what the model that ships was chosen.
+class Selected:
+    """The answers by which the model was selected.
 
     Attributes:
-        name: of it, in words.
-        losses: cross-entropies (m,) in nats of the validation pictures in their order, or of those
-            for training where there are none.
-        hits: which of the same pictures it answers right (m,).
-        computed_in: of ROUNDINGS.
+        name: of the model, in words.
+        losses: cross-entropies (m,) in nats of the validation pictures, in their order, or of the
+            training pictures if there are none.
+        hits: which of the same pictures it classifies correctly (m,).
+        computed_in: a key of ROUNDINGS.
     """
 
     name: str
@@ -61,38 +58,46 @@ class Chosen:
         return float(self.hits.mean())
 
 
-def require_faithful(chosen: Chosen, exported: Answers) -> dict[str, Any]:
-    """Compare what was chosen with what the exported model answers to the same pictures.
+def require_faithful(selected: Selected, exported: Predictions) -> dict[str, Any]:
+    """Compare the answers of the exported model with those that it was selected by.
+
+    Args:
+        exported: answers to the same pictures, in the same order.
 
     Returns:
-        The figures of both and how far they are apart, for metrics.json.
+        The figures of both and their differences, for metrics.json.
 
     Raises:
-        ParityError: further than rounding explains.
+        ParityError: the differences are larger than rounding explains.
     """
-    count, rounding = len(chosen.losses), ROUNDINGS[chosen.computed_in]
+    count, rounding = len(selected.losses), ROUNDINGS[selected.computed_in]
     if len(exported.losses) != count:
         raise AssertionError(f"{len(exported.losses)} answers to {count} pictures")
-    loss, accuracy = float(chosen.losses.mean()), exported.accuracy
-    differences = np.abs(exported.losses - chosen.losses)
-    apart = float(differences.mean())
-    turned = chosen.hits != (exported.found == exported.true)
-    flips = int((turned & (differences > _TIE)).sum())
-    allowed = rounding.loss * max(1.0, loss), max(1, round(rounding.flips * count))
-    if not (apart <= allowed[0] and flips <= allowed[1]):
+    loss, accuracy = float(selected.losses.mean()), exported.accuracy
+    differences = np.abs(exported.losses - selected.losses)
+    mean_difference = float(differences.mean())
+    is_flipped = selected.hits != (exported.predicted == exported.labels)
+    flips = int((is_flipped & (differences > _TIE)).sum())
+    max_difference = rounding.loss * max(1.0, loss)
+    max_flips = max(1, round(rounding.flips * count))
+    if not (mean_difference <= max_difference and flips <= max_flips):  # also if not a number
         raise ParityError(
-            f"the exported model is not the one that was chosen: {chosen.name} had loss {loss:.4f} "
-            f"and accuracy {chosen.accuracy:.4f} on {count} pictures, the exported ONNX has "
-            f"{exported.losses.mean():.4f} and {accuracy:.4f} (a picture's losses differ by "
-            f"{apart:.2g} on average, allowed: {allowed[0]:.2g}; {flips} turn from right to wrong "
-            f"or back, allowed: {allowed[1]}); nothing was published. Train with "
-            "--precision float32 and --cache-gigabytes 0; if that helps, or nothing does, "
-            "please report it with the plugin's name and the installed versions"
+            f"the exported model is not the one that was selected: {selected.name} had loss "
+            f"{loss:.4f} and accuracy {selected.accuracy:.4f} on {count} pictures, the exported "
+            f"ONNX has {exported.losses.mean():.4f} and {accuracy:.4f} (the losses of a picture "
+            f"differ by {mean_difference:.2g} on average, allowed: {max_difference:.2g}; {flips} "
+            f"answers change between right and wrong, allowed: {max_flips}); nothing was "
+            "published. Train with --precision float32 and --cache-gigabytes 0, and please report "
+            "this, whether that helps or not, with the plugin's name and the installed versions"
         )
     return {
         "pictures": count,
-        "chosen": {"loss": loss, "accuracy": chosen.accuracy, "computed_in": chosen.computed_in},
+        "chosen": {
+            "loss": loss,
+            "accuracy": selected.accuracy,
+            "computed_in": selected.computed_in,
+        },
         "exported": {"loss": float(exported.losses.mean()), "accuracy": accuracy},
-        "loss_difference": {"mean_of_pictures": apart, "allowed": allowed[0]},
-        "flips": {"pictures": flips, "allowed": allowed[1]},
+        "loss_difference": {"mean_of_pictures": mean_difference, "allowed": max_difference},
+        "flips": {"pictures": flips, "allowed": max_flips},
     }

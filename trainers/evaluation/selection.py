@@ -1,4 +1,4 @@
-"""Which of two classifiers to take, by what both answered to the same pictures."""
+"""Which of two classifiers is better, by their answers to the same pictures."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 Losses = NDArray[np.float64]
 Hits = NDArray[np.bool_]
-"""Which pictures are answered right."""
+"""Which pictures are classified correctly."""
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What was measured on pictures that were not learned from.
+class ValidationResult:
+    """How a classifier answers to pictures that it has not learned from.
 
     Attributes:
-        losses: cross-entropies in nats, of each picture (m,); none where nothing could be measured.
+        losses: cross-entropy of each picture in nats (m,); empty if nothing could be measured.
         accuracy: 0 to 1.
-        folds: of cross-validation; 0 where the validation pictures judged.
+        folds: of cross-validation; 0 if the validation pictures were used.
     """
 
     losses: Losses
@@ -29,23 +29,28 @@ class Judgement:
     folds: int = 0
 
     @classmethod
-    def of(cls, losses: Losses, hits: Hits, folds: int = 0) -> Judgement:
+    def from_answers(cls, losses: Losses, hits: Hits, folds: int = 0) -> ValidationResult:
+        """The result of answers (m,) that are correct where `hits` is true."""
         return cls(losses, float(hits.mean()) if len(hits) else math.nan, folds)
 
     @property
     def is_known(self) -> bool:
+        """Whether there was any picture to validate on."""
         return len(self.losses) > 0
 
     @property
     def loss(self) -> float:
+        """The mean cross-entropy in nats; NaN if unknown."""
         return float(self.losses.mean()) if self.is_known else math.nan
 
     @property
     def mistakes(self) -> int:
+        """Number of pictures that are classified wrongly."""
         return round((1 - self.accuracy) * len(self.losses)) if self.is_known else 0
 
     @property
     def method(self) -> str:
+        """validation, cross-validation or none."""
         if not self.is_known:
             return "none"
         return "cross-validation" if self.folds else "validation"
@@ -59,7 +64,7 @@ class Judgement:
         return f"validation {figures}"
 
     def record(self) -> dict[str, Any]:
-        """For metrics.json."""
+        """The content of metrics.json about it."""
         return {
             "method": self.method,
             "folds": self.folds,
@@ -69,8 +74,8 @@ class Judgement:
         }
 
 
-class Judged(Protocol):
-    """A classifier that answered to pictures. Losses (m,) of the same ones, in the same order."""
+class Validated(Protocol):
+    """A classifier with its losses (m,), in nats, and its accuracy on validation pictures."""
 
     @property
     def losses(self) -> Losses: ...
@@ -80,26 +85,28 @@ class Judged(Protocol):
 
 
 def cross_entropies(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> Losses:
-    """In nats, of each picture (m,), of probabilities (m, classes)."""
+    """The cross-entropy of each picture in nats (m,), from probabilities (m, classes)."""
     true = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)
     losses: Losses = -np.log(true)
     return losses
 
 
 def is_clearly_lower(losses: Losses, others: Losses) -> bool:
-    """Whether losses (m,) are below others on the same pictures by more than a standard error of
-    the mean difference; never where they are no numbers."""
+    """Whether losses (m,) are lower than others on the same pictures, beyond chance.
+
+    Their mean difference must be more than its standard error. NaN is never lower.
+    """
     gains = others - losses
     return bool(len(gains)) and bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
 
 
-def is_no_worse(new: Judged, old: Judged) -> bool:
-    """Whether a classifier that cost more training may take the place of the simpler one.
+def is_no_worse(new: Validated, old: Validated) -> bool:
+    """Whether a classifier that took more training may replace the simpler one.
 
-    Of two classifiers that answered to the same pictures, the one that is right more often is the
-    better bet, however few they are, and the loss decides between equals. Besides, the new one's
-    loss must not be clearly higher (a standard error of the paired differences): then it is sure of
-    its mistakes. Without pictures, or with losses that are no numbers, the old one stays.
+    The new one must be right at least as often on the same pictures, and where both are right
+    equally often, its loss must not be higher. Its loss must not be clearly higher in any case
+    (by a standard error of the paired differences): such a classifier is too sure of its mistakes.
+    Without pictures, or with losses that are not finite, the old one stays.
     """
     if not len(new.losses) or not np.isfinite(new.losses).all():
         return False

@@ -1,7 +1,7 @@
-"""The trained classifier as ONNX and SavedModel, published only if all of them agree.
+"""Export a trained classifier as ONNX and SavedModel, and compare both with Keras.
 
-One function is exported in every format: uint8 pictures in, embedding and probabilities out,
-in inference mode. Both files come from the same traced function, so they cannot drift apart.
+One function is exported in every format: uint8 pictures in, embedding and probabilities out, in
+inference mode. Both files come from the same traced function, so they cannot differ by design.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.bundle.manifest import MODEL
-from service.engine.predictor import open_session
+from service.engine.onnx_session import open_session
 from service.errors import ParityError
 from trainers.model.classifier import Classifier
 from trainers.model.conversion import to_onnx
 
 PARITY_TOLERANCE = 1e-4
-"""Largest difference of a probability between Keras and any exported format. The best
-class may differ: only classes whose probabilities are closer than twice this limit can change
-places, and rounding decides between classes that tie."""
+"""Largest difference of a probability between Keras and any exported format. The best class may
+differ where two probabilities are closer than twice this limit: rounding decides between ties."""
 PARITY_BATCHES = (1, 3, 32)
 OUTPUTS = ("probabilities", "embedding")
 
@@ -36,7 +35,7 @@ Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Format:
-    """How a format is written into a bundle, and how it is opened again to be compared."""
+    """How a format is written into a bundle, and opened again for the comparison."""
 
     path: str
     write: Callable[[tf.Module, Path], None]
@@ -46,10 +45,10 @@ class Format:
 def export(classifier: Classifier, folder: Path) -> None:
     """Write every format into `folder`."""
     module = serving_module(classifier)
-    for form in FORMATS.values():
+    for export_format in FORMATS.values():
         try:
-            form.write(module, folder / form.path)
-        except tf.errors.ResourceExhaustedError as error:  # TensorFlow's word for a full disk
+            export_format.write(module, folder / export_format.path)
+        except tf.errors.ResourceExhaustedError as error:  # how TensorFlow reports a full disk
             raise OSError(errno.ENOSPC, str(error), str(folder)) from error
 
 
@@ -57,21 +56,25 @@ def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]
     """Compare all formats with Keras on real pictures, in batches of 1, 3 and 32.
 
     Args:
-        images: (N, S, S, 3) uint8; taken again from the start where a batch needs more.
+        images: (N, S, S, 3) uint8; repeated where a batch needs more.
 
     Returns:
-        The largest difference of a probability, by format.
+        tolerance, batch_sizes, and max_difference: the largest difference of a probability, by
+        format.
 
     Raises:
         ParityError: a difference above PARITY_TOLERANCE.
     """
-    expect = keras_answers(classifier)
+    reference = keras_predict(classifier)
     batches = [np.resize(images, (size, *images.shape[1:])) for size in PARITY_BATCHES]
-    expected = [(batch, expect(batch)) for batch in batches]
+    references = [reference(batch) for batch in batches]
     differences: dict[str, float] = {}
-    for name, form in FORMATS.items():
-        answer = form.open(folder / form.path)
-        differences[name] = max(_difference(name, its, answer(batch)) for batch, its in expected)
+    for name, export_format in FORMATS.items():
+        predict = export_format.open(folder / export_format.path)
+        differences[name] = max(
+            _difference(name, expected, predict(batch))
+            for batch, expected in zip(batches, references, strict=True)
+        )
     return {
         "tolerance": PARITY_TOLERANCE,
         "batch_sizes": list(PARITY_BATCHES),
@@ -79,23 +82,24 @@ def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]
     }
 
 
-def keras_answers(classifier: Classifier) -> Predict:
-    """What the classifier in memory answers."""
+def keras_predict(classifier: Classifier) -> Predict:
+    """The prediction function of the Keras model in memory."""
     outputs = classifier.outputs()
 
-    def answer(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         result = outputs(images.astype(np.float32), training=False)
         return np.asarray(result["probabilities"])
 
-    return answer
+    return predict
 
 
-def _difference(name: str, expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
-    difference = float(np.abs(expected - found).max())
+def _difference(name: str, expected: NDArray[np.float32], exported: NDArray[np.float32]) -> float:
+    """The largest difference of a probability; ParityError if it is above the tolerance."""
+    difference = float(np.abs(expected - exported).max())
     if not difference <= PARITY_TOLERANCE:  # also when it is not a number
         raise ParityError(
             f"the {name} export differs from Keras by {difference:.2g} (allowed: "
-            f"{PARITY_TOLERANCE:g}) on a batch of {len(found)}; nothing was published. "
+            f"{PARITY_TOLERANCE:g}) on a batch of {len(exported)}; nothing was published. "
             "Please report this with the plugin's name and the installed versions"
         )
     return difference

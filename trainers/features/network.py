@@ -12,7 +12,7 @@ from plugins.base import PRETRAINED, Backbone
 from service import imaging
 from trainers import hardware
 from trainers.cache import code_identity
-from trainers.features.frozen_features import Layers
+from trainers.features.frozen_layers import FrozenLayers
 from trainers.model.classifier import embedder
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ class Network:
         return embedder(self.body)
 
     @cached_property
-    def embedding_layers(self) -> Layers:
-        return Layers(self.embedder)
+    def embedding_layers(self) -> FrozenLayers:
+        return FrozenLayers(self.embedder)
 
     def _weights_identity(self) -> str:
         if self.weights in PRETRAINED:  # which, is in the sources and in Keras' version

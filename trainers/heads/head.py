@@ -6,8 +6,6 @@ hidden layer (heads.hidden). Both end as plain Keras layers behind the same stan
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,9 +13,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from plugins.copying import assign_weights
-from trainers.distributed.collectives import Exchange
-from trainers.evaluation.selection import Hits, Judgement, Losses, cross_entropies, is_clearly_lower
+from trainers.evaluation.selection import (
+    Hits,
+    Losses,
+    ValidationResult,
+    cross_entropies,
+    is_clearly_lower,
+)
 from trainers.heads.examples import Examples
 
 DROPOUT = 0.5
@@ -44,16 +46,16 @@ class Head:
     losses: Losses
     hits: Hits
     history: list[Row] = field(default_factory=list)
-    cross_validated: Judgement | None = None
+    cross_validated: ValidationResult | None = None
 
     @property
     def accuracy(self) -> float:
         return float(self.hits.mean())
 
     @property
-    def judgement(self) -> Judgement:
+    def judgement(self) -> ValidationResult:
         """What it is chosen by."""
-        return self.cross_validated or Judgement.of(self.losses, self.hits)
+        return self.cross_validated or ValidationResult.from_answers(self.losses, self.hits)
 
     @property
     def loss(self) -> float:
@@ -62,33 +64,6 @@ class Head:
 
     def __str__(self) -> str:
         return f"{self.description} ({self.judgement})"
-
-
-def of_chief(head: Head, exchange: Exchange) -> Head:
-    """The chief's head: on another kind of processor the choice between heads may differ."""
-    if exchange.cluster.size == 1:
-        return head
-    arrays = {f"weight{at}": values for at, values in enumerate(head.model.get_weights())}
-    judged = head.cross_validated
-    page = (
-        head.model.to_json(),
-        (head.description, head.history),
-        judged and (judged.accuracy, judged.folds),
-    )
-    arrays |= {"judged": judged.losses} if judged else {}
-    encoded = np.frombuffer(json.dumps(page).encode(), np.uint8)
-
-    def pack() -> bytes:
-        file = io.BytesIO()
-        np.savez(file, page=encoded, losses=head.losses, hits=head.hits, **arrays)
-        return file.getvalue()
-
-    with np.load(io.BytesIO(exchange.from_chief(pack)), allow_pickle=False) as file:
-        layers, (description, history), figures = json.loads(file["page"].tobytes())
-        model = keras.models.model_from_json(layers)
-        assign_weights(model, [file[f"weight{at}"] for at in range(len(model.weights))])
-        judged = Judgement(file["judged"], *figures) if figures else None
-        return Head(model, description, file["losses"], file["hits"], history, judged)
 
 
 def lowest(heads: Sequence[Head]) -> Head:

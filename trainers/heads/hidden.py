@@ -8,7 +8,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from trainers.evaluation.selection import Judgement
+from trainers.evaluation.selection import ValidationResult
 from trainers.heads.examples import Examples, Pool
 from trainers.heads.head import HIDDEN_UNITS, Head, Row, build, judge, judge_model, standardisation
 from trainers.progress import log
@@ -59,12 +59,12 @@ def train_hidden(
 
 def _cross_validate(
     pool: Pool, epochs: int, learning_rate: float, clock: Clock
-) -> tuple[Judgement, int, bool]:
+) -> tuple[ValidationResult, int, bool]:
     """How good such layers are, after how many epochs, and whether the time cut any short."""
     losses, hits, was_cut = [np.zeros(0)], [np.zeros(0, np.bool_)], False
     lasted: list[int] = []
     for fold in pool.folds():
-        if lasted and clock.is_over_here():
+        if lasted and clock.is_over():
             was_cut = True
             break
         fitted = _fit_hidden(fold, epochs, learning_rate, True, clock)
@@ -75,7 +75,11 @@ def _cross_validate(
         lasted.append(fitted.epoch)
         was_cut |= fitted.was_cut
     last = round(float(np.mean(lasted))) if lasted else min(epochs, USUAL_EPOCHS)
-    return Judgement.of(np.concatenate(losses), np.concatenate(hits), len(lasted)), last, was_cut
+    return (
+        ValidationResult.from_answers(np.concatenate(losses), np.concatenate(hits), len(lasted)),
+        last,
+        was_cut,
+    )
 
 
 def _fit_hidden(
@@ -99,7 +103,7 @@ def _fit_hidden(
     stopping = keras.callbacks.EarlyStopping(
         "val_loss", mode="min", patience=PATIENCE, restore_best_weights=True
     )
-    deadline = Deadline(lambda _: clock.is_over_here())
+    deadline = Deadline(lambda _: clock.is_over())
     history = model.fit(
         examples.train.reshape(-1, width),
         np.repeat(examples.labels, views),

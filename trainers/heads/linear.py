@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.copying import assign_weights
-from trainers.evaluation.selection import Hits, Judgement, Losses
+from trainers.evaluation.selection import Hits, Losses, ValidationResult
 from trainers.heads.examples import Examples, Pool
 from trainers.heads.head import Head, Row, build, judge, judge_model, softmax, standardisation
 from trainers.resources.time_budget import ENDLESS, Clock
@@ -57,10 +57,10 @@ def solve_linear(examples: Examples, clock: Clock = ENDLESS) -> Head:
     model = build(path.scale, path.offset, examples.classes, penalty=0.5 / (strength * n))
     assign_weights(model.get_layer("logits"), path.weights[at])
     pictures = f"{views} views" if views > 1 else "one view"
-    description = f"linear head, C {strength:g}, {pictures} of each picture"
+    description = f"linear head, C = {strength:g}, from {pictures} of each picture"
     judgement = None
     if examples.pool is not None:
-        judgement = Judgement.of(losses[at], hits[at], len(examples.pool.parts))
+        judgement = ValidationResult.from_answers(losses[at], hits[at], len(examples.pool.parts))
     return Head(model, description, *judge_model(model, examples), history, judgement)
 
 
@@ -114,12 +114,12 @@ def _solve_path(examples: Examples, clock: Clock) -> _Path:
         warnings.simplefilter("ignore", ConvergenceWarning)  # judged by what it reached
         warnings.filterwarnings("ignore", "The number of unique classes")  # few pictures of each
         for strength in INVERSE_REGULARISATIONS:
-            if path.weights and clock.is_over_here():
+            if path.weights and clock.is_over():
                 break
             solver.set_params(C=strength / views)
             for _ in range(0, MOST_ITERATIONS, portion):  # each goes on where the last one ended
                 solver.fit(train, labels, weights)
-                if max(solver.n_iter_) < portion or clock.is_over_here():
+                if max(solver.n_iter_) < portion or clock.is_over():
                     break
             path.weights.append(_softmax_weights(solver.coef_, solver.intercept_))
     return path

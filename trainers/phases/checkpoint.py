@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from plugins.copying import refresh_derived_state
 from service.errors import GraftError
 from service.system.interrupts import cleaned
-from trainers.distributed.collectives import ALONE, Exchange
 from trainers.phases.plan import Plan
 from trainers.progress import log
 
@@ -45,12 +44,11 @@ class Checkpoint(keras.callbacks.Callback):
         path: of the file, numpy arrays and a page of JSON. Not HDF5: on a full disk that ends the
             process by a signal, and its lock stops a second run of the same name.
         identity: of data, options and weights.
-        exchange: with the other workers, who are told what lies there; the chief alone writes.
     """
 
-    def __init__(self, path: Path, identity: str, exchange: Exchange = ALONE) -> None:
+    def __init__(self, path: Path, identity: str) -> None:
         super().__init__()
-        self._path, self.identity, self._exchange = path, identity, exchange
+        self._path, self.identity = path, identity
         # With the penalties, which still fall when the cross-entropy alone has halted: on EuroSAT
         # that lets fine-tuning go on to 0.911 in place of 0.897 (mean of seeds 0, 1, 2).
         self.stopping = keras.callbacks.EarlyStopping(
@@ -73,12 +71,10 @@ class Checkpoint(keras.callbacks.Callback):
         Raises:
             CheckpointError: it was another kind of run, or the file is damaged.
         """
-        kept = self._exchange.from_chief(
-            lambda: self._path.read_bytes() if self._path.is_file() else b""
-        )
-        if not kept:
+        if not self._path.is_file():
             log.info("nothing to resume at %s: starting anew", self._path)
             return None
+        kept = self._path.read_bytes()
         try:
             with np.load(io.BytesIO(kept), allow_pickle=False) as file:
                 arrays = dict(file)
@@ -128,8 +124,6 @@ class Checkpoint(keras.callbacks.Callback):
         is_last, is_enough = epoch + 1 == self._plan["epochs"], self.stopping.stopped_epoch > 0
         if self.model.stop_training and not (is_last or is_enough):
             return  # cut short by the time budget or by NaN: not a whole epoch
-        if not self._exchange.cluster.is_chief:
-            return
         page = {
             "identity": self.identity,
             "plan": self._plan,

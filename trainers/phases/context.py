@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
 from trainers.dataset.dataset import Dataset
-from trainers.distributed.collectives import ALONE, Exchange
 from trainers.features.frozen_features import Pictures
 from trainers.features.network import Network
 from trainers.features.views import NUMBERS
@@ -36,7 +35,7 @@ class Run:
     """What both phases share.
 
     Attributes:
-        exchange: with the other workers; strategy: TensorFlow's, for fine-tuning.
+        strategy: TensorFlow's, for fine-tuning.
     """
 
     config: TrainingConfig
@@ -44,7 +43,6 @@ class Run:
     dataset: Dataset
     cache: Cache
     progress: Progress
-    exchange: Exchange = ALONE
     strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)
     started: float = field(default_factory=time.monotonic)
 
@@ -81,30 +79,18 @@ class Run:
 
     @cached_property
     def board(self) -> Board:
-        is_chief = self.exchange.cluster.is_chief
-        return Board(self.config.tensorboard if is_chief else None)
+        return Board(self.config.tensorboard)
 
     @property
     def clock(self) -> Clock:
-        return Clock(self.started, self.config.time_budget, self.exchange)
-
-    @property
-    def identities(self) -> dict[str, str]:
-        """Hashes of what decides what is done, and so has to be the same on all workers."""
-        config = self.config.model_dump_json(exclude={"data", "output", "weights", "device"})
-        pictures = json.dumps((self.dataset.fingerprint, self.dataset.splits))
-        return {
-            "options": hashlib.sha256(config.encode()).hexdigest(),
-            "pictures": hashlib.sha256(pictures.encode()).hexdigest(),
-            "weights or packages": self.network.identity,
-        }
+        return Clock(self.started, self.config.time_budget)
 
     def checkpoint(self) -> Checkpoint:
         """Of this very run: the same pictures, options and weights."""
         config = self.config.model_dump(mode="json", exclude=_NO_MATTER)
         parts = (config, self.dataset.fingerprint, self.dataset.splits, self.network.identity)
         identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-        return Checkpoint(self.config.checkpoint, identity, self.exchange)
+        return Checkpoint(self.config.checkpoint, identity)
 
     def pictures_of(self, rows: NDArray[np.int64]) -> Pictures:
         kept_under, flip = self.dataset.cache_keys, self.config.flip

@@ -74,7 +74,6 @@ def fit(
             # Keras' own loss adds the penalties of weights, so it says little about pictures.
             metrics=["accuracy", keras.metrics.CategoricalCrossentropy(name=_LOSS)],
         )
-        replicas.build(learner, train)
         first = checkpoint.resume(learner, plan)
     done = first * len(train)
     deadline = Deadline(run.clock.is_over, len(validation))

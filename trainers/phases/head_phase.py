@@ -12,7 +12,8 @@ from plugins.base import WeightsError
 from trainers.config import ConfigError
 from trainers.dataset import grouping, splitting
 from trainers.features import frozen_features
-from trainers.features.frozen_features import Features, Layers, Pictures
+from trainers.features.frozen_features import Features, Pictures
+from trainers.features.frozen_layers import FeatureExtractor, TimeLimitedExtractor
 from trainers.heads import class_weights, head, linear
 from trainers.heads.class_weights import Effect
 from trainers.heads.examples import LEAST_VALIDATION, Examples, Pool, parts, sample
@@ -20,7 +21,7 @@ from trainers.heads.head import Head
 from trainers.heads.hidden import train_hidden
 from trainers.phases.context import Run
 from trainers.progress import log
-from trainers.resources.time_budget import ENDLESS, Clock, InTime, TimeIsUpError
+from trainers.resources.time_budget import ENDLESS, Clock, TimeIsUpError
 
 MOST_POOLED = 2000
 """Pictures that cross-validation of a head uses at most."""
@@ -32,9 +33,8 @@ def solve_head(run: Run) -> Head:
     """Phase 1: the backbone stays as it is; heads of several kinds learn on its embeddings.
 
     First on one view of each picture: soon there, and the minimum that every run needs; then on
-    all. All workers do the same: whether there is time for more, the chief says. Where heads are
-    cross-validated, no hidden layer is tried unasked: of 5 flowers a class it got 1.7 points less
-    than the linear head, and took 60 times as long.
+    all. Where heads are cross-validated, no hidden layer is tried unasked: of 5 flowers a class it
+    got 1.7 points less than the linear head, and took 60 times as long.
     """
     kind, solved, clock = run.config.head, [], run.clock
     given = examples(run, 1)
@@ -142,15 +142,15 @@ def weigh(run: Run) -> Effect | None:
         return None
     with run.progress.step("weighing classes"):
         effect = class_weights.effect(examples(run, 1), run.clock)
-    return None if run.clock.is_over_here() else effect  # heads that were cut short tell nothing
+    return None if run.clock.is_over() else effect  # heads that were cut short tell nothing
 
 
 def embeddings(run: Run, pictures: Pictures, views: int, clock: Clock = ENDLESS) -> Features:
     network = run.network
 
-    def layers() -> Layers:
+    def layers() -> FeatureExtractor:
         run.dataset.prefetch("train", "validation", "test")  # while the network is loaded
-        return InTime(network.embedding_layers, clock)
+        return TimeLimitedExtractor(network.embedding_layers, clock)
 
     return frozen_features.extract(
         "embeddings", layers, network.identity, pictures, views, run.cache

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from trainers.evaluation.selection import Judgement, is_clearly_lower
+from trainers.evaluation.selection import ValidationResult, is_clearly_lower
 from trainers.features.views import FLIPS, UNZOOMED, Flip
 from trainers.heads import linear
 from trainers.phases import head_phase
@@ -38,17 +37,15 @@ class Choice:
 
 def settle(run: Run) -> tuple[Run, Choice]:
     """The same run with `--flip` decided, and why."""
-    here = _choose(run)  # all workers take part: each extracts a share of the features
-    page = run.exchange.from_chief(lambda: json.dumps(vars(here)).encode())
-    choice = Choice(**json.loads(page))
+    choice = _choose(run)
     log.info("%s", choice)
     return replace(run, config=run.config.model_copy(update={"flip": choice.flip})), choice
 
 
 def _choose(run: Run) -> Choice:
     if run.config.flip != "auto":
-        return Choice(run.config.flip, "as the options say")
-    late = Choice(USUAL, "as usual: the time budget is spent")
+        return Choice(run.config.flip, "because the options say so")
+    late = Choice(USUAL, "the default: the time budget is spent")
     if run.clock.is_over():
         return late
     try:
@@ -57,13 +54,13 @@ def _choose(run: Run) -> Choice:
         return late
 
 
-def choose(judged: dict[Flip, Judgement]) -> Choice:
+def choose(judged: dict[Flip, ValidationResult]) -> Choice:
     """The kind with the lowest loss, if it is clearly lower than the usual one's: by more than a
     standard error, on the same pictures."""
     tried = {flip: one.record() for flip, one in judged.items()}
     usual = judged[USUAL]
     if not usual.is_known:
-        return Choice(USUAL, f"as usual: {usual}", tried)
+        return Choice(USUAL, f"the default: {usual}", tried)
     best = min(judged, key=lambda flip: judged[flip].loss)
     flip = best if is_clearly_lower(judged[best].losses, usual.losses) else USUAL
     figures = ", ".join(f"{one} {judged[one].loss:.4f}" for one in judged)
@@ -71,13 +68,13 @@ def choose(judged: dict[Flip, Judgement]) -> Choice:
     reason = "the lowest" if flip == best else "not clearly higher than the lowest"
     return Choice(
         flip,
-        f"by cross-validation on {len(usual.losses)} pictures: its loss is {reason} ({figures}; "
-        f"accuracy {accuracies})",
+        f"by cross-validation on {len(usual.losses)} pictures: its loss is {reason} (loss: "
+        f"{figures}; accuracy: {accuracies})",
         tried,
     )
 
 
-def _judge(run: Run, flip: Flip) -> Judgement:
+def _judge(run: Run, flip: Flip) -> ValidationResult:
     """Of the linear head at its best penalty, on views that are not zoomed.
 
     Raises:
@@ -88,4 +85,4 @@ def _judge(run: Run, flip: Flip) -> Judgement:
     if run.clock.is_over():  # solvers that were cut short tell nothing
         raise TimeIsUpError("the time budget is spent")
     best = losses.mean(axis=1).argmin() if losses.size else 0
-    return Judgement.of(losses[best], hits[best], len(pool.parts))
+    return ValidationResult.from_answers(losses[best], hits[best], len(pool.parts))

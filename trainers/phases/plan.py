@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from trainers.config import TrainingConfig
-from trainers.distributed.collectives import Exchange
 from trainers.heads.head import Head
 
 FEW_PER_CLASS = 10
@@ -59,33 +57,27 @@ class Situation:
     seconds_left: float
 
 
-def of_chief(plan: Plan, exchange: Exchange) -> Plan:
-    """The plan of the chief, whose clock decides."""
-    page = exchange.from_chief(lambda: json.dumps(plan.record()).encode())
-    return Plan.of(json.loads(page))
-
-
 def choose(config: TrainingConfig, head: Head, found: Situation) -> Plan:
     """Decide between shipping the head and fine-tuning, and how; flags override any part."""
-    told = f"{head} on {found.pictures} pictures of {found.classes} classes"
+    told = f"{head}, trained on {found.pictures} pictures of {found.classes} classes"
     judged = head.judgement
     wrong = judged.mistakes
     usual = min(EPOCHS, max(LEAST_EPOCHS, SEEN // found.pictures))
     epochs = usual if config.fine_tune_epochs is None else config.fine_tune_epochs
     why_not = _why_not(config, wrong, epochs, found)
     if why_not:
-        return Plan(0, 0, 0.0, (told, f"no fine-tuning: {why_not}", "the head ships"))
+        return Plan(0, 0, 0.0, (told, f"no fine-tuning: {why_not}", "the head is used as it is"))
     layers = config.fine_tune_layers or LAYERS
     rate = config.fine_tune_learning_rate or LEARNING_RATE
     reasons = (
         told,
-        "fine-tuning, as the options say"
+        "fine-tuning, because the options ask for it"
         if is_asked_for(config)
-        else f"fine-tuning, because the head mistakes {wrong} of {len(judged.losses)} "
-        f"{'cross-validated' if judged.folds else 'validation'} pictures and there are enough to "
-        "learn more from",
-        f"the last {layers} layers at {rate:g}, at most {epochs} epochs; "
-        "the head ships if that is worse",
+        else f"fine-tuning, because the head gets {wrong} of {len(judged.losses)} "
+        f"{'held-out' if judged.folds else 'validation'} pictures wrong and there are enough "
+        "pictures to learn more from",
+        f"fine-tuning trains the last {layers} layers with a learning rate of {rate:g} for at most "
+        f"{epochs} epochs; if the result is worse, the head is used as it is",
     )
     return Plan(epochs, layers, rate, reasons)
 
@@ -104,15 +96,15 @@ def _why_not(config: TrainingConfig, wrong: float, epochs: int, found: Situation
     is_for_rules = not is_asked_for(config)
     is_few = found.pictures < FEW_PER_CLASS * found.classes
     reasons = {
-        "as the options say": config.strategy == "features" or not epochs,
-        "no picture is left for validation, so nothing could tell whether it helps": (
+        "the options say so": config.strategy == "features" or not epochs,
+        "no picture is left for validation, so nothing could show whether it helps": (
             not found.validation_pictures
         ),
         "the time budget is spent": found.seconds_left <= 0,
-        f"below {FEW_PER_CLASS} pictures a class it would learn them by heart": (
+        f"with fewer than {FEW_PER_CLASS} pictures per class it would memorise them": (
             is_for_rules and is_few
         ),
-        "the head makes no mistake on the pictures that judge it": (
+        "the head makes no mistake on the pictures that it was tested on": (
             is_for_rules and wrong < NOTHING_TO_GAIN
         ),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -15,11 +15,11 @@ from plugins.base import leaf_layers
 from plugins.copying import assign_weights, load_state
 from trainers import hardware
 from trainers.evaluation import selection
-from trainers.evaluation.fidelity import Chosen
+from trainers.evaluation.fidelity import Selected
 from trainers.features import frozen_features
 from trainers.features.batches import Batches, together
-from trainers.features.frozen_features import Features, Layers, Pictures, Source
-from trainers.heads import head
+from trainers.features.frozen_features import Features, Pictures, Source
+from trainers.features.frozen_layers import FeatureExtractor, FrozenLayers, TimeLimitedExtractor
 from trainers.heads.class_weights import Effect
 from trainers.heads.head import Head
 from trainers.model.classifier import Classifier, weights_hash
@@ -31,19 +31,19 @@ from trainers.phases.fine_tuning import MIXUP, NAME, Fitted, fit
 from trainers.phases.plan import Plan, Situation
 from trainers.progress import log
 from trainers.resources import out_of_memory, precision
-from trainers.resources.time_budget import InTime, TimeIsUpError
+from trainers.resources.time_budget import TimeIsUpError
 
 HEAD = "head"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A classifier with the weights that ship, what led there, and what ships and why.
+    """The classifier with the weights that are exported, and how they came about.
 
     Attributes:
-        chosen: by what it was chosen, which the exported model has to come up to.
-        phase: the one that ships.
-        epoch: the best one of fine-tuning, from 1, whether it ships or not; 0 without any.
+        selected: the answers by which it was selected, which the exported model must reproduce.
+        phase: the phase whose weights are exported.
+        epoch: the best epoch of fine-tuning, from 1, even if it is not used; 0 without any.
         balance: what weights of classes change, where these are uneven.
         selection: how head and mirrored views were chosen, for metrics.json.
     """
@@ -52,7 +52,7 @@ class Trained:
     history: dict[str, list[dict[str, float | None]]]
     plan: Plan
     decision: str
-    chosen: Chosen
+    selected: Selected
     phase: str = HEAD
     epoch: int = 0
     balance: Effect | None = None
@@ -65,14 +65,11 @@ def train(run: Run) -> Trained:
     The fine-tuned model is kept if it is no worse on the validation pictures
     (evaluation.selection).
     """
-    run = replace(run, started=run.clock.of_chief().started)
     run, flip = mirroring.settle(run)
     board, checkpoint = run.board, run.checkpoint()  # whose folders fail now, not in an hour
     kept = checkpoint.find() if run.config.resume else None
-    best = head.of_chief(head_phase.solve_head(run), run.exchange)
-    plan = strategy.of_chief(
-        kept or strategy.choose(run.config, best, situation(run)), run.exchange
-    )
+    best = head_phase.solve_head(run)
+    plan = kept or strategy.choose(run.config, best, situation(run))
     for reason in plan.reasons:
         log.info("%s", reason)
     network = run.network
@@ -82,32 +79,32 @@ def train(run: Run) -> Trained:
     history = {HEAD: best.history}
     for at, row in enumerate(best.history, 1):
         board.add(HEAD, at, row)
-    phase, epoch, decision = HEAD, 0, f"{best} ships: {plan.reasons[1]}"
-    chosen = Chosen(best.description, best.losses, best.hits, _computed_in("float32"))
+    phase, epoch, decision = HEAD, 0, f"the model is the {best}; {plan.reasons[1]}"
+    selected = Selected(best.description, best.losses, best.hits, _computed_in("float32"))
     if plan.epochs:
         weights = classifier.weights()
         try:
             tuned = fine_tune(classifier, plan, checkpoint, run)
         except TimeIsUpError:
-            why = "the time budget was spent on the frozen layers' feature maps, so far kept"
-            decision = f"{best} ships: no fine-tuning: {why}"
+            why = "the time budget was spent on feature maps, which are kept for the next run"
+            decision = f"the model is the {best}; no fine-tuning: {why}"
             chose = {"head": best.judgement.record(), "flip": flip.record()}
-            return Trained(classifier, history, plan, decision, chosen, selection=chose)
+            return Trained(classifier, history, plan, decision, selected, selection=chose)
         history[NAME], epoch = tuned.history, tuned.epoch
         if not selection.is_no_worse(tuned, best):
             classifier.restore(weights)
-            decision = f"{best} ships: {tuned} {_what_went_wrong(tuned, best, plan)}"
+            decision = f"the model is the {best}; {_what_went_wrong(tuned, best, plan)}"
         else:
             phase = NAME
-            decision = f"{tuned} ships: it is no worse {_where(best)}"
+            decision = f"the model is the result of {tuned}, which is no worse: {_where(best)}"
             computed_in = _computed_in(precision.policy(run.config.precision))
-            chosen = Chosen(NAME, tuned.losses, tuned.hits, computed_in)
+            selected = Selected(NAME, tuned.losses, tuned.hits, computed_in)
     return Trained(
         classifier,
         history,
         plan,
         decision,
-        chosen,
+        selected,
         phase,
         epoch,
         head_phase.weigh(run),
@@ -123,9 +120,9 @@ def _computed_in(policy: str) -> str:
 
 def _what_went_wrong(tuned: Fitted, best: Head, plan: Plan) -> str:
     if math.isfinite(tuned.loss):
-        return f"is worse {_where(best)}"
+        return f"{tuned} is worse: {_where(best)}"
     return (
-        "came to a loss that is no number: --fine-tune-learning-rate "
+        "fine-tuning came to a loss that is not a number: --fine-tune-learning-rate "
         f"(={plan.learning_rate:g}) is too high"
     )
 
@@ -133,7 +130,7 @@ def _what_went_wrong(tuned: Fitted, best: Head, plan: Plan) -> str:
 def _where(best: Head) -> str:
     """What the head has on the pictures that judged fine-tuning; it may be chosen by others."""
     figures = f"loss {best.losses.mean():.4f}, accuracy {best.accuracy:.4f}"
-    return f"on these {len(best.losses)} pictures, where the {best.description} has {figures}"
+    return f"on the same {len(best.losses)} pictures the {best.description} has {figures}"
 
 
 def situation(run: Run) -> Situation:
@@ -171,9 +168,7 @@ def fine_tune(classifier: Classifier, plan: Plan, checkpoint: Checkpoint, run: R
             run,
         )
 
-    # One worker cannot take less by itself: the others would wait for the rest.
-    is_alone = run.exchange.cluster.size == 1
-    fitted = out_of_memory.halving(largest, NAME, attempt, is_alone)
+    fitted = out_of_memory.halving(largest, NAME, attempt)
     load_state(tail, other)
     after = moving_statistics(classifier.body)
     changed = [name for name in before if not np.array_equal(before[name], after[name])]
@@ -195,8 +190,8 @@ def split_off_frozen(
     origin = f"{run.network.identity} below the last {plan.layers} layers"
 
     @cache
-    def layers() -> Layers:
-        return InTime(Layers(frozen), run.clock)
+    def layers() -> FeatureExtractor:
+        return TimeLimitedExtractor(FrozenLayers(frozen), run.clock)
 
     def maps(pictures: Pictures, views: int) -> Features:
         return frozen_features.extract("maps", layers, origin, pictures, views, run.cache)

@@ -19,14 +19,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.bundle.files import flush
-from service.cli import next_command
+from service.bundle.files import fsync
+from service.cli import command_lines
 from service.errors import GraftError
 from service.system.locks import locked
 from trainers import hardware
+from trainers.cli.log_output import set_up_logging
 from trainers.pretraining.config import PretrainingConfig, claim_folder
 from trainers.pretraining.drawn_dataset import DrawnDataset, draw_dataset
-from trainers.progress import Progress, log, set_up_logging
+from trainers.progress import Progress, log
 
 if TYPE_CHECKING:
     import keras
@@ -86,7 +87,7 @@ def train(
         accuracy = model.evaluate(validation, verbose=0, return_dict=True)["accuracy"]
         partial = folder / "partial.keras"
         model.save(partial)
-        flush(partial)
+        fsync(partial)
         partial.replace(checkpoint)
         log.info(
             "epoch %d/%d: loss %.3f, accuracy %.3f, on held-out pictures %.3f, %.0f s",
@@ -157,7 +158,7 @@ def save(model: keras.Model, path: Path) -> Path:
         )
     partial = path.with_name(f"partial-{path.name}")
     network.save_weights(partial)
-    flush(partial)
+    fsync(partial)
     partial.replace(path)
     return path
 
@@ -185,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     log.info("SHA-256 %s", hashlib.sha256(path.read_bytes()).hexdigest())
     options = ("--plugin", "pocket", "--weights", str(path))
-    log.info("use it:  %s", next_command.python("trainers.run", *options))
+    log.info("use it:  %s", command_lines.python_command("trainers.run", *options))
     print(path)
     return 0
 

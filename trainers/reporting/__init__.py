@@ -1,5 +1,5 @@
-"""Figures -> pages for people, plots as inline SVG, and TensorBoard's files.
+"""Figures -> pages for people, plots as inline SVG, and files for TensorBoard.
 
-In: answers of a model and its dataset. Out: one HTML page without scripts or links.
-May use: trainers.{dataset, evaluation}, service.errors.
+In: predictions of a model and its dataset. Out: one HTML page without scripts or links.
+May use: trainers.{dataset, evaluation}, service.{bundle, cli, errors}.
 """

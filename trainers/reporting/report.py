@@ -1,4 +1,4 @@
-"""report.html: one page, without scripts or links, that says how good the model is and why."""
+"""report.html: one page, without scripts and links, that says how good the model is and why."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ import numpy as np
 
 from service.bundle import summary
 from service.bundle.manifest import Manifest
-from service.cli.progress import in_words
+from service.cli.eta import format_duration
 from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
-from trainers.evaluation.metrics import Answers, dense
+from trainers.evaluation.metrics import Predictions, to_dense
 from trainers.reporting import charts, gallery
 from trainers.reporting.charts import Axis, Line
 
-MOST_OF_PAIR, MOST_OF_WORST = 6, 24
-"""Pictures shown of each confused pair, and of the worst mistakes: 54 with five pairs."""
-MOST_IN_MATRIX, MOST_IN_TABLE, MOST_LEFT_OUT = 30, 100, 20
-"""Classes and lines that a page can show and stay readable; metrics.json has all."""
+MAX_PER_PAIR, MAX_MISTAKES = 6, 24
+"""Pictures shown of each confused pair, and of the most confident mistakes."""
+MAX_IN_MATRIX, MAX_IN_TABLE, MAX_LEFT_OUT = 30, 100, 20
+"""Classes and lines up to which the page stays readable; metrics.json has all."""
 _PART_OF_MATRIX = 20
+"""Classes that are shown where the matrix has more than MAX_IN_MATRIX."""
 
 Row = Mapping[str, float | None]
 
@@ -34,20 +35,20 @@ def write(
     manifest: Manifest,
     metrics: Mapping[str, Any],
     dataset: Dataset,
-    answers: Answers,
+    predictions: Predictions,
 ) -> None:
     """Write the page.
 
     Args:
         path: the file.
-        manifest: of the bundle that the page lies in.
+        manifest: of the bundle that the page belongs to.
         metrics: the content of metrics.json.
-        dataset: the decoded pictures.
-        answers: to those of the test.
+        dataset: with decoded pictures.
+        predictions: to the test pictures.
     """
     test = metrics["test"]
     pairs = [
-        (pair, gallery.of_pair(answers, dataset, pair["pair"], MOST_OF_PAIR))
+        (pair, gallery.confusions_of_pair(predictions, dataset, pair["pair"], MAX_PER_PAIR))
         for pair in test["most_confused"]
     ]
     page = (
@@ -55,30 +56,30 @@ def write(
         .get_template("report.html")
         .render(
             manifest=manifest,
-            is_drawn=summary.data(manifest)["source"] == summary.DRAWN,
+            is_drawn=summary.training_data(manifest)["source"] == summary.DRAWN,
             drawn=summary.DRAWN,
             metrics=metrics,
             test=test,
             charts=charts,
             pairs=pairs,
-            worst=gallery.worst(answers, dataset, MOST_OF_WORST),
-            wrong=len(answers.mistakes()),
-            usual=_usual(test),
+            mistakes=gallery.most_confident_mistakes(predictions, dataset, MAX_MISTAKES),
+            wrong_count=len(predictions.mistakes()),
+            majority=_majority_class(test),
             classes=_per_class(metrics),
-            balance=_effect(metrics),
+            balance=_weight_effect(metrics),
             matrix=_matrix(test, manifest.classes),
             curves=list(_curves(metrics)),
             counts=splitting.describe(dataset),
-            left_out=[one for one in metrics["left_out"] if not one["kind"]],
-            most_left_out=MOST_LEFT_OUT,
-            provenance=list(_flat(manifest.provenance)),
+            left_out=[file for file in metrics["left_out"] if not file["kind"]],
+            max_left_out=MAX_LEFT_OUT,
+            provenance=list(_flatten(manifest.provenance)),
         )
     )
     path.write_text(page, encoding="utf-8")
 
 
 def templates() -> jinja2.Environment:
-    """The pages beside this module: whatever is put into them is escaped, and must be there."""
+    """The templates beside this module: every value is escaped, a missing one is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -86,7 +87,7 @@ def templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "marked": marked, "in_words": in_words}
+    environment.filters |= {"percent": percent, "code": code, "format_duration": format_duration}
     environment.filters["sentence"] = sentence
     return environment
 
@@ -95,8 +96,8 @@ def percent(share: float | None) -> str:
     return "none" if share is None else f"{100 * share:.1f}%"
 
 
-def marked(text: str) -> markupsafe.Markup:
-    """Text in which `names` stand in backticks, as HTML."""
+def code(text: str) -> markupsafe.Markup:
+    """Text as HTML, with names in backticks as <code>."""
     escaped = str(markupsafe.escape(text))
     return markupsafe.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped))
 
@@ -105,8 +106,8 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + "."
 
 
-def _usual(test: Mapping[str, Any]) -> tuple[str, float] | None:
-    """The class with most test pictures, and how often it alone would be the right answer."""
+def _majority_class(test: Mapping[str, Any]) -> tuple[str, float] | None:
+    """The class with most test pictures, and its share of them."""
     if not test["n"]:
         return None
     label, figures = max(test["per_class"].items(), key=lambda item: item[1]["n"])
@@ -114,40 +115,40 @@ def _usual(test: Mapping[str, Any]) -> tuple[str, float] | None:
 
 
 def _per_class(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Figures of each class, the weakest first."""
-    lessons = metrics["train"]["per_class"]
+    """Figures of each class, the lowest F1 first."""
+    train = metrics["train"]["per_class"]
     rows = [
         {
             **figures,
             "label": label,
-            "train": lessons[label]["n"],
-            "weight": lessons[label]["weight"],
+            "train": train[label]["n"],
+            "weight": train[label]["weight"],
         }
         for label, figures in metrics["test"]["per_class"].items()
     ]
-    return sorted(rows, key=lambda row: row["f1"])[:MOST_IN_TABLE]
+    return sorted(rows, key=lambda row: row["f1"])[:MAX_IN_TABLE]
 
 
-def _effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What weights change for each class, the rarest first; empty where classes are even."""
-    lessons = metrics["train"]["per_class"]
+def _weight_effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What class weights change, the rarest class first; empty where classes are even."""
+    train = metrics["train"]["per_class"]
     rows = [
-        {**row, "label": label, "train": lessons[label]["n"], "weight": lessons[label]["weight"]}
+        {**row, "label": label, "train": train[label]["n"], "weight": train[label]["weight"]}
         for label, row in (metrics["balance"] or {}).items()
     ]
-    return sorted(rows, key=lambda row: row["train"])[:MOST_IN_TABLE]
+    return sorted(rows, key=lambda row: row["train"])[:MAX_IN_TABLE]
 
 
 def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
-    """The confusion matrix, or its most confused part and one column for all other answers."""
-    matrix = dense(test["confusion_matrix"])
+    """The confusion matrix; of many classes, the most confused and one column for all others."""
+    matrix = to_dense(test["confusion_matrix"])
     chosen = np.arange(len(classes))
-    if len(classes) > MOST_IN_MATRIX:
+    if len(classes) > MAX_IN_MATRIX:
         wrong = matrix.sum(0) + matrix.sum(1) - 2 * matrix.diagonal()
         chosen = np.sort(np.argsort(-wrong, kind="stable")[:_PART_OF_MATRIX])
     part = matrix[np.ix_(chosen, chosen)]
     return {
-        "labels": [classes[at] for at in chosen.tolist()],
+        "labels": [classes[index] for index in chosen.tolist()],
         "rows": part.tolist(),
         "others": (matrix[chosen].sum(1) - part.sum(1)).tolist(),
         "sums": matrix[chosen].sum(1).tolist(),
@@ -156,19 +157,19 @@ def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
 
 
 def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Plots of loss and accuracy for each phase, with a mark at what was kept."""
+    """Plots of loss and accuracy for each phase, with a mark at the weights that were kept."""
     for phase, rows in metrics["phases"].items():
         if not rows:
             continue
         if "C" in rows[0]:
-            axis = Axis("C, weaker penalty to the right", [row["C"] for row in rows], True)
+            axis = Axis("C (weaker regularisation to the right)", [row["C"] for row in rows], True)
         else:
             axis = Axis("epoch", range(1, len(rows) + 1))
-        ships = metrics["shipped"]["phase"] == phase
-        best = _best(phase, rows, metrics)
-        words = "ships" if ships else "is best"
-        place = f"{'C' if 'C' in rows[0] else 'epoch'} {axis.places[best]:g}" if best >= 0 else ""
-        mark = (best, f"{place} {words}") if best >= 0 else None
+        best = _best_row(phase, rows, metrics)
+        mark = None
+        if best >= 0:
+            verb = "is used" if metrics["shipped"]["phase"] == phase else "is best"
+            mark = (best, f"{'C =' if 'C' in rows[0] else 'epoch'} {axis.values[best]:g} {verb}")
         yield {
             "name": phase,
             "is_search": "C" in rows[0],
@@ -179,13 +180,13 @@ def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _best(phase: str, rows: Sequence[Row], metrics: Mapping[str, Any]) -> int:
-    """Index of the row whose weights were kept; -1 where none was any good."""
-    if phase != "head":  # it is chosen by its loss with penalties, which no row has
+def _best_row(phase: str, rows: Sequence[Row], metrics: Mapping[str, Any]) -> int:
+    """Index of the row whose weights were kept; -1 if none was."""
+    if phase != "head":  # the epoch is chosen by the loss with penalties, which no row has
         return int(metrics["shipped"]["best_fine_tuning_epoch"]) - 1
     losses = [row["val_loss"] for row in rows]
-    known = [at for at, loss in enumerate(losses) if loss is not None and np.isfinite(loss)]
-    return min(known, key=lambda at: losses[at] or 0.0, default=-1)
+    known = [row for row, loss in enumerate(losses) if loss is not None and np.isfinite(loss)]
+    return min(known, key=lambda row: losses[row] or 0.0, default=-1)
 
 
 def _lines(rows: Sequence[Row], name: str) -> list[Line]:
@@ -193,10 +194,10 @@ def _lines(rows: Sequence[Row], name: str) -> list[Line]:
     return [*lines, Line("validation", [row[f"val_{name}"] for row in rows])]
 
 
-def _flat(content: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Names and values of nested objects, as rows of a table."""
     for name, value in content.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name} ")
+            yield from _flatten(value, f"{prefix}{name} ")
         elif value is not None:
-            yield f"{before}{name}".replace("_", " "), value
+            yield f"{prefix}{name}".replace("_", " "), value

@@ -1,4 +1,4 @@
-"""The plot of a comparison as inline SVG: accuracy against time, size as area."""
+"""The plot of a comparison of backbones as inline SVG: accuracy against time, area for size."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from trainers.reporting.charts import scale, stroke, text
 _HEIGHT = 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 34, 46  # margins of the plot
 _LARGEST, _SMALLEST = 20.0, 3.0  # radius of a dot
-_CHARACTER, _LINE = 7.0, 14.0  # about the size of a letter
-_ROOM = 1.6
-"""Times: the axis goes on so far beyond the fastest and the slowest."""
+_CHARACTER, _LINE = 7.0, 14.0  # approximate width and height of a letter
+_MARGIN = 1.6
+"""Factor by which the time axis extends beyond the fastest and the slowest."""
 
-Kind = Literal["chosen", "near", "far"]
+DotKind = Literal["chosen", "near", "far"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
@@ -27,10 +27,11 @@ class Dot:
     """A backbone in the plot.
 
     Attributes:
-        name: what it is called for those who cannot see the plot; label: what stands beside it.
-        share: its accuracy, 0 to 1, with an interval from `low` to `high`.
-        size_bytes: the area of its dot.
-        kind: also the class of its colour.
+        name: in the description for screen readers.
+        label: the text beside the dot.
+        share: accuracy, 0 to 1, with an interval from `low` to `high`.
+        size_bytes: size of the model; the area of the dot is proportional to it.
+        kind: also the CSS class of the dot.
     """
 
     name: str
@@ -40,20 +41,21 @@ class Dot:
     low: float
     high: float
     size_bytes: int
-    kind: Kind
+    kind: DotKind
 
 
 def scatter(dots: Sequence[Dot], threshold: float, width: int) -> Markup:
-    """Accuracy from bottom to top, milliseconds on a logarithmic axis, a band for the near best.
+    """Plot accuracy from bottom to top and milliseconds on a logarithmic axis.
 
     Args:
         dots: at least one.
-        threshold: the lower end of the band, 0 to 1; the best dot is its upper end.
-        width: in pixels; the height is always the same, and letters as large as on the page.
+        threshold: lower end of the band of nearly best accuracies, 0 to 1; the best dot is its
+            upper end.
+        width: in pixels; height and size of the letters are fixed.
     """
-    low, high, ticks = scale(min(one.low for one in dots), max(one.high for one in dots))
-    times = [one.milliseconds for one in dots]
-    first, last = math.log10(min(times) / _ROOM), math.log10(max(times) * _ROOM)
+    low, high, ticks = scale(min(dot.low for dot in dots), max(dot.high for dot in dots))
+    times_ms = [dot.milliseconds for dot in dots]
+    first, last = math.log10(min(times_ms) / _MARGIN), math.log10(max(times_ms) * _MARGIN)
     right, bottom = width - _RIGHT, _HEIGHT - _BOTTOM
 
     def x(milliseconds: float) -> float:
@@ -62,42 +64,41 @@ def scatter(dots: Sequence[Dot], threshold: float, width: int) -> Markup:
     def y(share: float) -> float:
         return _TOP + (bottom - _TOP) * (high - share) / (high - low)
 
-    parts = [_band(threshold, max(one.share for one in dots), y, right)]
-    for at in ticks:
-        parts.append(stroke("grid", _LEFT, right, y(at), y(at)))
-        parts.append(text(_LEFT - 6, y(at) + 4, f"{100 * at:g}%", "end"))
-    for time in _times(10**first, 10**last):
-        parts.append(stroke("grid", x(time), x(time), _TOP, bottom))
-        parts.append(text(x(time), bottom + 17, f"{time:g}"))
-    parts.append(text(right, _HEIGHT - 8, "milliseconds per picture, one thread", "end"))
-    parts.append(text(0, 14, "validation accuracy", "start", "title"))
-    largest = max(one.size_bytes for one in dots)
-    circles = [(x(one.milliseconds), y(one.share), _radius(one, largest)) for one in dots]
-    for one, (across, up, radius) in sorted(
-        zip(dots, circles, strict=True), key=lambda a: -a[1][2]
-    ):
-        bar = stroke("range", across, across, y(one.high), y(one.low))
-        circle = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>').format(across, up, radius)
-        parts.append(Markup('<g class="{}">{}{}</g>').format(one.kind, bar, circle))
-    parts += _labels(dots, circles, (_LEFT, _TOP - 12, right, bottom))
-    told = "; ".join(
-        f"{one.name} {one.share:.1%} ({one.low:.1%} to {one.high:.1%}), "
-        f"{one.milliseconds:.2g} ms, {one.size_bytes / 1e6:.1f} MB"
-        for one in dots
+    elements = [_band(threshold, max(dot.share for dot in dots), y, right)]
+    for share in ticks:
+        elements.append(stroke("grid", _LEFT, right, y(share), y(share)))
+        elements.append(text(_LEFT - 6, y(share) + 4, f"{100 * share:g}%", "end"))
+    for time_ms in _time_ticks(10**first, 10**last):
+        elements.append(stroke("grid", x(time_ms), x(time_ms), _TOP, bottom))
+        elements.append(text(x(time_ms), bottom + 17, f"{time_ms:g}"))
+    elements.append(text(right, _HEIGHT - 8, "milliseconds per picture, on one thread", "end"))
+    elements.append(text(0, 14, "validation accuracy", "start", "title"))
+    largest = max(dot.size_bytes for dot in dots)
+    circles = [(x(dot.milliseconds), y(dot.share), _radius(dot, largest)) for dot in dots]
+    pairs = zip(dots, circles, strict=True)
+    for dot, (cx, cy, radius) in sorted(pairs, key=lambda pair: -pair[1][2]):  # small ones on top
+        bar = stroke("range", cx, cx, y(dot.high), y(dot.low))
+        circle = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>').format(cx, cy, radius)
+        elements.append(Markup('<g class="{}">{}{}</g>').format(dot.kind, bar, circle))
+    elements += _labels(dots, circles, (_LEFT, _TOP - 12, right, bottom))
+    description = "; ".join(
+        f"{dot.name} {dot.share:.1%} ({dot.low:.1%} to {dot.high:.1%}), "
+        f"{dot.milliseconds:.2g} ms, {dot.size_bytes / 1e6:.1f} MB"
+        for dot in dots
     )
     svg = (
         '<svg class="scatter" viewBox="0 0 {} {}" role="img" '
         'aria-label="accuracy by milliseconds per picture: {}">{}</svg>'
     )
-    return Markup(svg).format(width, _HEIGHT, told, Markup("").join(parts))
+    return Markup(svg).format(width, _HEIGHT, description, Markup("").join(elements))
 
 
 def _radius(dot: Dot, largest: int) -> float:
     return max(_SMALLEST, _LARGEST * math.sqrt(dot.size_bytes / largest))
 
 
-def _times(low: float, high: float) -> Iterator[float]:
-    """1, 2, 5, 10 ... milliseconds between two ends."""
+def _time_ticks(low: float, high: float) -> Iterator[float]:
+    """1, 2, 5, 10 ... milliseconds, from `low` to `high`."""
     for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1):
         for step in (1, 2, 5):
             if low <= step * 10.0**power <= high:
@@ -110,13 +111,13 @@ def _band(low: float, high: float, y: Callable[[float], float], right: float) ->
 
 
 def _labels(
-    dots: Sequence[Dot], circles: Sequence[tuple[float, float, float]], within: Box
+    dots: Sequence[Dot], circles: Sequence[tuple[float, float, float]], bounds: Box
 ) -> Iterator[Markup]:
-    """Each label where it covers no dot and no other label, as near its own dot as can be."""
+    """Place each label near its dot, where it covers no dot and no other label."""
     taken = [(x - r, y - r, x + r, y + r) for x, y, r in circles]
     for dot, circle in zip(dots, circles, strict=True):
         width = _CHARACTER * len(dot.label)
-        boxes = list(_places(circle, width, within))
+        boxes = list(_positions(circle, width, bounds))
         free = (box for box in boxes if not any(_overlap(box, other) for other in taken))
         box = next(free, boxes[0])
         taken.append(box)
@@ -125,23 +126,25 @@ def _labels(
         yield text(place, box[3] - 3, dot.label, anchor, f"label {dot.kind}")
 
 
-def _places(circle: tuple[float, float, float], width: float, within: Box) -> Iterator[Box]:
-    """Boxes right and left of a dot, first beside it, then higher and lower; the first is there
-    even where none fits."""
+def _positions(circle: tuple[float, float, float], width: float, bounds: Box) -> Iterator[Box]:
+    """Boxes for a label, the best first: right and left of its dot, then higher and lower.
+
+    Where nothing fits into `bounds`, there is one box above the dot.
+    """
     x, y, radius = circle
-    found = False
-    for up in (0, -1, 1, -2, 2, -3, 3, -4, 4):
-        top = y - _LINE / 2 + up * _LINE
-        gap = radius + 4 if abs(up) * _LINE < radius + _LINE else 5
+    fits = False
+    for lines in (0, -1, 1, -2, 2, -3, 3, -4, 4):
+        top = y - _LINE / 2 + lines * _LINE
+        gap = radius + 4 if abs(lines) * _LINE < radius + _LINE else 5
         for left in (x + gap, x - gap - width):
             box = (left, top, left + width, top + _LINE)
-            if within[0] <= left and box[2] <= within[2] and within[1] <= top <= within[3] - _LINE:
-                found = True
+            if bounds[0] <= left and box[2] <= bounds[2] and bounds[1] <= top <= bounds[3] - _LINE:
+                fits = True
                 yield box
-    if not found:
-        left = min(max(x, within[0]), within[2] - width)
+    if not fits:
+        left = min(max(x, bounds[0]), bounds[2] - width)
         yield (left, y - radius - _LINE, left + width, y - radius)
 
 
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -1,4 +1,4 @@
-"""Figures of training as TensorBoard reads them; the package of that name is not needed for it."""
+"""Log files for TensorBoard, written without the package tensorboard."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ class BoardError(GraftError):
 
 
 class Board:
-    """Event files PHASE/training and PHASE/validation, so TensorBoard lays their curves over
-    each other.
+    """Writes event files into PHASE/training and PHASE/validation.
+
+    TensorBoard plots both in one chart, because they use the same names.
 
     Args:
-        folder: where they go; None writes nothing.
+        folder: for the event files; None writes nothing.
 
     Raises:
-        BoardError: that is no folder, and cannot become one.
+        BoardError: `folder` is not a folder and cannot be made.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -40,14 +41,13 @@ class Board:
         self._writers: dict[Path, Any] = {}
 
     def add(self, phase: str, step: int, row: Mapping[str, float | None]) -> None:
-        """Write the figures of an epoch, or of one try at the head; None where it diverged.
+        """Write the figures of an epoch, or of one setting of the head; None where it diverged.
 
-        Not by `keras.callbacks.TensorBoard`: without the package tensorboard, which training does
-        not need, it fails in the middle of `fit`.
+        `keras.callbacks.TensorBoard` needs the package tensorboard, which training does not.
         """
         if self._folder is None:
             return
-        # What the page about scalars looks for in a file.
+        # TensorBoard shows only values that are marked like this on its page of scalars.
         metadata = tf.compat.v1.SummaryMetadata(
             plugin_data={"plugin_name": "scalars"}, data_class="DATA_CLASS_SCALAR"
         )
@@ -60,7 +60,7 @@ class Board:
                         tf.summary.write(tag, tf.constant(value, tf.float32), step, metadata)
             for writer in self._writers.values():
                 writer.flush()
-        except tf.errors.OpError as error:  # a full disk is ResourceExhausted, like memory
+        except tf.errors.OpError as error:  # a full disk is ResourceExhaustedError
             raise BoardError(f"--tensorboard {self._folder}: {error.message}") from error
 
     def _writer(self, folder: Path) -> Any:

@@ -34,19 +34,17 @@ def is_shortage(error: Exception) -> bool:
     return any(sign in words for sign in _SIGNS) and _FULL_DISK not in words
 
 
-def halving(
-    size: int, label: str, attempt: Callable[[int], _Result], may_take_less: bool = True
-) -> _Result:
+def halving(size: int, label: str, attempt: Callable[[int], _Result]) -> _Result:
     """What `attempt` returns for so many pictures at a time, or for the half, the quarter, ...
 
     Raises:
-        MemoryShortageError: one at a time is too much, or so many where it may not take less.
+        MemoryShortageError: one at a time is too much.
     """
     while True:
         try:
             return attempt(size)
         except Exception as error:
-            size = _half(error, size, label, may_take_less)
+            size = _half(error, size, label)
         # The error is gone here, and with it the frames that held what filled the memory.
 
 
@@ -85,16 +83,14 @@ class Halving:
         return np.concatenate(parts)
 
 
-def _half(error: Exception, size: int, label: str, may_take_less: bool = True) -> int:
+def _half(error: Exception, size: int, label: str) -> int:
     """Half of so many pictures, where an error says that they were too many; else the error."""
     if not is_shortage(error):
         raise error
-    if size == 1 or not may_take_less:
-        what = "one picture at a time is" if size == 1 else f"batches of {size} pictures are"
-        smaller = "--batch-size, --image-size" if size > 1 else "--image-size"
+    if size == 1:
         raise MemoryShortageError(
-            f"{label}: {what} too much for the memory here: choose a smaller {smaller} or "
-            "backbone, or --device cpu"
+            f"{label}: one picture at a time is too much for the memory here: choose a smaller "
+            "--image-size or backbone, or --device cpu"
         ) from error
     log.warning(
         "%s: too little memory for %d pictures at a time, going on with %d",

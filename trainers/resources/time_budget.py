@@ -1,23 +1,15 @@
-"""The time budget of a run: what costs time asks first, and stops in the middle where it is spent.
-
-Where all workers of a cluster have to do the same next, the chief's clock decides and the others
-are told; what a worker does by itself follows its own.
-"""
+"""The time budget of a run: slow steps ask first, and stop midway when it is spent."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from service.errors import GraftError
-from trainers.distributed.collectives import ALONE, Exchange
-from trainers.features.frozen_features import Layers
 
 
 class TimeIsUpError(GraftError):
@@ -35,7 +27,6 @@ class Clock:
 
     started: float = 0.0
     budget: float | None = None
-    exchange: Exchange = ALONE
     now: Callable[[], float] = time.monotonic
 
     @property
@@ -43,47 +34,19 @@ class Clock:
         return self.budget is None
 
     def seconds_left(self) -> float:
-        """By this worker's clock; infinite without a budget, negative when it is spent."""
+        """Infinite without a budget, negative when it is spent."""
         return math.inf if self.budget is None else self.started + self.budget - self.now()
 
-    def of_chief(self) -> Clock:
-        """This worker's clock, set by the chief's: as much is left on both."""
-        if self.budget is None:
-            return self
-        page = self.exchange.from_chief(lambda: str(self.seconds_left()).encode())
-        return replace(self, started=self.now() + float(page) - self.budget)
-
-    def is_over_here(self) -> bool:
-        """By this worker's clock: for what the others do not wait for."""
-        return self.seconds_left() <= 0
-
     def is_over(self, reserve_seconds: float = 0.0) -> bool:
-        """By the chief's clock, for what all do together: all ask, in the same order.
+        """Whether the budget is spent.
 
         Args:
             reserve_seconds: that have to be left.
         """
-        is_late = self.seconds_left() <= reserve_seconds
-        return False if self.is_endless else self.exchange.chief_says(is_late)
+        return self.seconds_left() <= reserve_seconds
 
 
 ENDLESS = Clock()
-
-
-class InTime(Layers):
-    """Layers that stop by a TimeIsUpError when the time is up; what they made until then is kept.
-
-    Raises:
-        TimeIsUpError: when called later.
-    """
-
-    def __init__(self, layers: Layers, clock: Clock) -> None:
-        self.shape, self._layers, self._clock = layers.shape, layers, clock
-
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        if self._clock.is_over_here():
-            raise TimeIsUpError("the time budget is spent")
-        return self._layers(images)
 
 
 class Deadline(keras.callbacks.Callback):
@@ -93,7 +56,7 @@ class Deadline(keras.callbacks.Callback):
 
     Args:
         validation_batches: that will be judged at the end.
-        is_over: by which clock, told how many seconds validation wants.
+        is_over: told how many seconds validation wants.
 
     Attributes:
         has_ended: whether it did.

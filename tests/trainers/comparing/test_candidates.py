@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from plugins.base import BackboneError
-from trainers.arguments import parse
+from trainers.cli.arguments import parse
 from trainers.comparing.candidates import (
     Candidate,
-    Choice,
+    CandidateResult,
     Figures,
-    Row,
-    choose,
+    Recommendation,
     parse_candidates,
+    recommend,
     standard_error,
 )
 from trainers.config import ConfigError, TrainingConfig
@@ -38,22 +38,24 @@ def figures(accuracy: float, ms: float, pictures: int = 100) -> Figures:
     )
 
 
-def choice(*measured: tuple[float, float], pictures: int = 100) -> Choice:
+def choice(*measured: tuple[float, float], pictures: int = 100) -> Recommendation:
     """Of candidates `0`, `1`, ... with these accuracies and milliseconds, after one that failed."""
-    rows = [
-        Row(Candidate("tiny:s", "none", str(at)), figures(*one, pictures))
+    results = [
+        CandidateResult(Candidate("tiny:s", "none", str(at)), figures(*one, pictures))
         for at, one in enumerate(measured)
     ]
-    return choose([Row(Candidate("tiny:s", "none", "broken"), problem="no weights"), *rows])
+    broken = CandidateResult(Candidate("tiny:s", "none", "broken"), problem="no weights")
+    return recommend([broken, *results])
 
 
 def test_the_fastest_within_one_standard_error_is_taken() -> None:
     taken = choice((0.90, 20.0), (0.88, 5.0), (0.86, 1.0))  # the error is 3.1 points
     assert taken.candidate.label == "1"
-    assert [one.label for one in taken.near] == ["0", "1"]
+    assert [one.label for one in taken.near_best] == ["0", "1"]
     assert taken.reason == (
-        "of 2 within one standard error (3.1 points) of the best validation accuracy (90.0%, 0) "
-        "it is the fastest: 5.0 ms a picture, at 88.0%"
+        "2 backbones are within one standard error (3.1 percentage points) of the best validation "
+        "accuracy (90.0%, 0), and it is the fastest of these: 5.0 ms per picture, validation "
+        "accuracy 88.0%"
     )
 
 
@@ -62,7 +64,7 @@ def test_with_more_pictures_smaller_differences_count() -> None:
     assert taken.candidate.label == "0"
     assert taken.reason == (
         "it has the best validation accuracy, 90.0%; no other comes within one standard error "
-        "(0.7 points) of it"
+        "(0.7 percentage points) of it"
     )
 
 
@@ -70,19 +72,20 @@ def test_of_equally_fast_ones_the_most_accurate_is_taken() -> None:
     taken = choice((0.90, 20.0), (0.88, 5.0), (0.89, 5.4), (0.89, 5.6))
     assert taken.candidate.label == "2"
     assert (
-        "it is the most accurate of the 2 fastest, within a tenth of each other: 5.4 ms"
-        in taken.reason
-    )
+        "it is the most accurate of the 2 fastest of these, whose times are within 10% of each "
+        "other: 5.4 ms"
+    ) in taken.reason
 
 
 def test_the_test_decides_nothing() -> None:
-    rows = [
-        Row(Candidate("tiny:s", "none", name), figures(0.9, ms))
+    results = [
+        CandidateResult(Candidate("tiny:s", "none", name), figures(0.9, ms))
         for name, ms in (("a", 2), ("b", 1))
     ]
-    assert choose(rows).candidate.label == "b"
-    better = Figures(**{**vars(rows[0].figures), "test_accuracy": 1.0})
-    assert choose([Row(rows[0].candidate, better), rows[1]]).candidate.label == "b"
+    assert recommend(results).candidate.label == "b"
+    better = Figures(**{**vars(results[0].figures), "test_accuracy": 1.0})
+    changed = CandidateResult(results[0].candidate, better)
+    assert recommend([changed, results[1]]).candidate.label == "b"
 
 
 def test_one_alone_is_taken_without_a_comparison() -> None:
@@ -122,7 +125,7 @@ def test_several_weights_of_one_backbone_are_told_apart() -> None:
 def test_wrong_entries_are_said() -> None:
     with pytest.raises(ConfigError, match="names no backbone"):
         parse_candidates(" , ")
-    with pytest.raises(ConfigError, match="after = come weights"):
+    with pytest.raises(ConfigError, match="= must be followed by weights"):
         parse_candidates("pocket,tiny=")
     with pytest.raises(BackboneError, match="Did you mean `mobilenet`"):
         parse_candidates("mobilnet")
@@ -131,7 +134,7 @@ def test_wrong_entries_are_said() -> None:
 def test_the_command_trains_the_same_on_the_same_split() -> None:
     (one,) = parse_candidates("tiny=my weights/file.h5")
     shared = TrainingConfig(plugin="tiny", data="my data", image_size=64, seed=3, head="linear")
-    words = shlex.split(one.command(shared))
+    words = shlex.split(one.training_command(shared))
     assert words[:3] == [sys.executable, "-m", "trainers.run"]
     config = parse(words[3:]).config
     assert config == one.config(shared)
@@ -140,5 +143,5 @@ def test_the_command_trains_the_same_on_the_same_split() -> None:
 
 def test_the_command_leaves_out_what_is_so_anyway() -> None:
     (one,) = parse_candidates("pocket")
-    command = one.command(TrainingConfig(plugin="tiny"))
+    command = one.training_command(TrainingConfig(plugin="tiny"))
     assert command.endswith("python -m trainers.run --plugin pocket:1")

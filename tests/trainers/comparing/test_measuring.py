@@ -16,7 +16,7 @@ Start = Callable[..., Run]
 def test_the_figures_are_those_of_the_head_phase(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measuring, "SECONDS", 0.0)
+    monkeypatch.setattr(measuring, "MIN_SECONDS", 0.0)
     run = start(head="linear")
     one = measuring.measure(run.config, run.dataset, run.cache, run.progress)
     run, _ = mirroring.settle(run)
@@ -36,7 +36,7 @@ def test_the_figures_are_those_of_the_head_phase(
 def test_kept_features_are_said_and_change_nothing(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measuring, "SECONDS", 0.0)
+    monkeypatch.setattr(measuring, "MIN_SECONDS", 0.0)
     run = start(head="linear")
     first, second = (
         measuring.measure(run.config, run.dataset, run.cache, run.progress) for _ in range(2)
@@ -55,7 +55,7 @@ def test_nothing_is_decoded_for_weights_that_cannot_be_had(start: Start) -> None
     assert run.progress.seconds.get("decoding") == before.get("decoding")
 
 
-@pytest.mark.parametrize(("milliseconds", "calls"), [(4.0, 500), (400.0, measuring.CALLS)])
+@pytest.mark.parametrize(("milliseconds", "calls"), [(4.0, 500), (400.0, measuring.MIN_CALLS)])
 def test_the_median_is_that_of_many_calls_after_a_warm_up(
     monkeypatch: pytest.MonkeyPatch, milliseconds: float, calls: int
 ) -> None:
@@ -64,11 +64,11 @@ def test_the_median_is_that_of_many_calls_after_a_warm_up(
     class Session:
         def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> None:
             shapes.append(inputs["images"].shape)
-            cold = len(shapes) <= measuring.WARM_UP
+            cold = len(shapes) <= measuring.WARM_UP_CALLS
             clock[0] += 5.0 if cold else milliseconds / 1000
 
     monkeypatch.setattr(measuring.time, "perf_counter", lambda: clock[0])
     images = np.zeros((3, 8, 8, 3), np.uint8)
     assert measuring.median_ms(Session(), images) == pytest.approx(milliseconds)
-    assert len(shapes) == pytest.approx(measuring.WARM_UP + calls, abs=1)
+    assert len(shapes) == pytest.approx(measuring.WARM_UP_CALLS + calls, abs=1)
     assert set(shapes) == {(1, 8, 8, 3)}

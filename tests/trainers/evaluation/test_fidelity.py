@@ -1,4 +1,4 @@
-"""What is exported must be what was chosen: by its figures on the same pictures."""
+"""The exported model must be the selected one, by its figures on the same pictures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from service.errors import ParityError
-from trainers.evaluation.fidelity import ROUNDINGS, Chosen, require_faithful
-from trainers.evaluation.metrics import Answers
+from trainers.evaluation.fidelity import ROUNDINGS, Selected, require_faithful
+from trainers.evaluation.metrics import Predictions
 from trainers.exporting import publish
 from trainers.phases import transfer
 from trainers.phases.context import Run
@@ -22,24 +22,24 @@ Start = Callable[..., Run]
 LOSSES = np.linspace(0.1, 0.9, 100)
 
 
-def answers(losses: object, wrong: int = 10) -> Answers:
+def answers(losses: object, wrong: int = 10) -> Predictions:
     """To as many pictures, of which the last so many are wrong."""
     losses = np.asarray(losses)
     count = len(losses)
     true, found = np.zeros(count, np.int64), np.zeros(count, np.int64)
     found[count - wrong :] = 1
-    return Answers(np.arange(count), true, found, np.ones(count, np.float32), losses)
+    return Predictions(np.arange(count), true, found, np.ones(count, np.float32), losses)
 
 
-def chosen(computed_in: str = "float32") -> Chosen:
-    return Chosen("fine-tuning", LOSSES, np.arange(100) < 90, computed_in)
+def selected(computed_in: str = "float32") -> Selected:
+    return Selected("fine-tuning", LOSSES, np.arange(100) < 90, computed_in)
 
 
 def test_equal_figures_pass_and_are_recorded() -> None:
-    told = require_faithful(chosen(), answers(LOSSES))
-    assert told["exported"] == {"loss": pytest.approx(0.5), "accuracy": 0.9}
-    assert told["loss_difference"]["mean_of_pictures"] == 0
-    assert told["flips"] == {"pictures": 0, "allowed": 1}
+    record = require_faithful(selected(), answers(LOSSES))
+    assert record["exported"] == {"loss": pytest.approx(0.5), "accuracy": 0.9}
+    assert record["loss_difference"]["mean_of_pictures"] == 0
+    assert record["flips"] == {"pictures": 0, "allowed": 1}
 
 
 @pytest.mark.parametrize("computed_in", list(ROUNDINGS))
@@ -47,33 +47,33 @@ def test_rounding_passes_and_more_does_not(computed_in: str) -> None:
     rounding = ROUNDINGS[computed_in]
     sign = np.where(np.arange(100) % 2, 1, -1)
     most = max(1, round(100 * rounding.flips))
-    require_faithful(chosen(computed_in), answers(LOSSES + 0.9 * rounding.loss * sign, 10 + most))
+    require_faithful(selected(computed_in), answers(LOSSES + 0.9 * rounding.loss * sign, 10 + most))
     with pytest.raises(ParityError):  # though the mean stays
-        require_faithful(chosen(computed_in), answers(LOSSES + 1.1 * rounding.loss * sign))
+        require_faithful(selected(computed_in), answers(LOSSES + 1.1 * rounding.loss * sign))
     with pytest.raises(ParityError):
-        require_faithful(chosen(computed_in), answers(LOSSES + 2e-5, 11 + most))
+        require_faithful(selected(computed_in), answers(LOSSES + 2e-5, 11 + most))
 
 
-def test_pictures_that_turn_both_ways_count_though_the_accuracy_stays() -> None:
+def test_pictures_that_change_both_ways_count_though_the_accuracy_is_the_same() -> None:
     turned = answers(LOSSES + 2e-5)
-    turned.found[[0, 1, 98, 99]] = [1, 1, 0, 0]
-    assert turned.accuracy == chosen().accuracy
-    with pytest.raises(ParityError, match="4 turn from right to wrong or back, allowed: 1"):
-        require_faithful(chosen(), turned)
+    turned.predicted[[0, 1, 98, 99]] = [1, 1, 0, 0]
+    assert turned.accuracy == selected().accuracy
+    with pytest.raises(ParityError, match="4 answers change between right and wrong, allowed: 1"):
+        require_faithful(selected(), turned)
 
 
-def test_level_classes_may_turn_by_rounding() -> None:
-    assert require_faithful(chosen(), answers(LOSSES + 5e-7, 30))["flips"]["pictures"] == 0
+def test_ties_between_classes_may_change_by_rounding() -> None:
+    assert require_faithful(selected(), answers(LOSSES + 5e-7, 30))["flips"]["pictures"] == 0
 
 
-def test_numbers_that_are_none_do_not_pass() -> None:
+def test_losses_that_are_not_numbers_do_not_pass() -> None:
     with pytest.raises(ParityError):
-        require_faithful(chosen(), answers(LOSSES * np.nan))
+        require_faithful(selected(), answers(LOSSES * np.nan))
 
 
 def test_the_message_says_what_where_and_what_next() -> None:
     with pytest.raises(ParityError) as caught:
-        require_faithful(chosen(), answers(LOSSES + 1, 50))
+        require_faithful(selected(), answers(LOSSES + 1, 50))
     words = str(caught.value)
     assert re.search(r"fine-tuning had loss 0\.5000 and accuracy 0\.9000 on 100 pictures", words)
     assert "the exported ONNX has 1.5000 and 0.5000" in words
@@ -92,7 +92,7 @@ def trained_and_published(run: Run, tmp_path: Path) -> tuple[Trained, object]:
 
 
 @pytest.mark.slow
-def test_a_copy_that_learned_and_was_not_taken_back_is_not_published(
+def test_a_trained_copy_that_was_not_copied_back_is_not_published(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = start(
@@ -100,13 +100,13 @@ def test_a_copy_that_learned_and_was_not_taken_back_is_not_published(
     )
     monkeypatch.setattr(transfer, "load_state", lambda model, source: None)
     monkeypatch.setattr("trainers.heads.head.is_clearly_lower", lambda *_: False)
-    with pytest.raises(ParityError, match="is not the one that was chosen: fine-tuning"):
+    with pytest.raises(ParityError, match="is not the one that was selected: fine-tuning"):
         trained_and_published(run, tmp_path)
     assert not list((tmp_path / "out").glob("classifier-*"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("red", "blue"), [(30, 30), (2, 2)], ids=["validated", "too few"])
-def test_what_was_chosen_is_published(start: Start, tmp_path: Path, red: int, blue: int) -> None:
-    _, told = trained_and_published(start(red=red, blue=blue, strategy="features"), tmp_path)
-    assert told["loss_difference"]["mean_of_pictures"] < 1e-4
+def test_the_selected_model_is_published(start: Start, tmp_path: Path, red: int, blue: int) -> None:
+    _, record = trained_and_published(start(red=red, blue=blue, strategy="features"), tmp_path)
+    assert record["loss_difference"]["mean_of_pictures"] < 1e-4

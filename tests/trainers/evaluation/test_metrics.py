@@ -11,14 +11,14 @@ from sklearn.metrics import log_loss, top_k_accuracy_score
 
 from trainers.evaluation import metrics
 from trainers.evaluation.metrics import (
-    MOST_IN_DENSE_MATRIX,
-    Answers,
-    answer,
+    MAX_DENSE_CLASSES,
+    Predictions,
     confusion_matrix,
-    dense,
     evaluate,
     most_confused,
+    predict_split,
     summarise,
+    to_dense,
     wilson_interval,
 )
 from trainers.progress import Progress, log
@@ -92,7 +92,7 @@ def test_no_mistakes_no_advice() -> None:
 
 
 class Dogs:
-    """Answers dog, and is the surer, the later the picture; has memory for so many at a time."""
+    """Answers dog, with a higher score for later pictures; has memory for `most` at a time."""
 
     provider = "CPUExecutionProvider"
     most = 1000
@@ -108,7 +108,7 @@ class Dogs:
         return np.stack([(1 - sure) / 2, sure, (1 - sure) / 2], axis=1)
 
 
-def asked(count: int, predictor: Dogs | None = None) -> tuple[Answers, SimpleNamespace]:
+def predict_dogs(count: int, predictor: Dogs | None = None) -> tuple[Predictions, SimpleNamespace]:
     """The answer is always dog, to pictures of cats, dogs and owls in turn."""
 
     rows = np.arange(1, 2 * count, 2)
@@ -119,19 +119,19 @@ def asked(count: int, predictor: Dogs | None = None) -> tuple[Answers, SimpleNam
         images=np.arange(2 * count),
         rows=lambda split: rows if split == "test" else rows[:0],
     )
-    return answer(predictor or Dogs(), dataset, "test", Progress(is_quiet=True)), dataset
+    return predict_split(predictor or Dogs(), dataset, "test", Progress(is_quiet=True)), dataset
 
 
-def test_every_picture_of_the_split_is_asked_about() -> None:
-    answers, _ = asked(20)
-    assert answers.rows.tolist() == list(range(1, 40, 2))
-    assert answers.true.tolist() == [at % 3 for at in range(20)]
-    assert answers.found.tolist() == [1] * 20
-    assert answers.scores == pytest.approx([0.5 + row / 1000 for row in answers.rows])
+def test_every_picture_of_the_split_is_classified() -> None:
+    predictions, _ = predict_dogs(20)
+    assert predictions.rows.tolist() == list(range(1, 40, 2))
+    assert predictions.labels.tolist() == [at % 3 for at in range(20)]
+    assert predictions.predicted.tolist() == [1] * 20
+    assert predictions.scores == pytest.approx([0.5 + row / 1000 for row in predictions.rows])
 
 
 class Descending:
-    """Is the surer of a class, the earlier it comes, whatever is on the picture."""
+    """Gives each picture the same probabilities, the highest to the first class."""
 
     provider = "CPUExecutionProvider"
     answer = np.array([0.5, 0.2, 0.15, 0.1, 0.04, 0.01], np.float32)
@@ -152,8 +152,8 @@ def test_log_loss_and_top_k_are_those_of_scikit_learn(classes: int, top: dict[in
     )
     predictor = Descending()
     predictor.answer = predictor.answer[:classes] / predictor.answer[:classes].sum()
-    answers = answer(predictor, dataset, "test", Progress(is_quiet=True))  # type: ignore[arg-type]
-    figures = evaluate(answers, dataset)
+    predictions = predict_split(predictor, dataset, "test", Progress(is_quiet=True))  # type: ignore[arg-type]
+    figures = evaluate(predictions, dataset)
     probabilities = predictor.predict(dataset.images)
     assert figures["log_loss"] == pytest.approx(log_loss(labels, probabilities), rel=1e-5)
     for k in (3, 5):
@@ -163,31 +163,31 @@ def test_log_loss_and_top_k_are_those_of_scikit_learn(classes: int, top: dict[in
 
 
 def test_an_empty_split_has_no_figures() -> None:
-    _, dataset = asked(2)
-    none = answer(Dogs(), dataset, "validation", Progress(is_quiet=True))  # type: ignore[arg-type]
+    _, dataset = predict_dogs(2)
+    none = predict_split(Dogs(), dataset, "validation", Progress(is_quiet=True))  # type: ignore[arg-type]
     figures = evaluate(none, dataset)  # type: ignore[arg-type]
     assert (figures["n"], figures["accuracy"], figures["mistakes"]) == (0, None, [])
     assert figures["log_loss"] is None
 
 
-def test_mistakes_are_listed_the_surest_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers, dataset = asked(4)
-    figures = evaluate(answers, dataset)  # type: ignore[arg-type]
+def test_mistakes_are_listed_the_highest_score_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictions, dataset = predict_dogs(4)
+    figures = evaluate(predictions, dataset)  # type: ignore[arg-type]
     assert figures["mistakes"] == [
         {"path": "7.png", "truth": "cat", "answer": "dog", "score": 0.507},
         {"path": "5.png", "truth": "owl", "answer": "dog", "score": 0.505},
         {"path": "1.png", "truth": "cat", "answer": "dog", "score": 0.501},
     ]
     json.dumps(figures)
-    monkeypatch.setattr(metrics, "MOST_MISTAKES", 2)
-    assert len(evaluate(answers, dataset)["mistakes"]) == 2  # type: ignore[arg-type]
+    monkeypatch.setattr(metrics, "MAX_MISTAKES", 2)
+    assert len(evaluate(predictions, dataset)["mistakes"]) == 2  # type: ignore[arg-type]
 
 
-def test_where_memory_is_short_fewer_pictures_are_asked_about_at_a_time() -> None:
+def test_where_memory_is_short_batches_are_smaller() -> None:
     dogs = Dogs()
     dogs.most = 3
-    answers, _ = asked(20, dogs)
-    assert answers.scores == pytest.approx([0.5 + row / 1000 for row in answers.rows])
+    predictions, _ = predict_dogs(20, dogs)
+    assert predictions.scores == pytest.approx([0.5 + row / 1000 for row in predictions.rows])
     assert dogs.sizes[:3] == [8, 4, 2]
     assert set(dogs.sizes[3:]) == {2}
 
@@ -195,7 +195,7 @@ def test_where_memory_is_short_fewer_pictures_are_asked_about_at_a_time() -> Non
 @pytest.mark.parametrize(
     ("provider", "size"), [("CPUExecutionProvider", 8), ("CUDAExecutionProvider", 32)]
 )
-def test_what_answers_is_said_and_gets_batches_of_its_kind(
+def test_the_provider_is_logged_and_gets_batches_of_its_size(
     caplog: pytest.LogCaptureFixture, provider: str, size: int
 ) -> None:
     dogs = Dogs()
@@ -203,14 +203,14 @@ def test_what_answers_is_said_and_gets_batches_of_its_kind(
     log.addHandler(caplog.handler)
     level = log.level
     log.setLevel("INFO")
-    asked(40, dogs)
+    predict_dogs(40, dogs)
     log.setLevel(level)
     log.removeHandler(caplog.handler)
     assert dogs.sizes[0] == size
-    assert f"evaluating on test: the exported ONNX, by ONNX Runtime's {provider}" in caplog.text
+    assert f"evaluating on test: the exported ONNX in ONNX Runtime, {provider}" in caplog.text
 
 
-def test_the_matrix_of_many_classes_is_written_by_its_entries() -> None:
+def test_the_matrix_of_many_classes_is_written_sparsely() -> None:
     """Two matrices of 1,000 classes took 22 MB of metrics.json."""
     rng = np.random.default_rng(0)
     true, found = rng.integers(0, 1000, (2, 3000))
@@ -219,13 +219,13 @@ def test_the_matrix_of_many_classes_is_written_by_its_entries() -> None:
     recorded = summarise(matrix, classes)["confusion_matrix"]
     assert recorded["shape"] == [1000, 1000]
     assert len(json.dumps(recorded, indent=2)) < 250_000
-    np.testing.assert_array_equal(dense(recorded), matrix)
+    np.testing.assert_array_equal(to_dense(recorded), matrix)
     pairs = (recorded["data"], (recorded["row"], recorded["col"]))  # as documented
     np.testing.assert_array_equal(coo_array(pairs, recorded["shape"]).toarray(), matrix)
 
 
 def test_the_matrix_of_up_to_100_classes_is_a_list_of_rows() -> None:
-    matrix = np.eye(MOST_IN_DENSE_MATRIX, dtype=np.int64)
+    matrix = np.eye(MAX_DENSE_CLASSES, dtype=np.int64)
     recorded = summarise(matrix, tuple(map(str, range(len(matrix)))))["confusion_matrix"]
     assert recorded == matrix.tolist()
-    np.testing.assert_array_equal(dense(recorded), matrix)
+    np.testing.assert_array_equal(to_dense(recorded), matrix)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from service.bundle import summary
-from service.bundle.manifest import Bundle, Manifest
+from service.bundle.manifest import Manifest
+from service.bundle.reading import Bundle
 from trainers.evaluation import replacement
 
 Make = Callable[..., Bundle]
@@ -48,25 +49,28 @@ def make(tmp_path: Path, manifest: Manifest) -> Make:
 def test_the_first_of_its_name_replaces_nothing(make: Make) -> None:
     new = make("new")
     said = list(replacement.describe(new, None, DATA))
-    assert said == ["it is `tiny:latest` in BentoML's store, the first of that name"]
-    assert not list(replacement.worries(new, None))
+    assert said == ["it is `tiny:latest` in BentoML's store, the first model of that name"]
+    assert not list(replacement.list_doubts(new, None))
 
 
 def test_the_same_test_pictures_are_compared_in_pairs(make: Make) -> None:
     old, new = make("old", ["1", "2"]), make("new", ["2", "3", "4", "5"])
     first, compared, last = replacement.describe(new, old, DATA)
-    assert "in place of tiny:old, trained on 9 pictures of `pets`, test accuracy 0.9500" in first
-    assert "on the same 40 test pictures the new one is right on 0.9000, the old one on" in compared
-    assert last == "the one before is still there: GRAFT_MODEL=tiny:old serves it"
-    assert list(replacement.worries(new, old)) == [
-        "it is right less often than tiny:old, which may be chance"
+    assert "and replaces tiny:old, trained on 9 pictures of `pets`, test accuracy 0.9500" in first
+    assert (
+        "on the same 40 test pictures the accuracy of the new model is 0.9000, of the old"
+        in compared
+    )
+    assert last == "the model before is still in the store: GRAFT_MODEL=tiny:old serves it"
+    assert list(replacement.list_doubts(new, old)) == [
+        "it is right less often than tiny:old; this may be chance"
     ]
-    assert not list(replacement.worries(old, new))
+    assert not list(replacement.list_doubts(old, new))
 
 
 def test_a_clear_loss_is_no_chance(make: Make) -> None:
     old, new = make("old"), make("new", [str(number) for number in range(15)])
-    assert "it is right less often than tiny:old" in list(replacement.worries(new, old))
+    assert "it is right less often than tiny:old" in list(replacement.list_doubts(new, old))
 
 
 @pytest.mark.parametrize("other", [{"fingerprint": "g"}, {"test": 39}])
@@ -74,9 +78,9 @@ def test_other_test_pictures_do_not_compare_and_promote_is_named(
     make: Make, other: dict[str, Any]
 ) -> None:
     old, new = make("old", **other), make("new")
-    assert replacement.on_same_pictures(new, old) is None
+    assert replacement.compare_recorded(new, old) is None
     compared = list(replacement.describe(new, old, DATA))[1]
-    assert compared.startswith("the two accuracies do not compare: they are of different test")
+    assert compared.startswith("the two accuracies cannot be compared: they were measured on")
     assert compared.endswith(f"promote {new.path} --over tiny:old --data 'my data'")
 
 
@@ -84,30 +88,30 @@ def test_a_page_that_lists_some_mistakes_only_is_not_counted(make: Make) -> None
     old, new = make("old", ["1", "2"]), make("new")
     page = {"test": {"accuracy": 0.5, "mistakes": [{"path": "1"}]}}
     (old.path / "metrics.json").write_text(json.dumps(page))
-    assert replacement.on_same_pictures(new, old) is None
+    assert replacement.compare_recorded(new, old) is None
 
 
 def test_a_bundle_of_another_version_does_not_compare(make: Make) -> None:
     old, new = make("old"), make("new")
     for content in ("{}", '{"test": {"accuracy": null}}', "no json"):
         (old.path / "metrics.json").write_text(content)
-        assert replacement.on_same_pictures(new, old) is None
+        assert replacement.compare_recorded(new, old) is None
     (old.path / "split.csv").unlink()
-    assert replacement.on_same_pictures(new, old) is None
+    assert replacement.compare_recorded(new, old) is None
 
 
 def test_other_classes_do_not_compare_at_all(make: Make) -> None:
     old, new = make("old", classes=("cat", "dog")), make("new")
     compared = list(replacement.describe(new, old, DATA))[1]
-    assert compared == "the two do not compare: they tell other classes apart"
+    assert compared == "the two models cannot be compared: their classes differ"
 
 
-def test_drawn_pictures_in_the_place_of_real_ones_are_a_worry(make: Make) -> None:
+def test_drawn_pictures_in_the_place_of_real_ones_are_a_doubt(make: Make) -> None:
     old, new = make("old"), make("new", source=summary.DRAWN, fingerprint="g")
-    said = list(replacement.worries(new, old))
-    assert said[-1].endswith("a model that was not trained on drawn sample pictures: tiny:old")
-    assert len(list(replacement.worries(make("newer", source=summary.DRAWN), new))) == 1
+    said = list(replacement.list_doubts(new, old))
+    assert said[-1] == "it replaces tiny:old, which was not trained on drawn sample pictures"
+    assert len(list(replacement.list_doubts(make("newer", source=summary.DRAWN), new))) == 1
 
 
 def test_no_model_of_that_name_is_none() -> None:
-    assert replacement.latest("never-trained") is None
+    assert replacement.find_latest("never-trained") is None

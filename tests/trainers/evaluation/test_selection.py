@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from trainers.evaluation.selection import (
-    Judgement,
     Losses,
+    ValidationResult,
     cross_entropies,
     is_clearly_lower,
     is_no_worse,
@@ -20,15 +20,15 @@ class Answered:
     accuracy: float
 
 
-def answered(right: int, of: int, sure: float = 0.7) -> Answered:
-    """So many right answers of so many, each with the same probability for the answer."""
-    losses = np.where(np.arange(of) < right, -np.log(sure), -np.log(1 - sure))
-    return Answered(losses, right / of)
+def answered(correct: int, total: int, score: float = 0.7) -> Answered:
+    """Answers of which some are correct, each with the same probability."""
+    losses = np.where(np.arange(total) < correct, -np.log(score), -np.log(1 - score))
+    return Answered(losses, correct / total)
 
 
 def test_13_of_23_do_not_replace_18_of_23() -> None:
-    """Seen in the field: 0.57 replaced 0.78, because so few pictures prove nothing."""
-    head, tuned = answered(18, 23), answered(13, 23, sure=0.6)
+    """A real case: 0.57 replaced 0.78, because so few pictures prove nothing."""
+    head, tuned = answered(18, 23), answered(13, 23, score=0.6)
     assert not is_clearly_lower(head.losses, tuned.losses - 0.2)
     assert not is_no_worse(tuned, head)
     assert not is_no_worse(Answered(head.losses - 0.01, 13 / 23), head)  # whatever the loss
@@ -55,7 +55,7 @@ def test_equal_answers_are_no_worse() -> None:
     assert is_no_worse(answered(20, 23), answered(20, 23))
 
 
-def test_nothing_is_taken_without_pictures_or_with_losses_that_are_no_numbers() -> None:
+def test_nothing_is_taken_without_pictures_or_with_losses_that_are_not_finite() -> None:
     assert not is_no_worse(Answered(np.zeros(0), np.nan), Answered(np.zeros(0), np.nan))
     assert not is_no_worse(Answered(np.full(5, np.nan), 1.0), answered(1, 5))
 
@@ -71,11 +71,14 @@ def test_a_loss_is_clearly_lower_beyond_a_standard_error() -> None:
 
 def test_a_judgement_says_what_it_rests_on() -> None:
     hits = np.array([True, True, True, False])
-    assert str(Judgement.of(np.ones(4), hits)) == "validation loss 1.0000, accuracy 0.7500"
-    crossed = Judgement.of(np.ones(4), hits, folds=5)
+    assert (
+        str(ValidationResult.from_answers(np.ones(4), hits))
+        == "validation loss 1.0000, accuracy 0.7500"
+    )
+    crossed = ValidationResult.from_answers(np.ones(4), hits, folds=5)
     assert str(crossed) == "cross-validated loss 1.0000, accuracy 0.7500, on 4 pictures"
     assert crossed.mistakes == 1
-    unknown = Judgement.of(np.zeros(0), np.zeros(0, np.bool_), folds=0)
+    unknown = ValidationResult.from_answers(np.zeros(0), np.zeros(0, np.bool_), folds=0)
     assert "not validated" in str(unknown)
     assert unknown.record() == {
         "method": "none",

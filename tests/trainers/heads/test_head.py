@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainers.evaluation.selection import Hits, Judgement
+from trainers.evaluation.selection import Hits, ValidationResult
 from trainers.heads.head import Head, better, build, lowest, standardisation
 
 RNG = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def test_a_feature_that_never_changes_does_no_harm() -> None:
 
 def test_what_is_cross_validated_decides_and_is_said() -> None:
     crossed = [
-        Judgement.of(np.full(9, loss), np.arange(9) < right, 5)
+        ValidationResult.from_answers(np.full(9, loss), np.arange(9) < right, 5)
         for loss, right in ((0.9, 5), (0.2, 8))
     ]
     simple, other = (Head(None, "a head", np.zeros(2), hits(2, 2), [], one) for one in crossed)
@@ -68,6 +68,6 @@ def test_what_is_cross_validated_decides_and_is_said() -> None:
 
 
 def test_the_last_head_is_taken_where_nothing_could_judge() -> None:
-    unknown = Judgement.of(np.zeros(0), np.zeros(0, np.bool_))
+    unknown = ValidationResult.from_answers(np.zeros(0), np.zeros(0, np.bool_))
     heads = [Head(None, views, np.zeros(2), hits(2, 2), [], unknown) for views in ("one", "four")]
     assert lowest(heads) is heads[1]

@@ -50,8 +50,8 @@ def test_the_linear_head_is_logistic_regression_folded_into_layers(classes: int)
 def test_the_penalty_with_the_lowest_validation_loss_is_taken() -> None:
     tried = solve_linear(examples()).history
     assert [row["C"] for row in tried] == list(INVERSE_REGULARISATIONS)
-    assert "C 0.00" in str(solve_linear(examples(noise=50.0)))  # nothing to learn: hold back
-    assert "C 0.1" in str(solve_linear(examples(noise=0.3)))
+    assert "C = 0.00" in str(solve_linear(examples(noise=50.0)))  # nothing to learn: hold back
+    assert "C = 0.1" in str(solve_linear(examples(noise=0.3)))
 
 
 def test_the_penalty_stays_for_fine_tuning() -> None:
@@ -89,7 +89,7 @@ def test_training_loss_chooses_nothing_in_cross_validation() -> None:
     assert head.cross_validated is not None
     assert head.cross_validated.folds == 5
     assert len(head.cross_validated.losses) == 30
-    assert "C 0.00" in head.description
+    assert "C = 0.00" in head.description
     assert head.accuracy > head.judgement.accuracy + 0.2  # the former is that of training
     assert head.loss == pytest.approx(min(row["val_loss"] or 9 for row in head.history))
 

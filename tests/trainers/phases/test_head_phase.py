@@ -2,27 +2,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from plugins.base import WeightsError
-from trainers.cache.sharded_cache import SharedCache
 from trainers.config import ConfigError
 from trainers.dataset.images import Images
-from trainers.distributed.collectives import Exchange
 from trainers.features import pictures
+from trainers.features.frozen_layers import TimeLimitedExtractor
 from trainers.features.views import NUMBERS
 from trainers.heads import linear
 from trainers.phases import head_phase
 from trainers.phases.context import Run
-from trainers.resources.time_budget import Clock, InTime
+from trainers.resources.time_budget import Clock
 
 Start = Callable[..., Run]
-Together = Callable[[int, Callable[[Exchange], Any]], list[Any]]
 
 
 @pytest.mark.parametrize("kind", ["linear", "hidden"])
@@ -47,10 +43,10 @@ def test_no_picture_is_decoded_where_all_features_are_kept(
     run = start(head="linear")
     first = head_phase.solve_head(run)
 
-    def begin(*_: object) -> None:
+    def prefetch(*_: object) -> None:
         raise AssertionError("decoded")
 
-    monkeypatch.setattr(Images, "begin", begin)
+    monkeypatch.setattr(Images, "prefetch", prefetch)
     again = replace(run, dataset=pictures.decode(run.dataset, 32, run.cache))
     assert str(head_phase.solve_head(again)) == str(first)
 
@@ -89,39 +85,16 @@ def test_features_of_more_views_stop_in_the_middle(
 ) -> None:
     """And what was made until then is there for the next run."""
     run, calls = start(head="linear", time_budget=1e9), []
-    monkeypatch.setattr(
-        Clock, "is_over_here", lambda self: calls.append(1) is None and len(calls) > 99
-    )
-    monkeypatch.setattr(Clock, "is_over", lambda *_: False)
-    call = InTime.__call__
+    monkeypatch.setattr(Clock, "is_over", lambda *_: calls.append(1) is None and len(calls) > 99)
+    call = TimeLimitedExtractor.__call__
 
-    def late(layers: InTime, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def late(layers: TimeLimitedExtractor, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         calls.extend([1] * 99)
         return call(layers, images)
 
     head_phase.examples(run, 1)
-    monkeypatch.setattr(InTime, "__call__", late)
+    monkeypatch.setattr(TimeLimitedExtractor, "__call__", late)
     assert "one view" in head_phase.solve_head(run).description
-
-
-@pytest.mark.parametrize("late", [0, 1])
-def test_workers_whose_clocks_differ_do_the_same(
-    start: Start, together: Together, tmp_path: Path, late: int
-) -> None:
-    """Each view is extracted by all: neither stays away from what the other waits for, and where
-    one stops in the middle, both do."""
-    run = start(head="linear", time_budget=1e6)
-
-    def work(exchange: Exchange) -> str:
-        rank = exchange.cluster.rank
-        room = (tmp_path / f"cache-{rank}", 1e9, tmp_path / f"work-{rank}", run.progress)
-        started = -1e9 if rank == late else run.started
-        mine = replace(run, exchange=exchange, cache=SharedCache(exchange, *room), started=started)
-        return head_phase.solve_head(mine).description
-
-    one, other = together(2, work)
-    assert "one view" in one
-    assert "one view" in other
 
 
 def test_a_hidden_layer_that_diverges_is_said(start: Start) -> None:

@@ -13,7 +13,7 @@ from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
 from trainers.dataset import scanning, splitting
 from trainers.dataset.dataset import load_dataset
-from trainers.evaluation.selection import Judgement
+from trainers.evaluation.selection import ValidationResult
 from trainers.features import pictures
 from trainers.features.network import Network
 from trainers.features.views import FLIPS, NUMBERS
@@ -28,11 +28,11 @@ from trainers.resources.time_budget import Clock
 SILENT = Progress(is_quiet=True)
 
 
-def judged(**losses: float) -> dict[str, Judgement]:
+def judged(**losses: float) -> dict[str, ValidationResult]:
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.1, 100)
     return {
-        flip: Judgement(loss + noise + rng.normal(0, 0.01, 100), 0.8, 5)
+        flip: ValidationResult(loss + noise + rng.normal(0, 0.01, 100), 0.8, 5)
         for flip, loss in losses.items()
     }
 
@@ -56,7 +56,7 @@ def test_another_kind_is_taken_where_its_loss_is_clearly_lower(
 
 
 def test_where_nothing_can_judge_it_is_as_usual() -> None:
-    unknown = Judgement.of(np.zeros(0), np.zeros(0, np.bool_))
+    unknown = ValidationResult.from_answers(np.zeros(0), np.zeros(0, np.bool_))
     assert choose(dict.fromkeys(FLIPS, unknown)).flip == "horizontal"
 
 
@@ -153,7 +153,7 @@ def test_solvers_keep_the_time_budget_too(
     _, choice = mirroring.settle(start())
     assert solved == [1]  # penalty of five, for one of three kinds of views
     assert str(choice) == (
-        "mirrored views (--flip): horizontal, as usual: the time budget is spent"
+        "mirrored views (--flip): horizontal, the default: the time budget is spent"
     )
 
 

@@ -29,18 +29,18 @@ def test_reasons_are_three_lines() -> None:
 def test_with_enough_pictures_and_mistakes_to_mend_it_fine_tunes() -> None:
     chosen = plan()
     assert chosen.epochs > 0
-    assert "mistakes 15 of 150 validation pictures" in chosen.reasons[1]
+    assert "the head gets 15 of 150 validation pictures wrong" in chosen.reasons[1]
 
 
 @pytest.mark.parametrize(
     ("found", "accuracy", "reason"),
     [
-        (Situation(40, 5, 10, math.inf), 0.8, "below 10 pictures a class"),
+        (Situation(40, 5, 10, math.inf), 0.8, "fewer than 10 pictures per class"),
         (MANY, 1.0, "no mistake"),
         (Situation(700, 5, 150, -1.0), 0.9, "time budget is spent"),
     ],
 )
-def test_where_it_cannot_gain_the_head_ships(
+def test_where_fine_tuning_cannot_gain_the_head_is_used(
     found: Situation, accuracy: float, reason: str
 ) -> None:
     chosen = plan(found, accuracy)
@@ -72,7 +72,7 @@ def test_a_plan_survives_being_recorded() -> None:
 )
 def test_an_option_of_fine_tuning_asks_for_it(options: dict[str, object]) -> None:
     assert plan(accuracy=1.0, **options).epochs > 0
-    assert plan(accuracy=1.0, **options).reasons[1] == "fine-tuning, as the options say"
+    assert plan(accuracy=1.0, **options).reasons[1] == "fine-tuning, because the options ask for it"
 
 
 def test_many_pictures_need_fewer_epochs() -> None:

@@ -24,7 +24,7 @@ import json, sys
 sys.path.insert(0, {str(ROOT)!r})
 import numpy as np
 import keras, tensorflow as tf
-from trainers import replicas
+from trainers.phases import replicas
 from trainers.features.batches import Batches
 from trainers.features.frozen_features import Features
 from trainers.cache.record_store import Records
@@ -45,7 +45,6 @@ def fit(strategy, dropout=0.0):
     with strategy.scope():
         learner = replicas.copy(model)
         learner.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy")
-        replicas.build(learner, batches)
     assert (learner is model) == (strategy.num_replicas_in_sync == 1)
     history = learner.fit(
         replicas.parts(batches, strategy), epochs=3, shuffle=False, verbose=0,
@@ -88,7 +87,7 @@ from types import SimpleNamespace
 sys.path.insert(0, {str(ROOT)!r})
 import numpy as np
 import keras, tensorflow as tf
-from trainers import fitting
+from trainers.phases import fine_tuning
 from trainers.features.batches import Batches
 from trainers.phases.checkpoint import Checkpoint
 from trainers.resources.time_budget import ENDLESS
@@ -129,7 +128,7 @@ def fit(name, resume=False, kill_at=9):
     batches[0].start = begin
     checkpoint = Checkpoint(Path(sys.argv[1]) / name, "a")
     plan = checkpoint.find() if resume else Plan(3, 1, 0.1, ())
-    fitting.fit(model, *batches, plan, checkpoint, run)
+    fine_tuning.fit(model, *batches, plan, checkpoint, run)
     return model
 
 whole = fit("whole")
@@ -183,5 +182,3 @@ def test_one_device_trains_the_model_itself() -> None:
     with strategy.scope():
         assert replicas.copy(model) is model
     assert replicas.parts(ours, strategy) is ours
-    replicas.build(model, ours)
-    assert not model.compiled

@@ -35,7 +35,7 @@ def test_the_head_is_solved_and_the_backbone_stays(start: Start) -> None:
     images = run.validation.images[:].astype(np.float32)
     answers = np.asarray(trained.classifier.outputs()(images, training=False)["probabilities"])
     assert (answers.argmax(axis=1) == run.validation_labels).all()
-    assert trained.decision.startswith("linear head")
+    assert trained.decision.startswith("the model is the linear head")
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
@@ -68,15 +68,15 @@ def test_statistics_that_move_are_noticed(start: Start, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("tuned_loss", "accuracy", "shipped"),
-    [(0.0, 1.0, "fine-tuning"), (9.0, 1.0, "linear head"), (0.0, 0.9, "linear head")],
+    ("tuned_loss", "accuracy", "used"),
+    [(0.0, 1.0, "result of fine-tuning"), (9.0, 1.0, "linear head"), (0.0, 0.9, "linear head")],
 )
-def test_what_was_fine_tuned_ships_if_it_is_no_worse(
+def test_the_fine_tuned_model_is_used_if_it_is_no_worse(
     start: Start,
     monkeypatch: pytest.MonkeyPatch,
     tuned_loss: float,
     accuracy: float,
-    shipped: str,
+    used: str,
 ) -> None:
     run = start(strategy="fine-tune", fine_tune_epochs=1)
 
@@ -88,11 +88,11 @@ def test_what_was_fine_tuned_ships_if_it_is_no_worse(
     before = run.network.body.get_weights()
     monkeypatch.setattr(transfer, "fine_tune", move_everything)
     trained = transfer.train(run)
-    assert trained.decision.startswith(shipped)
-    told = r"worse on these \d+ pictures, where the linear head.* has loss [\d.]+, accuracy 1.0000$"
-    assert re.search(told, trained.decision)
+    assert trained.decision.startswith(f"the model is the {used}")
+    figures = r"worse: on the same \d+ pictures the linear head.* has loss [\d.]+, accuracy 1.0000$"
+    assert re.search(figures, trained.decision)
     moved = not np.array_equal(before[0], trained.classifier.weights()[0])
-    assert moved == (shipped == "fine-tuning")
+    assert moved == (used == "result of fine-tuning")
 
 
 @pytest.mark.parametrize(("layers", "is_kept"), [(1, True), (3, False)])

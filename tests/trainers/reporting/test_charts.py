@@ -21,8 +21,8 @@ def points(svg: Markup, name: str) -> list[list[tuple[float, float]]]:
     ]
 
 
-def plot(*lines: Line, places: tuple[float, ...] = (1, 2, 3), **options: object) -> Markup:
-    return curves("Loss", Axis("epoch", places), lines, options.get("mark"))  # type: ignore[arg-type]
+def plot(*lines: Line, xs: tuple[float, ...] = (1, 2, 3), **options: object) -> Markup:
+    return curves("Loss", Axis("epoch", xs), lines, options.get("mark"))  # type: ignore[arg-type]
 
 
 def test_time_runs_to_the_right_and_high_values_are_up() -> None:
@@ -42,23 +42,23 @@ def test_strengths_stand_on_a_logarithmic_axis() -> None:
 
 @pytest.mark.parametrize("gap", [None, float("nan"), float("inf")])
 def test_a_curve_has_a_gap_where_training_diverged(gap: float | None) -> None:
-    svg = plot(Line("training", [1.0, 2.0, gap, 3.0]), places=(1, 2, 3, 4))
-    assert [len(run) for run in points(svg, "training")] == [2, 1]
+    svg = plot(Line("training", [1.0, 2.0, gap, 3.0]), xs=(1, 2, 3, 4))
+    assert [len(segment) for segment in points(svg, "training")] == [2, 1]
     assert "nan" not in svg.lower()
 
 
 @pytest.mark.parametrize("values", [[None], [0.5], [0.0], []])
 def test_a_curve_of_next_to_nothing_is_drawn(values: list[float | None]) -> None:
-    svg = plot(Line("training", values), places=tuple(range(1, len(values) + 1)))
-    assert len(parsed(svg).findall(".//circle")) == sum(one is not None for one in values)
+    svg = plot(Line("training", values), xs=tuple(range(1, len(values) + 1)))
+    assert len(parsed(svg).findall(".//circle")) == sum(value is not None for value in values)
 
 
-def test_what_is_drawn_is_said() -> None:
-    svg = plot(Line("training", [3.0, 1.25, 2.0]), mark=(1, "epoch 2 ships"))
+def test_the_description_says_what_is_drawn() -> None:
+    svg = plot(Line("training", [3.0, 1.25, 2.0]), mark=(1, "epoch 2 is used"))
     label = parsed(svg).attrib["aria-label"]
-    assert label == ("Loss by epoch: training from 3 to 2, lowest 1.25, highest 3; epoch 2 ships")
+    assert label == ("Loss by epoch: training from 3 to 2, lowest 1.25, highest 3; epoch 2 is used")
     texts = [text.text for text in parsed(svg).findall("text")]
-    assert "epoch 2 ships" in texts
+    assert "epoch 2 is used" in texts
     mark = parsed(svg).find("./line[@class='mark']")
     assert mark is not None
     assert float(mark.attrib["x1"]) == points(svg, "training")[0][1][0]

@@ -11,8 +11,13 @@ from PIL import Image
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.images import Images
 from trainers.dataset.inspection import INSPECTION
-from trainers.evaluation.metrics import Answers
-from trainers.reporting.gallery import SIDE, of_pair, thumbnail, worst
+from trainers.evaluation.metrics import Predictions
+from trainers.reporting.gallery import (
+    SIDE_PIXELS,
+    confusions_of_pair,
+    most_confident_mistakes,
+    shrink,
+)
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -37,44 +42,44 @@ def dataset() -> Dataset:
 
 
 @pytest.fixture
-def answers() -> Answers:
-    return Answers(
+def predictions() -> Predictions:
+    return Predictions(
         rows=np.array([0, 1, 2, 3, 5]),
-        true=np.array([0, 0, 0, 1, 2]),
-        found=np.array([1, 0, 1, 0, 1]),
+        labels=np.array([0, 0, 0, 1, 2]),
+        predicted=np.array([1, 0, 1, 0, 1]),
         scores=np.array([0.5, 0.9, 0.7, 0.6, 0.8], np.float32),
     )
 
 
-def opened(source: str) -> Image.Image:
-    kind, data = source.split(",")
+def opened(data_uri: str) -> Image.Image:
+    kind, data = data_uri.split(",")
     assert kind == "data:image/jpeg;base64"
     return Image.open(io.BytesIO(base64.b64decode(data)))
 
 
-def test_the_surest_mistakes_come_first_each_with_its_picture(
-    answers: Answers, dataset: Dataset
+def test_the_most_confident_mistakes_come_first_each_with_its_picture(
+    predictions: Predictions, dataset: Dataset
 ) -> None:
-    shots = worst(answers, dataset, 3)
-    assert [(one.path, one.truth, one.answer) for one in shots] == [
+    mistakes = most_confident_mistakes(predictions, dataset, 3)
+    assert [(picture.path, picture.truth, picture.answer) for picture in mistakes] == [
         ("5.png", "owl", "dog"),
         ("2.png", "cat", "dog"),
         ("3.png", "dog", "cat"),
     ]
-    assert shots[0].score == pytest.approx(0.8)
-    assert [opened(one.source).getpixel((9, 9))[0] for one in shots] == [200, 80, 120]  # type: ignore[index]
+    assert mistakes[0].score == pytest.approx(0.8)
+    levels = [opened(picture.data_uri).getpixel((9, 9))[0] for picture in mistakes]  # type: ignore[index]
+    assert levels == [200, 80, 120]
 
 
-def test_a_pair_is_shown_both_ways(answers: Answers, dataset: Dataset) -> None:
-    assert [one.path for one in of_pair(answers, dataset, ("cat", "dog"), 9)] == [
-        *("2.png", "3.png", "0.png")
-    ]
-    assert of_pair(answers, dataset, ("cat", "owl"), 9) == []
+def test_a_pair_is_shown_both_ways(predictions: Predictions, dataset: Dataset) -> None:
+    pictures = confusions_of_pair(predictions, dataset, ("cat", "dog"), 9)
+    assert [picture.path for picture in pictures] == ["2.png", "3.png", "0.png"]
+    assert confusions_of_pair(predictions, dataset, ("cat", "owl"), 9) == []
 
 
-@pytest.mark.parametrize(("size", "shown"), [(600, SIDE), (32, 32)])
-def test_thumbnails_are_small_and_never_blown_up(size: int, shown: int) -> None:
+@pytest.mark.parametrize(("size", "shown"), [(600, SIDE_PIXELS), (32, 32)])
+def test_thumbnails_are_small_and_never_enlarged(size: int, shown: int) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
-    source = thumbnail(noise)
-    assert opened(source).size == (shown, shown)
-    assert len(source) < 20_000
+    data_uri = shrink(noise)
+    assert opened(data_uri).size == (shown, shown)
+    assert len(data_uri) < 20_000

@@ -13,7 +13,7 @@ from service.bundle.manifest import InputSpec, Manifest
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.images import Images
 from trainers.dataset.inspection import INSPECTION
-from trainers.evaluation.metrics import Answers, evaluate
+from trainers.evaluation.metrics import Predictions, evaluate
 from trainers.reporting import report
 
 Write = Callable[..., str]
@@ -55,8 +55,8 @@ def page(tmp_path: Path) -> Write:
             images=Images.from_array(noise),
         )
         scores = np.linspace(0.3, 0.9, count, dtype=np.float32)
-        answers = Answers(np.arange(count), true, found, scores)
-        test = evaluate(answers, dataset)
+        predictions = Predictions(np.arange(count), true, found, scores)
+        test = evaluate(predictions, dataset)
         metrics = {
             "test": test,
             "validation": test,
@@ -65,7 +65,7 @@ def page(tmp_path: Path) -> Write:
             "parity": {"tolerance": 1e-4, "max_difference": {"onnx": 2e-7}},
             "phases": {"head": LINEAR, "fine-tuning": EPOCHS},
             "plan": {"reasons": ["the `<b>` head is solved", "fine-tuning, because"]},
-            "decision": "fine-tuning ships",
+            "decision": "the model is the result of fine-tuning",
             "selection": {
                 "head": {"method": "cross-validation", "folds": 5, "n": 40, "accuracy": 0.625},
                 "flip": {"chosen": "none", "reason": "by cross-validation on 40 pictures"},
@@ -94,7 +94,7 @@ def page(tmp_path: Path) -> Write:
                 "git_commit": None,
             },
         )
-        report.write(tmp_path / "report.html", manifest, metrics, dataset, answers)
+        report.write(tmp_path / "report.html", manifest, metrics, dataset, predictions)
         return (tmp_path / "report.html").read_text(encoding="utf-8")
 
     return write
@@ -111,23 +111,23 @@ CATS = ([[8, 2], [0, 10]], ("cat", "dog"))
 
 def test_the_first_line_says_where_the_pictures_are_drawn(page: Write) -> None:
     shown = page(*CATS, source="drawn sample pictures")
-    assert text(shown).lstrip().startswith("Made from drawn sample pictures, not from yours.")
+    assert text(shown).lstrip().startswith("Trained on drawn sample pictures, not on yours.")
     assert "<title>leaves: 90.0% on drawn sample pictures</title>" in shown
     assert "drawn" not in page(*CATS)
 
 
 def test_the_headline_says_what_the_accuracy_means(page: Write) -> None:
     shown = text(page(*CATS))
-    assert "90.0% of 20 test pictures are answered right." in shown
-    assert "about 90 right answers" in shown
-    assert "anything from 70 to 97 would be no surprise (95% interval 69.9% to 97.2%)" in shown
-    assert "most common class alone 50.0%" in shown
+    assert "90.0% of the 20 test pictures are classified correctly." in shown
+    assert "about 90 correct answers" in shown
+    assert "anything from 70 to 97 (95% confidence interval 69.9% to 97.2%)" in shown
+    assert "accuracy of always answering the most common class 50.0%" in shown
 
 
 def test_the_page_says_what_was_chosen_found_left_out_and_how_long_it_took(page: Write) -> None:
     shown = page(*CATS)
     assert "The <code>&lt;b&gt;</code> head is solved." in shown
-    assert "<strong>Fine-tuning ships.</strong>" in shown
+    assert "<strong>The model is the result of fine-tuning.</strong>" in shown
     assert "Mirrored views (--flip): none, by cross-validation on 40 pictures." in shown
     assert "chosen by cross-validation in 5 folds" in shown
     assert "cross-validated accuracy 62.5%" in text(shown)
@@ -139,34 +139,34 @@ def test_the_page_says_what_was_chosen_found_left_out_and_how_long_it_took(page:
     assert "onnx 2.0e-07" in shown
 
 
-def test_confused_pairs_and_worst_mistakes_have_their_pictures(page: Write) -> None:
+def test_confused_pairs_and_mistakes_have_their_pictures(page: Write) -> None:
     shown = page(*CATS)
     assert "2 of 10 <code>cat</code> pictures were taken for <code>dog</code>" in shown
     assert len(re.findall(r'<img src="data:image/jpeg;base64,', shown)) == 2 + 2
-    assert 'alt="cat/9&lt;i&gt;.png: shows cat, answered dog"' in shown
-    assert "All wrong answers, the surest first." in text(shown)
+    assert 'alt="cat/9&lt;i&gt;.png: shows cat, classified as dog"' in shown
+    assert "All wrong answers, the highest score first." in text(shown)
 
 
 def test_no_mistakes_are_said(page: Write) -> None:
     shown = page([[1, 0], [0, 1]], ("a", "b"))
-    assert "No test picture was answered wrongly" in shown
-    assert "Worst mistakes" not in shown
+    assert "All test pictures are classified correctly" in shown
+    assert "Wrong predictions with the highest scores" not in shown
 
 
-def test_curves_mark_what_ships(page: Write) -> None:
+def test_curves_mark_what_is_used(page: Write) -> None:
     shown = page(*CATS)
     assert shown.count('<svg class="chart"') == 4
-    assert "C 0.1 is best" in shown
-    assert "epoch 1 ships" in shown
+    assert "C = 0.1 is best" in shown
+    assert "epoch 1 is used" in shown
     head = page(
         *CATS, phases={"head": EPOCHS}, shipped={"phase": "head", "best_fine_tuning_epoch": 0}
     )
-    assert "epoch 1 ships" in head
+    assert "epoch 1 is used" in head
     assert head.count('<svg class="chart"') == 2
 
 
 def test_uneven_classes_show_their_weight_and_its_effect(page: Write) -> None:
-    assert "Uneven classes" not in page(*CATS)
+    assert "Classes of different size" not in page(*CATS)
     effect = {
         "cat": {"n": 4, "with_weights": 0.75, "without_weights": 0.5},
         "dog": {"n": 0, "with_weights": None, "without_weights": None},
@@ -189,7 +189,7 @@ def test_of_many_classes_only_the_most_confused_are_in_the_matrix(page: Write) -
     table = table[: table.index("</table>")]
     assert table.count("<tr>") == 21
     assert all(f'title="{label}"' in table for label in ("c03", "c07", "c39"))
-    assert "Only the 20 most confused of 40 classes" in shown
+    assert "Only the 20 most confused of 40 classes are shown" in shown
 
 
 class Strict(HTMLParser):

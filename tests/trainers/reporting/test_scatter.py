@@ -6,12 +6,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from trainers.reporting.scatter import Dot, Kind, scatter
+from trainers.reporting.scatter import Dot, DotKind, scatter
 
 SVG = ElementTree.Element
 
 
-def dot(label: str, ms: float, share: float, size: int = 4_000_000, kind: Kind = "far") -> Dot:
+def dot(label: str, ms: float, share: float, size: int = 4_000_000, kind: DotKind = "far") -> Dot:
     return Dot(f"the {label}", label, ms, share, share - 0.05, min(1.0, share + 0.05), size, kind)
 
 

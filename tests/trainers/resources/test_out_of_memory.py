@@ -91,13 +91,6 @@ def test_a_picture_that_does_not_fit_by_itself_ends_it() -> None:
         halving(4, "fine-tuning", lambda size: Small(0)(np.arange(size)))
 
 
-def test_who_may_not_take_less_stops_at_once() -> None:
-    device = Small(4)
-    with pytest.raises(MemoryShortageError, match=r"batches of 8 pictures.*--batch-size"):
-        halving(8, "fine-tuning", lambda size: device(np.arange(size)), may_take_less=False)
-    assert device.asked == [8]
-
-
 def test_threads_that_meet_the_same_shortage_halve_once() -> None:
     both = threading.Barrier(2)
 

@@ -1,20 +1,14 @@
-"""The time budget: whose clock decides, and what stops in the middle."""
+"""The time budget: when it is spent, and what stops in the middle."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
 import pytest
 
-from trainers.distributed.collectives import Exchange
 from trainers.resources import time_budget
-from trainers.resources.time_budget import ENDLESS, Clock, Deadline, InTime, TimeIsUpError
-
-Together = Callable[[int, Callable[[Exchange], Any]], list[Any]]
+from trainers.resources.time_budget import ENDLESS, Clock, Deadline
 
 
 def at(now: float, budget: float | None = 10) -> Clock:
@@ -24,8 +18,8 @@ def at(now: float, budget: float | None = 10) -> Clock:
 
 def test_the_budget_counts_from_the_start() -> None:
     assert at(104).seconds_left() == 6
-    assert not at(109).is_over_here()
-    assert at(110).is_over_here()
+    assert not at(109).is_over()
+    assert at(110).is_over()
     assert at(106).is_over(reserve_seconds=4)
     assert not at(105).is_over(reserve_seconds=4)
 
@@ -33,46 +27,9 @@ def test_the_budget_counts_from_the_start() -> None:
 def test_without_a_budget_there_is_no_end() -> None:
     for endless in (ENDLESS, at(1e9, None)):
         assert endless.seconds_left() == math.inf
-        assert not endless.is_over_here()
+        assert not endless.is_over()
         assert not endless.is_over(1e9)
         assert endless.is_endless
-
-
-@pytest.mark.parametrize(("chiefs", "others"), [(111, 105), (105, 111)])
-def test_the_chiefs_clock_decides_for_all(chiefs: float, others: float, together: Together) -> None:
-    def work(exchange: Exchange) -> list[bool]:
-        now = others if exchange.cluster.rank else chiefs
-        mine = Clock(100, 10, exchange, lambda: now)
-        return [mine.is_over(), mine.is_over_here()]
-
-    is_late = chiefs > 110
-    assert together(2, work) == [[is_late, is_late], [is_late, not is_late]]
-
-
-def test_a_worker_sets_its_clock_by_the_chiefs(together: Together) -> None:
-    def work(exchange: Exchange) -> float:
-        mine = Clock(exchange.cluster.rank * 1000, 10, exchange, lambda: 4.0)
-        return mine.of_chief().seconds_left()
-
-    assert together(2, work) == [6, 6]
-    assert ENDLESS.of_chief() is ENDLESS
-
-
-class Doubling:
-    shape = (3,)
-
-    def __call__(self, images: Any) -> Any:
-        return images * 2
-
-
-def test_layers_stop_when_the_time_is_up() -> None:
-    now = [100.0]
-    layers = InTime(Doubling(), Clock(100, 10, now=lambda: now[0]))  # type: ignore[arg-type]
-    assert layers.shape == (3,)
-    np.testing.assert_array_equal(layers(np.ones(2, np.uint8)), [2, 2])
-    now[0] = 111
-    with pytest.raises(TimeIsUpError, match="time budget is spent"):
-        layers(np.ones(2, np.uint8))
 
 
 def test_training_ends_early_enough_to_be_judged(monkeypatch: pytest.MonkeyPatch) -> None:

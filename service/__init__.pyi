@@ -1,0 +1,1 @@
+from service.scoring.loading import load as load

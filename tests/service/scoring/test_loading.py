@@ -1,0 +1,132 @@
+"""A model in a Python program answers as the service does."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service import load
+from service.bundle.reading import Bundle
+from service.bundle.store import save
+from service.errors import (
+    BundleError,
+    PayloadTooLarge,
+    SettingError,
+    UndecodableImage,
+    UnreadableFile,
+    UnsupportedMediaType,
+)
+from service.scoring.loading import Model
+
+Draw = Callable[..., bytes]
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_bundle: Bundle) -> Model:
+    return load(tiny_bundle.path)
+
+
+def test_a_file_its_bytes_and_a_pillow_picture_get_the_same_answer(
+    model: Model, draw: Draw, tmp_path: Path
+) -> None:
+    data = draw("green", "PNG")
+    (tmp_path / "green.png").write_bytes(data)
+    answer = model.predict(data)
+    assert (answer.label, round(answer.score, 3)) == ("green", 0.988)
+    assert answer.top[0].label == "green"
+    assert sum(choice.score for choice in answer.top) == pytest.approx(1)
+    assert answer.top[0].score == answer.score
+    assert model.predict(tmp_path / "green.png") == answer
+    assert model.predict(str(tmp_path / "green.png")) == answer
+    assert model.predict(Image.open(io.BytesIO(data))) == answer
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "F"])
+def test_pillow_pictures_of_every_mode_are_taken(model: Model, mode: str) -> None:
+    picture = Image.new("RGB", (40, 40), (255, 0, 0)).convert("L" if mode == "F" else "RGB")
+    assert model.predict(picture.convert(mode)).score > 0
+
+
+def test_a_pillow_picture_is_turned_upright_like_its_file(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = np.zeros((60, 90, 3), np.uint8)
+    levels[:20] = (0, 255, 0)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(levels).save(tmp_path / "turned.png", exif=exif)
+    decoded: list[np.ndarray] = []
+    decode = model._predictor.decode
+    monkeypatch.setattr(
+        model._predictor, "decode", lambda *values: decoded.append(decode(*values)) or decoded[-1]
+    )
+    model.predict(tmp_path / "turned.png")
+    model.predict(Image.open(tmp_path / "turned.png"))
+    np.testing.assert_array_equal(*decoded)
+    assert decoded[0][16, 30, 1] > 200  # the green edge is on the right now
+
+
+def test_the_number_of_classes_in_the_answer_can_be_chosen(model: Model, draw: Draw) -> None:
+    assert len(model.predict(draw(), top_k=2).top) == 2
+    assert len(model.predict(draw()).top) == len(model.classes) == 3
+
+
+def test_a_model_of_the_store_is_loaded_by_its_tag(tiny_bundle: Bundle, draw: Draw) -> None:
+    tag = save(tiny_bundle)
+    assert load("tiny:latest").name == tag
+    assert repr(load(tag)) == f"<Model {tag}, 3 classes>"
+
+
+def test_without_a_reference_the_settings_name_the_model(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFT_MODEL", str(tiny_bundle.path))
+    assert load().classes == tiny_bundle.manifest.classes
+    monkeypatch.setenv("GRAFT_TOP_K", "none")
+    with pytest.raises(SettingError, match="GRAFT_TOP_K"):
+        load()
+
+
+def test_errors_are_those_of_the_service(
+    model: Model, draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UnreadableFile):
+        model.predict(tmp_path / "nowhere.jpg")
+    with pytest.raises(UnsupportedMediaType):
+        model.predict(b"no picture")
+    with pytest.raises(UndecodableImage):
+        model.predict(draw()[:200])
+    with pytest.raises(BundleError, match="no model 'nowhere:latest'"):
+        load("nowhere:latest")
+    monkeypatch.setenv("GRAFT_MAX_IMAGE_BYTES", "10")
+    small = load(model._predictor.bundle.path)
+    with pytest.raises(PayloadTooLarge, match="GRAFT_MAX_IMAGE_BYTES"):
+        small.predict(draw())
+
+
+def test_importing_the_package_imports_nothing_of_it() -> None:
+    code = "import service, sys; print([n for n in sys.modules if n.startswith('service.')])"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
+
+
+def test_loading_needs_neither_tensorflow_nor_the_trainer(tiny_bundle: Bundle) -> None:
+    code = f"""
+import sys
+for name in ("tensorflow", "keras", "onnx", "trainers", "plugins"):
+    sys.modules[name] = None
+from service import load
+print(load({str(tiny_bundle.path)!r}).predict({str(tiny_bundle.path / "golden/red.png")!r}).label)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert (done.stdout, done.stderr) == ("red\n", "")

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trainers.cache.array_cache import Cache
+from trainers.cli.preparation import choose_folder, prepare_dataset
+from trainers.config import TrainingConfig
+from trainers.dataset import scanning
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.samples import is_sample_dataset
+from trainers.progress import Progress
+
+DrawFolder = Callable[..., Path]
+SILENT = Progress(is_quiet=True)
+
+
+def test_a_named_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+    assert choose_folder(TrainingConfig(plugin="tiny", data=str(tmp_path))) == tmp_path
+
+
+@pytest.mark.parametrize(("data", "level"), [("demo", logging.INFO), (None, logging.WARNING)])
+def test_samples_are_drawn_and_a_missing_folder_is_a_warning(
+    data: str | None,
+    level: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level(logging.INFO, "graft")
+    logging.getLogger("graft").addHandler(caplog.handler)
+    assert is_sample_dataset(choose_folder(TrainingConfig(plugin="tiny", data=data)))
+    logging.getLogger("graft").removeHandler(caplog.handler)
+    assert caplog.records[0].levelno == level
+
+
+def test_a_dataset_is_read_checked_and_split(
+    tmp_path: Path, draw_folder: DrawFolder, cache: Cache
+) -> None:
+    folder = draw_folder(tmp_path / "pictures", red=14, blue=14)
+    files, config = scanning.scan(folder), TrainingConfig(plugin="tiny", strict=True)
+    dataset, findings = prepare_dataset(files, config, 32, cache, SILENT)
+    assert set(dataset.splits) == {"train", "validation", "test"}
+    assert findings == ()
+    with pytest.raises(DataError, match="--strict stops the run because of the findings listed"):
+        prepare_dataset(files, config, 640, cache, SILENT)  # all pictures are too small for it

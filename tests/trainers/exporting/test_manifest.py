@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from trainers.exporting import manifest
+
+
+def test_the_headline_metrics_are_those_of_the_test() -> None:
+    test = {
+        "n": 20,
+        "accuracy": 0.9,
+        "accuracy_interval": (0.7, 0.97),
+        "per_class": {"cat": {"n": 15}, "dog": {"n": 5}},
+    }
+    assert manifest.headline_metrics(test) == {
+        "test_accuracy": 0.9,
+        "test_pictures": 20,
+        "test_accuracy_low": 0.7,
+        "test_accuracy_high": 0.97,
+        "test_majority_share": 0.75,
+    }
+
+
+def test_the_commit_of_another_repository_is_not_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "_ROOT", tmp_path)
+    assert manifest._git_commit() is None  # no repository
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
+    for command in (["init", "-q"], ["commit", "-qm", "a", "--allow-empty"]):
+        subprocess.run([*git, *command], check=True)
+    commit = manifest._git_commit()
+    assert commit is not None
+    assert len(commit) == 40
+    (tmp_path / "inside").mkdir()
+    monkeypatch.setattr(manifest, "_ROOT", tmp_path / "inside")
+    assert manifest._git_commit() is None  # Graft was copied into somebody's repository

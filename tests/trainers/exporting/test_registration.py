@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import bentoml
+import pytest
+
+from service.bundle import store
+from service.bundle.reading import Bundle
+from service.errors import GraftError
+from trainers.exporting.registration import register, save
+from trainers.progress import log
+
+TEST = {
+    "n": 3,
+    "accuracy": 2 / 3,
+    "accuracy_interval": (0.2, 0.9),
+    "most_confused": [{"advice": f"pair {number}"} for number in range(5)],
+}
+
+
+@pytest.fixture
+def captured(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    log.addHandler(caplog.handler)
+    level = log.level
+    log.setLevel(logging.INFO)
+    yield caplog
+    log.setLevel(level)
+    log.removeHandler(caplog.handler)
+
+
+def test_a_bundle_becomes_the_latest_and_the_log_says_what_it_is_worth(
+    tiny_bundle: Bundle, captured: pytest.LogCaptureFixture
+) -> None:
+    result = register(tiny_bundle, TEST, Path("pictures"))
+    tag = f"tiny:{tiny_bundle.manifest.version}"
+    assert bentoml.models.get("tiny:latest").tag == bentoml.Tag.from_str(tag)
+    assert set(result) == {"bundle", "model", "test_accuracy", "data", "replaces"}
+    assert (result["bundle"], result["model"]) == (str(tiny_bundle.path), tag)
+    assert result["test_accuracy"] == 2 / 3
+    text = "\n".join(captured.messages)
+    assert "test accuracy 0.6667 on 3 pictures (95% interval 0.200 to 0.900)" in text
+    assert "pair 2" in text
+    assert "pair 3" not in text  # the report shows more
+    assert f"report: {tiny_bundle.path}/report.html" in text
+    assert register(tiny_bundle, TEST, Path("pictures"))["replaces"] == tag
+
+
+def test_a_store_that_cannot_be_written_does_not_lose_the_bundle(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(bundle: Bundle) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "save", fail)
+    with pytest.raises(GraftError, match=f"GRAFT_MODEL={tiny_bundle.path}"):
+        save(tiny_bundle)

@@ -1,0 +1,114 @@
+"""`trainers.train`: the command trainers.run as a function."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service import load
+from service.errors import GraftError
+from trainers import train
+from trainers.cache import code_identity
+from trainers.config import ConfigError
+from trainers.dataset.folders.errors import DataError
+from trainers.progress import log
+
+DrawFolder = Callable[..., Path]
+ROOT = Path(__file__).parents[2]
+QUICK = {"weights": "none", "head": "linear", "strategy": "features"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, draw_folder: DrawFolder) -> Path:
+    return draw_folder(tmp_path / "pictures", red=14, green=14, blue=14)
+
+
+def test_a_result_has_metrics_report_and_bundle_and_nothing_is_printed(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = train(data=folder, plugin="tiny", output=tmp_path / "out", name="quiet", **QUICK)
+    assert capfd.readouterr() == ("", "")
+    assert result.bundle.parent == tmp_path / "out"
+    assert result.report == result.bundle / "report.html"
+    assert result.report.is_file()
+    assert result.metrics == json.loads((result.bundle / "metrics.json").read_text())
+    assert result.metrics["test"]["n"] == 5
+    config = json.loads((result.bundle / "config.json").read_text())
+    assert (config["strategy"], config["data"]) == ("features", str(folder))
+    assert load(result.model).predict(folder / "red/0.png") == load(result.bundle).predict(
+        folder / "red/0.png"
+    )
+
+
+def test_the_log_is_shown_to_those_who_ask(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    train("tiny", folder, verbose=True, output=tmp_path / "out", name="loud", **QUICK)
+    output, log_lines = capfd.readouterr()
+    assert output == ""
+    assert f"training on the pictures in {folder}" in log_lines
+    assert "test accuracy" in log_lines
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"plugin": "tinny"}, GraftError, "Did you mean `tiny`"),
+        ({"epoch": 3}, ConfigError, "did you mean `epochs`"),
+        ({"epochs": 0}, ConfigError, r"--epochs \(=0\)"),
+        ({"data": "nowhere"}, DataError, "no folder nowhere"),
+        ({"weights": "nowhere.h5", "data": "demo"}, GraftError, "no weights file nowhere.h5"),
+    ],
+)
+def test_errors_are_those_of_the_command(
+    options: dict[str, object], kind: type[GraftError], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(kind, match=message):
+        train(**{"plugin": "tiny", "output": tmp_path / "out", **options})  # type: ignore[arg-type]
+
+
+def test_ctrl_c_is_a_keyboard_interrupt_and_leaves_nothing_half_done(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupt(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith("linear head"):
+                threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    handler, level = Interrupt(), log.level
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    options = {**QUICK, "strategy": "fine-tune", "fine_tune_epochs": 1000}
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train("tiny", folder, output=tmp_path / "out", **options)
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        signal.signal(signal.SIGINT, before)
+    assert {path.name for path in (tmp_path / "out").iterdir()} <= {".graft.lock", "checkpoints"}
+
+
+def test_importing_the_package_imports_nothing_of_it() -> None:
+    code = "import trainers, sys; print([n for n in sys.modules if n.startswith('trainers.')])"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("package", ["trainers", "service"])
+def test_features_do_not_depend_on_what_the_packages_offer_to_python(package: str) -> None:
+    """Statements in `__init__.py` would make all cached features depend on the whole program."""
+    source = (ROOT / package / "__init__.py").read_bytes()
+    imports = set(code_identity._imports(source, package, is_package=True))
+    assert imports == {"importlib", "importlib.import_module"}

@@ -1,0 +1,1 @@
+from trainers.run import train as train

@@ -1,0 +1,76 @@
+"""Where the log goes: to stderr, as plain or JSON lines, or to the calling program's handlers."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from trainers.progress import json_line, log
+
+LIBRARY_LOGGERS = ("py.warnings", "tensorflow", "absl", "keras", "tf2onnx", "bentoml", "sklearn")
+"""Python's warnings and libraries that would write to stderr in formats of their own."""
+
+
+class _StderrHandler(logging.Handler):
+    """Writes to the current sys.stderr, which a progress bar on the screen replaces."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        content = {"level": record.levelname.lower(), "message": record.getMessage()}
+        return json_line("log", content)
+
+
+def log_line(message: str) -> str:
+    """Format an error as the log does, for a thread that cannot wait for the log's lock."""
+    record = logging.LogRecord(log.name, logging.ERROR, "", 0, message, None, None)
+    return log.handlers[0].format(record)
+
+
+def _log_uncaught(*error: Any) -> None:
+    log.critical("%s", "".join(traceback.format_exception(*error)).rstrip())
+
+
+@contextmanager
+def log_for_caller(is_verbose: bool) -> Iterator[None]:
+    """Log to stderr, or nowhere, while a function called from Python runs.
+
+    Handlers that the calling program has set up get the messages in any case.
+    """
+    silence, root = logging.NullHandler(), logging.getLogger()
+    root.addHandler(silence)  # without a handler there, absl would add one that writes to stderr
+    stderr, level = _StderrHandler(), log.level
+    if is_verbose:
+        log.addHandler(stderr)
+        log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(silence)
+        log.removeHandler(stderr)
+        log.setLevel(level)
+
+
+def set_up_logging(is_quiet: bool, is_json: bool = False) -> None:
+    """Send the log of this process to stderr, one plain or JSON line per message.
+
+    stdout is for results.
+    """
+    handler = _StderrHandler()
+    handler.setFormatter(_JsonFormatter() if is_json else logging.Formatter("%(message)s"))
+    log.handlers = [handler]
+    log.propagate = False
+    if is_json:
+        sys.excepthook = _log_uncaught
+    logging.captureWarnings(True)
+    for name in LIBRARY_LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+    log.setLevel(logging.WARNING if is_quiet else logging.INFO)

@@ -1,0 +1,79 @@
+"""The first steps of every command that trains: choose the pictures, then read and split them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from service.system.resources import cache_folder
+from trainers.cache.array_cache import Cache
+from trainers.config import TrainingConfig
+from trainers.dataset import grouping, splitting
+from trainers.dataset.dataset import Dataset, check_classes, load_dataset
+from trainers.dataset.findings import checks, finding
+from trainers.dataset.findings.finding import Finding
+from trainers.dataset.folders import suggestions
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.samples import draw_samples
+from trainers.dataset.scanning import Scan
+from trainers.progress import Progress, log
+
+
+def choose_folder(config: TrainingConfig) -> Path:
+    """The folder to train on; the sample pictures are drawn if they are the ones to use."""
+    folder = config.folder()
+    if folder:
+        log.info("training on the pictures in %s", folder)
+        return folder
+    folder = draw_samples(cache_folder())
+    reason = (
+        "as --data says"
+        if config.data
+        else "there is no folder data/ here" + suggestions.suggest_current_folder()
+    )
+    level = logging.INFO if config.data else logging.WARNING
+    log.log(level, "training on drawn sample pictures of leaves (%s): %s", reason, folder)
+    return folder
+
+
+def prepare_dataset(
+    files: Scan, config: TrainingConfig, image_size: int, cache: Cache, progress: Progress
+) -> tuple[Dataset, Sequence[Finding]]:
+    """Read, group, check and split the pictures that were found in a folder.
+
+    Args:
+        image_size: side of the model's input in pixels, which decides what is too small.
+
+    Returns:
+        The dataset with its splits, and what the check found.
+
+    Raises:
+        DataError: the folder cannot be trained on.
+    """
+    dataset = load_dataset(files, cache)
+    dataset = grouping.assign_sources(dataset, config.group)
+    with progress.step("checking"):
+        findings = check(dataset, image_size, config.strict)
+    dataset = splitting.split(dataset, config.seed)
+    log.info("%s", splitting.describe(dataset))
+    return dataset, findings
+
+
+def check(dataset: Dataset, image_size: int, is_strict: bool) -> Sequence[Finding]:
+    """Look for problems in the pictures and log them.
+
+    Raises:
+        DataError: the folder cannot be trained on, or there is a finding and `is_strict` is set.
+    """
+    findings = checks.run_checks(dataset, image_size)
+    for note in finding.list_notes(dataset):
+        log.info("%s", note)
+    finding.log_findings(findings)
+    check_classes(dataset)
+    if is_strict and findings:
+        raise DataError(
+            f"{dataset.title}: --strict stops the run because of the findings listed above "
+            f"({len(findings)}); correct them, or train without --strict"
+        )
+    return findings

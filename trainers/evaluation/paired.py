@@ -1,0 +1,48 @@
+"""Two models compared by their answers to the same pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_Z95 = 1.959964  # normal quantile of a two-sided 95% interval
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """The accuracies of two models on the same pictures.
+
+    Attributes:
+        n: number of pictures.
+        new, old: accuracies, 0 to 1.
+        low, high: 95% confidence interval of the difference new - old.
+    """
+
+    n: int
+    new: float
+    old: float
+    low: float
+    high: float
+
+    @property
+    def is_no_worse(self) -> bool:
+        """Whether the new model is right at least as often as the old one."""
+        return self.new >= self.old
+
+
+def compare_answers(new: Sequence[bool], old: Sequence[bool]) -> PairedComparison:
+    """Compare two models by which of the same pictures each of them answers correctly.
+
+    The interval is that of Agresti and Min (2005) for matched pairs. It adds half a picture to each
+    of the four cells, so that models with equal answers still get an interval of some width.
+
+    Args:
+        new, old: whether each answer is correct, in the order of the pictures.
+    """
+    n = len(new)
+    gained = sum(is_new and not is_old for is_new, is_old in zip(new, old, strict=True))
+    lost = sum(is_old and not is_new for is_new, is_old in zip(new, old, strict=True))
+    difference = (gained - lost) / (n + 2)
+    width = _Z95 * math.sqrt((gained + lost + 1) / (n + 2) - difference**2) / math.sqrt(n + 2)
+    return PairedComparison(n, sum(new) / n, sum(old) / n, difference - width, difference + width)

@@ -1,0 +1,109 @@
+"""The manifest of a new bundle: what the model takes and gives, and where it comes from."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from service.bundle import summary
+from service.bundle.manifest import InputSpec, Manifest, OutputSpec
+from service.imaging import ALWAYS_ACCEPTED, DECODER, KINDS
+from trainers.config import TrainingConfig
+from trainers.dataset import samples
+from trainers.dataset.dataset import Dataset
+from trainers.model.classifier import Classifier
+from trainers.model.conversion import OPSET
+
+_PACKAGES = ("bentoml", "keras", "numpy", "onnx", "onnxruntime", "pillow", "tf2onnx")
+_ROOT = Path(__file__).parents[2]
+
+
+def build_manifest(
+    classifier: Classifier, dataset: Dataset, config: TrainingConfig, parity: dict[str, Any]
+) -> Manifest:
+    """The manifest without metrics, which are measured with it, and without files.
+
+    Args:
+        parity: the differences between Keras and the exported formats.
+    """
+    size, width = classifier.body.input_shape[1], classifier.embedder.output_shape[1]
+    return Manifest(
+        name=config.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        plugin=classifier.backbone.name,
+        classes=dataset.classes,
+        input=InputSpec(
+            size=size, kinds=_accepted_kinds(dataset), significant_bits=dataset.significant_bits
+        ),
+        outputs=(
+            OutputSpec(name="probabilities", shape=("batch", len(dataset.classes))),
+            OutputSpec(name="embedding", shape=("batch", width)),
+        ),
+        opset=OPSET,
+        decoder=DECODER,
+        metrics={},
+        parity=parity,
+        provenance={
+            "data": _data_provenance(dataset, config),
+            "weights": {
+                "source": Path(str(config.weights)).name,
+                "sha256": classifier.weights_sha256,
+            },
+            "seed": config.seed,
+            "python": platform.python_version(),
+            "packages": {
+                "tensorflow": tf.__version__,  # its package has several names
+                **{name: version(name) for name in _PACKAGES},
+            },
+            "git_commit": _git_commit(),
+        },
+    )
+
+
+def headline_metrics(test: dict[str, Any]) -> dict[str, float]:
+    """The figures in the manifest, by which a model is judged without its pictures.
+
+    Args:
+        test: the figures of the test pictures, as in metrics.json.
+    """
+    low, high = test["accuracy_interval"]
+    largest_class = max(figures["n"] for figures in test["per_class"].values())
+    return {
+        "test_accuracy": test["accuracy"],
+        "test_pictures": test["n"],
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "test_majority_share": largest_class / test["n"],
+    }
+
+
+def _accepted_kinds(dataset: Dataset) -> tuple[str, ...]:
+    """The kinds of pictures that every model accepts, and those that this one was trained on."""
+    trained_on = {name.decode() for name in dataset.inspections["format"].tolist()}
+    return tuple(kind.name for kind in KINDS if kind.name in trained_on | set(ALWAYS_ACCEPTED))
+
+
+def _data_provenance(dataset: Dataset, config: TrainingConfig) -> dict[str, Any]:
+    """What the model was trained on."""
+    known = {"fingerprint": dataset.fingerprint, "pictures": len(dataset.paths)}
+    if samples.is_sample_dataset(dataset.folder):
+        return {**known, "source": summary.DRAWN}
+    name = (config.folder() or dataset.folder).resolve().name
+    return {**known, "source": summary.FOLDER, "folder": name}
+
+
+def _git_commit() -> str | None:
+    """The commit of Graft itself; None unless it runs from a checkout of its own."""
+    command = ["git", "-C", str(_ROOT), "rev-parse", "--show-toplevel", "HEAD"]
+    try:
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    top, commit = output.splitlines()
+    return commit if Path(top).samefile(_ROOT) else None

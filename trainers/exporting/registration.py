@@ -1,0 +1,82 @@
+"""A finished bundle enters BentoML's model store; the log says what it is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from service.bundle import store, summary
+from service.bundle.reading import Bundle
+from service.cli import command_lines
+from service.errors import GraftError
+from trainers.evaluation import replacement
+from trainers.evaluation.promotion import tag
+from trainers.progress import log
+
+MAX_CONFUSED_PAIRS = 3
+"""Pairs of confused classes in the log; the report shows more."""
+
+
+def register(bundle: Bundle, test: Mapping[str, Any], data: Path) -> dict[str, Any]:
+    """Make a bundle the latest of its name, and log its accuracy and what it replaces.
+
+    Args:
+        test: the figures of the test pictures, as in metrics.json.
+        data: the folder that the model was trained on.
+
+    Returns:
+        What a run prints with --json: bundle, model, test_accuracy, data, replaces.
+
+    Raises:
+        GraftError: the store cannot be written. The bundle is complete all the same.
+    """
+    previous = replacement.find_latest(bundle.manifest.name)
+    model = save(bundle)
+    log_test(bundle, model, test)
+    log_replacement(bundle, previous, data)
+    return {
+        "bundle": str(bundle.path),
+        "model": model,
+        "test_accuracy": test["accuracy"],
+        "data": summary.training_data(bundle.manifest)["source"],
+        "replaces": previous and tag(previous),
+    }
+
+
+def save(bundle: Bundle) -> str:
+    """Copy a bundle into the store; return its tag.
+
+    Raises:
+        GraftError: the store cannot be written; the message says how to serve the bundle without.
+    """
+    try:
+        return store.save(bundle)
+    except (OSError, GraftError) as error:
+        raise GraftError(
+            f"{bundle.path} is complete, but could not be copied into BentoML's store: {error}; "
+            "set BENTOML_HOME to a folder with room that this user can write to, or serve the "
+            f"bundle from its folder by GRAFT_MODEL={bundle.path}"
+        ) from error
+
+
+def log_test(bundle: Bundle, model: str, test: Mapping[str, Any]) -> None:
+    """Log the test accuracy, the most confused classes and where to look next."""
+    low, high = test["accuracy_interval"]
+    is_drawn = summary.training_data(bundle.manifest)["source"] == summary.DRAWN
+    log.info(
+        "test accuracy %.4f on %d %s (95%% interval %.3f to %.3f), measured on the exported ONNX",
+        *(test["accuracy"], test["n"], summary.DRAWN if is_drawn else "pictures", low, high),
+    )
+    for pair in test["most_confused"][:MAX_CONFUSED_PAIRS]:
+        log.info("  %s", pair["advice"])
+    log.info("report: %s", bundle.path / "report.html")
+    log.info("serve it:  %s", command_lines.serve_command(model))
+
+
+def log_replacement(bundle: Bundle, previous: Bundle | None, data: Path) -> None:
+    """Log which model was the latest before, and why the new one may not be better."""
+    for line in replacement.describe(bundle, previous, data):
+        log.info("%s", line)
+    for doubt in replacement.list_doubts(bundle, previous):
+        log.warning("careful: %s", doubt)

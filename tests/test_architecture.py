@@ -241,11 +241,10 @@ import service.app
 
 
 TESTED_TOGETHER = {
-    "trainers/conformance/test_promises.py": {
+    "trainers/conformance/test_checking.py": {
         *(f"plugins/families/test_{name}.py" for name in ("convnext", "densenet", "inception")),
         *(f"plugins/families/test_{name}.py" for name in ("mobilenet", "nasnet", "resnet")),
         *(f"plugins/families/test_{name}.py" for name in ("vgg", "xception")),
-        "trainers/conformance/test_training_promises.py",
     },
     "trainers/conformance/test_main.py": {"trainers/conformance/test___main__.py"},
     "plugins/families/test_pocket.py": {"plugins/families/pocket/test_pocket.py"},

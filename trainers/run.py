@@ -32,7 +32,7 @@ from trainers.cli.log_output import log_for_caller, set_up_logging
 from trainers.cli.stopping import StopMessage
 from trainers.config import TrainingConfig, validate
 from trainers.dataset import scanning
-from trainers.features import pictures
+from trainers.features import decoding
 from trainers.progress import Progress, log
 from trainers.resources import distribution
 from trainers.workspace import workspace
@@ -122,15 +122,17 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
         from trainers.exporting import publish, registration  # these bring TensorFlow
         from trainers.features.network import Network
         from trainers.phases import transfer
-        from trainers.phases.context import Run
+        from trainers.phases.context import TrainingContext
 
         network = Network(backbone, weights, size, config.seed)
         strategy = distribution.choose_strategy()
-        dataset = pictures.decode(dataset, size, cache)
+        dataset = decoding.decode_lazily(dataset, size, cache)
         dataset.prefetch("validation", "test")  # every run needs both
-        trained = transfer.train(Run(config, network, dataset, cache, progress, strategy))
+        trained = transfer.train(
+            TrainingContext(config, network, dataset, cache, progress, strategy)
+        )
         log.info("%s", trained.decision)
-        with hardware.exactly():
+        with hardware.full_float32():
             bundle, metrics = publish.publish(trained, dataset, findings, config, work, progress)
         return registration.register(bundle, metrics["test"], folder)
 

@@ -102,10 +102,10 @@ def compile_model(config: PretrainingConfig) -> keras.Model:
     import keras
 
     from plugins.registry import resolve
-    from trainers.model.classifier import embedder
+    from trainers.model.classifier import build_embedder
     from trainers.pretraining.augmentation import VIEW_SIZE
 
-    embed = embedder(resolve("pocket").load("none", VIEW_SIZE))
+    embed = build_embedder(resolve("pocket").load("none", VIEW_SIZE))
     logits = keras.layers.Dense(config.classes, name="logits")(embed.output)
     model = keras.Model(embed.input, logits)
     warm_up = config.steps // 2

@@ -3,8 +3,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from tests.trainers.heads.test_linear import cross_validated, examples
 
+from tests.trainers.heads.test_linear import cross_validated, examples
 from trainers.heads import hidden
 from trainers.heads.examples import Examples
 from trainers.heads.head import better, build

@@ -32,7 +32,7 @@ test-fast: setup ## the tests that take less than a few seconds each
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not large and not image"
 
 test-large: setup ## the contract of the larger backbones (about an hour, 16 GB of memory)
-	$(RUN) -m pytest -m large tests/trainers/conformance/test_promises.py tests/test_copies.py
+	$(RUN) -m pytest -m large tests/trainers/conformance/test_checking.py tests/trainers/conformance/test_copies.py
 
 test-lowest: artifacts/lowest/.ready ## the service's tests that are not slow, with the lowest versions that pyproject.toml allows
 	artifacts/lowest/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not large and not image" tests/service

@@ -150,7 +150,7 @@ def look(cpus: str) -> dict[str, Any]:
     gpus = tf.config.list_physical_devices("GPU")
     details = map(tf.config.experimental.get_device_details, gpus)
     names = [f"{one.get('device_name')} {one.get('compute_capability')}" for one in details]
-    return {"names": names, "why": "" if names else hardware.why_no_gpu()}
+    return {"names": names, "why": "" if names else hardware.explain_missing_gpu()}
 
 
 def train(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[str, Any]:
@@ -190,28 +190,28 @@ def bare(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[
 
     from plugins.registry import resolve
     from trainers import hardware
-    from trainers.distributed.cluster import ALONE
-    from trainers.features.frozen_features import OnDevices
-    from trainers.model.classifier import embedder
-    from trainers.resources.precision import policy, scaled
+    from trainers.features.frozen_layers import DevicePool
+    from trainers.model.classifier import build_embedder
+    from trainers.resources.distribution import choose_strategy
+    from trainers.resources.precision import choose_policy, scale_loss
 
-    backbone, name, devices = resolve(plugin), policy(precision), hardware.devices()
+    backbone, name, devices = resolve(plugin), choose_policy(precision), hardware.devices()
     size = backbone.image_size
     images = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), np.uint8)
-    model = embedder(backbone.load("none"))
+    model = build_embedder(backbone.load("none"))
     signature = [tf.TensorSpec((None, size, size, 3), tf.uint8)]
     frozen = tf.function(
         lambda batch: model(tf.cast(batch, tf.float32), training=False), input_signature=signature
     )
-    run = OnDevices(frozen, devices)
+    run = DevicePool(frozen, devices)
 
     def often(device: str) -> int:
         with tf.device(device):
             batch, done = tf.constant(images), 0
-            run._run(batch)
+            run._function(batch)
             end = time.monotonic() + long
             while time.monotonic() < end:
-                np.asarray(run._run(batch)[0])
+                np.asarray(run._function(batch)[0])
                 done += BATCH
         return done
 
@@ -219,14 +219,14 @@ def bare(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[
         extracted = sum(threads.map(often, devices)) / long
 
     together = BATCH * len(devices)
-    with ALONE.strategy().scope():
+    with choose_strategy().scope():
         keras.mixed_precision.set_dtype_policy(name)
         body = backbone.load("none")
         backbone.fine_tune(body, 9999)
-        features = embedder(body)
+        features = build_embedder(body)
         outputs = keras.layers.Dense(CLASSES, "softmax", dtype="float32")(features.output)
         learner = keras.Model(features.input, outputs)
-        learner.compile(scaled(keras.optimizers.Adam(1e-4), name), "categorical_crossentropy")
+        learner.compile(scale_loss(keras.optimizers.Adam(1e-4), name), "categorical_crossentropy")
     inputs = np.resize(images, (together, *images.shape[1:])).astype(np.float32)
     one = (inputs, np.eye(CLASSES, dtype=np.float32)[np.arange(together) % CLASSES])
     same = tf.data.Dataset.from_tensors(one).cache().repeat()
@@ -236,7 +236,7 @@ def bare(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[
         learner.fit(same, steps_per_epoch=10, verbose=0)
         steps += 10
     tuned = steps * together / (time.monotonic() - started)
-    is_tf32 = hardware.kind() == "GPU TF32"
+    is_tf32 = hardware.device_kind() == "GPU TF32"
     return {"extraction": extracted, "fine_tuning": tuned, "policy": name, "is_tf32": is_tf32}
 
 

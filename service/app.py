@@ -18,9 +18,9 @@ from starlette.requests import Request
 from service import tracing
 from service.asgi import GraftService
 from service.bundle.signature import load_verified
-from service.bundle.summary import introduce
-from service.engine.autotune import tuned
-from service.engine.device import load
+from service.bundle.summary import log_summary
+from service.engine.autotune import autotune
+from service.engine.device import load_predictor
 from service.errors import GraftError
 from service.http.bento_options import check_bento_options
 from service.http.predictions import predict, predict_batch
@@ -28,14 +28,13 @@ from service.http.reloading import watch_reloads
 from service.http.request_id import log_requests
 from service.imaging import configure_process
 from service.schemas import Answer
-from service.server.port import end_where_the_port_is_taken
-from service.server.protocol_limits import refuse_until_ready
-from service.server.runtime_directory import create, enter
-from service.server.working_directory import make_paths_absolute, require_home
+from service.server.bentoml_configuration import worker_count
+from service.server.environment import make_paths_absolute, require_home
+from service.server.port import defer_listening, exit_if_port_is_taken
+from service.server.runtime_directory import create_runtime_directory, join_runtime_directory
 from service.settings import Settings
 from service.state import ServiceState
-from service.system.bento_configuration import worker_count
-from service.system.resources import give_large_memory_back, usable_cores
+from service.system.resources import release_large_memory, usable_cores
 
 _log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which shows INFO
 _Picture = Annotated[Path, ContentType("image/*")]
@@ -86,31 +85,31 @@ class Classifier:
             settings.keys()  # their file must be readable
             check_bento_options(settings)
             bundle = load_verified(settings.model, settings.verify_key)
-            tuned(bundle, settings)
-            load(bundle, settings.device, threads=1)  # checks the golden answers, tuned or not
-            create(worker_count())
+            autotune(bundle, settings)
+            load_predictor(bundle, settings.device, threads=1)  # checks the golden answers
+            create_runtime_directory(worker_count())
         except GraftError as error:
             sys.exit(f"graft: {error}")
-        introduce(bundle.manifest, _log, "serving")
-        refuse_until_ready()
-        end_where_the_port_is_taken()
+        log_summary(bundle.manifest, _log, "serving")
+        defer_listening()
+        exit_if_port_is_taken()
 
     def __init__(self) -> None:
-        give_large_memory_back()
+        release_large_memory()
         configure_process()
         settings = _settings()
         if settings.access_log:
             log_requests()
-        runtime_directory = enter()
+        runtime_directory = join_runtime_directory()
         bundle = load_verified(settings.model, settings.verify_key)
-        tuning = tuned(bundle, settings)
+        tuning = autotune(bundle, settings)
         self.state = ServiceState(settings, bundle, tuning, runtime_directory)
-        if not settings.asks_for_keys:
+        if not settings.requires_keys:
             _log.info("no API key is set: everybody who reaches this server may use it")
         if warning := self.state.model.fallback:
             _log.warning(warning)
         manifest = bundle.manifest
-        _log.info("%s:%s answers by %s", manifest.name, manifest.version, tuning.line())
+        _log.info("%s:%s answers by %s", manifest.name, manifest.version, tuning.summary())
 
     # Declared for BentoML's schema and clients; the same paths in service/http/routes.py answer.
 

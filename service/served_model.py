@@ -11,34 +11,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import tracing
-from service.bundle.manifest import Bundle
-from service.engine.autotune import Tuning
-from service.engine.device import fallback, load, runtime
+from service.bundle.reading import Bundle
+from service.engine.device import fallback_warning, load_predictor, runtime_info
 from service.engine.predictor import Predictor
-from service.engine.scheduler import Picture, Scheduler
+from service.engine.scheduler import Job, Scheduler
+from service.engine.session_config import TuningResult
 from service.errors import DeadlineExceeded
 from service.imaging import Limits
 from service.metrics import Metrics
 from service.schemas import classified_json
+from service.server.bentoml_configuration import worker_count
 from service.settings import Settings
-from service.system.bento_configuration import worker_count
 
 
-async def answer_of(picture: Picture) -> NDArray[np.float32]:
-    """Wait for a picture's answer; a wait that ends before it gives the picture up.
+async def wait_for_answer(picture: Job) -> NDArray[np.float32]:
+    """Wait for a submitted picture's (classes,) probabilities; give it up if cancelled.
 
-    asyncio.wrap_future does the same with three more callbacks, which were a tenth of what a
-    request cost the event loop.
+    asyncio.wrap_future does the same with three more callbacks, a tenth of the event loop's time
+    per request.
     """
     loop = asyncio.get_running_loop()
     answered = asyncio.Event()
-    picture.answer.add_done_callback(lambda _: loop.call_soon_threadsafe(answered.set))
+    picture.future.add_done_callback(lambda _: loop.call_soon_threadsafe(answered.set))
     try:
         await answered.wait()
     except asyncio.CancelledError:
-        picture.give_up()
+        picture.cancel()
         raise
-    return picture.take_answer()
+    return picture.result()
 
 
 class ServedModel:
@@ -55,16 +55,18 @@ class ServedModel:
     """
 
     def __init__(
-        self, bundle: Bundle, tuning: Tuning, settings: Settings, metrics: Metrics
+        self, bundle: Bundle, tuning: TuningResult, settings: Settings, metrics: Metrics
     ) -> None:
         self.bundle, self.tuning = bundle, tuning
         self.manifest = bundle.manifest
         self._settings, self._metrics = settings, metrics
         choice = tuning.choice
         threads = settings.usable_threads()
-        self._predictor = load(bundle, settings.device, choice.session_threads, choice.sessions)
-        self.fallback = fallback(settings.device, self._predictor)
-        self.runtime = runtime(settings.device, self._predictor, worker_count(), threads)
+        self._predictor = load_predictor(
+            bundle, settings.device, choice.session_threads, choice.sessions
+        )
+        self.fallback = fallback_warning(settings.device, self._predictor)
+        self.runtime = runtime_info(settings.device, self._predictor, worker_count(), threads)
         # Functions, not methods: a reference cycle through this object would keep the old model's
         # memory after a reload, until the garbage collector runs.
         self._scheduler = Scheduler(
@@ -75,7 +77,7 @@ class ServedModel:
             max_batch_size=choice.max_batch_size,
             max_queue_size=settings.max_queue_size,
         )
-        metrics.show(bundle.manifest)
+        metrics.show_model(bundle.manifest)
         metrics.show_runtime(self.runtime)
 
     @property
@@ -128,30 +130,30 @@ class ServedModel:
                     f"{picture.shape} {picture.dtype} where ({size}, {size}, 3) uint8 is expected"
                 )
             submitted = self._scheduler.submit_decoded(picture.copy())
-        probabilities = await self.answer(submitted)
+        probabilities = await self._answer(submitted)
         best = self._predictor.classes[int(probabilities.argmax())]
         self._metrics.count_prediction(best)
         return probabilities
 
-    async def answer(self, picture: Picture) -> NDArray[np.float32]:
-        """The (classes,) probabilities of a submitted picture; dropped when its time is up."""
+    async def _answer(self, picture: Job) -> NDArray[np.float32]:
+        """Wait for a submitted picture's (classes,) probabilities, until the deadline."""
         seconds = self._settings.deadline_seconds
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    probabilities = await answer_of(picture)
+                    probabilities = await wait_for_answer(picture)
                 decoded, taken = picture.times[-3:-1]
                 self._metrics.queue_seconds.observe(taken - decoded)
                 return probabilities
-            # Not inside `except TimeoutError`: as the context of this error it would close a
-            # reference cycle through the task, and the picture in it would wait for the collector.
+            # Not inside `except TimeoutError`: that error would become the context of this one, and
+            # close a reference cycle through the task that holds the picture.
             raise DeadlineExceeded(f"no answer within {seconds:g} s")
         finally:
-            tracing.record(tuple(picture.times))
+            tracing.record_stages(tuple(picture.times))
 
     def close(self) -> None:
         """Answer the pictures that were let in, then stop the threads."""
-        self._metrics.show(self.bundle.manifest, is_served=False)
+        self._metrics.show_model(self.bundle.manifest, is_served=False)
         self._scheduler.close()
 
 

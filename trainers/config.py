@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from service.bundle import model_name
 from service.cli import arguments
 from service.errors import GraftError
-from service.system.resources import at_home
+from service.system.folders import expand_home
 from trainers.dataset.folders.filenames import escape, is_printable
 
 DEMO = "demo"
@@ -160,7 +160,7 @@ class TrainingConfig(BaseModel):
     def _at_home(cls, value: Any) -> Any:
         """Replace a leading ~ by the home folder, where no shell has done so."""
         has_tilde = isinstance(value, str) and value.startswith("~")
-        return str(at_home(value, "HOME")) if has_tilde else value
+        return str(expand_home(value, "HOME")) if has_tilde else value
 
     @property
     def checkpoint(self) -> Path:
@@ -208,7 +208,7 @@ def validate(values: Mapping[str, Any], where: str = "") -> TrainingConfig:
 def _explain(problem: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "configuration"
     if problem["type"] == "extra_forbidden":
-        return arguments.unknown(name, list(TrainingConfig.model_fields))
+        return arguments.unknown_option_message(name, list(TrainingConfig.model_fields))
     value, reason = problem["input"], problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "string_pattern_mismatch":
         reason = model_name.explain(value) if name == "name" else _explain_device(value)
@@ -221,6 +221,6 @@ def _explain_device(value: str) -> str:
     """What a device may be called, and which one is meant by names such as cuda:1."""
     match = re.fullmatch(r"(?:cuda|gpu)?[: ]?(\d{1,3})?", value.lower())
     number = match and match.group(1)
-    name = arguments.closest(value, ("auto", "cpu", "gpu")) if match is None else "gpu"
+    name = arguments.closest_match(value, ("auto", "cpu", "gpu")) if match is None else "gpu"
     close = f"{name}:{number}" if number else name
     return "auto, cpu, gpu or gpu:N" + (f"; did you mean {close}?" if close else "")

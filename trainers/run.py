@@ -21,20 +21,20 @@ from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError, ParityError
 from service.imaging import configure_process
-from service.system.interrupts import INTERRUPTED, ended_by
-from service.system.resources import bentoml_home, cache_folder
+from service.system.folders import bentoml_home, cache_folder
+from service.system.interrupts import INTERRUPTED, exit_on_signals
 from trainers import hardware
 from trainers.cache.array_cache import Cache
 from trainers.cli import preparation
 from trainers.cli.arguments import parse
-from trainers.cli.exit_codes import BUG, WRONG_USE, is_fixable
+from trainers.cli.exit_codes import BUG, STOPPED, WRONG_USE, is_fixable
 from trainers.cli.log_output import log_for_caller, set_up_logging
 from trainers.cli.stopping import StopMessage
 from trainers.config import TrainingConfig, validate
 from trainers.dataset import scanning
-from trainers.distributed.cluster import ALONE, STOPPED, VARIABLE, Cluster, WorkerLostError
-from trainers.features import pictures
+from trainers.features import decoding
 from trainers.progress import Progress, log
+from trainers.resources import distribution
 from trainers.workspace import workspace
 
 
@@ -93,24 +93,21 @@ def train(
             result = train_classifier(validate(values), Progress(is_quiet=not verbose))
         except (BackboneError, WeightsError) as error:
             raise GraftError(str(error)) from error
-    assert result  # only workers of a cluster have none
     return TrainingResult(Path(result["bundle"]), result["model"])
 
 
-def train_classifier(
-    config: TrainingConfig, progress: Progress, cluster: Cluster = ALONE
-) -> dict[str, Any] | None:
+def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
     """folder -> scan, check, split, decode once -> two phases -> measured, sealed bundle -> store.
 
     Returns:
         bundle: its path; model: its tag in BentoML's store; test_accuracy: of the exported model.
-        None on workers of a cluster that are not its chief.
     """
+    distribution.refuse_several_hosts()
     backbone = resolve(config.plugin)
     weights = config.weights or backbone.pretrained
     config = config.model_copy(update={"weights": weights})
     size = config.image_size or backbone.image_size
-    backbone.require(weights, size)
+    backbone.validate(weights, size)
     bentoml_home()  # which fails now, not after the training
     folder = preparation.choose_folder(config)
     with progress.step("scanning"):
@@ -122,33 +119,22 @@ def train_classifier(
     ):
         dataset, findings = preparation.prepare_dataset(files, config, size, cache, progress)
         hardware.prepare(config.seed, config.device, config.precision)
-        from trainers.cache.sharded_cache import SharedCache
-        from trainers.distributed.collectives import Exchange, naming_the_lost
         from trainers.exporting import publish, registration  # these bring TensorFlow
         from trainers.features.network import Network
         from trainers.phases import transfer
-        from trainers.phases.context import Run
+        from trainers.phases.context import TrainingContext
 
         network = Network(backbone, weights, size, config.seed)
-        with naming_the_lost(cluster):
-            strategy, exchange = cluster.strategy(), Exchange(cluster)
-            dataset = pictures.decode(dataset, size, cache)
-            dataset.prefetch("validation", "test")  # of which every run asks
-            room = cache_room(config, work, progress)
-            shared = SharedCache(exchange, *room) if cluster.size > 1 else cache
-            run = Run(config, network, dataset, shared, progress, exchange, strategy)
-            exchange.agree(**run.identities)
-            trained = transfer.train(run)
-            log.info("%s", trained.decision)
-
-            def finish() -> dict[str, Any]:
-                with hardware.exactly():
-                    bundle, metrics = publish.publish(
-                        trained, dataset, findings, config, work, progress
-                    )
-                return registration.register(bundle, metrics["test"], folder)
-
-            return exchange.by_chief(finish)
+        strategy = distribution.choose_strategy()
+        dataset = decoding.decode_lazily(dataset, size, cache)
+        dataset.prefetch("validation", "test")  # every run needs both
+        trained = transfer.train(
+            TrainingContext(config, network, dataset, cache, progress, strategy)
+        )
+        log.info("%s", trained.decision)
+        with hardware.full_float32():
+            bundle, metrics = publish.publish(trained, dataset, findings, config, work, progress)
+        return registration.register(bundle, metrics["test"], folder)
 
 
 def cache_room(
@@ -159,16 +145,15 @@ def cache_room(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit code.
+    """Run the command; return the exit code: 0 done, 2 wrong use or bad data, 1 a bug.
 
-    0 done; 2 wrong use or bad data; 1 a bug; 75 another worker is lost (--resume goes on). Signals
-    end the process: Ctrl-C with 130, SIGTERM with 75.
+    Signals end the process: Ctrl-C with 130, SIGTERM with 75 (--resume continues).
     """
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     arguments = sys.argv[1:] if arguments is None else arguments
     set_up_logging(is_quiet=False, is_json="--json" in arguments)  # before they are parsed
     message = StopMessage()
-    with ended_by({signal.SIGINT: INTERRUPTED, signal.SIGTERM: STOPPED}, message):
+    with exit_on_signals({signal.SIGINT: INTERRUPTED, signal.SIGTERM: STOPPED}, message):
         return _run(arguments, message)
 
 
@@ -179,24 +164,22 @@ def _run(arguments: Sequence[str], message: StopMessage) -> int:
         set_up_logging(options.quiet, options.json)
         configure_process()
         message.watch(options.config)
-        cluster = Cluster.read(os.environ.get(VARIABLE))
         progress = Progress(options.quiet, is_json=options.json)
-        result = train_classifier(options.config, progress, cluster)
+        result = train_classifier(options.config, progress)
     except ParityError as error:
         log.error("graft: %s", error)
         return BUG
     except (GraftError, BackboneError, WeightsError, MemoryError) as error:
         log.error("graft: %s", str(error) or "this machine has too little memory for that")
-        return STOPPED if isinstance(error, WorkerLostError) else WRONG_USE
+        return WRONG_USE
     except OSError as error:
         if not is_fixable(error):
             raise
         hint = "; make room or name another --output" if error.errno == errno.ENOSPC else ""
         log.error("graft: %s%s", error, hint)
         return WRONG_USE
-    if result:  # else the chief says it
-        result["seconds"] = round(time.monotonic() - started, 1)
-        print(json.dumps(result) if options.json else result["bundle"])
+    result["seconds"] = round(time.monotonic() - started, 1)
+    print(json.dumps(result) if options.json else result["bundle"])
     return 0
 
 

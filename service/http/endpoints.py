@@ -59,7 +59,7 @@ class Endpoint:
                 metrics.refusals.labels(error.code).inc()
                 response = error_response(error)
             except Exception:  # a bug: the client learns nothing, the log everything
-                _log.exception("request %s to %s met a bug", request_id.get(), path)
+                _log.exception("request %s to %s failed because of a bug", request_id.get(), path)
                 response = JSONResponse({"error": _INTERNAL_ERROR}, 500)
             if state.is_draining:  # the next request on this connection might find it closed
                 response.headers["Connection"] = "close"

@@ -1,7 +1,7 @@
 """Refuse pictures while the queue is full, before anything is spent on the request.
 
 A request that is refused only after routing, reading and parsing costs an eighth of an answer, so
-this comes before the API key, the span and the duration metric (docs/decisions.md).
+this comes before the API key, the span and the duration metric (docs/decisions/serving.md).
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from service.errors import Overloaded
 from service.http.error_format import error_response
 from service.state import ServiceState
 
-FULL: Final = Overloaded(
-    "as many pictures as are let in are being worked on; try again in a moment"
-)
+FULL: Final = Overloaded("the queue of pictures is full; try again in a moment")
 
 
 class LoadSheddingMiddleware:

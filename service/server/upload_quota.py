@@ -46,7 +46,7 @@ class Upload:
         if quota.used_bytes + size_bytes > quota.limit_bytes:
             raise Overloaded(
                 f"uploads hold {quota.used_bytes:,} bytes, at most {quota.limit_bytes:,} are "
-                "let in; try again in a moment"
+                "accepted at a time; try again in a moment"
             )
         quota.used_bytes += size_bytes
         self.received_bytes += size_bytes

@@ -80,12 +80,6 @@ def pod_templates(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
             yield where, spec["template"]
         case "CronJob":
             yield where, spec["jobTemplate"]["spec"]["template"]
-        case "JobSet":
-            for job in spec["replicatedJobs"]:
-                yield f"{where} {job['name']}", job["template"]["spec"]["template"]
-        case "TFJob":
-            for role, replica in spec["tfReplicaSpecs"].items():
-                yield f"{where} {role}", replica["template"]
         case "InferenceService":
             own = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
             predictor = spec["predictor"]

@@ -22,8 +22,8 @@ import httpx
 import psutil
 import pytest
 
-from service.bundle.manifest import Bundle
-from service.engine.autotune import Choice, Tuning
+from service.bundle.reading import Bundle
+from service.engine.session_config import SessionConfig, TuningResult
 from service.server import runtime_directory
 from service.server.runtime_directory import RuntimeDirectory
 from service.settings import Settings
@@ -47,7 +47,9 @@ Draw = Callable[..., bytes]
 Serve = Callable[..., AbstractContextManager["Server"]]
 RefuseToServe = Callable[..., tuple[int, str]]
 MakeState = Callable[..., ServiceState]
-TUNING = Tuning(cores=1, curve=(), choice=Choice(sessions=1, session_threads=1, max_batch_size=4))
+TUNING = TuningResult(
+    cores=1, curve=(), choice=SessionConfig(sessions=1, session_threads=1, max_batch_size=4)
+)
 
 
 @pytest.fixture
@@ -64,11 +66,11 @@ def make_directory(
     monkeypatch.setenv(runtime_directory.VARIABLE, "")  # to be as it was, afterwards
     place = tmp_path / "memory"
     place.mkdir()
-    monkeypatch.setattr(runtime_directory, "_MEMORY", place)
+    monkeypatch.setattr(runtime_directory, "_MEMORY_FOLDER", place)
 
     def make_directory(workers: int = 1) -> RuntimeDirectory | None:
-        runtime_directory.create(workers)
-        return runtime_directory.enter()
+        runtime_directory.create_runtime_directory(workers)
+        return runtime_directory.join_runtime_directory()
 
     return make_directory
 

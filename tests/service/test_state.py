@@ -17,7 +17,7 @@ def test_a_state_holds_what_handlers_need(make_state: Any, tiny_bundle: Any, dra
     assert state.upload_quota.limit_bytes == 70_000_000
     assert not state.is_draining
     with pytest.raises(Unauthorized):
-        state.keys.check({})
+        state.api_keys.check({})
     assert asyncio.run(state.model.classify(draw("blue")))["label"] == "blue"
     assert b"graft_pictures_total 1.0" in state.metrics.exposition()
 

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from plugins.registry import resolve
-from service.errors import GraftError
 from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
 from trainers.dataset import scanning, splitting
 from trainers.dataset.dataset import load_dataset
-from trainers.distributed.cluster import Cluster
-from trainers.distributed.collectives import Exchange
-from trainers.features import pictures
+from trainers.features import decoding
 from trainers.features.network import Network
-from trainers.phases.context import Run
+from trainers.phases.context import TrainingContext
 from trainers.progress import Progress
 
 DrawFolder = Callable[..., Path]
@@ -39,16 +32,18 @@ def cache(tmp_path: Path) -> Cache:
 
 
 @pytest.fixture
-def start(tmp_path: Path, draw_folder: DrawFolder, cache: Cache) -> Callable[..., Run]:
+def start(tmp_path: Path, draw_folder: DrawFolder, cache: Cache) -> Callable[..., TrainingContext]:
     """A run of the tiny backbone on drawn pictures: start(fine_tune_epochs=3, red=9, ...)."""
 
-    def start(red: int = 30, blue: int = 30, **options: object) -> Run:
+    def start(red: int = 30, blue: int = 30, **options: object) -> TrainingContext:
         folder = draw_folder(tmp_path / "pictures", red=red, blue=blue)
         dataset = splitting.split(load_dataset(scanning.scan(folder), cache), 0)
-        dataset = pictures.decode(dataset, 32, cache)
+        dataset = decoding.decode_lazily(dataset, 32, cache)
         options = {"output": tmp_path / "out", "batch_size": 8, "weights": "none", **options}
         config = TrainingConfig(plugin="tiny", **options)
-        return Run(config, Network(resolve("tiny"), "none", 32, 0), dataset, cache, SILENT)
+        return TrainingContext(
+            config, Network(resolve("tiny"), "none", 32, 0), dataset, cache, SILENT
+        )
 
     return start
 
@@ -67,40 +62,3 @@ def draw_scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
 def scene() -> Scene:
     """Draw a picture like a photo: scene(7) or scene(7, (640, 480))."""
     return draw_scene
-
-
-class Threads(Exchange):
-    """An exchange between threads, by a table in place of TensorFlow's collectives."""
-
-    table: dict[int, NDArray[Any]]
-    barrier: threading.Barrier
-
-    def _gather(self, values: NDArray[Any]) -> NDArray[Any]:
-        self.table[self.cluster.rank] = values
-        self.barrier.wait(60)
-        rows = np.stack([self.table[rank] for rank in range(self.cluster.size)])
-        self.barrier.wait(60)
-        return rows
-
-
-@pytest.fixture(scope="session")
-def together() -> Callable[[int, Callable[[Exchange], Any]], list[Any]]:
-    """Let threads be the workers of a cluster: together(3, work) -> what each returns or raises."""
-
-    def together(count: int, work: Callable[[Exchange], Any]) -> list[Any]:
-        table: dict[int, NDArray[Any]] = {}
-        barrier = threading.Barrier(count)
-        addresses = tuple(f"host:{port}" for port in range(count))
-
-        def one(rank: int) -> Any:
-            exchange = Threads(Cluster(addresses, rank, (("worker", count),)))
-            vars(exchange).update(table=table, barrier=barrier)
-            try:
-                return work(exchange)
-            except GraftError as error:
-                return error
-
-        with ThreadPoolExecutor(count) as pool:
-            return list(pool.map(one, range(count)))
-
-    return together

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 
 BUG, WRONG_USE = 1, 2
+STOPPED = 75
+"""EX_TEMPFAIL of sysexits.h: a run was stopped and can be resumed."""
 _FIXABLE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
     *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP),

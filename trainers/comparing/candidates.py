@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plugins.registry import resolve
-from service.cli import next_command
-from service.system.resources import at_home
+from service.cli import command_lines
+from service.system.folders import expand_home
 from trainers.config import ConfigError, TrainingConfig
 from trainers.dataset.folders.filenames import is_printable
 
@@ -56,7 +56,7 @@ class Candidate:
             value = getattr(shared, name)
             if value != TrainingConfig.model_fields[name].default:
                 words += [f"--{name.replace('_', '-')}", str(value)]
-        return next_command.python("trainers.run", *words)
+        return command_lines.python_command("trainers.run", *words)
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def parse_candidates(text: str, weights: str | None = None) -> list[Candidate]:
                 f"--plugins (={entry!r}): = must be followed by weights: `none`, the name of the "
                 "backbone's own weights, or the path of a file without a comma"
             )
-        pairs.append((backbone.name, str(at_home(chosen, "HOME"))))
+        pairs.append((backbone.name, str(expand_home(chosen, "HOME"))))
     if not pairs:
         raise ConfigError("--plugins names no backbone, e.g. --plugins pocket,mobilenet:v3-small")
     pairs = list(dict.fromkeys(pairs))

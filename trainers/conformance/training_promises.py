@@ -1,156 +1,168 @@
-"""What every backbone promises about training: what learns, what stays, and what comes back."""
+"""Promises about training: which weights change, which stay, and what copies and files keep."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from plugins.base import leaf_layers
-from plugins.copying import clone, fill
-from trainers.conformance.promises import PICTURES, BrokenPromiseError, Trial
+from plugins.copying import assign_weights, clone
+from trainers.conformance.trial import PICTURES, BrokenPromiseError, Trial
 
 if TYPE_CHECKING:
     import keras
 
-BFLOAT16 = 0.1
-"""Length of the difference that 8 bits of mantissa may make, as a share of the maps' own."""
+BFLOAT16_TOLERANCE = 0.1
+"""Allowed difference by the 8 bits of mantissa, as a share of the length of the feature maps."""
 LAYERS, CLASSES = 5, 3
 """Layers that are fine-tuned in a trial, and classes of its pictures."""
 
 
-def freezes(trial: Trial) -> str:
-    """After freeze() no weight trains, and no statistic moves while a head does."""
+def check_freezing(trial: Trial) -> str:
+    """Check that after freeze() no weight trains, and no statistic moves while a head trains."""
     trial.backbone.freeze(trial.body)
-    left = [weight.path for weight in trial.body.trainable_weights]
-    if left:
-        raise BrokenPromiseError(f"freeze() leaves {_some(left)} trainable: leave it to Backbone")
-    before = _values(trial.body)
-    _fit(trial)
-    _require_unmoved(before)
+    trainable = [weight.path for weight in trial.body.trainable_weights]
+    if trainable:
+        raise BrokenPromiseError(
+            f"freeze() leaves {_join(trainable)} trainable: do not override freeze()"
+        )
+    before = _copy_weights(trial.body)
+    _fit_one_step(trial)
+    _require_frozen_unchanged(before)
     return "no weight trains after freeze(), no statistic moves"
 
 
-def fine_tunes(trial: Trial) -> str:
-    """fine_tune() thaws the last layers and only those; normalisation stays frozen."""
+def check_fine_tuning(trial: Trial) -> str:
+    """Check that fine_tune() unfreezes the last layers and no others, and no normalisation."""
     import keras
 
     backbone, body = trial.backbone, trial.body
     norm = keras.layers.BatchNormalization
     body.trainable = True
-    learning = [one for one in leaf_layers(body) if one.trainable_weights]
-    expected = [one for one in learning if not isinstance(one, norm)][-LAYERS:]
+    trainable = [layer for layer in leaf_layers(body) if layer.trainable_weights]
+    expected = [layer for layer in trainable if not isinstance(layer, norm)][-LAYERS:]
     backbone.freeze(body)
     returned = backbone.fine_tune(body, LAYERS)
-    thawed = [one for one in leaf_layers(body) if one.trainable_weights]
-    norms = [one.name for one in leaf_layers(body) if isinstance(one, norm) and one.trainable]
+    unfrozen = [layer for layer in leaf_layers(body) if layer.trainable_weights]
+    norms = [layer for layer in leaf_layers(body) if isinstance(layer, norm) and layer.trainable]
     if norms:
         raise BrokenPromiseError(
-            f"fine_tune() thaws BatchNormalization ({_some(norms)}), whose statistics then follow "
-            "a few pictures: leave fine_tune() to Backbone"
+            f"fine_tune() unfreezes BatchNormalization ({_join_names(norms)}), whose statistics "
+            "would then change with a few pictures: do not override fine_tune()"
         )
-    if not (returned == thawed == expected):
+    if not (returned == unfrozen == expected):
         raise BrokenPromiseError(
-            f"fine_tune({LAYERS}) thaws {_some([one.name for one in thawed])} and returns "
-            f"{_some([one.name for one in returned])}; the last {LAYERS} layers with weights are "
-            f"{_some([one.name for one in expected])}"
+            f"fine_tune({LAYERS}) unfreezes {_join_names(unfrozen)} and returns "
+            f"{_join_names(returned)}, but the last {LAYERS} layers with weights are "
+            f"{_join_names(expected)}: do not override fine_tune()"
         )
-    return f"the last {len(thawed)} layers thaw, from {thawed[0].name}; normalisation stays frozen"
+    return (
+        f"the last {len(unfrozen)} layers are unfrozen, from {unfrozen[0].name}; normalisation "
+        "stays frozen"
+    )
 
 
-def trains(trial: Trial) -> str:
-    """In fine-tuning the thawed weights move; all others stay bit for bit."""
-    before = _values(trial.body)
-    _fit(trial)
-    _require_unmoved(before)
-    if not _moved(before):
-        raise BrokenPromiseError("no thawed weight moves: no gradient reaches it")
-    return "thawed weights move; all others, and BatchNormalization's statistics, stay bit for bit"
+def check_training(trial: Trial) -> str:
+    """Check that fine-tuning changes unfrozen weights, and no others by a single bit."""
+    before = _copy_weights(trial.body)
+    _fit_one_step(trial)
+    _require_frozen_unchanged(before)
+    if not _changed(before):
+        raise BrokenPromiseError(
+            "training changes no unfrozen weight, because no gradient reaches one: look for an "
+            "operation without a gradient, such as rounding or stop_gradient"
+        )
+    return "unfrozen weights change; all others, and BatchNormalization's statistics, do not"
 
 
-def comes_back(trial: Trial) -> str:
-    """Saved weights come back by --weights FILE as the same network with the same scaling."""
+def check_weights_file(trial: Trial) -> str:
+    """Check that a saved weights file gives the same network with the same scaling."""
     path = trial.folder / "body.weights.h5"
     network = trial.backbone.build(None, trial.size)
-    fill(network, trial.body.get_weights())
+    assign_weights(network, trial.body.get_weights())
     network.save_weights(path)
-    again = trial.backbone.load(str(path), trial.size)
-    difference = abs(_maps(again, trial.images) - _maps(trial.body, trial.images)).max()
+    loaded = trial.backbone.load(str(path), trial.size)
+    difference = abs(_predict(loaded, trial.images) - _predict(trial.body, trial.images)).max()
     if difference:
         raise BrokenPromiseError(
-            f"loaded from its own weights it answers otherwise, by {difference:.2g}: what "
-            "build() does must not depend on `weights`"
+            f"loaded from a file of its own weights, the network answers differently, by "
+            f"{difference:.2g}: build() must make the same network whatever `weights` is"
         )
     return "the same network from a file of its weights"
 
 
-def copies(trial: Trial) -> str:
-    """A clone answers as the network does; one that computes in bfloat16, nearly so.
+def check_copies(trial: Trial) -> str:
+    """Check that a clone answers as the network does, and one in bfloat16 nearly so.
 
-    Fine-tuning trains such clones on several devices and on recent GPUs. Weights that stand for
-    statistics are changed first: fresh ones have 0 and 1, which any copy gets right.
+    Fine-tuning on several devices and on recent GPUs trains such clones. Statistics are changed
+    first, because any copy gets the initial 0 and 1 right.
     """
     weights = trial.body.weights
-    shift = [_shift(one.name) for one in weights]
-    fill(trial.body, [one.numpy() + by for one, by in zip(weights, shift, strict=True)])
-    expected = _maps(trial.body, trial.images)
-    for policy, allowed in ((None, 1e-5), ("mixed_bfloat16", BFLOAT16)):
-        found = _maps(clone(trial.body, policy), trial.images).astype("float32")
+    shifted = [weight.numpy() + _statistic_shift(weight.name) for weight in weights]
+    assign_weights(trial.body, shifted)
+    expected = _predict(trial.body, trial.images)
+    for policy, tolerance in ((None, 1e-5), ("mixed_bfloat16", BFLOAT16_TOLERANCE)):
+        actual = _predict(clone(trial.body, policy), trial.images).astype("float32")
         length = max(1e-6, (expected**2).sum() ** 0.5)
-        difference = ((found - expected) ** 2).sum() ** 0.5 / length
-        if not difference <= allowed:
+        difference = ((actual - expected) ** 2).sum() ** 0.5 / length
+        if not difference <= tolerance:
             raise BrokenPromiseError(
-                f"a clone{f' in {policy}' if policy else ''} answers otherwise, by "
-                f"{difference:.2g} of its maps' length: get_config() must name all that a layer "
-                "was made with, and load_own_variables() renew what it derives from its weights"
+                f"a clone{f' in {policy}' if policy else ''} answers differently, by "
+                f"{difference:.2g} of the length of its maps: get_config() of each layer must "
+                "return all its arguments, and load_own_variables() must recompute what the layer "
+                "derives from its weights"
             )
     return f"a clone answers as it does, one in bfloat16 within {difference:.2g}"
 
 
-def _shift(name: str) -> float:
-    """What is added to a statistic; a lower mean lets more through ReLU, where 0 copies as 0."""
+def _statistic_shift(name: str) -> float:
+    """Return what is added to a weight: only statistics change. A lower mean keeps ReLU active."""
     return 0.1 if name.endswith("variance") else -0.1 if name.endswith("mean") else 0.0
 
 
-def _maps(model: keras.Model, images: Any) -> Any:
+def _predict(model: keras.Model, images: Any) -> Any:
     import keras
 
     return keras.ops.convert_to_numpy(model(images, training=False))
 
 
-def _values(model: keras.Model) -> list[tuple[Any, Any]]:
-    """Every weight with a copy of what it holds now."""
+def _copy_weights(model: keras.Model) -> list[tuple[Any, Any]]:
+    """Return every weight with a copy of its present value."""
     return [(weight, weight.numpy().copy()) for weight in model.weights]
 
 
-def _moved(before: list[tuple[Any, Any]]) -> list[Any]:
+def _changed(before: list[tuple[Any, Any]]) -> list[Any]:
     return [weight for weight, value in before if (weight.numpy() != value).any()]
 
 
-def _require_unmoved(before: list[tuple[Any, Any]]) -> None:
-    moved = [weight.path for weight in _moved(before) if not weight.trainable]
-    statistics = [path for path in moved if "/moving_" in path]
+def _require_frozen_unchanged(before: list[tuple[Any, Any]]) -> None:
+    changed = [weight.path for weight in _changed(before) if not weight.trainable]
+    statistics = [path for path in changed if "/moving_" in path]
     if statistics:
         raise BrokenPromiseError(
-            f"training moves the statistics of BatchNormalization ({_some(statistics)}): the layer "
-            "must have trainable = False; training=False alone does not hold inside fit"
+            f"training changes the statistics of BatchNormalization ({_join(statistics)}): the "
+            "layer must have trainable = False; training=False is not enough inside fit()"
         )
-    if moved:
-        raise BrokenPromiseError(f"training moves what is frozen: {_some(moved)}")
+    if changed:
+        raise BrokenPromiseError(
+            f"training changes frozen weights: {_join(changed)}; a layer must not assign to its "
+            "weights in call()"
+        )
 
 
-def _fit(trial: Trial) -> None:
-    """A step with a head on standardised means: the maps of random weights may be tiny.
+def _fit_one_step(trial: Trial) -> None:
+    """Train one step with a head on standardised features, which may be tiny with random weights.
 
-    Eagerly, since tracing a large network for it takes most of a minute.
+    The step runs eagerly, because tracing a large network takes most of a minute.
     """
     import keras
 
     pooled = keras.layers.GlobalAveragePooling2D()(trial.body.output)
     embed = keras.Model(trial.body.input, pooled)
-    embeddings = _maps(embed, trial.images)
+    embeddings = _predict(embed, trial.images)
     deviation = embeddings.std(axis=0)
     scale = 1 / (deviation + (deviation == 0))
-    standard = keras.layers.Rescaling(scale, -embeddings.mean(axis=0) * scale)(pooled)
-    head = keras.layers.Dense(CLASSES, activation="softmax")(standard)
+    standardised = keras.layers.Rescaling(scale, -embeddings.mean(axis=0) * scale)(pooled)
+    head = keras.layers.Dense(CLASSES, activation="softmax")(standardised)
     model = keras.Model(trial.body.input, head)
     adam = keras.optimizers.Adam(1e-3)
     model.compile(adam, "sparse_categorical_crossentropy", run_eagerly=True)
@@ -158,5 +170,9 @@ def _fit(trial: Trial) -> None:
     model.fit(trial.images, labels, batch_size=PICTURES, verbose=0)
 
 
-def _some(names: list[str]) -> str:
+def _join(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _join_names(layers: list[keras.layers.Layer]) -> str:
+    return _join([layer.name for layer in layers])

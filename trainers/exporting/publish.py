@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from service.bundle.manifest import GOLDEN_ANSWERS, Bundle, seal
-from service.engine.predictor import Predictor, providers_for
+from service.bundle.manifest import GOLDEN_ANSWERS
+from service.bundle.reading import Bundle
+from service.bundle.sealing import seal
+from service.engine.onnx_session import providers_for
+from service.engine.predictor import Predictor
 from trainers.config import TrainingConfig
 from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
@@ -58,7 +61,7 @@ def publish(
 
     manifest = build_manifest(classifier, dataset, config, parity)
     # The predictor checks the golden pictures when it is made.
-    predictor = Predictor(Bundle(staging, manifest), chosen=providers_for(config.device))
+    predictor = Predictor(Bundle(staging, manifest), providers=providers_for(config.device))
     validation = predict_split(predictor, dataset, "validation", progress)
     selected_on = (
         validation if len(validation.rows) else predict_split(predictor, dataset, "train", progress)
@@ -66,11 +69,12 @@ def publish(
     fidelity = require_faithful(trained.selected, selected_on)
     test = predict_split(predictor, dataset, "test", progress)
 
+    effect = trained.class_weight_effect
     metrics: dict[str, Any] = {
         "test": evaluate(test, dataset),
         "validation": evaluate(validation, dataset),
         "train": _training_counts(dataset),
-        "balance": trained.balance and dict(zip(dataset.classes, trained.balance, strict=True)),
+        "balance": effect and dict(zip(dataset.classes, effect, strict=True)),
         "parity": parity,
         "fidelity": fidelity,
         "phases": trained.history,

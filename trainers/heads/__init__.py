@@ -1,5 +1,5 @@
-"""The layers that are trained on frozen features, and how one of them is chosen.
+"""The layers that are trained on frozen features: kinds of heads, and how one is selected.
 
-In: embeddings (N, D) and labels (N,). Out: a `Head` with its validation figures.
-May use: trainers.{evaluation, resources, distributed, progress}, plugins.
+In: embeddings (N, D) and labels (N,). Out: a `Head` with its validation result.
+May use: trainers.{evaluation, resources, progress}, plugins.
 """

@@ -1,6 +1,6 @@
 """Transfer learning in two phases: the head on frozen features, then the last layers too.
 
-In: a `Dataset`, a backbone and a configuration. Out: the trained classifier and how it came about.
-May use: trainers.{heads, features, evaluation, dataset, model, distributed, resources, reporting,
-cache, config, progress, hardware}, plugins.
+In: a `Dataset`, a backbone and a configuration. Out: the trained classifier and its history.
+May use: trainers.{heads, features, evaluation, dataset, model, resources, reporting, cache, config,
+progress, hardware}, plugins, service.{errors, system}.
 """

@@ -1,7 +1,7 @@
-"""Pocket: a small network whose weights lie in this repository, made from drawn pictures.
+"""Pocket: a small network with weights in this repository, learned from drawn pictures.
 
-It is for where nothing can be downloaded, and for first steps. pocket.md, beside this file, says
-how the weights were made, what they are worth, and what they are not good for.
+It is for first steps, and for places without internet access. The model card, pocket.md, says how
+the weights were made, how accurate they are, and what they are not good for.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SHA256 = "5a80bde0dc4a0684824913c35854603de48bcf73352e28c7ee324ef2e3590188"
 
 @register
 class Pocket(Backbone):
-    """A residual network (He et al. 2015) that hands out what it sees at every depth."""
+    """A residual network (He et al. 2015) that returns the feature maps of every depth."""
 
     family = "pocket"
     default_variant = "1"
@@ -32,9 +32,9 @@ class Pocket(Backbone):
     pretrained = "embedded"
 
     def build(self, weights: str | None, image_size: int) -> keras.Model:
-        """Feature maps of five depths, all brought to a sixteenth of the picture's side.
+        """Build the network: feature maps of five depths, each at a sixteenth of the input's side.
 
-        Shallow maps tell colours and fine textures, which a small network forgets on its way up.
+        Shallow maps show colours and fine textures, which the last layers of a small network lose.
         """
         import keras
 
@@ -63,7 +63,7 @@ def _convolution(
     from keras import layers
 
     maps = layers.Conv2D(width, kernel, stride, "same", use_bias=False, name=f"{name}_conv")(maps)
-    # Keras' own momentum of 0.99 would lag behind in a training as short as ours.
+    # Keras' default momentum of 0.99 is too slow for a training as short as pocket's.
     maps = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(maps)
     return maps if is_linear else layers.ReLU(name=f"{name}_relu")(maps)
 
@@ -77,10 +77,11 @@ def _residual(maps: Any, width: int, name: str) -> Any:
 
 
 def _verify(path: Path) -> None:
-    """Raise WeightsError unless the file is the one that was released."""
-    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
-    if found != SHA256:
+    """Raise WeightsError unless the file has the expected SHA-256."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
+    if digest != SHA256:
         raise WeightsError(
-            f"{path} is damaged or missing (SHA-256 {found}, expected {SHA256}): install Graft "
-            "again, or rebuild the weights by `make pretrain-pocket` and pass them by --weights"
+            f"{path} is damaged or missing (SHA-256 {digest}, expected {SHA256}): install Graft "
+            "again, or make the weights again with `make pretrain-pocket` and name their file "
+            "with --weights"
         )

@@ -13,8 +13,8 @@ from pydantic.json_schema import models_json_schema
 
 from service.bundle import summary
 from service.bundle.manifest import InputSpec, Manifest
-from service.engine.autotune import Tuning
-from service.engine.device import Runtime
+from service.engine.device import RuntimeInfo
+from service.engine.session_config import TuningResult
 from service.errors import Disabled, Draining, ReloadRefused, UndecodableImage
 from service.http.pages.operations import (
     GUARDED,
@@ -42,7 +42,7 @@ _HIDDEN_MODEL: Final = Manifest(
     id="0123456789ab",
     created="2026-01-01T00:00:00Z",
     plugin="family:variant",
-    classes=("one class", "another"),
+    classes=("first class", "second class"),
     input=InputSpec(size=224),
     outputs=(),
     opset=17,
@@ -71,7 +71,7 @@ def describe(
         settings: their limits are part of the document.
         others: make further sections from a manifest.
     """
-    schemes: list[Json] = [{name: []} for name in _KEY_SCHEMES] if settings.asks_for_keys else []
+    schemes: list[Json] = [{name: []} for name in _KEY_SCHEMES] if settings.requires_keys else []
     manifest = _HIDDEN_MODEL if schemes else manifest
     sections = [
         _predictions(manifest, settings),
@@ -178,7 +178,7 @@ def _models(manifest: Manifest) -> Section:
     model = operation(
         "get_model",
         "Describe the model",
-        answer(JSON_TYPE, "Model", summary.public(manifest)),
+        answer(JSON_TYPE, "Model", summary.public_manifest(manifest)),
         GUARDED,
         "The public part of the model's manifest, and how it runs on this machine.",
     )
@@ -208,7 +208,7 @@ def _pages() -> Section:
 def _schemas() -> Json:
     models = (
         *(Answer, BatchAnswer, ErrorResponse, Reloaded, PictureRequest),
-        *(Manifest, summary.TrainingData, Tuning, Runtime),
+        *(Manifest, summary.TrainingData, TuningResult, RuntimeInfo),
     )
     _, defined = models_json_schema(
         [(model, "serialization") for model in models], ref_template=f"{SCHEMA}{{model}}"
@@ -220,8 +220,8 @@ def _schemas() -> Json:
         del properties[hidden]
     properties["data"] = {"$ref": f"{SCHEMA}TrainingData"}
     properties["version"] = {"type": "string", "description": "the first 12 digits of the id"}
-    properties["tuning"] = {"$ref": f"{SCHEMA}Tuning"}
-    properties["runtime"] = {"$ref": f"{SCHEMA}Runtime"}
+    properties["tuning"] = {"$ref": f"{SCHEMA}TuningResult"}
+    properties["runtime"] = {"$ref": f"{SCHEMA}RuntimeInfo"}
     text = "The served model."
     schemas["Model"] = {**model, "required": sorted(properties), "description": text}
     return schemas

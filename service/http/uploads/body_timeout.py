@@ -38,7 +38,7 @@ class body_timeout:  # noqa: N801  # used like asyncio.timeout
         self._upload, self._is_draining = upload, is_draining
         self._limit_seconds = settings.upload_timeout_seconds
         self._least_bytes = settings.upload_bytes_per_second * self._limit_seconds
-        self._failure: Failure | None = None  # an exception would hold itself by its frames
+        self._failure: Failure | None = None  # not an exception: it refers to its frames
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()

@@ -35,8 +35,6 @@ COUNT = {"type": "integer", "minimum": 1}
 TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 SELECTOR = closed("", "matchExpressions", matchLabels=TEXTS)  # a LabelSelector
 ENDPOINT = closed("port path interval scrapeTimeout")
-POD = {"type": "object", "required": ["spec"]}
-REPLICA = closed("", replicas=COUNT, restartPolicy={"enum": ["OnFailure"]}, template=POD)
 CUSTOM = {
     "ServiceMonitor": (
         "monitoring.coreos.com/v1",
@@ -95,27 +93,6 @@ CUSTOM = {
             },
         ),
     ),
-    "JobSet": (
-        "jobset.x-k8s.io/v1alpha2",
-        closed(
-            "",
-            network=closed("enableDNSHostnames"),
-            failurePolicy=closed(
-                "",
-                maxRestarts=COUNT,
-                rules=some(closed("name action onJobFailureReasons")),
-            ),
-            replicatedJobs=some(closed("name", replicas=COUNT, template=POD)),
-        ),
-    ),
-    "TFJob": (
-        "kubeflow.org/v1",
-        closed(
-            "",
-            runPolicy=closed("cleanPodPolicy", backoffLimit=COUNT),
-            tfReplicaSpecs=closed("", Chief=REPLICA, Worker=REPLICA),
-        ),
-    ),
 }
 """Of the operators' own kinds, the version and the fields that we use, from their documentation."""
 
@@ -149,14 +126,6 @@ def test_what_kustomize_renders_follows_the_schemas(
         follows_kubernetes(json.dumps({**alone, "spec": pod["spec"]}), version)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_the_jobs_of_a_jobset_are_jobs(version: str, render: Render) -> None:
-    (jobset,) = (one for one in render("training/jobset") if one["kind"] == "JobSet")
-    for job in jobset["spec"]["replicatedJobs"]:
-        whole = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": job["name"]}}
-        kubernetes_validate.validate(whole | job["template"], version, strict=True)
-
-
 @pytest.mark.parametrize(
     ("kind", "path"),
     [
@@ -164,8 +133,6 @@ def test_the_jobs_of_a_jobset_are_jobs(version: str, render: Render) -> None:
         ("Deployment", ("template", "spec", "containr")),
         ("ScaledObject", ("maxReplicas",)),
         ("InferenceService", ("predictors",)),
-        ("JobSet", ("failurePolicy", "maxRestart")),
-        ("TFJob", ("tfReplicaSpecs", "PS")),
         ("ServiceMonitor", ("endpoint",)),
     ],
 )
@@ -174,7 +141,6 @@ def test_a_misspelt_field_would_be_noticed(
 ) -> None:
     names = ["cpu", "keda", "kserve", "monitoring"]
     everything = [one for name in names for one in render(f"overlays/{name}")]
-    everything += render("training/jobset") + render("training/tfjob")
     manifest = next(one for one in everything if one["kind"] == kind)
     check(manifest, "1.34")
     place = manifest["spec"]

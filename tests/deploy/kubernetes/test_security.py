@@ -145,9 +145,8 @@ def test_prometheus_alone_is_let_in_besides(render: Render) -> None:
     assert set(source) == {"namespaceSelector", "podSelector"}, "both together, not either"
 
 
-def test_workers_hear_each_other_and_ask_for_names(render: Render) -> None:
+def test_training_hears_nobody_and_asks_for_names_alone(render: Render) -> None:
     selected, ins, outs = policies(render("training/storage"))["training"]
-    workers = [{"podSelector": {"matchLabels": selected}}]
-    assert ins == [(workers, [2222])]
-    assert outs[0] == (workers, [2222])
-    assert [ports for _, ports in outs[1:]] == [[53, 53]]
+    assert selected == {"app.kubernetes.io/name": "graft-training"}
+    assert ins == []
+    assert [ports for _, ports in outs] == [[53, 53]]

@@ -67,7 +67,7 @@ def test_pictures_are_refused_unread_and_counted(path: str, endpoint: str) -> No
     assert status == 429
     assert headers[b"retry-after"] == b"1"
     assert int(headers[b"content-length"]) == len(body)
-    message = b"as many pictures as are let in are being worked on; try again in a moment"
+    message = b"the queue of pictures is full; try again in a moment"
     ours = b'{"error":{"code":"overloaded","message":"%s"}}' % message
     assert body == (b'{"error":"%s"}' % message if path.startswith("/v2") else ours)
     assert shedder.read == 0

@@ -15,12 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
-from service.errors import (
-    PayloadTooLarge,
-    RequestError,
-    UndecodableImage,
-    UnsupportedMediaType,
-)
+from service.errors import PayloadTooLarge, RequestError, UndecodableImage, UnsupportedMediaType
 from service.imaging import Limits, decode, identify, inspect
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)

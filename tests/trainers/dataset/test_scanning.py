@@ -285,7 +285,7 @@ def close(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
 
 
 def test_system_folders_are_left_out_with_a_reason(tmp_path: Path) -> None:
-    folders = ("#recycle", "$Recycle.Bin", "@Recycle", "Thumbs", "__MACOSX", "lost+result")
+    folders = ("#recycle", "$Recycle.Bin", "@Recycle", "Thumbs", "__MACOSX", "lost+found")
     data = touch(
         tmp_path, "a/1.jpg", "a/@EADIR/1.jpg/thumb.jpg", *(f"{name}/2" for name in folders)
     )

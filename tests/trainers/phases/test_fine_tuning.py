@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from trainers.phases import transfer
-from trainers.phases.context import Run
-from trainers.resources.time_budget import Clock
+from trainers.phases.context import TrainingContext
+from trainers.resources.time_budget import TimeBudget
 
-Start = Callable[..., Run]
+Start = Callable[..., TrainingContext]
 
 
 def test_recorded_losses_are_those_that_decide(start: Start) -> None:
@@ -33,7 +33,7 @@ def test_a_diverging_fine_tuning_is_recorded_without_nan(start: Start) -> None:
 def test_a_time_budget_that_is_spent_on_the_way_ends_it(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Clock, "is_over", lambda *_: True)
+    monkeypatch.setattr(TimeBudget, "is_spent", lambda *_: True)
     run = start(strategy="fine-tune", fine_tune_epochs=50, time_budget=1e9)
     trained = transfer.train(run)
     assert len(trained.history["fine-tuning"]) == 1
@@ -42,5 +42,5 @@ def test_a_time_budget_that_is_spent_on_the_way_ends_it(
 def test_two_runs_are_equal_bit_for_bit(start: Start) -> None:
     one, other = (transfer.train(start(strategy="fine-tune", fine_tune_epochs=2)) for _ in range(2))
     assert one.history == other.history
-    for a, b in zip(one.classifier.weights(), other.classifier.weights(), strict=True):
+    for a, b in zip(one.classifier.get_weights(), other.classifier.get_weights(), strict=True):
         assert (a == b).all()

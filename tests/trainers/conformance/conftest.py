@@ -1,0 +1,46 @@
+"""A backbone that keeps every promise, and the result of trying promises on a broken one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+
+from plugins.base import Backbone, Variant
+from plugins.scaling import to_unit_range
+from trainers.conformance.checking import PROMISES
+from trainers.conformance.trial import try_promises
+
+LastResult = Callable[..., str]
+
+
+class Sound(Backbone):
+    """Keeps every promise; subclasses in tests break one."""
+
+    family = "sound"
+    default_variant = "s"
+    variants = {"s": Variant("", 32, 768, to_unit_range)}
+    pretrained = "none"
+
+    def build(self, weights: str | None, image_size: int) -> Any:
+        images = keras.Input((image_size, image_size, 3))
+        maps = keras.layers.Conv2D(8, 3, 2, "same", name="first")(images)
+        maps = keras.layers.BatchNormalization(name="norm")(maps)
+        maps = self.middle(keras.layers.ReLU()(maps))
+        return keras.Model(images, keras.layers.Conv2D(8, 3, 2, name="last")(maps[..., :7]))
+
+    def middle(self, maps: Any) -> Any:
+        return maps
+
+
+@pytest.fixture
+def last_result(tmp_path: Path) -> LastResult:
+    def try_on(backbone: Backbone, *promises: str) -> str:
+        """Try these promises in order; return the last result as it is printed."""
+        chosen = {name: PROMISES[name] for name in promises}
+        return str(list(try_promises(backbone, tmp_path, chosen, 32))[-1])
+
+    return try_on

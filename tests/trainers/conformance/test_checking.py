@@ -1,0 +1,61 @@
+"""Every backbone of Graft keeps every promise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from plugins.registry import families, resolve
+from tests.trainers.conformance.conftest import Sound
+from trainers.conformance import checking
+from trainers.conformance.checking import PROMISES, check_backbone
+
+DIFFERENT = ("efficientnet:v2-b0", "mobilenet:v3-small")
+"""Networks that are built differently from the smallest of their family."""
+
+IMAGE_SIZES = {"convnext:tiny": 32}
+"""Sides in pixels, instead of 64: the gradients of grouped convolutions take long for each pixel.
+Larger variants of the family, of the same layers, are tried at 64."""
+
+TOO_SLOW = ("nasnet:mobile",)
+"""The smallest of its family takes a minute or two: a thousand small layers."""
+
+
+def parameter_counts() -> dict[str, int]:
+    """Every backbone of Graft, with its number of weights."""
+    return {
+        f"{family}:{variant}": spec.parameters
+        for family, backbone in families().items()
+        if backbone.__module__.startswith("plugins.")
+        for variant, spec in backbone.variants.items()
+    }
+
+
+def marked_names() -> Iterator[Any]:
+    """The smallest of most families and some others as `slow`, all others as `large`."""
+    smallest: dict[str, str] = {}
+    counts = parameter_counts()
+    for name in sorted(counts, key=counts.__getitem__):
+        smallest.setdefault(name.split(":")[0], name)
+    for name in counts:
+        is_slow = name in (*smallest.values(), *DIFFERENT) and name not in TOO_SLOW
+        yield pytest.param(name, marks=pytest.mark.slow if is_slow else pytest.mark.large)
+
+
+def test_a_sound_backbone_keeps_every_promise() -> None:
+    results = list(check_backbone(Sound(), 32))
+    assert [str(result) for result in results if not result.is_kept] == []
+    assert [result.promise for result in results] == ["builds", *PROMISES]
+
+
+@pytest.mark.parametrize("name", list(marked_names()))
+def test_a_backbone_keeps_its_promises(
+    name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if request.node.get_closest_marker("slow"):  # test_copies.py tries more ways of copying
+        others = {name: promise for name, promise in PROMISES.items() if name != "copies"}
+        monkeypatch.setattr(checking, "PROMISES", others)
+    results = list(check_backbone(resolve(name), IMAGE_SIZES.get(name)))
+    assert [str(result) for result in results if not result.is_kept] == []

@@ -1,0 +1,121 @@
+"""Every way to copy a network or its weights gives equal answers, on every family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from plugins.copying import assign_weights, clone, load_state, refresh_derived_state
+from plugins.registry import families
+from plugins.weights import load_weights
+from trainers.phases import replicas
+from trainers.phases.checkpoint import Checkpoint
+from trainers.phases.plan import Plan
+from trainers.resources import precision
+
+MEAN, VARIANCE = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225]) ** 2
+"""ImageNet's, of pixels in 0..1, as in EfficientNet's own weights."""
+TOLERANCES = {"bfloat16": 0.1}
+"""Allowed difference of feature maps, as a share of their length; 1e-6 for every other way.
+EfficientNet B0 without its normalisation differs by 0.78."""
+
+
+def smallest_variants() -> Iterator[Any]:
+    """The smallest variant of every family; NASNet, with a thousand layers, as `large`."""
+    for name, family in families().items():
+        if family.__module__.startswith("plugins."):
+            variant, _ = min(family.variants.items(), key=lambda item: item[1].parameters)
+            mark = pytest.mark.large if name == "nasnet" else pytest.mark.slow
+            yield pytest.param(name, variant, id=f"{name}:{variant}", marks=mark)
+
+
+def load_normalized(name: str, variant: str) -> keras.Model:
+    """Load random weights, but ImageNet's statistics into Normalization layers."""
+    keras.utils.set_random_seed(0)
+    backbone = families()[name](variant)
+    model = backbone.load("none", max(64, backbone.variants[variant].min_image_size))
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
+            layer.adapt_mean.assign(MEAN)
+            layer.adapt_variance.assign(VARIANCE)
+    refresh_derived_state(model)
+    return model
+
+
+def copy_by_strategy(model: keras.Model) -> keras.Model:
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        return replicas.replicate(model)
+
+
+def transfer_by_file(suffix: str) -> Callable[[keras.Model, keras.Model, Path], None]:
+    def transfer(other: keras.Model, model: keras.Model, folder: Path) -> None:
+        path = folder / f"network{suffix}"
+        model.save(path) if suffix == ".keras" else model.save_weights(path)
+        load_weights(other, path, "a network")
+        path.unlink()
+
+    return transfer
+
+
+def transfer_by_checkpoint(other: keras.Model, model: keras.Model, folder: Path) -> None:
+    plan = Plan(2, 1, 0.01, ())
+    for network in (model, other):
+        network.compile("sgd", "mse")
+    written = Checkpoint(folder / "checkpoint.npz", "a")
+    written.resume(model, plan)
+    for callback in (written, written.stopping):
+        callback.set_model(model)
+    model.optimizer.build(model.trainable_variables)
+    written.stopping.on_train_begin()
+    written.stopping.on_epoch_end(0, {"val_loss": 1.0})
+    written.on_epoch_end(0)
+    read = Checkpoint(folder / "checkpoint.npz", "a")
+    assert read.load() == plan
+    assert read.resume(other, plan) == 1
+
+
+COPIES: dict[str, Callable[[keras.Model], keras.Model]] = {
+    "clone": clone,
+    "bfloat16": lambda model: precision.with_policy(model, precision.POLICIES["bfloat16"]),
+    "strategy": copy_by_strategy,
+}
+TRANSFERS: dict[str, Callable[[keras.Model, keras.Model, Path], None]] = {
+    "weights": lambda other, model, folder: assign_weights(other, model.get_weights()),
+    "network": lambda other, model, folder: load_state(other, model),
+    ".keras": transfer_by_file(".keras"),
+    ".weights.h5": transfer_by_file(".weights.h5"),
+    "checkpoint": transfer_by_checkpoint,
+}
+
+
+@pytest.mark.parametrize(("name", "variant"), list(smallest_variants()))
+def test_every_copy_answers_like_the_network(name: str, variant: str, tmp_path: Path) -> None:
+    model = load_normalized(name, variant)
+    images = np.random.default_rng(0).integers(0, 256, (2, *model.input_shape[1:]))
+
+    def predict(network: keras.Model) -> Any:
+        maps = network(images.astype(np.float32), training=False)
+        return keras.ops.convert_to_numpy(maps).astype(np.float32)
+
+    expected = predict(model)
+    length = float(np.linalg.norm(expected))
+    differences = {
+        way: np.linalg.norm(predict(copy(model)) - expected) for way, copy in COPIES.items()
+    }
+    other, empty = clone(model), [weight * 0 for weight in model.get_weights()]
+    for way, transfer in TRANSFERS.items():
+        assign_weights(other, empty)
+        assert np.linalg.norm(predict(other) - expected) > 0.5 * length
+        transfer(other, model, tmp_path)
+        differences[way] = np.linalg.norm(predict(other) - expected)
+    allowed = {way: TOLERANCES.get(way, 1e-6) * length for way in differences}
+    too_large = {
+        way: difference for way, difference in differences.items() if not difference <= allowed[way]
+    }
+    assert too_large == {}

@@ -1,0 +1,43 @@
+"""Broken promises about the export are found and explained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tests.trainers.conformance.conftest import LastResult, Sound
+
+
+def test_an_operation_that_onnx_lacks_is_named(last_result: LastResult) -> None:
+    class Bessel(keras.layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            return tf.math.bessel_i0e(inputs)
+
+    class Strange(Sound):
+        def middle(self, maps: Any) -> Any:
+            return Bessel()(maps)
+
+    result = last_result(Strange(), "export")
+    assert result.startswith("FAIL export: ")
+    assert "BesselI0e of TensorFlow has no form in opset" in result
+
+
+def test_an_export_that_answers_differently_is_found(last_result: LastResult) -> None:
+    class TraceCounter(keras.layers.Layer):
+        """Returns other values each time it is traced, like an operation that converts wrongly."""
+
+        traced = 0
+
+        def call(self, inputs: Any) -> Any:
+            TraceCounter.traced += 1
+            return inputs + float(TraceCounter.traced)
+
+    class Changing(Sound):
+        def middle(self, maps: Any) -> Any:
+            return TraceCounter()(maps)
+
+    assert "FAIL parity: the onnx export differs from Keras by" in last_result(
+        Changing(), "export", "parity"
+    )

@@ -1,0 +1,36 @@
+"""The table of promises, and the function that tries them all on one backbone."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from plugins.base import Backbone
+from trainers.conformance import export_promises, network_promises, training_promises
+from trainers.conformance.trial import Promise, Result, try_promises
+
+PROMISES: dict[str, Promise] = {
+    "parameters": network_promises.check_parameters,
+    "smallest size": network_promises.check_smallest_size,
+    "scaling": network_promises.check_scaling,
+    "determinism": network_promises.check_determinism,
+    "freezing": training_promises.check_freezing,
+    "fine-tuning": training_promises.check_fine_tuning,
+    "training": training_promises.check_training,
+    "weights file": training_promises.check_weights_file,
+    "copies": training_promises.check_copies,
+    "export": export_promises.check_export,
+    "parity": export_promises.check_parity,
+}
+"""In the order in which they are tried. Before them, a trial checks that the network builds."""
+
+
+def check_backbone(backbone: Backbone, size: int | None = None) -> Iterator[Result]:
+    """Try every promise of a backbone, with random weights; takes a minute or so.
+
+    Args:
+        size: side of the pictures in pixels; None for 64, or min_image_size where that is larger.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        yield from try_promises(backbone, Path(folder), PROMISES, size)

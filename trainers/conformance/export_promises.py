@@ -1,0 +1,58 @@
+"""Promises about the export of a classifier on the backbone: it succeeds, and answers agree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainers.conformance.trial import BrokenPromiseError, Trial
+
+if TYPE_CHECKING:
+    from trainers.model.classifier import Classifier
+
+
+def check_export(trial: Trial) -> str:
+    """Check that a classifier on the backbone is exported to every format."""
+    from trainers.exporting import export
+
+    export.export(_make_classifier(trial), trial.folder)
+    return " and ".join(export.FORMATS)
+
+
+def check_parity(trial: Trial) -> str:
+    """Check that the exported classifiers agree with Keras, in batches of several sizes."""
+    from service.errors import ParityError
+    from trainers.exporting import export
+
+    pictures = trial.images.astype("uint8")
+    try:
+        parity = export.check_parity(_make_classifier(trial), trial.folder, pictures)
+    except ParityError as error:
+        raise BrokenPromiseError(
+            f"{str(error).partition(';')[0]}: a layer is random at inference, or one of its "
+            "operations has another meaning in the other format"
+        ) from error
+    largest = max(parity["max_difference"].values())
+    sizes = ", ".join(str(size) for size in parity["batch_sizes"])
+    return f"probabilities differ by at most {largest:.1g} in batches of {sizes}"
+
+
+def _make_classifier(trial: Trial) -> Classifier:
+    """Make a classifier of two classes with random weights, on embeddings of length about 1.
+
+    The trainer's own head, untrained, gives the same probabilities for every picture, so that every
+    export would agree. It also standardises embeddings, which magnifies rounding errors where a
+    random network hardly distinguishes pictures.
+    """
+    import keras
+
+    from trainers.model.classifier import Classifier, build_embedder
+
+    embed = build_embedder(trial.body)
+    embeddings = keras.ops.convert_to_numpy(embed(trial.images, training=False))
+    length = float((embeddings**2).sum(axis=1).mean()) ** 0.5
+    embedding = keras.Input(embeddings.shape[1:])
+    initializer = keras.initializers.RandomNormal(stddev=1.0, seed=0)
+    dense = keras.layers.Dense(2, activation="softmax", kernel_initializer=initializer)
+    scaled = keras.layers.Rescaling(1 / length)(embedding)
+    head = keras.Model(embedding, dense(scaled))
+    return Classifier(trial.backbone, trial.body, embed, head, weights_sha256="")

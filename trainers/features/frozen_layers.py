@@ -1,0 +1,127 @@
+"""Frozen layers, run on pictures in the fastest way that the machine offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from service.engine.onnx_session import open_session
+from trainers import hardware
+from trainers.model.conversion import to_onnx
+from trainers.progress import log
+from trainers.resources.out_of_memory import AdaptiveBatches
+from trainers.resources.time_budget import TimeBudget, TimeBudgetSpentError
+
+BATCH_SIZE, CALLS_PER_DEVICE = 32, 2
+"""Pictures in a call of a device, and calls that run on each device at the same time."""
+
+Extract = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+class FeatureExtractor(ABC):
+    """Something that turns pictures into features.
+
+    Attributes:
+        shape: of the features of one picture.
+    """
+
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the features (M, *shape) float32 of pictures (M, S, S, 3) uint8."""
+
+
+class FrozenLayers(FeatureExtractor):
+    """A frozen network: on GPUs by TensorFlow, on all of them at a time; on a CPU by ONNX Runtime.
+
+    ONNX Runtime takes one picture in a call of one thread. That is fastest, and the features of a
+    picture are the same bits whatever other pictures are extracted with it.
+
+    Args:
+        devices: TensorFlow's names of the devices to compute on; by default the GPUs in use.
+    """
+
+    def __init__(self, model: keras.Model, devices: Sequence[str] | None = None) -> None:
+        self.shape = tuple(model.output_shape[1:])
+        signature = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, "images")
+
+        @tf.function(input_signature=[signature], autograph=False)
+        def outputs(images: Any) -> Any:
+            return model(tf.cast(images, tf.float32), training=False)
+
+        names = hardware.gpus() if devices is None else list(devices)
+        if names:
+            pool = DevicePool(outputs, names)
+            self._extract: Extract = AdaptiveBatches(pool, BATCH_SIZE, "extracting features")
+            log.info("extracting on %d device(s), batches of at most %d", len(names), BATCH_SIZE)
+        else:
+            self._extract = open_on_cpu(to_onnx(outputs, ("maps",)).SerializeToString())
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the features (M, *shape) float32 of pictures (M, S, S, 3) uint8; thread-safe.
+
+        Raises:
+            MemoryShortageError: the memory of a device is too small for one picture.
+        """
+        return self._extract(images)
+
+
+class TimeLimitedExtractor(FeatureExtractor):
+    """A feature extractor that refuses to work once the time budget is spent.
+
+    Raises:
+        TimeBudgetSpentError: it is called after that; the cache keeps what was computed before.
+    """
+
+    def __init__(self, extractor: FeatureExtractor, budget: TimeBudget) -> None:
+        self.shape, self._extractor, self._budget = extractor.shape, extractor, budget
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if self._budget.is_spent():
+            raise TimeBudgetSpentError("the time budget is spent")
+        return self._extractor(images)
+
+
+class DevicePool:
+    """A function on several devices, each with its own copy of the weights.
+
+    Callers are threads that read pictures. Each device runs CALLS_PER_DEVICE calls at a time, so
+    that one batch is copied while another is computed; further callers wait.
+    """
+
+    def __init__(self, function: Any, devices: Sequence[str]) -> None:
+        # Weights become constants of the graph, so they are on whichever device runs it.
+        traced = function.get_concrete_function()
+        self._function = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+        self._free_devices: SimpleQueue[str] = SimpleQueue()
+        for device in [*devices] * CALLS_PER_DEVICE:
+            self._free_devices.put(device)
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        device = self._free_devices.get()
+        try:
+            with tf.device(device):
+                return np.asarray(self._function(tf.constant(images))[0])
+        finally:
+            self._free_devices.put(device)
+
+
+def open_on_cpu(content: bytes) -> Extract:
+    """Open an ONNX model that ONNX Runtime runs on the CPU, one picture in a call of one thread."""
+    session = open_session(content, threads=1, providers=["CPUExecutionProvider"])
+
+    def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.concatenate(
+            [session.run(["maps"], {"images": image[np.newaxis]})[0] for image in images]
+        )
+
+    return run

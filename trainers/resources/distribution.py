@@ -1,0 +1,52 @@
+"""Which devices fine-tune together: one, or all GPUs of this host, but never several hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from service.errors import GraftError
+from trainers import hardware
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class DistributionError(GraftError):
+    """TF_CONFIG asks for training on several hosts."""
+
+
+def refuse_several_hosts() -> None:
+    """Check that TF_CONFIG, if it is set, lists this process alone.
+
+    Ignoring it would let every host train the whole model by itself, into the same output folder.
+
+    Raises:
+        DistributionError: it lists more than one task, or cannot be read.
+    """
+    tf_config = os.environ.get("TF_CONFIG", "")
+    if not tf_config.strip():
+        return
+    try:
+        tasks = json.loads(tf_config).get("cluster", {})
+        count = sum(len(addresses) for addresses in tasks.values())
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DistributionError(
+            f"TF_CONFIG (={tf_config!r}) cannot be read ({type(error).__name__}: {error}): "
+            "unset it; training runs on one host"
+        ) from error
+    if count > 1:
+        raise DistributionError(
+            f"TF_CONFIG lists {count} tasks, but training runs on one host, with one or several "
+            "GPUs: unset TF_CONFIG and start one process on the host with the most GPUs"
+        )
+
+
+def choose_strategy() -> tf.distribute.Strategy:
+    """Choose TensorFlow's strategy: its default one for one device, mirrored for several."""
+    import tensorflow as tf
+
+    names = hardware.devices()
+    is_one = len(names) == 1
+    return tf.distribute.get_strategy() if is_one else tf.distribute.MirroredStrategy(names)

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from service.engine.predictor import Predictor
 from service.imaging import configure_process, decode
 from service.system.resources import usable_cores

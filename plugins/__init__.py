@@ -1,1 +1,1 @@
-"""What a backbone is: one file per family, found by the registry."""
+"""What a backbone is; `families` has the backbones, `registry` finds them by name."""

@@ -1,8 +1,8 @@
-"""What every backbone can do: load with weights, freeze, and thaw its last layers.
+"""What every backbone can do: load with weights, freeze, and unfreeze its last layers.
 
-A family is one subclass in one file. It names its networks and says how pictures are scaled;
-everything else is here. Keras is imported when a network is built, not before, so that listing
-the plugins takes no time.
+A family is one subclass in one file. It lists its networks and how each wants pictures scaled;
+everything else is here. Keras is imported only when a network is built, so that listing the
+backbones is fast.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from plugins.weights import WeightsError, fit_file, require_file, unreachable
+from plugins.weights import WeightsError, check_file, download_error, load_weights
 
 if TYPE_CHECKING:
     import keras
 
 
 PRETRAINED = ("imagenet", "embedded")
-"""Kinds of pretrained weights that a family may have."""
+"""Names of pretrained weights; a family has one of them, or none."""
 
 
 class BackboneError(ValueError):
-    """A backbone is asked for something that it cannot do; the message says what it can."""
+    """A backbone cannot do what was asked; the message says what it can do."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Variant:
     Args:
         application: name of the function in `keras.applications` that builds it; "" where the
             family overrides `build`.
-        image_size: side of the square input it was trained at, in pixels.
+        image_size: side of the square input that it was trained at, in pixels.
         parameters: number of its weights without the top, as Keras counts them.
         scale: how pictures are scaled for it: (N, H, W, 3) float32 RGB in 0..255 -> the same
-            shape. Operators and `keras.ops` only, since it becomes part of the exported graph.
-        arguments: what the application is called with, besides size and weights.
+            shape. Only operators and `keras.ops`, because it becomes part of the exported graph.
+        arguments: further arguments of the application.
         min_image_size: side of the smallest input that it can be built for, in pixels.
     """
 
@@ -60,8 +60,7 @@ class Backbone:
     variants: ClassVar[Mapping[str, Variant]]
     default_variant: ClassVar[str]
     pretrained: ClassVar[str] = "imagenet"
-    """Name of the weights that the family comes with, and that are meant where none are named;
-    "none" where it has none."""
+    """The pretrained weights of the family, which are the default; "none" where it has none."""
 
     def __init__(self, variant: str | None = None) -> None:
         self.variant = variant or self.default_variant
@@ -74,12 +73,15 @@ class Backbone:
 
     @property
     def image_size(self) -> int:
+        """Side of the square input that the variant was trained at, in pixels."""
         return self._spec.image_size
 
     def build(self, weights: str | None, image_size: int) -> keras.Model:
-        """Build the bare network, without scaling.
+        """Build the network alone, without scaling.
 
-        `weights` is what the family calls its own in `pretrained`, or None (random).
+        Args:
+            weights: the value of `pretrained`, or None for random weights.
+            image_size: side of the square input in pixels.
         """
         import keras
 
@@ -92,23 +94,24 @@ class Backbone:
         )
         return network
 
-    def require(self, weights: str, size: int) -> None:
-        """Refuse at once what `load` would refuse without looking into a file.
+    def validate(self, weights: str, image_size: int) -> None:
+        """Check the arguments of `load` without building or reading anything.
 
         Raises:
             BackboneError, WeightsError: as `load` does.
         """
-        if size < self._spec.min_image_size:
+        if image_size < self._spec.min_image_size:
             raise BackboneError(
                 f"{self.name} needs pictures of at least {self._spec.min_image_size} pixels a "
-                f"side, not {size}: choose a larger --image-size (its own is {self.image_size})"
+                f"side, not {image_size}: choose a larger --image-size (its own is "
+                f"{self.image_size})"
             )
         if weights in PRETRAINED and weights != self.pretrained:
             raise WeightsError(
                 f"{self.name} has no `{weights}` weights; its own are `{self.pretrained}`"
             )
         if weights not in (*PRETRAINED, "none"):
-            require_file(Path(weights), self.name)
+            check_file(Path(weights), self.name)
 
     def load(self, weights: str | None = None, image_size: int | None = None) -> keras.Model:
         """Load the network with its scaling inside the graph.
@@ -129,7 +132,7 @@ class Backbone:
         import keras
 
         size, weights = image_size or self.image_size, weights or self.pretrained
-        self.require(weights, size)
+        self.validate(weights, size)
         if weights == "none":
             network = self.build(None, size)
         elif weights == self.pretrained:
@@ -138,29 +141,33 @@ class Backbone:
             except WeightsError:
                 raise
             except Exception as error:  # Keras raises a bare Exception when a download fails
-                raise unreachable(self.name, error) from error
+                raise download_error(self.name, error) from error
         else:
             network = self.build(None, size)
             self.load_file(network, Path(weights))
         images = keras.Input((size, size, 3), name="images")
-        # `call` in place of `__call__` inlines the network's layers: one flat graph, in which
+        # `call` instead of `__call__` inlines the network's layers: one flat graph, in which
         # training can find where the frozen part ends.
         return keras.Model(images, network.call(self._spec.scale(images)), name=self.family)
 
     def load_file(self, network: keras.Model, path: Path) -> None:
-        """Fill `network` from a file of weights, wholly or with a WeightsError."""
-        fit_file(network, path, self.name)
+        """Load all weights of `network` from a file.
+
+        Raises:
+            WeightsError: the file does not fit; drop the network then.
+        """
+        load_weights(network, path, self.name)
 
     def freeze(self, model: keras.Model) -> None:
-        """Stop every layer of a loaded model from training."""
+        """Make every layer of a loaded model untrainable."""
         model.trainable = False
 
     def fine_tune(self, model: keras.Model, layers: int) -> list[keras.layers.Layer]:
-        """Thaw the last `layers` layers and freeze all others; return the thawed ones.
+        """Unfreeze the last `layers` layers, freeze all others, and return the unfrozen ones.
 
-        Counted are layers with trainable weights other than BatchNormalization, which stays
-        frozen always: `training=False` alone does not hold its moving statistics inside `fit`
-        (keras#20285), only `trainable = False` does. More layers than there are means all.
+        Only layers with trainable weights count, and BatchNormalization does not: it always stays
+        frozen. `training=False` alone does not keep its moving statistics inside `fit`
+        (keras#20285), only `trainable = False` does. A number above that of all layers means all.
 
         Raises:
             BackboneError: `layers` is below 1.
@@ -182,18 +189,19 @@ class Backbone:
 
 
 def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """All layers of a model in order, those of nested models and of composite layers in place."""
+    """Yield all layers of a model in order, and in place of nested models and composite layers
+    the layers inside them."""
     import keras
 
-    for layer in model.layers if isinstance(model, keras.Model) else _inside(model):
-        if isinstance(layer, keras.Model) or _inside(layer):
+    for layer in model.layers if isinstance(model, keras.Model) else _sublayers(model):
+        if isinstance(layer, keras.Model) or _sublayers(layer):
             yield from leaf_layers(layer)
         else:
             yield layer
 
 
-def _inside(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """The layers that a layer is made of; Keras has no public door to them."""
+def _sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """List the layers inside a layer; Keras has no public way."""
     return list(layer._flatten_layers(include_self=False, recursive=False))
 
 

@@ -1,8 +1,9 @@
-"""Copies of a network, and weights put into one: what a layer derives from weights follows.
+"""Copies networks and assigns weights, including what layers derive from their weights.
 
-`set_weights` alone is not enough. Keras' Normalization computes its constants when it is built or
-loaded, and a layer of a stranger's may do the same. The one contract that every layer keeps is
-that of saved files, `save_own_variables` and `load_own_variables`, so weights travel by it.
+Keras' `set_weights` alone is not enough: `Normalization`, for example, computes its constants only
+when it is built or loaded from a file, and so may layers of other packages. Saved files work for
+every layer, by `save_own_variables` and `load_own_variables`. The functions here use the same two
+methods.
 """
 
 from __future__ import annotations
@@ -15,46 +16,52 @@ if TYPE_CHECKING:
 
 
 def clone(model: keras.Model, policy: str | None = None) -> keras.Model:
-    """A model of its own layers that answers as `model` does, and trains what trains there.
+    """Make a copy with layers of its own: same outputs, same state, same frozen layers.
 
-    Its variables are those of the distribution strategy in whose scope this is called.
+    Called in the scope of a distribution strategy, it makes its variables there.
 
     Args:
-        policy: Keras' name of what to compute in, such as "mixed_bfloat16"; None for the same.
-            Inputs keep their type.
+        policy: Keras' name of the dtype policy to compute with, such as "mixed_bfloat16"; None
+            for that of the model. Inputs keep their dtype.
     """
     import keras
 
     def rebuild(operation: Any) -> Any:
-        is_layer = isinstance(operation, keras.layers.Layer)  # else a bare operation, as `ops` are
-        is_door = isinstance(operation, keras.layers.InputLayer)
-        more = {"dtype": policy} if policy and is_layer and not is_door else {}
-        return type(operation).from_config({**operation.get_config(), **more})
+        is_layer = isinstance(operation, keras.layers.Layer)  # otherwise one of `keras.ops`
+        is_input = isinstance(operation, keras.layers.InputLayer)
+        overrides = {"dtype": policy} if policy and is_layer and not is_input else {}
+        return type(operation).from_config({**operation.get_config(), **overrides})
 
     copy = keras.models.clone_model(model, clone_function=rebuild, recursive=True)
-    fill_from(copy, model)
+    load_state(copy, model)
     return copy
 
 
-def fill_from(model: keras.layers.Layer, other: keras.layers.Layer) -> None:
-    """Give a network the state of one of the same layers, and freeze what is frozen there."""
-    for layer, twin in zip(model._flatten_layers(), other._flatten_layers(), strict=True):
+def load_state(model: keras.layers.Layer, source: keras.layers.Layer) -> None:
+    """Load the state of every layer from another model, and whether it is trainable.
+
+    Args:
+        model: the layer or model that is changed.
+        source: one that is made of the same layers.
+    """
+    pairs = zip(model._flatten_layers(), source._flatten_layers(), strict=True)
+    for layer, source_layer in pairs:
         store: dict[str, Any] = {}
-        twin.save_own_variables(store)
+        source_layer.save_own_variables(store)
         layer.load_own_variables(store)
-        layer.trainable = twin.trainable  # those around a layer come before it
+        layer.trainable = source_layer.trainable  # containers come before their layers
 
 
-def fill(model: keras.layers.Layer, weights: Sequence[Any]) -> None:
-    """Give a network or a layer weights, in the order of its `get_weights()`.
+def assign_weights(model: keras.layers.Layer, weights: Sequence[Any]) -> None:
+    """Assign weights to a model or layer, in the order of its `get_weights()`.
 
     Raises:
-        ValueError: their number or a shape is another one.
+        ValueError: the number of weights or a shape differs.
     """
     model.set_weights(weights)
-    refresh(model)
+    refresh_derived_state(model)
 
 
-def refresh(model: keras.layers.Layer) -> None:
-    """Have every layer derive anew what it derives from its weights, which were just assigned."""
-    fill_from(model, model)
+def refresh_derived_state(model: keras.layers.Layer) -> None:
+    """Make every layer recompute what it derives from its weights, after they were assigned."""
+    load_state(model, model)

@@ -1,4 +1,4 @@
-"""The scalings that families share: ImageNet networks were trained with one or another."""
+"""How pictures are scaled for a network: one of these for every ImageNet network of Keras."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def as_is(images: Any) -> Any:
-    """RGB 0..255 unchanged: the network scales inside itself."""
+    """RGB 0..255, unchanged: for networks that begin with a layer that scales."""
     return images
 
 
@@ -23,8 +23,8 @@ def to_bgr_minus_mean(images: Any) -> Any:
     return images[..., ::-1] - mean_bgr
 
 
-def to_imagenet_deviations(images: Any) -> Any:
-    """RGB 0..255 -> RGB in standard deviations from ImageNet's mean colour ("torch" mode)."""
+def to_imagenet_standardized(images: Any) -> Any:
+    """RGB 0..255 -> RGB standardized by ImageNet's mean and deviation ("torch" mode)."""
     import keras
 
     mean = keras.ops.convert_to_tensor([0.485, 0.456, 0.406], dtype="float32")

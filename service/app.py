@@ -18,9 +18,9 @@ from starlette.requests import Request
 from service import tracing
 from service.asgi import GraftService
 from service.bundle.signature import load_verified
-from service.bundle.summary import introduce
-from service.engine.autotune import tuned
-from service.engine.device import load
+from service.bundle.summary import log_summary
+from service.engine.autotune import autotune
+from service.engine.device import load_predictor
 from service.errors import GraftError
 from service.http.bento_options import check_bento_options
 from service.http.predictions import predict, predict_batch
@@ -86,12 +86,12 @@ class Classifier:
             settings.keys()  # their file must be readable
             check_bento_options(settings)
             bundle = load_verified(settings.model, settings.verify_key)
-            tuned(bundle, settings)
-            load(bundle, settings.device, threads=1)  # checks the golden answers, tuned or not
+            autotune(bundle, settings)
+            load_predictor(bundle, settings.device, threads=1)  # checks the golden answers
             create(worker_count())
         except GraftError as error:
             sys.exit(f"graft: {error}")
-        introduce(bundle.manifest, _log, "serving")
+        log_summary(bundle.manifest, _log, "serving")
         refuse_until_ready()
         end_where_the_port_is_taken()
 
@@ -103,14 +103,14 @@ class Classifier:
             log_requests()
         runtime_directory = enter()
         bundle = load_verified(settings.model, settings.verify_key)
-        tuning = tuned(bundle, settings)
+        tuning = autotune(bundle, settings)
         self.state = ServiceState(settings, bundle, tuning, runtime_directory)
         if not settings.asks_for_keys:
             _log.info("no API key is set: everybody who reaches this server may use it")
         if warning := self.state.model.fallback:
             _log.warning(warning)
         manifest = bundle.manifest
-        _log.info("%s:%s answers by %s", manifest.name, manifest.version, tuning.line())
+        _log.info("%s:%s answers by %s", manifest.name, manifest.version, tuning.summary())
 
     # Declared for BentoML's schema and clients; the same paths in service/http/routes.py answer.
 

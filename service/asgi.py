@@ -1,6 +1,7 @@
 """The ASGI application: our routes and middleware in front of BentoML's application.
 
-Ours come first because BentoML's dispatch takes 0.2 to 0.4 ms a request (docs/decisions.md).
+Ours come first because BentoML's dispatch takes 0.2 to 0.4 ms a request; see
+docs/decisions/serving.md.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from service.bundle.store import resolve
-from service.bundle.summary import introduce
+from service.bundle.summary import log_summary
 from service.errors import GraftError
 from service.http import routes as http_routes
 from service.http.cors import cors_options
@@ -46,7 +47,7 @@ class GraftService(bentoml.Service[Any]):
         """BentoML reads this only while it builds a bento: log which model the bento contains."""
         with suppress(GraftError):  # without a model BentoML itself ends the build
             model = Bundle.read(resolve(Settings.model_fields["model"].default))
-            introduce(model.manifest, _bentoml_log, "this bento serves")
+            log_summary(model.manifest, _bentoml_log, "this bento serves")
         return super().openapi_spec
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:

@@ -26,7 +26,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from service.bundle.manifest import Manifest
-from service.engine.device import Runtime
+from service.engine.device import RuntimeInfo
 from service.errors import RequestError
 from service.server.runtime_directory import RuntimeDirectory
 
@@ -154,7 +154,7 @@ class Metrics:
             if label not in self._by_class and self._has_room("counter", (label,)):
                 self._by_class[label] = self.predictions.labels(label)
 
-    def show_runtime(self, runtime: Runtime) -> None:
+    def show_runtime(self, runtime: RuntimeInfo) -> None:
         """Say what the model is computed on."""
         fallback = str(runtime.is_fallback).lower()
         labels = (runtime.device, runtime.provider, fallback, runtime.onnxruntime)

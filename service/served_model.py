@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import tracing
-from service.bundle.manifest import Bundle
-from service.engine.autotune import Tuning
-from service.engine.device import fallback, load, runtime
+from service.bundle.reading import Bundle
+from service.engine.device import fallback_warning, load_predictor, runtime_info
 from service.engine.predictor import Predictor
-from service.engine.scheduler import Picture, Scheduler
+from service.engine.scheduler import Job, Scheduler
+from service.engine.session_config import TuningResult
 from service.errors import DeadlineExceeded
 from service.imaging import Limits
 from service.metrics import Metrics
@@ -24,7 +24,7 @@ from service.settings import Settings
 from service.system.bento_configuration import worker_count
 
 
-async def wait_for_answer(picture: Picture) -> NDArray[np.float32]:
+async def wait_for_answer(picture: Job) -> NDArray[np.float32]:
     """Wait for a submitted picture's (classes,) probabilities; give it up if cancelled.
 
     asyncio.wrap_future does the same with three more callbacks, a tenth of the event loop's time
@@ -32,13 +32,13 @@ async def wait_for_answer(picture: Picture) -> NDArray[np.float32]:
     """
     loop = asyncio.get_running_loop()
     answered = asyncio.Event()
-    picture.answer.add_done_callback(lambda _: loop.call_soon_threadsafe(answered.set))
+    picture.future.add_done_callback(lambda _: loop.call_soon_threadsafe(answered.set))
     try:
         await answered.wait()
     except asyncio.CancelledError:
-        picture.give_up()
+        picture.cancel()
         raise
-    return picture.take_answer()
+    return picture.result()
 
 
 class ServedModel:
@@ -55,16 +55,18 @@ class ServedModel:
     """
 
     def __init__(
-        self, bundle: Bundle, tuning: Tuning, settings: Settings, metrics: Metrics
+        self, bundle: Bundle, tuning: TuningResult, settings: Settings, metrics: Metrics
     ) -> None:
         self.bundle, self.tuning = bundle, tuning
         self.manifest = bundle.manifest
         self._settings, self._metrics = settings, metrics
         choice = tuning.choice
         threads = settings.usable_threads()
-        self._predictor = load(bundle, settings.device, choice.session_threads, choice.sessions)
-        self.fallback = fallback(settings.device, self._predictor)
-        self.runtime = runtime(settings.device, self._predictor, worker_count(), threads)
+        self._predictor = load_predictor(
+            bundle, settings.device, choice.session_threads, choice.sessions
+        )
+        self.fallback = fallback_warning(settings.device, self._predictor)
+        self.runtime = runtime_info(settings.device, self._predictor, worker_count(), threads)
         # Functions, not methods: a reference cycle through this object would keep the old model's
         # memory after a reload, until the garbage collector runs.
         self._scheduler = Scheduler(
@@ -133,7 +135,7 @@ class ServedModel:
         self._metrics.count_prediction(best)
         return probabilities
 
-    async def _answer(self, picture: Picture) -> NDArray[np.float32]:
+    async def _answer(self, picture: Job) -> NDArray[np.float32]:
         """Wait for a submitted picture's (classes,) probabilities, until the deadline."""
         seconds = self._settings.deadline_seconds
         try:

@@ -1,4 +1,4 @@
-"""Every setting of the service: one field here is one `GRAFT_*` variable and one README row."""
+"""Every setting of the service: a field is a `GRAFT_*` variable and a row of docs/serving.md."""
 
 from __future__ import annotations
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from service.bundle.manifest import Bundle, Manifest
+from service.bundle.manifest import Manifest
+from service.bundle.reading import Bundle
 from service.bundle.signature import load_verified
-from service.engine.autotune import Tuning, known
+from service.engine.autotune import load_tuning
+from service.engine.session_config import TuningResult
 from service.keys import ApiKeys
 from service.metrics import Metrics
 from service.served_model import ServedModel
@@ -33,7 +35,7 @@ class ServiceState:
         self,
         settings: Settings,
         bundle: Bundle,
-        tuning: Tuning,
+        tuning: TuningResult,
         runtime_directory: RuntimeDirectory | None = None,
     ) -> None:
         self.settings = settings
@@ -75,5 +77,5 @@ class ServiceState:
             return None
         # Never autotuned here: beside running requests every configuration measures slow.
         untuned = self.model.tuning.model_copy(update={"curve": ()})
-        tuning = known(bundle, self.settings) or untuned
+        tuning = load_tuning(bundle, self.settings) or untuned
         return ServedModel(bundle, tuning, self.settings, self.metrics)

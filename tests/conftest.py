@@ -18,7 +18,9 @@ from PIL import Image
 from plugins.base import Backbone, Variant
 from plugins.registry import register
 from plugins.scaling import to_unit_range
-from service.bundle.manifest import Bundle, InputSpec, Manifest, OutputSpec, seal
+from service.bundle.manifest import InputSpec, Manifest, OutputSpec
+from service.bundle.reading import Bundle
+from service.bundle.sealing import seal
 from service.imaging import DECODER
 
 os.environ["KERAS_BACKEND"] = "tensorflow"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from plugins.copying import clone, fill, fill_from, refresh
+from plugins.copying import assign_weights, clone, load_state, refresh_derived_state
 from plugins.registry import families
 from plugins.weights import fit_file
 from trainers.phases import replicas
@@ -44,7 +44,7 @@ def adapted(name: str, variant: str) -> keras.Model:
         if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
             layer.adapt_mean.assign(MEAN)
             layer.adapt_variance.assign(VARIANCE)
-    refresh(model)
+    refresh_derived_state(model)
     return model
 
 
@@ -86,8 +86,8 @@ COPIES: dict[str, Callable[[keras.Model], keras.Model]] = {
     "strategy": by_strategy,
 }
 FILLINGS: dict[str, Callable[[keras.Model, keras.Model, Path], None]] = {
-    "weights": lambda other, model, folder: fill(other, model.get_weights()),
-    "network": lambda other, model, folder: fill_from(other, model),
+    "weights": lambda other, model, folder: assign_weights(other, model.get_weights()),
+    "network": lambda other, model, folder: load_state(other, model),
     ".keras": by_file(".keras"),
     ".weights.h5": by_file(".weights.h5"),
     "checkpoint": by_checkpoint,
@@ -110,7 +110,7 @@ def test_every_copy_answers_as_the_network_does(name: str, variant: str, tmp_pat
     }
     other, empty = clone(model), [weight * 0 for weight in model.get_weights()]
     for way, put in FILLINGS.items():
-        fill(other, empty)
+        assign_weights(other, empty)
         assert np.linalg.norm(maps(other) - expected) > 0.5 * length
         put(other, model, tmp_path)
         differences[way] = np.linalg.norm(maps(other) - expected)

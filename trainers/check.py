@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.cli.arguments import Parser
+from service.cli.arguments import CommandParser
 from service.errors import GraftError, SettingError
 from service.system.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
 from service.system.resources import at_home
@@ -66,7 +66,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
+    parser = CommandParser(
         prog="python -m trainers.check",
         description="Find problems in a folder of labelled pictures.",
         epilog="Exit codes: 0 usable; 2 wrong use, a folder that cannot be trained on, or, with "

@@ -208,7 +208,7 @@ def validate(values: Mapping[str, Any], where: str = "") -> TrainingConfig:
 def _explain(problem: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "configuration"
     if problem["type"] == "extra_forbidden":
-        return arguments.unknown(name, list(TrainingConfig.model_fields))
+        return arguments.unknown_option_message(name, list(TrainingConfig.model_fields))
     value, reason = problem["input"], problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "string_pattern_mismatch":
         reason = model_name.explain(value) if name == "name" else _explain_device(value)
@@ -221,6 +221,6 @@ def _explain_device(value: str) -> str:
     """What a device may be called, and which one is meant by names such as cuda:1."""
     match = re.fullmatch(r"(?:cuda|gpu)?[: ]?(\d{1,3})?", value.lower())
     number = match and match.group(1)
-    name = arguments.closest(value, ("auto", "cpu", "gpu")) if match is None else "gpu"
+    name = arguments.closest_match(value, ("auto", "cpu", "gpu")) if match is None else "gpu"
     close = f"{name}:{number}" if number else name
     return "auto, cpu, gpu or gpu:N" + (f"; did you mean {close}?" if close else "")

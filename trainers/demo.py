@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.cli import next_command
+from service.cli import command_lines
 from service.errors import GraftError
 from service.system.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
 from service.system.resources import cache_folder
@@ -55,10 +55,10 @@ def run_demo() -> int:
         return 1
     print(f"\nPOST {picture.name}, a picture of the class `{truth}`, to /predict:\n")
     print(json.dumps(answer, indent=2))
-    training = next_command.python(
+    training = command_lines.python_command(
         "trainers.run", "--plugin", "efficientnet", "--data", "YOUR_FOLDER"
     )
-    serving = next_command.serve("classifier:latest")
+    serving = command_lines.serve_command("classifier:latest")
     figures = {"accuracy": accuracy, "random_accuracy": random_accuracy}
     print(NEXT_STEPS.format(training=training, serving=serving, bundle=bundle, **figures))
     return 0

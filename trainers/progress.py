@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from service.cli.eta import Pace
+from service.cli.eta import EtaEstimator
 
 if TYPE_CHECKING:
     import rich.progress
@@ -76,13 +76,13 @@ class Progress:
                 opens files and allocates memory.
         """
         label = LABELS.get(label, label)
-        with self._timed(label), self._shown(Pace(total, done, warm_up), label) as advance:
+        with self._timed(label), self._shown(EtaEstimator(total, done, warm_up), label) as advance:
             yield advance
 
     @contextmanager
     def step(self, label: str) -> Iterator[None]:
         """Show work that has no countable steps."""
-        with self._timed(label), self._shown(Pace(None), label):
+        with self._timed(label), self._shown(EtaEstimator(None), label):
             yield
 
     @contextmanager
@@ -95,7 +95,7 @@ class Progress:
             self.seconds[label] += time.monotonic() - started
 
     @contextmanager
-    def _shown(self, pace: Pace, label: str) -> Iterator[Callable[[int], None]]:
+    def _shown(self, pace: EtaEstimator, label: str) -> Iterator[Callable[[int], None]]:
         if self._is_quiet:
             yield lambda count: None
         elif self._is_json:
@@ -108,7 +108,7 @@ class Progress:
 
                 def advance(count: int) -> None:
                     pace.advance(count)
-                    bar.update(task, completed=pace.done, left=pace.left())
+                    bar.update(task, completed=pace.done, left=pace.remaining())
 
                 yield advance
                 bar.refresh()
@@ -144,7 +144,7 @@ def json_line(event: str, content: dict[str, Any]) -> str:
 class _Lines:
     """A line in the log every ten seconds."""
 
-    def __init__(self, pace: Pace, label: str) -> None:
+    def __init__(self, pace: EtaEstimator, label: str) -> None:
         self._pace, self._label = pace, label
         self._started = self._last = time.monotonic()
 
@@ -152,14 +152,14 @@ class _Lines:
         self._pace.advance(count)
         if time.monotonic() - self._last > SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
-            left = self._pace.left() and f", {self._pace.left()}"
+            left = self._pace.remaining() and f", {self._pace.remaining()}"
             log.info("%s: %d of %d%s", self._label, self._pace.done, self._pace.total, left)
 
 
 class _JsonLines(_Lines):
     """A line of JSON when a step begins, every second, and when it ends."""
 
-    def __init__(self, pace: Pace, label: str) -> None:
+    def __init__(self, pace: EtaEstimator, label: str) -> None:
         super().__init__(pace, label)
         self._write()
 

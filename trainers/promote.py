@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.cli.arguments import Parser
+from service.cli.arguments import CommandParser
 from service.errors import GraftError
 from service.system.interrupts import INTERRUPTED, TERMINATED, ended_by
 from trainers.cli.exit_codes import WRONG_USE
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def promote(new: Path, over: str | None, data: Path) -> str:
     """Find both models and compare them; return the tag of the one that is the latest now."""
     from service.bundle import store
-    from service.bundle.manifest import Bundle
+    from service.bundle.reading import Bundle
     from service.imaging import configure_process
     from trainers.evaluation import promotion
 
@@ -44,7 +44,7 @@ def promote(new: Path, over: str | None, data: Path) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
+    parser = CommandParser(
         prog="python -m trainers.promote",
         description="Make a new model `latest` in BentoML's store if it is no worse than the old.",
         epilog="Exit codes: 0 decided, the last line is the latest model; 2 wrong use.",

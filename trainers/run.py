@@ -107,7 +107,7 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
     weights = config.weights or backbone.pretrained
     config = config.model_copy(update={"weights": weights})
     size = config.image_size or backbone.image_size
-    backbone.require(weights, size)
+    backbone.validate(weights, size)
     bentoml_home()  # which fails now, not after the training
     folder = preparation.choose_folder(config)
     with progress.step("scanning"):

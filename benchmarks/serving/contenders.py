@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.serving.server import ROOT, Contender
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 
 PEERS = ROOT / "artifacts/peers/bin"
 MLSERVER = ROOT / "artifacts/peers-mlserver/bin"

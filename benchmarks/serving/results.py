@@ -15,7 +15,7 @@ import psutil
 from numpy.typing import NDArray
 
 from benchmarks.serving.load.wrk import Load
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from service.system.resources import processor_name, usable_cores
 
 README = Path(__file__).parents[1] / "README.md"

@@ -31,7 +31,7 @@ from benchmarks.serving.load.wrk import require_wrk
 from benchmarks.serving.results import Result, machine, others_percent
 from benchmarks.serving.setting import Setting
 from benchmarks.serving.starting import starting
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 
 QUESTIONS: dict[str, Callable[[Setting], Result]] = {
     "peers": compare,

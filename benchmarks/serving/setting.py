@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.serving.load.expected import Expected
 from benchmarks.serving.load.pictures import Bodies, draw
 from benchmarks.serving.server import Contender, Server
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 
 
 @dataclass(frozen=True)

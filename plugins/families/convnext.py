@@ -1,4 +1,7 @@
-"""ConvNeXt: convolutions arranged like a transformer (Liu et al. 2022). Scales inside Keras."""
+"""ConvNeXt: convolutions arranged like a transformer (Liu et al. 2022).
+
+All variants contain their scaling.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""DenseNet: every layer sees all before it; few weights, many maps (Huang et al. 2017)."""
+"""DenseNet: each layer sees the output of all layers before it (Huang et al. 2017)."""
 
 from __future__ import annotations
 
 from plugins.base import Backbone, Variant
 from plugins.registry import register
-from plugins.scaling import to_imagenet_deviations
+from plugins.scaling import to_imagenet_standardized
 
 
 @register
@@ -12,7 +12,7 @@ class DenseNet(Backbone):
     family = "densenet"
     default_variant = "121"
     variants = {
-        "121": Variant("DenseNet121", 224, 7_037_504, to_imagenet_deviations),
-        "169": Variant("DenseNet169", 224, 12_642_880, to_imagenet_deviations),
-        "201": Variant("DenseNet201", 224, 18_321_984, to_imagenet_deviations),
+        "121": Variant("DenseNet121", 224, 7_037_504, to_imagenet_standardized),
+        "169": Variant("DenseNet169", 224, 12_642_880, to_imagenet_standardized),
+        "201": Variant("DenseNet201", 224, 18_321_984, to_imagenet_standardized),
     }

@@ -1,4 +1,7 @@
-"""EfficientNet: accurate for its size (Tan and Le 2019, 2021). All variants scale inside Keras."""
+"""EfficientNet: accurate for its size (Tan and Le 2019, 2021).
+
+All variants contain their scaling.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plugins.base import Backbone, Variant
-from plugins.copying import fill
+from plugins.copying import assign_weights
 from plugins.registry import register
 from plugins.scaling import as_is
 
@@ -37,11 +40,12 @@ class EfficientNet(Backbone):
     }
 
     def load_file(self, network: keras.Model, path: Path) -> None:
-        """As for every backbone, then B0-B7's second division by ImageNet's deviation.
+        """Load the weights, and for B0-B7 add the second division by ImageNet's deviation.
 
-        Keras divides twice by the square root of the stored variance, but builds the second
-        division in only for weights="imagenet". Squaring the variance in the network's one
-        Normalization layer does the same, and leaves the 1.0 of a network trained from nothing.
+        Keras' own ImageNet weights of B0-B7 need pixels divided twice by the square root of the
+        stored variance. Keras adds the second division only for weights="imagenet". Squaring the
+        variance in the Normalization layer has the same effect, and leaves the variance of 1.0
+        of a network that was trained from random weights.
         """
         super().load_file(network, path)
         if self.variant.startswith("v2"):
@@ -52,4 +56,4 @@ class EfficientNet(Backbone):
             layer for layer in network.layers if isinstance(layer, keras.layers.Normalization)
         )
         mean, variance, count = normalization.get_weights()
-        fill(normalization, [mean, variance**2, count])
+        assign_weights(normalization, [mean, variance**2, count])

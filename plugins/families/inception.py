@@ -1,4 +1,4 @@
-"""Inception: several filter sizes side by side (Szegedy et al. 2015, 2016)."""
+"""Inception: filters of several sizes side by side (Szegedy et al. 2015, 2016)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def _v2(alpha: float, parameters: int) -> Variant:
 
 @register
 class MobileNet(Backbone):
-    """Every width that Keras has ImageNet weights of.
+    """Every width for which Keras has ImageNet weights.
 
     "minimal" is Keras' `minimalistic`: V3 without squeeze-and-excite, hard swish and 5x5 filters.
     """

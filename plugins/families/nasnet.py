@@ -1,4 +1,4 @@
-"""NASNet: cells that a search found (Zoph et al. 2017)."""
+"""NASNet: cells found by architecture search (Zoph et al. 2017)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ResNet: the well-known workhorse (He et al. 2015, 2016)."""
+"""ResNet: residual networks (He et al. 2015, 2016)."""
 
 from __future__ import annotations
 

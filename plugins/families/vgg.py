@@ -1,4 +1,4 @@
-"""VGG: large, slow, simple; features that transfer to unusual pictures (Simonyan 2014)."""
+"""VGG: plain 3x3 convolutions, large and slow (Simonyan and Zisserman 2014)."""
 
 from __future__ import annotations
 

@@ -2,5 +2,5 @@
 
 In: a folder with a manifest, or a tag of BentoML's model store.
 Out: a `Bundle` whose files are complete and unaltered, or a `BundleError`.
-May use: service.{errors, system, cli, imaging}.
+May use: service.{cli, errors, imaging, system}.
 """

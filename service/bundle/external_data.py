@@ -1,8 +1,8 @@
-"""Does an ONNX file keep tensors in other files?
+"""Detect ONNX files that store tensors in other files.
 
-ONNX Runtime would load such files from wherever the model says, even for a model given as bytes,
-so a checksum of the model would not cover its weights. The `onnx` package could tell, but the
-serving image does without it: this walks the few protobuf messages that lead to a tensor.
+ONNX Runtime loads such files from any path that the model names, even for a model given as bytes,
+so a checksum of the model would not cover its weights. The serving image has no `onnx` package:
+this module walks the protobuf messages that lead to a tensor.
 Field numbers: onnx.proto3 of ONNX 1.x, fixed by protobuf's compatibility rules.
 """
 
@@ -36,10 +36,10 @@ _EXTERNAL = 1  # of the enumeration DataLocation
 
 
 def refers_to_external_data(path: Path) -> bool:
-    """True when any tensor of the ONNX file at `path` is stored outside it.
+    """Return whether any tensor of the ONNX file at `path` is stored in another file.
 
     Raises:
-        BundleError: the file is no well-formed protobuf message.
+        BundleError: the file is empty, or not a well-formed protobuf message.
     """
     if path.stat().st_size == 0:
         raise BundleError(f"{path} is empty")
@@ -77,7 +77,7 @@ def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, i
             stop = start + (8 if wire_type == 1 else 4)
         else:
             raise ValueError(f"wire type {wire_type}")
-        if key >> 32:  # readers that keep 32 bits would see another field than this one does
+        if key >> 32:  # a reader with 32-bit keys would see another field
             raise ValueError("a field number too large")
         if stop > end:
             raise ValueError("a field runs past the end of its message")

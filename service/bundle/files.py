@@ -1,4 +1,4 @@
-"""Files of a bundle: their checksums, and what makes them last on a disk."""
+"""Files of a bundle: their checksums, and flushing them to disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.errors import BundleError
 
 
 class FileRecord(BaseModel):
-    """What a file held when its bundle was sealed."""
+    """Checksum and size of a file when its bundle was sealed."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
@@ -21,35 +21,36 @@ class FileRecord(BaseModel):
     size_bytes: int
 
     @classmethod
-    def of(cls, path: Path) -> Self:
-        """Read a file through; OSError where it cannot be read."""
+    def from_path(cls, path: Path) -> Self:
+        """Read a file and compute its record; raises OSError where it cannot be read."""
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return cls(sha256=digest, size_bytes=path.stat().st_size)
 
     @classmethod
-    def of_bytes(cls, data: bytes) -> Self:
+    def from_bytes(cls, data: bytes) -> Self:
+        """Compute the record of a file with this content."""
         return cls(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
 
 
-def verify(folder: Path, name: str, record: FileRecord) -> None:
-    """Compare a file of a bundle with its record; BundleError where it is not the same."""
+def verify_file(folder: Path, name: str, record: FileRecord) -> None:
+    """Compare a file of a bundle with its record; raise BundleError where they differ."""
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts:
         raise BundleError(f"{folder}: the manifest names {name!r}, outside the bundle")
     path = folder / relative
     try:
-        is_there, is_same = path.is_file(), path.is_file() and FileRecord.of(path) == record
+        exists, is_same = path.is_file(), path.is_file() and FileRecord.from_path(path) == record
     except OSError as error:
         raise BundleError(f"{folder}: {name} cannot be read: {error}") from error
-    if not is_there:
+    if not exists:
         raise BundleError(f"{folder}: {name} is missing; copy the bundle again")
     if not is_same:
         raise BundleError(f"{folder}: {name} was altered (checksum differs); copy the bundle again")
 
 
-def flush(path: Path) -> None:
-    """Return once a file, or a folder's list of names, is on the disk, power or not."""
+def fsync(path: Path) -> None:
+    """Flush a file, or a folder's list of names, to disk, so that it survives a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""BentoML's model store as the registry of bundles: `<name>:<version>`, saved last = latest.
+"""BentoML's model store as the registry of bundles, by tags `<name>:<version>`.
 
-A stored bundle is an ordinary BentoML model, so `bentoml models list`, `export`, `push` and
-`bentoml build` work as their users know them.
+A stored bundle is an ordinary BentoML model: `bentoml models list`, `export`, `push` and
+`bentoml build` work as usual. `latest` is the bundle that was saved last.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any
 import bentoml
 
 from service.bundle import summary
-from service.bundle.files import flush
-from service.bundle.manifest import MANIFEST, Bundle
-from service.cli import next_command
-from service.cli.arguments import closest
+from service.bundle.files import fsync
+from service.bundle.manifest import MANIFEST
+from service.bundle.reading import Bundle
+from service.cli import command_lines
+from service.cli.arguments import closest_match
 from service.errors import BundleError
 from service.system.interrupts import cleaned
 from service.system.locks import locked
@@ -31,16 +32,17 @@ _STAGING = ".graft-store-"
 def save(bundle: Bundle) -> str:
     """Copy a bundle into the store, complete or not at all; return its tag `<name>:<version>`.
 
-    BentoML copies straight to the final place. A kill in the middle would leave half a model
-    there, so the copy goes to a store of its own beside it and is renamed. `latest` is the bundle
-    saved last, also when it is there already: a kill may have come just before `latest` was set.
+    BentoML copies straight to the final place, where a kill would leave half a model. So the copy
+    goes to a temporary store beside it and is renamed. `latest` is set even if the bundle is in the
+    store already: an earlier save may have been killed just before it.
 
     Raises:
-        SettingError, NoLocksError: there is no place for a store, or it has no file locks.
+        SettingError: there is no place for a store.
+        NoLocksError: its file system has no file locks.
         OSError: it cannot be written.
     """
     bentoml_home()
-    # The container is BentoML's documented way to a configured store, if not a typed one.
+    # The only way to the configured store: docs/private_interfaces.md.
     from bentoml._internal.configuration.containers import BentoMLContainer
 
     store = BentoMLContainer.model_store.get()
@@ -54,15 +56,15 @@ def save(bundle: Bundle) -> str:
             (staging / tag.path()).rename(root / tag.path())
         latest = staging / ".latest"
         latest.write_text(bundle.manifest.version, encoding="utf-8")
-        flush(latest)
+        fsync(latest)
         latest.replace(root / tag.latest_path())
-        flush(root / tag.name)
+        fsync(root / tag.name)
     return str(tag)
 
 
 @contextmanager
 def _staging(parent: Path) -> Iterator[Path]:
-    """An empty folder for one save at a time; those that killed ones left are removed."""
+    """Make an empty folder for one save at a time; remove those of saves that were killed."""
     with locked(parent / f"{_STAGING}lock", wait=True):
         for abandoned in parent.glob(f"{_STAGING}*.partial"):
             shutil.rmtree(abandoned)
@@ -80,7 +82,7 @@ def _copy(bundle: Bundle, tag: bentoml.Tag, store: Any) -> None:
         labels={"plugin": manifest.plugin.replace(":", "-")},
         metadata={
             "classes": list(manifest.classes),
-            "trained_on": summary.data(manifest)["source"],
+            "trained_on": summary.training_data(manifest)["source"],
             **manifest.metrics,
         },
         _model_store=store,
@@ -88,18 +90,19 @@ def _copy(bundle: Bundle, tag: bentoml.Tag, store: Any) -> None:
         shutil.copytree(bundle.path, model.path, dirs_exist_ok=True)
     copy = Path(store._path) / tag.path()
     for path in (*copy.rglob("*"), copy):
-        flush(path)
+        fsync(path)
 
 
 def resolve(reference: str) -> Path:
     """Find a bundle: a folder that holds one, or a BentoML tag such as `classifier:latest`.
 
-    The path has no links left: one that is set anew later leads nobody to another bundle's files.
+    Inside a bento the tag is an alias of the model that the bento was built with (bentofile.yaml).
 
-    Inside a bento that tag is an alias of the model it was built with (see bentofile.yaml).
+    Returns:
+        The folder without symbolic links: one that changes later leads to no other bundle.
 
     Raises:
-        BundleError: neither; the message says where was looked and what to do.
+        BundleError: neither; the message says where it looked and what to do.
     """
     try:
         folder = Path(reference).resolve()
@@ -107,25 +110,25 @@ def resolve(reference: str) -> Path:
             return folder
         bentoml_home()
         return Path(bentoml.models.get(reference).path).resolve()
-    except Exception as error:  # BentoML passes on whatever a damaged model.yaml raises
-        command = next_command.python("trainers.run")
+    except Exception as error:  # a damaged model.yaml raises anything
+        command = command_lines.python_command("trainers.run")
         raise BundleError(
             f"no model {reference!r}: it is neither a folder with a {MANIFEST} nor in BentoML's "
-            f"store ({error}).{_meant(reference)} Train one with `{command}`, or name "
-            "a bundle folder or a tag of `bentoml models list` (by GRAFT_MODEL, or --bundle of "
-            "service.predict)"
+            f"store ({error}).{_suggestion(reference)} Train one with `{command}`, or set "
+            "GRAFT_MODEL (service.predict: --bundle) to a bundle folder or a tag of "
+            "`bentoml models list`"
         ) from error
 
 
-def _meant(reference: str) -> str:
-    """What to type in place of a reference that leads nowhere: a bundle in it, or a like name."""
-    with suppress(Exception):  # whatever an odd name or a damaged store raises: it is a hint
-        found = [path.parent for path in Path(reference).glob(f"*/{MANIFEST}")]
-        if found:
-            return f" Did you mean `{max(found, key=lambda path: path.stat().st_mtime)}`?"
+def _suggestion(reference: str) -> str:
+    """Suggest a bundle inside the folder `reference`, or a tag with a similar name; else ""."""
+    with suppress(Exception):  # odd names and damaged stores raise anything; this is only a hint
+        bundles = [path.parent for path in Path(reference).glob(f"*/{MANIFEST}")]
+        if bundles:
+            return f" Did you mean `{max(bundles, key=lambda path: path.stat().st_mtime)}`?"
         name, _, _ = reference.partition(":")
-        known = {model.tag.name: model.tag for model in reversed(bentoml.models.list())}
-        close = closest(name, known)
-        if close:
-            return f" Did you mean `{known[close] if close == name else f'{close}:latest'}`?"
+        tags = {model.tag.name: model.tag for model in reversed(bentoml.models.list())}
+        match = closest_match(name, tags)
+        if match:
+            return f" Did you mean `{tags[match] if match == name else f'{match}:latest'}`?"
     return ""

@@ -1,4 +1,4 @@
-"""What a model is, in words: what it was trained on, how good that made it, and what to doubt."""
+"""A model in words: what it was trained on, its accuracy, and reasons to distrust it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from service.bundle.manifest import Manifest
 DRAWN: Final = "drawn sample pictures"
 FOLDER: Final = "pictures of a folder"
 UNKNOWN: Final = "unknown"
-"""What the pictures of a model were; older bundles do not say."""
+"""The source of the training pictures; older bundles do not record it."""
 FEW_TEST_PICTURES: Final = 20
-_NEAR: Final = 0.1
-"""Least gain over the majority class, as a share of what is left to 1."""
+_MIN_GAIN: Final = 0.1
+"""Least gain over the majority class, as a share of the possible gain."""
 
 
 class TrainingData(BaseModel):
@@ -26,34 +26,35 @@ class TrainingData(BaseModel):
     pictures: int | None
 
 
-def data(manifest: Manifest) -> dict[str, Any]:
-    """The JSON of a `TrainingData`; unknown is what the manifest does not say, or not like this."""
-    found = _provenance(manifest)
-    source, pictures = found.get("source"), found.get("pictures")
+def training_data(manifest: Manifest) -> dict[str, Any]:
+    """Build the JSON of a `TrainingData`; missing or invalid records count as unknown."""
+    record = _data_record(manifest)
+    source, pictures = record.get("source"), record.get("pictures")
     return {
         "source": source if source in (DRAWN, FOLDER) else UNKNOWN,
         "pictures": pictures if isinstance(pictures, int) else None,
     }
 
 
-def public(manifest: Manifest) -> dict[str, Any]:
-    """GET /model: what it was trained on, and the public part of the manifest."""
-    return {"data": data(manifest), **manifest.public()}
+def public_manifest(manifest: Manifest) -> dict[str, Any]:
+    """Build the JSON of GET /model: the training data and the public part of the manifest."""
+    return {"data": training_data(manifest), **manifest.public()}
 
 
-def line(manifest: Manifest) -> str:
-    """Name, data and accuracy, for logs; the folder's name is not for whoever may ask /model."""
-    found, known = _provenance(manifest), data(manifest)
-    pictures = "" if known["pictures"] is None else f"{known['pictures']:,} "
-    where = f"`{found['folder']}`" if "folder" in found else "unknown origin"
-    trained = DRAWN if known["source"] == DRAWN else f"pictures of {where}"
+def describe(manifest: Manifest) -> str:
+    """Return name, data and accuracy in a line for logs; unlike /model it names the folder."""
+    record, data = _data_record(manifest), training_data(manifest)
+    pictures = "" if data["pictures"] is None else f"{data['pictures']:,} "
+    folder = f"`{record['folder']}`" if "folder" in record else "unknown origin"
+    source = DRAWN if data["source"] == DRAWN else f"pictures of {folder}"
     return (
-        f"{manifest.name}:{manifest.version}, trained on {pictures}{trained}, {accuracy(manifest)}"
+        f"{manifest.name}:{manifest.version}, trained on {pictures}{source}, "
+        f"{describe_accuracy(manifest)}"
     )
 
 
-def accuracy(manifest: Manifest) -> str:
-    """The test accuracy in words, with the number of pictures that it was measured on."""
+def describe_accuracy(manifest: Manifest) -> str:
+    """Return the test accuracy in words, with the number of test pictures."""
     metrics = manifest.metrics
     if "test_accuracy" not in metrics:
         return "test accuracy unknown"
@@ -62,36 +63,37 @@ def accuracy(manifest: Manifest) -> str:
     return f"test accuracy {metrics['test_accuracy']:.4f}{on}"
 
 
-def doubts(manifest: Manifest) -> Iterator[str]:
-    """Why not to take the accuracy, or the model, for more than it is: a sentence for each."""
+def model_warnings(manifest: Manifest) -> Iterator[str]:
+    """Yield reasons not to trust the accuracy, or the model, one sentence each."""
     metrics, classes = manifest.metrics, len(manifest.classes)
-    if data(manifest)["source"] == DRAWN:
-        yield f"it was trained on {DRAWN}: its accuracy says nothing about pictures of yours"
+    if training_data(manifest)["source"] == DRAWN:
+        yield f"it was trained on {DRAWN}: its accuracy says nothing about your pictures"
     if "test_accuracy" not in metrics:
         return
-    found, count = metrics["test_accuracy"], metrics.get("test_pictures", FEW_TEST_PICTURES)
-    low, high = metrics.get("test_accuracy_low", found), metrics.get("test_accuracy_high", found)
+    accuracy, count = metrics["test_accuracy"], metrics.get("test_pictures", FEW_TEST_PICTURES)
+    low = metrics.get("test_accuracy_low", accuracy)
+    high = metrics.get("test_accuracy_high", accuracy)
     if count < FEW_TEST_PICTURES:
         yield (
-            f"only {count} test picture{'s' if count != 1 else ''}: its accuracy of {found:.2f} "
-            f"may as well be {low:.2f} or {high:.2f}; add pictures"
+            f"only {count} test picture{'s' if count != 1 else ''}: its accuracy of {accuracy:.2f} "
+            f"could also be {low:.2f} or {high:.2f}; add pictures"
         )
     chance = metrics.get("test_majority_share", 1 / classes)
-    has_many = count >= FEW_TEST_PICTURES  # of fewer, the interval says too little of chance
-    if (has_many and low <= chance) or found < chance + _NEAR * (1 - chance):
+    has_many = count >= FEW_TEST_PICTURES  # the interval of fewer is too wide to judge by
+    if (has_many and low <= chance) or accuracy < chance + _MIN_GAIN * (1 - chance):
         yield (
-            f"near chance: it is right on {found:.0%} of the test pictures, where always answering "
-            f"the most common class is right on {chance:.0%}; do not rely on it"
+            f"near chance: it classifies {accuracy:.0%} of the test pictures correctly; always "
+            f"answering the most common class gets {chance:.0%}; do not rely on it"
         )
 
 
-def introduce(manifest: Manifest, log: logging.Logger, how: str) -> None:
-    """Say in the log which model is used, and what to doubt."""
-    log.info("%s %s", how, line(manifest))
-    for doubt in doubts(manifest):
-        log.warning("%s:%s: %s", manifest.name, manifest.version, doubt)
+def log_summary(manifest: Manifest, log: logging.Logger, prefix: str) -> None:
+    """Log which model is used, after `prefix`, and its warnings."""
+    log.info("%s %s", prefix, describe(manifest))
+    for warning in model_warnings(manifest):
+        log.warning("%s:%s: %s", manifest.name, manifest.version, warning)
 
 
-def _provenance(manifest: Manifest) -> dict[str, Any]:
-    found = manifest.provenance.get("data")
-    return found if isinstance(found, dict) else {}
+def _data_record(manifest: Manifest) -> dict[str, Any]:
+    record = manifest.provenance.get("data")
+    return record if isinstance(record, dict) else {}

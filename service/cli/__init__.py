@@ -1,5 +1,5 @@
-"""What every command of this repository shares: its parser, its progress line, its next steps.
+"""What all commands share: the parser of their options, progress and ETA, commands to type next.
 
-In: arguments and counts. Out: parsed options, clear errors, lines for a terminal.
+In: arguments, counts, durations. Out: parsed options, clear errors, lines for a terminal.
 May use: service.errors.
 """

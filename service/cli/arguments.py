@@ -1,4 +1,4 @@
-"""Command lines that say what to type in place of what was typed."""
+"""A parser of command lines whose errors suggest what to type."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Final, NoReturn
 
 from service.errors import GraftError, WrongUse
 
-_CLOSE: Final = 0.7
-"""Similarity from which a name is offered, 0 to 1 as `difflib` counts."""
-HABITS: Final[Mapping[str, str]] = {
+_MIN_SIMILARITY: Final = 0.7
+"""Least similarity of a suggested name, 0 to 1 as computed by `difflib`."""
+OPTION_ALIASES: Final[Mapping[str, str]] = {
     "plugin": "model backbone arch architecture network net encoder m",
     "plugins": "plugin model models backbone backbones arch network",
     "data": "dataset datasets datadir datapath dataroot datafolder dataset dir root input images "
@@ -44,67 +44,75 @@ HABITS: Final[Mapping[str, str]] = {
     "csv": "out output outputfile save table o",
     "over": "old replace baseline current against model",
 }
-"""Names that other tools give to our options, normalised by `_key`."""
-_VALUES: Final[Mapping[str, str]] = {
+"""Names that other tools use for our options, normalised by `_normalized`."""
+_VALUE_ALIASES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("finetune", "finetuning"), "fine-tune"),
     **dict.fromkeys(("freeze", "freezebackbone"), "features"),
 }
-"""The value by which an option says what is a switch elsewhere."""
+"""The value of an option for what is a switch in other tools."""
 
 
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like another; capitals and signs between do not count."""
-    keys = {_key(one): one for one in known}
-    close = difflib.get_close_matches(_key(name), keys, 1, _CLOSE)
-    return keys[close[0]] if close else None
+def closest_match(name: str, candidates: Iterable[str]) -> str | None:
+    """Find the candidate most similar to `name`, without regard to case and punctuation."""
+    keys = {_normalized(candidate): candidate for candidate in candidates}
+    matches = difflib.get_close_matches(_normalized(name), keys, 1, _MIN_SIMILARITY)
+    return keys[matches[0]] if matches else None
 
 
 def closest_option(name: str, options: Sequence[str]) -> str | None:
-    """The option, of words joined by - or _, that somebody means by `name`, from whatever tool."""
+    """Find the option that `name` means: by its name in other tools, or by similarity.
+
+    Args:
+        name: as it was typed.
+        options: names whose words are joined by - or _.
+    """
     for option in options:
-        if _key(name) in HABITS.get(option.replace("_", "-"), "").split():
+        if _normalized(name) in OPTION_ALIASES.get(option.replace("_", "-"), "").split():
             return option
-    return closest(name, options)
+    return closest_match(name, options)
 
 
-def unknown(name: str, options: Sequence[str]) -> str:
-    """What to say of an option in a file that there is not."""
-    close = closest_option(name, options)
-    hint = f"did you mean `{close}`? " if close else ""
-    return f"unknown option `{name}`: {hint}There are: {', '.join(options)}"
+def unknown_option_message(name: str, options: Sequence[str]) -> str:
+    """Return the message about an unknown option in a file."""
+    match = closest_option(name, options)
+    hint = f"did you mean `{match}`? " if match else ""
+    return f"unknown option `{name}`: {hint}The options are: {', '.join(options)}"
 
 
-def _key(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[\W_]", "", name.casefold())
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong as every other failure is said: by an exception, in one line."""
+class CommandParser(argparse.ArgumentParser):
+    """Raises an exception with a message of one line, as all expected failures do."""
 
-    failure: ClassVar[type[GraftError]] = WrongUse
-    _given: Sequence[str] = ()
+    error_class: ClassVar[type[GraftError]] = WrongUse
+    _arguments: Sequence[str] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        self._given = sys.argv[1:] if args is None else list(args)
+        self._arguments = sys.argv[1:] if args is None else list(args)
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        raise self.failure("; ".join([message, *self._hints(), "--help lists all options"]))
+        raise self.error_class("; ".join([message, *self._hints(), "--help lists all options"]))
 
     def _hints(self) -> Iterator[str]:
-        """What to type in place of each option that there is not, or before a folder's name."""
+        """Suggest an option for each unknown one, or `--data` before a lone folder."""
         options = re.findall(r"--([a-z][a-z-]*)", self.format_usage())
-        typed = list(dict.fromkeys(filter(None, map(_option, self._given))))
-        for one in typed:
-            is_known = one.startswith("--") and one[2:] in options
-            if not is_known and (option := closest_option(one, options)):
-                yield f"for {one} type --{option} {_VALUES.get(_key(one), '')}".rstrip()
+        typed = list(dict.fromkeys(filter(None, map(_option_name, self._arguments))))
+        for name in typed:
+            is_known = name.startswith("--") and name[2:] in options
+            if not is_known and (option := closest_option(name, options)):
+                value = _VALUE_ALIASES.get(_normalized(name), "")
+                yield f"for {name} type --{option} {value}".rstrip()
         if not typed and "data" in options:
-            yield from (f"type --data {one}" for one in self._given[:1] if Path(one).is_dir())
+            yield from (
+                f"type --data {path}" for path in self._arguments[:1] if Path(path).is_dir()
+            )
 
 
-class Print(argparse.Action):
-    """An option without a value: prints what `text` gives, and ends the command."""
+class PrintAction(argparse.Action):
+    """An option without a value that prints the result of `text` and ends the command."""
 
     def __init__(self, text: Callable[[], str], **options: Any) -> None:
         super().__init__(nargs=0, **options)
@@ -115,7 +123,7 @@ class Print(argparse.Action):
         parser.exit()
 
 
-def _option(argument: str) -> str:
-    """The name of an option as it was typed, dashes included; nothing for a value."""
-    found = re.match(r"--?[A-Za-z][\w.-]*|[A-Za-z][\w-]*(?==)", argument)
-    return found.group() if found else ""
+def _option_name(argument: str) -> str:
+    """Return the name of an option as it was typed, with its dashes; "" for a value."""
+    match = re.match(r"--?[A-Za-z][\w.-]*|[A-Za-z][\w-]*(?==)", argument)
+    return match.group() if match else ""

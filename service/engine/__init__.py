@@ -2,5 +2,5 @@
 
 In: a `Bundle` and settings. Out: a `Predictor`, a `Scheduler` in front of it, and the fastest
 configuration for this machine.
-May use: service.{errors, system, bundle, imaging, settings}.
+May use: service.{bundle, errors, imaging, settings, system}.
 """

@@ -1,9 +1,8 @@
-"""A few threads take every picture from its bytes to its probabilities.
+"""A pool of threads that takes every picture from its bytes to its probabilities.
 
-A free thread calls the model with whatever decoded pictures wait, if a session is free for it;
-otherwise it decodes the next picture. Nothing ever waits for company, and batches form by
-themselves where the model is what everybody waits for: few sessions, as on a GPU. A picture that
-cannot be decoded fails alone, before it meets others.
+A free thread calls the model with the decoded pictures that wait, if a session is free; otherwise
+it decodes the next picture. No picture waits for a batch to fill: batches form where the model is
+the bottleneck (few sessions, as on a GPU). A picture that cannot be decoded fails alone.
 """
 
 from __future__ import annotations
@@ -25,48 +24,48 @@ Decode = Callable[[bytes], NDArray[np.uint8]]
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
-class Picture:
-    """One picture on its way.
+class Job:
+    """One picture to be classified.
 
     Attributes:
-        answer: its (classes,) probabilities, later; see `take_answer` and `give_up`.
-        times: when (`time.monotonic`) it was submitted, was taken for decoding, was decoded, was
-            taken for the model, and was answered; as far as it came.
+        future: will hold its (classes,) probabilities; read it with `result`.
+        times: `time.monotonic` when it was submitted, when decoding started and ended, and when
+            the model's call started and ended; as many of the five as were reached.
     """
 
-    __slots__ = ("answer", "data", "image", "times")
+    __slots__ = ("data", "future", "image", "times")
 
     image: NDArray[np.uint8]
 
     def __init__(self, data: bytes = b"") -> None:
         self.data = data
-        self.answer: Future[NDArray[np.float32]] = Future()
+        self.future: Future[NDArray[np.float32]] = Future()
         self.times = [monotonic()]
 
-    def take_answer(self) -> NDArray[np.float32]:
-        """Its (classes,) probabilities, waited for where need be; or what went wrong, raised, once.
+    def result(self) -> NDArray[np.float32]:
+        """Wait for the (classes,) probabilities; raise the job's error, if it failed, once.
 
-        Forgetting the error breaks the reference cycle error -> traceback -> frames -> picture ->
+        Forgetting the error breaks the reference cycle error -> traceback -> frames -> job ->
         error, in which the picture's bytes would wait for the garbage collector.
         """
         try:
-            return self.answer.result()
+            return self.future.result()
         except Exception:
-            del self.answer
+            del self.future
             raise
 
-    def give_up(self) -> None:
-        """Let it cost no more: neither a call of the model nor, while it still queues, memory."""
-        if self.answer.cancel():
+    def cancel(self) -> None:
+        """Skip the job if the model is not called yet, and free its bytes if it still queues."""
+        if self.future.cancel():
             self.data = b""
 
 
 class Scheduler:
-    """A bounded number of pictures inside, worked on by `threads` threads.
+    """Runs jobs on `threads` threads, with a bound on the jobs at a time.
 
     Args:
         decode: bytes -> (H, W, 3) uint8; raises for bad pictures. Called by any thread.
-        predict: (N, H, W, 3) uint8 -> (N, classes) float32; by up to `sessions` threads at once.
+        predict: (N, H, W, 3) uint8 -> (N, classes) float32; called by up to `sessions` threads.
         threads: that decode and call the model.
         sessions: most calls of the model at a time.
         max_batch_size: most pictures in one call.
@@ -85,138 +84,139 @@ class Scheduler:
     ) -> None:
         self._decode, self._predict = decode, predict
         self._max_batch_size, self._max_queue_size = max_batch_size, max_queue_size
-        self._encoded: deque[Picture] = deque()
-        self._decoded: deque[Picture] = deque()
+        self._undecoded: deque[Job] = deque()
+        self._decoded: deque[Job] = deque()
         self._free_sessions = sessions
         self._is_open = True
         self._lock = threading.Lock()
-        self._idle: list[threading.Lock] = []
-        """What threads without work wait at; the last to stop is the first to go on, for its
-        processor's caches still hold the model: 20% less latency at part load than in turn."""
-        self._inside = 0
-        self._admission = threading.Lock()
+        self._idle_threads: list[threading.Lock] = []
+        """Locks at which idle threads wait. The last to stop resumes first: its processor's caches
+        still hold the model, which saves 20% of latency at part load."""
+        self._admitted = 0
+        self._admission_lock = threading.Lock()
         self._threads = [
-            threading.Thread(target=self._work, name=f"picture-{index}", daemon=True)
+            threading.Thread(target=self._run, name=f"picture-{index}", daemon=True)
             for index in range(max(threads, sessions))
         ]
         for thread in self._threads:
             thread.start()
 
     @property
-    def inside(self) -> int:
+    def admitted(self) -> int:
         """Pictures admitted and not yet answered."""
-        return self._inside
+        return self._admitted
 
     @property
     def is_full(self) -> bool:
         """Whether `admit` would refuse one more picture."""
-        return self._inside >= self._max_queue_size
+        return self._admitted >= self._max_queue_size
 
     @contextmanager
-    def admit(self, pictures: int) -> Iterator[None]:
-        """Let `pictures` in, from before they are decoded until they are answered.
+    def admit(self, count: int) -> Iterator[None]:
+        """Admit `count` pictures, from before they are decoded until they are answered.
 
         Raises:
-            Overloaded: there is no room for them now.
+            Overloaded: the queue has no room for them.
         """
-        with self._admission:
-            if self._inside + pictures > self._max_queue_size:
+        with self._admission_lock:
+            if self._admitted + count > self._max_queue_size:
                 raise Overloaded(
-                    f"{self._inside} pictures are being worked on, at most {self._max_queue_size} "
-                    "are let in; try again in a moment"
+                    f"{self._admitted} pictures are queued or being classified; at most "
+                    f"{self._max_queue_size} are accepted; try again in a moment"
                 )
-            self._inside += pictures
+            self._admitted += count
         try:
             yield
         finally:
-            with self._admission:
-                self._inside -= pictures
+            with self._admission_lock:
+                self._admitted -= count
 
-    def submit(self, data: bytes) -> Picture:
+    def submit(self, data: bytes) -> Job:
         """Queue the bytes of a picture."""
-        return self._put(self._encoded, Picture(data))
+        return self._enqueue(self._undecoded, Job(data))
 
-    def submit_decoded(self, image: NDArray[np.uint8]) -> Picture:
-        """Queue a picture (H, W, 3) of the model's size."""
-        picture = Picture()
-        picture.image = image
-        picture.times *= 3  # submitted, taken and decoded at once
-        return self._put(self._decoded, picture)
+    def submit_decoded(self, image: NDArray[np.uint8]) -> Job:
+        """Queue a decoded picture, (H, W, 3) uint8 of the model's size."""
+        job = Job()
+        job.image = image
+        job.times *= 3  # submitted and decoded at the same moment
+        return self._enqueue(self._decoded, job)
 
     def close(self) -> None:
-        """Answer what was admitted, then stop the threads; nothing is to be admitted any more."""
-        while self._inside:
+        """Answer the admitted pictures, then stop the threads; admit nothing afterwards."""
+        while self._admitted:
             sleep(0.01)
         with self._lock:
             self._is_open = False
-            while self._idle:
-                self._idle.pop().release()
+            while self._idle_threads:
+                self._idle_threads.pop().release()
         for thread in self._threads:
             thread.join()
 
-    def _put(self, queue: deque[Picture], picture: Picture) -> Picture:
+    def _enqueue(self, queue: deque[Job], job: Job) -> Job:
         with self._lock:
-            queue.append(picture)
-            if self._idle:
-                self._idle.pop().release()
-        return picture
+            queue.append(job)
+            if self._idle_threads:
+                self._idle_threads.pop().release()
+        return job
 
-    def _work(self) -> None:
-        """Do what is most urgent, again and again; whoever did something looks for more."""
-        gate = threading.Lock()
-        gate.acquire()
+    def _run(self) -> None:
+        """Run tasks until the scheduler closes; wait at a lock while there are none."""
+        wakeup = threading.Lock()
+        wakeup.acquire()
         while True:
             with self._lock:
-                task = self._most_urgent()
+                task = self._next_task()
                 if task is None:
                     if not self._is_open:
                         return
-                    self._idle.append(gate)
+                    self._idle_threads.append(wakeup)
             if task is None:
-                gate.acquire()
+                wakeup.acquire()
             else:
                 task()
 
-    def _most_urgent(self) -> Callable[[], None] | None:
+    def _next_task(self) -> Callable[[], None] | None:
+        """Take a batch for a free session, else a picture to decode; None = nothing to do."""
         if self._decoded and self._free_sessions:
             count = min(len(self._decoded), self._max_batch_size)
             batch = [self._decoded.popleft() for _ in range(count)]
             self._free_sessions -= 1
-            return functools.partial(self._answer, batch)
-        if self._encoded:
-            return functools.partial(self._decode_one, self._encoded.popleft())
+            return functools.partial(self._predict_batch, batch)
+        if self._undecoded:
+            return functools.partial(self._decode_job, self._undecoded.popleft())
         return None
 
-    def _decode_one(self, picture: Picture) -> None:
-        if picture.answer.cancelled():
+    def _decode_job(self, job: Job) -> None:
+        if job.future.cancelled():
             return
-        picture.times.append(monotonic())
+        job.times.append(monotonic())
         try:
-            picture.image = self._decode(picture.data)
+            job.image = self._decode(job.data)
         except Exception as error:
-            if picture.answer.set_running_or_notify_cancel():
-                picture.answer.set_exception(error)
-            del picture  # the error's traceback holds this frame: break that cycle, as futures do
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(error)
+            del job  # the error's traceback holds this frame: break the cycle, as futures do
             return
-        picture.data = b""
-        picture.times.append(monotonic())
-        with self._lock:  # this thread looks for more at once: nobody is woken
-            self._decoded.append(picture)
+        job.data = b""
+        job.times.append(monotonic())
+        with self._lock:  # no thread is woken: this one takes the next task at once
+            self._decoded.append(job)
 
-    def _answer(self, batch: list[Picture]) -> None:
-        batch = [entry for entry in batch if entry.answer.set_running_or_notify_cancel()]
+    def _predict_batch(self, batch: list[Job]) -> None:
+        batch = [job for job in batch if job.future.set_running_or_notify_cancel()]
         started = monotonic()
         try:
-            rows = self._predict(np.stack([entry.image for entry in batch])) if batch else ()
+            rows = self._predict(np.stack([job.image for job in batch])) if batch else ()
             answered = list(zip(batch, rows, strict=True))
         except Exception as error:
-            for entry in batch:
-                entry.answer.set_exception(error)
+            for job in batch:
+                job.future.set_exception(error)
             return
         finally:
             with self._lock:
                 self._free_sessions += 1
         ended = monotonic()
-        for entry, row in answered:
-            entry.times += (started, ended)
-            entry.answer.set_result(row)
+        for job, row in answered:
+            job.times += (started, ended)
+            job.future.set_result(row)

@@ -2,6 +2,7 @@
 
 In: requests, and the `ServiceState` that handlers are given. Out: JSON answers, and errors of one
 format. A new endpoint is one function and one line in `routes`; `service.asgi` puts the routes of
-this room and of service.oip together. May use: http.uploads, http.pages, service.state and
-everything below it; nothing of service.oip.
+this room and of service.oip together.
+May use: service.{bundle, errors, http.pages, http.uploads, schemas, served_model, settings,
+state, system, tracing}.
 """

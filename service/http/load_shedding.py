@@ -1,7 +1,7 @@
 """Refuse pictures while the queue is full, before anything is spent on the request.
 
 A request that is refused only after routing, reading and parsing costs an eighth of an answer, so
-this comes before the API key, the span and the duration metric (docs/decisions.md).
+this comes before the API key, the span and the duration metric (docs/decisions/serving.md).
 """
 
 from __future__ import annotations

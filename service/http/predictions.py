@@ -77,7 +77,7 @@ async def all_of(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
     failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     del outcomes
     if failures:
-        raise failures.pop(0)  # no local name may hold it: a cycle, as in Picture.take_answer
+        raise failures.pop(0)  # no local name may hold it: a cycle, as in Job.result
     return results
 
 

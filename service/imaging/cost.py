@@ -1,6 +1,6 @@
 """What a picture may cost to decode: pixels, memory and seconds, and the memory of all at a time.
 
-The figures come from benchmarks/decoding.py; docs in CONTRIBUTING.md.
+The figures come from benchmarks/decoding.py; docs/decisions/imaging.md explains the limits.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The model's answers without HTTP: for files and folders, and for Python programs.
+"""Use a model without HTTP: score files and folders, or load it in a Python program.
 
 In: paths or pictures. Out: one row per picture, as text, JSON lines or CSV, or a `Prediction`.
-May use: service.{engine, imaging, bundle, schemas, settings, system, cli, errors}.
+May use: service.{bundle, engine, errors, imaging, schemas, settings, system}.
 """

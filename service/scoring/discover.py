@@ -1,4 +1,4 @@
-"""Which files a command line means: those it names, and the pictures inside folders."""
+"""Find the pictures that a command line names: files, and pictures inside folders."""
 
 from __future__ import annotations
 
@@ -10,60 +10,64 @@ from service.errors import RequestError, WrongUse
 from service.imaging import OTHER_SUFFIXES, SUFFIXES, identify
 
 
-def pictures_in(places: Sequence[str]) -> list[str]:
-    """The paths of all pictures, in the order of `places` and, inside folders, of names.
+def find_pictures(paths: Sequence[str]) -> list[str]:
+    """List the pictures, in the order of `paths` and, inside folders, of names.
 
-    A file that is named is taken whatever it is. Inside folders names decide: hidden ones are
-    passed over, files without an ending are looked into, and what cannot be opened is in the list,
-    so that somebody meets it. Links are followed, each folder is read once.
+    A file that `paths` names is listed whatever it is. Inside folders suffixes decide; hidden files
+    are skipped; a file without a suffix is listed if its first bytes are a picture's. Files and
+    folders that cannot be opened are listed, so that scoring reports them. Symbolic links are
+    followed, and each folder is read once.
 
     Raises:
-        WrongUse: a place is not there, or there are no pictures.
+        WrongUse: a path does not exist, or there are no pictures.
     """
-    found: list[str] = []
-    met: set[str] = set()
-    for place in places:
-        if not Path(place).exists():
-            raise WrongUse(f"no file or folder {place}; name pictures, or folders that hold some")
-        found += _inside(place, met) if Path(place).is_dir() else [place]
-    if not found:
+    pictures: list[str] = []
+    visited: set[str] = set()
+    for path in paths:
+        if not Path(path).exists():
+            raise WrongUse(f"no file or folder {path}; name pictures, or folders with pictures")
+        pictures += _walk(path, visited) if Path(path).is_dir() else [path]
+    if not pictures:
         raise WrongUse(
-            f"no pictures in {', '.join(places)} (looked for {' '.join(SUFFIXES)}, in all "
-            "sub-folders); name pictures, or folders that hold some"
+            f"no pictures in {', '.join(paths)} (searched for {' '.join(SUFFIXES)}, in all "
+            "sub-folders); name pictures, or folders with pictures"
         )
-    return found
+    return pictures
 
 
-def _inside(folder: str, met: set[str]) -> Iterator[str]:
-    """The pictures in a folder, and folders that cannot be opened; `met` as real paths."""
-    if (real := os.path.realpath(folder)) in met:
+def _walk(root: str, visited: set[str]) -> Iterator[str]:
+    """Yield the pictures below a folder, then folders that cannot be opened.
+
+    `visited` holds real paths.
+    """
+    if (real_path := os.path.realpath(root)) in visited:
         return
-    met.add(real)
-    closed: list[str] = []
+    visited.add(real_path)
+    unreadable: list[str] = []
     for parent, folders, files in os.walk(
-        folder, onerror=lambda error: closed.append(error.filename), followlinks=True
+        root, onerror=lambda error: unreadable.append(error.filename), followlinks=True
     ):
-        # Real folders before links to them, whose names would take over otherwise.
-        shown = sorted(filter(_is_shown, folders), key=lambda name: _links_last(parent, name))
+        # Real folders before links to them, so that pictures are listed by their real paths.
+        names = sorted(filter(_is_visible, folders), key=lambda name: _links_last(parent, name))
         folders.clear()
-        for name in shown:
-            if (real := os.path.realpath(Path(parent, name))) not in met:
-                met.add(real)
+        for name in names:
+            if (real_path := os.path.realpath(Path(parent, name))) not in visited:
+                visited.add(real_path)
                 folders.append(name)
-        paths = (Path(parent, name) for name in sorted(filter(_is_shown, files)))
-        yield from (str(path) for path in paths if _is_meant_as_picture(path))
-    yield from closed
+        paths = (Path(parent, name) for name in sorted(filter(_is_visible, files)))
+        yield from (str(path) for path in paths if _is_picture(path))
+    yield from unreadable
 
 
 def _links_last(parent: str, name: str) -> tuple[bool, str]:
     return Path(parent, name).is_symlink(), name
 
 
-def _is_shown(name: str) -> bool:
+def _is_visible(name: str) -> bool:
     return not name.startswith((".", "__MACOSX"))
 
 
-def _is_meant_as_picture(path: Path) -> bool:
+def _is_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix or not path.is_file():
         return suffix in (*SUFFIXES, *OTHER_SUFFIXES)

@@ -1,4 +1,4 @@
-"""Files through the service's own decoder, scheduler and predictor, a window of them at a time."""
+"""Score files with the service's own decoder, scheduler and predictor."""
 
 from __future__ import annotations
 
@@ -9,77 +9,77 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine.autotune import Choice
 from service.engine.predictor import Predictor
-from service.engine.scheduler import Picture, Scheduler
+from service.engine.scheduler import Job, Scheduler
+from service.engine.session_config import SessionConfig
 from service.errors import PayloadTooLarge, RequestError, UnreadableFile
 from service.settings import Settings
 
-_AHEAD = 16
-"""Pictures in flight for each thread: answers wait for a slow one before them, threads do not."""
+_JOBS_PER_THREAD: Final = 16
+"""Queued pictures per thread: results wait for a slow picture before them, threads do not."""
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """One file, and its (classes,) probabilities or why there are none."""
+class ScoredFile:
+    """A file, with its (classes,) probabilities or the reason why there are none."""
 
     path: str
     probabilities: NDArray[np.float32] | None = None
     error: RequestError | UnreadableFile | None = None
 
 
-def score(
-    paths: Iterable[str], predictor: Predictor, way: Choice, settings: Settings
-) -> Generator[Scored]:
-    """Score files on all threads that `settings` give, in the order of `paths`.
+def score_files(
+    paths: Iterable[str], predictor: Predictor, config: SessionConfig, settings: Settings
+) -> Generator[ScoredFile]:
+    """Score files on the threads of `settings`, in the order of `paths`.
 
-    In memory are the bytes of one picture for each thread, and the decoded pictures of a window of
-    two batches for each session and a few for each thread. Close the iterator to stop early.
+    Memory holds the bytes of one picture per thread, and decoded pictures of a window: two batches
+    per session and a few pictures per thread. Close the generator to stop early.
     """
     threads = settings.usable_threads()
-    window = 2 * way.sessions * way.max_batch_size + _AHEAD * threads
+    window = 2 * config.sessions * config.max_batch_size + _JOBS_PER_THREAD * threads
     scheduler = Scheduler(
-        _decoder(predictor, settings),
+        _path_decoder(predictor, settings),
         predictor.predict,
         threads=threads,
-        sessions=way.sessions,
-        max_batch_size=way.max_batch_size,
+        sessions=config.sessions,
+        max_batch_size=config.max_batch_size,
         max_queue_size=window,
     )
-    waiting: deque[tuple[str, Picture]] = deque()
+    pending: deque[tuple[str, Job]] = deque()
     try:
         for path in paths:
-            if len(waiting) == window:  # one turn for many answers: each takes it from a thread
-                wait([waiting[window // 2][1].answer])
+            if len(pending) == window:  # collect half a window: each wait takes time from threads
+                wait([pending[window // 2][1].future])
                 for _ in range(window // 2):
-                    yield _scored(*waiting.popleft())
-            waiting.append((path, scheduler.submit(os.fsencode(path))))
-        while waiting:
-            yield _scored(*waiting.popleft())
+                    yield _scored_file(*pending.popleft())
+            pending.append((path, scheduler.submit(os.fsencode(path))))
+        while pending:
+            yield _scored_file(*pending.popleft())
     finally:
-        for _, picture in waiting:
-            picture.give_up()
-        scheduler.close()  # a thread that Python ended inside ONNX Runtime would abort the process
+        for _, job in pending:
+            job.cancel()
+        scheduler.close()  # a thread that ends inside ONNX Runtime would abort the process
 
 
-def _decoder(predictor: Predictor, settings: Settings) -> Callable[[bytes], NDArray[np.uint8]]:
-    """What the scheduler takes for bytes of a picture are its name here: a free thread reads it."""
-
+def _path_decoder(predictor: Predictor, settings: Settings) -> Callable[[bytes], NDArray[np.uint8]]:
+    """Make the scheduler's decoder: jobs hold paths, so that a free thread reads the file."""
     limits = settings.limits()
 
-    def read_and_decode(name: bytes) -> NDArray[np.uint8]:
-        data = read(Path(os.fsdecode(name)), settings.max_image_bytes)
+    def decode_path(path: bytes) -> NDArray[np.uint8]:
+        data = read_file(Path(os.fsdecode(path)), settings.max_image_bytes)
         return predictor.decode(data, limits)
 
-    return read_and_decode
+    return decode_path
 
 
-def read(path: Path, max_bytes: int) -> bytes:
-    """The content of a file.
+def read_file(path: Path, max_bytes: int) -> bytes:
+    """Read a file.
 
     Raises:
         UnreadableFile: it is a folder, a pipe or a device, or cannot be opened or read.
@@ -90,7 +90,7 @@ def read(path: Path, max_bytes: int) -> bytes:
         if stat.S_ISREG(status.st_mode) and status.st_size <= max_bytes:
             return path.read_bytes()
         if stat.S_ISDIR(status.st_mode):
-            next(path.iterdir(), None)  # says why a folder is here: it could not be opened
+            next(path.iterdir(), None)  # raises the reason why the folder could not be searched
     except OSError as error:
         raise UnreadableFile(f"the file cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
@@ -101,8 +101,8 @@ def read(path: Path, max_bytes: int) -> bytes:
     )
 
 
-def _scored(path: str, picture: Picture) -> Scored:
+def _scored_file(path: str, job: Job) -> ScoredFile:
     try:
-        return Scored(path, picture.take_answer())
+        return ScoredFile(path, job.result())
     except (RequestError, UnreadableFile) as error:
-        return Scored(path, error=error)
+        return ScoredFile(path, error=error)

@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from service.bundle.signature import load_verified
-from service.engine.device import load as load_predictor
+from service.engine.device import load_predictor
 from service.engine.predictor import Predictor
 from service.errors import PayloadTooLarge
-from service.scoring.files import read
+from service.scoring.files import read_file
 from service.settings import Settings
 
 _PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
@@ -79,7 +79,7 @@ class Model:
         if isinstance(picture, Image.Image):
             return _encode(picture)
         if not isinstance(picture, bytes):
-            return read(Path(picture), max_bytes)
+            return read_file(Path(picture), max_bytes)
         if len(picture) > max_bytes:
             raise PayloadTooLarge(
                 f"the picture has {len(picture):,} bytes; at most {max_bytes:,} are accepted: "

@@ -1,4 +1,4 @@
-"""How scored pictures are written: plain lines, lines of JSON, or a CSV file, whole or absent."""
+"""Write scored files as plain lines, as JSON lines, or as a CSV file that is complete or absent."""
 
 from __future__ import annotations
 
@@ -10,109 +10,109 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TextIO
 
-from service.bundle.files import flush
+from service.bundle.files import fsync
 from service.engine.predictor import Predictor
 from service.errors import WrongUse
 from service.schemas import classified_json
-from service.scoring.files import Scored
+from service.scoring.files import ScoredFile
 from service.system.interrupts import cleaned
 
-Write = Callable[[Scored], None]
+WriteRow = Callable[[ScoredFile], None]
 
 
-def write_line(classes: Sequence[str], scored: Scored) -> None:
-    """`path, label, score` on stdout, between tabs; `path, nothing, nothing, error` for a bad one.
+def write_line(classes: Sequence[str], scored: ScoredFile) -> None:
+    """Print path, label and score, separated by tabs; after an error path, "", "" and the error.
 
-    Tabs and line breaks inside a name become spaces: a line is a picture.
+    Tabs and line breaks inside a path become spaces, so that each picture is one line.
     """
     if scored.probabilities is None:
-        fields = [scored.path, "", "", _reason(scored)]
+        fields = [scored.path, "", "", _error_text(scored)]
     else:
         best = int(scored.probabilities.argmax())
         fields = [scored.path, classes[best], f"{scored.probabilities[best]:.4f}"]
     print(*(" ".join(field.splitlines()).replace("\t", " ") for field in fields), sep="\t")
 
 
-def write_json_line(predictor: Predictor, top: int, scored: Scored) -> None:
-    """`path` and what POST /predict_batch gives for a picture, on stdout."""
+def write_json_line(predictor: Predictor, top_k: int, scored: ScoredFile) -> None:
+    """Print a line of JSON: `path`, and the result of POST /predict_batch for a picture."""
     content: dict[str, object] = {"path": scored.path}
     if scored.probabilities is not None:
-        content |= classified_json(predictor.rank(scored.probabilities, top))
+        content |= classified_json(predictor.rank(scored.probabilities, top_k))
     elif scored.error is not None:
         content["error"] = {"code": scored.error.code, "message": str(scored.error)}
     print(json.dumps(content))
 
 
 @contextmanager
-def csv_table(path: Path, classes: Sequence[str]) -> Iterator[Write]:
-    """A CSV file that appears when everything is in it, and not at all otherwise.
+def csv_table(path: Path, classes: Sequence[str]) -> Iterator[WriteRow]:
+    """Open a CSV file that appears when the block ends, or not at all.
 
     Columns are path, label, score, `probability_<class>` of every class, and error.
 
     Raises:
-        WrongUse: it cannot be written.
+        WrongUse: the file cannot be written.
     """
-    with _in_place_of(path) as file:
-        # Texts in quotation marks: csv sets none for a `\r`, where readers see the line's end.
-        table = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    with _replacing(path) as file:
+        # Quote all texts: csv does not quote a `\r`, which readers take for the end of a line.
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         columns = [f"probability_{label}" for label in classes]
 
-        def write(scored: Scored) -> None:
-            with _explained(path):
-                table.writerow(_row(classes, scored))
+        def write(scored: ScoredFile) -> None:
+            with _wrong_use_on_oserror(path):
+                writer.writerow(_row(classes, scored))
 
-        with _explained(path):
-            table.writerow(["path", "label", "score", *columns, "error"])
+        with _wrong_use_on_oserror(path):
+            writer.writerow(["path", "label", "score", *columns, "error"])
         yield write
 
 
 @contextmanager
-def _in_place_of(path: Path) -> Iterator[TextIO]:
-    """A file that takes the place of `path` once it is whole; a link stays a link.
+def _replacing(path: Path) -> Iterator[TextIO]:
+    """Open a temporary file that replaces `path` when the block ends; a symbolic link stays one.
 
-    What is no file (a pipe, a device), or is stdout, is written to as it is.
+    A pipe, a device or stdout is written to directly.
     """
-    with _explained(path):
+    with _wrong_use_on_oserror(path):
         is_stdout = path.exists() and os.path.samestat(path.stat(), os.fstat(1))
         is_file = not is_stdout and (path.is_file() or not path.exists())
-        place = Path(os.path.realpath(path)) if is_file else path
-        written = place.with_name(f".{place.name}.{os.getpid()}.partial") if is_file else place
+        target = Path(os.path.realpath(path)) if is_file else path
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial") if is_file else target
     try:
-        with _explained(path):
-            opened = os.dup(1) if is_stdout else written
-            file = open(opened, "w", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: PTH123, SIM115
-        with file, cleaned(written.unlink) if is_file else nullcontext():
+        with _wrong_use_on_oserror(path):
+            destination = os.dup(1) if is_stdout else partial
+            file = open(destination, "w", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: PTH123, SIM115
+        with file, cleaned(partial.unlink) if is_file else nullcontext():
             yield file
-            with _explained(path):
+            with _wrong_use_on_oserror(path):
                 file.flush()
         if is_file:
-            with _explained(path):
-                flush(written)
-                written.replace(place)
+            with _wrong_use_on_oserror(path):
+                fsync(partial)
+                partial.replace(target)
     finally:
         if is_file:
-            with suppress(OSError):  # it took its place, or could not be opened
-                written.unlink()
+            with suppress(OSError):  # it was renamed, or could not be opened
+                partial.unlink()
 
 
-def _row(classes: Sequence[str], scored: Scored) -> list[str | float]:
+def _row(classes: Sequence[str], scored: ScoredFile) -> list[str | float]:
     if scored.probabilities is None:
-        return [scored.path, *[""] * (2 + len(classes)), _reason(scored)]
+        return [scored.path, *[""] * (2 + len(classes)), _error_text(scored)]
     best = int(scored.probabilities.argmax())
     numbers = [float(f"{value:.7g}") for value in scored.probabilities.tolist()]
     return [scored.path, classes[best], numbers[best], *numbers, ""]
 
 
-def _reason(scored: Scored) -> str:
+def _error_text(scored: ScoredFile) -> str:
     return "" if scored.error is None else f"{scored.error.code}: {scored.error}"
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _wrong_use_on_oserror(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise WrongUse(
-            f"cannot write {path}: {error.strerror}; give --csv a file in a folder that is there, "
-            "writable, and has room"
+            f"cannot write {path}: {error.strerror}; --csv needs a file in an existing folder that "
+            "can be written to and has room"
         ) from error

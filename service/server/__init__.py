@@ -2,5 +2,6 @@
 
 In: BentoML's configuration and uvicorn's connections. Out: bounded connections, and a directory in
 which all workers of one service count together.
-It also bounds the memory of request bodies. May use: service.{errors, system, bundle}.
+It also bounds the memory of request bodies.
+May use: service.{bundle, errors, system}.
 """

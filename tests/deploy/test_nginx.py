@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.rolling import CONF, roll
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from service.settings import Settings
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from service.bundle.signature import load_verified
 from service.bundle.store import save
 from service.server.transport import READ_SECONDS

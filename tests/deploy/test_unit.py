@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from service.server.transport import READ_SECONDS
 from service.settings import Settings
 

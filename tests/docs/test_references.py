@@ -73,6 +73,15 @@ def test_files_that_are_named_exist(page: Path) -> None:
         assert (ROOT / path).exists(), path
 
 
+@pytest.mark.parametrize("page", GUIDES, ids=[name for name in NAMES if name != "CHANGELOG.md"])
+def test_tests_that_are_named_exist(page: Path) -> None:
+    text = page.read_text()
+    for path in re.findall(r"\btests/[\w/]+\.py", text):
+        assert (ROOT / path).is_file(), path
+    for path, name in re.findall(r"\b(tests/[\w/]+\.py)::(\w+)", text):
+        assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
+
+
 def test_make_targets_that_are_named_exist() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in GUIDES:

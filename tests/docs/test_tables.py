@@ -72,8 +72,8 @@ def list_errors() -> Iterator[str]:
 
 
 def list_decisions() -> Iterator[str]:
-    """The dated headings of every page of decisions, as links; of other pages the title alone."""
-    for page in [*sorted((DOCS / "decisions").glob("*.md")), *sorted(DOCS.glob("decisions_*.md"))]:
+    """The title and the dated headings of every page of decisions, as links."""
+    for page in sorted((DOCS / "decisions").glob("*.md")):
         text = page.read_text()
         path = page.relative_to(DOCS).as_posix()
         title = text.partition("\n")[0].removeprefix("# ").removeprefix("Decisions: ")

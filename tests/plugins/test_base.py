@@ -1,3 +1,5 @@
+"""A loaded backbone: scaling, freezing, and unfreezing its last layers."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -34,22 +36,22 @@ def test_freezing_leaves_no_trainable_weight() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layers", "thawed"),
+    ("layers", "unfrozen"),
     [(1, ["conv3"]), (2, ["conv2", "conv3"]), (99, ["conv1", "conv2", "conv3"])],
 )
-def test_fine_tuning_thaws_the_last_layers_but_no_normalisation(
-    layers: int, thawed: list[str]
+def test_fine_tuning_unfreezes_the_last_layers_but_no_normalisation(
+    layers: int, unfrozen: list[str]
 ) -> None:
     backbone = resolve("tiny")
     model = backbone.load("none")
     backbone.freeze(model)
-    assert [layer.name for layer in backbone.fine_tune(model, layers)] == thawed
+    assert [layer.name for layer in backbone.fine_tune(model, layers)] == unfrozen
     trainable = [layer.name for layer in leaf_layers(model) if layer.trainable_weights]
-    assert trainable == thawed
+    assert trainable == unfrozen
 
 
 def test_normalisation_inside_composite_layers_stays_frozen() -> None:
-    """A block that is a Layer, not a Model, hides its parts from `model.layers`."""
+    """A block that is a Layer, not a Model, does not show them in `model.layers`."""
 
     class Block(keras.layers.Layer):
         def __init__(self) -> None:
@@ -62,8 +64,8 @@ def test_normalisation_inside_composite_layers_stays_frozen() -> None:
 
     images = keras.Input((8, 8, 3))
     model = keras.Model(images, Block()(keras.layers.Conv2D(4, 3)(images)))
-    thawed = resolve("tiny").fine_tune(model, 1)
-    assert [type(layer).__name__ for layer in thawed] == ["Conv2D"]
+    unfrozen = resolve("tiny").fine_tune(model, 1)
+    assert [type(layer).__name__ for layer in unfrozen] == ["Conv2D"]
     assert len(model.trainable_weights) == 2
     before = moving_statistics(model)
     assert len(before) == 2
@@ -80,7 +82,7 @@ def test_fine_tuning_no_layer_is_refused() -> None:
 
 
 def test_keras_shows_the_layers_inside_a_layer() -> None:
-    """`_flatten_layers` is not public: `leaf_layers` and plugins.copying are made of it."""
+    """`_flatten_layers`, which is not public, is used by `leaf_layers` and plugins.copying."""
     attention = keras.layers.MultiHeadAttention(2, 4, name="attention")
     wrapped = keras.layers.TimeDistributed(attention, name="wrapped")
     inside = wrapped._flatten_layers(include_self=False, recursive=False)

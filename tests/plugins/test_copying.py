@@ -1,4 +1,4 @@
-"""Copies answer as what they were copied from, whatever their layers derive from weights."""
+"""Copies answer like their originals, whatever their layers derive from weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from plugins.copying import clone, fill, fill_from, refresh
+from plugins.copying import assign_weights, clone, load_state, refresh_derived_state
 
 ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
@@ -19,7 +19,7 @@ IMAGES = RNG.normal(size=(4, 8, 8, 3)).astype(np.float32)
 
 
 class Block(keras.layers.Layer):
-    """A layer made of layers, as outside backbones have them."""
+    """A layer made of layers, as backbones of other packages have them."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -34,8 +34,8 @@ class Block(keras.layers.Layer):
         return self.convolution(self.norm(inputs))
 
 
-class Halved(keras.layers.Layer):
-    """Derives a number of its own from its weight, and says so the way Keras wants it."""
+class DerivedNumber(keras.layers.Layer):
+    """Derives a number from its weight, and recomputes it in `load_own_variables`."""
 
     def build(self, shape: tuple[int, ...]) -> None:
         self.scale = self.add_weight(shape=(), initializer="ones", trainable=False)
@@ -49,8 +49,8 @@ class Halved(keras.layers.Layer):
         return inputs * self.half
 
 
-class Counting(keras.layers.Layer):
-    """Keeps a number that is no weight, and saves it the way Keras wants it."""
+class UnweightedState(keras.layers.Layer):
+    """Has state that is no weight, saved by `save_own_variables`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -66,71 +66,76 @@ class Counting(keras.layers.Layer):
         return inputs + self.number
 
 
-def network() -> keras.Model:
+def draw_network() -> keras.Model:
     """Normalizations in a nested model, in a composite layer and in a Sequential."""
     layers = keras.layers
-    door = keras.Input((8, 8, 3))
-    scaled = layers.Rescaling(np.array([2.0, 3, 1]), np.array([0.1, 0.2, 0.3]))(door)
-    nested = keras.Model(door, layers.Normalization()(scaled), name="nested")
+    inputs = keras.Input((8, 8, 3))
+    scaled = layers.Rescaling(np.array([2.0, 3, 1]), np.array([0.1, 0.2, 0.3]))(inputs)
+    nested = keras.Model(inputs, layers.Normalization()(scaled), name="nested")
     images = keras.Input((8, 8, 3))
     tail = keras.Sequential(
-        [keras.Input((8, 8, 4)), layers.Normalization(), layers.BatchNormalization(), Halved()]
+        [
+            keras.Input((8, 8, 4)),
+            layers.Normalization(),
+            layers.BatchNormalization(),
+            DerivedNumber(),
+        ]
     )
-    model = keras.Model(images, tail(Counting(name="counting")(Block()(nested(images)))))
-    fill(model, [np.abs(RNG.normal(1, 0.3, weight.shape)) for weight in model.weights])
-    model.get_layer("counting").number = np.float32(3)
+    model = keras.Model(images, tail(UnweightedState(name="state")(Block()(nested(images)))))
+    assign_weights(model, [np.abs(RNG.normal(1, 0.3, weight.shape)) for weight in model.weights])
+    model.get_layer("state").number = np.float32(3)
     return model
 
 
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
-    return network()
+    return draw_network()
 
 
-def answers(model: keras.Model) -> Any:
+def predict(model: keras.Model) -> Any:
     return keras.ops.convert_to_numpy(model(IMAGES, training=False))
 
 
-def test_a_clone_answers_as_its_model(model: keras.Model) -> None:
-    np.testing.assert_array_equal(answers(clone(model)), answers(model))
+def test_a_clone_answers_like_its_original(model: keras.Model) -> None:
+    np.testing.assert_array_equal(predict(clone(model)), predict(model))
 
 
-def test_a_clone_may_compute_otherwise(model: keras.Model) -> None:
+def test_a_clone_may_compute_with_another_dtype(model: keras.Model) -> None:
     other = clone(model, "mixed_bfloat16")
-    found, expected = answers(other).astype(np.float32), answers(model)
-    assert 0 < np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+    actual, expected = predict(other).astype(np.float32), predict(model)
+    assert 0 < np.abs(actual - expected).max() < 0.05 * np.abs(expected).max()
     assert {weight.dtype for weight in other.trainable_weights} == {"float32"}
 
 
 @pytest.mark.parametrize(
-    "put",
+    "copy",
     [
-        lambda other, model: fill(other, model.get_weights()),
-        fill_from,
+        lambda other, model: assign_weights(other, model.get_weights()),
+        load_state,
     ],
-    ids=["fill", "fill_from"],
+    ids=["assign_weights", "load_state"],
 )
-def test_what_is_derived_from_weights_follows(
-    model: keras.Model, put: Callable[[keras.Model, keras.Model], None]
+def test_derived_state_is_recomputed(
+    model: keras.Model, copy: Callable[[keras.Model, keras.Model], None]
 ) -> None:
     other = clone(model)
-    fill(other, [weight * 0 + 1 for weight in model.get_weights()])
-    assert np.abs(answers(other) - answers(model)).max() > 0.1
-    put(other, model)
-    np.testing.assert_array_equal(answers(other), answers(model))
+    assign_weights(other, [weight * 0 + 1 for weight in model.get_weights()])
+    assert np.abs(predict(other) - predict(model)).max() > 0.1
+    copy(other, model)
+    np.testing.assert_array_equal(predict(other), predict(model))
 
 
-def test_assigned_variables_are_followed_by_a_refresh(model: keras.Model) -> None:
+def test_refreshing_recomputes_what_is_derived_from_assigned_variables(model: keras.Model) -> None:
     other = clone(model)
     for weight in other.weights:
         weight.assign(weight * 2)
-    before = answers(other)
-    refresh(other)
-    assert np.abs(answers(other) - before).max() > 0.1
+    before = predict(other)
+    refresh_derived_state(other)
+    assert np.abs(predict(other) - before).max() > 0.1
 
 
-def test_what_is_frozen_stays_frozen_in_a_clone() -> None:
-    model = network()
+def test_frozen_layers_are_frozen_in_a_clone() -> None:
+    model = draw_network()
     model.get_layer("nested").trainable = False
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization | keras.layers.Normalization):
@@ -144,11 +149,11 @@ def test_what_is_frozen_stays_frozen_in_a_clone() -> None:
 
 def test_weights_of_another_shape_are_refused(model: keras.Model) -> None:
     with pytest.raises(ValueError, match="weight"):
-        fill(clone(model), model.get_weights()[:-1])
+        assign_weights(clone(model), model.get_weights()[:-1])
 
 
-def test_no_other_module_copies_or_fills() -> None:
-    """Keras' own `set_weights` and `clone_model` leave behind what layers derive from weights."""
+def test_no_other_module_copies_by_keras_own_functions() -> None:
+    """`set_weights` and `clone_model` forget what layers derive from weights."""
     calls = {
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for package in ("plugins", "trainers", "examples")
@@ -156,4 +161,8 @@ def test_no_other_module_copies_or_fills() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr in ("set_weights", "clone_model")
     }
-    assert {place.split(":")[0] for place in calls} == {"plugins/copying.py"}
+    # trainers/model/graph.py clones a model only to see the calls of its layers.
+    assert {call.split(":")[0] for call in calls} == {
+        "plugins/copying.py",
+        "trainers/model/graph.py",
+    }

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from plugins.base import Backbone, BackboneError, Variant
-from plugins.registry import closest, families, names, register, resolve, table
+from plugins.registry import families, format_table, full_names, register, resolve, suggest_name
 from plugins.scaling import as_is
 
 
-def test_the_four_families_are_there() -> None:
+def test_well_known_families_are_registered() -> None:
     assert {"efficientnet", "mobilenet", "resnet", "vgg"} <= set(families())
 
 
@@ -22,15 +22,15 @@ def test_a_family_alone_means_its_default_variant() -> None:
 
 
 def test_every_listed_name_resolves_to_itself() -> None:
-    assert all(resolve(name).name == name for name in names())
+    assert all(resolve(name).name == name for name in full_names())
 
 
-def test_an_unknown_family_names_all_and_the_closest() -> None:
+def test_an_unknown_family_is_refused_with_a_suggestion_and_all_names() -> None:
     with pytest.raises(BackboneError, match=r"`eficientnet`\. Did you mean `efficientnet`\?.*vgg"):
         resolve("eficientnet")
 
 
-def test_an_unknown_variant_names_all_and_the_closest() -> None:
+def test_an_unknown_variant_is_refused_with_a_suggestion_and_all_names() -> None:
     with pytest.raises(
         BackboneError, match=r"`resnet:510`.*mean `resnet:50`\?.*resnet:50, resnet:101"
     ):
@@ -50,26 +50,26 @@ def test_an_unknown_variant_names_all_and_the_closest() -> None:
         *[("keras.applications.ConvNeXtTiny", "convnext:tiny"), ("Xception", "xception")],
     ],
 )
-def test_names_of_keras_and_of_other_libraries_lead_to_ours(typed: str, meant: str) -> None:
+def test_names_of_keras_and_other_libraries_are_answered_with_ours(typed: str, meant: str) -> None:
     with pytest.raises(BackboneError, match=f"Did you mean `{meant}`"):
         resolve(typed)
     resolve(meant)
 
 
-def test_every_network_of_keras_leads_to_a_name_that_builds_it() -> None:
+def test_the_suggestion_for_a_keras_function_builds_that_network() -> None:
     for backbone in families().values():
         for spec in backbone.variants.values():
             name = spec.application
             if name and name != "MobileNet":  # which is also our name for all of them
-                assert resolve(str(closest(name)))._spec.application == name
+                assert resolve(str(suggest_name(name)))._spec.application == name
 
 
-def test_a_name_that_is_like_none_gets_no_suggestion() -> None:
+def test_a_name_similar_to_none_gets_no_suggestion() -> None:
     with pytest.raises(BackboneError, match=r"^no backbone `yolov8`\. There are: "):
         resolve("yolov8")
 
 
-def test_a_default_that_is_no_variant_is_refused() -> None:
+def test_a_default_that_is_not_among_the_variants_is_refused() -> None:
     class Broken(Backbone):
         family = "broken"
         default_variant = "x"
@@ -81,19 +81,19 @@ def test_a_default_that_is_no_variant_is_refused() -> None:
 
 
 def test_a_taken_name_is_refused() -> None:
-    class Thief(Backbone):
+    class Duplicate(Backbone):
         family = "vgg"
         default_variant = "s"
         variants = {"s": Variant("", 32, 0, as_is)}
 
     with pytest.raises(BackboneError, match=r"already registered by plugins\.families\.vgg"):
-        register(Thief)
+        register(Duplicate)
     assert families()["vgg"].__name__ == "VGG"
 
 
 def test_the_table_has_a_line_for_every_name_and_marks_defaults() -> None:
-    lines = table().splitlines()
-    assert len(lines) == len(list(names())) + 2
+    lines = format_table().splitlines()
+    assert len(lines) == len(list(full_names())) + 2
     assert next(line for line in lines if line.startswith("resnet:50 ")).endswith("224 *")
     assert next(line for line in lines if line.startswith("resnet:101 ")).endswith("224")
 
@@ -101,29 +101,29 @@ def test_the_table_has_a_line_for_every_name_and_marks_defaults() -> None:
 @pytest.fixture
 def outside_package(tmp_path: Path) -> Path:
     """An installed package of someone else: one module and its entry points."""
-    (tmp_path / "stranger.py").write_text(
+    (tmp_path / "outsider.py").write_text(
         textwrap.dedent("""
             from plugins.base import Backbone, Variant
             from plugins.registry import register
             from plugins.scaling import as_is
 
             @register
-            class Stranger(Backbone):
-                family = "stranger"
+            class Outsider(Backbone):
+                family = "outsider"
                 default_variant = "one"
                 variants = {"one": Variant("", 32, 5, as_is)}
         """)
     )
-    metadata = tmp_path / "stranger-1.0.dist-info"
+    metadata = tmp_path / "outsider-1.0.dist-info"
     metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: outsider\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(
-        "[graft.backbones]\nstranger = stranger\nbroken = nowhere_to_be_found\n"
+        "[graft.backbones]\noutsider = outsider\nbroken = nowhere_to_be_found\n"
     )
     return tmp_path
 
 
-def test_outside_packages_enter_by_entry_point_and_broken_ones_only_warn(
+def test_packages_are_found_by_entry_point_and_broken_ones_only_warn(
     outside_package: Path,
 ) -> None:
     code = f"""
@@ -132,17 +132,19 @@ def test_outside_packages_enter_by_entry_point_and_broken_ones_only_warn(
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             from plugins.registry import resolve
-            print(resolve("stranger:one").name)
+            print(resolve("outsider:one").name)
             print(caught[0].message)
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert printed.splitlines()[0] == "stranger:one"
+    assert printed.splitlines()[0] == "outsider:one"
     assert "backbone plugin `broken` (nowhere_to_be_found) cannot be loaded" in printed
 
 
-def test_listing_plugins_imports_no_framework() -> None:
-    code = "import sys; from plugins.registry import table; table(); print(*sys.modules)"
+def test_listing_backbones_imports_no_framework() -> None:
+    code = (
+        "import sys; from plugins.registry import format_table; format_table(); print(*sys.modules)"
+    )
     command = [sys.executable, "-c", code]
     modules = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert not {"keras", "tensorflow", "bentoml"} & set(modules)

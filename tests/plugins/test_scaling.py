@@ -1,4 +1,4 @@
-"""Our scalings against Keras' own `preprocess_input` of the networks that use them."""
+"""Scalings, compared with Keras' `preprocess_input` of the networks that use them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from plugins.scaling import as_is, to_bgr_minus_mean, to_unit_range
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3)).astype(np.float32)
 
-OF_KERAS = [
+KERAS_NAMES = [
     name
     for name, spec in (
         (f"{family}:{variant}", spec)
@@ -24,9 +24,9 @@ OF_KERAS = [
 ]
 
 
-@pytest.mark.parametrize("name", OF_KERAS)
+@pytest.mark.parametrize("name", KERAS_NAMES)
 def test_scaling_is_what_the_network_was_trained_with(name: str) -> None:
-    """Every network of keras.applications: its module says how its pictures were prepared."""
+    """Every network of keras.applications."""
     family, variant = name.split(":")
     spec = families()[family].variants[variant]
     module = sys.modules[getattr(keras.applications, spec.application).__module__]
@@ -34,7 +34,7 @@ def test_scaling_is_what_the_network_was_trained_with(name: str) -> None:
     np.testing.assert_allclose(spec.scale(IMAGES), expected, atol=1e-4)
 
 
-def test_scalings_by_value() -> None:
+def test_values_of_scaled_pixels() -> None:
     white = np.full((1, 1, 1, 3), 255, np.float32)
     assert as_is(white).max() == 255
     assert to_unit_range(white).max() == 1

@@ -1,3 +1,5 @@
+"""Weights from files and downloads, and the errors of those that do not fit."""
+
 from __future__ import annotations
 
 import os
@@ -16,24 +18,24 @@ REAL = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
 
 
 @pytest.fixture(scope="module")
-def trained() -> keras.Model:
-    """A network whose weights differ from any fresh one's."""
+def original() -> keras.Model:
+    """A network whose weights differ from those of a new one."""
     keras.utils.set_random_seed(5)
     return resolve("tiny").build(None, 32)
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
-def test_weights_come_back_from_every_kind_of_file(
-    trained: keras.Model, suffix: str, tmp_path: Path
+def test_weights_are_loaded_from_every_kind_of_file(
+    original: keras.Model, suffix: str, tmp_path: Path
 ) -> None:
     path = tmp_path / f"tiny{suffix}"
     if suffix == ".weights.h5":
-        trained.save_weights(path)
+        original.save_weights(path)
     else:
-        trained.save(path)
+        original.save(path)
     loaded = resolve("tiny").load(str(path))
-    for expected, found in zip(trained.get_weights(), loaded.get_weights(), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for expected, actual in zip(original.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(actual, expected)
 
 
 def test_a_missing_file_is_named() -> None:
@@ -50,7 +52,7 @@ def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
-def test_garbage_is_refused(suffix: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"garbage{suffix}"
     path.write_bytes(b"not weights at all" * 100)
     with pytest.raises(WeightsError, match="does not fit tiny:s without its top"):
@@ -69,7 +71,7 @@ def test_weights_of_another_network_are_refused_with_the_expected_shapes(
         resolve("tiny").load(str(path))
 
 
-def test_a_failed_download_says_which_file_and_where_it_goes() -> None:
+def test_a_failed_download_names_the_file_and_its_folder() -> None:
     with pytest.raises(WeightsError) as caught:
         resolve("tiny").load("imagenet")
     message = str(caught.value)
@@ -78,13 +80,13 @@ def test_a_failed_download_says_which_file_and_where_it_goes() -> None:
     assert "--weights PATH" in message
 
 
-def test_where_keras_keeps_downloads_is_known_without_a_home(
+def test_the_folder_of_downloads_is_known_without_a_home_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("KERAS_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert keras_home() == tmp_path / ".keras"
-    for home in ("/nowhere", "~"):  # what cannot be written to, and what is no home
+    for home in ("/nowhere", "~"):  # not writable, and what a missing home folder looks like
         monkeypatch.setenv("HOME", home)
         assert keras_home() == Path("/tmp/.keras")
     monkeypatch.setenv("KERAS_HOME", "/elsewhere")
@@ -93,7 +95,7 @@ def test_where_keras_keeps_downloads_is_known_without_a_home(
 
 @pytest.mark.slow
 def test_no_library_makes_a_folder_called_tilde(tmp_path: Path) -> None:
-    """Without a home, TensorFlow's copy of Keras would."""
+    """TensorFlow's copy of Keras would, without a home folder."""
     code = "from trainers.hardware import prepare; prepare(0)"
     environment = {**os.environ, "HOME": "~", "PYTHONPATH": str(Path(__file__).parents[2])}
     environment.pop("KERAS_HOME", None)
@@ -103,7 +105,7 @@ def test_no_library_makes_a_folder_called_tilde(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_imagenet_without_a_network_says_what_to_fetch(tmp_path: Path) -> None:
+def test_imagenet_without_internet_access_names_the_file_to_fetch(tmp_path: Path) -> None:
     code = "from plugins.registry import resolve; resolve('mobilenet:v2-0.35').load('imagenet')"
     environment = {**os.environ, "KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
     command = [sys.executable, "-c", code]
@@ -114,8 +116,10 @@ def test_imagenet_without_a_network_says_what_to_fetch(tmp_path: Path) -> None:
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_imagenet_weights_are_found_where_keras_keeps_them(shared: Path, tmp_path: Path) -> None:
-    """The real file, put where the message says, loads by `imagenet` as by its path."""
+def test_imagenet_weights_are_found_in_the_folder_that_the_message_names(
+    shared: Path, tmp_path: Path
+) -> None:
+    """The real file gives the same weights by `imagenet` and by its path."""
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / REAL).symlink_to(shared / "weights" / REAL)
     code = """

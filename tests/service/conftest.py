@@ -22,8 +22,8 @@ import httpx
 import psutil
 import pytest
 
-from service.bundle.manifest import Bundle
-from service.engine.autotune import Choice, Tuning
+from service.bundle.reading import Bundle
+from service.engine.session_config import SessionConfig, TuningResult
 from service.server import runtime_directory
 from service.server.runtime_directory import RuntimeDirectory
 from service.settings import Settings
@@ -47,7 +47,9 @@ Draw = Callable[..., bytes]
 Serve = Callable[..., AbstractContextManager["Server"]]
 RefuseToServe = Callable[..., tuple[int, str]]
 MakeState = Callable[..., ServiceState]
-TUNING = Tuning(cores=1, curve=(), choice=Choice(sessions=1, session_threads=1, max_batch_size=4))
+TUNING = TuningResult(
+    cores=1, curve=(), choice=SessionConfig(sessions=1, session_threads=1, max_batch_size=4)
+)
 
 
 @pytest.fixture

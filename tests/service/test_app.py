@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from service.bundle import summary
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from service.metrics import Metrics
 
 
@@ -148,7 +148,7 @@ def test_model_shows_the_public_manifest(client: httpx.Client, tiny_bundle: Bund
     tuning, runtime = shown.pop("tuning"), shown.pop("runtime")
     assert runtime["provider"] == "CPUExecutionProvider"
     assert (runtime["workers"], runtime["threads"]) == (1, tuning["cores"])
-    assert shown == summary.public(tiny_bundle.manifest)
+    assert shown == summary.public_manifest(tiny_bundle.manifest)
     assert "provenance" not in shown
     assert tuning["choice"].keys() == {"sessions", "session_threads", "max_batch_size"}
     tried = [(way["sessions"], way["session_threads"]) for way in tuning["curve"]]

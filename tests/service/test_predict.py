@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from service.bundle import store
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from service.predict import main
 from tests.service.conftest import BLOCKER
 
@@ -59,7 +59,7 @@ def test_bad_pictures_are_rows_and_exit_code_1(
     out, err = capsys.readouterr()
     assert out.splitlines()[0].startswith(f"{folder}/bad.jpg\t\t\tunsupported_media_type: not a ")
     assert len(out.splitlines()) == 4
-    assert err == "graft: 1 of 4 were not answered: see their lines on stdout\n"
+    assert err == "graft: 1 of 4 pictures could not be scored: see their lines on stdout\n"
 
 
 def test_a_csv_file_in_place_of_stdout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +68,7 @@ def test_a_csv_file_in_place_of_stdout(folder: Path, capsys: pytest.CaptureFixtu
     assert main([str(folder), "--csv", str(table)]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert f"1 of 4 were not answered: see the column error of {table}" in err
+    assert f"1 of 4 pictures could not be scored: see the column error of {table}" in err
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["label"] for row in rows] == ["", "blue", "green", "red"]
@@ -98,8 +98,8 @@ def test_a_bundle_by_its_tag(
     ("arguments", "message"),
     [
         (["gone"], "graft: no file or folder gone; name "),
-        (["."], "graft: no pictures in . (looked for .jpg "),
-        (["1.jpg", "--bundle", "nobody:1"], "--bundle of service.predict)"),
+        (["."], "graft: no pictures in . (searched for .jpg "),
+        (["1.jpg", "--bundle", "nobody:1"], "(service.predict: --bundle)"),
         (["1.jpg", "--csv", "gone/out.csv"], "graft: cannot write gone/out.csv: No such file"),
     ],
 )
@@ -184,7 +184,7 @@ def test_help_imports_nothing_large(tmp_path: Path) -> None:
     process = run("--help", environment=large)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
-    assert "Exit codes: 0 every picture was answered" in out
+    assert "Exit codes: 0 all pictures were scored" in out
 
 
 def test_training_is_not_imported(folder: Path, tmp_path: Path) -> None:

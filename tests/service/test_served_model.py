@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from service.bundle.manifest import Bundle
-from service.engine.autotune import Choice, Tuning
+from service.bundle.reading import Bundle
+from service.engine.session_config import SessionConfig, TuningResult
 from service.errors import (
     DeadlineExceeded,
     Overloaded,
@@ -28,7 +28,9 @@ from service.schemas import Classified
 from service.served_model import ServedModel
 from service.settings import Settings
 
-TUNING = Tuning(cores=2, curve=(), choice=Choice(sessions=1, session_threads=1, max_batch_size=4))
+TUNING = TuningResult(
+    cores=2, curve=(), choice=SessionConfig(sessions=1, session_threads=1, max_batch_size=4)
+)
 
 
 @pytest.fixture
@@ -142,10 +144,10 @@ def test_an_error_that_nobody_waits_for_any_more_frees_its_picture(
     new_model: Callable[..., ServedModel],
 ) -> None:
     model = new_model()
-    picture = model._scheduler.submit(Upload(b"no picture"))
-    assert picture.answer.exception(20)
-    picture.give_up()
-    del picture
+    job = model._scheduler.submit(Upload(b"no picture"))
+    assert job.future.exception(20)
+    job.cancel()
+    del job
     model.close()
     assert Upload.freed
 

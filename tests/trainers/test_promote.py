@@ -16,7 +16,9 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 from onnx import numpy_helper
 
-from service.bundle.manifest import Bundle, Manifest, seal
+from service.bundle.manifest import Manifest
+from service.bundle.reading import Bundle
+from service.bundle.sealing import seal
 from service.bundle.store import resolve, save
 from trainers.evaluation.promotion import find_newest
 from trainers.promote import main

@@ -21,7 +21,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from service.bundle.store import resolve
 from service.engine.predictor import Predictor
 from service.imaging import decode

@@ -1,6 +1,6 @@
 """What the commands of training share: options, the first steps on the data, how a run ends.
 
 In: a command line. Out: a validated configuration, a checked dataset, exit codes and messages.
-May use: trainers.{dataset, cache, config, progress}, plugins.registry, service.{cli, system,
-errors}.
+May use: trainers.{cache, config, dataset, dataset.findings, dataset.folders, progress},
+plugins.registry, service.{cli, system}.
 """

@@ -9,15 +9,15 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
-from plugins.registry import table
+from plugins.registry import format_table
 from service.cli import arguments
 from trainers.config import ConfigError, TrainingConfig, validate
 
 
-class TrainingParser(arguments.Parser):
+class TrainingParser(arguments.CommandParser):
     """Raises `ConfigError` for arguments that it does not understand."""
 
-    failure = ConfigError
+    error_class = ConfigError
 
 
 class Options(argparse.Namespace):
@@ -89,7 +89,10 @@ def _parser() -> argparse.ArgumentParser:
         help="write the log as JSON lines, and the result as a JSON object",
     )
     parser.add_argument(
-        "--list-plugins", action=arguments.Print, text=table, help="list the backbones and exit"
+        "--list-plugins",
+        action=arguments.PrintAction,
+        text=format_table,
+        help="list the backbones and exit",
     )
     return parser
 

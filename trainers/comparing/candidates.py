@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plugins.registry import resolve
-from service.cli import next_command
+from service.cli import command_lines
 from service.system.resources import at_home
 from trainers.config import ConfigError, TrainingConfig
 from trainers.dataset.folders.filenames import is_printable
@@ -56,7 +56,7 @@ class Candidate:
             value = getattr(shared, name)
             if value != TrainingConfig.model_fields[name].default:
                 words += [f"--{name.replace('_', '-')}", str(value)]
-        return next_command.python("trainers.run", *words)
+        return command_lines.python_command("trainers.run", *words)
 
 
 @dataclass(frozen=True)

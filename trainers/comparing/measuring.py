@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
-from service.engine.predictor import open_session
+from service.engine.onnx_session import open_session
 from service.errors import GraftError
 from trainers.cache.array_cache import Cache
 from trainers.comparing.candidates import Candidate, CandidateResult, Figures

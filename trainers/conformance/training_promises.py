@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from plugins.base import leaf_layers
-from plugins.copying import clone, fill
+from plugins.copying import assign_weights, clone
 from trainers.conformance.promises import PICTURES, BrokenPromiseError, Trial
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def comes_back(trial: Trial) -> str:
     """Saved weights come back by --weights FILE as the same network with the same scaling."""
     path = trial.folder / "body.weights.h5"
     network = trial.backbone.build(None, trial.size)
-    fill(network, trial.body.get_weights())
+    assign_weights(network, trial.body.get_weights())
     network.save_weights(path)
     again = trial.backbone.load(str(path), trial.size)
     difference = abs(_maps(again, trial.images) - _maps(trial.body, trial.images)).max()
@@ -90,7 +90,7 @@ def copies(trial: Trial) -> str:
     """
     weights = trial.body.weights
     shift = [_shift(one.name) for one in weights]
-    fill(trial.body, [one.numpy() + by for one, by in zip(weights, shift, strict=True)])
+    assign_weights(trial.body, [one.numpy() + by for one, by in zip(weights, shift, strict=True)])
     expected = _maps(trial.body, trial.images)
     for policy, allowed in ((None, 1e-5), ("mixed_bfloat16", BFLOAT16)):
         found = _maps(clone(trial.body, policy), trial.images).astype("float32")

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine.predictor import CUDA, Predictor
+from service.engine.onnx_session import CUDA
+from service.engine.predictor import Predictor
 from trainers.dataset.dataset import Dataset
 from trainers.progress import Progress, log
 from trainers.resources.out_of_memory import AdaptiveBatches

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.bundle import store
-from service.bundle.manifest import MANIFEST, Bundle
+from service.bundle.manifest import MANIFEST
+from service.bundle.reading import Bundle
 from service.engine.predictor import Predictor
 from service.errors import BundleError, GraftError
 from service.system.resources import usable_cores

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from service.bundle import store, summary
-from service.bundle.manifest import Bundle
-from service.cli import next_command
+from service.bundle.reading import Bundle
+from service.cli import command_lines
 from service.errors import GraftError
 from trainers.evaluation.paired import PairedComparison, compare_answers
 from trainers.evaluation.promotion import read_split, tag
@@ -36,7 +36,7 @@ def describe(new: Bundle, old: Bundle | None, data: Path) -> Iterator[str]:
     if old is None:
         yield f"it is `{name}:latest` in BentoML's store, the first model of that name"
         return
-    yield f"it is `{name}:latest` now and replaces {summary.line(old.manifest)}"
+    yield f"it is `{name}:latest` now and replaces {summary.describe(old.manifest)}"
     result = compare_recorded(new, old)
     if set(new.manifest.classes) != set(old.manifest.classes):
         yield "the two models cannot be compared: their classes differ"
@@ -45,7 +45,7 @@ def describe(new: Bundle, old: Bundle | None, data: Path) -> Iterator[str]:
         yield (
             "the two accuracies cannot be compared: they were measured on different test pictures. "
             "This command tests both models on the same pictures: "
-            f"{next_command.python('trainers.promote', *options)}"
+            f"{command_lines.python_command('trainers.promote', *options)}"
         )
     else:
         yield (
@@ -58,10 +58,12 @@ def describe(new: Bundle, old: Bundle | None, data: Path) -> Iterator[str]:
 
 def list_doubts(new: Bundle, old: Bundle | None) -> Iterator[str]:
     """Warnings for the log: why the new model should perhaps not replace the old one."""
-    yield from summary.doubts(new.manifest)
+    yield from summary.model_warnings(new.manifest)
     if old is None:
         return
-    new_source, old_source = (summary.data(bundle.manifest)["source"] for bundle in (new, old))
+    new_source, old_source = (
+        summary.training_data(bundle.manifest)["source"] for bundle in (new, old)
+    )
     if new_source == summary.DRAWN and old_source != summary.DRAWN:
         yield f"it replaces {tag(old)}, which was not trained on {summary.DRAWN}"
     result = compare_recorded(new, old)

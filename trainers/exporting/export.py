@@ -18,7 +18,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.bundle.manifest import MODEL
-from service.engine.predictor import open_session
+from service.engine.onnx_session import open_session
 from service.errors import ParityError
 from trainers.model.classifier import Classifier
 from trainers.model.conversion import to_onnx

@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from service.bundle.manifest import GOLDEN_ANSWERS, Bundle, seal
-from service.engine.predictor import Predictor, providers_for
+from service.bundle.manifest import GOLDEN_ANSWERS
+from service.bundle.reading import Bundle
+from service.bundle.sealing import seal
+from service.engine.onnx_session import providers_for
+from service.engine.predictor import Predictor
 from trainers.config import TrainingConfig
 from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
@@ -58,7 +61,7 @@ def publish(
 
     manifest = build_manifest(classifier, dataset, config, parity)
     # The predictor checks the golden pictures when it is made.
-    predictor = Predictor(Bundle(staging, manifest), chosen=providers_for(config.device))
+    predictor = Predictor(Bundle(staging, manifest), providers=providers_for(config.device))
     validation = predict_split(predictor, dataset, "validation", progress)
     selected_on = (
         validation if len(validation.rows) else predict_split(predictor, dataset, "train", progress)

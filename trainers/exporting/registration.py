@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from service.bundle import store, summary
-from service.bundle.manifest import Bundle
-from service.cli import next_command
+from service.bundle.reading import Bundle
+from service.cli import command_lines
 from service.errors import GraftError
 from trainers.evaluation import replacement
 from trainers.evaluation.promotion import tag
@@ -39,7 +39,7 @@ def register(bundle: Bundle, test: Mapping[str, Any], data: Path) -> dict[str, A
         "bundle": str(bundle.path),
         "model": model,
         "test_accuracy": test["accuracy"],
-        "data": summary.data(bundle.manifest)["source"],
+        "data": summary.training_data(bundle.manifest)["source"],
         "replaces": previous and tag(previous),
     }
 
@@ -63,7 +63,7 @@ def save(bundle: Bundle) -> str:
 def log_test(bundle: Bundle, model: str, test: Mapping[str, Any]) -> None:
     """Log the test accuracy, the most confused classes and where to look next."""
     low, high = test["accuracy_interval"]
-    is_drawn = summary.data(bundle.manifest)["source"] == summary.DRAWN
+    is_drawn = summary.training_data(bundle.manifest)["source"] == summary.DRAWN
     log.info(
         "test accuracy %.4f on %d %s (95%% interval %.3f to %.3f), measured on the exported ONNX",
         *(test["accuracy"], test["n"], summary.DRAWN if is_drawn else "pictures", low, high),
@@ -71,7 +71,7 @@ def log_test(bundle: Bundle, model: str, test: Mapping[str, Any]) -> None:
     for pair in test["most_confused"][:MAX_CONFUSED_PAIRS]:
         log.info("  %s", pair["advice"])
     log.info("report: %s", bundle.path / "report.html")
-    log.info("serve it:  %s", next_command.serve(model))
+    log.info("serve it:  %s", command_lines.serve_command(model))
 
 
 def log_replacement(bundle: Bundle, previous: Bundle | None, data: Path) -> None:

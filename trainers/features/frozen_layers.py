@@ -13,7 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from service.engine.predictor import open_session
+from service.engine.onnx_session import open_session
 from trainers import hardware
 from trainers.model.conversion import to_onnx
 from trainers.progress import log
@@ -117,7 +117,7 @@ class DevicePool:
 
 def open_on_cpu(content: bytes) -> Extract:
     """Open an ONNX model that ONNX Runtime runs on the CPU, one picture in a call of one thread."""
-    session = open_session(content, threads=1, chosen=["CPUExecutionProvider"])
+    session = open_session(content, threads=1, providers=["CPUExecutionProvider"])
 
     def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.concatenate(

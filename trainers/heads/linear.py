@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from plugins.copying import fill
+from plugins.copying import assign_weights
 from trainers.evaluation.selection import ValidationResult
 from trainers.heads.examples import Examples, Pool
 from trainers.heads.head import Head, Row, build_head, fit_standardisation, softmax, validate
@@ -52,7 +52,7 @@ def solve_linear(examples: Examples, budget: TimeBudget = UNLIMITED) -> Head:
         best = min(len(solved) - 1, default)
     strength, result, weights = solved[best]
     model = build_head(path.scale, path.offset, examples.classes, penalty=0.5 / (strength * n))
-    fill(model.get_layer("logits"), weights)
+    assign_weights(model.get_layer("logits"), weights)
     pictures = f"{views} views" if views > 1 else "one view"
     description = f"linear head, C = {strength:g}, from {pictures} of each picture"
     cross_validation = None if examples.pool is None else result

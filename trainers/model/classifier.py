@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.base import Backbone
-from plugins.copying import fill
+from plugins.copying import assign_weights
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Classifier:
     def set_weights(self, weights: list[NDArray[Any]]) -> None:
         """Set the weights that `get_weights` returned."""
         count = len(self.body.weights)
-        fill(self.body, weights[:count])
-        fill(self.head, weights[count:])
+        assign_weights(self.body, weights[:count])
+        assign_weights(self.head, weights[count:])
 
 
 def hash_weights(model: keras.Model) -> str:

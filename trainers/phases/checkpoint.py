@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from plugins.copying import refresh
+from plugins.copying import refresh_derived_state
 from service.errors import GraftError
 from service.system.interrupts import cleaned
 from trainers.phases.plan import Plan
@@ -106,7 +106,7 @@ class Checkpoint(keras.callbacks.Callback):
         model.optimizer.build(model.trainable_variables)
         for at, variable in enumerate(_variables(model)):
             variable.assign(self._arrays[f"state{at}"])
-        refresh(model)
+        refresh_derived_state(model)
         self.history.extend(self._metadata["history"])
         epochs: int = self._metadata["epochs"]
         log.info("resuming after epoch %d, from %s", epochs, self._path)

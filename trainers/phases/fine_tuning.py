@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.base import leaf_layers
-from plugins.copying import fill, fill_from
+from plugins.copying import assign_weights, load_state
 from trainers.features import frozen_features
 from trainers.features.batches import Batches, global_batch_size
 from trainers.features.frozen_features import AugmentedPictures, Features, ModelInputs
@@ -50,7 +50,7 @@ def fine_tune(
 
     def attempt(batch_size: int) -> FineTuningResult:
         if batch_size < max_batch_size:
-            fill(model, start_weights)
+            assign_weights(model, start_weights)
         return fit(
             model,
             Batches(train, context.labels, context.class_weights, batch_size, config.seed, MIXUP),
@@ -61,7 +61,7 @@ def fine_tune(
         )
 
     result = out_of_memory.retry_with_half(max_batch_size, FINE_TUNING, attempt)
-    fill_from(trainable, mixed_precision)
+    load_state(trainable, mixed_precision)
     after = moving_statistics(classifier.body)
     changed = [name for name in statistics if not np.array_equal(statistics[name], after[name])]
     if changed:

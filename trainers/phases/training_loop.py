@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import keras
 
-from plugins.copying import fill
+from plugins.copying import assign_weights
 from trainers.evaluation.selection import ValidationResult
 from trainers.features.batches import Batches, to_tf_dataset
 from trainers.phases import replicas
@@ -97,7 +97,7 @@ def fit(
     if stop_in_time.has_stopped:
         log.info("the time budget is spent: %s stopped", FINE_TUNING)
     if replica is not model:
-        fill(model, replica.get_weights())
+        assign_weights(model, replica.get_weights())
     probabilities = model.predict(to_tf_dataset(validation), verbose=0)
     result = ValidationResult.from_probabilities(probabilities, validation.labels)
     return FineTuningResult(result, checkpoint.history, checkpoint.best_epoch)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle.files import flush
+from service.bundle.files import fsync
 from trainers.pretraining.scenes import SceneTemplate, draw_picture
 from trainers.progress import Progress
 from trainers.workspace import disk_array
@@ -83,7 +83,7 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a small file; a kill leaves either the old content or the new."""
     partial_path = path.with_suffix(".partial")
     partial_path.write_text(text, encoding="utf-8")
-    flush(partial_path)
+    fsync(partial_path)
     partial_path.replace(path)
 
 

@@ -19,8 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.bundle.files import flush
-from service.cli import next_command
+from service.bundle.files import fsync
+from service.cli import command_lines
 from service.errors import GraftError
 from service.system.locks import locked
 from trainers import hardware
@@ -87,7 +87,7 @@ def train(
         accuracy = model.evaluate(validation, verbose=0, return_dict=True)["accuracy"]
         partial = folder / "partial.keras"
         model.save(partial)
-        flush(partial)
+        fsync(partial)
         partial.replace(checkpoint)
         log.info(
             "epoch %d/%d: loss %.3f, accuracy %.3f, on held-out pictures %.3f, %.0f s",
@@ -134,7 +134,7 @@ def save(model: keras.Model, path: Path) -> Path:
     import keras
     import numpy as np
 
-    from plugins.copying import fill
+    from plugins.copying import assign_weights
     from plugins.registry import resolve
 
     policy = keras.config.dtype_policy()
@@ -151,14 +151,14 @@ def save(model: keras.Model, path: Path) -> Path:
                 f"layer {layer.name} has a weight of {largest:g}: training diverged, lower "
                 "--learning-rate"
             )
-        fill(layer, [array.astype(np.float16) for array in weights])
+        assign_weights(layer, [array.astype(np.float16) for array in weights])
     if shutil.disk_usage(path.parent).free < 16 * 2**20:  # HDF5 ends the process on a full disk
         raise GraftError(
             f"no room for {path}: make room and run again, the trained network is kept"
         )
     partial = path.with_name(f"partial-{path.name}")
     network.save_weights(partial)
-    flush(partial)
+    fsync(partial)
     partial.replace(path)
     return path
 
@@ -186,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     log.info("SHA-256 %s", hashlib.sha256(path.read_bytes()).hexdigest())
     options = ("--plugin", "pocket", "--weights", str(path))
-    log.info("use it:  %s", next_command.python("trainers.run", *options))
+    log.info("use it:  %s", command_lines.python_command("trainers.run", *options))
     print(path)
     return 0
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from service.bundle import summary
 from service.bundle.manifest import Manifest
-from service.cli.progress import in_words
+from service.cli.eta import format_duration
 from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
 from trainers.evaluation.metrics import Predictions, to_dense
@@ -56,7 +56,7 @@ def write(
         .get_template("report.html")
         .render(
             manifest=manifest,
-            is_drawn=summary.data(manifest)["source"] == summary.DRAWN,
+            is_drawn=summary.training_data(manifest)["source"] == summary.DRAWN,
             drawn=summary.DRAWN,
             metrics=metrics,
             test=test,
@@ -87,7 +87,7 @@ def templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "code": code, "in_words": in_words}
+    environment.filters |= {"percent": percent, "code": code, "format_duration": format_duration}
     environment.filters["sentence"] = sentence
     return environment
 

@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks.serving.load.pictures import Bodies
 from benchmarks.serving.load.wrk import Load
 from benchmarks.serving.server import ROOT
-from service.bundle.manifest import Bundle
-from service.engine.predictor import open_session
+from service.bundle.reading import Bundle
+from service.engine.onnx_session import open_session
 from service.imaging import configure_process, decode
 
 

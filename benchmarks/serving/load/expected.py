@@ -15,7 +15,7 @@ from PIL import Image
 
 from benchmarks.serving.load.pictures import Bodies
 from benchmarks.serving.server import Server
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from service.engine.predictor import Predictor
 from service.imaging import decode
 

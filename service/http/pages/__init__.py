@@ -1,5 +1,5 @@
 """What is read by GET: the web page, the model's description, metrics, and the OpenAPI document.
 
 In: the `ServiceState`. Out: HTML, JSON, and Prometheus' text format.
-May use: service.{state, bundle, engine, settings, schemas, errors}.
+May use: service.{bundle, engine, errors, schemas, settings, state}.
 """

@@ -13,8 +13,8 @@ from pydantic.json_schema import models_json_schema
 
 from service.bundle import summary
 from service.bundle.manifest import InputSpec, Manifest
-from service.engine.autotune import Tuning
-from service.engine.device import Runtime
+from service.engine.device import RuntimeInfo
+from service.engine.session_config import TuningResult
 from service.errors import Disabled, Draining, ReloadRefused, UndecodableImage
 from service.http.pages.operations import (
     GUARDED,
@@ -178,7 +178,7 @@ def _models(manifest: Manifest) -> Section:
     model = operation(
         "get_model",
         "Describe the model",
-        answer(JSON_TYPE, "Model", summary.public(manifest)),
+        answer(JSON_TYPE, "Model", summary.public_manifest(manifest)),
         GUARDED,
         "The public part of the model's manifest, and how it runs on this machine.",
     )
@@ -208,7 +208,7 @@ def _pages() -> Section:
 def _schemas() -> Json:
     models = (
         *(Answer, BatchAnswer, ErrorResponse, Reloaded, PictureRequest),
-        *(Manifest, summary.TrainingData, Tuning, Runtime),
+        *(Manifest, summary.TrainingData, TuningResult, RuntimeInfo),
     )
     _, defined = models_json_schema(
         [(model, "serialization") for model in models], ref_template=f"{SCHEMA}{{model}}"
@@ -220,8 +220,8 @@ def _schemas() -> Json:
         del properties[hidden]
     properties["data"] = {"$ref": f"{SCHEMA}TrainingData"}
     properties["version"] = {"type": "string", "description": "the first 12 digits of the id"}
-    properties["tuning"] = {"$ref": f"{SCHEMA}Tuning"}
-    properties["runtime"] = {"$ref": f"{SCHEMA}Runtime"}
+    properties["tuning"] = {"$ref": f"{SCHEMA}TuningResult"}
+    properties["runtime"] = {"$ref": f"{SCHEMA}RuntimeInfo"}
     text = "The served model."
     schemas["Model"] = {**model, "required": sorted(properties), "description": text}
     return schemas

@@ -32,7 +32,7 @@ async def show_model(state: ServiceState, request: Request) -> JSONResponse:
     """GET /model: the public part of the manifest, its training data, and how it is run."""
     model = state.model
     run = {"tuning": model.tuning.model_dump(), "runtime": model.runtime.model_dump()}
-    return JSONResponse({**summary.public(model.manifest), **run})
+    return JSONResponse({**summary.public_manifest(model.manifest), **run})
 
 
 def show_metrics(request: Request) -> Response:

@@ -2,5 +2,5 @@
 
 In: chunks of a multipart form, of JSON, or of a picture.
 Out: bytes per picture, or a `RequestError` that says what the sender has to change.
-May use: service.{server, settings, schemas, errors}.
+May use: service.{errors, schemas, server, settings}.
 """

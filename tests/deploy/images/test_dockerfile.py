@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 
 ROOT = Path(__file__).parents[3]
 LINES = (ROOT / "deploy/Dockerfile").read_text().replace("\\\n", "").splitlines()

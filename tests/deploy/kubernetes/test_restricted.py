@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]

@@ -1,4 +1,4 @@
-"""The embedded weights are whole, small, and worth having."""
+"""The embedded weights: complete, small, and better than random ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from setuptools import find_packages
 
 from plugins.families import pocket
 from plugins.registry import resolve
@@ -19,9 +20,11 @@ ROOT = Path(__file__).parents[3]
 
 def test_the_embedded_weights_are_the_default_and_at_most_two_megabytes() -> None:
     assert pocket.WEIGHTS.stat().st_size <= 2_000_000
-    default, named, random = (resolve("pocket").load(w, 32) for w in (None, "embedded", "none"))
-    for one, other in zip(default.get_weights(), named.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    default, named, random = (
+        resolve("pocket").load(weights, 32) for weights in (None, "embedded", "none")
+    )
+    for actual, expected in zip(default.get_weights(), named.get_weights(), strict=True):
+        np.testing.assert_array_equal(actual, expected)
     assert not np.array_equal(default.get_weights()[0], random.get_weights()[0])
 
 
@@ -41,7 +44,7 @@ def test_a_missing_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         resolve("pocket").load()
 
 
-def test_weights_of_another_kind_are_refused_by_name() -> None:
+def test_pretrained_weights_of_another_name_are_refused() -> None:
     with pytest.raises(WeightsError, match="has no `imagenet` weights; its own are `embedded`"):
         resolve("pocket").load("imagenet")
     with pytest.raises(WeightsError, match="has no `embedded` weights; its own are `imagenet`"):
@@ -49,34 +52,34 @@ def test_weights_of_another_kind_are_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize("size", [32, 64, 100, 127])
-def test_maps_of_all_depths_fit_together_at_any_size(size: int) -> None:
+def test_feature_maps_of_all_depths_have_one_size(size: int) -> None:
     body = resolve("pocket").load("none", size)
     side = -(-size // 16)
     assert body.output_shape == (None, side, side, 24 + 48 + 96 + 160 + 448)
 
 
-def test_it_tells_textures_apart_whatever_the_light() -> None:
-    """Embeddings of one texture in two lights are nearer than those of two textures."""
-    alike, other = alike_and_other("embedded")
-    assert alike > other + 0.3
-    alike, other = alike_and_other("none")
-    assert alike < other + 0.3
+def test_embeddings_differ_by_texture_and_not_by_light() -> None:
+    same, different = texture_similarities("embedded")
+    assert same > different + 0.3
+    same, different = texture_similarities("none")
+    assert same < different + 0.3
 
 
-def alike_and_other(weights: str) -> tuple[float, float]:
-    """Smallest cosine of one texture in two lights, and largest of two textures."""
+def texture_similarities(weights: str) -> tuple[float, float]:
+    """Smallest cosine of one texture in two lights, and largest cosine of two textures."""
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     stripes = (np.indices((128, 128)).sum(axis=0) // 8 % 2)[..., None] * np.array([200, 150, 60])
     grain = rng.integers(0, 200, (128, 128, 1)) * np.array([1, 0.75, 0.3])
     pictures = np.stack([stripes, 0.7 * stripes + 20, grain, 0.7 * grain + 20])
-    found = np.asarray(build_embedder(resolve("pocket").load(weights))(pictures.astype(np.float32)))
-    standard = found / np.linalg.norm(found, axis=1, keepdims=True)
-    cosines = standard @ standard.T
+    embedder = build_embedder(resolve("pocket").load(weights))
+    embeddings = np.asarray(embedder(pictures.astype(np.float32)))
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    cosines = unit @ unit.T
     return min(cosines[0, 1], cosines[2, 3]), cosines[[0, 0, 1, 1], [2, 3, 2, 3]].max()
 
 
-def test_the_card_says_what_the_network_is() -> None:
+def test_the_model_card_describes_the_network() -> None:
     card = pocket.WEIGHTS.with_name("pocket.md").read_text()
     body = resolve("pocket").load()
     assert f"{body.count_params():,} weights" in card
@@ -84,15 +87,16 @@ def test_the_card_says_what_the_network_is() -> None:
     assert f"({body.output_shape[-1]} feature maps" in card
 
 
-def test_an_installed_copy_has_the_weights() -> None:
+def test_an_installed_package_has_the_weights() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    patterns = project["package-data"]["plugins"]
+    patterns = project["package-data"]["*"]
     assert {pocket.WEIGHTS.name, "pocket.md"} <= {
         path.name for pattern in patterns for path in pocket.WEIGHTS.parent.glob(pattern)
     }
     packages = {
         path.parent.relative_to(ROOT).as_posix().replace("/", ".")
         for folder in ("plugins", "trainers", "service")
-        for path in (ROOT / folder).rglob("__init__.py")
+        for path in (ROOT / folder).rglob("*.py")
     }
-    assert set(project["packages"]) == packages
+    found = find_packages(str(ROOT), include=project["packages"]["find"]["include"])
+    assert set(found) == packages

@@ -13,7 +13,9 @@ import httpx
 import pytest
 import yaml
 
-from service.bundle.manifest import Bundle, Manifest, seal
+from service.bundle.manifest import Manifest
+from service.bundle.reading import Bundle
+from service.bundle.sealing import seal
 
 ROOT = Path(__file__).parents[3]
 

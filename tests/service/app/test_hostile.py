@@ -25,7 +25,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from service.bundle.manifest import Manifest, seal
+from service.bundle.manifest import Manifest
+from service.bundle.sealing import seal
 from service.oip.request import HEADER_LENGTH
 from service.settings import Settings
 

@@ -23,7 +23,8 @@ from typing import Any
 import httpx
 import pytest
 
-from service.bundle.manifest import Bundle, seal
+from service.bundle.reading import Bundle
+from service.bundle.sealing import seal
 from service.system.resources import usable_cores
 
 ROOT = Path(__file__).parents[3]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.bundle.files import FileRecord, flush, verify
+from service.bundle.files import FileRecord, fsync, verify_file
 from service.errors import BundleError
 
 
@@ -15,11 +15,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_record_is_that_of_the_bytes(folder: Path) -> None:
-    record = FileRecord.of(folder / "a")
-    assert record == FileRecord.of_bytes(b"content")
-    assert record != FileRecord.of_bytes(b"Content")
+    record = FileRecord.from_path(folder / "a")
+    assert record == FileRecord.from_bytes(b"content")
+    assert record != FileRecord.from_bytes(b"Content")
     assert record.size_bytes == 7
-    verify(folder, "a", record)
+    verify_file(folder, "a", record)
 
 
 @pytest.mark.parametrize(
@@ -30,16 +30,16 @@ def test_files_that_are_not_there_or_elsewhere_are_refused(
     folder: Path, name: str, message: str
 ) -> None:
     with pytest.raises(BundleError, match=message):
-        verify(folder, name, FileRecord.of_bytes(b"content"))
+        verify_file(folder, name, FileRecord.from_bytes(b"content"))
 
 
 def test_another_content_is_refused(folder: Path) -> None:
     with pytest.raises(BundleError, match="a was altered"):
-        verify(folder, "a", FileRecord.of_bytes(b"contenT"))
+        verify_file(folder, "a", FileRecord.from_bytes(b"contenT"))
 
 
 def test_files_and_folders_are_flushed(folder: Path) -> None:
-    flush(folder / "a")
-    flush(folder)
+    fsync(folder / "a")
+    fsync(folder)
     with pytest.raises(FileNotFoundError):
-        flush(folder / "b")
+        fsync(folder / "b")

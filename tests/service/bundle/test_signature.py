@@ -14,7 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from service.bundle.manifest import Bundle, Manifest, seal
+from service.bundle.manifest import Manifest
+from service.bundle.reading import Bundle
+from service.bundle.sealing import seal
 from service.bundle.signature import SIGNATURE, load_verified
 from service.errors import BundleError, SettingError
 
@@ -144,7 +146,7 @@ def test_signature_of_something_else_by_our_key_is_refused(
 
 
 def test_missing_signature_is_refused(bundle_copy: Path, ours: str) -> None:
-    with pytest.raises(BundleError, match=r"no model\.sig, and GRAFT_VERIFY_KEY asks for one"):
+    with pytest.raises(BundleError, match=r"no model\.sig, and GRAFT_VERIFY_KEY requires one"):
         load_verified(str(bundle_copy), ours)
 
 
@@ -173,7 +175,7 @@ def test_signature_by_another_key_that_claims_ours_is_refused(
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff\x00", b"[" * 100_000])
-def test_made_up_signature_is_refused(signed: Path, ours: str, content: bytes) -> None:
+def test_forged_signature_is_refused(signed: Path, ours: str, content: bytes) -> None:
     (signed / SIGNATURE).write_bytes(content)
     with pytest.raises(BundleError, match="not signed by"):
         load_verified(str(signed), ours)
@@ -183,7 +185,7 @@ def test_made_up_signature_is_refused(signed: Path, ours: str, content: bytes) -
 def test_unusable_key_is_a_wrong_setting(
     signed: Path, key_pairs: dict[str, Path], which: str
 ) -> None:
-    with pytest.raises(SettingError, match=r"GRAFT_VERIFY_KEY .*no public key in PEM"):
+    with pytest.raises(SettingError, match=r"GRAFT_VERIFY_KEY .*not a public key in PEM"):
         load_verified(str(signed), str(key_pairs["ours"] / which))
 
 
@@ -212,7 +214,7 @@ def test_a_key_that_cannot_be_read_starts_nothing(
     nowhere = tmp_path / "nowhere.pub"
     code, said = refuse_to_serve(signed, GRAFT_VERIFY_KEY=str(nowhere))
     assert code == 1
-    assert f"graft: GRAFT_VERIFY_KEY (={nowhere}): no public key in PEM" in said
+    assert f"graft: GRAFT_VERIFY_KEY (={nowhere}): not a public key in PEM" in said
     assert "Traceback" not in said
 
 
@@ -252,7 +254,7 @@ def test_a_reload_by_either_way_takes_what_is_signed_only(
         replace()
         refused = httpx.post(f"{server.url}/admin/reload", timeout=60)
         assert refused.status_code == 409
-        assert "GRAFT_VERIFY_KEY asks for one" in refused.json()["error"]["message"]
+        assert "GRAFT_VERIFY_KEY requires one" in refused.json()["error"]["message"]
         refusals(1)
         worker.send_signal(signal.SIGHUP)
         refusals(2)

@@ -12,7 +12,9 @@ import pytest
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 
-from service.bundle.manifest import Bundle, Manifest, seal
+from service.bundle.manifest import Manifest
+from service.bundle.reading import Bundle
+from service.bundle.sealing import seal
 from service.bundle.store import resolve, save
 from service.errors import BundleError, SettingError
 from service.system.locks import locked

@@ -9,17 +9,17 @@ from service.bundle import summary
 from service.bundle.manifest import Manifest
 from service.bundle.summary import DRAWN, FOLDER, UNKNOWN
 
-Make = Callable[..., Manifest]
+MakeManifest = Callable[..., Manifest]
 
 
 @pytest.fixture
-def made(manifest: Manifest) -> Make:
-    """A manifest with other data and figures: made(data={...}, test_accuracy=0.5, ...)."""
+def make_manifest(manifest: Manifest) -> MakeManifest:
+    """A manifest with other data and figures: make_manifest(data={...}, test_accuracy=0.5, ...)."""
 
-    def made(data: object = "drawn", **metrics: float) -> Manifest:
+    def make_manifest(data: object = "drawn", **metrics: float) -> Manifest:
         return manifest.model_copy(update={"provenance": {"data": data}, "metrics": metrics})
 
-    return made
+    return make_manifest
 
 
 SOUND = {
@@ -46,51 +46,53 @@ SOUND = {
         (None, UNKNOWN, "trained on pictures of unknown origin, "),
     ],
 )
-def test_the_data_is_named_also_of_older_bundles(
-    made: Make, data: object, source: str, words: str
+def test_the_training_data_is_described_also_for_older_bundles(
+    make_manifest: MakeManifest, data: object, source: str, words: str
 ) -> None:
-    one = made(data, **SOUND)
-    assert summary.data(one)["source"] == source
-    assert summary.line(one).startswith(f"tiny:{one.version}, {words}")
-    assert summary.line(one).endswith("test accuracy 0.9000 on 200 test pictures")
-    assert summary.public(one)["data"] == summary.data(one)
-    assert "pets" not in str(summary.public(one))
+    manifest = make_manifest(data, **SOUND)
+    assert summary.training_data(manifest)["source"] == source
+    assert summary.describe(manifest).startswith(f"tiny:{manifest.version}, {words}")
+    assert summary.describe(manifest).endswith("test accuracy 0.9000 on 200 test pictures")
+    assert summary.public_manifest(manifest)["data"] == summary.training_data(manifest)
+    assert "pets" not in str(summary.public_manifest(manifest))
 
 
 @pytest.mark.parametrize(
-    ("figures", "doubt"),
+    ("figures", "expected"),
     [
         ({"test_pictures": 4, "test_accuracy_low": 0.45}, "only 4 test pictures"),
         ({"test_pictures": 1, "test_accuracy_low": 0.45}, "only 1 test picture:"),
-        ({"test_accuracy": 0.5, "test_accuracy_low": 0.39}, "near chance: it is right on 50%"),
+        ({"test_accuracy": 0.5, "test_accuracy_low": 0.39}, "near chance: it classifies 50%"),
         ({"test_accuracy": 0.45, "test_accuracy_low": 0.42}, "near chance"),
         ({}, None),
     ],
 )
-def test_small_tests_and_answers_near_chance_are_doubted(
-    made: Make, figures: dict[str, float], doubt: str | None
+def test_few_test_pictures_and_accuracy_near_chance_are_warnings(
+    make_manifest: MakeManifest, figures: dict[str, float], expected: str | None
 ) -> None:
-    doubts = list(summary.doubts(made(None, **{**SOUND, **figures})))
-    assert [one.startswith(doubt or "") for one in doubts] == ([True] if doubt else [])
+    warnings = list(summary.model_warnings(make_manifest(None, **{**SOUND, **figures})))
+    assert [text.startswith(expected or "") for text in warnings] == ([True] if expected else [])
 
 
-def test_an_older_bundle_is_compared_with_even_classes(made: Make) -> None:
-    (doubt,) = summary.doubts(made(None, test_accuracy=0.35, test_pictures=100))
-    assert "always answering the most common class is right on 33%" in doubt
-    assert not list(summary.doubts(made(None)))
+def test_older_bundles_are_compared_with_classes_of_equal_size(
+    make_manifest: MakeManifest,
+) -> None:
+    (warning,) = summary.model_warnings(make_manifest(None, test_accuracy=0.35, test_pictures=100))
+    assert "always answering the most common class gets 33%" in warning
+    assert not list(summary.model_warnings(make_manifest(None)))
 
 
-def test_drawn_pictures_are_doubted_whatever_the_accuracy(made: Make) -> None:
-    (doubt,) = summary.doubts(made({"source": DRAWN}, **SOUND))
-    assert DRAWN in doubt
+def test_drawn_pictures_are_a_warning_whatever_the_accuracy(make_manifest: MakeManifest) -> None:
+    (warning,) = summary.model_warnings(make_manifest({"source": DRAWN}, **SOUND))
+    assert DRAWN in warning
 
 
-def test_a_model_is_introduced_with_its_doubts(
-    made: Make, caplog: pytest.LogCaptureFixture
+def test_a_model_is_logged_with_its_warnings(
+    make_manifest: MakeManifest, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    one = made({"source": DRAWN, "pictures": 9}, **SOUND)
-    summary.introduce(one, logging.getLogger("test"), "serving")
+    manifest = make_manifest({"source": DRAWN, "pictures": 9}, **SOUND)
+    summary.log_summary(manifest, logging.getLogger("test"), "serving")
     first, second = caplog.records
     assert (first.levelname, second.levelname) == ("INFO", "WARNING")
-    assert first.getMessage() == f"serving {summary.line(one)}"
+    assert first.getMessage() == f"serving {summary.describe(manifest)}"

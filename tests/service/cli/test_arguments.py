@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.arguments import Parser, closest, closest_option
+from service.cli.arguments import CommandParser, closest_match, closest_option
 from service.errors import WrongUse
 from trainers.config import TrainingConfig
 
@@ -12,8 +12,8 @@ OPTIONS = list(TrainingConfig.model_fields)
 
 
 @pytest.fixture
-def parser() -> Parser:
-    parser = Parser(allow_abbrev=False)
+def parser() -> CommandParser:
+    parser = CommandParser(allow_abbrev=False)
     parser.add_argument("--learning-rate")
     parser.add_argument("--data", required=True)
     return parser
@@ -34,13 +34,13 @@ def parser() -> Parser:
         ("zoology", None),
     ],
 )
-def test_options_by_the_habits_of_other_tools(typed: str, meant: str | None) -> None:
+def test_names_of_other_tools_lead_to_our_options(typed: str, meant: str | None) -> None:
     assert closest_option(typed, OPTIONS) == meant
 
 
-def test_the_closest_name_is_given_as_it_is_spelled() -> None:
-    assert closest("leaf-Models", ["flowers", "leaf_model"]) == "leaf_model"
-    assert closest("xyz", ["flowers"]) is None
+def test_the_closest_match_keeps_its_spelling() -> None:
+    assert closest_match("leaf-Models", ["flowers", "leaf_model"]) == "leaf_model"
+    assert closest_match("xyz", ["flowers"]) is None
 
 
 @pytest.mark.parametrize(
@@ -53,17 +53,17 @@ def test_the_closest_name_is_given_as_it_is_spelled() -> None:
         (["data=d"], "for data type --data"),
     ],
 )
-def test_a_wrong_line_says_what_to_type(parser: Parser, line: list[str], hint: str) -> None:
+def test_an_error_suggests_what_to_type(parser: CommandParser, line: list[str], hint: str) -> None:
     with pytest.raises(WrongUse) as caught:
         parser.parse_args(line)
     assert f"; {hint}; --help lists all options" in str(caught.value)
 
 
-def test_a_folder_alone_gets_its_option(parser: Parser, tmp_path: Path) -> None:
+def test_a_lone_folder_gets_the_option_data(parser: CommandParser, tmp_path: Path) -> None:
     with pytest.raises(WrongUse, match=f"type --data {tmp_path}; --help"):
         parser.parse_args([str(tmp_path)])
 
 
-def test_what_is_known_gets_no_hint(parser: Parser) -> None:
+def test_without_an_unknown_option_there_is_no_hint(parser: CommandParser) -> None:
     with pytest.raises(WrongUse, match=r"^unrecognized arguments: x; --help lists all options$"):
         parser.parse_args(["--data", "d", "x"])

@@ -5,9 +5,9 @@ from typing import Any
 import onnxruntime
 import pytest
 
-from service.bundle.manifest import Bundle
-from service.engine.device import fallback, load, runtime, wanted
-from service.engine.predictor import CPU, CUDA, providers_for
+from service.bundle.reading import Bundle
+from service.engine.device import fallback_warning, load_predictor, preferred_provider, runtime_info
+from service.engine.onnx_session import CPU, CUDA, providers_for
 from service.errors import SettingError
 from service.settings import Settings
 
@@ -30,51 +30,55 @@ def test_a_gpu_is_refused_where_onnxruntime_is_built_without(
     tiny_bundle: Bundle, device: str
 ) -> None:
     with pytest.raises(SettingError, match=rf"GRAFT_DEVICE \(={device}\): .* without CUDA"):
-        load(tiny_bundle, device)
+        load_predictor(tiny_bundle, device)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:0"])
 def test_a_gpu_that_cannot_be_used_is_refused(
     built_for_gpus: None, tiny_bundle: Bundle, device: str
 ) -> None:
-    with pytest.raises(SettingError, match=r"cannot use it and would compute on CPUExecution"):
-        load(tiny_bundle, device)
+    with pytest.raises(SettingError, match=r"cannot use the GPU and would use CPUExecution"):
+        load_predictor(tiny_bundle, device)
 
 
-def test_falling_back_is_said(built_for_gpus: None, tiny_bundle: Bundle) -> None:
-    predictor = load(tiny_bundle, "auto")
-    assert "CPUExecutionProvider computes" in fallback("auto", predictor)
-    found = runtime("auto", predictor, workers=1, threads=2)
-    assert (found.provider, found.is_fallback) == (CPU, True)
+def test_a_fallback_to_the_cpu_is_a_warning(built_for_gpus: None, tiny_bundle: Bundle) -> None:
+    predictor = load_predictor(tiny_bundle, "auto")
+    assert "runs on CPUExecutionProvider" in fallback_warning("auto", predictor)
+    info = runtime_info("auto", predictor, workers=1, threads=2)
+    assert (info.provider, info.is_fallback) == (CPU, True)
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
-def test_the_cpu_is_no_fallback_where_nothing_else_is_meant(
-    tiny_bundle: Bundle, device: str
-) -> None:
-    predictor = load(tiny_bundle, device)
-    assert fallback(device, predictor) == ""
-    found = runtime(device, predictor, workers=2, threads=1)
-    assert found.model_dump() == {
+def test_without_a_gpu_build_the_cpu_is_no_fallback(tiny_bundle: Bundle, device: str) -> None:
+    predictor = load_predictor(tiny_bundle, device)
+    assert fallback_warning(device, predictor) == ""
+    info = runtime_info(device, predictor, workers=2, threads=1)
+    assert info.model_dump() == {
         **{"device": device, "provider": CPU, "is_fallback": False},
         **{"onnxruntime": onnxruntime.__version__, "workers": 2, "threads": 1},
     }
 
 
-def test_the_cpu_is_taken_on_a_machine_with_a_gpu_when_asked_for(
+def test_cpu_is_no_fallback_on_a_machine_with_a_gpu(
     built_for_gpus: None, tiny_bundle: Bundle
 ) -> None:
-    assert not runtime("cpu", load(tiny_bundle, "cpu"), workers=1, threads=1).is_fallback
+    assert not runtime_info(
+        "cpu", load_predictor(tiny_bundle, "cpu"), workers=1, threads=1
+    ).is_fallback
 
 
-def test_one_of_several_gpus_is_named(built_for_gpus: None) -> None:
+def test_a_gpu_is_selected_by_its_number(built_for_gpus: None) -> None:
     assert providers_for("gpu:2") == [(CUDA, {"device_id": 2}), CPU]
     assert providers_for("cuda") == [(CUDA, {"device_id": 0}), CPU]
     assert providers_for("auto") == [(CUDA, {"device_id": 0}), CPU]
-    assert (wanted("gpu:2"), wanted("auto"), wanted("cpu")) == (CUDA, CUDA, CPU)
+    assert (preferred_provider("gpu:2"), preferred_provider("auto"), preferred_provider("cpu")) == (
+        CUDA,
+        CUDA,
+        CPU,
+    )
 
 
 @pytest.mark.parametrize("device", ["tpu", "gpu:", "CUDA", "cpu:1"])
-def test_what_is_no_device_is_refused(device: str) -> None:
+def test_other_devices_are_refused(device: str) -> None:
     with pytest.raises(SettingError, match="GRAFT_DEVICE"):
         Settings.from_environment({"GRAFT_DEVICE": device})

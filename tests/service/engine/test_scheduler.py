@@ -30,7 +30,7 @@ def decode(data: bytes) -> NDArray[np.uint8]:
 
 
 def put(scheduler: Scheduler, image: NDArray[np.uint8]) -> Future[NDArray[np.float32]]:
-    return scheduler.submit_decoded(image).answer
+    return scheduler.submit_decoded(image).future
 
 
 @dataclass
@@ -175,19 +175,19 @@ def test_cancelled_pictures_cost_no_call(
 def test_admission_is_bounded_and_freed_on_exit(new_scheduler: Callable[..., Scheduler]) -> None:
     scheduler = new_scheduler(max_queue_size=3)
     with scheduler.admit(2):
-        assert scheduler.inside == 2
+        assert scheduler.admitted == 2
         with pytest.raises(Overloaded, match=r"2 pictures .* at most 3 "), scheduler.admit(2):
             pass
         with scheduler.admit(1):
-            assert scheduler.inside == 3
-    assert scheduler.inside == 0
+            assert scheduler.admitted == 3
+    assert scheduler.admitted == 0
 
 
 def test_admission_is_freed_when_the_work_fails(new_scheduler: Callable[..., Scheduler]) -> None:
     scheduler = new_scheduler(max_queue_size=1)
     with pytest.raises(KeyError), scheduler.admit(1):
         raise KeyError
-    assert scheduler.inside == 0
+    assert scheduler.admitted == 0
 
 
 def test_admission_holds_under_many_threads(new_scheduler: Callable[..., Scheduler]) -> None:
@@ -206,7 +206,7 @@ def test_admission_holds_under_many_threads(new_scheduler: Callable[..., Schedul
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(enter, range(8))) == 3
-    assert scheduler.inside == 0
+    assert scheduler.admitted == 0
 
 
 def test_close_answers_what_is_queued_then_stops(
@@ -230,10 +230,10 @@ def test_bytes_are_decoded_and_answered(
     model: Model, new_scheduler: Callable[..., Scheduler]
 ) -> None:
     model.gate.set()
-    one = new_scheduler().submit(b"\5")
-    assert number(one.answer) == 5
-    assert len(one.times) == 5
-    assert one.times == sorted(one.times)
+    job = new_scheduler().submit(b"\5")
+    assert number(job.future) == 5
+    assert len(job.times) == 5
+    assert job.times == sorted(job.times)
 
 
 def test_a_bad_picture_fails_alone_and_meets_no_model(
@@ -241,7 +241,7 @@ def test_a_bad_picture_fails_alone_and_meets_no_model(
 ) -> None:
     scheduler = new_scheduler()
     model.hold(scheduler)
-    answers = [scheduler.submit(data).answer for data in (b"\1", b"bad", b"\2")]
+    answers = [scheduler.submit(data).future for data in (b"\1", b"bad", b"\2")]
     with pytest.raises(UndecodableImage):
         answers[1].result(SECONDS)
     model.gate.set()
@@ -256,11 +256,11 @@ def test_pictures_are_decoded_while_the_model_is_busy_and_then_share_a_call(
     model.hold(scheduler)
     pictures = [scheduler.submit(bytes([n])) for n in (1, 2, 3)]
     for _ in range(SECONDS * 100):
-        if all(len(one.times) == 3 for one in pictures):
+        if all(len(job.times) == 3 for job in pictures):
             break
         time.sleep(0.01)
     model.gate.set()
-    assert [number(one.answer) for one in pictures] == [1, 2, 3]
+    assert [number(job.future) for job in pictures] == [1, 2, 3]
     assert model.calls == [[0], [1, 2, 3]]
 
 
@@ -268,7 +268,7 @@ def test_as_many_calls_at_a_time_as_sessions(
     model: Model, new_scheduler: Callable[..., Scheduler]
 ) -> None:
     scheduler = new_scheduler(max_batch_size=1, threads=3, sessions=2)
-    answers = [scheduler.submit(bytes([n])).answer for n in range(5)]
+    answers = [scheduler.submit(bytes([n])).future for n in range(5)]
     for _ in range(2):
         model.entered.get(timeout=SECONDS)
     with pytest.raises(queue.Empty):
@@ -282,9 +282,9 @@ def test_cancelled_before_its_turn_it_is_not_even_decoded(
 ) -> None:
     scheduler = new_scheduler(threads=1)
     model.hold(scheduler)
-    given_up = scheduler.submit(b"\7")
-    assert given_up.answer.cancel()
+    cancelled = scheduler.submit(b"\7")
+    assert cancelled.future.cancel()
     model.gate.set()
-    assert number(scheduler.submit(b"\1").answer) == 1
-    assert len(given_up.times) == 1
+    assert number(scheduler.submit(b"\1").future) == 1
+    assert len(cancelled.times) == 1
     assert [7] not in model.calls

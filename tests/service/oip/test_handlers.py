@@ -22,8 +22,8 @@ from prometheus_client import CollectorRegistry
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
-from service.bundle.manifest import Bundle
-from service.engine.autotune import Choice, Tuning
+from service.bundle.reading import Bundle
+from service.engine.session_config import SessionConfig, TuningResult
 from service.imaging import decode
 from service.metrics import Metrics
 from service.oip.handlers import VERSION
@@ -194,8 +194,8 @@ def test_a_request_for_a_compressed_answer_gets_a_plain_one(triton: Any, draw: A
 
 
 def test_a_picture_of_another_shape_is_refused(tiny_bundle: Bundle) -> None:
-    choice = Choice(sessions=1, session_threads=1, max_batch_size=1)
-    tuning = Tuning(cores=1, curve=(), choice=choice)
+    choice = SessionConfig(sessions=1, session_threads=1, max_batch_size=1)
+    tuning = TuningResult(cores=1, curve=(), choice=choice)
     model = ServedModel(tiny_bundle, tuning, Settings(), Metrics(CollectorRegistry()))
     try:
         for picture in (np.zeros((1, SIZE, SIZE, 3), np.uint8), np.zeros((SIZE, SIZE, 3))):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import WrongUse
-from service.scoring.discover import pictures_in
+from service.scoring.discover import find_pictures
 
 Draw = Callable[..., bytes]
 
@@ -18,40 +18,42 @@ def touch(folder: Path, *names: str) -> None:
 
 
 def names(folder: Path) -> list[str]:
-    return [Path(path).relative_to(folder).as_posix() for path in pictures_in([str(folder)])]
+    return [Path(path).relative_to(folder).as_posix() for path in find_pictures([str(folder)])]
 
 
-def test_folders_are_read_to_the_bottom_in_the_order_of_names(tmp_path: Path) -> None:
+def test_folders_are_searched_recursively_in_the_order_of_names(tmp_path: Path) -> None:
     touch(tmp_path, "b/2.PNG", "b/1.jpeg", "a/deep/er/3.webp", "z.jpg")
     assert names(tmp_path) == ["z.jpg", "a/deep/er/3.webp", "b/1.jpeg", "b/2.PNG"]
 
 
-def test_hidden_files_and_what_is_no_picture_by_name_are_passed_over(tmp_path: Path) -> None:
+def test_hidden_files_and_other_suffixes_are_skipped(tmp_path: Path) -> None:
     touch(tmp_path, "1.jpg", ".2.jpg", ".cache/3.jpg", "__MACOSX/4.jpg", "notes.txt", "data.csv")
     assert names(tmp_path) == ["1.jpg"]
 
 
-def test_pictures_of_unsupported_kinds_are_listed_so_that_they_are_missed(tmp_path: Path) -> None:
+def test_unsupported_kinds_are_listed_so_that_scoring_reports_them(
+    tmp_path: Path,
+) -> None:
     touch(tmp_path, "1.heic", "2.tiff")
     assert names(tmp_path) == ["1.heic", "2.tiff"]
 
 
-def test_files_without_an_ending_are_looked_into(tmp_path: Path, draw: Draw) -> None:
+def test_files_without_a_suffix_are_identified_by_content(tmp_path: Path, draw: Draw) -> None:
     touch(tmp_path, "README")
     (tmp_path / "photo").write_bytes(draw("red"))
     assert names(tmp_path) == ["photo"]
 
 
-def test_a_named_file_is_taken_whatever_it_is(tmp_path: Path) -> None:
+def test_a_named_file_is_listed_whatever_it_is(tmp_path: Path) -> None:
     touch(tmp_path, ".hidden.txt")
     path = str(tmp_path / ".hidden.txt")
-    assert pictures_in([path, path]) == [path, path]
+    assert find_pictures([path, path]) == [path, path]
 
 
 def test_the_order_is_that_of_the_command_line(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.jpg", "b/1.jpg")
     places = [str(tmp_path / name) for name in ("b", "a/1.jpg")]
-    assert pictures_in(places) == [str(tmp_path / name) for name in ("b/1.jpg", "a/1.jpg")]
+    assert find_pictures(places) == [str(tmp_path / name) for name in ("b/1.jpg", "a/1.jpg")]
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:
@@ -72,10 +74,10 @@ def test_a_folder_keeps_its_name_where_a_link_to_it_comes_first(tmp_path: Path) 
 
 def test_a_folder_inside_another_is_read_once(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.jpg")
-    assert pictures_in([str(tmp_path), str(tmp_path / "a")]) == [str(tmp_path / "a/1.jpg")]
+    assert find_pictures([str(tmp_path), str(tmp_path / "a")]) == [str(tmp_path / "a/1.jpg")]
 
 
-def test_links_that_lead_nowhere_are_listed(tmp_path: Path) -> None:
+def test_broken_links_are_listed(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").symlink_to(tmp_path / "gone.jpg")
     assert names(tmp_path) == ["1.jpg"]
 
@@ -85,7 +87,7 @@ def test_folders_that_cannot_be_opened_are_listed(
 ) -> None:
     """Tests may run as root, who can open everything: the folder goes while it is walked."""
     touch(tmp_path, "1.jpg", "closed/2.jpg")
-    walked = pictures_in([str(tmp_path / "1.jpg"), str(tmp_path)])
+    walked = find_pictures([str(tmp_path / "1.jpg"), str(tmp_path)])
     assert str(tmp_path / "closed/2.jpg") in walked
 
     def go(path: Path) -> bool:
@@ -93,16 +95,16 @@ def test_folders_that_cannot_be_opened_are_listed(
         (tmp_path / "closed").rmdir()
         return True
 
-    monkeypatch.setattr("service.scoring.discover._is_meant_as_picture", go)
+    monkeypatch.setattr("service.scoring.discover._is_picture", go)
     assert names(tmp_path) == ["1.jpg", "closed"]
 
 
-def test_a_place_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WrongUse, match=r"no file or folder .*gone\.jpg; name pictures"):
-        pictures_in([str(tmp_path), str(tmp_path / "gone.jpg")])
+        find_pictures([str(tmp_path), str(tmp_path / "gone.jpg")])
 
 
 def test_no_pictures_at_all_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "notes.txt")
-    with pytest.raises(WrongUse, match=r"no pictures in .* \(looked for \.jpg \.jpeg"):
-        pictures_in([str(tmp_path)])
+    with pytest.raises(WrongUse, match=r"no pictures in .* \(searched for \.jpg \.jpeg"):
+        find_pictures([str(tmp_path)])

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.bundle.manifest import Bundle
-from service.engine.autotune import Choice
+from service.bundle.reading import Bundle
 from service.engine.predictor import Predictor
+from service.engine.session_config import SessionConfig
 from service.errors import PayloadTooLarge, UnreadableFile
 from service.imaging import decode
-from service.scoring.files import Scored, read, score
+from service.scoring.files import ScoredFile, read_file, score_files
 from service.settings import Settings
 
 Draw = Callable[..., bytes]
-WAY = Choice(sessions=1, session_threads=1, max_batch_size=2)
+CONFIG = SessionConfig(sessions=1, session_threads=1, max_batch_size=2)
 SETTINGS = Settings(threads=2)
 WINDOW = 2 * 1 * 2 + 16 * 2
 
@@ -40,8 +40,10 @@ def paths(tmp_path: Path, draw: Draw) -> list[str]:
     return [str(file) for file in files]
 
 
-def scored(paths: list[str], predictor: Predictor, settings: Settings = SETTINGS) -> list[Scored]:
-    return list(score(paths, predictor, WAY, settings))
+def scored(
+    paths: list[str], predictor: Predictor, settings: Settings = SETTINGS
+) -> list[ScoredFile]:
+    return list(score_files(paths, predictor, CONFIG, settings))
 
 
 def picture_threads() -> list[str]:
@@ -66,7 +68,7 @@ def test_a_slow_picture_keeps_its_place(
     def slow_once(path: Path, max_bytes: int) -> bytes:
         if str(path) == paths[0]:
             time.sleep(0.3)
-        return read(path, max_bytes)
+        return read_file(path, max_bytes)
 
     monkeypatch.setattr("service.scoring.files.read", slow_once)
     assert [one.path for one in scored(paths, predictor)] == paths
@@ -81,7 +83,7 @@ def test_no_more_than_a_window_is_in_flight(paths: list[str], predictor: Predict
             taken += 1
             yield path
 
-    with closing(score(counted(), predictor, WAY, SETTINGS)) as answers:
+    with closing(score_files(counted(), predictor, CONFIG, SETTINGS)) as answers:
         for number, _ in enumerate(answers, 1):
             assert taken <= number + WINDOW
             if number == 5:
@@ -113,13 +115,13 @@ def test_a_bad_picture_fails_alone(tmp_path: Path, draw: Draw, predictor: Predic
 
 
 def test_stopping_early_leaves_no_thread(paths: list[str], predictor: Predictor) -> None:
-    with closing(score(paths, predictor, WAY, SETTINGS)) as answers:
+    with closing(score_files(paths, predictor, CONFIG, SETTINGS)) as answers:
         next(answers)
         assert len(picture_threads()) == 2
     assert not picture_threads()
 
 
-def test_a_model_that_fails_ends_it(
+def test_an_error_of_the_model_ends_scoring(
     paths: list[str], predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -131,27 +133,27 @@ def test_a_model_that_fails_ends_it(
     assert not picture_threads()
 
 
-def test_names_that_are_no_text_are_read(tmp_path: Path, draw: Draw, predictor: Predictor) -> None:
+def test_paths_that_are_not_text_are_read(tmp_path: Path, draw: Draw, predictor: Predictor) -> None:
     name = os.fsencode(tmp_path) + b"/\xff.jpg"
     Path(os.fsdecode(name)).write_bytes(draw("blue"))
     (answer,) = scored([os.fsdecode(name)], predictor)
     assert answer.error is None
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_pipes_and_folders_are_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     for name in ("pipe.jpg", "."):
         with pytest.raises(UnreadableFile, match="not a regular file"):
-            read(tmp_path / name, 10)
+            read_file(tmp_path / name, 10)
 
 
 def test_a_file_of_exactly_the_limit_is_read(tmp_path: Path) -> None:
     (tmp_path / "1").write_bytes(bytes(10))
-    assert read(tmp_path / "1", 10) == bytes(10)
+    assert read_file(tmp_path / "1", 10) == bytes(10)
     with pytest.raises(PayloadTooLarge, match=r"10 bytes; at most 9 are .* GRAFT_MAX_IMAGE_BYTES"):
-        read(tmp_path / "1", 9)
+        read_file(tmp_path / "1", 9)
 
 
-def test_a_file_that_is_gone_says_so(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match="cannot be read: No such file or directory"):
-        read(tmp_path / "1", 9)
+        read_file(tmp_path / "1", 9)

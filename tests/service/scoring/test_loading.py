@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from service import load
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from service.bundle.store import save
 from service.errors import (
     BundleError,

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from service.engine.predictor import Predictor
 from service.errors import UnreadableFile, WrongUse
-from service.scoring.files import Scored
+from service.scoring.files import ScoredFile
 from service.scoring.tables import csv_table, write_json_line, write_line
 
 CLASSES = ("red", "green", "error")
-GOOD = Scored("a, b.jpg", np.array([0.125, 0.2500001, 0.6249999], np.float32))
-BAD = Scored("c.jpg", error=UnreadableFile("the file cannot be read: it is gone"))
+GOOD = ScoredFile("a, b.jpg", np.array([0.125, 0.2500001, 0.6249999], np.float32))
+BAD = ScoredFile("c.jpg", error=UnreadableFile("the file cannot be read: it is gone"))
 
 
 def test_a_line_has_path_label_and_score(capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,8 +31,8 @@ def test_the_line_of_a_bad_picture_has_the_reason(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == f"c.jpg\t\t\t{reason}\n"
 
 
-def test_a_name_cannot_break_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    write_line(CLASSES, Scored("a\tb\nc.jpg", GOOD.probabilities))
+def test_a_path_cannot_break_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    write_line(CLASSES, ScoredFile("a\tb\nc.jpg", GOOD.probabilities))
     assert capsys.readouterr().out == "a b c.jpg\terror\t0.6250\n"
 
 
@@ -75,10 +75,10 @@ def test_a_table_has_every_probability_and_no_two_columns_of_one_name(tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["a\rb.jpg", "a\r\nb.jpg", 'a"b,.jpg', "a;b.jpg", "=1+1.jpg"])
-def test_a_name_cannot_break_a_table(tmp_path: Path, name: str) -> None:
+def test_a_path_cannot_break_a_table(tmp_path: Path, name: str) -> None:
     path = tmp_path / "out.csv"
     with csv_table(path, CLASSES) as write:
-        write(Scored(name, GOOD.probabilities))
+        write(ScoredFile(name, GOOD.probabilities))
     with path.open(newline="") as file:
         _, row = csv.reader(file)
     assert row[0] == name
@@ -116,9 +116,9 @@ def test_a_table_that_was_stopped_leaves_the_old_one(tmp_path: Path) -> None:
     assert path.read_text() == "old"
 
 
-def test_names_that_are_no_text_are_written_escaped(tmp_path: Path) -> None:
+def test_paths_that_are_not_text_are_written_escaped(tmp_path: Path) -> None:
     with csv_table(tmp_path / "out.csv", CLASSES) as write:
-        write(Scored("\udcff.jpg", GOOD.probabilities))
+        write(ScoredFile("\udcff.jpg", GOOD.probabilities))
     assert '\n"\\udcff.jpg",' in (tmp_path / "out.csv").read_text()
 
 
@@ -126,7 +126,7 @@ def test_names_that_are_no_text_are_written_escaped(tmp_path: Path) -> None:
     ("name", "reason"), [("gone/out.csv", "No such file"), (".", "Is a directory")]
 )
 def test_a_table_that_cannot_be_written_is_refused(tmp_path: Path, name: str, reason: str) -> None:
-    refused = pytest.raises(WrongUse, match=rf"cannot write .*: {reason}.*; give --csv")
+    refused = pytest.raises(WrongUse, match=rf"cannot write .*: {reason}.*; --csv needs a file")
     with refused, csv_table(tmp_path / name, CLASSES):
         pytest.fail("nothing may begin")
     assert list(tmp_path.iterdir()) == []

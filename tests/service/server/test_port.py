@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def test_a_taken_port_ends_the_start_by_one_line(taken: tuple[str, int]) -> None
 
 def test_an_address_of_another_machine_is_said() -> None:
     with pytest.raises(SystemExit, match="no network of this machine has that address"):
-        listen("192.0.2.1", 0)
+        listen("192.0.2.1", 20_000 + os.getpid() % 20_000)  # claimed for this process alone
 
 
 def test_a_port_that_this_user_may_not_have_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +73,7 @@ def test_of_two_that_start_at_once_one_has_the_port() -> None:
     code = """
 import sys
 from circus.sockets import CircusSocket
-from service import port
+from service.server import port
 from service.server.port import end_where_the_port_is_taken
 from service.server.protocol_limits import refuse_until_ready
 end_where_the_port_is_taken()

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 SERVICE = """
 import os, sys
 from pathlib import Path
-from service import runtime_directory, slots
+from service.server import runtime_directory, slots
 runtime_directory._MEMORY = Path(sys.argv[1])
 runtime_directory.create(1)
 print(os.environ[runtime_directory.VARIABLE], flush=True)

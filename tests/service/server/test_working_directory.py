@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from service.errors import SettingError
 from service.server import working_directory
 from service.server.working_directory import make_paths_absolute, require_home

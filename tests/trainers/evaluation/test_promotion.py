@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.bundle.manifest import Bundle, Manifest
+from service.bundle.manifest import Manifest
+from service.bundle.reading import Bundle
 from service.errors import BundleError
 from trainers.evaluation.promotion import promote, read_split, tag, unseen_test_rows
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from service.bundle import summary
-from service.bundle.manifest import Bundle, Manifest
+from service.bundle.manifest import Manifest
+from service.bundle.reading import Bundle
 from trainers.evaluation import replacement
 
 Make = Callable[..., Bundle]

@@ -8,7 +8,7 @@ import bentoml
 import pytest
 
 from service.bundle import store
-from service.bundle.manifest import Bundle
+from service.bundle.reading import Bundle
 from service.errors import GraftError
 from trainers.exporting.registration import register, save
 from trainers.progress import log

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.cli.arguments import closest
+from service.cli.arguments import closest_match
 from trainers.dataset.folders.sniffing import has_picture_suffix
 
 _MAX_ENTRIES = 1000
@@ -17,7 +17,7 @@ _MAX_ENTRIES = 1000
 def suggest_folder(folder: Path) -> str:
     """A sentence that names the folder to use in place of this one; "" without a suggestion."""
     if not folder.exists():
-        close = closest(folder.name, [path.name for path in _subfolders(folder.parent)])
+        close = closest_match(folder.name, [path.name for path in _subfolders(folder.parent)])
         return f". Did you mean --data {_quote(folder.parent / close)}?" if close else ""
     if _holds_pictures(folder) and _holds_classes(folder / os.pardir):
         parent = os.path.normpath(folder / os.pardir)

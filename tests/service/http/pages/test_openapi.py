@@ -178,7 +178,7 @@ def test_schemas_are_computed_once(manifest: Manifest) -> None:
 
 def test_every_referenced_schema_is_defined(docs: dict[str, Any]) -> None:
     used = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(docs)))
-    assert {"ErrorResponse", "Model", "Tuning"} <= used
+    assert {"ErrorResponse", "Model", "TuningResult"} <= used
     assert used <= set(docs["components"]["schemas"])
 
 

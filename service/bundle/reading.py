@@ -1,0 +1,87 @@
+"""Read a bundle: a folder whose files are complete and unaltered, or an error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from service.bundle.external_data import refers_to_external_data
+from service.bundle.files import FileRecord, verify_file
+from service.bundle.manifest import GOLDEN_ANSWERS, MODEL, Manifest, read_manifest
+from service.errors import BundleError
+
+_GOLDEN: TypeAdapter[dict[str, list[float]]] = TypeAdapter(dict[str, list[float]])
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle on disk."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def read(cls, path: Path) -> Bundle:
+        """Read and verify a bundle.
+
+        Raises:
+            BundleError: no manifest, an unknown schema version, a missing or altered file, or an
+                ONNX model that stores weights in other files.
+        """
+        path = path.resolve()  # a symbolic link may later point to another bundle
+        manifest = read_manifest(path)
+        for name, record in manifest.files.items():
+            verify_file(path, name, record)
+        for required in (MODEL, GOLDEN_ANSWERS):
+            if required not in manifest.files:
+                raise BundleError(f"{path}: the manifest does not list {required}; export again")
+        if refers_to_external_data(path / MODEL):
+            raise BundleError(
+                f"{path / MODEL} stores weights in other files, which no checksum covers; export "
+                "it as a single file"
+            )
+        bundle = cls(path, manifest)
+        golden = bundle.golden()
+        if not golden:
+            raise BundleError(f"{path}: {GOLDEN_ANSWERS} holds no answers to check against")
+        for picture, _ in golden:
+            is_inside = picture == path / "golden" / picture.name
+            if not is_inside or f"golden/{picture.name}" not in manifest.files:
+                raise BundleError(f"{path}: golden picture {picture.name} is not in the manifest")
+        return bundle
+
+    @property
+    def model_path(self) -> Path:
+        """The path of model.onnx."""
+        return self.path / MODEL
+
+    def content(self, name: str) -> bytes:
+        """Read a file, and check that it is still the file of the manifest.
+
+        Files may have been replaced since `read`: the manifest of one bundle must not be served
+        with the model of another.
+
+        Raises:
+            BundleError: the file was altered, replaced or removed since then.
+        """
+        try:
+            data = (self.path / name).read_bytes()
+        except OSError as error:
+            raise BundleError(f"{self.path}: {name} cannot be read: {error}") from error
+        sealed = self.manifest.files.get(name)  # None before the bundle is sealed
+        if sealed is not None and FileRecord.from_bytes(data) != sealed:
+            raise BundleError(
+                f"{self.path}: {name} was replaced since the manifest was read; try again, or copy "
+                "the bundle again"
+            )
+        return data
+
+    def golden(self) -> list[tuple[Path, list[float]]]:
+        """List the golden pictures with the (classes,) probabilities recorded at export."""
+        try:
+            answers = _GOLDEN.validate_json(self.content(GOLDEN_ANSWERS))
+        except ValidationError as error:
+            raise BundleError(f"{self.path / GOLDEN_ANSWERS} is damaged: {error}") from error
+        return [(self.path / "golden" / name, expected) for name, expected in answers.items()]

@@ -1,0 +1,29 @@
+"""Command lines that users can paste, whatever their `python` and current folder are.
+
+A bare `python` may be another interpreter, and `bentoml serve` reads bentofile.yaml in the current
+folder.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+"""The folder of the package `service`; in a checkout, also of bentofile.yaml."""
+
+
+def python_command(module: str, *options: str) -> str:
+    """Return the command line that runs a module by the current interpreter."""
+    return shlex.join([sys.executable, "-m", module, *options])
+
+
+def serve_command(tag: str) -> str:
+    """Return the command line that serves a model of BentoML's store."""
+    bentoml = shlex.quote(str(Path(sys.executable).with_name("bentoml")))
+    command = f"GRAFT_MODEL={shlex.quote(tag)} {bentoml} serve"
+    if not (ROOT / "bentofile.yaml").is_file():  # installed without a checkout
+        return f"{command} service.app:Classifier"
+    return command if Path.cwd() == ROOT else f"cd {shlex.quote(str(ROOT))} && {command}"

@@ -1,0 +1,77 @@
+"""ONNX Runtime: its import, its execution providers, and sessions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from service.errors import BundleError
+
+CPU: Final = "CPUExecutionProvider"
+CUDA: Final = "CUDAExecutionProvider"
+
+
+def import_onnxruntime() -> Any:
+    """Import ONNX Runtime with telemetry switched off; nothing else may import it.
+
+    Its official builds report to Microsoft unless the environment says otherwise before the import.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
+def onnxruntime_version() -> str:
+    """Return the version of the installed build; the GPU build is another package."""
+    return str(import_onnxruntime().__version__)
+
+
+def available_providers() -> list[str]:
+    """List the execution providers that ONNX Runtime is built for, best first."""
+    available = import_onnxruntime().get_available_providers()
+    return [name for name in (CUDA, CPU) if name in available]
+
+
+def providers_for(device: str) -> list[Any]:
+    """List the execution providers for `auto`, `cpu`, `gpu` or `gpu:N`, best first.
+
+    The CPU follows CUDA, for the operations that CUDA lacks. An ONNX Runtime without CUDA gets the
+    CPU alone whatever `device` is, because TensorFlow may have a GPU all the same.
+    """
+    kind, _, number = device.partition(":")
+    if kind == "cpu" or CUDA not in available_providers():
+        return [CPU]
+    return [(CUDA, {"device_id": int(number or 0)}), CPU]
+
+
+def open_session(
+    model: Path | bytes, threads: int | None = None, providers: Sequence[Any] | None = None
+) -> Any:
+    """Load an ONNX model into an `onnxruntime.InferenceSession`.
+
+    Args:
+        model: the path of the file, or its content.
+        threads: of one call; None = every core.
+        providers: execution providers, best first; None = all that are available.
+
+    Raises:
+        BundleError: ONNX Runtime cannot load the model.
+    """
+    onnxruntime = import_onnxruntime()
+    providers = providers or available_providers()
+    if any("CUDA" in str(provider) for provider in providers):
+        # CUDA's libraries come as Python packages, where the linker does not look. Without this
+        # call ONNX Runtime logs one line and uses the CPU.
+        onnxruntime.preload_dlls()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads:
+        options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=providers)
+    except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
+        name = model if isinstance(model, Path) else "the model"
+        raise BundleError(f"ONNX Runtime cannot load {name}: {error}") from error

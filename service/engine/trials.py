@@ -1,0 +1,85 @@
+"""Time a model on noise with different numbers of sessions, threads and pictures per batch."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final
+
+import numpy as np
+
+from service.bundle.reading import Bundle
+from service.engine.device import load_predictor, preferred_provider
+from service.engine.onnx_session import CUDA
+from service.engine.predictor import Predictor
+from service.engine.session_config import SessionConfig, Trial, TuningResult, choose_config
+
+MAX_SECONDS: Final = 2.5
+"""Longest time of all trials together; the last call of the model may end a little later."""
+_TRIAL_SECONDS: Final = 0.12
+"""Duration of one trial: 40 calls of a MobileNetV2, 5 of a ResNet50."""
+_STOP_RATIO: Final = 0.9
+"""Batches are not doubled further once throughput falls below this share of the best."""
+_MAX_BATCH_SIZE: Final = 64
+
+
+def run_trials(
+    bundle: Bundle, cores: int, device: str = "auto", max_seconds: float = MAX_SECONDS
+) -> TuningResult:
+    """Time the model of `bundle` on `cores` cores, or on a GPU, and choose a configuration.
+
+    Raises:
+        BundleError: the model cannot be loaded or does not reproduce its golden answers.
+        SettingError: as `service.engine.device.load_predictor`.
+    """
+    provider = preferred_provider(device)
+    if provider == CUDA:  # ONNX Runtime may be built for a GPU that is not there
+        provider = load_predictor(bundle, device).provider
+    started = time.monotonic()
+    trials: list[Trial] = []
+    # Several sessions on one GPU would wait for each other.
+    session_counts = [1] if provider == CUDA else _session_counts(cores)
+    for number, sessions in enumerate(session_counts, 1):
+        # Each count may use its share of the time, and what the counts before it left.
+        deadline = started + max_seconds * number / len(session_counts)
+        if trials and time.monotonic() > deadline:
+            continue  # loading the model again takes time too
+        threads = cores // sessions
+        predictor = load_predictor(bundle, device, threads, sessions)
+        best, batch = 0.0, 1
+        while batch <= _MAX_BATCH_SIZE and (not trials or time.monotonic() < deadline):
+            rate = round(_pictures_per_second(predictor, sessions, batch), 1)
+            config = SessionConfig(sessions=sessions, session_threads=threads, max_batch_size=batch)
+            trials.append(Trial(**config.model_dump(), pictures_per_second=rate))
+            if rate < _STOP_RATIO * best:
+                break
+            best, batch = max(best, rate), 2 * batch
+    return TuningResult(
+        cores=cores, provider=provider, curve=tuple(trials), choice=choose_config(trials)
+    )
+
+
+def _session_counts(cores: int) -> list[int]:
+    """Divisors of `cores`, the likely ones first: one session per core, one alone, the others."""
+    between = [count for count in range(2, cores) if cores % count == 0]
+    return list(dict.fromkeys([cores, 1, *reversed(between)]))
+
+
+def _pictures_per_second(predictor: Predictor, sessions: int, batch: int) -> float:
+    size = predictor.image_size
+    noise = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), np.uint8)
+    predictor.predict(noise)  # ONNX Runtime plans its memory for a new shape
+    counts = [0] * sessions
+    started = time.monotonic()
+
+    def call_repeatedly(index: int) -> None:
+        while counts[index] == 0 or time.monotonic() - started < _TRIAL_SECONDS:
+            predictor.predict(noise)
+            counts[index] += 1
+
+    threads = [threading.Thread(target=call_repeatedly, args=(index,)) for index in range(sessions)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) * batch / (time.monotonic() - started)

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from plugins.copying import assign_weights, clone, load_state, refresh_derived_state
 from plugins.registry import families
-from plugins.weights import fit_file
+from plugins.weights import load_weights
 from trainers.phases import replicas
 from trainers.phases.checkpoint import Checkpoint
 from trainers.phases.plan import Plan
@@ -57,7 +57,7 @@ def by_file(suffix: str) -> Callable[[keras.Model, keras.Model, Path], None]:
     def put(other: keras.Model, model: keras.Model, folder: Path) -> None:
         path = folder / f"network{suffix}"
         model.save(path) if suffix == ".keras" else model.save_weights(path)
-        fit_file(other, path, "it")
+        load_weights(other, path, "it")
         path.unlink()
 
     return put

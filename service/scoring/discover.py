@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from service.errors import RequestError, UsageError
-from service.imaging import OTHER_SUFFIXES, SUFFIXES, identify
+from service.imaging import OTHER_SUFFIXES, SUFFIXES, identify_format
 
 
 def find_pictures(paths: Sequence[str]) -> list[str]:
@@ -73,7 +73,7 @@ def _is_picture(path: Path) -> bool:
         return suffix in (*SUFFIXES, *OTHER_SUFFIXES)
     try:
         with path.open("rb") as file:
-            identify(file.read(4096))
+            identify_format(file.read(4096))
     except (RequestError, OSError):
         return False
     return True

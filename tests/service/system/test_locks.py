@@ -27,7 +27,7 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
 import sys, time
 from pathlib import Path
 from service.system.locks import acquire_lock
-lock = hold(Path(sys.argv[1]), wait=True)
+lock = acquire_lock(Path(sys.argv[1]), wait=True)
 print("held", flush=True)
 time.sleep(600)
 """

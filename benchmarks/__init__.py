@@ -1,1 +1,1 @@
-"""Measurements; nothing here is part of what is installed."""
+"""Measurements of speed, memory and accuracy; not part of the installed package."""

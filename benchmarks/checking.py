@@ -1,9 +1,10 @@
-"""How long does the check of a folder take? 10,000 drawn pictures, from disk to findings.
+"""Measures how long the check of a folder takes: 10,000 drawn pictures, from disk to findings.
 
 .venv/bin/python benchmarks/checking.py [PICTURES] [THUMBNAILS]
 
-Half of them JPEG, a quarter each PNG and WebP of 500 x 375 pixels, all of different scenes. Then
-the search for duplicates alone among 30,000 thumbnails: its time grows with their number squared.
+Half of them are JPEG, a quarter each PNG and WebP, of 500 x 375 pixels, all of different scenes.
+Then it measures the search for duplicates among 30,000 thumbnails, whose time grows with the square
+of their number.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ PER_TASK = 100
 
 
 def main(pictures: str = "10000", thumbnails: str = "30000") -> None:
-    count, more = int(pictures), int(thumbnails)
+    count, thumbnail_count = int(pictures), int(thumbnails)
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         with ProcessPoolExecutor() as processes:
@@ -39,11 +40,15 @@ def main(pictures: str = "10000", thumbnails: str = "30000") -> None:
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         print(f"checked in {time.monotonic() - started:.1f} s: {done.stdout.strip()}", flush=True)
     started = time.monotonic()
-    found = duplicates.group_duplicates(
-        [str(row) for row in range(more)], draw_thumbnails(more), np.zeros(more, np.int64)
+    groups = duplicates.group_duplicates(
+        [str(row) for row in range(thumbnail_count)],
+        draw_thumbnails(thumbnail_count),
+        np.zeros(thumbnail_count, np.int64),
     )
-    seconds, alone = time.monotonic() - started, len(np.unique(found))
-    print(f"duplicates among {more:,} thumbnails: {seconds:.1f} s, {alone:,} groups")
+    seconds, group_count = time.monotonic() - started, len(np.unique(groups))
+    print(
+        f"duplicates among {thumbnail_count:,} thumbnails: {seconds:.1f} s, {group_count:,} groups"
+    )
 
 
 def draw(folder: str, number: int) -> None:
@@ -58,7 +63,7 @@ def draw(folder: str, number: int) -> None:
 
 
 def draw_thumbnails(count: int) -> np.ndarray:
-    """Inspections (N,) with thumbnails whose energy falls with frequency, as of photos."""
+    """Draw inspections (N,) with thumbnails whose energy falls with frequency, as in photos."""
     rng = np.random.default_rng(0)
     inspections = np.zeros(count, INSPECTION)
     for start in range(0, count, 1000):

@@ -1,13 +1,13 @@
-"""What pictures cost to decode, against what their headers let the service expect.
+"""Measures what pictures cost to decode, and compares it with the estimates from their headers.
 
     python -m benchmarks.decoding [MEGAPIXELS]
 
-Each picture is drawn, encoded and decoded in a process of its own, at the model's 224 pixels:
-processor time, resident memory on top of what was there, and the longest time that decoding used a
-core for without another thread of Python getting its turn, beside the estimates that decide what is
-let in. Flat pictures are small files of many pixels; noise is the most work for a pixel. The last
-line is a process whose two threads decode all accepted ones in random order: its peak is what a
-worker's limit must allow.
+Each picture is drawn, encoded and decoded in a process of its own, at the model's 224 pixels. The
+table has processor time, additional resident memory, and the longest time on a core in which no
+other Python thread could run, beside the estimates that decide which pictures are accepted. Flat
+pictures are small files of many pixels; noise is the most work for each pixel. The last line is
+a process with two threads that decode all accepted pictures in random order: the memory limit of a
+worker must allow its peak.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def flat(width: int, height: int) -> Image.Image:
 
 
 def photo(width: int, height: int) -> Image.Image:
-    """Smooth shapes and a little noise, repeated: about as many bytes as a photograph's."""
+    """Draw repeated smooth shapes with a little noise: about as many bytes as a photograph."""
     chance = np.random.default_rng(0)
     coarse = Image.fromarray(chance.integers(0, 256, (64, 48, 3), np.uint8))
     tile = np.asarray(coarse.resize((1024, 768), Image.Resampling.BICUBIC), np.int16)
@@ -58,20 +58,20 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.tile(tile, repeats)[:height, :width])
 
 
-def clear(draw: Draw) -> Draw:
-    def drawn(width: int, height: int) -> Image.Image:
+def with_alpha(draw: Draw) -> Draw:
+    def draw_with_alpha(width: int, height: int) -> Image.Image:
         picture = draw(width, height)
         picture.putalpha(128)
         return picture
 
-    return drawn
+    return draw_with_alpha
 
 
 def as_mode(draw: Draw, mode: str) -> Draw:
     return lambda width, height: draw(width, height).convert(mode)
 
 
-def deep(width: int, height: int) -> Image.Image:
+def gray_16_bit(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.asarray(flat(width, height).convert("L"), np.uint16) * 257)
 
 
@@ -83,13 +83,13 @@ CASES: dict[str, tuple[Draw, str, dict[str, Any]]] = {
     "JPEG CMYK": (as_mode(photo, "CMYK"), "JPEG", {}),
     "PNG photo": (photo, "PNG", {"compress_level": 1}),
     "PNG flat": (flat, "PNG", {}),
-    "PNG gray + alpha": (as_mode(clear(flat), "LA"), "PNG", {}),
-    "PNG RGBA": (clear(flat), "PNG", {}),
+    "PNG gray + alpha": (as_mode(with_alpha(flat), "LA"), "PNG", {}),
+    "PNG RGBA": (with_alpha(flat), "PNG", {}),
     "PNG palette": (as_mode(flat, "P"), "PNG", {}),
-    "PNG 16-bit gray": (deep, "PNG", {}),
+    "PNG 16-bit gray": (gray_16_bit, "PNG", {}),
     "WebP photo": (photo, "WEBP", {"method": 0}),
     "WebP flat": (flat, "WEBP", {"method": 0}),
-    "WebP alpha": (clear(flat), "WEBP", {"method": 0}),
+    "WebP alpha": (with_alpha(flat), "WEBP", {"method": 0}),
     "WebP lossless noise": (noise, "WEBP", {"method": 0, "lossless": True}),
     "AVIF photo": (photo, "AVIF", {"speed": 10}),
     "AVIF noise": (noise, "AVIF", {"speed": 10, "quality": 60}),
@@ -102,7 +102,7 @@ CASES: dict[str, tuple[Draw, str, dict[str, Any]]] = {
 }
 
 
-def resident_mb() -> float:
+def peak_resident_mb() -> float:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM"):
             return int(line.split()[1]) / 1000
@@ -110,9 +110,9 @@ def resident_mb() -> float:
 
 
 def measure(data: bytes) -> dict[str, float]:
-    """Decode once -> seconds of processor time, MB on top, longest stall in milliseconds."""
+    """Decode once; return seconds of processor time, additional MB, longest stall in ms."""
     configure_process()
-    decode(small(), SIZE)
+    decode(draw_small_jpeg(), SIZE)
     longest, stop = [0.0], threading.Event()
     clock = time.pthread_getcpuclockid(threading.get_ident())  # of the thread that decodes
 
@@ -124,15 +124,15 @@ def measure(data: bytes) -> dict[str, float]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    before, began = resident_mb(), time.thread_time()
+    before, began = peak_resident_mb(), time.thread_time()
     decode(data, SIZE)
-    seconds, peak = time.thread_time() - began, resident_mb()
+    seconds, peak = time.thread_time() - began, peak_resident_mb()
     stop.set()
     watcher.join()
     return {"seconds": seconds, "mb": peak - before, "stall_ms": longest[0] * 1000}
 
 
-def small() -> bytes:
+def draw_small_jpeg() -> bytes:
     buffer = io.BytesIO()
     flat(64, 64).save(buffer, "JPEG")
     return buffer.getvalue()
@@ -146,22 +146,22 @@ def encode(name: str, megapixels: float) -> bytes:
     return buffer.getvalue()
 
 
-def apart(task: Callable[..., Any], *arguments: Any) -> Any:
-    """A function's result, from a process of its own."""
+def run_in_process(task: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a process of its own, and return its result."""
     with multiprocessing.get_context("spawn").Pool(1) as process:
         return process.apply(task, arguments)
 
 
-def mixed(folder: str) -> dict[str, float]:
-    """Two threads, every picture of a folder three times."""
+def decode_mixed(folder: str) -> dict[str, float]:
+    """Decode each picture of a folder three times, in two threads; return MB before and at peak."""
     configure_process()
     paths = [path for path in Path(folder).iterdir() for _ in range(3)]
     random.Random(0).shuffle(paths)
-    decode(small(), SIZE)
-    before = resident_mb()
+    decode(draw_small_jpeg(), SIZE)
+    before = peak_resident_mb()
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(lambda path: decode(path.read_bytes(), SIZE), paths))
-    return {"before_mb": before, "peak_mb": resident_mb()}
+    return {"before_mb": before, "peak_mb": peak_resident_mb()}
 
 
 def main() -> None:
@@ -171,7 +171,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         for megapixels in sizes:
             for name in CASES:
-                data = apart(encode, name, megapixels)
+                data = run_in_process(encode, name, megapixels)
                 header = identify_format(data).read_header(data, SIZE)
                 memory = header.memory_bytes + working_bytes(header.width, header.height, SIZE)
                 start = f"| {name} | {header.pixels / 1e6:.0f} | {len(data) / 1e6:.1f} |"
@@ -181,11 +181,11 @@ def main() -> None:
                     line = f"refused | {header.seconds:.2f} | refused | {memory / 1e6:.0f} | |"
                 else:
                     (Path(folder) / f"{name}-{megapixels}").write_bytes(data)
-                    got = apart(measure, data)
-                    line = f"{got['seconds']:.2f} | {header.seconds:.2f} | {got['mb']:.0f} | "
-                    line += f"{memory / 1e6:.0f} | {got['stall_ms']:.0f} |"
+                    actual = run_in_process(measure, data)
+                    line = f"{actual['seconds']:.2f} | {header.seconds:.2f} | {actual['mb']:.0f} | "
+                    line += f"{memory / 1e6:.0f} | {actual['stall_ms']:.0f} |"
                 print(start, line, flush=True)
-        print(json.dumps(apart(mixed, folder)))
+        print(json.dumps(run_in_process(decode_mixed, folder)))
 
 
 if __name__ == "__main__":

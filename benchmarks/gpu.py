@@ -1,14 +1,13 @@
-"""What GPUs do: pictures a second of extraction and fine-tuning, by devices and precision.
+"""Measures extraction and fine-tuning on GPUs, in pictures a second, by devices and precision.
 
 .venv/bin/python benchmarks/gpu.py [PLUGIN] [PICTURES] [cpu:N]
 
-`trainers.run` as it is, on drawn pictures, the whole network trained, on one GPU, two, four, ...
-all that CUDA_VISIBLE_DEVICES leaves; in float32 (without TensorFloat-32) and in the 16 bits that
-the GPUs are fastest with (extraction by TensorFloat-32 there, where they have it). Beside each
-figure stands a bare loop's: the same network on the same devices fed with one batch that lies
-there already. Memory is TensorFlow's peak on the fullest device. Weights are random; nothing is
-fetched.
-`cpu:2` tries the script on two logical CPUs, where its figures mean nothing.
+It runs `trainers.run` unchanged on drawn pictures and trains the whole network, on one GPU, two,
+four, ... all in CUDA_VISIBLE_DEVICES. It does so in float32 (without TensorFloat-32) and in the 16
+bits that the GPUs are fastest with (extraction then uses TensorFloat-32, where they have it).
+Beside each figure is that of a plain loop: the same network on the same devices, fed with one batch
+that is there already. Memory is TensorFlow's peak on the fullest device. Weights are random, so
+nothing is downloaded. `cpu:2` tries the script on two logical CPUs, where its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -27,47 +26,47 @@ from typing import Any
 
 EPOCHS, BATCH, CLASSES = 4, 32, 4
 HALF, NO_GPU = "auto", 3
-HEADINGS = ("devices", "precision", "extraction/s", "bare", "ratio")
-HEADINGS += ("fine-tuning/s", "bare", "ratio", "peak GB")
+HEADINGS = ("devices", "precision", "extraction/s", "loop", "ratio")
+HEADINGS += ("fine-tuning/s", "loop", "ratio", "peak GB")
 
 
 def main(plugin: str = "resnet:50", pictures: str = "8000", cpus: str = "") -> int:
-    found = ask("look", cpus)
-    if not found["names"]:
-        print(f"no GPU, so nothing was measured: {found['why']}")
+    gpus = run_part("find", cpus)
+    if not gpus["names"]:
+        print(f"no GPU, so nothing was measured: {gpus['why']}")
         return NO_GPU
-    print(f"{plugin}, {int(pictures):,} pictures: {', '.join(found['names'])}", flush=True)
-    print(line(HEADINGS), flush=True)
+    print(f"{plugin}, {int(pictures):,} pictures: {', '.join(gpus['names'])}", flush=True)
+    print(format_row(HEADINGS), flush=True)
     with tempfile.TemporaryDirectory() as work:
         with ProcessPoolExecutor() as processes:
             tasks = range(int(pictures))
             list(processes.map(draw, [work] * len(tasks), tasks, chunksize=100))
-        for count in counts(len(found["names"])):
+        for count in device_counts(len(gpus["names"])):
             for precision in (HALF,) if cpus else ("float32", HALF):
                 given = (plugin, work, str(count), precision, cpus)
-                print(line(row(count, ask("train", *given), ask("bare", *given))), flush=True)
+                row = make_row(count, run_part("train", *given), run_part("loop", *given))
+                print(format_row(row), flush=True)
     return 0
 
 
-def counts(devices: int) -> Iterator[int]:
-    """1, 2, 4, ... and all."""
-    at = 1
-    while at < devices:
-        yield at
-        at *= 2
+def device_counts(devices: int) -> Iterator[int]:
+    """Yield 1, 2, 4, ... and the number of all devices."""
+    count = 1
+    while count < devices:
+        yield count
+        count *= 2
     yield devices
 
 
-def row(count: int, ours: dict[str, Any], bare: dict[str, Any]) -> tuple[object, ...]:
-    figures: list[object] = [count, bare["policy"] + " + TF32" * bare["is_tf32"]]
+def make_row(count: int, run: dict[str, Any], loop: dict[str, Any]) -> tuple[object, ...]:
+    figures: list[object] = [count, loop["policy"] + " + TF32" * loop["is_tf32"]]
     for name in ("extraction", "fine_tuning"):
-        mine, its = ours[name], bare[name]
-        figures += [f"{mine:,.0f}", f"{its:,.0f}", f"{mine / its:.2f}"]
-    peak = ours["peak_bytes"]
+        figures += [f"{run[name]:,.0f}", f"{loop[name]:,.0f}", f"{run[name] / loop[name]:.2f}"]
+    peak = run["peak_bytes"]
     return (*figures, f"{peak / 1e9:.1f}" if peak else "-")
 
 
-def line(cells: tuple[object, ...]) -> str:
+def format_row(cells: tuple[object, ...]) -> str:
     return "".join(f"{cell!s:>{width}}" for cell, width in zip(cells, WIDTHS, strict=True))
 
 
@@ -75,7 +74,7 @@ WIDTHS = (8, 24, 14, 9, 7, 15, 9, 7, 9)
 
 
 def draw(folder: str, number: int) -> None:
-    """A JPEG of 500 x 375 pixels of one of a few colours, with noise."""
+    """Draw a JPEG of 500 x 375 pixels in one of a few colours, with noise."""
     import numpy as np
     from PIL import Image
 
@@ -87,8 +86,8 @@ def draw(folder: str, number: int) -> None:
     Image.fromarray(rough).resize((500, 375), Image.Resampling.BICUBIC).save(path)
 
 
-def ask(part: str, *arguments: str) -> Any:
-    """A part of the benchmark in a process of its own; what it prints last."""
+def run_part(part: str, *arguments: str) -> Any:
+    """Run a part of the benchmark in a process of its own; return the JSON that it prints last."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     command = [sys.executable, __file__, part, *arguments]
@@ -96,37 +95,39 @@ def ask(part: str, *arguments: str) -> Any:
     if done.returncode:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
     answer = json.loads(done.stdout.splitlines()[-1])
-    return {**answer, **speeds(done.stderr, answer["learned_from"])} if part == "train" else answer
+    if part == "train":
+        answer |= parse_speeds(done.stderr, answer["learned_from"])
+    return answer
 
 
-def speeds(log: str, pictures: int) -> dict[str, float]:
-    """Pictures a second, from the lines of JSON that a run writes.
+def parse_speeds(log: str, pictures: int) -> dict[str, float]:
+    """Return pictures a second, from the JSON lines in the log of a run.
 
-    Extraction: its longest part, which comes after a shorter one that warmed up. Fine-tuning: from
-    the end of the first epoch on, validation included.
+    Extraction: the longest part, because a shorter one before it warms up. Fine-tuning: after the
+    first epoch, validation included.
     """
-    lines = [json.loads(one) for one in log.splitlines() if one.startswith("{")]
-    steps = [one for one in lines if one["event"] == "step"]
-    parts = [one for one in steps if one["step"] == "extracting features" and "seconds" in one]
-    longest = max(parts, key=lambda one: one["done"])
-    tuning = [one for one in steps if one["step"] == "fine-tuning"]
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    steps = [line for line in lines if line["event"] == "step"]
+    parts = [step for step in steps if step["step"] == "extracting features" and "seconds" in step]
+    longest = max(parts, key=lambda step: step["done"])
+    tuning = [step for step in steps if step["step"] == "fine-tuning"]
     total = tuning[0]["total"]
-    begun = next(one for one in tuning if one["done"] * EPOCHS >= total)
-    seconds = (moment(tuning[-1]) - moment(begun)) or tuning[-1]["seconds"]
-    seen = (tuning[-1]["done"] - begun["done"] or total) * pictures * EPOCHS / total
-    return {"extraction": longest["done"] / longest["seconds"], "fine_tuning": seen / seconds}
+    first, last = next(step for step in tuning if step["done"] * EPOCHS >= total), tuning[-1]
+    seconds = (timestamp(last) - timestamp(first)) or last["seconds"]
+    trained = (last["done"] - first["done"] or total) * pictures * EPOCHS / total
+    return {"extraction": longest["done"] / longest["seconds"], "fine_tuning": trained / seconds}
 
 
-def moment(event: dict[str, Any]) -> float:
+def timestamp(event: dict[str, Any]) -> float:
     return datetime.fromisoformat(event["time"]).timestamp()
 
 
-def take(count: int, cpus: str, precision: str) -> None:
-    """Let TensorFlow see the first so many devices."""
-    kept = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one]
+def limit_devices(count: int, cpus: str, precision: str) -> None:
+    """Show TensorFlow only the first `count` devices."""
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     if not cpus:
-        kept = kept or [str(at) for at in range(count)]
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(kept[:count])
+        visible = visible or [str(number) for number in range(count)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(visible[:count])
     from trainers import hardware
     from trainers.cli.log_output import set_up_logging
 
@@ -140,7 +141,8 @@ def take(count: int, cpus: str, precision: str) -> None:
     hardware.prepare(0, "cpu" if cpus else "gpu", precision)
 
 
-def look(cpus: str) -> dict[str, Any]:
+def find_gpus(cpus: str) -> dict[str, Any]:
+    """Return the names of the GPUs, or the reason why there is none."""
     if cpus:
         return {"names": [f"logical {cpus[:3]}"] * int(cpus.partition(":")[2])}
     import tensorflow as tf
@@ -149,13 +151,13 @@ def look(cpus: str) -> dict[str, Any]:
 
     gpus = tf.config.list_physical_devices("GPU")
     details = map(tf.config.experimental.get_device_details, gpus)
-    names = [f"{one.get('device_name')} {one.get('compute_capability')}" for one in details]
+    names = [f"{gpu.get('device_name')} {gpu.get('compute_capability')}" for gpu in details]
     return {"names": names, "why": "" if names else hardware.explain_missing_gpu()}
 
 
 def train(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[str, Any]:
-    """The command, and what it leaves."""
-    take(int(count), cpus, precision)
+    """Run the command; return the number of training pictures and the peak of memory."""
+    limit_devices(int(count), cpus, precision)
     import contextlib
     import io
 
@@ -180,10 +182,10 @@ def train(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict
     return {"learned_from": metrics["train"]["n"], "peak_bytes": max(peaks, default=0)}
 
 
-def bare(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[str, Any]:
-    """The same network over and over on a batch that lies on the devices."""
-    long = float(os.environ.get("GRAFT_GPU_BENCH_SECONDS", "10"))
-    take(int(count), cpus, precision)
+def measure_loop(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[str, Any]:
+    """Run the same network again and again on a batch that is on the devices already."""
+    duration = float(os.environ.get("GRAFT_GPU_BENCH_SECONDS", "10"))
+    limit_devices(int(count), cpus, precision)
     import keras
     import numpy as np
     import tensorflow as tf
@@ -205,20 +207,20 @@ def bare(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[
     )
     run = DevicePool(frozen, devices)
 
-    def often(device: str) -> int:
+    def extract(device: str) -> int:
         with tf.device(device):
             batch, done = tf.constant(images), 0
             run._function(batch)
-            end = time.monotonic() + long
+            end = time.monotonic() + duration
             while time.monotonic() < end:
                 np.asarray(run._function(batch)[0])
                 done += BATCH
         return done
 
     with ThreadPoolExecutor() as threads:
-        extracted = sum(threads.map(often, devices)) / long
+        extracted = sum(threads.map(extract, devices)) / duration
 
-    together = BATCH * len(devices)
+    global_batch = BATCH * len(devices)
     with choose_strategy().scope():
         keras.mixed_precision.set_dtype_policy(name)
         body = backbone.load("none")
@@ -227,20 +229,20 @@ def bare(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[
         outputs = keras.layers.Dense(CLASSES, "softmax", dtype="float32")(features.output)
         learner = keras.Model(features.input, outputs)
         learner.compile(scale_loss(keras.optimizers.Adam(1e-4), name), "categorical_crossentropy")
-    inputs = np.resize(images, (together, *images.shape[1:])).astype(np.float32)
-    one = (inputs, np.eye(CLASSES, dtype=np.float32)[np.arange(together) % CLASSES])
-    same = tf.data.Dataset.from_tensors(one).cache().repeat()
-    learner.fit(same, steps_per_epoch=3, verbose=0)
+    inputs = np.resize(images, (global_batch, *images.shape[1:])).astype(np.float32)
+    batch = (inputs, np.eye(CLASSES, dtype=np.float32)[np.arange(global_batch) % CLASSES])
+    batches = tf.data.Dataset.from_tensors(batch).cache().repeat()
+    learner.fit(batches, steps_per_epoch=3, verbose=0)
     steps, started = 0, time.monotonic()
-    while time.monotonic() < started + long:
-        learner.fit(same, steps_per_epoch=10, verbose=0)
+    while time.monotonic() < started + duration:
+        learner.fit(batches, steps_per_epoch=10, verbose=0)
         steps += 10
-    tuned = steps * together / (time.monotonic() - started)
+    tuned = steps * global_batch / (time.monotonic() - started)
     is_tf32 = hardware.device_kind() == "GPU TF32"
     return {"extraction": extracted, "fine_tuning": tuned, "policy": name, "is_tf32": is_tf32}
 
 
-PARTS = {"look": look, "train": train, "bare": bare}
+PARTS = {"find": find_gpus, "train": train, "loop": measure_loop}
 
 if __name__ == "__main__":
     if len(sys.argv) > 1 and sys.argv[1] in PARTS:

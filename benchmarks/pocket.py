@@ -1,9 +1,9 @@
-"""What are the pocket backbone's own weights worth? Frozen features and a linear head, as a table.
+"""Measures the accuracy of pocket's weights: frozen features and a linear head, as a table.
 
 .venv/bin/python benchmarks/pocket.py DATA_FOLDER [MOBILENET_V2_0.35_WEIGHTS]
 
-Mean test accuracy over three splits, at three input sizes: random weights, the embedded ones and,
-where a file of them is at hand, ImageNet weights of MobileNetV2 0.35.
+The figures are mean test accuracies over three splits, at three input sizes: for random weights,
+the embedded ones and, if their file is named, ImageNet weights of MobileNetV2 0.35.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(folder: str, imagenet: str = "") -> None:
 
 
 def accuracy(dataset: Dataset, plugin: str, weights: str, seed: int, cache: Cache) -> float:
-    """Test accuracy of the head alone, with its default settings."""
+    """Return the test accuracy of the head alone, with default settings."""
     from trainers.features.network import Network
     from trainers.phases import head_phase
     from trainers.phases.context import TrainingContext

@@ -1,11 +1,11 @@
-"""What does the command cost? `service.predict` against its parts in bare loops, side by side.
+"""Compares `service.predict` with its parts in plain loops, side by side.
 
     .venv/bin/python benchmarks/predict.py BUNDLE [PICTURES] [ROUNDS]
 
 A round reads, decodes and scores a folder of drawn 500 x 375 JPEGs three times: by one process with
-a thread for each core, by one process of one thread for each core, and by the command with --csv.
-Imports and the loading of the model do not count. Machines drift; the ratio is the figure, taken
-to whichever of the two loops is faster.
+a thread for each core, by a process of one thread for each core, and by the command with --csv.
+Imports and loading the model do not count. Machines drift, so the result is the ratio to the faster
+of the two loops.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ def main(bundle: str, pictures: str = "600", rounds: str = "5") -> None:
         paths = [draw(Path(folder), number) for number in range(int(pictures))]
         for number in range(int(rounds) + 1):
             measured = {
-                "threads": by(threads, paths),
-                "processes": by(processes, paths),
-                "command": by_command(bundle, folder),
+                "threads": measure_pool(threads, paths),
+                "processes": measure_pool(processes, paths),
+                "command": measure_command(bundle, folder),
             }
             if number:  # the first round warms up
-                for way, rate in measured.items():
-                    rates[way].append(rate)
-                said = ", ".join(f"{way} {rate:.0f}/s" for way, rate in measured.items())
-                print(said, flush=True)
-    ceiling = max(("threads", "processes"), key=lambda way: np.median(rates[way]))
+                for name, rate in measured.items():
+                    rates[name].append(rate)
+                line = ", ".join(f"{name} {rate:.0f}/s" for name, rate in measured.items())
+                print(line, flush=True)
+    ceiling = max(("threads", "processes"), key=lambda name: np.median(rates[name]))
     ratios = np.array(rates["command"]) / np.array(rates[ceiling])
     print(
         f"the command reaches {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f}) "
-        f"of bare {ceiling} (median and range of {rounds} rounds, {cores} cores)"
+        f"of plain {ceiling} (median and range of {rounds} rounds, {cores} cores)"
     )
 
 
@@ -72,7 +72,7 @@ def draw(folder: Path, number: int) -> Path:
 
 
 def load(bundle: Path) -> None:
-    """The model of this process, for as many threads of it as there are cores."""
+    """Load the model of this process, with a session for each core."""
     global predictor  # noqa: PLW0603  # a worker of a pool has no other place
     configure_process()
     predictor = Predictor(Bundle.read(bundle), threads=1, sessions=usable_cores())
@@ -83,22 +83,22 @@ def score(paths: Sequence[Path]) -> None:
         predictor.predict(decode(path.read_bytes(), predictor.image_size)[np.newaxis])
 
 
-def by(pool: Executor, paths: list[Path]) -> float:
-    """Pictures a second, each worker scoring its share of the folder."""
+def measure_pool(pool: Executor, paths: list[Path]) -> float:
+    """Return pictures a second, each worker scoring its share of the folder."""
     cores = usable_cores()
     started = time.monotonic()
     list(pool.map(score, [paths[index::cores] for index in range(cores)]))
     return len(paths) / (time.monotonic() - started)
 
 
-def by_command(bundle: str, folder: str) -> float:
-    """Pictures a second, as it says itself."""
+def measure_command(bundle: str, folder: str) -> float:
+    """Return pictures a second, as the command reports them."""
     table = Path(folder, "answers.csv")
     command = [sys.executable, "-m", "service.predict", folder, "--bundle", bundle]
     done = subprocess.run([*command, "--csv", table], check=True, capture_output=True, text=True)
-    found = re.search(r"\(([\d.]+)/s\)", done.stderr)
-    assert found, done.stderr
-    return float(found[1])
+    rate = re.search(r"\(([\d.]+)/s\)", done.stderr)
+    assert rate, done.stderr
+    return float(rate[1])
 
 
 if __name__ == "__main__":

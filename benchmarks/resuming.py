@@ -1,9 +1,9 @@
-"""Kill a run at random moments, resume it, and compare what it ends in with a run left alone.
+"""Kills a run at random moments, resumes it, and compares the result with an uninterrupted run.
 
 .venv/bin/python benchmarks/resuming.py [KILLS] [SEED] [OPTIONS OF trainers.run ...]
 
-Each run begins with an empty cache, so kills hit decoding and extraction, too. "Equal" is bit for
-bit: accuracies, histories of both phases, the decision, and every weight in the ONNX file.
+Each run begins with an empty cache, so kills hit decoding and extraction, too. "Equal" means bit
+for bit: accuracies, histories of both phases, the decision, and every weight in the ONNX file.
 """
 
 from __future__ import annotations
@@ -30,31 +30,32 @@ def main(kills: str = "20", seed: str = "0", *options: str) -> int:
     rng = random.Random(int(seed))
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        whole, _ = run(Path(folder), "whole", chosen)
+        expected, _ = run_training(Path(folder), "uninterrupted", chosen)
         seconds = time.monotonic() - started
-        print(f"left alone it takes {seconds:.1f} s")
+        print(f"uninterrupted it takes {seconds:.1f} s")
         equal = 0
         for number in range(int(kills)):
             moment = rng.uniform(0, seconds)
-            _, last = run(Path(folder), f"killed-{number}", chosen, kill_after=moment)
-            found, _ = run(Path(folder), f"killed-{number}", (*chosen, "--resume"))
-            is_equal = found == whole
+            name = f"killed-{number}"
+            _, last = run_training(Path(folder), name, chosen, kill_after=moment)
+            resumed, _ = run_training(Path(folder), name, (*chosen, "--resume"))
+            is_equal = resumed == expected
             equal += is_equal
-            said = "equal" if is_equal else f"DIFFERENT: {differences(whole, found)}"
-            print(f"{number + 1}. killed after {moment:.1f} s ({last}): {said}", flush=True)
-    print(f"{equal} of {kills} resumed runs ended as the one that was left alone")
+            verdict = "equal" if is_equal else f"DIFFERENT: {differences(expected, resumed)}"
+            print(f"{number + 1}. killed after {moment:.1f} s ({last}): {verdict}", flush=True)
+    print(f"{equal} of {kills} resumed runs have the result of the uninterrupted run")
     return 0 if equal == int(kills) else 1
 
 
-def run(
+def run_training(
     folder: Path, name: str, options: tuple[str, ...], kill_after: float | None = None
 ) -> tuple[dict[str, Any] | None, str]:
-    """What the run's bundle holds, None where it was killed before; and the last line it said."""
+    """Run `trainers.run`; return the outcome, None if there is no bundle, and the last log line."""
     home = folder / name
     home.mkdir(exist_ok=True)
-    places = {"GRAFT_CACHE": f"{home}/cache", "BENTOML_HOME": f"{home}/bentoml"}
+    folders = {"GRAFT_CACHE": f"{home}/cache", "BENTOML_HOME": f"{home}/bentoml"}
     command = [sys.executable, "-m", "trainers.run", *options, "--output", str(home / "out")]
-    environment = {**os.environ, **places, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, **folders, "TF_CPP_MIN_LOG_LEVEL": "3"}
     with (home / "log").open("w") as log:
         process = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
         try:
@@ -62,23 +63,24 @@ def run(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    said = (home / "log").read_text().splitlines() or [""]
+    lines = (home / "log").read_text().splitlines() or [""]
     if process.returncode not in (0, -9):
-        raise SystemExit(f"{name} ended with {process.returncode}: {said[-5:]}")
+        raise SystemExit(f"{name} ended with {process.returncode}: {lines[-5:]}")
     bundles = [path for path in (home / "out").glob("classifier-*") if path.is_dir()]
-    return (outcome(bundles[0]) if bundles else None), said[-1][:60]
+    return (read_outcome(bundles[0]) if bundles else None), lines[-1][:60]
 
 
-def outcome(bundle: Path) -> dict[str, Any]:
+def read_outcome(bundle: Path) -> dict[str, Any]:
     metrics = json.loads((bundle / "metrics.json").read_text())
-    weights = [one.raw_data for one in onnx.load(bundle / "model.onnx").graph.initializer]
+    weights = [array.raw_data for array in onnx.load(bundle / "model.onnx").graph.initializer]
     return {**{key: metrics[key] for key in COMPARED}, "weights": sorted(weights)}
 
 
-def differences(whole: dict[str, Any] | None, found: dict[str, Any] | None) -> list[str]:
-    if whole is None or found is None:
+def differences(expected: dict[str, Any] | None, actual: dict[str, Any] | None) -> list[str]:
+    """List the parts of two outcomes that differ."""
+    if expected is None or actual is None:
         return ["no bundle"]
-    return [key for key in whole if whole[key] != found[key]]
+    return [key for key in expected if expected[key] != actual[key]]
 
 
 if __name__ == "__main__":

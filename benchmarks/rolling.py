@@ -1,11 +1,11 @@
-"""Restart two replicas behind nginx one after the other, under load, and count what was lost.
+"""Restarts two replicas behind nginx in turn, under load, and counts lost requests.
 
 .venv/bin/python -m benchmarks.rolling BUNDLE [RESTARTS=20]
 
 nginx runs `deploy/nginx.conf` with other ports. A restart is SIGTERM, an end with exit code 0
-within the drain and the deadline, a new start on the same port, 200 from /readyz; then the other
-replica has its turn. Clients wait for each answer, compare it with the one from before any
-restart, and never ask twice.
+within drain and deadline, a new start on the same port, and 200 from /readyz. Then the other
+replica has its turn. Clients wait for each answer, compare it with the one from before any restart,
+and never retry.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.serving.load.pictures import draw
+from benchmarks.serving.load.pictures import draw_bodies
 from benchmarks.serving.server import ROOT, free_port
 
-CONF = ROOT / "deploy/nginx.conf"
+GRAFT_CONF = ROOT / "deploy/nginx.conf"
 CLIENTS, PAUSE_SECONDS = 4, 0.1
 READY_SECONDS = 120.0
 DRAIN_SECONDS, STOP_SECONDS = 2.0, 2.0 + 10.0 + 3.0
-"""The drain; the longest wait for an end: drain, deadline, and what circus and Python need."""
-MAIN = """\
+"""The drain, and the longest wait for the end: drain, deadline, and time for circus and Python."""
+NGINX_CONF = """\
 daemon off;
 {user}
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 events {{ worker_connections 256; }}
 http {{
-    log_format fates "$status $upstream_status";
-    access_log {folder}/fates.log fates;
+    log_format outcomes "$status $upstream_status";
+    access_log {folder}/outcomes.log outcomes;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -56,7 +56,7 @@ http {{
 
 @dataclass
 class Replica:
-    """One `bentoml serve` on a port that it keeps."""
+    """One `bentoml serve`, always on the same port."""
 
     folder: Path
     bundle: Path
@@ -64,8 +64,8 @@ class Replica:
 
     def start(self) -> None:
         self.folder.mkdir(exist_ok=True)
-        places = {
-            "BENTOML_HOME": str(self.folder),  # a start empties where another of its home counts
+        variables = {
+            "BENTOML_HOME": str(self.folder),  # a start resets the metrics of others with this home
             "GRAFT_MODEL": str(self.bundle),
             "GRAFT_DRAIN_SECONDS": str(DRAIN_SECONDS),
         }
@@ -74,22 +74,22 @@ class Replica:
             self.process = subprocess.Popen(
                 [*command, "--port", str(self.port)],
                 cwd=ROOT,
-                env={**os.environ, **places},
+                env={**os.environ, **variables},
                 stdout=log,
                 stderr=log,
             )
 
     def wait_until_ready(self) -> None:
         address = f"http://127.0.0.1:{self.port}/readyz"
-        give_up = time.monotonic() + READY_SECONDS
-        while time.monotonic() < give_up and self.process.poll() is None:
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
             with suppress(OSError), urllib.request.urlopen(address, timeout=5):
                 return
             time.sleep(0.1)
         raise RuntimeError(f"not ready; its log ends:\n{(self.folder / 'log').read_text()[-1500:]}")
 
     def stop(self) -> float:
-        """SIGTERM, and how many seconds it took; RuntimeError where it did not end well."""
+        """Send SIGTERM; return the seconds until it ended. RuntimeError for a bad exit code."""
         started = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         if code := self.process.wait(STOP_SECONDS):
@@ -104,17 +104,17 @@ class Replica:
 
 
 class Clients:
-    """Threads that post pictures, each over a connection that it keeps, until they are ended."""
+    """Threads that post pictures, each over a keep-alive connection, until the block ends."""
 
     def __init__(self, port: int, folder: Path) -> None:
-        self.fates: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
         self.slowest_seconds = 0.0
         self._port = port
-        self._pictures = [path.read_bytes() for path in draw(folder)["raw"].paths]
-        self._lock, self._end = threading.Lock(), threading.Event()
-        calm = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        self._expected = [self._ask(calm, picture) for picture in self._pictures]
-        calm.close()
+        self._pictures = [path.read_bytes() for path in draw_bodies(folder)["raw"].paths]
+        self._lock, self._stopped = threading.Lock(), threading.Event()
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._expected = [self._post(connection, picture) for picture in self._pictures]
+        connection.close()
         self._threads = [
             threading.Thread(target=self._work, args=(number,)) for number in range(CLIENTS)
         ]
@@ -125,30 +125,30 @@ class Clients:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end.set()
+        self._stopped.set()
         for thread in self._threads:
             thread.join()
 
     def _work(self, first: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         for number in itertools.count(first):
-            if self._end.wait(PAUSE_SECONDS):
+            if self._stopped.wait(PAUSE_SECONDS):
                 break
-            which, started = number % len(self._pictures), time.monotonic()
+            index, started = number % len(self._pictures), time.monotonic()
             try:
-                status, answer = self._ask(connection, self._pictures[which])
-                is_right = (status, answer) == self._expected[which]
-                fate = f"{status}" if is_right or status != 200 else "200 with another answer"
+                status, answer = self._post(connection, self._pictures[index])
+                is_correct = (status, answer) == self._expected[index]
+                outcome = f"{status}" if is_correct or status != 200 else "200 with another answer"
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
-                fate = repr(error)
+                outcome = repr(error)
             with self._lock:
-                self.fates[fate] += 1
+                self.outcomes[outcome] += 1
                 self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - started)
         connection.close()
 
     @staticmethod
-    def _ask(connection: http.client.HTTPConnection, picture: bytes) -> tuple[int, bytes]:
+    def _post(connection: http.client.HTTPConnection, picture: bytes) -> tuple[int, bytes]:
         connection.request("POST", "/predict", picture, {"Content-Type": "image/jpeg"})
         response = connection.getresponse()
         return response.status, response.read()
@@ -156,34 +156,38 @@ class Clients:
 
 @contextmanager
 def nginx(folder: Path, ports: list[int]) -> Iterator[int]:
-    """`deploy/nginx.conf` before replicas on these ports -> nginx's own port."""
-    port, text = free_port(), CONF.read_text()
+    """Run nginx with `deploy/nginx.conf` before replicas on these ports; yield its own port."""
+    port, text = free_port(), GRAFT_CONF.read_text()
     for number, replica in enumerate(ports, 1):
         text = text.replace(f"server 127.0.0.1:300{number} ", f"server 127.0.0.1:{replica} ")
     (folder / "graft.conf").write_text(text.replace("listen 8080;", f"listen 127.0.0.1:{port};"))
-    user = "user root;" if os.geteuid() == 0 else ""  # the folder is ours alone
-    (folder / "main.conf").write_text(MAIN.format(folder=folder, user=user))
+    user = (
+        "user root;" if os.geteuid() == 0 else ""
+    )  # workers of another user could not enter the folder
+    (folder / "main.conf").write_text(NGINX_CONF.format(folder=folder, user=user))
     command = ["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/main.conf"]
     process = subprocess.Popen(command)
     try:
         yield port
     finally:
-        process.send_signal(signal.SIGQUIT)  # answers what it has begun
+        process.send_signal(signal.SIGQUIT)  # graceful: open requests are answered
         process.wait(30)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Of all restarts: what clients got, what nginx got before it, and how long replicas took."""
+class Result:
+    """Of all restarts: what clients got, what nginx got from replicas, and how long stops took."""
 
-    fates: Counter[str]
+    outcomes: Counter[str]
     upstream: Counter[str]
     slowest_seconds: float
     stops_seconds: list[float]
 
 
-def roll(folder: Path, bundle: Path, restarts: int, say: Callable[[str], None]) -> Outcome:
-    """Restart so many times, each replica in its turn.
+def restart_replicas(
+    folder: Path, bundle: Path, restarts: int, log: Callable[[str], None]
+) -> Result:
+    """Restart the replicas in turn.
 
     Raises:
         RuntimeError, subprocess.TimeoutExpired: a replica did not stop or start as it should.
@@ -191,7 +195,7 @@ def roll(folder: Path, bundle: Path, restarts: int, say: Callable[[str], None]) 
     replicas = [Replica(folder / f"replica-{number}", bundle) for number in (1, 2)]
     stops = []
     try:
-        for replica in replicas:  # one by one: the first times the model for both
+        for replica in replicas:  # in turn: the first one times the model for both
             replica.start()
             replica.wait_until_ready()
         with nginx(folder, [replica.port for replica in replicas]) as port:
@@ -201,14 +205,14 @@ def roll(folder: Path, bundle: Path, restarts: int, say: Callable[[str], None]) 
                     stops.append(replica.stop())
                     replica.start()
                     replica.wait_until_ready()
-                    say(f"{number + 1}. stopped in {stops[-1]:.1f} s; {dict(clients.fates)}")
+                    log(f"{number + 1}. stopped in {stops[-1]:.1f} s; {dict(clients.outcomes)}")
     finally:
         for replica in replicas:
             if hasattr(replica, "process"):
                 replica.kill()
-    lines = (folder / "fates.log").read_text().splitlines()
+    lines = (folder / "outcomes.log").read_text().splitlines()
     upstream = Counter(re.sub(r"^\d+ ", "", line) for line in lines)
-    return Outcome(clients.fates, upstream, clients.slowest_seconds, stops)
+    return Result(clients.outcomes, upstream, clients.slowest_seconds, stops)
 
 
 def _wait_for(port: int) -> None:
@@ -216,18 +220,18 @@ def _wait_for(port: int) -> None:
         with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz"):
             return
         time.sleep(0.1)
-    raise RuntimeError("nginx does not answer")
+    raise RuntimeError("nginx does not answer: see its error log in the temporary folder")
 
 
 def main(bundle: str, restarts: str = "20") -> int:
     with tempfile.TemporaryDirectory() as folder:
-        found = roll(
+        result = restart_replicas(
             Path(folder), Path(bundle), int(restarts), lambda line: print(line, flush=True)
         )
-    print(f"{restarts} restarts; clients got {dict(found.fates)}")
-    print(f"nginx got {dict(found.upstream)} (503: draining, 502: refused or closed)")
-    print(f"slowest answer {found.slowest_seconds:.2f} s; stops {max(found.stops_seconds):.1f} s")
-    return 0 if set(found.fates) == {"200"} else 1
+    print(f"{restarts} restarts; clients got {dict(result.outcomes)}")
+    print(f"nginx got {dict(result.upstream)} (503: draining, 502: refused or closed)")
+    print(f"slowest answer {result.slowest_seconds:.2f} s; stops {max(result.stops_seconds):.1f} s")
+    return 0 if set(result.outcomes) == {"200"} else 1
 
 
 if __name__ == "__main__":

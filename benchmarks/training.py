@@ -1,4 +1,4 @@
-"""The tutorial's recipe and Graft on the same pictures, split, weights and machine, side by side.
+"""Compares a tutorial's recipe with Graft: same pictures, split, weights and machine.
 
 .venv/bin/python benchmarks/training.py [DATA_FOLDER|demo] [WEIGHTS] [SEEDS] [IMAGE_SIZE]
 
@@ -6,9 +6,9 @@ WEIGHTS is a file of MobileNetV2 0.35 without its top, or imagenet. The recipe i
 tutorials of transfer learning teach: ImageDataGenerator with rescaling and random flips, shifts and
 zooms, a frozen MobileNetV2, Dense(128), 20 epochs of Adam, then the last 50 layers at 1e-5 for 10
 more. Both learn from the same training pictures, and every model of either is measured on the same
-test pictures, with the clock stopped. Each runs in a process of its own; seconds are of the wall
-clock and begin after the imports, which are told separately. Cold: with an empty cache. Warm: once
-more.
+test pictures, with the clock stopped. Each runs in a process of its own. Seconds are wall-clock
+seconds after the imports, which are reported separately. Cold is with an empty cache, warm is a
+second run.
 """
 
 from __future__ import annotations
@@ -46,24 +46,26 @@ def main(
 
             given = (folder, weights, seed, size, work)
             parts = ("split", "tutorial", "graft", "graft")
-            _, tutorial, cold, warm = (part(name, given, environment) for name in parts)
+            _, tutorial, cold, warm = (run_part(name, given, environment) for name in parts)
         results.append(compare(seed, tutorial, cold, warm))
     summarise(Path(folder).name, results)
 
 
-def part(name: str, arguments: tuple[str, ...], environment: dict[str, str]) -> Any:
-    """One part of the benchmark in a process of its own; what it prints last."""
+def run_part(name: str, arguments: tuple[str, ...], environment: dict[str, str]) -> Any:
+    """Run a part of the benchmark in a process of its own; return the JSON that it prints last."""
     command = [sys.executable, __file__, name, *arguments]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def compare(seed: str, tutorial: Any, cold: Any, warm: Any) -> dict[str, float]:
-    """Seconds and accuracies of one split. `models` are [seconds, test accuracy], in order."""
-    best_seconds, best = max(tutorial["models"], key=lambda one: (one[1], -one[0]))
+    """Compare seconds and accuracies of one split; `models` are [seconds, test accuracy]."""
+    best_seconds, best = max(tutorial["models"], key=lambda model: (model[1], -model[0]))
     reached = {}
     for name, run in (("cold", cold), ("warm", warm)):
-        reached[name] = next((at for at, accuracy in run["models"] if accuracy >= best), np.nan)
+        reached[name] = next(
+            (seconds for seconds, accuracy in run["models"] if accuracy >= best), np.nan
+        )
     found = {
         "tutorial's seconds": tutorial["models"][-1][0],
         "tutorial's seconds to its best": best_seconds,
@@ -83,7 +85,7 @@ def compare(seed: str, tutorial: Any, cold: Any, warm: Any) -> dict[str, float]:
 
 def summarise(name: str, results: list[dict[str, float]]) -> None:
     def mean(key: str) -> float:
-        return float(np.mean([one[key] for one in results]))  # nan where one never got there
+        return float(np.mean([result[key] for result in results]))  # nan if a run never reached it
 
     def ratio(one: str, other: str, also: tuple[str, str] | None = None) -> float:
         more = (mean(also[0]), mean(also[1])) if also else (0.0, 0.0)
@@ -101,13 +103,13 @@ def summarise(name: str, results: list[dict[str, float]]) -> None:
                 f"({ratio(whole, there, imports):.1f} with imports)"
             )
     for key in ("tutorial's last accuracy", "tutorial's best accuracy"):
-        gains = [one["Graft's accuracy"] - one[key] for one in results]
+        gains = [result["Graft's accuracy"] - result[key] for result in results]
         spread = Z95 * np.std(gains, ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.nan
         print(f"accuracy: {np.mean(gains):+.4f} (95% +-{spread:.4f}) against the {key}")
 
 
-def lay_out(folder: str, seed: int, work: Path) -> None:
-    """Graft's split as folders of links, as the recipe wants them."""
+def link_split(folder: str, seed: int, work: Path) -> None:
+    """Write Graft's split as folders of links, as the recipe needs it."""
     from trainers.cache.array_cache import Cache
     from trainers.dataset import scanning, splitting
     from trainers.dataset.dataset import load_dataset
@@ -193,7 +195,7 @@ def tutorial(weights: str, seed: int, size: int, work: Path) -> None:
 
 
 def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
-    """`trainers.run` as it is, with every model that it makes on the way noted."""
+    """Run `trainers.run` unchanged, and record every model that it makes on the way."""
     started = time.monotonic()
     from trainers import hardware, run
     from trainers.cache.array_cache import Cache
@@ -204,7 +206,7 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
 
     set_up_logging(is_quiet=True)
     hardware.prepare(seed)
-    import sklearn.linear_model  # noqa: F401 - imported here, so not within the time
+    import sklearn.linear_model  # noqa: F401 - so that its import is not timed
 
     imported = time.monotonic()
     heads: list[tuple[float, Any]] = []
@@ -248,7 +250,7 @@ if __name__ == "__main__":
     if sys.argv[1] in ("split", "tutorial", "graft"):
         name, folder, weights, seed, size, work = sys.argv[1:]
         if name == "split":
-            lay_out(folder, int(seed), Path(work))
+            link_split(folder, int(seed), Path(work))
         elif name == "tutorial":
             tutorial(weights, int(seed), int(size), Path(work))
         else:

@@ -1,5 +1,5 @@
-# The training image: Python, what requirements/train.txt locks, and the three packages. For CPUs; for
-# GPUs --build-arg LOCK=train-gpu. Jobs run it as deploy/kubernetes/training says.
+# The training image: Python, the packages of requirements/train.txt, and the three packages of Graft.
+# For GPUs: --build-arg LOCK=train-gpu. The jobs of deploy/kubernetes/training run it.
 #
 #   docker build -f deploy/training.Dockerfile -t graft-training .
 #   docker run --rm -v ~/pictures:/pictures:ro -v ~/artifacts:/artifacts -e HOME=/tmp \

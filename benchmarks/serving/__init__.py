@@ -1,1 +1,1 @@
-"""The HTTP service, measured side by side with its parts and its peers."""
+"""Measures the HTTP service side by side with its parts and with other servers."""

@@ -1,4 +1,4 @@
-"""A bar chart as SVG, by hand: a bar for each contender, a line for the range of its rounds."""
+"""Draws a bar chart as SVG: a bar for each contender, a line for the range of its rounds."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ _OURS, _CEILING, _OTHERS = "#2f7d4f", "#999999", "#6c8ebf"
 
 @dataclass(frozen=True)
 class Bar:
+    """One row of the chart; `kind` is `ours`, `ceiling` or `peer`."""
+
     name: str
     rounds: Sequence[float]
     kind: str = "peer"
 
 
-def bars(title: str, rows: Sequence[Bar]) -> str:
-    """Draw `rows` from top to bottom; `kind` is `ours`, `ceiling` or `peer`."""
+def draw_bars(title: str, rows: Sequence[Bar]) -> str:
+    """Draw rows from top to bottom."""
     height = _TOP + _ROW * len(rows) + 10
     scale = _WIDTH / max(max(row.rounds) for row in rows)
     colours = {"ours": _OURS, "ceiling": _CEILING}

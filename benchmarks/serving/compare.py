@@ -1,4 +1,4 @@
-"""Graft, its ceiling and its peers: pictures a second over 16 connections, round by round."""
+"""Compares Graft with its ceiling and with other servers: pictures a second, 16 connections."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from benchmarks.serving.chart import Bar, bars
+from benchmarks.serving.chart import Bar, draw_bars
 from benchmarks.serving.contenders import graft, peers
-from benchmarks.serving.load.ceiling import Way, measure, ways
-from benchmarks.serving.load.wrk import Load, wrk
-from benchmarks.serving.results import Result, key, latencies, ratio, spread, verdict
+from benchmarks.serving.context import BenchmarkContext
+from benchmarks.serving.load.ceiling import ThreadLayout, measure_ceiling, thread_layouts
+from benchmarks.serving.load.wrk import Load, run_wrk
+from benchmarks.serving.results import (
+    Result,
+    format_latencies,
+    format_ratios,
+    format_spread,
+    format_verdict,
+    make_key,
+)
 from benchmarks.serving.server import Server
-from benchmarks.serving.setting import Setting
 from service.system.resources import usable_cores
 
 CONNECTIONS = 16
@@ -22,80 +29,80 @@ WANTED = {
     "LitServe": 1.3,
     "BentoML, stock": 2.2,
 }
-"""How many times as many pictures as this peer Graft is to answer."""
+"""Target: how many times as many pictures as this server Graft answers."""
 WANTED_OF_C1 = {"mobilenet:v2-1.0": 0.85, "efficientnet:b0": 0.93, "resnet:50": 0.93}
-"""How much of C1, by plugin."""
+"""Target: share of the ceiling C1, by plugin."""
 
 
-def compare(setting: Setting) -> Result:
-    """Every server is started once, and frozen while another is measured."""
-    settled = ways(usable_cores())
-    ceilings: dict[str, list[Load]] = {way.name: [] for way in settled}
+def compare_servers(context: BenchmarkContext) -> Result:
+    """Start every server once; each is paused while another is measured."""
+    layouts = thread_layouts(usable_cores())
+    ceilings: dict[str, list[Load]] = {layout.name: [] for layout in layouts}
     with ExitStack() as stack:
-        servers, absent = _start(setting, stack)
+        servers, absent = _start(context, stack)
         loads: dict[str, list[Load]] = {server.contender.name: [] for server in servers}
-        for number in range(setting.rounds):
-            for way in settled:
-                ceilings[way.name].append(_ceiling(way, setting))
-            # Not always in the same order: what one leaves behind should not meet the same next.
+        for number in range(context.rounds):
+            for layout in layouts:
+                ceilings[layout.name].append(_ceiling(layout, context))
+            # The order changes, so that no server always follows the same one.
             shift = number % len(servers)
             for server in [*servers[shift:], *servers[:shift]]:
                 name = server.contender.name
                 try:
-                    loads[name].append(turn(server, setting, CONNECTIONS))
+                    loads[name].append(measure_server(server, context, CONNECTIONS))
                 except (OSError, RuntimeError) as error:
                     if name == "Graft":
                         raise
                     absent[name] = f"in round {number + 1}: {error}"
                     servers.remove(server)
-                    setting.say(f"{name} drops out {absent[name]}")
+                    context.log(f"{name} drops out {absent[name]}")
                     continue
-                setting.say(f"round {number + 1}: {name} {loads[name][-1].per_second:.0f}/s")
-    return _result(setting, ceilings, loads, servers, absent)
+                context.log(f"round {number + 1}: {name} {loads[name][-1].per_second:.0f}/s")
+    return _result(context, ceilings, loads, servers, absent)
 
 
-def turn(server: Server, setting: Setting, connections: int) -> Load:
-    """One server's turn: thawed, its answers checked, warmed up, measured, frozen again."""
+def measure_server(server: Server, context: BenchmarkContext, connections: int) -> Load:
+    """Resume a server, check its answers, warm it up, measure it, and pause it again."""
     server.resume()
     try:
-        setting.expected.check(server)
-        wrk(server, connections, 1)
-        setting.expected.check(server)  # and by then what wrk walked away from is done
-        return wrk(server, connections, setting.seconds)
+        context.expected.check(server)
+        run_wrk(server, connections, 1)
+        context.expected.check(server)  # by then the requests that wrk left are done
+        return run_wrk(server, connections, context.seconds)
     finally:
         server.pause()
 
 
-def _start(setting: Setting, stack: ExitStack) -> tuple[list[Server], dict[str, str]]:
-    """The servers that start, Graft first; and of the others the reason."""
+def _start(context: BenchmarkContext, stack: ExitStack) -> tuple[list[Server], dict[str, str]]:
+    """Start the servers, Graft first; return them, and the reasons why others did not start."""
     servers, absent = [], {}
-    ours = graft(setting.bundle, setting.folder)
-    for contender in [ours, *peers(setting.bundle, setting.folder)]:
-        if setting.only and not any(part in contender.name.lower() for part in setting.only):
+    ours = graft(context.bundle, context.folder)
+    for contender in [ours, *peers(context.bundle, context.folder)]:
+        if context.only and not any(part in contender.name.lower() for part in context.only):
             continue
         try:
-            server = stack.enter_context(setting.start(contender))
-            setting.expected.check(server)
+            server = stack.enter_context(context.start(contender))
+            context.expected.check(server)
         except (OSError, RuntimeError) as error:
             if contender is ours:
                 raise
             absent[contender.name] = str(error)
-            setting.say(f"{contender.name} does not take part: {error}")
+            context.log(f"{contender.name} does not take part: {error}")
             continue
-        setting.say(f"{contender.name} is ready after {server.start_seconds:.1f} s")
+        context.log(f"{contender.name} is ready after {server.start_seconds:.1f} s")
         server.pause()
         servers.append(server)
     return servers, absent
 
 
-def _ceiling(way: Way, setting: Setting) -> Load:
-    load = measure(way, setting.bundle, setting.bodies["raw"], setting.seconds)
-    setting.say(f"in process, {way.name}: {load.per_second:.0f}/s")
+def _ceiling(layout: ThreadLayout, context: BenchmarkContext) -> Load:
+    load = measure_ceiling(layout, context.bundle, context.bodies["raw"], context.seconds)
+    context.log(f"in process, {layout.name}: {load.per_second:.0f}/s")
     return load
 
 
 def _result(
-    setting: Setting,
+    context: BenchmarkContext,
     ceilings: dict[str, list[Load]],
     loads: dict[str, list[Load]],
     servers: list[Server],
@@ -103,15 +110,15 @@ def _result(
 ) -> Result:
     best = max(ceilings, key=lambda name: np.median(_rates(ceilings[name])))
     ours = _rates(loads["Graft"])
-    plugin = setting.bundle.manifest.plugin
+    plugin = context.bundle.manifest.plugin
     table = [["", "what", "pictures/s", "Graft / this", "wanted", "p50 ms", "p99 ms"]]
-    for name, found in ceilings.items():
+    for name, measured in ceilings.items():
         if name == best:
-            figures = _figures(found, ours, WANTED_OF_C1.get(plugin))
+            figures = _figures(measured, ours, WANTED_OF_C1.get(plugin))
             table.append(["C1, in process", name, *figures])
         else:
-            table.append(["in process", name, *_figures(found, ours, None)])
-    ordered = sorted(servers, key=lambda one: -np.median(_rates(loads[one.contender.name])))
+            table.append(["in process", name, *_figures(measured, ours, None)])
+    ordered = sorted(servers, key=lambda server: -np.median(_rates(loads[server.contender.name])))
     for server in ordered:
         contender = server.contender
         wanted = WANTED.get(contender.name)
@@ -124,21 +131,22 @@ def _result(
         name = server.contender.name
         rows.append(Bar(name, _rates(loads[name]), "ours" if name == "Graft" else "peer"))
     title = f"{plugin}: pictures a second, {CONNECTIONS} connections, {usable_cores()} cores"
-    p99 = {name: _p99(found) for name, found in loads.items()}
-    first = min(p99, key=lambda name: (name == "Graft", p99[name]))  # Graft where it is alone
+    p99 = {name: _p99(measured) for name, measured in loads.items()}
+    first = min(p99, key=lambda name: (name == "Graft", p99[name]))  # Graft if there is no other
     notes = [
-        f"S/C1, median of each round's ratio: {ratio(ours, _rates(ceilings[best]))}",
-        f"p99 against the best one's, {first}, in ms: {verdict(p99['Graft'], p99[first], '<=')}",
+        f"S/C1, median of each round's ratio: {format_ratios(ours, _rates(ceilings[best]))}",
+        f"p99 in ms against the best server's, {first}: "
+        f"{format_verdict(p99['Graft'], p99[first], '<=')}",
         "median of the rounds (range); ratios are of each round; latencies are medians of rounds",
     ]
-    return Result(key("peers", setting.bundle), title, table, notes, bars(title, rows))
+    return Result(make_key("peers", context.bundle), title, table, notes, draw_bars(title, rows))
 
 
 def _figures(loads: list[Load], ours: list[float], wanted: float | None) -> list[str]:
     rates = _rates(loads)
     middle = float(np.median(np.divide(ours, rates)))
-    judged = "" if wanted is None else verdict(round(middle, 2), wanted, ">=")
-    return [spread(rates), ratio(ours, rates), judged, *latencies(loads)]
+    judged = "" if wanted is None else format_verdict(round(middle, 2), wanted, ">=")
+    return [format_spread(rates), format_ratios(ours, rates), judged, *format_latencies(loads)]
 
 
 def _p99(loads: list[Load]) -> float:

@@ -1,4 +1,4 @@
-"""Who takes part: Graft as anyone starts it, and its peers, from environments of their own."""
+"""The servers that take part: Graft with default settings, and others in their own environments."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from service.bundle.reading import Bundle
 
 PEERS = ROOT / "artifacts/peers/bin"
 MLSERVER = ROOT / "artifacts/peers-mlserver/bin"
-"""MLServer wants an older FastAPI than Ray Serve."""
+"""MLServer needs an older FastAPI than Ray Serve."""
 _HERE = Path(__file__).parent / "peers"
 
 
 def graft(
     bundle: Bundle, folder: Path, name: str = "Graft", settings: Mapping[str, str] | None = None
 ) -> Contender:
-    """`bentoml serve` with nothing set but where its model and its folders are."""
+    """Describe `bentoml serve` with default settings, except for its model and its folders."""
     store = folder / "bentoml"
     store.mkdir(exist_ok=True)
     return Contender(
@@ -42,7 +42,7 @@ def graft(
 
 
 def peers(bundle: Bundle, folder: Path) -> list[Contender]:
-    """Every peer, whether it is installed or not."""
+    """Describe every other server, whether it is installed or not."""
     model = {
         "BENCH_MODEL": str(bundle.model_path.resolve()),
         "BENCH_CLASSES": json.dumps(list(bundle.manifest.classes)),

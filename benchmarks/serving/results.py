@@ -1,4 +1,4 @@
-"""What a measurement says: a Markdown table, where it was measured, and its place in the README."""
+"""Formats the result of a measurement as a Markdown table, and writes it into the README."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 @dataclass(frozen=True)
 class Result:
-    """One table: `key` is its place in the README, `chart` the content of an SVG beside it."""
+    """One table: `key` marks its place in the README, `chart` is the SVG shown with it."""
 
     key: str
     title: str
@@ -60,17 +60,18 @@ class Result:
             (README.parent / f"charts/{self.key}.svg").write_text(self.chart)
 
 
-def key(mode: str, bundle: Bundle) -> str:
+def make_key(mode: str, bundle: Bundle) -> str:
+    """Make the key of a result from the measurement and the plugin."""
     return f"serving-{mode}-{re.sub('[^a-z0-9]+', '-', bundle.manifest.plugin)}"
 
 
-def others_percent() -> float:
-    """How much of the machine others take, in a second in which nothing here runs."""
+def measure_other_load() -> float:
+    """Measure for a second how much of the machine other programs use, in percent."""
     return float(psutil.cpu_percent(1.0))
 
 
-def machine(seconds: float, rounds: int, others: float) -> str:
-    """Which machine, which versions, how long; and how busy it was with other things."""
+def describe_machine(seconds: float, rounds: int, others: float) -> str:
+    """Describe the machine, the versions, the duration, and the load of other programs."""
     versions = [f"{name} {metadata.version(name)}" for name in ("onnxruntime", "bentoml", "numpy")]
     return (
         f"{datetime.date.today()}, {processor_name() or platform.machine()}, {usable_cores()} "
@@ -79,24 +80,24 @@ def machine(seconds: float, rounds: int, others: float) -> str:
     )
 
 
-def spread(values: Sequence[float] | NDArray[np.float64], digits: int = 0) -> str:
-    """The median, and the range in brackets."""
-    low, middle, high = (float(one) for one in np.percentile(values, [0, 50, 100]))
+def format_spread(values: Sequence[float] | NDArray[np.float64], digits: int = 0) -> str:
+    """Format the median, and the range in brackets."""
+    low, middle, high = (float(value) for value in np.percentile(values, [0, 50, 100]))
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def latencies(loads: Sequence[Load]) -> list[str]:
-    """The medians of p50 and of p99, in milliseconds."""
+def format_latencies(loads: Sequence[Load]) -> list[str]:
+    """Format the medians of p50 and of p99, in milliseconds."""
     p50, p99 = np.median([(load.p50_ms, load.p99_ms) for load in loads], axis=0)
     return [f"{p50:.1f}", f"{p99:.1f}"]
 
 
-def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> str:
-    """The median, and the range, of the ratios of each round."""
-    return spread([one / other for one, other in zip(numerators, denominators, strict=True)], 2)
+def format_ratios(numerators: Sequence[float], denominators: Sequence[float]) -> str:
+    """Format the median and the range of the ratios of each round."""
+    return format_spread([a / b for a, b in zip(numerators, denominators, strict=True)], 2)
 
 
-def verdict(value: float, limit: float, wanted: str) -> str:
-    """A figure beside what is wanted of it: `wanted` is <= or >=."""
+def format_verdict(value: float, limit: float, wanted: str) -> str:
+    """Format whether a figure meets its limit; `wanted` is <= or >=."""
     holds = value <= limit if wanted == "<=" else value >= limit
     return f"{wanted} {limit:g}: {'yes' if holds else '**no**'}"

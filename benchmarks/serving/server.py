@@ -1,4 +1,4 @@
-"""A server under test: started, asked whether it is ready, frozen while others are measured."""
+"""A server under test: starts it, waits until it is ready, pauses it while others are measured."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Contender:
-    """How a server is started and asked.
+    """How a server is started and which requests it takes.
 
     Attributes:
         command: the command line for a port.
-        decoder: `graft` or `pillow`: whose pixels its answers come from.
-        body: a key of `pictures.draw`.
-        is_pausable: it bears being frozen (SIGSTOP) while another is measured.
+        decoder: `graft` or `pillow`, whichever makes the pixels for its answers.
+        body: a key of `pictures.draw_bodies`.
+        is_pausable: it survives SIGSTOP while another server is measured.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Server:
     """A running contender; a context manager that ends all its processes.
 
     Raises:
-        RuntimeError: it ended, or was not ready in time; the message has the end of its log.
+        RuntimeError: it ended, or was not ready in time; the message has the last lines of its log.
     """
 
     def __init__(self, contender: Contender, bodies: Bodies, folder: Path) -> None:
@@ -64,9 +64,9 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=ROOT,  # and no session of its own: Linux shares cores out by session first
+                cwd=ROOT,  # no new session: Linux divides cores among sessions first
             )
-        self._seen: dict[int, psutil.Process] = {}
+        self._processes: dict[int, psutil.Process] = {}
         try:
             self._wait_until_ready()
         except BaseException:
@@ -85,7 +85,7 @@ class Server:
         self.stop()
 
     def pause(self) -> None:
-        """Take no processor time until `resume`."""
+        """Stop all its processes until `resume`."""
         if self.contender.is_pausable:
             self._signal(signal.SIGSTOP)
 
@@ -94,7 +94,7 @@ class Server:
             self._signal(signal.SIGCONT)
 
     def megabytes(self) -> float:
-        """Resident memory of all its processes; what several share counts once (PSS)."""
+        """Return the resident memory of all its processes; shared memory counts once (PSS)."""
         total = 0
         for process in self._tree():
             with suppress(psutil.Error):
@@ -107,7 +107,7 @@ class Server:
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
-        for process in tree:  # Ray's and LitServe's outlive their parent
+        for process in tree:  # those of Ray and LitServe outlive their parent
             with suppress(psutil.Error):
                 process.kill()
         self._process.wait()
@@ -116,8 +116,8 @@ class Server:
         with suppress(psutil.Error):
             parent = psutil.Process(self._process.pid)
             for process in (parent, *parent.children(recursive=True)):
-                self._seen[process.pid] = process
-        return [process for process in self._seen.values() if process.is_running()]
+                self._processes[process.pid] = process
+        return [process for process in self._processes.values() if process.is_running()]
 
     def _signal(self, number: int) -> None:
         for process in self._tree():
@@ -126,15 +126,15 @@ class Server:
 
     def _wait_until_ready(self) -> None:
         address = f"http://127.0.0.1:{self.port}{self.contender.ready}"
-        give_up = time.monotonic() + START_SECONDS
-        while time.monotonic() < give_up and self._process.poll() is None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 with urllib.request.urlopen(address, timeout=5):
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.02)
         end = self._log.read_text(errors="replace")[-1500:]
-        raise RuntimeError(f"{self.contender.name} did not get ready; its log ends:\n{end}")
+        raise RuntimeError(f"{self.contender.name} was not ready in time; its log ends:\n{end}")
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-"""`benchmarks/gpu.py` where there is no GPU, and what it reads from a run's log."""
+"""`benchmarks/gpu.py` without a GPU, and the speeds that it reads from a log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCRIPT = Path(gpu.__file__)
 
 
 @pytest.mark.slow
-def test_without_a_gpu_it_says_so_and_why() -> None:
+def test_a_missing_gpu_is_reported_with_the_reason() -> None:
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("there is a GPU here")
     done = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, check=False)
@@ -33,24 +33,24 @@ def test_two_logical_devices_fill_a_row_of_its_table(
     for number in range(40):
         gpu.draw(str(tmp_path), number)
     given = ("pocket", str(tmp_path), "2", "auto", "cpu:2")
-    row = gpu.row(2, gpu.ask("train", *given), gpu.ask("bare", *given))
+    row = gpu.make_row(2, gpu.run_part("train", *given), gpu.run_part("loop", *given))
     assert len(row) == len(gpu.HEADINGS) == len(gpu.WIDTHS)
     assert row[:2] == (2, "float32")
-    assert all(float(str(row[at]).replace(",", "")) > 0 for at in (2, 3, 5, 6))
+    assert all(float(str(row[column]).replace(",", "")) > 0 for column in (2, 3, 5, 6))
 
 
-def test_devices_double_until_all_work() -> None:
-    assert [list(gpu.counts(all_of_them)) for all_of_them in (1, 2, 3, 8)] == [
+def test_device_counts_double_up_to_all_devices() -> None:
+    assert [list(gpu.device_counts(devices)) for devices in (1, 2, 3, 8)] == [
         *([1], [1, 2], [1, 2, 3], [1, 2, 4, 8])
     ]
 
 
 def step(name: str, second: int, done: int, total: int, **more: float) -> str:
-    page = {"time": f"2026-11-29T12:00:{second:02}.000+00:00", "event": "step", "step": name}
-    return json.dumps({**page, "done": done, "total": total, **more})
+    event = {"time": f"2026-11-29T12:00:{second:02}.000+00:00", "event": "step", "step": name}
+    return json.dumps({**event, "done": done, "total": total, **more})
 
 
-def test_speeds_come_from_a_runs_own_lines() -> None:
+def test_speeds_are_read_from_the_log_of_a_run() -> None:
     log = [
         "WARNING: not a line of ours",
         step("extracting features", 1, 700, 700, seconds=7.0),
@@ -61,6 +61,6 @@ def test_speeds_come_from_a_runs_own_lines() -> None:
         step("fine-tuning", 35, 39, 40),
         step("fine-tuning", 40, 40, 40, seconds=35.0),
     ]
-    found = gpu.speeds("\n".join(log), 700)
-    assert found["extraction"] == 700
-    assert found["fine_tuning"] == 30 / 10 * 700 / 15, "three epochs in 15 s"
+    speeds = gpu.parse_speeds("\n".join(log), 700)
+    assert speeds["extraction"] == 700
+    assert speeds["fine_tuning"] == 30 / 10 * 700 / 15, "three epochs in 15 s"

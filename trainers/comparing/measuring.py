@@ -72,25 +72,24 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     network = Network(backbone, str(config.weights), size, config.seed)
     with progress.step(f"loading {backbone.name}"):
         body = network.body  # first: without weights nothing need be decoded
-    run = TrainingContext(
-        config, network, decoding.decode_lazily(dataset, size, cache), cache, progress
-    )
-    images = run.dataset.images
-    keys = frozen_features.record_keys(run.train, run.train.views)
+    dataset = decoding.decode_lazily(dataset, size, cache)
+    context = TrainingContext(config, network, dataset, cache, progress)
+    images = context.dataset.images
+    keys = frozen_features.record_keys(context.train, context.train.views)
     if cache.find("embeddings", network.identity, keys) is None:
         for split in SPLITS:  # wait: decoding is not part of a backbone's time
-            images.records(run.dataset.rows(split))
+            images.records(context.dataset.rows(split))
     started = time.monotonic()
-    run, _ = mirroring.resolve_flip(run)
-    head = head_phase.solve_head(run)
+    context, _ = mirroring.resolve_flip(context)
+    head = head_phase.solve_head(context)
     seconds = time.monotonic() - started
     were_kept = "embedding_layers" not in vars(network)  # the backbone was not run
-    correct, total = count_correct(run, head)
+    correct, total = count_correct(context, head)
     classifier = Classifier(backbone, body, network.embedder, head.model, hash_weights(body))
     with progress.step("timing it"):
         content = to_onnx(export.serving_module(classifier).serve, export.OUTPUTS)
         model = content.SerializeToString()
-        timed = images[run.dataset.rows("test")[:MIN_CALLS]]
+        timed = images[context.dataset.rows("test")[:MIN_CALLS]]
         inference_ms = median_ms(open_session(model, threads=1), timed)
     interval = wilson_interval(correct, total)
     if interval is None:
@@ -113,14 +112,16 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     )
 
 
-def count_correct(run: TrainingContext, head: Head) -> tuple[int, int]:
+def count_correct(context: TrainingContext, head: Head) -> tuple[int, int]:
     """Number of test pictures with a correct answer, and of all test pictures.
 
     The embeddings come from the cache; ONNX Runtime has computed them.
     """
-    embeddings = head_phase.extract_embeddings(run, run.pictures("test"), 1).read_all()[:, 0]
+    embeddings = head_phase.extract_embeddings(context, context.pictures("test"), 1).read_all()[
+        :, 0
+    ]
     predicted = np.asarray(head.model(embeddings, training=False)).argmax(axis=1)
-    labels = run.dataset.labels[run.dataset.rows("test")]
+    labels = context.dataset.labels[context.dataset.rows("test")]
     return int((predicted == labels).sum()), len(labels)
 
 

@@ -1,1 +1,1 @@
-"""What asks the servers: open-loop and closed-loop load, its pictures, and the answers expected."""
+"""Load on the servers: open-loop and closed-loop, its pictures, and the expected answers."""

@@ -1,8 +1,8 @@
-"""The ceiling: bytes -> decode -> ONNX Runtime in a loop, without a server, as fast as it goes.
+"""Measures the ceiling: bytes -> decode -> ONNX Runtime in a loop, without a server.
 
     python -m benchmarks.serving.load.ceiling MODEL SIZE THREADS SESSION_THREADS PICTURES...
 
-is one process: it says `ready`, reads a number of seconds, works for so long, and prints JSON.
+is one process. It prints `ready`, reads a number of seconds, works that long, and prints JSON.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from service.imaging import configure_process, decode
 
 
 @dataclass(frozen=True)
-class Way:
-    """So many processes, in each so many threads that decode and call one session."""
+class ThreadLayout:
+    """Processes, threads in each that decode and call one session, and threads of the session."""
 
     name: str
     processes: int
@@ -36,23 +36,25 @@ class Way:
     session_threads: int
 
 
-def ways(cores: int) -> list[Way]:
+def thread_layouts(cores: int) -> list[ThreadLayout]:
     return [
-        Way(f"{cores} processes of one thread", cores, 1, 1),
-        Way(f"{cores} threads sharing a one-thread session", 1, cores, 1),
-        Way(f"a session of {cores} threads", 1, 1, cores),
+        ThreadLayout(f"{cores} processes of one thread", cores, 1, 1),
+        ThreadLayout(f"{cores} threads sharing a one-thread session", 1, cores, 1),
+        ThreadLayout(f"a session of {cores} threads", 1, 1, cores),
     ]
 
 
-def alone(session_threads: int = 1) -> Way:
-    """One picture at a time: its time is the bare single-picture time."""
-    return Way(f"one picture at a time, session of {session_threads}", 1, 1, session_threads)
+def single_thread_layout(session_threads: int = 1) -> ThreadLayout:
+    """One picture at a time, which gives the time of a single picture."""
+    return ThreadLayout(
+        f"one picture at a time, session of {session_threads}", 1, 1, session_threads
+    )
 
 
-def measure(way: Way, bundle: Bundle, pictures: Bodies, seconds: float) -> Load:
-    """Pictures a second of all processes together, and the time of one picture."""
+def measure_ceiling(layout: ThreadLayout, bundle: Bundle, pictures: Bodies, seconds: float) -> Load:
+    """Measure the pictures a second of all processes, and the time of one picture."""
     size, model = str(bundle.manifest.input.size), str(bundle.model_path)
-    numbers = [str(way.threads), str(way.session_threads)]
+    numbers = [str(layout.threads), str(layout.session_threads)]
     command = [sys.executable, "-m", "benchmarks.serving.load.ceiling", model, size, *numbers]
     processes = [
         subprocess.Popen(
@@ -62,7 +64,7 @@ def measure(way: Way, bundle: Bundle, pictures: Bodies, seconds: float) -> Load:
             text=True,
             cwd=ROOT,
         )
-        for _ in range(way.processes)
+        for _ in range(layout.processes)
     ]
     for process in processes:
         assert process.stdout
@@ -101,13 +103,17 @@ def main(model: str, size: str, threads: str, session_threads: str, *paths: str)
     for worker in workers:
         worker.join()
     spent = time.perf_counter() - started
-    print(json.dumps({"seconds": spent, "milliseconds": [one for own in times for one in own]}))
+    print(
+        json.dumps(
+            {"seconds": spent, "milliseconds": [time_ms for own in times for time_ms in own]}
+        )
+    )
 
 
 def loop(
     classify: Callable[[bytes], None], pictures: Sequence[bytes], until: float, times: list[float]
 ) -> None:
-    """Classify one picture after another; note each one's milliseconds."""
+    """Classify one picture after another, and append the milliseconds of each to `times`."""
     number, now = 0, time.perf_counter()
     while now < until:
         classify(pictures[number % len(pictures)])

@@ -1,4 +1,4 @@
-"""Batch sizes at 1 to 64 connections: what was measured at the start against fixed ones."""
+"""Compares the batch size chosen at the start with fixed ones, at 1 to 64 connections."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from benchmarks.serving.compare import turn
+from benchmarks.serving.compare import measure_server
 from benchmarks.serving.contenders import graft
-from benchmarks.serving.load.ceiling import alone, measure
+from benchmarks.serving.context import BenchmarkContext
+from benchmarks.serving.load.ceiling import measure_ceiling, single_thread_layout
 from benchmarks.serving.load.wrk import Load
-from benchmarks.serving.results import Result, key, latencies, spread, verdict
-from benchmarks.serving.setting import Setting
+from benchmarks.serving.results import (
+    Result,
+    format_latencies,
+    format_spread,
+    format_verdict,
+    make_key,
+)
 
 CONNECTIONS = (1, 2, 4, 8, 16, 32, 64)
 FIXED = (1, 8)
 
 
-def concurrency(setting: Setting) -> Result:
-    """Three servers, each frozen while another is measured."""
+def measure_concurrency(context: BenchmarkContext) -> Result:
+    """Run three servers; each is paused while another is measured."""
     table = [["connections", "measured batch, pictures/s", *(f"batch {n}" for n in FIXED)]]
     table[0] += ["measured / better one", ">= 0.98", "p50 ms", "p99 ms"]
     with ExitStack() as stack:
@@ -27,43 +33,47 @@ def concurrency(setting: Setting) -> Result:
         for batch in (None, *FIXED):
             name = f"Graft, batch {batch or 'as measured'}"
             settings = {"GRAFT_MAX_BATCH_SIZE": str(batch)} if batch else {}
-            contender = graft(setting.bundle, setting.folder, name, settings)
-            servers.append(stack.enter_context(setting.start(contender)))
+            contender = graft(context.bundle, context.folder, name, settings)
+            servers.append(stack.enter_context(context.start(contender)))
             servers[-1].pause()
         for connections in CONNECTIONS:
             loads: list[list[Load]] = [[] for _ in servers]
-            for number in range(setting.rounds):
+            for number in range(context.rounds):
                 for index in np.roll(range(len(servers)), number):
-                    loads[index].append(turn(servers[index], setting, connections))
+                    loads[index].append(measure_server(servers[index], context, connections))
             table.append(_row(connections, loads))
-            setting.say(f"{connections} connections: {' | '.join(table[-1][1:])}")
-        note = _latency_alone(setting, lambda: turn(servers[0], setting, 1))
-    title = f"{setting.bundle.manifest.plugin}: batches as measured against fixed ones"
-    return Result(key("concurrency", setting.bundle), title, table, note)
+            context.log(f"{connections} connections: {' | '.join(table[-1][1:])}")
+        notes = _latency_alone(context, lambda: measure_server(servers[0], context, 1))
+    title = f"{context.bundle.manifest.plugin}: batches as measured against fixed ones"
+    return Result(make_key("concurrency", context.bundle), title, table, notes)
 
 
 def _row(connections: int, loads: list[list[Load]]) -> list[str]:
     measured, *fixed = ([load.per_second for load in own] for own in loads)
     better = max(fixed, key=lambda rates: float(np.median(rates)))
-    ratios = [one / other for one, other in zip(measured, better, strict=True)]
+    ratios = [a / b for a, b in zip(measured, better, strict=True)]
     return [
         str(connections),
-        *(spread(rates) for rates in (measured, *fixed)),
-        spread(ratios, 2),
-        verdict(float(np.median(ratios)), 0.98, ">="),
-        *latencies(loads[0]),
+        *(format_spread(rates) for rates in (measured, *fixed)),
+        format_spread(ratios, 2),
+        format_verdict(float(np.median(ratios)), 0.98, ">="),
+        *format_latencies(loads[0]),
     ]
 
 
-def _latency_alone(setting: Setting, ask: Callable[[], Load]) -> list[str]:
-    """One connection's latency against the bare decoder and model, in rounds of their own."""
+def _latency_alone(context: BenchmarkContext, measure: Callable[[], Load]) -> list[str]:
+    """Compare the latency of one connection with decoder and model alone, in separate rounds."""
     ratios, served, bare = [], [], []
-    for _ in range(setting.rounds):
-        bare.append(measure(alone(), setting.bundle, setting.bodies["raw"], setting.seconds).p50_ms)
-        served.append(ask().p50_ms)
+    for _ in range(context.rounds):
+        bare.append(
+            measure_ceiling(
+                single_thread_layout(), context.bundle, context.bodies["raw"], context.seconds
+            ).p50_ms
+        )
+        served.append(measure().p50_ms)
         ratios.append(served[-1] / bare[-1])
     return [
-        f"one connection: p50 {spread(served, 2)} ms, in process, one picture at a time by one "
-        f"thread, {spread(bare, 2)} ms; ratio {spread(ratios, 2)} "
-        f"({verdict(float(np.median(ratios)), 1.15, '<=')})"
+        f"one connection: p50 {format_spread(served, 2)} ms, in process, one picture at a time by "
+        f"one thread, {format_spread(bare, 2)} ms; ratio {format_spread(ratios, 2)} "
+        f"({format_verdict(float(np.median(ratios)), 1.15, '<=')})"
     ]

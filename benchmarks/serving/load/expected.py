@@ -1,4 +1,4 @@
-"""What a server must answer: the same model called in this process, by either decoder."""
+"""The expected answers: the same model called in this process, with either decoder."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from service.engine.predictor import Predictor
 from service.imaging import decode
 
 TOLERANCE = 1e-3
-"""Of a score: another batch size takes other kernels."""
+"""Of a score: other batch sizes use other kernels."""
 
-PATIENCE_SECONDS = 30.0
+RETRY_SECONDS = 30.0
 
 Answer = tuple[str, float]
 
 
 class Expected:
-    """The label and score of every picture, decoded as Graft does and as tutorials do."""
+    """The label and score of every picture, decoded by Graft and by Pillow."""
 
     def __init__(self, bundle: Bundle, pictures: Bodies) -> None:
         predictor = Predictor(bundle)
@@ -42,30 +42,31 @@ class Expected:
         }
         self._answers = {
             name: [
-                predictor.rank(predictor.predict(decoder(one)[np.newaxis])[0], 1)[0] for one in data
+                predictor.rank(predictor.predict(decoder(picture)[np.newaxis])[0], 1)[0]
+                for picture in data
             ]
             for name, decoder in decoders.items()
         }
 
     def check(self, server: Server) -> None:
-        """Ask for each picture once; RuntimeError where an answer is another."""
+        """Send each picture once; raise RuntimeError where an answer differs."""
         contender = server.contender
         expected = self._answers[contender.decoder]
         for number, (label, score) in enumerate(expected):
-            told, told_score = _ask(server, number)
-            if told != label or abs(told_score - score) > TOLERANCE:
+            actual, actual_score = _ask(server, number)
+            if actual != label or abs(actual_score - score) > TOLERANCE:
                 raise RuntimeError(
-                    f"{contender.name} answers picture {number} with {told} {told_score:.4f}; "
+                    f"{contender.name} answers picture {number} with {actual} {actual_score:.4f}; "
                     f"in this process it is {label} {score:.4f}"
                 )
 
 
 def _ask(server: Server, number: int) -> Answer:
-    """The answer to a picture; asked again while others' requests fill the queue (429)."""
-    give_up = time.monotonic() + PATIENCE_SECONDS
-    while (found := _post(server, number))[0] == 429 and time.monotonic() < give_up:
+    """Send a picture and return the answer; retry while other requests fill the queue (429)."""
+    deadline = time.monotonic() + RETRY_SECONDS
+    while (response := _post(server, number))[0] == 429 and time.monotonic() < deadline:
         time.sleep(0.1)
-    status, content = found
+    status, content = response
     if status != 200:
         raise RuntimeError(f"{server.contender.name} answers {status}: {content[:300]!r}")
     answer: Any = json.loads(content)

@@ -1,4 +1,4 @@
-"""What is sent: drawn photographs as JPEG files, and the bodies in which servers want them."""
+"""Draws pictures like photographs as JPEG files, and packs them into request bodies."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FORM = f"multipart/form-data; boundary={_BOUNDARY}"
 
 @dataclass(frozen=True)
 class Bodies:
-    """The same pictures, packed for one kind of server: a file for each."""
+    """The pictures as request bodies for one kind of server, one file each."""
 
     content_type: str
     paths: tuple[Path, ...]
 
 
-def draw(folder: Path) -> dict[str, Bodies]:
-    """Draw the pictures and write every kind of body; a JPEG has 35 to 60 KB.
+def draw_bodies(folder: Path) -> dict[str, Bodies]:
+    """Draw the pictures and write every kind of body. A JPEG has 35 to 60 KB.
 
     Keys: `raw`, `image` and `request` (multipart, by the field's name), `v2` (base64 in JSON).
     """
@@ -47,7 +47,7 @@ def draw(folder: Path) -> dict[str, Bodies]:
 
 
 def _jpeg(number: int) -> bytes:
-    """Blurred patches of several sizes, and grain: as much detail as photographs have."""
+    """Draw blurred patches of several sizes, and grain: as much detail as in photographs."""
     rng = np.random.default_rng(number)
     scene = np.zeros((SIZE[1], SIZE[0], 3), np.float32)
     for cells, strength in ((4, 0.6), (16, 0.3), (64, 0.2)):

@@ -1,4 +1,4 @@
--- Posts the files that BENCH_BODIES names, one after another, and reports as one line of JSON.
+-- Posts the files named in BENCH_BODIES in turn, and reports one line of JSON.
 local requests, at = {}, 0
 
 init = function()

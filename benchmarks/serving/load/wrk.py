@@ -1,4 +1,4 @@
-"""Closed-loop load by `wrk`: so many connections, each asking again once it is answered."""
+"""Makes closed-loop load with `wrk`: each connection sends again when it is answered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.serving.server import Server
 
 @dataclass(frozen=True)
 class Load:
-    """What came of one measurement."""
+    """The result of one measurement: pictures a second, and latencies in milliseconds."""
 
     per_second: float
     p50_ms: float
@@ -24,11 +24,11 @@ class Load:
 
 def require_wrk() -> None:
     if shutil.which("wrk") is None:
-        sys.exit("wrk makes the load and is not installed: apt-get install wrk")
+        sys.exit("wrk, which makes the load, is not installed: apt-get install wrk")
 
 
-def wrk(server: Server, connections: int, seconds: float) -> Load:
-    """Pictures a second and latencies, by one thread of wrk.
+def run_wrk(server: Server, connections: int, seconds: float) -> Load:
+    """Measure pictures a second and latencies with one thread of wrk.
 
     Raises:
         RuntimeError: a request failed or was refused.

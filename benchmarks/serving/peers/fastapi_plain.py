@@ -1,4 +1,4 @@
-"""FastAPI as tutorials write it: an upload, Pillow, a session with default threads, `def`."""
+"""FastAPI as in tutorials: an upload, Pillow, a session with default threads, a `def` endpoint."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""FastAPI by somebody who measures: raw body, Graft's decoder, one-thread session, a small pool."""
+"""FastAPI, tuned: raw body, Graft's decoder, a one-thread session, a thread for each core."""
 
 import asyncio
 import json

@@ -1,7 +1,7 @@
-"""LitServe by its documentation: an upload, Pillow, a worker for each core.
+"""LitServe as in its documentation: an upload, Pillow, a worker for each core.
 
-`litserve_peer.py PORT [BATCH]`: with BATCH it collects so many pictures, for at most 5 ms.
-A worker's session has one thread: default ones would be more threads than cores.
+`litserve_peer.py PORT [BATCH]`: with BATCH it collects up to that many pictures, for at most 5 ms.
+The session of a worker has one thread; with the default there would be more threads than cores.
 """
 
 import io

@@ -1,6 +1,6 @@
-"""MLServer by its documentation: a runtime of one's own, base64 pictures in its V2 protocol.
+"""MLServer as in its documentation: a custom runtime, base64 pictures in its V2 protocol.
 
-A worker for each core; a worker's session has one thread.
+There is a worker for each core; the session of a worker has one thread.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Writes MLServer's two settings files, as its documentation asks for, and starts it."""
+"""Writes the two settings files of MLServer, as in its documentation, and starts it."""
 
 import json
 import os

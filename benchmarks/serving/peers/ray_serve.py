@@ -1,6 +1,6 @@
-"""Ray Serve by its documentation: a replica for each core, the picture as the body, Pillow.
+"""Ray Serve as in its documentation: a replica for each core, the picture as the body, Pillow.
 
-A replica's session has one thread: default ones would be more threads than cores.
+The session of a replica has one thread; with the default there would be more threads than cores.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""BentoML by its documentation: a batchable method that takes Pillow's pictures."""
+"""BentoML as in its documentation: a batchable method that takes Pillow pictures."""
 
 import json
 import os
@@ -19,7 +19,7 @@ class Classifier:
     @bentoml.api(batchable=True)
     def predict(self, image: list[Image]) -> list[dict]:
         size = (self.size, self.size)
-        images = np.stack([np.asarray(one.convert("RGB").resize(size)) for one in image])
+        images = np.stack([np.asarray(picture.convert("RGB").resize(size)) for picture in image])
         answers = []
         for row in self.session.run(["probabilities"], {"images": images})[0]:
             best = int(row.argmax())

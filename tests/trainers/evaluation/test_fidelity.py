@@ -99,7 +99,7 @@ def test_a_trained_copy_that_was_not_copied_back_is_not_published(
     run = start(
         strategy="fine-tune", fine_tune_epochs=3, precision="bfloat16", fine_tune_learning_rate=0.01
     )
-    monkeypatch.setattr(fine_tuning, "load_state", lambda model, other: None)
+    monkeypatch.setattr(fine_tuning, "load_state", lambda model, source: None)
     monkeypatch.setattr("trainers.heads.head.is_clearly_lower", lambda *_: False)
     with pytest.raises(ParityError, match="is not the one that was selected: fine-tuning"):
         trained_and_published(run, tmp_path)

@@ -93,7 +93,7 @@ def test_a_model_trained_in_16_bits_is_exported_in_32(
     start: Start, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     run = start(strategy="fine-tune", fine_tune_epochs=2, precision=precision)
-    monkeypatch.setattr("trainers.model.classifier.Classifier.restore", lambda *_: None)
+    monkeypatch.setattr("trainers.model.classifier.Classifier.set_weights", lambda *_: None)
     before = run.network.body.get_layer("conv3").get_weights()[0]
     outputs = transfer.train(run).classifier.build_model()
     assert not np.array_equal(before, run.network.body.get_layer("conv3").get_weights()[0])
@@ -102,7 +102,7 @@ def test_a_model_trained_in_16_bits_is_exported_in_32(
 
 
 class Block(keras.layers.Layer):
-    """A layer made of layers, as outside backbones have them."""
+    """A layer with layers inside, as outside backbones have them."""
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options)
@@ -117,7 +117,7 @@ class Block(keras.layers.Layer):
         return self.norm(self.convolution(inputs))
 
 
-def test_what_is_frozen_inside_a_layer_stays_frozen_in_the_twin() -> None:
+def test_what_is_frozen_inside_a_layer_stays_frozen_in_the_copy() -> None:
     images = keras.Input((8, 8, 3))
     model = keras.Model(images, Block()(images))
     resolve("tiny").fine_tune(model, 1)

@@ -1,4 +1,4 @@
-"""What all measurements of one run share: the model, the pictures, how long, where to."""
+"""What all measurements of one run share: model, pictures, duration, folder and log."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.serving.load.expected import Expected
-from benchmarks.serving.load.pictures import Bodies, draw
+from benchmarks.serving.load.pictures import Bodies, draw_bodies
 from benchmarks.serving.server import Contender, Server
 from service.bundle.reading import Bundle
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One bundle under measurement.
+class BenchmarkContext:
+    """The bundle that is measured, and how.
 
     Attributes:
-        seconds: of one measurement.
-        only: parts of names: only such contenders take part; none = all.
+        seconds: duration of one measurement.
+        only: parts of names: only contenders with such a name take part; empty for all.
     """
 
     bundle: Bundle
@@ -34,12 +34,12 @@ class Setting:
     @classmethod
     def prepare(
         cls, bundle: Bundle, folder: Path, seconds: float, rounds: int, only: Sequence[str]
-    ) -> Setting:
-        bodies = draw(folder)
+    ) -> BenchmarkContext:
+        bodies = draw_bodies(folder)
         return cls(bundle, folder, seconds, rounds, only, bodies, Expected(bundle, bodies["raw"]))
 
     def start(self, contender: Contender) -> Server:
         return Server(contender, self.bodies[contender.body], self.folder)
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         print(f"{time.monotonic() - self.started:6.0f} s  {line}", flush=True)

@@ -51,7 +51,7 @@ def test_threads_share_the_budget_in_turn() -> None:
     for thread in (first, large, small):
         thread.join(20)
     assert order == ["first", "more than there is", "small"]
-    assert budget._left == 100
+    assert budget._free == 100
 
 
 def test_a_failure_gives_its_share_back() -> None:
@@ -59,4 +59,4 @@ def test_a_failure_gives_its_share_back() -> None:
     with pytest.raises(ValueError, match="damaged"), budget.reserve(80):
         raise ValueError("damaged")
     with budget.reserve(100):
-        assert budget._left == 0
+        assert budget._free == 0

@@ -79,7 +79,7 @@ def _clean() -> Iterator[None]:
         ),
         *(
             ("trainers.features.network", name)
-            for name in ("trainers.model.conversion", "service.engine.predictor")
+            for name in ("trainers.model.conversion", "service.engine.onnx_session")
         ),
         *(
             ("plugins.families.pocket", f"plugins.{name}")

@@ -30,8 +30,8 @@ import numpy as np
 from PIL import Image
 
 from service.errors import PayloadTooLarge
-from service.imaging import Limits, configure_process, decode, identify
-from service.imaging.shrinking import working_bytes
+from service.imaging import Limits, configure_process, decode, identify_format
+from service.imaging.resizing import working_bytes
 
 SIZE = 224
 Image.MAX_IMAGE_PIXELS = None
@@ -172,7 +172,7 @@ def main() -> None:
         for megapixels in sizes:
             for name in CASES:
                 data = run_in_process(encode, name, megapixels)
-                header = identify(data).read_header(data, SIZE)
+                header = identify_format(data).read_header(data, SIZE)
                 memory = header.memory_bytes + working_bytes(header.width, header.height, SIZE)
                 start = f"| {name} | {header.pixels / 1e6:.0f} | {len(data) / 1e6:.1f} |"
                 try:

@@ -152,7 +152,7 @@ def find_gpus(cpus: str) -> dict[str, Any]:
     gpus = tf.config.list_physical_devices("GPU")
     details = map(tf.config.experimental.get_device_details, gpus)
     names = [f"{gpu.get('device_name')} {gpu.get('compute_capability')}" for gpu in details]
-    return {"names": names, "why": "" if names else hardware.why_no_gpu()}
+    return {"names": names, "why": "" if names else hardware.explain_missing_gpu()}
 
 
 def train(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[str, Any]:
@@ -192,28 +192,28 @@ def measure_loop(plugin: str, work: str, count: str, precision: str, cpus: str) 
 
     from plugins.registry import resolve
     from trainers import hardware
-    from trainers.features.frozen_layers import OnDevices
-    from trainers.model.classifier import embedder
+    from trainers.features.frozen_layers import DevicePool
+    from trainers.model.classifier import build_embedder
     from trainers.resources.distribution import choose_strategy
-    from trainers.resources.precision import policy, scaled
+    from trainers.resources.precision import choose_policy, scale_loss
 
-    backbone, name, devices = resolve(plugin), policy(precision), hardware.devices()
+    backbone, name, devices = resolve(plugin), choose_policy(precision), hardware.devices()
     size = backbone.image_size
     images = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), np.uint8)
-    model = embedder(backbone.load("none"))
+    model = build_embedder(backbone.load("none"))
     signature = [tf.TensorSpec((None, size, size, 3), tf.uint8)]
     frozen = tf.function(
         lambda batch: model(tf.cast(batch, tf.float32), training=False), input_signature=signature
     )
-    run = OnDevices(frozen, devices)
+    run = DevicePool(frozen, devices)
 
     def extract(device: str) -> int:
         with tf.device(device):
             batch, done = tf.constant(images), 0
-            run._run(batch)
+            run._function(batch)
             end = time.monotonic() + duration
             while time.monotonic() < end:
-                np.asarray(run._run(batch)[0])
+                np.asarray(run._function(batch)[0])
                 done += BATCH
         return done
 
@@ -225,10 +225,10 @@ def measure_loop(plugin: str, work: str, count: str, precision: str, cpus: str) 
         keras.mixed_precision.set_dtype_policy(name)
         body = backbone.load("none")
         backbone.fine_tune(body, 9999)
-        features = embedder(body)
+        features = build_embedder(body)
         outputs = keras.layers.Dense(CLASSES, "softmax", dtype="float32")(features.output)
         learner = keras.Model(features.input, outputs)
-        learner.compile(scaled(keras.optimizers.Adam(1e-4), name), "categorical_crossentropy")
+        learner.compile(scale_loss(keras.optimizers.Adam(1e-4), name), "categorical_crossentropy")
     inputs = np.resize(images, (global_batch, *images.shape[1:])).astype(np.float32)
     batch = (inputs, np.eye(CLASSES, dtype=np.float32)[np.arange(global_batch) % CLASSES])
     batches = tf.data.Dataset.from_tensors(batch).cache().repeat()
@@ -238,7 +238,7 @@ def measure_loop(plugin: str, work: str, count: str, precision: str, cpus: str) 
         learner.fit(batches, steps_per_epoch=10, verbose=0)
         steps += 10
     tuned = steps * global_batch / (time.monotonic() - started)
-    is_tf32 = hardware.kind() == "GPU TF32"
+    is_tf32 = hardware.device_kind() == "GPU TF32"
     return {"extraction": extracted, "fine_tuning": tuned, "policy": name, "is_tf32": is_tf32}
 
 

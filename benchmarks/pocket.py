@@ -21,7 +21,7 @@ from trainers.cli.log_output import set_up_logging
 from trainers.config import TrainingConfig
 from trainers.dataset import scanning, splitting
 from trainers.dataset.dataset import Dataset, load_dataset
-from trainers.features import pictures
+from trainers.features import decoding
 from trainers.progress import Progress
 
 SIZES, SEEDS = (64, 96, 128), (0, 1, 2)
@@ -39,7 +39,7 @@ def main(folder: str, imagenet: str = "") -> None:
         cache = Cache(Path(work) / "cache", 20e9, Path(work), QUIET)
         found = load_dataset(scanning.scan(Path(folder)), cache)
         for size in SIZES:
-            dataset = pictures.decode(found, size, cache)
+            dataset = decoding.decode_lazily(found, size, cache)
             for name, (plugin, weights) in networks.items():
                 figures = [accuracy(dataset, plugin, weights, seed, cache) for seed in SEEDS]
                 rows[name].append(f"{np.mean(figures):.3f}")
@@ -53,13 +53,13 @@ def accuracy(dataset: Dataset, plugin: str, weights: str, seed: int, cache: Cach
     """Return the test accuracy of the head alone, with default settings."""
     from trainers.features.network import Network
     from trainers.phases import head_phase
-    from trainers.phases.context import Run
+    from trainers.phases.context import TrainingContext
 
     split = splitting.split(dataset, seed)
     network = Network(resolve(plugin), weights, dataset.images.shape[1], seed)
     config = TrainingConfig(plugin=plugin, seed=seed)
-    run = Run(config, network, split, cache, QUIET)
-    test = head_phase.embeddings(run, run.pictures("test"), 1).all()[:, 0]
+    run = TrainingContext(config, network, split, cache, QUIET)
+    test = head_phase.extract_embeddings(run, run.pictures("test"), 1).read_all()[:, 0]
     answers = np.asarray(head_phase.solve_head(run).model(test, training=False))
     return float((answers.argmax(axis=1) == split.labels[split.rows("test")]).mean())
 

@@ -34,7 +34,7 @@ def main(
     folder: str = "demo", weights: str = "imagenet", seeds: str = "0,1,2", size: str = "224"
 ) -> None:
     if folder == "demo":
-        from service.system.resources import cache_folder
+        from service.system.folders import cache_folder
         from trainers.dataset.samples import draw_samples
 
         folder = str(draw_samples(cache_folder()))
@@ -211,7 +211,7 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
     imported = time.monotonic()
     heads: list[tuple[float, Any]] = []
     runs: list[Any] = []
-    solved, train = head_phase._solved, transfer.train
+    solved, train = head_phase._solve, transfer.train
 
     def noted(*arguments: Any) -> Any:
         head = solved(*arguments)
@@ -222,7 +222,7 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
         runs.append(run)
         return train(run)
 
-    head_phase._solved, transfer.train = noted, kept
+    head_phase._solve, transfer.train = noted, kept
     config = TrainingConfig(
         plugin=PLUGIN,
         data=folder,
@@ -231,11 +231,11 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
         image_size=size,
         output=work / "artifacts",
     )
-    result = run.train(config, Progress(is_quiet=True))
+    result = run.train_classifier(config, Progress(is_quiet=True))
     seconds = time.monotonic() - imported
     room = run.cache_room(config, work / "after", Progress(is_quiet=True))
     after, dataset = replace(runs[0], cache=Cache(*room)), runs[0].dataset
-    test = head_phase.embeddings(after, after.pictures("test"), 1).all()[:, 0]
+    test = head_phase.extract_embeddings(after, after.pictures("test"), 1).read_all()[:, 0]
     labels = dataset.labels[dataset.rows("test")]
     models = [
         (at, float((np.asarray(model(test)).argmax(axis=1) == labels).mean()))

@@ -28,14 +28,13 @@ from service.http.reloading import watch_reloads
 from service.http.request_id import log_requests
 from service.imaging import configure_process
 from service.schemas import Answer
-from service.server.port import end_where_the_port_is_taken
-from service.server.protocol_limits import refuse_until_ready
-from service.server.runtime_directory import create, enter
-from service.server.working_directory import make_paths_absolute, require_home
+from service.server.bentoml_configuration import worker_count
+from service.server.environment import make_paths_absolute, require_home
+from service.server.port import defer_listening, exit_if_port_is_taken
+from service.server.runtime_directory import create_runtime_directory, join_runtime_directory
 from service.settings import Settings
 from service.state import ServiceState
-from service.system.bento_configuration import worker_count
-from service.system.resources import give_large_memory_back, usable_cores
+from service.system.resources import release_large_memory, usable_cores
 
 _log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which shows INFO
 _Picture = Annotated[Path, ContentType("image/*")]
@@ -88,24 +87,24 @@ class Classifier:
             bundle = load_verified(settings.model, settings.verify_key)
             autotune(bundle, settings)
             load_predictor(bundle, settings.device, threads=1)  # checks the golden answers
-            create(worker_count())
+            create_runtime_directory(worker_count())
         except GraftError as error:
             sys.exit(f"graft: {error}")
         log_summary(bundle.manifest, _log, "serving")
-        refuse_until_ready()
-        end_where_the_port_is_taken()
+        defer_listening()
+        exit_if_port_is_taken()
 
     def __init__(self) -> None:
-        give_large_memory_back()
+        release_large_memory()
         configure_process()
         settings = _settings()
         if settings.access_log:
             log_requests()
-        runtime_directory = enter()
+        runtime_directory = join_runtime_directory()
         bundle = load_verified(settings.model, settings.verify_key)
         tuning = autotune(bundle, settings)
         self.state = ServiceState(settings, bundle, tuning, runtime_directory)
-        if not settings.asks_for_keys:
+        if not settings.requires_keys:
             _log.info("no API key is set: everybody who reaches this server may use it")
         if warning := self.state.model.fallback:
             _log.warning(warning)

@@ -99,7 +99,7 @@ def _in_front_of(bento: Starlette) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with bento.router.lifespan_context(bento):  # creates the Classifier
             state: ServiceState = bentoml.get_current_service().state
-            state.metrics.begin(endpoint.path for endpoint in ENDPOINTS)
+            state.metrics.initialize(endpoint.path for endpoint in ENDPOINTS)
             app.state.service = state
             yield
 

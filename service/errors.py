@@ -1,27 +1,27 @@
-"""Everything that can go wrong on purpose, as one small tree.
+"""The expected errors, as one small tree.
 
-GraftError                     a message for a person: what, where, what next
+GraftError                     a message for people: what, where, what next
 ├── BundleError                a bundle that must not be served
-├── ParityError                an exported model that answers otherwise than the trained one
-├── SettingError               a GRAFT_* variable that makes no sense
-├── UnreadableFile             a file whose bytes cannot be had
-├── WrongUse                   a command line that cannot be followed
-└── RequestError               a request that gets a refusal; knows its HTTP status and code
-    ├── UndecodableImage       400  bytes that say they are a picture and are not
-    │   └── DamagedImage       400  a picture that is damaged or cut short
+├── ParityError                an exported model that answers differently from the trained one
+├── SettingError               a GRAFT_* variable that cannot be used
+├── UnreadableFile             a file that cannot be read
+├── UsageError                 a command line that cannot be carried out
+└── RequestError               a refused request, with its HTTP status and code
+    ├── UndecodableImage       400  a picture that is damaged, cut short or empty
+    │   └── DamagedImage       400  a picture with valid headers and damaged data
     ├── MalformedRequest       400  a body that does not follow its own content type
-    ├── BadParameter           400  a parameter of the address, such as top_k, that is not accepted
-    ├── Unauthorized           401  no key, or not one of ours
-    ├── Disabled               404  it is there, and switched off
-    ├── ModelNotFound          404  a model, or a version of it, that is not served here
-    ├── RequestTimeout         408  the body stands still, or comes too slowly
-    ├── ReloadRefused          409  the model to take must not be served: the old one stays
+    ├── BadParameter           400  a query parameter, such as top_k, with an invalid value
+    ├── Unauthorized           401  no API key, or a wrong one
+    ├── Disabled               404  a function that is switched off
+    ├── ModelNotFound          404  a model or version that is not served here
+    ├── RequestTimeout         408  a body that stopped arriving, or arrives too slowly
+    ├── ReloadRefused          409  a new model that must not be served; the old one stays
     ├── PayloadTooLarge        413  too many bytes, pixels or pictures
-    ├── UnsupportedMediaType   415  no picture, or one of a kind that is not taken
-    ├── MissingField           422  no picture where one was expected
-    ├── Overloaded             429  the queue, or the room for uploads, is full: come back
-    ├── ClientGone             499  nobody is left to read the answer
-    ├── Draining               503  this process is about to stop: ask another
+    ├── UnsupportedMediaType   415  not a picture, or of a kind that is not accepted
+    ├── MissingField           422  no picture where one is expected
+    ├── Overloaded             429  the queue or the upload quota is full
+    ├── ClientDisconnected     499  nobody is left to read the answer
+    ├── Draining               503  this process is about to stop
     └── DeadlineExceeded       504  no answer in time
 """
 
@@ -31,33 +31,33 @@ from typing import ClassVar
 
 
 class GraftError(Exception):
-    """An expected failure whose message is enough to act on; no stack trace is needed."""
+    """An expected failure; its message says what to do, and no stack trace is needed."""
 
 
 class BundleError(GraftError):
-    """The bundle is incomplete, altered, of an unknown version, or answers differently now."""
+    """The bundle is incomplete, altered, of an unknown version, or its answers have changed."""
 
 
 class ParityError(GraftError):
-    """An exported model does not answer as the trained one does; nothing is published."""
+    """An exported model answers differently from the trained one; nothing is published."""
 
 
 class SettingError(GraftError):
-    """A setting cannot be used; the message names the variable, its value and what is accepted."""
+    """A setting cannot be used; the message names the variable, its value and valid values."""
 
 
 class UnreadableFile(GraftError):
-    """It is no file, or cannot be opened or read."""
+    """It is not a file, or cannot be opened or read."""
 
     code: ClassVar[str] = "unreadable_file"
 
 
-class WrongUse(GraftError):
-    """What a command line names is not there, holds nothing to work on, or cannot be written."""
+class UsageError(GraftError):
+    """A command line names something that does not exist, is empty, or cannot be written."""
 
 
 class RequestError(GraftError):
-    """A refusal that the caller sees as `{"error": {"code": ..., "message": ...}}`."""
+    """A refused request, answered as `{"error": {"code": ..., "message": ...}}`."""
 
     status: ClassVar[int]
     code: ClassVar[str]
@@ -71,14 +71,14 @@ class RequestError(GraftError):
 
 
 class UndecodableImage(RequestError):
-    """It says it is a picture, and is damaged, cut short or empty."""
+    """The picture is damaged, cut short or empty."""
 
     status = 400
     code = "undecodable_image"
 
 
 class DamagedImage(UndecodableImage):
-    """Its headers make it a picture, and its data is damaged or cut short."""
+    """The headers of the picture are valid; its data is damaged or cut short."""
 
 
 class MalformedRequest(RequestError):
@@ -89,14 +89,14 @@ class MalformedRequest(RequestError):
 
 
 class BadParameter(RequestError):
-    """A parameter of the address, such as `top_k`, has a value that is not accepted."""
+    """A query parameter, such as `top_k`, has an invalid value."""
 
     status = 400
     code = "bad_parameter"
 
 
 class Unauthorized(RequestError):
-    """Keys are asked for, and none or another was sent."""
+    """The service requires an API key, and the request has none or a wrong one."""
 
     status = 401
     code = "unauthorized"
@@ -107,21 +107,21 @@ class Unauthorized(RequestError):
 
 
 class Disabled(RequestError):
-    """What was asked for is switched off here."""
+    """This function is switched off."""
 
     status = 404
     code = "disabled"
 
 
 class ModelNotFound(RequestError):
-    """Another model, or another version of it, is served here."""
+    """The service has another model, or another version of it."""
 
     status = 404
     code = "model_not_found"
 
 
 class RequestTimeout(RequestError):
-    """The body stood still, or came too slowly; the connection is closed."""
+    """The body stopped arriving, or arrives too slowly; the connection is closed."""
 
     status = 408
     code = "request_timeout"
@@ -132,7 +132,7 @@ class RequestTimeout(RequestError):
 
 
 class ReloadRefused(RequestError):
-    """The model to take must not be served; the one before still answers."""
+    """The new model must not be served; the old one still answers."""
 
     status = 409
     code = "reload_refused"
@@ -145,47 +145,47 @@ class PayloadTooLarge(RequestError):
     code = "too_large"
 
     def __init__(self, message: str, reason: str = "") -> None:
-        """`reason`: what is too large, and what is accepted, without what a client can do."""
+        """`reason`: what is too large and what is accepted, without advice to a client."""
         super().__init__(message)
         self.reason = reason or message
 
 
 class UnsupportedMediaType(RequestError):
-    """No picture, or one of a kind that is not taken; the message names it where it is known."""
+    """Not a picture, or of a kind that is not accepted; the message names the kind if known."""
 
     status = 415
     code = "unsupported_media_type"
 
     def __init__(self, message: str, kind: str = "", remedy: str = "") -> None:
-        """`kind`: its name, e.g. `JPEG 2000`, "" where it is not known; `remedy`: what helps."""
+        """`kind`: e.g. `JPEG 2000`, "" = unknown; `remedy`: what the sender can do."""
         super().__init__(message)
         self.kind, self.remedy = kind, remedy
 
 
 class MissingField(RequestError):
-    """No picture where one was expected."""
+    """There is no picture where one is expected."""
 
     status = 422
     code = "missing_field"
 
 
 class Overloaded(RequestError):
-    """As many pictures, or bytes of uploads, as are let in are being worked on: come back."""
+    """The queue, or the memory for uploads, is full; try again later."""
 
     status = 429
     code = "overloaded"
     retry_after_seconds = 1
 
 
-class ClientGone(RequestError):
-    """The client went away before its answer; only metrics and log ever show this."""
+class ClientDisconnected(RequestError):
+    """The client disconnected before its answer; only metrics and the log show this."""
 
-    status = 499  # nginx's number for it; HTTP has none
+    status = 499  # as in nginx; HTTP has no such status
     code = "client_gone"
 
 
 class Draining(RequestError):
-    """This process is about to stop: ask again, another will answer."""
+    """This process is about to stop; try again, and another one will answer."""
 
     status = 503
     code = "draining"
@@ -193,7 +193,7 @@ class Draining(RequestError):
 
 
 class DeadlineExceeded(RequestError):
-    """No answer was found in time."""
+    """The answer took too long."""
 
     status = 504
     code = "deadline_exceeded"

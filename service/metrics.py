@@ -1,9 +1,8 @@
-"""What the service counts, shown at /metrics.
+"""Prometheus metrics of the service, shown at /metrics.
 
-Created while a worker starts. The figures of all workers are put together from files that they
-share; a worker without such files keeps and shows its own. Seconds and pictures throughout. Series
-whose labels are known beforehand begin at 0: a rate over one that appears with its first error
-misses it.
+The figures of all workers are merged from files in the runtime directory; a worker without such
+files shows its own. Units are seconds and pictures. Series whose labels are known in advance start
+at 0: a rate over a series that appears with its first error would miss that error.
 """
 
 from __future__ import annotations
@@ -33,29 +32,27 @@ from service.server.runtime_directory import RuntimeDirectory
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _PICTURES = (1, 2, 4, 8, 16, 32, 64)
 _STATUSES = (200, 429, 500, 503, 504)
-"""What alerts ask for; other statuses appear with their first answer."""
-
-
+"""Statuses that alerts use; others appear with their first answer."""
 _SERIES_BYTES: Final = 512
-"""More than prometheus_client takes for a series, but for its labels; names and help take 150."""
-_LETTER_BYTES: Final = 12
-"""Most that a letter of a label takes there: JSON's escapes of two halves."""
+"""More than prometheus_client needs for a series without its labels; name and help take 150."""
+_CHARACTER_BYTES: Final = 12
+"""Most bytes of a character of a label: two escaped surrogates in JSON."""
 _SPARE_BYTES: Final = 48 * 1024
-"""Kept free in a file for series that appear with their first request: 21 KB at most."""
+"""Reserve of a file for series that appear with their first request: 21 KB at most."""
 
 
 class Metrics:
     """One attribute per metric.
 
     Args:
-        registry: that knows the metrics of this worker.
-        shared: where its figures lie for all workers; None keeps them in this process.
+        registry: of this worker's metrics.
+        shared: the directory of all workers' figures; None = keep them in this process.
     """
 
     def __init__(
         self, registry: CollectorRegistry | None = None, shared: RuntimeDirectory | None = None
     ) -> None:
-        _keep_values_in(shared)
+        _store_values_in(shared)
         self._shared = shared
         registry = registry or CollectorRegistry()
         self._registry = registry
@@ -68,7 +65,7 @@ class Metrics:
         )
         self.request_seconds = Histogram(
             "graft_request_seconds",
-            "Time from headers to answer, by endpoint; of none that the full queue turned away",
+            "Time from headers to answer, by endpoint; without requests refused by the full queue",
             ("endpoint",),
             buckets=(*_SECONDS, 10, 30, 60),
             registry=registry,
@@ -100,7 +97,7 @@ class Metrics:
         )
         self.queue_depth = Gauge(
             "graft_queue_depth_pictures",
-            "Pictures let in and not yet answered",
+            "Pictures admitted and not yet answered",
             multiprocess_mode="livesum",
             registry=registry,
         )
@@ -112,7 +109,7 @@ class Metrics:
         )
         self.predictions = Counter(
             "graft_predictions_total",
-            "Pictures classified, by best class",
+            "Pictures classified, by predicted class",
             ("label",),
             registry=registry,
         )
@@ -123,29 +120,28 @@ class Metrics:
             multiprocess_mode="livemax",
             registry=registry,
         )
-
         self.runtime_info = Gauge(
             "graft_runtime_info",
-            "1 for what the model is computed on; fallback = a GPU was to be used and is not",
+            "1 for the device in use; fallback = the CPU replaces a GPU that cannot be used",
             ("device", "provider", "fallback", "onnxruntime"),
             multiprocess_mode="livemax",
             registry=registry,
         )
 
-    def begin(self, endpoints: Iterable[str]) -> None:
-        """Show what is known beforehand at 0: these endpoints, and every reason to refuse."""
+    def initialize(self, endpoints: Iterable[str]) -> None:
+        """Create the series of endpoints and of all error codes at 0."""
         for endpoint in endpoints:
             for status in _STATUSES:
                 self.requests.labels(endpoint, status)
             self.request_seconds.labels(endpoint)
-        for kind in RequestError.__subclasses__():
-            self.refusals.labels(kind.code)
+        for error in RequestError.__subclasses__():
+            self.refusals.labels(error.code)
 
-    def show(self, manifest: Manifest, is_served: bool = True) -> None:
-        """Name a model, and begin to count its classes; or, when another took its place, hide it.
+    def show_model(self, manifest: Manifest, is_served: bool = True) -> None:
+        """Show the model and start counting its classes; hide it if it `is_served` no more.
 
-        prometheus_client cannot remove a series that several processes share: see `_Shown`. Where
-        a full disk has no room for a name or a class, it is not shown or counted.
+        prometheus_client cannot remove series that processes share; `_ServedModelFilter` hides
+        them. Without room on the disk for a name or a class, it is not shown or counted.
         """
         labels = (manifest.name, manifest.version, manifest.plugin)
         if self._has_room("gauge_livemax", labels):
@@ -155,38 +151,39 @@ class Metrics:
                 self._by_class[label] = self.predictions.labels(label)
 
     def show_runtime(self, runtime: RuntimeInfo) -> None:
-        """Say what the model is computed on."""
+        """Show the device in use."""
         fallback = str(runtime.is_fallback).lower()
         labels = (runtime.device, runtime.provider, fallback, runtime.onnxruntime)
         self.runtime_info.labels(*labels).set(1)
 
     def count_prediction(self, label: str) -> None:
-        """Count a picture of a class; only those that `show` had room for."""
+        """Count a picture, and its class if `show_model` had room for it."""
         self.pictures.inc()
         if label in self._by_class:
             self._by_class[label].inc()
 
     def exposition(self) -> bytes:
-        """The figures of all workers together, as Prometheus reads them."""
-        files = self._shared.files() if self._shared else []
-        read = MultiProcessCollector.merge
+        """Return the merged figures of all workers in Prometheus' text format."""
+        files = self._shared.metrics_files() if self._shared else []
         registry = CollectorRegistry()
-        registry.register(_Shown(read(files) if files else self._registry.collect()))  # type: ignore[no-untyped-call]
+        merge = MultiProcessCollector.merge
+        families = merge(files) if files else self._registry.collect()  # type: ignore[no-untyped-call]
+        registry.register(_ServedModelFilter(families))
         return generate_latest(registry)
 
     def _has_room(self, kind: str, labels: Iterable[str]) -> bool:
-        letters = sum(map(len, labels))
-        needed = _SERIES_BYTES + _LETTER_BYTES * letters + _SPARE_BYTES
+        characters = sum(map(len, labels))
+        needed = _SERIES_BYTES + _CHARACTER_BYTES * characters + _SPARE_BYTES
         return self._shared is None or self._shared.reserve(kind, needed)
 
 
-def _keep_values_in(shared: RuntimeDirectory | None) -> None:
-    """Let figures that are made from now on lie in the files of a slot, or in this process.
+def _store_values_in(shared: RuntimeDirectory | None) -> None:
+    """Store metrics that are created from now on in the files of a slot, or in this process.
 
-    What prometheus_client chooses at its import follows a variable that BentoML sets, to a folder
-    that each service of a BENTOML_HOME empties when it starts.
+    prometheus_client itself chooses at import, by a variable that BentoML sets to a folder that
+    every service of a BENTOML_HOME empties at its start.
     """
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # files have none either
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the files hold none either
     if shared is None:
         values.ValueClass = values.MutexValue
         return
@@ -195,8 +192,8 @@ def _keep_values_in(shared: RuntimeDirectory | None) -> None:
     values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
 
 
-class _Shown(Collector):
-    """Figures without the models that are served no more."""
+class _ServedModelFilter(Collector):
+    """Drops the series of models that are no longer served."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families

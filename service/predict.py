@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.cli.arguments import CommandParser
-from service.errors import GraftError, WrongUse
-from service.system.interrupts import INTERRUPTED, ended_by
+from service.errors import GraftError, UsageError
+from service.system.interrupts import INTERRUPTED, exit_on_signals
 
 if TYPE_CHECKING:  # --help and wrong options are answered before slow imports
     from service.bundle.manifest import Manifest
@@ -32,11 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         options = _parser().parse_args(arguments)
-    except WrongUse as error:
+    except UsageError as error:
         _report(str(error))
         return WRONG_USE
     last_words = "graft: stopped" + (f"; {options.csv} was not written" if options.csv else "")
-    with ended_by({signal.SIGINT: INTERRUPTED, signal.SIGTERM: INTERRUPTED}, lambda: last_words):
+    with exit_on_signals(
+        {signal.SIGINT: INTERRUPTED, signal.SIGTERM: INTERRUPTED}, lambda: last_words
+    ):
         return _run(options)
 
 
@@ -62,9 +64,9 @@ def _predict(options: argparse.Namespace) -> int:
     from service.scoring.discover import find_pictures
     from service.scoring.files import score_files
     from service.settings import Settings
-    from service.system.resources import give_large_memory_back
+    from service.system.resources import release_large_memory
 
-    give_large_memory_back()
+    release_large_memory()
     configure_process()
     settings = Settings.from_environment()
     paths = find_pictures(options.places)

@@ -20,8 +20,8 @@ from service.errors import DeadlineExceeded
 from service.imaging import Limits
 from service.metrics import Metrics
 from service.schemas import classified_json
+from service.server.bentoml_configuration import worker_count
 from service.settings import Settings
-from service.system.bento_configuration import worker_count
 
 
 async def wait_for_answer(picture: Job) -> NDArray[np.float32]:
@@ -77,7 +77,7 @@ class ServedModel:
             max_batch_size=choice.max_batch_size,
             max_queue_size=settings.max_queue_size,
         )
-        metrics.show(bundle.manifest)
+        metrics.show_model(bundle.manifest)
         metrics.show_runtime(self.runtime)
 
     @property
@@ -149,11 +149,11 @@ class ServedModel:
             # close a reference cycle through the task that holds the picture.
             raise DeadlineExceeded(f"no answer within {seconds:g} s")
         finally:
-            tracing.record(tuple(picture.times))
+            tracing.record_stages(tuple(picture.times))
 
     def close(self) -> None:
         """Answer the pictures that were let in, then stop the threads."""
-        self._metrics.show(self.bundle.manifest, is_served=False)
+        self._metrics.show_model(self.bundle.manifest, is_served=False)
         self._scheduler.close()
 
 

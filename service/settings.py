@@ -1,4 +1,4 @@
-"""Every setting of the service: a field is a `GRAFT_*` variable and a row of docs/serving.md."""
+"""Settings of the service: a field is one GRAFT_* variable and one row of docs/serving.md."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from service.keys import read_keys, split_keys
 from service.system.resources import usable_cores
 
 PREFIX = "GRAFT_"
-_NEARLY: Final = 0.9
-"""How alike (difflib) another name must be to be taken for a slip of the pen."""
+_MIN_SIMILARITY: Final = 0.9
+"""Similarity (difflib) from which an unknown name counts as a typing error."""
 _SECRET: Final = re.compile(r"KEY|TOKEN|AUTH|SECRET|PASS|PWD|CRED|BEARER|LOGIN|JWT|VERIFY")
-"""Names of which people expect that they shut the door."""
+"""Names that people expect to protect the service."""
 _KUBERNETES: Final = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$"
 )
-"""How the variables end that Kubernetes sets for Services, be one called graft-auth."""
+"""Endings of variables that Kubernetes sets for Services, for example one called graft-auth."""
 _ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s*]+")
 MAX_WAIT_SECONDS: Final = 30.0
-"""Upper bound of the timeouts: who waits holds room in the queue or for uploads all the while."""
+"""Upper bound of timeouts: waiting requests occupy the queue or the memory for uploads."""
 _MIB = 1024 * 1024
 
 
@@ -47,73 +47,71 @@ class Settings(BaseModel):
     max_upload_bytes: int = Field(
         256 * _MIB,
         ge=1,
-        description="most bytes of all request bodies in a worker's memory at a time; more are "
-        "refused with 429",
+        description="most bytes of all request bodies in a worker's memory at a time; above, 429",
     )
     max_pixels: int = Field(
         MAX_PIXELS,
         ge=1,
-        description="largest picture accepted, width x height; those that would take more than "
+        description="largest picture accepted, width x height; pictures that would take more than "
         f"{Limits.memory_bytes / 1e6:.0f} MB or {Limits.seconds:g} seconds to decode are refused "
-        "besides",
+        "too",
     )
     max_pictures: int = Field(32, ge=1, description="most pictures in one /predict_batch request")
     sessions: int = Field(
-        0, ge=0, le=256, description="most calls of the model at a time; 0 = what was measured"
+        0, ge=0, le=256, description="most calls of the model at a time; 0 = the fastest measured"
     )
     session_threads: int = Field(
-        0, ge=0, le=256, description="threads of each call; 0 = what was measured"
+        0, ge=0, le=256, description="threads of each call; 0 = the fastest measured"
     )
     max_batch_size: int = Field(
-        0, ge=0, description="most pictures in one call of the model; 0 = what was measured"
+        0, ge=0, description="most pictures in one call of the model; 0 = the fastest measured"
     )
     max_queue_size: int = Field(
-        64, ge=1, description="most pictures being worked on or waiting; more are refused with 429"
+        64, ge=1, description="most pictures queued or being classified; above, 429"
     )
     deadline_seconds: float = Field(
         10.0,
         gt=0,
         le=MAX_WAIT_SECONDS,
-        description="longest wait for an answer once the picture is there; after it, 504",
+        description="longest wait for an answer after the picture has arrived; then 504",
     )
     upload_timeout_seconds: float = Field(
         MAX_WAIT_SECONDS,
         gt=0,
         le=MAX_WAIT_SECONDS,
-        description="longest time in which nothing of a request's body arrives; after it, 408",
+        description="longest pause within a request's body; then 408",
     )
     upload_bytes_per_second: int = Field(
-        240,  # as IIS and Kestrel ask for
+        240,  # as in IIS and Kestrel
         ge=0,
-        description="fewest bytes of a body that must arrive, on average of "
-        "GRAFT_UPLOAD_TIMEOUT_SECONDS; below, 408",
+        description="least speed of a request's body, averaged over GRAFT_UPLOAD_TIMEOUT_SECONDS; "
+        "below, 408",
     )
     keep_alive_seconds: float = Field(
         75.0,
         gt=0,
         le=3600,
-        description="how long an idle connection is kept; must be longer than a proxy in front "
-        "keeps it",
+        description="how long an idle connection is kept; must be longer than in a proxy in front",
     )
     drain_seconds: float = Field(
         2.0,
         ge=0,
         le=300,
-        description="after SIGTERM, time in which /readyz and new requests are answered 503 before "
-        "the server closes; 0 on a terminal",
+        description="after SIGTERM, time for which /readyz and new requests get 503 before the "
+        "server closes; 0 on a terminal",
     )
     api_keys: str = Field(
         "",
         repr=False,
-        description="keys that may ask, separated by commas; none = everybody may",
+        description="accepted API keys, separated by commas; none = everybody may use the service",
     )
     api_keys_file: str = Field(
-        "", description="path of a file with such keys, one a line; read at the start"
+        "", description="path of a file with API keys, one per line; read at the start"
     )
     cors_origins: str = Field(
         "",
-        description="origins, separated by commas, whose web pages may ask (CORS); * = all, "
-        "none = only pages of this server",
+        description="origins, separated by commas, whose web pages may use the service (CORS); "
+        "* = all, none = only pages of this server",
     )
     verify_key: str = Field(
         "",
@@ -121,21 +119,21 @@ class Settings(BaseModel):
         "none = any",
     )
     reload: bool = Field(
-        False, description="allow POST /admin/reload and SIGHUP to take another model"
+        False, description="allow POST /admin/reload and SIGHUP to load another model"
     )
     access_log: bool = Field(False, description="log each request as a line of JSON")
     threads: int = Field(
         0,
         ge=0,
-        le=256,  # ONNX Runtime makes as many as it is told: 100,000 took 16 GB
-        description="processor threads of each worker; 0 = what the container may use, divided "
+        le=256,  # ONNX Runtime starts any number of threads
+        description="processor threads of each worker; 0 = the cores of the container, divided "
         "among the workers",
     )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|(gpu|cuda)(:\d{1,3})?)$",
-        description="what the model is computed on: auto = a GPU where ONNX Runtime can use one, "
-        "else the CPU, as the log and /model say; cpu; gpu or gpu:N = that GPU, or no start",
+        description="device of the model: auto = a GPU if ONNX Runtime can use one, else the CPU "
+        "(the log and /model say which); cpu; gpu or gpu:N = that GPU, or the start fails",
     )
 
     @model_validator(mode="after")
@@ -143,12 +141,14 @@ class Settings(BaseModel):
         if self.max_pictures > self.max_queue_size:
             raise ValueError(
                 f"GRAFT_MAX_PICTURES (={self.max_pictures}) must not be above "
-                f"GRAFT_MAX_QUEUE_SIZE (={self.max_queue_size}): such requests could never enter"
+                f"GRAFT_MAX_QUEUE_SIZE (={self.max_queue_size}): such "
+                "requests would never be accepted"
             )
         if self.max_request_bytes > self.max_upload_bytes:
             raise ValueError(
                 f"GRAFT_MAX_REQUEST_BYTES (={self.max_request_bytes}) must not be above "
-                f"GRAFT_MAX_UPLOAD_BYTES (={self.max_upload_bytes}): they could never be received"
+                f"GRAFT_MAX_UPLOAD_BYTES (={self.max_upload_bytes}): such "
+                "requests would never be accepted"
             )
         return self
 
@@ -166,39 +166,40 @@ class Settings(BaseModel):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(
                     "an origin is scheme://host or scheme://host:port in lower case, without a "
-                    "path or a slash at its end"
+                    "path or a final slash"
                 )
         return text
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read the variables named `GRAFT_<FIELD>`; others are let be, but for slips of the pen.
+        """Read the variables named `GRAFT_<FIELD>`; ignore others that are not typing errors.
 
         (Kubernetes itself sets `GRAFT_SERVICE_HOST` and the like for a Service called graft.)
 
         Raises:
-            SettingError: a value cannot be used, a name is nearly that of a setting, or sounds like
-                a key: unseen, GRAFT_APIKEYS or GRAFT_TOKEN would leave the door open.
+            SettingError: a value cannot be used, or an unknown name resembles a setting or a key:
+                if GRAFT_APIKEYS or GRAFT_TOKEN were ignored, the service would be open.
         """
         names = [PREFIX + field.upper() for field in cls.model_fields]
         for name in sorted(environment.keys() - set(names)):
-            _refuse_slip(name, names)
-        given = {
+            _refuse_typing_error(name, names)
+        values = {
             field: environment[PREFIX + field.upper()]
             for field in cls.model_fields
             if environment.get(PREFIX + field.upper())
         }
         try:
-            return cls.model_validate(given)
+            return cls.model_validate(values)
         except ValidationError as error:
             raise SettingError("; ".join(_explain(problem) for problem in error.errors())) from None
 
     @property
-    def asks_for_keys(self) -> bool:
+    def requires_keys(self) -> bool:
+        """Whether requests need an API key."""
         return bool(self.api_keys or self.api_keys_file)
 
     def keys(self) -> list[str]:
-        """The keys that may ask, of variable and file.
+        """Return the accepted API keys of variable and file.
 
         Raises:
             SettingError: the file cannot be used.
@@ -207,31 +208,32 @@ class Settings(BaseModel):
         return named + (read_keys(Path(self.api_keys_file)) if self.api_keys_file else [])
 
     def origins(self) -> list[str]:
+        """Return the origins of `cors_origins`."""
         return _split(self.cors_origins)
 
     def limits(self) -> Limits:
-        """What a picture may cost to decode."""
+        """Return the limits on decoding a picture."""
         return Limits(pixels=self.max_pixels)
 
     def usable_threads(self) -> int:
-        """`threads`, or as many as this process may use cores."""
+        """Return `threads`, or the number of cores that this process may use."""
         return self.threads or usable_cores()
 
 
 def _split(text: str) -> list[str]:
-    return [one for part in text.split(",") if (one := part.strip())]
+    return [item for part in text.split(",") if (item := part.strip())]
 
 
-def _refuse_slip(name: str, names: list[str]) -> None:
-    """Raise SettingError where a variable of another name seems to be meant for a setting."""
+def _refuse_typing_error(name: str, names: list[str]) -> None:
+    """Raise SettingError if an unknown variable seems to be meant as a setting."""
     upper = name.upper()
     if not upper.startswith(PREFIX.rstrip("_")) or _KUBERNETES.search(upper):
         return
-    meant = get_close_matches(upper, names, 1, _NEARLY)
-    if not meant and _SECRET.search(upper):
-        meant = [f"{PREFIX}API_KEYS"]
-    if meant:
-        raise SettingError(f"{name} is no setting; is {meant[0]} meant?")
+    matches = get_close_matches(upper, names, 1, _MIN_SIMILARITY)
+    if not matches and _SECRET.search(upper):
+        matches = [f"{PREFIX}API_KEYS"]
+    if matches:
+        raise SettingError(f"{name} is not a setting; did you mean {matches[0]}?")
 
 
 def _explain(problem: Mapping[str, object]) -> str:
@@ -239,5 +241,5 @@ def _explain(problem: Mapping[str, object]) -> str:
     if not (isinstance(location, tuple) and location):
         return str(problem["msg"]).removeprefix("Value error, ")
     field = str(location[0])
-    given = f" (={problem['input']!r})" if Settings.model_fields[field].repr else ""
-    return f"{PREFIX}{field.upper()}{given}: {problem['msg']}"
+    value = f" (={problem['input']!r})" if Settings.model_fields[field].repr else ""
+    return f"{PREFIX}{field.upper()}{value}: {problem['msg']}"

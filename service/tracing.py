@@ -1,8 +1,8 @@
-"""OpenTelemetry: what a request waited for, as spans under its caller's.
+"""OpenTelemetry spans of requests, and of the stages of their pictures.
 
-BentoML's own configuration switches it on and names the exporter: `tracing` of service `graft` in
-BENTOML_CONFIG or BENTOML_CONFIG_OPTIONS, with `exporter_type` and `sample_rate`. Off, there is no
-middleware, and a picture costs one look at a context variable.
+BentoML's own configuration switches tracing on: `tracing` of service `graft` in BENTOML_CONFIG or
+BENTOML_CONFIG_OPTIONS, with `exporter_type` and `sample_rate`. While it is off, there is no
+middleware, and a picture costs one look-up of a context variable.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from itertools import pairwise
 from opentelemetry import trace
 from starlette.middleware import Middleware
 
-from service.system.bento_configuration import container
+from service.server.bentoml_configuration import bentoml_container
 
 _STAGES = ("", "decode", "queue", "inference")
-"""What lies between a picture's times; the first is the wait for a thread, seen as a gap."""
+"""The stages between a job's times; the first, the wait for a thread, is shown as a gap."""
 
 
 def middleware() -> list[Middleware]:
-    """What makes a span of each request, as before BentoML's own routes; nothing where it is off.
+    """Return the middleware that makes a span of each request; none if tracing is off.
 
-    Asked when BentoML's application is there, and with it the service's part of its configuration.
+    Call it when BentoML's application exists: only then is its configuration complete.
     """
     if not is_on():
         return []
@@ -32,27 +32,28 @@ def middleware() -> list[Middleware]:
     return [
         Middleware(
             OpenTelemetryMiddleware,
-            excluded_urls=container().tracing_excluded_urls.get(),
-            tracer_provider=container().tracer_provider.get(),
+            excluded_urls=bentoml_container().tracing_excluded_urls.get(),
+            tracer_provider=bentoml_container().tracer_provider.get(),
             exclude_spans=["receive", "send"],
         )
     ]
 
 
 def is_on() -> bool:
-    config = container().config.tracing
+    """Whether the configuration names an exporter and a sample rate."""
+    config = bentoml_container().config.tracing
     return bool(config.exporter_type.get() and config.sample_rate.get())
 
 
-def record(times: Sequence[float]) -> None:
-    """Make spans of a picture's stages, as far as it came, below its request's.
+def record_stages(times: Sequence[float]) -> None:
+    """Make spans of the stages that a picture has reached, as children of its request's span.
 
     Args:
-        times: by `time.monotonic()`, as in `service.engine.scheduler.Picture`.
+        times: by `time.monotonic()`, as in `service.engine.scheduler.Job`.
     """
     if not trace.get_current_span().get_span_context().trace_flags.sampled:
         return
-    tracer = trace.get_tracer("graft", tracer_provider=container().tracer_provider.get())
+    tracer = trace.get_tracer("graft", tracer_provider=bentoml_container().tracer_provider.get())
     since_epoch = time.time_ns() - time.monotonic_ns()
     for stage, (start, end) in zip(_STAGES, pairwise(times), strict=False):
         if stage:
@@ -61,6 +62,6 @@ def record(times: Sequence[float]) -> None:
 
 
 def flush() -> None:
-    """Send what waits: the process ends by a signal, which leaves exporters no last word."""
+    """Send pending spans: the process ends by a signal, after which exporters send nothing."""
     if is_on():
-        container().tracer_provider.get().force_flush()
+        bentoml_container().tracer_provider.get().force_flush()

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from service.cli.arguments import CommandParser
 from service.errors import GraftError, SettingError
-from service.system.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
-from service.system.resources import at_home
+from service.system.folders import expand_home
+from service.system.interrupts import INTERRUPTED, TERMINATED, cleanup_on_signal, exit_on_signals
 from trainers.cli.exit_codes import WRONG_USE
 from trainers.cli.log_output import set_up_logging
 from trainers.progress import Progress
@@ -26,7 +26,7 @@ MAX_CACHE_BYTES = 1e12
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code: 0 usable, 2 wrong use or bad data."""
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
-    with ended_by(codes, lambda: "graft: stopped"):
+    with exit_on_signals(codes, lambda: "graft: stopped"):
         try:
             return _check(_parser().parse_args(arguments))
         except (GraftError, OSError) as error:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from service.imaging import configure_process
-    from service.system.resources import cache_folder
+    from service.system.folders import cache_folder
     from trainers.cache.array_cache import Cache
     from trainers.dataset import grouping, scanning, splitting
     from trainers.dataset.dataset import check_classes, load_dataset
@@ -44,7 +44,7 @@ def _check(options: argparse.Namespace) -> int:
 
     configure_process()
     set_up_logging(options.quiet)
-    with tempfile.TemporaryDirectory() as folder, cleaned(lambda: shutil.rmtree(folder)):
+    with tempfile.TemporaryDirectory() as folder, cleanup_on_signal(lambda: shutil.rmtree(folder)):
         progress, work = Progress(options.quiet), Path(folder)
         cache = Cache(cache_folder() / "arrays", MAX_CACHE_BYTES, work, progress)
         dataset = load_dataset(scanning.scan(options.data), cache)
@@ -104,7 +104,7 @@ def _folder(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("an empty name; use . for the current folder")
     try:
-        return at_home(text, "HOME")
+        return expand_home(text, "HOME")
     except SettingError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from plugins.base import BackboneError
 from service.errors import GraftError
 from service.imaging import configure_process
-from service.system.interrupts import INTERRUPTED, TERMINATED, ended_by
-from service.system.resources import cache_folder
+from service.system.folders import cache_folder
+from service.system.interrupts import INTERRUPTED, TERMINATED, exit_on_signals
 from trainers import hardware
 from trainers.cache.array_cache import Cache
 from trainers.cli import preparation
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     set_up_logging(is_quiet=False, is_json="--json" in arguments)  # before they are parsed
     message = StopMessage("stopped")
-    with ended_by({signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}, message):
+    with exit_on_signals({signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}, message):
         return _run(arguments, message)
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from service.bundle import model_name
 from service.cli import arguments
 from service.errors import GraftError
-from service.system.resources import at_home
+from service.system.folders import expand_home
 from trainers.dataset.folders.filenames import escape, is_printable
 
 DEMO = "demo"
@@ -160,7 +160,7 @@ class TrainingConfig(BaseModel):
     def _at_home(cls, value: Any) -> Any:
         """Replace a leading ~ by the home folder, where no shell has done so."""
         has_tilde = isinstance(value, str) and value.startswith("~")
-        return str(at_home(value, "HOME")) if has_tilde else value
+        return str(expand_home(value, "HOME")) if has_tilde else value
 
     @property
     def checkpoint(self) -> Path:

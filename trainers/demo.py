@@ -21,8 +21,8 @@ from pathlib import Path
 
 from service.cli import command_lines
 from service.errors import GraftError
-from service.system.interrupts import INTERRUPTED, TERMINATED, cleaned, ended_by
-from service.system.resources import cache_folder
+from service.system.folders import cache_folder
+from service.system.interrupts import INTERRUPTED, TERMINATED, cleanup_on_signal, exit_on_signals
 from trainers.dataset.samples import draw_samples
 
 TRAINING = ("--plugin", "pocket", "--data", "demo")
@@ -38,7 +38,7 @@ START_SECONDS = 120
 def main() -> int:
     """Run the demo; return the exit code."""
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
-    with ended_by(codes, lambda: "demo: stopped"):
+    with exit_on_signals(codes, lambda: "demo: stopped"):
         return run_demo()
 
 
@@ -86,7 +86,7 @@ def train(options: Sequence[str]) -> tuple[Path, float]:
     command = [sys.executable, "-m", "trainers.run", *arguments]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run,
-        cleaned(run.terminate),
+        cleanup_on_signal(run.terminate),
     ):
         output, _ = run.communicate()
     if run.returncode:
@@ -108,7 +108,7 @@ def serve(bundle: Path) -> Iterator[str]:
     command += ["--host", "127.0.0.1", "--port", str(port)]
     with (
         subprocess.Popen(command, env=environment) as server,
-        cleaned(server.terminate),
+        cleanup_on_signal(server.terminate),
     ):
         try:
             wait_until_ready(f"http://127.0.0.1:{port}", server)

@@ -1,4 +1,4 @@
-"""What training runs on: which devices, how many numbers they keep, and why there is no GPU."""
+"""The devices that training runs on: choose them, describe them, and say why there is no GPU."""
 
 from __future__ import annotations
 
@@ -20,76 +20,80 @@ if TYPE_CHECKING:
 
 AMPERE = (8, 0)
 """Compute capability from which on GPUs have units for bfloat16 and TensorFloat-32."""
-_PREFIX = re.compile(r"^(\S+ \S+ )?[IWEF]?[\d .:-]*\S*\.cc:\d+\] ")
-"""What TensorFlow puts before its words: severity, time, thread, file and line."""
-_ABOUT_GPUS = re.compile(r"cuda|cudnn|cuinit|gpu|dlopen", re.IGNORECASE)
-_ASK = "import tensorflow as tf; tf.config.list_physical_devices('GPU')"
-_ASK_SECONDS = 60
+_LOG_PREFIX = re.compile(r"^(\S+ \S+ )?[IWEF]?[\d .:-]*\S*\.cc:\d+\] ")
+"""What TensorFlow puts before each message: severity, time, thread, file and line."""
+_GPU_WORDS = re.compile(r"cuda|cudnn|cuinit|gpu|dlopen", re.IGNORECASE)
+_LIST_GPUS = "import tensorflow as tf; tf.config.list_physical_devices('GPU')"
+_LIST_GPUS_SECONDS = 60
 
 
 class DeviceError(GraftError):
-    """The device that was asked for is not there."""
+    """The requested device is missing, or cannot be used in this process."""
 
 
 def prepare(seed: int, device: str = "auto", precision: str = "float32") -> None:
-    """Start TensorFlow, choose the devices, fix the seeds, and say what will work, and how.
+    """Start TensorFlow, choose the devices, fix the seeds, and log what the run uses.
 
     Args:
         device: auto (all GPUs, else the CPU), cpu, gpu (all of them, at least one) or gpu:N.
-        precision: as `TrainingConfig` has it; all but float32 let GPUs multiply by TensorFloat-32.
+        precision: as in `TrainingConfig`; all but float32 let GPUs multiply in TensorFloat-32.
 
     Raises:
-        DeviceError: a GPU was asked for that is not there, or TensorFlow already runs on others.
+        DeviceError: a requested GPU is missing, or TensorFlow already runs on other devices.
     """
-    # Read once, when the libraries are imported.
+    # The libraries read these once, when they are imported.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("KERAS_HOME", str(keras_home()))  # TensorFlow's own would make it in ./~
+    os.environ.setdefault("KERAS_HOME", str(keras_home()))  # the default could be ./~
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _without_native_stderr():  # TensorFlow's C++ side greets before it can be told not to
+    with _native_stderr_silenced():  # TensorFlow's C++ code logs before it can be told not to
         import tensorflow as tf
 
-        found = tf.config.list_physical_devices("GPU")
+        gpus_present = tf.config.list_physical_devices("GPU")
     import keras
 
-    tf.get_logger().setLevel("ERROR")  # its warnings are about tf2onnx' calls, not the user's
-    _show(_choose(device, found))
+    tf.get_logger().setLevel("ERROR")  # its warnings concern the calls of tf2onnx, not the user's
+    _set_visible_gpus(_choose_gpus(device, gpus_present))
     keras.utils.set_random_seed(seed)
-    has_units = _all_have(AMPERE)
-    tf.config.experimental.enable_tensor_float_32_execution(has_units and precision != "float32")
+    has_tensor_float = _all_have(AMPERE)
+    tf.config.experimental.enable_tensor_float_32_execution(
+        has_tensor_float and precision != "float32"
+    )
     versions = f"TensorFlow {tf.__version__}, Keras {keras.__version__}"
-    log.info("running on %s; %s", _describe(device, found), versions)
-    if has_units:
-        log.info("%s", _precise_words())
+    log.info("running on %s; %s", _describe(device, gpus_present), versions)
+    if has_tensor_float:
+        log.info("%s", _describe_tensor_float())
 
 
 def devices() -> list[str]:
-    """TensorFlow's names of the devices that compute: the GPUs, else the CPU, which is one unless
-    somebody has made logical devices of it."""
-    return gpus() or _logical("CPU")
+    """TensorFlow's names of the devices that compute: the GPUs in use, or else the CPU.
+
+    The CPU is one device, unless the process has configured several logical ones.
+    """
+    return gpus() or _logical_devices("CPU")
 
 
 def gpus() -> list[str]:
     """TensorFlow's names of the GPUs in use."""
-    return _logical("GPU")
+    return _logical_devices("GPU")
 
 
-def capabilities() -> list[tuple[int, int]]:
-    """CUDA's compute capability of each GPU in use; (0, 0) where none is known."""
-    return [_details(gpu).get("compute_capability", (0, 0)) for gpu in _visible()]
+def compute_capabilities() -> list[tuple[int, int]]:
+    """CUDA's compute capability of each GPU in use; (0, 0) if unknown."""
+    return [_details(gpu).get("compute_capability", (0, 0)) for gpu in _visible_gpus()]
 
 
-def kind() -> str:
-    """What rounds differently: CPU, GPU, or GPU with TensorFloat-32."""
+def device_kind() -> str:
+    """CPU, GPU, or GPU TF32 (GPUs with TensorFloat-32): each rounds differently."""
     import tensorflow as tf
 
-    if not _visible():
+    if not _visible_gpus():
         return "CPU"
     return "GPU TF32" if tf.config.experimental.tensor_float_32_execution_enabled() else "GPU"
 
 
 @contextmanager
-def exactly() -> Iterator[None]:
-    """Multiply in whole float32 inside: 10 bits of mantissa are too few for comparing formats."""
+def full_float32() -> Iterator[None]:
+    """Switch TensorFloat-32 off inside: its 10 bits of mantissa are too few to compare formats."""
     from tensorflow import config
 
     was_fast = config.experimental.tensor_float_32_execution_enabled()
@@ -100,11 +104,10 @@ def exactly() -> Iterator[None]:
         config.experimental.enable_tensor_float_32_execution(was_fast)
 
 
-def why_no_gpu() -> str:
-    """TensorFlow's own words on why it sees no GPU.
+def explain_missing_gpu() -> str:
+    """The reason that TensorFlow gives for seeing no GPU.
 
-    It writes them once, when it starts, among much else, and cannot be told to be silent later: so
-    another process starts it again and listens.
+    It logs the reason once, when it starts, so another process starts it again and reads its log.
     """
     import tensorflow as tf
 
@@ -113,39 +116,46 @@ def why_no_gpu() -> str:
             "this TensorFlow is built without support for GPUs: "
             '`pip install -e ".[gpu]"` in place of `make setup` brings one with it'
         )
-    loud = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
-    command = [sys.executable, "-c", _ASK]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
+    command = [sys.executable, "-c", _LIST_GPUS]
     try:
-        asked = subprocess.run(
-            command, env=loud, capture_output=True, text=True, timeout=_ASK_SECONDS, check=False
+        process = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_LIST_GPUS_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"TensorFlow has not come to an end in {_ASK_SECONDS} s of looking for one"
-    return words_about_gpus(asked.stderr) or "TensorFlow does not say why"
+        return f"TensorFlow did not finish looking for one within {_LIST_GPUS_SECONDS} s"
+    return filter_gpu_messages(process.stderr) or "TensorFlow gives no reason"
 
 
-def words_about_gpus(lines: str) -> str:
-    """What TensorFlow's log says of GPUs, each thing once, without times and places."""
-    words = [_PREFIX.sub("", line).strip(" .") for line in lines.splitlines()]
-    return "; ".join(dict.fromkeys(word for word in words if _ABOUT_GPUS.search(word)))
+def filter_gpu_messages(lines: str) -> str:
+    """The messages about GPUs in a log of TensorFlow, each once, without time and place."""
+    messages = [_LOG_PREFIX.sub("", line).strip(" .") for line in lines.splitlines()]
+    return "; ".join(dict.fromkeys(text for text in messages if _GPU_WORDS.search(text)))
 
 
-def _choose(device: str, found: list[tf.config.PhysicalDevice]) -> list[tf.config.PhysicalDevice]:
+def _choose_gpus(
+    device: str, present: list[tf.config.PhysicalDevice]
+) -> list[tf.config.PhysicalDevice]:
     name, _, number = device.partition(":")
     if name == "cpu":
         return []
-    if name == "gpu" and not found:
-        raise DeviceError(f"--device {device}: TensorFlow finds no GPU: {why_no_gpu()}")
-    if number and int(number) >= len(found):
+    if name == "gpu" and not present:
+        raise DeviceError(f"--device {device}: TensorFlow finds no GPU: {explain_missing_gpu()}")
+    if number and int(number) >= len(present):
         raise DeviceError(
-            f"--device {device}: TensorFlow finds {len(found)}, gpu:0 to gpu:{len(found) - 1}"
+            f"--device {device}: TensorFlow finds {len(present)}, gpu:0 to gpu:{len(present) - 1}"
             + ("; CUDA_VISIBLE_DEVICES hides others" * ("CUDA_VISIBLE_DEVICES" in os.environ))
         )
-    return [found[int(number)]] if number else found
+    return [present[int(number)]] if number else present
 
 
-def _show(chosen: list[tf.config.PhysicalDevice]) -> None:
-    """Let TensorFlow use these GPUs alone, and leave room for others on them."""
+def _set_visible_gpus(chosen: list[tf.config.PhysicalDevice]) -> None:
+    """Let TensorFlow use these GPUs only, and take their memory as it needs it."""
     import tensorflow as tf
 
     try:
@@ -156,39 +166,39 @@ def _show(chosen: list[tf.config.PhysicalDevice]) -> None:
     except RuntimeError as error:
         raise DeviceError(
             f"TensorFlow already runs on other devices in this process ({error}): "
-            "another --device needs another process"
+            "start another process for another --device"
         ) from error
 
 
-def _describe(device: str, found: list[tf.config.PhysicalDevice]) -> str:
+def _describe(device: str, present: list[tf.config.PhysicalDevice]) -> str:
     names = [
         f"{_details(gpu).get('device_name', gpu.name)} (compute capability "
         f"{'.'.join(map(str, capability))})"
-        for gpu, capability in zip(_visible(), capabilities(), strict=True)
+        for gpu, capability in zip(_visible_gpus(), compute_capabilities(), strict=True)
     ]
     if names:
         counted = {name: names.count(name) for name in names}
         return ", ".join(f"{n} x {name}" if n > 1 else name for name, n in counted.items())
     cpu = f"CPU ({usable_cores()} cores)"
-    if found:
+    if present:
         return f"{cpu}, as --device {device} says"
-    return cpu if device == "cpu" else f"{cpu}, no GPU found: {why_no_gpu()}"
+    return cpu if device == "cpu" else f"{cpu}, no GPU found: {explain_missing_gpu()}"
 
 
-def _precise_words() -> str:
-    if kind() != "GPU TF32":
-        return "GPUs multiply in whole float32"
+def _describe_tensor_float() -> str:
+    if device_kind() != "GPU TF32":
+        return "GPUs multiply in full float32"
     return (
-        "GPUs multiply by TensorFloat-32 (10 bits of mantissa), but for the export and its checks; "
-        "--precision float32 switches that off"
+        "GPUs multiply in TensorFloat-32 (10 bits of mantissa), except for the export and its "
+        "checks; --precision float32 switches that off"
     )
 
 
 def _all_have(capability: tuple[int, int]) -> bool:
-    return bool(_visible()) and min(capabilities()) >= capability
+    return bool(_visible_gpus()) and min(compute_capabilities()) >= capability
 
 
-def _visible() -> list[tf.config.PhysicalDevice]:
+def _visible_gpus() -> list[tf.config.PhysicalDevice]:
     import tensorflow as tf
 
     return list(tf.config.get_visible_devices("GPU"))
@@ -200,20 +210,20 @@ def _details(gpu: tf.config.PhysicalDevice) -> dict[str, Any]:
     return dict(tf.config.experimental.get_device_details(gpu))
 
 
-def _logical(kind: str) -> list[str]:
+def _logical_devices(kind: str) -> list[str]:
     import tensorflow as tf
 
-    return [one.name for one in tf.config.list_logical_devices(kind)]
+    return [device.name for device in tf.config.list_logical_devices(kind)]
 
 
 @contextmanager
-def _without_native_stderr() -> Iterator[None]:
-    """Nothing written to file descriptor 2 appears; Python's exceptions pass as ever."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+def _native_stderr_silenced() -> Iterator[None]:
+    """Discard what is written to file descriptor 2; exceptions of Python pass."""
+    original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(null)

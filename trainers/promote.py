@@ -10,7 +10,7 @@ from pathlib import Path
 
 from service.cli.arguments import CommandParser
 from service.errors import GraftError
-from service.system.interrupts import INTERRUPTED, TERMINATED, ended_by
+from service.system.interrupts import INTERRUPTED, TERMINATED, exit_on_signals
 from trainers.cli.exit_codes import WRONG_USE
 from trainers.cli.log_output import set_up_logging
 from trainers.progress import log
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code: 0 decided, either way; 2 wrong use."""
     set_up_logging(is_quiet=False)
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
-    with ended_by(codes, lambda: "graft: stopped"):
+    with exit_on_signals(codes, lambda: "graft: stopped"):
         try:
             options = _parser().parse_args(arguments)
             print(promote(options.new, options.over, options.data))

@@ -21,8 +21,8 @@ from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
 from service.errors import GraftError, ParityError
 from service.imaging import configure_process
-from service.system.interrupts import INTERRUPTED, ended_by
-from service.system.resources import bentoml_home, cache_folder
+from service.system.folders import bentoml_home, cache_folder
+from service.system.interrupts import INTERRUPTED, exit_on_signals
 from trainers import hardware
 from trainers.cache.array_cache import Cache
 from trainers.cli import preparation
@@ -32,7 +32,7 @@ from trainers.cli.log_output import log_for_caller, set_up_logging
 from trainers.cli.stopping import StopMessage
 from trainers.config import TrainingConfig, validate
 from trainers.dataset import scanning
-from trainers.features import pictures
+from trainers.features import decoding
 from trainers.progress import Progress, log
 from trainers.resources import distribution
 from trainers.workspace import workspace
@@ -122,15 +122,17 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
         from trainers.exporting import publish, registration  # these bring TensorFlow
         from trainers.features.network import Network
         from trainers.phases import transfer
-        from trainers.phases.context import Run
+        from trainers.phases.context import TrainingContext
 
         network = Network(backbone, weights, size, config.seed)
         strategy = distribution.choose_strategy()
-        dataset = pictures.decode(dataset, size, cache)
+        dataset = decoding.decode_lazily(dataset, size, cache)
         dataset.prefetch("validation", "test")  # every run needs both
-        trained = transfer.train(Run(config, network, dataset, cache, progress, strategy))
+        trained = transfer.train(
+            TrainingContext(config, network, dataset, cache, progress, strategy)
+        )
         log.info("%s", trained.decision)
-        with hardware.exactly():
+        with hardware.full_float32():
             bundle, metrics = publish.publish(trained, dataset, findings, config, work, progress)
         return registration.register(bundle, metrics["test"], folder)
 
@@ -151,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     set_up_logging(is_quiet=False, is_json="--json" in arguments)  # before they are parsed
     message = StopMessage()
-    with ended_by({signal.SIGINT: INTERRUPTED, signal.SIGTERM: STOPPED}, message):
+    with exit_on_signals({signal.SIGINT: INTERRUPTED, signal.SIGTERM: STOPPED}, message):
         return _run(arguments, message)
 
 

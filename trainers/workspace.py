@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from service.errors import GraftError
-from service.system.interrupts import cleaned
-from service.system.locks import hold, locked
+from service.system.interrupts import cleanup_on_signal
+from service.system.locks import acquire_lock, file_lock
 
 PREFIX, SUFFIX = ".graft-", ".partial"
 
@@ -40,21 +40,21 @@ def workspace(output: Path) -> Iterator[Path]:
     except OSError as error:
         raise WorkspaceError(f"--output {output} cannot be made: {error}") from error
     try:
-        with locked(output / ".graft.lock", wait=True):  # until the new folder is locked
+        with file_lock(output / ".graft.lock", wait=True):  # until the new folder is locked
             for path in output.glob(f"{PREFIX}*{SUFFIX}"):
                 remove_abandoned(path)
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX, dir=output))
-            lock = hold(folder / "lock", wait=False)
+            lock = acquire_lock(folder / "lock", wait=False)
     except OSError as error:
         raise WorkspaceError(
             f"--output {output} cannot be written: {error}; name another folder, or make room and "
             "give this user the right to write there"
         ) from error
     try:
-        with cleaned(lambda: _remove(folder)):
+        with cleanup_on_signal(lambda: _remove(folder)):
             yield folder
     finally:
-        with locked(output / ".graft.lock", wait=True):  # a starting run may check it
+        with file_lock(output / ".graft.lock", wait=True):  # a starting run may check it
             shutil.rmtree(folder, ignore_errors=True)
         lock.release()
 
@@ -94,6 +94,6 @@ def remove_abandoned(folder: Path) -> None:
         return
     with (
         suppress(BlockingIOError),
-        locked(folder / "lock", wait=False),
+        file_lock(folder / "lock", wait=False),
     ):  # or it is in use
         shutil.rmtree(folder, ignore_errors=True)

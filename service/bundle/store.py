@@ -22,9 +22,9 @@ from service.bundle.reading import Bundle
 from service.cli import command_lines
 from service.cli.arguments import closest_match
 from service.errors import BundleError
-from service.system.interrupts import cleaned
-from service.system.locks import locked
-from service.system.resources import bentoml_home
+from service.system.folders import bentoml_home
+from service.system.interrupts import cleanup_on_signal
+from service.system.locks import file_lock
 
 _STAGING = ".graft-store-"
 
@@ -65,12 +65,12 @@ def save(bundle: Bundle) -> str:
 @contextmanager
 def _staging(parent: Path) -> Iterator[Path]:
     """Make an empty folder for one save at a time; remove those of saves that were killed."""
-    with locked(parent / f"{_STAGING}lock", wait=True):
+    with file_lock(parent / f"{_STAGING}lock", wait=True):
         for abandoned in parent.glob(f"{_STAGING}*.partial"):
             shutil.rmtree(abandoned)
         with (
             tempfile.TemporaryDirectory(".partial", _STAGING, parent) as folder,
-            cleaned(lambda: shutil.rmtree(folder)),
+            cleanup_on_signal(lambda: shutil.rmtree(folder)),
         ):
             yield Path(folder)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, NoReturn
 
-from service.errors import GraftError, WrongUse
+from service.errors import GraftError, UsageError
 
 _MIN_SIMILARITY: Final = 0.7
 """Least similarity of a suggested name, 0 to 1 as computed by `difflib`."""
@@ -86,7 +86,7 @@ def _normalized(name: str) -> str:
 class CommandParser(argparse.ArgumentParser):
     """Raises an exception with a message of one line, as all expected failures do."""
 
-    error_class: ClassVar[type[GraftError]] = WrongUse
+    error_class: ClassVar[type[GraftError]] = UsageError
     _arguments: Sequence[str] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:

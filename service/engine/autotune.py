@@ -20,7 +20,8 @@ from service.engine.session_config import SessionConfig, TuningResult, choose_co
 from service.engine.trials import run_trials
 from service.errors import SettingError
 from service.settings import Settings
-from service.system.resources import cache_folder, processor_name
+from service.system.folders import cache_folder
+from service.system.resources import processor_name
 
 _log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which shows INFO
 

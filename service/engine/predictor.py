@@ -83,7 +83,7 @@ class Predictor:
         """
         spec = self.bundle.manifest.input
         return decode(
-            data, spec.size, limits, significant_bits=spec.significant_bits, kinds=spec.kinds
+            data, spec.size, limits, significant_bits=spec.significant_bits, formats=spec.kinds
         )
 
     def rank(self, probabilities: NDArray[np.float32], top_k: int) -> list[tuple[str, float]]:

@@ -12,8 +12,8 @@ import click
 
 from service.errors import SettingError
 from service.http.cors import cors_options
+from service.server.bentoml_configuration import SERVICE_NAME, bentoml_container
 from service.settings import Settings
-from service.system.bento_configuration import SERVICE, container
 
 _DEADLINES: Final = "GRAFT_DEADLINE_SECONDS and GRAFT_UPLOAD_TIMEOUT_SECONDS bound a request"
 _QUEUE: Final = "GRAFT_MAX_QUEUE_SIZE bounds how many pictures are worked on at a time"
@@ -36,7 +36,7 @@ def check_bento_options(settings: Settings) -> None:
         SettingError: an option is set that has no effect, or CORS is not usable.
     """
     cors_options(settings)
-    problems = without_effect(container().config.services[SERVICE].get())
+    problems = without_effect(bentoml_container().config.services[SERVICE_NAME].get())
     command = click.get_current_context(silent=True)
     options = {} if command is None else command.params
     if options.get("timeout"):

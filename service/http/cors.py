@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from service.errors import SettingError
+from service.server.bentoml_configuration import bentoml_container
 from service.settings import Settings
-from service.system.bento_configuration import container
 
 _DEFAULTS: Final[dict[str, Any]] = {
     "allow_methods": ["GET", "POST"],
@@ -38,7 +38,7 @@ def cors_options(settings: Settings) -> dict[str, Any]:
 
 def _bentoml_options() -> dict[str, Any] | None:
     """Read `http.cors` of BentoML's configuration; None if it is off."""
-    config: dict[str, Any] = container().http.cors.get()
+    config: dict[str, Any] = bentoml_container().http.cors.get()
     if not config["enabled"]:
         return None
     options = {

@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from service.errors import ClientGone
+from service.errors import ClientDisconnected
 
 LISTEN_AFTER_SECONDS: Final = 0.1
 """A quick answer is not worth a task that listens; clients give up on slow ones."""
@@ -44,7 +44,7 @@ class cancel_on_disconnect:  # noqa: N801  # used like asyncio.timeout
             self._listener.cancel()
             self._listener = None  # break the cycle: its task refers to this object
         if self._is_gone and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
-            raise ClientGone("the client went away before its answer") from None
+            raise ClientDisconnected("the client went away before its answer") from None
 
     def _start_listening(self) -> None:
         self._listener = asyncio.create_task(self._listen())

@@ -49,7 +49,7 @@ async def watch_reloads(state: ServiceState) -> None:
             await asyncio.wait_for(sighup.wait(), _POLL_SECONDS)
         is_signalled = sighup.is_set()
         directory = state.runtime_directory
-        announced = directory.announced() if directory else None
+        announced = directory.last_reload() if directory else None
         is_new = (
             announced is not None
             and announced != seen
@@ -91,6 +91,6 @@ def _announce(state: ServiceState) -> None:
     if state.runtime_directory is None:  # logged at the start
         return
     try:
-        state.runtime_directory.announce(state.model.manifest.version)
+        state.runtime_directory.announce_reload(state.model.manifest.version)
     except OSError as error:  # must not end `watch_reloads`: this worker has reloaded
         _log.error("reload: cannot tell the other workers: %s", error)

@@ -1,37 +1,29 @@
-"""Bytes of a picture in, RGB uint8 at the model's input size out: the one decoder.
+"""The one decoder: bytes of a picture to RGB uint8 at the model's input size.
 
-Training and serving both call `decode`, so the two cannot disagree about a pixel.
-In: the bytes of a file. Its kind and cost are read from the headers before anything is decoded.
+Training and serving both call `decode`, so that both see the same pixels.
+In: the bytes of a file. Format and cost are read from its headers before anything is decoded.
 Out: an array (size, size, 3) uint8, or a `RequestError` that says what is wrong with the picture.
-May use: service.errors.
+May use: service.{errors, imaging.readers}.
 """
 
-from service.imaging.cost import MAX_PIXELS, Limits
 from service.imaging.decoding import DECODER, FULL_RANGE_BITS, decode, inspect
-from service.imaging.header import Header
-from service.imaging.kinds import (
-    ALWAYS_ACCEPTED,
-    KINDS,
-    OTHER_SUFFIXES,
-    RAW_SUFFIXES,
-    SUFFIXES,
-    identify,
-)
+from service.imaging.formats import ALWAYS_ACCEPTED, FORMATS, SUFFIXES, identify_format
+from service.imaging.limits import MAX_PIXELS, Limits
 from service.imaging.process import configure_process
+from service.imaging.unsupported import OTHER_SUFFIXES, RAW_SUFFIXES
 
 __all__ = [
     "ALWAYS_ACCEPTED",
     "DECODER",
+    "FORMATS",
     "FULL_RANGE_BITS",
-    "KINDS",
     "MAX_PIXELS",
     "OTHER_SUFFIXES",
     "RAW_SUFFIXES",
     "SUFFIXES",
-    "Header",
     "Limits",
     "configure_process",
     "decode",
-    "identify",
+    "identify_format",
     "inspect",
 ]

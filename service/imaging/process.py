@@ -1,4 +1,4 @@
-"""Switches of the decoding libraries that hold for a whole process."""
+"""Process-wide settings of the decoding libraries."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from PIL import AvifImagePlugin
 
 
 def configure_process() -> None:
-    """Set up OpenCV and Pillow for many decoding threads and for damaged pictures.
+    """Configure OpenCV and Pillow for many decoding threads and for damaged pictures.
 
-    Call it where a process of Graft's own starts. `decode` gives the same pixels and refusals
-    without it, so a program that only imports Graft keeps its own switches.
+    Call it where a process of Graft starts. Without it `decode` gives the same pixels and errors,
+    so a program that only imports Graft keeps its own settings.
     """
-    # Pictures are decoded side by side: more threads for each would only compete.
+    # Pictures are decoded in parallel; threads within each would only compete.
     cv2.setNumThreads(1)
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-    # Damaged pictures are refused with a message: no lines on stderr beside it. They could fill
-    # the log, and Python remembers the text of each warning.
+    # Damaged pictures are refused with a message. Further lines on stderr could fill the log, and
+    # Python keeps the text of every warning in memory.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")

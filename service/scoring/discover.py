@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from service.errors import RequestError, WrongUse
-from service.imaging import OTHER_SUFFIXES, SUFFIXES, identify
+from service.errors import RequestError, UsageError
+from service.imaging import OTHER_SUFFIXES, SUFFIXES, identify_format
 
 
 def find_pictures(paths: Sequence[str]) -> list[str]:
@@ -25,10 +25,10 @@ def find_pictures(paths: Sequence[str]) -> list[str]:
     visited: set[str] = set()
     for path in paths:
         if not Path(path).exists():
-            raise WrongUse(f"no file or folder {path}; name pictures, or folders with pictures")
+            raise UsageError(f"no file or folder {path}; name pictures, or folders with pictures")
         pictures += _walk(path, visited) if Path(path).is_dir() else [path]
     if not pictures:
-        raise WrongUse(
+        raise UsageError(
             f"no pictures in {', '.join(paths)} (searched for {' '.join(SUFFIXES)}, in all "
             "sub-folders); name pictures, or folders with pictures"
         )
@@ -73,7 +73,7 @@ def _is_picture(path: Path) -> bool:
         return suffix in (*SUFFIXES, *OTHER_SUFFIXES)
     try:
         with path.open("rb") as file:
-            identify(file.read(4096))
+            identify_format(file.read(4096))
     except (RequestError, OSError):
         return False
     return True

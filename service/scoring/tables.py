@@ -12,10 +12,10 @@ from typing import TextIO
 
 from service.bundle.files import fsync
 from service.engine.predictor import Predictor
-from service.errors import WrongUse
+from service.errors import UsageError
 from service.schemas import classified_json
 from service.scoring.files import ScoredFile
-from service.system.interrupts import cleaned
+from service.system.interrupts import cleanup_on_signal
 
 WriteRow = Callable[[ScoredFile], None]
 
@@ -81,7 +81,7 @@ def _replacing(path: Path) -> Iterator[TextIO]:
         with _wrong_use_on_oserror(path):
             destination = os.dup(1) if is_stdout else partial
             file = open(destination, "w", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: PTH123, SIM115
-        with file, cleaned(partial.unlink) if is_file else nullcontext():
+        with file, cleanup_on_signal(partial.unlink) if is_file else nullcontext():
             yield file
             with _wrong_use_on_oserror(path):
                 file.flush()
@@ -112,7 +112,7 @@ def _wrong_use_on_oserror(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WrongUse(
+        raise UsageError(
             f"cannot write {path}: {error.strerror}; --csv needs a file in an existing folder that "
             "can be written to and has room"
         ) from error

@@ -1,7 +1,7 @@
-"""What lies between BentoML's server and the service: its port, its limits, what workers share.
+"""The server process around the service: its port, its connections, its workers.
 
-In: BentoML's configuration and uvicorn's connections. Out: bounded connections, and a directory in
-which all workers of one service count together.
-It also bounds the memory of request bodies.
+In: BentoML's configuration, the environment, and uvicorn's connections. Out: bounded connections, a
+bound on the memory of request bodies, and a directory in which all workers share metrics and news
+of reloads.
 May use: service.{bundle, errors, system}.
 """

@@ -1,9 +1,7 @@
-"""What a connection may cost before a request is there, and after: uvicorn's parser, with bounds.
+"""Limits on what a connection may cost before a request has arrived, and after its answer.
 
-httptools has no limits, and uvicorn's own are for h11 alone: 50 MB of short headers took 1.2 GB,
-one header of 100 MB 48 s of the event loop, 22 MB of pipelined requests 1.3 GB, and a header that
-never ended was waited for without end. h11 bounds all but the wait, and takes 66 us more
-for every request.
+uvicorn's fast parser, httptools, has no limits of its own: endless headers or pipelined requests
+would fill the memory, and headers that never end would be awaited forever.
 """
 
 from __future__ import annotations
@@ -17,106 +15,93 @@ import uvicorn.config
 from click.core import ParameterSource
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.server.transport import READ_SECONDS, InOnePiece
+from service.server.transport import READ_SECONDS, CoalescingTransport
 
 if TYPE_CHECKING:
-    from circus.sockets import CircusSocket
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 MAX_HEAD_BYTES: Final = 65_536
-"""Most bytes without a whole header section, a piece of a body, or an end: h11's limit."""
+"""Most bytes that complete neither a head, a piece of a body nor a request: h11's limit."""
 MAX_PIPELINED: Final = 16
-"""Most requests that wait behind the one being answered; browsers and proxies send none."""
+"""Most requests that wait behind the current one; browsers and proxies send none."""
 HEAD_SECONDS: Final = 10.0
-"""Longest wait for the rest of a head; bodies have a limit of their own until they are answered."""
-REST_BYTES_PER_SECOND: Final = 240
-"""Fewest bytes, on average of HEAD_SECONDS, of a body that is read on once it is answered."""
-MAX_REST_BYTES: Final = 128 * 1024 * 1024
-"""Most bytes of such a body: those of the largest request, and as much again."""
-MAX_REST_SECONDS: Final = 60.0
-"""Longest time that such a body is read for, however fast it comes; nginx's is 30 s."""
+"""Longest wait for a head. Bodies have a limit of their own until their request is answered."""
+MIN_DISCARD_BYTES_PER_SECOND: Final = 240
+"""Least speed, averaged over HEAD_SECONDS, of a body that still arrives after its answer."""
+MAX_DISCARDED_BYTES: Final = 128 * 1024 * 1024
+"""Most bytes of such a body: twice those of the largest request."""
+MAX_DISCARD_SECONDS: Final = 60.0
+"""Longest time for which such a body is read, however fast it arrives; nginx's is 30 s."""
 
 
 def bound_requests(keep_alive_seconds: float) -> None:
-    """Let every uvicorn of this process that chooses its protocol itself choose `BoundedHttp`.
+    """Make `BoundedHttpProtocol` the protocol that uvicorn chooses in this process.
 
-    BentoML hands no such option on; this table is what uvicorn's option `http` is looked up in.
+    BentoML passes no option to uvicorn, which looks up its option `http` in this table.
 
     Args:
-        keep_alive_seconds: how long an idle connection is kept, unless the command line of this
-            process has a `--timeout-keep-alive`: `bentoml serve` hands its own on to workers.
+        keep_alive_seconds: how long idle connections are kept, unless this process has the option
+            `--timeout-keep-alive`, which `bentoml serve` passes on to workers.
     """
-    BoundedHttp.keep_alive_seconds = None if _names_keep_alive() else keep_alive_seconds
-    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{BoundedHttp.__module__}:{BoundedHttp.__name__}"
+    BoundedHttpProtocol.keep_alive_seconds = (
+        None if _has_keep_alive_option() else keep_alive_seconds
+    )
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = (
+        f"{BoundedHttpProtocol.__module__}:{BoundedHttpProtocol.__name__}"
+    )
 
 
-def _names_keep_alive() -> bool:
-    """Whether somebody gave the option; its value may be the default, 5."""
+def _has_keep_alive_option() -> bool:
+    """Whether the option was given; its value may equal the default, 5."""
     command = click.get_current_context(silent=True)
     source = command and command.get_parameter_source("timeout_keep_alive")
     return source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
-def refuse_until_ready() -> None:
-    """Let BentoML's parent bind the port and not listen on it: the first ready worker does.
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """Rejects requests whose head, chunk extension or trailer never ends (400).
 
-    For the parent, before it makes its socket. It listens at once otherwise, and the seconds in
-    which workers load take connections that nobody answers, where a proxy would have asked another
-    replica.
-    """
-    from circus.sockets import CircusSocket
-
-    CircusSocket.listen = _leave_it_to_uvicorn
-
-
-def _leave_it_to_uvicorn(socket: CircusSocket, backlog: int = 0) -> None:
-    """uvicorn listens on whatever socket it is handed, once it has started up."""
-
-
-class BoundedHttp(HttpToolsProtocol):
-    """Reject requests whose head, chunk extension or trailer never ends (400).
-
-    A body that is refused before it came is read on and thrown away, so that its sender sees the
-    answer; one that announced itself by `Expect: 100-continue` is not asked for.
+    A body whose request is answered before it has arrived is read and discarded, within limits, so
+    that its sender sees the answer; with `Expect: 100-continue` it is not asked for.
     """
 
-    keep_alive_seconds: float | None = None  # None: as uvicorn is set up
+    keep_alive_seconds: float | None = None  # None = uvicorn's setting
     _pending_bytes = 0
-    _running: RequestResponseCycle | None = None
-    _patience: asyncio.TimerHandle | None = None
-    _unread: asyncio.TimerHandle | None = None
-    _is_body_due = False
+    _current_cycle: RequestResponseCycle | None = None
+    _timeout: asyncio.TimerHandle | None = None
+    _write_timeout: asyncio.TimerHandle | None = None
+    _is_body_expected = False
     _is_discarding = False
     _is_stopping = False
-    _rest_bytes = 0
-    _rest_bytes_before = 0
-    _rest_until = 0.0
-    transport: InOnePiece  # type: ignore[assignment]
+    _discarded_bytes = 0
+    _discarded_bytes_before = 0
+    _discard_deadline = 0.0
+    transport: CoalescingTransport  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(InOnePiece(transport, self.loop, self._discard_rest))  # type: ignore[arg-type]
+        super().connection_made(CoalescingTransport(transport, self.loop, self._start_discarding))  # type: ignore[arg-type]
         if self.keep_alive_seconds is not None:
             self.timeout_keep_alive = self.keep_alive_seconds  # type: ignore[assignment]
-        self._wait()
+        self._start_timeout()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
-        self._is_body_due = False
+        self._cancel_timeout()
+        self._is_body_expected = False
         self.resume_writing()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        self._unread = self.loop.call_later(READ_SECONDS, self.transport.abort)
+        self._write_timeout = self.loop.call_later(READ_SECONDS, self.transport.abort)
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
+        if self._write_timeout is not None:
+            self._write_timeout.cancel()
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._is_discarding:
-            self._count_rest(data)
+            self._count_discarded(data)
             return
         self._pending_bytes += len(data)
         self._unset_keepalive_if_required()
@@ -124,17 +109,17 @@ class BoundedHttp(HttpToolsProtocol):
         if self._is_discarding:
             return
         if not self._pending_bytes or self.transport.is_closing():
-            self._stop_waiting()
+            self._cancel_timeout()
         elif self._pending_bytes > MAX_HEAD_BYTES:
             self.send_400_response("The request's header is too long.")
-        elif self._patience is None:
-            self._wait()
+        elif self._timeout is None:
+            self._start_timeout()
 
     def _parse(self, data: bytes) -> None:
-        """Let the parser call what follows; an offer to speak another protocol is passed over.
+        """Feed the parser, and ignore offers of another protocol.
 
-        httptools takes what follows it, a body, too, for the other protocol, and uvicorn then for
-        the next request. `curl --http2` and Java's HttpClient make such an offer (h2c).
+        httptools takes everything after such an offer, even the body, for the other protocol, and
+        uvicorn takes it for the next request. `curl --http2` and Java's HttpClient offer h2c.
         """
         while data:
             try:
@@ -143,7 +128,8 @@ class BoundedHttp(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as offer:
                 data = self._head_without_offer() + data[offer.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+                # as uvicorn does
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             except httptools.HttpParserError:
                 self.send_400_response("Invalid HTTP request received.")
                 return
@@ -155,94 +141,94 @@ class BoundedHttp(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"\r\n"])
 
     def on_message_begin(self) -> None:
-        self._pending_bytes += 1  # what came before it in one piece has set this to 0
+        self._pending_bytes += 1  # an earlier request in the same packet has reset it
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._pending_bytes = 0
-        if self.parser.should_upgrade():  # it comes once more, without the offer
+        if self.parser.should_upgrade():  # `_parse` feeds the head again, without the offer
             if self.parser.get_method() == b"CONNECT":
-                raise ValueError("no proxy")
+                raise ValueError("not a proxy")
             return
-        self._is_body_due = True
-        self._rest_bytes = 0
+        self._is_body_expected = True
+        self._discarded_bytes = 0
         super().on_headers_complete()
         if not self.pipeline:
-            self._running = self.cycle
+            self._current_cycle = self.cycle
         if len(self.pipeline) > MAX_PIPELINED:
-            raise ValueError("too many pipelined requests")  # to the parser: answered by 400
+            raise ValueError("too many pipelined requests")  # the parser answers 400
 
     def on_body(self, body: bytes) -> None:
-        self._pending_bytes = self._nobody_else_waits()
+        self._pending_bytes = int(self._is_answered())
         if self._pending_bytes:
-            self._count_rest(body)
+            self._count_discarded(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
             return
-        self._is_body_due = False
+        self._is_body_expected = False
         self._pending_bytes = 0
         super().on_message_complete()
-        if self._nobody_else_waits():  # and the next request may take its time
+        if self._is_answered():  # uvicorn's own wait for the next request is over
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
-    def _nobody_else_waits(self) -> int:
-        """1 once a request is answered: what comes of it then has ended uvicorn's own wait."""
-        return int(self.cycle is not None and self.cycle.response_complete)
+    def _is_answered(self) -> bool:
+        """Whether the current request is answered; data after that ends uvicorn's own wait."""
+        return self.cycle is not None and self.cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:
-        self._is_body_due = True  # whatever it is that comes
+        self._is_body_expected = True  # whatever else arrives
         super().send_400_response(msg)
         self.pipeline.clear()
-        if self._running is not None:  # its answer would meet a closed connection
-            self._running.disconnected = True
-            self._running.message_event.set()
+        if self._current_cycle is not None:  # the connection closes before its answer
+            self._current_cycle.disconnected = True
+            self._current_cycle.message_event.set()
 
     def on_response_complete(self) -> None:
         if self.pipeline:
-            self._running = self.pipeline[-1][0]  # which uvicorn begins now
+            self._current_cycle = self.pipeline[-1][0]  # which uvicorn starts now
         super().on_response_complete()
 
     def shutdown(self) -> None:
         self._is_stopping = True
         super().shutdown()
 
-    def _discard_rest(self) -> bool:
-        """When the connection is to be closed: whether to read on first, and begin with that."""
-        if not self._is_body_due or self._is_discarding:
+    def _start_discarding(self) -> bool:
+        """Read on before the connection closes, if a body is expected; return whether to."""
+        if not self._is_body_expected or self._is_discarding:
             return False
         self._is_discarding = True
-        self._stop_waiting()
-        self._wait()
+        self._cancel_timeout()
+        self._start_timeout()
         self.flow.resume_reading()
         return True
 
-    def _count_rest(self, data: bytes) -> None:
-        self._rest_bytes += len(data)
-        if self._rest_bytes > MAX_REST_BYTES:
+    def _count_discarded(self, data: bytes) -> None:
+        self._discarded_bytes += len(data)
+        if self._discarded_bytes > MAX_DISCARDED_BYTES:
             self.transport.abort()
 
-    def _wait(self) -> None:
-        self._rest_until = self.loop.time() + MAX_REST_SECONDS
-        self._wait_on()
+    def _start_timeout(self) -> None:
+        self._discard_deadline = self.loop.time() + MAX_DISCARD_SECONDS
+        self._restart_timeout()
 
-    def _wait_on(self) -> None:
-        self._rest_bytes_before = self._rest_bytes
-        self._patience = self.loop.call_later(HEAD_SECONDS, self._lose_patience)
+    def _restart_timeout(self) -> None:
+        self._discarded_bytes_before = self._discarded_bytes
+        self._timeout = self.loop.call_later(HEAD_SECONDS, self._on_timeout)
 
-    def _lose_patience(self) -> None:
-        came = self._rest_bytes - self._rest_bytes_before
-        is_wanted = self._is_body_due and not self._is_stopping
-        is_in_time = self.loop.time() < self._rest_until
-        if is_wanted and is_in_time and came >= REST_BYTES_PER_SECOND * HEAD_SECONDS:
-            self._wait_on()
+    def _on_timeout(self) -> None:
+        received = self._discarded_bytes - self._discarded_bytes_before
+        is_expected = self._is_body_expected and not self._is_stopping
+        is_in_time = self.loop.time() < self._discard_deadline
+        if is_expected and is_in_time and received >= MIN_DISCARD_BYTES_PER_SECOND * HEAD_SECONDS:
+            self._restart_timeout()
         else:
-            self.transport.end()
+            self.transport.close_now()
 
-    def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _cancel_timeout(self) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None

@@ -1,8 +1,7 @@
-"""The directory that the workers of one service share while it runs: metrics, and the last reload.
+"""The directory that the workers of a service share while it runs: metrics, and the last reload.
 
-The parent makes it, in memory where the system has a place for that, and removes it when it ends.
-A worker takes a slot in it under a lock that ends with the worker; its successor takes the slot
-over, with its counts and its room.
+The parent creates it, in memory if possible (/dev/shm), and removes it at its end. A worker holds a
+slot in it by a lock that ends with the worker; the next worker takes over the slot and its counts.
 """
 
 from __future__ import annotations
@@ -22,140 +21,141 @@ from filelock import BaseFileLock
 
 from service.errors import GraftError, SettingError
 from service.server import slots
-from service.server.slots import KINDS, RESERVED_BYTES
-from service.system.locks import hold, locked
+from service.server.slots import METRIC_FILES, RESERVED_BYTES
+from service.system.locks import acquire_lock, file_lock
 
 VARIABLE: Final = "_GRAFT_RUNTIME_DIRECTORY"
-"""By which the parent names it to its workers."""
+"""Environment variable by which the parent tells its workers the path."""
 PREFIX: Final = "graft-service-"
 _SERVICE_LOCK: Final = "service.lock"
 _RELOAD: Final = "reload"
 _RELOAD_BYTES: Final = 64
-_MEMORY: Final = Path("/dev/shm")
+_MEMORY_FOLDER: Final = Path("/dev/shm")
 
-_log = logging.getLogger("bentoml.graft")  # below BentoML's, whose INFO is shown
+_log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which shows INFO
 
 
 class RuntimeDirectory:
-    """A worker's place in the directory.
+    """The directory, as one worker uses it.
 
     Args:
         path: the directory.
-        slot: which of its slots is this worker's.
-        lock: of that slot, held until the process ends.
+        slot: number of this worker's slot.
+        lock: the lock of that slot, held until the process ends.
     """
 
     def __init__(self, path: Path, slot: int, lock: BaseFileLock) -> None:
         self.path, self.slot, self._lock = path, slot, lock
 
     def reserve(self, kind: str, size_bytes: int) -> bool:
-        """Have room for so many more bytes in this worker's file of a kind; False: there is none.
+        """Allocate `size_bytes` more in this worker's file of a kind; return False without room.
 
-        prometheus_client doubles a full file, so it must not be asked for more than one doubling
-        at a time. The first 4 bytes of a file say how many are used.
+        prometheus_client doubles a full file, so never reserve more than doubles it. The first 4
+        bytes of a file hold the number of bytes used.
         """
-        path = slots.file_of(self.path, kind, self.slot)
+        path = slots.metrics_file(self.path, kind, self.slot)
         try:
             with path.open("rb") as file:
                 used = int.from_bytes(file.read(4), sys.byteorder)
             size = path.stat().st_size
             if used + size_bytes > size:
-                slots.fill(path, 2 * size)
+                slots.allocate(path, 2 * size)
         except OSError:
             return False
         return True
 
-    def files(self) -> list[str]:
-        """All files with figures; of slots whose worker is dead the counts alone."""
-        found = []
-        for slot in slots.numbers(self.path):
+    def metrics_files(self) -> list[str]:
+        """List the metrics files of all workers; of dead workers only counters and histograms."""
+        files = []
+        for slot in slots.slot_numbers(self.path):
             is_live = slot == self.slot or slots.is_held(self.path, slot)
-            kinds = [kind for kind in KINDS if is_live or not kind.startswith("gauge_live")]
-            paths = [slots.file_of(self.path, kind, slot) for kind in kinds]
-            found += [str(path) for path in paths if path.is_file() and path.stat().st_size]
-        return found
+            kinds = [kind for kind in METRIC_FILES if is_live or not kind.startswith("gauge_live")]
+            paths = [slots.metrics_file(self.path, kind, slot) for kind in kinds]
+            files += [str(path) for path in paths if path.is_file() and path.stat().st_size]
+        return files
 
-    def announce(self, version: str) -> None:
-        """Tell the other workers which version was taken; OSError where that cannot be written."""
+    def announce_reload(self, version: str) -> None:
+        """Tell the other workers which version was loaded; raises OSError if that fails."""
         with (self.path / _RELOAD).open("r+b", buffering=0) as file:
             file.write(version.encode().ljust(_RELOAD_BYTES))
 
-    def announced(self) -> tuple[int, str] | None:
-        """When, and the version; None before the first reload."""
+    def last_reload(self) -> tuple[int, str] | None:
+        """Return time (ns since the epoch) and version of the last reload; None = no reload."""
         path = self.path / _RELOAD
         try:
-            when, version = path.stat().st_mtime_ns, path.read_bytes().strip().decode()
+            time_ns, version = path.stat().st_mtime_ns, path.read_bytes().strip().decode()
         except OSError:
             return None
-        return (when, version) if version else None
+        return (time_ns, version) if version else None
 
 
-def create(workers: int) -> None:
-    """Make the directory of a service and name it to its workers; for their parent, once.
+def create_runtime_directory(workers: int) -> None:
+    """Create the directory of a service; for the parent, once.
 
-    Where there is room nowhere, each worker keeps its figures for itself.
+    Without room for it, each worker keeps its metrics to itself, and a warning is logged.
 
     Raises:
-        SettingError: there is no folder for temporary files, which BentoML needs as well.
+        SettingError: there is no folder for temporary files, which BentoML needs too.
     """
     os.environ.pop(VARIABLE, None)
     problems = []
-    for place in dict.fromkeys([_MEMORY, _temporary()]):
-        _remove_abandoned(place)
+    for parent in dict.fromkeys([_MEMORY_FOLDER, _temporary_folder()]):
+        _remove_abandoned(parent)
         try:
-            path = _make(place, workers)
+            path = _create(parent, workers)
         except (OSError, GraftError) as error:
             problems.append(str(error))
             continue
         os.environ[VARIABLE] = str(path)
         return
     _log.warning(
-        "each worker shows its own figures at /metrics, and none follows another's reload: there "
-        "is no place for what they share (%s)",
+        "each worker shows only its own figures at /metrics, and reloads only itself: there is no "
+        "room for a directory that workers share (%s)",
         "; ".join(problems),
     )
 
 
-def _temporary() -> Path:
+def _temporary_folder() -> Path:
     try:
         return Path(tempfile.gettempdir())
     except OSError as error:
-        raise SettingError(f"{error.strerror}: make room there, or name one by TMPDIR") from error
+        raise SettingError(
+            f"{error.strerror}: make room there, or set TMPDIR to a folder"
+        ) from error
 
 
-def enter() -> RuntimeDirectory | None:
-    """Take a slot, for a worker, once; None where its parent made no directory, or no slot
-    could be prepared."""
+def join_runtime_directory() -> RuntimeDirectory | None:
+    """Take a slot; for a worker, once. Return None without a directory, or room for a slot."""
     if not os.environ.get(VARIABLE):
         return None
     path = Path(os.environ[VARIABLE])
     try:
-        path.stat()  # a lock would make the directory anew, where somebody has removed it
-        slot, lock = slots.take(path)
+        path.stat()  # if the directory was removed, a lock would create it again
+        slot, lock = slots.acquire_slot(path)
         try:
-            slots.prepare(path, slot)
+            slots.prepare_slot(path, slot)
         except OSError:
             lock.release()
             raise
     except (OSError, GraftError) as error:
-        _log.warning("this worker shows its own figures alone at /metrics: %s", error)
+        _log.warning("this worker shows only its own figures at /metrics: %s", error)
         return None
     return RuntimeDirectory(path, slot, lock)
 
 
-def _make(place: Path, workers: int) -> Path:
-    path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+def _create(parent: Path, workers: int) -> Path:
+    path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     try:
-        lock = hold(path / _SERVICE_LOCK, wait=False)
+        lock = acquire_lock(path / _SERVICE_LOCK, wait=False)
         (path / _RELOAD).write_bytes(b" " * _RELOAD_BYTES)
         for slot in range(workers):
-            slots.lock_of(path, slot).touch()
-        for slot, kind in itertools.product(range(workers), KINDS):
-            slots.fill(slots.file_of(path, kind, slot), RESERVED_BYTES)
+            slots.lock_file(path, slot).touch()
+        for slot, kind in itertools.product(range(workers), METRIC_FILES):
+            slots.allocate(slots.metrics_file(path, kind, slot), RESERVED_BYTES)
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
-    atexit.register(_remove, path, lock)  # which keeps the lock
+    atexit.register(_remove, path, lock)  # also keeps the lock held
     return path
 
 
@@ -164,15 +164,15 @@ def _remove(path: Path, lock: BaseFileLock) -> None:
     lock.release()
 
 
-def _remove_abandoned(place: Path) -> None:
-    """Remove what killed services left: no lock in it is held."""
-    for path in place.glob(f"{PREFIX}*"):
+def _remove_abandoned(parent: Path) -> None:
+    """Remove the directories of services that were killed: none of their locks is held."""
+    for path in parent.glob(f"{PREFIX}*"):
         try:
             if not (path / _SERVICE_LOCK).is_file():
-                continue  # not made yet
+                continue  # still being created
             with ExitStack() as stack:
                 for lock in path.glob("*.lock"):
-                    stack.enter_context(locked(lock, wait=False))
+                    stack.enter_context(file_lock(lock, wait=False))
                 shutil.rmtree(path, ignore_errors=True)
         except (OSError, GraftError):
-            continue  # it still runs, or is somebody else's
+            continue  # the service still runs, or belongs to another user

@@ -1,7 +1,7 @@
-"""Slots: the files in which one worker counts, each byte of them with its place on the disk.
+"""Slots of the runtime directory: the metrics files of one worker, fully allocated on disk.
 
-They are those of prometheus_client's multiprocess mode. A page of a mapped file that finds the disk
-full ends its process (SIGBUS), so all are written before they are needed.
+The files are those of prometheus_client's multiprocess mode. If a page of a mapped file finds the
+disk full, its process dies (SIGBUS); so all pages are written before they are needed.
 """
 
 from __future__ import annotations
@@ -15,78 +15,87 @@ from typing import Final
 from filelock import BaseFileLock
 
 from service.errors import GraftError
-from service.system.locks import hold
+from service.system.locks import acquire_lock
 
-KINDS: Final = ("counter", "histogram", "gauge_livesum", "gauge_livemax")
-"""prometheus_client has a file for each, and for each other mode of a gauge that is used."""
+METRIC_FILES: Final = ("counter", "histogram", "gauge_livesum", "gauge_livemax")
+"""prometheus_client has one file for each, and one for each mode of gauges in use."""
 RESERVED_BYTES: Final = 128 * 1024
-"""Of each file. Figures with all their labels but the classes take 32 KB of the first and 48 KB of
+"""Size of each file. All series without those of classes take 32 KB of the first file and 48 KB of
 the second."""
-_TRIES: Final = 3
+_ATTEMPTS: Final = 3
 _PAUSE_SECONDS: Final = 0.01
 
 
-def take(path: Path) -> tuple[int, BaseFileLock]:
-    """The first slot that nobody holds, or a new one. Whoever asks for the figures looks for a
-    moment whether one is held; hence more than one try."""
-    for is_last in (*[False] * _TRIES, True):
-        taken = numbers(path)
-        for slot in itertools.count() if is_last else taken:
+def acquire_slot(directory: Path) -> tuple[int, BaseFileLock]:
+    """Take the first free slot, or add one; return its number and its lock.
+
+    Several attempts, because `is_held` locks a slot for a moment when figures are collected.
+    """
+    for is_last in (*[False] * _ATTEMPTS, True):
+        existing = slot_numbers(directory)
+        for slot in itertools.count() if is_last else existing:
             try:
-                return slot, hold(lock_of(path, slot), wait=False)
+                return slot, acquire_lock(lock_file(directory, slot), wait=False)
             except BlockingIOError:
                 continue
         time.sleep(_PAUSE_SECONDS)
     raise AssertionError("unreachable: counting does not end")
 
 
-def numbers(path: Path) -> list[int]:
-    """Of the slots that there are, taken or not."""
-    return sorted(int(file.stem.rpartition("_")[2]) for file in path.glob(f"{KINDS[0]}_*.db"))
+def slot_numbers(directory: Path) -> list[int]:
+    """List the numbers of all slots, taken or not."""
+    files = directory.glob(f"{METRIC_FILES[0]}_*.db")
+    return sorted(int(file.stem.rpartition("_")[2]) for file in files)
 
 
-def prepare(path: Path, slot: int) -> None:
-    """For who has taken it: have all its room, and gauges at 0; OSError where there is no room."""
-    for kind in KINDS:
-        fill(file_of(path, kind, slot), RESERVED_BYTES)
-        if kind.startswith("gauge"):  # of the worker before; its blocks stay where they are
-            _overwrite(file_of(path, kind, slot))
+def prepare_slot(directory: Path, slot: int) -> None:
+    """Allocate the files of a slot that was acquired, and set its gauges to 0.
+
+    Raises:
+        OSError: the disk has no room.
+    """
+    for kind in METRIC_FILES:
+        allocate(metrics_file(directory, kind, slot), RESERVED_BYTES)
+        if kind.startswith("gauge"):  # values of the previous worker; the pages stay allocated
+            _zero(metrics_file(directory, kind, slot))
 
 
-def file_of(path: Path, kind: str, slot: int) -> Path:
-    return path / f"{kind}_{slot}.db"  # prometheus_client's name for it
+def metrics_file(directory: Path, kind: str, slot: int) -> Path:
+    """Return the path that prometheus_client uses for a kind of metrics."""
+    return directory / f"{kind}_{slot}.db"
 
 
-def lock_of(path: Path, slot: int) -> Path:
-    return path / f"{slot}.lock"
+def lock_file(directory: Path, slot: int) -> Path:
+    """Return the path of a slot's lock."""
+    return directory / f"{slot}.lock"
 
 
-def is_held(path: Path, slot: int) -> bool:
-    """Whether its worker lives."""
+def is_held(directory: Path, slot: int) -> bool:
+    """Whether the slot's worker is alive."""
     try:
-        hold(lock_of(path, slot), wait=False).release()
-    except (OSError, GraftError):  # or it cannot be told
+        acquire_lock(lock_file(directory, slot), wait=False).release()
+    except (OSError, GraftError):  # or it is unknown
         return True
     return False
 
 
-def fill(path: Path, size_bytes: int) -> None:
-    """Let a file have so many bytes, zeros at its end, each with its place on the disk.
+def allocate(path: Path, size_bytes: int) -> None:
+    """Extend a file with zeros to `size_bytes`, all of them allocated on disk.
 
     Raises:
-        OSError: there is no room; the file is as it was.
+        OSError: there is no room; the file is unchanged.
     """
     with path.open("ab", buffering=0) as file:
-        before = file.tell()
+        old_size = file.tell()
         try:
             while (missing := size_bytes - file.tell()) > 0:
                 file.write(bytes(missing))
-            os.fsync(file.fileno())  # a network's file system may say only now that it is full
+            os.fsync(file.fileno())  # network file systems may report a full disk only now
         except OSError:
-            file.truncate(before)
+            file.truncate(old_size)
             raise
 
 
-def _overwrite(path: Path) -> None:
+def _zero(path: Path) -> None:
     with path.open("r+b", buffering=0) as file:
         file.write(bytes(path.stat().st_size))

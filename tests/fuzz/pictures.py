@@ -31,8 +31,9 @@ from mutations import mutated  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from service.errors import RequestError  # noqa: E402
-from service.imaging import Limits, configure_process, decode, jpeg  # noqa: E402
-from service.imaging.shrinking import to_square  # noqa: E402
+from service.imaging import Limits, configure_process, decode  # noqa: E402
+from service.imaging.readers import jpeg  # noqa: E402
+from service.imaging.resizing import resize_to_square  # noqa: E402
 
 FAILED = ROOT / "artifacts/fuzz"
 SIZES, LIMITS = {"mutated": 96, "drawn": 48}, Limits(pixels=1_000_000)
@@ -69,7 +70,7 @@ def outcome(picture: Drawn, size: int, fill: int) -> tuple[str, bytes]:
     signal.setitimer(signal.ITIMER_REAL, 60)
     if sys.platform == "linux":
         ctypes.CDLL(None).mallopt(_M_PERTURB, fill)
-    guarded = jpeg._room = Guarded()
+    guarded = jpeg._allocate = Guarded()
     try:
         pixels = decode(picture.data, size, LIMITS)
     except RequestError as error:
@@ -77,8 +78,8 @@ def outcome(picture: Drawn, size: int, fill: int) -> tuple[str, bytes]:
     except BaseException as error:
         return f"bug: {type(error).__name__}: {error}", b""
     finally:
-        del jpeg._room
-        jpeg._room = _ROOM
+        del jpeg._allocate
+        jpeg._allocate = _ALLOCATE
     if not guarded.is_whole():
         return "bug: written behind the decoder's memory", b""
     if pixels.shape != (size, size, 3) or pixels.dtype != "uint8":
@@ -86,7 +87,7 @@ def outcome(picture: Drawn, size: int, fill: int) -> tuple[str, bytes]:
     return _judge_pixels(picture, pixels), pixels.tobytes()
 
 
-_ROOM = jpeg._room
+_ALLOCATE = jpeg._allocate
 
 
 def _judge_refusal(picture: Drawn, error: RequestError) -> str:
@@ -99,7 +100,7 @@ def _judge_pixels(picture: Drawn, pixels: NDArray[np.uint8]) -> str:
     if picture.refusal:
         return f"bug: pixels, where `{picture.refusal}` is not read"
     if picture.pixels is not None:
-        expected = to_square(picture.pixels, len(pixels), 8).astype(int)
+        expected = resize_to_square(picture.pixels, len(pixels), 8).astype(int)
         difference = float(np.abs(pixels - expected).mean())
         if difference > picture.tolerance:
             return f"bug: pixels are {difference:.1f} levels from those drawn"

@@ -10,7 +10,7 @@ import pytest
 
 from plugins.base import BackboneError, leaf_layers
 from plugins.registry import resolve
-from trainers.phases.transfer import moving_statistics
+from trainers.phases.fine_tuning import moving_statistics
 
 
 def test_a_loaded_backbone_takes_pictures_and_scales_them_inside() -> None:

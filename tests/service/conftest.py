@@ -66,11 +66,11 @@ def make_directory(
     monkeypatch.setenv(runtime_directory.VARIABLE, "")  # to be as it was, afterwards
     place = tmp_path / "memory"
     place.mkdir()
-    monkeypatch.setattr(runtime_directory, "_MEMORY", place)
+    monkeypatch.setattr(runtime_directory, "_MEMORY_FOLDER", place)
 
     def make_directory(workers: int = 1) -> RuntimeDirectory | None:
-        runtime_directory.create(workers)
-        return runtime_directory.enter()
+        runtime_directory.create_runtime_directory(workers)
+        return runtime_directory.join_runtime_directory()
 
     return make_directory
 

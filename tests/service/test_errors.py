@@ -37,6 +37,6 @@ def test_every_refusal_is_a_graft_error_with_its_message() -> None:
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
-def test_only_refusals_that_pass_say_when_to_come_back(refusal: type[RequestError]) -> None:
+def test_only_temporary_refusals_have_retry_after(refusal: type[RequestError]) -> None:
     expected = "1" if refusal in (Overloaded, Draining) else None
     assert refusal("x").headers.get("Retry-After") == expected

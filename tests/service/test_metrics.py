@@ -18,7 +18,7 @@ from service.asgi import ENDPOINTS
 from service.bundle.manifest import Manifest
 from service.errors import RequestError
 from service.metrics import _SPARE_BYTES, Metrics
-from service.server.slots import KINDS, RESERVED_BYTES
+from service.server.slots import METRIC_FILES, RESERVED_BYTES
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +34,7 @@ def metrics(registry: CollectorRegistry) -> Metrics:
 
 
 def wrappers(metrics: Metrics) -> list[MetricWrapperBase]:
-    return [one for one in vars(metrics).values() if isinstance(one, MetricWrapperBase)]
+    return [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
 
 
 def families(registry: CollectorRegistry) -> dict[str, Metric]:
@@ -65,12 +65,12 @@ def test_counts_are_kept_by_label(metrics: Metrics, registry: CollectorRegistry)
         assert registry.get_sample_value("graft_requests_total", labels) == count
 
 
-def test_what_is_known_beforehand_begins_at_0(
+def test_known_series_start_at_0(
     metrics: Metrics, registry: CollectorRegistry, manifest: Manifest
 ) -> None:
     """So that the first error is a rise, not a series that was never 0."""
-    metrics.begin(["/predict", "/model"])
-    metrics.show(manifest)
+    metrics.initialize(["/predict", "/model"])
+    metrics.show_model(manifest)
     value = registry.get_sample_value
     kinds = RequestError.__subclasses__()
     watched = [kind.status for kind in kinds if kind.status == 429 or kind.status >= 500]
@@ -86,14 +86,14 @@ def test_what_is_known_beforehand_begins_at_0(
 
 
 @pytest.mark.parametrize("is_shared", [True, False])
-def test_a_model_that_is_served_no_more_is_not_shown(
+def test_a_model_that_is_no_longer_served_is_hidden(
     make_directory: Any, manifest: Manifest, is_shared: bool
 ) -> None:
     metrics = Metrics(shared=make_directory() if is_shared else None)
     new = manifest.model_copy(update={"id": "f" * 64})
-    metrics.show(manifest)
-    metrics.show(new)
-    metrics.show(manifest, is_served=False)
+    metrics.show_model(manifest)
+    metrics.show_model(new)
+    metrics.show_model(manifest, is_served=False)
     shown = metrics.exposition().decode()
     (line,) = [line for line in shown.splitlines() if line.startswith("graft_model_info{")]
     assert 'version="ffffffffffff"' in line
@@ -101,7 +101,7 @@ def test_a_model_that_is_served_no_more_is_not_shown(
     assert "_created" not in shown
 
 
-def test_gauges_of_several_workers_are_put_together(metrics: Metrics) -> None:
+def test_gauges_of_several_workers_are_merged(metrics: Metrics) -> None:
     """Without a mode of its own each process would show a line of its own."""
     gauges = [m for m in wrappers(metrics) if m._type == "gauge"]
     assert len(gauges) == 3
@@ -111,8 +111,8 @@ def test_gauges_of_several_workers_are_put_together(metrics: Metrics) -> None:
 WORKER = """
 import os
 from service.metrics import Metrics
-from service.server.runtime_directory import enter
-directory = enter()
+from service.server.runtime_directory import join_runtime_directory
+directory = join_runtime_directory()
 metrics = Metrics(shared=directory)
 metrics.queue_depth.inc(29)
 metrics.pictures.inc(3)
@@ -128,7 +128,7 @@ def run_worker() -> int:
     return int(done.stdout)
 
 
-def test_of_dead_workers_the_counts_are_kept_and_the_gauges_forgotten(directory: Any) -> None:
+def test_counters_of_dead_workers_are_kept_and_gauges_dropped(directory: Any) -> None:
     metrics = Metrics(shared=directory)
     metrics.queue_depth.inc(2)
     run_worker()
@@ -137,7 +137,7 @@ def test_of_dead_workers_the_counts_are_kept_and_the_gauges_forgotten(directory:
     assert "graft_pictures_total 3.0" in shown
 
 
-def test_a_worker_goes_on_where_a_dead_one_stopped(directory: Any) -> None:
+def test_a_worker_continues_the_counts_of_a_dead_one(directory: Any) -> None:
     """In its slot: a full disk has no room for another, and files would become more and more."""
     before = run_worker(), sorted(directory.path.iterdir())
     after = run_worker(), sorted(directory.path.iterdir())
@@ -146,38 +146,36 @@ def test_a_worker_goes_on_where_a_dead_one_stopped(directory: Any) -> None:
     assert "graft_pictures_total 6.0" in Metrics(shared=directory).exposition().decode()
 
 
-def test_every_series_known_beforehand_lies_in_what_is_reserved(
-    directory: Any, manifest: Manifest
-) -> None:
+def test_all_known_series_fit_into_the_reserved_bytes(directory: Any, manifest: Manifest) -> None:
     """prometheus_client makes a full file larger by itself, and would find a full disk by dying."""
     metrics = Metrics(shared=directory)
-    metrics.begin(endpoint.path for endpoint in ENDPOINTS)
+    metrics.initialize(endpoint.path for endpoint in ENDPOINTS)
     for endpoint in ENDPOINTS:
         for status in range(400, 430):  # more than there are
             metrics.requests.labels(endpoint.path, status)
-    metrics.show(manifest)
+    metrics.show_model(manifest)
     spare = _SPARE_BYTES
-    for kind in KINDS:
+    for kind in METRIC_FILES:
         path = directory.path / f"{kind}_0.db"
         assert path.stat().st_size == RESERVED_BYTES
         used = int.from_bytes(path.read_bytes()[:4], sys.byteorder)
         assert 0 < used < RESERVED_BYTES - (spare if kind == "gauge_livemax" else 0)
 
 
-def test_classes_of_many_models_get_room_or_are_left_out(
+def test_classes_of_many_models_get_room_or_are_not_counted(
     directory: Any, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is not counted is answered all the same; what is counted has its place on the disk."""
     metrics = Metrics(shared=directory)
     many = manifest.model_copy(update={"classes": tuple(f"{n:04} é" * 4 for n in range(600))})
-    metrics.show(many)
+    metrics.show_model(many)
     path = directory.path / "counter_0.db"
     used = int.from_bytes(path.read_bytes()[:4], sys.byteorder)
     assert RESERVED_BYTES < used + _SPARE_BYTES <= path.stat().st_size
     assert path.stat().st_blocks * 512 >= path.stat().st_size
     monkeypatch.setattr(directory, "reserve", lambda kind, size_bytes: False)
     full = manifest.model_copy(update={"classes": ("new", "newer"), "id": "f" * 64})
-    metrics.show(full)
+    metrics.show_model(full)
     metrics.count_prediction("new")
     metrics.count_prediction(many.classes[0])
     shown = metrics.exposition().decode()
@@ -187,7 +185,7 @@ def test_classes_of_many_models_get_room_or_are_left_out(
     assert "ffffffffffff" not in shown
 
 
-def test_where_the_files_are_gone_a_worker_shows_its_own(directory: Any) -> None:
+def test_without_files_a_worker_shows_its_own_figures(directory: Any) -> None:
     """Cleaners of temporary folders take what looks old."""
     metrics = Metrics(shared=directory)
     metrics.pictures.inc(5)
@@ -205,7 +203,7 @@ def test_importing_creates_no_metric() -> None:
 # From outside
 
 
-def test_prometheus_own_check_finds_nothing_to_say(server: Any, draw: Any) -> None:
+def test_promtool_finds_no_fault(server: Any, draw: Any) -> None:
     promtool = shutil.which("promtool")
     if not promtool:
         pytest.skip("no promtool here (it comes with prometheus)")

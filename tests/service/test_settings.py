@@ -58,8 +58,8 @@ def test_variables_of_others_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("name", "meant"), [("GRAFT_APIKEYS", "GRAFT_API_KEYS"), ("GRAFT_MAX_PICTURE", "MAX_PICTURES")]
 )
-def test_a_slip_of_the_pen_is_no_setting_of_others(name: str, meant: str) -> None:
-    with pytest.raises(SettingError, match=f"^{name} is no setting; is .*{meant} meant"):
+def test_a_typing_error_is_refused(name: str, meant: str) -> None:
+    with pytest.raises(SettingError, match=f"^{name} is not a setting; did you mean .*{meant}"):
         Settings.from_environment({name: "1"})
 
 
@@ -72,9 +72,11 @@ def test_a_slip_of_the_pen_is_no_setting_of_others(name: str, meant: str) -> Non
         *("graft_api_keys", "Graft_Api_Keys", "GRAFTAPI_KEYS"),
     ],
 )
-def test_what_sounds_like_a_key_and_is_none_does_not_leave_the_door_open(name: str) -> None:
+def test_names_that_sound_like_a_key_are_refused(name: str) -> None:
     for value in ("x", ""):
-        with pytest.raises(SettingError, match=f"^{name} is no setting; is GRAFT_API_KEYS"):
+        with pytest.raises(
+            SettingError, match=f"^{name} is not a setting; did you mean GRAFT_API_KEYS"
+        ):
             Settings.from_environment({name: value})
 
 
@@ -108,7 +110,7 @@ def test_unusable_value_is_named_with_its_variable(variable: str, value: str, re
     assert reason in str(caught.value)
 
 
-def test_all_unusable_values_are_told_at_once() -> None:
+def test_all_unusable_values_are_reported_together() -> None:
     with pytest.raises(SettingError, match=r"GRAFT_TOP_K .*; GRAFT_MAX_PIXELS "):
         Settings.from_environment({"GRAFT_TOP_K": "a", "GRAFT_MAX_PIXELS": "b"})
 
@@ -118,16 +120,16 @@ def test_largest_request_must_fit_into_the_queue() -> None:
         Settings.from_environment({"GRAFT_MAX_PICTURES": "9", "GRAFT_MAX_QUEUE_SIZE": "8"})
     assert str(caught.value) == (
         "GRAFT_MAX_PICTURES (=9) must not be above GRAFT_MAX_QUEUE_SIZE (=8): "
-        "such requests could never enter"
+        "such requests would never be accepted"
     )
 
 
-def test_largest_request_must_fit_into_the_room_for_uploads() -> None:
+def test_largest_request_must_fit_into_the_upload_quota() -> None:
     with pytest.raises(SettingError) as caught:
         Settings.from_environment({"GRAFT_MAX_UPLOAD_BYTES": "999"})
     assert str(caught.value) == (
         "GRAFT_MAX_REQUEST_BYTES (=67108864) must not be above GRAFT_MAX_UPLOAD_BYTES (=999): "
-        "they could never be received"
+        "such requests would never be accepted"
     )
 
 
@@ -136,7 +138,7 @@ def test_settings_do_not_change_once_read() -> None:
         Settings().top_k = 3  # type: ignore[misc]
 
 
-def test_given_threads_win() -> None:
+def test_threads_of_the_setting_are_used() -> None:
     assert Settings(threads=7).usable_threads() == 7
 
 
@@ -148,9 +150,7 @@ def test_given_threads_win() -> None:
         ("schl\nssel", "a control character"),
     ],
 )
-def test_keys_that_open_to_everybody_or_to_nobody_are_refused_and_not_shown(
-    keys: str, reason: str
-) -> None:
+def test_unusable_keys_are_refused_and_not_shown(keys: str, reason: str) -> None:
     with pytest.raises(SettingError, match=f"^GRAFT_API_KEYS: Value error, .*{reason}") as refusal:
         Settings.from_environment({"GRAFT_API_KEYS": keys})
     assert "schl" not in str(refusal.value)
@@ -160,9 +160,9 @@ def test_keys_are_separated_by_commas_and_not_shown() -> None:
     settings = Settings(api_keys="one, two words ,,three")
     assert settings.keys() == ["one", "two words", "three"]
     assert "one" not in repr(settings)
-    assert settings.asks_for_keys
+    assert settings.requires_keys
     assert Settings().keys() == []
-    assert not Settings().asks_for_keys
+    assert not Settings().requires_keys
 
 
 def test_keys_of_variable_and_file_are_accepted_together(tmp_path: Path) -> None:
@@ -170,14 +170,14 @@ def test_keys_of_variable_and_file_are_accepted_together(tmp_path: Path) -> None
     file.write_text("of the file\nanother, with a comma\n")
     settings = Settings(api_keys="one", api_keys_file=str(file))
     assert settings.keys() == ["one", "of the file", "another, with a comma"]
-    assert Settings(api_keys_file=str(file)).asks_for_keys
+    assert Settings(api_keys_file=str(file)).requires_keys
 
 
 @pytest.mark.parametrize(
     "origin",
     ["app.example", "https://app.example/", "https://app.example/page", "https://*.example"],
 )
-def test_what_is_no_origin_is_refused(origin: str) -> None:
+def test_invalid_origins_are_refused(origin: str) -> None:
     with pytest.raises(SettingError, match=r"^GRAFT_CORS_ORIGINS .*an origin is scheme://host"):
         Settings.from_environment({"GRAFT_CORS_ORIGINS": f"https://one.example, {origin}"})
 

@@ -63,7 +63,7 @@ def by_name(exporter: InMemorySpanExporter) -> dict[str, list[ReadableSpan]]:
     return found
 
 
-def test_a_request_is_the_caller_s_child_and_its_picture_s_stages_are_its_own(
+def test_a_request_is_a_child_of_its_caller_and_parent_of_its_stages(
     spans: InMemorySpanExporter, state: ServiceState, draw: Any
 ) -> None:
     before = time.time_ns()
@@ -116,7 +116,7 @@ def test_a_refusal_is_a_span_with_its_status(
     assert request.attributes["http.status_code"] == 422
 
 
-def test_what_the_caller_does_not_sample_has_no_stages(
+def test_unsampled_requests_have_no_spans(
     spans: InMemorySpanExporter, state: ServiceState, draw: Any
 ) -> None:
     headers = {"traceparent": PARENT[:-2] + "00"}
@@ -133,19 +133,19 @@ def test_what_the_caller_does_not_sample_has_no_stages(
         {"exporter_type": None, "sample_rate": 1.0},
     ],
 )
-def test_switched_off_nothing_is_in_the_way(
+def test_switched_off_there_is_no_middleware(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     switch(monkeypatch, **options)
     monkeypatch.setattr(BentoMLContainer.tracer_provider, "get", None)  # not even asked for
     assert tracing.middleware() == []
-    tracing.record([1.0, 2.0, 3.0, 4.0, 5.0])
+    tracing.record_stages([1.0, 2.0, 3.0, 4.0, 5.0])
     tracing.flush()
 
 
 @pytest.fixture
 def collector() -> Iterator[tuple[str, list[bytes]]]:
-    """A place that takes OTLP over HTTP: its address, and the bodies that came."""
+    """A collector of OTLP over HTTP: its address, and the bodies that it received."""
     bodies = []
 
     class Handler(BaseHTTPRequestHandler):

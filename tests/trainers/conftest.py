@@ -14,9 +14,9 @@ from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
 from trainers.dataset import scanning, splitting
 from trainers.dataset.dataset import load_dataset
-from trainers.features import pictures
+from trainers.features import decoding
 from trainers.features.network import Network
-from trainers.phases.context import Run
+from trainers.phases.context import TrainingContext
 from trainers.progress import Progress
 
 DrawFolder = Callable[..., Path]
@@ -32,16 +32,18 @@ def cache(tmp_path: Path) -> Cache:
 
 
 @pytest.fixture
-def start(tmp_path: Path, draw_folder: DrawFolder, cache: Cache) -> Callable[..., Run]:
+def start(tmp_path: Path, draw_folder: DrawFolder, cache: Cache) -> Callable[..., TrainingContext]:
     """A run of the tiny backbone on drawn pictures: start(fine_tune_epochs=3, red=9, ...)."""
 
-    def start(red: int = 30, blue: int = 30, **options: object) -> Run:
+    def start(red: int = 30, blue: int = 30, **options: object) -> TrainingContext:
         folder = draw_folder(tmp_path / "pictures", red=red, blue=blue)
         dataset = splitting.split(load_dataset(scanning.scan(folder), cache), 0)
-        dataset = pictures.decode(dataset, 32, cache)
+        dataset = decoding.decode_lazily(dataset, 32, cache)
         options = {"output": tmp_path / "out", "batch_size": 8, "weights": "none", **options}
         config = TrainingConfig(plugin="tiny", **options)
-        return Run(config, Network(resolve("tiny"), "none", 32, 0), dataset, cache, SILENT)
+        return TrainingContext(
+            config, Network(resolve("tiny"), "none", 32, 0), dataset, cache, SILENT
+        )
 
     return start
 

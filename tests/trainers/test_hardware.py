@@ -1,4 +1,4 @@
-"""Which devices work. GPUs are answers put into TensorFlow's mouth; logical CPUs are real."""
+"""Which devices are used. GPUs are faked answers of TensorFlow; logical CPUs are real."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from trainers import hardware
 from trainers.config import ConfigError, validate
-from trainers.hardware import DeviceError, exactly, kind, prepare, words_about_gpus
+from trainers.hardware import DeviceError, device_kind, filter_gpu_messages, full_float32, prepare
 from trainers.progress import log
 from trainers.resources.distribution import choose_strategy
 
@@ -32,24 +32,28 @@ class Machine:
     """TensorFlow's answers on a machine with GPUs."""
 
     def __init__(self, *capabilities: tuple[int, int]) -> None:
-        self.gpus = [Gpu(f"GPU:{at}", one) for at, one in enumerate(capabilities)]
-        self.shown, self.growing = self.gpus, []
+        self.gpus = [Gpu(f"GPU:{at}", value) for at, value in enumerate(capabilities)]
+        self.visible, self.growing = self.gpus, []
 
-    def show(self, gpus: list[Gpu], kind: str) -> None:
-        self.shown = gpus
+    def set_visible(self, gpus: list[Gpu], kind: str) -> None:
+        self.visible = gpus
 
-    def put_in(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(tf.config, "list_physical_devices", lambda kind: self.gpus)
-        patch.setattr(tf.config, "get_visible_devices", lambda kind: self.shown)
-        patch.setattr(tf.config, "set_visible_devices", self.show)
-        patch.setattr(tf.config, "get_logical_device_configuration", lambda gpu: None)
-        patch.setattr(
-            tf.config, "list_logical_devices", lambda kind: self.shown if kind == "GPU" else ["CPU"]
+    def patch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: self.gpus)
+        monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: self.visible)
+        monkeypatch.setattr(tf.config, "set_visible_devices", self.set_visible)
+        monkeypatch.setattr(tf.config, "get_logical_device_configuration", lambda gpu: None)
+        monkeypatch.setattr(
+            tf.config,
+            "list_logical_devices",
+            lambda kind: self.visible if kind == "GPU" else ["CPU"],
         )
-        more = tf.config.experimental
-        patch.setattr(more, "set_memory_growth", lambda gpu, grows: self.growing.append(gpu))
-        patch.setattr(
-            more,
+        experimental = tf.config.experimental
+        monkeypatch.setattr(
+            experimental, "set_memory_growth", lambda gpu, grows: self.growing.append(gpu)
+        )
+        monkeypatch.setattr(
+            experimental,
             "get_device_details",
             lambda gpu: {"device_name": "Card", "compute_capability": gpu.capability},
         )
@@ -58,9 +62,9 @@ class Machine:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Machine]]:
     def machine(*capabilities: tuple[int, int]) -> Machine:
-        made = Machine(*capabilities)
-        made.put_in(monkeypatch)
-        return made
+        machine = Machine(*capabilities)
+        machine.patch(monkeypatch)
+        return machine
 
     yield machine
     tf.config.experimental.enable_tensor_float_32_execution(False)
@@ -85,7 +89,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture
         ("cpu", []),
     ],
 )
-def test_the_devices_that_were_asked_for_are_used(
+def test_the_requested_devices_are_used(
     machine: Callable[..., Machine], device: str, expected: list[str]
 ) -> None:
     cards = machine((8, 0), (8, 0))
@@ -95,7 +99,7 @@ def test_the_devices_that_were_asked_for_are_used(
 
 
 @pytest.mark.parametrize("device", ["gpu:2", "gpu:10"])
-def test_a_gpu_beyond_the_last_is_refused_and_those_there_are_named(
+def test_a_gpu_beyond_the_last_is_refused_and_the_present_ones_are_named(
     machine: Callable[..., Machine], device: str
 ) -> None:
     machine((8, 0), (8, 0))
@@ -104,29 +108,29 @@ def test_a_gpu_beyond_the_last_is_refused_and_those_there_are_named(
 
 
 @pytest.mark.parametrize("device", ["gpu", "gpu:0"])
-def test_a_gpu_where_there_is_none_is_refused_with_the_reason(device: str) -> None:
+def test_a_missing_gpu_is_refused_with_the_reason(device: str) -> None:
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("there is a GPU here")
     with pytest.raises(DeviceError, match=f"--device {device}: TensorFlow finds no GPU: .*GPU"):
         prepare(0, device)
 
 
-def test_without_being_asked_for_a_missing_gpu_is_said_with_its_reason(
+def test_a_missing_gpu_that_was_not_requested_is_logged_with_the_reason(
     machine: Callable[..., Machine],
     monkeypatch: pytest.MonkeyPatch,
     lines: pytest.LogCaptureFixture,
 ) -> None:
     machine()
-    monkeypatch.setattr(hardware, "why_no_gpu", lambda: "cuInit failed")
+    monkeypatch.setattr(hardware, "explain_missing_gpu", lambda: "cuInit failed")
     prepare(0)
     assert "cores), no GPU found: cuInit failed" in lines.text
-    assert kind() == "CPU"
+    assert device_kind() == "CPU"
     lines.clear()
     prepare(0, "cpu")
     assert "no GPU" not in lines.text
 
 
-def test_a_command_ends_by_2_where_its_gpu_is_missing(
+def test_a_command_ends_with_2_if_its_gpu_is_missing(
     tmp_path: Path, draw_folder: DrawFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from trainers.run import main
@@ -140,7 +144,7 @@ def test_a_command_ends_by_2_where_its_gpu_is_missing(
 
 
 @pytest.mark.parametrize("device", ["gpu:", "gpu:x", "GPU", "cuda", "gpu:-1", "1", ""])
-def test_what_names_no_device_is_refused(device: str) -> None:
+def test_an_unknown_device_is_refused(device: str) -> None:
     with pytest.raises(ConfigError, match="--device"):
         validate({"plugin": "tiny", "device": device})
 
@@ -156,7 +160,7 @@ def test_what_names_no_device_is_refused(device: str) -> None:
         ([], "auto", "CPU"),
     ],
 )
-def test_tensorfloat_32_is_on_where_precision_allows_and_said(
+def test_tensorfloat_32_is_on_if_precision_allows_and_logged(
     machine: Callable[..., Machine],
     lines: pytest.LogCaptureFixture,
     capabilities: list[tuple[int, int]],
@@ -165,10 +169,10 @@ def test_tensorfloat_32_is_on_where_precision_allows_and_said(
 ) -> None:
     machine(*capabilities)
     prepare(0, "auto", precision)
-    assert kind() == expected
-    assert ("multiply by TensorFloat-32" in lines.text) == (expected == "GPU TF32")
+    assert device_kind() == expected
+    assert ("multiply in TensorFloat-32" in lines.text) == (expected == "GPU TF32")
     is_on = tf.config.experimental.tensor_float_32_execution_enabled
-    with exactly():
+    with full_float32():
         assert not is_on(), "export and parity"
     assert is_on() == (expected == "GPU TF32")
 
@@ -190,7 +194,7 @@ def test_several_gpus_are_mirrored_and_counted(
     assert choose_strategy() is tf.distribute.get_strategy()
 
 
-def test_of_tensorflows_log_what_it_says_of_gpus_is_kept() -> None:
+def test_messages_about_gpus_are_filtered_from_tensorflows_log() -> None:
     written = """WARNING: All log messages before absl::InitializeLog() are written to STDERR
 I0000 00:00:1795963127.8 10435 port.cc:153] oneDNN custom operations are on.
 I0000 00:00:1795963127.8 10435 cudart_stub.cc:31] Could not find cuda drivers on your machine.
@@ -199,7 +203,7 @@ I0000 00:00:1795963136.8 10435 cudart_stub.cc:31] Could not find cuda drivers on
 E0000 00:00:1795963138.4 10435 cuda_platform.cc:52] failed call to cuInit: UNKNOWN ERROR (303)
 2026-11-29 12:00:00.000001: W tensorflow/core/gpu_device.cc:2343] Cannot dlopen some GPU libraries.
 """
-    assert words_about_gpus(written) == (
+    assert filter_gpu_messages(written) == (
         "Could not find cuda drivers on your machine; failed call to cuInit: UNKNOWN ERROR (303); "
         "Cannot dlopen some GPU libraries"
     )

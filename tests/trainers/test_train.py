@@ -76,12 +76,15 @@ def test_errors_are_those_of_the_command(
         train(**{"plugin": "tiny", "output": tmp_path / "out", **options})  # type: ignore[arg-type]
 
 
-def test_ctrl_c_is_a_keyboard_interrupt_and_leaves_nothing_half_done(
+def test_ctrl_c_is_a_keyboard_interrupt_and_leaves_nothing_incomplete(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupt(logging.Handler):
+        """Presses Ctrl-C once, shortly after the head is solved."""
+
         def emit(self, record: logging.LogRecord) -> None:
             if record.getMessage().startswith("linear head"):
+                log.removeHandler(self)
                 threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     handler, level = Interrupt(), log.level

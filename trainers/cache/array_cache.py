@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from service.errors import GraftError
-from service.system.locks import locked
+from service.system.locks import file_lock
 from service.system.resources import usable_cores
 from trainers.cache.leases import Leases
 from trainers.cache.record_store import OVERHEAD_BYTES, Records, RecordStore
@@ -139,7 +139,7 @@ class Cache:
     @contextmanager
     def _locked(self, folder: Path) -> Iterator[None]:
         try:
-            with locked(folder / ".lock", wait=True):
+            with file_lock(folder / ".lock", wait=True):
                 yield
         except OSError as error:
             advice = _DISK_ADVICE.get(error.errno or 0, "on a local disk")

@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import BaseFileLock
 
-from service.system.locks import hold, locked
+from service.system.locks import acquire_lock, file_lock
 from trainers.workspace import remove_abandoned
 
 _STORES = "shelves"
@@ -49,7 +49,7 @@ class Leases:
             return
         self.reserved[store] = pending_bytes
         if self._lock is None:
-            self._lock = hold(self._folder / f"{self._name}.lock", wait=True)
+            self._lock = acquire_lock(self._folder / f"{self._name}.lock", wait=True)
         lease = {"workspace": str(self._workspace.absolute()), _STORES: self.reserved}
         (self._folder / f"{self._name}.json").write_text(json.dumps(lease), encoding="utf-8")
 
@@ -114,7 +114,7 @@ class Leases:
     def _remove_abandoned(self, path: Path) -> bool:
         """Whether the run with this lock is dead; its lease and workspace are removed then."""
         try:
-            with locked(path, wait=False):
+            with file_lock(path, wait=False):
                 if workspace := _read(path)["workspace"]:
                     remove_abandoned(Path(workspace))
                 self._remove(path)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.system.resources import cache_folder
+from service.system.folders import cache_folder
 from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
 from trainers.dataset import grouping, splitting

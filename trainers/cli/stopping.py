@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.system.resources import cache_folder
+from service.system.folders import cache_folder
 from trainers.cli.log_output import log_line
 from trainers.config import TrainingConfig
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from plugins.registry import resolve
 from service.cli import command_lines
-from service.system.resources import at_home
+from service.system.folders import expand_home
 from trainers.config import ConfigError, TrainingConfig
 from trainers.dataset.folders.filenames import is_printable
 
@@ -135,7 +135,7 @@ def parse_candidates(text: str, weights: str | None = None) -> list[Candidate]:
                 f"--plugins (={entry!r}): = must be followed by weights: `none`, the name of the "
                 "backbone's own weights, or the path of a file without a comma"
             )
-        pairs.append((backbone.name, str(at_home(chosen, "HOME"))))
+        pairs.append((backbone.name, str(expand_home(chosen, "HOME"))))
     if not pairs:
         raise ConfigError("--plugins names no backbone, e.g. --plugins pocket,mobilenet:v3-small")
     pairs = list(dict.fromkeys(pairs))

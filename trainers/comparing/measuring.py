@@ -22,13 +22,13 @@ from trainers.dataset.dataset import Dataset
 from trainers.dataset.folders.filenames import SPLITS
 from trainers.evaluation.metrics import wilson_interval
 from trainers.exporting import export
-from trainers.features import frozen_features, pictures
+from trainers.features import decoding, frozen_features
 from trainers.features.network import Network
 from trainers.heads.head import Head
-from trainers.model.classifier import Classifier, weights_hash
+from trainers.model.classifier import Classifier, hash_weights
 from trainers.model.conversion import to_onnx
 from trainers.phases import head_phase, mirroring
-from trainers.phases.context import Run
+from trainers.phases.context import TrainingContext
 from trainers.progress import Progress, log
 
 MIN_CALLS, MIN_SECONDS, WARM_UP_CALLS = 30, 2.0, 5
@@ -72,23 +72,24 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     network = Network(backbone, str(config.weights), size, config.seed)
     with progress.step(f"loading {backbone.name}"):
         body = network.body  # first: without weights nothing need be decoded
-    run = Run(config, network, pictures.decode(dataset, size, cache), cache, progress)
-    images = run.dataset.images
-    keys = frozen_features.record_keys(run.train, len(run.train.numbers))
+    dataset = decoding.decode_lazily(dataset, size, cache)
+    context = TrainingContext(config, network, dataset, cache, progress)
+    images = context.dataset.images
+    keys = frozen_features.record_keys(context.train, context.train.views)
     if cache.find("embeddings", network.identity, keys) is None:
         for split in SPLITS:  # wait: decoding is not part of a backbone's time
-            images.records(run.dataset.rows(split))
+            images.records(context.dataset.rows(split))
     started = time.monotonic()
-    run, _ = mirroring.settle(run)
-    head = head_phase.solve_head(run)
+    context, _ = mirroring.resolve_flip(context)
+    head = head_phase.solve_head(context)
     seconds = time.monotonic() - started
     were_kept = "embedding_layers" not in vars(network)  # the backbone was not run
-    correct, total = count_correct(run, head)
-    classifier = Classifier(backbone, body, network.embedder, head.model, weights_hash(body))
+    correct, total = count_correct(context, head)
+    classifier = Classifier(backbone, body, network.embedder, head.model, hash_weights(body))
     with progress.step("timing it"):
         content = to_onnx(export.serving_module(classifier).serve, export.OUTPUTS)
         model = content.SerializeToString()
-        timed = images[run.dataset.rows("test")[:MIN_CALLS]]
+        timed = images[context.dataset.rows("test")[:MIN_CALLS]]
         inference_ms = median_ms(open_session(model, threads=1), timed)
     interval = wilson_interval(correct, total)
     if interval is None:
@@ -96,14 +97,14 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     log.info("%s; %.1f ms per picture", head, inference_ms)
     return Figures(
         image_size=size,
-        validation_accuracy=head.judgement.accuracy,
-        validation_pictures=len(head.judgement.losses),
+        validation_accuracy=head.selection_result.accuracy,
+        validation_pictures=len(head.selection_result.losses),
         test_accuracy=correct / total,
         test_interval=interval,
         test_pictures=total,
         inference_ms=inference_ms,
         model_bytes=len(model),
-        parameters=classifier.outputs().count_params(),
+        parameters=classifier.build_model().count_params(),
         width=network.embedder.output_shape[1],
         seconds=seconds,
         were_kept=were_kept,
@@ -111,14 +112,16 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     )
 
 
-def count_correct(run: Run, head: Head) -> tuple[int, int]:
+def count_correct(context: TrainingContext, head: Head) -> tuple[int, int]:
     """Number of test pictures with a correct answer, and of all test pictures.
 
     The embeddings come from the cache; ONNX Runtime has computed them.
     """
-    embeddings = head_phase.embeddings(run, run.pictures("test"), 1).all()[:, 0]
+    embeddings = head_phase.extract_embeddings(context, context.pictures("test"), 1).read_all()[
+        :, 0
+    ]
     predicted = np.asarray(head.model(embeddings, training=False)).argmax(axis=1)
-    labels = run.dataset.labels[run.dataset.rows("test")]
+    labels = context.dataset.labels[context.dataset.rows("test")]
     return int((predicted == labels).sum()), len(labels)
 
 

@@ -45,9 +45,9 @@ def _make_classifier(trial: Trial) -> Classifier:
     """
     import keras
 
-    from trainers.model.classifier import Classifier, embedder
+    from trainers.model.classifier import Classifier, build_embedder
 
-    embed = embedder(trial.body)
+    embed = build_embedder(trial.body)
     embeddings = keras.ops.convert_to_numpy(embed(trial.images, training=False))
     length = float((embeddings**2).sum(axis=1).mean()) ** 0.5
     embedding = keras.Input(embeddings.shape[1:])

@@ -58,7 +58,7 @@ def inspect_picture(data: bytes) -> NDArray[np.void]:
     picture = inspect(data, _DECODED_SIZE)
     header, gray = picture.header, picture.pixels.astype(np.float32) @ _LUMA
     record = np.zeros((), INSPECTION)
-    record["format"], record["mode"], record["bits"] = header.kind, header.mode, header.bits
+    record["format"], record["mode"], record["bits"] = header.format, header.mode, header.bits
     record["significant_bits"] = picture.significant_bits
     record["is_blank"] = np.ptp(picture.pixels, axis=(0, 1)).max() <= _MAX_BLANK_RANGE
     record["is_transparent"], record["frames"] = header.is_transparent, header.frames

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from service.system.interrupts import cleaned
-from service.system.resources import cache_folder
+from service.system.folders import cache_folder
+from service.system.interrupts import cleanup_on_signal
 
 PICTURES_PER_CLASS = 150
 SIZE = 160
@@ -41,7 +41,7 @@ def draw_samples(cache: Path, per_class: int = PICTURES_PER_CLASS, seed: int = 0
     cache.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=cache, prefix=".leaves-") as staging,
-        cleaned(lambda: shutil.rmtree(staging)),
+        cleanup_on_signal(lambda: shutil.rmtree(staging)),
     ):
         drawn = Path(staging) / "leaves"
         for index, (label, disease) in enumerate(DISEASES.items()):

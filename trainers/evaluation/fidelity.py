@@ -13,7 +13,7 @@ import numpy as np
 
 from service.errors import ParityError
 from trainers.evaluation.metrics import Predictions
-from trainers.evaluation.selection import Hits, Losses
+from trainers.evaluation.selection import ValidationResult
 
 
 @dataclass(frozen=True)
@@ -42,20 +42,14 @@ class Selected:
 
     Attributes:
         name: of the model, in words.
-        losses: cross-entropies (m,) in nats of the validation pictures, in their order, or of the
-            training pictures if there are none.
-        hits: which of the same pictures it classifies correctly (m,).
+        result: its answers to the validation pictures, in their order, or to the training pictures
+            if there are none.
         computed_in: a key of ROUNDINGS.
     """
 
     name: str
-    losses: Losses
-    hits: Hits
+    result: ValidationResult
     computed_in: str = "float32"
-
-    @property
-    def accuracy(self) -> float:
-        return float(self.hits.mean())
 
 
 def require_faithful(selected: Selected, exported: Predictions) -> dict[str, Any]:
@@ -70,20 +64,21 @@ def require_faithful(selected: Selected, exported: Predictions) -> dict[str, Any
     Raises:
         ParityError: the differences are larger than rounding explains.
     """
-    count, rounding = len(selected.losses), ROUNDINGS[selected.computed_in]
+    result, rounding = selected.result, ROUNDINGS[selected.computed_in]
+    count = len(result.losses)
     if len(exported.losses) != count:
         raise AssertionError(f"{len(exported.losses)} answers to {count} pictures")
-    loss, accuracy = float(selected.losses.mean()), exported.accuracy
-    differences = np.abs(exported.losses - selected.losses)
+    loss, accuracy = result.loss, exported.accuracy
+    differences = np.abs(exported.losses - result.losses)
     mean_difference = float(differences.mean())
-    is_flipped = selected.hits != (exported.predicted == exported.labels)
+    is_flipped = result.hits != (exported.predicted == exported.labels)
     flips = int((is_flipped & (differences > _TIE)).sum())
     max_difference = rounding.loss * max(1.0, loss)
     max_flips = max(1, round(rounding.flips * count))
     if not (mean_difference <= max_difference and flips <= max_flips):  # also if not a number
         raise ParityError(
             f"the exported model is not the one that was selected: {selected.name} had loss "
-            f"{loss:.4f} and accuracy {selected.accuracy:.4f} on {count} pictures, the exported "
+            f"{loss:.4f} and accuracy {result.accuracy:.4f} on {count} pictures, the exported "
             f"ONNX has {exported.losses.mean():.4f} and {accuracy:.4f} (the losses of a picture "
             f"differ by {mean_difference:.2g} on average, allowed: {max_difference:.2g}; {flips} "
             f"answers change between right and wrong, allowed: {max_flips}); nothing was "
@@ -94,7 +89,7 @@ def require_faithful(selected: Selected, exported: Predictions) -> dict[str, Any
         "pictures": count,
         "chosen": {
             "loss": loss,
-            "accuracy": selected.accuracy,
+            "accuracy": result.accuracy,
             "computed_in": selected.computed_in,
         },
         "exported": {"loss": float(exported.losses.mean()), "accuracy": accuracy},

@@ -13,7 +13,7 @@ from service.engine.onnx_session import CUDA
 from service.engine.predictor import Predictor
 from trainers.dataset.dataset import Dataset
 from trainers.progress import Progress, log
-from trainers.resources.out_of_memory import Halving
+from trainers.resources.out_of_memory import AdaptiveBatches
 
 _BATCH, _GPU_BATCH = 8, 32
 TOP_K = (3, 5)
@@ -67,7 +67,7 @@ def predict_split(
     rows = dataset.rows(split)
     label = f"evaluating on {split}"
     size = _GPU_BATCH if predictor.provider == CUDA else _BATCH
-    predict = Halving(predictor.predict, size, label)
+    predict = AdaptiveBatches(predictor.predict, size, label)
     log.info("%s: the exported ONNX in ONNX Runtime, %s", label, predictor.provider)
     probabilities = np.zeros((len(rows), len(dataset.classes)), np.float32)
     with progress.steps(len(rows), label) as advance:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,23 +21,39 @@ class ValidationResult:
 
     Attributes:
         losses: cross-entropy of each picture in nats (m,); empty if nothing could be measured.
-        accuracy: 0 to 1.
+        hits: which of the same pictures are classified correctly (m,).
         folds: of cross-validation; 0 if the validation pictures were used.
     """
 
     losses: Losses
-    accuracy: float
+    hits: Hits
     folds: int = 0
 
     @classmethod
-    def from_answers(cls, losses: Losses, hits: Hits, folds: int = 0) -> ValidationResult:
-        """The result of answers (m,) that are correct where `hits` is true."""
-        return cls(losses, float(hits.mean()) if len(hits) else math.nan, folds)
+    def from_probabilities(
+        cls, probabilities: NDArray[np.floating], labels: NDArray[np.int64]
+    ) -> ValidationResult:
+        """The result of probabilities (m, classes) for pictures of the classes `labels` (m,)."""
+        return cls(cross_entropies(probabilities, labels), probabilities.argmax(axis=1) == labels)
+
+    @classmethod
+    def from_folds(cls, results: Sequence[ValidationResult]) -> ValidationResult:
+        """The result of cross-validation, from the result of each fold."""
+        return cls(
+            np.concatenate([np.zeros(0), *(result.losses for result in results)]),
+            np.concatenate([np.zeros(0, np.bool_), *(result.hits for result in results)]),
+            len(results),
+        )
 
     @property
     def is_known(self) -> bool:
         """Whether there was any picture to validate on."""
         return len(self.losses) > 0
+
+    @property
+    def accuracy(self) -> float:
+        """The share of pictures that are classified correctly, 0 to 1; NaN if unknown."""
+        return float(self.hits.mean()) if self.is_known else math.nan
 
     @property
     def loss(self) -> float:
@@ -46,7 +63,7 @@ class ValidationResult:
     @property
     def mistakes(self) -> int:
         """Number of pictures that are classified wrongly."""
-        return round((1 - self.accuracy) * len(self.losses)) if self.is_known else 0
+        return int((~self.hits).sum())
 
     @property
     def method(self) -> str:
@@ -74,16 +91,6 @@ class ValidationResult:
         }
 
 
-class Validated(Protocol):
-    """A classifier with its losses (m,), in nats, and its accuracy on validation pictures."""
-
-    @property
-    def losses(self) -> Losses: ...
-
-    @property
-    def accuracy(self) -> float: ...
-
-
 def cross_entropies(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> Losses:
     """The cross-entropy of each picture in nats (m,), from probabilities (m, classes)."""
     true = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)
@@ -100,7 +107,7 @@ def is_clearly_lower(losses: Losses, others: Losses) -> bool:
     return bool(len(gains)) and bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
 
 
-def is_no_worse(new: Validated, old: Validated) -> bool:
+def is_no_worse(new: ValidationResult, old: ValidationResult) -> bool:
     """Whether a classifier that took more training may replace the simpler one.
 
     The new one must be right at least as often on the same pictures, and where both are right

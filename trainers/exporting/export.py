@@ -84,7 +84,7 @@ def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]
 
 def keras_predict(classifier: Classifier) -> Predict:
     """The prediction function of the Keras model in memory."""
-    outputs = classifier.outputs()
+    outputs = classifier.build_model()
 
     def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         result = outputs(images.astype(np.float32), training=False)
@@ -107,7 +107,7 @@ def _difference(name: str, expected: NDArray[np.float32], exported: NDArray[np.f
 
 def serving_module(classifier: Classifier) -> tf.Module:
     """The function to export: images (batch, S, S, 3) uint8 -> embedding, probabilities."""
-    outputs = classifier.outputs()
+    outputs = classifier.build_model()
     size = outputs.input_shape[1]
     module = tf.Module()
     module.classifier = outputs

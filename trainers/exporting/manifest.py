@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from service.bundle import summary
 from service.bundle.manifest import InputSpec, Manifest, OutputSpec
-from service.imaging import ALWAYS_ACCEPTED, DECODER, KINDS
+from service.imaging import ALWAYS_ACCEPTED, DECODER, FORMATS
 from trainers.config import TrainingConfig
 from trainers.dataset import samples
 from trainers.dataset.dataset import Dataset
@@ -86,7 +86,7 @@ def headline_metrics(test: dict[str, Any]) -> dict[str, float]:
 def _accepted_kinds(dataset: Dataset) -> tuple[str, ...]:
     """The kinds of pictures that every model accepts, and those that this one was trained on."""
     trained_on = {name.decode() for name in dataset.inspections["format"].tolist()}
-    return tuple(kind.name for kind in KINDS if kind.name in trained_on | set(ALWAYS_ACCEPTED))
+    return tuple(kind.name for kind in FORMATS if kind.name in trained_on | set(ALWAYS_ACCEPTED))
 
 
 def _data_provenance(dataset: Dataset, config: TrainingConfig) -> dict[str, Any]:

@@ -69,11 +69,12 @@ def publish(
     fidelity = require_faithful(trained.selected, selected_on)
     test = predict_split(predictor, dataset, "test", progress)
 
+    effect = trained.class_weight_effect
     metrics: dict[str, Any] = {
         "test": evaluate(test, dataset),
         "validation": evaluate(validation, dataset),
         "train": _training_counts(dataset),
-        "balance": trained.balance and dict(zip(dataset.classes, trained.balance, strict=True)),
+        "balance": effect and dict(zip(dataset.classes, effect, strict=True)),
         "parity": parity,
         "fidelity": fidelity,
         "phases": trained.history,

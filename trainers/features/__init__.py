@@ -1,4 +1,4 @@
-"""Pictures -> decoded arrays, augmented views, and the features of a frozen backbone.
+"""Pictures -> decoded arrays, augmented views, the features of a frozen backbone, and batches.
 
 In: a `Dataset` and a backbone. Out: arrays from the cache, and batches for training.
 May use: trainers.{cache, dataset, hardware, model, progress, resources}, plugins.base,

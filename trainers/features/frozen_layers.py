@@ -17,13 +17,13 @@ from service.engine.onnx_session import open_session
 from trainers import hardware
 from trainers.model.conversion import to_onnx
 from trainers.progress import log
-from trainers.resources.out_of_memory import Halving
-from trainers.resources.time_budget import Clock, TimeIsUpError
+from trainers.resources.out_of_memory import AdaptiveBatches
+from trainers.resources.time_budget import TimeBudget, TimeBudgetSpentError
 
-AT_ONCE, IN_FLIGHT = 32, 2
-"""Pictures in a call of a device, and calls at work on each device at a time."""
+BATCH_SIZE, CALLS_PER_DEVICE = 32, 2
+"""Pictures in a call of a device, and calls that run on each device at the same time."""
 
-Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Extract = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 class FeatureExtractor(ABC):
@@ -37,19 +37,17 @@ class FeatureExtractor(ABC):
 
     @abstractmethod
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(M, S, S, 3) uint8 -> (M, *shape) float32."""
+        """Return the features (M, *shape) float32 of pictures (M, S, S, 3) uint8."""
 
 
 class FrozenLayers(FeatureExtractor):
-    """Frozen layers on pictures, in the fastest way at hand.
+    """A frozen network: on GPUs by TensorFlow, on all of them at a time; on a CPU by ONNX Runtime.
 
-    On a CPU that is ONNX Runtime, one picture and one thread a call: 1880 pictures a second with
-    MobileNetV2 0.35 at 224 px on 2 cores, against 1340 in batches of 8 and TensorFlow's 458 in
-    batches of 32. A picture by itself also gives the same bits whatever its neighbours are.
-    On GPUs it is TensorFlow, on all of them at a time.
+    ONNX Runtime takes one picture in a call of one thread. That is fastest, and the features of a
+    picture are the same bits whatever other pictures are extracted with it.
 
     Args:
-        devices: TensorFlow's names of those to compute on; by default the GPUs in use.
+        devices: TensorFlow's names of the devices to compute on; by default the GPUs in use.
     """
 
     def __init__(self, model: keras.Model, devices: Sequence[str] | None = None) -> None:
@@ -62,62 +60,63 @@ class FrozenLayers(FeatureExtractor):
 
         names = hardware.gpus() if devices is None else list(devices)
         if names:
-            self._run: Run = Halving(OnDevices(outputs, names), AT_ONCE, "extracting features")
-            log.info("extracting on %d device(s), batches of at most %d", len(names), AT_ONCE)
+            pool = DevicePool(outputs, names)
+            self._extract: Extract = AdaptiveBatches(pool, BATCH_SIZE, "extracting features")
+            log.info("extracting on %d device(s), batches of at most %d", len(names), BATCH_SIZE)
         else:
-            self._run = one_by_one(to_onnx(outputs, ("maps",)).SerializeToString())
+            self._extract = open_on_cpu(to_onnx(outputs, ("maps",)).SerializeToString())
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(M, S, S, 3) uint8 -> (M, *shape) float32; may be called by several threads.
+        """Return the features (M, *shape) float32 of pictures (M, S, S, 3) uint8; thread-safe.
 
         Raises:
-            MemoryShortageError: one picture is too much for a device's memory.
+            MemoryShortageError: the memory of a device is too small for one picture.
         """
-        return self._run(images)
+        return self._extract(images)
 
 
 class TimeLimitedExtractor(FeatureExtractor):
     """A feature extractor that refuses to work once the time budget is spent.
 
     Raises:
-        TimeIsUpError: it is called later than that; the cache keeps what was computed before.
+        TimeBudgetSpentError: it is called after that; the cache keeps what was computed before.
     """
 
-    def __init__(self, extractor: FeatureExtractor, clock: Clock) -> None:
-        self.shape, self._extractor, self._clock = extractor.shape, extractor, clock
+    def __init__(self, extractor: FeatureExtractor, budget: TimeBudget) -> None:
+        self.shape, self._extractor, self._budget = extractor.shape, extractor, budget
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        if self._clock.is_over():
-            raise TimeIsUpError("the time budget is spent")
+        if self._budget.is_spent():
+            raise TimeBudgetSpentError("the time budget is spent")
         return self._extractor(images)
 
 
-class OnDevices:
-    """A function on several devices, each with a copy of its weights, busy but not flooded.
+class DevicePool:
+    """A function on several devices, each with its own copy of the weights.
 
-    Callers are threads that read pictures. On each device IN_FLIGHT of their batches are at work,
-    so that one is copied while one is computed; the other callers wait.
+    Callers are threads that read pictures. Each device runs CALLS_PER_DEVICE calls at a time, so
+    that one batch is copied while another is computed; further callers wait.
     """
 
     def __init__(self, function: Any, devices: Sequence[str]) -> None:
-        # Weights become constants of the graph, and so lie on whichever device runs it.
+        # Weights become constants of the graph, so they are on whichever device runs it.
         traced = function.get_concrete_function()
-        self._run = convert_variables_to_constants_v2(traced, lower_control_flow=False)
-        self._free: SimpleQueue[str] = SimpleQueue()
-        for device in [*devices] * IN_FLIGHT:
-            self._free.put(device)
+        self._function = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+        self._free_devices: SimpleQueue[str] = SimpleQueue()
+        for device in [*devices] * CALLS_PER_DEVICE:
+            self._free_devices.put(device)
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        device = self._free.get()
+        device = self._free_devices.get()
         try:
             with tf.device(device):
-                return np.asarray(self._run(tf.constant(images))[0])
+                return np.asarray(self._function(tf.constant(images))[0])
         finally:
-            self._free.put(device)
+            self._free_devices.put(device)
 
 
-def one_by_one(content: bytes) -> Run:
-    """An ONNX model by ONNX Runtime on the CPU, a picture and a thread a call."""
+def open_on_cpu(content: bytes) -> Extract:
+    """Open an ONNX model that ONNX Runtime runs on the CPU, one picture in a call of one thread."""
     session = open_session(content, threads=1, providers=["CPUExecutionProvider"])
 
     def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The network that a run starts from: loaded when something has to be computed, and not before."""
+"""The backbone that a run starts from, with its weights: loaded only if it has to compute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service import imaging
 from trainers import hardware
 from trainers.cache import code_identity
 from trainers.features.frozen_layers import FrozenLayers
-from trainers.model.classifier import embedder
+from trainers.model.classifier import build_embedder
 
 if TYPE_CHECKING:
     import keras
@@ -36,19 +36,24 @@ class Network:
 
     @cached_property
     def identity(self) -> str:
-        """What decides every output, hashed: weights, input size, the kind of processor, whose
-        rounding differs, and the code: of the backbone, the decoder, the views, the conversion,
-        and the versions of the packages that they use.
+        """A hash of everything that decides the features of a picture.
 
-        Known without loading anything, so that kept embeddings are found within milliseconds.
+        These are the weights, the input size, the kind of device (each rounds differently), and the
+        code: of the backbone, the decoder, the views and the conversion, and the versions of the
+        packages that they use. Nothing is loaded for it, so cached embeddings are found at once.
         """
         code = code_identity.identity(__name__, imaging.__name__, type(self.backbone).__module__)
         parts = [self.backbone.name, str(self.image_size), self._weights_identity()]
-        return hashlib.sha256("\n".join([*parts, hardware.kind(), code]).encode()).hexdigest()
+        return hashlib.sha256(
+            "\n".join([*parts, hardware.device_kind(), code]).encode()
+        ).hexdigest()
 
     @cached_property
     def body(self) -> keras.Model:
-        """(N, S, S, 3) float32 RGB 0..255 -> feature maps; the same random weights every time."""
+        """The frozen backbone: (N, S, S, 3) float32 RGB 0..255 -> feature maps.
+
+        Random weights are the same every time.
+        """
         import keras
 
         keras.utils.set_random_seed(self.seed)
@@ -58,15 +63,15 @@ class Network:
 
     @cached_property
     def embedder(self) -> keras.Model:
-        """(N, S, S, 3) -> (N, D): the mean of each feature map."""
-        return embedder(self.body)
+        """The backbone with global average pooling: (N, S, S, 3) -> (N, D)."""
+        return build_embedder(self.body)
 
     @cached_property
     def embedding_layers(self) -> FrozenLayers:
         return FrozenLayers(self.embedder)
 
     def _weights_identity(self) -> str:
-        if self.weights in PRETRAINED:  # which, is in the sources and in Keras' version
+        if self.weights in PRETRAINED:  # the code and the version of Keras decide which
             return self.weights
         if self.weights == "none":
             return f"random {self.seed}"

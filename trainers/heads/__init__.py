@@ -1,5 +1,5 @@
-"""The layers that are trained on frozen features, and how one of them is chosen.
+"""The layers that are trained on frozen features: kinds of heads, and how one is selected.
 
-In: embeddings (N, D) and labels (N,). Out: a `Head` with its validation figures.
+In: embeddings (N, D) and labels (N,). Out: a `Head` with its validation result.
 May use: trainers.{evaluation, progress, resources}, plugins.copying.
 """

@@ -1,4 +1,4 @@
-"""What balanced weights are worth where classes are uneven: their recalls with and without."""
+"""What class weights change for imbalanced classes: the recall of each class with and without."""
 
 from __future__ import annotations
 
@@ -10,47 +10,51 @@ from numpy.typing import NDArray
 
 from trainers.heads.examples import Examples
 from trainers.heads.linear import solve_linear
-from trainers.resources.time_budget import ENDLESS, Clock
+from trainers.resources.time_budget import UNLIMITED, TimeBudget
 
-UNEVEN = 2.0
-"""Largest weight of a class to the smallest, from here on: what draws of the split alone do to
-small classes stays below."""
+IMBALANCE_RATIO = 2.0
+"""Ratio of the largest class weight to the smallest above which classes are imbalanced. Random
+splits alone change small classes by less."""
 
-Effect = list[dict[str, float | int | None]]
-
-
-def is_uneven(class_weights: NDArray[np.float32]) -> bool:
-    return bool(class_weights.max() > UNEVEN * class_weights.min())
+ClassWeightEffect = list[dict[str, float | int | None]]
 
 
-def effect(examples: Examples, clock: Clock = ENDLESS) -> Effect:
-    """Solve the linear head with weights and without, and compare class by class.
+def is_imbalanced(class_weights: NDArray[np.float32]) -> bool:
+    """Whether the weights (classes,) differ by more than IMBALANCE_RATIO."""
+    return bool(class_weights.max() > IMBALANCE_RATIO * class_weights.min())
+
+
+def compare_recalls(examples: Examples, budget: TimeBudget = UNLIMITED) -> ClassWeightEffect:
+    """Solve the linear head with class weights and without, and compare the recall of each class.
 
     Returns:
-        A row per class, in their order: n, its pictures that judged, and its recall
-        `with_weights` and `without_weights`; None for a class that was not judged.
+        A row per class, in order: n, the number of its validation pictures, and its recall
+        `with_weights` and `without_weights`; None for a class without validation pictures.
     """
-    judges = list(examples.judges)
-    even = [replace(one, weights=np.ones_like(one.weights)) for one in judges]
-    ways = [_recalls(one, examples.classes, clock) for one in (judges, even)]
-    labels = _joined([one.validation_labels for one in judges])
+    weighted = list(examples.splits())
+    unweighted = [replace(split, weights=np.ones_like(split.weights)) for split in weighted]
+    labels = _concatenate([split.validation_labels for split in weighted])
     counts = np.bincount(labels, minlength=examples.classes).tolist()
+    recalls = [_recalls(splits, examples.classes, budget) for splits in (weighted, unweighted)]
     return [
-        {"n": count, "with_weights": balanced, "without_weights": plain}
-        for count, balanced, plain in zip(counts, *ways, strict=True)
+        {"n": count, "with_weights": with_weights, "without_weights": without_weights}
+        for count, with_weights, without_weights in zip(counts, *recalls, strict=True)
     ]
 
 
-def _recalls(judges: Sequence[Examples], classes: int, clock: Clock) -> list[float | None]:
-    models = [solve_linear(one, clock).model for one in judges]
-    answers = [
-        model(one.validation, training=False) for model, one in zip(models, judges, strict=True)
+def _recalls(splits: Sequence[Examples], classes: int, budget: TimeBudget) -> list[float | None]:
+    models = [solve_linear(split, budget).model for split in splits]
+    probabilities = [
+        np.asarray(model(split.validation, training=False))
+        for model, split in zip(models, splits, strict=True)
     ]
-    found = _joined([np.asarray(one).argmax(axis=1) for one in answers])
-    labels = _joined([one.validation_labels for one in judges])
+    predicted = _concatenate([rows.argmax(axis=1) for rows in probabilities])
+    labels = _concatenate([split.validation_labels for split in splits])
     masks = [labels == index for index in range(classes)]
-    return [float((found[mask] == labels[mask]).mean()) if mask.any() else None for mask in masks]
+    return [
+        float((predicted[mask] == labels[mask]).mean()) if mask.any() else None for mask in masks
+    ]
 
 
-def _joined(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    return np.concatenate([np.zeros(0, np.int64), *parts])
+def _concatenate(arrays: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(0, np.int64), *arrays])

@@ -1,4 +1,4 @@
-"""The head with a hidden layer: for pictures that no line separates."""
+"""The head with a hidden layer, for classes that a linear head cannot separate."""
 
 from __future__ import annotations
 
@@ -10,109 +10,123 @@ import numpy as np
 
 from trainers.evaluation.selection import ValidationResult
 from trainers.heads.examples import Examples, Pool
-from trainers.heads.head import HIDDEN_UNITS, Head, Row, build, judge, judge_model, standardisation
+from trainers.heads.head import (
+    HIDDEN_UNITS,
+    Head,
+    Row,
+    build_head,
+    fit_standardisation,
+    validate,
+)
 from trainers.progress import log
-from trainers.resources.time_budget import ENDLESS, Clock, Deadline
+from trainers.resources.time_budget import UNLIMITED, StopInTime, TimeBudget
 
-HIDDEN_BATCH = 64
-HIDDEN_STEPS = 100
-"""Batches after which training looks at the clock where time is limited."""
+BATCH_SIZE = 64
+STEPS_PER_CHECK = 100
+"""With a time budget, training checks it after so many batches."""
 PATIENCE = 6
-"""Epochs without a lower validation loss before the hidden layer's training ends."""
-USUAL_EPOCHS = 20
-"""Where no picture is left to choose them by."""
+"""Training ends after so many epochs without a lower validation loss."""
+DEFAULT_EPOCHS = 20
+"""Epochs if there is no picture to select their number by."""
 
 
-class _Fit(NamedTuple):
-    """A trained model, a row for each epoch, the epoch, from 1, whose weights it has, and whether
-    the time was up before it had learned all."""
+class _TrainedLayer(NamedTuple):
+    """A trained hidden layer.
+
+    Attributes:
+        history: a row for each epoch.
+        epoch: the epoch, from 1, whose weights it has.
+        was_stopped: whether the time budget ended its training.
+    """
 
     model: keras.Model
-    rows: list[Row]
+    history: list[Row]
     epoch: int
-    was_cut: bool
+    was_stopped: bool
 
 
 def train_hidden(
-    examples: Examples, epochs: int, learning_rate: float, clock: Clock = ENDLESS
+    examples: Examples, epochs: int, learning_rate: float, budget: TimeBudget = UNLIMITED
 ) -> Head:
-    """A hidden layer of 128 units, trained until its validation loss has stopped falling, or the
-    time is up; in cross-validation, for as many epochs as the folds took on average.
+    """Train a head with one hidden layer of HIDDEN_UNITS.
 
-    When the time is up the folds that are left are not begun, but for the first: something has to
-    judge. The layer itself is trained for some batches at least.
+    It is trained until its validation loss no longer falls. In cross-validation it is trained for
+    as many epochs as the folds took on average. When the time budget is spent, no further fold is
+    begun except the first, which is needed to validate the head; the layer itself is trained for at
+    least one step.
+
+    Args:
+        epochs: the most epochs.
     """
-    judgement, last, cut_folds = None, epochs, False
+    cross_validation, max_epochs, were_folds_stopped = None, epochs, False
     if examples.pool is not None:
-        judgement, last, cut_folds = _cross_validate(examples.pool, epochs, learning_rate, clock)
-    fitted = _fit_hidden(examples, last, learning_rate, examples.pool is None, clock)
-    if cut_folds or fitted.was_cut:
-        log.warning(
-            "the time budget is spent: the hidden layer was cut short after %d of up to %d epochs; "
-            "raise --time-budget, or take --head linear, which needs less",
-            *(len(fitted.rows), epochs),
+        cross_validation, max_epochs, were_folds_stopped = _cross_validate(
+            examples.pool, epochs, learning_rate, budget
         )
+    trained = _train_layer(examples, max_epochs, learning_rate, examples.pool is None, budget)
+    if were_folds_stopped or trained.was_stopped:
+        log.warning(
+            "the time budget is spent: the training of the hidden layer stopped after %d of up to "
+            "%d epochs; raise --time-budget, or choose --head linear, which needs less time",
+            *(len(trained.history), epochs),
+        )
+    validation = validate(trained.model, examples)
     description = f"hidden layer of {HIDDEN_UNITS}"
-    answers = judge_model(fitted.model, examples)
-    return Head(fitted.model, description, *answers, fitted.rows, judgement)
+    return Head(trained.model, description, validation, trained.history, cross_validation)
 
 
 def _cross_validate(
-    pool: Pool, epochs: int, learning_rate: float, clock: Clock
+    pool: Pool, epochs: int, learning_rate: float, budget: TimeBudget
 ) -> tuple[ValidationResult, int, bool]:
-    """How good such layers are, after how many epochs, and whether the time cut any short."""
-    losses, hits, was_cut = [np.zeros(0)], [np.zeros(0, np.bool_)], False
-    lasted: list[int] = []
-    for fold in pool.folds():
-        if lasted and clock.is_over():
-            was_cut = True
+    """Return the result, the number of epochs to train for, and whether time stopped any fold."""
+    results: list[ValidationResult] = []
+    fold_epochs: list[int] = []
+    was_stopped = False
+    for split in pool.splits():
+        if results and budget.is_spent():
+            was_stopped = True
             break
-        fitted = _fit_hidden(fold, epochs, learning_rate, True, clock)
-        answers = np.asarray(fitted.model(fold.validation, training=False))
-        loss, hit = judge(answers, fold.validation_labels)
-        losses.append(loss)
-        hits.append(hit)
-        lasted.append(fitted.epoch)
-        was_cut |= fitted.was_cut
-    last = round(float(np.mean(lasted))) if lasted else min(epochs, USUAL_EPOCHS)
-    return (
-        ValidationResult.from_answers(np.concatenate(losses), np.concatenate(hits), len(lasted)),
-        last,
-        was_cut,
-    )
+        trained = _train_layer(split, epochs, learning_rate, True, budget)
+        results.append(validate(trained.model, split))
+        fold_epochs.append(trained.epoch)
+        was_stopped |= trained.was_stopped
+    mean = round(float(np.mean(fold_epochs))) if fold_epochs else min(epochs, DEFAULT_EPOCHS)
+    return ValidationResult.from_folds(results), mean, was_stopped
 
 
-def _fit_hidden(
-    examples: Examples, epochs: int, learning_rate: float, is_stopped: bool, clock: Clock
-) -> _Fit:
+def _train_layer(
+    examples: Examples, epochs: int, learning_rate: float, early_stopping: bool, budget: TimeBudget
+) -> _TrainedLayer:
     """Train one layer.
 
     Args:
-        is_stopped: by the loss of the validation pictures, which choose the epoch, too.
+        early_stopping: whether the loss of the validation pictures ends the training and selects
+            the epoch.
     """
     n, views, width = examples.train.shape
-    scale, offset = standardisation(examples.train)
-    model = build(scale, offset, examples.classes, hidden_units=HIDDEN_UNITS)
-    steps = -(-n * views // HIDDEN_BATCH)
+    scale, offset = fit_standardisation(examples.train)
+    model = build_head(scale, offset, examples.classes, hidden_units=HIDDEN_UNITS)
+    steps = -(-n * views // BATCH_SIZE)
     model.compile(
         keras.optimizers.AdamW(learning_rate, weight_decay=1e-3),
         "sparse_categorical_crossentropy",
         weighted_metrics=["accuracy"],
-        steps_per_execution=steps if clock.is_endless else min(steps, HIDDEN_STEPS),
+        steps_per_execution=steps if budget.is_unlimited else min(steps, STEPS_PER_CHECK),
     )
     stopping = keras.callbacks.EarlyStopping(
         "val_loss", mode="min", patience=PATIENCE, restore_best_weights=True
     )
-    deadline = Deadline(lambda _: clock.is_over())
+    validation_data = (examples.validation, examples.validation_labels)
+    stop_in_time = StopInTime(lambda _: budget.is_spent())
     history = model.fit(
         examples.train.reshape(-1, width),
         np.repeat(examples.labels, views),
         sample_weight=np.repeat(examples.weights, views),
-        batch_size=HIDDEN_BATCH,
+        batch_size=BATCH_SIZE,
         epochs=epochs,
         verbose=0,
-        validation_data=(examples.validation, examples.validation_labels) if is_stopped else None,
-        callbacks=[*([stopping] if is_stopped else []), deadline],
+        validation_data=validation_data if early_stopping else None,
+        callbacks=[*([stopping] if early_stopping else []), stop_in_time],
     ).history
     names = ("loss", "accuracy", "val_loss", "val_accuracy")
     columns = [history.get(name, [None] * len(history["loss"])) for name in names]
@@ -123,5 +137,5 @@ def _fit_hidden(
         }
         for row in zip(*columns, strict=True)
     ]
-    epoch = stopping.best_epoch + 1 if is_stopped else epochs
-    return _Fit(model, rows, epoch, deadline.has_ended)
+    epoch = stopping.best_epoch + 1 if early_stopping else epochs
+    return _TrainedLayer(model, rows, epoch, stop_in_time.has_stopped)

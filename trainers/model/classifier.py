@@ -16,14 +16,14 @@ from plugins.copying import assign_weights
 
 @dataclass(frozen=True)
 class Classifier:
-    """What training works on and export ships. All inputs are float32 RGB in 0..255.
+    """The network that is trained and exported. Its inputs are float32 RGB, 0 to 255.
 
     Attributes:
-        backbone: the plugin, which knows how to freeze and thaw `body`.
+        backbone: the plugin, which freezes and unfreezes `body`.
         body: (N, S, S, 3) -> feature maps (N, h, w, D).
-        embedder: (N, S, S, 3) -> embedding (N, D), the mean of each feature map.
-        head: (N, D) -> probabilities (N, classes).
-        weights_sha256: hash of the backbone's weights before training, for the record.
+        embedder: (N, S, S, 3) -> embeddings (N, D), the mean of each feature map.
+        head: embeddings (N, D) -> probabilities (N, classes).
+        weights_sha256: hash of the backbone's weights before training, for the manifest.
     """
 
     backbone: Backbone
@@ -32,30 +32,32 @@ class Classifier:
     head: keras.Model
     weights_sha256: str
 
-    def outputs(self) -> keras.Model:
-        """(N, S, S, 3) -> {"probabilities": (N, classes), "embedding": (N, D)}."""
+    def build_model(self) -> keras.Model:
+        """Build one model: (N, S, S, 3) -> {"probabilities": (N, classes), "embedding": (N, D)}."""
         embedding = self.embedder.output
         outputs = {"embedding": embedding, "probabilities": self.head(embedding)}
         return keras.Model(self.embedder.input, outputs, name="classifier")
 
-    def weights(self) -> list[NDArray[Any]]:
+    def get_weights(self) -> list[NDArray[Any]]:
+        """Return the weights of body and head, in order."""
         return [*self.body.get_weights(), *self.head.get_weights()]
 
-    def restore(self, weights: list[NDArray[Any]]) -> None:
+    def set_weights(self, weights: list[NDArray[Any]]) -> None:
+        """Set the weights that `get_weights` returned."""
         count = len(self.body.weights)
         assign_weights(self.body, weights[:count])
         assign_weights(self.head, weights[count:])
 
 
-def weights_hash(model: keras.Model) -> str:
-    """SHA-256 over all weights in order: the same for the same network from any kind of file."""
+def hash_weights(model: keras.Model) -> str:
+    """Return the SHA-256 of all weights in order, which does not depend on the kind of file."""
     digest = hashlib.sha256()
     for array in model.get_weights():
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
-def embedder(body: keras.Model) -> keras.Model:
-    """(N, S, S, 3) -> (N, D): the mean of each feature map."""
+def build_embedder(body: keras.Model) -> keras.Model:
+    """Add global average pooling to a body: (N, S, S, 3) -> embeddings (N, D)."""
     pooled = keras.layers.GlobalAveragePooling2D(name="embedding")(body.output)
     return keras.Model(body.input, pooled, name="embedder")

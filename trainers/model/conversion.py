@@ -1,4 +1,4 @@
-"""A TensorFlow function as ONNX: its variables frozen in, its tensors under names of our own."""
+"""Convert a TensorFlow function to ONNX: variables become constants, tensors get our names."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ import tensorflow as tf
 from service.errors import GraftError
 
 OPSET = 17
-"""ONNX operator set: the one that tf2onnx converts every built-in backbone to without loss."""
+"""ONNX operator set to which tf2onnx converts every built-in backbone without loss."""
 
 
 class ConversionError(GraftError):
-    """A network contains an operation that ONNX has no word for."""
+    """A network contains an operation that ONNX lacks."""
 
 
 def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
     """Convert a tf.function of one tensor, `images`, to a checked ONNX model.
 
-    `keras.Model.export(format="onnx")` is not used: it turns EfficientNet's Normalization
-    constants into required inputs (keras 3.15).
+    `keras.Model.export(format="onnx")` would turn the constants of EfficientNet's Normalization
+    into required inputs (keras 3.15).
 
     Args:
-        function: with an input signature whose first dimension is open.
-        outputs: names for what it returns, in alphabetical order as TensorFlow sorts them.
+        function: has an input signature whose first dimension is None.
+        outputs: the names of what it returns, in alphabetical order as TensorFlow sorts them.
 
     Returns:
-        A model with the input `images` and `outputs`, the first dimension of each called `batch`.
+        A model with the input `images` and `outputs`, whose first dimensions are called `batch`.
 
     Raises:
-        ConversionError: an operation has no ONNX form; the message names it.
+        ConversionError: ONNX lacks an operation; the message names it.
     """
     import tf2onnx
     from tensorflow.python.framework.convert_to_constants import (
@@ -46,8 +46,8 @@ def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
     frozen = convert_variables_to_constants_v2(_trace_flat(function), lower_control_flow=False)
     graph = frozen.graph.as_graph_def()
     _give_scalars_a_dimension(graph)
-    with warnings.catch_warnings(), _collecting_often():
-        warnings.simplefilter("ignore", FutureWarning)  # tf2onnx asks numpy for old names
+    with warnings.catch_warnings(), _frequent_garbage_collection():
+        warnings.simplefilter("ignore", FutureWarning)  # tf2onnx uses old names of numpy
         model, _ = tf2onnx.convert.from_graph_def(
             graph,
             input_names=[tensor.name for tensor in frozen.inputs],
@@ -64,44 +64,44 @@ def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
 
 
 @contextlib.contextmanager
-def _collecting_often() -> Iterator[None]:
-    """Have Python look for garbage among what is made inside, and not among all that was before.
+def _frequent_garbage_collection() -> Iterator[None]:
+    """Collect garbage often, and only among objects that are made inside.
 
     tf2onnx copies the graph with all its weights before each of its passes, and leaves the copies
-    in cycles. Beside the millions of objects of TensorFlow they are too few for Python to look.
+    in reference cycles. TensorFlow has millions of objects, so Python would rarely collect them.
     """
     gc.collect()
     gc.freeze()
-    gc.collect()  # counts what is frozen out, or the next full collection would wait for its share
-    usual = gc.get_threshold()
+    gc.collect()  # resets the count of old objects, which delays full collections
+    thresholds = gc.get_threshold()
     gc.set_threshold(1000, 2, 2)
     try:
         yield
     finally:
-        gc.set_threshold(*usual)
+        gc.set_threshold(*thresholds)
         gc.unfreeze()
 
 
 def _trace_flat(function: Any) -> Any:
-    """Trace a tf.function anew with the functions that it calls inlined.
+    """Trace a tf.function again, with the functions that it calls inlined.
 
-    Keras wraps grouped convolutions (ConvNeXt's) in a function compiled by XLA, which no
-    optimizer of TensorFlow inlines. A switch of TensorFlow's runs inner functions as plain Python,
-    here into the graph being traced. Only the ONNX is made from this trace: TensorFlow itself
-    needs XLA for such convolutions on a CPU, so the SavedModel keeps it.
+    Keras wraps grouped convolutions (ConvNeXt's) in a function compiled by XLA, which no optimizer
+    of TensorFlow inlines. `run_functions_eagerly` runs inner functions as plain Python, which adds
+    their operations to this graph. Only the ONNX is made from it: on a CPU, TensorFlow needs XLA
+    for such convolutions, so the SavedModel keeps it.
     """
     python = function.python_function
     flat = tf.function(python, input_signature=function.input_signature, autograph=False)
-    eager = tf.config.functions_run_eagerly()
+    was_eager = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
     try:
         return flat.get_concrete_function()
     finally:
-        tf.config.run_functions_eagerly(eager)
+        tf.config.run_functions_eagerly(was_eager)
 
 
 def _convert_erfc(context: Any, node: Any, name: str, arguments: list[Any]) -> None:
-    """Erfc(x) as 1 - Erf(x): the exact GELU (ConvNeXt) is written with it, ONNX has Erf only."""
+    """Write Erfc(x), which the exact GELU (ConvNeXt) uses, as 1 - Erf(x): ONNX lacks Erfc."""
     node.type = "Erf"
     one = context.make_const(f"{name}_one", np.ones(1, np.float32)).output[0]
     erf = node.output[0]
@@ -109,22 +109,22 @@ def _convert_erfc(context: Any, node: Any, name: str, arguments: list[Any]) -> N
 
 
 def _require_onnx_operations(model: onnx.ModelProto) -> None:
-    """tf2onnx leaves in what it cannot convert, with a line in the log."""
-    foreign = {
+    """Raise ConversionError if tf2onnx left in an operation that it could not convert."""
+    unknown = {
         node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, node.domain)
     }
-    if foreign:
+    if unknown:
         raise ConversionError(
-            f"the network cannot become ONNX: {', '.join(sorted(foreign))} of TensorFlow has no "
-            f"form in opset {OPSET}; build the network without it, or choose another backbone"
+            f"the network cannot be converted to ONNX: opset {OPSET} lacks TensorFlow's "
+            f"{', '.join(sorted(unknown))}; build the network without it, or choose another one"
         )
 
 
 def _give_scalars_a_dimension(graph: Any) -> None:
-    """Make float constants of shape () into shape (1,) where that means the same.
+    """Change float constants of shape () to shape (1,) where that means the same.
 
-    tf2onnx 1.17's optimizer stops, with a stack trace in the log, at a scalar added to a feature
-    map. MobileNetV3 adds one in every hard swish, and would keep 102 transposes in place of 1.
+    The optimizer of tf2onnx 1.17 fails at a scalar that is added to a feature map. MobileNetV3 adds
+    one in every hard swish, and would keep 102 transposes instead of 1.
     """
     users: dict[str, set[str]] = {}
     for node in graph.node:

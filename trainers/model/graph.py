@@ -1,4 +1,4 @@
-"""A network's graph, cut in two behind its frozen layers."""
+"""Split the graph of a network in two, before its first trainable layer."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ Call = tuple[Any, list[Any], list[Any]]
 """One call of a layer or a bare operation in a graph: the operation, its inputs, its outputs."""
 
 
-def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Split a functional model into (frozen, trained) with `model(x) == trained(frozen(x))`.
+def split_at_trainable(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Split a functional model into (frozen, trainable) with `model(x) == trainable(frozen(x))`.
 
-    Both share the model's layers. The frozen part is as large as it can be: it ends at the last
-    tensor before all trainable layers that alone carries everything behind it, the input at worst.
+    Both share the layers of the model. The frozen part is as large as possible: it ends at the last
+    tensor before all trainable layers on which alone everything behind it depends. At worst that is
+    the input.
     """
-    twin, calls = _calls(model)
-    tensor = _last_frozen_tensor(twin.input, calls)
-    return keras.Model(twin.input, tensor), keras.Model(tensor, twin.output)
+    copy, calls = _list_calls(model)
+    tensor = _last_frozen_tensor(copy.input, calls)
+    return keras.Model(copy.input, tensor), keras.Model(tensor, copy.output)
 
 
-def _calls(model: keras.Model) -> tuple[keras.Model, list[Call]]:
-    """The same layers in a graph of their own, and its calls in order.
+def _list_calls(model: keras.Model) -> tuple[keras.Model, list[Call]]:
+    """Copy the graph of a model, with the same layers, and list its calls in order.
 
-    Keras lets nobody see a graph, but asks `call_function` for each call while it copies one.
+    Keras has no public way to read a graph, but `clone_model` calls `call_function` for each call.
     """
     calls: list[Call] = []
 
@@ -35,17 +36,17 @@ def _calls(model: keras.Model) -> tuple[keras.Model, list[Call]]:
         calls.append((operation, [*inputs], keras.tree.flatten(outputs)))
         return outputs
 
-    twin = keras.models.clone_model(model, clone_function=lambda one: one, call_function=call)
-    return twin, calls
+    copy = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    return copy, calls
 
 
 def _last_frozen_tensor(images: Any, calls: Sequence[Call]) -> Any:
     last_use = {id(tensor): at for at, (_, inputs, _) in enumerate(calls) for tensor in inputs}
-    found, reach = images, last_use[id(images)]
+    frozen, latest_use = images, last_use[id(images)]
     for at, (operation, _, outputs) in enumerate(calls):
         if getattr(operation, "trainable_weights", ()):
             break
-        if reach <= at and len(outputs) == 1:  # nothing earlier is used later
-            found = outputs[0]
-        reach = max(reach, *(last_use.get(id(tensor), 0) for tensor in outputs))
-    return found
+        if latest_use <= at and len(outputs) == 1:  # no earlier tensor is used after this call
+            frozen = outputs[0]
+        latest_use = max(latest_use, *(last_use.get(id(tensor), 0) for tensor in outputs))
+    return frozen

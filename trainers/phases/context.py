@@ -1,4 +1,4 @@
-"""What all steps of a run share: its settings, its pictures, where things are kept."""
+"""What all steps of a training run share: options, pictures, cache, time budget."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from numpy.typing import NDArray
 from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
 from trainers.dataset.dataset import Dataset
-from trainers.features.frozen_features import Pictures
+from trainers.features.frozen_features import AugmentedPictures
 from trainers.features.network import Network
-from trainers.features.views import NUMBERS
+from trainers.features.views import TRAINING_VIEWS
 from trainers.phases.checkpoint import Checkpoint
 from trainers.progress import Progress, log
 from trainers.reporting.tensorboard import Board
-from trainers.resources.time_budget import Clock
+from trainers.resources.time_budget import TimeBudget
 
-_NO_MATTER = {
+_IRRELEVANT_OPTIONS = {
     *("output", "resume", "time_budget", "tensorboard", "cache_gigabytes", "strict", "group"),
-    *("data", "weights", "device"),  # whose content is in the other parts of the identity
+    *("data", "weights", "device"),  # their content is in other parts of the identity
 }
-"""Options that change nothing about what an epoch computes."""
+"""Options that do not change what an epoch computes."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """What both phases share.
+class TrainingContext:
+    """What both phases of a run share.
 
     Attributes:
-        strategy: TensorFlow's, for fine-tuning.
+        strategy: TensorFlow's distribution strategy, for fine-tuning.
+        started: when the run started, by `time.monotonic`.
     """
 
     config: TrainingConfig
@@ -46,19 +47,30 @@ class Run:
     strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)
     started: float = field(default_factory=time.monotonic)
 
-    def pictures(self, split: str) -> Pictures:
-        return self.pictures_of(self.dataset.rows(split))
+    def pictures(self, split: str) -> AugmentedPictures:
+        """Return the pictures of a split."""
+        return self.pictures_of_rows(self.dataset.rows(split))
+
+    def pictures_of_rows(self, rows: NDArray[np.int64]) -> AugmentedPictures:
+        """Return the pictures of rows (M,), with the views that --flip selects."""
+        cache_keys, flip = self.dataset.cache_keys, self.config.flip
+        keys = tuple(cache_keys[row] for row in rows)
+        view_numbers = TRAINING_VIEWS["horizontal" if flip == "auto" else flip]
+        return AugmentedPictures(lambda: self.dataset.images.records(rows), keys, view_numbers)
 
     @cached_property
-    def train(self) -> Pictures:
+    def train(self) -> AugmentedPictures:
+        """The training pictures."""
         return self.pictures("train")
 
     @cached_property
-    def validation(self) -> Pictures:
-        return self.pictures_of(self.validation_rows)
+    def validation(self) -> AugmentedPictures:
+        """The validation pictures, or the training pictures if there are none."""
+        return self.pictures_of_rows(self.validation_rows)
 
     @cached_property
     def validation_rows(self) -> NDArray[np.int64]:
+        """The rows (M,) of `validation`."""
         rows = self.dataset.rows("validation")
         if not len(rows):
             log.warning("no picture is left for validation")
@@ -67,33 +79,32 @@ class Run:
 
     @property
     def labels(self) -> NDArray[np.int64]:
+        """The classes (N,) of the training pictures."""
         return self.dataset.labels[self.dataset.rows("train")]
 
     @property
     def validation_labels(self) -> NDArray[np.int64]:
+        """The classes (M,) of `validation`."""
         return self.dataset.labels[self.validation_rows]
 
     @property
     def class_weights(self) -> NDArray[np.float32]:
+        """The weight (classes,) of each class in the loss."""
         return self.dataset.class_weights()
 
     @cached_property
     def board(self) -> Board:
+        """The event files of TensorBoard."""
         return Board(self.config.tensorboard)
 
     @property
-    def clock(self) -> Clock:
-        return Clock(self.started, self.config.time_budget)
+    def time_budget(self) -> TimeBudget:
+        """How long the run may take."""
+        return TimeBudget(self.started, self.config.time_budget)
 
     def checkpoint(self) -> Checkpoint:
-        """Of this very run: the same pictures, options and weights."""
-        config = self.config.model_dump(mode="json", exclude=_NO_MATTER)
+        """Return the checkpoint of runs on the same pictures, with the same options and weights."""
+        config = self.config.model_dump(mode="json", exclude=_IRRELEVANT_OPTIONS)
         parts = (config, self.dataset.fingerprint, self.dataset.splits, self.network.identity)
         identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         return Checkpoint(self.config.checkpoint, identity)
-
-    def pictures_of(self, rows: NDArray[np.int64]) -> Pictures:
-        kept_under, flip = self.dataset.cache_keys, self.config.flip
-        keys = tuple(kept_under[row] for row in rows)
-        numbers = NUMBERS["horizontal" if flip == "auto" else flip]
-        return Pictures(lambda: self.dataset.images.records(rows), keys, numbers)

@@ -1,127 +1,108 @@
-"""How the last layers are fitted: on what, for how long, and which epoch's weights stay."""
+"""Phase 2: the last layers of the backbone learn too, slowly; BatchNormalization stays frozen."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import cache
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
-from plugins.copying import assign_weights
-from trainers.evaluation.selection import Hits, Losses
-from trainers.features.batches import Batches, feed
-from trainers.heads.head import judge
-from trainers.phases import replicas
-from trainers.phases.checkpoint import Checkpoint, Row
-from trainers.phases.context import Run
+from plugins.base import leaf_layers
+from plugins.copying import assign_weights, load_state
+from trainers.features import frozen_features
+from trainers.features.batches import Batches, global_batch_size
+from trainers.features.frozen_features import AugmentedPictures, Features, ModelInputs
+from trainers.features.frozen_layers import FeatureExtractor, FrozenLayers, TimeLimitedExtractor
+from trainers.model.classifier import Classifier
+from trainers.phases.checkpoint import Checkpoint
+from trainers.phases.context import TrainingContext
 from trainers.phases.plan import Plan
+from trainers.phases.training_loop import FINE_TUNING, FineTuningResult, fit
 from trainers.progress import log
-from trainers.resources import precision
-from trainers.resources.time_budget import Deadline
+from trainers.resources import out_of_memory, precision
 
-NAME = "fine-tuning"
-_LOSS = "cross_entropy"
 MIXUP = 0.3
 """Strength of mixup: without it, fine-tuning on few pictures overfits."""
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """What fitting reached. Losses are cross-entropies in nats, of each validation picture (m,).
+def fine_tune(
+    classifier: Classifier, plan: Plan, checkpoint: Checkpoint, context: TrainingContext
+) -> FineTuningResult:
+    """Train the head and the last layers of the backbone; the classifier gets the best weights.
 
-    Attributes:
-        hits: which of these pictures are answered right (m,).
-        history: a row per epoch: loss (the cross-entropy alone), accuracy, val_loss,
-            val_accuracy; None where training diverged.
-        epoch: whose weights the model has, from 1; 0 for none.
+    Raises:
+        TimeBudgetSpentError: the time budget was spent before all feature maps were computed.
+        MemoryShortageError: the memory of a device is too small for one picture.
     """
+    config, strategy = context.config, context.strategy
+    keras.utils.set_random_seed(config.seed)
+    layers = classifier.backbone.fine_tune(classifier.body, plan.layers)
+    policy, devices = precision.choose_policy(config.precision), strategy.num_replicas_in_sync
+    max_batch_size = global_batch_size(config.batch_size, devices, len(context.train))
+    log.info("fine-tuning %d layers, from %s, in %s", len(layers), layers[0].name, policy)
+    log.info("%d pictures in a step of %d device(s)", max_batch_size, devices)
+    trainable, train, validation = split_off_frozen(classifier, plan, context)
+    mixed_precision = precision.with_policy(trainable, policy)
+    model = keras.Model(mixed_precision.input, classifier.head(mixed_precision.output))
+    start_weights, statistics = model.get_weights(), moving_statistics(classifier.body)
+    equal_weights = np.ones_like(context.class_weights)
 
-    losses: Losses
-    hits: Hits
-    history: list[Row] = field(default_factory=list)
-    epoch: int = 0
-
-    @property
-    def accuracy(self) -> float:
-        return float(self.hits.mean())
-
-    @property
-    def loss(self) -> float:
-        return float(self.losses.mean())
-
-    def __str__(self) -> str:
-        return f"{NAME} (validation loss {self.loss:.4f}, accuracy {self.accuracy:.4f})"
-
-
-def fit(
-    model: keras.Model,
-    train: Batches,
-    validation: Batches,
-    plan: Plan,
-    checkpoint: Checkpoint,
-    run: Run,
-) -> Fitted:
-    """Train, and leave the model as it was at its lowest validation loss, penalties included."""
-    with run.strategy.scope():
-        learner = replicas.copy(model)
-        rate = keras.optimizers.schedules.CosineDecay(plan.learning_rate, plan.epochs * len(train))
-        learner.compile(
-            optimizer=precision.scaled(
-                keras.optimizers.Adam(rate), precision.policy(run.config.precision)
-            ),
-            loss="categorical_crossentropy",
-            # Keras' own loss adds the penalties of weights, so it says little about pictures.
-            metrics=["accuracy", keras.metrics.CategoricalCrossentropy(name=_LOSS)],
+    def attempt(batch_size: int) -> FineTuningResult:
+        if batch_size < max_batch_size:
+            assign_weights(model, start_weights)
+        return fit(
+            model,
+            Batches(train, context.labels, context.class_weights, batch_size, config.seed, MIXUP),
+            Batches(validation, context.validation_labels, equal_weights, batch_size),
+            plan,
+            checkpoint,
+            context,
         )
-        first = checkpoint.resume(learner, plan)
-    done = first * len(train)
-    deadline = Deadline(run.clock.is_over, len(validation))
-    # The first epoch compiles both steps, and ends with the first validation.
-    with run.progress.steps(plan.epochs * len(train), NAME, done, len(train)) as advance:
-        learner.fit(
-            feed(replicas.parts(train, run.strategy)),
-            validation_data=feed(replicas.parts(validation, run.strategy)),
-            initial_epoch=first,
-            epochs=plan.epochs,
-            verbose=0,
-            shuffle=False,  # of the batches, by Python's generator: the order is ours
-            callbacks=[
-                keras.callbacks.LambdaCallback(
-                    on_epoch_begin=lambda epoch, logs: train.start(epoch),
-                    on_train_batch_end=lambda batch, logs: advance(1),
-                    on_epoch_end=lambda epoch, logs: _note(
-                        checkpoint.history, plan.epochs, logs, run
-                    ),
-                ),
-                checkpoint.stopping,
-                keras.callbacks.TerminateOnNaN(),
-                deadline,
-                checkpoint,
-            ],
+
+    result = out_of_memory.retry_with_half(max_batch_size, FINE_TUNING, attempt)
+    load_state(trainable, mixed_precision)
+    after = moving_statistics(classifier.body)
+    changed = [name for name in statistics if not np.array_equal(statistics[name], after[name])]
+    if changed:
+        raise AssertionError(f"fine-tuning moved BatchNormalization statistics: {changed}")
+    return result
+
+
+def split_off_frozen(
+    classifier: Classifier, plan: Plan, context: TrainingContext
+) -> tuple[keras.Model, ModelInputs, ModelInputs]:
+    """Return the layers that are trained, and their inputs for training and validation.
+
+    The inputs are feature maps from the cache; or the pictures, if no layer is frozen or the
+    feature maps would be too large.
+    """
+    records = len(context.train) * context.train.views + len(context.validation)
+    parts = frozen_features.split_off_frozen(classifier.embedder, records)
+    if not parts:
+        return classifier.embedder, context.train, context.validation
+    frozen, trainable = parts
+    origin = f"{context.network.identity} below the last {plan.layers} layers"
+
+    @cache
+    def load_extractor() -> FeatureExtractor:
+        return TimeLimitedExtractor(FrozenLayers(frozen), context.time_budget)
+
+    def extract(pictures: AugmentedPictures, views: int) -> Features:
+        return frozen_features.extract(
+            "maps", load_extractor, origin, pictures, views, context.cache
         )
-    if deadline.has_ended:
-        log.info("the time budget is spent: %s ended at it", NAME)
-    if learner is not model:
-        assign_weights(model, learner.get_weights())
-    probabilities = model.predict(feed(validation), verbose=0)
-    return Fitted(
-        *judge(probabilities, validation.labels), checkpoint.history, checkpoint.best_epoch
-    )
+
+    return trainable, extract(context.train, context.train.views), extract(context.validation, 1)
 
 
-def _note(history: list[Row], epochs: int, logs: Mapping[str, float], run: Run) -> None:
-    """Add an epoch to the history and say it in the log."""
-    row = {
-        "loss": logs[_LOSS],
-        "accuracy": logs["accuracy"],
-        "val_loss": logs[f"val_{_LOSS}"],
-        "val_accuracy": logs["val_accuracy"],
+def moving_statistics(model: keras.Model) -> dict[str, NDArray[np.float32]]:
+    """Return mean and variance of every BatchNormalization, by the path of the weight."""
+    normalizations = [
+        layer for layer in leaf_layers(model) if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    return {
+        weight.path: weight.numpy().copy()
+        for layer in normalizations
+        for weight in (layer.moving_mean, layer.moving_variance)
     }
-    history.append({name: value if math.isfinite(value) else None for name, value in row.items()})
-    run.board.add(NAME, len(history), history[-1])
-    log.info(
-        f"{NAME} epoch {len(history)}/{epochs}: loss {row['loss']:.4f}, "
-        f"accuracy {row['accuracy']:.4f}, validation loss {row['val_loss']:.4f}, "
-        f"accuracy {row['val_accuracy']:.4f}"
-    )

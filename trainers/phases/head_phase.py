@@ -1,4 +1,4 @@
-"""Phase 1: embeddings of all pictures from the frozen backbone, and the best head on them."""
+"""Phase 1: embed all pictures with the frozen backbone, and select the best head on them."""
 
 from __future__ import annotations
 
@@ -12,146 +12,165 @@ from plugins.base import WeightsError
 from trainers.config import ConfigError
 from trainers.dataset import grouping, splitting
 from trainers.features import frozen_features
-from trainers.features.frozen_features import Features, Pictures
+from trainers.features.frozen_features import AugmentedPictures, Features
 from trainers.features.frozen_layers import FeatureExtractor, TimeLimitedExtractor
 from trainers.heads import class_weights, head, linear
-from trainers.heads.class_weights import Effect
-from trainers.heads.examples import LEAST_VALIDATION, Examples, Pool, parts, sample
+from trainers.heads.class_weights import ClassWeightEffect
+from trainers.heads.examples import MIN_VALIDATION_PICTURES, Examples, Pool
+from trainers.heads.folds import sample_rows, split_into_folds
 from trainers.heads.head import Head
 from trainers.heads.hidden import train_hidden
-from trainers.phases.context import Run
+from trainers.phases.context import TrainingContext
 from trainers.progress import log
-from trainers.resources.time_budget import ENDLESS, Clock, TimeIsUpError
+from trainers.resources.time_budget import UNLIMITED, TimeBudget, TimeBudgetSpentError
 
-MOST_POOLED = 2000
-"""Pictures that cross-validation of a head uses at most."""
+MAX_POOL_PICTURES = 2000
+"""Pictures that the cross-validation of a head uses at most."""
 MAX_EMBEDDING_BYTES = 1024**3
-"""Largest embeddings that a head is solved on; views are left out above."""
+"""Largest embeddings that a head is solved on; above, it is solved on one view of each picture."""
 
 
-def solve_head(run: Run) -> Head:
-    """Phase 1: the backbone stays as it is; heads of several kinds learn on its embeddings.
+def solve_head(context: TrainingContext) -> Head:
+    """Train heads of several kinds on the embeddings of the frozen backbone; return the best.
 
-    First on one view of each picture: soon there, and the minimum that every run needs; then on
-    all. Where heads are cross-validated, no hidden layer is tried unasked: of 5 flowers a class it
-    got 1.7 points less than the linear head, and took 60 times as long.
+    First on one view of each picture, the minimum that every run needs, then on all views. Where
+    heads are cross-validated, a hidden layer is tried only if the options ask for it: on few
+    pictures it is worse, and takes 60 times as long.
     """
-    kind, solved, clock = run.config.head, [], run.clock
-    given = examples(run, 1)
+    kind, budget = context.config.head, context.time_budget
+    linear_heads: list[Head] = []
+    examples = load_examples(context, 1)
     if kind != "hidden":
-        solved.append(_solved(run, lambda: linear.solve_linear(given, clock)))
-    views = run.train.views
-    if not clock.is_over() and views * given.train.nbytes <= MAX_EMBEDDING_BYTES:
+        linear_heads.append(_solve(context, lambda: linear.solve_linear(examples, budget)))
+    views = context.train.views
+    if not budget.is_spent() and views * examples.train.nbytes <= MAX_EMBEDDING_BYTES:
         try:
-            given = examples(run, views, clock)
-        except TimeIsUpError:
+            examples = load_examples(context, views, budget)
+        except TimeBudgetSpentError:
             log.info("the time budget is spent: the head is solved on one view of each picture")
         else:
             if kind != "hidden":
-                solved.append(_solved(run, lambda: linear.solve_linear(given, clock)))
-    if kind == "hidden" or (kind == "auto" and given.pool is None and not clock.is_over()):
-        epochs, rate = run.config.epochs, run.config.learning_rate
-        hidden = _solved(run, lambda: train_hidden(given, epochs, rate, clock))
-        return hidden if kind == "hidden" else head.better(head.lowest(solved), hidden)
-    return head.lowest(solved)
+                linear_heads.append(_solve(context, lambda: linear.solve_linear(examples, budget)))
+    is_cross_validated = examples.pool is not None
+    if kind == "hidden" or (kind == "auto" and not is_cross_validated and not budget.is_spent()):
+        epochs, rate = context.config.epochs, context.config.learning_rate
+        hidden = _solve(context, lambda: train_hidden(examples, epochs, rate, budget))
+        if kind == "hidden":
+            return hidden
+        return head.prefer_linear(head.select_lowest_loss(linear_heads), hidden)
+    return head.select_lowest_loss(linear_heads)
 
 
-def _solved(run: Run, solve: Callable[[], Head]) -> Head:
-    keras.utils.set_random_seed(run.config.seed)  # whatever had to be computed before
-    with run.progress.step("solving the head"):
+def _solve(context: TrainingContext, solve: Callable[[], Head]) -> Head:
+    keras.utils.set_random_seed(context.config.seed)  # whatever had to be computed before
+    with context.progress.step("solving the head"):
         solved = solve()
     log.info("%s", solved)
-    if not np.isfinite(solved.losses).all() and run.config.head == "hidden":
+    if not np.isfinite(solved.validation.losses).all() and context.config.head == "hidden":
         raise ConfigError(
-            f"--learning-rate (={run.config.learning_rate:g}) is too high for the hidden layer: "
-            "its loss is no number"
+            f"--learning-rate (={context.config.learning_rate:g}) is too high for the hidden "
+            "layer: its loss is not a number"
         )
     return solved
 
 
-def examples(run: Run, views: int, clock: Clock = ENDLESS) -> Examples:
-    """Embeddings of so many views of the training pictures, and of the validation pictures.
+def load_examples(context: TrainingContext, views: int, budget: TimeBudget = UNLIMITED) -> Examples:
+    """Return embeddings of so many views of the training pictures, and of the validation pictures.
 
     Raises:
-        TimeIsUpError: they are not all there when the time is up.
+        TimeBudgetSpentError: the time budget was spent before all embeddings were computed.
+        WeightsError: the backbone makes numbers that are not finite.
     """
-    train = embeddings(run, run.train, views, clock).all()
+    train = extract_embeddings(context, context.train, views, budget).read_all()
     if not np.isfinite(train.sum(dtype=np.float64)):
         raise WeightsError(
-            f"{run.network.backbone.name} with {run.network.weights} makes numbers of the pictures "
-            "that are not finite: take other weights, or another --image-size"
+            f"{context.network.backbone.name} with {context.network.weights} makes embeddings that "
+            "are not finite: choose other weights, or another --image-size"
         )
-    judges = None
-    if is_cross_validated(run):
-        judges = pool(run, run.train.numbers[:views], MOST_POOLED, clock=clock)
+    pool = None
+    if is_cross_validated(context):
+        view_numbers = context.train.view_numbers[:views]
+        pool = build_pool(context, view_numbers, MAX_POOL_PICTURES, budget=budget)
     return Examples(
         train,
-        run.labels,
-        run.class_weights[run.labels],
-        embeddings(run, run.validation, 1, clock).all()[:, 0],
-        run.validation_labels,
-        len(run.dataset.classes),
-        judges,
+        context.labels,
+        context.class_weights[context.labels],
+        extract_embeddings(context, context.validation, 1, budget).read_all()[:, 0],
+        context.validation_labels,
+        len(context.dataset.classes),
+        pool,
     )
 
 
-def is_cross_validated(run: Run) -> bool:
-    """Whether heads are chosen by cross-validation: the validation pictures are too few."""
-    return len(run.dataset.rows("validation")) < LEAST_VALIDATION
+def is_cross_validated(context: TrainingContext) -> bool:
+    """Whether heads are selected by cross-validation, because validation pictures are too few."""
+    return len(context.dataset.rows("validation")) < MIN_VALIDATION_PICTURES
 
 
-def pool(
-    run: Run,
-    numbers: tuple[int, ...],
-    most: int,
-    classes: int | None = None,
-    clock: Clock = ENDLESS,
+def build_pool(
+    context: TrainingContext,
+    view_numbers: tuple[int, ...],
+    max_pictures: int,
+    max_classes: int | None = None,
+    budget: TimeBudget = UNLIMITED,
 ) -> Pool:
-    """Embeddings of these views of the pictures for training and validation, and their folds.
+    """Return the training and validation pictures for cross-validation, with their folds.
 
     Args:
-        most: pictures; classes: that these are of, at most; None for all.
+        view_numbers: the views of each picture.
+        max_classes: None for all classes.
 
     Raises:
-        TimeIsUpError: they are not all there when the time is up.
+        TimeBudgetSpentError: the time budget was spent before all embeddings were computed.
     """
-    dataset = run.dataset
+    dataset = context.dataset
     rows = np.concatenate([dataset.rows("train"), dataset.rows("validation")])
     count = len(dataset.classes)
-    some = np.linspace(0, count - 1, min(count, classes or count)).astype(np.int64)
-    rows = rows[np.isin(dataset.labels[rows], some)]
-    origins = grouping.split_keys(dataset)
+    classes = np.linspace(0, count - 1, min(count, max_classes or count)).astype(np.int64)
+    rows = rows[np.isin(dataset.labels[rows], classes)]
+    split_keys = grouping.split_keys(dataset)
     groups = grouping.merge_groups(dataset)[rows]
-    draws = splitting.hash_fractions([origins[row] for row in rows], run.config.seed)
-    chosen = sample(dataset.labels[rows], groups, draws, most)
-    rows, groups, draws = rows[chosen], groups[chosen], draws[chosen]
-    present, labels = np.unique(dataset.labels[rows], return_inverse=True)
-    pictures = replace(run.pictures_of(rows), numbers=numbers)
+    draws = splitting.hash_fractions([split_keys[row] for row in rows], context.config.seed)
+    sample = sample_rows(dataset.labels[rows], groups, draws, max_pictures)
+    rows, groups, draws = rows[sample], groups[sample], draws[sample]
+    present_classes, labels = np.unique(dataset.labels[rows], return_inverse=True)
+    pictures = replace(context.pictures_of_rows(rows), view_numbers=view_numbers)
     return Pool(
-        embeddings(run, pictures, len(numbers), clock).all(),
+        extract_embeddings(context, pictures, len(view_numbers), budget).read_all(),
         labels,
-        run.class_weights[dataset.labels[rows]],
-        parts(labels, groups, draws),
-        len(present),
+        context.class_weights[dataset.labels[rows]],
+        split_into_folds(labels, groups, draws),
+        len(present_classes),
     )
 
 
-def weigh(run: Run) -> Effect | None:
-    """What weights change for each class; None where classes are even, or no time is left."""
-    if not class_weights.is_uneven(run.class_weights) or run.clock.is_over():
+def measure_class_weights(context: TrainingContext) -> ClassWeightEffect | None:
+    """Return what class weights change; None if classes are balanced, or no time is left."""
+    budget = context.time_budget
+    if not class_weights.is_imbalanced(context.class_weights) or budget.is_spent():
         return None
-    with run.progress.step("weighing classes"):
-        effect = class_weights.effect(examples(run, 1), run.clock)
-    return None if run.clock.is_over() else effect  # heads that were cut short tell nothing
+    with context.progress.step("weighing classes"):
+        effect = class_weights.compare_recalls(load_examples(context, 1), budget)
+    return None if budget.is_spent() else effect  # heads that were stopped cannot be compared
 
 
-def embeddings(run: Run, pictures: Pictures, views: int, clock: Clock = ENDLESS) -> Features:
-    network = run.network
+def extract_embeddings(
+    context: TrainingContext,
+    pictures: AugmentedPictures,
+    views: int,
+    budget: TimeBudget = UNLIMITED,
+) -> Features:
+    """Return the embeddings of views of pictures, from the cache or the backbone.
 
-    def layers() -> FeatureExtractor:
-        run.dataset.prefetch("train", "validation", "test")  # while the network is loaded
-        return TimeLimitedExtractor(network.embedding_layers, clock)
+    Raises:
+        TimeBudgetSpentError: the time budget was spent before all embeddings were computed.
+    """
+    network = context.network
+
+    def load_extractor() -> FeatureExtractor:
+        context.dataset.prefetch("train", "validation", "test")  # while the network is loaded
+        return TimeLimitedExtractor(network.embedding_layers, budget)
 
     return frozen_features.extract(
-        "embeddings", layers, network.identity, pictures, views, run.cache
+        "embeddings", load_extractor, network.identity, pictures, views, context.cache
     )

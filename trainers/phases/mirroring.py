@@ -6,83 +6,88 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trainers.evaluation.selection import ValidationResult, is_clearly_lower
-from trainers.features.views import FLIPS, UNZOOMED, Flip
+from trainers.features.views import FLIPS, UNZOOMED_VIEWS, Flip
 from trainers.heads import linear
 from trainers.phases import head_phase
-from trainers.phases.context import Run
+from trainers.phases.context import TrainingContext
 from trainers.progress import log
-from trainers.resources.time_budget import TimeIsUpError
+from trainers.resources.time_budget import TimeBudgetSpentError
 
-USUAL: Flip = "horizontal"
-"""What most pictures of things bear: taken unless another is clearly better."""
-MOST_PICTURES, MOST_CLASSES = 1000, 50
-"""That decide, so that large folders do not take longer."""
+DEFAULT_FLIP: Flip = "horizontal"
+"""Most pictures of things may be mirrored, so it is used unless another is clearly better."""
+MAX_PICTURES, MAX_CLASSES = 1000, 50
+"""For the decision, so that large folders do not take longer."""
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Which views to learn from, why, and how each kind did in cross-validation."""
+class FlipChoice:
+    """Which mirrored views to learn from, and why.
+
+    Attributes:
+        results: of each choice in cross-validation, for metrics.json.
+    """
 
     flip: Flip
     reason: str
-    tried: dict[Flip, dict[str, Any]] = field(default_factory=dict)
+    results: dict[Flip, dict[str, Any]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"mirrored views (--flip): {self.flip}, {self.reason}"
 
     def record(self) -> dict[str, Any]:
-        """For metrics.json."""
-        return {"chosen": self.flip, "reason": self.reason, "cross_validation": self.tried}
+        """Return the content of metrics.json about it."""
+        return {"chosen": self.flip, "reason": self.reason, "cross_validation": self.results}
 
 
-def settle(run: Run) -> tuple[Run, Choice]:
-    """The same run with `--flip` decided, and why."""
-    choice = _choose(run)
+def resolve_flip(context: TrainingContext) -> tuple[TrainingContext, FlipChoice]:
+    """Decide which mirrored views to learn from; return the context with that option set."""
+    choice = _choose_flip(context)
     log.info("%s", choice)
-    return replace(run, config=run.config.model_copy(update={"flip": choice.flip})), choice
+    config = context.config.model_copy(update={"flip": choice.flip})
+    return replace(context, config=config), choice
 
 
-def _choose(run: Run) -> Choice:
-    if run.config.flip != "auto":
-        return Choice(run.config.flip, "because the options say so")
-    late = Choice(USUAL, "the default: the time budget is spent")
-    if run.clock.is_over():
-        return late
+def _choose_flip(context: TrainingContext) -> FlipChoice:
+    if context.config.flip != "auto":
+        return FlipChoice(context.config.flip, "because the options say so")
+    without_time = FlipChoice(DEFAULT_FLIP, "the default: the time budget is spent")
+    if context.time_budget.is_spent():
+        return without_time
     try:
-        return choose({flip: _judge(run, flip) for flip in FLIPS})
-    except TimeIsUpError:
-        return late
+        return select_flip({flip: _cross_validate(context, flip) for flip in FLIPS})
+    except TimeBudgetSpentError:
+        return without_time
 
 
-def choose(judged: dict[Flip, ValidationResult]) -> Choice:
-    """The kind with the lowest loss, if it is clearly lower than the usual one's: by more than a
-    standard error, on the same pictures."""
-    tried = {flip: one.record() for flip, one in judged.items()}
-    usual = judged[USUAL]
-    if not usual.is_known:
-        return Choice(USUAL, f"the default: {usual}", tried)
-    best = min(judged, key=lambda flip: judged[flip].loss)
-    flip = best if is_clearly_lower(judged[best].losses, usual.losses) else USUAL
-    figures = ", ".join(f"{one} {judged[one].loss:.4f}" for one in judged)
-    accuracies = ", ".join(f"{one} {judged[one].accuracy:.3f}" for one in judged)
+def select_flip(results: dict[Flip, ValidationResult]) -> FlipChoice:
+    """Select the lowest loss, or the default if its loss is not clearly higher."""
+    records = {flip: result.record() for flip, result in results.items()}
+    default = results[DEFAULT_FLIP]
+    if not default.is_known:
+        return FlipChoice(DEFAULT_FLIP, f"the default: {default}", records)
+    best = min(results, key=lambda flip: results[flip].loss)
+    flip = best if is_clearly_lower(results[best].losses, default.losses) else DEFAULT_FLIP
+    losses = ", ".join(f"{name} {result.loss:.4f}" for name, result in results.items())
+    accuracies = ", ".join(f"{name} {result.accuracy:.3f}" for name, result in results.items())
     reason = "the lowest" if flip == best else "not clearly higher than the lowest"
-    return Choice(
+    return FlipChoice(
         flip,
-        f"by cross-validation on {len(usual.losses)} pictures: its loss is {reason} (loss: "
-        f"{figures}; accuracy: {accuracies})",
-        tried,
+        f"by cross-validation on {len(default.losses)} pictures: its loss is {reason} (loss: "
+        f"{losses}; accuracy: {accuracies})",
+        records,
     )
 
 
-def _judge(run: Run, flip: Flip) -> ValidationResult:
-    """Of the linear head at its best penalty, on views that are not zoomed.
+def _cross_validate(context: TrainingContext, flip: Flip) -> ValidationResult:
+    """Return the result of the linear head with its best penalty, on views without a zoom.
 
     Raises:
-        TimeIsUpError: it was not solved in time.
+        TimeBudgetSpentError: the time budget was spent before the head was solved.
     """
-    pool = head_phase.pool(run, UNZOOMED[flip], MOST_PICTURES, MOST_CLASSES, run.clock)
-    losses, hits = linear.cross_validate(pool, run.clock)
-    if run.clock.is_over():  # solvers that were cut short tell nothing
-        raise TimeIsUpError("the time budget is spent")
-    best = losses.mean(axis=1).argmin() if losses.size else 0
-    return ValidationResult.from_answers(losses[best], hits[best], len(pool.parts))
+    pool = head_phase.build_pool(
+        context, UNZOOMED_VIEWS[flip], MAX_PICTURES, MAX_CLASSES, context.time_budget
+    )
+    results = linear.cross_validate(pool, context.time_budget)
+    if context.time_budget.is_spent():  # solvers that were stopped cannot be compared
+        raise TimeBudgetSpentError("the time budget is spent")
+    return min(results, key=lambda result: result.loss) if results[0].is_known else results[0]

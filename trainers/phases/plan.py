@@ -1,4 +1,4 @@
-"""Rules in place of knobs: what to do after the head is solved, and why, in three lines."""
+"""Rules decide, once the head is solved, whether and how to fine-tune; they give their reasons."""
 
 from __future__ import annotations
 
@@ -8,23 +8,20 @@ from typing import Any
 from trainers.config import TrainingConfig
 from trainers.heads.head import Head
 
-FEW_PER_CLASS = 10
-"""Training pictures of a class, on average, below which fine-tuning learns them by heart."""
-NOTHING_TO_GAIN = 0.5
-"""Wrong validation pictures, of the head, below which it is done."""
-LAYERS, EPOCHS, LEARNING_RATE = 20, 10, 3e-4
-"""With a cosine down to 0, mean test accuracy of 3 splits with MobileNetV2 0.35 at 224 px, head
-alone and fine-tuned: flowers 0.872 and 0.881, EuroSAT 0.882 and 0.902. A steady 1e-4, halved on
-plateaus, gave 0.874 and 0.892; 1e-3 destroys what the backbone knows (0.53, 0.59)."""
-
-
-SEEN, LEAST_EPOCHS = 50_000, 3
-"""Pictures seen in all that are enough, and epochs that a cosine needs: large folders get fewer."""
+MIN_PICTURES_PER_CLASS = 10
+"""With fewer training pictures per class, on average, fine-tuning memorises them."""
+MIN_MISTAKES = 0.5
+"""If the head gets fewer validation pictures wrong, there is nothing to gain."""
+LAYERS, MAX_EPOCHS, LEARNING_RATE = 20, 10, 3e-4
+"""Defaults of fine-tuning, with a cosine down to 0."""
+ENOUGH_PICTURES_SEEN, MIN_EPOCHS = 50_000, 3
+"""Large folders get fewer epochs: so many that ENOUGH_PICTURES_SEEN are seen in all, but at least
+as many as a cosine needs."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What fine-tuning does. No epochs mean none: the solved head ships."""
+    """How to fine-tune, and why. With 0 epochs the head is used as it is."""
 
     epochs: int
     layers: int
@@ -32,23 +29,25 @@ class Plan:
     reasons: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
+        """Return the content of metrics.json about it."""
         return asdict(self)
 
     @classmethod
-    def of(cls, record: dict[str, Any]) -> Plan:
-        values = {one.name: record[one.name] for one in fields(cls)}
+    def from_record(cls, record: dict[str, Any]) -> Plan:
+        """Return the plan that `record` has written."""
+        values = {field.name: record[field.name] for field in fields(cls)}
         return cls(**{**values, "reasons": tuple(values["reasons"])})
 
 
 @dataclass(frozen=True)
-class Situation:
-    """What the rules look at, besides the head.
+class Conditions:
+    """What the rules consider, besides the options and the head.
 
     Attributes:
-        pictures: to learn from.
+        pictures: number of training pictures.
         classes: number of classes.
-        validation_pictures: that fine-tuning can be judged on.
-        seconds_left: of the time budget; infinite without one.
+        validation_pictures: number of validation pictures.
+        seconds_left: of the time budget; infinite if there is none.
     """
 
     pictures: int
@@ -57,55 +56,57 @@ class Situation:
     seconds_left: float
 
 
-def choose(config: TrainingConfig, head: Head, found: Situation) -> Plan:
-    """Decide between shipping the head and fine-tuning, and how; flags override any part."""
-    told = f"{head}, trained on {found.pictures} pictures of {found.classes} classes"
-    judged = head.judgement
-    wrong = judged.mistakes
-    usual = min(EPOCHS, max(LEAST_EPOCHS, SEEN // found.pictures))
-    epochs = usual if config.fine_tune_epochs is None else config.fine_tune_epochs
-    why_not = _why_not(config, wrong, epochs, found)
-    if why_not:
-        return Plan(0, 0, 0.0, (told, f"no fine-tuning: {why_not}", "the head is used as it is"))
+def make_plan(config: TrainingConfig, head: Head, conditions: Conditions) -> Plan:
+    """Decide whether to fine-tune, and how. Options override the rules."""
+    result = head.selection_result
+    situation = f"{head}, trained on {conditions.pictures} pictures of {conditions.classes} classes"
+    rule = min(MAX_EPOCHS, max(MIN_EPOCHS, ENOUGH_PICTURES_SEEN // conditions.pictures))
+    epochs = rule if config.fine_tune_epochs is None else config.fine_tune_epochs
+    reason_against = _reason_against(config, result.mistakes, epochs, conditions)
+    if reason_against:
+        reasons = (situation, f"no fine-tuning: {reason_against}", "the head is used as it is")
+        return Plan(0, 0, 0.0, reasons)
     layers = config.fine_tune_layers or LAYERS
-    rate = config.fine_tune_learning_rate or LEARNING_RATE
+    learning_rate = config.fine_tune_learning_rate or LEARNING_RATE
     reasons = (
-        told,
+        situation,
         "fine-tuning, because the options ask for it"
-        if is_asked_for(config)
-        else f"fine-tuning, because the head gets {wrong} of {len(judged.losses)} "
-        f"{'held-out' if judged.folds else 'validation'} pictures wrong and there are enough "
+        if is_requested(config)
+        else f"fine-tuning, because the head gets {result.mistakes} of {len(result.losses)} "
+        f"{'held-out' if result.folds else 'validation'} pictures wrong and there are enough "
         "pictures to learn more from",
-        f"fine-tuning trains the last {layers} layers with a learning rate of {rate:g} for at most "
-        f"{epochs} epochs; if the result is worse, the head is used as it is",
+        f"fine-tuning trains the last {layers} layers with a learning rate of {learning_rate:g} "
+        f"for at most {epochs} epochs; if the result is worse, the head is used as it is",
     )
-    return Plan(epochs, layers, rate, reasons)
+    return Plan(epochs, layers, learning_rate, reasons)
 
 
-def is_asked_for(config: TrainingConfig) -> bool:
-    """Whether an option speaks of fine-tuning: then it is not for rules to decide."""
-    named = (
+def is_requested(config: TrainingConfig) -> bool:
+    """Whether an option asks for fine-tuning, so that the rules do not decide."""
+    options = (
         config.fine_tune_epochs,
         config.fine_tune_layers,
         config.fine_tune_learning_rate,
     )
-    return config.strategy == "fine-tune" or any(named)
+    return config.strategy == "fine-tune" or any(options)
 
 
-def _why_not(config: TrainingConfig, wrong: float, epochs: int, found: Situation) -> str | None:
-    is_for_rules = not is_asked_for(config)
-    is_few = found.pictures < FEW_PER_CLASS * found.classes
+def _reason_against(
+    config: TrainingConfig, mistakes: int, epochs: int, conditions: Conditions
+) -> str | None:
+    do_rules_decide = not is_requested(config)
+    is_few = conditions.pictures < MIN_PICTURES_PER_CLASS * conditions.classes
     reasons = {
         "the options say so": config.strategy == "features" or not epochs,
         "no picture is left for validation, so nothing could show whether it helps": (
-            not found.validation_pictures
+            not conditions.validation_pictures
         ),
-        "the time budget is spent": found.seconds_left <= 0,
-        f"with fewer than {FEW_PER_CLASS} pictures per class it would memorise them": (
-            is_for_rules and is_few
+        "the time budget is spent": conditions.seconds_left <= 0,
+        f"with fewer than {MIN_PICTURES_PER_CLASS} pictures per class it would memorise them": (
+            do_rules_decide and is_few
         ),
         "the head makes no mistake on the pictures that it was tested on": (
-            is_for_rules and wrong < NOTHING_TO_GAIN
+            do_rules_decide and mistakes < MIN_MISTAKES
         ),
     }
-    return next((reason for reason, holds in reasons.items() if holds), None)
+    return next((reason for reason, applies in reasons.items() if applies), None)

@@ -1,4 +1,4 @@
-"""One model trained by several devices in step, each on its part of every batch."""
+"""Train one model on several devices, each with its share of every batch."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from plugins.copying import clone
 from trainers.features.batches import Batches
 
 
-def copy(model: keras.Model) -> keras.Model:
-    """The same model with variables of the strategy in whose scope this is called.
+def replicate(model: keras.Model) -> keras.Model:
+    """Copy a model into the scope of the current distribution strategy.
 
-    On one device, the model itself.
+    With one device there is none, and the result is the model itself.
     """
     return clone(model) if tf.distribute.has_strategy() else model
 
 
-def parts(batches: Batches, strategy: tf.distribute.Strategy) -> keras.utils.PyDataset:
-    """Batches that the strategy's devices can share evenly; on one device, these themselves."""
-    count = strategy.num_replicas_in_sync
-    return batches if count == 1 else Even(batches, count)
+def distribute(batches: Batches, strategy: tf.distribute.Strategy) -> keras.utils.PyDataset:
+    """Return batches that the devices of a strategy can share evenly.
+
+    With one device they are the same batches.
+    """
+    replicas = strategy.num_replicas_in_sync
+    return batches if replicas == 1 else EvenBatches(batches, replicas)
 
 
-class Even(keras.utils.PyDataset):
+class EvenBatches(keras.utils.PyDataset):
     """Batches whose sizes are multiples of the number of replicas.
 
-    The last one is filled up by its first pictures with weight 0, and the others' weights grow, so
-    that the mean over all replicas is the mean over the pictures: gradients are those of a single
-    device. Figures in the log count the filling.
+    A smaller batch is filled up with its first pictures, which have weight 0, and the other weights
+    grow. So the mean over all replicas is the mean over the pictures, and the gradients are those
+    of one device. Logged figures count the added pictures.
     """
 
     def __init__(self, batches: Batches, replicas: int) -> None:
@@ -43,8 +46,8 @@ class Even(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], ...]:
         inputs, targets, weights = self._batches[index]
         count = len(inputs)
-        full = -(-count // self._replicas) * self._replicas
-        rows = np.arange(full) % count
-        weights = weights[rows] * np.float32(full / count)
+        even_count = -(-count // self._replicas) * self._replicas
+        rows = np.arange(even_count) % count
+        weights = weights[rows] * np.float32(even_count / count)
         weights[count:] = 0
         return inputs[rows], targets[rows], weights

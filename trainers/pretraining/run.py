@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from service.bundle.files import fsync
 from service.cli import command_lines
 from service.errors import GraftError
-from service.system.locks import locked
+from service.system.locks import file_lock
 from trainers import hardware
 from trainers.cli.log_output import set_up_logging
 from trainers.pretraining.config import PretrainingConfig, claim_folder
@@ -43,7 +43,7 @@ def pretrain(config: PretrainingConfig, folder: Path, progress: Progress) -> Pat
     """
     claim_folder(config, folder)
     try:
-        with locked(folder / "lock", wait=False):
+        with file_lock(folder / "lock", wait=False):
             drawn = draw_dataset(config.classes, config.per_class, config.seed, folder, progress)
             hardware.prepare(config.seed)
             model = train(config, drawn, folder, progress)
@@ -102,10 +102,10 @@ def compile_model(config: PretrainingConfig) -> keras.Model:
     import keras
 
     from plugins.registry import resolve
-    from trainers.model.classifier import embedder
+    from trainers.model.classifier import build_embedder
     from trainers.pretraining.augmentation import VIEW_SIZE
 
-    embed = embedder(resolve("pocket").load("none", VIEW_SIZE))
+    embed = build_embedder(resolve("pocket").load("none", VIEW_SIZE))
     logits = keras.layers.Dense(config.classes, name="logits")(embed.output)
     model = keras.Model(embed.input, logits)
     warm_up = config.steps // 2

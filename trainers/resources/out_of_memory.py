@@ -1,4 +1,4 @@
-"""Where a device has too little memory: half as many pictures at a time, said, and on it goes."""
+"""Too little memory on a device: halve the batch, log it, and continue."""
 
 from __future__ import annotations
 
@@ -13,87 +13,97 @@ from service.errors import GraftError
 from trainers.progress import log
 
 _Result = TypeVar("_Result")
-_SIGNS = (
+_MEMORY_MESSAGES = (
     *("resource_exhausted", "resourceexhausted", "oom when allocating", "out of memory"),
     *("out_of_memory", "alloc_failed", "failed to allocate memory", "bad allocation"),
     *("smaller than requested bytes", "unable to allocate"),
 )
-"""In the messages of TensorFlow, XLA, CUDA's libraries, ONNX Runtime and numpy; types differ:
-cuDNN's shortage is an InternalError, ONNX Runtime's a RuntimeException."""
-_FULL_DISK = "no space left"
-"""TensorFlow has the same error for it."""
+"""Messages of TensorFlow, XLA, CUDA's libraries, ONNX Runtime and numpy. The types differ: cuDNN
+raises an InternalError, ONNX Runtime a RuntimeException."""
+_DISK_MESSAGE = "no space left"
+"""TensorFlow raises the same error for a full disk."""
 
 
 class MemoryShortageError(GraftError):
-    """The machine has too little memory for what was asked."""
+    """The machine has too little memory for a single picture."""
 
 
-def is_shortage(error: Exception) -> bool:
-    """Whether an error of TensorFlow or ONNX Runtime says that memory is too small."""
-    words = f"{type(error).__name__}: {error}".lower()
-    return any(sign in words for sign in _SIGNS) and _FULL_DISK not in words
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of TensorFlow, ONNX Runtime or numpy means too little memory."""
+    text = f"{type(error).__name__}: {error}".lower()
+    return any(message in text for message in _MEMORY_MESSAGES) and _DISK_MESSAGE not in text
 
 
-def halving(size: int, label: str, attempt: Callable[[int], _Result]) -> _Result:
-    """What `attempt` returns for so many pictures at a time, or for the half, the quarter, ...
+def retry_with_half(batch_size: int, label: str, attempt: Callable[[int], _Result]) -> _Result:
+    """Call `attempt` with a batch size, and with half of it as often as memory is too small.
+
+    Args:
+        label: what is done with the pictures, for the log.
+
+    Returns:
+        What `attempt` returns.
 
     Raises:
-        MemoryShortageError: one at a time is too much.
+        MemoryShortageError: the memory is too small for one picture.
     """
     while True:
         try:
-            return attempt(size)
+            return attempt(batch_size)
         except Exception as error:
-            size = _half(error, size, label)
+            batch_size = _halve(error, batch_size, label)
         # The error is gone here, and with it the frames that held what filled the memory.
 
 
-class Halving:
-    """Calls a function with at most so many pictures at a time, and with half of them for good
-    when memory was too small. May be called by several threads.
+class AdaptiveBatches:
+    """A function that is called with batches; when memory is too small, batches stay half as large.
+
+    Several threads may call it.
 
     Args:
-        run: pictures (M, ...) -> results (M, ...).
-        size: most pictures in a call.
-        label: what is done with them, for the log.
+        function: pictures (M, ...) -> results (M, ...).
+        batch_size: most pictures in a call.
+        label: what is done with the pictures, for the log.
     """
 
-    def __init__(self, run: Callable[[Any], NDArray[Any]], size: int, label: str) -> None:
-        self._run, self.size, self._label = run, size, label
+    def __init__(
+        self, function: Callable[[Any], NDArray[Any]], batch_size: int, label: str
+    ) -> None:
+        self._function, self.batch_size, self._label = function, batch_size, label
         self._lock = threading.Lock()
 
     def __call__(self, images: NDArray[Any]) -> NDArray[Any]:
-        """
+        """Return the results (M, ...) of pictures (M, ...).
+
         Raises:
-            MemoryShortageError: one picture is too much.
+            MemoryShortageError: the memory is too small for one picture.
         """
-        parts: list[NDArray[Any]] = []
+        results: list[NDArray[Any]] = []
         done = 0
         while done < len(images):
-            part = images[done : done + self.size]
+            batch = images[done : done + self.batch_size]
             try:
-                parts.append(self._run(part))
-                done += len(part)
+                results.append(self._function(batch))
+                done += len(batch)
             except Exception as error:
                 with self._lock:
-                    if self.size >= len(part):  # else another thread has halved it by now
-                        self.size = _half(error, len(part), self._label)
-                    elif not is_shortage(error):
+                    if self.batch_size >= len(batch):  # else another thread has just halved it
+                        self.batch_size = _halve(error, len(batch), self._label)
+                    elif not is_out_of_memory(error):
                         raise
-        return np.concatenate(parts)
+        return np.concatenate(results)
 
 
-def _half(error: Exception, size: int, label: str) -> int:
-    """Half of so many pictures, where an error says that they were too many; else the error."""
-    if not is_shortage(error):
+def _halve(error: Exception, batch_size: int, label: str) -> int:
+    """Half of a batch size that was too large for the memory; any other error is raised again."""
+    if not is_out_of_memory(error):
         raise error
-    if size == 1:
+    if batch_size == 1:
         raise MemoryShortageError(
-            f"{label}: one picture at a time is too much for the memory here: choose a smaller "
-            "--image-size or backbone, or --device cpu"
+            f"{label}: the memory of this machine is too small for one picture at a time; choose a "
+            "smaller --image-size or backbone, or --device cpu"
         ) from error
     log.warning(
-        "%s: too little memory for %d pictures at a time, going on with %d",
-        *(label, size, size // 2),
+        "%s: too little memory for %d pictures at a time; continuing with %d",
+        *(label, batch_size, batch_size // 2),
     )
-    return size // 2
+    return batch_size // 2

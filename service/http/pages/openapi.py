@@ -71,7 +71,7 @@ def describe(
         settings: their limits are part of the document.
         others: make further sections from a manifest.
     """
-    schemes: list[Json] = [{name: []} for name in _KEY_SCHEMES] if settings.asks_for_keys else []
+    schemes: list[Json] = [{name: []} for name in _KEY_SCHEMES] if settings.requires_keys else []
     manifest = _HIDDEN_MODEL if schemes else manifest
     sections = [
         _predictions(manifest, settings),

@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 
-from service.errors import ClientGone, PayloadTooLarge, UnsupportedMediaType
+from service.errors import ClientDisconnected, PayloadTooLarge, UnsupportedMediaType
 from service.server.upload_quota import Upload
 
 _KNOWN_ENCODINGS: Final = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress")
@@ -45,7 +45,7 @@ async def chunks(request: Request, limit_bytes: int, upload: Upload) -> AsyncGen
             upload.add(len(chunk))
             yield chunk
     except ClientDisconnect:
-        raise ClientGone("the client went away in the middle of the request") from None
+        raise ClientDisconnected("the client went away in the middle of the request") from None
 
 
 async def read_body(request: Request, limit_bytes: int, upload: Upload) -> bytes:

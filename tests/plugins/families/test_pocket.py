@@ -13,7 +13,7 @@ from setuptools import find_packages
 from plugins.families import pocket
 from plugins.registry import resolve
 from plugins.weights import WeightsError
-from trainers.model.classifier import embedder
+from trainers.model.classifier import build_embedder
 
 ROOT = Path(__file__).parents[3]
 
@@ -72,8 +72,8 @@ def texture_similarities(weights: str) -> tuple[float, float]:
     stripes = (np.indices((128, 128)).sum(axis=0) // 8 % 2)[..., None] * np.array([200, 150, 60])
     grain = rng.integers(0, 200, (128, 128, 1)) * np.array([1, 0.75, 0.3])
     pictures = np.stack([stripes, 0.7 * stripes + 20, grain, 0.7 * grain + 20])
-    embed = embedder(resolve("pocket").load(weights))
-    embeddings = np.asarray(embed(pictures.astype(np.float32)))
+    embedder = build_embedder(resolve("pocket").load(weights))
+    embeddings = np.asarray(embedder(pictures.astype(np.float32)))
     unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     cosines = unit @ unit.T
     return min(cosines[0, 1], cosines[2, 3]), cosines[[0, 0, 1, 1], [2, 3, 2, 3]].max()

@@ -17,7 +17,7 @@ from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
 from service.bundle.store import resolve, save
 from service.errors import BundleError, SettingError
-from service.system.locks import locked
+from service.system.locks import file_lock
 from trainers.workspace import workspace
 
 
@@ -136,7 +136,9 @@ def test_folder_of_a_save_that_goes_on_is_left_alone(tiny_bundle: Bundle, store:
     folder = store.parent / ".graft-store-going-on.partial"
     folder.mkdir(parents=True)
     with ThreadPoolExecutor(1) as threads:
-        with locked(store.parent / ".graft-store-lock", wait=True):  # as the other process has it
+        with file_lock(
+            store.parent / ".graft-store-lock", wait=True
+        ):  # as the other process has it
             saving = threads.submit(save, tiny_bundle)
             with pytest.raises(TimeoutError):
                 saving.result(0.5)

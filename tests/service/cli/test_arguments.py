@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.cli.arguments import CommandParser, closest_match, closest_option
-from service.errors import WrongUse
+from service.errors import UsageError
 from trainers.config import TrainingConfig
 
 OPTIONS = list(TrainingConfig.model_fields)
@@ -54,16 +54,16 @@ def test_the_closest_match_keeps_its_spelling() -> None:
     ],
 )
 def test_an_error_suggests_what_to_type(parser: CommandParser, line: list[str], hint: str) -> None:
-    with pytest.raises(WrongUse) as caught:
+    with pytest.raises(UsageError) as caught:
         parser.parse_args(line)
     assert f"; {hint}; --help lists all options" in str(caught.value)
 
 
 def test_a_lone_folder_gets_the_option_data(parser: CommandParser, tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match=f"type --data {tmp_path}; --help"):
+    with pytest.raises(UsageError, match=f"type --data {tmp_path}; --help"):
         parser.parse_args([str(tmp_path)])
 
 
 def test_without_an_unknown_option_there_is_no_hint(parser: CommandParser) -> None:
-    with pytest.raises(WrongUse, match=r"^unrecognized arguments: x; --help lists all options$"):
+    with pytest.raises(UsageError, match=r"^unrecognized arguments: x; --help lists all options$"):
         parser.parse_args(["--data", "d", "x"])

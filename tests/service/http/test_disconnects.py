@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from service.errors import ClientGone
+from service.errors import ClientDisconnected
 from service.http.disconnects import LISTEN_AFTER_SECONDS, cancel_on_disconnect
 
 
@@ -36,7 +36,7 @@ async def wait(client: Client, seconds: float) -> str:
 
 
 def test_a_disconnect_cancels_the_block() -> None:
-    with pytest.raises(ClientGone, match="before its answer"):
+    with pytest.raises(ClientDisconnected, match="before its answer"):
         asyncio.run(wait(Client(0.05), 600))
 
 

@@ -94,7 +94,7 @@ def test_reloading_serves_the_named_model_and_skips_an_unchanged_one(
     new = {"name": "tiny", "version": bundle.manifest.version}
     assert call(reloadable) == {"old": old, "model": new}
     assert reloadable.model.bundle == bundle
-    assert reloadable.runtime_directory.announced()[1] == bundle.manifest.version
+    assert reloadable.runtime_directory.last_reload()[1] == bundle.manifest.version
 
 
 def test_a_model_without_tuning_gets_that_of_the_old_one(
@@ -125,7 +125,7 @@ def test_a_bundle_that_must_not_be_served_keeps_the_old_model(
         call(reloadable)
     assert f"(version {before.manifest.version} still answers)" in str(refusal.value)
     assert reloadable.model is before
-    assert reloadable.runtime_directory.announced() is None  # no other worker reloads
+    assert reloadable.runtime_directory.last_reload() is None  # no other worker reloads
 
 
 def test_a_new_model_must_reproduce_its_golden_answers(
@@ -244,7 +244,7 @@ def watch(worker: Worker, *steps: Callable[[], object]) -> list[int]:
 
 
 def test_a_worker_reloads_once_per_announcement(directory: RuntimeDirectory) -> None:
-    announce = lambda: directory.announce("2")  # noqa: E731
+    announce = lambda: directory.announce_reload("2")  # noqa: E731
     assert watch(Worker(directory), announce, lambda: None, announce) == [0, 1, 1, 2]
 
 
@@ -252,17 +252,17 @@ def test_a_worker_ignores_the_version_that_it_serves(
     directory: RuntimeDirectory,
 ) -> None:
     """It does not look for a newer model in the store: nobody asked for it."""
-    assert watch(Worker(directory), lambda: directory.announce("1")) == [0, 0]
+    assert watch(Worker(directory), lambda: directory.announce_reload("1")) == [0, 0]
 
 
 def test_a_worker_that_starts_during_a_reload_reloads(directory: RuntimeDirectory) -> None:
-    directory.announce("2")
+    directory.announce_reload("2")
     assert watch(Worker(directory)) == [1]
 
 
 @pytest.mark.parametrize("failure", [BundleError("altered"), RuntimeError("a bug")])
 def test_watching_survives_every_failure(directory: RuntimeDirectory, failure: Exception) -> None:
-    announce = lambda: directory.announce("2")  # noqa: E731
+    announce = lambda: directory.announce_reload("2")  # noqa: E731
     assert watch(Worker(directory, failure), announce, announce) == [0, 1, 2]
 
 
@@ -272,7 +272,7 @@ def send_sighup() -> None:
 
 def test_sighup_reloads_and_announces_it(directory: RuntimeDirectory) -> None:
     assert watch(Worker(directory), send_sighup, lambda: None) == [0, 1, 1]
-    assert (directory.announced() or (0, ""))[1] == "1"
+    assert (directory.last_reload() or (0, ""))[1] == "1"
 
 
 def test_watching_survives_a_removed_directory(
@@ -289,7 +289,7 @@ def test_a_single_worker_reloads() -> None:
 
 def test_a_failed_reload_is_not_announced(directory: RuntimeDirectory) -> None:
     assert watch(Worker(directory, BundleError("altered")), send_sighup) == [0, 1]
-    assert directory.announced() is None
+    assert directory.last_reload() is None
 
 
 # From outside

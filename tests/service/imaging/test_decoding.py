@@ -15,13 +15,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
-from service.errors import (
-    PayloadTooLarge,
-    RequestError,
-    UndecodableImage,
-    UnsupportedMediaType,
-)
-from service.imaging import Limits, decode, identify, inspect
+from service.errors import PayloadTooLarge, RequestError, UndecodableImage, UnsupportedMediaType
+from service.imaging import Limits, decode, identify_format, inspect
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 ORIENTATION = 0x0112
@@ -389,14 +384,14 @@ def test_lossless_jpeg_is_read_whole_for_libjpeg_does_not_reduce_it(size: int) -
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_identify_names_the_format_by_content(kind: str) -> None:
-    assert identify(encode(quarters(), kind)).name == kind
+    assert identify_format(encode(quarters(), kind)).name == kind
 
 
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        (b"just text, whatever the file is called", "not a picture of a kind that is read here"),
-        (b"\0", "not a picture of a kind that is read here"),
+        (b"just text, whatever the file is called", "not a picture of a format that is read here"),
+        (b"\0", "not a picture of a format that is read here"),
         (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "SVG drawing"),
         (b"\n<!DOCTYPE html><html>404</html>", "this is text, not a picture"),
         (b'{"error": "not found"}', "this is text, not a picture"),

@@ -262,7 +262,7 @@ def test_another_model_is_not_found(triton: Any, draw: Any, name: str, version: 
 def test_one_bad_picture_fails_the_request_and_is_named(triton: Any, draw: Any) -> None:
     good = draw()
     bad = {
-        b"text": "not a picture of a kind",
+        b"text": "not a picture of a format",
         good[:-40]: "damaged or cut short",
         b"": "empty",
         bytes(42_000_000): "42,000,000 bytes; at most 41,943,040",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import WrongUse
+from service.errors import UsageError
 from service.scoring.discover import find_pictures
 
 Draw = Callable[..., bytes]
@@ -100,11 +100,11 @@ def test_folders_that_cannot_be_opened_are_listed(
 
 
 def test_a_missing_path_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match=r"no file or folder .*gone\.jpg; name pictures"):
+    with pytest.raises(UsageError, match=r"no file or folder .*gone\.jpg; name pictures"):
         find_pictures([str(tmp_path), str(tmp_path / "gone.jpg")])
 
 
 def test_no_pictures_at_all_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "notes.txt")
-    with pytest.raises(WrongUse, match=r"no pictures in .* \(searched for \.jpg \.jpeg"):
+    with pytest.raises(UsageError, match=r"no pictures in .* \(searched for \.jpg \.jpeg"):
         find_pictures([str(tmp_path)])

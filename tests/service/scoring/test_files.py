@@ -70,8 +70,8 @@ def test_a_slow_picture_keeps_its_place(
             time.sleep(0.3)
         return read_file(path, max_bytes)
 
-    monkeypatch.setattr("service.scoring.files.read", slow_once)
-    assert [one.path for one in scored(paths, predictor)] == paths
+    monkeypatch.setattr("service.scoring.files.read_file", slow_once)
+    assert [result.path for result in scored(paths, predictor)] == paths
 
 
 def test_no_more_than_a_window_is_in_flight(paths: list[str], predictor: Predictor) -> None:

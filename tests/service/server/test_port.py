@@ -12,7 +12,7 @@ import pytest
 from circus.sockets import CircusSocket
 
 from service.server import port
-from service.server.port import end_where_the_port_is_taken
+from service.server.port import defer_listening, exit_if_port_is_taken
 
 ROOT = Path(__file__).parents[3]
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(autouse=True)
 def bind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CircusSocket, "bind", CircusSocket.bind)  # to be as it was, afterwards
-    end_where_the_port_is_taken()
+    exit_if_port_is_taken()
 
 
 @pytest.fixture(params=["127.0.0.1", "::1"])
@@ -44,21 +44,21 @@ def listen(host: str, port: int) -> None:
         unbound.bind_and_listen()
 
 
-def test_a_taken_port_ends_the_start_by_one_line(taken: tuple[str, int]) -> None:
+def test_a_taken_port_ends_the_start_with_one_line(taken: tuple[str, int]) -> None:
     with pytest.raises(SystemExit) as ended:
         listen(*taken)
     assert str(ended.value) == (
-        f"graft: cannot listen on {taken[0]} port {taken[1]}: another program has it; stop that "
-        "one, or choose another port by --port"
+        f"graft: cannot listen on {taken[0]} port {taken[1]}: another program uses it; stop that "
+        "one, or choose another port with --port"
     )
 
 
-def test_an_address_of_another_machine_is_said() -> None:
+def test_an_address_of_another_machine_is_reported() -> None:
     with pytest.raises(SystemExit, match="no network of this machine has that address"):
         listen("192.0.2.1", 20_000 + os.getpid() % 20_000)  # claimed for this process alone
 
 
-def test_a_port_that_this_user_may_not_have_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_privileged_port_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def bind(unbound: socket.socket, address: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -68,19 +68,17 @@ def test_a_port_that_this_user_may_not_have_is_said(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of sockets that are no files")
-def test_of_two_that_start_at_once_one_has_the_port() -> None:
+def test_of_two_services_that_start_together_one_gets_the_port() -> None:
     """Linux lets two processes bind one port while neither listens on it yet."""
     code = """
 import sys
 from circus.sockets import CircusSocket
-from service.server import port
-from service.server.port import end_where_the_port_is_taken
-from service.server.protocol_limits import refuse_until_ready
-end_where_the_port_is_taken()
-refuse_until_ready()
-one = CircusSocket(name="api", host="127.0.0.1", port=int(sys.argv[1]))
-one.bind_and_listen()
-print(one.port, flush=True)
+from service.server.port import defer_listening, exit_if_port_is_taken
+exit_if_port_is_taken()
+defer_listening()
+unbound = CircusSocket(name="api", host="127.0.0.1", port=int(sys.argv[1]))
+unbound.bind_and_listen()
+print(unbound.port, flush=True)
 sys.stdin.read()
 """
     with socket.socket() as probe:
@@ -100,7 +98,7 @@ sys.stdin.read()
     assert second.stderr.count("\n") == 1
 
 
-def test_sockets_that_are_files_are_left_alone(tmp_path: Path) -> None:
+def test_unix_sockets_are_left_alone(tmp_path: Path) -> None:
     """BentoML has such a socket for each service that another depends on."""
     path = tmp_path / "s"
     with (
@@ -110,3 +108,15 @@ def test_sockets_that_are_files_are_left_alone(tmp_path: Path) -> None:
         first.bind_and_listen()
         with pytest.raises(OSError, match="already exists"):
             second.bind_and_listen()
+
+
+def test_the_parent_binds_and_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CircusSocket, "listen", CircusSocket.listen)  # put back afterwards
+    defer_listening()
+    with CircusSocket(host="127.0.0.1", port=0) as bound:
+        bound.bind_and_listen()
+        address = bound.getsockname()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        socket.socket.listen(bound)  # as uvicorn does with what it is handed
+        socket.create_connection(address).close()

@@ -1,4 +1,4 @@
-"""Bytes that are hardly HTTP end in 4xx or a close, and the service stays as small as it was."""
+"""Malformed and endless requests end with 4xx or a close, and take no memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ import pytest
 import uvicorn
 import uvicorn.config
 from _bentoml_impl.worker.service import main as worker
-from circus.sockets import CircusSocket
 from starlette.responses import PlainTextResponse
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -27,9 +26,8 @@ from uvicorn.server import ServerState
 from service.server.protocol_limits import (
     HEAD_SECONDS,
     MAX_HEAD_BYTES,
-    BoundedHttp,
+    BoundedHttpProtocol,
     bound_requests,
-    refuse_until_ready,
 )
 
 PIECE = 50_000
@@ -88,7 +86,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_what_has_no_end_is_cut_off(server: Any, name: str) -> None:
+def test_endless_requests_are_cut_off(server: Any, name: str) -> None:
     (worker,) = server.workers()
     before = worker.memory_info().rss
     talk(server, endless(*ENDLESS[name]))
@@ -97,12 +95,12 @@ def test_what_has_no_end_is_cut_off(server: Any, name: str) -> None:
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_long_header_within_the_limit_is_taken(server: Any) -> None:
+def test_a_long_header_within_the_limit_is_accepted(server: Any) -> None:
     long = {"X-Long": "a" * (MAX_HEAD_BYTES - 2_000)}
     assert httpx.get(f"{server.url}/livez", headers=long).status_code == 200
 
 
-def test_large_bodies_are_no_headers(server: Any, draw: Any) -> None:
+def test_large_bodies_do_not_count_as_headers(server: Any, draw: Any) -> None:
     picture = draw("blue") + bytes(3_000_000)
     pieces = iter(
         [picture[:100], *(picture[at : at + 999_999] for at in range(100, 3_000_000, 999_999))]
@@ -113,7 +111,7 @@ def test_large_bodies_are_no_headers(server: Any, draw: Any) -> None:
         assert response.json()["label"] == "blue"
 
 
-def test_a_header_that_does_not_arrive_is_not_waited_for(server: Any) -> None:
+def test_a_header_that_does_not_arrive_ends_the_connection(server: Any) -> None:
     port = int(server.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=HEAD_SECONDS + 60) as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\nHos")
@@ -132,7 +130,9 @@ async def connect(app: Any) -> tuple[ServerState, asyncio.Server, Any, asyncio.S
     config = uvicorn.Config(app, timeout_keep_alive=1, log_config=None)
     config.load()
     loop, state = asyncio.get_running_loop(), ServerState()
-    server = await loop.create_server(lambda: BoundedHttp(config, state, {}), "127.0.0.1", 0)
+    server = await loop.create_server(
+        lambda: BoundedHttpProtocol(config, state, {}), "127.0.0.1", 0
+    )
     return state, server, *await asyncio.open_connection(*server.sockets[0].getsockname())
 
 
@@ -142,7 +142,7 @@ async def until(is_so: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
-def test_an_answer_that_is_not_read_is_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unread_answer_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.server.protocol_limits.READ_SECONDS", 0.3)
 
     async def answer_much(scope: Any, receive: Any, send: Any) -> None:
@@ -161,7 +161,7 @@ def test_an_answer_that_is_not_read_is_not_kept_for_ever(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("rest", LATE.values(), ids=LATE)
-def test_nobody_is_waited_for_without_end_once_answered_before_the_body_came(
+def test_a_body_that_does_not_arrive_after_its_answer_ends_the_connection(
     monkeypatch: pytest.MonkeyPatch, rest: bytes
 ) -> None:
     monkeypatch.setattr("service.server.protocol_limits.HEAD_SECONDS", 0.3)
@@ -184,7 +184,7 @@ CLOSING = REFUSED + b"Connection: close\r\n"
 
 
 @pytest.mark.parametrize("head", [REFUSED, CLOSING, b"POST /livez HTTP/1.0\r\n"])
-def test_who_sends_slowly_and_reads_afterwards_sees_the_answer(
+def test_a_client_that_sends_slowly_before_it_reads_sees_the_answer(
     monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
     """Longer than anybody is waited for who sends nothing."""
@@ -205,11 +205,11 @@ def test_who_sends_slowly_and_reads_afterwards_sees_the_answer(
 
 
 @pytest.mark.parametrize("head", [REFUSED, CLOSING])
-def test_who_trickles_or_sends_without_end_is_cut_off(
+def test_a_trickling_or_endless_body_is_cut_off_after_its_answer(
     monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
     monkeypatch.setattr("service.server.protocol_limits.HEAD_SECONDS", 0.2)
-    monkeypatch.setattr("service.server.protocol_limits.MAX_REST_BYTES", 1_000_000)
+    monkeypatch.setattr("service.server.protocol_limits.MAX_DISCARDED_BYTES", 1_000_000)
 
     async def ask(piece: bytes, seconds: float) -> None:
         state, server, _, writer = await connect(answer_at_once)
@@ -228,12 +228,10 @@ def test_who_trickles_or_sends_without_end_is_cut_off(
 
 
 @pytest.mark.parametrize("head", [REFUSED, CLOSING])
-def test_a_refused_body_has_an_end_however_steadily_it_comes(
-    monkeypatch: pytest.MonkeyPatch, head: bytes
-) -> None:
+def test_a_steady_body_is_cut_off_in_the_end(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
     """More than the least pace, and far below the most bytes, for as long as the sender likes."""
     monkeypatch.setattr("service.server.protocol_limits.HEAD_SECONDS", 0.1)
-    monkeypatch.setattr("service.server.protocol_limits.MAX_REST_SECONDS", 0.3)
+    monkeypatch.setattr("service.server.protocol_limits.MAX_DISCARD_SECONDS", 0.3)
 
     async def ask() -> None:
         state, server, _, writer = await connect(answer_at_once)
@@ -251,7 +249,7 @@ def test_a_refused_body_has_an_end_however_steadily_it_comes(
     asyncio.run(ask())
 
 
-def test_what_asked_before_it_sends_is_not_invited_to_a_refusal() -> None:
+def test_expect_100_continue_is_not_continued_after_a_refusal() -> None:
     async def ask() -> None:
         _, server, reader, writer = await connect(answer_at_once)
         writer.write(CLOSING + b"Expect: 100-continue\r\nContent-Length: 60000000\r\n\r\n")
@@ -264,7 +262,7 @@ def test_what_asked_before_it_sends_is_not_invited_to_a_refusal() -> None:
     asyncio.run(ask())
 
 
-def test_a_stopping_server_does_not_read_on_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopping_server_soon_stops_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.server.protocol_limits.HEAD_SECONDS", 0.2)
 
     async def ask() -> None:
@@ -284,19 +282,19 @@ def test_a_stopping_server_does_not_read_on_for_long(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(("setting", "expected"), [(75.0, 75.0), (None, 20.0)])
-def test_idle_connections_are_kept_as_long_as_the_setting_says(
+def test_idle_connections_are_kept_for_the_time_of_the_setting(
     monkeypatch: pytest.MonkeyPatch, setting: float | None, expected: float
 ) -> None:
-    monkeypatch.setattr(BoundedHttp, "keep_alive_seconds", setting)
+    monkeypatch.setattr(BoundedHttpProtocol, "keep_alive_seconds", setting)
 
     async def kept() -> float:
         config = uvicorn.Config(answer_at_once, timeout_keep_alive=20, log_config=None)
         config.load()
         loop, state = asyncio.get_running_loop(), ServerState()
-        made: list[BoundedHttp] = []
+        made: list[BoundedHttpProtocol] = []
 
-        def make() -> BoundedHttp:
-            made.append(BoundedHttp(config, state, {}))
+        def make() -> BoundedHttpProtocol:
+            made.append(BoundedHttpProtocol(config, state, {}))
             return made[0]
 
         server = await loop.create_server(make, "127.0.0.1", 0)
@@ -307,7 +305,7 @@ def test_idle_connections_are_kept_as_long_as_the_setting_says(
         await asyncio.sleep(0.1)
         task = made[0].timeout_keep_alive_task
         assert task is not None
-        assert made[0]._patience is None
+        assert made[0]._timeout is None
         left = task.when() - loop.time()
         writer.close()
         server.close()
@@ -320,18 +318,18 @@ def test_idle_connections_are_kept_as_long_as_the_setting_says(
     ("given", "kept"),
     [([], 620), (["--timeout-keep-alive", "5"], None), (["--timeout-keep-alive", "9"], None)],
 )
-def test_the_setting_is_what_the_server_keeps_unless_its_command_line_says_otherwise(
+def test_the_command_line_overrides_the_setting_for_idle_connections(
     monkeypatch: pytest.MonkeyPatch, given: list[str], kept: float | None
 ) -> None:
     """5 s, said, are 5 s, though they are the option's default, too."""
-    monkeypatch.setattr(BoundedHttp, "keep_alive_seconds", None)
+    monkeypatch.setattr(BoundedHttpProtocol, "keep_alive_seconds", None)
     monkeypatch.setitem(uvicorn.config.HTTP_PROTOCOLS, "auto", "")
     with worker.make_context("worker", ["graft", "--service-name", "graft", "--fd", "3", *given]):
         bound_requests(620)
-    assert BoundedHttp.keep_alive_seconds == kept
+    assert BoundedHttpProtocol.keep_alive_seconds == kept
     config = uvicorn.Config(answer_at_once, log_config=None)
     config.load()
-    assert config.http_protocol_class is BoundedHttp
+    assert config.http_protocol_class is BoundedHttpProtocol
 
 
 @pytest.mark.parametrize(
@@ -343,7 +341,7 @@ def test_the_setting_is_what_the_server_keeps_unless_its_command_line_says_other
     ],
     ids=["in its body", "behind it", "behind one that waits"],
 )
-def test_the_request_before_what_is_malformed_is_given_up(rest: bytes) -> None:
+def test_the_request_before_a_malformed_one_is_abandoned(rest: bytes) -> None:
     """Its answer would be taken for another's, and nobody would read it."""
     ended: list[str] = []
 
@@ -367,8 +365,8 @@ def test_the_request_before_what_is_malformed_is_given_up(rest: bytes) -> None:
     assert ended == ["http.disconnect"]
 
 
-def test_uvicorns_protocol_is_what_ours_is_made_from() -> None:
-    """None of it is documented: these are the names that `BoundedHttp` overrides or reads."""
+def test_uvicorns_protocol_has_the_names_that_ours_uses() -> None:
+    """They are not documented: the names that `BoundedHttpProtocol` overrides or reads."""
     methods = {"send_400_response", "shutdown", "timeout_keep_alive_handler"}
     methods |= {"_unset_keepalive_if_required", "on_message_begin", "on_headers_complete"}
     methods |= {"on_body", "on_message_complete", "connection_made", "connection_lost"}
@@ -393,9 +391,7 @@ OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings:
 
 
 @pytest.mark.parametrize("chunk_size", [1, 70, 10_000])
-def test_an_offer_of_another_protocol_is_passed_over(
-    server: Any, draw: Any, chunk_size: int
-) -> None:
+def test_an_offer_of_another_protocol_is_ignored(server: Any, draw: Any, chunk_size: int) -> None:
     picture = draw("blue")
     length = b"Content-Length: %d\r\n\r\n"
     asked = POST + OFFER + length % len(picture) + picture
@@ -454,7 +450,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_is_malformed_is_refused_without_a_quotation(server: Any, name: str) -> None:
+def test_malformed_requests_are_refused_without_quoting_them(server: Any, name: str) -> None:
     answer = talk(server, [MALFORMED[name]], 2)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer
     assert answer.count(b"HTTP/1.1") <= 1  # nothing was smuggled in
@@ -492,7 +488,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_forms_of_ill_will_are_refused(server: Any, name: str) -> None:
+def test_malicious_forms_are_refused(server: Any, name: str) -> None:
     answer = talk(server, [FORMS[name]])
     assert answer.startswith(b"HTTP/1.1 4"), answer
     assert SECRET not in answer
@@ -512,7 +508,7 @@ def test_old_clients_and_proxies_are_understood(server: Any) -> None:
     assert absolute.startswith(b"HTTP/1.1 200")
 
 
-def test_nothing_of_this_file_was_a_bug(server: Any) -> None:
+def test_no_test_of_this_file_made_a_traceback(server: Any) -> None:
     log = server.log.read_text()
     assert "Traceback" not in log
     assert not re.search("Did not find|Invalid HTTP|boundary", log)  # strangers do not write it
@@ -526,15 +522,3 @@ def test_an_answer_is_one_packet(server: Any) -> None:
             head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200 ")
             assert body or b"content-length: 0" in head.lower()
-
-
-def test_the_parent_binds_and_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CircusSocket, "listen", CircusSocket.listen)  # put back afterwards
-    refuse_until_ready()
-    with CircusSocket(host="127.0.0.1", port=0) as bound:
-        bound.bind_and_listen()
-        address = bound.getsockname()
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(address)
-        socket.socket.listen(bound)  # as uvicorn does with what it is handed
-        socket.create_connection(address).close()

@@ -6,32 +6,32 @@ from pathlib import Path
 import pytest
 
 from service.server import slots
-from service.server.slots import KINDS, RESERVED_BYTES, fill
+from service.server.slots import METRIC_FILES, RESERVED_BYTES, allocate
 
 
-def test_a_slot_that_is_free_is_taken_and_else_a_new_one(tmp_path: Path) -> None:
-    first, lock = slots.take(tmp_path)
-    slots.prepare(tmp_path, first)
-    second, other = slots.take(tmp_path)
-    slots.prepare(tmp_path, second)
+def test_a_free_slot_is_acquired_before_a_new_one(tmp_path: Path) -> None:
+    first, lock = slots.acquire_slot(tmp_path)
+    slots.prepare_slot(tmp_path, first)
+    second, other = slots.acquire_slot(tmp_path)
+    slots.prepare_slot(tmp_path, second)
     assert (first, second) == (0, 1)
     assert slots.is_held(tmp_path, 0)
     lock.release()
     assert not slots.is_held(tmp_path, 0)
-    again, lock = slots.take(tmp_path)
+    again, lock = slots.acquire_slot(tmp_path)
     assert again == 0
-    assert slots.numbers(tmp_path) == [0, 1]
+    assert slots.slot_numbers(tmp_path) == [0, 1]
     lock.release()
     other.release()
 
 
-def test_counts_are_kept_and_gauges_begin_at_0(tmp_path: Path) -> None:
-    slots.prepare(tmp_path, 3)
-    for kind in KINDS:
-        path = slots.file_of(tmp_path, kind, 3)
+def test_counters_are_kept_and_gauges_start_at_0(tmp_path: Path) -> None:
+    slots.prepare_slot(tmp_path, 3)
+    for kind in METRIC_FILES:
+        path = slots.metrics_file(tmp_path, kind, 3)
         path.write_bytes(b"x" * RESERVED_BYTES)
-    slots.prepare(tmp_path, 3)
-    contents = {kind: slots.file_of(tmp_path, kind, 3).read_bytes() for kind in KINDS}
+    slots.prepare_slot(tmp_path, 3)
+    contents = {kind: slots.metrics_file(tmp_path, kind, 3).read_bytes() for kind in METRIC_FILES}
     assert {kind: set(content) for kind, content in contents.items()} == {
         **{"counter": {ord("x")}, "histogram": {ord("x")}},
         **{"gauge_livesum": {0}, "gauge_livemax": {0}},
@@ -39,18 +39,18 @@ def test_counts_are_kept_and_gauges_begin_at_0(tmp_path: Path) -> None:
     assert {len(content) for content in contents.values()} == {RESERVED_BYTES}
 
 
-def test_a_file_is_filled_or_stays_as_it_was(tmp_path: Path) -> None:
+def test_a_file_is_allocated_or_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "f"
-    fill(path, 5000)
+    allocate(path, 5000)
     assert path.read_bytes() == bytes(5000)
     assert path.stat().st_blocks * 512 >= 5000
-    fill(path, 100)
+    allocate(path, 100)
     assert path.stat().st_size == 5000
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8000, limits[1]))  # as a full disk
     try:
         with pytest.raises(OSError, match="File too large"):
-            fill(path, 10_000)
+            allocate(path, 10_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.stat().st_size == 5000

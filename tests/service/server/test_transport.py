@@ -4,83 +4,83 @@ import asyncio
 
 import pytest
 
-from service.server.transport import InOnePiece
+from service.server.transport import CoalescingTransport
 
 
-class Recorded:
-    """What a transport was told."""
+class RecordingTransport:
+    """Records the calls of a transport."""
 
     def __init__(self) -> None:
-        self.told: list[bytes | str] = []
+        self.calls: list[bytes | str] = []
 
     def write(self, data: bytes) -> None:
-        self.told.append(data)
+        self.calls.append(data)
 
     def close(self) -> None:
-        self.told.append("closed")
+        self.calls.append("closed")
 
     def is_closing(self) -> bool:
-        return "closed" in self.told
+        return "closed" in self.calls
 
     def can_write_eof(self) -> bool:
         return True
 
     def write_eof(self) -> None:
-        self.told.append("no more")
+        self.calls.append("no more")
 
     def get_write_buffer_size(self) -> int:
-        return len(self.told)
+        return len(self.calls)
 
     def abort(self) -> None:
-        self.told.append("aborted")
+        self.calls.append("aborted")
 
 
-def test_what_is_written_in_one_turn_goes_in_one_piece_and_before_the_end() -> None:
-    recorded = Recorded()
+def test_writes_of_one_turn_are_sent_together_and_before_closing() -> None:
+    recorded = RecordingTransport()
 
     async def write() -> None:
-        transport = InOnePiece(recorded, asyncio.get_running_loop())  # type: ignore[arg-type]
+        transport = CoalescingTransport(recorded, asyncio.get_running_loop())  # type: ignore[arg-type]
         transport.write(b"head ")
         transport.write(b"body")
-        assert recorded.told == []
+        assert recorded.calls == []
         await asyncio.sleep(0)
         transport.write(b"another")
         transport.close()
         await asyncio.sleep(0)
 
     asyncio.run(write())
-    assert recorded.told == [b"head body", b"another", "closed"]
+    assert recorded.calls == [b"head body", b"another", "closed"]
 
 
-def test_what_is_closed_and_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_connection_with_unread_data_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.server.transport.READ_SECONDS", 0.05)
-    recorded = Recorded()
+    recorded = RecordingTransport()
 
     async def write() -> None:
-        transport = InOnePiece(recorded, asyncio.get_running_loop())  # type: ignore[arg-type]
+        transport = CoalescingTransport(recorded, asyncio.get_running_loop())  # type: ignore[arg-type]
         transport.write(b"answer")
         transport.close()
         transport.write(b"too late")
         await asyncio.sleep(0.3)
 
     asyncio.run(write())
-    assert recorded.told == [b"answer", "closed", "aborted"]
+    assert recorded.calls == [b"answer", "closed", "aborted"]
 
 
-def test_where_the_client_still_sends_it_is_told_that_nothing_more_comes_and_heard_out() -> None:
-    recorded = Recorded()
+def test_while_the_client_sends_only_the_sending_side_is_closed() -> None:
+    recorded = RecordingTransport()
 
     async def write() -> None:
         loop = asyncio.get_running_loop()
-        transport = InOnePiece(recorded, loop, lambda: True)  # type: ignore[arg-type]
+        transport = CoalescingTransport(recorded, loop, lambda: True)  # type: ignore[arg-type]
         transport.write(b"answer")
         transport.close()
         assert transport.is_closing()
         transport.write(b"too late")
         await asyncio.sleep(0)
-        assert recorded.told == [b"answer", "no more"]
+        assert recorded.calls == [b"answer", "no more"]
         transport.close()  # as at the server's end
-        transport.end()
+        transport.close_now()
 
     asyncio.run(write())
-    assert recorded.told[:3] == [b"answer", "no more", "closed"]
+    assert recorded.calls[:3] == [b"answer", "no more", "closed"]

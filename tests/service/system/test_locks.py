@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from service.system.locks import NoLocksError, hold, locked
+from service.system.locks import NoLocksError, acquire_lock, file_lock
 
 
-def test_a_lock_keeps_others_out_until_it_is_released(tmp_path: Path) -> None:
-    lock = hold(tmp_path / "lock", wait=True)
-    with pytest.raises(BlockingIOError, match="lock"), locked(tmp_path / "lock", wait=False):
+def test_a_lock_excludes_others_until_it_is_released(tmp_path: Path) -> None:
+    lock = acquire_lock(tmp_path / "lock", wait=True)
+    with pytest.raises(BlockingIOError, match="lock"), file_lock(tmp_path / "lock", wait=False):
         pass
     lock.release()
-    with locked(tmp_path / "lock", wait=False):
+    with file_lock(tmp_path / "lock", wait=False):
         pass
 
 
@@ -26,8 +26,8 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     code = """
 import sys, time
 from pathlib import Path
-from service.system.locks import hold
-lock = hold(Path(sys.argv[1]), wait=True)
+from service.system.locks import acquire_lock
+lock = acquire_lock(Path(sys.argv[1]), wait=True)
 print("held", flush=True)
 time.sleep(600)
 """
@@ -36,13 +36,13 @@ time.sleep(600)
         assert process.stdout is not None
         process.stdout.readline()
         with pytest.raises(BlockingIOError):
-            hold(tmp_path / "lock", wait=False)
+            acquire_lock(tmp_path / "lock", wait=False)
         os.kill(process.pid, signal.SIGKILL)
-    hold(tmp_path / "lock", wait=False).release()
+    acquire_lock(tmp_path / "lock", wait=False).release()
 
 
 @pytest.mark.parametrize("lack", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
-def test_a_file_system_without_locks_is_called_that(
+def test_a_file_system_without_locks_is_reported(
     tmp_path: Path, lack: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: int) -> None:
@@ -50,12 +50,12 @@ def test_a_file_system_without_locks_is_called_that(
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(NoLocksError, match=r"has no file locks .*local disk") as caught:
-        hold(tmp_path / "lock", wait=True)
+        acquire_lock(tmp_path / "lock", wait=True)
     assert str(tmp_path) in str(caught.value)
     assert "room" not in str(caught.value)
 
 
-def test_a_file_that_cannot_be_opened_is_no_lack_of_locks(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_raises_its_own_error(tmp_path: Path) -> None:
     (tmp_path / "lock").mkdir()
     with pytest.raises(IsADirectoryError):
-        hold(tmp_path / "lock", wait=True)
+        acquire_lock(tmp_path / "lock", wait=True)

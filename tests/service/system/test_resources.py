@@ -2,22 +2,13 @@ from __future__ import annotations
 
 import os
 import platform
-import pwd
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from service.errors import SettingError
-from service.system.resources import (
-    at_home,
-    bentoml_home,
-    cache_folder,
-    cgroup_cores,
-    processor_name,
-    usable_cores,
-)
+from service.system.resources import cgroup_cores, processor_name, usable_cores
 
 
 @pytest.mark.parametrize(
@@ -50,70 +41,9 @@ def test_processor_has_a_name() -> None:
     assert processor_name()
 
 
-def test_the_cache_is_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRAFT_CACHE", "/somewhere")
-    assert cache_folder() == Path("/somewhere")
-    monkeypatch.delenv("GRAFT_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    assert cache_folder() == Path("/caches/graft")
-
-
-@pytest.fixture
-def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user without HOME whom /etc/passwd does not know, and no settings."""
-    for name in ("HOME", "GRAFT_CACHE", "XDG_CACHE_HOME", "BENTOML_HOME"):
-        monkeypatch.delenv(name, raising=False)
-
-    def unknown(_: int) -> None:
-        raise KeyError
-
-    monkeypatch.setattr(pwd, "getpwuid", unknown)
-
-
-@pytest.mark.usefixtures("homeless")
-def test_without_a_home_the_setting_in_its_place_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SettingError, match=r"has no home folder.*set GRAFT_CACHE, or HOME"):
-        cache_folder()
-    with pytest.raises(SettingError, match=r"has no home folder.*set BENTOML_HOME, or HOME"):
-        bentoml_home()
-    for name in ("GRAFT_CACHE", "BENTOML_HOME"):
-        monkeypatch.setenv(name, "~/here")
-        with pytest.raises(SettingError, match=f"^~/here: .*set {name}, or HOME, to a folder"):
-            cache_folder() if name == "GRAFT_CACHE" else bentoml_home()
-        monkeypatch.setenv(name, "/here")
-    assert (cache_folder(), bentoml_home()) == (Path("/here"), Path("/here"))
-
-
-def test_a_home_that_is_no_place_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GRAFT_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # ignored, as the specification has it
-    monkeypatch.setenv("HOME", "/home/somebody")
-    assert cache_folder() == Path("/home/somebody/.cache/graft")
-    monkeypatch.setenv("HOME", "here")
-    with pytest.raises(SettingError, match="set GRAFT_CACHE"):
-        cache_folder()
-
-
-def test_no_folder_is_ever_called_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/somebody")
-    for name in ("GRAFT_CACHE", "BENTOML_HOME"):
-        monkeypatch.setenv(name, "~/here")
-    assert cache_folder() == bentoml_home() == Path("/home/somebody/here")
-    monkeypatch.delenv("BENTOML_HOME")
-    assert bentoml_home() == Path("/home/somebody/bentoml")
-    monkeypatch.setenv("BENTOML_HOME", "")  # BentoML would take the current folder
-    with pytest.raises(SettingError, match="BENTOML_HOME is empty"):
-        bentoml_home()
-
-
-def test_a_folder_whose_name_begins_with_a_tilde_is_left_alone() -> None:
-    assert at_home("~nobody-of-that-name/x", "HOME") == Path("~nobody-of-that-name/x")
-    assert at_home("a/~", "HOME") == Path("a/~")
-
-
 MAPPED = """
 import ctypes
-from service.system.resources import give_large_memory_back
+from service.system.resources import release_large_memory
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 libc.free.argtypes = [ctypes.c_void_p]
@@ -124,7 +54,7 @@ def is_mapped(size):
     return bool(mark)
 is_mapped(30_000_000)  # once it was freed, glibc keeps what is as large
 print(is_mapped(5_000_000))
-give_large_memory_back()
+release_large_memory()
 print(is_mapped(20_000_000), is_mapped(100_000))  # the first 5 MB are free and would do for 5
 """
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.system.locks import locked
+from service.system.locks import file_lock
 from trainers.cache.array_cache import Cache, CacheError, Recipe
 from trainers.cache.record_store import Records, RecordStore
 from trainers.progress import Progress
@@ -245,7 +245,7 @@ def test_a_store_evicted_while_it_is_filled_is_filled_again(tmp_path: Path) -> N
     class Robbed(Squares):
         def _make(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
             if 150 in self.numbers[positions] and 150 not in self.made:
-                with locked(tmp_path / "cache/.lock", wait=True):
+                with file_lock(tmp_path / "cache/.lock", wait=True):
                     for folder in (tmp_path / "cache").glob("squares-*"):
                         shutil.rmtree(folder)
             return super()._make(positions)

@@ -91,7 +91,7 @@ def _clean() -> Iterator[None]:
         ),
         *(
             ("trainers.dataset.inspection", f"service.imaging.{name}")
-            for name in ("decoding", "jpeg", "png")
+            for name in ("decoding", "readers.jpeg", "readers.png")
         ),
     ],
 )

@@ -8,9 +8,9 @@ import pytest
 from plugins.base import WeightsError
 from trainers.comparing import measuring
 from trainers.phases import head_phase, mirroring
-from trainers.phases.context import Run
+from trainers.phases.context import TrainingContext
 
-Start = Callable[..., Run]
+Start = Callable[..., TrainingContext]
 
 
 def test_the_figures_are_those_of_the_head_phase(
@@ -19,9 +19,9 @@ def test_the_figures_are_those_of_the_head_phase(
     monkeypatch.setattr(measuring, "MIN_SECONDS", 0.0)
     run = start(head="linear")
     one = measuring.measure(run.config, run.dataset, run.cache, run.progress)
-    run, _ = mirroring.settle(run)
+    run, _ = mirroring.resolve_flip(run)
     head = head_phase.solve_head(run)
-    assert one.validation_accuracy == head.judgement.accuracy
+    assert one.validation_accuracy == head.selection_result.accuracy
     assert one.head == head.description
     parts = ("train", "validation")  # the latter alone are too few to say anything
     assert one.validation_pictures == sum(len(run.dataset.rows(part)) for part in parts)

@@ -50,7 +50,7 @@ def load_normalized(name: str, variant: str) -> keras.Model:
 
 def copy_by_strategy(model: keras.Model) -> keras.Model:
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
-        return replicas.copy(model)
+        return replicas.replicate(model)
 
 
 def transfer_by_file(suffix: str) -> Callable[[keras.Model, keras.Model, Path], None]:
@@ -76,13 +76,13 @@ def transfer_by_checkpoint(other: keras.Model, model: keras.Model, folder: Path)
     written.stopping.on_epoch_end(0, {"val_loss": 1.0})
     written.on_epoch_end(0)
     read = Checkpoint(folder / "checkpoint.npz", "a")
-    assert read.find() == plan
+    assert read.load() == plan
     assert read.resume(other, plan) == 1
 
 
 COPIES: dict[str, Callable[[keras.Model], keras.Model]] = {
     "clone": clone,
-    "bfloat16": lambda model: precision.twin(model, precision.POLICIES["bfloat16"]),
+    "bfloat16": lambda model: precision.with_policy(model, precision.POLICIES["bfloat16"]),
     "strategy": copy_by_strategy,
 }
 TRANSFERS: dict[str, Callable[[keras.Model, keras.Model, Path], None]] = {

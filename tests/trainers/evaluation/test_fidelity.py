@@ -12,13 +12,14 @@ import pytest
 from service.errors import ParityError
 from trainers.evaluation.fidelity import ROUNDINGS, Selected, require_faithful
 from trainers.evaluation.metrics import Predictions
+from trainers.evaluation.selection import ValidationResult
 from trainers.exporting import publish
-from trainers.phases import transfer
-from trainers.phases.context import Run
+from trainers.phases import fine_tuning, transfer
+from trainers.phases.context import TrainingContext
 from trainers.phases.transfer import Trained
 from trainers.progress import Progress
 
-Start = Callable[..., Run]
+Start = Callable[..., TrainingContext]
 LOSSES = np.linspace(0.1, 0.9, 100)
 
 
@@ -32,7 +33,7 @@ def answers(losses: object, wrong: int = 10) -> Predictions:
 
 
 def selected(computed_in: str = "float32") -> Selected:
-    return Selected("fine-tuning", LOSSES, np.arange(100) < 90, computed_in)
+    return Selected("fine-tuning", ValidationResult(LOSSES, np.arange(100) < 90), computed_in)
 
 
 def test_equal_figures_pass_and_are_recorded() -> None:
@@ -57,7 +58,7 @@ def test_rounding_passes_and_more_does_not(computed_in: str) -> None:
 def test_pictures_that_change_both_ways_count_though_the_accuracy_is_the_same() -> None:
     turned = answers(LOSSES + 2e-5)
     turned.predicted[[0, 1, 98, 99]] = [1, 1, 0, 0]
-    assert turned.accuracy == selected().accuracy
+    assert turned.accuracy == selected().result.accuracy
     with pytest.raises(ParityError, match="4 answers change between right and wrong, allowed: 1"):
         require_faithful(selected(), turned)
 
@@ -81,7 +82,7 @@ def test_the_message_says_what_where_and_what_next() -> None:
     assert "--precision float32" in words
 
 
-def trained_and_published(run: Run, tmp_path: Path) -> tuple[Trained, object]:
+def trained_and_published(run: TrainingContext, tmp_path: Path) -> tuple[Trained, object]:
     trained = transfer.train(run)
     work = tmp_path / "work-publish"
     work.mkdir()
@@ -98,7 +99,7 @@ def test_a_trained_copy_that_was_not_copied_back_is_not_published(
     run = start(
         strategy="fine-tune", fine_tune_epochs=3, precision="bfloat16", fine_tune_learning_rate=0.01
     )
-    monkeypatch.setattr(transfer, "load_state", lambda model, source: None)
+    monkeypatch.setattr(fine_tuning, "load_state", lambda model, source: None)
     monkeypatch.setattr("trainers.heads.head.is_clearly_lower", lambda *_: False)
     with pytest.raises(ParityError, match="is not the one that was selected: fine-tuning"):
         trained_and_published(run, tmp_path)

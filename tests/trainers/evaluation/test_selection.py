@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 
 from trainers.evaluation.selection import (
-    Losses,
     ValidationResult,
     cross_entropies,
     is_clearly_lower,
@@ -14,16 +11,10 @@ from trainers.evaluation.selection import (
 )
 
 
-@dataclass
-class Answered:
-    losses: Losses
-    accuracy: float
-
-
-def answered(correct: int, total: int, score: float = 0.7) -> Answered:
+def answered(correct: int, total: int, score: float = 0.7) -> ValidationResult:
     """Answers of which some are correct, each with the same probability."""
-    losses = np.where(np.arange(total) < correct, -np.log(score), -np.log(1 - score))
-    return Answered(losses, correct / total)
+    hits = np.arange(total) < correct
+    return ValidationResult(np.where(hits, -np.log(score), -np.log(1 - score)), hits)
 
 
 def test_13_of_23_do_not_replace_18_of_23() -> None:
@@ -31,7 +22,9 @@ def test_13_of_23_do_not_replace_18_of_23() -> None:
     head, tuned = answered(18, 23), answered(13, 23, score=0.6)
     assert not is_clearly_lower(head.losses, tuned.losses - 0.2)
     assert not is_no_worse(tuned, head)
-    assert not is_no_worse(Answered(head.losses - 0.01, 13 / 23), head)  # whatever the loss
+    assert not is_no_worse(
+        ValidationResult(head.losses - 0.01, tuned.hits), head
+    )  # whatever the loss
 
 
 @pytest.mark.parametrize(
@@ -56,8 +49,9 @@ def test_equal_answers_are_no_worse() -> None:
 
 
 def test_nothing_is_taken_without_pictures_or_with_losses_that_are_not_finite() -> None:
-    assert not is_no_worse(Answered(np.zeros(0), np.nan), Answered(np.zeros(0), np.nan))
-    assert not is_no_worse(Answered(np.full(5, np.nan), 1.0), answered(1, 5))
+    assert not is_no_worse(answered(0, 0), answered(0, 0))
+    diverged = ValidationResult(np.full(5, np.nan), np.ones(5, np.bool_))
+    assert not is_no_worse(diverged, answered(1, 5))
 
 
 def test_a_loss_is_clearly_lower_beyond_a_standard_error() -> None:
@@ -69,16 +63,13 @@ def test_a_loss_is_clearly_lower_beyond_a_standard_error() -> None:
     assert not is_clearly_lower(np.zeros(0), np.zeros(0))
 
 
-def test_a_judgement_says_what_it_rests_on() -> None:
+def test_a_result_says_how_it_was_measured() -> None:
     hits = np.array([True, True, True, False])
-    assert (
-        str(ValidationResult.from_answers(np.ones(4), hits))
-        == "validation loss 1.0000, accuracy 0.7500"
-    )
-    crossed = ValidationResult.from_answers(np.ones(4), hits, folds=5)
+    assert str(ValidationResult(np.ones(4), hits)) == "validation loss 1.0000, accuracy 0.7500"
+    crossed = ValidationResult(np.ones(4), hits, folds=5)
     assert str(crossed) == "cross-validated loss 1.0000, accuracy 0.7500, on 4 pictures"
     assert crossed.mistakes == 1
-    unknown = ValidationResult.from_answers(np.zeros(0), np.zeros(0, np.bool_), folds=0)
+    unknown = ValidationResult(np.zeros(0), np.zeros(0, np.bool_), folds=0)
     assert "not validated" in str(unknown)
     assert unknown.record() == {
         "method": "none",
@@ -87,6 +78,21 @@ def test_a_judgement_says_what_it_rests_on() -> None:
         "loss": None,
         "accuracy": None,
     }
+
+
+def test_a_result_comes_from_probabilities() -> None:
+    result = ValidationResult.from_probabilities(
+        np.array([[0.5, 0.5], [0.25, 0.75]]), np.array([1, 1])
+    )
+    np.testing.assert_allclose(result.losses, [np.log(2), np.log(4 / 3)])
+    assert result.hits.tolist() == [False, True]
+    assert (result.accuracy, result.mistakes) == (0.5, 1)
+
+
+def test_the_result_of_folds_has_the_pictures_of_all() -> None:
+    result = ValidationResult.from_folds([answered(2, 3), answered(1, 1)])
+    assert (len(result.losses), result.accuracy, result.folds) == (4, 0.75, 2)
+    assert not ValidationResult.from_folds([]).is_known
 
 
 def test_cross_entropies_are_bounded() -> None:

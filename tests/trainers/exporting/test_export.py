@@ -14,8 +14,8 @@ from plugins.registry import resolve
 from service.bundle.external_data import refers_to_external_data
 from service.errors import ParityError
 from trainers.exporting import export
-from trainers.heads.head import build, standardisation
-from trainers.model.classifier import Classifier, embedder, weights_hash
+from trainers.heads.head import build_head, fit_standardisation
+from trainers.model.classifier import Classifier, build_embedder, hash_weights
 from trainers.model.conversion import OPSET
 
 RNG = np.random.default_rng(0)
@@ -27,11 +27,11 @@ def classifier() -> Classifier:
     keras.utils.set_random_seed(1)
     backbone = resolve("tiny")
     body = backbone.load("none")
-    embed = embedder(body)
+    embed = build_embedder(body)
     embeddings = np.asarray(embed(IMAGES.astype(np.float32), training=False))
-    head = build(*standardisation(embeddings[:, None]), classes=4)
+    head = build_head(*fit_standardisation(embeddings[:, None]), classes=4)
     head.set_weights([RNG.normal(size=weight.shape) for weight in head.get_weights()])
-    return Classifier(backbone, body, embed, head, weights_hash(body))
+    return Classifier(backbone, body, embed, head, hash_weights(body))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_the_onnx_has_the_contracts_names_types_and_dimensions(folder: Path) -> 
 
 
 def test_all_formats_give_keras_outputs(classifier: Classifier, folder: Path) -> None:
-    expected = classifier.outputs()(IMAGES.astype(np.float32), training=False)
+    expected = classifier.build_model()(IMAGES.astype(np.float32), training=False)
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     found = session.run(["probabilities", "embedding"], {"images": IMAGES})
     np.testing.assert_allclose(found[0], expected["probabilities"], atol=1e-5)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trainers.features.batches import Batches, feed, together
+from trainers.features.batches import Batches, global_batch_size, to_tf_dataset
 
 EVEN = np.ones(10, np.float32)
 
 
 class Echo:
-    """A source whose inputs say which row and view was asked for."""
+    """Inputs that contain the requested row and view."""
 
     views = 2
 
@@ -25,7 +25,7 @@ class Echo:
 
 
 def epoch(batches: Batches, number: int = 0) -> tuple[list[int], list[int], list[int]]:
-    batches.start(number)
+    batches.start_epoch(number)
     rows, views, labels = [], [], []
     for index in range(len(batches)):
         inputs, targets, _ = batches[index]
@@ -90,30 +90,29 @@ def test_a_blend_weighs_as_its_parts_do() -> None:
     np.testing.assert_array_equal(plain, weights)
 
 
-def test_every_device_takes_a_batch_as_long_as_an_epoch_keeps_its_steps() -> None:
+def test_every_device_takes_a_batch_unless_an_epoch_has_too_few_steps() -> None:
     for pictures in (3, 700, 100_000):
-        assert together(32, 1, pictures) == 32, "one device takes what it is told"
-    assert together(32, 8, 100_000) == 256
-    assert together(32, 8, 5_120) == 256
-    assert together(32, 8, 2_000) == 100
-    assert together(32, 8, 700) == 35
-    assert together(32, 2, 100) == 32
+        assert global_batch_size(32, 1, pictures) == 32, "one device takes the batch size"
+    assert global_batch_size(32, 8, 100_000) == 256
+    assert global_batch_size(32, 8, 5_120) == 256
+    assert global_batch_size(32, 8, 2_000) == 100
+    assert global_batch_size(32, 8, 700) == 35
+    assert global_batch_size(32, 2, 100) == 32
 
 
-def test_the_feeder_gives_the_batches_in_order_and_as_they_are_laid_out_now() -> None:
+def test_a_tf_dataset_has_the_batches_of_the_current_epoch_in_order() -> None:
     batches = Batches(Echo(), np.arange(10), EVEN, 4, seed=1, mixup=0.3)
-    fed = feed(batches)
+    dataset = to_tf_dataset(batches)
     for number in (0, 1):
-        batches.start(number)
-        found = [[one.numpy() for one in batch] for batch in fed]
-        expected = [batches[at] for at in range(3)]
-        for mine, its in zip(expected, found, strict=True):
-            for one, other in zip(mine, its, strict=True):
-                np.testing.assert_array_equal(one, other)
+        batches.start_epoch(number)
+        for index, batch in enumerate(dataset):
+            for array, expected in zip(batch, batches[index], strict=True):
+                np.testing.assert_array_equal(array.numpy(), expected)
+        assert index == 2
 
 
 class Slow(Echo):
-    """A source that counts how many batches are read at a time, and in all."""
+    """Inputs that count how many batches are read at a time, and in all."""
 
     def __init__(self) -> None:
         self.lock, self.now, self.most, self.all = threading.Lock(), 0, 0, 0
@@ -128,17 +127,17 @@ class Slow(Echo):
         return super().read(rows, views)
 
 
-def test_several_threads_make_batches_but_not_more_than_may_lie_there(
+def test_several_threads_prepare_batches_within_the_memory_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("trainers.features.batches.usable_cores", lambda: 4)
-    source = Slow()
-    assert len(list(feed(Batches(source, np.arange(10), EVEN, 1)))) == 10
-    assert source.most > 1
-    monkeypatch.setattr("trainers.features.batches.AHEAD_BYTES", 1)
-    source = Slow()
-    waiting = iter(feed(Batches(source, np.arange(10), EVEN, 1)))
+    inputs = Slow()
+    assert len(list(to_tf_dataset(Batches(inputs, np.arange(10), EVEN, 1)))) == 10
+    assert inputs.most > 1
+    monkeypatch.setattr("trainers.features.batches.PREFETCH_BYTES", 1)
+    inputs = Slow()
+    waiting = iter(to_tf_dataset(Batches(inputs, np.arange(10), EVEN, 1)))
     next(waiting)
     time.sleep(1)
-    assert source.most == 1
-    assert source.all <= 5, "the look at a first one, one taken, and few ahead"
+    assert inputs.most == 1
+    assert inputs.all <= 5, "one for its shape, one returned, and few ahead"

@@ -11,17 +11,19 @@ from plugins.registry import resolve
 from trainers.cache.array_cache import Cache
 from trainers.cache.record_store import Records
 from trainers.features import frozen_features
-from trainers.features.frozen_features import Pictures, extract
+from trainers.features.frozen_features import AugmentedPictures, extract
 from trainers.features.frozen_layers import FrozenLayers
-from trainers.features.views import NUMBERS, view
+from trainers.features.views import TRAINING_VIEWS, make_view
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 KEYS = tuple(hashlib.sha256(image.tobytes()).digest() for image in IMAGES)
-PICTURES = Pictures(lambda: Records(IMAGES, np.arange(5)), KEYS)
+PICTURES = AugmentedPictures(lambda: Records(IMAGES, np.arange(5)), KEYS)
 
 
-def part(rows: list[int]) -> Pictures:
-    return Pictures(lambda: Records(IMAGES, np.array(rows)), tuple(KEYS[row] for row in rows))
+def select(rows: list[int]) -> AugmentedPictures:
+    return AugmentedPictures(
+        lambda: Records(IMAGES, np.array(rows)), tuple(KEYS[row] for row in rows)
+    )
 
 
 @pytest.fixture
@@ -32,21 +34,21 @@ def tiny() -> tuple[Backbone, keras.Model]:
 
 
 @pytest.mark.parametrize(
-    ("layers", "waist"),
+    ("layers", "last_layer"),
     [
         (1, "add"),  # conv3 trains: all before it is frozen, and the sum carries it alone
         (2, "relu1"),  # conv2 trains: its shortcut also starts at relu1
     ],
 )
-def test_the_cut_is_as_late_as_it_can_be(
-    tiny: tuple[Backbone, keras.Model], layers: int, waist: str
+def test_the_frozen_part_is_as_large_as_possible(
+    tiny: tuple[Backbone, keras.Model], layers: int, last_layer: str
 ) -> None:
     backbone, model = tiny
     backbone.fine_tune(model, layers)
-    parts = frozen_features.cut(model, records=5)
+    parts = frozen_features.split_off_frozen(model, records=5)
     assert parts is not None
     frozen, trained = parts
-    assert frozen.layers[-1].name.startswith(waist)
+    assert frozen.layers[-1].name.startswith(last_layer)
     assert frozen.trainable_weights == []
     assert len(trained.trainable_weights) == len(model.trainable_weights)
     whole = model(IMAGES.astype(np.float32), training=False)
@@ -54,26 +56,26 @@ def test_the_cut_is_as_late_as_it_can_be(
     np.testing.assert_allclose(halves, whole, atol=1e-5)
 
 
-def test_nothing_is_cut_where_the_first_layer_trains(tiny: tuple[Backbone, keras.Model]) -> None:
+def test_nothing_is_split_off_if_the_first_layer_trains(tiny: tuple[Backbone, keras.Model]) -> None:
     backbone, model = tiny
     backbone.fine_tune(model, 3)
-    assert frozen_features.cut(model, records=5) is None
+    assert frozen_features.split_off_frozen(model, records=5) is None
 
 
-def test_nothing_is_cut_where_the_features_would_not_fit(
+def test_nothing_is_split_off_if_the_feature_maps_would_be_too_large(
     tiny: tuple[Backbone, keras.Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbone, model = tiny
     backbone.fine_tune(model, 1)
-    monkeypatch.setattr(frozen_features, "MAX_CACHE_BYTES", 5 * 8 * 8 * 8 * 4)
-    assert frozen_features.cut(model, records=5) is not None
-    assert frozen_features.cut(model, records=6) is None
+    monkeypatch.setattr(frozen_features, "MAX_FEATURE_MAP_BYTES", 5 * 8 * 8 * 8 * 4)
+    assert frozen_features.split_off_frozen(model, records=5) is not None
+    assert frozen_features.split_off_frozen(model, records=6) is None
 
 
-def test_training_a_part_trains_the_whole(tiny: tuple[Backbone, keras.Model]) -> None:
+def test_training_the_second_part_trains_the_model(tiny: tuple[Backbone, keras.Model]) -> None:
     backbone, model = tiny
     backbone.fine_tune(model, 1)
-    parts = frozen_features.cut(model, records=5)
+    parts = frozen_features.split_off_frozen(model, records=5)
     assert parts is not None
     parts[1].trainable_weights[0].assign_add(parts[1].trainable_weights[0])
     whole = model(IMAGES.astype(np.float32), training=False)
@@ -85,48 +87,50 @@ def test_features_are_the_models_outputs_for_each_view(
     tiny: tuple[Backbone, keras.Model], cache: Cache
 ) -> None:
     _, model = tiny
-    found = extract(
+    features = extract(
         "maps",
         lambda: FrozenLayers(model),
         "tiny",
-        part([3, 0, 4]),
-        len(NUMBERS["horizontal"]),
+        select([3, 0, 4]),
+        len(TRAINING_VIEWS["horizontal"]),
         cache,
     )
-    assert len(found) == 3
-    assert found.all().shape == (3, 4, 4, 4, 12)
-    for number in NUMBERS["horizontal"]:
-        images = np.stack([view(IMAGES[row], number, KEYS[row]) for row in (3, 0, 4)])
+    assert len(features) == 3
+    assert features.read_all().shape == (3, 4, 4, 4, 12)
+    for number in TRAINING_VIEWS["horizontal"]:
+        images = np.stack([make_view(IMAGES[row], number, KEYS[row]) for row in (3, 0, 4)])
         expected = model(images.astype(np.float32), training=False)
-        np.testing.assert_allclose(found.all()[:, number], expected, atol=1e-5)
+        np.testing.assert_allclose(features.read_all()[:, number], expected, atol=1e-5)
     rows, views = np.array([2, 0]), np.array([1, 3])
-    np.testing.assert_array_equal(found.read(rows, views), found.all()[rows, views])
+    np.testing.assert_array_equal(features.read(rows, views), features.read_all()[rows, views])
 
 
-def test_features_do_not_depend_on_what_was_kept_before(
+def test_features_do_not_depend_on_what_is_in_the_cache(
     tiny: tuple[Backbone, keras.Model], cache: Cache
 ) -> None:
     """Bit for bit: each picture goes through by itself, not in a batch with others."""
     _, model = tiny
-    at_once = extract("maps", lambda: FrozenLayers(model), "one", PICTURES, 2, cache).all()
+    at_once = extract("maps", lambda: FrozenLayers(model), "one", PICTURES, 2, cache).read_all()
     for rows in ([4], [1, 4], [0, 1, 2, 3, 4]):
-        by_and_by = extract("maps", lambda: FrozenLayers(model), "two", part(rows), 2, cache).all()
-    np.testing.assert_array_equal(by_and_by, at_once)
+        in_steps = extract(
+            "maps", lambda: FrozenLayers(model), "two", select(rows), 2, cache
+        ).read_all()
+    np.testing.assert_array_equal(in_steps, at_once)
 
 
-def test_layers_are_not_needed_where_everything_is_kept(
+def test_the_extractor_is_not_loaded_if_the_cache_has_everything(
     tiny: tuple[Backbone, keras.Model], cache: Cache
 ) -> None:
     def fail() -> FrozenLayers:
         raise AssertionError("loaded")
 
     first = extract("maps", lambda: FrozenLayers(tiny[1]), "tiny", PICTURES, 2, cache)
-    again = extract("maps", fail, "tiny", part([3, 1]), 1, cache)
-    np.testing.assert_array_equal(again.all()[:, 0], first.all()[[3, 1], 0])
+    again = extract("maps", fail, "tiny", select([3, 1]), 1, cache)
+    np.testing.assert_array_equal(again.read_all()[:, 0], first.read_all()[[3, 1], 0])
 
 
-def test_pictures_are_read_in_the_view_that_is_asked_for() -> None:
-    batch = part([2, 1]).read(np.array([0, 1, 0]), np.array([0, 1, 3]))
+def test_pictures_are_read_in_the_requested_view() -> None:
+    batch = select([2, 1]).read(np.array([0, 1, 0]), np.array([0, 1, 3]))
     np.testing.assert_array_equal(batch[0], IMAGES[2])
     np.testing.assert_array_equal(batch[1], IMAGES[1][:, ::-1])
-    np.testing.assert_array_equal(batch[2], view(IMAGES[2], 3, KEYS[2]))
+    np.testing.assert_array_equal(batch[2], make_view(IMAGES[2], 3, KEYS[2]))

@@ -16,14 +16,14 @@ import pytest
 import tensorflow as tf
 
 from trainers.features.frozen_layers import (
-    IN_FLIGHT,
+    CALLS_PER_DEVICE,
+    DevicePool,
     FeatureExtractor,
     FrozenLayers,
-    OnDevices,
     TimeLimitedExtractor,
 )
 from trainers.resources.out_of_memory import MemoryShortageError
-from trainers.resources.time_budget import Clock, TimeIsUpError
+from trainers.resources.time_budget import TimeBudget, TimeBudgetSpentError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 
@@ -37,11 +37,11 @@ class Doubling(FeatureExtractor):
 
 def test_an_extractor_stops_when_the_time_is_up() -> None:
     now = [100.0]
-    extractor = TimeLimitedExtractor(Doubling(), Clock(100, 10, now=lambda: now[0]))
+    extractor = TimeLimitedExtractor(Doubling(), TimeBudget(100, 10, now=lambda: now[0]))
     assert extractor.shape == (3,)
     np.testing.assert_array_equal(extractor(np.ones(2, np.uint8)), [2, 2])
     now[0] = 111
-    with pytest.raises(TimeIsUpError, match="time budget is spent"):
+    with pytest.raises(TimeBudgetSpentError, match="time budget is spent"):
         extractor(np.ones(2, np.uint8))
 
 
@@ -60,27 +60,29 @@ def test_a_device_that_runs_out_of_memory_gets_smaller_batches() -> None:
     model = keras.Model(images, keras.layers.GlobalAveragePooling2D()(Hungry()(images)))
     layers = FrozenLayers(model, ["/device:CPU:0"])
     np.testing.assert_allclose(layers(IMAGES), IMAGES.mean(axis=(1, 2)), rtol=1e-5)
-    assert layers._run.size <= 4
+    assert layers._extract.batch_size <= 4
 
 
-def test_a_picture_too_large_for_a_device_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_too_large_for_a_device_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Hungry, "most", 0)
     images = keras.Input((32, 32, 3))
     layers = FrozenLayers(keras.Model(images, Hungry()(images)), ["/device:CPU:0"])
-    with pytest.raises(MemoryShortageError, match="extracting features: one picture"):
+    with pytest.raises(
+        MemoryShortageError, match=r"extracting features: the memory .*for one picture"
+    ):
         layers(IMAGES)
 
 
 def test_callers_wait_for_a_device_that_is_busy() -> None:
     lock, now, most = threading.Lock(), 0, 0
-    together = threading.Barrier(IN_FLIGHT)  # nobody goes on before so many are in there
+    barrier = threading.Barrier(CALLS_PER_DEVICE)  # nobody goes on before so many are in there
 
     def count(images: tf.Tensor) -> list[tf.Tensor]:
         nonlocal now, most
         with lock:
             now += 1
             most = max(most, now)
-        together.wait(60)
+        barrier.wait(60)
         time.sleep(0.05)  # for one more, if it were let in
         with lock:
             now -= 1
@@ -90,11 +92,11 @@ def test_callers_wait_for_a_device_that_is_busy() -> None:
     def function(images: tf.Tensor) -> tf.Tensor:
         return tf.cast(images, tf.float32)
 
-    run = OnDevices(function, ["/device:CPU:0"])
-    run._run = count  # TensorFlow's own threads would hide how many call
-    with ThreadPoolExecutor(6) as pool:
-        assert len(list(pool.map(run, [np.ones((3, 2), np.uint8)] * 6))) == 6
-    assert most == IN_FLIGHT
+    pool = DevicePool(function, ["/device:CPU:0"])
+    pool._function = count  # TensorFlow's own threads would hide how many call
+    with ThreadPoolExecutor(6) as threads:
+        assert len(list(threads.map(pool, [np.ones((3, 2), np.uint8)] * 6))) == 6
+    assert most == CALLS_PER_DEVICE
 
 
 ON_TWO = f"""
@@ -108,13 +110,13 @@ from plugins.registry import resolve
 from trainers.features.frozen_layers import FrozenLayers
 model = resolve("tiny").load("none")
 images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-layers = FrozenLayers(model, [one.name for one in tf.config.list_logical_devices("CPU")])
-inner, places = layers._run._run._run, []
+layers = FrozenLayers(model, [device.name for device in tf.config.list_logical_devices("CPU")])
+inner, places = layers._extract._function._function, []
 def spy(images):
     results = inner(images)
     places.append(results[0].device[-5:])
     return results
-layers._run._run._run = spy
+layers._extract._function._function = spy
 expected = np.asarray(model(images.astype("f4"), training=False))
 for _ in range(2):
     np.testing.assert_allclose(layers(images), expected, atol=1e-5)

@@ -13,7 +13,7 @@ def network(weights: str = "none", size: int = 32, seed: int = 0) -> Network:
     return Network(resolve("tiny"), weights, size, seed)
 
 
-def test_nothing_is_loaded_to_know_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_identity_is_known_without_loading_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise AssertionError("loaded")
 
@@ -22,7 +22,7 @@ def test_nothing_is_loaded_to_know_what_it_is(monkeypatch: pytest.MonkeyPatch) -
     assert one.identity == network().identity
 
 
-def test_whatever_changes_the_outputs_changes_the_identity(tmp_path: Path) -> None:
+def test_everything_that_changes_the_features_changes_the_identity(tmp_path: Path) -> None:
     file = tmp_path / "weights.h5"
     file.write_bytes(b"weights")
     known = [network().identity, network(size=64).identity, network(seed=1).identity]
@@ -33,7 +33,7 @@ def test_whatever_changes_the_outputs_changes_the_identity(tmp_path: Path) -> No
     assert len({*known, pocket.identity}) == len(known) + 1
 
 
-def test_random_weights_are_the_same_whatever_came_before() -> None:
+def test_random_weights_are_the_same_every_time() -> None:
     first = network().body.get_weights()
     np.random.default_rng(7)
     resolve("tiny").load("none")
@@ -42,7 +42,7 @@ def test_random_weights_are_the_same_whatever_came_before() -> None:
     assert not np.array_equal(first[0], network(seed=1).body.get_weights()[0])
 
 
-def test_the_body_is_frozen_and_its_maps_are_averaged() -> None:
+def test_the_body_is_frozen_and_its_feature_maps_are_averaged() -> None:
     one = network()
     assert one.body.trainable_weights == []
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)

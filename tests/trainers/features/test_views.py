@@ -2,24 +2,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.features.views import VIEWS, view
+from trainers.features.views import VIEW_COUNT, make_view
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
 KEY = bytes([0, 255]) + bytes(30)
 
 
 def test_the_first_view_is_the_picture_and_odd_ones_are_mirrored() -> None:
-    np.testing.assert_array_equal(view(IMAGE, 0, KEY), IMAGE)
-    for number in range(1, VIEWS, 2):
+    np.testing.assert_array_equal(make_view(IMAGE, 0, KEY), IMAGE)
+    for number in range(1, VIEW_COUNT, 2):
         np.testing.assert_array_equal(
-            view(IMAGE, number, KEY), view(IMAGE, number - 1, KEY)[:, ::-1]
+            make_view(IMAGE, number, KEY), make_view(IMAGE, number - 1, KEY)[:, ::-1]
         )
 
 
 def test_a_zoomed_view_shows_a_part_at_the_same_size() -> None:
     gradient = np.repeat(np.arange(40, dtype=np.uint8)[None, :, None] * 6, 40, axis=0)
     gradient = np.repeat(gradient, 3, axis=2)
-    left, right = (view(gradient, 2, bytes([start, 0]))[20, :, 0] for start in (0, 255))
+    left, right = (make_view(gradient, 2, bytes([start, 0]))[20, :, 0] for start in (0, 255))
     assert left.shape == (40,)
     assert left[0] < 6
     assert left[-1] < 200  # 4/5 of the width, from the left edge
@@ -28,5 +28,5 @@ def test_a_zoomed_view_shows_a_part_at_the_same_size() -> None:
 
 
 def test_a_view_is_the_same_in_every_run_and_another_for_another_picture() -> None:
-    np.testing.assert_array_equal(view(IMAGE, 2, KEY), view(IMAGE, 2, KEY))
-    assert not np.array_equal(view(IMAGE, 2, KEY), view(IMAGE, 2, bytes([255, 0])))
+    np.testing.assert_array_equal(make_view(IMAGE, 2, KEY), make_view(IMAGE, 2, KEY))
+    assert not np.array_equal(make_view(IMAGE, 2, KEY), make_view(IMAGE, 2, bytes([255, 0])))

@@ -7,11 +7,11 @@ import pytest
 from tests.trainers.heads.test_linear import cross_validated, examples
 from trainers.heads import hidden
 from trainers.heads.examples import Examples
-from trainers.heads.head import better, build
+from trainers.heads.head import build_head, prefer_linear
 from trainers.heads.hidden import train_hidden
 from trainers.heads.linear import solve_linear
 from trainers.progress import log
-from trainers.resources.time_budget import Clock
+from trainers.resources.time_budget import TimeBudget
 
 
 def exclusive_or() -> Examples:
@@ -28,41 +28,43 @@ def exclusive_or() -> Examples:
     )
 
 
-def test_a_hidden_layer_learns_what_no_line_separates() -> None:
+def test_a_hidden_layer_learns_what_a_linear_head_cannot() -> None:
     given = exclusive_or()
     keras.utils.set_random_seed(0)
     linear, curved = solve_linear(given), train_hidden(given, 60, 3e-3)
-    assert linear.accuracy < 0.65
-    assert curved.accuracy > linear.accuracy + 0.2
-    assert better(linear, curved) is curved
+    assert linear.validation.accuracy < 0.65
+    assert curved.validation.accuracy > linear.validation.accuracy + 0.2
+    assert prefer_linear(linear, curved) is curved
     assert set(curved.history[0]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
 
 
-def test_with_the_time_up_it_ends_in_its_first_epoch() -> None:
-    head = train_hidden(exclusive_or(), 100_000, 3e-3, Clock(budget=1e-9))
+def test_training_ends_in_the_first_epoch_when_the_time_budget_is_spent() -> None:
+    head = train_hidden(exclusive_or(), 100_000, 3e-3, TimeBudget(seconds=1e-9))
     assert len(head.history) == 1
 
 
-def test_with_the_time_up_one_fold_judges_and_one_line_says_so(
+def test_one_fold_is_validated_and_one_warning_logged_when_the_time_budget_is_spent(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = []
-    monkeypatch.setattr(hidden, "build", lambda *a, **k: built.append(1) or build(*a, **k))
+    monkeypatch.setattr(
+        hidden, "build_head", lambda *a, **k: built.append(1) or build_head(*a, **k)
+    )
     log.addHandler(caplog.handler)
-    head = train_hidden(cross_validated(examples(n=30)), 30, 3e-3, Clock(budget=1e-9))
+    head = train_hidden(cross_validated(examples(n=30)), 30, 3e-3, TimeBudget(seconds=1e-9))
     log.removeHandler(caplog.handler)
     assert len(built) == 2  # of five folds and the head itself
-    assert head.cross_validated is not None
-    assert head.cross_validated.folds == 1
-    (said,) = {one.getMessage() for one in caplog.records if one.name == log.name}
-    assert "the hidden layer was cut short" in said
+    assert head.cross_validation is not None
+    assert head.cross_validation.folds == 1
+    (message,) = {line.getMessage() for line in caplog.records if line.name == log.name}
+    assert "the training of the hidden layer stopped after 1 of up to 30 epochs" in message
 
 
-def test_in_cross_validation_the_folds_say_how_long_to_train() -> None:
+def test_in_cross_validation_the_folds_decide_the_number_of_epochs() -> None:
     keras.utils.set_random_seed(0)
     head = train_hidden(cross_validated(examples(noise=5.0, n=30)), 30, 3e-3)
-    assert head.cross_validated is not None
-    assert len(head.cross_validated.losses) == 30
+    assert head.cross_validation is not None
+    assert len(head.cross_validation.losses) == 30
     assert 1 <= len(head.history) < 30  # on their own loss it would never stop
     assert {row["val_loss"] for row in head.history} == {None}
-    assert head.accuracy > head.judgement.accuracy + 0.2
+    assert head.validation.accuracy > head.selection_result.accuracy + 0.2

@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from trainers.heads.examples import Examples, Pool, parts
-from trainers.heads.head import standardisation
-from trainers.heads.linear import INVERSE_REGULARISATIONS, USUAL, solve_linear
+from trainers.heads.examples import Examples, Pool
+from trainers.heads.folds import split_into_folds
+from trainers.heads.head import fit_standardisation
+from trainers.heads.linear import (
+    DEFAULT_INVERSE_REGULARISATION,
+    INVERSE_REGULARISATIONS,
+    solve_linear,
+)
 
 
 def examples(classes: int = 3, views: int = 2, noise: float = 2.0, n: int = 90) -> Examples:
@@ -36,7 +41,7 @@ def test_the_linear_head_is_logistic_regression_folded_into_layers(classes: int)
     given = examples(classes, views=1)
     head = solve_linear(given)
     strength = min(head.history, key=lambda row: row["val_loss"] or 0)["C"]
-    scale, offset = standardisation(given.train)
+    scale, offset = fit_standardisation(given.train)
     expected = LogisticRegression(C=strength or 0, tol=1e-6, max_iter=1000).fit(
         given.train[:, 0] * scale + offset, given.labels
     )
@@ -44,13 +49,15 @@ def test_the_linear_head_is_logistic_regression_folded_into_layers(classes: int)
     np.testing.assert_allclose(
         found, expected.predict_proba(given.validation * scale + offset), atol=0.02
     )
-    assert head.loss == pytest.approx(min(row["val_loss"] or 9 for row in head.history), abs=1e-5)
+    assert head.selection_result.loss == pytest.approx(
+        min(row["val_loss"] or 9 for row in head.history), abs=1e-5
+    )
 
 
-def test_the_penalty_with_the_lowest_validation_loss_is_taken() -> None:
+def test_the_penalty_with_the_lowest_validation_loss_is_selected() -> None:
     tried = solve_linear(examples()).history
     assert [row["C"] for row in tried] == list(INVERSE_REGULARISATIONS)
-    assert "C = 0.00" in str(solve_linear(examples(noise=50.0)))  # nothing to learn: hold back
+    assert "C = 0.00" in str(solve_linear(examples(noise=50.0)))  # only noise
     assert "C = 0.1" in str(solve_linear(examples(noise=0.3)))
 
 
@@ -61,7 +68,7 @@ def test_the_penalty_stays_for_fine_tuning() -> None:
     assert penalty == pytest.approx(1 / (2 * 0.1 * 90))
 
 
-def test_weights_give_rare_classes_their_say() -> None:
+def test_weights_make_rare_classes_more_probable() -> None:
     given = examples(classes=2, noise=3.0)
     rare = np.where(given.labels == 1, 20, 1).astype(np.float32)
     weighted = Examples(
@@ -75,35 +82,39 @@ def test_weights_give_rare_classes_their_say() -> None:
 
 
 def cross_validated(given: Examples) -> Examples:
-    """The same training pictures, which judge in turn; their own loss says nothing."""
+    """The same training pictures, held out in turn; their training loss is useless."""
     count = len(given.labels)
-    dealt = parts(given.labels, np.arange(count), np.random.default_rng(0).random(count))
-    pool = Pool(given.train, given.labels, given.weights, dealt, given.classes)
+    draws = np.random.default_rng(0).random(count)
+    folds = split_into_folds(given.labels, np.arange(count), draws)
+    pool = Pool(given.train, given.labels, given.weights, folds, given.classes)
     return replace(given, validation=given.train[:, 0], validation_labels=given.labels, pool=pool)
 
 
-def test_training_loss_chooses_nothing_in_cross_validation() -> None:
-    """Noise: learned by heart it looks good, and the weaker the penalty the better."""
+def test_training_loss_selects_nothing_in_cross_validation() -> None:
+    """On noise, the training loss is the lower the weaker the penalty is."""
     given = cross_validated(examples(noise=50.0, n=30))
     head = solve_linear(given)
-    assert head.cross_validated is not None
-    assert head.cross_validated.folds == 5
-    assert len(head.cross_validated.losses) == 30
+    assert head.cross_validation is not None
+    assert head.cross_validation.folds == 5
+    assert len(head.cross_validation.losses) == 30
     assert "C = 0.00" in head.description
-    assert head.accuracy > head.judgement.accuracy + 0.2  # the former is that of training
-    assert head.loss == pytest.approx(min(row["val_loss"] or 9 for row in head.history))
+    training_accuracy = head.validation.accuracy
+    assert training_accuracy > head.selection_result.accuracy + 0.2
+    assert head.selection_result.loss == pytest.approx(
+        min(row["val_loss"] or 9 for row in head.history)
+    )
 
 
 def test_cross_validation_agrees_with_many_validation_pictures() -> None:
     given = examples(n=300)
     held, crossed = solve_linear(given), solve_linear(cross_validated(given))
-    assert crossed.judgement.accuracy == pytest.approx(held.accuracy, abs=0.1)
+    assert crossed.selection_result.accuracy == pytest.approx(held.validation.accuracy, abs=0.1)
 
 
-def test_without_any_picture_to_judge_the_usual_penalty_is_taken() -> None:
+def test_without_any_picture_to_validate_on_the_penalty_is_the_default() -> None:
     given = cross_validated(examples(n=3))
     head = solve_linear(given)
-    assert f"C {USUAL:g}" in head.description
+    assert f"C = {DEFAULT_INVERSE_REGULARISATION:g}" in head.description
     assert "not validated" in str(head)
     assert [row["C"] for row in head.history] == list(INVERSE_REGULARISATIONS)
     assert {row["val_loss"] for row in head.history} == {None}

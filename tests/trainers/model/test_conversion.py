@@ -20,7 +20,7 @@ IMAGES = RNG.integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
 
 @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 3), tf.uint8, "images")], autograph=False)
 def hard_swish(images: Any) -> Any:
-    """A scalar added to feature maps, at which tf2onnx' own optimizer stops."""
+    """Adds a scalar to feature maps, at which the optimizer of tf2onnx fails."""
     maps = tf.cast(images, tf.float32) / 50 - 2
     return {"maps": maps * tf.nn.relu6(maps + 3.0) / 6.0, "halves": maps * 0.5}
 
@@ -39,7 +39,7 @@ def test_outputs_have_our_names_and_give_tensorflows_values() -> None:
 
 @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 3), tf.uint8, "images")], autograph=False)
 def grouped_gelu(images: Any) -> Any:
-    """What ConvNeXt is made of: a convolution compiled by XLA inside, and the exact GELU."""
+    """The operations of ConvNeXt: a convolution compiled by XLA, and the exact GELU."""
     kernel = tf.reshape(tf.range(27, dtype=tf.float32) / 27 - 0.4, (3, 3, 1, 3))
 
     @tf.function(jit_compile=True)
@@ -71,11 +71,13 @@ def strange(images: Any) -> Any:
 
 
 def test_an_operation_that_onnx_lacks_is_named() -> None:
-    with pytest.raises(ConversionError, match=r"cannot become ONNX: BesselI0e of TensorFlow has"):
+    with pytest.raises(
+        ConversionError, match=r"cannot be converted to ONNX: .* lacks TensorFlow.s BesselI0e"
+    ):
         to_onnx(strange, ("maps",))
 
 
-def test_python_collects_garbage_as_before_afterwards() -> None:
+def test_garbage_collection_is_as_before_afterwards() -> None:
     before = (gc.get_threshold(), gc.get_freeze_count())
     to_onnx(hard_swish, ("maps", "halves"))
     assert (gc.get_threshold(), gc.get_freeze_count()) == before
@@ -95,7 +97,7 @@ def operations_of_a_mobilenet() -> list[str]:
 
 
 @pytest.mark.slow
-def test_feature_maps_keep_their_layout_from_end_to_end() -> None:
+def test_feature_maps_are_transposed_once() -> None:
     """One Transpose, from the pictures' layout to ONNX's, in a network full of hard swishes.
 
     In a process of its own, as a run is: tf2onnx numbers its nodes on from whatever the process

@@ -1,4 +1,4 @@
-"""Networks cut in two, with graphs that no built-in backbone has."""
+"""Networks that are split in two, with graphs that no built-in backbone has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from trainers.model.graph import split
+from trainers.model.graph import split_at_trainable
 
 IMAGES = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype(np.float32)
 
@@ -23,13 +23,13 @@ def straight(images: Any) -> Any:
 
 
 def shared(images: Any) -> Any:
-    """The frozen layer is called twice; what trains comes after the second call."""
+    """The frozen layer is called twice; the trainable one follows the second call."""
     frozen = convolution("a")
     return convolution("b", trains=True)(layers.ReLU(name="last")(frozen(frozen(images))))
 
 
 def bypassed(images: Any) -> Any:
-    """What trains is followed by a sum with what came before it."""
+    """The trainable layer is followed by a sum with its input."""
     first = convolution("a")(images)
     return layers.Add()([first, convolution("c", trains=True)(convolution("b")(first))])
 
@@ -54,12 +54,12 @@ def nested(images: Any) -> Any:
         (nested, "last"),
     ],
 )
-def test_halves_are_the_whole_and_the_frozen_one_is_as_large_as_can_be(
+def test_both_parts_are_the_model_and_the_frozen_one_is_as_large_as_possible(
     network: Any, last: str | None
 ) -> None:
     images = keras.Input((8, 8, 3))
     model = keras.Model(images, network(images))
-    frozen, trained = split(model)
+    frozen, trained = split_at_trainable(model)
     assert frozen.trainable_weights == []
     assert [id(one) for one in trained.trainable_weights] == [
         id(one) for one in model.trainable_weights
@@ -69,9 +69,9 @@ def test_halves_are_the_whole_and_the_frozen_one_is_as_large_as_can_be(
     assert operation.name.startswith(last) if last else isinstance(operation, layers.InputLayer)
 
 
-def test_a_model_is_split_again_and_again() -> None:
+def test_a_model_can_be_split_several_times() -> None:
     images = keras.Input((8, 8, 3))
     model = keras.Model(images, straight(images))
-    first, again = split(model), split(model)
+    first, again = split_at_trainable(model), split_at_trainable(model)
     assert [len(half.operations) for half in first] == [len(half.operations) for half in again]
     assert first[0](IMAGES).shape == again[0](IMAGES).shape

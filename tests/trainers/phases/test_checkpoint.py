@@ -33,7 +33,7 @@ def model() -> keras.Model:
 def fit(path: Path, identity: str = "a", resume: bool = False, kill_at: int = 99) -> keras.Model:
     """Six epochs, or as many as there is time for."""
     one, checkpoint = model(), Checkpoint(path, identity)
-    plan = (checkpoint.find() if resume else None) or PLAN
+    plan = (checkpoint.load() if resume else None) or PLAN
 
     def kill(epoch: int, logs: dict[str, float]) -> None:
         if epoch == kill_at:
@@ -77,21 +77,21 @@ def test_a_finished_run_is_resumed_at_its_end(tmp_path: Path) -> None:
     assert all(map(np.array_equal, again.get_weights(), whole.get_weights()))
 
 
-def test_the_plan_that_was_followed_is_followed_on(tmp_path: Path) -> None:
+def test_a_checkpoint_has_the_plan_of_its_run(tmp_path: Path) -> None:
     fit(tmp_path / "one.npz")
-    assert Checkpoint(tmp_path / "one.npz", "a").find() == PLAN
+    assert Checkpoint(tmp_path / "one.npz", "a").load() == PLAN
 
 
-def test_without_a_checkpoint_it_starts_anew(tmp_path: Path) -> None:
-    assert Checkpoint(tmp_path / "none.npz", "a").find() is None
+def test_without_a_checkpoint_there_is_no_plan(tmp_path: Path) -> None:
+    assert Checkpoint(tmp_path / "none.npz", "a").load() is None
 
 
 def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     fit(tmp_path / "one.npz", identity="a")
-    with pytest.raises(CheckpointError, match=r"other options or weights.*leave --resume out"):
+    with pytest.raises(CheckpointError, match=r"options or weights.*without --resume"):
         fit(tmp_path / "one.npz", identity="b", resume=True)
     fit(tmp_path / "one.npz", identity="b")  # without --resume it is replaced
-    assert Checkpoint(tmp_path / "one.npz", "b").find() == PLAN
+    assert Checkpoint(tmp_path / "one.npz", "b").load() == PLAN
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
@@ -101,11 +101,11 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     np.savez(foreign, page=np.frombuffer(b"[1]", np.uint8))
     for content in (whole[: len(whole) // 2], b"x" * 500, b"PK\3\4" * 50, foreign.getvalue()):
         (tmp_path / "one.npz").write_bytes(content)
-        with pytest.raises(CheckpointError, match=r"one\.npz is damaged .*leave --resume out"):
+        with pytest.raises(CheckpointError, match=r"one\.npz is damaged .*without --resume"):
             fit(tmp_path / "one.npz", resume=True)
 
 
-def test_a_disk_that_gets_full_is_an_error_and_leaves_the_last_checkpoint(
+def test_a_full_disk_is_an_error_and_keeps_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Killed):
@@ -122,7 +122,7 @@ def test_a_disk_that_gets_full_is_an_error_and_leaves_the_last_checkpoint(
     assert (tmp_path / "one.npz").read_bytes() == before
 
 
-def test_it_is_arrays_and_a_page_of_json(tmp_path: Path) -> None:
+def test_a_checkpoint_has_arrays_and_json(tmp_path: Path) -> None:
     fit(tmp_path / "one.npz")
     with np.load(tmp_path / "one.npz", allow_pickle=False) as file:
         page = json.loads(file["page"].tobytes())
@@ -130,7 +130,7 @@ def test_it_is_arrays_and_a_page_of_json(tmp_path: Path) -> None:
     assert page["counters"]["best"] == min(row["val_loss"] for row in page["history"])
 
 
-def test_an_epoch_that_was_cut_short_is_none(tmp_path: Path) -> None:
+def test_an_unfinished_epoch_is_not_saved(tmp_path: Path) -> None:
     """Neither a time budget nor NaN ends what a later run could go on with."""
     one, checkpoint = model(), Checkpoint(tmp_path / "one.npz", "a")
     checkpoint.resume(one, PLAN)
@@ -147,11 +147,11 @@ def test_an_epoch_that_was_cut_short_is_none(tmp_path: Path) -> None:
     assert (tmp_path / "one.npz").exists()
 
 
-def test_a_second_try_begins_a_history_of_its_own(tmp_path: Path) -> None:
+def test_a_second_attempt_has_its_own_history(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         fit(tmp_path / "one.npz", kill_at=2)
     checkpoint = Checkpoint(tmp_path / "one.npz", "a")
-    plan = checkpoint.find()
+    plan = checkpoint.load()
     assert plan
     for _ in range(2):
         assert checkpoint.resume(model(), plan) == 2

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from trainers.dataset.folders.filenames import SPLITS
-from trainers.phases.context import Run
+from trainers.phases.context import TrainingContext
 
-Start = Callable[..., Run]
+Start = Callable[..., TrainingContext]
 
 
-def test_uneven_classes_are_weighted_to_have_the_same_say(start: Start) -> None:
+def test_class_weights_balance_the_classes(start: Start) -> None:
     run = start(red=40, blue=12)
     counts = np.bincount(run.labels)
     np.testing.assert_allclose(run.class_weights * counts, len(run.labels) / 2)
@@ -28,7 +28,7 @@ def test_pictures_come_with_their_own_keys_and_labels(start: Start) -> None:
     assert len(run.validation_labels) == len(run.validation)
 
 
-def test_without_validation_the_training_pictures_decide(start: Start) -> None:
+def test_without_validation_pictures_the_training_pictures_take_their_place(start: Start) -> None:
     run = start()
     splits = tuple("train" if one == "validation" else one for one in run.dataset.splits)
     bare = replace(run, dataset=run.dataset.with_splits(splits))
@@ -37,9 +37,9 @@ def test_without_validation_the_training_pictures_decide(start: Start) -> None:
 
 
 def test_a_time_budget_counts_from_the_start(start: Start) -> None:
-    assert start().clock.seconds_left() == math.inf
+    assert start().time_budget.seconds_left() == math.inf
     run = start(time_budget=60)
-    assert (run.clock.started, run.clock.budget) == (run.started, 60)
+    assert (run.time_budget.started, run.time_budget.seconds) == (run.started, 60)
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 4}, {"seed": 3}, {"fine_tune_layers": 2}])

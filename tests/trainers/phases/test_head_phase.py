@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from plugins.base import WeightsError
 from trainers.config import ConfigError
 from trainers.dataset.images import Images
-from trainers.features import pictures
+from trainers.features import decoding
 from trainers.features.frozen_layers import TimeLimitedExtractor
-from trainers.features.views import NUMBERS
+from trainers.features.views import TRAINING_VIEWS
 from trainers.heads import linear
 from trainers.phases import head_phase
-from trainers.phases.context import Run
-from trainers.resources.time_budget import Clock
+from trainers.phases.context import TrainingContext
+from trainers.resources.time_budget import TimeBudget
 
-Start = Callable[..., Run]
+Start = Callable[..., TrainingContext]
 
 
 @pytest.mark.parametrize("kind", ["linear", "hidden"])
@@ -28,7 +28,7 @@ def test_the_kind_of_head_can_be_named(start: Start, kind: str) -> None:
 
 def test_examples_are_embeddings_with_the_weights_of_their_classes(start: Start) -> None:
     run = start(red=40, blue=12)
-    given = head_phase.examples(run, 2)
+    given = head_phase.load_examples(run, 2)
     assert given.train.shape == (len(run.train), 2, 12)
     assert given.validation.shape == (len(run.validation), 12)
     np.testing.assert_array_equal(given.weights, run.class_weights[run.labels])
@@ -37,7 +37,7 @@ def test_examples_are_embeddings_with_the_weights_of_their_classes(start: Start)
     np.testing.assert_allclose(given.validation, expected, atol=1e-5)
 
 
-def test_no_picture_is_decoded_where_all_features_are_kept(
+def test_no_picture_is_decoded_if_all_features_are_in_the_cache(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = start(head="linear")
@@ -47,7 +47,7 @@ def test_no_picture_is_decoded_where_all_features_are_kept(
         raise AssertionError("decoded")
 
     monkeypatch.setattr(Images, "prefetch", prefetch)
-    again = replace(run, dataset=pictures.decode(run.dataset, 32, run.cache))
+    again = replace(run, dataset=decoding.decode_lazily(run.dataset, 32, run.cache))
     assert str(head_phase.solve_head(again)) == str(first)
 
 
@@ -59,50 +59,51 @@ def test_views_that_would_not_fit_are_left_out(
     monkeypatch.setattr(
         linear,
         "solve_linear",
-        lambda given, clock: (seen.append(given.train.shape[1]), solve(given, clock))[1],
+        lambda given, budget: (seen.append(given.train.shape[1]), solve(given, budget))[1],
     )
     head_phase.solve_head(start(head="linear"))
     monkeypatch.setattr(head_phase, "MAX_EMBEDDING_BYTES", 10)
     head_phase.solve_head(start(head="linear"))
-    assert seen == [1, len(NUMBERS["horizontal"]), 1]
+    assert seen == [1, len(TRAINING_VIEWS["horizontal"]), 1]
 
 
-def test_without_time_the_first_head_is_taken(start: Start) -> None:
+def test_without_time_the_first_head_is_used(start: Start) -> None:
     described = str(head_phase.solve_head(start(time_budget=1e-6)))
     assert "one view" in described
 
 
 @pytest.mark.parametrize("kind", ["linear", "hidden", "auto"])
-def test_no_part_of_the_head_runs_beyond_the_time(start: Start, kind: str) -> None:
-    """Each looks at the clock in the middle: with the time up, a hundred thousand epochs are one,
-    and five penalties are one."""
+def test_every_part_of_the_head_respects_the_time_budget(start: Start, kind: str) -> None:
+    """Once it is spent, a hundred thousand epochs become one, and five penalties become one."""
     run = start(head=kind, epochs=100_000, time_budget=1e-6)
     assert len(head_phase.solve_head(run).history) == 1
 
 
-def test_features_of_more_views_stop_in_the_middle(
+def test_the_extraction_of_more_views_stops_when_the_time_is_spent(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what was made until then is there for the next run."""
+    """What was computed before stays in the cache for the next run."""
     run, calls = start(head="linear", time_budget=1e9), []
-    monkeypatch.setattr(Clock, "is_over", lambda *_: calls.append(1) is None and len(calls) > 99)
+    monkeypatch.setattr(
+        TimeBudget, "is_spent", lambda *_: calls.append(1) is None and len(calls) > 99
+    )
     call = TimeLimitedExtractor.__call__
 
     def late(layers: TimeLimitedExtractor, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         calls.extend([1] * 99)
         return call(layers, images)
 
-    head_phase.examples(run, 1)
+    head_phase.load_examples(run, 1)
     monkeypatch.setattr(TimeLimitedExtractor, "__call__", late)
     assert "one view" in head_phase.solve_head(run).description
 
 
-def test_a_hidden_layer_that_diverges_is_said(start: Start) -> None:
+def test_a_hidden_layer_that_diverges_is_an_error(start: Start) -> None:
     with pytest.raises(ConfigError, match=r"--learning-rate \(=1e\+30\) is too high"):
         head_phase.solve_head(start(head="hidden", learning_rate=1e30))
 
 
-def test_embeddings_that_are_no_numbers_are_said(start: Start) -> None:
+def test_embeddings_that_are_not_finite_are_an_error(start: Start) -> None:
     run = start()
     weights = [weight * np.float32(1e38) for weight in run.network.body.get_weights()]
     run.network.body.set_weights(weights)
@@ -110,8 +111,9 @@ def test_embeddings_that_are_no_numbers_are_said(start: Start) -> None:
         head_phase.solve_head(run)
 
 
-def test_the_effect_of_weights_is_told_where_classes_are_uneven(start: Start) -> None:
-    uneven = start(red=50, blue=12)
-    assert head_phase.weigh(uneven) is not None
-    assert head_phase.weigh(replace(uneven, config=uneven.config, started=-1e9)) is not None
-    assert head_phase.weigh(start()) is None
+def test_the_effect_of_class_weights_is_measured_for_imbalanced_classes(start: Start) -> None:
+    imbalanced = start(red=50, blue=12)
+    assert head_phase.measure_class_weights(imbalanced) is not None
+    late_without_budget = replace(imbalanced, started=-1e9)
+    assert head_phase.measure_class_weights(late_without_budget) is not None
+    assert head_phase.measure_class_weights(start()) is None

@@ -14,25 +14,27 @@ from trainers.config import TrainingConfig
 from trainers.dataset import scanning, splitting
 from trainers.dataset.dataset import load_dataset
 from trainers.evaluation.selection import ValidationResult
-from trainers.features import pictures
+from trainers.features import decoding
 from trainers.features.network import Network
-from trainers.features.views import FLIPS, NUMBERS
+from trainers.features.views import FLIPS, TRAINING_VIEWS
 from trainers.heads import linear
 from trainers.heads.examples import Pool
 from trainers.phases import head_phase, mirroring, transfer
-from trainers.phases.context import Run
-from trainers.phases.mirroring import choose
+from trainers.phases.context import TrainingContext
+from trainers.phases.mirroring import select_flip
 from trainers.progress import Progress
-from trainers.resources.time_budget import Clock
+from trainers.resources.time_budget import TimeBudget
 
 SILENT = Progress(is_quiet=True)
 
 
-def judged(**losses: float) -> dict[str, ValidationResult]:
+def results(**losses: float) -> dict[str, ValidationResult]:
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.1, 100)
     return {
-        flip: ValidationResult(loss + noise + rng.normal(0, 0.01, 100), 0.8, 5)
+        flip: ValidationResult(
+            loss + noise + rng.normal(0, 0.01, 100), np.arange(100) < 80, folds=5
+        )
         for flip, loss in losses.items()
     }
 
@@ -46,18 +48,18 @@ def judged(**losses: float) -> dict[str, ValidationResult]:
         ({"none": 0.5, "horizontal": 0.5, "all": 0.5}, "horizontal"),
     ],
 )
-def test_another_kind_is_taken_where_its_loss_is_clearly_lower(
+def test_another_kind_is_selected_if_its_loss_is_clearly_lower(
     losses: dict[str, float], expected: str
 ) -> None:
-    choice = choose(judged(**losses))
+    choice = select_flip(results(**losses))
     assert choice.flip == expected
     assert "by cross-validation on 100 pictures" in str(choice)
     assert set(choice.record()["cross_validation"]) == set(FLIPS)
 
 
-def test_where_nothing_can_judge_it_is_as_usual() -> None:
-    unknown = ValidationResult.from_answers(np.zeros(0), np.zeros(0, np.bool_))
-    assert choose(dict.fromkeys(FLIPS, unknown)).flip == "horizontal"
+def test_the_default_is_used_if_nothing_could_be_measured() -> None:
+    unknown = ValidationResult.from_folds([])
+    assert select_flip(dict.fromkeys(FLIPS, unknown)).flip == "horizontal"
 
 
 def draw_arrow(background: Image.Image, seed: int, turns: int) -> Image.Image:
@@ -75,10 +77,12 @@ def draw_arrow(background: Image.Image, seed: int, turns: int) -> Image.Image:
 
 
 @pytest.fixture
-def arrows(tmp_path: Path, cache: Cache, scene: Callable[..., Image.Image]) -> Callable[..., Run]:
+def arrows(
+    tmp_path: Path, cache: Cache, scene: Callable[..., Image.Image]
+) -> Callable[..., TrainingContext]:
     """A run on arrows: two classes, turned by so many quarters each."""
 
-    def start(left: int, right: int, **options: object) -> Run:
+    def start(left: int, right: int, **options: object) -> TrainingContext:
         folder = tmp_path / "arrows"
         for label, turns in (("one", left), ("other", right)):
             (folder / label).mkdir(parents=True)
@@ -87,70 +91,74 @@ def arrows(tmp_path: Path, cache: Cache, scene: Callable[..., Image.Image]) -> C
                     folder / label / f"{number}.png"
                 )
         dataset = splitting.split(load_dataset(scanning.scan(folder), cache), 0)
-        dataset = pictures.decode(dataset, 128, cache)
+        dataset = decoding.decode_lazily(dataset, 128, cache)
         config = TrainingConfig(
             plugin="pocket", weights="embedded", output=tmp_path / "out", **options
         )
         network = Network(resolve("pocket"), "embedded", 128, 0)
-        return Run(config, network, dataset, cache, SILENT)
+        return TrainingContext(config, network, dataset, cache, SILENT)
 
     return start
 
 
 @pytest.mark.slow
-def test_arrows_to_the_left_and_to_the_right_are_not_mirrored(arrows: Callable[..., Run]) -> None:
+def test_arrows_to_the_left_and_to_the_right_are_not_mirrored(
+    arrows: Callable[..., TrainingContext],
+) -> None:
     run = arrows(2, 0)
-    settled, choice = mirroring.settle(run)
+    settled, choice = mirroring.resolve_flip(run)
     assert choice.flip == settled.config.flip == "none"
-    assert settled.train.numbers == NUMBERS["none"]
-    tried = choice.tried
-    assert tried["none"]["accuracy"] > tried["horizontal"]["accuracy"] + 0.1
+    assert settled.train.view_numbers == TRAINING_VIEWS["none"]
+    results = choice.results
+    assert results["none"]["accuracy"] > results["horizontal"]["accuracy"] + 0.1
     trained = transfer.train(arrows_as(run, "features"))
     assert trained.selection["flip"]["chosen"] == "none"
     assert "2 views" in trained.decision or "one view" in trained.decision
 
 
-def arrows_as(run: Run, strategy: str) -> Run:
+def arrows_as(run: TrainingContext, strategy: str) -> TrainingContext:
     config = run.config.model_copy(update={"strategy": strategy})
-    return Run(config, run.network, run.dataset, run.cache, SILENT)
+    return TrainingContext(config, run.network, run.dataset, run.cache, SILENT)
 
 
 @pytest.mark.parametrize("flip", FLIPS)
-def test_what_the_option_says_is_done_unasked(start: Callable[..., Run], flip: str) -> None:
-    settled, choice = mirroring.settle(start(flip=flip))
+def test_an_option_decides_without_cross_validation(
+    start: Callable[..., TrainingContext], flip: str
+) -> None:
+    settled, choice = mirroring.resolve_flip(start(flip=flip))
     assert settled.config.flip == choice.flip == flip
-    assert choice.tried == {}
-    assert settled.train.numbers == NUMBERS[flip]
+    assert choice.results == {}
+    assert settled.train.view_numbers == TRAINING_VIEWS[flip]
 
 
-def test_without_time_it_is_as_usual(start: Callable[..., Run]) -> None:
-    _, choice = mirroring.settle(start(time_budget=1e-6))
+def test_the_default_is_used_without_time(start: Callable[..., TrainingContext]) -> None:
+    _, choice = mirroring.resolve_flip(start(time_budget=1e-6))
     assert choice.flip == "horizontal"
     assert "time budget" in choice.reason
 
 
-def test_solvers_keep_the_time_budget_too(
-    start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+def test_solvers_respect_the_time_budget(
+    start: Callable[..., TrainingContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All embeddings are there in time, and then it is over."""
+    """All embeddings are computed in time, and then the budget is spent."""
     now, solved = [0.0], []
-    clock = Clock(budget=10.0, now=lambda: now[0])
-    monkeypatch.setattr(Run, "clock", clock)
-    pool, cross_validate = head_phase.pool, linear.cross_validate
+    budget = TimeBudget(seconds=10.0, now=lambda: now[0])
+    monkeypatch.setattr(TrainingContext, "time_budget", budget)
+    build_pool, cross_validate = head_phase.build_pool, linear.cross_validate
 
-    def pool_at_last(*args: Any) -> Pool:
-        found = pool(*args)
+    def build_at_last(*args: Any) -> Pool:
+        pool = build_pool(*args)
         now[0] = 11.0
-        return found
+        return pool
 
-    def counted(*args: Any) -> Any:
-        losses, hits = cross_validate(*args)
-        solved.append(len(losses))
-        return losses, hits
+    def count(*args: Any) -> list[ValidationResult]:
+        results = cross_validate(*args)
+        solved.append(len(results))
+        return results
 
-    monkeypatch.setattr(head_phase, "pool", pool_at_last)
-    monkeypatch.setattr(linear, "cross_validate", counted)
-    _, choice = mirroring.settle(start())
+    monkeypatch.setattr(head_phase, "build_pool", build_at_last)
+    monkeypatch.setattr(linear, "cross_validate", count)
+    _, choice = mirroring.resolve_flip(start())
     assert solved == [1]  # penalty of five, for one of three kinds of views
     assert str(choice) == (
         "mirrored views (--flip): horizontal, the default: the time budget is spent"
@@ -158,10 +166,10 @@ def test_solvers_keep_the_time_budget_too(
 
 
 @pytest.mark.parametrize("flip", FLIPS)
-def test_fine_tuning_sees_the_same_views(start: Callable[..., Run], flip: str) -> None:
-    """Kept feature maps and pictures alike: views are drawn by `Source.views`."""
-    run, _ = mirroring.settle(start(flip=flip))
-    assert run.train.views == len(NUMBERS[flip])
+def test_fine_tuning_sees_the_same_views(start: Callable[..., TrainingContext], flip: str) -> None:
+    """Kept feature maps and pictures alike: views are drawn by `ModelInputs.views`."""
+    run, _ = mirroring.resolve_flip(start(flip=flip))
+    assert run.train.views == len(TRAINING_VIEWS[flip])
     rows, views = np.zeros(run.train.views, np.int64), np.arange(run.train.views)
     seen = run.train.read(rows, views)
     picture = run.train.images[[0]][0]

@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 
 from trainers.config import TrainingConfig
+from trainers.evaluation.selection import ValidationResult
 from trainers.heads.head import Head
-from trainers.phases.plan import Plan, Situation, choose
+from trainers.phases.plan import Conditions, Plan, make_plan
 
-MANY = Situation(pictures=700, classes=5, validation_pictures=150, seconds_left=math.inf)
+MANY = Conditions(pictures=700, classes=5, validation_pictures=150, seconds_left=math.inf)
 
 
 def head(accuracy: float = 0.9) -> Head:
-    return Head(None, "linear head", np.full(150, 0.3), np.arange(150) < round(150 * accuracy))
+    hits = np.arange(150) < round(150 * accuracy)
+    return Head(None, "linear head", ValidationResult(np.full(150, 0.3), hits))
 
 
-def plan(found: Situation = MANY, accuracy: float = 0.9, **options: object) -> Plan:
-    return choose(TrainingConfig(plugin="tiny", **options), head(accuracy), found)
+def plan(conditions: Conditions = MANY, accuracy: float = 0.9, **options: object) -> Plan:
+    return make_plan(TrainingConfig(plugin="tiny", **options), head(accuracy), conditions)
 
 
 def test_reasons_are_three_lines() -> None:
@@ -26,29 +28,29 @@ def test_reasons_are_three_lines() -> None:
         assert all("\n" not in line for line in chosen.reasons)
 
 
-def test_with_enough_pictures_and_mistakes_to_mend_it_fine_tunes() -> None:
+def test_it_fine_tunes_with_enough_pictures_and_mistakes() -> None:
     chosen = plan()
     assert chosen.epochs > 0
     assert "the head gets 15 of 150 validation pictures wrong" in chosen.reasons[1]
 
 
 @pytest.mark.parametrize(
-    ("found", "accuracy", "reason"),
+    ("conditions", "accuracy", "reason"),
     [
-        (Situation(40, 5, 10, math.inf), 0.8, "fewer than 10 pictures per class"),
+        (Conditions(40, 5, 10, math.inf), 0.8, "fewer than 10 pictures per class"),
         (MANY, 1.0, "no mistake"),
-        (Situation(700, 5, 150, -1.0), 0.9, "time budget is spent"),
+        (Conditions(700, 5, 150, -1.0), 0.9, "time budget is spent"),
     ],
 )
 def test_where_fine_tuning_cannot_gain_the_head_is_used(
-    found: Situation, accuracy: float, reason: str
+    conditions: Conditions, accuracy: float, reason: str
 ) -> None:
-    chosen = plan(found, accuracy)
+    chosen = plan(conditions, accuracy)
     assert chosen.epochs == 0
     assert reason in chosen.reasons[1]
-    is_late = found.seconds_left < 0
+    is_late = conditions.seconds_left < 0
     for option in ({"strategy": "fine-tune"}, {"fine_tune_layers": 2}, {"fine_tune_epochs": 3}):
-        assert (plan(found, accuracy, **option).epochs == 0) == is_late
+        assert (plan(conditions, accuracy, **option).epochs == 0) == is_late
 
 
 @pytest.mark.parametrize("options", [{"strategy": "features"}, {"fine_tune_epochs": 0}])
@@ -63,7 +65,7 @@ def test_flags_override_any_part() -> None:
 
 def test_a_plan_survives_being_recorded() -> None:
     chosen = plan()
-    assert Plan.of(chosen.record()) == chosen
+    assert Plan.from_record(chosen.record()) == chosen
 
 
 @pytest.mark.parametrize(
@@ -77,5 +79,5 @@ def test_an_option_of_fine_tuning_asks_for_it(options: dict[str, object]) -> Non
 
 def test_many_pictures_need_fewer_epochs() -> None:
     counts = (700, 5_000, 10_000, 100_000)
-    found = [plan(Situation(count, 5, 150, math.inf)).epochs for count in counts]
-    assert found == [10, 10, 5, 3]
+    epochs = [plan(Conditions(count, 5, 150, math.inf)).epochs for count in counts]
+    assert epochs == [10, 10, 5, 3]

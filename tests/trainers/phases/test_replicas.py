@@ -1,4 +1,4 @@
-"""Several devices in step are one device: two logical ones here, in a process of their own."""
+"""Several devices train as one does: here two logical ones, in a process of their own."""
 
 from __future__ import annotations
 
@@ -43,25 +43,25 @@ def fit(strategy, dropout=0.0):
     entry = keras.Input((4,))
     model = keras.Model(entry, dense(keras.layers.Dropout(dropout)(entry)))
     with strategy.scope():
-        learner = replicas.copy(model)
+        learner = replicas.replicate(model)
         learner.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy")
     assert (learner is model) == (strategy.num_replicas_in_sync == 1)
     history = learner.fit(
-        replicas.parts(batches, strategy), epochs=3, shuffle=False, verbose=0,
-        validation_data=replicas.parts(batches, strategy),
+        replicas.distribute(batches, strategy), epochs=3, shuffle=False, verbose=0,
+        validation_data=replicas.distribute(batches, strategy),
     ).history
-    weights = [float(one) for array in learner.get_weights()[-2:] for one in array.ravel()]
+    weights = [float(value) for array in learner.get_weights()[-2:] for value in array.ravel()]
     return {{"weights": weights, "losses": history["val_loss"]}}
 
 both = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-found = {{"one": fit(tf.distribute.get_strategy()), "two": fit(both), "dropout": fit(both, 0.5)}}
-print(json.dumps(found))
+results = {{"one": fit(tf.distribute.get_strategy()), "two": fit(both), "dropout": fit(both, 0.5)}}
+print(json.dumps(results))
 """
 
 
 @pytest.fixture(scope="module")
 def fitted() -> dict[str, dict[str, list[float]]]:
-    """What one device and two made of the same pictures."""
+    """Weights and losses after training on the same pictures, by one device and by two."""
     command = [sys.executable, "-c", FIT]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -70,7 +70,7 @@ def fitted() -> dict[str, dict[str, list[float]]]:
 
 @pytest.mark.slow
 def test_two_devices_take_the_steps_of_one(fitted: dict[str, dict[str, list[float]]]) -> None:
-    """Though 37 pictures are no even number, and their weights differ."""
+    """Even though 37 pictures are an odd number, and their weights differ."""
     np.testing.assert_allclose(fitted["two"]["weights"], fitted["one"]["weights"], atol=1e-5)
 
 
@@ -87,10 +87,10 @@ from types import SimpleNamespace
 sys.path.insert(0, {str(ROOT)!r})
 import numpy as np
 import keras, tensorflow as tf
-from trainers.phases import fine_tuning
+from trainers.phases import training_loop
 from trainers.features.batches import Batches
 from trainers.phases.checkpoint import Checkpoint
-from trainers.resources.time_budget import ENDLESS
+from trainers.resources.time_budget import UNLIMITED
 from trainers.features.frozen_features import Features
 from trainers.progress import Progress
 from trainers.cache.record_store import Records
@@ -104,7 +104,7 @@ run = SimpleNamespace(
     config=SimpleNamespace(precision="float32"),
     strategy=strategy,
     progress=Progress(is_quiet=True),
-    clock=ENDLESS,
+    time_budget=UNLIMITED,
     board=Board(None),
 )
 rng = np.random.default_rng(0)
@@ -120,15 +120,15 @@ def fit(name, resume=False, kill_at=9):
     model = keras.Model(entry, keras.layers.Dense(2, "softmax")(hidden))
     normal.adapt(3 * inputs + 1)
     batches = [Batches(source, labels, np.ones(2, "f4"), 8, seed) for seed in (0, None)]
-    start = batches[0].start
+    start_epoch = batches[0].start_epoch
     def begin(epoch):
         if epoch == kill_at:
             raise KeyboardInterrupt
-        start(epoch)
-    batches[0].start = begin
+        start_epoch(epoch)
+    batches[0].start_epoch = begin
     checkpoint = Checkpoint(Path(sys.argv[1]) / name, "a")
-    plan = checkpoint.find() if resume else Plan(3, 1, 0.1, ())
-    fine_tuning.fit(model, *batches, plan, checkpoint, run)
+    plan = checkpoint.load() if resume else Plan(3, 1, 0.1, ())
+    training_loop.fit(model, *batches, plan, checkpoint, run)
     return model
 
 whole = fit("whole")
@@ -145,7 +145,7 @@ print("equal")
 
 
 @pytest.mark.slow
-def test_two_devices_go_on_where_they_were_stopped(tmp_path: Path) -> None:
+def test_two_devices_resume_from_a_checkpoint(tmp_path: Path) -> None:
     command = [sys.executable, "-c", RESUME, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.stdout.splitlines()[-1:] == ["equal"], done.stderr
@@ -157,8 +157,8 @@ def batches(count: int) -> Batches:
     return Batches(features, np.zeros(count, np.int64), np.full(2, 3, np.float32), 4)
 
 
-def test_the_last_batch_is_filled_up_without_weight() -> None:
-    even = replicas.Even(batches(5), 3)
+def test_the_last_batch_is_filled_up_with_weight_0() -> None:
+    even = replicas.EvenBatches(batches(5), 3)
     assert len(even) == 2
     inputs, targets, weights = even[1]
     assert inputs.shape == (3, 1)
@@ -169,9 +169,9 @@ def test_the_last_batch_is_filled_up_without_weight() -> None:
     np.testing.assert_allclose(weights, [4.5] * 4 + [0, 0])
 
 
-def test_what_divides_evenly_stays_as_it_is() -> None:
+def test_even_batches_are_unchanged() -> None:
     ours = batches(8)
-    for mine, filled in zip(ours[1], replicas.Even(ours, 2)[1], strict=True):
+    for mine, filled in zip(ours[1], replicas.EvenBatches(ours, 2)[1], strict=True):
         np.testing.assert_array_equal(mine, filled)
 
 
@@ -180,5 +180,5 @@ def test_one_device_trains_the_model_itself() -> None:
     ours = batches(5)
     strategy = tf.distribute.get_strategy()
     with strategy.scope():
-        assert replicas.copy(model) is model
-    assert replicas.parts(ours, strategy) is ours
+        assert replicas.replicate(model) is model
+    assert replicas.distribute(ours, strategy) is ours

@@ -3,68 +3,29 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from plugins.base import leaf_layers
-from trainers.features.frozen_features import Features
-from trainers.model.classifier import Classifier, weights_hash
+from trainers.evaluation.selection import ValidationResult
+from trainers.model.classifier import Classifier
 from trainers.phases import transfer
-from trainers.phases.context import Run
-from trainers.phases.fine_tuning import Fitted
-from trainers.phases.plan import Plan
-from trainers.progress import log
+from trainers.phases.context import TrainingContext
+from trainers.phases.training_loop import FineTuningResult
 
-Start = Callable[..., Run]
+Start = Callable[..., TrainingContext]
 
 
-def plan(layers: int) -> Plan:
-    return Plan(1, layers, 1e-4, ())
-
-
-def test_the_head_is_solved_and_the_backbone_stays(start: Start) -> None:
+def test_the_head_is_solved_and_the_backbone_is_unchanged(start: Start) -> None:
     run = start(strategy="features")
     before = run.network.body.get_weights()
     trained = transfer.train(run)
     assert set(trained.history) == {"head"}
     assert all(map(np.array_equal, before, run.network.body.get_weights()))
     images = run.validation.images[:].astype(np.float32)
-    answers = np.asarray(trained.classifier.outputs()(images, training=False)["probabilities"])
+    answers = np.asarray(trained.classifier.build_model()(images, training=False)["probabilities"])
     assert (answers.argmax(axis=1) == run.validation_labels).all()
     assert trained.decision.startswith("the model is the linear head")
-
-
-@pytest.mark.parametrize("layers", [1, 2, 3])
-def test_fine_tuning_moves_the_last_layers_and_no_statistics(
-    start: Start, monkeypatch: pytest.MonkeyPatch, layers: int
-) -> None:
-    run = start(strategy="fine-tune", fine_tune_epochs=2, fine_tune_layers=layers)
-    monkeypatch.setattr(Classifier, "restore", lambda *_: None)  # whatever is better
-    body = run.network.body
-    before = {layer.name: layer.get_weights() for layer in leaf_layers(body) if layer.weights}
-    transfer.train(run)
-    changed = [
-        name
-        for name, weights in before.items()
-        if not all(map(np.array_equal, weights, body.get_layer(name).get_weights()))
-    ]
-    assert changed == [f"conv{number}" for number in range(4 - layers, 4)]
-
-
-def test_statistics_that_move_are_noticed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = start(strategy="fine-tune", fine_tune_epochs=1, fine_tune_layers=1)
-
-    def careless(model: keras.Model, layers: int) -> list[keras.layers.Layer]:
-        model.trainable = True  # as tutorials do, BatchNormalization and all
-        return list(model.layers)
-
-    monkeypatch.setattr(run.network.backbone, "fine_tune", careless)
-    with pytest.raises(AssertionError, match=r"moved BatchNormalization statistics: .*norm1"):
-        transfer.train(run)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +41,11 @@ def test_the_fine_tuned_model_is_used_if_it_is_no_worse(
 ) -> None:
     run = start(strategy="fine-tune", fine_tune_epochs=1)
 
-    def move_everything(classifier: Classifier, *_: object) -> Fitted:
-        classifier.restore([weight + 1 for weight in classifier.weights()])
+    def move_everything(classifier: Classifier, *_: object) -> FineTuningResult:
+        classifier.set_weights([weight + 1 for weight in classifier.get_weights()])
         count = len(run.validation)
-        return Fitted(np.full(count, tuned_loss), np.arange(count) < round(count * accuracy))
+        hits = np.arange(count) < round(count * accuracy)
+        return FineTuningResult(ValidationResult(np.full(count, tuned_loss), hits))
 
     before = run.network.body.get_weights()
     monkeypatch.setattr(transfer, "fine_tune", move_everything)
@@ -91,49 +53,8 @@ def test_the_fine_tuned_model_is_used_if_it_is_no_worse(
     assert trained.decision.startswith(f"the model is the {used}")
     figures = r"worse: on the same \d+ pictures the linear head.* has loss [\d.]+, accuracy 1.0000$"
     assert re.search(figures, trained.decision)
-    moved = not np.array_equal(before[0], trained.classifier.weights()[0])
+    moved = not np.array_equal(before[0], trained.classifier.get_weights()[0])
     assert moved == (used == "result of fine-tuning")
-
-
-@pytest.mark.parametrize(("layers", "is_kept"), [(1, True), (3, False)])
-def test_what_stays_frozen_is_computed_once(start: Start, layers: int, is_kept: bool) -> None:
-    run = start()
-    network = run.network
-    classifier = Classifier(
-        network.backbone, network.body, network.embedder, None, weights_hash(network.body)
-    )
-    network.backbone.fine_tune(network.body, layers)
-    tail, train, validation = transfer.split_off_frozen(classifier, plan(layers), run)
-    assert isinstance(train, Features) == isinstance(validation, Features) == is_kept
-    rows, views = np.array([0, 3]), np.array([1, 2])
-    found = tail(train.read(rows, views).astype(np.float32), training=False)
-    expected = network.embedder(run.train.read(rows, views).astype(np.float32), training=False)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-def test_too_little_memory_halves_the_batch_until_it_fits(
-    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    run = start(strategy="fine-tune", fine_tune_epochs=1, batch_size=8)
-    fit, sizes, starts = transfer.fit, [], []
-
-    def short(model: keras.Model, train: Any, *others: Any) -> Fitted:
-        sizes.append(len(train[0][0]))
-        starts.append(model.get_weights())
-        if sizes[-1] > 2:
-            for weights in model.weights:  # it had begun
-                weights.assign(weights + 1)
-            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
-        return fit(model, train, *others)
-
-    monkeypatch.setattr(transfer, "fit", short)
-    log.addHandler(caplog.handler)
-    assert "fine-tuning" in transfer.train(run).history
-    log.removeHandler(caplog.handler)
-    assert sizes == [8, 4, 2]
-    for again in starts[1:]:
-        assert all(map(np.array_equal, starts[0], again))
-    assert "too little memory for 4 pictures at a time, going on with 2" in caplog.text
 
 
 def test_two_pictures_a_class_are_enough_to_run(start: Start) -> None:
@@ -154,8 +75,8 @@ def test_two_pictures_a_class_are_enough_to_run(start: Start) -> None:
     json.dumps(trained.history, allow_nan=False)
 
 
-def test_few_pictures_are_cross_validated_and_it_is_said(start: Start) -> None:
-    """Three pictures a class leave one for training, whose own loss says nothing."""
+def test_few_pictures_are_cross_validated_and_the_decision_says_so(start: Start) -> None:
+    """Three pictures a class leave one for training, whose own loss is useless."""
     trained = transfer.train(start(red=3, blue=3))
     assert "cross-validated loss" in trained.decision
     assert trained.selection["head"]["method"] == "cross-validation"

@@ -10,7 +10,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainers.progress import log
-from trainers.resources.out_of_memory import Halving, MemoryShortageError, halving, is_shortage
+from trainers.resources.out_of_memory import (
+    AdaptiveBatches,
+    MemoryShortageError,
+    is_out_of_memory,
+    retry_with_half,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +38,10 @@ class Small:
         return images * 10
 
 
-def test_what_tensorflow_raises_is_a_shortage() -> None:
+def test_tensorflows_error_is_recognised() -> None:
     with pytest.raises(tf.errors.ResourceExhaustedError) as caught:
         tf.zeros((1 << 20, 1 << 24))
-    assert is_shortage(caught.value)
+    assert is_out_of_memory(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -51,8 +56,8 @@ def test_what_tensorflow_raises_is_a_shortage() -> None:
         tf.errors.UnknownError(None, None, "MemoryError: Unable to allocate 19. GiB for an array"),
     ],
 )
-def test_shortages_have_many_words(error: Exception) -> None:
-    assert is_shortage(error)
+def test_errors_of_other_libraries_are_recognised(error: Exception) -> None:
+    assert is_out_of_memory(error)
 
 
 @pytest.mark.parametrize(
@@ -63,35 +68,37 @@ def test_shortages_have_many_words(error: Exception) -> None:
         ValueError("no"),
     ],
 )
-def test_other_errors_are_none(error: Exception) -> None:
-    assert not is_shortage(error)
+def test_other_errors_are_raised_again(error: Exception) -> None:
+    assert not is_out_of_memory(error)
     with pytest.raises(type(error)):
-        halving(8, "work", lambda size: (_ for _ in ()).throw(error))
+        retry_with_half(8, "work", lambda size: (_ for _ in ()).throw(error))
 
 
-def test_half_of_the_pictures_go_at_a_time_from_then_on(
+def test_batches_stay_half_as_large(
     log_lines: pytest.LogCaptureFixture,
 ) -> None:
     device = Small(5)
-    run = Halving(device, 32, "extracting")
+    run = AdaptiveBatches(device, 32, "extracting")
     images = np.arange(40)
     np.testing.assert_array_equal(run(images), images * 10)
     assert device.asked == [32, 16, 8, *[4] * 10]
     np.testing.assert_array_equal(run(images[:7]), images[:7] * 10)
     assert device.asked[-2:] == [4, 3]
     lines = list(dict.fromkeys(record.getMessage() for record in log_lines.records))
-    assert lines[-1] == "extracting: too little memory for 8 pictures at a time, going on with 4"
+    assert lines[-1] == "extracting: too little memory for 8 pictures at a time; continuing with 4"
     assert len(lines) == 3
 
 
-def test_a_picture_that_does_not_fit_by_itself_ends_it() -> None:
-    with pytest.raises(MemoryShortageError, match=r"extracting: one picture.*--device cpu"):
-        Halving(Small(0), 4, "extracting")(np.arange(4))
-    with pytest.raises(MemoryShortageError, match="fine-tuning: one picture"):
-        halving(4, "fine-tuning", lambda size: Small(0)(np.arange(size)))
+def test_a_picture_that_is_too_large_alone_is_an_error() -> None:
+    with pytest.raises(
+        MemoryShortageError, match=r"extracting: the memory .*for one picture.*--device cpu"
+    ):
+        AdaptiveBatches(Small(0), 4, "extracting")(np.arange(4))
+    with pytest.raises(MemoryShortageError, match=r"fine-tuning: the memory .*for one picture"):
+        retry_with_half(4, "fine-tuning", lambda size: Small(0)(np.arange(size)))
 
 
-def test_threads_that_meet_the_same_shortage_halve_once() -> None:
+def test_threads_that_run_out_of_memory_together_halve_once() -> None:
     both = threading.Barrier(2)
 
     def run(images: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -99,8 +106,8 @@ def test_threads_that_meet_the_same_shortage_halve_once() -> None:
             both.wait(60)
         return Small(4)(images)
 
-    together = Halving(run, 8, "extracting")
+    extract = AdaptiveBatches(run, 8, "extracting")
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(together, [np.arange(8), np.arange(8)]))
-    assert together.size == 4
+        results = list(pool.map(extract, [np.arange(8), np.arange(8)]))
+    assert extract.batch_size == 4
     np.testing.assert_array_equal(results, [np.arange(8) * 10] * 2)

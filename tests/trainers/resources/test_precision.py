@@ -10,10 +10,10 @@ import tensorflow as tf
 from plugins.base import leaf_layers
 from plugins.registry import resolve
 from trainers.phases import transfer
-from trainers.phases.context import Run
-from trainers.resources.precision import POLICIES, policy, scaled, twin
+from trainers.phases.context import TrainingContext
+from trainers.resources.precision import POLICIES, choose_policy, scale_loss, with_policy
 
-Start = Callable[..., Run]
+Start = Callable[..., TrainingContext]
 MIXED = POLICIES["bfloat16"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.float32)
 
@@ -32,26 +32,26 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.flo
         ([(9, 0), (6, 0)], "float32"),
     ],
 )
-def test_16_bits_are_taken_where_every_gpu_has_units_for_them(
+def test_16_bits_are_used_if_every_gpu_has_units_for_them(
     monkeypatch: pytest.MonkeyPatch, capabilities: list[tuple[int, int]], expected: str
 ) -> None:
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: capabilities)
     monkeypatch.setattr(
         tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": gpu}
     )
-    assert policy("auto") == expected
-    assert policy("bfloat16") == "mixed_bfloat16"
-    assert policy("float16") == "mixed_float16"
-    assert policy("float32") == "float32"
+    assert choose_policy("auto") == expected
+    assert choose_policy("bfloat16") == "mixed_bfloat16"
+    assert choose_policy("float16") == "mixed_float16"
+    assert choose_policy("float32") == "float32"
 
 
-def test_the_loss_is_scaled_in_float16_alone() -> None:
+def test_the_loss_is_scaled_in_float16_only() -> None:
     adam = keras.optimizers.Adam()
-    assert scaled(adam, "float32") is scaled(adam, "mixed_bfloat16") is adam
-    assert scaled(adam, "mixed_float16").inner_optimizer is adam
+    assert scale_loss(adam, "float32") is scale_loss(adam, "mixed_bfloat16") is adam
+    assert scale_loss(adam, "mixed_float16").inner_optimizer is adam
 
 
-def test_gradients_that_float16_cannot_hold_are_learned_from() -> None:
+def test_gradients_below_the_range_of_float16_are_learned_from() -> None:
     """1e-9 is 0 in float16, whose smallest number is 6e-8; too large a loss skips its step."""
     values = keras.Input((1,))
     layer = keras.layers.Dense(1, use_bias=False, dtype="mixed_float16")
@@ -62,47 +62,47 @@ def test_gradients_that_float16_cannot_hold_are_learned_from() -> None:
 
     for name, is_learned in (("float32", False), ("mixed_float16", True)):
         layer.set_weights([np.ones((1, 1), np.float32)])
-        model.compile(scaled(keras.optimizers.Adam(0.1, epsilon=1e-12), name), loss)
+        model.compile(scale_loss(keras.optimizers.Adam(0.1, epsilon=1e-12), name), loss)
         model.fit(np.ones((4, 1)), np.ones(4), epochs=3, verbose=0)
         assert (layer.get_weights()[0][0, 0] < 0.9) == is_learned
 
 
-def test_a_twin_has_the_weights_and_computes_in_16_bits() -> None:
+def test_a_copy_has_the_weights_and_computes_in_16_bits() -> None:
     keras.utils.set_random_seed(0)
     backbone = resolve("tiny")
     model = backbone.load("none")
     backbone.fine_tune(model, 1)
-    other = twin(model, MIXED)
+    other = with_policy(model, MIXED)
     assert all(map(np.array_equal, other.get_weights(), model.get_weights()))
-    layers = [one for one in leaf_layers(other) if one.weights]
-    assert {one.compute_dtype for one in layers} == {"bfloat16"}
+    layers = [layer for layer in leaf_layers(other) if layer.weights]
+    assert {layer.compute_dtype for layer in layers} == {"bfloat16"}
     assert {weight.dtype for weight in other.weights} == {"float32"}
-    trained = [one.name for one in leaf_layers(other) if one.trainable_weights]
+    trained = [layer.name for layer in leaf_layers(other) if layer.trainable_weights]
     assert trained == ["conv3"]
     found, expected = np.asarray(other(IMAGES), np.float32), np.asarray(model(IMAGES))
     assert 0 < np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
 
 
-def test_at_32_bits_nothing_is_copied() -> None:
+def test_nothing_is_copied_for_float32() -> None:
     model = resolve("tiny").load("none")
-    assert twin(model, "float32") is model
+    assert with_policy(model, "float32") is model
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_what_16_bits_learned_ships_in_32(
+def test_a_model_trained_in_16_bits_is_exported_in_32(
     start: Start, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     run = start(strategy="fine-tune", fine_tune_epochs=2, precision=precision)
-    monkeypatch.setattr("trainers.model.classifier.Classifier.restore", lambda *_: None)
+    monkeypatch.setattr("trainers.model.classifier.Classifier.set_weights", lambda *_: None)
     before = run.network.body.get_layer("conv3").get_weights()[0]
-    outputs = transfer.train(run).classifier.outputs()
+    outputs = transfer.train(run).classifier.build_model()
     assert not np.array_equal(before, run.network.body.get_layer("conv3").get_weights()[0])
     assert {weight.dtype for weight in outputs.weights} == {"float32"}
     assert outputs(IMAGES)["embedding"].dtype == "float32"
 
 
 class Block(keras.layers.Layer):
-    """A layer made of layers, as outside backbones have them."""
+    """A layer with layers inside, as outside backbones have them."""
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options)
@@ -117,11 +117,11 @@ class Block(keras.layers.Layer):
         return self.norm(self.convolution(inputs))
 
 
-def test_what_is_frozen_inside_a_layer_stays_frozen_in_the_twin() -> None:
+def test_what_is_frozen_inside_a_layer_stays_frozen_in_the_copy() -> None:
     images = keras.Input((8, 8, 3))
     model = keras.Model(images, Block()(images))
     resolve("tiny").fine_tune(model, 1)
     assert [weight.path for weight in model.trainable_weights] != []
     expected = [layer.trainable for layer in leaf_layers(model)]
     assert not all(expected[1:])
-    assert [layer.trainable for layer in leaf_layers(twin(model, MIXED))] == expected
+    assert [layer.trainable for layer in leaf_layers(with_policy(model, MIXED))] == expected

@@ -1,4 +1,4 @@
-"""The time budget: when it is spent, and what stops in the middle."""
+"""The time budget: when it is spent, and when training stops for it."""
 
 from __future__ import annotations
 
@@ -8,49 +8,49 @@ from types import SimpleNamespace
 import pytest
 
 from trainers.resources import time_budget
-from trainers.resources.time_budget import ENDLESS, Clock, Deadline
+from trainers.resources.time_budget import UNLIMITED, StopInTime, TimeBudget
 
 
-def at(now: float, budget: float | None = 10) -> Clock:
-    """Started at 100, and now it is ..."""
-    return Clock(100, budget, now=lambda: now)
+def budget_at(now: float, seconds: float | None = 10) -> TimeBudget:
+    """A budget that started at 100, seen at `now`."""
+    return TimeBudget(100, seconds, now=lambda: now)
 
 
 def test_the_budget_counts_from_the_start() -> None:
-    assert at(104).seconds_left() == 6
-    assert not at(109).is_over()
-    assert at(110).is_over()
-    assert at(106).is_over(reserve_seconds=4)
-    assert not at(105).is_over(reserve_seconds=4)
+    assert budget_at(104).seconds_left() == 6
+    assert not budget_at(109).is_spent()
+    assert budget_at(110).is_spent()
+    assert budget_at(106).is_spent(reserve_seconds=4)
+    assert not budget_at(105).is_spent(reserve_seconds=4)
 
 
-def test_without_a_budget_there_is_no_end() -> None:
-    for endless in (ENDLESS, at(1e9, None)):
-        assert endless.seconds_left() == math.inf
-        assert not endless.is_over()
-        assert not endless.is_over(1e9)
-        assert endless.is_endless
+def test_without_a_limit_a_budget_is_never_spent() -> None:
+    for unlimited in (UNLIMITED, budget_at(1e9, None)):
+        assert unlimited.seconds_left() == math.inf
+        assert not unlimited.is_spent()
+        assert not unlimited.is_spent(1e9)
+        assert unlimited.is_unlimited
 
 
-def test_training_ends_early_enough_to_be_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two seconds a batch, three batches to judge, ten seconds: after the first, which also
-    traces the graph, there is time for one."""
+def test_training_stops_early_enough_for_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seconds a batch, three batches of validation, ten seconds: there is time for one more
+    batch after the first, which includes tracing the graph."""
     now = [100.0]
     monkeypatch.setattr(time_budget.time, "monotonic", lambda: now[0])
-    deadline = Deadline(Clock(100, 10, now=lambda: now[0]).is_over, validation_batches=3)
+    callback = StopInTime(TimeBudget(100, 10, now=lambda: now[0]).is_spent, validation_batches=3)
     model = SimpleNamespace(stop_training=False)
-    deadline.set_model(model)
+    callback.set_model(model)
     for batch in range(9):
         now[0] += 2
-        deadline.on_train_batch_end(batch)
+        callback.on_train_batch_end(batch)
         if model.stop_training:
             break
     assert (batch, now[0]) == (1, 104)
 
 
-def test_a_callback_without_a_budget_asks_nobody() -> None:
-    deadline = Deadline(ENDLESS.is_over, 3)
+def test_training_does_not_stop_without_a_limit() -> None:
+    callback = StopInTime(UNLIMITED.is_spent, 3)
     model = SimpleNamespace(stop_training=False)
-    deadline.set_model(model)
-    deadline.on_train_batch_end(0)
+    callback.set_model(model)
+    callback.on_train_batch_end(0)
     assert not model.stop_training

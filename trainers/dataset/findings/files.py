@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from service.imaging import KINDS
+from service.imaging import FORMATS
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings.finding import Finding, counted
 from trainers.dataset.folders.filenames import suffix_of
 
-_SUFFIXES = {kind.name: kind.suffixes for kind in KINDS}
+_SUFFIXES = {kind.name: kind.suffixes for kind in FORMATS}
 _LEFT_OUT = {
     "unreadable": "that cannot be read, so left out: replace, rename or delete {them}",
     "pointer": "without {their} content, so left out: fetch it",

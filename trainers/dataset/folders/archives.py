@@ -21,8 +21,8 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
-from service.system.locks import locked
-from service.system.resources import cache_folder
+from service.system.folders import cache_folder
+from service.system.locks import file_lock
 from trainers.dataset.folders.archive_members import Member, iter_members
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import escape, is_printable
@@ -62,7 +62,7 @@ def unpack(archive: Path) -> Path:
         root = cache_folder() / "archives"
         root.mkdir(parents=True, exist_ok=True)
         folder = root / digest[:32]
-        with locked(root / f".{folder.name}.lock", wait=True):  # another run may be unpacking it
+        with file_lock(root / f".{folder.name}.lock", wait=True):  # another run may be unpacking it
             if not folder.is_dir():
                 _unpack_members(members, archive.stat().st_size, folder)
                 log.info(

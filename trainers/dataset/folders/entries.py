@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.imaging import SUFFIXES
-from service.system.resources import cache_folder
+from service.system.folders import cache_folder
 from trainers.dataset.folders import sniffing
 from trainers.dataset.folders.filenames import (
     escape,

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from service.errors import PayloadTooLarge, RequestError, UndecodableImage, UnsupportedMediaType
-from service.imaging import OTHER_SUFFIXES, RAW_SUFFIXES, SUFFIXES, identify
+from service.imaging import OTHER_SUFFIXES, RAW_SUFFIXES, SUFFIXES, identify_format
+from service.imaging.unsupported import GIT_ANNEX_POINTER, GIT_LFS_POINTER, TEXT, WEB_PAGE
 from trainers.dataset.folders.filenames import suffix_of
 
 HEAD_BYTES: Final = 4096
-"""What `identify` needs of a file."""
+"""What `identify_format` needs of a file."""
 _SCIENTIFIC_SUFFIXES: Final = frozenset(
     {".svs", ".ndpi", ".czi", ".nd2", ".nii", ".eps", ".pcx", ".dicom"}
 )
@@ -25,8 +26,6 @@ NON_PICTURE_KINDS: Final = frozenset(
     }
 )
 """Kinds that often lie beside pictures: they are no finding and do not make a folder a class."""
-_GIT_ANNEX: Final = b"/annex/objects/"
-_GIT_LFS: Final = b"version https://git-lfs"
 
 
 class Rejection(NamedTuple):
@@ -50,7 +49,7 @@ def sniff(path: Path) -> Rejection | None:
         head = _read_head(path)
         if suffix_of(path.name) in RAW_SUFFIXES:
             return Rejection("unsupported", "is a camera's raw file: export it as JPEG")
-        identify(head)
+        identify_format(head)
     except (RequestError, OSError) as error:
         rejection = _explain(b"" if isinstance(error, OSError) else head, error)
         is_picture = rejection.kind == "unsupported" and _kind(error) not in NON_PICTURE_KINDS
@@ -83,34 +82,27 @@ def _explain(head: bytes, error: Exception) -> Rejection:
         return Rejection("truncated", "holds nothing but zero bytes: copy it again")
     if isinstance(error, UndecodableImage):
         return Rejection("truncated", str(error))
-    return _explain_kind(head, error)
+    return _explain_kind(error)
 
 
-def _explain_kind(head: bytes, error: Exception) -> Rejection:
+def _explain_kind(error: Exception) -> Rejection:
     """Explain a file that starts like no supported picture."""
-    if head.startswith(_GIT_ANNEX):
+    kind = _kind(error)
+    if kind == GIT_ANNEX_POINTER:
         return Rejection("pointer", "is a pointer of git-annex: run `git annex get .`")
-    if head.startswith(_GIT_LFS):
+    if kind == GIT_LFS_POINTER:
         return Rejection("pointer", "is a pointer of Git LFS: run `git lfs pull`")
-    if _kind(error):
-        return Rejection("unsupported", str(error))
-    if not _is_text(head):
-        return Rejection("unreadable", "is not a picture of a known kind")
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"<", b"{")):
+    if kind == WEB_PAGE:
         return Rejection(
             "web_page", "is a web page or a server's answer, not the picture: download it again"
         )
-    return Rejection("unreadable", "is text, not a picture")
+    if kind == TEXT:
+        return Rejection("unreadable", "is text, not a picture")
+    if kind:
+        return Rejection("unsupported", str(error))
+    return Rejection("unreadable", "is not a picture of a known kind")
 
 
 def _kind(error: Exception) -> str:
     """The name of a kind that is known but not supported; "" for any other error."""
     return error.kind if isinstance(error, UnsupportedMediaType) else ""
-
-
-def _is_text(head: bytes) -> bool:
-    try:
-        head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return error.start > len(head) - 4 and b"\0" not in head  # cut within a character
-    return b"\0" not in head

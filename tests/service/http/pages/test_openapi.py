@@ -16,7 +16,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from service.bundle.manifest import Manifest
-from service.errors import ClientGone, RequestError
+from service.errors import ClientDisconnected, RequestError
 from service.http.pages.openapi import describe
 from service.oip import openapi as oip_openapi
 from service.settings import Settings
@@ -106,7 +106,7 @@ def test_every_error_is_documented_in_its_format(docs: dict[str, Any]) -> None:
                 documented |= {
                     code: int(status) for code in re.findall(r"`(\w+)`:", response["description"])
                 }
-    kinds = {*RequestError.__subclasses__()} - {ClientGone}  # which nobody is left to read
+    kinds = {*RequestError.__subclasses__()} - {ClientDisconnected}  # which nobody is left to read
     expected = {kind.code: kind.status for kind in kinds}
     assert documented == {**expected, "internal_server_error": 500}
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from starlette.requests import Request
 
-from service.errors import ClientGone, Overloaded, PayloadTooLarge, UnsupportedMediaType
+from service.errors import ClientDisconnected, Overloaded, PayloadTooLarge, UnsupportedMediaType
 from service.http.uploads.body import read_body
 from service.server.upload_quota import Upload, UploadQuota
 from tests.service.http.uploads.test_forms import Client
@@ -48,5 +48,5 @@ def test_a_compressed_body_is_refused_unread(encoding: str) -> None:
 
 
 def test_a_disconnect_is_reported() -> None:
-    with pytest.raises(ClientGone, match="went away"):
+    with pytest.raises(ClientDisconnected, match="went away"):
         read(Client([b"abc"], disconnects=True).request(None))

@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 
 from service.errors import (
-    ClientGone,
+    ClientDisconnected,
     MalformedRequest,
     MissingField,
     Overloaded,
@@ -377,5 +377,5 @@ def test_any_charset_is_read_or_refused(charset: str, name: bytes) -> None:
 @pytest.mark.parametrize("content_type", ["image/png", MULTIPART])
 def test_a_disconnect_is_reported(content_type: str) -> None:
     client = Client([part("image", b"abc")], disconnects=True)
-    with pytest.raises(ClientGone, match="went away"):
+    with pytest.raises(ClientDisconnected, match="went away"):
         asyncio.run(read_picture(client.request(content_type), SETTINGS, upload()))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from service.errors import DamagedImage, PayloadTooLarge, UnsupportedMediaType
-from service.imaging import Limits, decode, kinds
+from service.imaging import Limits, decode, unsupported
 from trainers.dataset.folders.sniffing import (
     NON_PICTURE_KINDS,
     Rejection,
@@ -42,7 +42,7 @@ def write(folder: Path, name: str, content: bytes) -> Path:
         (DICOM, "unsupported", "DICOM; convert it"),
         (b'<?xml version="1.0"?><svg xmlns=""/>', "unsupported", "SVG drawing; export it"),
         (b"%PDF-1.7", "unsupported", "export its pages"),
-        (MP4, "unsupported", "take single frames"),
+        (MP4, "unsupported", "extract single frames"),
         (b"PK\x03\x04\x14\0", "unsupported", "unpack it"),
         (b"BMW and others", "unreadable", "is text, not a picture"),
         (b"hello", "unreadable", "is text, not a picture"),
@@ -111,7 +111,7 @@ def test_the_kind_of_an_error_decides_and_not_its_message(tmp_path: Path) -> Non
 
 
 def test_non_picture_kinds_are_named_as_in_the_table_of_kinds() -> None:
-    assert {name for _, _, name, _ in kinds._REFUSED} >= NON_PICTURE_KINDS
+    assert {name for _, _, name, _ in unsupported._UNSUPPORTED} >= NON_PICTURE_KINDS
 
 
 @pytest.mark.parametrize(

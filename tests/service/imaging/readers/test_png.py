@@ -14,7 +14,7 @@ from PIL import Image
 
 from service.errors import DamagedImage, PayloadTooLarge, UnsupportedMediaType
 from service.imaging import decode
-from service.imaging.png import read_header
+from service.imaging.readers.png import read_header
 
 EMPTY_CHUNK = chunk(b"abCd", b"")
 

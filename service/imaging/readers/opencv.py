@@ -1,4 +1,4 @@
-"""Pixels by OpenCV: WebP in a third of Pillow's memory, and 16 bits of three channels."""
+"""Decode pixels with OpenCV: WebP in a third of Pillow's memory, and 16-bit colour."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from numpy.typing import NDArray
 _STRIP_PIXELS = 1 << 20
 
 
-def read_by_opencv(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Decode the first picture of a file as it is stored, without turning it.
+def decode_with_opencv(
+    data: bytes, size: tuple[int, int]
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Decode the first picture of a file as it is stored, without applying its orientation.
 
     Args:
-        data: of a kind whose headers were read before.
-        size: its width and height, from those.
+        data: a file whose headers have been read.
+        size: width and height, from those headers.
 
     Returns:
         (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA; uint8 or uint16.
 
     Raises:
-        ValueError: it cannot be decoded, or has another size.
+        ValueError: it cannot be decoded, or its size or depth is another.
     """
     try:
         stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

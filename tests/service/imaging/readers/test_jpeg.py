@@ -10,7 +10,7 @@ from PIL import Image
 
 from service.errors import DamagedImage, PayloadTooLarge, UndecodableImage
 from service.imaging import decode
-from service.imaging.jpeg import read_frame, read_header
+from service.imaging.readers.jpeg import read_frame, read_header
 
 EMPTY_COMMENT = b"\xff\xfe\0\x02"
 

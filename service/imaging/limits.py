@@ -1,6 +1,6 @@
-"""What a picture may cost to decode: pixels, memory and seconds, and the memory of all at a time.
+"""Limits on decoding a picture: pixels, memory and time; and on the memory of all at a time.
 
-The figures come from benchmarks/decoding.py; docs/decisions/imaging.md explains the limits.
+The figures come from benchmarks/decoding.py; see docs/decisions/imaging.md.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.errors import PayloadTooLarge
-from service.imaging.header import Header
+from service.imaging.readers.header import ImageHeader
 
 MAX_PIXELS: Final = 250_000_000
-"""Default limit on width times height: above the largest sensor of a phone, 200 megapixels."""
+"""Default limit on width times height; the largest sensors of phones have 200 megapixels."""
 MAX_SIDE: Final = 65_535
-"""Longest side, in pixels: JPEG's own limit. Conversions hold whole rows."""
+"""Longest side in pixels: JPEG's own limit. Conversions hold whole rows in memory."""
 MAX_DECODING_BYTES: Final = 400_000_000
-"""Most memory that decoding one picture may take, and all that are decoded at a time together."""
+"""Most memory for decoding one picture, and for all that are decoded at the same time."""
 MAX_DECODING_SECONDS: Final = 1.25
 """Longest estimated time of decoding one picture, on one core of an AMD EPYC of 2023."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is let in.
+    """Limits on a picture.
 
     Attributes:
         pixels: most pixels, width times height.
-        memory_bytes: most memory of decoding.
-        seconds: longest time of decoding, of one core, as estimated.
+        memory_bytes: most memory for decoding.
+        seconds: longest estimated time for decoding on one core.
     """
 
     pixels: int = MAX_PIXELS
     memory_bytes: int = MAX_DECODING_BYTES
     seconds: float = MAX_DECODING_SECONDS
 
-    def check(self, header: Header, memory_bytes: int) -> None:
-        """Raise PayloadTooLarge for a picture beyond one of the limits; the message names it."""
-        size = f"the {header.kind} picture has {header.width} x {header.height} ="
+    def check(self, header: ImageHeader, memory_bytes: int) -> None:
+        """Raise PayloadTooLarge, naming the limit, for a picture that exceeds one."""
+        size = f"the {header.format} picture has {header.width} x {header.height} ="
         size = f"{size} {header.pixels:,} pixels"
         if max(header.width, header.height) > MAX_SIDE:
             raise _too_large(f"{size}; a side has at most {MAX_SIDE:,}", "cut it into pieces")
@@ -69,26 +69,26 @@ def _too_large(reason: str, remedy: str) -> PayloadTooLarge:
 
 
 class MemoryBudget:
-    """Memory that threads share while they decode: who wants more than is left waits, in turn."""
+    """Memory that decoding threads share; a thread waits, in turn, until its share is free."""
 
     def __init__(self, total_bytes: int) -> None:
-        self._total = self._left = total_bytes
+        self._total = self._free = total_bytes
         self._waiting: deque[object] = deque()
         self._changed = threading.Condition()
 
     @contextmanager
     def reserve(self, amount: int) -> Iterator[None]:
-        """Hold so many bytes; more than there are in all counts as all."""
+        """Hold `amount` bytes while the block runs; more than the total counts as the total."""
         amount = min(amount, self._total)
         with self._changed:
-            if self._waiting or amount > self._left:
+            if self._waiting or amount > self._free:
                 self._wait(amount)
-            self._left -= amount
+            self._free -= amount
         try:
             yield
         finally:
             with self._changed:
-                self._left += amount
+                self._free += amount
                 if self._waiting:
                     self._changed.notify_all()
 
@@ -96,11 +96,11 @@ class MemoryBudget:
         turn = object()
         self._waiting.append(turn)
         try:
-            self._changed.wait_for(lambda: self._waiting[0] is turn and amount <= self._left)
+            self._changed.wait_for(lambda: self._waiting[0] is turn and amount <= self._free)
         finally:
             self._waiting.remove(turn)
             self._changed.notify_all()
 
 
 DECODING_MEMORY: Final = MemoryBudget(MAX_DECODING_BYTES)
-"""Of this process: a picture of 400 MB is decoded alone, small ones side by side."""
+"""The budget of this process: a picture of 400 MB is decoded alone, small ones in parallel."""

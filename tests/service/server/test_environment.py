@@ -6,38 +6,38 @@ import pytest
 
 from service.bundle.reading import Bundle
 from service.errors import SettingError
-from service.server import working_directory
-from service.server.working_directory import make_paths_absolute, require_home
+from service.server import environment
+from service.server.environment import make_paths_absolute, require_home
 
 
 @pytest.fixture
 def folder(tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the caller stands, with a link to a bundle."""
+    """The current folder of the caller, with a link to a bundle."""
     (tmp_path / "link").symlink_to(tiny_bundle.path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_a_relative_bundle_is_the_callers_and_its_link_is_kept(folder: Path) -> None:
-    environment = {"GRAFT_MODEL": "./link"}
-    make_paths_absolute(environment)
-    assert environment == {"GRAFT_MODEL": f"{folder}/link"}
+def test_a_relative_bundle_becomes_absolute_and_its_link_is_kept(folder: Path) -> None:
+    variables = {"GRAFT_MODEL": "./link"}
+    make_paths_absolute(variables)
+    assert variables == {"GRAFT_MODEL": f"{folder}/link"}
 
 
 @pytest.mark.parametrize("model", ["classifier:latest", "nothing", "/nothing"])
-def test_what_leads_to_no_bundle_is_a_tag(folder: Path, model: str) -> None:
-    environment = {"GRAFT_MODEL": model}
-    make_paths_absolute(environment)
-    assert environment == {"GRAFT_MODEL": model}
+def test_a_value_that_leads_to_no_bundle_is_a_tag(folder: Path, model: str) -> None:
+    variables = {"GRAFT_MODEL": model}
+    make_paths_absolute(variables)
+    assert variables == {"GRAFT_MODEL": model}
 
 
-def test_other_relative_paths_are_the_callers_too(folder: Path) -> None:
-    environment = {
+def test_other_relative_paths_become_absolute(folder: Path) -> None:
+    variables = {
         **{"GRAFT_VERIFY_KEY": "key.pub", "GRAFT_CACHE": "cache", "BENTOML_HOME": "../home"},
         **{"BENTOML_CONFIG": "/etc/bentoml.yaml", "GRAFT_API_KEYS_FILE": "", "PATH": "bin"},
     }
-    make_paths_absolute(environment)
-    assert environment == {
+    make_paths_absolute(variables)
+    assert variables == {
         **{"GRAFT_VERIFY_KEY": f"{folder}/key.pub", "GRAFT_CACHE": f"{folder}/cache"},
         "BENTOML_HOME": f"{folder}/../home",
         **{"BENTOML_CONFIG": "/etc/bentoml.yaml", "GRAFT_API_KEYS_FILE": "", "PATH": "bin"},
@@ -52,7 +52,7 @@ def test_without_a_home_folder_nothing_is_left_behind(
     def bentoml_home() -> Path:
         raise SettingError("no home folder: set BENTOML_HOME")
 
-    monkeypatch.setattr(working_directory, "bentoml_home", bentoml_home)
+    monkeypatch.setattr(environment, "bentoml_home", bentoml_home)
     for name in ("models", "bentos"):
         (folder / "~/bentoml" / name).mkdir(parents=True)
     with pytest.raises(SettingError, match="set BENTOML_HOME"):
@@ -64,7 +64,7 @@ def test_without_a_home_folder_nothing_is_left_behind(
     assert (folder / "~/bentoml/models/mine").is_dir()
 
 
-def test_the_home_folder_stays_the_users(folder: Path) -> None:
-    environment = {"GRAFT_CACHE": "~/cache"}
-    make_paths_absolute(environment)
-    assert environment == {"GRAFT_CACHE": "~/cache"}
+def test_a_leading_tilde_is_kept(folder: Path) -> None:
+    variables = {"GRAFT_CACHE": "~/cache"}
+    make_paths_absolute(variables)
+    assert variables == {"GRAFT_CACHE": "~/cache"}

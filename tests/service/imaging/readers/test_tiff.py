@@ -10,7 +10,7 @@ from PIL import Image
 
 from service.errors import DamagedImage, PayloadTooLarge, UnsupportedMediaType
 from service.imaging import decode
-from service.imaging.tiff import read_header
+from service.imaging.readers.tiff import read_header
 
 Entry = tuple[int, int, int, int]
 """Tag, type, count, value."""

@@ -9,7 +9,7 @@ from PIL import Image
 
 from service.errors import DamagedImage, PayloadTooLarge
 from service.imaging import Limits, decode
-from service.imaging.webp import read_header
+from service.imaging.readers.webp import read_header
 
 
 def saved(picture: Image.Image, **options: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Every picture decoded once, by the service's decoder, at the model's input size."""
+"""Every picture is decoded once, by the service's decoder, at the input size of the model."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from trainers.dataset.dataset import Dataset
 from trainers.dataset.images import Images, Rows
 
 
-def decode(dataset: Dataset, size: int, cache: Cache) -> Dataset:
-    """The dataset with `images` at this size, none of which is decoded yet."""
+def decode_lazily(dataset: Dataset, size: int, cache: Cache) -> Dataset:
+    """Return the dataset with `images` of (size, size) pixels, each decoded when it is needed."""
     origin = f"{code_identity.identity(decode_picture.__module__)} {size}"
     keys, bits = dataset.cache_keys, dataset.significant_bits
 
-    def fill(rows: Rows) -> Records:
+    def load(rows: Rows) -> Records:
         def make(positions: Rows) -> NDArray[np.uint8]:
             contents = (dataset.read_picture(row) for row in rows[positions])
-            return np.stack([decode_picture(one, size, significant_bits=bits) for one in contents])
+            return np.stack(
+                [decode_picture(content, size, significant_bits=bits) for content in contents]
+            )
 
         recipe = Recipe((size, size, 3), np.uint8, make)
         return cache.get_or_create("pictures", origin, [keys[row] for row in rows], lambda: recipe)
 
-    return replace(dataset, images=Images(len(keys), size, fill))
+    return replace(dataset, images=Images(len(keys), size, load))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from service.errors import DamagedImage, PayloadTooLarge, UnsupportedMediaType
 from service.imaging import decode, inspect
-from service.imaging.by_pillow import read_gif_header
+from service.imaging.readers.pillow_formats import read_gif_header
 
 
 def saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
@@ -101,7 +101,7 @@ def test_heic_is_read_with_the_extra() -> None:
     pillow_heif.register_heif_opener()
     data = saved(Image.new("RGB", (64, 64), (200, 30, 10)), "HEIF", quality=90)
     seen = inspect(data, 16)
-    assert (seen.header.kind, seen.header.width) == ("HEIC", 64)
+    assert (seen.header.format, seen.header.width) == ("HEIC", 64)
     assert abs(seen.pixels.astype(int) - (200, 30, 10)).max() <= 6
     with pytest.raises(DamagedImage):
         decode(data[: len(data) // 2], 16)

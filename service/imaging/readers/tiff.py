@@ -1,7 +1,7 @@
-"""TIFF: the tags of its first page, and its pixels by Pillow; 16 bits by OpenCV.
+"""TIFF: the tags of its first page, and its pixels by Pillow, or by OpenCV if they have 16 bits.
 
-The decoders get the file with one directory in place of its own: the tags that pixels depend on.
-So neither other pages nor metadata, of any size, are read.
+The decoder gets the file with a new directory that has only the tags that pixels depend on. So it
+reads neither other pages nor metadata, whatever their size.
 """
 
 from __future__ import annotations
@@ -17,8 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from service.imaging.by_opencv import read_by_opencv
-from service.imaging.header import TRANSPARENT_NANOSECONDS, Header, Pixels, damaged, unsupported
+from service.imaging.readers.header import (
+    BLENDING_NANOSECONDS,
+    ImageHeader,
+    StoredPixels,
+    damaged_error,
+    unsupported_error,
+)
+from service.imaging.readers.opencv import decode_with_opencv
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS = 256, 257, 258, 259, 262, 273
 _ORIENTATION, _SAMPLES, _TILES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 277, 324, 338, 339
@@ -31,7 +37,7 @@ _PIXELS_DEPEND_ON: Final = (
 _TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _MAX_TAGS, _MAX_STRIPS = 4096, 100_000
 _COMPRESSIONS: Final = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
-"""None, CCITT's three, LZW, JPEG, Deflate, PackBits, and Deflate by its old number."""
+"""None, three of CCITT, LZW, JPEG, Deflate, PackBits, and Deflate by its old number."""
 _WHITE_IS_ZERO, _GRAY, _RGB, _PALETTE, _INK, _YCBCR = 0, 1, 2, 3, 5, 6
 _MODES: Final = {
     _WHITE_IS_ZERO: "L",
@@ -48,32 +54,34 @@ _DEPTHS: Final = {
 }
 _PLANAR, _PREMULTIPLIED, _NO_ALPHA = 284, 1, 0
 _REMEDY: Final = (
-    "convert it to an 8-bit TIFF, PNG or JPEG, e.g. by ImageMagick: magick in.tif -depth 8 out.png"
+    "convert it to an 8-bit TIFF, PNG or JPEG, e.g. with ImageMagick: "
+    "magick in.tif -depth 8 out.png"
 )
 _DTYPES: Final = {"B": "u1", "H": "u2", "I": "u4"}
-_NOWHERE: Final = np.zeros(0, np.int64)
+_NO_OFFSETS: Final = np.zeros(0, np.int64)
 _NANOSECONDS: Final = {"pixel": 4.0, "byte of a row": 3.0, "byte": 10.0}
 
 
 @dataclass(frozen=True)
 class _Page:
-    """The first directory: byte order (`<` or `>`), its entries as stored, and numbers of them."""
+    """The first directory: byte order (`<` or `>`), its entries as stored, and their numbers."""
 
     order: str
     entries: tuple[bytes, ...]
     numbers: dict[int, int]
     """Tag -> its first value."""
-    places: dict[int, NDArray[np.int64]]
-    """Where strips or tiles lie, and how long they are, by tag."""
+    arrays: dict[int, NDArray[np.int64]]
+    """Tag -> all its values: bits, and offsets and lengths of strips or tiles."""
     has_more: bool
     """Whether another page follows."""
 
     def number(self, tag: int, default: int = 0) -> int:
+        """Return the first value of a tag."""
         return self.numbers.get(tag, default)
 
     @property
-    def piece(self) -> tuple[int, int]:
-        """Width and height of what is decoded at a time, a tile or a strip, as declared."""
+    def block(self) -> tuple[int, int]:
+        """Declared width and height of a tile or strip, which is decoded at a time."""
         if _TILES in self.numbers:
             return max(1, self.number(_TILE_WIDTH)), max(1, self.number(_TILE_HEIGHT))
         rows = self.number(_ROWS_PER_STRIP) or self.number(_HEIGHT)
@@ -81,50 +89,51 @@ class _Page:
 
     @property
     def end(self) -> int:
-        """Where the last strip or tile ends, as far as the tags tell."""
-        starts = self.places.get(_TILES, self.places.get(_STRIPS, _NOWHERE))
-        lengths = self.places.get(_TILE_BYTES, self.places.get(_STRIP_BYTES, _NOWHERE))
+        """End of the last strip or tile in the file, according to the tags."""
+        starts = self.arrays.get(_TILES, self.arrays.get(_STRIPS, _NO_OFFSETS))
+        lengths = self.arrays.get(_TILE_BYTES, self.arrays.get(_STRIP_BYTES, _NO_OFFSETS))
         common = min(len(starts), len(lengths))
         return int((starts[:common] + lengths[:common]).max(initial=0))
 
 
-def read_header(data: bytes, _size: int) -> Header:
+def read_header(data: bytes, _size: int) -> ImageHeader:
     """Read the first directory of a TIFF.
 
     Raises:
-        UnsupportedMediaType: samples, colours or a compression that are not read here, by name.
-        DamagedImage: there is no such directory, or it makes no sense.
+        UnsupportedMediaType: its samples, colours or compression are not supported.
+        DamagedImage: it has no directory, or an invalid one.
     """
     page = _first_page(data)
     width, height = page.number(_WIDTH), page.number(_HEIGHT)
     bits, samples = page.number(_BITS, 1), page.number(_SAMPLES, 1)
     colours = page.number(_PHOTOMETRIC, _GRAY)
-    _refuse_kind(page, bits, samples, colours)
+    _reject_unsupported(page, bits, samples, colours)
     if not (width and height and ({_STRIPS, _TILES} & page.numbers.keys())):
-        raise damaged("TIFF", data, "it names no size or no pixels")
+        raise damaged_error("TIFF", data, "it has no size or no pixels")
     if page.end > len(data):
-        raise damaged("TIFF", data, "its pixels end beyond its end")
-    clean, pixels = _with_one_directory(data, page), width * height
+        raise damaged_error("TIFF", data, "its pixels end after its end")
+    clean, pixels = _with_clean_directory(data, page), width * height
     has_alpha = samples > _CHANNELS[colours] and page.number(_EXTRA_SAMPLES) != _NO_ALPHA
-    across, down = page.piece
+    block_width, block_height = page.block
     sample_bytes = samples * max(8, bits) // 8
-    decoded = ceil(width / across) * ceil(height / down) * across * down  # tiles are whole
+    blocks = ceil(width / block_width) * ceil(height / block_height)
+    decoded = blocks * block_width * block_height  # the last tiles are complete too
     memory = pixels * (2 * sample_bytes if bits == 16 else 4 if samples > 1 else 1)
-    nanoseconds = (_NANOSECONDS["pixel"] + TRANSPARENT_NANOSECONDS * has_alpha) * pixels
+    nanoseconds = (_NANOSECONDS["pixel"] + BLENDING_NANOSECONDS * has_alpha) * pixels
     nanoseconds += _NANOSECONDS["byte of a row"] * decoded * sample_bytes
     nanoseconds += _NANOSECONDS["byte"] * len(clean)
 
-    def read() -> Pixels:
+    def decode() -> StoredPixels:
         if bits < 16:
-            return _read_by_pillow(clean, (width, height))
-        stored = read_by_opencv(clean, (width, height))
+            return _decode_with_pillow(clean, (width, height))
+        stored = decode_with_opencv(clean, (width, height))
         if samples == 4 and page.number(_EXTRA_SAMPLES) == _NO_ALPHA:
             return stored[..., :3]
         return _inverted(stored) if colours == _WHITE_IS_ZERO else stored
 
     mode = "1" if bits == 1 and samples == 1 else _MODES[colours]
-    return Header(
-        kind="TIFF",
+    return ImageHeader(
+        format="TIFF",
         width=width,
         height=height,
         mode=mode + "A" * (has_alpha and mode in ("L", "RGB")),
@@ -132,51 +141,51 @@ def read_header(data: bytes, _size: int) -> Header:
         frames=1 + page.has_more,
         is_transparent=has_alpha,
         orientation=page.number(_ORIENTATION, 1) if 1 <= page.number(_ORIENTATION, 1) <= 8 else 1,
-        memory_bytes=len(clean) + memory + across * down * sample_bytes,
+        memory_bytes=len(clean) + memory + block_width * block_height * sample_bytes,
         seconds=nanoseconds / 1e9,
-        read=read,
+        decode=decode,
     )
 
 
 def _first_page(data: bytes) -> _Page:
     order = "<" if data[:2] == b"II" else ">"
     if data[2:4] in (b"+\0", b"\0+"):
-        raise unsupported("BigTIFF", _REMEDY)
+        raise unsupported_error("BigTIFF", _REMEDY)
     start, count = _unpack(order, "I", data, 4), 0
     if start:
         count = _unpack(order, "H", data, start)
     if not 0 < count <= _MAX_TAGS or start + 2 + 12 * count > len(data):
-        raise damaged("TIFF", data, "its directory is missing or beyond its end")
-    entries, numbers, places = [], {}, {}
+        raise damaged_error("TIFF", data, "its directory is missing or after its end")
+    entries, numbers, arrays = [], {}, {}
     for at in range(start + 2, start + 2 + 12 * count, 12):
         entry = data[at : at + 12]
-        tag, kind, values = struct.unpack(order + "HHI", entry[:8])
+        tag, type_, values = struct.unpack(order + "HHI", entry[:8])
         if tag not in (*_PIXELS_DEPEND_ON, _ORIENTATION) or tag in numbers:
             continue
-        size = values * _TYPE_BYTES.get(kind, 1)
+        size = values * _TYPE_BYTES.get(type_, 1)
         if size > len(data) or (tag in (_STRIPS, _TILES) and values > _MAX_STRIPS):
-            raise damaged("TIFF", data, "a tag has more values than there are")
+            raise damaged_error("TIFF", data, "a tag has more values than the file")
         place = at + 8 if size <= 4 else struct.unpack(order + "I", entry[8:])[0]
-        code = {1: "B", 3: "H", 4: "I"}.get(kind)
+        code = {1: "B", 3: "H", 4: "I"}.get(type_)
         numbers[tag] = _unpack(order, code, data, place) if code and values else 0
         if code and tag in (_BITS, _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES):
             stored = data[place : place + size]
-            places[tag] = np.frombuffer(stored, order + _DTYPES[code]).astype(np.int64)
+            arrays[tag] = np.frombuffer(stored, order + _DTYPES[code]).astype(np.int64)
         if tag != _ORIENTATION:
             entries.append(entry)
     following = data[start + 2 + 12 * count :][:4]
-    return _Page(order, tuple(entries), numbers, places, any(following))
+    return _Page(order, tuple(entries), numbers, arrays, any(following))
 
 
 def _unpack(order: str, code: str, data: bytes, at: int) -> int:
     try:
         number: int = struct.unpack_from(order + code, data, at)[0]
     except struct.error:
-        raise damaged("TIFF", data, "a tag points beyond its end") from None
+        raise damaged_error("TIFF", data, "a tag points after its end") from None
     return number
 
 
-def _refuse_kind(page: _Page, bits: int, samples: int, colours: int) -> None:
+def _reject_unsupported(page: _Page, bits: int, samples: int, colours: int) -> None:
     name = ""
     if page.number(_COMPRESSION, 1) not in _COMPRESSIONS:
         name = f"TIFF of compression {page.number(_COMPRESSION)}"
@@ -186,7 +195,7 @@ def _refuse_kind(page: _Page, bits: int, samples: int, colours: int) -> None:
         name = "raw picture of a camera (DNG)"
     elif colours not in _MODES:
         name = f"TIFF of colour space {colours}"
-    elif bits not in _DEPTHS[colours] or (page.places.get(_BITS, _NOWHERE) != bits).any():
+    elif bits not in _DEPTHS[colours] or (page.arrays.get(_BITS, _NO_OFFSETS) != bits).any():
         name = f"TIFF of {bits} bits per sample"
     elif samples - _CHANNELS[colours] not in (0, 1) or (bits == 16 and samples == 2):
         name = f"TIFF of {samples} channels"
@@ -195,11 +204,11 @@ def _refuse_kind(page: _Page, bits: int, samples: int, colours: int) -> None:
     elif bits == 16 and samples == 4 and page.number(_EXTRA_SAMPLES) == _PREMULTIPLIED:
         name = "TIFF of 16 bits with premultiplied alpha"
     if name:
-        raise unsupported(name, _REMEDY)
+        raise unsupported_error(name, _REMEDY)
 
 
-def _with_one_directory(data: bytes, page: _Page) -> bytes:
-    """The file with a directory at its end that holds what pixels depend on, and no other."""
+def _with_clean_directory(data: bytes, page: _Page) -> bytes:
+    """Return the file with a directory at its end that has only the tags that pixels depend on."""
     count = struct.pack(page.order + "H", len(page.entries))
     place = len(data) + len(data) % 2
     directory = count + b"".join(page.entries) + bytes(4)
@@ -211,7 +220,7 @@ def _with_one_directory(data: bytes, page: _Page) -> bytes:
     )
 
 
-def _read_by_pillow(clean: bytes, size: tuple[int, int]) -> Image.Image:
+def _decode_with_pillow(clean: bytes, size: tuple[int, int]) -> Image.Image:
     picture = TiffImageFile(io.BytesIO(clean))
     if picture.size != size:
         raise ValueError(f"opened as {picture.size}, not {size}")

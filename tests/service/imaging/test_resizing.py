@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.imaging.shrinking import to_square, working_bytes
+from service.imaging.resizing import resize_to_square, working_bytes
 
 
 def smooth(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
@@ -19,14 +19,14 @@ def test_strips_give_the_pixels_of_the_whole(monkeypatch: pytest.MonkeyPatch, mo
     picture = Image.fromarray(smooth(317, 211)).convert(mode)
     if mode in ("RGBA", "LA"):
         picture.putalpha(77)
-    whole = to_square(picture, 8, 16)
-    monkeypatch.setattr("service.imaging.shrinking._STRIP_PIXELS", 3000)
-    np.testing.assert_array_equal(to_square(picture, 8, 16), whole)
+    whole = resize_to_square(picture, 8, 16)
+    monkeypatch.setattr("service.imaging.resizing._STRIP_PIXELS", 3000)
+    np.testing.assert_array_equal(resize_to_square(picture, 8, 16), whole)
 
 
 def test_averages_of_blocks_hardly_change_what_the_filter_sees() -> None:
     pixels = smooth(3000, 2000)
-    by_blocks = to_square(pixels, 64, 16).astype(int)
+    by_blocks = resize_to_square(pixels, 64, 16).astype(int)
     at_once = np.asarray(Image.fromarray(pixels).resize((64, 64), Image.Resampling.BILINEAR))
     assert np.abs(by_blocks - at_once).max() <= 2
 
@@ -34,18 +34,18 @@ def test_averages_of_blocks_hardly_change_what_the_filter_sees() -> None:
 def test_a_picture_far_longer_than_wide_is_averaged_along_its_length() -> None:
     pixels = np.zeros((20, 90_000, 3), np.uint8)
     pixels[:, 45_000:] = 200
-    square = to_square(pixels, 16, 16)
+    square = resize_to_square(pixels, 16, 16)
     assert square[8, 2].tolist() == [0, 0, 0]
     assert square[8, -2].tolist() == [200, 200, 200]
 
 
 def test_16_bits_are_spread_over_those_that_count_and_alpha_is_not() -> None:
     values = np.array([[0, 511, 1023, 4095]], np.uint16).repeat(4, 0)
-    assert to_square(values, 4, 10)[0, :, 0].tolist() == [0, 127, 255, 255]
+    assert resize_to_square(values, 4, 10)[0, :, 0].tolist() == [0, 127, 255, 255]
     layered = np.stack([values, np.full_like(values, 0xFFFF)], 2)
-    assert to_square(layered, 4, 10)[0, :, 0].tolist() == [0, 127, 255, 255]
+    assert resize_to_square(layered, 4, 10)[0, :, 0].tolist() == [0, 127, 255, 255]
     layered[..., 1] = 0
-    assert (to_square(layered, 4, 10) == 255).all()
+    assert (resize_to_square(layered, 4, 10) == 255).all()
 
 
 def test_working_memory_is_that_of_the_reduced_picture() -> None:

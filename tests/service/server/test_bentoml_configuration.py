@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bentoml._internal.configuration.containers import BentoMLContainer
 
-from service.system.bento_configuration import worker_count
+from service.server.bentoml_configuration import worker_count
 from service.system.resources import usable_cores
 
 
@@ -40,8 +40,8 @@ def test_workers_are_counted_as_bentoml_will_start_them(
     assert worker_count() == count
 
 
-def test_bentoml_puts_our_service_where_we_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not a public name of BentoML: another version may have it elsewhere."""
+def test_bentoml_stores_the_configuration_where_we_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name is private: another version of BentoML may store it elsewhere."""
     from service.app import Classifier
 
     usual = BentoMLContainer.config.get()

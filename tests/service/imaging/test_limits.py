@@ -5,12 +5,13 @@ import threading
 import pytest
 
 from service.errors import PayloadTooLarge
-from service.imaging import Header, Limits
-from service.imaging.cost import MemoryBudget
+from service.imaging import Limits
+from service.imaging.limits import MemoryBudget
+from service.imaging.readers.header import ImageHeader
 
 
-def header(width: int = 100, height: int = 50, seconds: float = 0.1) -> Header:
-    return Header("PNG", width, height, "RGB", 0, seconds, lambda: pytest.fail("decoded"))
+def header(width: int = 100, height: int = 50, seconds: float = 0.1) -> ImageHeader:
+    return ImageHeader("PNG", width, height, "RGB", 0, seconds, lambda: pytest.fail("decoded"))
 
 
 def test_each_limit_is_named_by_the_refusal() -> None:

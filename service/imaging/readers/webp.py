@@ -1,4 +1,4 @@
-"""WebP: what its chunks say, and its pixels by OpenCV; of an animation the first frame's."""
+"""WebP: its chunks, and its pixels by OpenCV; of an animation the first frame."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import DamagedImage
-from service.imaging.by_opencv import read_by_opencv
-from service.imaging.header import TRANSPARENT_NANOSECONDS, Header, damaged, orientation_of
+from service.imaging.readers.header import BLENDING_NANOSECONDS, ImageHeader, damaged_error
+from service.imaging.readers.opencv import decode_with_opencv
+from service.imaging.readers.orientation import read_orientation
 
 _MAX_CHUNKS: Final = 10_000
 _HAS_ALPHA, _IS_ANIMATED = 0x10, 0x02
 _NANOSECONDS: Final = {"pixel": 8.0, "byte": 80.0}
-Pixels = NDArray[np.uint8]
 
 
-def read_header(data: bytes, _size: int) -> Header:
+def read_header(data: bytes, _size: int) -> ImageHeader:
     """Read the chunks of a WebP.
 
     Raises:
-        UndecodableImage: no picture inside, or more chunks than any program writes.
+        UndecodableImage: it has no picture, or more chunks than any program writes.
     """
     exif, xmp, frames, still = b"", b"", 0, data
     alpha, canvas, box = False, (0, 0), (0, 0, 0, 0)
@@ -30,7 +30,7 @@ def read_header(data: bytes, _size: int) -> Header:
         if name == b"VP8X" and len(body) >= 10:
             alpha, canvas = bool(body[0] & _HAS_ALPHA), (_uint24(body, 4) + 1, _uint24(body, 7) + 1)
         elif name in (b"VP8 ", b"VP8L") and not frames and not box[2]:
-            box = (0, 0, *_sides(name, body))
+            box = (0, 0, *_frame_size(name, body))
             alpha |= name == b"VP8L" and box[2] > 0 and bool(body[4] & 0x10)
         elif name == b"ANMF" and len(body) > 24:
             frames += 1
@@ -45,29 +45,29 @@ def read_header(data: bytes, _size: int) -> Header:
     width, height = canvas if any(canvas) else box[2:]
     left, top, frame_width, frame_height = box
     if not (frame_width and left + frame_width <= width and top + frame_height <= height):
-        raise damaged("WebP", data, "it has no picture, or one beyond its edges")
+        raise damaged_error("WebP", data, "it has no picture, or one that exceeds its canvas")
     pixels, decoded, channels = width * height, frame_width * frame_height, 3 + alpha
-    covers = decoded == pixels
+    covers_canvas = decoded == pixels
 
-    def read() -> Pixels:
-        frame = np.asarray(read_by_opencv(still, (frame_width, frame_height)), np.uint8)
-        return frame if covers else _on_canvas(frame, (width, height), (left, top))
+    def decode() -> NDArray[np.uint8]:
+        frame = np.asarray(decode_with_opencv(still, (frame_width, frame_height)), np.uint8)
+        return frame if covers_canvas else _on_canvas(frame, (width, height), (left, top))
 
-    return Header(
-        kind="WebP",
+    return ImageHeader(
+        format="WebP",
         width=width,
         height=height,
         mode="RGBA" if alpha and not frames else "RGB",
         frames=max(1, frames),
         is_transparent=alpha and not frames,
-        orientation=orientation_of(exif, xmp),
-        memory_bytes=len(still) + 2 * channels * decoded + (0 if covers else 4 * pixels),
+        orientation=read_orientation(exif, xmp),
+        memory_bytes=len(still) + 2 * channels * decoded + (0 if covers_canvas else 4 * pixels),
         seconds=(
-            (_NANOSECONDS["pixel"] + TRANSPARENT_NANOSECONDS * alpha) * pixels
+            (_NANOSECONDS["pixel"] + BLENDING_NANOSECONDS * alpha) * pixels
             + _NANOSECONDS["byte"] * len(still)
         )
         / 1e9,
-        read=read,
+        decode=decode,
     )
 
 
@@ -77,7 +77,7 @@ def _chunks(data: bytes, position: int) -> Iterator[tuple[bytes, bytes]]:
             return
         end = position + 8 + int.from_bytes(data[position + 4 : position + 8], "little")
         yield data[position : position + 4], data[position + 8 : end]
-        position = end + end % 2  # chunks begin at even places
+        position = end + end % 2  # chunks start at even offsets
     raise DamagedImage(f"the WebP has more than {_MAX_CHUNKS:,} chunks")
 
 
@@ -85,8 +85,8 @@ def _uint24(body: bytes, at: int) -> int:
     return int.from_bytes(body[at : at + 3], "little")
 
 
-def _sides(name: bytes, body: bytes) -> tuple[int, int]:
-    """Width and height of a bit stream: libwebp takes memory for them as soon as it looks."""
+def _frame_size(name: bytes, body: bytes) -> tuple[int, int]:
+    """Return width and height of a bit stream; libwebp allocates memory for them at once."""
     if len(body) < 10:
         return 0, 0
     if name == b"VP8L":
@@ -97,10 +97,10 @@ def _sides(name: bytes, body: bytes) -> tuple[int, int]:
     ) & 0x3FFF
 
 
-def _as_still(chunks: bytes, sides: tuple[int, int]) -> bytes:
-    """The chunks of a frame as a picture of its own."""
+def _as_still(chunks: bytes, size: tuple[int, int]) -> bytes:
+    """Make a WebP of the chunks of a frame."""
     flags = _HAS_ALPHA if any(name in (b"ALPH", b"VP8L") for name, _ in _chunks(chunks, 0)) else 0
-    width, height = ((side - 1).to_bytes(3, "little") for side in sides)
+    width, height = ((side - 1).to_bytes(3, "little") for side in size)
     extended = b"VP8X\x0a\0\0\0" + bytes([flags, 0, 0, 0]) + width + height
     return (
         b"RIFF"
@@ -111,8 +111,10 @@ def _as_still(chunks: bytes, sides: tuple[int, int]) -> bytes:
     )
 
 
-def _on_canvas(frame: Pixels, size: tuple[int, int], corner: tuple[int, int]) -> Pixels:
-    """A frame on a clear canvas (H, W, 4)."""
+def _on_canvas(
+    frame: NDArray[np.uint8], size: tuple[int, int], corner: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Place a frame on a transparent canvas (H, W, 4)."""
     canvas = np.zeros((size[1], size[0], 4), np.uint8)
     part = canvas[corner[1] : corner[1] + len(frame), corner[0] : corner[0] + frame.shape[1]]
     part[..., :3], part[..., 3] = frame[..., :3], frame[..., 3] if frame.shape[2] == 4 else 255

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from service.errors import DamagedImage, UndecodableImage, UnsupportedMediaType
-from service.imaging import ALWAYS_ACCEPTED, KINDS, SUFFIXES, decode, identify
-from service.imaging.by_pillow import HAS_HEIF
+from service.imaging import ALWAYS_ACCEPTED, FORMATS, SUFFIXES, decode, identify_format
+from service.imaging.readers.pillow_formats import HAS_HEIF
 
 
 def saved(kind: str) -> bytes:
@@ -20,28 +20,28 @@ def saved(kind: str) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("kind", [kind.name for kind in KINDS])
-def test_every_kind_of_the_table_is_known_by_its_start_and_read(kind: str) -> None:
+@pytest.mark.parametrize("kind", [image_format.name for image_format in FORMATS])
+def test_every_format_of_the_table_is_identified_and_decoded(kind: str) -> None:
     data = saved(kind)
-    assert identify(data[:4096]).name == kind
+    assert identify_format(data[:4096]).name == kind
     assert abs(decode(data, 16).astype(int) - (200, 30, 10)).max() <= 4
     with pytest.raises(UnsupportedMediaType, match=f"{kind}; this model was trained without any"):
-        decode(data, 16, kinds=[name for name in ("JPEG", "GIF") if name != kind])
+        decode(data, 16, formats=[name for name in ("JPEG", "GIF") if name != kind])
 
 
-def test_endings_are_of_one_kind_each() -> None:
+def test_each_suffix_belongs_to_one_format() -> None:
     assert len(set(SUFFIXES)) == len(SUFFIXES)
-    assert {kind.name for kind in KINDS} > set(ALWAYS_ACCEPTED)
+    assert {image_format.name for image_format in FORMATS} > set(ALWAYS_ACCEPTED)
 
 
 @pytest.mark.parametrize("brand", [b"mif1\0\0\0\0mif1avif", b"avis\0\0\0\0", b"msf1\0\0\0\0avis"])
-def test_avif_is_told_from_heic_by_its_brands(brand: bytes) -> None:
-    assert identify(b"\0\0\0\x20ftyp" + brand).name == "AVIF"
-    assert identify(b"\0\0\0\x20ftypmif1\0\0\0\0mif1heic").name == "HEIC"
+def test_avif_and_heic_are_distinguished_by_their_brands(brand: bytes) -> None:
+    assert identify_format(b"\0\0\0\x20ftyp" + brand).name == "AVIF"
+    assert identify_format(b"\0\0\0\x20ftypmif1\0\0\0\0mif1heic").name == "HEIC"
 
 
 def test_without_the_extra_heic_is_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.imaging.by_pillow.HAS_HEIF", False)
+    monkeypatch.setattr("service.imaging.readers.pillow_formats.HAS_HEIF", False)
     with pytest.raises(
         UnsupportedMediaType, match=r"pip install pillow-heif.*convert it to a JPEG"
     ):
@@ -49,8 +49,8 @@ def test_without_the_extra_heic_is_refused_with_a_remedy(monkeypatch: pytest.Mon
     assert HAS_HEIF  # the tests' environment has it
 
 
-def test_text_mode_transfers_are_damage_not_another_kind() -> None:
+def test_a_png_transferred_as_text_is_damaged() -> None:
     with pytest.raises(DamagedImage, match="send it as binary"):
-        identify(saved("PNG").replace(b"\n", b"\r\n"))
+        identify_format(saved("PNG").replace(b"\n", b"\r\n"))
     with pytest.raises(UndecodableImage, match="0 bytes"):
-        identify(b"")
+        identify_format(b"")

@@ -1,0 +1,90 @@
+"""The table of image formats: how a file starts, which suffixes it has, and what reads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from service.errors import DamagedImage, UndecodableImage
+from service.imaging.readers import jpeg, pillow_formats, png, tiff, webp
+from service.imaging.readers.header import ImageHeader
+from service.imaging.unsupported import explain_unsupported
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """An image format that Graft reads.
+
+    Attributes:
+        name: as messages and manifests call it.
+        suffixes: of file names, in lower case.
+        pattern: a regular expression for the first bytes of a file.
+        read_header: (data, size of the model's input) -> ImageHeader.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    pattern: bytes
+    read_header: Callable[[bytes, int], ImageHeader]
+
+    def matches(self, head: bytes) -> bool:
+        """Whether the first bytes of a file are of this format."""
+        return re.match(self.pattern, head, re.DOTALL) is not None
+
+
+FORMATS: Final = (
+    ImageFormat(
+        "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), rb"\xff\xd8\xff", jpeg.read_header
+    ),
+    ImageFormat("PNG", (".png", ".apng"), rb"\x89PNG\r\n\x1a\n", png.read_header),
+    ImageFormat("WebP", (".webp",), rb"RIFF.{4}WEBP", webp.read_header),
+    ImageFormat(
+        "AVIF",
+        (".avif",),
+        rb".{4}ftyp(avif|avis|m[is]f1.{4,40}avi[fs])",
+        pillow_formats.read_avif_header,
+    ),
+    ImageFormat(
+        "BMP",
+        (".bmp", ".dib"),
+        rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0{3}",
+        pillow_formats.read_bmp_header,
+    ),
+    ImageFormat("GIF", (".gif",), rb"GIF8[79]a", pillow_formats.read_gif_header),
+    ImageFormat(
+        "HEIC",
+        (".heic", ".heif", ".hif"),
+        rb".{4}ftyp(hei[cxms]|hev[cx]|m[is]f1)",
+        pillow_formats.read_heic_header,
+    ),
+    ImageFormat("TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]", tiff.read_header),
+)
+"""All formats that Graft reads. To add one, add a line."""
+
+ALWAYS_ACCEPTED: Final = ("JPEG", "PNG", "WebP")
+"""Formats that every model accepts; others only if its training pictures had them."""
+
+SUFFIXES: Final = tuple(suffix for image_format in FORMATS for suffix in image_format.suffixes)
+"""Suffixes of file names of all formats that Graft reads."""
+
+
+def identify_format(head: bytes) -> ImageFormat:
+    """Identify the format of a picture by its first bytes; 4 KiB are enough.
+
+    Raises:
+        UndecodableImage: there are no bytes, or a PNG was transferred as text.
+        UnsupportedMediaType: a format that Graft does not read; the message names it if it is
+            known, and says what to do.
+    """
+    if not head:
+        raise UndecodableImage("the picture is empty (0 bytes)")
+    for image_format in FORMATS:
+        if image_format.matches(head):
+            return image_format
+    if head.startswith(b"\x89PNG"):
+        raise DamagedImage(
+            "the first bytes of the PNG were altered, as by a transfer as text: send it as binary"
+        )
+    raise explain_unsupported(head, [image_format.name for image_format in FORMATS])

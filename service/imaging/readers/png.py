@@ -1,0 +1,214 @@
+"""PNG: its chunks with their checksums, and its pixels by Pillow.
+
+The decoder gets a copy with only the chunks that pixels depend on. So metadata may be of any size,
+and have wrong checksums.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+
+from service.errors import DamagedImage
+from service.imaging.readers.header import (
+    BLENDING_NANOSECONDS,
+    ImageHeader,
+    damaged_error,
+    unsupported_error,
+)
+from service.imaging.readers.png_metadata import Texts, keyword_of, png_orientation
+
+SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+_MAX_CHUNKS: Final = 10_000
+"""Most chunks, plus one per `_CHUNK_BYTES` of the file."""
+_CHUNK_BYTES: Final = 4096
+"""Half the size of libpng's chunks: a valid PNG of 100 MB may have 12,000 chunks."""
+_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
+_MODES: Final = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
+_DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_TRANSPARENT_COLOUR_BYTES: Final = {0: 2, 2: 6}
+"""Colour type -> length of a tRNS chunk that names one transparent colour."""
+_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_STORED_BYTES: Final = {0: 1, 2: 4, 3: 1, 4: 4, 6: 4}
+_DEEP_BYTES: Final = {0: 7, 2: 17, 4: 17, 6: 21}
+"""Colour type -> memory per pixel while decoding, of up to 8 and of 16 bits per sample."""
+_NANOSECONDS: Final = {"pixel": 4.0, "byte of a row": 5.0, "byte": 6.0}
+"""Rows of the slowest filter, Paeth."""
+
+
+@dataclass
+class _Contents:
+    """The chunks of a PNG that matter, each from its length to its checksum."""
+
+    header: bytes = b""
+    palette: bytes = b""
+    transparency: bytes = b""
+    pixels: list[bytes] = field(default_factory=list)
+    frames: int = 1
+    exif: bytes = b""
+    texts: Texts = field(default_factory=dict)
+
+    def clean(self, colour: int) -> bytes:
+        """Return a PNG of the chunks that pixels depend on."""
+        chunks = [SIGNATURE, self.header, self.palette if colour == 3 else b"", self.transparency]
+        return b"".join([*chunks, *self.pixels, _END])
+
+
+def read_header(data: bytes, _size: int) -> ImageHeader:
+    """Read the chunks of a PNG.
+
+    Raises:
+        UnsupportedMediaType: it is Apple's variant CgBI.
+        DamagedImage: it has no header, a wrong checksum in a chunk that pixels depend on, or more
+            chunks than any program writes.
+    """
+    contents = _read_chunks(data)
+    width, height, bits, colour = struct.unpack(">IIBB", contents.header[8:18])
+    if not (width and height and bits in _DEPTHS.get(colour, ())):
+        raise damaged_error("PNG", data, "its header is invalid")
+    if colour == 3 and not 0 < len(contents.palette) - 12 <= 768:
+        raise damaged_error("PNG", data, "it has no palette")
+    contents.transparency = _transparency_chunk(contents.transparency, colour, bits)
+    clean, pixels = contents.clean(colour), width * height
+    is_transparent = bool(contents.transparency) or colour in (4, 6)
+    row_bytes = pixels * _CHANNELS[colour] * max(bits, 8) // 8
+    row_bytes *= 3 if bits == 16 and colour in (2, 6) else 1  # decoded twice and merged
+    memory = pixels * (_DEEP_BYTES if bits == 16 else _STORED_BYTES)[colour]
+    memory += (
+        pixels * 10 * (bits == 16 and bool(contents.transparency))
+    )  # an alpha channel is added
+    nanoseconds = (_NANOSECONDS["pixel"] + BLENDING_NANOSECONDS * is_transparent) * pixels
+    nanoseconds += _NANOSECONDS["byte of a row"] * row_bytes + _NANOSECONDS["byte"] * len(clean)
+    return ImageHeader(
+        format="PNG",
+        width=width,
+        height=height,
+        mode="1" if bits == 1 and colour == 0 else _MODES[colour],
+        bits=bits,
+        frames=contents.frames,
+        is_transparent=is_transparent,
+        orientation=png_orientation(contents.exif, contents.texts),
+        memory_bytes=len(clean) + memory,
+        seconds=nanoseconds / 1e9,
+        decode=lambda: _decode_16_bits(clean, colour) if bits == 16 else _decode(clean),
+    )
+
+
+def _read_chunks(data: bytes) -> _Contents:
+    contents = _Contents()
+    for name, chunk in _iter_chunks(data):
+        body = chunk[8:-4]
+        if name in (b"IHDR", b"PLTE", b"tRNS", b"IDAT"):
+            _verify_checksum(name, chunk, data)
+        if name == b"IHDR":
+            contents.header = contents.header or chunk
+        elif name == b"IDAT":
+            contents.pixels.append(chunk)
+        elif name == b"PLTE" and not contents.pixels:
+            contents.palette = contents.palette or chunk
+        elif name == b"tRNS" and not contents.pixels:
+            contents.transparency = contents.transparency or chunk
+        elif name == b"CgBI":
+            raise unsupported_error(
+                "CgBI, Apple's variant of PNG",
+                "convert it to a PNG, on a Mac by: "
+                "xcrun pngcrush -revert-iphone-optimizations in.png out.png",
+            )
+        elif name == b"acTL":
+            contents.frames = max(1, int.from_bytes(body[:4]))
+        elif name == b"eXIf":
+            contents.exif = body
+        elif name in (b"iTXt", b"zTXt", b"tEXt"):
+            contents.texts.setdefault(keyword_of(body), (name, body))
+    if len(contents.header) != 25 or not contents.pixels:
+        raise damaged_error("PNG", data, "it has no header or no pixels")
+    return contents
+
+
+def _transparency_chunk(chunk: bytes, colour: int, bits: int) -> bytes:
+    """Return a tRNS chunk as Pillow needs it; b"" if the colour type does not allow it."""
+    body = chunk[8:-4]
+    fits = (
+        0 < len(body) <= 256 if colour == 3 else _TRANSPARENT_COLOUR_BYTES.get(colour) == len(body)
+    )
+    if fits and colour == 0 and bits in (2, 4):  # Pillow compares it with 8-bit gray
+        gray = body[1] * 255 // (2**bits - 1) & 0xFF
+        return _chunk(b"tRNS" + bytes([0, gray]))
+    return chunk if fits else b""
+
+
+def _chunk(content: bytes) -> bytes:
+    return (len(content) - 4).to_bytes(4) + content + zlib.crc32(content).to_bytes(4)
+
+
+def _iter_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the name of each chunk, and the whole chunk, from its length to its checksum."""
+    position = len(SIGNATURE)
+    max_chunks = _MAX_CHUNKS + len(data) // _CHUNK_BYTES
+    for _ in range(max_chunks):
+        if position >= len(data):
+            return
+        end = position + 12 + int.from_bytes(data[position : position + 4])
+        name = data[position + 4 : position + 8]
+        yield name, data[position:end]
+        if name == b"IEND":
+            return
+        position = end
+    raise DamagedImage(f"the PNG has more than {max_chunks:,} chunks")
+
+
+def _verify_checksum(name: bytes, chunk: bytes, data: bytes) -> None:
+    is_complete = len(chunk) == 12 + int.from_bytes(chunk[:4])
+    if not is_complete or zlib.crc32(memoryview(chunk)[4:-4]) != int.from_bytes(chunk[-4:]):
+        raise damaged_error("PNG", data, f"the checksum of its {name.decode()} differs")
+
+
+def _decode(clean: bytes) -> Image.Image:
+    picture = PngImageFile(io.BytesIO(clean))
+    picture.load()
+    return picture
+
+
+def _decode_16_bits(clean: bytes, colour: int) -> NDArray[np.uint16]:
+    """Decode 16-bit samples: (H, W) gray, or (H, W, 2 to 4) gray + alpha, RGB, RGBA.
+
+    Of several channels Pillow keeps only the upper bytes. In the other byte order it takes the
+    lower bytes for the upper ones; so decode twice.
+    """
+    if colour == 0:
+        stored = _decode(clean)
+        gray: NDArray[np.uint16] = np.empty((stored.height, stored.width), np.uint16)
+        gray[:] = np.asarray(stored)
+        return _add_alpha(gray, clean)
+    if colour == 4:  # four bytes per pixel, as in 8-bit RGBA
+        header = b"IHDR" + clean[16:24] + b"\x08\x06" + clean[26:29]
+        clean = clean[:8] + _chunk(header) + clean[33:]
+        return np.ascontiguousarray(np.asarray(_decode(clean))).view(">u2").astype(np.uint16)
+    upper = _decode(clean)
+    pixels: NDArray[np.uint16] = np.asarray(upper).astype(np.uint16)
+    pixels <<= 8
+    del upper
+    lower = PngImageFile(io.BytesIO(clean))
+    lower.tile = [tile._replace(args=str(tile.args).replace("16B", "16L")) for tile in lower.tile]
+    lower.load()
+    pixels |= np.asarray(lower)
+    return _add_alpha(pixels, clean)
+
+
+def _add_alpha(pixels: NDArray[np.uint16], clean: bytes) -> NDArray[np.uint16]:
+    """Add an alpha channel if a chunk names a transparent colour."""
+    key = next((chunk[8:-4] for name, chunk in _iter_chunks(clean) if name == b"tRNS"), b"")
+    if len(key) != 2 * (1 if pixels.ndim == 2 else pixels.shape[2]):
+        return pixels
+    colours = np.atleast_3d(pixels)
+    is_transparent = (colours == np.frombuffer(key, ">u2")).all(2, keepdims=True)
+    return np.concatenate([colours, np.where(is_transparent, 0, 0xFFFF).astype(np.uint16)], 2)

@@ -1,0 +1,58 @@
+"""The orientation of a PNG, from its EXIF and text chunks."""
+
+from __future__ import annotations
+
+import zlib
+from contextlib import suppress
+from typing import Final
+
+from service.imaging.readers.orientation import read_orientation
+
+Texts = dict[bytes, tuple[bytes, bytes]]
+"""Keyword -> name (tEXt, zTXt or iTXt) and content of its first chunk."""
+_MAX_METADATA_BYTES: Final = 1 << 18
+_MAX_KEYWORD_BYTES: Final = 80
+
+
+def keyword_of(body: bytes) -> bytes:
+    """Return the keyword of a text chunk."""
+    return body[:_MAX_KEYWORD_BYTES].partition(b"\0")[0]
+
+
+def png_orientation(exif: bytes, texts: Texts) -> int:
+    """Return EXIF's or XMP's orientation, 1 to 8.
+
+    Args:
+        exif: content of the chunk eXIf; b"" = none.
+        texts: the text chunks.
+    """
+    name, body = texts.get(b"XML:com.adobe.xmp", (b"", b""))
+    xmp = _xmp(body) if name == b"iTXt" else b""
+    return read_orientation(exif or _raw_exif(texts), xmp)
+
+
+def _raw_exif(texts: Texts) -> bytes:
+    """Return EXIF as ImageMagick stores it: three lines of heading, then hexadecimal digits."""
+    for keyword in (b"Raw profile type exif", b"Raw profile type APP1"):
+        name, body = texts.get(keyword, (b"", b""))
+        text = body[len(keyword) + 1 :]
+        text = _decompress(text[1:]) if name == b"zTXt" else text[:_MAX_METADATA_BYTES]
+        lines = text.split(b"\n", 3)
+        if name in (b"zTXt", b"tEXt") and len(lines) == 4:
+            with suppress(ValueError):
+                return bytes.fromhex(lines[3].decode("ascii"))
+    return b""
+
+
+def _xmp(body: bytes) -> bytes:
+    _, _, rest = body[: _MAX_METADATA_BYTES + _MAX_KEYWORD_BYTES].partition(b"\0")
+    text = rest[2:].split(b"\0", 2)[-1]
+    return _decompress(text) if rest[:1] == b"\1" else text
+
+
+def _decompress(compressed: bytes) -> bytes:
+    """Decompress the beginning of a text; return b"" if it is damaged."""
+    try:
+        return zlib.decompressobj().decompress(compressed, _MAX_METADATA_BYTES)
+    except zlib.error:
+        return b""

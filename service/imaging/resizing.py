@@ -1,0 +1,136 @@
+"""Convert stored pixels to RGB on white, and resize them to the model's input.
+
+Large pictures are converted strip by strip: to 8 bits, blended with white, averaged in blocks. So a
+conversion never holds the whole picture twice, nor the GIL for long.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.imaging.readers.header import StoredPixels
+
+_MAX_SMOOTHING_SCALE: Final = 2.25
+"""Largest scale for a smoothing of three weights: above it the middle weight gets too small."""
+_OVERSAMPLING: Final = 4
+"""Blocks are averaged while the result stays this many times larger than the model's input; the
+filter's result then differs by less than 1 level from that of the whole picture."""
+_STRIP_PIXELS: Final = 1 << 20
+
+
+def working_bytes(width: int, height: int, size: int) -> int:
+    """Return the most memory that `resize_to_square` takes besides the stored pixels."""
+    max_side = 2 * _OVERSAMPLING * size
+    strip = min(width * height, max(_STRIP_PIXELS, width * (height // (_OVERSAMPLING * size))))
+    return 7 * min(width, max_side) * min(height, max_side) + 16 * strip
+
+
+def resize_to_square(pixels: StoredPixels, size: int, significant_bits: int) -> NDArray[np.uint8]:
+    """Convert pixels to RGB and stretch them by an antialiased bilinear filter.
+
+    Args:
+        pixels: as a reader decoded them.
+        size: side of the model's input, in pixels.
+        significant_bits: 8 to 16; 16-bit samples range from 0 to 2 ** significant_bits - 1.
+
+    Returns:
+        (size, size, 3) uint8.
+    """
+    width, height = _size_of(pixels)
+    block_width, block_height = (max(1, side // (_OVERSAMPLING * size)) for side in (width, height))
+    if block_width == block_height == 1 and width * height <= _STRIP_PIXELS:
+        return _resize(_to_rgb(pixels, significant_bits), size)
+    averages = _block_averages(pixels, (block_width, block_height), significant_bits)
+    box = (0, 0, width / block_width, height / block_height)  # the last blocks may be cut off
+    square = Image.fromarray(averages).resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return np.array(square)
+
+
+def _block_averages(
+    pixels: StoredPixels, block: tuple[int, int], significant_bits: int
+) -> NDArray[np.uint8]:
+    """Average blocks of (width, height) pixels, strip by strip -> (H, W, 3)."""
+    (width, height), (block_width, block_height) = _size_of(pixels), block
+    rows = max(1, _STRIP_PIXELS // (width * block_height)) * block_height
+    result = np.empty((-(-height // block_height), -(-width // block_width), 3), np.uint8)
+    for top in range(0, height, rows):
+        strip = _rgb_strip(pixels, top, min(top + rows, height), significant_bits)
+        averages = np.asarray(strip.reduce(block))
+        first = top // block_height
+        result[first : first + len(averages)] = averages
+    return result
+
+
+def _resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Resize (H, W, 3) to (size, size, 3): small scales with OpenCV, large ones with Pillow."""
+    height, width, _ = pixels.shape
+    if max(height, width) > _MAX_SMOOTHING_SCALE * size:
+        return np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
+    if max(height, width) > size:
+        horizontal = _smoothing_kernel(width / size)
+        vertical = _smoothing_kernel(height / size)
+        smooth = cv2.sepFilter2D(pixels, -1, horizontal, vertical, borderType=cv2.BORDER_REPLICATE)
+        pixels = np.asarray(smooth, np.uint8)
+    return np.asarray(cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _to_rgb(pixels: StoredPixels, significant_bits: int) -> NDArray[np.uint8]:
+    """Convert a whole picture to RGB -> (H, W, 3)."""
+    if (
+        not isinstance(pixels, Image.Image)
+        and pixels.dtype == np.uint8
+        and pixels.shape[2:] == (3,)
+    ):
+        return np.asarray(pixels, np.uint8)
+    return np.asarray(_rgb_strip(pixels, 0, _size_of(pixels)[1], significant_bits))
+
+
+def _size_of(pixels: StoredPixels) -> tuple[int, int]:
+    """Return width and height."""
+    if isinstance(pixels, Image.Image):
+        return pixels.size
+    return pixels.shape[1], pixels.shape[0]
+
+
+def _rgb_strip(pixels: StoredPixels, top: int, bottom: int, significant_bits: int) -> Image.Image:
+    """Convert the rows from `top` to `bottom` to an RGB image on white."""
+    if isinstance(pixels, Image.Image):
+        is_whole = (top, bottom) == (0, pixels.height)
+        strip = pixels if is_whole else pixels.crop((0, top, pixels.width, bottom))
+    else:
+        strip = Image.fromarray(_to_8_bits(pixels[top:bottom], significant_bits))
+    if strip.mode == "La":  # premultiplied; Pillow converts it to LA only
+        strip = strip.convert("LA")
+    if strip.has_transparency_data:
+        rgba = strip.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return strip.convert("RGB")
+
+
+def _to_8_bits(
+    pixels: NDArray[np.uint8] | NDArray[np.uint16], significant_bits: int
+) -> NDArray[np.uint8]:
+    """Keep the upper 8 of the significant bits; higher values become 255. Alpha always has 16."""
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, np.uint8)
+    upper = np.minimum(pixels >> (significant_bits - 8), 255)
+    values: NDArray[np.uint8] = upper.astype(np.uint8)
+    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+        values[..., -1] = pixels[..., -1] >> 8
+    return values
+
+
+def _smoothing_kernel(scale: float) -> NDArray[np.float32]:
+    """Return three weights that, before linear interpolation, imitate Pillow's bilinear filter.
+
+    That filter is a triangle of `scale` pixels to each side, with variance scale^2 / 6. Linear
+    interpolation alone has variance 1 / 6; weights [w, 1 - 2w, w] add 2w.
+    """
+    weight = max(0.0, (scale**2 - 1) / 12)
+    return np.array([weight, 1 - 2 * weight, weight], np.float32)

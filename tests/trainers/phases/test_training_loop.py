@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from trainers.phases import transfer
+from trainers.phases.context import TrainingContext
+from trainers.resources.time_budget import TimeBudget
+
+Start = Callable[..., TrainingContext]
+
+
+def test_the_recorded_loss_is_the_one_that_is_selected_by(start: Start) -> None:
+    """Log, report and decision show the same validation loss, that of the best epoch."""
+    run = start(fine_tune_epochs=3, strategy="fine-tune")
+    trained = transfer.train(run)
+    recorded = [row["val_loss"] for row in trained.history["fine-tuning"]]
+    assert len(recorded) == 3
+    loss_in_decision = float(
+        trained.decision.split("fine-tuning (validation loss ")[1].split(",")[0]
+    )
+    assert min(abs(loss_in_decision - (loss or 9)) for loss in recorded) < 1e-4
+
+
+def test_a_diverging_fine_tuning_is_recorded_without_nan(start: Start) -> None:
+    run = start(strategy="fine-tune", fine_tune_epochs=2, fine_tune_learning_rate=1e30)
+    trained = transfer.train(run)
+    assert "linear head" in trained.decision.split(";")[0]
+    assert "--fine-tune-learning-rate (=1e+30) is too high" in trained.decision
+    json.dumps(trained.history, allow_nan=False)
+
+
+def test_fine_tuning_stops_when_the_time_budget_is_spent(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TimeBudget, "is_spent", lambda *_: True)
+    run = start(strategy="fine-tune", fine_tune_epochs=50, time_budget=1e9)
+    trained = transfer.train(run)
+    assert len(trained.history["fine-tuning"]) == 1
+
+
+def test_two_runs_have_the_same_weights(start: Start) -> None:
+    one, other = (transfer.train(start(strategy="fine-tune", fine_tune_epochs=2)) for _ in range(2))
+    assert one.history == other.history
+    for a, b in zip(one.classifier.get_weights(), other.classifier.get_weights(), strict=True):
+        assert (a == b).all()

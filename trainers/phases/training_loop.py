@@ -1,0 +1,122 @@
+"""The training loop of fine-tuning: optimizer, losses, callbacks, and the best epoch's weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import keras
+
+from plugins.copying import assign_weights
+from trainers.evaluation.selection import ValidationResult
+from trainers.features.batches import Batches, to_tf_dataset
+from trainers.phases import replicas
+from trainers.phases.checkpoint import Checkpoint, Row
+from trainers.phases.context import TrainingContext
+from trainers.phases.plan import Plan
+from trainers.progress import log
+from trainers.resources import precision
+from trainers.resources.time_budget import StopInTime
+
+FINE_TUNING = "fine-tuning"
+"""The name of the phase in logs, metrics.json and TensorBoard."""
+_LOSS = "cross_entropy"
+
+
+@dataclass(frozen=True)
+class FineTuningResult:
+    """What fine-tuning has reached.
+
+    Attributes:
+        validation: the answers to the validation pictures.
+        history: a row per epoch: loss (the cross-entropy alone), accuracy, val_loss,
+            val_accuracy; None where training diverged.
+        epoch: the epoch, from 1, whose weights the model has; 0 if there is none.
+    """
+
+    validation: ValidationResult
+    history: list[Row] = field(default_factory=list)
+    epoch: int = 0
+
+    def __str__(self) -> str:
+        return f"{FINE_TUNING} ({self.validation})"
+
+
+def fit(
+    model: keras.Model,
+    train: Batches,
+    validation: Batches,
+    plan: Plan,
+    checkpoint: Checkpoint,
+    context: TrainingContext,
+) -> FineTuningResult:
+    """Train a model; it ends with the weights of the epoch with the lowest validation loss.
+
+    That loss includes the penalties of the weights.
+    """
+    with context.strategy.scope():
+        replica = replicas.replicate(model)
+        rate = keras.optimizers.schedules.CosineDecay(plan.learning_rate, plan.epochs * len(train))
+        replica.compile(
+            optimizer=precision.scale_loss(
+                keras.optimizers.Adam(rate), precision.choose_policy(context.config.precision)
+            ),
+            loss="categorical_crossentropy",
+            # Keras' own loss includes the penalties of the weights.
+            metrics=["accuracy", keras.metrics.CategoricalCrossentropy(name=_LOSS)],
+        )
+        first_epoch = checkpoint.resume(replica, plan)
+    steps_done = first_epoch * len(train)
+    stop_in_time = StopInTime(context.time_budget.is_spent, len(validation))
+    # The first epoch compiles both steps, and ends with the first validation.
+    with context.progress.steps(
+        plan.epochs * len(train), FINE_TUNING, steps_done, len(train)
+    ) as advance:
+        replica.fit(
+            to_tf_dataset(replicas.distribute(train, context.strategy)),
+            validation_data=to_tf_dataset(replicas.distribute(validation, context.strategy)),
+            initial_epoch=first_epoch,
+            epochs=plan.epochs,
+            verbose=0,
+            shuffle=False,  # Batches has its own order
+            callbacks=[
+                keras.callbacks.LambdaCallback(
+                    on_epoch_begin=lambda epoch, logs: train.start_epoch(epoch),
+                    on_train_batch_end=lambda batch, logs: advance(1),
+                    on_epoch_end=lambda epoch, logs: _record_epoch(
+                        checkpoint.history, plan.epochs, logs, context
+                    ),
+                ),
+                checkpoint.stopping,
+                keras.callbacks.TerminateOnNaN(),
+                stop_in_time,
+                checkpoint,
+            ],
+        )
+    if stop_in_time.has_stopped:
+        log.info("the time budget is spent: %s stopped", FINE_TUNING)
+    if replica is not model:
+        assign_weights(model, replica.get_weights())
+    probabilities = model.predict(to_tf_dataset(validation), verbose=0)
+    result = ValidationResult.from_probabilities(probabilities, validation.labels)
+    return FineTuningResult(result, checkpoint.history, checkpoint.best_epoch)
+
+
+def _record_epoch(
+    history: list[Row], epochs: int, logs: Mapping[str, float], context: TrainingContext
+) -> None:
+    """Add an epoch to the history, to TensorBoard and to the log."""
+    row = {
+        "loss": logs[_LOSS],
+        "accuracy": logs["accuracy"],
+        "val_loss": logs[f"val_{_LOSS}"],
+        "val_accuracy": logs["val_accuracy"],
+    }
+    history.append({name: value if math.isfinite(value) else None for name, value in row.items()})
+    context.board.add(FINE_TUNING, len(history), history[-1])
+    log.info(
+        f"{FINE_TUNING} epoch {len(history)}/{epochs}: loss {row['loss']:.4f}, "
+        f"accuracy {row['accuracy']:.4f}, validation loss {row['val_loss']:.4f}, "
+        f"accuracy {row['val_accuracy']:.4f}"
+    )

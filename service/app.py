@@ -15,7 +15,6 @@ import bentoml
 from bentoml.validators import ContentType
 from starlette.requests import Request
 
-from service import tracing
 from service.asgi import GraftService
 from service.bundle.signature import load_verified
 from service.bundle.summary import log_summary
@@ -28,6 +27,7 @@ from service.http.reloading import watch_reloads
 from service.http.request_id import log_requests
 from service.imaging import configure_process
 from service.schemas import Answer
+from service.server import tracing
 from service.server.bentoml_configuration import worker_count
 from service.server.environment import make_paths_absolute, require_home
 from service.server.port import defer_listening, exit_if_port_is_taken

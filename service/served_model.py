@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from service import tracing
 from service.bundle.reading import Bundle
 from service.engine.device import fallback_warning, load_predictor, runtime_info
 from service.engine.predictor import Predictor
@@ -20,6 +19,7 @@ from service.errors import DeadlineExceeded
 from service.imaging import Limits
 from service.metrics import Metrics
 from service.schemas import classified_json
+from service.server import tracing
 from service.server.bentoml_configuration import worker_count
 from service.settings import Settings
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from service.errors import SettingError
 from service.imaging import MAX_PIXELS, Limits
-from service.keys import read_keys, split_keys
+from service.server.api_keys import read_keys, split_keys
 from service.system.resources import usable_cores
 
 PREFIX = "GRAFT_"

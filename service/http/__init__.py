@@ -4,5 +4,5 @@ In: requests, and the `ServiceState` that handlers are given. Out: JSON answers,
 format. A new endpoint is one function and one line in `routes`; `service.asgi` puts the routes of
 this room and of service.oip together.
 May use: service.{bundle, errors, http.pages, http.uploads, schemas, served_model, server,
-settings, state, tracing}.
+settings, state}.
 """

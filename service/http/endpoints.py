@@ -14,8 +14,8 @@ from starlette.routing import Route
 from service.errors import Draining, RequestError
 from service.http.error_format import error_response
 from service.http.request_id import request_id
+from service.server.tracing import middleware
 from service.state import ServiceState
-from service.tracing import middleware
 
 Handler = Callable[[ServiceState, Request], Awaitable[Response]]
 

@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 
 from service.errors import MissingField
 from service.http.endpoints import Endpoint
-from service.keys import ApiKeys
 from service.metrics import Metrics
+from service.server.api_keys import ApiKeys
 
 
 async def answer(state: Any, request: Request) -> Response:

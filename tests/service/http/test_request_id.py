@@ -29,8 +29,8 @@ from service.http.request_id import (
     request_id,
     silence_parser,
 )
-from service.keys import ApiKeys
 from service.metrics import Metrics
+from service.server.api_keys import ApiKeys
 
 GENERATED = r"[0-9a-f]{12}-[0-9a-f]+"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import SettingError, Unauthorized
-from service.keys import ApiKeys, read_keys, split_keys
+from service.server.api_keys import ApiKeys, read_keys, split_keys
 
 KEYS = ApiKeys(["first-key", "second-key"])
 

@@ -1,4 +1,4 @@
-# One door: `make setup demo test lint types bench`. Everything lands in .venv and artifacts.
+# The commands of this repository; `make help` lists them. Everything is written to .venv and artifacts.
 PYTHON ?= python3
 DATA ?= demo
 WEIGHTS ?= imagenet
@@ -9,10 +9,10 @@ RUN := $(VENV)/bin/python
 
 .PHONY: help setup demo test test-fast test-large test-lowest fuzz lint types docs bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
 
-help: ## what there is
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
 
-setup: $(VENV)/.ready ## a virtual environment with everything, as locked
+setup: $(VENV)/.ready ## install everything into .venv, in the locked versions
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Graft needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make setup PYTHON=python3.11")'
@@ -22,19 +22,19 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: setup ## sample pictures in, a served answer out
+demo: setup ## train on sample pictures, serve the model, ask it
 	$(RUN) -m trainers.demo
 
-test: setup lint types ## every test but those of `test-large`
+test: setup lint types ## run every test except those of `test-large`
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
-test-fast: setup ## the tests that take less than a few seconds each
+test-fast: setup ## run the tests that take at most a few seconds each
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not large and not image"
 
-test-large: setup ## the contract of the larger backbones (about an hour, 16 GB of memory)
+test-large: setup ## check the promises of the larger backbones (about an hour, 16 GB of memory)
 	$(RUN) -m pytest -m large tests/trainers/conformance/test_checking.py tests/trainers/conformance/test_copies.py
 
-test-lowest: artifacts/lowest/.ready ## the service's tests that are not slow, with the lowest versions that pyproject.toml allows
+test-lowest: artifacts/lowest/.ready ## run the fast tests of the service with the lowest versions that pyproject.toml allows
 	artifacts/lowest/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not large and not image" tests/service
 
 artifacts/lowest/.ready: requirements/lowest.txt pyproject.toml
@@ -43,81 +43,81 @@ artifacts/lowest/.ready: requirements/lowest.txt pyproject.toml
 	artifacts/lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-fuzz: setup ## 100,000 damaged pictures, 100,000 sound ones of every kind, 10,000 over HTTP, and requests drawn from the document (half an hour)
+fuzz: setup ## decode 100,000 damaged pictures and 100,000 sound ones of every kind, post 10,000, and draw requests from the OpenAPI document (half an hour)
 	$(RUN) tests/fuzz/pictures.py mutated 100000 $(SEED)
 	$(RUN) tests/fuzz/pictures.py drawn 100000 $(SEED)
 	GRAFT_FUZZ_POSTS=5000 GRAFT_FUZZ_EXAMPLES=1000 $(RUN) -m pytest tests/service/app/test_fuzz.py tests/service/http/pages/test_openapi.py
 
-lint: setup ## ruff
+lint: setup ## run ruff
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
-types: setup ## mypy, strict
+types: setup ## run mypy, strict
 	$(RUN) -m mypy
 
-docs: setup ## tables, indexes and screenshots of the docs, made anew (a few minutes; needs chromium)
+docs: setup ## refresh tables, indexes and screenshots of the docs (a few minutes; needs chromium)
 	GRAFT_WRITE_DOCS=1 $(RUN) -m pytest tests/docs/test_tables.py tests/docs/test_commands.py
 
-bench: bench-checking bench-training bench-serving bench-predict ## ratios, measured side by side
+bench: bench-checking bench-training bench-serving bench-predict ## run the main benchmarks
 
-bench-checking: setup ## the check of 10,000 pictures
+bench-checking: setup ## time the check of 10,000 pictures
 	$(RUN) benchmarks/checking.py
 
-bench-training: setup ## the tutorial's recipe against Graft: make bench-training DATA=FOLDER WEIGHTS=FILE
+bench-training: setup ## compare Graft with a tutorial's recipe: make bench-training DATA=FOLDER WEIGHTS=FILE
 	$(RUN) benchmarks/training.py $(DATA) $(WEIGHTS)
 
-bench-gpu: setup ## GPUs, by devices and precision: make bench-gpu PLUGIN=resnet:50 (15 minutes; says so where there is none)
+bench-gpu: setup ## measure GPUs by devices and precision: make bench-gpu PLUGIN=resnet:50 (15 minutes)
 	$(RUN) benchmarks/gpu.py $(PLUGIN)
 
-bench-resuming: setup ## 20 kills at random moments, each resumed
+bench-resuming: setup ## kill a run 20 times at random moments, and resume it
 	$(RUN) benchmarks/resuming.py
 
-bench-peers: artifacts/peers/.ready artifacts/peers-mlserver/.ready ## other servers, to compare with, in environments of their own
+bench-peers: artifacts/peers/.ready artifacts/peers-mlserver/.ready ## install other servers to compare with, in their own environments
 
-# A server that does not install is a line in the table, not the end of it.
+# A server that cannot be installed becomes a line in the table; the others are still measured.
 artifacts/peers/.ready artifacts/peers-mlserver/.ready: artifacts/%/.ready: benchmarks/serving/peers/requirements-%.txt
 	$(PYTHON) -m venv artifacts/$*
 	-artifacts/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< && touch $@
 
-bench-serving: setup bench-peers ## HTTP against its parts and its peers (10 minutes; needs wrk)
+bench-serving: setup bench-peers ## compare the service with its parts and other servers (10 minutes; needs wrk)
 	$(RUN) -m benchmarks.serving.run $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
 
-bench-predict: setup ## scoring a folder against its parts
+bench-predict: setup ## compare scoring a folder with its parts
 	$(RUN) benchmarks/predict.py $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
 
-bench-rolling: setup ## 20 restarts of replicas behind nginx, under load (needs nginx)
+bench-rolling: setup ## restart replicas behind nginx 20 times, under load (needs nginx)
 	$(RUN) -m benchmarks.rolling $$($(RUN) -m trainers.run --plugin pocket --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
 
-pretrain-pocket: setup ## make the weights of the pocket backbone anew (about 40 minutes on 2 cores)
+pretrain-pocket: setup ## make the weights of pocket again (about 40 minutes on 2 cores)
 	$(RUN) -m trainers.pretraining.run --output artifacts/pocket
 
 TOOL := $(RUN) -m uv tool run
 LOCKS := serving serving-sign serving-gpu train train-gpu
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-build: setup ## the package, into dist/
+build: setup ## build the package into dist/
 	$(RUN) -m uv build
 
-sbom: setup ## what the images hold, as CycloneDX, into dist/
+sbom: setup ## list the packages of the images as CycloneDX in dist/
 	mkdir -p dist
 	for lock in $(LOCKS); do PYTHONWARNINGS=ignore $(TOOL) --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible -o dist/graft-$(VERSION)-$$lock.cdx.json requirements/$$lock.txt || exit; done
 
-# Strict: what the database of advisories could not be asked about is a failure, too.
-audit: setup ## known holes in what the images hold (asks the advisories of PyPI)
+# --strict: a package that the advisory database does not know is a failure, too.
+audit: setup ## look for known vulnerabilities in the packages of the images (PyPI's advisories)
 	for lock in $(LOCKS); do $(TOOL) pip-audit==2.10.1 --strict --disable-pip --require-hashes --requirement requirements/$$lock.txt || exit; done
 
 LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) --build-arg SOURCE=$(shell git config --get remote.origin.url | sed 's|//[^/]*@|//|')
 
-image: ## both images, by Docker: make image BUNDLE=artifacts/NAME; without one a serving image to mount it into
+image: ## build both images with Docker: make image BUNDLE=artifacts/NAME; without BUNDLE, a serving image without a model
 	docker build -f deploy/Dockerfile $(LABELS) $(if $(BUNDLE),--build-arg BUNDLE=$(BUNDLE),--target bare) -t graft:$(VERSION) .
 	docker build -f deploy/training.Dockerfile $(LABELS) -t graft-training:$(VERSION) .
 
-image-check: setup ## the serving image without Docker, built, started and asked (2 minutes; needs root and debootstrap)
+image-check: setup ## build the serving image without Docker, start it and test it (2 minutes; needs root and debootstrap)
 	$(RUN) -m pytest -s -m image tests/deploy/images/test_image.py
 
-# What a test would be skipped for is asked for first.
+# Without these programs tests would be skipped, so they are checked first.
 NEEDS := nginx prometheus promtool unshare systemd-analyze debootstrap
-deploy-check: setup ## everything in deploy/, with the real parts: rendered, validated, watched, restarted, built (10 minutes; needs root)
+deploy-check: setup ## test everything in deploy/ with real programs (10 minutes; needs root)
 	@[ "$$(id -u)" = 0 ] || { echo "deploy-check builds images without Docker, which needs root" >&2; exit 1; }
 	@for program in $(NEEDS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	command -v kubectl >/dev/null || command -v kustomize >/dev/null || missing="$$missing kubectl"; \
@@ -125,18 +125,18 @@ deploy-check: setup ## everything in deploy/, with the real parts: rendered, val
 	GRAFT_NO_SKIPS=1 $(RUN) -m pytest -s -m "not large" tests/deploy tests/test_workflow.py
 	$(MAKE) sbom
 
-release-tag: ## does the tag of this commit name the version in pyproject.toml, and the changelog, too?
-	@[ -z "$$(sed -n '/^## \[Unreleased\]/,/^## \[[^U]/{/^## /!p;}' CHANGELOG.md | tr -d '[:space:]')" ] || { echo "CHANGELOG.md: what is under [Unreleased] belongs under [$(VERSION)]" >&2; exit 1; }
+release-tag: ## check that tag, pyproject.toml and changelog name the same version
+	@[ -z "$$(sed -n '/^## \[Unreleased\]/,/^## \[[^U]/{/^## /!p;}' CHANGELOG.md | tr -d '[:space:]')" ] || { echo "CHANGELOG.md: move what is under [Unreleased] to [$(VERSION)]" >&2; exit 1; }
 	@git tag --points-at HEAD | grep -Fqx v$(VERSION) || { echo "no tag v$(VERSION) points at this commit: pyproject.toml has version $(VERSION)" >&2; exit 1; }
 
-release-notes: ## what CHANGELOG.md says of a version: make release-notes VERSION=0.1.0
+release-notes: ## print the changelog of a version: make release-notes VERSION=0.1.0
 	@sed -n '/^## \[$(VERSION)\]/,/^## \[/{/^## /!p;}' CHANGELOG.md | grep . || { echo "CHANGELOG.md has no section [$(VERSION)]" >&2; exit 1; }
 
 COMPILE := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
 
-# The others start from dev.txt's versions and keep them, so that images have what tests ran on.
-# lowest.txt is for one Python and one system: a lock for all of them has what the newest one needs.
-lock: setup ## refresh requirements/ after a change in pyproject.toml
+# The other locks start from the versions of dev.txt, so that images have what the tests ran with.
+# lowest.txt is for one Python and one system, because the newest Python needs higher versions.
+lock: setup ## write requirements/ again after a change in pyproject.toml
 	$(COMPILE) --extra dev -o requirements/dev.txt
 	for lock in $(LOCKS); do cp requirements/dev.txt requirements/$$lock.txt; done
 	$(COMPILE) -o requirements/serving.txt
@@ -146,5 +146,5 @@ lock: setup ## refresh requirements/ after a change in pyproject.toml
 	$(COMPILE) --extra gpu -o requirements/train-gpu.txt
 	$(filter-out --universal,$(COMPILE)) --python-platform linux --upgrade --resolution lowest-direct --extra dev -o requirements/lowest.txt
 
-clean: ## remove what make made, and no bundles: those in artifacts/ are yours
+clean: ## remove what make made, but no bundles: those in artifacts/ are yours
 	rm -rf $(VENV) artifacts/peers* artifacts/lowest build dist *.egg-info

@@ -1,4 +1,4 @@
-"""What tests of the manifests share: every kustomization, rendered by kubectl, and its pods."""
+"""Fixtures for tests of the manifests: every kustomization, rendered by kubectl, and its pods."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ Find = Callable[..., Manifest]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that takes a `name` is run for every kustomization."""
+    """Run tests with a parameter `name` for every kustomization."""
     if "name" in metafunc.fixturenames:
         metafunc.parametrize("name", NAMES)
 
 
 def renderer() -> list[str]:
-    """The command that renders a folder; `kubectl kustomize` and `kustomize build` are the same."""
+    """Return the command that renders a folder, `kubectl kustomize` or `kustomize build`."""
     for command in (["kubectl", "kustomize"], ["kustomize", "build"]):
         if shutil.which(command[0]):
             return command
-    reason = "neither kubectl (1.30 or newer) nor kustomize (5 or newer) is here to render with"
+    reason = "install kubectl (1.30 or newer) or kustomize (5 or newer) to render manifests"
     return pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
 
@@ -48,7 +48,7 @@ def build(folder: Path) -> str:
     command = [*renderer(), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert not done.stderr, "deprecated or doubtful, says kustomize"
+    assert not done.stderr, "kustomize warns"
     return done.stdout
 
 
@@ -59,18 +59,18 @@ def built(name: str) -> str:
 
 @pytest.fixture(scope="session")
 def kustomize() -> Callable[[Path], list[Manifest]]:
-    """Any folder, rendered: kustomize(path) -> its manifests."""
+    """Render any folder: kustomize(path) -> its manifests."""
     return lambda folder: list(yaml.safe_load_all(build(folder)))
 
 
 @pytest.fixture(scope="session")
 def render() -> Render:
-    """A kustomization as a cluster gets it: render("overlays/cpu") -> its manifests."""
+    """Render a kustomization: render("overlays/cpu") -> its manifests."""
     return lambda name: list(yaml.safe_load_all(built(name)))
 
 
 def pod_templates(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
-    """Every pod that a manifest leads to, as (where it stands, {"metadata", "spec"})."""
+    """Yield every pod of a manifest, as (kind and name of the manifest, {"metadata", "spec"})."""
     kind, spec = manifest["kind"], manifest.get("spec", {})
     where = f"{kind} {manifest['metadata']['name']}"
     match kind:
@@ -95,7 +95,7 @@ def pods() -> Callable[[Manifest], list[tuple[str, Manifest]]]:
 
 @pytest.fixture(scope="session")
 def find() -> Find:
-    """The only manifest of a kind: find(manifests, "NetworkPolicy", "askers")."""
+    """Find the only manifest of a kind: find(manifests, "NetworkPolicy", "askers")."""
 
     def find(manifests: list[Manifest], kind: str, name: str | None = None) -> Manifest:
         found = [
@@ -111,7 +111,7 @@ def find() -> Find:
 
 @pytest.fixture(scope="session")
 def environment(find: Find) -> Callable[[list[Manifest], Manifest], dict[str, str]]:
-    """The plain values of a container's environment, those of its ConfigMaps included."""
+    """Return the plain values of a container's environment, including its ConfigMaps."""
 
     def environment(manifests: list[Manifest], container: Manifest) -> dict[str, str]:
         values: dict[str, str] = {}
@@ -125,5 +125,5 @@ def environment(find: Find) -> Callable[[list[Manifest], Manifest], dict[str, st
 
 @pytest.fixture(scope="session")
 def paths() -> set[str]:
-    """What the service answers: its own routes and BentoML's probes."""
+    """Return the paths of the service: its own routes and BentoML's probes."""
     return {route.path for route in routes()} | {"/livez", "/readyz"}

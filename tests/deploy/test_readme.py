@@ -1,4 +1,4 @@
-"""deploy/README.md: its commands do what it says, its tables name what is there."""
+"""deploy/README.md: its commands work, and its tables and figures are those of the manifests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_ten_commands_lead_to_a_service_and_one_back() -> None:
     assert len(undo.strip().splitlines()) == 1
 
 
-def test_folders_and_files_that_it_names_exist() -> None:
+def test_folders_and_files_that_are_named_exist() -> None:
     applied = re.findall(r"-[kf] (deploy/\S+)", "\n".join(BLOCKS))
     assert len(applied) > 8
     for path in applied:
@@ -41,17 +41,17 @@ def test_folders_and_files_that_it_names_exist() -> None:
 
 def test_every_overlay_and_run_has_its_row() -> None:
     rows = re.findall(r"^\| `kubernetes/([\w/-]+)`(?:, `([\w-]+)`)?", TEXT, re.MULTILINE)
-    named = {first for first, _ in rows} | {f"training/{other}" for _, other in rows if other}
+    documented = {first for first, _ in rows} | {f"training/{other}" for _, other in rows if other}
     folder = ROOT / "deploy/kubernetes"
-    there = {
+    existing = {
         path.parent.relative_to(folder).as_posix()
         for top in ("overlays", "training")
         for path in folder.glob(f"{top}/*/kustomization.yaml")
     }
-    assert named == there - {"training/settings"}
+    assert documented == existing - {"training/settings"}
 
 
-def test_the_images_command_puts_registry_and_digest_in_place(
+def test_the_command_sets_registry_and_digest_of_the_images(
     tmp_path: Path, kustomize: Callable[[Path], list[dict[str, Any]]]
 ) -> None:
     command = next(line for line in BLOCKS[0].splitlines() if line.startswith("grep "))
@@ -80,7 +80,7 @@ def test_the_images_command_puts_registry_and_digest_in_place(
 
 
 @pytest.mark.slow
-def test_its_commands_sign_a_folder_and_what_lies_in_the_store(
+def test_the_commands_sign_a_folder_and_a_model_in_the_store(
     tmp_path: Path, tiny_bundle: Bundle
 ) -> None:
     pytest.importorskip("model_signing")
@@ -101,7 +101,7 @@ def test_its_commands_sign_a_folder_and_what_lies_in_the_store(
         assert found.manifest == tiny_bundle.manifest
 
 
-def test_its_seconds_are_those_of_the_manifests(
+def test_the_seconds_of_stopping_are_those_of_the_manifests(
     render: Callable[[str], list[dict[str, Any]]], find: Callable[..., dict[str, Any]]
 ) -> None:
     manifests = render("overlays/cpu")
@@ -116,12 +116,12 @@ def test_its_seconds_are_those_of_the_manifests(
 
 
 @pytest.mark.parametrize("package", ["bentoml", "pillow", "starlette", "h11"])
-def test_the_locked_versions_are_those(package: str) -> None:
+def test_the_locked_versions_are_those_of_requirements(package: str) -> None:
     (version,) = re.findall(rf"^\| {package} \| ([\d.]+) \|", TEXT, re.MULTILINE)
     assert f"\n{package}=={version} " in (ROOT / "requirements/serving.txt").read_text()
 
 
-def test_the_alerts_have_their_lines() -> None:
+def test_every_alert_has_a_line() -> None:
     page = yaml.safe_load((ROOT / "deploy/kubernetes/overlays/monitoring/alerts.yaml").read_text())
     section = TEXT.partition("## Alerts")[2].partition("\n## ")[0]
     for group in page["spec"]["groups"]:

@@ -1,4 +1,4 @@
-"""deploy/graft.service: systemd takes it, and the service lives with what it allows."""
+"""deploy/graft.service: systemd accepts it, and the service works with the allowed calls."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ try:
 except PermissionError:
     os.execv(sys.argv[2], sys.argv[2:])
 """
-"""Runs a command with these system calls; the others fail as they do under systemd."""
+"""Runs a command with only these system calls; others fail as they do under systemd."""
 NOT_LOCKED = 77
 
 
@@ -60,12 +60,12 @@ def analyze(*arguments: str | Path) -> str:
         ["systemd-analyze", *map(str, arguments)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert not done.stderr, "what is misspelt is a line of stderr and no failure"
+    assert not done.stderr, "systemd-analyze reports misspelt lines on stderr, with exit code 0"
     return done.stdout
 
 
 def allowed(group: str) -> set[str]:
-    """The system calls of a group, those of the groups in it included."""
+    """Return the system calls of a group, including those of the groups in it."""
     names: set[str] = set()
     for line in analyze("syscall-filter", "--no-pager", group).splitlines():
         name = line.strip()
@@ -74,25 +74,25 @@ def allowed(group: str) -> set[str]:
     return names
 
 
-def test_systemd_knows_every_line(tmp_path: Path) -> None:
+def test_systemd_accepts_every_line(tmp_path: Path) -> None:
     (command,) = lines("ExecStart")
     text = UNIT.read_text().replace(command.split()[0], sys.executable)
     (tmp_path / UNIT.name).write_text(text)
     analyze("verify", "--man=no", tmp_path / UNIT.name)
 
 
-def test_systemd_finds_little_exposed() -> None:
-    said = analyze("security", "--offline=yes", "--no-pager", UNIT)
-    (exposure,) = re.findall(r"exposure level for graft.service: ([\d.]+)", said)
-    assert float(exposure) < 2, said
+def test_systemd_rates_the_exposure_as_low() -> None:
+    report = analyze("security", "--offline=yes", "--no-pager", UNIT)
+    (exposure,) = re.findall(r"exposure level for graft.service: ([\d.]+)", report)
+    assert float(exposure) < 2, report
 
 
-def test_it_starts_what_the_image_starts() -> None:
+def test_command_and_variables_are_those_of_the_image() -> None:
     text = (ROOT / "deploy/Dockerfile").read_text()
     (command,) = lines("ExecStart")
-    (of_image,) = re.findall(r"^CMD \[(.*)\]$", text, re.MULTILINE)
-    wanted = [word.strip(' "') for word in of_image.split(",")]
-    assert command.replace("127.0.0.1", "0.0.0.0").split()[1:] == wanted[1:]
+    (image_command,) = re.findall(r"^CMD \[(.*)\]$", text, re.MULTILINE)
+    expected = [word.strip(' "') for word in image_command.split(",")]
+    assert command.replace("127.0.0.1", "0.0.0.0").split()[1:] == expected[1:]
     variables = dict(re.findall(r"^(?:ENV|   ) (\w+)=(\S+)", text, re.MULTILINE))
     own = {"PATH", "GRAFT_MODEL", "GRAFT_CACHE"}
     assert {name: environment()[name] for name in set(variables) - own} == {
@@ -100,7 +100,7 @@ def test_it_starts_what_the_image_starts() -> None:
     }
 
 
-def test_its_settings_and_times_are_the_codes() -> None:
+def test_settings_and_times_are_those_of_the_code() -> None:
     given = {name: value for name, value in environment().items() if name.startswith("GRAFT_")}
     fields = {f"GRAFT_{field.upper()}" for field in Settings.model_fields}
     assert set(given) - {"GRAFT_CACHE"} <= fields

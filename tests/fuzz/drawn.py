@@ -1,8 +1,8 @@
-"""Sound pictures of every kind without end, each made anew from a seed and a number.
+"""Draws sound pictures of every kind, each from a seed and a number.
 
-`drawn(seed, number)` draws a smooth picture and stores it in one of the ways that exist: every kind
-that is read, in every variant that an encoder here can write, and every variant that is refused by
-name. With it comes what must come of it: the pixels, or a word of the refusal.
+`drawn(seed, number)` draws a smooth picture and encodes it: in every kind that is read, in every
+variant that an encoder here can write, and in every variant that is refused by name. It returns the
+expected outcome as well: the pixels, or a word of the refusal.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ SIZE = 48
 
 @dataclass(frozen=True)
 class Drawn:
-    """A file, and what must come of it.
+    """A file and its expected outcome.
 
-    `pixels` are (H, W, 3) uint8, as they are before the stretch, to be met to within `tolerance`
-    levels on average; without them it is refused, by a message that holds `refusal`.
+    `pixels` are (H, W, 3) uint8 before resizing; decoded ones may differ by `tolerance` levels on
+    average. Without them, the picture must be refused with a message that contains `refusal`.
     """
 
     name: str
@@ -46,7 +46,7 @@ def drawn(seed: int, number: int) -> Drawn:
 
 
 def smooth(rng: random.Random) -> Pixels:
-    """(H, W, 3): a wave of each colour, as large as the model's input, or up to 4 times larger."""
+    """Draw (H, W, 3): a wave of each colour, of the model's input size or up to 4 times larger."""
     sides = [SIZE, SIZE] if rng.random() < 0.5 else [rng.randint(SIZE // 2, 4 * SIZE) for _ in "xy"]
     rows, columns = np.mgrid[: sides[0], : sides[1]]
     waves = [
@@ -100,26 +100,26 @@ def jpeg_of_any_sampling(rng: random.Random, pixels: Pixels) -> Drawn:
         before=before + _metadata(rng),
     )
     if rng.random() < 0.1:
-        data = data[:-2]  # an end that is missing is no damage
+        data = data[:-2]  # a missing end marker is no damage
     name = f"JPEG SOF{marker & 15} {sampling}"
     if any(max(own) % factor for own in zip(*sampling, strict=True) for factor in own):
         return Drawn(name, data, refusal="fractional sampling")
     most = max(map(max, sampling))
-    # Few samples of chroma cannot follow the waves: libjpeg itself is 6.5 levels off with 12.
+    # Few samples of chroma cannot represent the waves: with 12, libjpeg itself is 6.5 levels off.
     has_few = min(pixels.shape[:2]) // most < SIZE // 2
     is_coarse = components == 4 or (components > 1 and (most > 2 or (most > 1 and has_few)))
     return Drawn(name, data, expected, tolerance=12 if is_coarse else 6)
 
 
 def _metadata(rng: random.Random) -> bytes:
-    """Segments that pixels do not depend on: a thumbnail in EXIF, a profile, a comment."""
+    """Return segments that do not affect pixels: a thumbnail in EXIF, a profile, a comment."""
     thumbnail = save(Image.new("RGB", (16, 12), "red"), "JPEG")
     choices = (
         b"",
         jpegs.segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0" + thumbnail),
         jpegs.segment(0xE2, b"ICC_PROFILE\0\1\1" + rng.randbytes(500)),
         jpegs.segment(0xFE, b"a comment \xff\xd8\xff\xc3"),
-        jpegs.segment(0xFE, b"") + b"\0\0\0",  # junk, which libjpeg steps over
+        jpegs.segment(0xFE, b"") + b"\0\0\0",  # junk, which libjpeg skips
     )
     return rng.choice(choices)
 
@@ -149,7 +149,7 @@ def lossless_jpeg(rng: random.Random, pixels: Pixels) -> Drawn:
 
 
 def refused_jpeg(rng: random.Random, pixels: Pixels) -> Drawn:
-    """By its process, its precision, its number of components, or its height."""
+    """Refused for its process, its precision, or its number of components."""
     marker = rng.choice(
         (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7, 0xDE)
     )
@@ -200,7 +200,7 @@ _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 
 
 
 def png(rng: random.Random, pixels: Pixels) -> Drawn:
-    """Every colour type and depth, with any of the chunks that exist, and Apple's variant."""
+    """Every colour type and depth, with any ancillary chunks, and Apple's variant."""
     colour = rng.choice(list(_DEPTHS))
     depth = rng.choice(_DEPTHS[colour])
     height, width, _ = pixels.shape
@@ -253,7 +253,7 @@ def _png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes
 
 
 def _ancillary(rng: random.Random) -> list[bytes]:
-    """Chunks that pixels do not depend on, of any content, some with a wrong checksum."""
+    """Return chunks that do not affect pixels, of any content, some with a wrong checksum."""
     parts = []
     for _ in range(rng.choice((0, 0, 1, 3))):
         name = rng.choice(
@@ -313,7 +313,7 @@ def bmp(rng: random.Random, pixels: Pixels) -> Drawn:
 
 
 def tiff(rng: random.Random, pixels: Pixels) -> Drawn:
-    """By Pillow, every compression; and 16 bits by imagecodecs' neighbour, Pillow's gray."""
+    """Every mode and compression of Pillow, and 16-bit gray."""
     picture = Image.fromarray(pixels)
     mode = rng.choice(("RGB", "L", "1", "P", "RGBA", "LA", "CMYK", "16"))
     if mode == "16":

@@ -1,8 +1,8 @@
-"""JPEGs of every process, precision, sampling and number of components, by a small encoder.
+"""A small encoder for JPEGs of every process, precision, sampling and number of components.
 
-Huffman tables have codes of one length each: 4 bits for DC, 8 bits for AC. So a symbol's code is
-its place in the table, and the encoder stays short. What Graft refuses by its header has a header
-alone, and noise behind it.
+Each Huffman table has codes of one length: 4 bits for DC, 8 bits for AC. So the code of a symbol is
+its place in the table, and the encoder stays short. Pictures that are refused by their header have
+a header only, with noise behind it.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def segment(marker: int, content: bytes) -> bytes:
 
 
 def frame(marker: int, bits: int, size: tuple[int, int], sampling: Sampling) -> bytes:
-    """A frame header for a width and height."""
+    """Write a frame header for a width and height."""
     parts = [bytes([at + 1, across << 4 | down, 0]) for at, (across, down) in enumerate(sampling)]
     head = struct.pack(">BHHB", bits, size[1], size[0], len(sampling))
     return segment(marker, head + b"".join(parts))
 
 
 def header_only(marker: int, bits: int, components: int, rng: random.Random) -> bytes:
-    """A picture of a process that is not read, up to its scan; noise behind it."""
+    """Write the header of a picture that is refused, with noise instead of its scan."""
     sampling = tuple((rng.randint(1, 4), rng.randint(1, 4)) for _ in range(components))
     head = frame(marker, bits, (rng.randint(1, 300), rng.randint(1, 300)), sampling)
     scan = bytes([components, *(value for at in range(components) for value in (at + 1, 0))])
@@ -64,9 +64,9 @@ def encode(
     """Encode planes (H, W) of values 0..255, one for each component, at its sampling.
 
     Args:
-        planes: full-size; those of fewer samples are averaged here.
+        planes: full-size; they are averaged here for a sampling with fewer samples.
         sampling: horizontal and vertical factors.
-        marker: SOF0, SOF1 or SOF2; the last by spectral selection.
+        marker: SOF0, SOF1 or SOF2 (with spectral selection).
         restart: blocks between restart markers, 0 for none.
         is_interleaved: one scan, or one for each component; progressive has several anyway.
         before: segments that come first.
@@ -126,7 +126,7 @@ def encode_lossless(pixels: NDArray[np.uint8], predictor: int = 1) -> bytes:
 
 
 def _fits_a_unit(sampling: Sampling) -> bool:
-    """Whether all components may share a scan: an MCU holds 10 blocks."""
+    """Return whether all components may share a scan: an MCU holds at most 10 blocks."""
     return sum(across * down for across, down in sampling) <= 10
 
 
@@ -144,7 +144,7 @@ def _blocks(
     most: tuple[int, int],
     size: tuple[int, int],
 ) -> NDArray[np.int64]:
-    """A component's coefficients (rows, columns, 64) in zigzag order, rows and columns of MCUs."""
+    """Compute the coefficients of a component, (rows, columns, 64) in zigzag order."""
     mcus = (-(-size[1] // (8 * most[1])), -(-size[0] // (8 * most[0])))
     high, wide = mcus[0] * own[1] * 8, mcus[1] * own[0] * 8
     rows = ((np.arange(high) + 0.5) * most[1] / own[1] - 0.5).clip(0, size[1] - 1)
@@ -185,7 +185,7 @@ def _scan(
 def _units(
     blocks: list[NDArray[np.int64]], sampling: Sampling, members: list[int], size: tuple[int, int]
 ) -> Iterator[list[tuple[int, NDArray[np.int64]]]]:
-    """What is coded between two places for a restart marker: MCUs, or blocks of one component."""
+    """Yield the units between which a restart marker may stand: MCUs, or blocks of a component."""
     if len(members) == 1:
         at = members[0]
         high, wide = _own_blocks(size, sampling, at)
@@ -205,7 +205,7 @@ def _units(
 
 
 def _own_blocks(size: tuple[int, int], sampling: Sampling, at: int) -> tuple[int, int]:
-    """Blocks that a scan of one component holds: without those that only fill up MCUs."""
+    """Return the rows and columns of blocks in a scan of one component, without padding of MCUs."""
     most = max(a for a, _ in sampling), max(d for _, d in sampling)
     (width, height), (across, down) = size, sampling[at]
     if len(sampling) == 1:

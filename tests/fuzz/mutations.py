@@ -1,8 +1,8 @@
-"""Damaged pictures without end, each made anew from a seed and a number.
+"""Makes damaged pictures, each from a seed and a number.
 
 `mutated(seed, number)` draws one of the sound pictures, and damages it one to three times: in its
-bits, its length, its segments or chunks (with checksums put right, so that the damage is met behind
-the door), and in the sizes that it claims.
+bits, its length, its segments or chunks (with correct checksums, so that the damage reaches the
+decoder), and in the sizes that it claims.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ORIENTATION = 0x0112
 
 @functools.cache
 def sound_pictures() -> dict[str, bytes]:
-    """Small pictures of every kind that the service reads, by what they are."""
+    """Draw small pictures of every kind that the service reads, by name."""
     smooth = np.indices((75, 100)).sum(0)[..., None] * (1, 2, 3) % 256
     noise = np.random.default_rng(0).integers(-30, 30, smooth.shape)
     rgb = Image.fromarray((smooth + noise).clip(0, 255).astype(np.uint8))
@@ -71,7 +71,7 @@ def sound_pictures() -> dict[str, bytes]:
 
 
 def interlaced_png(side: int = 8, colour: int = 2, depth: int = 16) -> bytes:
-    """Adam7, 16 bits a channel: the kind that Pillow reads and does not write."""
+    """Write Adam7 with 16 bits a channel, which Pillow reads but does not write."""
     passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
     rows = b""
     for left, top, across, down in (*passes, (0, 1, 1, 2)):
@@ -82,7 +82,7 @@ def interlaced_png(side: int = 8, colour: int = 2, depth: int = 16) -> bytes:
 
 
 def mutated(seed: int, number: int) -> tuple[str, bytes]:
-    """Picture `number` of a seed -> (which sound picture and what was done to it, its bytes)."""
+    """Make picture `number` of a seed; return its name (picture and mutations) and its bytes."""
     rng = random.Random(f"{seed}/{number}")
     name, data = rng.choice(list(sound_pictures().items()))
     done = [name]
@@ -99,7 +99,7 @@ def mutated(seed: int, number: int) -> tuple[str, bytes]:
 def flipped_bits(data: bytes, rng: random.Random) -> bytes:
     damaged = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 8, 64))):
-        # Half of them where the structure is: a flip in the middle often changes a few pixels.
+        # Half of them in the header: a flip in the middle often changes only a few pixels.
         end = len(data) if rng.random() < 0.5 else min(len(data), 200)
         if end:
             damaged[rng.randrange(end)] ^= 1 << rng.randrange(8)
@@ -145,7 +145,7 @@ def trailing(data: bytes, rng: random.Random) -> bytes:
 
 
 def wrong_length(data: bytes, rng: random.Random) -> bytes:
-    """A segment or chunk that says it is longer or shorter than it is."""
+    """Give a segment or chunk a wrong length."""
     parts = _split(data)
     at = rng.randrange(len(parts))
     lie = rng.choice((0, 1, 2, 3, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, rng.getrandbits(8)))
@@ -173,14 +173,14 @@ def doubled(data: bytes, rng: random.Random) -> bytes:
 
 
 def borrowed(data: bytes, rng: random.Random) -> bytes:
-    """A segment or chunk of another picture among its own: a second frame, another palette."""
+    """Insert a segment or chunk of another picture: a second frame, another palette."""
     parts, others = _split(data), _split(rng.choice(list(sound_pictures().values())))
     parts.insert(rng.randrange(1, len(parts) + 1), rng.choice(others))
     return b"".join(parts)
 
 
 def damaged_part(data: bytes, rng: random.Random) -> bytes:
-    """Bits flipped inside a chunk whose checksum is right all the same."""
+    """Flip bits inside a chunk, and correct its checksum."""
     parts = _split(data)
     at = rng.randrange(len(parts))
     if data.startswith(b"\x89PNG") and at:
@@ -193,7 +193,7 @@ def damaged_part(data: bytes, rng: random.Random) -> bytes:
 
 
 def wrong_size(data: bytes, rng: random.Random) -> bytes:
-    """Claims another width or height, in a header whose checksum is right."""
+    """Claim another width or height, in a header with a correct checksum."""
     side = rng.choice((0, 1, 2, 99, 101, 5000, 16_383, 65_535, 2**31 - 1, 2**32 - 1))
     if data.startswith(b"\xff\xd8"):
         found = [part for part in _split(data) if part[:1] == b"\xff" and 0xC0 <= part[1] <= 0xC2]

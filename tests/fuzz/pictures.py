@@ -1,13 +1,12 @@
-"""Mutated pictures, or sound ones of every kind, through the decoder, in a process that may die.
+"""Decodes mutated pictures, or sound ones of every kind, in a process that may crash.
 
     python tests/fuzz/pictures.py mutated|drawn [COUNT] [SEED] [FIRST]
 
-Each mutated picture must end in pixels or in a refusal, each drawn one in its own pixels or in a
-refusal that names its kind; within 2 s of processor time, without a word on stderr, without a byte
-written behind the memory that the decoder gave away, and with the same pixels again when fresh
-memory is filled with another byte. The memory at the end must be within 64 MB of what it was after
-the first tenth. What fails is kept in artifacts/fuzz, and the exit code is 1. The last line of
-stdout is the tally, as JSON.
+Each mutated picture must give pixels or a refusal, each drawn one its own pixels or a refusal that
+names its kind. This must take at most 2 s of processor time, write nothing to stderr and nothing
+behind the decoder's buffer, and give the same pixels when new memory is filled with another byte.
+At the end, memory must be within 64 MB of what it was after the first tenth. Pictures that fail are
+kept in artifacts/fuzz, and the exit code is 1. The last line of stdout is a tally as JSON.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ FAILED = ROOT / "artifacts/fuzz"
 SIZES, LIMITS = {"mutated": 96, "drawn": 48}, Limits(pixels=1_000_000)
 GUARD = bytes(range(1, 256)) * 16
 GROWTH_BYTES = 64_000_000
-_M_PERTURB = -6  # of glibc's mallopt: what fresh memory is filled with
+_M_PERTURB = -6  # option of glibc's mallopt: the byte that new memory is filled with
 
 
 def make(source: str, seed: int, number: int) -> Drawn:
@@ -49,7 +48,7 @@ def make(source: str, seed: int, number: int) -> Drawn:
 
 
 class Guarded:
-    """Memory as the decoder asks for it, with a known pattern behind it."""
+    """Allocates the decoder's buffers, with a known pattern behind each."""
 
     def __init__(self) -> None:
         self.given: list[NDArray[np.uint8]] = []
@@ -60,12 +59,12 @@ class Guarded:
         self.given.append(memory)
         return memory[:size]
 
-    def is_whole(self) -> bool:
+    def is_intact(self) -> bool:
         return all(memory[-len(GUARD) :].tobytes() == GUARD for memory in self.given)
 
 
 def outcome(picture: Drawn, size: int, fill: int) -> tuple[str, bytes]:
-    """Decode a picture -> what came of it, and its pixels; `bug: ...` is what must not come."""
+    """Decode a picture; return the outcome and the pixels. `bug: ...` is a failure."""
     signal.setitimer(signal.ITIMER_PROF, 2)  # both end the process, native code or not
     signal.setitimer(signal.ITIMER_REAL, 60)
     if sys.platform == "linux":
@@ -80,8 +79,8 @@ def outcome(picture: Drawn, size: int, fill: int) -> tuple[str, bytes]:
     finally:
         del jpeg._allocate
         jpeg._allocate = _ALLOCATE
-    if not guarded.is_whole():
-        return "bug: written behind the decoder's memory", b""
+    if not guarded.is_intact():
+        return "bug: written behind the decoder's buffer", b""
     if pixels.shape != (size, size, 3) or pixels.dtype != "uint8":
         return f"bug: {pixels.dtype} {pixels.shape}", b""
     return _judge_pixels(picture, pixels), pixels.tobytes()
@@ -108,18 +107,18 @@ def _judge_pixels(picture: Drawn, pixels: NDArray[np.uint8]) -> str:
 
 
 def work(source: str, seed: int, first: int, last: int) -> None:
-    """Decode pictures first..last: a line before and after each, for whoever watches."""
+    """Decode pictures first..last; print a line before and after each for `watch`."""
     configure_process()
-    said, process, warm_bytes = os.fstat(2).st_size, psutil.Process(), 0
+    stderr_bytes, process, warm_bytes = os.fstat(2).st_size, psutil.Process(), 0
     for number in range(first, last):
         print("start", number, flush=True)
         picture = make(source, seed, number)
         what, pixels = outcome(picture, SIZES[source], 0x55)
         if pixels and outcome(picture, SIZES[source], 0xAA)[1] != pixels:
-            what = "bug: other pixels the second time"
-        if os.fstat(2).st_size != said:
-            said = os.fstat(2).st_size
-            what = "bug: a word on stderr"
+            what = "bug: different pixels the second time"
+        if os.fstat(2).st_size != stderr_bytes:
+            stderr_bytes = os.fstat(2).st_size
+            what = "bug: output on stderr"
         print("end", json.dumps([what, picture.name]), flush=True)
         if number == first + (last - first) // 10:
             warm_bytes = process.memory_info().rss
@@ -128,7 +127,7 @@ def work(source: str, seed: int, first: int, last: int) -> None:
 
 
 def watch(source: str, seed: int, first: int, last: int) -> collections.Counter[str]:
-    """Let workers decode first..last, the next one from behind where one died -> outcomes."""
+    """Let workers decode first..last; after a crash the next one continues. Return a tally."""
     tally: collections.Counter[str] = collections.Counter()
     FAILED.mkdir(parents=True, exist_ok=True)
     while first < last:

@@ -1,4 +1,4 @@
-"""Every kustomization renders, and Kubernetes and the operators would take what comes out."""
+"""Every kustomization renders to manifests that Kubernetes and the operators accept."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pytest
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]
 VERSIONS = ("1.30", "1.34", "1.37")
-"""The oldest that has all we use (a preStop `sleep`), one between, the newest known here."""
+"""The oldest that has all that is used (a preStop `sleep`), one between, the newest known here."""
 
 
 def closed(required: str, optional: str = "", **known: Any) -> dict[str, Any]:
-    """A schema of an object with these fields and no others."""
+    """Make a schema of an object with these fields and no others."""
     names = [*required.split(), *optional.split(), *known]
     properties = {name: known.get(name, {}) for name in names}
     needed = [*required.split(), *known]
@@ -27,7 +27,7 @@ def closed(required: str, optional: str = "", **known: Any) -> dict[str, Any]:
     }
 
 
-def some(schema: dict[str, Any]) -> dict[str, Any]:
+def non_empty_list(schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "minItems": 1, "items": schema}
 
 
@@ -38,11 +38,11 @@ ENDPOINT = closed("port path interval scrapeTimeout")
 CUSTOM = {
     "ServiceMonitor": (
         "monitoring.coreos.com/v1",
-        closed("", "podTargetLabels", selector=SELECTOR, endpoints=some(ENDPOINT)),
+        closed("", "podTargetLabels", selector=SELECTOR, endpoints=non_empty_list(ENDPOINT)),
     ),
     "PodMonitor": (
         "monitoring.coreos.com/v1",
-        closed("", selector=SELECTOR, podMetricsEndpoints=some(ENDPOINT)),
+        closed("", selector=SELECTOR, podMetricsEndpoints=non_empty_list(ENDPOINT)),
     ),
     "PrometheusRule": (
         "monitoring.coreos.com/v1",
@@ -53,7 +53,7 @@ CUSTOM = {
                 "items": closed(
                     "name",
                     "interval",
-                    rules=some(
+                    rules=non_empty_list(
                         {
                             "type": "object",
                             "required": ["expr"],
@@ -73,7 +73,7 @@ CUSTOM = {
             minReplicaCount=COUNT,
             maxReplicaCount=COUNT,
             fallback=closed("", failureThreshold=COUNT, replicas=COUNT),
-            triggers=some(closed("type metricType", metadata=TEXTS)),
+            triggers=non_empty_list(closed("type metricType", metadata=TEXTS)),
         ),
     ),
     "InferenceService": (
@@ -94,19 +94,19 @@ CUSTOM = {
         ),
     ),
 }
-"""Of the operators' own kinds, the version and the fields that we use, from their documentation."""
+"""Version and used fields of the operators' kinds, from their documentation."""
 
 
 @functools.cache
-def follows_kubernetes(text: str, version: str) -> None:
-    """Overlays have most manifests in common: each is looked at once."""
+def validate(text: str, version: str) -> None:
+    """Validate a manifest; overlays share most of them, so each is validated once."""
     kubernetes_validate.validate(json.loads(text), version, strict=True)
 
 
 def check(manifest: Manifest, version: str) -> None:
     kind = manifest["kind"]
     if kind not in CUSTOM:
-        follows_kubernetes(json.dumps(manifest), version)
+        validate(json.dumps(manifest), version)
         return
     api_version, spec = CUSTOM[kind]
     assert manifest["apiVersion"] == api_version
@@ -121,9 +121,9 @@ def test_what_kustomize_renders_follows_the_schemas(
     assert manifests
     for manifest in manifests:
         check(manifest, version)
-    for _, pod in (one for manifest in manifests for one in pods(manifest)):
+    for _, pod in (found for manifest in manifests for found in pods(manifest)):
         alone = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}}
-        follows_kubernetes(json.dumps({**alone, "spec": pod["spec"]}), version)
+        validate(json.dumps({**alone, "spec": pod["spec"]}), version)
 
 
 @pytest.mark.parametrize(
@@ -136,12 +136,10 @@ def test_what_kustomize_renders_follows_the_schemas(
         ("ServiceMonitor", ("endpoint",)),
     ],
 )
-def test_a_misspelt_field_would_be_noticed(
-    kind: str, path: tuple[str, ...], render: Render
-) -> None:
+def test_a_misspelt_field_is_noticed(kind: str, path: tuple[str, ...], render: Render) -> None:
     names = ["cpu", "keda", "kserve", "monitoring"]
-    everything = [one for name in names for one in render(f"overlays/{name}")]
-    manifest = next(one for one in everything if one["kind"] == kind)
+    manifests = [manifest for name in names for manifest in render(f"overlays/{name}")]
+    manifest = next(manifest for manifest in manifests if manifest["kind"] == kind)
     check(manifest, "1.34")
     place = manifest["spec"]
     for part in path[:-1]:

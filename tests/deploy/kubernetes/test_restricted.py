@@ -1,4 +1,4 @@
-"""The service on a read-only file system, with no more room to write than the manifest gives."""
+"""The service on a read-only file system, with only the writable folders of the manifest."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]
 Find = Callable[..., Manifest]
 ROOT = Path(__file__).parents[3]
-# A mount namespace of its own, in which everything but the named folders is read-only. Root needs
-# no user namespace, and others have no mounts without one.
+# A mount namespace in which everything except the named folders is read-only. Users other than root
+# can mount only inside a user namespace.
 LOCKED = """
 set -e
 for place in $PLACES; do mount -t tmpfs -o "size=${place#*=}" tmpfs "${place%%=*}"; done
@@ -41,7 +41,7 @@ def can_lock() -> None:
     if not shutil.which("unshare"):
         pytest.skip("no unshare here (util-linux)")
     if subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this machine gives no user namespaces, so nothing can be made read-only")
+        pytest.skip("this machine has no user namespaces, so nothing can be made read-only")
 
 
 def megabytes(size: str) -> str:
@@ -53,7 +53,7 @@ def megabytes(size: str) -> str:
 def locked(
     home: Path, bundle: Bundle, pod: Manifest, settings: dict[str, str], port: int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The service as the pod runs it: its mounts, its settings, nothing else to write to."""
+    """Run the service like the pod: its mounts, its settings, everything else read-only."""
     (container,) = pod["containers"]
     volumes = {
         volume["name"]: volume["emptyDir"]["sizeLimit"]
@@ -89,7 +89,7 @@ def locked(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("can_lock")
-def test_the_service_needs_no_other_writable_place(
+def test_the_service_needs_no_other_writable_folder(
     tmp_path: Path, tiny_bundle: Bundle, render: Render, find: Find, environment: Callable[..., Any]
 ) -> None:
     manifests = render("overlays/cpu")
@@ -108,11 +108,11 @@ def test_the_service_needs_no_other_writable_place(
             time.sleep(0.2)
         picture = (tiny_bundle.path / "golden/red.png").read_bytes()
         assert httpx.post(f"{url}/predict", files={"image": picture}).json()["label"] == "red"
-        # 19 MB each: they stay in memory, or /tmp would be full.
+        # 19 MB each: written to /tmp, they would fill it.
         large = picture + os.urandom(19 * 1024 * 1024)
         fields = [("images", large) for _ in range(3)]
         answer = httpx.post(f"{url}/predict_batch", files=fields, timeout=60)
-        assert [one["label"] for one in answer.json()["results"]] == ["red"] * 3
+        assert [result["label"] for result in answer.json()["results"]] == ["red"] * 3
         used = [written(process.pid, tmp_path / name) for name in ("tmp", "cache")]
         assert 0 < used[0] < 4 * 1024 * 1024, "a tenth of what the manifest gives"
         assert 0 < used[1] < 1024 * 1024
@@ -128,6 +128,6 @@ def is_ready(url: str) -> bool:
 
 
 def written(process: int, folder: Path) -> int:
-    """Bytes in a folder as the process sees it, in its own mount namespace."""
+    """Return the bytes in a folder as the process sees it, in its mount namespace."""
     inside = Path(f"/proc/{process}/root") / folder.relative_to("/")
     return sum(path.stat().st_size for path in inside.rglob("*") if path.is_file())

@@ -1,4 +1,4 @@
-"""No pod has rights that it does not need, and nobody reaches it who need not."""
+"""Pods have only the rights that they need, and only the traffic that they need is open."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Pods = Callable[[Manifest], list[tuple[str, Manifest]]]
 ROOT = Path(__file__).parents[3]
 USER = 65532
 PARTS = {"base/server", "training/settings"}
-"""Applied by others, which say the namespace."""
+"""Components of other kustomizations, which set the namespace."""
 PINNED = re.compile(r"registry\.example\.org/[a-z-]+:\d+\.\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}")
 
 
@@ -49,7 +49,9 @@ def test_volumes_are_named_bounded_and_all_mounted(its_pods: list[tuple[str, Man
     for where, pod in its_pods:
         volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
         mounted = {
-            mount["name"] for one in containers(pod) for mount in one.get("volumeMounts", ())
+            mount["name"]
+            for container in containers(pod)
+            for mount in container.get("volumeMounts", ())
         }
         assert mounted == set(volumes), where
         for volume in volumes.values():
@@ -93,13 +95,13 @@ def test_everything_is_in_the_namespace_and_the_namespace_enforces_it(
             assert manifest["metadata"]["namespace"] == "graft", manifest["kind"]
 
 
-def test_no_secret_lies_in_the_repository(name: str, render: Render) -> None:
+def test_the_repository_has_no_secrets_and_no_roles(name: str, render: Render) -> None:
     kinds = {manifest["kind"] for manifest in render(name)}
     assert not {"Secret", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"} & kinds
 
 
-def test_single_runs_can_be_deleted_without_what_they_made(name: str, render: Render) -> None:
-    """`kubectl delete -k` of a canary or a run must take no namespace and no volume along."""
+def test_deleting_a_run_keeps_its_artifacts(name: str, render: Render) -> None:
+    """`kubectl delete -k` of a canary or a run must delete no namespace and no volume."""
     kept = {"Namespace", "PersistentVolumeClaim", "PersistentVolume", "ServiceAccount", "Service"}
     kinds = {manifest["kind"] for manifest in render(name)}
     if name == "overlays/canary" or name.startswith("training/"):
@@ -107,7 +109,7 @@ def test_single_runs_can_be_deleted_without_what_they_made(name: str, render: Re
 
 
 def allowed(policy: Manifest) -> tuple[Any, ...]:
-    """Who may reach whom, in short."""
+    """Summarise a policy: selected pods, sources with ports, targets with ports."""
     spec = policy["spec"]
     ins = [(rule["from"], [port["port"] for port in rule["ports"]]) for rule in spec["ingress"]]
     outs = [(rule["to"], [port["port"] for port in rule["ports"]]) for rule in spec["egress"]]
@@ -122,7 +124,7 @@ def policies(manifests: list[Manifest]) -> dict[str, tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("overlay", ["cpu", "gpu", "keda", "kserve"])
-def test_nothing_is_open_but_the_services_port_for_askers(overlay: str, render: Render) -> None:
+def test_only_the_port_of_the_service_is_open_to_clients(overlay: str, render: Render) -> None:
     server = {"app.kubernetes.io/name": "graft"}
     asker = {"namespaceSelector": {"matchLabels": {"graft-client": "true"}}}
     assert policies(render(f"overlays/{overlay}")) == {
@@ -131,21 +133,23 @@ def test_nothing_is_open_but_the_services_port_for_askers(overlay: str, render: 
     }
 
 
-def test_the_empty_policy_covers_both_ways(render: Render, find: Callable[..., Manifest]) -> None:
+def test_the_empty_policy_covers_both_directions(
+    render: Render, find: Callable[..., Manifest]
+) -> None:
     policy = find(render("base"), "NetworkPolicy", "nothing")
     assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
 
 
-def test_prometheus_alone_is_let_in_besides(render: Render) -> None:
+def test_only_prometheus_is_admitted_as_well(render: Render) -> None:
     ((name, (selected, ins, outs)),) = policies(render("overlays/monitoring")).items()
     assert (name, outs) == ("prometheus", [])
     assert selected == {"app.kubernetes.io/name": "graft"}
     (((source,), ports),) = ins
     assert ports == [3000]
-    assert set(source) == {"namespaceSelector", "podSelector"}, "both together, not either"
+    assert set(source) == {"namespaceSelector", "podSelector"}, "both must match, not either"
 
 
-def test_training_hears_nobody_and_asks_for_names_alone(render: Render) -> None:
+def test_training_may_only_use_dns(render: Render) -> None:
     selected, ins, outs = policies(render("training/storage"))["training"]
     assert selected == {"app.kubernetes.io/name": "graft-training"}
     assert ins == []

@@ -1,4 +1,4 @@
-"""The service's manifests say what its code does: probes, ports, settings, how it stops."""
+"""The manifests of the service agree with its code: probes, ports, settings, stopping."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Find = Callable[..., Manifest]
 Pods = Callable[[Manifest], list[tuple[str, Manifest]]]
 ROOT = Path(__file__).parents[3]
 NO_SETTINGS = {"HOME", "PROTOCOL", "GRAFT_CACHE"}
-"""Environment variables that are no field of `Settings`."""
+"""Environment variables that are not a field of `Settings`."""
 SERVING = ["overlays/cpu", "overlays/gpu", "overlays/keda", "overlays/canary", "overlays/kserve"]
 
 
@@ -26,7 +26,7 @@ SERVING = ["overlays/cpu", "overlays/gpu", "overlays/keda", "overlays/canary", "
 def served(
     request: pytest.FixtureRequest, render: Render, pods: Pods, environment: Callable[..., Any]
 ) -> tuple[Manifest, dict[str, str]]:
-    """The pod of an overlay that serves, and its environment."""
+    """The pod of a serving overlay, and its environment."""
     manifests = render(request.param)
     ((_, pod),) = [found for manifest in manifests for found in pods(manifest)]
     return pod, environment(manifests, pod["spec"]["containers"][0])
@@ -37,20 +37,20 @@ def deployment(render: Render, find: Find) -> Manifest:
     return find(render("overlays/cpu"), "Deployment")
 
 
-def seconds(settings: dict[str, str]) -> Settings:
+def parse_settings(settings: dict[str, str]) -> Settings:
     return Settings.from_environment(settings)
 
 
-def test_probes_ask_for_what_the_service_answers(
+def test_probes_use_paths_of_the_service(
     served: tuple[Manifest, dict[str, str]], paths: set[str]
 ) -> None:
     (container,) = served[0]["spec"]["containers"]
-    asked = [
+    probes = [
         container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")
     ]
-    assert {one["port"] for one in asked} == {"http"}
-    live, ready = asked[1]["path"], asked[0]["path"]
-    assert asked[2]["path"] == ready != live
+    assert {probe["port"] for probe in probes} == {"http"}
+    live, ready = probes[1]["path"], probes[0]["path"]
+    assert probes[2]["path"] == ready != live
     assert live.rpartition("/")[2] in {"livez", "live"}
     assert {live, ready} <= paths
 
@@ -64,13 +64,15 @@ def test_the_port_is_that_of_the_image(served: tuple[Manifest, dict[str, str]]) 
     assert len(port["name"]) <= 15
 
 
-def test_settings_exist_and_are_taken(served: tuple[Manifest, dict[str, str]]) -> None:
+def test_settings_exist_and_are_valid(served: tuple[Manifest, dict[str, str]]) -> None:
     _, settings = served
-    assert set(settings) - NO_SETTINGS <= {f"GRAFT_{one.upper()}" for one in Settings.model_fields}
-    seconds(settings)
+    assert set(settings) - NO_SETTINGS <= {
+        f"GRAFT_{name.upper()}" for name in Settings.model_fields
+    }
+    parse_settings(settings)
 
 
-def test_what_must_be_writable_is(served: tuple[Manifest, dict[str, str]]) -> None:
+def test_folders_that_must_be_writable_are(served: tuple[Manifest, dict[str, str]]) -> None:
     pod, settings = served
     (container,) = pod["spec"]["containers"]
     given = container["volumeMounts"]
@@ -80,7 +82,7 @@ def test_what_must_be_writable_is(served: tuple[Manifest, dict[str, str]]) -> No
     assert "BENTOML_HOME=/tmp/bentoml" in (ROOT / "deploy/Dockerfile").read_text()
 
 
-def test_keys_come_from_a_secret_that_need_not_be(
+def test_keys_come_from_an_optional_secret(
     served: tuple[Manifest, dict[str, str]],
 ) -> None:
     (container,) = served[0]["spec"]["containers"]
@@ -89,31 +91,33 @@ def test_keys_come_from_a_secret_that_need_not_be(
     assert keys["valueFrom"]["secretKeyRef"]["key"] == "GRAFT_API_KEYS"
 
 
-def test_the_key_of_signed_bundles_has_a_place_and_need_not_be(
+def test_the_key_of_signed_bundles_comes_from_an_optional_configmap(
     served: tuple[Manifest, dict[str, str]],
 ) -> None:
-    """Where the line that waits in settings.env looks for it, mounted for reading only."""
+    """It is mounted read-only where the commented line of settings.env looks for it."""
     pod, settings = served
     assert "GRAFT_VERIFY_KEY" not in settings
     text = (ROOT / "deploy/kubernetes/base/server/settings.env").read_text()
     (path,) = re.findall(r"^# GRAFT_VERIFY_KEY=(\S+)$", text, re.MULTILINE)
     folder, _, name = path.rpartition("/")
     (container,) = pod["spec"]["containers"]
-    (mount,) = (one for one in container["volumeMounts"] if one["mountPath"] == folder)
+    (mount,) = (mount for mount in container["volumeMounts"] if mount["mountPath"] == folder)
     assert mount["readOnly"] is True
-    (volume,) = (one for one in pod["spec"]["volumes"] if one["name"] == mount["name"])
+    (volume,) = (volume for volume in pod["spec"]["volumes"] if volume["name"] == mount["name"])
     assert volume["configMap"]["optional"] is True
     readme = " ".join((ROOT / "deploy/README.md").read_text().split())
     create = f"create configmap {volume['configMap']['name']} --from-file={name}"
-    assert create in readme, "a file's name is its key's, and so the name it is mounted by"
+    assert create in readme, (
+        "the name of the file becomes the key, and so the name of the mounted file"
+    )
 
 
 def test_stopping_takes_less_than_the_grace_period(
     served: tuple[Manifest, dict[str, str]],
 ) -> None:
-    """The pause, the draining, then at most an upload, its answer, and until that is read."""
+    """The pause, the draining, then at most an upload, its answer, and reading the answer."""
     pod, variables = served
-    settings = seconds(variables)
+    settings = parse_settings(variables)
     pause = pod["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     waits = settings.drain_seconds, settings.upload_timeout_seconds, settings.deadline_seconds
     assert pause + sum(waits) + READ_SECONDS < pod["spec"]["terminationGracePeriodSeconds"]
@@ -123,27 +127,27 @@ def test_draining_lasts_until_the_readiness_probe_has_failed(
     served: tuple[Manifest, dict[str, str]],
 ) -> None:
     probe = served[0]["spec"]["containers"][0]["readinessProbe"]
-    drain_seconds = seconds(served[1]).drain_seconds
+    drain_seconds = parse_settings(served[1]).drain_seconds
     assert drain_seconds >= probe["periodSeconds"] * probe["failureThreshold"]
 
 
 def test_processors_are_whole_and_requested(served: tuple[Manifest, dict[str, str]]) -> None:
-    """The service counts its threads by the limit, rounded up, and measures with so many."""
+    """The service takes its number of threads from the limit, and times the model on them."""
     resources = served[0]["spec"]["containers"][0]["resources"]
     assert resources["limits"]["cpu"] == resources["requests"]["cpu"]
     assert resources["limits"]["cpu"].isdigit()
 
 
-def test_no_rollout_is_felt(deployment: Manifest) -> None:
+def test_a_rollout_keeps_capacity_and_can_be_undone(deployment: Manifest) -> None:
     spec = deployment["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     assert spec["revisionHistoryLimit"] > 1, "the way back"
-    assert "replicas" not in spec, "the autoscaler's figure would be undone by every apply"
+    assert "replicas" not in spec, "each apply would overwrite the number of the autoscaler"
     probe = spec["template"]["spec"]["containers"][0]["startupProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] < spec["progressDeadlineSeconds"]
 
 
-def test_services_budgets_and_spreading_mean_the_pods(render: Render, find: Find) -> None:
+def test_services_budgets_and_spreading_select_the_pods(render: Render, find: Find) -> None:
     manifests = render("overlays/cpu")
     deployment = find(manifests, "Deployment")
     labels = deployment["spec"]["template"]["metadata"]["labels"]
@@ -164,16 +168,16 @@ def test_services_budgets_and_spreading_mean_the_pods(render: Render, find: Find
 
 
 def test_a_changed_setting_is_a_rollout_that_can_be_undone(deployment: Manifest) -> None:
-    """The generated name holds a hash, so the old ReplicaSet still finds the old settings."""
+    """The generated name contains a hash, so an old ReplicaSet still finds its settings."""
     (source,) = deployment["spec"]["template"]["spec"]["containers"][0]["envFrom"]
     prefix, _, digest = source["configMapRef"]["name"].rpartition("-")
     assert prefix == "graft-settings"
     assert len(digest) == 10
 
 
-def test_a_canary_takes_its_share_and_no_more(render: Render, find: Find) -> None:
+def test_a_canary_shares_the_service_and_counts_its_own_pods(render: Render, find: Find) -> None:
     stable, canary = render("overlays/cpu"), render("overlays/canary")
-    assert sorted(one["kind"] for one in canary) == ["ConfigMap", "Deployment"]
+    assert sorted(manifest["kind"] for manifest in canary) == ["ConfigMap", "Deployment"]
     ours, its = find(stable, "Deployment"), find(canary, "Deployment")
     assert its["metadata"]["name"] != ours["metadata"]["name"]
     assert its["spec"]["replicas"] == 1

@@ -1,4 +1,4 @@
-"""Training in a cluster: what stops goes on, and what is worse is not published."""
+"""Training in a cluster: stopped runs continue, and worse models are not published."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ RUNS = ["job", "job-gpu", "retrain"]
 
 
 def expand(text: str, known: dict[str, str]) -> str:
-    """Kubernetes' $(NAME): of what stands before it; unknown names stay as they are."""
-    return re.sub(r"\$\((\w+)\)", lambda found: known.get(found[1], found[0]), text)
+    """Expand Kubernetes' $(NAME) by earlier variables; unknown names stay as they are."""
+    return re.sub(r"\$\((\w+)\)", lambda match: known.get(match[1], match[0]), text)
 
 
 def environment(
     container: Manifest, labels: dict[str, str], annotations: dict[str, str]
 ) -> dict[str, str]:
-    """What a container's processes see, in the order in which the kubelet works it out."""
+    """Return the environment of a container, evaluated in the order of the kubelet."""
     values: dict[str, str] = {}
     for entry in container["env"]:
         if "value" in entry:
@@ -45,13 +45,13 @@ def environment(
 
 
 @pytest.mark.parametrize("run_name", RUNS)
-def test_settings_and_commands_are_the_trainers(
+def test_settings_and_commands_are_accepted_by_the_trainer(
     run_name: str, render: Render, find: Find, pods: Pods, tmp_path: Path
 ) -> None:
     manifests = render(f"training/{run_name}")
     text = find(manifests, "ConfigMap")["data"]["training.yaml"]
     (tmp_path / "training.yaml").write_text(text)
-    trained = [one for manifest in manifests for one in pods(manifest)]
+    trained = [pod for manifest in manifests for pod in pods(manifest)]
     for _, pod in trained:
         first = [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]][0]
         command = [*first["command"], *first["args"]]
@@ -74,7 +74,9 @@ def test_settings_and_commands_are_the_trainers(
 
 @pytest.mark.parametrize("run_name", RUNS)
 def test_a_stop_does_not_count_and_bad_data_is_final(run_name: str, render: Render) -> None:
-    (manifest,) = (one for one in render(f"training/{run_name}") if one["kind"] != "ConfigMap")
+    (manifest,) = (
+        manifest for manifest in render(f"training/{run_name}") if manifest["kind"] != "ConfigMap"
+    )
     spec = manifest["spec"].get("jobTemplate", manifest)["spec"]
     disrupted, stopped, wrong = spec["podFailurePolicy"]["rules"]
     assert disrupted["action"] == stopped["action"] == "Ignore"
@@ -84,7 +86,7 @@ def test_a_stop_does_not_count_and_bad_data_is_final(run_name: str, render: Rend
     assert wrong["onExitCodes"] == {"operator": "In", "values": [run.WRONG_USE]}
     assert run.WRONG_USE == promote.WRONG_USE
     assert spec["podReplacementPolicy"] == "Failed", "two runs never share a folder"
-    assert spec["template"]["spec"]["restartPolicy"] == "Never", "what a failure policy asks for"
+    assert spec["template"]["spec"]["restartPolicy"] == "Never", "a failure policy requires it"
 
 
 def test_threads_follow_the_limit(render: Render) -> None:
@@ -99,8 +101,10 @@ def test_retraining_compares_before_it_publishes(render: Render, find: Find) -> 
     pod = cron["jobTemplate"]["spec"]["template"]["spec"]
     (training,), (promotion,) = pod["initContainers"], pod["containers"]
     label = {"batch.kubernetes.io/job-name": "graft-retraining-1"}
-    first, second = (environment(one, label, {}) for one in (training, promotion))
-    assert first["BENTOML_HOME"] != second["BENTOML_HOME"], "training says `latest` by itself"
+    first, second = (environment(container, label, {}) for container in (training, promotion))
+    assert first["BENTOML_HOME"] != second["BENTOML_HOME"], (
+        "training sets `latest` in its own store"
+    )
     job = environment(find_job(render), label, {})
     assert second["BENTOML_HOME"] == job["BENTOML_HOME"], "where the first model is"
     words = [expand(word, second) for word in (*promotion["command"], *promotion["args"])]
@@ -110,6 +114,6 @@ def test_retraining_compares_before_it_publishes(render: Render, find: Find) -> 
 
 
 def find_job(render: Render) -> Manifest:
-    (job,) = (one for one in render("training/job") if one["kind"] == "Job")
+    (job,) = (manifest for manifest in render("training/job") if manifest["kind"] == "Job")
     (container,) = job["spec"]["template"]["spec"]["containers"]
     return dict(container)

@@ -1,4 +1,4 @@
-"""The alerts fire when they should: their units by promtool, and what they have from elsewhere."""
+"""The alerts fire when they should, and their names and limits are those of the code."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ DEPLOY = Path(__file__).parents[3] / "deploy"
 SOURCE = DEPLOY / "kubernetes/overlays/monitoring/alerts.yaml"
 PLAIN = DEPLOY / "alerts.yaml"
 UNITS = DEPLOY / "alerts.test.yaml"
-HEADER = "# Written from kubernetes/overlays/monitoring/alerts.yaml: change that one.\n"
+HEADER = "# Written from kubernetes/overlays/monitoring/alerts.yaml: change that file.\n"
 
 Render = Callable[[str], list[dict[str, Any]]]
 Find = Callable[..., dict[str, Any]]
 
 
-def plain(manifest: str) -> str:
-    """The rules of a PrometheusRule as a file that Prometheus itself reads."""
+def plain_rules(manifest: str) -> str:
+    """Return the rules of a PrometheusRule as a file for Prometheus without the operator."""
     return HEADER + textwrap.dedent(manifest.partition("\nspec:\n")[2])
 
 
@@ -42,7 +42,7 @@ def alerts() -> dict[str, dict[str, Any]]:
 
 
 def promtool(*arguments: str | Path) -> str:
-    """What promtool says of what it accepts."""
+    """Run promtool; return its output, or fail if it finds a fault."""
     if not shutil.which("promtool"):
         pytest.skip("no promtool here (Debian's package prometheus)")
     done = subprocess.run(
@@ -53,11 +53,11 @@ def promtool(*arguments: str | Path) -> str:
 
 
 def test_prometheus_and_its_operator_have_the_same_rules() -> None:
-    wanted = plain(SOURCE.read_text())
+    expected = plain_rules(SOURCE.read_text())
     if os.environ.get("GRAFT_WRITE_ALERTS"):
-        PLAIN.write_text(wanted)
-    assert PLAIN.read_text() == wanted, "GRAFT_WRITE_ALERTS=1 writes it"
-    assert yaml.safe_load(wanted) == yaml.safe_load(SOURCE.read_text())["spec"]
+        PLAIN.write_text(expected)
+    assert PLAIN.read_text() == expected, "GRAFT_WRITE_ALERTS=1 writes it"
+    assert yaml.safe_load(expected) == yaml.safe_load(SOURCE.read_text())["spec"]
 
 
 def test_promtool_accepts_rules_and_configuration() -> None:
@@ -65,22 +65,21 @@ def test_promtool_accepts_rules_and_configuration() -> None:
     assert "1 rule files found" in promtool("check", "config", DEPLOY / "prometheus.yml")
 
 
-def test_promtool_sees_each_fire_and_be_silent() -> None:
+def test_promtool_sees_each_alert_fire_only_when_it_should() -> None:
     promtool("test", "rules", UNITS)
 
 
-def test_each_has_a_test_in_which_it_fires_and_one_in_which_it_is_silent() -> None:
+def test_each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
     tried = [
-        (one["alertname"], bool(one["exp_alerts"]))
+        (case["alertname"], bool(case["exp_alerts"]))
         for test in yaml.safe_load(UNITS.read_text())["tests"]
-        for one in test["alert_rule_test"]
+        for case in test["alert_rule_test"]
     ]
     assert set(tried) == {(name, fires) for name in alerts() for fires in (True, False)}
 
 
 @pytest.mark.parametrize("alert", sorted(alerts()))
-def test_the_units_notice_an_alert_that_sleeps_or_cries(alert: str, tmp_path: Path) -> None:
-    """The tests of promtool are only as good as what they refuse."""
+def test_the_cases_notice_an_alert_that_never_or_always_fires(alert: str, tmp_path: Path) -> None:
     units, rules = yaml.safe_load(UNITS.read_text()), yaml.safe_load(PLAIN.read_text())
     units["tests"] = [test for test in units["tests"] if f"'alertname': '{alert}'" in str(test)]
     (tmp_path / UNITS.name).write_text(yaml.safe_dump(units))
@@ -93,25 +92,23 @@ def test_the_units_notice_an_alert_that_sleeps_or_cries(alert: str, tmp_path: Pa
             promtool("test", "rules", tmp_path / UNITS.name)
 
 
-def test_each_says_how_urgent_it_is_and_what_is_the_matter() -> None:
+def test_each_alert_has_a_severity_and_a_summary() -> None:
     for name, rule in alerts().items():
         assert name.startswith("Graft")
         assert rule["labels"]["severity"] in {"critical", "warning"}
         assert rule["annotations"]["summary"]
 
 
-def test_the_queue_is_long_at_three_quarters_of_what_the_manifests_let_in(
-    render: Render, find: Find
-) -> None:
+def test_the_queue_is_long_at_three_quarters_of_its_limit(render: Render, find: Find) -> None:
     settings = Settings.from_environment(find(render("overlays/cpu"), "ConfigMap")["data"])
     (bound,) = re.findall(r"> (\d+)$", alerts()["GraftQueueLong"]["expr"])
     assert int(bound) == settings.max_queue_size * 3 // 4
 
 
-def test_reasons_endpoints_and_the_second_are_the_codes() -> None:
+def test_reasons_endpoints_and_time_limit_are_those_of_the_code() -> None:
     text = PLAIN.read_text()
     codes = {kind.code for kind in RequestError.__subclasses__()}
-    reasons = {code for found in re.findall(r'reason=~?"(.*?)"', text) for code in found.split("|")}
+    reasons = {code for codes in re.findall(r'reason=~?"(.*?)"', text) for code in codes.split("|")}
     assert reasons
     assert reasons <= codes
     (pattern,) = set(re.findall(r'endpoint=~"(.*?)"', text))
@@ -126,16 +123,16 @@ def test_reasons_endpoints_and_the_second_are_the_codes() -> None:
     assert limit in {str(bucket) for bucket in buckets}
 
 
-def test_jobs_are_those_that_the_monitors_and_the_configuration_name(
+def test_job_names_are_those_of_the_monitors_and_the_configuration(
     render: Render, find: Find
 ) -> None:
     manifests = render("overlays/monitoring")
     pods = find(manifests, "PodMonitor")["metadata"]
-    plainly = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
+    scrapes = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
     names = {
         find(render("overlays/cpu"), "Service")["metadata"]["name"],
         f"{pods['namespace']}/{pods['name']}",
-        *(one["job_name"] for one in plainly),
+        *(scrape["job_name"] for scrape in scrapes),
     }
     patterns = set(re.findall(r'job=~"(.*?)"', PLAIN.read_text()))
     for pattern in patterns:

@@ -1,4 +1,4 @@
-"""A real Prometheus watches a real service: queries have answers, an outage raises its alert."""
+"""A real Prometheus watches a real service: queries have results, an outage raises its alert."""
 
 from __future__ import annotations
 
@@ -24,61 +24,62 @@ from PIL import Image
 from tests.service.conftest import Serve, Server
 
 ROOT = Path(__file__).parents[3]
-SHORTER = 100
-"""So many times shorter are windows and waits here: 5 minutes are 3 seconds."""
+SPEED = 100
+"""Windows and waits are divided by this: 5 minutes are 3 seconds."""
 INTERVAL = "500ms"
-"""Between scrapes: the shortest window needs two."""
-LONGEST = "180"
-"""Seconds after which Prometheus ends by itself, whatever became of the test."""
+"""Interval of scrapes: the shortest window needs two."""
+LONGEST_SECONDS = "180"
+"""Prometheus ends by itself then, even if the test was killed."""
 
 JPEG, PNG = ({"Content-Type": f"image/{kind}"} for kind in ("jpeg", "png"))
 
 pytestmark = pytest.mark.slow
 
 
-def shortened(rules: str) -> str:
-    """Rules whose windows and waits (`[5m]`, `for: 10m`) take a hundredth of the time."""
+def speed_up(rules: str) -> str:
+    """Divide the windows and waits of rules (`[5m]`, `for: 10m`) by SPEED."""
 
-    def short(found: re.Match[str]) -> str:
-        seconds = int(found[2]) * {"s": 1, "m": 60, "h": 3600}[found[3]]
-        return f"{found[1]}{seconds * 1000 // SHORTER}ms{found[4]}"
+    def shorten(match: re.Match[str]) -> str:
+        seconds = int(match[2]) * {"s": 1, "m": 60, "h": 3600}[match[3]]
+        return f"{match[1]}{seconds * 1000 // SPEED}ms{match[4]}"
 
-    return re.sub(r"(\[|\bfor: )(\d+)([smh])(\]|\n)", short, rules)
+    return re.sub(r"(\[|\bfor: )(\d+)([smh])(\]|\n)", shorten, rules)
 
 
 class Prometheus:
-    """What a running Prometheus says."""
+    """The HTTP API of a running Prometheus."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def _ask(self, path: str, **query: str) -> Any:
+    def _get(self, path: str, **query: str) -> Any:
         answer = httpx.get(f"{self.url}/api/v1/{path}", params=query, timeout=30).json()
         assert answer["status"] == "success", (query, answer)
         return answer["data"]
 
     def values(self, query: str) -> list[float]:
-        """The values of all series of a query, but those that are no number."""
-        found = [float(one["value"][1]) for one in self._ask("query", query=query)["result"]]
-        return [value for value in found if not math.isnan(value)]
+        """Return the values of all series of a query, without NaN."""
+        results = self._get("query", query=query)["result"]
+        values = [float(result["value"][1]) for result in results]
+        return [value for value in values if not math.isnan(value)]
 
     def alerts(self) -> dict[str, str]:
-        """What the alerts that fire say, by their names."""
+        """Return the summaries of the firing alerts by their names."""
         return {
-            one["labels"]["alertname"]: one["annotations"]["summary"]
-            for one in self._ask("alerts")["alerts"]
-            if one["state"] == "firing"
+            alert["labels"]["alertname"]: alert["annotations"]["summary"]
+            for alert in self._get("alerts")["alerts"]
+            if alert["state"] == "firing"
         }
 
     def rules(self) -> dict[str, str]:
-        """Whether each rule could be evaluated, by its name: ok, unknown or err."""
-        groups = self._ask("rules")["groups"]
+        """Return the health of each rule by its name: ok, unknown or err."""
+        groups = self._get("rules")["groups"]
         return {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
 
 
 @contextmanager
 def watched(server: Server, folder: Path) -> Iterator[Prometheus]:
-    """Prometheus by deploy/prometheus.yml, but for the times and where the service is."""
+    """Run Prometheus with deploy/prometheus.yml, but with other times and another target."""
     if not shutil.which("prometheus"):
         pytest.skip("no prometheus here (Debian's package of that name)")
     configuration = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text())
@@ -88,16 +89,16 @@ def watched(server: Server, folder: Path) -> Iterator[Prometheus]:
     scrape["static_configs"] = [{"targets": [server.url.removeprefix("http://")]}]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
     (rules,) = configuration["rule_files"]
-    (folder / rules).write_text(shortened((ROOT / "deploy" / rules).read_text()))
+    (folder / rules).write_text(speed_up((ROOT / "deploy" / rules).read_text()))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = ["timeout", LONGEST, "prometheus", f"--config.file={folder}/prometheus.yml"]
+    command = ["timeout", LONGEST_SECONDS, "prometheus", f"--config.file={folder}/prometheus.yml"]
     command += [f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}"]
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
-        eventually(lambda: answers(f"{url}/-/ready"), (folder / "prometheus.log").read_text)
+        wait_for(lambda: answers(f"{url}/-/ready"), (folder / "prometheus.log").read_text)
         yield Prometheus(url)
     finally:
         process.terminate()
@@ -111,18 +112,19 @@ def answers(url: str) -> bool:
         return False
 
 
-def eventually(
-    is_so: Callable[[], object], otherwise: Callable[[], object], seconds: int = 60
+def wait_for(
+    condition: Callable[[], object], explain: Callable[[], object], seconds: int = 60
 ) -> None:
+    """Wait until a condition holds; fail with an explanation if it does not."""
     deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, otherwise()
+    while not condition():
+        assert time.monotonic() < deadline, explain()
         time.sleep(0.2)
 
 
 @contextmanager
-def asked(ask: Callable[[], object], threads: int = 1) -> Iterator[None]:
-    """Somebody asks, over and over, meanwhile."""
+def load(ask: Callable[[], object], threads: int = 1) -> Iterator[None]:
+    """Call `ask` again and again, in threads, until the block ends."""
     stop = threading.Event()
 
     def keep_asking() -> None:
@@ -140,8 +142,8 @@ def asked(ask: Callable[[], object], threads: int = 1) -> Iterator[None]:
             thread.join(30)
 
 
-def drawn() -> Iterator[str]:
-    """Every query of the dashboard, with the variable's value for all namespaces."""
+def dashboard_queries() -> Iterator[str]:
+    """Yield every query of the dashboard, for all namespaces."""
     page = json.loads((ROOT / "deploy/grafana/graft.json").read_text())
     (everything,) = (one["allValue"] for one in page["templating"]["list"] if "allValue" in one)
     for panel in page["panels"]:
@@ -149,26 +151,26 @@ def drawn() -> Iterator[str]:
             yield target["expr"].replace("$namespace", everything)
 
 
-def listed() -> list[str]:
-    """The series of the table in docs/serving.md; of a histogram, how often it was observed."""
+def documented_series() -> list[str]:
+    """List the series of the table in docs/serving.md; of a histogram, its count."""
     page = (ROOT / "docs/serving.md").read_text()
     table = page.partition("<!-- metrics -->")[2].partition("<!--")[0]
     rows = re.findall(r"^\| `(graft_\w+)` \| (\w+)", table, re.MULTILINE)
     return [f"{name}_count" if kind == "histogram" else name for name, kind in rows]
 
 
-def alerting() -> list[str]:
+def alert_queries() -> list[str]:
     groups = yaml.safe_load((ROOT / "deploy/alerts.yaml").read_text())["groups"]
     return [rule["expr"] for group in groups for rule in group["rules"]]
 
 
-def selected() -> set[str]:
-    """The series that the alerts choose, but those of failures, which nobody has seen yet."""
-    chosen = re.findall(r"\b(?:graft_\w+|up)(?:{.*?})?", " ".join(alerting()))
+def alert_selectors() -> set[str]:
+    """Return the selectors of the alerts, without those of failures, which have no series yet."""
+    chosen = re.findall(r"\b(?:graft_\w+|up)(?:{.*?})?", " ".join(alert_queries()))
     return {selector for selector in chosen if "status=" not in selector}
 
 
-def test_every_query_has_an_answer_and_an_outage_is_noticed(
+def test_every_query_has_a_result_and_an_outage_raises_alerts(
     tmp_path: Path, serve: Serve, draw: Callable[..., bytes]
 ) -> None:
     picture = draw("red")
@@ -184,28 +186,28 @@ def test_every_query_has_an_answer_and_an_outage_is_noticed(
             files = [("images", picture)] * 3
             httpx.post(f"{server.url}/predict_batch", files=files, timeout=60)
 
-        queries = [*drawn(), *listed(), *selected()]
+        queries = [*dashboard_queries(), *documented_series(), *alert_selectors()]
         assert len(queries) > 25
-        with asked(ask):
+        with load(ask):
             for query in queries:
-                eventually(lambda query=query: prometheus.values(query), lambda query=query: query)
+                wait_for(lambda query=query: prometheus.values(query), lambda query=query: query)
             # One of five is damaged.
-            eventually(lambda: "GraftBadPictures" in prometheus.alerts(), prometheus.alerts)
+            wait_for(lambda: "GraftBadPictures" in prometheus.alerts(), prometheus.alerts)
         (workers,) = prometheus.values("sum(graft_model_info)")
         assert workers == 1, "one target, however many workers"
-        for query in alerting():
+        for query in alert_queries():
             prometheus.values(query)
-        eventually(lambda: set(prometheus.rules().values()) == {"ok"}, prometheus.rules)
+        wait_for(lambda: set(prometheus.rules().values()) == {"ok"}, prometheus.rules)
         outage = {"GraftGone", "GraftUnreachable"}
-        eventually(lambda: not outage & set(prometheus.alerts()), prometheus.alerts)
+        wait_for(lambda: not outage & set(prometheus.alerts()), prometheus.alerts)
         server.process.terminate()
         server.process.wait(90)
-        eventually(lambda: outage <= set(prometheus.alerts()), prometheus.alerts)
+        wait_for(lambda: outage <= set(prometheus.alerts()), prometheus.alerts)
         where = server.url.removeprefix("http://")
         assert prometheus.alerts()["GraftUnreachable"] == f"{where} does not answer Prometheus"
 
 
-def test_overload_and_failures_are_noticed_and_the_end_of_one(tmp_path: Path, serve: Serve) -> None:
+def test_overload_and_failures_raise_alerts_that_end(tmp_path: Path, serve: Serve) -> None:
     slow = io.BytesIO()
     Image.new("RGB", (4000, 4000)).save(slow, "PNG", compress_level=1)
     settings = {"GRAFT_MAX_QUEUE_SIZE": "1", "GRAFT_MAX_PICTURES": "1"}
@@ -217,17 +219,17 @@ def test_overload_and_failures_are_noticed_and_the_end_of_one(tmp_path: Path, se
             return httpx.post(url, content=slow.getvalue(), headers=PNG, timeout=60).status_code
 
         assert ask() == 504
-        eventually(lambda: prometheus.values("up == 1"), list)
+        wait_for(lambda: prometheus.values("up == 1"), list)
         raised: dict[str, str] = {}
 
         def are_raised() -> bool:
             raised.update(prometheus.alerts())
             return {"GraftRefusing", "GraftFailing"} <= set(raised)
 
-        with asked(ask, threads=4):
-            eventually(are_raised, lambda: raised)
+        with load(ask, threads=4):
+            wait_for(are_raised, lambda: raised)
         assert re.fullmatch(r"[\d.]+% of the requests are answered 5xx", raised["GraftFailing"])
-        wanted = r"[\d.]+% of the requests are refused: overloaded"
-        assert re.fullmatch(wanted, raised["GraftRefusing"])
-        with asked(lambda: httpx.get(f"{server.url}/model", timeout=60)):
-            eventually(lambda: "GraftRefusing" not in prometheus.alerts(), prometheus.alerts)
+        expected = r"[\d.]+% of the requests are refused: overloaded"
+        assert re.fullmatch(expected, raised["GraftRefusing"])
+        with load(lambda: httpx.get(f"{server.url}/model", timeout=60)):
+            wait_for(lambda: "GraftRefusing" not in prometheus.alerts(), prometheus.alerts)

@@ -12,6 +12,7 @@ from plugins.base import PRETRAINED, Backbone
 from service import imaging
 from trainers import hardware
 from trainers.cache import code_identity
+from trainers.features import frozen_features
 from trainers.features.frozen_layers import FrozenLayers
 from trainers.model.classifier import build_embedder
 
@@ -42,7 +43,8 @@ class Network:
         code: of the backbone, the decoder, the views and the conversion, and the versions of the
         packages that they use. Nothing is loaded for it, so cached embeddings are found at once.
         """
-        code = code_identity.identity(__name__, imaging.__name__, type(self.backbone).__module__)
+        makers = (__name__, frozen_features.__name__, imaging.__name__)
+        code = code_identity.identity(*makers, type(self.backbone).__module__)
         parts = [self.backbone.name, str(self.image_size), self._weights_identity()]
         return hashlib.sha256(
             "\n".join([*parts, hardware.device_kind(), code]).encode()

@@ -30,8 +30,10 @@ def refuse_several_hosts() -> None:
         return
     try:
         tasks = json.loads(tf_config).get("cluster", {})
-        count = sum(len(addresses) for addresses in tasks.values())
-    except (ValueError, TypeError, AttributeError) as error:
+        count = sum(
+            1 if isinstance(addresses, str) else len(addresses) for addresses in tasks.values()
+        )
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DistributionError(
             f"TF_CONFIG (={tf_config!r}) cannot be read ({type(error).__name__}: {error}): "
             "unset it; training runs on one host"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from service import load
 from service.bundle.reading import Bundle
 from service.bundle.store import save
 from service.errors import (
+    BadParameter,
     BundleError,
     PayloadTooLarge,
     SettingError,
@@ -49,10 +51,55 @@ def test_a_file_its_bytes_and_a_pillow_picture_get_the_same_answer(
     assert model.predict(Image.open(io.BytesIO(data))) == answer
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "F"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV"])
 def test_pillow_pictures_of_every_mode_are_taken(model: Model, mode: str) -> None:
-    picture = Image.new("RGB", (40, 40), (255, 0, 0)).convert("L" if mode == "F" else "RGB")
+    picture = Image.new("RGB", (40, 40), (255, 0, 0))
     assert model.predict(picture.convert(mode)).score > 0
+
+
+@pytest.mark.parametrize("mode", ["I", "I;16B"])
+def test_pillow_pictures_of_16_bits_get_the_answer_of_their_file(model: Model, mode: str) -> None:
+    values = np.arange(1600, dtype=np.uint16).reshape(40, 40) * 40
+    picture = Image.fromarray(values)
+    other = Image.frombytes("I;16B", (40, 40), values.astype(">u2").tobytes())
+    expected = model.predict(picture)
+    assert model.predict(other if mode == "I;16B" else picture.convert("I")) == expected
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        Image.new("F", (40, 40)),
+        Image.new("I", (40, 40), 70_000),
+        Image.new("RGB", (0, 0)),
+        Image.new("La", (40, 40)),
+    ],
+    ids=["mode F", "beyond 16 bits", "empty", "mode La"],
+)
+def test_pillow_pictures_without_usable_pixels_are_refused(
+    model: Model, picture: Image.Image
+) -> None:
+    with pytest.raises(UndecodableImage, match="Pillow picture"):
+        model.predict(picture)
+
+
+def test_a_pillow_picture_that_is_too_large_names_the_way_out(model: Model) -> None:
+    with pytest.raises(PayloadTooLarge, match="pass the path of its file"):
+        model.predict(Image.new("RGB", (9000, 9000)))
+
+
+@pytest.mark.parametrize("top_k", [0, -1, 4, 1.5, "2"])
+def test_a_number_of_classes_that_the_model_lacks_is_refused(
+    model: Model, draw: Draw, top_k: Any
+) -> None:
+    with pytest.raises(BadParameter, match="from 1 to 3"):
+        model.predict(draw(), top_k=top_k)
+
+
+@pytest.mark.parametrize("picture", [None, np.zeros((40, 40, 3), np.uint8), bytearray(9)])
+def test_what_is_no_picture_is_a_type_error(model: Model, picture: Any) -> None:
+    with pytest.raises(TypeError, match="a path, the bytes of a file, or a Pillow picture"):
+        model.predict(picture)
 
 
 def test_a_pillow_picture_is_turned_upright_like_its_file(

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from service.imaging import decode
-from trainers.demo import served
+from trainers.demo import serve
 from trainers.run import main
 
 WEIGHTS = "weights/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
@@ -42,7 +42,7 @@ def test_flowers_are_told_apart_and_served_as_they_were_measured(
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
     pictures = [(folder / row["path"]).read_bytes() for row in rows]
     monkeypatch.setenv("GRAFT_MODEL", "overruled by the bundle that is served")
-    with served(bundle) as address, httpx.Client(base_url=address, timeout=30) as client:
+    with serve(bundle) as address, httpx.Client(base_url=address, timeout=30) as client:
         responses = [client.post("/predict", files={"image": picture}) for picture in pictures]
     assert {response.status_code for response in responses} == {200}
     answers = [response.json() for response in responses]

@@ -11,7 +11,8 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from trainers.workspace import WorkspaceError, disk_array, locked, workspace
+from service.system.locks import file_lock
+from trainers.workspace import WorkspaceError, disk_array, workspace
 
 
 def partial(output: Path) -> list[Path]:
@@ -94,7 +95,7 @@ def test_a_run_that_ends_waits_for_one_that_starts(tmp_path: Path) -> None:
     run = workspace(tmp_path)
     folder = run.__enter__()
     end = Thread(target=run.__exit__, args=(None, None, None))
-    with locked(tmp_path / ".graft.lock", wait=True):  # as a starting run does
+    with file_lock(tmp_path / ".graft.lock", wait=True):  # as a starting run does
         end.start()
         end.join(0.3)
         assert (folder / "lock").exists()

@@ -51,7 +51,7 @@ def save_as(home: Path, tiny_bundle: Bundle, manifest: Manifest, tmp_path: Path)
         (staging / "manifest.json").unlink()
         update = {"name": name, "created": created}
         bundle = seal(staging, manifest.model_copy(update=update), tmp_path)
-        save = "import sys, pathlib, service.bundle.store as s, service.bundle.manifest as b; "
+        save = "import sys, pathlib, service.bundle.store as s, service.bundle.reading as b; "
         save += "s.save(b.Bundle.read(pathlib.Path(sys.argv[1])))"
         run(home, "-c", save, str(bundle.path))
         return bundle.manifest.version

@@ -443,7 +443,7 @@ def test_resuming_with_other_options_is_refused(
 ) -> None:
     options = ("--data", pictures, "--output", bundle.path.parent)
     assert run(*QUICK, *options, "--seed", 1, "--resume") == 2
-    assert "other options or weights" in capsys.readouterr().err
+    assert "other pictures, options or weights" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -51,6 +51,13 @@ print("handlers:", log.handlers)
     assert (done.stdout, done.stderr) == ("handlers: []\n", "")
 
 
+@pytest.fixture(autouse=True)
+def _fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log as a new process has it, whatever commands earlier tests have run here."""
+    monkeypatch.setattr(log, "handlers", [])
+    monkeypatch.setattr(log, "propagate", True)
+
+
 def test_a_caller_can_ask_for_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     before = log.handlers[:], log.level, logging.getLogger().handlers[:]
     with log_for_caller(is_verbose=True):

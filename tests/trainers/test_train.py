@@ -32,6 +32,13 @@ def folder(tmp_path: Path, draw_folder: DrawFolder) -> Path:
     return draw_folder(tmp_path / "pictures", red=14, green=14, blue=14)
 
 
+@pytest.fixture(autouse=True)
+def _fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log as a new process has it, whatever commands earlier tests have run here."""
+    monkeypatch.setattr(log, "handlers", [])
+    monkeypatch.setattr(log, "propagate", True)
+
+
 def test_a_result_has_metrics_report_and_bundle_and_nothing_is_printed(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

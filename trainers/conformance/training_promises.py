@@ -115,7 +115,7 @@ def check_copies(trial: Trial) -> str:
 
 
 def _statistic_shift(name: str) -> float:
-    """Return what is added to a weight: only statistics change. A lower mean keeps ReLU active."""
+    """Return the change of a weight: 0 except for statistics. A lower mean keeps ReLU active."""
     return 0.1 if name.endswith("variance") else -0.1 if name.endswith("mean") else 0.0
 
 

@@ -23,7 +23,7 @@ from trainers.dataset.inspection import inspect_files
 from trainers.dataset.scanning import LeftOut, Scan, format_left_out
 
 MIN_PICTURES = 2
-"""Per class: one for training and one for the test."""
+"""Pictures per class at least: one for training and one for the test."""
 
 
 @dataclass(frozen=True)

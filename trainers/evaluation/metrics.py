@@ -19,7 +19,7 @@ _BATCH, _GPU_BATCH = 8, 32
 TOP_K = (3, 5)
 MAX_CONFUSED_PAIRS = 5
 MAX_MISTAKES = 200
-"""Mistakes listed in metrics.json, which stays small however large the test is."""
+"""The most mistakes that metrics.json lists, so that it stays small for a large test split."""
 MAX_DENSE_CLASSES = 100
 """Classes up to which the confusion matrix is written with its zeros; for 1,000 classes two of them
 took 22 MB."""

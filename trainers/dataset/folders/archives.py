@@ -124,7 +124,7 @@ def _unpack_members(members: Iterator[Member], archive_bytes: int, folder: Path)
 
 
 def _create_file(path: Path) -> IO[bytes] | None:
-    """Open a new file; None where its name is too long, or a folder's, or lies below a file."""
+    """Open a new file; None if its name is too long or a folder's, or its parent is a file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("wb")

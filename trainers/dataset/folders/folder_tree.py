@@ -41,7 +41,7 @@ class Folder:
 
     @cached_property
     def split_folders(self) -> dict[str, Folder]:
-        """The folder of the classes in each subfolder that is a split.
+        """Map each subfolder that is a split to the folder that holds its classes.
 
         Empty unless one of them is for training and holds class folders.
         """

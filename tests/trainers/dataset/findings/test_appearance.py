@@ -12,7 +12,7 @@ from trainers.dataset.inspection import INSPECTION
 
 
 def dataset(count: int = 10, **values: object) -> Dataset:
-    """Pictures with equal inspections, except for the last, which has these values."""
+    """Make pictures with equal inspections; the last one gets these values."""
     table = np.zeros(count, INSPECTION)
     table["mode"], table["bits"], table["significant_bits"] = b"RGB", 8, 8
     table["frames"], table["width"], table["height"] = 1, 320, 240

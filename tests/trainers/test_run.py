@@ -53,6 +53,7 @@ def bundle(pictures: Path) -> Bundle:
     command = [sys.executable, "-c", RUN_WITH_TINY, *QUICK, "--json"]
     command += ["--data", str(pictures), "--output", str(output), "--strategy", "fine-tune"]
     command += ["--head", "linear", "--tensorboard", str(pictures.parent / "logs")]
+    command += ["--name", "first"]  # no model of another test has this name and is replaced
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
@@ -62,7 +63,7 @@ def bundle(pictures: Path) -> Bundle:
     assert set(result) >= {"bundle", "model", "test_accuracy", "seconds"}
     assert (result["data"], result["replaces"]) == ("pictures of a folder", None)
     bundle = Bundle.read(Path(result["bundle"]))
-    assert result["model"] == f"classifier:{bundle.manifest.version}"
+    assert result["model"] == f"first:{bundle.manifest.version}"
     return bundle
 
 
@@ -154,7 +155,7 @@ def test_pictures_of_every_kind_train_and_serve_alike(folder: Path, tmp_path: Pa
 
 
 def test_the_bundle_is_in_bentomls_store(bundle: Bundle, bentoml_home: Path) -> None:
-    tag = f"classifier:{bundle.manifest.version}"
+    tag = f"first:{bundle.manifest.version}"
     assert bentoml.models.get(tag).info.metadata["classes"] == ["blue", "green", "red"]
     assert Bundle.read(resolve(tag)).manifest == bundle.manifest
 

@@ -42,7 +42,7 @@ class Classifier:
         """Return the weights of body and head, in order."""
         return [*self.body.get_weights(), *self.head.get_weights()]
 
-    def set_weights(self, weights: list[NDArray[Any]]) -> None:
+    def assign_weights(self, weights: list[NDArray[Any]]) -> None:
         """Set the weights that `get_weights` returned."""
         count = len(self.body.weights)
         assign_weights(self.body, weights[:count])

@@ -89,7 +89,7 @@ def train(context: TrainingContext) -> Trained:
             policy = precision.choose_policy(context.config.precision)
             selected = Selected(FINE_TUNING, tuned.validation, _number_format(policy))
         else:
-            classifier.set_weights(head_weights)
+            classifier.assign_weights(head_weights)
             decision = f"the model is the {head}; {_reason_for_head(tuned, head, plan)}"
     effect = head_phase.measure_class_weights(context)
     return Trained(classifier, history, plan, decision, selected, choices, phase, epoch, effect)

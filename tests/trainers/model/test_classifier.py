@@ -31,9 +31,9 @@ def test_the_model_answers_as_its_parts_do() -> None:
 def test_weights_can_be_set_to_earlier_ones() -> None:
     one = classifier()
     kept = one.get_weights()
-    one.set_weights([weight + 1 for weight in kept])
+    one.assign_weights([weight + 1 for weight in kept])
     assert not np.array_equal(one.get_weights()[0], kept[0])
-    one.set_weights(kept)
+    one.assign_weights(kept)
     assert all(np.array_equal(a, b) for a, b in zip(one.get_weights(), kept, strict=True))
 
 

@@ -42,7 +42,7 @@ def test_the_fine_tuned_model_is_used_if_it_is_no_worse(
     run = start(strategy="fine-tune", fine_tune_epochs=1)
 
     def move_everything(classifier: Classifier, *_: object) -> FineTuningResult:
-        classifier.set_weights([weight + 1 for weight in classifier.get_weights()])
+        classifier.assign_weights([weight + 1 for weight in classifier.get_weights()])
         count = len(run.validation)
         hits = np.arange(count) < round(count * accuracy)
         return FineTuningResult(ValidationResult(np.full(count, tuned_loss), hits))

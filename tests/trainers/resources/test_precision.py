@@ -93,7 +93,7 @@ def test_a_model_trained_in_16_bits_is_exported_in_32(
     start: Start, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     run = start(strategy="fine-tune", fine_tune_epochs=2, precision=precision)
-    monkeypatch.setattr("trainers.model.classifier.Classifier.set_weights", lambda *_: None)
+    monkeypatch.setattr("trainers.model.classifier.Classifier.assign_weights", lambda *_: None)
     before = run.network.body.get_layer("conv3").get_weights()[0]
     outputs = transfer.train(run).classifier.build_model()
     assert not np.array_equal(before, run.network.body.get_layer("conv3").get_weights()[0])

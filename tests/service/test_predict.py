@@ -59,7 +59,7 @@ def test_bad_pictures_are_rows_and_exit_code_1(
     out, err = capsys.readouterr()
     assert out.splitlines()[0].startswith(f"{folder}/bad.jpg\t\t\tunsupported_media_type: not a ")
     assert len(out.splitlines()) == 4
-    assert err == "graft: 1 of 4 pictures could not be scored: see their lines on stdout\n"
+    assert err == "graft: could not score 1 of 4 pictures; the reasons are on stdout\n"
 
 
 def test_a_csv_file_in_place_of_stdout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +68,9 @@ def test_a_csv_file_in_place_of_stdout(folder: Path, capsys: pytest.CaptureFixtu
     assert main([str(folder), "--csv", str(table)]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert f"1 of 4 pictures could not be scored: see the column error of {table}" in err
+    assert (
+        f"could not score 1 of 4 pictures; the reasons are in the column `error` of {table}" in err
+    )
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["label"] for row in rows] == ["", "blue", "green", "red"]

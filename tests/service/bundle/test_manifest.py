@@ -23,7 +23,7 @@ def test_decision_that_nothing_applies_is_refused_and_not_served_wrongly(
     manifest: Manifest, decision: dict[str, Any]
 ) -> None:
     content = manifest.model_dump()
-    with pytest.raises(ValidationError, match="this version of Graft applies neither"):
+    with pytest.raises(ValidationError, match="not supported by this version of Graft"):
         Manifest(**{**content, "decision": decision})
     neutral = Manifest(**{**content, "decision": {"temperature": 1.0, "thresholds": {}}})
     assert neutral.decision == manifest.decision

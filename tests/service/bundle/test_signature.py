@@ -185,7 +185,7 @@ def test_forged_signature_is_refused(signed: Path, ours: str, content: bytes) ->
 def test_unusable_key_is_a_wrong_setting(
     signed: Path, key_pairs: dict[str, Path], which: str
 ) -> None:
-    with pytest.raises(SettingError, match=r"GRAFT_VERIFY_KEY .*not a public key in PEM"):
+    with pytest.raises(SettingError, match=r"GRAFT_VERIFY_KEY .*is not a public key in PEM"):
         load_verified(str(signed), str(key_pairs["ours"] / which))
 
 
@@ -214,7 +214,7 @@ def test_a_key_that_cannot_be_read_starts_nothing(
     nowhere = tmp_path / "nowhere.pub"
     code, said = refuse_to_serve(signed, GRAFT_VERIFY_KEY=str(nowhere))
     assert code == 1
-    assert f"graft: GRAFT_VERIFY_KEY (={nowhere}): not a public key in PEM" in said
+    assert f"graft: GRAFT_VERIFY_KEY (={nowhere}) is not a public key in PEM" in said
     assert "Traceback" not in said
 
 

@@ -123,7 +123,7 @@ class Classifier:
 
     @bentoml.api(route="/predict", input_spec=PictureUpload)
     async def predict(self, image: Request) -> Answer:
-        """Classify one picture, sent as multipart field `image`, as JSON, or as the request body."""
+        """Classify one picture, sent as multipart field `image`, as JSON or as the request body."""
         return await predict(self.state, image)  # type: ignore[return-value]  # BentoML sends it
 
     @bentoml.api(route="/predict_batch", input_spec=PicturesUpload)

@@ -48,7 +48,7 @@ class Settings(BaseModel):
     max_upload_bytes: int = Field(
         256 * _MIB,
         ge=1,
-        description="memory of each worker for request bodies, in bytes; when it is full, requests get 429",
+        description="bytes of request bodies that a worker holds in memory; above it, status 429",
     )
     max_pixels: int = Field(
         MAX_PIXELS,
@@ -68,25 +68,25 @@ class Settings(BaseModel):
         0, ge=0, description=f"largest number of pictures in one call; {_AUTOTUNED}"
     )
     max_queue_size: int = Field(
-        64, ge=1, description="largest number of pictures queued or being classified; more get 429"
+        64, ge=1, description="limit on pictures queued or being classified; above it, status 429"
     )
     deadline_seconds: float = Field(
         10.0,
         gt=0,
         le=MAX_WAIT_SECONDS,
-        description="longest time from the arrival of a picture to its answer; then the answer is 504",
+        description="longest time from a picture's arrival to its answer; after that, status 504",
     )
     upload_timeout_seconds: float = Field(
         MAX_WAIT_SECONDS,
         gt=0,
         le=MAX_WAIT_SECONDS,
-        description="longest pause while a request's body arrives; then the answer is 408",
+        description="longest pause while a request's body arrives; after that, status 408",
     )
     upload_bytes_per_second: int = Field(
         240,  # as in IIS and Kestrel
         ge=0,
         description="lowest speed of a request's body, averaged over "
-        "GRAFT_UPLOAD_TIMEOUT_SECONDS; below it, the answer is 408",
+        "GRAFT_UPLOAD_TIMEOUT_SECONDS; below it, status 408",
     )
     keep_alive_seconds: float = Field(
         75.0,
@@ -99,7 +99,7 @@ class Settings(BaseModel):
         2.0,
         ge=0,
         le=300,
-        description="time after SIGTERM during which /readyz and new requests get 503; then the "
+        description="time after SIGTERM during which /readyz and new requests get status 503; then the "
         "server stops. On a terminal it stops at once",
     )
     api_keys: str = Field(

@@ -60,7 +60,7 @@ def run_trials(
 
 
 def _session_counts(cores: int) -> list[int]:
-    """List the divisors of `cores`, likely ones first: one session per core, one session, others."""
+    """List the divisors of `cores`, likely ones first: one session per core, one in all, others."""
     between = [count for count in range(2, cores) if cores % count == 0]
     return list(dict.fromkeys([cores, 1, *reversed(between)]))
 

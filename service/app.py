@@ -77,9 +77,10 @@ class Classifier:
     @bentoml.on_deployment
     @staticmethod
     def verify() -> None:
-        """Check the settings and the model, and autotune, once in the parent process.
+        """Check the settings and the model, and autotune the model.
 
-        An expected error ends the service with its message.
+        This runs once, in BentoML's parent process. An expected error ends the service with its
+        message.
         """
         configure_process()
         try:

@@ -53,7 +53,7 @@ class UnreadableFile(GraftError):
 
 
 class UsageError(GraftError):
-    """A command line names something that does not exist, is empty, or cannot be written."""
+    """An argument of a command names something that does not exist, is empty or not writable."""
 
 
 class RequestError(GraftError):
@@ -114,7 +114,7 @@ class Disabled(RequestError):
 
 
 class ModelNotFound(RequestError):
-    """The service does not serve a model or version of this name."""
+    """The request names a model or version that this service does not serve."""
 
     status = 404
     code = "model_not_found"

@@ -25,7 +25,7 @@ from service.settings import Settings
 
 
 async def wait_for_answer(job: Job) -> NDArray[np.float32]:
-    """Wait for the (classes,) probabilities of a submitted job; cancel the job if cancelled.
+    """Wait for the (classes,) probabilities of a job; if this task is cancelled, cancel the job.
 
     `asyncio.wrap_future` would do the same with three more callbacks, which take a tenth of the
     event loop's time per request.

@@ -99,8 +99,8 @@ class Settings(BaseModel):
         2.0,
         ge=0,
         le=300,
-        description="time after SIGTERM during which /readyz and new requests get status 503; then the "
-        "server stops. On a terminal it stops at once",
+        description="time after SIGTERM during which /readyz and new requests get status 503; then "
+        "the server stops. On a terminal it stops at once",
     )
     api_keys: str = Field(
         "",

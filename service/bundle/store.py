@@ -42,7 +42,7 @@ def save(bundle: Bundle) -> str:
         OSError: the store cannot be written to.
     """
     bentoml_home()
-    # The only way to the configured store: docs/private_interfaces.md.
+    # The only way to the configured store: docs/decisions/private-interfaces.md.
     from bentoml._internal.configuration.containers import BentoMLContainer
 
     store = BentoMLContainer.model_store.get()

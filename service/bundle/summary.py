@@ -71,7 +71,7 @@ def model_warnings(manifest: Manifest) -> Iterator[str]:
     """Yield warnings about the accuracy of the model, one sentence each."""
     metrics, classes = manifest.metrics, len(manifest.classes)
     if training_data(manifest)["source"] == DRAWN:
-        yield f"it was trained on {DRAWN}: its accuracy says nothing about your pictures"
+        yield f"it was trained on {DRAWN}, so its accuracy says nothing about your pictures"
     if "test_accuracy" not in metrics:
         return
     accuracy, count = metrics["test_accuracy"], metrics.get("test_pictures", FEW_TEST_PICTURES)

@@ -49,7 +49,7 @@ _VALUE_ALIASES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("finetune", "finetuning"), "fine-tune"),
     **dict.fromkeys(("freeze", "freezebackbone"), "features"),
 }
-"""For switches of other tools: the value that the same choice has in our option."""
+"""For a switch of another tool, such as --freeze: the value of our option that does the same."""
 
 
 def closest_match(name: str, candidates: Iterable[str]) -> str | None:

@@ -1,7 +1,7 @@
 """Command lines that users can paste and run in any folder, with any `python` on their PATH.
 
-So a command names the current interpreter by its path, and `bentoml serve`, which reads
-bentofile.yaml in the current folder, comes after a `cd` to that folder.
+A command names the current interpreter by its path, because `python` may be another one.
+`bentoml serve` reads bentofile.yaml in the current folder, so it comes after a `cd` to that folder.
 """
 
 from __future__ import annotations

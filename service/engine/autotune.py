@@ -30,15 +30,14 @@ def autotune(bundle: Bundle, settings: Settings) -> TuningResult:
     """Return the cached configuration for this model and machine, or else time the model.
 
     Raises:
-        BundleError: as `run_trials`.
-        SettingError: as `run_trials`.
+        BundleError: the model cannot be loaded or does not reproduce its golden answers.
+        SettingError: the settings require a GPU that cannot be used.
     """
     result = load_tuning(bundle, settings)
     if result is None:
         measured = run_trials(bundle, settings.usable_threads(), settings.device)
-        if measured.provider == preferred_provider(
-            settings.device
-        ):  # else the GPU failed: try it again
+        # Do not save a result of the CPU if a GPU is preferred: it may work at the next start.
+        if measured.provider == preferred_provider(settings.device):
             _save(measured, bundle, settings)
         result = _apply_settings(measured, settings)
     return result
@@ -65,7 +64,7 @@ def _fixed_fields(settings: Settings) -> dict[str, int]:
 
 
 def _apply_settings(result: TuningResult, settings: Settings) -> TuningResult:
-    """Choose the best trial that agrees with the settings, or else put them into the choice."""
+    """Choose the best trial that agrees with the settings; without one, overwrite the choice."""
     fixed = _fixed_fields(settings)
     agreeing = [trial for trial in result.curve if fixed.items() <= trial.model_dump().items()]
     choice = choose_config(agreeing) if agreeing else result.choice.model_copy(update=fixed)

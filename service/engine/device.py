@@ -48,7 +48,7 @@ def load_predictor(
     error instead if `device` requires a GPU.
 
     Raises:
-        BundleError: as `Predictor`.
+        BundleError: the model cannot be loaded or does not reproduce its golden answers.
         SettingError: `device` requires a GPU that cannot be used.
     """
     needs_gpu = device.startswith(("gpu", "cuda"))

@@ -16,7 +16,8 @@ CUDA: Final = "CUDAExecutionProvider"
 def import_onnxruntime() -> Any:
     """Import ONNX Runtime with telemetry switched off; other modules must not import it directly.
 
-    Its official builds send telemetry to Microsoft unless this variable is set before the import.
+    The official builds send telemetry to Microsoft unless the environment forbids it before the
+    import.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime

@@ -69,7 +69,7 @@ class Scheduler:
     Args:
         decode: bytes -> (H, W, 3) uint8; raises an error for bad pictures. Called by all threads.
         predict: (N, H, W, 3) uint8 -> (N, classes) float32; called by up to `sessions` threads.
-        threads: number of threads; at least `sessions` are started.
+        threads: number of threads; raised to `sessions` if that is larger.
         sessions: largest number of concurrent calls of the model.
         max_batch_size: largest number of pictures in one call of the model.
         max_queue_size: largest number of pictures that are queued or being classified.

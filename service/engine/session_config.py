@@ -9,10 +9,11 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 _THREADS_GAIN: Final = 1.15
-"""Fewer sessions with more threads are chosen only if they are faster by this factor. In a server
-they gain less than in a trial: threads are also busy with decoding, and a call waits for all."""
+"""Fewer sessions with more threads are chosen only if they are faster by this factor. They gain
+less in a server than in a trial: the threads of a server also decode pictures, and a call waits for
+the slowest of its threads."""
 _BATCH_GAIN: Final = 1.03
-"""A larger batch is chosen only if it is faster by this factor: it makes its first picture wait."""
+"""A larger batch is chosen only if it is faster by this factor, as its answers come later."""
 
 
 class SessionConfig(BaseModel):
@@ -63,7 +64,7 @@ class TuningResult(BaseModel):
 
 
 def choose_config(trials: Sequence[Trial]) -> SessionConfig:
-    """Choose the largest number of sessions that is fast enough, then the smallest batch size."""
+    """Choose the largest fast enough number of sessions, then their smallest fast enough batch."""
     fast = _within_factor(_THREADS_GAIN, trials)
     sessions = max(trial.sessions for trial in fast)
     fast = _within_factor(_BATCH_GAIN, [trial for trial in fast if trial.sessions == sessions])

@@ -1,4 +1,4 @@
-"""Time a model with different numbers of sessions, threads and pictures per batch, on noise."""
+"""Time a model on random images, with different numbers of sessions, threads and batch sizes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run_trials(
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.
-        SettingError: as `service.engine.device.load_predictor`.
+        SettingError: `device` requires a GPU that cannot be used.
     """
     provider = preferred_provider(device)
     if provider == CUDA:  # ONNX Runtime may be built for GPUs on a machine without one
@@ -60,7 +60,7 @@ def run_trials(
 
 
 def _session_counts(cores: int) -> list[int]:
-    """List the divisors of `cores`, likely ones first: one session per core, one in all, others."""
+    """List the divisors of `cores` in the order to try: `cores`, 1, then the rest, largest first."""
     between = [count for count in range(2, cores) if cores % count == 0]
     return list(dict.fromkeys([cores, 1, *reversed(between)]))
 

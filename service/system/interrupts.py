@@ -31,8 +31,7 @@ _cleanups: list[Callable[[], object]] = []
 def cleanup_on_signal(cleanup: Callable[[], object]) -> Iterator[None]:
     """Call `cleanup` if a signal ends the process while the block runs.
 
-    `cleanup` runs in another thread while the block is interrupted anywhere, so it must not take
-    locks.
+    `cleanup` runs in another thread, whatever the block is doing, so it must not take locks.
     """
     _cleanups.append(cleanup)
     try:

@@ -41,12 +41,14 @@ def acquire_lock(path: Path, wait: bool) -> BaseFileLock:
         NoLocksError: the file system does not support file locks.
         OSError: the file cannot be opened.
     """
-    # Without filelock's soft lock, because that would outlive a killed process.
+    # Do not fall back to filelock's soft lock: it would outlive a killed process.
     lock = FileLock(path, fallback_to_soft=False)
     try:
         lock.acquire(blocking=wait, poll_interval=_POLL_SECONDS)
     except Timeout:
-        raise BlockingIOError(errno.EWOULDBLOCK, "is locked", str(path)) from None
+        raise BlockingIOError(
+            errno.EWOULDBLOCK, "is locked by another process", str(path)
+        ) from None
     except OSError as error:
         if error.errno not in _NO_LOCKS_ERRNOS:
             raise

@@ -1,4 +1,4 @@
-"""The processor cores that this process may use, the processor's name, and unused memory."""
+"""Cores that this process may use, the name of the processor, and the release of memory."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _LARGE_BYTES: Final = 4 * 1024 * 1024
 
 
 def usable_cores() -> int:
-    """Return the number of cores that CPU affinity and container limit let this process use.
+    """Return the number of cores that this process may use.
 
-    Libraries left to themselves count all cores of the host and start a thread for each.
+    Many libraries start a thread for each core of the host instead, even if CPU affinity or the CPU
+    limit of the container allows fewer.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     limit = cgroup_cores(Path("/sys/fs/cgroup"))

@@ -76,6 +76,6 @@ class ServiceState:
         if bundle.manifest.id == self.model.manifest.id:
             return None
         # Do not autotune here: while requests are running, all measurements would be too slow.
-        untuned = self.model.tuning.model_copy(update={"curve": ()})
-        tuning = load_tuning(bundle, self.settings) or untuned
+        previous = self.model.tuning.model_copy(update={"curve": ()})
+        tuning = load_tuning(bundle, self.settings) or previous
         return ServedModel(bundle, tuning, self.settings, self.metrics)

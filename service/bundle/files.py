@@ -38,7 +38,7 @@ def verify_file(folder: Path, name: str, record: FileRecord) -> None:
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts:
         raise BundleError(
-            f"{folder}: the manifest lists {name!r}, which is outside of the bundle; export again"
+            f"{folder}: the manifest lists {name!r}, outside of the bundle; get an unaltered copy"
         )
     path = folder / relative
     try:

@@ -100,7 +100,7 @@ class Manifest(_Part):
     @classmethod
     def _must_differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(classes)) < len(classes):
-            raise ValueError("two classes have the same name; export the model again")
+            raise ValueError("two classes have the same name; train the model again")
         return classes
 
     @property

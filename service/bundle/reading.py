@@ -37,7 +37,7 @@ class Bundle:
         for required in (MODEL, GOLDEN_ANSWERS):
             if required not in manifest.files:
                 raise BundleError(
-                    f"{path}: the manifest does not list {required}; export the model again"
+                    f"{path}: the manifest does not list {required}; train the model again"
                 )
         if refers_to_external_data(path / MODEL):
             raise BundleError(
@@ -49,13 +49,13 @@ class Bundle:
         if not golden:
             raise BundleError(
                 f"{path}: {GOLDEN_ANSWERS} holds no answers, so the model cannot be checked; "
-                "export the model again"
+                "train the model again"
             )
         for picture, _ in golden:
             is_inside = picture == path / "golden" / picture.name
             if not is_inside or f"golden/{picture.name}" not in manifest.files:
                 raise BundleError(
-                    f"{path}: golden picture {picture.name} is not in the manifest; export the "
+                    f"{path}: golden picture {picture.name} is not in the manifest; train the "
                     "model again"
                 )
         return bundle
@@ -84,7 +84,7 @@ class Bundle:
         sealed = self.manifest.files.get(name)  # None before the bundle is sealed
         if sealed is not None and FileRecord.from_bytes(data) != sealed:
             raise BundleError(
-                f"{self.path}: {name} was replaced since the manifest was read; try again, or copy "
+                f"{self.path}: {name} was replaced after the manifest was read; try again, or copy "
                 "the bundle again"
             )
         return data
@@ -95,6 +95,6 @@ class Bundle:
             answers = _GOLDEN.validate_json(self.content(GOLDEN_ANSWERS))
         except ValidationError as error:
             raise BundleError(
-                f"{self.path / GOLDEN_ANSWERS} is damaged ({error}); export the model again"
+                f"{self.path / GOLDEN_ANSWERS} is damaged ({error}); train the model again"
             ) from error
         return [(self.path / "golden" / name, expected) for name, expected in answers.items()]

@@ -77,5 +77,6 @@ def open_session(
     except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
         name = model if isinstance(model, Path) else "the model"
         raise BundleError(
-            f"ONNX Runtime cannot load {name} ({error}); export the model again"
+            f"ONNX Runtime cannot load {name} ({error}); train the model again with the "
+            "installed version"
         ) from error

@@ -102,13 +102,13 @@ class Predictor:
             except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
                 raise BundleError(
                     f"{self.bundle.path}: the model cannot classify golden picture {picture.name} "
-                    f"({error}); export the model again"
+                    f"({error}); train the model again"
                 ) from error
             if not len(probabilities) == len(expected) == len(self.classes):
                 raise BundleError(
                     f"{self.bundle.path}: the manifest lists {len(self.classes)} classes, but the "
                     f"model returns {len(probabilities)} probabilities, and {len(expected)} are "
-                    f"recorded for golden picture {picture.name}; export the model again"
+                    f"recorded for golden picture {picture.name}; train the model again"
                 )
             difference = float(np.abs(probabilities - np.asarray(expected, np.float32)).max())
             if not difference <= GOLDEN_TOLERANCE:  # also true for NaN

@@ -60,7 +60,7 @@ def run_trials(
 
 
 def _session_counts(cores: int) -> list[int]:
-    """List the divisors of `cores` in the order to try: `cores`, 1, then the rest, largest first."""
+    """List the divisors of `cores` in the order to try: `cores`, 1, then the rest, descending."""
     between = [count for count in range(2, cores) if cores % count == 0]
     return list(dict.fromkeys([cores, 1, *reversed(between)]))
 

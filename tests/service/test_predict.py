@@ -48,7 +48,7 @@ def test_a_line_per_picture_on_stdout(folder: Path, capsys: pytest.CaptureFixtur
     first, last = err.splitlines()
     assert first.endswith("trained on pictures of unknown origin, test accuracy 1.0000")
     assert last.startswith("graft: 4 pictures in 0.")
-    assert "/s) by tiny:" in err
+    assert "/s) with tiny:" in err
 
 
 def test_bad_pictures_are_rows_and_exit_code_1(

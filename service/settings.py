@@ -28,7 +28,7 @@ _KUBERNETES: Final = re.compile(
 _ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s*]+")
 MAX_WAIT_SECONDS: Final = 30.0
 """Largest value of a timeout: waiting requests take up room in the queue or upload memory."""
-_AUTOTUNED: Final = "0 = the fastest on this machine, measured at the first start"
+_AUTOTUNED: Final = "0 = the value that is fastest on this machine, measured at the first start"
 _MIB: Final = 1024 * 1024
 
 
@@ -48,7 +48,7 @@ class Settings(BaseModel):
     max_upload_bytes: int = Field(
         256 * _MIB,
         ge=1,
-        description="bytes of request bodies that a worker holds in memory; above it, status 429",
+        description="limit on the request bodies in a worker's memory, in bytes; above it, status 429",
     )
     max_pixels: int = Field(
         MAX_PIXELS,
@@ -65,7 +65,7 @@ class Settings(BaseModel):
         0, ge=0, le=256, description=f"number of CPU threads of each call; {_AUTOTUNED}"
     )
     max_batch_size: int = Field(
-        0, ge=0, description=f"largest number of pictures in one call; {_AUTOTUNED}"
+        0, ge=0, description=f"largest number of pictures in one call of the model; {_AUTOTUNED}"
     )
     max_queue_size: int = Field(
         64, ge=1, description="limit on pictures queued or being classified; above it, status 429"
@@ -108,7 +108,7 @@ class Settings(BaseModel):
         description="accepted API keys, separated by commas; empty = everybody may use the service",
     )
     api_keys_file: str = Field(
-        "", description="path of a file with API keys, one per line, which is read at start-up"
+        "", description="path of a file with API keys, one per line; read only at start-up"
     )
     cors_origins: str = Field(
         "",

@@ -48,7 +48,7 @@ class Settings(BaseModel):
     max_upload_bytes: int = Field(
         256 * _MIB,
         ge=1,
-        description="limit on the request bodies in a worker's memory, in bytes; above it, status 429",
+        description="limit on request bodies in a worker's memory, in bytes; above it, status 429",
     )
     max_pixels: int = Field(
         MAX_PIXELS,

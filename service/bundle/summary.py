@@ -17,7 +17,7 @@ UNKNOWN: Final = "unknown"
 FEW_TEST_PICTURES: Final = 20
 """With fewer test pictures than this, a model has a warning about its accuracy."""
 _MIN_GAIN: Final = 0.1
-"""The accuracy is near chance below: majority share + this fraction of (1 - majority share)."""
+"""An accuracy is near chance if it is less than this fraction of the way from chance to 1."""
 
 
 class TrainingData(BaseModel):

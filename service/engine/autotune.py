@@ -36,7 +36,7 @@ def autotune(bundle: Bundle, settings: Settings) -> TuningResult:
     result = load_tuning(bundle, settings)
     if result is None:
         measured = run_trials(bundle, settings.usable_threads(), settings.device)
-        # Do not save a result of the CPU if a GPU is preferred: it may work at the next start.
+        # Do not save the CPU's result if a GPU is preferred: the GPU may work at the next start.
         if measured.provider == preferred_provider(settings.device):
             _save(measured, bundle, settings)
         result = _apply_settings(measured, settings)

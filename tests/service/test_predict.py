@@ -101,7 +101,7 @@ def test_a_bundle_by_its_tag(
     [
         (["gone"], "graft: no file or folder gone; name "),
         (["."], "graft: no pictures in . (searched for .jpg "),
-        (["1.jpg", "--bundle", "nobody:1"], "(service.predict: --bundle)"),
+        (["1.jpg", "--bundle", "nobody:1"], "or set --bundle to a bundle folder"),
         (["1.jpg", "--csv", "gone/out.csv"], "graft: cannot write gone/out.csv: No such file"),
     ],
 )

@@ -1,14 +1,15 @@
-"""How a model is served: a bundle is read, pictures are decoded, batched and answered over HTTP.
+"""Serve a model: read a bundle, decode pictures, classify them in batches, answer over HTTP.
 
-`from service import load` gives the same model to a Python program; `__init__.pyi` has its type.
+`from service import load` loads the same model in a Python program. Its type is declared in
+`__init__.pyi`.
 """
 
 from importlib import import_module
 
 
 def __getattr__(name: str) -> object:
-    # Import by a string: trainers.cache.code_identity follows import statements, and one here
-    # would make every change of the service recompute all cached features.
+    # Import by name: trainers.cache.code_identity follows import statements. With an import
+    # statement here, every change of the service would invalidate all cached features.
     if name == "load":
         return import_module("service.scoring.loading").load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

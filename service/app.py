@@ -1,4 +1,4 @@
-"""The BentoML service: how it starts, what it declares, how it stops."""
+"""The BentoML service: its start-up, the API that it declares to BentoML, and its shutdown."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ _log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which 
 _Picture = Annotated[Path, ContentType("image/*")]
 
 
-# These two describe the forms to BentoML's schema and clients, and pass the request on unread.
+# These two classes describe the upload forms for BentoML's schema and clients. They pass on the
+# request without reading it.
 
 
 class PictureUpload(bentoml.IODescriptor):
-    """One picture."""
+    """A form with one picture."""
 
     image: _Picture
 
@@ -54,7 +55,7 @@ class PictureUpload(bentoml.IODescriptor):
 
 
 class PicturesUpload(bentoml.IODescriptor):
-    """Several pictures, each in a field of its own."""
+    """A form with several pictures, each in a separate field `images`."""
 
     images: list[_Picture]
 
@@ -67,7 +68,7 @@ class PicturesUpload(bentoml.IODescriptor):
     name="graft",
     service_class=GraftService,
     logging={"access": {"enabled": False}},
-    # BentoML keeps a series for every path that was ever requested: memory without a bound.
+    # BentoML's metrics keep a series for every path ever requested, so their memory has no limit.
     metrics={"enabled": False},
 )
 class Classifier:
@@ -76,15 +77,19 @@ class Classifier:
     @bentoml.on_deployment
     @staticmethod
     def verify() -> None:
-        """Check settings and model, and tune, once in the parent: an error ends the service."""
+        """Check the settings and the model, and autotune the model.
+
+        This runs once, in BentoML's parent process. An expected error ends the service with its
+        message.
+        """
         configure_process()
         try:
             make_paths_absolute()
             require_home()
             settings = _settings()
-            settings.keys()  # their file must be readable
+            settings.keys()  # fails if the file of API keys cannot be read
             check_bento_options(settings)
-            bundle = load_verified(settings.model, settings.verify_key)
+            bundle = load_verified(settings.model, settings.verify_key, "GRAFT_MODEL")
             autotune(bundle, settings)
             load_predictor(bundle, settings.device, threads=1)  # checks the golden answers
             create_runtime_directory(worker_count())
@@ -101,34 +106,38 @@ class Classifier:
         if settings.access_log:
             log_requests()
         runtime_directory = join_runtime_directory()
-        bundle = load_verified(settings.model, settings.verify_key)
+        bundle = load_verified(settings.model, settings.verify_key, "GRAFT_MODEL")
         tuning = autotune(bundle, settings)
         self.state = ServiceState(settings, bundle, tuning, runtime_directory)
         if not settings.requires_keys:
-            _log.info("no API key is set: everybody who reaches this server may use it")
+            _log.info(
+                "no API key is set, so everybody who can reach this server may use it; set "
+                "GRAFT_API_KEYS to require a key"
+            )
         if warning := self.state.model.fallback:
             _log.warning(warning)
         manifest = bundle.manifest
-        _log.info("%s:%s answers by %s", manifest.name, manifest.version, tuning.summary())
+        _log.info("%s:%s runs with %s", manifest.name, manifest.version, tuning.summary())
 
-    # Declared for BentoML's schema and clients; the same paths in service/http/routes.py answer.
+    # BentoML's schema and clients need these two declarations. The requests themselves are answered
+    # by the routes with the same paths in service/http/routes.py.
 
     @bentoml.api(route="/predict", input_spec=PictureUpload)
     async def predict(self, image: Request) -> Answer:
-        """Classify one picture: multipart field `image`, JSON, or the picture as the body."""
-        return await predict(self.state, image)  # type: ignore[return-value]  # passed on as it is
+        """Classify one picture, sent as multipart field `image`, as JSON or as the request body."""
+        return await predict(self.state, image)  # type: ignore[return-value]  # BentoML sends it
 
     @bentoml.api(route="/predict_batch", input_spec=PicturesUpload)
     async def predict_batch(self, images: Request) -> dict[str, Any]:
-        """Classify the pictures in the multipart fields `images`; a bad one fails alone.
+        """Classify the pictures in the multipart fields `images`; a bad one gets its own error.
 
-        Returns the JSON of a `BatchAnswer`. BentoML's client keeps only the first type of a union,
-        so that a declared `BatchAnswer` would lose the errors.
+        Returns the JSON of a `BatchAnswer`. It is declared as a dict, because BentoML's client
+        keeps only the first type of a union and would drop the errors of a `BatchAnswer`.
         """
         return await predict_batch(self.state, images)  # type: ignore[return-value]
 
     def __is_ready__(self) -> bool:
-        """Be ready until draining starts: __init__ has already checked the golden answers."""
+        """Return True until draining starts; `__init__` has already checked the golden answers."""
         return not self.state.is_draining
 
     @bentoml.on_startup
@@ -139,18 +148,19 @@ class Classifier:
 
     @bentoml.on_startup
     def drain_on_sigterm(self) -> None:
-        """On SIGTERM, answer 503 for a while, so that load balancers notice; then stop.
+        """On SIGTERM, answer 503 for GRAFT_DRAIN_SECONDS, then stop.
 
-        BentoML's parent sends SIGTERM for Ctrl+C too: on a terminal there is no wait.
+        The 503 tells load balancers to send requests elsewhere. On a terminal the service stops at
+        once, because BentoML's parent process sends SIGTERM for Ctrl+C too.
         """
-        stop = signal.getsignal(signal.SIGTERM)
+        old_handler = signal.getsignal(signal.SIGTERM)
         seconds = 0.0 if sys.stderr.isatty() else self.state.settings.drain_seconds
         loop = asyncio.get_running_loop()
 
         def drain(number: int, frame: FrameType | None) -> None:
             self.state.is_draining = True
-            if callable(stop):  # thread-safe call: it wakes a loop that sleeps
-                loop.call_soon_threadsafe(loop.call_later, seconds, stop, number, frame)
+            if callable(old_handler):  # call_soon_threadsafe also wakes a loop that sleeps
+                loop.call_soon_threadsafe(loop.call_later, seconds, old_handler, number, frame)
 
         signal.signal(signal.SIGTERM, drain)
 
@@ -161,13 +171,13 @@ class Classifier:
 
     @bentoml.on_shutdown
     async def close(self) -> None:
-        """Close the model in a thread: cancelled requests need the event loop to finish."""
+        """Close the model in a thread: the event loop must be free to finish cancelled requests."""
         await asyncio.to_thread(self.state.close)
         await asyncio.to_thread(tracing.flush)
 
 
 def _settings() -> Settings:
-    """Read the environment; divide the cores of this machine among the workers."""
+    """Read the settings; without GRAFT_THREADS, divide the cores equally among the workers."""
     settings = Settings.from_environment()
     threads = settings.threads or max(1, usable_cores() // worker_count())
     return settings.model_copy(update={"threads": threads})

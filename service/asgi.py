@@ -1,6 +1,6 @@
-"""The ASGI application: our routes and middleware in front of BentoML's application.
+"""The ASGI application: Graft's own routes and middleware in front of BentoML's application.
 
-Ours come first because BentoML's dispatch takes 0.2 to 0.4 ms a request; see
+Graft's routes come first because BentoML's own dispatch takes 0.2 to 0.4 ms per request; see
 docs/decisions/serving.md.
 """
 
@@ -40,25 +40,28 @@ _bentoml_log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger
 
 
 class GraftService(bentoml.Service[Any]):
-    """A BentoML service that answers our routes first, and leaves the rest to BentoML."""
+    """A BentoML service that tries Graft's own routes first; BentoML answers all other paths."""
 
     @property
     def openapi_spec(self) -> Any:
-        """BentoML reads this only while it builds a bento: log which model the bento contains."""
-        with suppress(GraftError):  # without a model BentoML itself ends the build
+        """Return BentoML's OpenAPI document, and log which model the bento contains.
+
+        BentoML reads this property only while it builds a bento.
+        """
+        with suppress(GraftError):  # if there is no model, BentoML itself ends the build
             model = Bundle.read(resolve(Settings.model_fields["model"].default))
             log_summary(model.manifest, _bentoml_log, "this bento serves")
         return super().openapi_spec
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         settings = Settings.from_environment()
-        bound_requests(settings.keep_alive_seconds)  # before uvicorn is set up
+        bound_requests(settings.keep_alive_seconds)  # must run before uvicorn is set up
         silence_parser()
-        return add_middleware(_in_front_of(super().to_asgi(is_main)), settings)
+        return add_middleware(_add_routes(super().to_asgi(is_main)), settings)
 
 
 def routes() -> list[Route]:
-    """Make the routes that we answer ourselves; a path that none of them matches is BentoML's."""
+    """List Graft's own routes; BentoML answers every path that none of them matches."""
     return [
         *(endpoint.route() for endpoint in ENDPOINTS),
         *http_routes.PUBLIC_ROUTES,
@@ -75,25 +78,25 @@ async def show_openapi(request: Request) -> JSONResponse:
 
 
 def add_middleware(app: Starlette, settings: Settings) -> ASGIApp:
-    """Wrap an application in what every request passes, innermost first.
+    """Wrap an application in the middleware that every request passes through.
 
     Args:
-        app: `app.state.service` is the `ServiceState` by the first request.
-        settings: their CORS origins are used.
+        app: by the first request, its `state.service` must be the `ServiceState`.
+        settings: only the CORS origins are used.
 
     Raises:
-        SettingError: CORS is configured twice, or without origins.
+        SettingError: CORS is configured both here and in BentoML, or in BentoML without origins.
     """
     paths = [endpoint.path for endpoint in ENDPOINTS if endpoint.accepts_pictures]
     wrapped: ASGIApp = LoadSheddingMiddleware(ErrorFormatMiddleware(app), app.state, paths)
     if options := cors_options(settings):
-        # Outside of load shedding: without CORS headers web pages could not read its refusals.
+        # CORS must wrap load shedding: a web page cannot read a refusal without CORS headers.
         wrapped = ErrorFormatMiddleware(CORSMiddleware(wrapped, **options))
     return RequestIdMiddleware(wrapped)
 
 
-def _in_front_of(bento: Starlette) -> Starlette:
-    """Make an application of our routes, with BentoML's application behind them."""
+def _add_routes(bento: Starlette) -> Starlette:
+    """Make an application of Graft's own routes; it passes other paths to BentoML's application."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -104,7 +107,8 @@ def _in_front_of(bento: Starlette) -> Starlette:
             yield
 
     app = Starlette(routes=routes(), lifespan=lifespan)
-    # Redirects would send clients to the host that their request named.
+    # No redirects to the path with or without a final slash: a redirect repeats the Host header of
+    # the request, so it could lead a client to any host.
     app.router.redirect_slashes = bento.router.redirect_slashes = False
     app.router.default = bento
     return app

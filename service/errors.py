@@ -1,26 +1,26 @@
-"""The expected errors, as one small tree.
+"""All expected errors, as one tree of classes.
 
-GraftError                     a message for people: what, where, what next
+GraftError                     the base class; the message says what failed, where, and what to do
 ├── BundleError                a bundle that must not be served
 ├── ParityError                an exported model that answers differently from the trained one
 ├── SettingError               a GRAFT_* variable that cannot be used
 ├── UnreadableFile             a file that cannot be read
-├── UsageError                 a command line that cannot be carried out
+├── UsageError                 a command line with a path or value that cannot be used
 └── RequestError               a refused request, with its HTTP status and code
     ├── UndecodableImage       400  a picture that is damaged, cut short or empty
     │   └── DamagedImage       400  a picture with valid headers and damaged data
-    ├── MalformedRequest       400  a body that does not follow its own content type
+    ├── MalformedRequest       400  a body that does not match its content type
     ├── BadParameter           400  a query parameter, such as top_k, with an invalid value
-    ├── Unauthorized           401  no API key, or a wrong one
-    ├── Disabled               404  a function that is switched off
+    ├── Unauthorized           401  a missing or wrong API key
+    ├── Disabled               404  an endpoint that is switched off by a setting
     ├── ModelNotFound          404  a model or version that is not served here
     ├── RequestTimeout         408  a body that stopped arriving, or arrives too slowly
-    ├── ReloadRefused          409  a new model that must not be served; the old one stays
+    ├── ReloadRefused          409  a new model that cannot be served; the old model stays
     ├── PayloadTooLarge        413  too many bytes, pixels or pictures
-    ├── UnsupportedMediaType   415  not a picture, or of a kind that is not accepted
-    ├── MissingField           422  no picture where one is expected
-    ├── Overloaded             429  the queue or the upload quota is full
-    ├── ClientDisconnected     499  nobody is left to read the answer
+    ├── UnsupportedMediaType   415  not a picture, or a kind of picture that is not accepted
+    ├── MissingField           422  a request without a picture
+    ├── Overloaded             429  the queue of pictures or the upload quota is full
+    ├── ClientDisconnected     499  the client closed the connection before its answer
     ├── Draining               503  this process is about to stop
     └── DeadlineExceeded       504  no answer in time
 """
@@ -31,11 +31,11 @@ from typing import ClassVar
 
 
 class GraftError(Exception):
-    """An expected failure; its message says what to do, and no stack trace is needed."""
+    """An expected failure. Its message says what to do, so it is shown without a traceback."""
 
 
 class BundleError(GraftError):
-    """The bundle is incomplete, altered, of an unknown version, or its answers have changed."""
+    """The bundle is incomplete, altered or of an unknown version, or its answers have changed."""
 
 
 class ParityError(GraftError):
@@ -47,13 +47,13 @@ class SettingError(GraftError):
 
 
 class UnreadableFile(GraftError):
-    """It is not a file, or cannot be opened or read."""
+    """A path is not a file, or the file cannot be opened or read."""
 
     code: ClassVar[str] = "unreadable_file"
 
 
 class UsageError(GraftError):
-    """A command line names something that does not exist, is empty, or cannot be written."""
+    """An argument of a command names something that does not exist, is empty or not writable."""
 
 
 class RequestError(GraftError):
@@ -71,18 +71,18 @@ class RequestError(GraftError):
 
 
 class UndecodableImage(RequestError):
-    """The picture is damaged, cut short or empty."""
+    """The data of the picture is damaged, cut short or empty."""
 
     status = 400
     code = "undecodable_image"
 
 
 class DamagedImage(UndecodableImage):
-    """The headers of the picture are valid; its data is damaged or cut short."""
+    """The headers of the picture are valid, but the data after them is damaged or cut short."""
 
 
 class MalformedRequest(RequestError):
-    """The body does not follow its own content type."""
+    """The body of the request does not match its content type."""
 
     status = 400
     code = "malformed_request"
@@ -96,7 +96,7 @@ class BadParameter(RequestError):
 
 
 class Unauthorized(RequestError):
-    """The service requires an API key, and the request has none or a wrong one."""
+    """The service requires an API key, and the request has no key or a wrong key."""
 
     status = 401
     code = "unauthorized"
@@ -107,21 +107,21 @@ class Unauthorized(RequestError):
 
 
 class Disabled(RequestError):
-    """This function is switched off."""
+    """This endpoint is switched off by a setting of the service."""
 
     status = 404
     code = "disabled"
 
 
 class ModelNotFound(RequestError):
-    """The service has another model, or another version of it."""
+    """The request names a model or version that this service does not serve."""
 
     status = 404
     code = "model_not_found"
 
 
 class RequestTimeout(RequestError):
-    """The body stopped arriving, or arrives too slowly; the connection is closed."""
+    """The body of the request stopped arriving or arrives too slowly; the connection is closed."""
 
     status = 408
     code = "request_timeout"
@@ -132,45 +132,45 @@ class RequestTimeout(RequestError):
 
 
 class ReloadRefused(RequestError):
-    """The new model must not be served; the old one still answers."""
+    """The new model cannot be served; the service continues with the old model."""
 
     status = 409
     code = "reload_refused"
 
 
 class PayloadTooLarge(RequestError):
-    """Too many bytes, pixels or pictures."""
+    """The request has too many bytes, pixels or pictures."""
 
     status = 413
     code = "too_large"
 
     def __init__(self, message: str, reason: str = "") -> None:
-        """`reason`: what is too large and what is accepted, without advice to a client."""
+        """`reason`: the part of the message that says what is too large, without the advice."""
         super().__init__(message)
         self.reason = reason or message
 
 
 class UnsupportedMediaType(RequestError):
-    """Not a picture, or of a kind that is not accepted; the message names the kind if known."""
+    """The data is not a picture, or of a kind that is not accepted; the message names the kind."""
 
     status = 415
     code = "unsupported_media_type"
 
     def __init__(self, message: str, kind: str = "", remedy: str = "") -> None:
-        """`kind`: e.g. `JPEG 2000`, "" = unknown; `remedy`: what the sender can do."""
+        """`kind`: for example `JPEG 2000`, or "" if unknown; `remedy`: what the sender can do."""
         super().__init__(message)
         self.kind, self.remedy = kind, remedy
 
 
 class MissingField(RequestError):
-    """There is no picture where one is expected."""
+    """The request contains no picture."""
 
     status = 422
     code = "missing_field"
 
 
 class Overloaded(RequestError):
-    """The queue, or the memory for uploads, is full; try again later."""
+    """The queue or the memory for uploads is full; try again after the time in Retry-After."""
 
     status = 429
     code = "overloaded"
@@ -178,14 +178,14 @@ class Overloaded(RequestError):
 
 
 class ClientDisconnected(RequestError):
-    """The client disconnected before its answer; only metrics and the log show this."""
+    """The client disconnected before its answer; this status appears only in metrics and logs."""
 
-    status = 499  # as in nginx; HTTP has no such status
+    status = 499  # nginx's status; HTTP does not define one for this
     code = "client_gone"
 
 
 class Draining(RequestError):
-    """This process is about to stop; try again, and another one will answer."""
+    """This server process is stopping; send the request again to reach another process."""
 
     status = 503
     code = "draining"
@@ -193,7 +193,7 @@ class Draining(RequestError):
 
 
 class DeadlineExceeded(RequestError):
-    """The answer took too long."""
+    """The answer was not ready before the deadline."""
 
     status = 504
     code = "deadline_exceeded"

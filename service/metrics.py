@@ -1,8 +1,8 @@
-"""Prometheus metrics of the service, shown at /metrics.
+"""Prometheus metrics of the service, exposed at /metrics.
 
-The figures of all workers are merged from files in the runtime directory; a worker without such
-files shows its own. Units are seconds and pictures. Series whose labels are known in advance start
-at 0: a rate over a series that appears with its first error would miss that error.
+All workers store their values in files of the runtime directory, and /metrics merges these files.
+A worker without such files exposes only its own values. Series whose labels are known in advance
+start at 0, because `rate()` misses the first error if the series starts with that error.
 """
 
 from __future__ import annotations
@@ -32,21 +32,22 @@ from service.server.runtime_directory import RuntimeDirectory
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _PICTURES = (1, 2, 4, 8, 16, 32, 64)
 _STATUSES = (200, 429, 500, 503, 504)
-"""Statuses that alerts use; others appear with their first answer."""
+"""HTTP statuses that alerts use. Their series start at 0; others appear with their first answer."""
 _SERIES_BYTES: Final = 512
-"""More than prometheus_client needs for a series without its labels; name and help take 150."""
+"""Upper bound on the size of a series in a metrics file, without the text of its labels."""
 _CHARACTER_BYTES: Final = 12
-"""Most bytes of a character of a label: two escaped surrogates in JSON."""
+"""The largest size of one character of a label: JSON writes it as two escaped surrogates."""
 _SPARE_BYTES: Final = 48 * 1024
-"""Reserve of a file for series that appear with their first request: 21 KB at most."""
+"""Bytes kept free in each file for the series that requests create; these take at most 21 KB."""
 
 
 class Metrics:
-    """One attribute per metric.
+    """The metrics of one worker; each attribute is a metric.
 
     Args:
-        registry: of this worker's metrics.
-        shared: the directory of all workers' figures; None = keep them in this process.
+        registry: where the metrics are registered; None = a new registry.
+        shared: the directory in which all workers store their values; None = keep the values in
+            this process.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Metrics:
         )
         self.request_seconds = Histogram(
             "graft_request_seconds",
-            "Time from headers to answer, by endpoint; without requests refused by the full queue",
+            "Time from headers to answer, by endpoint; excludes requests refused by a full queue",
             ("endpoint",),
             buckets=(*_SECONDS, 10, 30, 60),
             registry=registry,
@@ -85,7 +86,7 @@ class Metrics:
         )
         self.inference_seconds = Histogram(
             "graft_inference_seconds",
-            "Time of one call of the model",
+            "Duration of one call of the model",
             buckets=_SECONDS,
             registry=registry,
         )
@@ -122,14 +123,14 @@ class Metrics:
         )
         self.runtime_info = Gauge(
             "graft_runtime_info",
-            "1 for the device in use; fallback = the CPU replaces a GPU that cannot be used",
+            "1 for the device in use; fallback = true if the CPU replaces an unusable GPU",
             ("device", "provider", "fallback", "onnxruntime"),
             multiprocess_mode="livemax",
             registry=registry,
         )
 
     def initialize(self, endpoints: Iterable[str]) -> None:
-        """Create the series of endpoints and of all error codes at 0."""
+        """Create the series of these endpoints and of all error codes, with the value 0."""
         for endpoint in endpoints:
             for status in _STATUSES:
                 self.requests.labels(endpoint, status)
@@ -138,10 +139,11 @@ class Metrics:
             self.refusals.labels(error.code)
 
     def show_model(self, manifest: Manifest, is_served: bool = True) -> None:
-        """Show the model and start counting its classes; hide it if it `is_served` no more.
+        """Set `graft_model_info` of a model to `is_served`, and prepare to count its classes.
 
-        prometheus_client cannot remove series that processes share; `_ServedModelFilter` hides
-        them. Without room on the disk for a name or a class, it is not shown or counted.
+        prometheus_client cannot remove a series from shared files, so `_ServedModelFilter` leaves
+        out models with the value 0. A model or class for which the disk has no room is left out of
+        the metrics.
         """
         labels = (manifest.name, manifest.version, manifest.plugin)
         if self._has_room("gauge_livemax", labels):
@@ -151,19 +153,19 @@ class Metrics:
                 self._by_class[label] = self.predictions.labels(label)
 
     def show_runtime(self, runtime: RuntimeInfo) -> None:
-        """Show the device in use."""
+        """Set `graft_runtime_info` for the device in use."""
         fallback = str(runtime.is_fallback).lower()
         labels = (runtime.device, runtime.provider, fallback, runtime.onnxruntime)
         self.runtime_info.labels(*labels).set(1)
 
     def count_prediction(self, label: str) -> None:
-        """Count a picture, and its class if `show_model` had room for it."""
+        """Count a classified picture, and its class if `show_model` found room for that class."""
         self.pictures.inc()
         if label in self._by_class:
             self._by_class[label].inc()
 
     def exposition(self) -> bytes:
-        """Return the merged figures of all workers in Prometheus' text format."""
+        """Return the merged values of all workers in Prometheus' text format."""
         files = self._shared.metrics_files() if self._shared else []
         registry = CollectorRegistry()
         merge = MultiProcessCollector.merge
@@ -178,12 +180,16 @@ class Metrics:
 
 
 def _store_values_in(shared: RuntimeDirectory | None) -> None:
-    """Store metrics that are created from now on in the files of a slot, or in this process.
+    """Choose where metrics created from now on keep their values: in shared files, or in memory.
 
-    prometheus_client itself chooses at import, by a variable that BentoML sets to a folder that
-    every service of a BENTOML_HOME empties at its start.
+    prometheus_client makes this choice at import, from PROMETHEUS_MULTIPROC_DIR. BentoML sets that
+    variable to a folder that all services with one BENTOML_HOME share, and that each of them
+    empties when it starts.
+
+    Args:
+        shared: the directory with the files, and this worker's slot in it; None = in memory.
     """
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # the files hold none either
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # shared files cannot hold these
     if shared is None:
         values.ValueClass = values.MutexValue
         return
@@ -193,7 +199,7 @@ def _store_values_in(shared: RuntimeDirectory | None) -> None:
 
 
 class _ServedModelFilter(Collector):
-    """Drops the series of models that are no longer served."""
+    """Leaves out the series of models that are no longer served."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families

@@ -1,4 +1,4 @@
-"""Score files and folders of pictures as the service would: `python -m service.predict FILE...`."""
+"""Classify picture files and folders as the service does: `python -m service.predict FILE...`."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ WRONG_USE = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code.
 
-    0 = all pictures were scored, 1 = some were not, 2 = wrong use, 130 = interrupted.
+    0 = all pictures were scored; 1 = some were not; 2 = wrong use, or a bundle that is refused;
+    130 = interrupted.
     """
     try:
         options = _parser().parse_args(arguments)
     except UsageError as error:
         _report(str(error))
         return WRONG_USE
-    last_words = "graft: stopped" + (f"; {options.csv} was not written" if options.csv else "")
+    stopped = "graft: stopped" + (f"; {options.csv} was not written" if options.csv else "")
     with exit_on_signals(
-        {signal.SIGINT: INTERRUPTED, signal.SIGTERM: INTERRUPTED}, lambda: last_words
+        {signal.SIGINT: INTERRUPTED, signal.SIGTERM: INTERRUPTED}, lambda: stopped
     ):
         return _run(options)
 
@@ -46,7 +47,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         code = _predict(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of stdout closed it, as `head` does
+    except BrokenPipeError:  # the program that reads stdout has ended, for example `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (GraftError, OSError) as error:
@@ -70,13 +71,13 @@ def _predict(options: argparse.Namespace) -> int:
     configure_process()
     settings = Settings.from_environment()
     paths = find_pictures(options.places)
-    bundle = load_verified(options.bundle or settings.model, settings.verify_key)
+    bundle = load_verified(options.bundle or settings.model, settings.verify_key, "--bundle")
     config = autotune(bundle, settings).choice
     predictor = load_predictor(bundle, settings.device, config.session_threads, config.sessions)
     if warning := fallback_warning(settings.device, predictor):
         _report(warning)
     failed = 0
-    # Rows that are printed on a terminal show the progress themselves.
+    # Rows printed on a terminal already show the progress.
     are_rows_on_terminal = not options.csv and sys.stdout.isatty()
     is_shown = not (options.quiet or are_rows_on_terminal)
     with (
@@ -94,15 +95,16 @@ def _predict(options: argparse.Namespace) -> int:
     if not options.quiet:
         name = f"{bundle.manifest.name}:{bundle.manifest.version}"
         rate = len(paths) / seconds
-        _report(f"{len(paths):,} pictures in {seconds:.1f} s ({rate:.1f}/s) by {name}")
+        plural = "" if len(paths) == 1 else "s"
+        _report(f"{len(paths):,} picture{plural} in {seconds:.1f} s ({rate:.1f}/s) with {name}")
     if failed:
-        place = f"the column error of {options.csv}" if options.csv else "their lines on stdout"
-        _report(f"{failed:,} of {len(paths):,} pictures could not be scored: see {place}")
+        place = f"in the column `error` of {options.csv}" if options.csv else "on stdout"
+        _report(f"could not score {failed:,} of {len(paths):,} pictures; the reasons are {place}")
     return 1 if failed else 0
 
 
 def _introduce(manifest: Manifest) -> None:
-    """Report which model is used, and its warnings."""
+    """Report which model is used, and the warnings about it."""
     from service.bundle import summary
 
     _report(summary.describe(manifest))
@@ -117,7 +119,7 @@ def _output(
 
     if options.csv:
         return tables.csv_table(options.csv, predictor.classes)
-    if hasattr(sys.stdout, "reconfigure"):  # paths may hold bytes that are not text
+    if hasattr(sys.stdout, "reconfigure"):  # paths may contain bytes that are not valid text
         sys.stdout.reconfigure(errors="backslashreplace")
     if options.json:
         return nullcontext(functools.partial(tables.write_json_line, predictor, settings.top_k))
@@ -131,13 +133,14 @@ def _report(message: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m service.predict",
-        description="Score pictures as the service would: one line each, path, label and score.",
+        description="Classify pictures as the service does. Prints one line for each picture: "
+        "path, label and score.",
         epilog="Exit codes: 0 all pictures were scored; 1 some were not; 2 wrong use, or a bundle "
-        "that is refused. Limits and threads are the service's GRAFT_* settings.",
+        "that is refused. The service's GRAFT_* settings for limits and threads apply here too.",
         allow_abbrev=False,
     )
     parser.add_argument(
-        "places", nargs="+", metavar="FILE_OR_DIR", help="pictures, and folders to search"
+        "places", nargs="+", metavar="FILE_OR_DIR", help="picture files, and folders to search"
     )
     parser.add_argument(
         "--bundle",
@@ -149,12 +152,15 @@ def _parser() -> argparse.ArgumentParser:
         "--csv",
         type=Path,
         metavar="FILE",
-        help="write a table with the probability of every class; complete or absent",
+        help="instead of printing, write a CSV file with the probability of every class; the file "
+        "appears when all pictures are done",
     )
     form.add_argument(
-        "--json", action="store_true", help="print lines of JSON, as /predict_batch answers"
+        "--json",
+        action="store_true",
+        help="print one JSON object per picture, as in the answer to /predict_batch",
     )
-    parser.add_argument("--quiet", action="store_true", help="do not show progress")
+    parser.add_argument("--quiet", action="store_true", help="print only results and errors")
     return parser
 
 

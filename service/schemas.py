@@ -1,4 +1,4 @@
-"""The JSON of requests and answers over HTTP, as Swagger shows it and clients parse it."""
+"""The JSON of HTTP requests and answers, as pydantic models for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class ModelName(BaseModel):
 
 
 class ErrorDetail(BaseModel):
-    """What went wrong."""
+    """An error: a code for programs and a message for people."""
 
-    code: str = Field(description="stable; for programs")
-    message: str = Field(description="what, where and what to do next; for people")
+    code: str = Field(description="error code for programs; it does not change")
+    message: str = Field(description="message for people: what is wrong, and what to do")
 
 
 class ErrorResponse(BaseModel):
-    """A refused request, or a refused picture of a batch."""
+    """The answer to a refused request, or the result of a refused picture in a batch."""
 
     error: ErrorDetail
 
@@ -54,9 +54,9 @@ class PictureRequest(BaseModel):
 class Classified(BaseModel):
     """The answer for one picture."""
 
-    label: str = Field(description="best class")
-    score: float = Field(description="its probability, 0..1")
-    top: list[Ranked] = Field(description="the best classes, best first")
+    label: str = Field(description="the class with the highest probability")
+    score: float = Field(description="the probability of that class, 0..1")
+    top: list[Ranked] = Field(description="the most probable classes, most probable first")
 
 
 class Answer(Classified):
@@ -68,12 +68,14 @@ class Answer(Classified):
 class BatchAnswer(BaseModel):
     """The answer to POST /predict_batch."""
 
-    results: list[Classified | ErrorResponse] = Field(description="one per picture, in order")
+    results: list[Classified | ErrorResponse] = Field(
+        description="one result per picture, in the order of the request"
+    )
     model: ModelName
 
 
 class Reloaded(BaseModel):
-    """The model that answered before a reload, and the one that answers now."""
+    """The answer to POST /admin/reload: the model before the reload, and the model now."""
 
     old: ModelName
     model: ModelName

@@ -1,4 +1,4 @@
-"""The served model: a predictor, the scheduler of its threads, deadlines and metrics."""
+"""The model that the service answers with: a predictor, its scheduler, deadlines and metrics."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from service.server.bentoml_configuration import worker_count
 from service.settings import Settings
 
 
-async def wait_for_answer(picture: Job) -> NDArray[np.float32]:
-    """Wait for a submitted picture's (classes,) probabilities; give it up if cancelled.
+async def wait_for_answer(job: Job) -> NDArray[np.float32]:
+    """Wait for the (classes,) probabilities of a job; if this task is cancelled, cancel the job.
 
-    asyncio.wrap_future does the same with three more callbacks, a tenth of the event loop's time
-    per request.
+    `asyncio.wrap_future` would do the same with three more callbacks, which take a tenth of the
+    event loop's time per request.
     """
     loop = asyncio.get_running_loop()
     answered = asyncio.Event()
-    picture.future.add_done_callback(lambda _: loop.call_soon_threadsafe(answered.set))
+    job.future.add_done_callback(lambda _: loop.call_soon_threadsafe(answered.set))
     try:
         await answered.wait()
     except asyncio.CancelledError:
-        picture.cancel()
+        job.cancel()
         raise
-    return picture.result()
+    return job.result()
 
 
 class ServedModel:
-    """A loaded model that classifies pictures; a reload replaces it as a whole.
+    """A loaded model that classifies pictures; a reload replaces the whole object.
 
     Args:
-        bundle: verified.
-        tuning: sessions, threads and batch size to use.
-        settings: their limits, device, deadline and top_k are used.
-        metrics: count pictures and times, and show the model.
+        bundle: a verified bundle.
+        tuning: the number of sessions, threads and pictures per batch to use.
+        settings: the device, the limits, the deadline and top_k are used.
+        metrics: updated with the pictures, the durations and the name of the model.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.
@@ -67,8 +67,8 @@ class ServedModel:
         )
         self.fallback = fallback_warning(settings.device, self._predictor)
         self.runtime = runtime_info(settings.device, self._predictor, worker_count(), threads)
-        # Functions, not methods: a reference cycle through this object would keep the old model's
-        # memory after a reload, until the garbage collector runs.
+        # Pass functions, not bound methods: a reference cycle through this object would keep the
+        # old model in memory after a reload, until the garbage collector runs.
         self._scheduler = Scheduler(
             functools.partial(_decode, self._predictor, settings.limits(), metrics),
             functools.partial(_infer, self._predictor, metrics),
@@ -87,7 +87,11 @@ class ServedModel:
 
     @contextmanager
     def admit(self, pictures: int) -> Iterator[None]:
-        """Count pictures as in the queue until the block ends; raises Overloaded if it is full."""
+        """Reserve room in the queue for `pictures` pictures while the block runs.
+
+        Raises:
+            Overloaded: the queue has no room for them.
+        """
         with self._scheduler.admit(pictures):
             self._metrics.queue_depth.inc(pictures)
             try:
@@ -96,11 +100,11 @@ class ServedModel:
                 self._metrics.queue_depth.dec(pictures)
 
     async def classify(self, data: bytes, top_k: int | None = None) -> dict[str, object]:
-        """Classify the bytes of a picture, within the deadline.
+        """Decode and classify one picture, within the deadline.
 
         Args:
-            data: of a file.
-            top_k: number of classes in the answer; None means GRAFT_TOP_K.
+            data: the bytes of a picture file.
+            top_k: number of classes in the answer; None = GRAFT_TOP_K.
 
         Returns:
             The JSON of a `schemas.Classified`.
@@ -115,44 +119,46 @@ class ServedModel:
         """Compute the (classes,) probabilities of a picture, within the deadline.
 
         Args:
-            picture: the bytes of a file, or the model's input: (size, size, 3) uint8, RGB.
+            picture: the bytes of a picture file, or a decoded picture of the model's size:
+                (size, size, 3) uint8, RGB.
 
         Raises:
             RequestError: the picture is refused, or its deadline has passed.
-            ValueError: a decoded picture has another shape or dtype.
+            ValueError: the array does not have that shape and dtype.
         """
         if isinstance(picture, bytes):
-            submitted = self._scheduler.submit(picture)
+            job = self._scheduler.submit(picture)
         else:
             size = self._predictor.image_size
             if picture.shape != (size, size, 3) or picture.dtype != np.uint8:
                 raise ValueError(
-                    f"{picture.shape} {picture.dtype} where ({size}, {size}, 3) uint8 is expected"
+                    f"a decoded picture must be ({size}, {size}, 3) uint8, not {picture.shape} "
+                    f"{picture.dtype}"
                 )
-            submitted = self._scheduler.submit_decoded(picture.copy())
-        probabilities = await self._answer(submitted)
+            job = self._scheduler.submit_decoded(picture.copy())
+        probabilities = await self._answer(job)
         best = self._predictor.classes[int(probabilities.argmax())]
         self._metrics.count_prediction(best)
         return probabilities
 
-    async def _answer(self, picture: Job) -> NDArray[np.float32]:
-        """Wait for a submitted picture's (classes,) probabilities, until the deadline."""
+    async def _answer(self, job: Job) -> NDArray[np.float32]:
+        """Wait for the (classes,) probabilities of a submitted job, until the deadline."""
         seconds = self._settings.deadline_seconds
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    probabilities = await wait_for_answer(picture)
-                decoded, taken = picture.times[-3:-1]
-                self._metrics.queue_seconds.observe(taken - decoded)
+                    probabilities = await wait_for_answer(job)
+                decoded_at, call_started_at = job.times[-3:-1]
+                self._metrics.queue_seconds.observe(call_started_at - decoded_at)
                 return probabilities
-            # Not inside `except TimeoutError`: that error would become the context of this one, and
-            # close a reference cycle through the task that holds the picture.
-            raise DeadlineExceeded(f"no answer within {seconds:g} s")
+            # Raised outside of `except TimeoutError`: as the context of this error, the
+            # TimeoutError would close a reference cycle through the task that holds the picture.
+            raise DeadlineExceeded(f"no answer within {seconds:g} s; try again later")
         finally:
-            tracing.record_stages(tuple(picture.times))
+            tracing.record_stages(tuple(job.times))
 
     def close(self) -> None:
-        """Answer the pictures that were let in, then stop the threads."""
+        """Answer all admitted pictures, then stop the threads."""
         self._metrics.show_model(self.bundle.manifest, is_served=False)
         self._scheduler.close()
 

@@ -1,4 +1,4 @@
-"""Settings of the service: a field is one GRAFT_* variable and one row of docs/serving.md."""
+"""Settings of the service; each field is a GRAFT_* variable and a row of docs/serving.md."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ from service.system.resources import usable_cores
 
 PREFIX = "GRAFT_"
 _MIN_SIMILARITY: Final = 0.9
-"""Similarity (difflib) from which an unknown name counts as a typing error."""
+"""An unknown name that is at least this similar to a setting (by difflib) is a typing error."""
 _SECRET: Final = re.compile(r"KEY|TOKEN|AUTH|SECRET|PASS|PWD|CRED|BEARER|LOGIN|JWT|VERIFY")
-"""Names that people expect to protect the service."""
+"""Words in names of variables that people may set in the belief that they protect the service."""
 _KUBERNETES: Final = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$"
 )
-"""Endings of variables that Kubernetes sets for Services, for example one called graft-auth."""
+"""Endings of variables that Kubernetes sets for each Service, such as GRAFT_AUTH_SERVICE_HOST."""
 _ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s*]+")
 MAX_WAIT_SECONDS: Final = 30.0
-"""Upper bound of timeouts: waiting requests occupy the queue or the memory for uploads."""
-_MIB = 1024 * 1024
+"""Largest value of a timeout: waiting requests take up room in the queue or upload memory."""
+_AUTOTUNED: Final = "0 = the value that is fastest on this machine, measured at the first start"
+_MIB: Final = 1024 * 1024
 
 
 class Settings(BaseModel):
-    """Read once, when the service starts, by `Settings.from_environment()`."""
+    """The settings of one process; `Settings.from_environment()` reads them once, at start-up."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     model: str = Field(
         "classifier:latest", min_length=1, description="BentoML tag or bundle folder to serve"
     )
-    top_k: int = Field(5, ge=1, description="classes listed in an answer, best first")
+    top_k: int = Field(5, ge=1, description="number of classes in an answer, best first")
     max_image_bytes: int = Field(40 * _MIB, ge=1, description="largest picture accepted, in bytes")
     max_request_bytes: int = Field(
         64 * _MIB, ge=1, description="largest request body accepted, in bytes"
@@ -47,7 +48,7 @@ class Settings(BaseModel):
     max_upload_bytes: int = Field(
         256 * _MIB,
         ge=1,
-        description="most bytes of all request bodies in a worker's memory at a time; above, 429",
+        description="limit on request bodies in a worker's memory, in bytes; above it, status 429",
     )
     max_pixels: int = Field(
         MAX_PIXELS,
@@ -56,67 +57,68 @@ class Settings(BaseModel):
         f"{Limits.memory_bytes / 1e6:.0f} MB or {Limits.seconds:g} seconds to decode are refused "
         "too",
     )
-    max_pictures: int = Field(32, ge=1, description="most pictures in one /predict_batch request")
+    max_pictures: int = Field(32, ge=1, description="limit on pictures per /predict_batch request")
     sessions: int = Field(
-        0, ge=0, le=256, description="most calls of the model at a time; 0 = the fastest measured"
+        0, ge=0, le=256, description=f"number of concurrent calls of the model; {_AUTOTUNED}"
     )
     session_threads: int = Field(
-        0, ge=0, le=256, description="threads of each call; 0 = the fastest measured"
+        0, ge=0, le=256, description=f"number of CPU threads of each call; {_AUTOTUNED}"
     )
     max_batch_size: int = Field(
-        0, ge=0, description="most pictures in one call of the model; 0 = the fastest measured"
+        0, ge=0, description=f"largest number of pictures in one call of the model; {_AUTOTUNED}"
     )
     max_queue_size: int = Field(
-        64, ge=1, description="most pictures queued or being classified; above, 429"
+        64, ge=1, description="limit on pictures queued or being classified; above it, status 429"
     )
     deadline_seconds: float = Field(
         10.0,
         gt=0,
         le=MAX_WAIT_SECONDS,
-        description="longest wait for an answer after the picture has arrived; then 504",
+        description="longest time from a picture's arrival to its answer; after that, status 504",
     )
     upload_timeout_seconds: float = Field(
         MAX_WAIT_SECONDS,
         gt=0,
         le=MAX_WAIT_SECONDS,
-        description="longest pause within a request's body; then 408",
+        description="longest pause while a request's body arrives; after that, status 408",
     )
     upload_bytes_per_second: int = Field(
         240,  # as in IIS and Kestrel
         ge=0,
-        description="least speed of a request's body, averaged over GRAFT_UPLOAD_TIMEOUT_SECONDS; "
-        "below, 408",
+        description="lowest speed of a request's body, averaged over "
+        "GRAFT_UPLOAD_TIMEOUT_SECONDS; below it, status 408",
     )
     keep_alive_seconds: float = Field(
         75.0,
         gt=0,
         le=3600,
-        description="how long an idle connection is kept; must be longer than in a proxy in front",
+        description="time before an idle connection is closed; must be longer than in a proxy "
+        "in front of the service",
     )
     drain_seconds: float = Field(
         2.0,
         ge=0,
         le=300,
-        description="after SIGTERM, time for which /readyz and new requests get 503 before the "
-        "server closes; 0 on a terminal",
+        description="time after SIGTERM during which /readyz and new requests get status 503; then "
+        "the server stops. On a terminal it stops at once",
     )
     api_keys: str = Field(
         "",
         repr=False,
-        description="accepted API keys, separated by commas; none = everybody may use the service",
+        description="accepted API keys, separated by commas; empty = everybody may use the service",
     )
     api_keys_file: str = Field(
-        "", description="path of a file with API keys, one per line; read at the start"
+        "", description="path of a file with API keys, one per line; read only at start-up"
     )
     cors_origins: str = Field(
         "",
         description="origins, separated by commas, whose web pages may use the service (CORS); "
-        "* = all, none = only pages of this server",
+        "* = all origins, empty = only pages of this server",
     )
     verify_key: str = Field(
         "",
-        description="path of a public key: only bundles signed by its private key are served; "
-        "none = any",
+        description="path of a public key (PEM): only bundles signed with its private key are "
+        "served; empty = bundles need no signature",
     )
     reload: bool = Field(
         False, description="allow POST /admin/reload and SIGHUP to load another model"
@@ -126,14 +128,14 @@ class Settings(BaseModel):
         0,
         ge=0,
         le=256,  # ONNX Runtime starts any number of threads
-        description="processor threads of each worker; 0 = the cores of the container, divided "
-        "among the workers",
+        description="number of CPU threads of each worker; 0 = the cores of the container, divided "
+        "equally among the workers",
     )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|(gpu|cuda)(:\d{1,3})?)$",
         description="device of the model: auto = a GPU if ONNX Runtime can use one, else the CPU "
-        "(the log and /model say which); cpu; gpu or gpu:N = that GPU, or the start fails",
+        "(the log and /model show which); cpu; gpu or gpu:N = that GPU, or refuse to start",
     )
 
     @model_validator(mode="after")
@@ -141,14 +143,14 @@ class Settings(BaseModel):
         if self.max_pictures > self.max_queue_size:
             raise ValueError(
                 f"GRAFT_MAX_PICTURES (={self.max_pictures}) must not be above "
-                f"GRAFT_MAX_QUEUE_SIZE (={self.max_queue_size}): such "
-                "requests would never be accepted"
+                f"GRAFT_MAX_QUEUE_SIZE (={self.max_queue_size}): a request with that many pictures "
+                "would always be refused"
             )
         if self.max_request_bytes > self.max_upload_bytes:
             raise ValueError(
                 f"GRAFT_MAX_REQUEST_BYTES (={self.max_request_bytes}) must not be above "
-                f"GRAFT_MAX_UPLOAD_BYTES (={self.max_upload_bytes}): such "
-                "requests would never be accepted"
+                f"GRAFT_MAX_UPLOAD_BYTES (={self.max_upload_bytes}): a request of that size would "
+                "always be refused"
             )
         return self
 
@@ -172,13 +174,13 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read the variables named `GRAFT_<FIELD>`; ignore others that are not typing errors.
+        """Read the variables `GRAFT_<FIELD>`; ignore others unless they look like typing errors.
 
-        (Kubernetes itself sets `GRAFT_SERVICE_HOST` and the like for a Service called graft.)
+        Kubernetes itself sets `GRAFT_SERVICE_HOST` and the like for a Service called graft.
 
         Raises:
-            SettingError: a value cannot be used, or an unknown name resembles a setting or a key:
-                if GRAFT_APIKEYS or GRAFT_TOKEN were ignored, the service would be open.
+            SettingError: a value cannot be used, or an unknown name resembles a setting or a key.
+                If GRAFT_APIKEYS or GRAFT_TOKEN were ignored, anybody could use the service.
         """
         names = [PREFIX + field.upper() for field in cls.model_fields]
         for name in sorted(environment.keys() - set(names)):
@@ -199,16 +201,16 @@ class Settings(BaseModel):
         return bool(self.api_keys or self.api_keys_file)
 
     def keys(self) -> list[str]:
-        """Return the accepted API keys of variable and file.
+        """Return the API keys of GRAFT_API_KEYS and of the file GRAFT_API_KEYS_FILE.
 
         Raises:
-            SettingError: the file cannot be used.
+            SettingError: the file cannot be read, or holds no valid keys.
         """
-        named = split_keys(self.api_keys) if self.api_keys else []
-        return named + (read_keys(Path(self.api_keys_file)) if self.api_keys_file else [])
+        keys = split_keys(self.api_keys) if self.api_keys else []
+        return keys + (read_keys(Path(self.api_keys_file)) if self.api_keys_file else [])
 
     def origins(self) -> list[str]:
-        """Return the origins of `cors_origins`."""
+        """Return the items of `cors_origins` as a list."""
         return _split(self.cors_origins)
 
     def limits(self) -> Limits:
@@ -225,7 +227,7 @@ def _split(text: str) -> list[str]:
 
 
 def _refuse_typing_error(name: str, names: list[str]) -> None:
-    """Raise SettingError if an unknown variable seems to be meant as a setting."""
+    """Raise SettingError if the unknown variable `name` is probably meant to be a setting."""
     upper = name.upper()
     if not upper.startswith(PREFIX.rstrip("_")) or _KUBERNETES.search(upper):
         return
@@ -233,7 +235,9 @@ def _refuse_typing_error(name: str, names: list[str]) -> None:
     if not matches and _SECRET.search(upper):
         matches = [f"{PREFIX}API_KEYS"]
     if matches:
-        raise SettingError(f"{name} is not a setting; did you mean {matches[0]}?")
+        raise SettingError(
+            f"{name} is not a setting; did you mean {matches[0]}? Rename the variable, or unset it"
+        )
 
 
 def _explain(problem: Mapping[str, object]) -> str:

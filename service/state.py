@@ -1,4 +1,4 @@
-"""The state of the service in one process: what request handlers are given."""
+"""The state of the service in one process, which every request handler can use."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from service.settings import Settings
 
 
 class ServiceState:
-    """Settings, metrics, API keys, upload quota, the served model, and whether it is draining.
+    """What the requests of one process share: settings, metrics, keys, quota, model, draining.
 
     Args:
-        settings: of this process.
-        bundle: verified; the model that is served first.
-        tuning: how that model is called.
-        runtime_directory: shared with the other workers of this service; None in a single process.
+        settings: the settings of this process.
+        bundle: a verified bundle, whose model is served first.
+        tuning: the number of sessions, threads and pictures per batch for that model.
+        runtime_directory: shared with the other workers of this service; None = not shared.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.
@@ -48,16 +48,16 @@ class ServiceState:
         self._reload_lock = asyncio.Lock()
 
     async def reload(self) -> Manifest:
-        """Serve the model that GRAFT_MODEL names now, once its golden answers are reproduced.
+        """Load the model that GRAFT_MODEL names now, check its golden answers, and serve it.
 
-        The current model answers until then, and stays if anything fails.
+        Meanwhile the current model answers. If anything fails, the current model stays.
 
         Returns:
             The manifest of the model that was served before.
 
         Raises:
-            BundleError: the new model must not be served.
-            SettingError: the key of GRAFT_VERIFY_KEY cannot be read any more.
+            BundleError: the new model is damaged, or does not reproduce its golden answers.
+            SettingError: the public key of GRAFT_VERIFY_KEY can no longer be read.
         """
         async with self._reload_lock:
             old = self.model
@@ -68,14 +68,14 @@ class ServiceState:
             return old.manifest
 
     def close(self) -> None:
-        """Answer the pictures that were let in, then stop the model's threads."""
+        """Answer all admitted pictures, then stop the model's threads."""
         self.model.close()
 
     def _load_if_changed(self) -> ServedModel | None:
-        bundle = load_verified(self.settings.model, self.settings.verify_key)
+        bundle = load_verified(self.settings.model, self.settings.verify_key, "GRAFT_MODEL")
         if bundle.manifest.id == self.model.manifest.id:
             return None
-        # Never autotuned here: beside running requests every configuration measures slow.
-        untuned = self.model.tuning.model_copy(update={"curve": ()})
-        tuning = load_tuning(bundle, self.settings) or untuned
+        # Do not autotune here: while requests are running, all measurements would be too slow.
+        previous = self.model.tuning.model_copy(update={"curve": ()})
+        tuning = load_tuning(bundle, self.settings) or previous
         return ServedModel(bundle, tuning, self.settings, self.metrics)

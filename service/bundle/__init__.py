@@ -1,4 +1,4 @@
-"""The bundle, the only contract between training and serving: written by one, read by the other.
+"""The bundle: a folder that training writes and serving reads, the only contract between them.
 
 In: a folder with a manifest, or a tag of BentoML's model store.
 Out: a `Bundle` whose files are complete and unaltered, or a `BundleError`.

@@ -1,9 +1,9 @@
 """Detect ONNX files that store tensors in other files.
 
 ONNX Runtime loads such files from any path that the model names, even for a model given as bytes,
-so a checksum of the model would not cover its weights. The serving image has no `onnx` package:
-this module walks the protobuf messages that lead to a tensor.
-Field numbers: onnx.proto3 of ONNX 1.x, fixed by protobuf's compatibility rules.
+so a checksum of the model would not cover its weights. The serving image has no `onnx` package, so
+this module itself walks through the protobuf messages that lead to a tensor.
+The field numbers are those of onnx.proto3 in ONNX 1.x; protobuf's compatibility rules fix them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ _CHILDREN = {
     "sparse_tensor": {1: "tensor", 2: "tensor"},
     "tensor": {},
 }
-_EXTERNAL_DATA, _DATA_LOCATION = 13, 14
-_EXTERNAL = 1  # of the enumeration DataLocation
+"""For each message: the fields that can lead to a tensor, and which message they hold."""
+_EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # fields of TensorProto
+_EXTERNAL = 1  # value of TensorProto.DataLocation
 
 
 def refers_to_external_data(path: Path) -> bool:
@@ -42,12 +43,12 @@ def refers_to_external_data(path: Path) -> bool:
         BundleError: the file is empty, or not a well-formed protobuf message.
     """
     if path.stat().st_size == 0:
-        raise BundleError(f"{path} is empty")
+        raise BundleError(f"{path} is empty; copy the bundle again")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
             return _has_external(data, "model", 0, len(data))
         except (IndexError, ValueError, RecursionError) as error:
-            raise BundleError(f"{path} is not an ONNX model") from error
+            raise BundleError(f"{path} is not an ONNX model; copy the bundle again") from error
 
 
 def _has_external(data: mmap.mmap, message: str, start: int, end: int) -> bool:
@@ -76,9 +77,9 @@ def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, i
         elif wire_type in (1, 5):
             stop = start + (8 if wire_type == 1 else 4)
         else:
-            raise ValueError(f"wire type {wire_type}")
-        if key >> 32:  # a reader with 32-bit keys would see another field
-            raise ValueError("a field number too large")
+            raise ValueError(f"unknown wire type {wire_type}")
+        if key >> 32:  # a reader with 32-bit keys would read another field number
+            raise ValueError("a field number is too large")
         if stop > end:
             raise ValueError("a field runs past the end of its message")
         yield key >> 3, start, stop
@@ -95,4 +96,4 @@ def _varint(data: mmap.mmap, start: int) -> tuple[int, int]:
             return value, start
         shift += 7
         if shift > 63:
-            raise ValueError("a number longer than 64 bits")
+            raise ValueError("a number is longer than 64 bits")

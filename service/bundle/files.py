@@ -1,4 +1,4 @@
-"""Files of a bundle: their checksums, and flushing them to disk."""
+"""The files of a bundle: compute and verify their checksums, and flush them to disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.errors import BundleError
 
 
 class FileRecord(BaseModel):
-    """Checksum and size of a file when its bundle was sealed."""
+    """The checksum and size that a file had when its bundle was sealed."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
@@ -22,7 +22,7 @@ class FileRecord(BaseModel):
 
     @classmethod
     def from_path(cls, path: Path) -> Self:
-        """Read a file and compute its record; raises OSError where it cannot be read."""
+        """Read a file and compute its record; raise OSError if it cannot be read."""
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return cls(sha256=digest, size_bytes=path.stat().st_size)
@@ -34,15 +34,20 @@ class FileRecord(BaseModel):
 
 
 def verify_file(folder: Path, name: str, record: FileRecord) -> None:
-    """Compare a file of a bundle with its record; raise BundleError where they differ."""
+    """Compare a file of a bundle with its record; raise BundleError if they differ."""
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts:
-        raise BundleError(f"{folder}: the manifest names {name!r}, outside the bundle")
+        raise BundleError(
+            f"{folder}: the manifest lists {name!r}, outside of the bundle; get an unaltered copy"
+        )
     path = folder / relative
     try:
         exists, is_same = path.is_file(), path.is_file() and FileRecord.from_path(path) == record
     except OSError as error:
-        raise BundleError(f"{folder}: {name} cannot be read: {error}") from error
+        raise BundleError(
+            f"{folder}: {name} cannot be read ({error}); check its permissions, or copy the bundle "
+            "again"
+        ) from error
     if not exists:
         raise BundleError(f"{folder}: {name} is missing; copy the bundle again")
     if not is_same:
@@ -50,7 +55,7 @@ def verify_file(folder: Path, name: str, record: FileRecord) -> None:
 
 
 def fsync(path: Path) -> None:
-    """Flush a file, or a folder's list of names, to disk, so that it survives a power failure."""
+    """Flush a file, or the entries of a folder, to disk, so that they survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""manifest.json: what a bundle says about itself, as pydantic models."""
+"""The pydantic models of manifest.json, which describes a bundle and lists its files."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ NAME_PATTERN: Final = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 
 
 class _Part(BaseModel):
-    # JSON has no NaN: a manifest with one could be written, and never be read again.
+    # JSON has no NaN: a manifest that contains NaN could be written, but not read again.
     model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False
     )
 
 
 class InputSpec(_Part):
-    """The input of the model: (N, size, size, 3) RGB, as `service.imaging.decode` makes it.
+    """The input of the model: (N, size, size, 3) RGB, as `service.imaging.decode` returns it.
 
-    Pictures of `kinds` are accepted. 16-bit samples range from 0 to 2 ** `significant_bits` - 1.
+    `kinds` are the accepted kinds of pictures. Samples of 16-bit pictures range from 0 to
+    2 ** `significant_bits` - 1.
     """
 
     name: Literal["images"] = "images"
@@ -52,41 +53,45 @@ class OutputSpec(_Part):
 
 
 class Decision(_Part):
-    """How probabilities become an answer. Nothing applies these yet, so they must be neutral."""
+    """How probabilities become an answer. Not implemented yet: only these defaults are valid."""
 
     temperature: float = Field(default=1.0, description="divides the logits; 1 = as trained")
     thresholds: dict[str, float] = Field(
-        default_factory=dict, description="per class; none = argmax"
+        default_factory=dict, description="per class; empty = the most probable class is the answer"
     )
 
     @model_validator(mode="after")
     def _must_be_neutral(self) -> Self:
         if self.temperature != 1.0 or self.thresholds:
             raise ValueError(
-                f"temperature {self.temperature:g} and thresholds {self.thresholds}: this version "
-                "of Graft applies neither (it accepts 1 and none); serve the bundle with the "
-                "version that made it"
+                f"temperature {self.temperature:g} and thresholds {self.thresholds} are not "
+                "supported by this version of Graft, which accepts only temperature 1 and no "
+                "thresholds; serve the bundle with the version that made it"
             )
         return self
 
 
 class Manifest(_Part):
-    """Everything that a reader needs to know about a bundle."""
+    """The content of manifest.json."""
 
     schema_version: Literal[1] = 1
     id: str = Field(default="", description="SHA-256 of this manifest's content without the id")
     name: str = Field(
-        max_length=63, pattern=NAME_PATTERN, description="a name that BentoML tags accept"
+        max_length=63,
+        pattern=NAME_PATTERN,
+        description="name of the model; BentoML accepts it in tags",
     )
-    created: str = Field(description="ISO 8601, UTC")
+    created: str = Field(description="time of creation, ISO 8601, UTC")
     plugin: str = Field(description="family:variant of the backbone")
-    classes: tuple[str, ...] = Field(min_length=2, description="in the order of the probabilities")
+    classes: tuple[str, ...] = Field(
+        min_length=2, description="labels, in the order of the probabilities"
+    )
     input: InputSpec
     outputs: tuple[OutputSpec, ...]
     opset: int
     decoder: str = Field(description="decoder that the model was trained with")
     decision: Decision = Decision()
-    metrics: dict[str, float | int] = Field(description="headline figures of metrics.json")
+    metrics: dict[str, float | int] = Field(description="the main values of metrics.json")
     parity: dict[str, Any] = Field(description="differences between Keras and the exported formats")
     provenance: dict[str, Any] = Field(description="data, weights, seed, versions, commit")
     files: dict[str, FileRecord] = Field(default_factory=dict)
@@ -95,36 +100,40 @@ class Manifest(_Part):
     @classmethod
     def _must_differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(classes)) < len(classes):
-            raise ValueError("two classes have the same name")
+            raise ValueError("two classes have the same name; train the model again")
         return classes
 
     @property
     def version(self) -> str:
-        """The first 12 digits of the id."""
+        """The version in the tag of the model: the first 12 digits of the id."""
         return self.id[:12]
 
     def public(self) -> dict[str, Any]:
-        """Return what every client may see (GET /model), as JSON."""
+        """Return the part that every client may see (GET /model), as JSON."""
         hidden = {"provenance", "files"}
         return {"version": self.version, **self.model_dump(mode="json", exclude=hidden)}
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read manifest.json and compare it with its id.
+    """Read manifest.json and check that its content matches its id.
 
     Raises:
-        BundleError: it is missing, altered, invalid, or of an unknown schema version.
+        BundleError: the manifest is missing, altered, invalid, or of an unknown schema version.
     """
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}") from None
+        raise BundleError(
+            f"{folder} is not a bundle: it has no {MANIFEST}; name a folder that has one"
+        ) from None
     except (ValueError, OSError, RecursionError) as error:
-        raise BundleError(f"{folder / MANIFEST} cannot be read: {error}") from error
+        raise BundleError(
+            f"{folder / MANIFEST} cannot be read ({error}); copy the bundle again"
+        ) from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
         raise BundleError(
-            f"{folder} has schema version {version!r}; this version of Graft reads "
+            f"{folder} has schema version {version!r}, but this version of Graft reads only "
             f"{SCHEMA_VERSION}: serve it with the version that made it, or train again"
         )
     try:
@@ -132,11 +141,19 @@ def read_manifest(folder: Path) -> Manifest:
     except ValidationError as error:
         raise BundleError(f"{folder / MANIFEST} is not a valid manifest: {error}") from error
     if manifest.id != content_id(content):
-        raise BundleError(f"{folder / MANIFEST} was altered: its content does not match its id")
+        raise BundleError(
+            f"{folder / MANIFEST} was altered: its content does not match its id; copy the bundle "
+            "again"
+        )
     return manifest
 
 
 def content_id(content: dict[str, Any]) -> str:
-    """Hash the JSON of a manifest as it was written; fields added later change no older id."""
+    """Compute the id of a manifest: the SHA-256 of its JSON without the id.
+
+    Args:
+        content: the JSON of the file itself. A `Manifest` that was parsed from an older file also
+            has the defaults of fields that were added later, so it would give another id.
+    """
     content = {key: value for key, value in content.items() if key != "id"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The rule for names of models, and a valid name that is close to an invalid one."""
+"""Valid names of models, and a suggestion for an invalid name."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import unicodedata
 PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
 _MAX_LENGTH = 63
 _RULE = (
-    f"a name has at most {_MAX_LENGTH} characters, lower-case letters, digits and . _ -, and "
+    f"a name has at most {_MAX_LENGTH} characters: lower-case letters, digits, and . _ -; it "
     "begins and ends with a letter or a digit"
 )
 
 
 def explain(name: str) -> str:
-    """Return the rule, and the closest valid name if any character of `name` is valid."""
+    """Return the rule for names, and a similar valid name if any character of `name` is valid."""
     ascii_name = unicodedata.normalize("NFKD", name.lower()).encode("ascii", "ignore").decode()
     valid_name = re.sub(r"[^a-z0-9._]+", "-", ascii_name)[:_MAX_LENGTH].strip(".-_")
     return f"{_RULE}; e.g. --name {valid_name}" if valid_name else _RULE

@@ -1,4 +1,4 @@
-"""Read a bundle: a folder whose files are complete and unaltered, or an error."""
+"""Read a bundle from its folder, and verify that its files are complete and unaltered."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Bundle:
         """Read and verify a bundle.
 
         Raises:
-            BundleError: no manifest, an unknown schema version, a missing or altered file, or an
-                ONNX model that stores weights in other files.
+            BundleError: the manifest is missing or of an unknown schema version, a file is missing
+                or altered, or the ONNX model stores weights in other files.
         """
         path = path.resolve()  # a symbolic link may later point to another bundle
         manifest = read_manifest(path)
@@ -36,7 +36,9 @@ class Bundle:
             verify_file(path, name, record)
         for required in (MODEL, GOLDEN_ANSWERS):
             if required not in manifest.files:
-                raise BundleError(f"{path}: the manifest does not list {required}; export again")
+                raise BundleError(
+                    f"{path}: the manifest does not list {required}; train the model again"
+                )
         if refers_to_external_data(path / MODEL):
             raise BundleError(
                 f"{path / MODEL} stores weights in other files, which no checksum covers; export "
@@ -45,11 +47,17 @@ class Bundle:
         bundle = cls(path, manifest)
         golden = bundle.golden()
         if not golden:
-            raise BundleError(f"{path}: {GOLDEN_ANSWERS} holds no answers to check against")
+            raise BundleError(
+                f"{path}: {GOLDEN_ANSWERS} holds no answers, so the model cannot be checked; "
+                "train the model again"
+            )
         for picture, _ in golden:
             is_inside = picture == path / "golden" / picture.name
             if not is_inside or f"golden/{picture.name}" not in manifest.files:
-                raise BundleError(f"{path}: golden picture {picture.name} is not in the manifest")
+                raise BundleError(
+                    f"{path}: golden picture {picture.name} is not in the manifest; train the "
+                    "model again"
+                )
         return bundle
 
     @property
@@ -58,30 +66,35 @@ class Bundle:
         return self.path / MODEL
 
     def content(self, name: str) -> bytes:
-        """Read a file, and check that it is still the file of the manifest.
+        """Read a file of the bundle, and compare it with its checksum in the manifest.
 
-        Files may have been replaced since `read`: the manifest of one bundle must not be served
-        with the model of another.
+        The check of `read` is not enough: a file may have been replaced since, and the manifest of
+        one bundle must not be served with the model of another.
 
         Raises:
-            BundleError: the file was altered, replaced or removed since then.
+            BundleError: the file was altered, replaced or removed since `read`.
         """
         try:
             data = (self.path / name).read_bytes()
         except OSError as error:
-            raise BundleError(f"{self.path}: {name} cannot be read: {error}") from error
+            raise BundleError(
+                f"{self.path}: {name} cannot be read ({error}); check its permissions, or copy the "
+                "bundle again"
+            ) from error
         sealed = self.manifest.files.get(name)  # None before the bundle is sealed
         if sealed is not None and FileRecord.from_bytes(data) != sealed:
             raise BundleError(
-                f"{self.path}: {name} was replaced since the manifest was read; try again, or copy "
+                f"{self.path}: {name} was replaced after the manifest was read; try again, or copy "
                 "the bundle again"
             )
         return data
 
     def golden(self) -> list[tuple[Path, list[float]]]:
-        """List the golden pictures with the (classes,) probabilities recorded at export."""
+        """List the path of each golden picture, with the probabilities recorded at export."""
         try:
             answers = _GOLDEN.validate_json(self.content(GOLDEN_ANSWERS))
         except ValidationError as error:
-            raise BundleError(f"{self.path / GOLDEN_ANSWERS} is damaged: {error}") from error
+            raise BundleError(
+                f"{self.path / GOLDEN_ANSWERS} is damaged ({error}); train the model again"
+            ) from error
         return [(self.path / "golden" / name, expected) for name, expected in answers.items()]

@@ -1,4 +1,4 @@
-"""Seal a bundle: add checksums and manifest, and move it to its final name in one step."""
+"""Seal a bundle: write its checksums and manifest, and rename the folder to its final name."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from service.bundle.reading import Bundle
 
 
 def seal(staging: Path, manifest: Manifest, output: Path) -> Bundle:
-    """Complete the files in `staging` with their manifest and move them to their final name.
+    """Write the manifest of the files in `staging`, and rename that folder to its final name.
 
-    The manifest is written last and everything is flushed before the folder is renamed, so that a
-    folder with a manifest is complete.
+    The manifest is written last, and all files are flushed to disk before the folder is renamed. So
+    a folder with a manifest is complete.
 
     Args:
         staging: a folder on the same file system as `output` that holds every file of the bundle.
         manifest: without `id` and `files`, which are computed here.
-        output: the folder in which `<name>-<version>` appears, complete or not at all.
+        output: the parent folder of the sealed bundle, which is called `<name>-<version>`.
 
     Raises:
-        BundleError: the manifest could not be read back.
+        BundleError: the manifest that was written cannot be read.
     """
     paths = sorted(path for path in staging.rglob("*") if path.is_file())
     files = {path.relative_to(staging).as_posix(): FileRecord.from_path(path) for path in paths}
@@ -29,7 +29,7 @@ def seal(staging: Path, manifest: Manifest, output: Path) -> Bundle:
     manifest = manifest.model_copy(update={"id": content_id(manifest.model_dump(mode="json"))})
     manifest_path = staging / MANIFEST
     manifest_path.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    read_manifest(staging)  # publish nothing that cannot be read back
+    read_manifest(staging)  # do not publish a bundle that cannot be read
     folders = [staging, *(path for path in staging.rglob("*") if path.is_dir())]
     for path in (*paths, manifest_path, *folders):
         fsync(path)

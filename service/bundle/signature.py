@@ -1,8 +1,8 @@
-"""Verify the signature of a bundle, where GRAFT_VERIFY_KEY asks for one, before loading it.
+"""Verify the signature of a bundle before it is loaded, if GRAFT_VERIFY_KEY is set.
 
-Signatures are made by the command line of OpenSSF Model Signing with the user's own key pair:
-sigstore bundles over an in-toto statement of the SHA-256 of every file. BentoML's own model.yaml,
-which its store reads to find the bundle, is not signed.
+Users sign a bundle with the command line of OpenSSF Model Signing and their own key pair. The
+signature is a sigstore bundle: a signed in-toto statement that lists the SHA-256 of every file. The
+only file that is not signed is model.yaml, which BentoML's store adds.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from service.bundle.store import resolve
 from service.errors import BundleError, SettingError
 
 SIGNATURE: Final = "model.sig"
-"""Name of the signature in the bundle's folder; added after sealing, so not in the manifest."""
-_UNSIGNED = (SIGNATURE, "model.yaml")  # the latter is added by BentoML's store
+"""Name of the signature file. It is added after sealing, so the manifest does not list it."""
+_UNSIGNED = (SIGNATURE, "model.yaml")
 
 
-def load_verified(reference: str, verify_key: str) -> Bundle:
-    """Find a bundle, verify its signature against a key, then read it.
+def load_verified(reference: str, verify_key: str, option: str = "") -> Bundle:
+    """Find a bundle, verify its signature if a key is given, and read it.
 
     Args:
         reference: a bundle folder or a BentoML tag.
         verify_key: path of a public key (PEM; P-256, P-384 or P-521); "" = no signature needed.
+        option: the option or variable that gave the reference, for messages; "" = none.
 
     Raises:
-        BundleError: no such bundle, no signature, one by another key, or altered files.
+        BundleError: the bundle does not exist, was altered, or has no signature by this key.
         SettingError: the key cannot be read, or the package model_signing is not installed.
     """
-    folder = resolve(reference)
+    folder = resolve(reference, option)
     if verify_key:
         _verify(folder, Path(verify_key))
     return Bundle.read(folder)
@@ -41,19 +42,19 @@ def _verify(folder: Path, key: Path) -> None:
         from model_signing import hashing, verifying
     except ImportError as error:
         raise SettingError(
-            f"GRAFT_VERIFY_KEY needs the package {error.name}, which is not installed: pip "
-            "install '.[sign]' in Graft's folder (image: --build-arg LOCK=serving-sign; unit: "
-            "requirements/serving-sign.txt)"
+            f"GRAFT_VERIFY_KEY needs the package {error.name}, which is not installed: run `pip "
+            "install '.[sign]'` in Graft's folder (container image: build it with --build-arg "
+            "LOCK=serving-sign; systemd unit: install requirements/serving-sign.txt)"
         ) from error
-    # All other files must be signed, and all signed files present. Otherwise a signature of
-    # something else by the same key, with its files copied beside it, would be accepted.
+    # Every other file must be signed, and every signed file must be present. Otherwise an attacker
+    # could add an altered manifest to files that the same key has signed for another purpose.
     rules = hashing.Config().set_ignored_paths(paths=_UNSIGNED, ignore_git_paths=False)
     try:
         verifier = verifying.Config().use_elliptic_key_verifier(public_key=key)
-    except Exception as error:  # an OSError, a ValueError, or one of cryptography's
-        path = key.absolute()  # `bentoml serve` of a bento runs in a folder of its own
+    except Exception as error:  # OSError, ValueError, or an error of cryptography
+        path = key.absolute()  # BentoML serves a bento in another current folder
         raise SettingError(
-            f"GRAFT_VERIFY_KEY (={path}): not a public key in PEM: {error}"
+            f"GRAFT_VERIFY_KEY (={path}) is not a public key in PEM format: {error}"
         ) from error
     signature = folder / SIGNATURE
     if not signature.is_file():
@@ -66,5 +67,6 @@ def _verify(folder: Path, key: Path) -> None:
     except Exception as error:  # a forged signature may raise anything in its parsers
         reason = str(error) or type(error).__name__
         raise BundleError(
-            f"{folder} was not signed by {key}, or altered since: {reason}"
+            f"{folder} was not signed with the private key of {key}, or was altered since "
+            f"({reason}); sign the bundle again, or get an unaltered copy"
         ) from error

@@ -1,4 +1,4 @@
-"""BentoML's model store as the registry of bundles, by tags `<name>:<version>`.
+"""BentoML's model store as the registry of bundles; their tags are `<name>:<version>`.
 
 A stored bundle is an ordinary BentoML model: `bentoml models list`, `export`, `push` and
 `bentoml build` work as usual. `latest` is the bundle that was saved last.
@@ -32,17 +32,17 @@ _STAGING = ".graft-store-"
 def save(bundle: Bundle) -> str:
     """Copy a bundle into the store, complete or not at all; return its tag `<name>:<version>`.
 
-    BentoML copies straight to the final place, where a kill would leave half a model. So the copy
-    goes to a temporary store beside it and is renamed. `latest` is set even if the bundle is in the
-    store already: an earlier save may have been killed just before it.
+    BentoML copies directly to the final folder, so a killed process would leave half a model there.
+    This function copies to a temporary store beside it and renames the copy. It sets `latest` even
+    if the store already has the bundle: an earlier save may have been killed before it did so.
 
     Raises:
-        SettingError: there is no place for a store.
-        NoLocksError: its file system has no file locks.
-        OSError: it cannot be written.
+        SettingError: BENTOML_HOME is empty, or the user has no home folder for the store.
+        NoLocksError: the file system of the store does not support file locks.
+        OSError: the store cannot be written to.
     """
     bentoml_home()
-    # The only way to the configured store: docs/private_interfaces.md.
+    # The only way to the configured store: docs/decisions/private-interfaces.md.
     from bentoml._internal.configuration.containers import BentoMLContainer
 
     store = BentoMLContainer.model_store.get()
@@ -64,7 +64,7 @@ def save(bundle: Bundle) -> str:
 
 @contextmanager
 def _staging(parent: Path) -> Iterator[Path]:
-    """Make an empty folder for one save at a time; remove those of saves that were killed."""
+    """Make a temporary folder while holding a lock; remove the folders of killed processes."""
     with file_lock(parent / f"{_STAGING}lock", wait=True):
         for abandoned in parent.glob(f"{_STAGING}*.partial"):
             shutil.rmtree(abandoned)
@@ -93,16 +93,19 @@ def _copy(bundle: Bundle, tag: bentoml.Tag, store: Any) -> None:
         fsync(path)
 
 
-def resolve(reference: str) -> Path:
-    """Find a bundle: a folder that holds one, or a BentoML tag such as `classifier:latest`.
+def resolve(reference: str, option: str = "") -> Path:
+    """Find the folder of a bundle.
 
-    Inside a bento the tag is an alias of the model that the bento was built with (bentofile.yaml).
+    Args:
+        reference: a bundle folder, or a BentoML tag such as `classifier:latest`. Inside a bento, a
+            tag can be an alias of the model in the bento (bentofile.yaml).
+        option: the option or variable that gave the reference, for messages; "" = none.
 
     Returns:
-        The folder without symbolic links: one that changes later leads to no other bundle.
+        The path without symbolic links, so that a link which changes later has no effect.
 
     Raises:
-        BundleError: neither; the message says where it looked and what to do.
+        BundleError: there is no such folder or tag; the message says what to do.
     """
     try:
         folder = Path(reference).resolve()
@@ -110,19 +113,19 @@ def resolve(reference: str) -> Path:
             return folder
         bentoml_home()
         return Path(bentoml.models.get(reference).path).resolve()
-    except Exception as error:  # a damaged model.yaml raises anything
+    except Exception as error:  # BentoML may raise anything for a damaged model.yaml
         command = command_lines.python_command("trainers.run")
         raise BundleError(
-            f"no model {reference!r}: it is neither a folder with a {MANIFEST} nor in BentoML's "
-            f"store ({error}).{_suggestion(reference)} Train one with `{command}`, or set "
-            "GRAFT_MODEL (service.predict: --bundle) to a bundle folder or a tag of "
-            "`bentoml models list`"
+            f"no model {reference!r}: it is neither a folder with a {MANIFEST} nor a tag in "
+            f"BentoML's store ({error}).{_suggestion(reference)} Train a model with `{command}`, "
+            f"or {f'set {option} to' if option else 'name'} a bundle folder, or a tag that "
+            "`bentoml models list` shows"
         ) from error
 
 
 def _suggestion(reference: str) -> str:
-    """Suggest a bundle inside the folder `reference`, or a tag with a similar name; else ""."""
-    with suppress(Exception):  # odd names and damaged stores raise anything; this is only a hint
+    """Suggest the newest bundle inside the folder `reference`, or a similar tag; "" = none."""
+    with suppress(Exception):  # a hint must not fail for a strange name or a damaged store
         bundles = [path.parent for path in Path(reference).glob(f"*/{MANIFEST}")]
         if bundles:
             return f" Did you mean `{max(bundles, key=lambda path: path.stat().st_mtime)}`?"

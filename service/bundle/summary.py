@@ -1,4 +1,4 @@
-"""A model in words: what it was trained on, its accuracy, and reasons to distrust it."""
+"""Describe a model in words: its training data, its accuracy, and warnings about it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from service.bundle.manifest import Manifest
 DRAWN: Final = "drawn sample pictures"
 FOLDER: Final = "pictures of a folder"
 UNKNOWN: Final = "unknown"
-"""The source of the training pictures; older bundles do not record it."""
+"""The source of training pictures if the manifest does not record it, as in older bundles."""
 FEW_TEST_PICTURES: Final = 20
+"""With fewer test pictures than this, a model has a warning about its accuracy."""
 _MIN_GAIN: Final = 0.1
-"""Least gain over the majority class, as a share of the possible gain."""
+"""An accuracy is near chance if it is less than this fraction of the way from chance to 1."""
 
 
 class TrainingData(BaseModel):
-    """What the model was trained on."""
+    """The source and number of the pictures that the model was trained on."""
 
     source: Literal["drawn sample pictures", "pictures of a folder", "unknown"]
     pictures: int | None
 
 
 def training_data(manifest: Manifest) -> dict[str, Any]:
-    """Build the JSON of a `TrainingData`; missing or invalid records count as unknown."""
+    """Build the JSON of a `TrainingData` from the manifest; invalid values are unknown."""
     record = _data_record(manifest)
     source, pictures = record.get("source"), record.get("pictures")
     return {
@@ -42,7 +43,10 @@ def public_manifest(manifest: Manifest) -> dict[str, Any]:
 
 
 def describe(manifest: Manifest) -> str:
-    """Return name, data and accuracy in a line for logs; unlike /model it names the folder."""
+    """Return name, training data and accuracy in one line for logs.
+
+    The line names the folder of the training data, which GET /model must not show to clients.
+    """
     record, data = _data_record(manifest), training_data(manifest)
     pictures = "" if data["pictures"] is None else f"{data['pictures']:,} "
     folder = f"`{record['folder']}`" if "folder" in record else "unknown origin"
@@ -64,10 +68,10 @@ def describe_accuracy(manifest: Manifest) -> str:
 
 
 def model_warnings(manifest: Manifest) -> Iterator[str]:
-    """Yield reasons not to trust the accuracy, or the model, one sentence each."""
+    """Yield warnings about the accuracy of the model, one sentence each."""
     metrics, classes = manifest.metrics, len(manifest.classes)
     if training_data(manifest)["source"] == DRAWN:
-        yield f"it was trained on {DRAWN}: its accuracy says nothing about your pictures"
+        yield f"it was trained on {DRAWN}, so its accuracy says nothing about your pictures"
     if "test_accuracy" not in metrics:
         return
     accuracy, count = metrics["test_accuracy"], metrics.get("test_pictures", FEW_TEST_PICTURES)
@@ -75,20 +79,20 @@ def model_warnings(manifest: Manifest) -> Iterator[str]:
     high = metrics.get("test_accuracy_high", accuracy)
     if count < FEW_TEST_PICTURES:
         yield (
-            f"only {count} test picture{'s' if count != 1 else ''}: its accuracy of {accuracy:.2f} "
-            f"could also be {low:.2f} or {high:.2f}; add pictures"
+            f"only {count} test picture{'s' if count != 1 else ''}: the true accuracy may be "
+            f"anywhere from {low:.2f} to {high:.2f} (measured: {accuracy:.2f}); add pictures"
         )
     chance = metrics.get("test_majority_share", 1 / classes)
-    has_many = count >= FEW_TEST_PICTURES  # the interval of fewer is too wide to judge by
+    has_many = count >= FEW_TEST_PICTURES  # with fewer, the interval is too wide to judge by
     if (has_many and low <= chance) or accuracy < chance + _MIN_GAIN * (1 - chance):
         yield (
-            f"near chance: it classifies {accuracy:.0%} of the test pictures correctly; always "
-            f"answering the most common class gets {chance:.0%}; do not rely on it"
+            f"near chance: the model classifies {accuracy:.0%} of the test pictures correctly, and "
+            f"always answering the most common class would reach {chance:.0%}; do not rely on it"
         )
 
 
 def log_summary(manifest: Manifest, log: logging.Logger, prefix: str) -> None:
-    """Log which model is used, after `prefix`, and its warnings."""
+    """Log `prefix` and a description of the model, then the warnings about it."""
     log.info("%s %s", prefix, describe(manifest))
     for warning in model_warnings(manifest):
         log.warning("%s:%s: %s", manifest.name, manifest.version, warning)

@@ -1,4 +1,4 @@
-"""A parser of command lines whose errors suggest what to type."""
+"""A parser of command lines whose error messages suggest what to type."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, NoReturn
 from service.errors import GraftError, UsageError
 
 _MIN_SIMILARITY: Final = 0.7
-"""Least similarity of a suggested name, 0 to 1 as computed by `difflib`."""
+"""A name is suggested only if it is at least this similar, 0 to 1 by `difflib`."""
 OPTION_ALIASES: Final[Mapping[str, str]] = {
     "plugin": "model backbone arch architecture network net encoder m",
     "plugins": "plugin model models backbone backbones arch network",
@@ -44,27 +44,29 @@ OPTION_ALIASES: Final[Mapping[str, str]] = {
     "csv": "out output outputfile save table o",
     "over": "old replace baseline current against model",
 }
-"""Names that other tools use for our options, normalised by `_normalized`."""
+"""For each option: the names that other tools use for it, spelt as `_normalized` returns them."""
 _VALUE_ALIASES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("finetune", "finetuning"), "fine-tune"),
     **dict.fromkeys(("freeze", "freezebackbone"), "features"),
 }
-"""The value of an option for what is a switch in other tools."""
+"""For a switch of another tool, such as --freeze: the value of our option that does the same."""
 
 
 def closest_match(name: str, candidates: Iterable[str]) -> str | None:
-    """Find the candidate most similar to `name`, without regard to case and punctuation."""
+    """Find the candidate most similar to `name`, ignoring case and punctuation; None = no match."""
     keys = {_normalized(candidate): candidate for candidate in candidates}
     matches = difflib.get_close_matches(_normalized(name), keys, 1, _MIN_SIMILARITY)
     return keys[matches[0]] if matches else None
 
 
 def closest_option(name: str, options: Sequence[str]) -> str | None:
-    """Find the option that `name` means: by its name in other tools, or by similarity.
+    """Find the option that `name` probably means; None = no match.
+
+    An option with that name in another tool comes first, then the most similar option.
 
     Args:
-        name: as it was typed.
-        options: names whose words are joined by - or _.
+        name: the name as it was typed.
+        options: names of options, with - or _ between words.
     """
     for option in options:
         if _normalized(name) in OPTION_ALIASES.get(option.replace("_", "-"), "").split():
@@ -73,7 +75,7 @@ def closest_option(name: str, options: Sequence[str]) -> str | None:
 
 
 def unknown_option_message(name: str, options: Sequence[str]) -> str:
-    """Return the message about an unknown option in a file."""
+    """Return the error message for an unknown option in a configuration file."""
     match = closest_option(name, options)
     hint = f"did you mean `{match}`? " if match else ""
     return f"unknown option `{name}`: {hint}The options are: {', '.join(options)}"
@@ -84,7 +86,7 @@ def _normalized(name: str) -> str:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Raises an exception with a message of one line, as all expected failures do."""
+    """Raises `error_class` with a one-line message, where argparse would print usage and exit."""
 
     error_class: ClassVar[type[GraftError]] = UsageError
     _arguments: Sequence[str] = ()
@@ -97,22 +99,20 @@ class CommandParser(argparse.ArgumentParser):
         raise self.error_class("; ".join([message, *self._hints(), "--help lists all options"]))
 
     def _hints(self) -> Iterator[str]:
-        """Suggest an option for each unknown one, or `--data` before a lone folder."""
+        """Suggest an option for each unknown one, or `--data` if only a folder was typed."""
         options = re.findall(r"--([a-z][a-z-]*)", self.format_usage())
         typed = list(dict.fromkeys(filter(None, map(_option_name, self._arguments))))
         for name in typed:
             is_known = name.startswith("--") and name[2:] in options
             if not is_known and (option := closest_option(name, options)):
                 value = _VALUE_ALIASES.get(_normalized(name), "")
-                yield f"for {name} type --{option} {value}".rstrip()
+                yield f"use {f'--{option} {value}'.rstrip()} instead of {name}"
         if not typed and "data" in options:
-            yield from (
-                f"type --data {path}" for path in self._arguments[:1] if Path(path).is_dir()
-            )
+            yield from (f"use --data {path}" for path in self._arguments[:1] if Path(path).is_dir())
 
 
 class PrintAction(argparse.Action):
-    """An option without a value that prints the result of `text` and ends the command."""
+    """An option without a value that calls `text`, prints the result and ends the command."""
 
     def __init__(self, text: Callable[[], str], **options: Any) -> None:
         super().__init__(nargs=0, **options)

@@ -1,7 +1,7 @@
-"""Command lines that users can paste, whatever their `python` and current folder are.
+"""Command lines that users can paste and run in any folder, with any `python` on their PATH.
 
-A bare `python` may be another interpreter, and `bentoml serve` reads bentofile.yaml in the current
-folder.
+A command names the current interpreter by its path, because `python` may be another one.
+`bentoml serve` reads bentofile.yaml in the current folder, so it comes after a `cd` to that folder.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-"""The folder of the package `service`; in a checkout, also of bentofile.yaml."""
+"""The folder that contains the package `service` and, in a checkout, bentofile.yaml."""
 
 
 def python_command(module: str, *options: str) -> str:
-    """Return the command line that runs a module by the current interpreter."""
+    """Return the command line that runs a module with the current interpreter."""
     return shlex.join([sys.executable, "-m", module, *options])
 
 

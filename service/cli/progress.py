@@ -1,4 +1,4 @@
-"""Progress on stderr: one changing line on a terminal, a line every 10 seconds elsewhere."""
+"""Progress on stderr: on a terminal a line that is updated, otherwise a line every 10 seconds."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _ERASE_LINE = "\r\x1b[K"
 
 
 class ProgressLine:
-    """Counts pictures, and shows their number, their rate and the time left.
+    """Counts finished pictures, and shows their number, their rate and the time left.
 
     Args:
         total: number of pictures.
-        is_shown: whether anything is printed.
+        is_shown: whether to print; if False, pictures are only counted.
     """
 
     def __init__(self, total: int, is_shown: bool) -> None:
@@ -28,11 +28,11 @@ class ProgressLine:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the start."""
+        """Seconds since this object was created."""
         return time.monotonic() - self._started
 
     def advance(self) -> None:
-        """Count one picture."""
+        """Count one finished picture."""
         self._done += 1
         now = time.monotonic()
         if self._is_shown and now - self._shown_at >= self._interval:

@@ -1,8 +1,8 @@
-"""Find the fastest session configuration of a model on this machine, and remember it.
+"""Find the fastest session configuration for a model on this machine, and cache it.
 
-On processors many sessions of one thread and small batches often win; on a GPU one session and
-large batches. Nothing here assumes either: the model is timed, and the result is cached per model,
-machine, device and version of ONNX Runtime. Settings take precedence.
+On a CPU, many sessions of one thread with small batches are often fastest; on a GPU, one session
+with large batches. So the model is timed, and the result is cached for each model, machine, device
+and version of ONNX Runtime. Settings that give a part of the configuration take precedence.
 """
 
 from __future__ import annotations
@@ -27,23 +27,24 @@ _log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which 
 
 
 def autotune(bundle: Bundle, settings: Settings) -> TuningResult:
-    """Load the tuning of this model on this machine; time the model first if there is none.
+    """Return the cached configuration for this model and machine, or else time the model.
 
     Raises:
-        BundleError: as `run_trials`.
-        SettingError: as `run_trials`.
+        BundleError: the model cannot be loaded or does not reproduce its golden answers.
+        SettingError: the settings require a GPU that cannot be used.
     """
     result = load_tuning(bundle, settings)
     if result is None:
         measured = run_trials(bundle, settings.usable_threads(), settings.device)
-        if measured.provider == preferred_provider(settings.device):  # the GPU may come back
+        # Do not save the CPU's result if a GPU is preferred: the GPU may work at the next start.
+        if measured.provider == preferred_provider(settings.device):
             _save(measured, bundle, settings)
         result = _apply_settings(measured, settings)
     return result
 
 
 def load_tuning(bundle: Bundle, settings: Settings) -> TuningResult | None:
-    """Return what the settings fix, or the cached result; None where the model must be timed."""
+    """Return the configuration from settings or the cache; None = the model must be timed."""
     if len(_fixed_fields(settings)) == len(SessionConfig.model_fields):
         default = SessionConfig(sessions=1, session_threads=1, max_batch_size=1)
         untried = TuningResult(cores=settings.usable_threads(), curve=(), choice=default)
@@ -57,13 +58,13 @@ def load_tuning(bundle: Bundle, settings: Settings) -> TuningResult | None:
 
 
 def _fixed_fields(settings: Settings) -> dict[str, int]:
-    """Return the fields of a SessionConfig that settings fix."""
+    """Return the fields of a SessionConfig that have a value in the settings."""
     names = SessionConfig.model_fields
     return {name: value for name in names if (value := getattr(settings, name))}
 
 
 def _apply_settings(result: TuningResult, settings: Settings) -> TuningResult:
-    """Choose the best trial that agrees with the settings; without one, change the choice."""
+    """Choose the best trial that agrees with the settings; without one, overwrite the choice."""
     fixed = _fixed_fields(settings)
     agreeing = [trial for trial in result.curve if fixed.items() <= trial.model_dump().items()]
     choice = choose_config(agreeing) if agreeing else result.choice.model_copy(update=fixed)
@@ -71,7 +72,7 @@ def _apply_settings(result: TuningResult, settings: Settings) -> TuningResult:
 
 
 def _cache_path(bundle: Bundle, settings: Settings) -> Path:
-    """Return the path of the cached result; SettingError where the user has no cache folder."""
+    """Return the path of the cached result; raise SettingError if there is no cache folder."""
     name = f"{bundle.manifest.version}-{_machine_hash(settings)}.json"
     return cache_folder() / "tuning" / name
 
@@ -85,14 +86,14 @@ def _save(result: TuningResult, bundle: Bundle, settings: Settings) -> None:
         Path(file.name).replace(path)
     except (OSError, SettingError) as error:
         _log.warning(
-            "the tuning cannot be saved, so that every start times the model again: set "
-            "GRAFT_CACHE to a folder that can be written to: %s",
+            "the fastest configuration cannot be saved, so every start will time the model again "
+            "(%s); set GRAFT_CACHE to a folder that can be written to",
             error,
         )
 
 
 def _machine_hash(settings: Settings) -> str:
-    """Hash what the throughput depends on besides the model: 12 hexadecimal digits."""
+    """Return 12 hexadecimal digits that identify this machine, its cores, device and runtime."""
     parts = [platform.node(), platform.machine(), processor_name(), str(settings.usable_threads())]
     parts += [preferred_provider(settings.device), onnxruntime_version()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

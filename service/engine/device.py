@@ -1,4 +1,4 @@
-"""GRAFT_DEVICE: load a model on the device that it names, and check that the device is used."""
+"""Load a model on the device that GRAFT_DEVICE names, and check that this device is used."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ class RuntimeInfo(BaseModel):
     provider: str
     """ONNX Runtime's name of the execution provider in use."""
     is_fallback: bool
-    """Whether the CPU is used although GRAFT_DEVICE allows a GPU that ONNX Runtime is built for."""
+    """Whether the CPU is used although GRAFT_DEVICE and the build of ONNX Runtime allow a GPU."""
     onnxruntime: str
     workers: int
+    """Number of workers of the service."""
     threads: int
-    """Of this worker."""
+    """Number of CPU threads of this worker."""
 
 
 def preferred_provider(device: str) -> str:
-    """Return ONNX Runtime's name of the provider that should be used."""
+    """Return the name of the execution provider that ONNX Runtime should use for a device."""
     best = providers_for(device)[0]
     return best if isinstance(best, str) else str(best[0])
 
@@ -43,40 +44,43 @@ def load_predictor(
 ) -> Predictor:
     """Load a model on the device that GRAFT_DEVICE names.
 
-    ONNX Runtime itself only logs a line when it cannot use a GPU, and goes on with the CPU.
+    If ONNX Runtime cannot use a GPU, it only logs a line and uses the CPU. This function raises an
+    error instead if `device` requires a GPU.
 
     Raises:
-        BundleError: as `Predictor`.
-        SettingError: `device` names a GPU, and the model would run on something else.
+        BundleError: the model cannot be loaded or does not reproduce its golden answers.
+        SettingError: `device` requires a GPU that cannot be used.
     """
     needs_gpu = device.startswith(("gpu", "cuda"))
     if needs_gpu and CUDA not in available_providers():
         raise SettingError(
-            f"GRAFT_DEVICE (={device}): this ONNX Runtime is built without CUDA: install "
-            "requirements/serving-gpu.txt (image: --build-arg LOCK=serving-gpu), or choose cpu"
+            f"GRAFT_DEVICE (={device}): the installed ONNX Runtime is built without CUDA: install "
+            "requirements/serving-gpu.txt (container image: build it with --build-arg "
+            "LOCK=serving-gpu), or set GRAFT_DEVICE=cpu"
         )
     predictor = Predictor(bundle, threads, sessions, providers_for(device))
     if needs_gpu and predictor.provider != CUDA:
         raise SettingError(
             f"GRAFT_DEVICE (={device}): ONNX Runtime cannot use the GPU and would use "
-            f"{predictor.provider}: check `nvidia-smi`, CUDA_VISIBLE_DEVICES, and that the "
-            "installed versions of CUDA and cuDNN are those it is built for; or choose cpu"
+            f"{predictor.provider}: check `nvidia-smi` and CUDA_VISIBLE_DEVICES, and install the "
+            "versions of CUDA and cuDNN that it is built for; or set GRAFT_DEVICE=cpu"
         )
     return predictor
 
 
 def fallback_warning(device: str, predictor: Predictor) -> str:
-    """Return a warning where the CPU replaces a GPU; "" where the preferred provider is used."""
+    """Return a warning if the CPU replaces a GPU; "" if the preferred provider is used."""
     if predictor.provider == preferred_provider(device):
         return ""
     return (
-        f"the model runs on {predictor.provider}: ONNX Runtime is built for a GPU and cannot use "
-        "one; set GRAFT_DEVICE=gpu to refuse this, or GRAFT_DEVICE=cpu to accept it"
+        f"the model runs on {predictor.provider}, because ONNX Runtime is built for GPUs but "
+        "cannot use one; set GRAFT_DEVICE=gpu to make this an error, or GRAFT_DEVICE=cpu to "
+        "accept it"
     )
 
 
 def runtime_info(device: str, predictor: Predictor, workers: int, threads: int) -> RuntimeInfo:
-    """Describe what the model runs on, for /model and /metrics."""
+    """Describe the device and the threads of one worker, for /model and /metrics."""
     return RuntimeInfo(
         device=device,
         provider=predictor.provider,

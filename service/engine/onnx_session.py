@@ -1,4 +1,4 @@
-"""ONNX Runtime: its import, its execution providers, and sessions."""
+"""Import ONNX Runtime, list its execution providers, and open sessions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ CUDA: Final = "CUDAExecutionProvider"
 
 
 def import_onnxruntime() -> Any:
-    """Import ONNX Runtime with telemetry switched off; nothing else may import it.
+    """Import ONNX Runtime with telemetry switched off; other modules must not import it directly.
 
-    Its official builds report to Microsoft unless the environment says otherwise before the import.
+    The official builds send telemetry to Microsoft unless the environment forbids it before the
+    import.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -25,12 +26,12 @@ def import_onnxruntime() -> Any:
 
 
 def onnxruntime_version() -> str:
-    """Return the version of the installed build; the GPU build is another package."""
+    """Return the version of the installed ONNX Runtime, whether its package is for CPUs or GPUs."""
     return str(import_onnxruntime().__version__)
 
 
 def available_providers() -> list[str]:
-    """List the execution providers that ONNX Runtime is built for, best first."""
+    """List which of CUDA and CPU the installed ONNX Runtime is built for, best first."""
     available = import_onnxruntime().get_available_providers()
     return [name for name in (CUDA, CPU) if name in available]
 
@@ -38,8 +39,9 @@ def available_providers() -> list[str]:
 def providers_for(device: str) -> list[Any]:
     """List the execution providers for `auto`, `cpu`, `gpu` or `gpu:N`, best first.
 
-    The CPU follows CUDA, for the operations that CUDA lacks. An ONNX Runtime without CUDA gets the
-    CPU alone whatever `device` is, because TensorFlow may have a GPU all the same.
+    The CPU comes after CUDA, for operations that CUDA does not support. If ONNX Runtime is built
+    without CUDA, the list is the CPU alone for every `device`: in training, `device` also applies
+    to TensorFlow, which may have a GPU nevertheless.
     """
     kind, _, number = device.partition(":")
     if kind == "cpu" or CUDA not in available_providers():
@@ -54,8 +56,8 @@ def open_session(
 
     Args:
         model: the path of the file, or its content.
-        threads: of one call; None = every core.
-        providers: execution providers, best first; None = all that are available.
+        threads: number of threads of one call; None = one for each core.
+        providers: execution providers, best first; None = all `available_providers`.
 
     Raises:
         BundleError: ONNX Runtime cannot load the model.
@@ -63,8 +65,8 @@ def open_session(
     onnxruntime = import_onnxruntime()
     providers = providers or available_providers()
     if any("CUDA" in str(provider) for provider in providers):
-        # CUDA's libraries come as Python packages, where the linker does not look. Without this
-        # call ONNX Runtime logs one line and uses the CPU.
+        # CUDA's libraries are installed as Python packages, where the linker does not find them.
+        # Without this call ONNX Runtime would only log a line and use the CPU.
         onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -74,4 +76,7 @@ def open_session(
         return onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
         name = model if isinstance(model, Path) else "the model"
-        raise BundleError(f"ONNX Runtime cannot load {name}: {error}") from error
+        raise BundleError(
+            f"ONNX Runtime cannot load {name} ({error}); train the model again with the "
+            "installed version"
+        ) from error

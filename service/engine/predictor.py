@@ -1,4 +1,4 @@
-"""Pictures in, probabilities out: a loaded model behind one class."""
+"""A loaded model that decodes pictures and computes their probabilities."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from service.errors import BundleError
 from service.imaging import Limits, decode
 
 GOLDEN_TOLERANCE = 1e-3
-"""Largest difference of a probability from the answer recorded at export. Another processor's
-kernels move float32 answers by about 1e-6, another libjpeg by a few 1e-4."""
+"""Largest allowed difference between a probability and the one recorded at export. Another
+processor changes float32 probabilities by about 1e-6, another version of libjpeg by a few 1e-4."""
 
 
 class Predictor:
-    """A loaded model that has reproduced its golden answers.
+    """A loaded model that has been checked: it reproduces its golden answers.
 
     Args:
-        bundle: verified by `Bundle.read`.
-        threads: of one call; None = every core.
-        sessions: most calls at a time; further calls wait.
-        providers: execution providers, as `open_session` takes them.
+        bundle: a bundle that `Bundle.read` has verified.
+        threads: number of threads of one call; None = one for each core.
+        sessions: largest number of concurrent calls; further calls wait.
+        providers: execution providers, best first; None = all `available_providers`.
 
     Attributes:
         provider: ONNX Runtime's name of the execution provider in use.
@@ -53,8 +53,8 @@ class Predictor:
         except BundleError as error:
             raise BundleError(f"{bundle.model_path}: {error}") from error
         self.provider = str(session.get_providers()[0])
-        # Calls of one thread run in their callers' threads: they can share a session and its
-        # memory. Calls of several threads would share one pool.
+        # A single-threaded call runs in its caller's thread, so all calls can share one session and
+        # its memory. Multi-threaded calls of one session would have to share one thread pool.
         is_shared = threads == 1
         self._idle_sessions.put(session)
         for _ in range(sessions - 1):
@@ -68,7 +68,7 @@ class Predictor:
         return self._run("probabilities", images)
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Compute the backbone's pooled features: (N, H, W, 3) uint8 -> (N, features) float32."""
+        """Compute pooled features of a batch: (N, H, W, 3) uint8 RGB -> (N, features) float32."""
         return self._run("embedding", images)
 
     def decode(
@@ -76,10 +76,10 @@ class Predictor:
         data: bytes,
         limits: Limits = Limits(),  # noqa: B008 (frozen)
     ) -> NDArray[np.uint8]:
-        """Decode the bytes of a picture as in training -> (size, size, 3) uint8 RGB.
+        """Decode the bytes of a picture file to (size, size, 3) uint8 RGB, exactly as in training.
 
         Raises:
-            RequestError: it cannot be decoded, or the model does not accept its kind.
+            RequestError: the picture cannot be decoded, or the model does not accept its kind.
         """
         spec = self.bundle.manifest.input
         return decode(
@@ -93,7 +93,7 @@ class Predictor:
         return [(self.classes[index], scores[index]) for index in order]
 
     def check_golden(self) -> None:
-        """Decode and classify the golden pictures again; raise BundleError where answers differ."""
+        """Decode and classify the golden pictures; raise BundleError if an answer has changed."""
         for picture, expected in self.bundle.golden():
             data = self.bundle.content(f"golden/{picture.name}")
             try:
@@ -101,22 +101,22 @@ class Predictor:
                 probabilities = self.predict(image[np.newaxis])[0]
             except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
                 raise BundleError(
-                    f"{self.bundle.path}: the model cannot answer golden picture {picture.name}: "
-                    f"{error}"
+                    f"{self.bundle.path}: the model cannot classify golden picture {picture.name} "
+                    f"({error}); train the model again"
                 ) from error
             if not len(probabilities) == len(expected) == len(self.classes):
                 raise BundleError(
-                    f"{self.bundle.path}: {len(self.classes)} classes, but the model answers "
-                    f"{len(probabilities)} and golden picture {picture.name} {len(expected)} "
-                    "probabilities; export again"
+                    f"{self.bundle.path}: the manifest lists {len(self.classes)} classes, but the "
+                    f"model returns {len(probabilities)} probabilities, and {len(expected)} are "
+                    f"recorded for golden picture {picture.name}; train the model again"
                 )
             difference = float(np.abs(probabilities - np.asarray(expected, np.float32)).max())
-            if not difference <= GOLDEN_TOLERANCE:  # also when it is not a number
+            if not difference <= GOLDEN_TOLERANCE:  # also true for NaN
                 raise BundleError(
-                    f"golden picture {picture.name} does not reproduce: probabilities differ by "
-                    f"{difference:.2g} from those recorded at export (allowed: "
-                    f"{GOLDEN_TOLERANCE:g}). {self.bundle.path} was made with "
-                    f"{self.bundle.manifest.decoder}; train it again with the installed versions"
+                    f"{self.bundle.path} does not reproduce its answer to golden picture "
+                    f"{picture.name}: a probability differs by {difference:.2g} from the one "
+                    f"recorded at export (allowed: {GOLDEN_TOLERANCE:g}). The bundle was made with "
+                    f"{self.bundle.manifest.decoder}; train again with the installed versions"
                 )
 
     def _run(self, output: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:

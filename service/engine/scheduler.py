@@ -1,8 +1,8 @@
-"""A pool of threads that takes every picture from its bytes to its probabilities.
+"""A pool of threads that decodes pictures, and classifies them in batches.
 
-A free thread calls the model with the decoded pictures that wait, if a session is free; otherwise
-it decodes the next picture. No picture waits for a batch to fill: batches form where the model is
-the bottleneck (few sessions, as on a GPU). A picture that cannot be decoded fails alone.
+If a session of the model is free, an idle thread calls it with all decoded pictures that wait;
+otherwise the thread decodes the next picture. No picture waits for a batch to fill: batches become
+larger only while all sessions are busy. A picture that cannot be decoded does not affect others.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ class Job:
     """One picture to be classified.
 
     Attributes:
-        future: will hold its (classes,) probabilities; read it with `result`.
-        times: `time.monotonic` when it was submitted, when decoding started and ended, and when
-            the model's call started and ended; as many of the five as were reached.
+        data: the bytes of the picture, until it is decoded.
+        image: the decoded picture.
+        future: will hold the (classes,) probabilities; read it with `result`.
+        times: values of `time.monotonic`, one for each event so far. The events are: submitted,
+            decoding started, decoding ended, call of the model started, call of the model ended.
     """
 
     __slots__ = ("data", "future", "image", "times")
@@ -43,10 +45,11 @@ class Job:
         self.times = [monotonic()]
 
     def result(self) -> NDArray[np.float32]:
-        """Wait for the (classes,) probabilities; raise the job's error, if it failed, once.
+        """Wait for the (classes,) probabilities; if the job failed, raise its error. Call it once.
 
-        Forgetting the error breaks the reference cycle error -> traceback -> frames -> job ->
-        error, in which the picture's bytes would wait for the garbage collector.
+        A job that failed drops its future. This breaks the reference cycle error -> traceback ->
+        frames -> job -> error, which would keep the bytes of the picture in memory until the
+        garbage collector runs.
         """
         try:
             return self.future.result()
@@ -55,21 +58,21 @@ class Job:
             raise
 
     def cancel(self) -> None:
-        """Skip the job if the model is not called yet, and free its bytes if it still queues."""
+        """Cancel the job and free its bytes, unless the model has already been called with it."""
         if self.future.cancel():
             self.data = b""
 
 
 class Scheduler:
-    """Runs jobs on `threads` threads, with a bound on the jobs at a time.
+    """Runs jobs on a pool of threads, and limits the number of admitted pictures.
 
     Args:
-        decode: bytes -> (H, W, 3) uint8; raises for bad pictures. Called by any thread.
+        decode: bytes -> (H, W, 3) uint8; raises an error for bad pictures. Called by all threads.
         predict: (N, H, W, 3) uint8 -> (N, classes) float32; called by up to `sessions` threads.
-        threads: that decode and call the model.
-        sessions: most calls of the model at a time.
-        max_batch_size: most pictures in one call.
-        max_queue_size: most pictures admitted at a time.
+        threads: number of threads; raised to `sessions` if that is larger.
+        sessions: largest number of concurrent calls of the model.
+        max_batch_size: largest number of pictures in one call of the model.
+        max_queue_size: largest number of pictures that are queued or being classified.
     """
 
     def __init__(
@@ -90,8 +93,8 @@ class Scheduler:
         self._is_open = True
         self._lock = threading.Lock()
         self._idle_threads: list[threading.Lock] = []
-        """Locks at which idle threads wait. The last to stop resumes first: its processor's caches
-        still hold the model, which saves 20% of latency at part load."""
+        """Idle threads wait for these locks. The thread that became idle last is woken first: its
+        core still has the model in its caches, which saves 20% of the latency at partial load."""
         self._admitted = 0
         self._admission_lock = threading.Lock()
         self._threads = [
@@ -103,7 +106,7 @@ class Scheduler:
 
     @property
     def admitted(self) -> int:
-        """Pictures admitted and not yet answered."""
+        """The number of pictures that are admitted and not yet answered."""
         return self._admitted
 
     @property
@@ -113,7 +116,7 @@ class Scheduler:
 
     @contextmanager
     def admit(self, count: int) -> Iterator[None]:
-        """Admit `count` pictures, from before they are decoded until they are answered.
+        """Reserve room in the queue for `count` pictures while the block runs.
 
         Raises:
             Overloaded: the queue has no room for them.
@@ -121,8 +124,9 @@ class Scheduler:
         with self._admission_lock:
             if self._admitted + count > self._max_queue_size:
                 raise Overloaded(
-                    f"{self._admitted} pictures are queued or being classified; at most "
-                    f"{self._max_queue_size} are accepted; try again in a moment"
+                    f"the queue has no room for {count} more: {self._admitted} of at most "
+                    f"{self._max_queue_size} pictures are queued or being classified; try again "
+                    "in a moment"
                 )
             self._admitted += count
         try:
@@ -132,18 +136,18 @@ class Scheduler:
                 self._admitted -= count
 
     def submit(self, data: bytes) -> Job:
-        """Queue the bytes of a picture."""
+        """Queue the bytes of a picture to be decoded and classified."""
         return self._enqueue(self._undecoded, Job(data))
 
     def submit_decoded(self, image: NDArray[np.uint8]) -> Job:
-        """Queue a decoded picture, (H, W, 3) uint8 of the model's size."""
+        """Queue a decoded picture: (H, W, 3) uint8, in the model's size."""
         job = Job()
         job.image = image
         job.times *= 3  # submitted and decoded at the same moment
         return self._enqueue(self._decoded, job)
 
     def close(self) -> None:
-        """Answer the admitted pictures, then stop the threads; admit nothing afterwards."""
+        """Answer all admitted pictures, then stop the threads. Admit no pictures afterwards."""
         while self._admitted:
             sleep(0.01)
         with self._lock:
@@ -161,7 +165,7 @@ class Scheduler:
         return job
 
     def _run(self) -> None:
-        """Run tasks until the scheduler closes; wait at a lock while there are none."""
+        """Run tasks until the scheduler closes; wait for a lock while there are none."""
         wakeup = threading.Lock()
         wakeup.acquire()
         while True:
@@ -177,7 +181,7 @@ class Scheduler:
                 task()
 
     def _next_task(self) -> Callable[[], None] | None:
-        """Take a batch for a free session, else a picture to decode; None = nothing to do."""
+        """Return a batch to classify if a session is free, else a picture to decode, else None."""
         if self._decoded and self._free_sessions:
             count = min(len(self._decoded), self._max_batch_size)
             batch = [self._decoded.popleft() for _ in range(count)]
@@ -196,11 +200,11 @@ class Scheduler:
         except Exception as error:
             if job.future.set_running_or_notify_cancel():
                 job.future.set_exception(error)
-            del job  # the error's traceback holds this frame: break the cycle, as futures do
+            del job  # break the reference cycle error -> traceback -> this frame -> job
             return
         job.data = b""
         job.times.append(monotonic())
-        with self._lock:  # no thread is woken: this one takes the next task at once
+        with self._lock:  # wake no other thread: this thread takes the next task
             self._decoded.append(job)
 
     def _predict_batch(self, batch: list[Job]) -> None:

@@ -1,4 +1,4 @@
-"""How a model is called (sessions, threads, batch size), and which of the tried ways is best."""
+"""Session configurations: sessions, threads and batch size, and the choice of the best one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 _THREADS_GAIN: Final = 1.15
-"""Fewer sessions of more threads must be faster by this factor. Trials run alone; a server decodes
-pictures at the same time, and a call waits for the last of its threads."""
+"""Fewer sessions with more threads are chosen only if they are faster by this factor. They gain
+less in a server than in a trial: the threads of a server also decode pictures, and a call waits for
+the slowest of its threads."""
 _BATCH_GAIN: Final = 1.03
-"""A larger batch must be faster by this factor: the first picture of a batch waits for the last."""
+"""A larger batch is chosen only if it is faster by this factor, as its answers come later."""
 
 
 class SessionConfig(BaseModel):
-    """Number of sessions, threads of each, and largest batch."""
+    """Number of sessions, threads per session, and largest number of pictures per batch."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,24 +27,27 @@ class SessionConfig(BaseModel):
 
 
 class Trial(SessionConfig):
-    """A configuration that was tried, with its throughput."""
+    """A configuration and its measured throughput."""
 
     pictures_per_second: float
 
 
 class TuningResult(BaseModel):
-    """The trials, in order, and the configuration that was chosen."""
+    """All trials, in the order of measurement, and the configuration that was chosen."""
 
     model_config = ConfigDict(frozen=True)
 
     cores: int
     provider: str = ""
-    """ONNX Runtime's name of the execution provider that was timed; "" if nothing was."""
+    """ONNX Runtime's name of the execution provider that was timed; "" if there were no trials."""
     curve: tuple[Trial, ...]
     choice: SessionConfig
 
     def summary(self) -> str:
-        """Describe the result in one line: sessions x threads, pictures per second by batch."""
+        """Describe the result in one line: the choice, then the trials.
+
+        A trial is written as sessions x threads, then batch size = pictures per second.
+        """
         curve = "; ".join(
             f"{sessions}x{threads}: "
             + " ".join(f"{trial.max_batch_size}={trial.pictures_per_second:g}/s" for trial in group)
@@ -52,14 +56,15 @@ class TuningResult(BaseModel):
             )
         )
         choice = self.choice
+        measured = f"measured on {self.cores} cores: {curve}" if curve else "not measured"
         return (
             f"{choice.sessions} sessions of {choice.session_threads} threads, batches up to "
-            f"{choice.max_batch_size} (tried on {self.cores} cores: {curve or 'nothing'})"
+            f"{choice.max_batch_size} ({measured})"
         )
 
 
 def choose_config(trials: Sequence[Trial]) -> SessionConfig:
-    """Choose the most sessions that are fast enough, and their smallest batch that is."""
+    """Choose the largest fast enough number of sessions, then their smallest fast enough batch."""
     fast = _within_factor(_THREADS_GAIN, trials)
     sessions = max(trial.sessions for trial in fast)
     fast = _within_factor(_BATCH_GAIN, [trial for trial in fast if trial.sessions == sessions])
@@ -68,6 +73,6 @@ def choose_config(trials: Sequence[Trial]) -> SessionConfig:
 
 
 def _within_factor(factor: float, trials: Sequence[Trial]) -> list[Trial]:
-    """Keep the trials that are at most `factor` times slower than the fastest."""
+    """Keep the trials that are slower than the fastest by at most this factor."""
     threshold = max(trial.pictures_per_second for trial in trials) / factor
     return [trial for trial in trials if trial.pictures_per_second >= threshold]

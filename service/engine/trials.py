@@ -1,4 +1,4 @@
-"""Time a model on noise with different numbers of sessions, threads and pictures per batch."""
+"""Time a model on random images, with different numbers of sessions, threads and batch sizes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from service.engine.predictor import Predictor
 from service.engine.session_config import SessionConfig, Trial, TuningResult, choose_config
 
 MAX_SECONDS: Final = 2.5
-"""Longest time of all trials together; the last call of the model may end a little later."""
+"""Time limit for all trials together; the last trial may end a little later."""
 _TRIAL_SECONDS: Final = 0.12
-"""Duration of one trial: 40 calls of a MobileNetV2, 5 of a ResNet50."""
+"""Duration of one trial; enough for about 5 calls of a ResNet50."""
 _STOP_RATIO: Final = 0.9
-"""Batches are not doubled further once throughput falls below this share of the best."""
+"""No larger batch is tried once the throughput is below this fraction of the best so far."""
 _MAX_BATCH_SIZE: Final = 64
 
 
@@ -30,17 +30,17 @@ def run_trials(
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.
-        SettingError: as `service.engine.device.load_predictor`.
+        SettingError: `device` requires a GPU that cannot be used.
     """
     provider = preferred_provider(device)
-    if provider == CUDA:  # ONNX Runtime may be built for a GPU that is not there
+    if provider == CUDA:  # ONNX Runtime may be built for GPUs on a machine without one
         provider = load_predictor(bundle, device).provider
     started = time.monotonic()
     trials: list[Trial] = []
     # Several sessions on one GPU would wait for each other.
     session_counts = [1] if provider == CUDA else _session_counts(cores)
     for number, sessions in enumerate(session_counts, 1):
-        # Each count may use its share of the time, and what the counts before it left.
+        # Each session count may use an equal share of the time, plus what earlier ones left.
         deadline = started + max_seconds * number / len(session_counts)
         if trials and time.monotonic() > deadline:
             continue  # loading the model again takes time too
@@ -60,7 +60,7 @@ def run_trials(
 
 
 def _session_counts(cores: int) -> list[int]:
-    """Divisors of `cores`, the likely ones first: one session per core, one alone, the others."""
+    """List the divisors of `cores` in the order to try: `cores`, 1, then the rest, descending."""
     between = [count for count in range(2, cores) if cores % count == 0]
     return list(dict.fromkeys([cores, 1, *reversed(between)]))
 
@@ -68,7 +68,7 @@ def _session_counts(cores: int) -> list[int]:
 def _pictures_per_second(predictor: Predictor, sessions: int, batch: int) -> float:
     size = predictor.image_size
     noise = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), np.uint8)
-    predictor.predict(noise)  # ONNX Runtime plans its memory for a new shape
+    predictor.predict(noise)  # warm-up: ONNX Runtime plans its memory for each new shape
     counts = [0] * sessions
     started = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""Folders of the user: home, Graft's cache, and BentoML's home."""
+"""Folders of the user: the home folder, Graft's cache, and BentoML's home."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def bentoml_home() -> Path:
     """Return BENTOML_HOME, or `bentoml` in the user's home folder, as BentoML does.
 
     Raises:
-        SettingError: BENTOML_HOME is not set and the user has no home folder, or it is empty.
-            BentoML itself would create folders in the current one, one of them called `~`.
+        SettingError: BENTOML_HOME is empty, or it is not set and the user has no home folder. In
+            these cases BentoML itself would use the current folder, or one called `~` in it.
     """
     path = os.environ.get("BENTOML_HOME", "~/bentoml")
     if not path:
@@ -36,7 +36,11 @@ def bentoml_home() -> Path:
 
 
 def expand_home(path: str, name: str) -> Path:
-    """Replace a leading ~ of `path`, the value of `name`, by the user's home folder.
+    """Replace a leading ~ of a path with the user's home folder.
+
+    Args:
+        path: the value of an environment variable, or its default.
+        name: the name of that variable, for the error message.
 
     Raises:
         SettingError: the user has no home folder: neither HOME nor /etc/passwd names one.
@@ -46,11 +50,11 @@ def expand_home(path: str, name: str) -> Path:
         return expanded
     names = "HOME" if name == "HOME" else f"{name}, or HOME,"
     raise SettingError(
-        f"{path}: this user ({_user()}) has no home folder: neither HOME nor /etc/passwd names "
-        f"one; set {names} to a folder that this user can write to (GRAFT_CACHE and BENTOML_HOME "
-        "are inside HOME by default)"
+        f"{path} cannot be used, because this user ({_user()}) has no home folder: neither HOME "
+        f"nor /etc/passwd names one; set {names} to a folder that this user can write to "
+        "(GRAFT_CACHE and BENTOML_HOME are inside HOME by default)"
     )
 
 
 def _user() -> str:
-    return f"number {os.getuid()}" if hasattr(os, "getuid") else "unknown"
+    return f"user id {os.getuid()}" if hasattr(os, "getuid") else "unknown"

@@ -1,9 +1,9 @@
-"""End a command at once on Ctrl-C or SIGTERM, and clean up.
+"""Clean up and end a command at once on Ctrl-C or SIGTERM.
 
 Python runs signal handlers in the main thread only, between two bytecode instructions: a call of
-TensorFlow or ONNX Runtime, or a pool that finishes its work, would delay them by 10 to 20 s. So a
-thread of our own receives signals, cleans up and ends the process. Nothing else has to be unwound:
-bundles, tables, checkpoints and caches appear complete or not at all.
+TensorFlow or ONNX Runtime, or a thread pool that finishes its work, would delay them by 10 to 20 s.
+So a separate thread receives the signals, cleans up and ends the process. The main thread does not
+have to finish anything: bundles, tables, checkpoints and caches appear complete or not at all.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 INTERRUPTED, TERMINATED = 130, 143
-"""Exit codes as shells count them: 128 plus the number of the signal."""
+"""Exit codes after SIGINT and SIGTERM, as shells define them: 128 plus the signal number."""
 _MAX_CLEANUP_SECONDS: Final = 1.5
-"""The process ends after this time, even if a slow file system delays the clean-up."""
+"""The process ends after this time, even if the clean-up is delayed by a slow file system."""
 _SHOW_CURSOR: Final = b"\r\x1b[2K\x1b[?25h"
-"""Erases the line of a progress bar, which hides the cursor while it is shown."""
+"""Erases the line of a progress bar and shows the cursor again, which progress bars hide."""
 
 _cleanups: list[Callable[[], object]] = []
 
@@ -31,7 +31,7 @@ _cleanups: list[Callable[[], object]] = []
 def cleanup_on_signal(cleanup: Callable[[], object]) -> Iterator[None]:
     """Call `cleanup` if a signal ends the process while the block runs.
 
-    `cleanup` runs in another thread, at any point of the block, so it must not take locks.
+    `cleanup` runs in another thread, whatever the block is doing, so it must not take locks.
     """
     _cleanups.append(cleanup)
     try:
@@ -42,23 +42,23 @@ def cleanup_on_signal(cleanup: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def exit_on_signals(
-    codes: Mapping[signal.Signals, int], last_words: Callable[[], str]
+    codes: Mapping[signal.Signals, int], message: Callable[[], str]
 ) -> Iterator[None]:
-    """Let signals end the process at once while the block runs; for the main thread only.
+    """End the process at once on a signal while the block runs; call this in the main thread only.
 
     Args:
-        codes: exit code by signal. Signals that are ignored stay ignored, as shells set them for
-            commands in the background.
-        last_words: returns a line for stderr.
+        codes: the exit code for each signal. A signal that the process already ignores stays
+            ignored: shells set this for commands in the background.
+        message: returns a line that is printed on stderr at the end.
     """
     sender, receiver = socket.socketpair()
     sender.setblocking(False)
     numbers = [number for number in codes if signal.getsignal(number) is not signal.SIG_IGN]
     old_handlers = {number: signal.signal(number, _block_forever) for number in numbers}
     old_wakeup_fd = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-    stderr = os.dup(2)  # a copy, because descriptor 2 leads to /dev/null while TensorFlow loads
+    stderr = os.dup(2)  # a copy: while TensorFlow loads, descriptor 2 leads to /dev/null
     listener = threading.Thread(
-        target=_listen, args=(receiver, codes, last_words, stderr), daemon=True
+        target=_listen, args=(receiver, codes, message, stderr), daemon=True
     )
     listener.start()
     try:
@@ -74,34 +74,34 @@ def exit_on_signals(
 
 
 def _block_forever(*_: object) -> None:
-    """Stop the main thread: it must not fail over files that the clean-up removes."""
+    """Block the main thread, so that it does not fail when the clean-up removes its files."""
     threading.Event().wait()
 
 
 def _listen(
     receiver: socket.socket,
     codes: Mapping[signal.Signals, int],
-    last_words: Callable[[], str],
+    message: Callable[[], str],
     stderr: int,
 ) -> None:
     while received := receiver.recv(1):
         for number, code in codes.items():
             if number == received[0]:
-                _exit(code, last_words, stderr)
+                _exit(code, message, stderr)
 
 
-def _exit(code: int, last_words: Callable[[], str], stderr: int) -> None:
+def _exit(code: int, message: Callable[[], str], stderr: int) -> None:
     limit = threading.Timer(_MAX_CLEANUP_SECONDS, os._exit, (code,))
     limit.daemon = True
     limit.start()
-    words = b""
+    line = b""
     with suppress(Exception):
-        words = f"{last_words()}\n".encode()
+        line = f"{message()}\n".encode()
     for cleanup in reversed(_cleanups):
         with suppress(Exception):
             cleanup()
     with suppress(OSError):  # not through sys.stderr, whose lock the main thread may hold
-        os.write(stderr, (_SHOW_CURSOR if os.isatty(stderr) else b"") + words)
+        os.write(stderr, (_SHOW_CURSOR if os.isatty(stderr) else b"") + line)
     with suppress(Exception):
         sys.stdout.flush()
     os._exit(code)

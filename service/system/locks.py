@@ -1,4 +1,4 @@
-"""Exclusive locks between processes; a lock ends with its process, however that ends.
+"""Exclusive file locks between processes; a lock ends with its process, even after a crash.
 
 The library filelock provides them: flock on Linux and macOS, its counterpart on Windows.
 """
@@ -20,12 +20,12 @@ _NO_LOCKS_ERRNOS: Final = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPN
 
 
 class NoLocksError(GraftError):
-    """The file system of a folder has no locks; the message names the folder."""
+    """The file system of a folder does not support file locks; the message names the folder."""
 
 
 @contextmanager
 def file_lock(path: Path, wait: bool) -> Iterator[None]:
-    """Hold the lock of a file while the block runs; raises as `acquire_lock` does."""
+    """Hold the lock of a file while the block runs; raise the same errors as `acquire_lock`."""
     lock = acquire_lock(path, wait)
     try:
         yield
@@ -34,25 +34,27 @@ def file_lock(path: Path, wait: bool) -> Iterator[None]:
 
 
 def acquire_lock(path: Path, wait: bool) -> BaseFileLock:
-    """Lock a file until the result's `release` is called; create the file and its folders.
+    """Lock a file until `release` of the result is called; create the file if it is missing.
 
     Raises:
         BlockingIOError: another process holds the lock, and `wait` is False.
-        NoLocksError: the file system has no locks.
+        NoLocksError: the file system does not support file locks.
         OSError: the file cannot be opened.
     """
-    # No soft lock instead: it would outlive a killed process.
+    # Do not fall back to filelock's soft lock: it would outlive a killed process.
     lock = FileLock(path, fallback_to_soft=False)
     try:
         lock.acquire(blocking=wait, poll_interval=_POLL_SECONDS)
     except Timeout:
-        raise BlockingIOError(errno.EWOULDBLOCK, "is locked", str(path)) from None
+        raise BlockingIOError(
+            errno.EWOULDBLOCK, "is locked by another process", str(path)
+        ) from None
     except OSError as error:
         if error.errno not in _NO_LOCKS_ERRNOS:
             raise
         raise NoLocksError(
-            f"the file system of {path.parent} has no file locks ({error.strerror}), which keep "
-            "concurrent runs apart: choose a folder on a local disk, or mount this file system "
-            "with locks (--output, GRAFT_CACHE and BENTOML_HOME name the folders)"
+            f"the file system of {path.parent} has no file locks ({error.strerror}), which Graft "
+            "needs to keep concurrent runs apart: choose a folder on a local disk, or mount this "
+            "file system with locks (--output, GRAFT_CACHE and BENTOML_HOME name the folders)"
         ) from error
     return lock

@@ -1,4 +1,4 @@
-"""Processor and memory of the machine, as far as this process may use them."""
+"""Cores that this process may use, the name of the processor, and the release of memory."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Final
 
 _M_MMAP_THRESHOLD: Final = -3
-"""The number of this option in glibc's <malloc.h>."""
+"""The option M_MMAP_THRESHOLD of `mallopt`, as in glibc's <malloc.h>."""
 _LARGE_BYTES: Final = 4 * 1024 * 1024
 
 
 def usable_cores() -> int:
-    """Return the number of cores of this process: its affinity, up to its container's limit.
+    """Return the number of cores that this process may use.
 
-    Libraries that count the host's cores would start a thread for each, whatever the limit.
+    Many libraries start a thread for each core of the host instead, even if CPU affinity or the CPU
+    limit of the container allows fewer.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     limit = cgroup_cores(Path("/sys/fs/cgroup"))
@@ -25,7 +26,11 @@ def usable_cores() -> int:
 
 
 def cgroup_cores(root: Path) -> int | None:
-    """Return the processor limit of this container in whole cores, rounded up; None = no limit."""
+    """Return the CPU limit of this container in cores, rounded up; None = no limit.
+
+    Args:
+        root: the folder where cgroups are mounted.
+    """
     try:
         quota, period = (root / "cpu.max").read_text(encoding="ascii").split()  # cgroup v2
     except (OSError, ValueError):
@@ -40,7 +45,7 @@ def cgroup_cores(root: Path) -> int | None:
 
 
 def processor_name() -> str:
-    """Return the model of the processor, or what Python knows about it."""
+    """Return the model name of the processor from /proc/cpuinfo, or else from `platform`."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -49,6 +54,6 @@ def processor_name() -> str:
 
 
 def release_large_memory() -> None:
-    """Make glibc return freed blocks of 4 MiB and more to the system, which it would keep."""
-    with suppress(AttributeError, OSError, TypeError):  # another C library
+    """Make glibc return freed blocks of 4 MiB and more to the system instead of keeping them."""
+    with suppress(AttributeError, OSError, TypeError):  # the C library is not glibc
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)

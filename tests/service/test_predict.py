@@ -48,7 +48,7 @@ def test_a_line_per_picture_on_stdout(folder: Path, capsys: pytest.CaptureFixtur
     first, last = err.splitlines()
     assert first.endswith("trained on pictures of unknown origin, test accuracy 1.0000")
     assert last.startswith("graft: 4 pictures in 0.")
-    assert "/s) by tiny:" in err
+    assert "/s) with tiny:" in err
 
 
 def test_bad_pictures_are_rows_and_exit_code_1(
@@ -59,7 +59,7 @@ def test_bad_pictures_are_rows_and_exit_code_1(
     out, err = capsys.readouterr()
     assert out.splitlines()[0].startswith(f"{folder}/bad.jpg\t\t\tunsupported_media_type: not a ")
     assert len(out.splitlines()) == 4
-    assert err == "graft: 1 of 4 pictures could not be scored: see their lines on stdout\n"
+    assert err == "graft: could not score 1 of 4 pictures; the reasons are on stdout\n"
 
 
 def test_a_csv_file_in_place_of_stdout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +68,9 @@ def test_a_csv_file_in_place_of_stdout(folder: Path, capsys: pytest.CaptureFixtu
     assert main([str(folder), "--csv", str(table)]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert f"1 of 4 pictures could not be scored: see the column error of {table}" in err
+    assert (
+        f"could not score 1 of 4 pictures; the reasons are in the column `error` of {table}" in err
+    )
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["label"] for row in rows] == ["", "blue", "green", "red"]
@@ -99,7 +101,7 @@ def test_a_bundle_by_its_tag(
     [
         (["gone"], "graft: no file or folder gone; name "),
         (["."], "graft: no pictures in . (searched for .jpg "),
-        (["1.jpg", "--bundle", "nobody:1"], "(service.predict: --bundle)"),
+        (["1.jpg", "--bundle", "nobody:1"], "or set --bundle to a bundle folder"),
         (["1.jpg", "--csv", "gone/out.csv"], "graft: cannot write gone/out.csv: No such file"),
     ],
 )

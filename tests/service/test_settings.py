@@ -120,7 +120,7 @@ def test_largest_request_must_fit_into_the_queue() -> None:
         Settings.from_environment({"GRAFT_MAX_PICTURES": "9", "GRAFT_MAX_QUEUE_SIZE": "8"})
     assert str(caught.value) == (
         "GRAFT_MAX_PICTURES (=9) must not be above GRAFT_MAX_QUEUE_SIZE (=8): "
-        "such requests would never be accepted"
+        "a request with that many pictures would always be refused"
     )
 
 
@@ -129,7 +129,7 @@ def test_largest_request_must_fit_into_the_upload_quota() -> None:
         Settings.from_environment({"GRAFT_MAX_UPLOAD_BYTES": "999"})
     assert str(caught.value) == (
         "GRAFT_MAX_REQUEST_BYTES (=67108864) must not be above GRAFT_MAX_UPLOAD_BYTES (=999): "
-        "such requests would never be accepted"
+        "a request of that size would always be refused"
     )
 
 

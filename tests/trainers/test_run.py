@@ -246,7 +246,7 @@ def run(*arguments: object) -> int:
     [
         (("--plugin", "resnett"), "Did you mean `resnet`?"),
         (("--plugin", "tiny", "--epochs", "0"), "--epochs (='0')"),
-        (("--plugin", "tiny", "--epoch", "0"), "for --epoch type --epochs"),
+        (("--plugin", "tiny", "--epoch", "0"), "use --epochs instead of --epoch"),
         (("--plugin", "tiny", "--data", "nowhere"), "no folder nowhere"),
         (("--plugin", "tiny", "--weights", "nowhere.h5", "--data", "demo"), "no weights file"),
         (("--plugin", "tiny", "--data", "demo"), "--weights PATH"),

@@ -272,7 +272,7 @@ def test_the_signing_image_serves_what_is_signed_only(
     for whose in ("ours", "theirs"):
         shutil.copy(tmp_path / f"{whose}.pub", image.root / "keys")
     command, url = command_and_url(image)
-    for name, reason in (("theirs", "not signed by"), ("nowhere", "not a public key in PEM")):
+    for name, reason in (("theirs", "was not signed with"), ("nowhere", "not a public key in PEM")):
         process = image.start(*command, GRAFT_VERIFY_KEY=f"/keys/{name}.pub")
         said, _ = process.communicate(timeout=90)
         assert process.returncode == 1

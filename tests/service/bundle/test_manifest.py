@@ -23,7 +23,7 @@ def test_decision_that_nothing_applies_is_refused_and_not_served_wrongly(
     manifest: Manifest, decision: dict[str, Any]
 ) -> None:
     content = manifest.model_dump()
-    with pytest.raises(ValidationError, match="this version of Graft applies neither"):
+    with pytest.raises(ValidationError, match="not supported by this version of Graft"):
         Manifest(**{**content, "decision": decision})
     neutral = Manifest(**{**content, "decision": {"temperature": 1.0, "thresholds": {}}})
     assert neutral.decision == manifest.decision
@@ -70,7 +70,9 @@ def test_unknown_schema_version_says_what_to_do(
     bundle_copy: Path, version: object, rewrite: Rewrite
 ) -> None:
     rewrite(bundle_copy, lambda content: content.update(schema_version=version))
-    with pytest.raises(BundleError, match=r"schema version .* reads 1: serve it with the version"):
+    with pytest.raises(
+        BundleError, match=r"schema version .* reads only 1: serve it with the version"
+    ):
         Bundle.read(bundle_copy)
 
 

@@ -154,7 +154,7 @@ def test_signature_by_another_key_is_refused(
     signed: Path, ours: str, key_pairs: dict[str, Path]
 ) -> None:
     sign(signed, key_pairs["theirs"] / "private")
-    with pytest.raises(BundleError, match="not signed by"):
+    with pytest.raises(BundleError, match="not signed with"):
         load_verified(str(signed), ours)
 
 
@@ -170,14 +170,14 @@ def test_signature_by_another_key_that_claims_ours_is_refused(
     bad = json.loads((signed / SIGNATURE).read_text())
     hint(bad)["hint"] = hint(good)["hint"]
     (signed / SIGNATURE).write_text(json.dumps(bad))
-    with pytest.raises(BundleError, match=r"not signed by.*InvalidSignature"):
+    with pytest.raises(BundleError, match=r"not signed with.*InvalidSignature"):
         load_verified(str(signed), ours)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff\x00", b"[" * 100_000])
 def test_forged_signature_is_refused(signed: Path, ours: str, content: bytes) -> None:
     (signed / SIGNATURE).write_bytes(content)
-    with pytest.raises(BundleError, match="not signed by"):
+    with pytest.raises(BundleError, match="not signed with"):
         load_verified(str(signed), ours)
 
 
@@ -185,7 +185,7 @@ def test_forged_signature_is_refused(signed: Path, ours: str, content: bytes) ->
 def test_unusable_key_is_a_wrong_setting(
     signed: Path, key_pairs: dict[str, Path], which: str
 ) -> None:
-    with pytest.raises(SettingError, match=r"GRAFT_VERIFY_KEY .*not a public key in PEM"):
+    with pytest.raises(SettingError, match=r"GRAFT_VERIFY_KEY .*is not a public key in PEM"):
         load_verified(str(signed), str(key_pairs["ours"] / which))
 
 
@@ -214,7 +214,7 @@ def test_a_key_that_cannot_be_read_starts_nothing(
     nowhere = tmp_path / "nowhere.pub"
     code, said = refuse_to_serve(signed, GRAFT_VERIFY_KEY=str(nowhere))
     assert code == 1
-    assert f"graft: GRAFT_VERIFY_KEY (={nowhere}): not a public key in PEM" in said
+    assert f"graft: GRAFT_VERIFY_KEY (={nowhere}) is not a public key in PEM" in said
     assert "Traceback" not in said
 
 
@@ -260,7 +260,7 @@ def test_a_reload_by_either_way_takes_what_is_signed_only(
         refusals(2)
         sign(newer, key_pairs["theirs"] / "private")
         refused = httpx.post(f"{server.url}/admin/reload", timeout=60)
-        assert "not signed by" in refused.json()["error"]["message"]
+        assert "not signed with" in refused.json()["error"]["message"]
         worker.send_signal(signal.SIGHUP)
         refusals(4)
         sign(newer, key_pairs["ours"] / "private")

@@ -196,11 +196,13 @@ def test_bentoml_s_own_command_lists_and_exports_it(tiny_bundle: Bundle, tmp_pat
 )
 def test_unknown_model_says_where_was_looked_and_what_to_do(reference: str) -> None:
     with pytest.raises(BundleError) as caught:
-        resolve(reference)
+        resolve(reference, "GRAFT_MODEL")
     message = str(caught.value)
     assert message.startswith(f"no model {reference!r}: it is neither a folder with a manifest")
     assert f"`{sys.executable} -m trainers.run`" in message
-    assert "GRAFT_MODEL" in message
+    assert "set GRAFT_MODEL to a bundle folder, or a tag" in message
+    with pytest.raises(BundleError, match="or name a bundle folder, or a tag"):
+        resolve(reference)
 
 
 def test_without_a_home_there_is_no_store(

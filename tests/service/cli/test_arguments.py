@@ -46,11 +46,11 @@ def test_the_closest_match_keeps_its_spelling() -> None:
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
-        (["--data", "d", "--lr", "1"], "for --lr type --learning-rate"),
-        (["--data", "d", "-lr", "1"], "for -lr type --learning-rate"),
-        (["--data", "d", "--learning_rate=1"], "for --learning_rate type --learning-rate"),
-        (["--dataset", "d"], "for --dataset type --data"),
-        (["data=d"], "for data type --data"),
+        (["--data", "d", "--lr", "1"], "use --learning-rate instead of --lr"),
+        (["--data", "d", "-lr", "1"], "use --learning-rate instead of -lr"),
+        (["--data", "d", "--learning_rate=1"], "use --learning-rate instead of --learning_rate"),
+        (["--dataset", "d"], "use --data instead of --dataset"),
+        (["data=d"], "use --data instead of data"),
     ],
 )
 def test_an_error_suggests_what_to_type(parser: CommandParser, line: list[str], hint: str) -> None:
@@ -60,7 +60,7 @@ def test_an_error_suggests_what_to_type(parser: CommandParser, line: list[str], 
 
 
 def test_a_lone_folder_gets_the_option_data(parser: CommandParser, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=f"type --data {tmp_path}; --help"):
+    with pytest.raises(UsageError, match=f"use --data {tmp_path}; --help"):
         parser.parse_args([str(tmp_path)])
 
 

@@ -201,7 +201,7 @@ def test_settings_narrow_the_choice(
 
 
 def test_every_worker_logs_its_tuning_at_start(server: Any, tiny_bundle: Bundle) -> None:
-    lines = [line for line in server.log.read_text().splitlines() if " answers by " in line]
+    lines = [line for line in server.log.read_text().splitlines() if " runs with " in line]
     assert len(lines) == 1
-    assert f"tiny:{tiny_bundle.manifest.version} answers by " in lines[0]
+    assert f"tiny:{tiny_bundle.manifest.version} runs with " in lines[0]
     assert "/s" in lines[0]

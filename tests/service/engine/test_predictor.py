@@ -74,7 +74,9 @@ def test_model_that_answers_otherwise_than_recorded_is_refused(
 ) -> None:
     change_gain(staging / "model.onnx", gain)
     bundle = seal(staging, manifest, staging.parent)
-    with pytest.raises(BundleError, match=r"golden picture red\.png does not reproduce") as caught:
+    with pytest.raises(
+        BundleError, match=r"does not reproduce its answer to golden picture red\.png"
+    ) as caught:
         Predictor(bundle)
     assert str(bundle.path) in str(caught.value)
     assert "allowed: 0.001" in str(caught.value)
@@ -91,13 +93,15 @@ def test_recorded_answers_need_one_probability_per_class(
 ) -> None:
     """numpy would compare one number with three without a word."""
     (staging / "golden/answers.json").write_text(json.dumps({"red.png": [0.98] * length}))
-    with pytest.raises(BundleError, match=rf"3 classes, .* answers 3 and .* red\.png {length} "):
+    with pytest.raises(
+        BundleError, match=rf"3 classes, .* returns 3 .* {length} are recorded for .* red\.png"
+    ):
         Predictor(seal(staging, manifest, staging.parent))
 
 
 def test_model_must_answer_one_probability_per_class(staging: Path, manifest: Manifest) -> None:
     two = manifest.model_copy(update={"classes": ("red", "green")})
-    with pytest.raises(BundleError, match="2 classes, but the model answers 3"):
+    with pytest.raises(BundleError, match="2 classes, but the model returns 3"):
         Predictor(seal(staging, two, staging.parent))
 
 

@@ -39,7 +39,9 @@ def test_without_a_home_folder_the_error_names_the_variable(
         bentoml_home()
     for name in ("GRAFT_CACHE", "BENTOML_HOME"):
         monkeypatch.setenv(name, "~/here")
-        with pytest.raises(SettingError, match=f"^~/here: .*set {name}, or HOME, to a folder"):
+        with pytest.raises(
+            SettingError, match=f"^~/here cannot be used, .*set {name}, or HOME, to a folder"
+        ):
             cache_folder() if name == "GRAFT_CACHE" else bentoml_home()
         monkeypatch.setenv(name, "/here")
     assert (cache_folder(), bentoml_home()) == (Path("/here"), Path("/here"))

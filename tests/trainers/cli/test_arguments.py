@@ -12,7 +12,7 @@ from trainers.config import ConfigError, TrainingConfig
 def test_an_unknown_flag_is_refused_in_a_line() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"^unrecognized arguments: --epoch; for --epoch type --epochs; --help lists",
+        match=r"^unrecognized arguments: --epoch; use --epochs instead of --epoch; --help lists",
     ):
         parse(["--plugin", "vgg", "--epoch"])
 
@@ -32,7 +32,9 @@ def test_every_option_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_what_is_a_flag_in_other_tools_is_suggested_with_its_value() -> None:
-    with pytest.raises(ConfigError, match="for --fine-tune type --strategy fine-tune; --help"):
+    with pytest.raises(
+        ConfigError, match="use --strategy fine-tune instead of --fine-tune; --help"
+    ):
         parse(["--plugin", "tiny", "--fine-tune"])
 
 

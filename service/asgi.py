@@ -27,7 +27,7 @@ from service.http import routes as http_routes
 from service.http.cors import cors_options
 from service.http.error_format import ErrorFormatMiddleware
 from service.http.load_shedding import LoadSheddingMiddleware
-from service.http.pages.openapi import describe
+from service.http.pages.openapi import build_document
 from service.http.request_id import RequestIdMiddleware, silence_parser
 from service.oip import openapi as oip_openapi
 from service.oip import routes as oip_routes
@@ -35,7 +35,7 @@ from service.server.protocol_limits import bound_requests
 from service.settings import Settings
 from service.state import ServiceState
 
-ENDPOINTS: Final = (*http_routes.ENDPOINTS, *oip_routes.ENDPOINTS)
+ALL_ENDPOINTS: Final = (*http_routes.GRAFT_ENDPOINTS, *oip_routes.OIP_ENDPOINTS)
 _bentoml_log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which shows INFO
 
 
@@ -60,9 +60,9 @@ class GraftService(bentoml.Service[Any]):
 def routes() -> list[Route]:
     """Make the routes that we answer ourselves; a path that none of them matches is BentoML's."""
     return [
-        *(endpoint.route() for endpoint in ENDPOINTS),
-        *http_routes.PUBLIC_ROUTES,
-        *oip_routes.PUBLIC_ROUTES,
+        *(endpoint.route() for endpoint in ALL_ENDPOINTS),
+        *http_routes.GRAFT_PUBLIC_ROUTES,
+        *oip_routes.OIP_PUBLIC_ROUTES,
         Route("/docs.json", show_openapi),
     ]
 
@@ -70,7 +70,7 @@ def routes() -> list[Route]:
 async def show_openapi(request: Request) -> JSONResponse:
     """GET /docs.json: the OpenAPI document behind the Swagger page."""
     state: ServiceState = request.app.state.service
-    document = describe(state.model.manifest, state.settings, oip_openapi.describe)
+    document = build_document(state.model.manifest, state.settings, oip_openapi.build_section)
     return JSONResponse(document)
 
 
@@ -84,7 +84,7 @@ def add_middleware(app: Starlette, settings: Settings) -> ASGIApp:
     Raises:
         SettingError: CORS is configured twice, or without origins.
     """
-    paths = [endpoint.path for endpoint in ENDPOINTS if endpoint.accepts_pictures]
+    paths = [endpoint.path for endpoint in ALL_ENDPOINTS if endpoint.accepts_pictures]
     wrapped: ASGIApp = LoadSheddingMiddleware(ErrorFormatMiddleware(app), app.state, paths)
     if options := cors_options(settings):
         # Outside of load shedding: without CORS headers web pages could not read its refusals.
@@ -99,7 +99,7 @@ def _in_front_of(bento: Starlette) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with bento.router.lifespan_context(bento):  # creates the Classifier
             state: ServiceState = bentoml.get_current_service().state
-            state.metrics.initialize(endpoint.path for endpoint in ENDPOINTS)
+            state.metrics.initialize(endpoint.path for endpoint in ALL_ENDPOINTS)
             app.state.service = state
             yield
 

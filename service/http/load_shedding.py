@@ -18,7 +18,7 @@ from service.errors import Overloaded
 from service.http.error_format import error_response
 from service.state import ServiceState
 
-FULL: Final = Overloaded("the queue of pictures is full; try again in a moment")
+QUEUE_FULL: Final = Overloaded("the queue of pictures is full; try again in a moment")
 
 
 class LoadSheddingMiddleware:
@@ -32,7 +32,9 @@ class LoadSheddingMiddleware:
 
     def __init__(self, app: ASGIApp, state: State, paths: Iterable[str]) -> None:
         self._app, self._state = app, state
-        self._refusals = [(_pattern(path), path, error_response(FULL, path)) for path in paths]
+        self._refusals = [
+            (_pattern(path), path, error_response(QUEUE_FULL, path)) for path in paths
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self._refusal(scope) if scope["type"] == "http" else None
@@ -47,7 +49,7 @@ class LoadSheddingMiddleware:
         for pattern, path, refusal in self._refusals:
             if pattern.match(scope["path"]):
                 state.metrics.requests.labels(path, refusal.status_code).inc()
-                state.metrics.refusals.labels(FULL.code).inc()
+                state.metrics.refusals.labels(QUEUE_FULL.code).inc()
                 return refusal
         return None
 

@@ -45,7 +45,7 @@ async def predict_batch(state: ServiceState, request: Request) -> JSONResponse:
         classify = functools.partial(_classify_or_refuse, state, model, top_k)
         with model.admit(len(pictures)):
             async with cancel_on_disconnect(request):
-                results = await all_of(map(classify, pictures))
+                results = await gather_all(map(classify, pictures))
     return JSONResponse({"results": results, "model": model_name(model.manifest)})
 
 
@@ -67,7 +67,7 @@ def requested_top_k(request: Request, model: ServedModel) -> int | None:
     return int(value)
 
 
-async def all_of(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
+async def gather_all(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
     """Wait for all results, in order; raise the first failure once all have finished.
 
     `gather` alone raises at once, and pictures still in work would no longer count as such.

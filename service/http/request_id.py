@@ -13,7 +13,7 @@ from contextvars import ContextVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HEADER = b"x-request-id"
+REQUEST_ID_HEADER = b"x-request-id"
 _ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 """Ids that are taken from clients; others could forge lines of a log."""
 
@@ -52,7 +52,7 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sent = next((value for name, value in scope["headers"] if name == HEADER), b"")
+        sent = next((value for name, value in scope["headers"] if name == REQUEST_ID_HEADER), b"")
         generated = b"%s-%x" % (self._process, next(self._numbers))
         identifier = sent if _ACCEPTED.fullmatch(sent) else generated
         request_id.set(identifier.decode())
@@ -64,7 +64,7 @@ class RequestIdMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = message.get("headers", ())  # optional in ASGI
-                message["headers"] = [*headers, (HEADER, identifier)]
+                message["headers"] = [*headers, (REQUEST_ID_HEADER, identifier)]
             await send(message)
 
         try:

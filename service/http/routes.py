@@ -6,12 +6,12 @@ from typing import Final
 
 from starlette.routing import Route
 
-from service.http.endpoints import Endpoint
 from service.http.pages.pages import show_metrics, show_model, show_ui
 from service.http.predictions import predict, predict_batch
 from service.http.reloading import reload
+from service.http.routing import Endpoint
 
-ENDPOINTS: Final = (
+GRAFT_ENDPOINTS: Final = (
     Endpoint("POST", "/predict", predict, accepts_pictures=True),
     Endpoint("POST", "/predict_batch", predict_batch, accepts_pictures=True),
     Endpoint("GET", "/model", show_model),
@@ -19,7 +19,7 @@ ENDPOINTS: Final = (
 )
 """Ask for an API key where keys are set, and appear in the metrics."""
 
-PUBLIC_ROUTES: Final = (
+GRAFT_PUBLIC_ROUTES: Final = (
     Route("/ui", show_ui),
     Route("/metrics", show_metrics),
 )

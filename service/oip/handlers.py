@@ -22,18 +22,18 @@ from service.errors import (
 )
 from service.http.disconnects import cancel_on_disconnect
 from service.http.error_format import error_response
-from service.http.predictions import all_of, requested_top_k
+from service.http.predictions import gather_all, requested_top_k
 from service.http.uploads.body import read_body
 from service.http.uploads.body_timeout import body_timeout
 from service.http.uploads.forms import check_size
 from service.http.uploads.hints import with_hint
-from service.oip.request import EXTENSIONS, HEADER_LENGTH, Picture, parse
+from service.oip.request import HEADER_LENGTH, PROTOCOL_EXTENSIONS, Picture, parse
 from service.oip.response import metadata, serialise
 from service.schemas import model_name
 from service.served_model import ServedModel
 from service.state import ServiceState
 
-VERSION: Final = "0.1.0"
+GRAFT_VERSION: Final = "0.1.0"
 """Graft's version; a container image has no installed package that could be asked for it."""
 
 
@@ -52,7 +52,9 @@ async def show_ready(request: Request) -> JSONResponse:
 
 async def show_server(state: ServiceState, request: Request) -> JSONResponse:
     """GET /v2: the server's name and version, and the protocol extensions it supports."""
-    return JSONResponse({"name": "graft", "version": VERSION, "extensions": EXTENSIONS})
+    return JSONResponse(
+        {"name": "graft", "version": GRAFT_VERSION, "extensions": PROTOCOL_EXTENSIONS}
+    )
 
 
 async def show_metadata(state: ServiceState, request: Request) -> JSONResponse:
@@ -80,7 +82,7 @@ async def infer(state: ServiceState, request: Request) -> Response:
         parsed = parse(body, length, manifest.input.size, settings.max_pictures)
         with model.admit(len(parsed.pictures)):
             async with cancel_on_disconnect(request):
-                rows = await all_of(
+                rows = await gather_all(
                     _predict(state, model, index, picture)
                     for index, picture in enumerate(parsed.pictures)
                 )

@@ -9,29 +9,29 @@ from service.bundle.manifest import Manifest
 from service.errors import Draining, ModelNotFound
 from service.http.pages.openapi import top_k_parameter
 from service.http.pages.operations import (
-    GUARDED,
+    ENDPOINT_ERRORS,
     JSON_TYPE,
     SCHEMA,
-    UPLOAD,
+    UPLOAD_ERRORS,
     ErrorClasses,
     Json,
     Section,
-    answer,
+    describe_operation,
+    success_response,
 )
-from service.http.pages.operations import operation as http_operation
 from service.oip.schemas import InferenceRequest
 
-_MODEL_ERRORS: ErrorClasses = (*GUARDED, ModelNotFound)
+_MODEL_ERRORS: ErrorClasses = (*ENDPOINT_ERRORS, ModelNotFound)
 _INFER: Final = (
     "Pictures are BYTES (encoded files) or UINT8 (the model's input), in JSON or as binary data "
     "after it. One bad picture fails the request."
 )
 
 
-def describe(manifest: Manifest) -> Section:
+def build_section(manifest: Manifest) -> Section:
     """Describe the operations under /v2 for the model of a manifest."""
     paths = {
-        "/v2": {"get": _operation("oip_server_metadata", "Describe the server", GUARDED)},
+        "/v2": {"get": _operation("oip_server_metadata", "Describe the server", ENDPOINT_ERRORS)},
         **_model_paths(manifest, is_versioned=False),
         **_model_paths(manifest, is_versioned=True),
         "/v2/health/live": {"get": _operation("oip_server_live", "Liveness probe", ())},
@@ -57,7 +57,7 @@ def _model_paths(manifest: Manifest, is_versioned: bool) -> dict[str, Json]:
     infer = _operation(
         f"oip_model{suffix}_infer",
         f"Classify pictures{which and ' by one version'}",
-        (*_MODEL_ERRORS, *UPLOAD),
+        (*_MODEL_ERRORS, *UPLOAD_ERRORS),
         _INFER,
     )
     return {
@@ -77,8 +77,8 @@ def _operation(
     operation_id: str, summary: str, errors: ErrorClasses, description: str = ""
 ) -> Json:
     """Describe an operation whose errors are `{"error": "text"}`."""
-    success = answer(JSON_TYPE, "ProtocolAnswer")
-    return http_operation(operation_id, summary, success, errors, description, "InferenceError")
+    success = success_response(JSON_TYPE, "ProtocolAnswer")
+    return describe_operation(operation_id, summary, success, errors, description, "InferenceError")
 
 
 @functools.cache

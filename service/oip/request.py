@@ -17,11 +17,11 @@ from pydantic import ValidationError
 
 from service.errors import MalformedRequest
 from service.oip.schemas import InferenceRequest, InputTensor
-from service.oip.tensors import flatten, from_base64, from_integers, split
+from service.oip.tensors import deserialise_bytes_tensor, flatten, from_base64, from_integers
 
 HEADER_LENGTH: Final = "Inference-Header-Content-Length"
-EXTENSIONS: Final = ("binary_tensor_data",)
-OUTPUTS: Final = ("probabilities", "label")
+PROTOCOL_EXTENSIONS: Final = ("binary_tensor_data",)
+OUTPUT_NAMES: Final = ("probabilities", "label")
 MAX_JSON_BYTES: Final = 8 * 1024 * 1024
 MAX_JSON_VALUES: Final = 600_000
 """Three pictures of 224 px as nested lists, four as one list. Parsing that many empty lists blocks
@@ -104,10 +104,10 @@ def _outputs(request: InferenceRequest) -> dict[str, bool]:
     chosen: dict[str, bool] = {}
     for output in request.outputs:
         name, parameters = output.name, output.parameters
-        if name not in OUTPUTS or name in chosen:
+        if name not in OUTPUT_NAMES or name in chosen:
             problem = "requested twice" if name in chosen else "unknown"
             raise MalformedRequest(
-                f"output {name[:80]!r} is {problem}; the outputs are {_quoted(OUTPUTS)}"
+                f"output {name[:80]!r} is {problem}; the outputs are {_quoted(OUTPUT_NAMES)}"
             )
         if parameters.classification is not None or parameters.shared_memory_region is not None:
             raise MalformedRequest(
@@ -115,7 +115,7 @@ def _outputs(request: InferenceRequest) -> dict[str, bool]:
                 "is the best class, `probabilities` has all of them"
             )
         chosen[name] = default if parameters.binary_data is None else parameters.binary_data
-    return chosen or dict.fromkeys(OUTPUTS, default)
+    return chosen or dict.fromkeys(OUTPUT_NAMES, default)
 
 
 def _only_input(request: InferenceRequest) -> InputTensor:
@@ -167,7 +167,7 @@ def _pictures(
         values = from_integers(data) if isinstance(data, list) else data
         return [*np.frombuffer(values, np.uint8).reshape(count, *picture_shape)]
     if isinstance(data, memoryview):
-        return [*split(data, count)]
+        return [*deserialise_bytes_tensor(data, count)]
     _check_length(len(data), count, "pictures")
     return [*from_base64(data)]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from service.bundle.manifest import Manifest
 from service.oip.request import HEADER_LENGTH, ParsedRequest
-from service.oip.tensors import join
+from service.oip.tensors import serialise_bytes_tensor
 
 
 def serialise(
@@ -44,7 +44,11 @@ def serialise(
         datatype = "BYTES" if is_label else "FP32"
         output: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shapes[name]}
         if is_binary:
-            raw = join(labels) if is_label else probabilities.astype("<f4").tobytes()
+            raw = (
+                serialise_bytes_tensor(labels)
+                if is_label
+                else probabilities.astype("<f4").tobytes()
+            )
             output["parameters"] = {"binary_data_size": len(raw)}
             binary_data += raw
         else:

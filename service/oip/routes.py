@@ -6,12 +6,12 @@ from typing import Final
 
 from starlette.routing import Route
 
-from service.http.endpoints import Endpoint
+from service.http.routing import Endpoint
 from service.oip import handlers
 
 _MODELS: Final = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 
-ENDPOINTS: Final = (
+OIP_ENDPOINTS: Final = (
     *(Endpoint("POST", f"{path}/infer", handlers.infer, accepts_pictures=True) for path in _MODELS),
     Endpoint("GET", "/v2", handlers.show_server),
     *(Endpoint("GET", path, handlers.show_metadata) for path in _MODELS),
@@ -19,7 +19,7 @@ ENDPOINTS: Final = (
 )
 """Ask for an API key where keys are set, and appear in the metrics."""
 
-PUBLIC_ROUTES: Final = (
+OIP_PUBLIC_ROUTES: Final = (
     Route("/v2/health/live", handlers.show_live),
     Route("/v2/health/ready", handlers.show_ready),
 )

@@ -27,7 +27,7 @@ def from_base64(texts: list[Any]) -> Iterator[bytes]:
         try:
             yield base64.b64decode(text, validate=True)
         except (TypeError, ValueError):
-            reason = base64_text.explain(text) if isinstance(text, str) else ""
+            reason = base64_text.explain_invalid_base64(text) if isinstance(text, str) else ""
             raise MalformedRequest(
                 f"picture {index} of `images` is not base64: "
                 f"{reason or 'in JSON, BYTES are sent as base64'}"
@@ -44,7 +44,7 @@ def from_integers(values: list[Any]) -> bytes:
     raise MalformedRequest("`images`: UINT8 data must be whole numbers from 0 to 255")
 
 
-def split(raw: memoryview, count: int) -> Iterator[bytes]:
+def deserialise_bytes_tensor(raw: memoryview, count: int) -> Iterator[bytes]:
     """Split a binary BYTES tensor: each element follows its length, a little-endian uint32."""
     start = 0
     for index in range(count):
@@ -65,7 +65,7 @@ def split(raw: memoryview, count: int) -> Iterator[bytes]:
         )
 
 
-def join(texts: Iterable[str]) -> bytes:
+def serialise_bytes_tensor(texts: Iterable[str]) -> bytes:
     """Write texts as a binary BYTES tensor, in UTF-8."""
     encoded = [text.encode() for text in texts]
     return b"".join(_LENGTH.pack(len(element)) + element for element in encoded)

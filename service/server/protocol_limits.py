@@ -15,19 +15,19 @@ import uvicorn.config
 from click.core import ParameterSource
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.server.transport import READ_SECONDS, CoalescingTransport
+from service.server.transport import SEND_TIMEOUT_SECONDS, CoalescingTransport
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-MAX_HEAD_BYTES: Final = 65_536
+MAX_HEADER_BYTES: Final = 65_536
 """Most bytes that complete neither a head, a piece of a body nor a request: h11's limit."""
-MAX_PIPELINED: Final = 16
+MAX_PIPELINED_REQUESTS: Final = 16
 """Most requests that wait behind the current one; browsers and proxies send none."""
-HEAD_SECONDS: Final = 10.0
+HEADER_TIMEOUT_SECONDS: Final = 10.0
 """Longest wait for a head. Bodies have a limit of their own until their request is answered."""
 MIN_DISCARD_BYTES_PER_SECOND: Final = 240
-"""Least speed, averaged over HEAD_SECONDS, of a body that still arrives after its answer."""
+"""Least speed, averaged over HEADER_TIMEOUT_SECONDS, of a body that still arrives after its answer."""
 MAX_DISCARDED_BYTES: Final = 128 * 1024 * 1024
 """Most bytes of such a body: twice those of the largest request."""
 MAX_DISCARD_SECONDS: Final = 60.0
@@ -91,7 +91,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        self._write_timeout = self.loop.call_later(READ_SECONDS, self.transport.abort)
+        self._write_timeout = self.loop.call_later(SEND_TIMEOUT_SECONDS, self.transport.abort)
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -110,7 +110,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         if not self._pending_bytes or self.transport.is_closing():
             self._cancel_timeout()
-        elif self._pending_bytes > MAX_HEAD_BYTES:
+        elif self._pending_bytes > MAX_HEADER_BYTES:
             self.send_400_response("The request's header is too long.")
         elif self._timeout is None:
             self._start_timeout()
@@ -155,7 +155,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if not self.pipeline:
             self._current_cycle = self.cycle
-        if len(self.pipeline) > MAX_PIPELINED:
+        if len(self.pipeline) > MAX_PIPELINED_REQUESTS:
             raise ValueError("too many pipelined requests")  # the parser answers 400
 
     def on_body(self, body: bytes) -> None:
@@ -217,13 +217,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _restart_timeout(self) -> None:
         self._discarded_bytes_before = self._discarded_bytes
-        self._timeout = self.loop.call_later(HEAD_SECONDS, self._on_timeout)
+        self._timeout = self.loop.call_later(HEADER_TIMEOUT_SECONDS, self._on_timeout)
 
     def _on_timeout(self) -> None:
         received = self._discarded_bytes - self._discarded_bytes_before
         is_expected = self._is_body_expected and not self._is_stopping
         is_in_time = self.loop.time() < self._discard_deadline
-        if is_expected and is_in_time and received >= MIN_DISCARD_BYTES_PER_SECOND * HEAD_SECONDS:
+        if (
+            is_expected
+            and is_in_time
+            and received >= MIN_DISCARD_BYTES_PER_SECOND * HEADER_TIMEOUT_SECONDS
+        ):
             self._restart_timeout()
         else:
             self.transport.close_now()

@@ -21,12 +21,12 @@ from filelock import BaseFileLock
 
 from service.errors import GraftError, SettingError
 from service.server import slots
-from service.server.slots import METRIC_FILES, RESERVED_BYTES
+from service.server.slots import METRIC_FILE_TYPES, RESERVED_BYTES
 from service.system.locks import acquire_lock, file_lock
 
-VARIABLE: Final = "_GRAFT_RUNTIME_DIRECTORY"
+DIRECTORY_VARIABLE: Final = "_GRAFT_RUNTIME_DIRECTORY"
 """Environment variable by which the parent tells its workers the path."""
-PREFIX: Final = "graft-service-"
+DIRECTORY_PREFIX: Final = "graft-service-"
 _SERVICE_LOCK: Final = "service.lock"
 _RELOAD: Final = "reload"
 _RELOAD_BYTES: Final = 64
@@ -69,7 +69,9 @@ class RuntimeDirectory:
         files = []
         for slot in slots.slot_numbers(self.path):
             is_live = slot == self.slot or slots.is_held(self.path, slot)
-            kinds = [kind for kind in METRIC_FILES if is_live or not kind.startswith("gauge_live")]
+            kinds = [
+                kind for kind in METRIC_FILE_TYPES if is_live or not kind.startswith("gauge_live")
+            ]
             paths = [slots.metrics_file(self.path, kind, slot) for kind in kinds]
             files += [str(path) for path in paths if path.is_file() and path.stat().st_size]
         return files
@@ -97,7 +99,7 @@ def create_runtime_directory(workers: int) -> None:
     Raises:
         SettingError: there is no folder for temporary files, which BentoML needs too.
     """
-    os.environ.pop(VARIABLE, None)
+    os.environ.pop(DIRECTORY_VARIABLE, None)
     problems = []
     for parent in dict.fromkeys([_MEMORY_FOLDER, _temporary_folder()]):
         _remove_abandoned(parent)
@@ -106,7 +108,7 @@ def create_runtime_directory(workers: int) -> None:
         except (OSError, GraftError) as error:
             problems.append(str(error))
             continue
-        os.environ[VARIABLE] = str(path)
+        os.environ[DIRECTORY_VARIABLE] = str(path)
         return
     _log.warning(
         "each worker shows only its own figures at /metrics, and reloads only itself: there is no "
@@ -126,9 +128,9 @@ def _temporary_folder() -> Path:
 
 def join_runtime_directory() -> RuntimeDirectory | None:
     """Take a slot; for a worker, once. Return None without a directory, or room for a slot."""
-    if not os.environ.get(VARIABLE):
+    if not os.environ.get(DIRECTORY_VARIABLE):
         return None
-    path = Path(os.environ[VARIABLE])
+    path = Path(os.environ[DIRECTORY_VARIABLE])
     try:
         path.stat()  # if the directory was removed, a lock would create it again
         slot, lock = slots.acquire_slot(path)
@@ -144,13 +146,13 @@ def join_runtime_directory() -> RuntimeDirectory | None:
 
 
 def _create(parent: Path, workers: int) -> Path:
-    path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    path = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX, dir=parent))
     try:
         lock = acquire_lock(path / _SERVICE_LOCK, wait=False)
         (path / _RELOAD).write_bytes(b" " * _RELOAD_BYTES)
         for slot in range(workers):
             slots.lock_file(path, slot).touch()
-        for slot, kind in itertools.product(range(workers), METRIC_FILES):
+        for slot, kind in itertools.product(range(workers), METRIC_FILE_TYPES):
             slots.allocate(slots.metrics_file(path, kind, slot), RESERVED_BYTES)
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
@@ -166,7 +168,7 @@ def _remove(path: Path, lock: BaseFileLock) -> None:
 
 def _remove_abandoned(parent: Path) -> None:
     """Remove the directories of services that were killed: none of their locks is held."""
-    for path in parent.glob(f"{PREFIX}*"):
+    for path in parent.glob(f"{DIRECTORY_PREFIX}*"):
         try:
             if not (path / _SERVICE_LOCK).is_file():
                 continue  # still being created

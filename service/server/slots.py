@@ -17,7 +17,7 @@ from filelock import BaseFileLock
 from service.errors import GraftError
 from service.system.locks import acquire_lock
 
-METRIC_FILES: Final = ("counter", "histogram", "gauge_livesum", "gauge_livemax")
+METRIC_FILE_TYPES: Final = ("counter", "histogram", "gauge_livesum", "gauge_livemax")
 """prometheus_client has one file for each, and one for each mode of gauges in use."""
 RESERVED_BYTES: Final = 128 * 1024
 """Size of each file. All series without those of classes take 32 KB of the first file and 48 KB of
@@ -44,7 +44,7 @@ def acquire_slot(directory: Path) -> tuple[int, BaseFileLock]:
 
 def slot_numbers(directory: Path) -> list[int]:
     """List the numbers of all slots, taken or not."""
-    files = directory.glob(f"{METRIC_FILES[0]}_*.db")
+    files = directory.glob(f"{METRIC_FILE_TYPES[0]}_*.db")
     return sorted(int(file.stem.rpartition("_")[2]) for file in files)
 
 
@@ -54,7 +54,7 @@ def prepare_slot(directory: Path, slot: int) -> None:
     Raises:
         OSError: the disk has no room.
     """
-    for kind in METRIC_FILES:
+    for kind in METRIC_FILE_TYPES:
         allocate(metrics_file(directory, kind, slot), RESERVED_BYTES)
         if kind.startswith("gauge"):  # values of the previous worker; the pages stay allocated
             _zero(metrics_file(directory, kind, slot))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-READ_SECONDS: Final = 10.0
+SEND_TIMEOUT_SECONDS: Final = 10.0
 """Longest time that a client may leave answers unread beyond what the system buffers (some MB), and
 until it has read all when the connection closes: no other limit counts that memory."""
 
@@ -60,7 +60,7 @@ class CoalescingTransport:
         self._is_closed = True
         self._transport.close()
         if self._transport.get_write_buffer_size():
-            self._loop.call_later(READ_SECONDS, self._abort_if_unread)
+            self._loop.call_later(SEND_TIMEOUT_SECONDS, self._abort_if_unread)
 
     def _abort_if_unread(self) -> None:
         if self._transport.get_write_buffer_size():

@@ -17,15 +17,15 @@ from service.engine.device import RuntimeInfo
 from service.engine.session_config import TuningResult
 from service.errors import Disabled, Draining, ReloadRefused, UndecodableImage
 from service.http.pages.operations import (
-    GUARDED,
+    ENDPOINT_ERRORS,
     JSON_TYPE,
     SCHEMA,
-    UPLOAD,
+    UPLOAD_ERRORS,
     Json,
     Section,
-    answer,
-    escape,
-    operation,
+    describe_operation,
+    escape_markdown,
+    success_response,
 )
 from service.schemas import (
     Answer,
@@ -60,7 +60,7 @@ _KEY_SCHEMES: Final = {
 }
 
 
-def describe(
+def build_document(
     manifest: Manifest, settings: Settings, *others: Callable[[Manifest], Section]
 ) -> Json:
     """Make the document, ready to be sent as JSON.
@@ -94,7 +94,7 @@ def describe(
             "title": "Graft image classifier",
             "version": manifest.version,
             "description": f"Classifies pictures with the model `{manifest.name}`. Classes: "
-            + ", ".join(map(escape, manifest.classes)),
+            + ", ".join(map(escape_markdown, manifest.classes)),
         },
         "servers": [{"url": "."}],
         "tags": [{"name": part.tag, "description": part.description} for part in sections],
@@ -140,11 +140,11 @@ def _predict(manifest: Manifest, settings: Settings) -> Json:
             "application/octet-stream": raw,
         },
     }
-    described = operation(
+    described = describe_operation(
         "predict",
         "Classify one picture",
-        answer(JSON_TYPE, "Answer", example),
-        (*GUARDED, *UPLOAD),
+        success_response(JSON_TYPE, "Answer", example),
+        (*ENDPOINT_ERRORS, *UPLOAD_ERRORS),
         "Send the picture in the multipart field `image`, as JSON, or as the body.",
     )
     return {**described, "parameters": [top_k_parameter(manifest)], "requestBody": body}
@@ -162,11 +162,11 @@ def _predict_batch(manifest: Manifest, settings: Settings) -> Json:
         "required": True,
         "content": {_FORM: {"schema": form}},
     }
-    described = operation(
+    described = describe_operation(
         "predict_batch",
         "Classify several pictures",
-        answer(JSON_TYPE, "BatchAnswer", example),
-        (*GUARDED, *UPLOAD),
+        success_response(JSON_TYPE, "BatchAnswer", example),
+        (*ENDPOINT_ERRORS, *UPLOAD_ERRORS),
         "Send each picture in a multipart field `images`. A bad picture gets an error in its "
         "place; the others are answered.",
     )
@@ -175,18 +175,18 @@ def _predict_batch(manifest: Manifest, settings: Settings) -> Json:
 
 def _models(manifest: Manifest) -> Section:
     example = {"old": model_name(manifest), "model": model_name(manifest)}
-    model = operation(
+    model = describe_operation(
         "get_model",
         "Describe the model",
-        answer(JSON_TYPE, "Model", summary.public_manifest(manifest)),
-        GUARDED,
+        success_response(JSON_TYPE, "Model", summary.public_manifest(manifest)),
+        ENDPOINT_ERRORS,
         "The public part of the model's manifest, and how it runs on this machine.",
     )
-    reload = operation(
+    reload = describe_operation(
         "reload_model",
         "Reload the model",
-        answer(JSON_TYPE, "Reloaded", example),
-        (*GUARDED, Disabled, ReloadRefused),
+        success_response(JSON_TYPE, "Reloaded", example),
+        (*ENDPOINT_ERRORS, Disabled, ReloadRefused),
         "Serve the newest model that GRAFT_MODEL names; needs GRAFT_RELOAD=1.",
     )
     paths = {"/model": {"get": model}, "/admin/reload": {"post": reload}}
@@ -194,12 +194,14 @@ def _models(manifest: Manifest) -> Section:
 
 
 def _pages() -> Section:
-    text, html = answer(_TEXT), answer("text/html")
+    text, html = success_response(_TEXT), success_response("text/html")
     paths = {
-        "/readyz": {"get": operation("readyz", "Readiness probe", text, (Draining,))},
-        "/livez": {"get": operation("livez", "Liveness probe", text, ())},
-        "/ui": {"get": operation("ui", "Web page that classifies pictures", html, ())},
-        "/metrics": {"get": operation("metrics", "Prometheus metrics of all workers", text, ())},
+        "/readyz": {"get": describe_operation("readyz", "Readiness probe", text, (Draining,))},
+        "/livez": {"get": describe_operation("livez", "Liveness probe", text, ())},
+        "/ui": {"get": describe_operation("ui", "Web page that classifies pictures", html, ())},
+        "/metrics": {
+            "get": describe_operation("metrics", "Prometheus metrics of all workers", text, ())
+        },
     }
     return Section("operations", "Probes, metrics and a page for people.", paths, {})
 

@@ -26,13 +26,13 @@ ErrorClasses = tuple[type[RequestError], ...]
 Json = dict[str, Any]
 SCHEMA: Final = "#/components/schemas/"
 JSON_TYPE: Final = "application/json"
-GUARDED: Final[ErrorClasses] = (Unauthorized, Draining)
+ENDPOINT_ERRORS: Final[ErrorClasses] = (Unauthorized, Draining)
 """Errors of every operation that asks for an API key."""
-UPLOAD: Final[ErrorClasses] = (
+UPLOAD_ERRORS: Final[ErrorClasses] = (
     *(UndecodableImage, MalformedRequest, PayloadTooLarge, UnsupportedMediaType, MissingField),
     *(BadParameter, RequestTimeout, Overloaded, DeadlineExceeded),
 )
-"""Errors of every operation that accepts pictures, besides `GUARDED`."""
+"""Errors of every operation that accepts pictures, besides `ENDPOINT_ERRORS`."""
 _MARKDOWN: Final = re.compile(r"([!-/:-@\[-`{-~])")
 """ASCII punctuation, the only characters that a backslash escapes in CommonMark (section 2.4)."""
 
@@ -54,7 +54,7 @@ class Section:
     schemas: Json
 
 
-def operation(
+def describe_operation(
     operation_id: str,
     summary: str,
     answer: Json,
@@ -77,7 +77,7 @@ def operation(
     return {"operationId": operation_id, **texts, "responses": responses}
 
 
-def answer(media_type: str, schema: str = "", example: object = None) -> Json:
+def success_response(media_type: str, schema: str = "", example: object = None) -> Json:
     """Describe a response with status 200; without a schema it is text."""
     content: Json = {"schema": {"$ref": SCHEMA + schema} if schema else {"type": "string"}}
     if example is not None:
@@ -106,7 +106,7 @@ def error_responses(errors: ErrorClasses, schema: str = "ErrorResponse") -> Json
     return dict(sorted(responses.items()))
 
 
-def escape(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Escape a text for a description: neither Markdown nor HTML in it has an effect."""
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
 

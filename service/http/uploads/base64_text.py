@@ -37,7 +37,7 @@ def is_url(text: str) -> bool:
     return bool(_URL.match(text))
 
 
-def explain(text: str) -> str:
+def explain_invalid_base64(text: str) -> str:
     """Say why a text is not strict base64 and what to change; "" if the reason is unknown."""
     if _DATA_URL.match(text):
         return "it is a data URL: send only what follows its comma"

@@ -14,7 +14,9 @@ _KNOWN_ENCODINGS: Final = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress"
 """Encodings that an error message may name: it never quotes other text of a client."""
 
 
-async def chunks(request: Request, limit_bytes: int, upload: Upload) -> AsyncGenerator[bytes, None]:
+async def stream_body(
+    request: Request, limit_bytes: int, upload: Upload
+) -> AsyncGenerator[bytes, None]:
     """Read the body chunk by chunk.
 
     Args:
@@ -50,4 +52,4 @@ async def chunks(request: Request, limit_bytes: int, upload: Upload) -> AsyncGen
 
 async def read_body(request: Request, limit_bytes: int, upload: Upload) -> bytes:
     """Read the whole body; raises as `chunks`."""
-    return b"".join([chunk async for chunk in chunks(request, limit_bytes, upload)])
+    return b"".join([chunk async for chunk in stream_body(request, limit_bytes, upload)])

@@ -20,8 +20,8 @@ from service.errors import (
     RequestError,
     UnsupportedMediaType,
 )
-from service.http.uploads.body import chunks, read_body
-from service.http.uploads.hints import encoding_hint
+from service.http.uploads.body import read_body, stream_body
+from service.http.uploads.hints import find_encoding_hint
 from service.http.uploads.multipart import Part, read_form
 from service.http.uploads.picture_json import picture_in_json
 from service.server.upload_quota import Upload
@@ -109,7 +109,7 @@ def _unexpected(media_type: str, remedy: str) -> RequestError:
 async def _read_multipart(
     request: Request, settings: Settings, upload: Upload, field: str, max_pictures: int
 ) -> list[bytes]:
-    body = chunks(request, settings.max_request_bytes, upload)
+    body = stream_body(request, settings.max_request_bytes, upload)
     parts = await read_form(request.headers["content-type"], body, field, max_pictures)
     pictures = [part for part in parts if part.name == field]
     others = [part for part in parts if part.name != field and _is_file(part)]
@@ -141,7 +141,7 @@ def _content(part: Part) -> bytes:
     is_file = part.has_filename or (part.media_type and not part.is_textual)
     if is_file or not _is_utf8(content):
         return content
-    found = encoding_hint(content)
+    found = find_encoding_hint(content)
     raise MissingField(
         f"multipart field `{part.name}` holds text, not a file "
         f"(with curl: -F {part.name}=@leaf.jpg, with the @){found and f'; {found}'}"

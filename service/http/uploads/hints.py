@@ -18,17 +18,17 @@ _SEND_AS_JSON: Final = 'send it as JSON, {"image": "..."}, to /predict, or send 
 
 def with_hint(message: str, data: bytes) -> str:
     """Put the hint about some bytes, if there is one, before a decoder's message about them."""
-    found = hint(data)
+    found = find_hint(data)
     return f"{found} ({message})" if found else message
 
 
-def hint(data: bytes) -> str:
+def find_hint(data: bytes) -> str:
     """Say what the bytes seem to be and what to change; "" if that is unknown.
 
     Args:
         data: what was sent in place of a picture.
     """
-    if found := encoding_hint(data):
+    if found := find_encoding_hint(data):
         return found
     if 0 < len(data) < _HEAD_BYTES and _is_text(data):
         return "it is text; to send a file, curl needs an @ before its name"
@@ -37,7 +37,7 @@ def hint(data: bytes) -> str:
     return ""
 
 
-def encoding_hint(data: bytes) -> str:
+def find_encoding_hint(data: bytes) -> str:
     """Say what the bytes are encoded or wrapped in and what to change; "" if that is unknown."""
     start = data[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"\x1f\x8b"):

@@ -16,7 +16,7 @@ StoredPixels = Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
 """Decoded pixels before conversion to RGB: a Pillow image, or an array of (H, W) gray, (H, W, 2)
 gray and alpha, (H, W, 3) RGB or (H, W, 4) RGBA."""
 
-BLENDING_NANOSECONDS: Final = 12.0
+BLENDING_NANOSECONDS_PER_PIXEL: Final = 12.0
 """Time to blend a pixel with white."""
 
 

@@ -18,7 +18,7 @@ from PIL.GifImagePlugin import GifImageFile
 
 from service.errors import DamagedImage, UnsupportedMediaType
 from service.imaging.readers.header import (
-    BLENDING_NANOSECONDS,
+    BLENDING_NANOSECONDS_PER_PIXEL,
     ImageHeader,
     damaged_error,
     unsupported_error,
@@ -128,7 +128,7 @@ def _header(
         orientation=read_orientation(exif, xmp),
         memory_bytes=len(data) + int(_BYTES[name] * width * height),
         seconds=(
-            (_NANOSECONDS[name] + BLENDING_NANOSECONDS * is_transparent) * width * height
+            (_NANOSECONDS[name] + BLENDING_NANOSECONDS_PER_PIXEL * is_transparent) * width * height
             + _BYTE_NANOSECONDS[name] * len(data)
         )
         / 1e9,

@@ -20,7 +20,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from service.errors import DamagedImage
 from service.imaging.readers.header import (
-    BLENDING_NANOSECONDS,
+    BLENDING_NANOSECONDS_PER_PIXEL,
     ImageHeader,
     damaged_error,
     unsupported_error,
@@ -86,7 +86,7 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
     memory += (
         pixels * 10 * (bits == 16 and bool(contents.transparency))
     )  # an alpha channel is added
-    nanoseconds = (_NANOSECONDS["pixel"] + BLENDING_NANOSECONDS * is_transparent) * pixels
+    nanoseconds = (_NANOSECONDS["pixel"] + BLENDING_NANOSECONDS_PER_PIXEL * is_transparent) * pixels
     nanoseconds += _NANOSECONDS["byte of a row"] * row_bytes + _NANOSECONDS["byte"] * len(clean)
     return ImageHeader(
         format="PNG",

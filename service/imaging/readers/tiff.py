@@ -18,7 +18,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from service.imaging.readers.header import (
-    BLENDING_NANOSECONDS,
+    BLENDING_NANOSECONDS_PER_PIXEL,
     ImageHeader,
     StoredPixels,
     damaged_error,
@@ -119,7 +119,7 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
     blocks = ceil(width / block_width) * ceil(height / block_height)
     decoded = blocks * block_width * block_height  # the last tiles are complete too
     memory = pixels * (2 * sample_bytes if bits == 16 else 4 if samples > 1 else 1)
-    nanoseconds = (_NANOSECONDS["pixel"] + BLENDING_NANOSECONDS * has_alpha) * pixels
+    nanoseconds = (_NANOSECONDS["pixel"] + BLENDING_NANOSECONDS_PER_PIXEL * has_alpha) * pixels
     nanoseconds += _NANOSECONDS["byte of a row"] * decoded * sample_bytes
     nanoseconds += _NANOSECONDS["byte"] * len(clean)
 

@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import DamagedImage
-from service.imaging.readers.header import BLENDING_NANOSECONDS, ImageHeader, damaged_error
+from service.imaging.readers.header import (
+    BLENDING_NANOSECONDS_PER_PIXEL,
+    ImageHeader,
+    damaged_error,
+)
 from service.imaging.readers.opencv import decode_with_opencv
 from service.imaging.readers.orientation import read_orientation
 
@@ -63,7 +67,7 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
         orientation=read_orientation(exif, xmp),
         memory_bytes=len(still) + 2 * channels * decoded + (0 if covers_canvas else 4 * pixels),
         seconds=(
-            (_NANOSECONDS["pixel"] + BLENDING_NANOSECONDS * alpha) * pixels
+            (_NANOSECONDS["pixel"] + BLENDING_NANOSECONDS_PER_PIXEL * alpha) * pixels
             + _NANOSECONDS["byte"] * len(still)
         )
         / 1e9,

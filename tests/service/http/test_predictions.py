@@ -18,7 +18,7 @@ from service.errors import (
     UndecodableImage,
     UnsupportedMediaType,
 )
-from service.http.predictions import all_of, predict, predict_batch
+from service.http.predictions import gather_all, predict, predict_batch
 from service.state import ServiceState
 
 
@@ -139,7 +139,7 @@ def test_a_failure_is_raised_after_all_others_have_finished() -> None:
             raise KeyError("a bug")
         return seconds
 
-    assert asyncio.run(all_of(map(work, (0.02, 0.01)))) == [0.02, 0.01]
+    assert asyncio.run(gather_all(map(work, (0.02, 0.01)))) == [0.02, 0.01]
     with pytest.raises(KeyError):
-        asyncio.run(all_of(map(work, (0.02, 0, 0.03))))
+        asyncio.run(gather_all(map(work, (0.02, 0, 0.03))))
     assert len(ended) == 5

@@ -20,7 +20,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.http.endpoints import Endpoint
 from service.http.error_format import ErrorFormatMiddleware
 from service.http.request_id import (
     RequestIdMiddleware,
@@ -29,6 +28,7 @@ from service.http.request_id import (
     request_id,
     silence_parser,
 )
+from service.http.routing import Endpoint
 from service.metrics import Metrics
 from service.server.api_keys import ApiKeys
 

@@ -26,7 +26,7 @@ from service.bundle.reading import Bundle
 from service.engine.session_config import SessionConfig, TuningResult
 from service.imaging import decode
 from service.metrics import Metrics
-from service.oip.handlers import VERSION
+from service.oip.handlers import GRAFT_VERSION
 from service.served_model import ServedModel
 from service.settings import Settings
 
@@ -112,7 +112,11 @@ def test_probes_answer_as_kserves_do(client: httpx.Client, tiny_bundle: Bundle) 
 
 def test_metadata(triton: Any, tiny_bundle: Bundle) -> None:
     server = triton.get_server_metadata()
-    assert server == {"name": "graft", "version": VERSION, "extensions": ["binary_tensor_data"]}
+    assert server == {
+        "name": "graft",
+        "version": GRAFT_VERSION,
+        "extensions": ["binary_tensor_data"],
+    }
     version = tiny_bundle.manifest.version
     shown = triton.get_model_metadata("tiny")
     assert shown == triton.get_model_metadata("tiny", version)
@@ -122,7 +126,7 @@ def test_metadata(triton: Any, tiny_bundle: Bundle) -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     project = (Path(__file__).parents[3] / "pyproject.toml").read_text()
-    assert f'\nversion = "{VERSION}"\n' in project
+    assert f'\nversion = "{GRAFT_VERSION}"\n' in project
 
 
 def test_an_input_as_declared_is_accepted(triton: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from service.errors import MalformedRequest
 from service.oip.request import MAX_JSON_BYTES, MAX_JSON_VALUES, ParsedRequest, parse
-from service.oip.tensors import join
+from service.oip.tensors import serialise_bytes_tensor
 
 SIZE = 2
 VALUES = SIZE * SIZE * 3
@@ -125,7 +125,7 @@ def test_outputs_are_those_requested(
 
 # Refused requests
 
-RAW = join(["one", "two"])
+RAW = serialise_bytes_tensor(["one", "two"])
 SIZED = {"binary_data_size": len(RAW)}
 BAD_INPUTS: dict[str, tuple[dict[str, Any], str]] = {
     "another input": (tensor(name="image"), "has one input, `images`; the request has `image`"),

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from service.http.uploads.base64_text import decode, explain, is_url
+from service.http.uploads.base64_text import decode, explain_invalid_base64, is_url
 
 PICTURE = bytes(range(256))
 PLAIN = base64.b64encode(PICTURE).decode()
@@ -58,8 +58,8 @@ def test_empty_text_is_an_empty_picture() -> None:
     ],
 )
 def test_text_that_is_not_strict_base64_is_explained(text: str, reason: str) -> None:
-    assert reason in explain(text)
-    assert bool(reason) == bool(explain(text))
+    assert reason in explain_invalid_base64(text)
+    assert bool(reason) == bool(explain_invalid_base64(text))
 
 
 def test_urls_are_recognised() -> None:

@@ -1,4 +1,4 @@
-"""The table of Graft's own routes; a new endpoint is a handler and a line here."""
+"""The table of Graft's own routes. To add an endpoint, write a handler and add a line here."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ GRAFT_ENDPOINTS: Final = (
     Endpoint("GET", "/model", show_model),
     Endpoint("POST", "/admin/reload", reload),
 )
-"""Ask for an API key where keys are set, and appear in the metrics."""
+"""Endpoints that require an API key if the service has any, and that appear in the metrics."""
 
 GRAFT_PUBLIC_ROUTES: Final = (
     Route("/ui", show_ui),
     Route("/metrics", show_metrics),
 )
-"""Ask for no key, and do not appear in the metrics."""
+"""Routes that require no API key, and that do not appear in the metrics."""

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's part of the OpenAPI document."""
+"""Build the section of the OpenAPI document about the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from service.oip.schemas import InferenceRequest
 
 _MODEL_ERRORS: ErrorClasses = (*ENDPOINT_ERRORS, ModelNotFound)
 _INFER: Final = (
-    "Pictures are BYTES (encoded files) or UINT8 (the model's input), in JSON or as binary data "
-    "after it. One bad picture fails the request."
+    "Send pictures as BYTES (image files) or UINT8 (decoded, in the size of the model's input), in "
+    "JSON or as binary data after the JSON. If one picture cannot be classified, the request fails."
 )
 
 
 def build_section(manifest: Manifest) -> Section:
-    """Describe the operations under /v2 for the model of a manifest."""
+    """Describe the operations under /v2, for the model that `manifest` describes."""
     paths = {
         "/v2": {"get": _operation("oip_server_metadata", "Describe the server", ENDPOINT_ERRORS)},
         **_model_paths(manifest, is_versioned=False),
@@ -47,16 +47,18 @@ def _model_paths(manifest: Manifest, is_versioned: bool) -> dict[str, Json]:
     path, suffix, which = "/v2/models/{name}", "", ""
     if is_versioned:
         parameters.append({**name, "name": "version", "example": manifest.version})
-        path, suffix, which = f"{path}/versions/{{version}}", "_version", " in one version"
+        path, suffix, which = f"{path}/versions/{{version}}", "_version", ", naming its version"
     body = {
         "required": True,
         "content": {JSON_TYPE: {"schema": {"$ref": f"{SCHEMA}InferenceRequest"}}},
     }
     show = _operation(f"oip_model{suffix}_metadata", f"Describe the model{which}", _MODEL_ERRORS)
-    ready = _operation(f"oip_model{suffix}_ready", f"Is the model served{which}?", _MODEL_ERRORS)
+    ready = _operation(
+        f"oip_model{suffix}_ready", f"Check that the model is served{which}", _MODEL_ERRORS
+    )
     infer = _operation(
         f"oip_model{suffix}_infer",
-        f"Classify pictures{which and ' by one version'}",
+        f"Classify pictures{which and ' with the model, naming its version'}",
         (*_MODEL_ERRORS, *UPLOAD_ERRORS),
         _INFER,
     )
@@ -76,7 +78,7 @@ def _model_paths(manifest: Manifest, is_versioned: bool) -> dict[str, Json]:
 def _operation(
     operation_id: str, summary: str, errors: ErrorClasses, description: str = ""
 ) -> Json:
-    """Describe an operation whose errors are `{"error": "text"}`."""
+    """Describe an operation whose errors have the format `{"error": "text"}`."""
     success = success_response(JSON_TYPE, "ProtocolAnswer")
     return describe_operation(operation_id, summary, success, errors, description, "InferenceError")
 

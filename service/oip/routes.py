@@ -1,4 +1,4 @@
-"""The table of the Open Inference Protocol's routes, all under /v2."""
+"""The table of routes of the Open Inference Protocol, all under /v2."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ OIP_ENDPOINTS: Final = (
     *(Endpoint("GET", path, handlers.show_metadata) for path in _MODELS),
     *(Endpoint("GET", f"{path}/ready", handlers.show_model_ready) for path in _MODELS),
 )
-"""Ask for an API key where keys are set, and appear in the metrics."""
+"""Endpoints that require an API key if the service has any, and that appear in the metrics."""
 
 OIP_PUBLIC_ROUTES: Final = (
     Route("/v2/health/live", handlers.show_live),
     Route("/v2/health/ready", handlers.show_ready),
 )
-"""Probes: ask for no key, and do not appear in the metrics."""
+"""Health probes, which require no API key and do not appear in the metrics."""

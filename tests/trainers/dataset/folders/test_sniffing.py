@@ -111,7 +111,7 @@ def test_the_kind_of_an_error_decides_and_not_its_message(tmp_path: Path) -> Non
 
 
 def test_non_picture_kinds_are_named_as_in_the_table_of_kinds() -> None:
-    assert {name for _, _, name, _ in unsupported._UNSUPPORTED} >= NON_PICTURE_KINDS
+    assert {known.name for known in unsupported._UNSUPPORTED} >= NON_PICTURE_KINDS
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,8 @@ def resolve(reference: str) -> Path:
         command = command_lines.python_command("trainers.run")
         raise BundleError(
             f"no model {reference!r}: it is neither a folder with a {MANIFEST} nor in BentoML's "
-            f"store ({error}).{_suggestion(reference)} Train one with `{command}`, or set "
-            "GRAFT_MODEL (service.predict: --bundle) to a bundle folder or a tag of "
-            "`bentoml models list`"
+            f"store ({error}).{_suggestion(reference)} Train one with `{command}`, or name "
+            "another: a folder with a bundle, or a tag that `bentoml models list` shows"
         ) from error
 
 

@@ -1,7 +1,8 @@
-"""The directory that the workers of a service share while it runs: metrics, and the last reload.
+"""The directory through which the workers of a running service share metrics and the last reload.
 
-The parent creates it, in memory if possible (/dev/shm), and removes it at its end. A worker holds a
-slot in it by a lock that ends with the worker; the next worker takes over the slot and its counts.
+The parent process creates it, in memory if possible (/dev/shm), and removes it when it ends. Each
+worker holds a slot in the directory, with a lock that is released when the worker ends. A worker
+that replaces it takes over the slot and continues its counters.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from service.server.slots import METRIC_FILE_TYPES, RESERVED_BYTES
 from service.system.locks import acquire_lock, file_lock
 
 DIRECTORY_VARIABLE: Final = "_GRAFT_RUNTIME_DIRECTORY"
-"""Environment variable by which the parent tells its workers the path."""
+"""Environment variable in which the parent process passes the path of the directory to workers."""
 DIRECTORY_PREFIX: Final = "graft-service-"
 _SERVICE_LOCK: Final = "service.lock"
 _RELOAD: Final = "reload"
@@ -36,22 +37,29 @@ _log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which 
 
 
 class RuntimeDirectory:
-    """The directory, as one worker uses it.
+    """One worker's access to the runtime directory.
 
     Args:
-        path: the directory.
+        path: path of the directory.
         slot: number of this worker's slot.
-        lock: the lock of that slot, held until the process ends.
+        lock: lock of this slot, which is held until the process ends.
     """
 
     def __init__(self, path: Path, slot: int, lock: BaseFileLock) -> None:
         self.path, self.slot, self._lock = path, slot, lock
 
     def reserve(self, kind: str, size_bytes: int) -> bool:
-        """Allocate `size_bytes` more in this worker's file of a kind; return False without room.
+        """Make sure that this worker's metrics file has room for `size_bytes` more.
 
-        prometheus_client doubles a full file, so never reserve more than doubles it. The first 4
-        bytes of a file hold the number of bytes used.
+        prometheus_client doubles a file that is full, so `size_bytes` must not exceed the size of
+        the file. The first 4 bytes of a file hold the number of bytes used.
+
+        Args:
+            kind: type of the metrics file, as in `METRIC_FILE_TYPES`.
+            size_bytes: number of bytes that will be added.
+
+        Returns:
+            False if the disk has no room.
         """
         path = slots.metrics_file(self.path, kind, self.slot)
         try:
@@ -65,7 +73,7 @@ class RuntimeDirectory:
         return True
 
     def metrics_files(self) -> list[str]:
-        """List the metrics files of all workers; of dead workers only counters and histograms."""
+        """List the metrics files of all workers; for dead workers only counters and histograms."""
         files = []
         for slot in slots.slot_numbers(self.path):
             is_live = slot == self.slot or slots.is_held(self.path, slot)
@@ -77,12 +85,12 @@ class RuntimeDirectory:
         return files
 
     def announce_reload(self, version: str) -> None:
-        """Tell the other workers which version was loaded; raises OSError if that fails."""
+        """Tell the other workers which version was loaded; raise OSError if that fails."""
         with (self.path / _RELOAD).open("r+b", buffering=0) as file:
             file.write(version.encode().ljust(_RELOAD_BYTES))
 
     def last_reload(self) -> tuple[int, str] | None:
-        """Return time (ns since the epoch) and version of the last reload; None = no reload."""
+        """Return the time (ns since the epoch) and the version of the last reload, if any."""
         path = self.path / _RELOAD
         try:
             time_ns, version = path.stat().st_mtime_ns, path.read_bytes().strip().decode()
@@ -92,9 +100,12 @@ class RuntimeDirectory:
 
 
 def create_runtime_directory(workers: int) -> None:
-    """Create the directory of a service; for the parent, once.
+    """Create the runtime directory of a service; call it once, in the parent process.
 
-    Without room for it, each worker keeps its metrics to itself, and a warning is logged.
+    If no disk has room for it, a warning is logged, and each worker reports only its own metrics.
+
+    Args:
+        workers: number of workers, for each of which a slot is allocated.
 
     Raises:
         SettingError: there is no folder for temporary files, which BentoML needs too.
@@ -111,8 +122,9 @@ def create_runtime_directory(workers: int) -> None:
         os.environ[DIRECTORY_VARIABLE] = str(path)
         return
     _log.warning(
-        "each worker shows only its own figures at /metrics, and reloads only itself: there is no "
-        "room for a directory that workers share (%s)",
+        "the workers cannot share a directory (%s): /metrics shows the metrics of one worker only, "
+        "and a reload affects one worker only; free some space in /dev/shm or the folder for "
+        "temporary files, then restart",
         "; ".join(problems),
     )
 
@@ -122,17 +134,22 @@ def _temporary_folder() -> Path:
         return Path(tempfile.gettempdir())
     except OSError as error:
         raise SettingError(
-            f"{error.strerror}: make room there, or set TMPDIR to a folder"
+            f"there is no folder for temporary files ({error.strerror}); free some space there, or "
+            "set TMPDIR to a folder to which this user may write"
         ) from error
 
 
 def join_runtime_directory() -> RuntimeDirectory | None:
-    """Take a slot; for a worker, once. Return None without a directory, or room for a slot."""
+    """Take a slot in the runtime directory; call it once in each worker.
+
+    Returns:
+        None if there is no runtime directory, or no room for another slot.
+    """
     if not os.environ.get(DIRECTORY_VARIABLE):
         return None
     path = Path(os.environ[DIRECTORY_VARIABLE])
     try:
-        path.stat()  # if the directory was removed, a lock would create it again
+        path.stat()  # fail if the directory was removed: a lock would create it again
         slot, lock = slots.acquire_slot(path)
         try:
             slots.prepare_slot(path, slot)
@@ -140,7 +157,11 @@ def join_runtime_directory() -> RuntimeDirectory | None:
             lock.release()
             raise
     except (OSError, GraftError) as error:
-        _log.warning("this worker shows only its own figures at /metrics: %s", error)
+        _log.warning(
+            "this worker cannot share its metrics, so /metrics may show those of one worker only: "
+            "%s",
+            error,
+        )
         return None
     return RuntimeDirectory(path, slot, lock)
 
@@ -157,7 +178,7 @@ def _create(parent: Path, workers: int) -> Path:
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
-    atexit.register(_remove, path, lock)  # also keeps the lock held
+    atexit.register(_remove, path, lock)  # this reference also keeps the lock held
     return path
 
 
@@ -167,14 +188,14 @@ def _remove(path: Path, lock: BaseFileLock) -> None:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove the directories of services that were killed: none of their locks is held."""
+    """Remove the directories of services that were killed, none of whose locks is held."""
     for path in parent.glob(f"{DIRECTORY_PREFIX}*"):
         try:
             if not (path / _SERVICE_LOCK).is_file():
-                continue  # still being created
+                continue  # it is still being created
             with ExitStack() as stack:
                 for lock in path.glob("*.lock"):
                     stack.enter_context(file_lock(lock, wait=False))
                 shutil.rmtree(path, ignore_errors=True)
         except (OSError, GraftError):
-            continue  # the service still runs, or belongs to another user
+            continue  # its service is still running, or belongs to another user

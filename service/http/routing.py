@@ -24,7 +24,7 @@ Handler = Callable[[ServiceState, Request], Awaitable[Response]]
 
 _INTERNAL_ERROR: Final = {
     "code": "internal_server_error",
-    "message": "An unexpected error has occurred; please check the server's log.",
+    "message": "An unexpected error has occurred, please check the server log.",
 }
 _log = logging.getLogger("graft")
 

@@ -120,8 +120,8 @@ def explain_unsupported(head: bytes, supported: Iterable[str]) -> UnsupportedMed
             WEB_PAGE,
         )
     return UnsupportedMediaType(
-        "not a picture of a supported format, judging by its content (supported: "
-        f"{', '.join(supported)}); convert it, e.g. to PNG",
+        "not a picture in a supported format, judging by its content; supported formats are "
+        f"{', '.join(supported)}",
         TEXT if _is_text(head) else "",
     )
 

@@ -1,4 +1,4 @@
-"""API keys: only their holders may use the service if GRAFT_API_KEYS or GRAFT_API_KEYS_FILE is set."""
+"""API keys: who may use the service if GRAFT_API_KEYS or GRAFT_API_KEYS_FILE is set."""
 
 from __future__ import annotations
 

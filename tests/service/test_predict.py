@@ -97,9 +97,9 @@ def test_a_bundle_by_its_tag(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["gone"], "graft: no file or folder gone; name "),
+        (["gone"], "graft: there is no file or folder gone; name "),
         (["."], "graft: no pictures in . (searched for .jpg "),
-        (["1.jpg", "--bundle", "nobody:1"], "(service.predict: --bundle)"),
+        (["1.jpg", "--bundle", "nobody:1"], "or name another: a folder with a bundle"),
         (["1.jpg", "--csv", "gone/out.csv"], "graft: cannot write gone/out.csv: No such file"),
     ],
 )

@@ -414,7 +414,7 @@ def test_two_workers_reload_under_load(
     (shown,) = shown_models(two_workers)
     assert f'version="{new}"' in shown
     assert two_workers.metrics()["graft_queue_depth_pictures"] == 0
-    assert f"reload: tiny:{new} in place of tiny:{old}" in two_workers.log.read_text()
+    assert f"reloaded: tiny:{new} is served instead of tiny:{old}" in two_workers.log.read_text()
 
 
 @pytest.mark.slow

@@ -40,8 +40,8 @@ def test_base64_is_decoded() -> None:
         ("data:image/png;base64,AAEC", "it is a data URL: send only what follows its comma"),
         ("AA\nEC", "it contains spaces or line breaks"),
         ("?", "padding"),
-        ("????", "in JSON, BYTES are sent as base64"),
-        (7, "in JSON, BYTES are sent as base64"),
+        ("????", "in JSON, encode the bytes of each picture"),
+        (7, "in JSON, encode the bytes of each picture"),
     ],
 )
 def test_text_that_is_not_strict_base64_is_explained(text: Any, reason: str) -> None:
@@ -88,5 +88,5 @@ def test_a_wrong_length_is_refused() -> None:
 
 
 def test_bytes_after_the_last_element_are_refused() -> None:
-    with pytest.raises(MalformedRequest, match="3,999,996 bytes of binary data are left after"):
+    with pytest.raises(MalformedRequest, match="3,999,996 more bytes of binary data"):
         [*deserialise_bytes_tensor(memoryview(bytes(4_000_000)), 1)]

@@ -98,7 +98,7 @@ def test_a_number_of_classes_that_the_model_lacks_is_refused(
 
 @pytest.mark.parametrize("picture", [None, np.zeros((40, 40, 3), np.uint8), bytearray(9)])
 def test_what_is_no_picture_is_a_type_error(model: Model, picture: Any) -> None:
-    with pytest.raises(TypeError, match="a path, the bytes of a file, or a Pillow picture"):
+    with pytest.raises(TypeError, match="a path, the bytes of a file, or a Pillow image"):
         model.predict(picture)
 
 

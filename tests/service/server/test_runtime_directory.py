@@ -126,7 +126,7 @@ def test_without_any_room_workers_share_nothing(
     monkeypatch.setattr(tempfile, "tempdir", str(place))
     with full_disk():
         create_runtime_directory(2)
-    assert "each worker shows only its own figures" in caplog.text
+    assert "the workers cannot share a directory" in caplog.text
     assert DIRECTORY_VARIABLE not in os.environ
     assert list(place.iterdir()) == []
     assert join_runtime_directory() is None
@@ -139,7 +139,7 @@ def test_a_worker_without_room_shares_nothing(
     first = join_runtime_directory()
     with full_disk():
         assert join_runtime_directory() is None
-    assert "this worker shows only its own figures" in caplog.text
+    assert "this worker cannot share its metrics" in caplog.text
     assert first
     assert all("_0.db" in name for name in first.metrics_files())
     assert (second := join_runtime_directory())  # once there is room again
@@ -166,7 +166,9 @@ def test_a_missing_temporary_folder_is_an_error(
         raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
 
     monkeypatch.setattr(tempfile, "gettempdir", gettempdir)
-    with pytest.raises(SettingError, match=r"found in .*'/tmp'.*: make room there, or set TMPDIR"):
+    with pytest.raises(
+        SettingError, match=r"found in .*'/tmp'.*: free some space there, or set TMPDIR"
+    ):
         create_runtime_directory(1)
 
 
@@ -188,7 +190,7 @@ def test_a_worker_without_a_directory_shares_nothing(
     shutil.rmtree(directory.path)
     assert join_runtime_directory() is None
     assert not directory.path.exists()
-    assert "this worker shows only its own figures" in caplog.text
+    assert "this worker cannot share its metrics" in caplog.text
     monkeypatch.delenv(DIRECTORY_VARIABLE)
     assert join_runtime_directory() is None
 

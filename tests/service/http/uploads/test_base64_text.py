@@ -29,8 +29,8 @@ def test_all_variants_of_base64_are_decoded(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("https://example.org/leaf.jpg", "a URL, and URLs are not fetched"),
-        ("file:///etc/passwd", "a URL, and URLs are not fetched"),
+        ("https://example.org/leaf.jpg", "a URL, which this service does not fetch"),
+        ("file:///etc/passwd", "a URL, which this service does not fetch"),
         ("data:image/svg+xml,%3Csvg/%3E", "a data URL that is not base64"),
         ("leaf.jpg", "is not base64"),
         ("Y", "is not base64"),
@@ -50,8 +50,8 @@ def test_empty_text_is_an_empty_picture() -> None:
     ("text", "reason"),
     [
         (f"data:image/jpeg;base64,{PLAIN}", "it is a data URL: send only what follows its comma"),
-        ("http://example.org/", "URLs are not fetched"),
-        (base64.encodebytes(PICTURE).decode(), "line breaks (base64 -w0 writes none)"),
+        ("http://example.org/", "does not fetch"),
+        (base64.encodebytes(PICTURE).decode(), "line breaks: remove them"),
         ("ab-_", "it is base64url"),
         ("abc", "its padding (=) is missing"),
         ("a*c=", ""),

@@ -23,12 +23,15 @@ def test_bytes_that_are_no_picture_get_a_hint(draw: Any) -> None:
         assert text in find_encoding_hint(data)
         assert find_hint(data) == find_encoding_hint(data)
     assert "--data-binary @FILE" in find_hint(stripped)
-    assert "curl needs an @ before its name" in find_hint(b"/home/me/leaf.jpg")
+    assert "put @ before the file name" in find_hint(b"/home/me/leaf.jpg")
 
 
 def test_the_hint_comes_before_the_message() -> None:
     message = with_hint("not a picture", b"leaf.jpg")
-    assert message == "it is text; to send a file, curl needs an @ before its name (not a picture)"
+    assert (
+        message
+        == "it is text; to send a file with curl, put @ before the file name (not a picture)"
+    )
     assert with_hint("not a picture", bytes(99)) == "not a picture"
 
 

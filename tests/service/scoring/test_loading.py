@@ -79,7 +79,7 @@ def test_pillow_pictures_of_16_bits_get_the_answer_of_their_file(model: Model, m
 def test_pillow_pictures_without_usable_pixels_are_refused(
     model: Model, picture: Image.Image
 ) -> None:
-    with pytest.raises(UndecodableImage, match="Pillow picture"):
+    with pytest.raises(UndecodableImage, match="Pillow image"):
         model.predict(picture)
 
 

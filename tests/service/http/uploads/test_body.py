@@ -48,5 +48,5 @@ def test_a_compressed_body_is_refused_unread(encoding: str) -> None:
 
 
 def test_a_disconnect_is_reported() -> None:
-    with pytest.raises(ClientDisconnected, match="went away"):
+    with pytest.raises(ClientDisconnected, match="the client disconnected"):
         read(Client([b"abc"], disconnects=True).request(None))

@@ -126,7 +126,7 @@ def test_too_large_pictures_are_to_be_shrunk(tmp_path: Path, limits: Limits, acc
     Image.new("RGB", (10, 10)).save(tmp_path / "1.png")
     with pytest.raises(PayloadTooLarge) as caught:
         decode((tmp_path / "1.png").read_bytes(), 8, limits)
-    assert "send a smaller one" in str(caught.value)
+    assert "send a smaller picture" in str(caught.value)
     found = explain_error(tmp_path / "1.png", caught.value)
     assert found.kind == "too_large"
     assert re.search(rf"{accepted}[^:]*: shrink it$", found.reason)

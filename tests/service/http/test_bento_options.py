@@ -10,7 +10,7 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 
 from service.app import Classifier
 from service.errors import SettingError
-from service.http.bento_options import check_bento_options, without_effect
+from service.http.bento_options import check_bento_options, options_without_effect
 from service.settings import Settings
 from tests.service.conftest import RefuseToServe
 
@@ -22,7 +22,7 @@ def config() -> dict[str, Any]:
 
 
 def test_bentomls_defaults_are_accepted() -> None:
-    assert without_effect(config()) == []
+    assert options_without_effect(config()) == []
     check_bento_options(Settings())
 
 
@@ -40,7 +40,7 @@ def test_bentomls_defaults_are_accepted() -> None:
 def test_an_option_without_effect_is_reported_with_what_has_one(
     options: dict[str, Any], instead: str
 ) -> None:
-    (line,) = without_effect({**config(), **options})
+    (line,) = options_without_effect({**config(), **options})
     assert "has no effect on Graft" in line
     assert instead in line
 

@@ -38,15 +38,15 @@ class cancel_on_disconnect:  # noqa: N801  # used like asyncio.timeout
 
     async def __aexit__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._timer.cancel()
         if self._listener is not None:
             self._listener.cancel()
             self._listener = None  # break the reference cycle: its task refers to this object
-        was_cancelled = kind is asyncio.CancelledError
+        was_cancelled = exc_type is asyncio.CancelledError
         if self._is_disconnected and self._task.uncancel() == 0 and was_cancelled:
             raise ClientDisconnected("the client disconnected before its answer") from None
 

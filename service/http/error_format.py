@@ -82,7 +82,7 @@ def _other_paths(path: str) -> str:
             ': POST {"image": "<base64>"} to /predict, or use /v2/models/NAME/infer; the '
             "`instances` protocol of TensorFlow Serving and KServe v1 is not supported"
         )
-    return ": / and /docs.json list the paths"
+    return ": there is no such path; / and /docs.json list the paths of this service"
 
 
 def _in_format_of(path: str, content: dict[str, Any]) -> dict[str, Any]:

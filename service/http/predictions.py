@@ -67,7 +67,7 @@ def requested_top_k(request: Request, model: ServedModel) -> int | None:
     (value,) = values if len(values) == 1 else ("",)
     if not (value.isascii() and value.isdigit() and len(value) < 9 and 1 <= int(value) <= maximum):
         raise BadParameter(
-            f"top_k must be one whole number from 1 to {maximum}, such as in ?top_k=1"
+            f"top_k must be one whole number from 1 to {maximum}, for example ?top_k=1"
         )
     return int(value)
 

@@ -12,7 +12,7 @@ from service.errors import MalformedRequest
 from service.http.uploads import base64_text
 
 _LENGTH = struct.Struct("<I")
-"""Length of an element, which precedes it in the binary data of a BYTES tensor."""
+"""Format of the length that precedes each element in the binary data of a BYTES tensor."""
 
 
 def flatten(values: list[Any]) -> list[Any]:

@@ -48,20 +48,20 @@ class RuntimeDirectory:
     def __init__(self, path: Path, slot: int, lock: BaseFileLock) -> None:
         self.path, self.slot, self._lock = path, slot, lock
 
-    def reserve(self, kind: str, size_bytes: int) -> bool:
+    def reserve(self, file_type: str, size_bytes: int) -> bool:
         """Make sure that this worker's metrics file has room for `size_bytes` more.
 
         prometheus_client doubles a file that is full, so `size_bytes` must not exceed the size of
         the file. The first 4 bytes of a file hold the number of bytes used.
 
         Args:
-            kind: type of the metrics file, as in `METRIC_FILE_TYPES`.
+            file_type: type of the metrics file, one of `METRIC_FILE_TYPES`.
             size_bytes: number of bytes that will be added.
 
         Returns:
             False if the disk has no room.
         """
-        path = slots.metrics_file(self.path, kind, self.slot)
+        path = slots.metrics_file(self.path, file_type, self.slot)
         try:
             with path.open("rb") as file:
                 used = int.from_bytes(file.read(4), sys.byteorder)
@@ -77,10 +77,12 @@ class RuntimeDirectory:
         files = []
         for slot in slots.slot_numbers(self.path):
             is_live = slot == self.slot or slots.is_held(self.path, slot)
-            kinds = [
-                kind for kind in METRIC_FILE_TYPES if is_live or not kind.startswith("gauge_live")
+            types = [
+                file_type
+                for file_type in METRIC_FILE_TYPES
+                if is_live or not file_type.startswith("gauge_live")
             ]
-            paths = [slots.metrics_file(self.path, kind, slot) for kind in kinds]
+            paths = [slots.metrics_file(self.path, file_type, slot) for file_type in types]
             files += [str(path) for path in paths if path.is_file() and path.stat().st_size]
         return files
 
@@ -143,7 +145,7 @@ def join_runtime_directory() -> RuntimeDirectory | None:
     """Take a slot in the runtime directory; call it once in each worker.
 
     Returns:
-        None if there is no runtime directory, or no room for another slot.
+        The directory, or None if there is no runtime directory or no room for another slot.
     """
     if not os.environ.get(DIRECTORY_VARIABLE):
         return None
@@ -173,8 +175,8 @@ def _create(parent: Path, workers: int) -> Path:
         (path / _RELOAD).write_bytes(b" " * _RELOAD_BYTES)
         for slot in range(workers):
             slots.lock_file(path, slot).touch()
-        for slot, kind in itertools.product(range(workers), METRIC_FILE_TYPES):
-            slots.allocate(slots.metrics_file(path, kind, slot), RESERVED_BYTES)
+        for slot, file_type in itertools.product(range(workers), METRIC_FILE_TYPES):
+            slots.allocate(slots.metrics_file(path, file_type, slot), RESERVED_BYTES)
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise

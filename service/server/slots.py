@@ -57,16 +57,16 @@ def prepare_slot(directory: Path, slot: int) -> None:
     Raises:
         OSError: the disk has no room for the files.
     """
-    for kind in METRIC_FILE_TYPES:
-        allocate(metrics_file(directory, kind, slot), RESERVED_BYTES)
-        # Remove the previous worker's values; the pages stay allocated.
-        if kind.startswith("gauge"):
-            _zero(metrics_file(directory, kind, slot))
+    for file_type in METRIC_FILE_TYPES:
+        path = metrics_file(directory, file_type, slot)
+        allocate(path, RESERVED_BYTES)
+        if file_type.startswith("gauge"):
+            _zero(path)  # remove the previous worker's values; the pages stay allocated
 
 
-def metrics_file(directory: Path, kind: str, slot: int) -> Path:
+def metrics_file(directory: Path, file_type: str, slot: int) -> Path:
     """Return the path that prometheus_client uses for a type of metrics in this slot."""
-    return directory / f"{kind}_{slot}.db"
+    return directory / f"{file_type}_{slot}.db"
 
 
 def lock_file(directory: Path, slot: int) -> Path:

@@ -46,7 +46,7 @@ class Upload:
         if quota.used_bytes + size_bytes > quota.limit_bytes:
             raise Overloaded(
                 f"the server's memory for uploads is full ({quota.used_bytes:,} of "
-                f"{quota.limit_bytes:,} bytes are in use); try again in a moment"
+                f"{quota.limit_bytes:,} bytes are used); try again in a moment"
             )
         quota.used_bytes += size_bytes
         self.received_bytes += size_bytes

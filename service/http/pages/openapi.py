@@ -109,7 +109,7 @@ def build_document(
 
 
 def top_k_parameter(manifest: Manifest) -> Json:
-    """Describe `?top_k=`, with the number of classes as maximum unless the model is hidden."""
+    """Describe `?top_k=`; its maximum is the number of classes, unless `manifest` is hidden."""
     maximum = {} if manifest is _HIDDEN_MODEL else {"maximum": len(manifest.classes)}
     text = (
         "number of classes in the answer, best first; by default the service decides (GRAFT_TOP_K)"
@@ -119,7 +119,7 @@ def top_k_parameter(manifest: Manifest) -> Json:
 
 
 def _tagged(operation: Json, tag: str, schemes: list[Json]) -> Json:
-    """Add the tag, and the API key if the operation can answer with status 401."""
+    """Add the tag, and the API key schemes if the operation can answer with status 401."""
     security = {"security": schemes} if "401" in operation["responses"] else {}
     return {"tags": [tag], **operation, **security}
 

@@ -34,7 +34,8 @@ UPLOAD_ERRORS: Final[ErrorClasses] = (
 )
 """Errors of every operation that accepts pictures, besides `ENDPOINT_ERRORS`."""
 _MARKDOWN: Final = re.compile(r"([!-/:-@\[-`{-~])")
-"""ASCII punctuation, the only characters that a backslash escapes in CommonMark (section 2.4)."""
+"""Matches ASCII punctuation: in CommonMark (section 2.4), a backslash escapes no other characters.
+"""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ def decode(text: str) -> bytes:
     """Decode base64 or a data URL; accepts line breaks, missing padding and the URL alphabet.
 
     Raises:
-        ValueError: the text is neither base64 nor a data URL; the message, which has no subject,
-            says what it is.
+        ValueError: the text is neither base64 nor a data URL. The message says what it is, as the
+            rest of a sentence: "is not base64".
     """
     if is_url(text):
         raise ValueError("holds a URL, which this service does not fetch: send the picture itself")

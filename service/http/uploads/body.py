@@ -36,7 +36,10 @@ async def stream_body(
         is_known = encoding in _KNOWN_ENCODINGS
         name = f"content encoding {encoding!r}" if is_known else "this content encoding"
         raise UnsupportedMediaType(f"{name} is not accepted; send the body uncompressed")
-    message = f"the request body is too large; at most {limit_bytes:,} bytes are accepted"
+    message = (
+        f"the request body is too large; at most {limit_bytes:,} bytes are accepted: send smaller "
+        "or fewer pictures"
+    )
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit_bytes:
         raise PayloadTooLarge(message)

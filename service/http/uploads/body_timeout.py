@@ -55,12 +55,13 @@ class body_timeout:  # noqa: N801  # used like asyncio.timeout
 
     async def __aexit__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._timer.cancel()
-        if self._failure and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
+        was_cancelled = exc_type is asyncio.CancelledError
+        if self._failure and self._task.uncancel() == 0 and was_cancelled:
             error_class, message = self._failure
             raise error_class(message) from None
 

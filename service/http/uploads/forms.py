@@ -83,7 +83,7 @@ def check_size(data: bytes, settings: Settings) -> bytes:
     if len(data) > settings.max_image_bytes:
         raise PayloadTooLarge(
             f"the picture has {len(data):,} bytes; at most {settings.max_image_bytes:,} "
-            "are accepted"
+            "are accepted: send a smaller picture"
         )
     return data
 

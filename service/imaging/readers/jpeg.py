@@ -81,7 +81,9 @@ def _decode(frame: Frame, size: int, reduction: int) -> StoredPixels:
             raise
         return _decode_with_pillow(frame, size)  # TurboJPEG does not know these sampling factors
     if pixels.shape != (height, width, channels):
-        raise ValueError(f"decoded as {pixels.shape}, not {(height, width, channels)}")
+        raise ValueError(
+            f"the decoded shape is {pixels.shape}, not {(height, width, channels)} as in its header"
+        )
     if channels == 4:  # CMYK is stored inverted, as Adobe writes it
         return Image.frombuffer("CMYK", (width, height), 255 - pixels, "raw", "CMYK", 0, 1)
     return pixels[..., 0] if channels == 1 else pixels
@@ -95,7 +97,9 @@ def _allocate(size: int) -> NDArray[np.uint8]:
 def _decode_with_pillow(frame: Frame, size: int) -> Image.Image:
     picture = JpegImageFile(io.BytesIO(frame.clean))
     if picture.size != (frame.width, frame.height):
-        raise ValueError(f"opened as {picture.size}, not {(frame.width, frame.height)}")
+        raise ValueError(
+            f"its size is {picture.size}, not {(frame.width, frame.height)} as in its header"
+        )
     picture.draft(None, (size, size))
     picture.load()
     return picture

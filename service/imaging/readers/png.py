@@ -29,7 +29,7 @@ from service.imaging.readers.png_metadata import Texts, keyword_of, png_orientat
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS: Final = 10_000
-"""Largest number of chunks of a small file; large files may have one more per `_CHUNK_BYTES`."""
+"""Largest number of chunks of a file, plus one more for each `_CHUNK_BYTES` of its size."""
 _CHUNK_BYTES: Final = 4096
 """Half the size of the chunks that libpng writes; a PNG of 100 MB has 12,000 of these."""
 _END: Final = b"\0\0\0\0IEND\xaeB`\x82"

@@ -1,4 +1,4 @@
-"""Read TIFF: parse the tags of its first page, and decode it with Pillow (16 bits: with OpenCV).
+"""Read TIFF: parse the tags of its first page; decode it with Pillow, or OpenCV if it has 16 bits.
 
 The decoder gets the file with a new directory that has only the tags on which the pixels depend. So
 it reads neither other pages nor metadata, whose size has no limit.
@@ -29,16 +29,17 @@ from service.imaging.readers.opencv import decode_with_opencv
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS = 256, 257, 258, 259, 262, 273
 _ORIENTATION, _SAMPLES, _TILES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 277, 324, 338, 339
 _ROWS_PER_STRIP, _STRIP_BYTES, _TILE_WIDTH, _TILE_HEIGHT, _TILE_BYTES = 278, 279, 322, 323, 325
-_PIXELS_DEPEND_ON: Final = (
+_PIXEL_TAGS: Final = (
     *(254, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, 266, _STRIPS, _SAMPLES, 278, 279),
     *(284, 292, 293, 317, 320, 322, 323, _TILES, 325, 332, _EXTRA_SAMPLES, _SAMPLE_FORMAT),
     *(347, 529, 530, 531, 532),
 )
+"""Tags on which the pixels depend."""
 _TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _MAX_TAGS, _MAX_STRIPS = 4096, 100_000
 _COMPRESSIONS: Final = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
-"""Supported compressions: none, three of CCITT, LZW, JPEG, Deflate, PackBits, and Deflate with its
-old number."""
+"""Supported compressions: none, CCITT (three variants), LZW, JPEG, Deflate, PackBits, and Deflate
+with its old number."""
 
 # Values of the tag PhotometricInterpretation, and tables whose keys they are.
 _WHITE_IS_ZERO, _GRAY, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
@@ -94,7 +95,7 @@ class _Page:
 
     @property
     def block(self) -> tuple[int, int]:
-        """Width and height of a tile or strip according to the tags; tiles are decoded singly."""
+        """Width and height of a tile or strip, according to the tags; it is decoded as a whole."""
         if _TILES in self.numbers:
             return max(1, self.number(_TILE_WIDTH)), max(1, self.number(_TILE_HEIGHT))
         rows = self.number(_ROWS_PER_STRIP) or self.number(_HEIGHT)
@@ -175,7 +176,7 @@ def _first_page(data: bytes) -> _Page:
     for at in range(start + 2, start + 2 + 12 * count, 12):
         entry = data[at : at + 12]
         tag, type_, values = struct.unpack(order + "HHI", entry[:8])
-        if tag not in (*_PIXELS_DEPEND_ON, _ORIENTATION) or tag in numbers:
+        if tag not in (*_PIXEL_TAGS, _ORIENTATION) or tag in numbers:
             continue
         size = values * _TYPE_BYTES.get(type_, 1)
         if size > len(data) or (tag in (_STRIPS, _TILES) and values > _MAX_STRIPS):
@@ -241,7 +242,7 @@ def _with_clean_directory(data: bytes, page: _Page) -> bytes:
 def _decode_with_pillow(clean: bytes, size: tuple[int, int]) -> Image.Image:
     picture = TiffImageFile(io.BytesIO(clean))
     if picture.size != size:
-        raise ValueError(f"opened as {picture.size}, not {size}")
+        raise ValueError(f"Pillow reads the size {picture.size}, not {size}")
     picture.load()
     return picture
 

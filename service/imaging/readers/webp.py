@@ -1,4 +1,4 @@
-"""Read WebP: parse its chunks, and decode its pixels, or its first frame, with OpenCV."""
+"""Read WebP: parse its chunks, and decode its pixels (or first frame) with OpenCV."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NANOSECONDS_PER: Final = {"pixel": 8.0, "byte": 80.0}
 
 
 def read_header(data: bytes, _size: int) -> ImageHeader:
-    """Read the chunks of a WebP.
+    """Read the header of a WebP.
 
     Raises:
         UndecodableImage: the file has no picture, or more chunks than any program writes.

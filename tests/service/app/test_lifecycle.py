@@ -302,7 +302,7 @@ def test_unfinished_uploads_hold_no_more_than_the_quota(serve: Any, draw: Any) -
             answers = [answer_of(upload) for upload in answered]
         assert [status for status, _ in answers] == [429] * len(answers)
         assert len(answers) >= 17
-        assert "at most 3,000,000 are accepted" in answers[0][1]["error"]["message"]
+        assert "of 3,000,000 bytes are used" in answers[0][1]["error"]["message"]
         assert send_until_answered(server, draw("green") + bytes(1_000_000))["label"] == "green"
 
 

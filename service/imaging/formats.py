@@ -30,9 +30,9 @@ class ImageFormat:
     pattern: bytes
     read_header: Callable[[bytes, int], ImageHeader]
 
-    def matches(self, head: bytes) -> bool:
+    def matches(self, first_bytes: bytes) -> bool:
         """Whether a file with these first bytes has this format."""
-        return re.match(self.pattern, head, re.DOTALL) is not None
+        return re.match(self.pattern, first_bytes, re.DOTALL) is not None
 
 
 FORMATS: Final = (
@@ -72,25 +72,25 @@ SUFFIXES: Final = tuple(suffix for image_format in FORMATS for suffix in image_f
 """The file name suffixes of all formats that Graft reads."""
 
 
-def identify_format(head: bytes) -> ImageFormat:
+def identify_format(first_bytes: bytes) -> ImageFormat:
     """Identify the format of a picture by its first bytes.
 
     Args:
-        head: the first bytes of a file; 4 KiB are enough.
+        first_bytes: the first bytes of a file; 4 KiB are enough.
 
     Raises:
-        UndecodableImage: `head` is empty, or is that of a PNG that was transferred as text.
+        UndecodableImage: there are no bytes, or a PNG was transferred in text mode.
         UnsupportedMediaType: Graft does not read the format. If the format is recognised, the
             message names it and says what to do.
     """
-    if not head:
+    if not first_bytes:
         raise UndecodableImage("the picture is empty (0 bytes)")
     for image_format in FORMATS:
-        if image_format.matches(head):
+        if image_format.matches(first_bytes):
             return image_format
-    if head.startswith(b"\x89PNG"):
+    if first_bytes.startswith(b"\x89PNG"):
         raise DamagedImage(
             "the first bytes of the PNG were altered, probably by a transfer in text mode: "
             "transfer the file in binary mode"
         )
-    raise explain_unsupported(head, [image_format.name for image_format in FORMATS])
+    raise explain_unsupported(first_bytes, [image_format.name for image_format in FORMATS])

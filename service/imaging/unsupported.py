@@ -26,7 +26,8 @@ GIT_LFS_POINTER: Final = "Git LFS pointer"
 GIT_ANNEX_POINTER: Final = "git-annex pointer"
 WEB_PAGE: Final = "web page"
 TEXT: Final = "text"
-_HEAD_BYTES: Final = 4096
+_SNIFFED_BYTES: Final = 4096
+"""Number of bytes at the start of a file by which its format is recognised."""
 
 _TO_JPEG: Final = "convert it to a JPEG or PNG"
 _TO_PNG: Final = "convert it to a PNG"
@@ -99,21 +100,21 @@ _UNSUPPORTED: Final = (
 """The recognised formats. The first match counts, so specific rows stand before general ones."""
 
 
-def explain_unsupported(head: bytes, supported: Iterable[str]) -> UnsupportedMediaType:
+def explain_unsupported(first_bytes: bytes, supported: Iterable[str]) -> UnsupportedMediaType:
     """Make the error for a file whose format is not supported.
 
     Args:
-        head: the first bytes of the file.
+        first_bytes: the first bytes of the file.
         supported: names of the supported formats.
     """
-    head = head[:_HEAD_BYTES]
+    first_bytes = first_bytes[:_SNIFFED_BYTES]
     for known in _UNSUPPORTED:
-        if head[known.offset :].startswith(known.magic):
+        if first_bytes[known.offset :].startswith(known.magic):
             return unsupported_error(known.name, known.remedy)
-    text = head[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    text = first_bytes[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in text:
         return unsupported_error("SVG drawing", "export it as PNG")
-    if text.startswith((b"{", b"<")) and _is_text(head):
+    if text.startswith((b"{", b"<")) and _is_text(first_bytes):
         return UnsupportedMediaType(
             "this is text, not a picture: perhaps an error page that was saved instead of the "
             "picture; download it again",
@@ -122,17 +123,17 @@ def explain_unsupported(head: bytes, supported: Iterable[str]) -> UnsupportedMed
     return UnsupportedMediaType(
         "not a picture in a supported format, judging by its content; supported formats are "
         f"{', '.join(supported)}",
-        TEXT if _is_text(head) else "",
+        TEXT if _is_text(first_bytes) else "",
     )
 
 
-def _is_text(head: bytes) -> bool:
+def _is_text(first_bytes: bytes) -> bool:
     """Whether the first bytes of a file are UTF-8 without zero bytes.
 
-    The last character may be incomplete, because `head` is only the start of the file.
+    The last character may be incomplete, because `first_bytes` is only the start of the file.
     """
     try:
-        head.decode("utf-8")
+        first_bytes.decode("utf-8")
     except UnicodeDecodeError as error:
-        return error.start > len(head) - 4 and b"\0" not in head
-    return b"\0" not in head
+        return error.start > len(first_bytes) - 4 and b"\0" not in first_bytes
+    return b"\0" not in first_bytes

@@ -23,10 +23,10 @@ def decode(text: str) -> bytes:
     """
     if is_url(text):
         raise ValueError("holds a URL, which this service does not fetch: send the picture itself")
-    head = _DATA_URL.match(text)
-    if head and not head[0].rstrip(", ").lower().endswith(";base64"):
+    prefix = _DATA_URL.match(text)
+    if prefix and not prefix[0].rstrip(", ").lower().endswith(";base64"):
         raise ValueError("holds a data URL that is not base64 (data:image/...;base64,...)")
-    letters = text[head.end() if head else 0 :].translate(_TO_STANDARD).rstrip("=")
+    letters = text[prefix.end() if prefix else 0 :].translate(_TO_STANDARD).rstrip("=")
     try:
         return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
     except (binascii.Error, ValueError):

@@ -14,7 +14,8 @@ _MIN_STRIPPED_BYTES: Final = 256
 has none by chance."""
 _STRIPPED: Final = (b"\0", b"\r", b"\n")
 """Bytes that `curl --data` removes from a file."""
-_HEAD_BYTES: Final = 512
+_SNIFFED_BYTES: Final = 512
+"""Number of bytes at the start of the data that are examined for text and encodings."""
 _SEND_AS_JSON: Final = 'send it as JSON, {"image": "..."}, to /predict, or send the decoded bytes'
 
 
@@ -32,7 +33,7 @@ def find_hint(data: bytes) -> str:
     """
     if found := find_encoding_hint(data):
         return found
-    if 0 < len(data) < _HEAD_BYTES and _is_text(data):
+    if 0 < len(data) < _SNIFFED_BYTES and _is_text(data):
         return "it is text; to send a file with curl, put @ before the file name"
     if len(data) >= _MIN_STRIPPED_BYTES and not any(byte in data for byte in _STRIPPED):
         return (
@@ -44,7 +45,7 @@ def find_hint(data: bytes) -> str:
 
 def find_encoding_hint(data: bytes) -> str:
     """Return how the bytes are encoded or wrapped and what to change; "" if that is unknown."""
-    start = data[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
+    start = data[:_SNIFFED_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"\x1f\x8b"):
         return "it is compressed with gzip: send it uncompressed"
     if start[:5].lower() == b"data:":

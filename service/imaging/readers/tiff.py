@@ -38,8 +38,7 @@ _PIXEL_TAGS: Final = (
 _TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _MAX_TAGS, _MAX_STRIPS = 4096, 100_000
 _COMPRESSIONS: Final = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
-"""Supported compressions: none, CCITT (three variants), LZW, JPEG, Deflate, PackBits, and Deflate
-with its old number."""
+"""Supported: none, CCITT (three variants), LZW, JPEG, Deflate, PackBits, Deflate (old number)."""
 
 # Values of the tag PhotometricInterpretation, and tables whose keys they are.
 _WHITE_IS_ZERO, _GRAY, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6

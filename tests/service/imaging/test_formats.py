@@ -45,7 +45,7 @@ def test_avif_and_heic_are_distinguished_by_their_brands(brand: bytes) -> None:
 def test_without_the_extra_heic_is_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.imaging.readers.pillow_formats.HAS_HEIF", False)
     with pytest.raises(
-        UnsupportedMediaType, match=r"pip install pillow-heif.*convert it to a JPEG"
+        UnsupportedMediaType, match=r"pip install pillow-heif.*convert the picture to a JPEG"
     ):
         decode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", 16)
     assert HAS_HEIF  # the tests' environment has it

@@ -192,7 +192,7 @@ def test_an_input_that_does_not_fit_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "the JSON of the request: Invalid JSON: EOF"),
+        (b"", "the JSON of the request is invalid: Invalid JSON: EOF"),
         (b"{", "Invalid JSON"),
         (b"\xff\xfe", "Invalid JSON"),
         (b"[" * 100_000, "Invalid JSON: recursion limit exceeded"),

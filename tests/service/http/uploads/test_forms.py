@@ -108,7 +108,9 @@ def test_pictures_never_touch_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_second_picture_is_refused() -> None:
     body = form(part("image", b"a"), part("image", b"b"))
-    with pytest.raises(PayloadTooLarge, match="at most 1 picture is accepted in `image`"):
+    with pytest.raises(
+        PayloadTooLarge, match="at most 1 picture is accepted per request, in field `image`"
+    ):
         read_one(MULTIPART, body)
 
 
@@ -316,7 +318,9 @@ def test_a_large_picture_of_several_is_returned() -> None:
 
 @pytest.mark.parametrize("count", [4, 5, 9])
 def test_too_many_pictures_are_refused_with_the_limit(count: int) -> None:
-    with pytest.raises(PayloadTooLarge, match="at most 3 pictures are accepted in `images`"):
+    with pytest.raises(
+        PayloadTooLarge, match="at most 3 pictures are accepted per request, in field `images`"
+    ):
         read_several(form(*[part("images", b"x")] * count))
 
 

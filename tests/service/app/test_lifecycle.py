@@ -231,7 +231,10 @@ def test_settings_of_the_environment_are_used(small: Any, draw: Any) -> None:
     assert [entry["label"] for entry in answer["top"]] == ["blue"]
     two = httpx.post(f"{small.url}/predict_batch", files=[("images", b"x")] * 2, timeout=60)
     assert two.status_code == 413
-    assert "at most 1 picture is accepted per request, in field `images`" in two.json()["error"]["message"]
+    assert (
+        "at most 1 picture is accepted per request, in field `images`"
+        in two.json()["error"]["message"]
+    )
 
 
 def test_overload_and_deadline_are_answered_and_end(

@@ -200,7 +200,7 @@ def test_unknown_model_says_where_was_looked_and_what_to_do(reference: str) -> N
     message = str(caught.value)
     assert message.startswith(f"no model {reference!r}: it is neither a folder with a manifest")
     assert f"`{sys.executable} -m trainers.run`" in message
-    assert "GRAFT_MODEL" in message
+    assert "a tag that `bentoml models list` shows" in message
 
 
 def test_without_a_home_there_is_no_store(

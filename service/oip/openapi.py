@@ -44,21 +44,19 @@ def build_section(manifest: Manifest) -> Section:
 def _model_paths(manifest: Manifest, is_versioned: bool) -> dict[str, Json]:
     name: Json = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
     parameters = [{**name, "example": manifest.name}]
-    path, suffix, which = "/v2/models/{name}", "", ""
+    path, suffix, model = "/v2/models/{name}", "", "the model"
     if is_versioned:
         parameters.append({**name, "name": "version", "example": manifest.version})
-        path, suffix, which = f"{path}/versions/{{version}}", "_version", ", naming its version"
+        path, suffix, model = f"{path}/versions/{{version}}", "_version", "one version of the model"
     body = {
         "required": True,
         "content": {JSON_TYPE: {"schema": {"$ref": f"{SCHEMA}InferenceRequest"}}},
     }
-    show = _operation(f"oip_model{suffix}_metadata", f"Describe the model{which}", _MODEL_ERRORS)
-    ready = _operation(
-        f"oip_model{suffix}_ready", f"Check that the model is served{which}", _MODEL_ERRORS
-    )
+    show = _operation(f"oip_model{suffix}_metadata", f"Describe {model}", _MODEL_ERRORS)
+    ready = _operation(f"oip_model{suffix}_ready", f"Check that {model} is served", _MODEL_ERRORS)
     infer = _operation(
         f"oip_model{suffix}_infer",
-        f"Classify pictures{which and ' with the model, naming its version'}",
+        f"Classify pictures with {model}",
         (*_MODEL_ERRORS, *UPLOAD_ERRORS),
         _INFER,
     )

@@ -136,8 +136,8 @@ def _temporary_folder() -> Path:
         return Path(tempfile.gettempdir())
     except OSError as error:
         raise SettingError(
-            f"{error.strerror}: free some space there, or set TMPDIR to a folder to which this user "
-            "may write"
+            f"{error.strerror}: free some space there, or set TMPDIR to a folder to which this "
+            "user may write"
         ) from error
 
 

@@ -35,7 +35,7 @@ from service.server.protocol_limits import bound_requests
 from service.settings import Settings
 from service.state import ServiceState
 
-ALL_ENDPOINTS: Final = (*http_routes.GRAFT_ENDPOINTS, *oip_routes.OIP_ENDPOINTS)
+ALL_ENDPOINTS: Final = (*http_routes.HTTP_ENDPOINTS, *oip_routes.OIP_ENDPOINTS)
 _bentoml_log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which shows INFO
 
 
@@ -61,7 +61,7 @@ def routes() -> list[Route]:
     """Make the routes that we answer ourselves; a path that none of them matches is BentoML's."""
     return [
         *(endpoint.route() for endpoint in ALL_ENDPOINTS),
-        *http_routes.GRAFT_PUBLIC_ROUTES,
+        *http_routes.HTTP_PUBLIC_ROUTES,
         *oip_routes.OIP_PUBLIC_ROUTES,
         Route("/docs.json", show_openapi),
     ]

@@ -11,7 +11,7 @@ from service.http.predictions import predict, predict_batch
 from service.http.reloading import reload
 from service.http.routing import Endpoint
 
-GRAFT_ENDPOINTS: Final = (
+HTTP_ENDPOINTS: Final = (
     Endpoint("POST", "/predict", predict, accepts_pictures=True),
     Endpoint("POST", "/predict_batch", predict_batch, accepts_pictures=True),
     Endpoint("GET", "/model", show_model),
@@ -19,7 +19,7 @@ GRAFT_ENDPOINTS: Final = (
 )
 """Endpoints that require an API key if the service has any, and that appear in the metrics."""
 
-GRAFT_PUBLIC_ROUTES: Final = (
+HTTP_PUBLIC_ROUTES: Final = (
     Route("/ui", show_ui),
     Route("/metrics", show_metrics),
 )

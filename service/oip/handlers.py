@@ -33,7 +33,7 @@ from service.schemas import model_name
 from service.served_model import ServedModel
 from service.state import ServiceState
 
-GRAFT_VERSION: Final = "0.1.0"
+SERVER_VERSION: Final = "0.1.0"
 """Graft's version. It is written here because container images contain Graft's source, but no
 installed package whose metadata names the version."""
 
@@ -54,7 +54,7 @@ async def show_ready(request: Request) -> JSONResponse:
 async def show_server(state: ServiceState, request: Request) -> JSONResponse:
     """GET /v2: the server's name and version, and the protocol extensions it supports."""
     return JSONResponse(
-        {"name": "graft", "version": GRAFT_VERSION, "extensions": PROTOCOL_EXTENSIONS}
+        {"name": "graft", "version": SERVER_VERSION, "extensions": PROTOCOL_EXTENSIONS}
     )
 
 

@@ -26,7 +26,7 @@ from service.bundle.reading import Bundle
 from service.engine.session_config import SessionConfig, TuningResult
 from service.imaging import decode
 from service.metrics import Metrics
-from service.oip.handlers import GRAFT_VERSION
+from service.oip.handlers import SERVER_VERSION
 from service.served_model import ServedModel
 from service.settings import Settings
 
@@ -114,7 +114,7 @@ def test_metadata(triton: Any, tiny_bundle: Bundle) -> None:
     server = triton.get_server_metadata()
     assert server == {
         "name": "graft",
-        "version": GRAFT_VERSION,
+        "version": SERVER_VERSION,
         "extensions": ["binary_tensor_data"],
     }
     version = tiny_bundle.manifest.version
@@ -126,7 +126,7 @@ def test_metadata(triton: Any, tiny_bundle: Bundle) -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     project = (Path(__file__).parents[3] / "pyproject.toml").read_text()
-    assert f'\nversion = "{GRAFT_VERSION}"\n' in project
+    assert f'\nversion = "{SERVER_VERSION}"\n' in project
 
 
 def test_an_input_as_declared_is_accepted(triton: Any) -> None:

@@ -27,7 +27,7 @@ from service.http import routes as http_routes
 from service.http.cors import cors_options
 from service.http.error_format import ErrorFormatMiddleware
 from service.http.load_shedding import LoadSheddingMiddleware
-from service.http.pages.openapi import describe
+from service.http.pages.openapi import build_document
 from service.http.request_id import RequestIdMiddleware, silence_parser
 from service.oip import openapi as oip_openapi
 from service.oip import routes as oip_routes
@@ -35,7 +35,7 @@ from service.server.protocol_limits import bound_requests
 from service.settings import Settings
 from service.state import ServiceState
 
-ENDPOINTS: Final = (*http_routes.ENDPOINTS, *oip_routes.ENDPOINTS)
+ALL_ENDPOINTS: Final = (*http_routes.HTTP_ENDPOINTS, *oip_routes.OIP_ENDPOINTS)
 _bentoml_log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which shows INFO
 
 
@@ -63,9 +63,9 @@ class GraftService(bentoml.Service[Any]):
 def routes() -> list[Route]:
     """List Graft's own routes; BentoML answers every path that none of them matches."""
     return [
-        *(endpoint.route() for endpoint in ENDPOINTS),
-        *http_routes.PUBLIC_ROUTES,
-        *oip_routes.PUBLIC_ROUTES,
+        *(endpoint.route() for endpoint in ALL_ENDPOINTS),
+        *http_routes.HTTP_PUBLIC_ROUTES,
+        *oip_routes.OIP_PUBLIC_ROUTES,
         Route("/docs.json", show_openapi),
     ]
 
@@ -73,7 +73,7 @@ def routes() -> list[Route]:
 async def show_openapi(request: Request) -> JSONResponse:
     """GET /docs.json: the OpenAPI document behind the Swagger page."""
     state: ServiceState = request.app.state.service
-    document = describe(state.model.manifest, state.settings, oip_openapi.describe)
+    document = build_document(state.model.manifest, state.settings, oip_openapi.build_section)
     return JSONResponse(document)
 
 
@@ -87,7 +87,7 @@ def add_middleware(app: Starlette, settings: Settings) -> ASGIApp:
     Raises:
         SettingError: CORS is configured both here and in BentoML, or in BentoML without origins.
     """
-    paths = [endpoint.path for endpoint in ENDPOINTS if endpoint.accepts_pictures]
+    paths = [endpoint.path for endpoint in ALL_ENDPOINTS if endpoint.accepts_pictures]
     wrapped: ASGIApp = LoadSheddingMiddleware(ErrorFormatMiddleware(app), app.state, paths)
     if options := cors_options(settings):
         # CORS must wrap load shedding: a web page cannot read a refusal without CORS headers.
@@ -102,7 +102,7 @@ def _add_routes(bento: Starlette) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with bento.router.lifespan_context(bento):  # creates the Classifier
             state: ServiceState = bentoml.get_current_service().state
-            state.metrics.initialize(endpoint.path for endpoint in ENDPOINTS)
+            state.metrics.initialize(endpoint.path for endpoint in ALL_ENDPOINTS)
             app.state.service = state
             yield
 

@@ -44,5 +44,5 @@ def test_its_cells_run_in_order(
     assert namespace["answer"].label == "rust"
     assert namespace["by_bytes"] == namespace["answer"]
     printed, errors = capsys.readouterr()
-    assert "not a picture of a format that is read here" in printed
+    assert "not a picture in a supported format" in printed
     assert errors == ""

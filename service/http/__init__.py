@@ -1,8 +1,8 @@
-"""The HTTP interface: the table of routes, handlers, errors, and middleware.
+"""The HTTP interface: the table of routes, the handlers, the error format, and the middleware.
 
-In: requests, and the `ServiceState` that handlers are given. Out: JSON answers, and errors of one
-format. A new endpoint is one function and one line in `routes`; `service.asgi` puts the routes of
-this room and of service.oip together.
+In: requests, and the `ServiceState` that every handler gets. Out: JSON answers, and errors in one
+format. To add an endpoint, write a handler and add a line to the table in `routes`; `service.asgi`
+combines this table with that of service.oip.
 May use: service.{bundle, errors, http.pages, http.uploads, schemas, served_model, server,
 settings, state}.
 """

@@ -1,7 +1,7 @@
-"""Refuse options of BentoML that would have no effect here.
+"""Refuse options of BentoML that have no effect on Graft's routes.
 
-BentoML's own routes obey them, ours do not; BentoML's log would still say that they are on.
-CORS, tracing, workers and TLS do have an effect.
+These options apply only to BentoML's own routes, but BentoML's log would report them as active.
+BentoML's options for CORS, tracing, workers and TLS do work with Graft, and are accepted.
 """
 
 from __future__ import annotations
@@ -15,47 +15,51 @@ from service.http.cors import cors_options
 from service.server.bentoml_configuration import SERVICE_NAME, bentoml_container
 from service.settings import Settings
 
-_DEADLINES: Final = "GRAFT_DEADLINE_SECONDS and GRAFT_UPLOAD_TIMEOUT_SECONDS bound a request"
-_QUEUE: Final = "GRAFT_MAX_QUEUE_SIZE bounds how many pictures are worked on at a time"
+_USE_TIMEOUTS: Final = (
+    "limit the time of a request with GRAFT_DEADLINE_SECONDS and GRAFT_UPLOAD_TIMEOUT_SECONDS"
+)
+_USE_QUEUE_SIZE: Final = "limit the pictures in the service with GRAFT_MAX_QUEUE_SIZE"
 _WITHOUT_EFFECT: Final[dict[str, tuple[object, str]]] = {
-    "traffic.timeout": (60, _DEADLINES),
-    "traffic.max_concurrency": (None, _QUEUE),
-    "traffic.concurrency": (None, _QUEUE),
-    "traffic.external_queue": (None, _QUEUE),
-    "http.response.trace_id": (False, "every answer has an X-Request-ID, as the log does"),
-    "logging.access.enabled": (False, "GRAFT_ACCESS_LOG=1 logs each request"),
-    "metrics.enabled": (False, "/metrics shows Graft's own metrics, and is always on"),
+    "traffic.timeout": (60, _USE_TIMEOUTS),
+    "traffic.max_concurrency": (None, _USE_QUEUE_SIZE),
+    "traffic.concurrency": (None, _USE_QUEUE_SIZE),
+    "traffic.external_queue": (None, _USE_QUEUE_SIZE),
+    "http.response.trace_id": (False, "use the X-Request-ID, which every answer has"),
+    "logging.access.enabled": (False, "set GRAFT_ACCESS_LOG=1 to log each request"),
+    "metrics.enabled": (False, "remove it; /metrics always shows Graft's own metrics"),
 }
-"""Option -> its default, which is accepted, and what has the effect instead."""
+"""Option of BentoML -> (its default value, which is accepted; what to use instead of it)."""
 
 
 def check_bento_options(settings: Settings) -> None:
-    """Check BentoML's configuration and command line; called in the parent, before any worker.
+    """Check BentoML's configuration and command line.
+
+    Call it in the parent process, before the workers start.
 
     Raises:
-        SettingError: an option is set that has no effect, or CORS is not usable.
+        SettingError: an option is set that has no effect, or the CORS options are invalid.
     """
     cors_options(settings)
-    problems = without_effect(bentoml_container().config.services[SERVICE_NAME].get())
+    problems = options_without_effect(bentoml_container().config.services[SERVICE_NAME].get())
     command = click.get_current_context(silent=True)
     options = {} if command is None else command.params
     if options.get("timeout"):
-        problems.append(f"--timeout (BENTOML_TIMEOUT) has no effect here: {_DEADLINES}")
-    if options.get("timeout_keep_alive") == 0:  # BentoML does not pass 0 on
-        problems.append("--timeout-keep-alive 0 has no effect here: the least is 1 s")
+        problems.append(f"--timeout (BENTOML_TIMEOUT) has no effect on Graft: {_USE_TIMEOUTS}")
+    if options.get("timeout_keep_alive") == 0:  # BentoML does not pass 0 to its workers
+        problems.append("--timeout-keep-alive 0 has no effect: the smallest value is 1 (second)")
     if problems:
         raise SettingError("; ".join(problems))
 
 
-def without_effect(config: dict[str, Any]) -> list[str]:
-    """Write a line for each option that is set and has no effect.
+def options_without_effect(config: dict[str, Any]) -> list[str]:
+    """Return an error message for each option that is set but has no effect.
 
     Args:
-        config: of the service, as BentoML merges it from its defaults, our decorator,
-            BENTOML_CONFIG and BENTOML_CONFIG_OPTIONS.
+        config: the configuration of the service, which BentoML merges from its defaults, our
+            `@bentoml.service` decorator, BENTOML_CONFIG and BENTOML_CONFIG_OPTIONS.
     """
     return [
-        f"{name}={value!r} of BentoML's configuration has no effect here: {instead}"
+        f"{name}={value!r} in BentoML's configuration has no effect on Graft: {instead}"
         for name, (default, instead) in _WITHOUT_EFFECT.items()
         if (value := _get(config, name)) not in (None, default)
     ]

@@ -1,4 +1,7 @@
-"""CORS: which web pages may use the service, by GRAFT_CORS_ORIGINS or BentoML's configuration."""
+"""CORS: which web pages may use the service.
+
+GRAFT_CORS_ORIGINS or BentoML's own configuration names their origins.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +13,38 @@ from service.settings import Settings
 
 _DEFAULTS: Final[dict[str, Any]] = {
     "allow_methods": ["GET", "POST"],
-    "allow_headers": ["*"],  # whatever a page asks for, such as X-API-Key and Content-Type
+    "allow_headers": ["*"],  # pages send X-API-Key and Content-Type, among others
     "expose_headers": ["X-Request-ID", "Retry-After", "Inference-Header-Content-Length"],
     "max_age": 600,
 }
 
 
 def cors_options(settings: Settings) -> dict[str, Any]:
-    """Get the options for Starlette's CORSMiddleware; empty if no origin is allowed.
+    """Return the options for Starlette's CORSMiddleware; empty if no origin is allowed.
 
     Raises:
-        SettingError: both configurations name origins, or BentoML's is on and names none.
+        SettingError: both GRAFT_CORS_ORIGINS and BentoML's configuration enable CORS, or BentoML's
+            configuration enables it but names no origins.
     """
     bentoml_options = _bentoml_options()
     origins = settings.origins()
     if bentoml_options is None:
         return {**_DEFAULTS, "allow_origins": origins} if origins else {}
     if origins:
-        raise SettingError("GRAFT_CORS_ORIGINS and BentoML's http.cors are both set; choose one")
+        raise SettingError(
+            "CORS is configured twice, by GRAFT_CORS_ORIGINS and by BentoML's http.cors; remove "
+            "one of them"
+        )
     if not (bentoml_options.get("allow_origins") or bentoml_options.get("allow_origin_regex")):
         raise SettingError(
-            "BentoML's http.cors is on and names no origins; set access_control_allow_origins "
-            "there, or use GRAFT_CORS_ORIGINS instead"
+            "BentoML's http.cors is enabled but names no origins; set access_control_allow_origins "
+            "in it, or use GRAFT_CORS_ORIGINS instead"
         )
     return {**_DEFAULTS, **bentoml_options}
 
 
 def _bentoml_options() -> dict[str, Any] | None:
-    """Read `http.cors` of BentoML's configuration; None if it is off."""
+    """Read `http.cors` from BentoML's configuration; None if it is not enabled."""
     config: dict[str, Any] = bentoml_container().http.cors.get()
     if not config["enabled"]:
         return None

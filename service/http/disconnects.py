@@ -11,20 +11,23 @@ from starlette.requests import Request
 from service.errors import ClientDisconnected
 
 LISTEN_AFTER_SECONDS: Final = 0.1
-"""A quick answer is not worth a task that listens; clients give up on slow ones."""
+"""Delay before the service listens for a disconnect. Most answers are sent before, and need no
+task that listens; clients give up only on slow answers."""
 
 
 class cancel_on_disconnect:  # noqa: N801  # used like asyncio.timeout
-    """Cancel the block when the client disconnects; use it once the whole body is read.
+    """Cancel the enclosed block when the client disconnects.
+
+    Use it only after the whole body was read: listening would consume the rest of the body.
 
     Raises:
-        ClientGone: the client disconnected, and nobody would read the answer.
+        ClientDisconnected: the client disconnected, so nobody would read the answer.
     """
 
     def __init__(self, request: Request) -> None:
         self._receive = request.receive
         self._listener: asyncio.Task[None] | None = None
-        self._is_gone = False
+        self._is_disconnected = False
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
@@ -35,16 +38,17 @@ class cancel_on_disconnect:  # noqa: N801  # used like asyncio.timeout
 
     async def __aexit__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._timer.cancel()
         if self._listener is not None:
             self._listener.cancel()
-            self._listener = None  # break the cycle: its task refers to this object
-        if self._is_gone and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
-            raise ClientDisconnected("the client went away before its answer") from None
+            self._listener = None  # break the reference cycle: its task refers to this object
+        was_cancelled = exc_type is asyncio.CancelledError
+        if self._is_disconnected and self._task.uncancel() == 0 and was_cancelled:
+            raise ClientDisconnected("the client disconnected before its answer") from None
 
     def _start_listening(self) -> None:
         self._listener = asyncio.create_task(self._listen())
@@ -52,5 +56,5 @@ class cancel_on_disconnect:  # noqa: N801  # used like asyncio.timeout
     async def _listen(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._is_gone = True
+        self._is_disconnected = True
         self._task.cancel()

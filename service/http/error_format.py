@@ -1,6 +1,6 @@
-"""Give every error one format: {"error": {"code": ..., "message": ...}}, whoever raised it.
+"""Send every error in one format, {"error": {"code": ..., "message": ...}}, whoever raised it.
 
-Under /v2 it is {"error": message}, as the Open Inference Protocol defines it.
+Under /v2 the format is {"error": message}, as the Open Inference Protocol defines it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ def error_response(error: RequestError, path: str = "") -> JSONResponse:
 
 
 class ErrorFormatMiddleware:
-    """ASGI middleware: rewrites errors of BentoML and Starlette, which are text or JSON lists.
+    """ASGI middleware that converts the error responses of BentoML and Starlette.
 
-    Errors in the format, and responses with a status below 400, pass unchanged.
+    These are plain text or other JSON. Errors that already have the format, and responses with a
+    status below 400, are sent unchanged.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -75,13 +76,13 @@ def _formatted(path: str, start: Message, body: bytes) -> JSONResponse:
 
 
 def _other_paths(path: str) -> str:
-    """Name the paths to use instead of one that does not exist."""
+    """Say which paths to use instead of a path that does not exist."""
     if path.startswith("/v1/"):
         return (
             ': POST {"image": "<base64>"} to /predict, or use /v2/models/NAME/infer; the '
             "`instances` protocol of TensorFlow Serving and KServe v1 is not supported"
         )
-    return ": / and /docs.json list the paths"
+    return ": there is no such path; / and /docs.json list the paths of this service"
 
 
 def _in_format_of(path: str, content: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +99,7 @@ def _parsed(body: bytes) -> object:
 
 
 def _message(content: object) -> str:
-    """Get the text of BentoML's {"error": text}, which may be in a list of one."""
+    """Return the text of BentoML's {"error": text}, which may be the only item of a list."""
     if isinstance(content, list) and content:
         content = content[0]
     return str(content.get("error", "")) if isinstance(content, dict) else ""

@@ -1,7 +1,8 @@
-"""Refuse pictures while the queue is full, before anything is spent on the request.
+"""Refuse pictures while the queue is full, before any other work on the request.
 
-A request that is refused only after routing, reading and parsing costs an eighth of an answer, so
-this comes before the API key, the span and the duration metric (docs/decisions/serving.md).
+Routing, reading and parsing take an eighth of the time of an answer. So the queue is checked
+first, before the API key is checked, and before tracing and the duration metric start
+(docs/decisions/serving.md).
 """
 
 from __future__ import annotations
@@ -18,21 +19,24 @@ from service.errors import Overloaded
 from service.http.error_format import error_response
 from service.state import ServiceState
 
-FULL: Final = Overloaded("the queue of pictures is full; try again in a moment")
+QUEUE_FULL: Final = Overloaded("the queue of pictures is full; try again in a moment")
 
 
 class LoadSheddingMiddleware:
-    """ASGI middleware: answers 429 to requests with pictures while the queue is full.
+    """ASGI middleware that answers requests with pictures with status 429 while the queue is full.
 
     Args:
-        app: answers all other requests.
-        state: its `service` is the `ServiceState`, by the first request.
-        paths: to which pictures are posted, with `{parameters}` as in routes.
+        app: the application that answers all other requests.
+        state: the state of the Starlette application. Its attribute `service` must be the
+            `ServiceState` when the first request arrives.
+        paths: paths to which clients post pictures, with `{parameters}` as in routes.
     """
 
     def __init__(self, app: ASGIApp, state: State, paths: Iterable[str]) -> None:
         self._app, self._state = app, state
-        self._refusals = [(_pattern(path), path, error_response(FULL, path)) for path in paths]
+        self._refusals = [
+            (_pattern(path), path, error_response(QUEUE_FULL, path)) for path in paths
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self._refusal(scope) if scope["type"] == "http" else None
@@ -40,19 +44,19 @@ class LoadSheddingMiddleware:
         await app(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """Get the response to a request that is refused; None if it is let in."""
+        """Return the response that refuses a request; None if the request is accepted."""
         state: ServiceState = self._state.service
         if not state.model.is_full or state.is_draining or scope["method"] != "POST":
             return None
         for pattern, path, refusal in self._refusals:
             if pattern.match(scope["path"]):
                 state.metrics.requests.labels(path, refusal.status_code).inc()
-                state.metrics.refusals.labels(FULL.code).inc()
+                state.metrics.refusals.labels(QUEUE_FULL.code).inc()
                 return refusal
         return None
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    """Compile a route's path; `{name}` matches anything without a slash."""
+    """Compile a route's path to a pattern in which `{name}` matches any text without a slash."""
     literals = re.split(r"\{\w+\}", path)
     return re.compile("[^/]+".join(map(re.escape, literals)) + r"\Z")

@@ -23,11 +23,11 @@ Result = TypeVar("Result")
 
 
 async def predict(state: ServiceState, request: Request) -> JSONResponse:
-    """Classify one picture: multipart field `image`, JSON, or the picture as the body."""
+    """POST /predict: classify the picture in the field `image`, in JSON, or in the raw body."""
     with state.upload_quota.upload() as upload:
         async with body_timeout(upload, state.settings, lambda: state.is_draining):
             picture = await read_picture(request, state.settings, upload)
-        model = state.model  # not before: a reload may replace it while the body arrives
+        model = state.model  # read it only now: a reload may replace it while the body arrives
         top_k = requested_top_k(request, model)
         with model.admit(1):
             async with cancel_on_disconnect(request):
@@ -36,7 +36,10 @@ async def predict(state: ServiceState, request: Request) -> JSONResponse:
 
 
 async def predict_batch(state: ServiceState, request: Request) -> JSONResponse:
-    """Classify the pictures in the multipart fields `images`; a bad one fails alone."""
+    """POST /predict_batch: classify the pictures in the multipart fields `images`.
+
+    A picture that cannot be classified gets an error in its place; the others get their answers.
+    """
     with state.upload_quota.upload() as upload:
         async with body_timeout(upload, state.settings, lambda: state.is_draining):
             pictures = await read_pictures(request, state.settings, upload)
@@ -45,15 +48,15 @@ async def predict_batch(state: ServiceState, request: Request) -> JSONResponse:
         classify = functools.partial(_classify_or_refuse, state, model, top_k)
         with model.admit(len(pictures)):
             async with cancel_on_disconnect(request):
-                results = await all_of(map(classify, pictures))
+                results = await gather_all(map(classify, pictures))
     return JSONResponse({"results": results, "model": model_name(model.manifest)})
 
 
 def requested_top_k(request: Request, model: ServedModel) -> int | None:
-    """Read `?top_k=`, the number of classes in the answer; None if it is not given.
+    """Read `?top_k=`, the number of classes in the answer; None if it is absent.
 
     Raises:
-        BadParameter: it is not a number from 1 to the number of classes.
+        BadParameter: the value is not a whole number from 1 to the model's number of classes.
     """
     if not request.scope.get("query_string"):
         return None
@@ -63,26 +66,30 @@ def requested_top_k(request: Request, model: ServedModel) -> int | None:
     maximum = len(model.manifest.classes)
     (value,) = values if len(values) == 1 else ("",)
     if not (value.isascii() and value.isdigit() and len(value) < 9 and 1 <= int(value) <= maximum):
-        raise BadParameter(f"top_k must be one whole number from 1 to {maximum}, as in ?top_k=1")
+        raise BadParameter(
+            f"top_k must be one whole number from 1 to {maximum}, for example ?top_k=1"
+        )
     return int(value)
 
 
-async def all_of(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
-    """Wait for all results, in order; raise the first failure once all have finished.
+async def gather_all(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
+    """Wait until all awaitables have finished; return their results, or raise the first exception.
 
-    `gather` alone raises at once, and pictures still in work would no longer count as such.
+    `asyncio.gather` alone raises immediately, while other pictures are still being classified. They
+    would no longer count towards the queue.
     """
     outcomes = await asyncio.gather(*awaitables, return_exceptions=True)
     results = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
     failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     del outcomes
     if failures:
-        raise failures.pop(0)  # no local name may hold it: a cycle, as in Job.result
+        # No local variable may refer to it: exception and frame would be a reference cycle.
+        raise failures.pop(0)
     return results
 
 
 async def _classify(model: ServedModel, data: bytes, top_k: int | None) -> dict[str, object]:
-    """Classify one picture; an error about bytes that are no picture says what they seem to be."""
+    """Classify one picture; if the bytes are not a picture, the error says what they seem to be."""
     try:
         return await model.classify(data, top_k)
     except (UndecodableImage, UnsupportedMediaType) as error:
@@ -93,7 +100,7 @@ async def _classify(model: ServedModel, data: bytes, top_k: int | None) -> dict[
 async def _classify_or_refuse(
     state: ServiceState, model: ServedModel, top_k: int | None, data: bytes
 ) -> dict[str, object]:
-    """Classify one picture of a batch; an error is its result."""
+    """Classify one picture of a batch; if it is refused, return the error as its result."""
     try:
         return await _classify(model, check_size(data, state.settings), top_k)
     except RequestError as error:

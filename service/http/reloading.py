@@ -1,8 +1,8 @@
 """Reload the model without a restart.
 
-POST /admin/reload, or SIGHUP to a worker, looks up GRAFT_MODEL again. The current model answers
-until the new one has reproduced its golden answers, and stays if anything fails. The other workers
-of the service reload within a second.
+POST /admin/reload, or the signal SIGHUP to a worker, looks up GRAFT_MODEL again. The current model
+answers until the new model has reproduced its golden answers, and is kept if anything fails. The
+other workers of the service reload within a second.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which 
 
 
 async def reload(state: ServiceState, request: Request) -> JSONResponse:
-    """POST /admin/reload: serve the model that GRAFT_MODEL names now.
+    """POST /admin/reload: load and serve the newest model that GRAFT_MODEL refers to.
 
     Raises:
         Disabled: GRAFT_RELOAD is not set.
-        ReloadRefused: the new model must not be served; the current one stays.
+        ReloadRefused: the new model must not be served; the current model is kept.
     """
     if not state.settings.reload:
-        raise Disabled("reloading is off; start the service with GRAFT_RELOAD=1")
+        raise Disabled("reloading is switched off; start the service with GRAFT_RELOAD=1")
     old = await _reload(state)
     _announce(state)
     return JSONResponse({"old": model_name(old), "model": model_name(state.model.manifest)})
 
 
 async def watch_reloads(state: ServiceState) -> None:
-    """Reload on SIGHUP, and when another worker has reloaded; runs until it is cancelled."""
+    """Reload on SIGHUP and after another worker has reloaded; run until cancelled."""
     sighup = asyncio.Event()
     if hasattr(signal, "SIGHUP"):  # not on Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, sighup.set)
@@ -56,7 +56,7 @@ async def watch_reloads(state: ServiceState) -> None:
             and announced[1] != state.model.manifest.version
         )
         sighup.clear()
-        seen = announced  # a model that fails is tried once, not at every poll
+        seen = announced  # a model that cannot be loaded is tried once, not at every poll
         if not (is_signalled or is_new):
             continue
         try:
@@ -68,29 +68,36 @@ async def watch_reloads(state: ServiceState) -> None:
 
 
 async def _reload(state: ServiceState) -> Manifest:
-    """Reload and log it; return the old manifest.
+    """Reload, and log the result; return the manifest of the previous model.
 
     Raises:
-        ReloadRefused: on any failure, bugs included, so that none ends `watch_reloads`.
+        ReloadRefused: the reload failed. Even a bug becomes this error, so that no exception ends
+            `watch_reloads`.
     """
     try:
         old = await state.reload()
     except Exception as error:
         version = state.model.manifest.version
         is_bug = not isinstance(error, GraftError)
-        _log.error("reload: version %s stays: %s", version, error, exc_info=is_bug)
-        raise ReloadRefused(f"{error} (version {version} still answers)") from error
+        _log.error("reload failed, version %s is still served: %s", version, error, exc_info=is_bug)
+        raise ReloadRefused(f"{error} (version {version} is still served)") from error
     new = state.model.manifest
     if new.id != old.id:
-        _log.info("reload: %s:%s in place of %s:%s", new.name, new.version, old.name, old.version)
+        _log.info(
+            "reloaded: %s:%s is served instead of %s:%s",
+            *(new.name, new.version, old.name, old.version),
+        )
     return old
 
 
 def _announce(state: ServiceState) -> None:
-    """Tell the other workers, even if nothing changed: one of them may have failed before."""
-    if state.runtime_directory is None:  # logged at the start
+    """Tell the other workers to reload, even if this worker's model is unchanged.
+
+    Another worker may have failed to load it before.
+    """
+    if state.runtime_directory is None:  # a warning was logged when the service started
         return
     try:
         state.runtime_directory.announce_reload(state.model.manifest.version)
     except OSError as error:  # must not end `watch_reloads`: this worker has reloaded
-        _log.error("reload: cannot tell the other workers: %s", error)
+        _log.error("reload: this worker reloaded, but cannot tell the other workers: %s", error)

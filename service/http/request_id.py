@@ -1,4 +1,4 @@
-"""Request ids, which appear in answers and logs, and the access log."""
+"""Request ids, which appear in answers and in the log; and the access log."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from contextvars import ContextVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HEADER = b"x-request-id"
+REQUEST_ID_HEADER = b"x-request-id"
 _ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-"""Ids that are taken from clients; others could forge lines of a log."""
+"""Ids that are accepted from clients. Other characters, such as line breaks, could forge entries of
+the log."""
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 access_log = logging.getLogger("graft.access")
@@ -30,17 +31,17 @@ def log_requests() -> None:
 
 
 def silence_parser() -> None:
-    """Keep python-multipart's warnings out of the log: clients cause one with any damaged form.
+    """Keep python-multipart's warnings out of the log: every malformed form would cause one.
 
-    The client gets the reason as an error, and metrics count it.
+    The client gets the reason in the error response, and metrics count the error.
     """
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 class RequestIdMiddleware:
-    """ASGI middleware: gives each request an id, and writes the access log if that is on.
+    """ASGI middleware that gives each request an id, and writes the access log if it is enabled.
 
-    A client's own X-Request-ID is kept, so that one id follows a request through proxies.
+    A client's own X-Request-ID is kept, so that a request has the same id in all proxies.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -52,11 +53,11 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sent = next((value for name, value in scope["headers"] if name == HEADER), b"")
+        sent = next((value for name, value in scope["headers"] if name == REQUEST_ID_HEADER), b"")
         generated = b"%s-%x" % (self._process, next(self._numbers))
         identifier = sent if _ACCEPTED.fullmatch(sent) else generated
         request_id.set(identifier.decode())
-        status = 500  # if the application ends without a response
+        status = 500  # kept if the application ends without a response
         started = time.monotonic()
 
         async def send_with_id(message: Message) -> None:
@@ -64,7 +65,7 @@ class RequestIdMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = message.get("headers", ())  # optional in ASGI
-                message["headers"] = [*headers, (HEADER, identifier)]
+                message["headers"] = [*headers, (REQUEST_ID_HEADER, identifier)]
             await send(message)
 
         try:

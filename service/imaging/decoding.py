@@ -1,16 +1,18 @@
 """Decode the bytes of a picture to RGB uint8 at the model's input size, within limits.
 
-The rules; tests/service/imaging/test_decoding.py has a picture for each:
+These are the rules; tests/service/imaging/test_decoding.py tests each of them:
 
-- The format is identified by the content, never by a name or a content type.
-- EXIF's or XMP's orientation is applied. Of several frames or pages the first is used.
-- Gray becomes R=G=B, CMYK is converted, palettes are looked up. Of 16-bit samples the upper 8 of
-  the significant bits are used; their number is that of the training pictures.
+- The format is identified by the content, never by the name of a file or a content type.
+- The orientation in EXIF or XMP metadata is applied. Of several frames or pages, the first is used.
+- Gray becomes R=G=B, CMYK is converted to RGB, and palettes are resolved. 16-bit samples are
+  reduced to the upper 8 of their significant bits; the training pictures determine how many bits
+  are significant.
 - Transparent pixels are blended with white, as on a web page.
-- The picture is stretched to a square by an antialiased bilinear filter; nothing is cropped.
-- A large JPEG is decoded at the smallest of libjpeg's reduced sizes that is not below the input
-  size. Other large pictures are averaged in blocks first.
-- Pictures that the decoder finds damaged are refused, even if it could go on.
+- The picture is stretched to a square with an antialiased bilinear filter; nothing is cropped.
+- libjpeg can decode a JPEG at 1/2, 1/4 or 1/8 of its size. A large JPEG is decoded at the smallest
+  of these sizes that is not smaller than the model's input. Other large pictures are averaged in
+  blocks before they are resized.
+- Damaged pictures are refused, even if a part of them could be decoded.
 """
 
 from __future__ import annotations
@@ -37,16 +39,17 @@ DECODER: Final = (
     f"graft-3 pillow-{PIL.__version__} opencv-{cv2.__version__} "
     f"simplejpeg-{metadata.version('simplejpeg')}"
 )
-"""Recorded with every model, because other versions may decode other pixels."""
+"""Versions of the decoder and its libraries. They are recorded with every model, because other
+versions may decode a picture to slightly different pixels."""
 
-_OUTLIERS: Final = 1e-3
-"""Largest share of samples above the significant bits, such as hot pixels of a sensor."""
+_MAX_OUTLIER_SHARE: Final = 1e-3
+"""Largest share of samples that may exceed the significant bits, such as hot pixels of a sensor."""
 
 FULL_RANGE_BITS: Final = 16
-"""Significant bits of 16-bit samples, unless the training pictures had fewer."""
+"""Number of significant bits of 16-bit samples, unless the training pictures have fewer."""
 
 _ALL_FORMATS: Final = tuple(image_format.name for image_format in FORMATS)
-_TRANSPOSITIONS: Final = {
+_ORIENTATION_TO_TRANSPOSE: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -59,12 +62,12 @@ _TRANSPOSITIONS: Final = {
 
 @dataclass(frozen=True)
 class Inspection:
-    """A decoded picture with its header.
+    """A decoded picture, with its header and the number of bits that its samples use.
 
     Attributes:
-        header: what its headers say.
-        significant_bits: 8 to 16, the number of bits that its samples use.
-        pixels: (size, size, 3) uint8 RGB; 16-bit samples are scaled by its own significant bits.
+        header: size, mode and other properties, from the headers of the file.
+        significant_bits: number of bits that the samples use, 8 to 16.
+        pixels: (size, size, 3) uint8 RGB; 16-bit samples are scaled by `significant_bits`.
     """
 
     header: ImageHeader
@@ -85,17 +88,17 @@ def decode(
     Args:
         data: the bytes of a file.
         size: side of the model's square input, in pixels.
-        limits: on pixels, memory and time.
-        significant_bits: 16-bit samples range from 0 to 2 ** significant_bits - 1.
-        formats: names of the formats that are accepted.
+        limits: limits on pixels, memory and time.
+        significant_bits: 16-bit samples are expected to range from 0 to 2 ** significant_bits - 1.
+        formats: names of the accepted formats, as in `FORMATS`.
 
     Returns:
         (size, size, 3) uint8, RGB, 0..255.
 
     Raises:
-        UnsupportedMediaType: it is not of an accepted format.
-        UndecodableImage: it is damaged or cut short.
-        PayloadTooLarge: it exceeds the limits.
+        UnsupportedMediaType: the format of the picture is not accepted.
+        UndecodableImage: the picture is damaged or cut short.
+        PayloadTooLarge: the picture exceeds the limits.
     """
     image_format = _identify_accepted(data, formats)
     with _decoding_errors(image_format, data):
@@ -106,7 +109,14 @@ def decode(
 
 
 def inspect(data: bytes, size: int) -> Inspection:
-    """Decode a picture by its own significant bits, with its header; raises as `decode` does."""
+    """Decode a picture with the number of significant bits of its own samples.
+
+    Returns:
+        The pixels, with the header of the picture and its number of significant bits.
+
+    Raises:
+        RequestError: the same errors as `decode`.
+    """
     image_format = _identify_accepted(data, _ALL_FORMATS)
     with _decoding_errors(image_format, data):
         header, memory_bytes = _read_header(image_format, data, size, Limits())
@@ -121,9 +131,9 @@ def _identify_accepted(data: bytes, formats: Sequence[str]) -> ImageFormat:
     image_format = identify_format(data)
     if image_format.name not in formats:
         raise UnsupportedMediaType(
-            f"format not supported: {image_format.name}; this model was trained without any, and "
-            f"accepts {', '.join(formats)}: convert it, e.g. with ImageMagick: "
-            f"magick in{image_format.suffixes[0]} out.png"
+            f"format not supported: {image_format.name}; this model was trained without "
+            f"{image_format.name} pictures and accepts only {', '.join(formats)}; convert the "
+            f"picture, e.g. with ImageMagick: magick in{image_format.suffixes[0]} out.png"
         )
     return image_format
 
@@ -131,7 +141,11 @@ def _identify_accepted(data: bytes, formats: Sequence[str]) -> ImageFormat:
 def _read_header(
     image_format: ImageFormat, data: bytes, size: int, limits: Limits
 ) -> tuple[ImageHeader, int]:
-    """Read the header, check it against the limits, and return it with the memory of decoding."""
+    """Read the header and check it against the limits.
+
+    Returns:
+        The header, and the bytes of memory that decoding and resizing take.
+    """
     header = image_format.read_header(data, size)
     memory_bytes = header.memory_bytes + working_bytes(header.width, header.height, size)
     limits.check(header, memory_bytes)
@@ -140,7 +154,7 @@ def _read_header(
 
 @contextmanager
 def _decoding_errors(image_format: ImageFormat, data: bytes) -> Iterator[None]:
-    """Turn the many types of errors that libraries raise on damaged bytes into a DamagedImage."""
+    """Convert the various errors that libraries raise for damaged data to a DamagedImage."""
     try:
         yield
     except RequestError:
@@ -151,20 +165,26 @@ def _decoding_errors(image_format: ImageFormat, data: bytes) -> Iterator[None]:
 
 
 def _significant_bits(stored: StoredPixels) -> int:
-    """Count the bits that the samples of 16 bits use, outliers aside; 8 for other samples."""
+    """Return how many bits the 16-bit samples use, ignoring outliers; 8 for 8-bit samples."""
     if isinstance(stored, np.ndarray) and stored.dtype == np.uint16:
         has_alpha = stored.ndim == 3 and stored.shape[2] in (2, 4)
         colours = stored[..., :-1] if has_alpha else stored
         bits = max(8, int(colours.max()).bit_length())
-        while bits > 8 and np.count_nonzero(colours >> (bits - 1)) <= _OUTLIERS * colours.size:
+        while (
+            bits > 8
+            and np.count_nonzero(colours >> (bits - 1)) <= _MAX_OUTLIER_SHARE * colours.size
+        ):
             bits -= 1
         return bits
     return 8
 
 
 def _apply_orientation(square: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Transpose the small square: the same pixels as from the large picture, for less work."""
-    transposition = _TRANSPOSITIONS.get(orientation)
-    if transposition is None:
+    """Rotate or flip the square to apply an EXIF orientation.
+
+    The pixels are the same as if the large picture had been rotated, but it takes less time.
+    """
+    transpose = _ORIENTATION_TO_TRANSPOSE.get(orientation)
+    if transpose is None:
         return square
-    return np.array(Image.fromarray(square).transpose(transposition))
+    return np.array(Image.fromarray(square).transpose(transpose))

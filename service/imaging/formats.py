@@ -1,4 +1,4 @@
-"""The table of image formats: how a file starts, which suffixes it has, and what reads it."""
+"""The table of image formats: the first bytes of a file, its suffixes, and the reader."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ class ImageFormat:
     """An image format that Graft reads.
 
     Attributes:
-        name: as messages and manifests call it.
-        suffixes: of file names, in lower case.
-        pattern: a regular expression for the first bytes of a file.
-        read_header: (data, size of the model's input) -> ImageHeader.
+        name: name of the format in messages and manifests.
+        suffixes: suffixes of file names, in lower case.
+        pattern: regular expression that matches the first bytes of a file.
+        read_header: function that takes the bytes of a file and the size of the model's input, and
+            returns the `ImageHeader`.
     """
 
     name: str
@@ -29,9 +30,9 @@ class ImageFormat:
     pattern: bytes
     read_header: Callable[[bytes, int], ImageHeader]
 
-    def matches(self, head: bytes) -> bool:
-        """Whether the first bytes of a file are of this format."""
-        return re.match(self.pattern, head, re.DOTALL) is not None
+    def matches(self, first_bytes: bytes) -> bool:
+        """Whether a file with these first bytes has this format."""
+        return re.match(self.pattern, first_bytes, re.DOTALL) is not None
 
 
 FORMATS: Final = (
@@ -61,30 +62,35 @@ FORMATS: Final = (
     ),
     ImageFormat("TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]", tiff.read_header),
 )
-"""All formats that Graft reads. To add one, add a line."""
+"""All formats that Graft reads. To add a format, add a line."""
 
 ALWAYS_ACCEPTED: Final = ("JPEG", "PNG", "WebP")
-"""Formats that every model accepts; others only if its training pictures had them."""
+"""Formats that every model accepts. It accepts other formats only if its training pictures had
+them."""
 
 SUFFIXES: Final = tuple(suffix for image_format in FORMATS for suffix in image_format.suffixes)
-"""Suffixes of file names of all formats that Graft reads."""
+"""The file name suffixes of all formats that Graft reads."""
 
 
-def identify_format(head: bytes) -> ImageFormat:
-    """Identify the format of a picture by its first bytes; 4 KiB are enough.
+def identify_format(first_bytes: bytes) -> ImageFormat:
+    """Identify the format of a picture by its first bytes.
+
+    Args:
+        first_bytes: the first bytes of a file; 4 KiB are enough.
 
     Raises:
-        UndecodableImage: there are no bytes, or a PNG was transferred as text.
-        UnsupportedMediaType: a format that Graft does not read; the message names it if it is
-            known, and says what to do.
+        UndecodableImage: there are no bytes, or a PNG was transferred in text mode.
+        UnsupportedMediaType: Graft does not read the format. If the format is recognised, the
+            message names it and says what to do.
     """
-    if not head:
+    if not first_bytes:
         raise UndecodableImage("the picture is empty (0 bytes)")
     for image_format in FORMATS:
-        if image_format.matches(head):
+        if image_format.matches(first_bytes):
             return image_format
-    if head.startswith(b"\x89PNG"):
+    if first_bytes.startswith(b"\x89PNG"):
         raise DamagedImage(
-            "the first bytes of the PNG were altered, as by a transfer as text: send it as binary"
+            "the first bytes of the PNG were altered, probably by a transfer in text mode: "
+            "transfer the file in binary mode"
         )
-    raise explain_unsupported(head, [image_format.name for image_format in FORMATS])
+    raise explain_unsupported(first_bytes, [image_format.name for image_format in FORMATS])

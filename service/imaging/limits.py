@@ -1,6 +1,6 @@
-"""Limits on decoding a picture: pixels, memory and time; and on the memory of all at a time.
+"""Limits on the pixels, memory and time of decoding a picture, and on the memory of all threads.
 
-The figures come from benchmarks/decoding.py; see docs/decisions/imaging.md.
+The figures were measured with benchmarks/decoding.py; see docs/decisions/imaging.md.
 """
 
 from __future__ import annotations
@@ -16,21 +16,23 @@ from service.errors import PayloadTooLarge
 from service.imaging.readers.header import ImageHeader
 
 MAX_PIXELS: Final = 250_000_000
-"""Default limit on width times height; the largest sensors of phones have 200 megapixels."""
+"""Largest accepted number of pixels (width times height) by default. The largest sensors of phones
+have 200 megapixels."""
 MAX_SIDE: Final = 65_535
-"""Longest side in pixels: JPEG's own limit. Conversions hold whole rows in memory."""
+"""Largest accepted width and height in pixels, the same as JPEG's own limit. Conversions hold whole
+rows in memory, so even a picture of few pixels must not be too wide."""
 MAX_DECODING_BYTES: Final = 400_000_000
-"""Most memory for decoding one picture, and for all that are decoded at the same time."""
+"""Most memory for decoding one picture, and for all pictures that are decoded at the same time."""
 MAX_DECODING_SECONDS: Final = 1.25
-"""Longest estimated time of decoding one picture, on one core of an AMD EPYC of 2023."""
+"""Longest accepted time for decoding one picture, estimated for one core of an AMD EPYC of 2023."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits on a picture.
+    """Limits on decoding one picture.
 
     Attributes:
-        pixels: most pixels, width times height.
+        pixels: largest number of pixels, width times height.
         memory_bytes: most memory for decoding.
         seconds: longest estimated time for decoding on one core.
     """
@@ -40,27 +42,29 @@ class Limits:
     seconds: float = MAX_DECODING_SECONDS
 
     def check(self, header: ImageHeader, memory_bytes: int) -> None:
-        """Raise PayloadTooLarge, naming the limit, for a picture that exceeds one."""
+        """Raise PayloadTooLarge if a picture exceeds one of the limits; the message names it."""
         size = f"the {header.format} picture has {header.width} x {header.height} ="
         size = f"{size} {header.pixels:,} pixels"
         if max(header.width, header.height) > MAX_SIDE:
-            raise _too_large(f"{size}; a side has at most {MAX_SIDE:,}", "cut it into pieces")
+            raise _too_large(
+                f"{size}; width and height may be at most {MAX_SIDE:,} pixels",
+                "split it into smaller pictures",
+            )
         if header.pixels > self.pixels:
             raise _too_large(
-                f"{size}; at most {self.pixels:,} are accepted (GRAFT_MAX_PIXELS)",
-                "send a smaller one",
+                f"{size}; at most {self.pixels:,} are accepted", "send a smaller picture"
             )
         if memory_bytes > self.memory_bytes:
             raise _too_large(
-                f"{size}, which take {memory_bytes / 1e6:,.0f} MB to decode; at most "
+                f"{size}; decoding it takes {memory_bytes / 1e6:,.0f} MB of memory, and at most "
                 f"{self.memory_bytes / 1e6:,.0f} MB are allowed",
-                "send a smaller one, or a JPEG",
+                "send a smaller picture, or a JPEG",
             )
         if header.seconds > self.seconds:
             raise _too_large(
-                f"{size}, stored so that decoding takes about {header.seconds:,.1f} s; at most "
+                f"{size}; decoding it takes about {header.seconds:,.1f} s, and at most "
                 f"{self.seconds:g} s are allowed",
-                "send a smaller one, or save it as a plain JPEG",
+                "send a smaller picture, or save it as a baseline JPEG",
             )
 
 
@@ -69,7 +73,10 @@ def _too_large(reason: str, remedy: str) -> PayloadTooLarge:
 
 
 class MemoryBudget:
-    """Memory that decoding threads share; a thread waits, in turn, until its share is free."""
+    """An amount of memory that decoding threads share.
+
+    A thread that needs more than is free waits. Threads are served in the order in which they came.
+    """
 
     def __init__(self, total_bytes: int) -> None:
         self._total = self._free = total_bytes
@@ -78,7 +85,10 @@ class MemoryBudget:
 
     @contextmanager
     def reserve(self, amount: int) -> Iterator[None]:
-        """Hold `amount` bytes while the block runs; more than the total counts as the total."""
+        """Wait until `amount` bytes are free, and hold them while the block runs.
+
+        An amount above the total counts as the total: such a picture is decoded alone.
+        """
         amount = min(amount, self._total)
         with self._changed:
             if self._waiting or amount > self._free:
@@ -103,4 +113,5 @@ class MemoryBudget:
 
 
 DECODING_MEMORY: Final = MemoryBudget(MAX_DECODING_BYTES)
-"""The budget of this process: a picture of 400 MB is decoded alone, small ones in parallel."""
+"""The memory budget of this process. A picture that needs 400 MB is decoded alone; pictures that
+need less are decoded in parallel."""

@@ -9,15 +9,15 @@ from PIL import AvifImagePlugin
 
 
 def configure_process() -> None:
-    """Configure OpenCV and Pillow for many decoding threads and for damaged pictures.
+    """Configure OpenCV and Pillow for decoding in many threads, and silence their warnings.
 
-    Call it where a process of Graft starts. Without it `decode` gives the same pixels and errors,
-    so a program that only imports Graft keeps its own settings.
+    Graft's own processes call it when they start. It does not change the pixels or errors of
+    `decode`, so a program that only imports Graft need not call it.
     """
-    # Pictures are decoded in parallel; threads within each would only compete.
+    # Pictures are decoded in parallel, one per thread. More threads per picture would slow it down.
     cv2.setNumThreads(1)
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-    # Damaged pictures are refused with a message. Further lines on stderr could fill the log, and
-    # Python keeps the text of every warning in memory.
+    # An error reports each damaged picture. Warnings on stderr could fill the log, and Python keeps
+    # the text of every warning in memory.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")

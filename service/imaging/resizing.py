@@ -1,7 +1,8 @@
-"""Convert stored pixels to RGB on white, and resize them to the model's input.
+"""Convert decoded pixels to RGB, blended with white, and resize them to the model's input.
 
-Large pictures are converted strip by strip: to 8 bits, blended with white, averaged in blocks. So a
-conversion never holds the whole picture twice, nor the GIL for long.
+Large pictures are converted in strips of some rows: each strip is reduced to 8 bits, blended with
+white and averaged in blocks. So memory never holds the whole picture twice, and no single operation
+holds the GIL for long.
 """
 
 from __future__ import annotations
@@ -16,27 +17,30 @@ from PIL import Image
 from service.imaging.readers.header import StoredPixels
 
 _MAX_SMOOTHING_SCALE: Final = 2.25
-"""Largest scale for a smoothing of three weights: above it the middle weight gets too small."""
+"""Largest reduction for which `_smoothing_kernel` is used; above it, the middle weight would be too
+small."""
 _OVERSAMPLING: Final = 4
-"""Blocks are averaged while the result stays this many times larger than the model's input; the
-filter's result then differs by less than 1 level from that of the whole picture."""
+"""After blocks are averaged, the picture is still at least this many times as large as the model's
+input. The resized result then differs by less than 1 level (of 255) from that without averaging."""
 _STRIP_PIXELS: Final = 1 << 20
+"""Approximate number of pixels of a strip."""
 
 
 def working_bytes(width: int, height: int, size: int) -> int:
-    """Return the most memory that `resize_to_square` takes besides the stored pixels."""
+    """Return the most memory that `resize_to_square` takes, in addition to the decoded pixels."""
     max_side = 2 * _OVERSAMPLING * size
     strip = min(width * height, max(_STRIP_PIXELS, width * (height // (_OVERSAMPLING * size))))
     return 7 * min(width, max_side) * min(height, max_side) + 16 * strip
 
 
 def resize_to_square(pixels: StoredPixels, size: int, significant_bits: int) -> NDArray[np.uint8]:
-    """Convert pixels to RGB and stretch them by an antialiased bilinear filter.
+    """Convert pixels to RGB and stretch them to a square with an antialiased bilinear filter.
 
     Args:
-        pixels: as a reader decoded them.
+        pixels: the decoded pixels, as returned by `ImageHeader.decode`.
         size: side of the model's input, in pixels.
-        significant_bits: 8 to 16; 16-bit samples range from 0 to 2 ** significant_bits - 1.
+        significant_bits: 8 to 16; 16-bit samples are expected to range from 0 to
+            2 ** significant_bits - 1.
 
     Returns:
         (size, size, 3) uint8.
@@ -54,7 +58,11 @@ def resize_to_square(pixels: StoredPixels, size: int, significant_bits: int) -> 
 def _block_averages(
     pixels: StoredPixels, block: tuple[int, int], significant_bits: int
 ) -> NDArray[np.uint8]:
-    """Average blocks of (width, height) pixels, strip by strip -> (H, W, 3)."""
+    """Average blocks of (width, height) pixels, strip by strip.
+
+    Returns:
+        The averages as RGB, of shape (rows of blocks, columns of blocks, 3).
+    """
     (width, height), (block_width, block_height) = _size_of(pixels), block
     rows = max(1, _STRIP_PIXELS // (width * block_height)) * block_height
     result = np.empty((-(-height // block_height), -(-width // block_width), 3), np.uint8)
@@ -67,7 +75,7 @@ def _block_averages(
 
 
 def _resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Resize (H, W, 3) to (size, size, 3): small scales with OpenCV, large ones with Pillow."""
+    """Resize (H, W, 3) to (size, size, 3); use OpenCV for small reductions, Pillow for larger."""
     height, width, _ = pixels.shape
     if max(height, width) > _MAX_SMOOTHING_SCALE * size:
         return np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
@@ -80,7 +88,7 @@ def _resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def _to_rgb(pixels: StoredPixels, significant_bits: int) -> NDArray[np.uint8]:
-    """Convert a whole picture to RGB -> (H, W, 3)."""
+    """Convert a whole picture to RGB, of shape (H, W, 3)."""
     if (
         not isinstance(pixels, Image.Image)
         and pixels.dtype == np.uint8
@@ -91,20 +99,20 @@ def _to_rgb(pixels: StoredPixels, significant_bits: int) -> NDArray[np.uint8]:
 
 
 def _size_of(pixels: StoredPixels) -> tuple[int, int]:
-    """Return width and height."""
+    """Return the width and the height of a picture."""
     if isinstance(pixels, Image.Image):
         return pixels.size
     return pixels.shape[1], pixels.shape[0]
 
 
 def _rgb_strip(pixels: StoredPixels, top: int, bottom: int, significant_bits: int) -> Image.Image:
-    """Convert the rows from `top` to `bottom` to an RGB image on white."""
+    """Convert the rows from `top` to `bottom` to an RGB image, blended with white."""
     if isinstance(pixels, Image.Image):
         is_whole = (top, bottom) == (0, pixels.height)
         strip = pixels if is_whole else pixels.crop((0, top, pixels.width, bottom))
     else:
         strip = Image.fromarray(_to_8_bits(pixels[top:bottom], significant_bits))
-    if strip.mode == "La":  # premultiplied; Pillow converts it to LA only
+    if strip.mode == "La":  # premultiplied alpha, which Pillow converts only to LA
         strip = strip.convert("LA")
     if strip.has_transparency_data:
         rgba = strip.convert("RGBA")
@@ -116,7 +124,11 @@ def _rgb_strip(pixels: StoredPixels, top: int, bottom: int, significant_bits: in
 def _to_8_bits(
     pixels: NDArray[np.uint8] | NDArray[np.uint16], significant_bits: int
 ) -> NDArray[np.uint8]:
-    """Keep the upper 8 of the significant bits; higher values become 255. Alpha always has 16."""
+    """Reduce 16-bit samples to the upper 8 of their significant bits.
+
+    Samples that exceed the significant bits become 255. In the alpha channel, all 16 bits are
+    significant.
+    """
     if pixels.dtype == np.uint8:
         return np.asarray(pixels, np.uint8)
     upper = np.minimum(pixels >> (significant_bits - 8), 255)
@@ -127,10 +139,10 @@ def _to_8_bits(
 
 
 def _smoothing_kernel(scale: float) -> NDArray[np.float32]:
-    """Return three weights that, before linear interpolation, imitate Pillow's bilinear filter.
+    """Return the three weights of a filter that, followed by linear interpolation, imitates Pillow.
 
-    That filter is a triangle of `scale` pixels to each side, with variance scale^2 / 6. Linear
-    interpolation alone has variance 1 / 6; weights [w, 1 - 2w, w] add 2w.
+    Pillow's bilinear filter is a triangle that extends `scale` pixels to each side; its variance is
+    scale^2 / 6. Linear interpolation has the variance 1 / 6, and the weights [w, 1 - 2w, w] add 2w.
     """
     weight = max(0.0, (scale**2 - 1) / 12)
     return np.array([weight, 1 - 2 * weight, weight], np.float32)

@@ -1,7 +1,7 @@
 """The handlers of the Open Inference Protocol v2, for the clients of KServe, Triton and others.
 
-Pictures take the path of /predict: the same decoder, queue, limits and deadline. Errors are
-`{"error": "text"}`, as these clients expect; service/http/error_format.py gives them that format.
+Pictures are handled as in POST /predict, by the same decoder and queue and within the same limits.
+Errors are `{"error": "text"}`, as these clients expect; service/http/error_format.py writes them.
 """
 
 from __future__ import annotations
@@ -22,28 +22,29 @@ from service.errors import (
 )
 from service.http.disconnects import cancel_on_disconnect
 from service.http.error_format import error_response
-from service.http.predictions import all_of, requested_top_k
+from service.http.predictions import gather_all, requested_top_k
 from service.http.uploads.body import read_body
 from service.http.uploads.body_timeout import body_timeout
 from service.http.uploads.forms import check_size
 from service.http.uploads.hints import with_hint
-from service.oip.request import EXTENSIONS, HEADER_LENGTH, Picture, parse
+from service.oip.request import HEADER_LENGTH, PROTOCOL_EXTENSIONS, Picture, parse
 from service.oip.response import metadata, serialise
 from service.schemas import model_name
 from service.served_model import ServedModel
 from service.state import ServiceState
 
-VERSION: Final = "0.1.0"
-"""Graft's version; a container image has no installed package that could be asked for it."""
+SERVER_VERSION: Final = "0.1.0"
+"""Graft's version. It is written here because container images contain Graft's source, but no
+installed package whose metadata names the version."""
 
 
 async def show_live(request: Request) -> JSONResponse:
-    """GET /v2/health/live: 200 while the process lives."""
+    """GET /v2/health/live: status 200 while the process is alive."""
     return JSONResponse({"live": True})
 
 
 async def show_ready(request: Request) -> JSONResponse:
-    """GET /v2/health/ready: 200, or 503 while draining."""
+    """GET /v2/health/ready: status 200, or 503 while the server is draining."""
     state: ServiceState = request.app.state.service
     if state.is_draining:
         return error_response(Draining("this server is stopping"))
@@ -52,7 +53,9 @@ async def show_ready(request: Request) -> JSONResponse:
 
 async def show_server(state: ServiceState, request: Request) -> JSONResponse:
     """GET /v2: the server's name and version, and the protocol extensions it supports."""
-    return JSONResponse({"name": "graft", "version": VERSION, "extensions": EXTENSIONS})
+    return JSONResponse(
+        {"name": "graft", "version": SERVER_VERSION, "extensions": PROTOCOL_EXTENSIONS}
+    )
 
 
 async def show_metadata(state: ServiceState, request: Request) -> JSONResponse:
@@ -62,25 +65,28 @@ async def show_metadata(state: ServiceState, request: Request) -> JSONResponse:
 
 
 async def show_model_ready(state: ServiceState, request: Request) -> JSONResponse:
-    """GET /v2/models/NAME/ready: 200 if this model is served."""
+    """GET /v2/models/NAME/ready: status 200 if this model is served, else 404."""
     model = _requested_model(state, request)
     return JSONResponse({**model_name(model.manifest), "ready": True})
 
 
 async def infer(state: ServiceState, request: Request) -> Response:
-    """POST /v2/models/NAME/infer: classify pictures; one bad picture fails the request."""
-    _requested_model(state, request)  # before the body is read
+    """POST /v2/models/NAME/infer: classify pictures.
+
+    If one picture cannot be classified, the whole request fails.
+    """
+    _requested_model(state, request)  # refuse an unknown model before the body is read
     settings = state.settings
     with state.upload_quota.upload() as upload:
         async with body_timeout(upload, settings, lambda: state.is_draining):
             body = await read_body(request, settings.max_request_bytes, upload)
-        model = _requested_model(state, request)  # again: a reload may have replaced it meanwhile
+        model = _requested_model(state, request)  # a reload may have replaced it in the meantime
         top_k = requested_top_k(request, model)
         manifest, length = model.manifest, request.headers.get(HEADER_LENGTH)
         parsed = parse(body, length, manifest.input.size, settings.max_pictures)
         with model.admit(len(parsed.pictures)):
             async with cancel_on_disconnect(request):
-                rows = await all_of(
+                rows = await gather_all(
                     _predict(state, model, index, picture)
                     for index, picture in enumerate(parsed.pictures)
                 )
@@ -91,7 +97,12 @@ async def infer(state: ServiceState, request: Request) -> Response:
 async def _predict(
     state: ServiceState, model: ServedModel, index: int, picture: Picture
 ) -> NDArray[np.float32]:
-    """Compute (classes,) probabilities; errors say which picture of the request is meant."""
+    """Return the probabilities of one picture, of shape (classes,).
+
+    Raises:
+        UndecodableImage: the picture cannot be classified; the message has its index in the
+            request.
+    """
     try:
         if isinstance(picture, bytes):
             picture = check_size(picture, state.settings)
@@ -102,12 +113,12 @@ async def _predict(
 
 
 def _requested_model(state: ServiceState, request: Request) -> ServedModel:
-    """Get the served model, if the path names it; raise ModelNotFound otherwise."""
+    """Return the served model if the path names it; raise ModelNotFound otherwise."""
     served, path = state.model.manifest, request.path_params
     name, version = path["name"], path.get("version")
     if name != served.name or version not in (None, served.version):
         requested = repr(name[:80]) + (f", version {version[:80]!r}," if version else "")
         raise ModelNotFound(
-            f"model {requested} is not here; {served.name!r}, version {served.version!r}, is served"
+            f"model {requested} is not served here; use {served.name!r}, version {served.version!r}"
         )
     return state.model

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's part of the OpenAPI document."""
+"""Build the section of the OpenAPI document about the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from service.bundle.manifest import Manifest
 from service.errors import Draining, ModelNotFound
 from service.http.pages.openapi import top_k_parameter
 from service.http.pages.operations import (
-    GUARDED,
+    ENDPOINT_ERRORS,
     JSON_TYPE,
     SCHEMA,
-    UPLOAD,
+    UPLOAD_ERRORS,
     ErrorClasses,
     Json,
     Section,
-    answer,
+    describe_operation,
+    success_response,
 )
-from service.http.pages.operations import operation as http_operation
 from service.oip.schemas import InferenceRequest
 
-_MODEL_ERRORS: ErrorClasses = (*GUARDED, ModelNotFound)
+_MODEL_ERRORS: ErrorClasses = (*ENDPOINT_ERRORS, ModelNotFound)
 _INFER: Final = (
-    "Pictures are BYTES (encoded files) or UINT8 (the model's input), in JSON or as binary data "
-    "after it. One bad picture fails the request."
+    "Send pictures as BYTES (image files) or UINT8 (decoded, in the size of the model's input), in "
+    "JSON or as binary data after the JSON. If one picture cannot be classified, the request fails."
 )
 
 
-def describe(manifest: Manifest) -> Section:
-    """Describe the operations under /v2 for the model of a manifest."""
+def build_section(manifest: Manifest) -> Section:
+    """Describe the operations under /v2, for the model that `manifest` describes."""
     paths = {
-        "/v2": {"get": _operation("oip_server_metadata", "Describe the server", GUARDED)},
+        "/v2": {"get": _operation("oip_server_metadata", "Describe the server", ENDPOINT_ERRORS)},
         **_model_paths(manifest, is_versioned=False),
         **_model_paths(manifest, is_versioned=True),
         "/v2/health/live": {"get": _operation("oip_server_live", "Liveness probe", ())},
@@ -44,20 +44,20 @@ def describe(manifest: Manifest) -> Section:
 def _model_paths(manifest: Manifest, is_versioned: bool) -> dict[str, Json]:
     name: Json = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
     parameters = [{**name, "example": manifest.name}]
-    path, suffix, which = "/v2/models/{name}", "", ""
+    path, suffix, model = "/v2/models/{name}", "", "the model"
     if is_versioned:
         parameters.append({**name, "name": "version", "example": manifest.version})
-        path, suffix, which = f"{path}/versions/{{version}}", "_version", " in one version"
+        path, suffix, model = f"{path}/versions/{{version}}", "_version", "one version of the model"
     body = {
         "required": True,
         "content": {JSON_TYPE: {"schema": {"$ref": f"{SCHEMA}InferenceRequest"}}},
     }
-    show = _operation(f"oip_model{suffix}_metadata", f"Describe the model{which}", _MODEL_ERRORS)
-    ready = _operation(f"oip_model{suffix}_ready", f"Is the model served{which}?", _MODEL_ERRORS)
+    show = _operation(f"oip_model{suffix}_metadata", f"Describe {model}", _MODEL_ERRORS)
+    ready = _operation(f"oip_model{suffix}_ready", f"Check that {model} is served", _MODEL_ERRORS)
     infer = _operation(
         f"oip_model{suffix}_infer",
-        f"Classify pictures{which and ' by one version'}",
-        (*_MODEL_ERRORS, *UPLOAD),
+        f"Classify pictures with {model}",
+        (*_MODEL_ERRORS, *UPLOAD_ERRORS),
         _INFER,
     )
     return {
@@ -76,9 +76,9 @@ def _model_paths(manifest: Manifest, is_versioned: bool) -> dict[str, Json]:
 def _operation(
     operation_id: str, summary: str, errors: ErrorClasses, description: str = ""
 ) -> Json:
-    """Describe an operation whose errors are `{"error": "text"}`."""
-    success = answer(JSON_TYPE, "ProtocolAnswer")
-    return http_operation(operation_id, summary, success, errors, description, "InferenceError")
+    """Describe an operation whose errors have the format `{"error": "text"}`."""
+    success = success_response(JSON_TYPE, "ProtocolAnswer")
+    return describe_operation(operation_id, summary, success, errors, description, "InferenceError")
 
 
 @functools.cache

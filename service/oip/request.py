@@ -1,7 +1,7 @@
-"""Parse an inference request of the Open Inference Protocol v2; pure functions.
+"""Parse an inference request of the Open Inference Protocol v2.
 
-A body is JSON, or JSON followed by tensors as bytes (extension `binary_tensor_data`); the header
-Inference-Header-Content-Length says where the JSON ends.
+The body is JSON, or JSON followed by tensors as bytes (extension `binary_tensor_data`). The header
+Inference-Header-Content-Length is the length of the JSON.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pydantic import ValidationError
 
 from service.errors import MalformedRequest
 from service.oip.schemas import InferenceRequest, InputTensor
-from service.oip.tensors import flatten, from_base64, from_integers, split
+from service.oip.tensors import deserialise_bytes_tensor, flatten, from_base64, from_integers
 
 HEADER_LENGTH: Final = "Inference-Header-Content-Length"
-EXTENSIONS: Final = ("binary_tensor_data",)
-OUTPUTS: Final = ("probabilities", "label")
+PROTOCOL_EXTENSIONS: Final = ("binary_tensor_data",)
+OUTPUT_NAMES: Final = ("probabilities", "label")
 MAX_JSON_BYTES: Final = 8 * 1024 * 1024
 MAX_JSON_VALUES: Final = 600_000
-"""Three pictures of 224 px as nested lists, four as one list. Parsing that many empty lists blocks
-the event loop for 0.2 s; 8 MiB of them would block it for 1.5 s."""
+"""Largest number of values in the JSON of a request: enough for three pictures of 224 x 224 pixels
+as nested lists. Parsing that many empty lists blocks the event loop for 0.2 s."""
 
 Picture = bytes | NDArray[np.uint8]
 
@@ -35,9 +35,10 @@ class ParsedRequest:
     """An inference request.
 
     Attributes:
-        id: returned with the answer.
-        pictures: each either the bytes of a file, or (size, size, 3) uint8.
-        outputs: requested output -> whether it is sent as bytes after the JSON; in order.
+        id: id of the request, which the answer repeats.
+        pictures: the pictures, each the bytes of a file or an array (size, size, 3) uint8.
+        outputs: requested output -> whether it is sent as bytes after the JSON, in the order of the
+            request.
     """
 
     id: str | None
@@ -49,21 +50,23 @@ def parse(body: bytes, header_length: str | None, size: int, max_pictures: int) 
     """Parse an inference request.
 
     Args:
-        body: of the HTTP request, not compressed.
-        header_length: the header Inference-Header-Content-Length, if there is one.
+        body: the body of the HTTP request, uncompressed.
+        header_length: the header Inference-Header-Content-Length, or None if it is absent.
         size: side of the model's square input, in pixels.
-        max_pictures: the most pictures in a request.
+        max_pictures: the largest accepted number of pictures.
 
     Raises:
-        MalformedRequest: it does not follow the protocol, or does not fit the model.
+        MalformedRequest: the body does not follow the protocol, or does not fit the model.
     """
     end = _json_end(body, header_length)
     try:
         request = InferenceRequest.model_validate_json(body[:end])
     except ValidationError as error:
         is_tensorflow = body.find(b'"instances"', 0, end) >= 0
-        hint = "; `instances` belongs to TensorFlow Serving, here it is `inputs`" * is_tensorflow
-        raise MalformedRequest(f"the JSON of the request: {_first_problem(error)}{hint}") from None
+        hint = "; `instances` belongs to TensorFlow Serving, use `inputs` here" * is_tensorflow
+        raise MalformedRequest(
+            f"the JSON of the request is invalid: {_first_problem(error)}{hint}"
+        ) from None
     outputs = _outputs(request)
     tensor = _only_input(request)
     picture_shape = _picture_shape(tensor, size, max_pictures)
@@ -73,7 +76,7 @@ def parse(body: bytes, header_length: str | None, size: int, max_pictures: int) 
 
 
 def _json_end(body: bytes, header_length: str | None) -> int:
-    """Find where the JSON ends, and check that it is not too large to parse."""
+    """Return the offset where the JSON ends; raise MalformedRequest if it is too large to parse."""
     if header_length is None:
         end = len(body)
     elif header_length.isascii() and header_length.isdigit() and len(header_length) < 16:
@@ -82,10 +85,13 @@ def _json_end(body: bytes, header_length: str | None) -> int:
         raise MalformedRequest(f"{HEADER_LENGTH} is {header_length[:40]!r}, not a number of bytes")
     if end > len(body):
         raise MalformedRequest(f"{HEADER_LENGTH} is {end:,}, but the body has {len(body):,} bytes")
-    remedy = f"send tensors as binary data after it ({HEADER_LENGTH}, binary_data_size)"
+    remedy = (
+        "send tensors as binary data after the JSON (header "
+        f"{HEADER_LENGTH}, parameter binary_data_size)"
+    )
     if end > MAX_JSON_BYTES:
         raise MalformedRequest(
-            f"the JSON has {end:,} bytes, at most {MAX_JSON_BYTES:,} are accepted; {remedy}"
+            f"the JSON has {end:,} bytes; at most {MAX_JSON_BYTES:,} are accepted; {remedy}"
         )
     if sum(body.count(mark, 0, end) for mark in b",[{") > MAX_JSON_VALUES:
         raise MalformedRequest(f"the JSON has more than {MAX_JSON_VALUES:,} values; {remedy}")
@@ -99,23 +105,23 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _outputs(request: InferenceRequest) -> dict[str, bool]:
-    """Get the requested outputs, and whether each is sent as bytes."""
+    """Return the requested outputs, and whether each is sent as bytes; all outputs by default."""
     default = request.parameters.binary_data_output
     chosen: dict[str, bool] = {}
     for output in request.outputs:
         name, parameters = output.name, output.parameters
-        if name not in OUTPUTS or name in chosen:
+        if name not in OUTPUT_NAMES or name in chosen:
             problem = "requested twice" if name in chosen else "unknown"
             raise MalformedRequest(
-                f"output {name[:80]!r} is {problem}; the outputs are {_quoted(OUTPUTS)}"
+                f"output {name[:80]!r} is {problem}; the outputs are {_quoted(OUTPUT_NAMES)}"
             )
         if parameters.classification is not None or parameters.shared_memory_region is not None:
             raise MalformedRequest(
-                f"output {name!r}: classification and shared memory are not supported; `label` "
-                "is the best class, `probabilities` has all of them"
+                f"output {name!r}: classification and shared memory are not supported; request "
+                "`label` for the best class, or `probabilities` for those of all classes"
             )
         chosen[name] = default if parameters.binary_data is None else parameters.binary_data
-    return chosen or dict.fromkeys(OUTPUTS, default)
+    return chosen or dict.fromkeys(OUTPUT_NAMES, default)
 
 
 def _only_input(request: InferenceRequest) -> InputTensor:
@@ -127,14 +133,18 @@ def _only_input(request: InferenceRequest) -> InputTensor:
 
 
 def _picture_shape(tensor: InputTensor, size: int, max_pictures: int) -> tuple[int, ...]:
-    """Check datatype and shape: () for encoded pictures, (size, size, 3) for decoded ones."""
+    """Return the shape of one picture: () for image files, (size, size, 3) for decoded pictures.
+
+    Raises:
+        MalformedRequest: the datatype or the shape of the tensor is not supported.
+    """
     picture_shape = (size, size, 3) if tensor.datatype == "UINT8" else ()
     accepted = [picture_shape] if picture_shape else [(), (1,)]
     is_known = tensor.datatype in ("BYTES", "UINT8")
     if not (is_known and tensor.shape and tuple(tensor.shape[1:]) in accepted):
         raise MalformedRequest(
             f"`images` is {tensor.datatype[:20]} {tensor.shape}; the model takes BYTES [N] or "
-            f"[N, 1] (encoded pictures), or UINT8 [N, {size}, {size}, 3]"
+            f"[N, 1] (image files), or UINT8 [N, {size}, {size}, 3] (decoded pictures)"
         )
     if not 1 <= tensor.shape[0] <= max_pictures:
         raise MalformedRequest(
@@ -144,16 +154,24 @@ def _picture_shape(tensor: InputTensor, size: int, max_pictures: int) -> tuple[i
 
 
 def _binary_data(tensor: InputTensor, rest: memoryview) -> memoryview | None:
-    """Get the bytes of the tensor after the JSON; None if its data is in the JSON."""
+    """Return the tensor's bytes, which follow the JSON; None if its data is in the JSON.
+
+    Raises:
+        MalformedRequest: there is no data, or its length does not match `binary_data_size`.
+    """
     size = tensor.parameters.binary_data_size
     if tensor.parameters.shared_memory_region is not None:
-        raise MalformedRequest("`images`: shared memory is not supported; send the data")
+        raise MalformedRequest(
+            "`images`: shared memory is not supported; send the data in the request"
+        )
     if (size is None) == (tensor.data is None):
-        raise MalformedRequest("`images` needs either `data` or the parameter binary_data_size")
+        raise MalformedRequest(
+            "`images` needs either `data` or the parameter binary_data_size, not both"
+        )
     if len(rest) != (size or 0):
         raise MalformedRequest(
-            f"`images` has {size or 0:,} bytes of binary data, but {len(rest):,} bytes follow "
-            f"the JSON; {HEADER_LENGTH} says where it ends"
+            f"binary_data_size of `images` is {size or 0:,}, but {len(rest):,} bytes follow the "
+            f"JSON; check binary_data_size, and the length of the JSON in {HEADER_LENGTH}"
         )
     return None if size is None else rest
 
@@ -167,7 +185,7 @@ def _pictures(
         values = from_integers(data) if isinstance(data, list) else data
         return [*np.frombuffer(values, np.uint8).reshape(count, *picture_shape)]
     if isinstance(data, memoryview):
-        return [*split(data, count)]
+        return [*deserialise_bytes_tensor(data, count)]
     _check_length(len(data), count, "pictures")
     return [*from_base64(data)]
 
@@ -175,8 +193,8 @@ def _pictures(
 def _check_length(length: int, expected: int, elements: str) -> None:
     if length != expected:
         raise MalformedRequest(
-            f"`images` holds {length:,} {elements}, but its shape says {expected:,}: they must "
-            "agree"
+            f"`images` has {length:,} {elements}, but {expected:,} according to its shape; correct "
+            "the data or the shape"
         )
 
 

@@ -1,4 +1,4 @@
-"""Write the answers of the Open Inference Protocol v2; pure functions."""
+"""Build the answers of the Open Inference Protocol v2."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from service.bundle.manifest import Manifest
 from service.oip.request import HEADER_LENGTH, ParsedRequest
-from service.oip.tensors import join
+from service.oip.tensors import serialise_bytes_tensor
 
 
 def serialise(
@@ -19,15 +19,16 @@ def serialise(
     probabilities: NDArray[np.float32],
     top_k: int | None = None,
 ) -> tuple[bytes, dict[str, str]]:
-    """Write the body and the headers that answer a request.
+    """Build the body and the headers of the answer to an inference request.
 
     Args:
-        request: as `parse` returned it.
-        manifest: of the model that answered.
+        request: the request, as returned by `parse`.
+        manifest: manifest of the model that answered.
         probabilities: (N, classes) float32, finite.
-        top_k: with it, both outputs are (N, top_k): the best classes, best first, and their
-            probabilities. Without it, `label` is (N,), the best class, and `probabilities` is
-            (N, classes), in the order of the classes.
+        top_k: number of classes in the answer. If given, both outputs have the shape (N, top_k):
+            the best classes, best first, and their probabilities. If None, `label` has the shape
+            (N,) and holds the best class, and `probabilities` has the shape (N, classes), in the
+            order of the model's classes.
     """
     best = (-probabilities).argsort(axis=1, kind="stable")[:, : top_k or 1]
     labels = [manifest.classes[index] for index in best.ravel()]
@@ -44,7 +45,11 @@ def serialise(
         datatype = "BYTES" if is_label else "FP32"
         output: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shapes[name]}
         if is_binary:
-            raw = join(labels) if is_label else probabilities.astype("<f4").tobytes()
+            raw = (
+                serialise_bytes_tensor(labels)
+                if is_label
+                else probabilities.astype("<f4").tobytes()
+            )
             output["parameters"] = {"binary_data_size": len(raw)}
             binary_data += raw
         else:
@@ -60,10 +65,10 @@ def serialise(
 
 
 def metadata(manifest: Manifest, max_pictures: int) -> dict[str, Any]:
-    """Write the answer to GET /v2/models/NAME.
+    """Build the answer to GET /v2/models/NAME.
 
-    It declares the model's own input, from which tools generate requests; the parameters describe
-    encoded pictures.
+    `inputs` declares the model's own input, an array, because tools generate requests from it. The
+    entry `images` of `parameters` says how to send image files instead.
     """
     size = manifest.input.size
     return {
@@ -76,12 +81,12 @@ def metadata(manifest: Manifest, max_pictures: int) -> dict[str, Any]:
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
         ],
         "parameters": {
-            "images": f"preferred: BYTES [N] or [N, 1], files ({', '.join(manifest.input.kinds)}; "
-            "base64 in JSON), which are decoded as in training; or UINT8 "
-            f"[N, {size}, {size}, 3], RGB, resized by you",
+            "images": "preferred: BYTES [N] or [N, 1], image files "
+            f"({', '.join(manifest.input.kinds)}; in JSON as base64), which the service decodes as "
+            f"in training; or UINT8 [N, {size}, {size}, 3], RGB, which you decode and resize",
             "classes": json.dumps(manifest.classes, ensure_ascii=False),
             "max_pictures": max_pictures,
-            "top_k": "infer?top_k=K: both outputs are [N, K], the K best classes and their "
-            "probabilities",
+            "top_k": "with infer?top_k=K both outputs have the shape [N, K]: the K best classes "
+            "and their probabilities",
         },
     }

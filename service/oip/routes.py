@@ -1,4 +1,4 @@
-"""The table of the Open Inference Protocol's routes, all under /v2."""
+"""The table of routes of the Open Inference Protocol, all under /v2."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import Final
 
 from starlette.routing import Route
 
-from service.http.endpoints import Endpoint
+from service.http.routing import Endpoint
 from service.oip import handlers
 
 _MODELS: Final = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 
-ENDPOINTS: Final = (
+OIP_ENDPOINTS: Final = (
     *(Endpoint("POST", f"{path}/infer", handlers.infer, accepts_pictures=True) for path in _MODELS),
     Endpoint("GET", "/v2", handlers.show_server),
     *(Endpoint("GET", path, handlers.show_metadata) for path in _MODELS),
     *(Endpoint("GET", f"{path}/ready", handlers.show_model_ready) for path in _MODELS),
 )
-"""Ask for an API key where keys are set, and appear in the metrics."""
+"""Endpoints that require an API key if the service has any, and that appear in the metrics."""
 
-PUBLIC_ROUTES: Final = (
+OIP_PUBLIC_ROUTES: Final = (
     Route("/v2/health/live", handlers.show_live),
     Route("/v2/health/ready", handlers.show_ready),
 )
-"""Probes: ask for no key, and do not appear in the metrics."""
+"""Health probes, which require no API key and do not appear in the metrics."""

@@ -1,4 +1,4 @@
-"""The JSON of an Open Inference Protocol request, as pydantic models."""
+"""Pydantic models of the JSON of an Open Inference Protocol request."""
 
 from __future__ import annotations
 
@@ -12,29 +12,38 @@ class _Strict(BaseModel):
 
 
 def _null_as(default: object) -> BeforeValidator:
-    """Accept null for an absent field: clients generated from the protocol's schema send it."""
+    """Make a validator that replaces null by a default.
+
+    Clients that are generated from the protocol's schema send null for absent fields.
+    """
     return BeforeValidator(lambda value: default if value is None else value)
 
 
 class InputParameters(_Strict):
     binary_data_size: int | None = Field(
-        default=None, ge=0, description="bytes of this tensor after the JSON"
+        default=None, ge=0, description="number of bytes of this tensor, which follow the JSON"
     )
     shared_memory_region: object = Field(default=None, description="not supported")
 
 
 class InputTensor(_Strict):
     name: str = Field(description="`images`")
-    datatype: str = Field(description="BYTES: encoded pictures; UINT8: the model's own input")
-    shape: list[int] = Field(max_length=16, description="[N] or [N, 1]; [N, size, size, 3]")
+    datatype: str = Field(description="BYTES for image files, UINT8 for decoded pictures")
+    shape: list[int] = Field(
+        max_length=16,
+        description="[N] or [N, 1] for image files, [N, size, size, 3] for decoded pictures",
+    )
     parameters: Annotated[InputParameters, _null_as({})] = InputParameters()
     data: list[Any] | None = Field(
-        default=None, description="base64 strings, or integers from 0 to 255"
+        default=None,
+        description="base64 strings for image files, integers from 0 to 255 for decoded pictures",
     )
 
 
 class OutputParameters(_Strict):
-    binary_data: bool | None = Field(default=None, description="return it as bytes after the JSON")
+    binary_data: bool | None = Field(
+        default=None, description="whether to return this output as bytes after the JSON"
+    )
     classification: object = Field(default=None, description="not supported")
     shared_memory_region: object = Field(default=None, description="not supported")
 
@@ -46,7 +55,7 @@ class OutputTensor(_Strict):
 
 class RequestParameters(_Strict):
     binary_data_output: bool = Field(
-        default=False, description="return all outputs as bytes after the JSON"
+        default=False, description="whether to return all outputs as bytes after the JSON"
     )
 
 

@@ -1,4 +1,4 @@
-"""Find the pictures that a command line names: files, and pictures inside folders."""
+"""Find the pictures that a command line refers to: files, and the pictures inside folders."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from service.imaging import OTHER_SUFFIXES, SUFFIXES, identify_format
 
 
 def find_pictures(paths: Sequence[str]) -> list[str]:
-    """List the pictures, in the order of `paths` and, inside folders, of names.
+    """List the pictures, in the order of `paths` and, inside a folder, in the order of names.
 
-    A file that `paths` names is listed whatever it is. Inside folders suffixes decide; hidden files
-    are skipped; a file without a suffix is listed if its first bytes are a picture's. Files and
-    folders that cannot be opened are listed, so that scoring reports them. Symbolic links are
-    followed, and each folder is read once.
+    A file in `paths` is always listed. Inside folders, a file is listed if it has the suffix of a
+    picture, or no suffix but the first bytes of a picture; hidden files are skipped. Folders that
+    cannot be opened are listed too, so that scoring reports them. Symbolic links are followed, and
+    each folder is searched only once.
 
     Raises:
-        WrongUse: a path does not exist, or there are no pictures.
+        UsageError: a path does not exist, or there are no pictures.
     """
     pictures: list[str] = []
     visited: set[str] = set()
     for path in paths:
         if not Path(path).exists():
-            raise UsageError(f"no file or folder {path}; name pictures, or folders with pictures")
+            raise UsageError(
+                f"there is no file or folder {path}; name pictures, or folders with pictures"
+            )
         pictures += _walk(path, visited) if Path(path).is_dir() else [path]
     if not pictures:
         raise UsageError(
@@ -36,9 +38,11 @@ def find_pictures(paths: Sequence[str]) -> list[str]:
 
 
 def _walk(root: str, visited: set[str]) -> Iterator[str]:
-    """Yield the pictures below a folder, then folders that cannot be opened.
+    """Yield the pictures inside a folder, then the folders inside it that cannot be opened.
 
-    `visited` holds real paths.
+    Args:
+        root: path of the folder.
+        visited: real paths of the folders that were searched already; this call adds more.
     """
     if (real_path := os.path.realpath(root)) in visited:
         return
@@ -47,7 +51,7 @@ def _walk(root: str, visited: set[str]) -> Iterator[str]:
     for parent, folders, files in os.walk(
         root, onerror=lambda error: unreadable.append(error.filename), followlinks=True
     ):
-        # Real folders before links to them, so that pictures are listed by their real paths.
+        # Search real folders before links to them, so that pictures are listed with real paths.
         names = sorted(filter(_is_visible, folders), key=lambda name: _links_last(parent, name))
         folders.clear()
         for name in names:

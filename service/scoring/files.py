@@ -1,4 +1,4 @@
-"""Score files with the service's own decoder, scheduler and predictor."""
+"""Classify files with the decoder, the scheduler and the predictor that the service uses."""
 
 from __future__ import annotations
 
@@ -21,12 +21,19 @@ from service.errors import PayloadTooLarge, RequestError, UnreadableFile
 from service.settings import Settings
 
 _JOBS_PER_THREAD: Final = 16
-"""Queued pictures per thread: results wait for a slow picture before them, threads do not."""
+"""Number of queued pictures per thread. Results are returned in order, so a slow picture delays the
+results after it; with a queue, the threads go on in the meantime."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredFile:
-    """A file, with its (classes,) probabilities or the reason why there are none."""
+    """The result for one file: its probabilities, or the error that prevented them.
+
+    Attributes:
+        path: path of the file.
+        probabilities: probabilities of shape (classes,) float32; None after an error.
+        error: the reason why there are no probabilities; None otherwise.
+    """
 
     path: str
     probabilities: NDArray[np.float32] | None = None
@@ -36,10 +43,16 @@ class ScoredFile:
 def score_files(
     paths: Iterable[str], predictor: Predictor, config: SessionConfig, settings: Settings
 ) -> Generator[ScoredFile]:
-    """Score files on the threads of `settings`, in the order of `paths`.
+    """Classify files in several threads; yield the results in the order of `paths`.
 
-    Memory holds the bytes of one picture per thread, and decoded pictures of a window: two batches
-    per session and a few pictures per thread. Close the generator to stop early.
+    Memory holds the bytes of one file per thread, and a limited number of decoded pictures: two
+    batches per session and a few pictures per thread. To stop early, close the generator.
+
+    Args:
+        paths: paths of the files.
+        predictor: the model.
+        config: number of ONNX Runtime sessions, and largest batch.
+        settings: number of threads, and limits on pictures.
     """
     threads = settings.usable_threads()
     window = 2 * config.sessions * config.max_batch_size + _JOBS_PER_THREAD * threads
@@ -54,7 +67,8 @@ def score_files(
     pending: deque[tuple[str, Job]] = deque()
     try:
         for path in paths:
-            if len(pending) == window:  # collect half a window: each wait takes time from threads
+            # Yield half of the window: waiting for each result would take time from the threads.
+            if len(pending) == window:
                 wait([pending[window // 2][1].future])
                 for _ in range(window // 2):
                     yield _scored_file(*pending.popleft())
@@ -64,11 +78,15 @@ def score_files(
     finally:
         for _, job in pending:
             job.cancel()
-        scheduler.close()  # a thread that ends inside ONNX Runtime would abort the process
+        # A thread that is still inside ONNX Runtime when the process exits would abort it.
+        scheduler.close()
 
 
 def _path_decoder(predictor: Predictor, settings: Settings) -> Callable[[bytes], NDArray[np.uint8]]:
-    """Make the scheduler's decoder: jobs hold paths, so that a free thread reads the file."""
+    """Make the decoder of the scheduler, which gets paths instead of data.
+
+    So the file is read in a decoding thread, and only when one is free.
+    """
     limits = settings.limits()
 
     def decode_path(path: bytes) -> NDArray[np.uint8]:
@@ -82,22 +100,27 @@ def read_file(path: Path, max_bytes: int) -> bytes:
     """Read a file.
 
     Raises:
-        UnreadableFile: it is a folder, a pipe or a device, or cannot be opened or read.
-        PayloadTooLarge: it has more than `max_bytes`.
+        UnreadableFile: the path is a folder, a pipe or a device, or the file cannot be read.
+        PayloadTooLarge: the file has more than `max_bytes` bytes.
     """
     try:
         status = path.stat()
         if stat.S_ISREG(status.st_mode) and status.st_size <= max_bytes:
             return path.read_bytes()
         if stat.S_ISDIR(status.st_mode):
-            next(path.iterdir(), None)  # raises the reason why the folder could not be searched
+            next(path.iterdir(), None)  # raises an OSError if the folder cannot be searched
     except OSError as error:
         raise UnreadableFile(f"the file cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
-        raise UnreadableFile("not a regular file")
-    raise PayloadTooLarge(
-        f"the picture has {status.st_size:,} bytes; at most {max_bytes:,} are accepted: "
-        "shrink it, or set GRAFT_MAX_IMAGE_BYTES"
+        raise UnreadableFile("it is a folder, a pipe or a device, not a file")
+    raise too_many_bytes(status.st_size, max_bytes)
+
+
+def too_many_bytes(size_bytes: int, max_bytes: int) -> PayloadTooLarge:
+    """Make the error for a picture of `size_bytes` if at most `max_bytes` are accepted."""
+    return PayloadTooLarge(
+        f"the picture has {size_bytes:,} bytes; at most {max_bytes:,} are accepted: shrink it, or "
+        "raise the limit with the environment variable GRAFT_MAX_IMAGE_BYTES"
     )
 
 

@@ -1,4 +1,4 @@
-"""A model for Python programs: `load("classifier:latest").predict("leaf.jpg")`."""
+"""Use a model in a Python program: `load("classifier:latest").predict("leaf.jpg")`."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from service.bundle.signature import load_verified
 from service.engine.device import load_predictor
 from service.engine.predictor import Predictor
 from service.errors import BadParameter, PayloadTooLarge, UndecodableImage
-from service.scoring.files import read_file
+from service.scoring.files import read_file, too_many_bytes
 from service.settings import Settings
 
 _PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
-"""Modes of Pillow that PNG can hold. Others are converted to RGB, those below to 16 bits."""
+"""Pillow's modes that PNG can hold. Pictures of other modes are converted to RGB, except those of
+`_INTEGER_MODES`."""
 _INTEGER_MODES = {"I", "I;16B", "I;16L", "I;16N"}
-"""Modes of integers, usually of 16 bits; Pillow itself would clip them at 255."""
+"""Pillow's modes of gray integers, which are converted to 16 bits. Pillow's own conversion to RGB
+would clip their values at 255."""
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """A class and its probability, 0 to 1."""
+    """A class, and its probability from 0 to 1."""
 
     label: str
     score: float
@@ -34,7 +36,11 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Prediction(ClassScore):
-    """The best class of a picture with its probability, and in `top` the best classes in order."""
+    """The most probable class of a picture, and its probability from 0 to 1.
+
+    Attributes:
+        top: the most probable classes, best first.
+    """
 
     top: tuple[ClassScore, ...]
 
@@ -43,8 +49,8 @@ class Model:
     """A verified model that classifies pictures in this process.
 
     Attributes:
-        name: its tag, NAME:VERSION.
-        classes: the labels, in the order of the probabilities.
+        name: tag of the model, NAME:VERSION.
+        classes: labels of all classes, in the order of the model's outputs.
     """
 
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
@@ -62,13 +68,13 @@ class Model:
         """Classify one picture, as POST /predict does.
 
         Args:
-            picture: the path of a file, the bytes of a file, or a Pillow picture.
-            top_k: number of classes in `top`; None for GRAFT_TOP_K.
+            picture: the path of a file, the bytes of a file, or a Pillow image.
+            top_k: number of classes in `top`; None for the value of GRAFT_TOP_K.
 
         Raises:
             UnreadableFile: the file cannot be read.
-            RequestError: the picture cannot be decoded, is too large, or is of a kind that this
-                model does not accept; or there are no `top_k` classes.
+            RequestError: the picture cannot be decoded, is too large, or has a format that this
+                model does not accept; or `top_k` is not between 1 and the number of classes.
             TypeError: `picture` is something else, such as an array.
         """
         count = len(self.classes)
@@ -88,40 +94,38 @@ class Model:
             return self._predictor.decode(_encode(picture), limits)
         except PayloadTooLarge as error:
             raise PayloadTooLarge(
-                f"the Pillow picture has {picture.width} x {picture.height} pixels, too many to "
-                "pass on: pass the path of its file, or shrink it first"
+                f"the Pillow image has {picture.width} x {picture.height} pixels, which is too "
+                "many: pass the path of its file instead, or shrink it first"
             ) from error
 
     def _read(self, picture: str | os.PathLike[str] | bytes) -> bytes:
         max_bytes = self._settings.max_image_bytes
         if not isinstance(picture, (str, bytes, os.PathLike)):
             raise TypeError(
-                "a picture is a path, the bytes of a file, or a Pillow picture, not "
+                "`picture` must be a path, the bytes of a file, or a Pillow image, not "
                 f"{type(picture).__name__}"
             )
         if not isinstance(picture, bytes):
             return read_file(Path(picture), max_bytes)
         if len(picture) > max_bytes:
-            raise PayloadTooLarge(
-                f"the picture has {len(picture):,} bytes; at most {max_bytes:,} are accepted: "
-                "shrink it, or set GRAFT_MAX_IMAGE_BYTES"
-            )
+            raise too_many_bytes(len(picture), max_bytes)
         return picture
 
 
 def load(reference: str | os.PathLike[str] | None = None) -> Model:
-    """Load a model, after the checks that the service makes before it answers.
+    """Load a model, with the same checks that the service makes before it starts.
 
-    The GRAFT_* settings of the service hold here, too, as far as they concern a single picture.
+    Environment variables GRAFT_* that concern a single picture, such as GRAFT_TOP_K, apply as in
+    the service.
 
     Args:
-        reference: a BentoML tag, e.g. classifier:latest, or the folder of a bundle; None for
-            GRAFT_MODEL.
+        reference: a BentoML tag, e.g. classifier:latest, or the folder of a bundle; None for the
+            value of GRAFT_MODEL.
 
     Raises:
         BundleError: there is no such model, it is damaged, or it does not reproduce its golden
             answers.
-        SettingError: a GRAFT_* variable cannot be used.
+        SettingError: a GRAFT_* variable has an invalid value.
     """
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     settings = Settings.from_environment()
@@ -131,27 +135,36 @@ def load(reference: str | os.PathLike[str] | None = None) -> Model:
 
 
 def _encode(picture: Image.Image) -> bytes:
-    """A picture as PNG, which the one decoder then reads, turned upright by its EXIF data.
+    """Encode a Pillow image as PNG, with its EXIF data, so that `decode` can read it.
 
     Raises:
-        UndecodableImage: its pixels cannot be read, or have no range that an 8-bit picture has.
+        UndecodableImage: the pixels cannot be read, or their mode has no fixed range of values.
     """
     buffer = io.BytesIO()
     try:
         exif = picture.getexif()
         _storable(picture).save(buffer, "PNG", compress_level=0, exif=exif)
     except (ValueError, OSError, SystemError) as error:
-        raise UndecodableImage(f"the Pillow picture cannot be read: {error}") from error
+        raise UndecodableImage(f"the Pillow image cannot be read: {error}") from error
     return buffer.getvalue()
 
 
 def _storable(picture: Image.Image) -> Image.Image:
-    """The picture in a mode that PNG can hold, its values unchanged where they are integers."""
+    """Convert an image to a mode that PNG can hold; integer values are kept unchanged.
+
+    Raises:
+        ValueError: the mode has no fixed range of values, or the values exceed 16 bits.
+    """
     if picture.mode == "F":
-        raise ValueError("mode F has no fixed range; convert it to 8 bits, e.g. to mode L")
+        raise ValueError(
+            "mode F has no fixed range of values; convert it to 8 bits, e.g. to mode L"
+        )
     if picture.mode in _INTEGER_MODES:
         values = np.asarray(picture)
         if values.min(initial=0) < 0 or values.max(initial=0) > np.iinfo(np.uint16).max:
-            raise ValueError(f"mode {picture.mode} has values outside of 16 bits")
+            raise ValueError(
+                f"mode {picture.mode} has values below 0 or above 65,535; convert it to 8 bits, "
+                "e.g. to mode L"
+            )
         return Image.fromarray(values.astype(np.uint16))
     return picture if picture.mode in _PNG_MODES else picture.convert("RGB")

@@ -1,4 +1,4 @@
-"""Write scored files as plain lines, as JSON lines, or as a CSV file that is complete or absent."""
+"""Write the results of scoring as lines of text, as JSON lines, or as a CSV file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ WriteRow = Callable[[ScoredFile], None]
 
 
 def write_line(classes: Sequence[str], scored: ScoredFile) -> None:
-    """Print path, label and score, separated by tabs; after an error path, "", "" and the error.
+    """Print a line of text for one file: path, label and score, separated by tabs.
 
-    Tabs and line breaks inside a path become spaces, so that each picture is one line.
+    If there is an error, label and score are empty and the error is a fourth column. Tabs and line
+    breaks inside a path become spaces, so that each picture has exactly one line.
     """
     if scored.probabilities is None:
         fields = [scored.path, "", "", _error_text(scored)]
@@ -34,7 +35,7 @@ def write_line(classes: Sequence[str], scored: ScoredFile) -> None:
 
 
 def write_json_line(predictor: Predictor, top_k: int, scored: ScoredFile) -> None:
-    """Print a line of JSON: `path`, and the result of POST /predict_batch for a picture."""
+    """Print a line of JSON for one file: `path`, and the fields of a result of /predict_batch."""
     content: dict[str, object] = {"path": scored.path}
     if scored.probabilities is not None:
         content |= classified_json(predictor.rank(scored.probabilities, top_k))
@@ -45,53 +46,55 @@ def write_json_line(predictor: Predictor, top_k: int, scored: ScoredFile) -> Non
 
 @contextmanager
 def csv_table(path: Path, classes: Sequence[str]) -> Iterator[WriteRow]:
-    """Open a CSV file that appears when the block ends, or not at all.
+    """Open a CSV file; yield a function that writes the row of one file.
 
-    Columns are path, label, score, `probability_<class>` of every class, and error.
+    The CSV file appears when the block ends, complete; if the block raises, it does not appear. The
+    columns are path, label, score, `probability_<class>` of every class, and error.
 
     Raises:
-        WrongUse: the file cannot be written.
+        UsageError: the CSV file cannot be written.
     """
     with _replacing(path) as file:
-        # Quote all texts: csv does not quote a `\r`, which readers take for the end of a line.
+        # Quote all texts: csv alone would not quote `\r`, which many readers take for a line break.
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         columns = [f"probability_{label}" for label in classes]
 
         def write(scored: ScoredFile) -> None:
-            with _wrong_use_on_oserror(path):
+            with _usage_error_on_oserror(path):
                 writer.writerow(_row(classes, scored))
 
-        with _wrong_use_on_oserror(path):
+        with _usage_error_on_oserror(path):
             writer.writerow(["path", "label", "score", *columns, "error"])
         yield write
 
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[TextIO]:
-    """Open a temporary file that replaces `path` when the block ends; a symbolic link stays one.
+    """Open a temporary file that replaces `path` when the block ends.
 
-    A pipe, a device or stdout is written to directly.
+    If `path` is a symbolic link, the file to which it leads is replaced. A pipe, a device or stdout
+    is written to directly.
     """
-    with _wrong_use_on_oserror(path):
+    with _usage_error_on_oserror(path):
         is_stdout = path.exists() and os.path.samestat(path.stat(), os.fstat(1))
         is_file = not is_stdout and (path.is_file() or not path.exists())
         target = Path(os.path.realpath(path)) if is_file else path
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial") if is_file else target
     try:
-        with _wrong_use_on_oserror(path):
+        with _usage_error_on_oserror(path):
             destination = os.dup(1) if is_stdout else partial
             file = open(destination, "w", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: PTH123, SIM115
         with file, cleanup_on_signal(partial.unlink) if is_file else nullcontext():
             yield file
-            with _wrong_use_on_oserror(path):
+            with _usage_error_on_oserror(path):
                 file.flush()
         if is_file:
-            with _wrong_use_on_oserror(path):
+            with _usage_error_on_oserror(path):
                 fsync(partial)
                 partial.replace(target)
     finally:
         if is_file:
-            with suppress(OSError):  # it was renamed, or could not be opened
+            with suppress(OSError):  # the temporary file was renamed, or could not be created
                 partial.unlink()
 
 
@@ -108,11 +111,11 @@ def _error_text(scored: ScoredFile) -> str:
 
 
 @contextmanager
-def _wrong_use_on_oserror(path: Path) -> Iterator[None]:
+def _usage_error_on_oserror(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise UsageError(
-            f"cannot write {path}: {error.strerror}; --csv needs a file in an existing folder that "
-            "can be written to and has room"
+            f"cannot write {path}: {error.strerror}; --csv needs a file in an existing folder, to "
+            "which you may write and which has enough free space"
         ) from error

@@ -1,7 +1,7 @@
-"""The server process around the service: its port, its connections, its workers.
+"""The server around the application: its port, its connections, its workers and its API keys.
 
-In: BentoML's configuration, the environment, and uvicorn's connections. Out: bounded connections, a
-bound on the memory of request bodies, and a directory in which all workers share metrics and news
-of reloads.
+In: BentoML's configuration, the environment, and uvicorn's connections. Out: limits on connections
+and on the memory of request bodies, and a directory through which the workers share their metrics
+and announce reloads.
 May use: service.{bundle, errors, system}.
 """

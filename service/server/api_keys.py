@@ -1,4 +1,4 @@
-"""API keys: who may use the service, if GRAFT_API_KEYS or GRAFT_API_KEYS_FILE names any."""
+"""API keys: who may use the service if GRAFT_API_KEYS or GRAFT_API_KEYS_FILE is set."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from service.errors import SettingError, Unauthorized
 
 
 class ApiKeys:
-    """The accepted keys; without any, every request is accepted."""
+    """The accepted keys. If there are none, every request is accepted."""
 
     def __init__(self, keys: Iterable[str]) -> None:
-        # All digests have one length, so that the time of a comparison says nothing about a key.
+        # All digests have the same length, so that the time of a comparison reveals nothing.
         self._digests = [_digest(key) for key in keys]
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """Look for a key in `Authorization: Bearer KEY` and in `X-API-Key: KEY`.
+        """Check the keys in the headers `Authorization: Bearer KEY` and `X-API-Key: KEY`.
 
-        One accepted key is enough: a proxy may use the other header for a token of its own.
+        It is enough if one of the headers has an accepted key: a proxy may use the other header for
+        its own token.
 
         Raises:
-            Unauthorized: keys are set, and the request has none of them.
+            Unauthorized: the service has keys, and the request has none of them.
         """
         if not self._digests:
             return
@@ -31,7 +32,7 @@ class ApiKeys:
         sent = [bearer] if scheme.lower() == "bearer" else []
         sent.append(headers.get("x-api-key", ""))
         digests = [_digest(key.strip()) for key in sent]
-        # A list, not a generator: every request takes the same number of comparisons.
+        # Not a generator: all comparisons are made, so their number reveals nothing.
         matches = [
             hmac.compare_digest(digest, accepted)
             for digest in digests
@@ -39,15 +40,17 @@ class ApiKeys:
         ]
         if not any(matches):
             raise Unauthorized(
-                "this service asks for a key: send `Authorization: Bearer KEY` or `X-API-Key: KEY`"
+                "this service requires an API key: send a valid key in the header "
+                "`Authorization: Bearer KEY` or `X-API-Key: KEY`"
             )
 
 
 def split_keys(text: str) -> list[str]:
-    """Split a text at its commas into keys; a key may contain spaces.
+    """Split a text into keys, at its commas; a key may contain spaces.
 
     Raises:
-        ValueError: there is no key, or one that headers cannot carry; the text is not quoted.
+        ValueError: there is no key, or a key has characters that HTTP headers cannot contain. The
+            message does not quote the text.
     """
     return _validated(text.split(","))
 
@@ -58,7 +61,8 @@ def read_keys(path: Path) -> list[str]:
     Lines that start with # are comments, so that a key can be commented out.
 
     Raises:
-        SettingError: the file cannot be read, holds no key, or one that headers cannot carry.
+        SettingError: the file cannot be read, there is no key in it, or a key has characters that
+            HTTP headers cannot contain.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -74,18 +78,18 @@ def _validated(texts: Iterable[str]) -> list[str]:
     keys = [key for text in texts if (key := text.strip())]
     if not keys:
         raise ValueError(
-            "holds no key, and without keys everybody may use the service; add a key, or leave the "
-            "setting unset"
+            "contains no key; add a key, or unset the setting if everybody may use the service"
         )
     for key in keys:
-        if not key.isascii():  # clients disagree: some send UTF-8, others Latin-1
+        if not key.isascii():  # some clients would send it as UTF-8, others as Latin-1
             raise ValueError(
-                "has a key with a character outside ASCII, which headers cannot carry; choose "
-                "another key"
+                "contains a key with a character outside ASCII, which HTTP headers cannot contain; "
+                "choose another key"
             )
         if not key.isprintable():
             raise ValueError(
-                "has a key with a control character, which headers cannot carry; choose another key"
+                "contains a key with a control character, which HTTP headers cannot contain; "
+                "choose another key"
             )
     return keys
 

@@ -1,4 +1,4 @@
-"""BentoML's own configuration, as far as the service depends on it."""
+"""Read the parts of BentoML's own configuration on which the service depends."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ SERVICE_NAME: Final = "graft"
 
 
 def bentoml_container() -> Any:
-    """Return BentoML's configuration container, by a private name.
+    """Return BentoML's configuration container, which has only a private name.
 
-    `bentoml.save_config`, its only public reader, fails (docs/private_interfaces.md).
+    `bentoml.save_config`, the only public way to read the configuration, fails
+    (docs/decisions/private-interfaces.md).
     """
     from bentoml._internal.configuration.containers import BentoMLContainer
 
@@ -20,9 +21,10 @@ def bentoml_container() -> Any:
 
 
 def worker_count() -> int:
-    """Return `workers` of service `graft`: the number of worker processes; 1 by default.
+    """Return the number of worker processes: option `workers` of service `graft`, 1 by default.
 
-    BentoML knows it in workers, and in their parent once the service starts.
+    Call it in a worker, or in the parent process once the service is starting; before that, the
+    configuration is not complete.
     """
     services = bentoml_container().config.get().get("services", {})
     workers = services.get(SERVICE_NAME, {}).get("workers")

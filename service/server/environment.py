@@ -1,4 +1,7 @@
-"""Environment variables that the parent prepares for its workers, which run in another folder."""
+"""Environment variables that the parent process prepares for its workers.
+
+Workers run in another working directory, so paths in variables must be absolute.
+"""
 
 from __future__ import annotations
 
@@ -24,25 +27,27 @@ _PATH_VARIABLES: Final = (
 def require_home() -> None:
     """Check that BentoML has a home folder.
 
+    Without one, BentoML creates a folder that is really called `~`; it is removed if it is empty.
+
     Raises:
-        SettingError: neither BENTOML_HOME nor the user's home folder exists. The folder called `~`
-            that BentoML has just created is removed if it is empty.
+        SettingError: neither BENTOML_HOME nor the user's home folder exists.
     """
     try:
         bentoml_home()
     except SettingError:
         created = Path("~/bentoml")
         for folder in [*created.iterdir()] if created.is_dir() else []:
-            with suppress(OSError):  # it is not empty
+            with suppress(OSError):  # keep a folder that is not empty
                 os.removedirs(folder)
         raise
 
 
 def make_paths_absolute(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Make relative paths in variables absolute; for the parent, before it uses any of them.
+    """Make relative paths in environment variables absolute.
 
-    GRAFT_MODEL is a path if it leads to a bundle now, and a tag otherwise. Symbolic links are kept:
-    each reload follows them again.
+    Call it in the parent process before any of the variables is used. GRAFT_MODEL is a path if the
+    folder holds a bundle now, and a tag otherwise. Symbolic links are kept, so that each reload
+    follows them again.
     """
     names = [*_PATH_VARIABLES]
     if (Path(environment.get("GRAFT_MODEL", "")) / MANIFEST).is_file():

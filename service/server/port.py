@@ -1,4 +1,4 @@
-"""The port of the service: one clear line if it cannot be bound; listening only when ready."""
+"""The port of the service: exit with a clear message if it is taken, and listen only when ready."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ if TYPE_CHECKING:
 
 
 def exit_if_port_is_taken() -> None:
-    """Exit with one line if the address cannot be bound; for the parent, before it binds."""
+    """Make the process exit with a one-line message if the service's address cannot be bound.
+
+    Call it in the parent process before it binds the port.
+    """
     from circus.sockets import CircusSocket
 
     CircusSocket.bind = _bind_or_exit
 
 
 def defer_listening() -> None:
-    """Bind the port without listening; for the parent, before it makes its socket.
+    """Bind the port without listening on it, until the first worker is ready and listens.
 
-    The first ready worker listens. Otherwise connections would be accepted and left unanswered for
-    the seconds in which workers load, where a proxy would have tried another replica.
+    Call it in the parent process before it makes its socket. If it listened immediately,
+    connections would wait for the seconds in which the workers load. A refused connection lets a
+    proxy try another replica instead.
     """
     from circus.sockets import CircusSocket
 
@@ -31,7 +35,7 @@ def defer_listening() -> None:
 
 
 def _leave_listening_to_uvicorn(unbound: CircusSocket, backlog: int = 0) -> None:
-    """Do nothing: uvicorn listens on the socket that it is given, once it has started."""
+    """Do nothing: uvicorn listens on the socket once a worker has started."""
 
 
 def _bind_or_exit(unbound: CircusSocket, address: Any) -> None:
@@ -45,26 +49,26 @@ def _bind_or_exit(unbound: CircusSocket, address: Any) -> None:
 
 
 def _claim(unbound: CircusSocket, address: Any) -> None:
-    """Reserve the address against a service that starts at the same time.
+    """Reserve the address, so that no other service can start on it at the same time.
 
-    Both could bind it, because nobody listens until a worker is ready; then the workers of one
-    would fail again and again. The claim is an abstract Unix socket: not a file, local to the
-    network namespace as ports are, and free again when this process ends.
+    Two services could bind the same port as long as neither listens; later, the workers of one of
+    them would fail again and again. The reservation is an abstract Unix socket: like a port, it
+    belongs to the network namespace, and it is released when this process ends.
 
     Raises:
-        OSError: another service has claimed the address.
+        OSError: another service has reserved the address.
     """
     if sys.platform == "linux" and not unbound.is_unix:
         with socket.socket(socket.AF_UNIX) as claim:
             claim.bind(f"\0graft {address[0]} {address[1]}")
-            claim.detach()  # stays open
+            claim.detach()  # keep the socket open until the process ends
 
 
 def _reason(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return "another program uses it; stop that one, or choose another port with --port"
+        return "another program uses it; stop that program, or choose another port with --port"
     if error.errno == errno.EACCES:
-        return "this user may not use it; choose a port above 1023 with --port"
+        return "this user may not use the port; choose a port above 1023 with --port"
     if error.errno == errno.EADDRNOTAVAIL:
-        return "no network of this machine has that address; choose another with --host"
+        return "this machine does not have that address; choose another address with --host"
     return error.strerror or os.strerror(error.errno or 0)

@@ -1,7 +1,7 @@
-"""Limits on what a connection may cost before a request has arrived, and after its answer.
+"""Limits on the memory and time of a connection, before a request has arrived and after its answer.
 
-uvicorn's fast parser, httptools, has no limits of its own: endless headers or pipelined requests
-would fill the memory, and headers that never end would be awaited forever.
+uvicorn's parser httptools has no such limits. Without them, endless headers or pipelined requests
+would fill the memory, and the server would wait forever for a header that never ends.
 """
 
 from __future__ import annotations
@@ -15,33 +15,35 @@ import uvicorn.config
 from click.core import ParameterSource
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.server.transport import READ_SECONDS, CoalescingTransport
+from service.server.transport import SEND_TIMEOUT_SECONDS, CoalescingTransport
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-MAX_HEAD_BYTES: Final = 65_536
-"""Most bytes that complete neither a head, a piece of a body nor a request: h11's limit."""
-MAX_PIPELINED: Final = 16
-"""Most requests that wait behind the current one; browsers and proxies send none."""
-HEAD_SECONDS: Final = 10.0
-"""Longest wait for a head. Bodies have a limit of their own until their request is answered."""
+MAX_HEADER_BYTES: Final = 65_536
+"""Largest size of a request's header, and of a chunk extension or trailer; the same as h11's."""
+MAX_PIPELINED_REQUESTS: Final = 16
+"""Largest number of requests that wait behind the current one; browsers and proxies send none."""
+HEADER_TIMEOUT_SECONDS: Final = 10.0
+"""Longest time to wait for a request's header. Bodies have their own timeout until their request is
+answered."""
 MIN_DISCARD_BYTES_PER_SECOND: Final = 240
-"""Least speed, averaged over HEAD_SECONDS, of a body that still arrives after its answer."""
+"""Smallest accepted speed of a body that still arrives after its answer was sent, averaged over
+HEADER_TIMEOUT_SECONDS."""
 MAX_DISCARDED_BYTES: Final = 128 * 1024 * 1024
-"""Most bytes of such a body: twice those of the largest request."""
+"""Largest size of a body that is read after its answer was sent: twice the largest request."""
 MAX_DISCARD_SECONDS: Final = 60.0
-"""Longest time for which such a body is read, however fast it arrives; nginx's is 30 s."""
+"""Longest time for which a body is read after its answer was sent; nginx's limit is 30 s."""
 
 
 def bound_requests(keep_alive_seconds: float) -> None:
-    """Make `BoundedHttpProtocol` the protocol that uvicorn chooses in this process.
+    """Make uvicorn use `BoundedHttpProtocol` in this process.
 
-    BentoML passes no option to uvicorn, which looks up its option `http` in this table.
+    BentoML has no option for uvicorn's protocol, so this replaces the default in uvicorn's table.
 
     Args:
-        keep_alive_seconds: how long idle connections are kept, unless this process has the option
-            `--timeout-keep-alive`, which `bentoml serve` passes on to workers.
+        keep_alive_seconds: how long idle connections are kept open. The option
+            `--timeout-keep-alive` of `bentoml serve`, which is passed to the workers, has priority.
     """
     BoundedHttpProtocol.keep_alive_seconds = (
         None if _has_keep_alive_option() else keep_alive_seconds
@@ -52,20 +54,22 @@ def bound_requests(keep_alive_seconds: float) -> None:
 
 
 def _has_keep_alive_option() -> bool:
-    """Whether the option was given; its value may equal the default, 5."""
+    """Whether `--timeout-keep-alive` was given, even with its default value."""
     command = click.get_current_context(silent=True)
     source = command and command.get_parameter_source("timeout_keep_alive")
     return source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """Rejects requests whose head, chunk extension or trailer never ends (400).
+    """uvicorn's protocol, with limits on the headers and the time of each request.
 
-    A body whose request is answered before it has arrived is read and discarded, within limits, so
-    that its sender sees the answer; with `Expect: 100-continue` it is not asked for.
+    A request whose header, chunk extension or trailer never ends is answered with status 400. If a
+    request is answered before its body has arrived, the body is read and discarded, within limits,
+    so that the client reads the answer. With `Expect: 100-continue`, the client is not told to send
+    the body.
     """
 
-    keep_alive_seconds: float | None = None  # None = uvicorn's setting
+    keep_alive_seconds: float | None = None  # None: uvicorn's own setting
     _pending_bytes = 0
     _current_cycle: RequestResponseCycle | None = None
     _timeout: asyncio.TimerHandle | None = None
@@ -91,7 +95,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        self._write_timeout = self.loop.call_later(READ_SECONDS, self.transport.abort)
+        self._write_timeout = self.loop.call_later(SEND_TIMEOUT_SECONDS, self.transport.abort)
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -110,43 +114,45 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         if not self._pending_bytes or self.transport.is_closing():
             self._cancel_timeout()
-        elif self._pending_bytes > MAX_HEAD_BYTES:
+        elif self._pending_bytes > MAX_HEADER_BYTES:
             self.send_400_response("The request's header is too long.")
         elif self._timeout is None:
             self._start_timeout()
 
     def _parse(self, data: bytes) -> None:
-        """Feed the parser, and ignore offers of another protocol.
+        """Feed the parser, and ignore offers to upgrade to another protocol.
 
-        httptools takes everything after such an offer, even the body, for the other protocol, and
-        uvicorn takes it for the next request. `curl --http2` and Java's HttpClient offer h2c.
+        `curl --http2` and Java's HttpClient offer h2c. After such an offer, httptools takes all
+        further data, even the body, for data of the other protocol, and uvicorn takes it for the
+        next request.
         """
         while data:
             try:
                 self.parser.feed_data(data)
                 return
             except httptools.HttpParserUpgrade as offer:
-                data = self._head_without_offer() + data[offer.args[0] :]
+                data = self._header_without_offer() + data[offer.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
-                # as uvicorn does
+                # uvicorn sets this option, too.
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             except httptools.HttpParserError:
                 self.send_400_response("Invalid HTTP request received.")
                 return
 
-    def _head_without_offer(self) -> bytes:
+    def _header_without_offer(self) -> bytes:
+        """Return the request's header without the field `Upgrade`."""
         version = self.parser.get_http_version().encode()
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
         lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join([*lines, b"\r\n"])
 
     def on_message_begin(self) -> None:
-        self._pending_bytes += 1  # an earlier request in the same packet has reset it
+        self._pending_bytes += 1  # an earlier request in the same packet may have reset it
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._pending_bytes = 0
-        if self.parser.should_upgrade():  # `_parse` feeds the head again, without the offer
+        if self.parser.should_upgrade():  # `_parse` feeds the header again, without the offer
             if self.parser.get_method() == b"CONNECT":
                 raise ValueError("not a proxy")
             return
@@ -155,7 +161,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if not self.pipeline:
             self._current_cycle = self.cycle
-        if len(self.pipeline) > MAX_PIPELINED:
+        if len(self.pipeline) > MAX_PIPELINED_REQUESTS:
             raise ValueError("too many pipelined requests")  # the parser answers 400
 
     def on_body(self, body: bytes) -> None:
@@ -170,26 +176,27 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._is_body_expected = False
         self._pending_bytes = 0
         super().on_message_complete()
-        if self._is_answered():  # uvicorn's own wait for the next request is over
+        if self._is_answered():  # uvicorn's own keep-alive timer was cancelled by this body
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
     def _is_answered(self) -> bool:
-        """Whether the current request is answered; data after that ends uvicorn's own wait."""
+        """Whether the current request is answered, so that a rest of its body is discarded."""
         return self.cycle is not None and self.cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:
-        self._is_body_expected = True  # whatever else arrives
+        self._is_body_expected = True  # discard all further data as if it were a body
         super().send_400_response(msg)
         self.pipeline.clear()
-        if self._current_cycle is not None:  # the connection closes before its answer
+        # The connection closes before the current request is answered.
+        if self._current_cycle is not None:
             self._current_cycle.disconnected = True
             self._current_cycle.message_event.set()
 
     def on_response_complete(self) -> None:
         if self.pipeline:
-            self._current_cycle = self.pipeline[-1][0]  # which uvicorn starts now
+            self._current_cycle = self.pipeline[-1][0]  # uvicorn starts this one now
         super().on_response_complete()
 
     def shutdown(self) -> None:
@@ -197,7 +204,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().shutdown()
 
     def _start_discarding(self) -> bool:
-        """Read on before the connection closes, if a body is expected; return whether to."""
+        """Start to discard the rest of a body before the connection closes.
+
+        Returns:
+            Whether there is such a body; if not, the connection can be closed immediately.
+        """
         if not self._is_body_expected or self._is_discarding:
             return False
         self._is_discarding = True
@@ -217,13 +228,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _restart_timeout(self) -> None:
         self._discarded_bytes_before = self._discarded_bytes
-        self._timeout = self.loop.call_later(HEAD_SECONDS, self._on_timeout)
+        self._timeout = self.loop.call_later(HEADER_TIMEOUT_SECONDS, self._on_timeout)
 
     def _on_timeout(self) -> None:
         received = self._discarded_bytes - self._discarded_bytes_before
         is_expected = self._is_body_expected and not self._is_stopping
         is_in_time = self.loop.time() < self._discard_deadline
-        if is_expected and is_in_time and received >= MIN_DISCARD_BYTES_PER_SECOND * HEAD_SECONDS:
+        if (
+            is_expected
+            and is_in_time
+            and received >= MIN_DISCARD_BYTES_PER_SECOND * HEADER_TIMEOUT_SECONDS
+        ):
             self._restart_timeout()
         else:
             self.transport.close_now()

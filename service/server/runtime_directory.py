@@ -1,7 +1,8 @@
-"""The directory that the workers of a service share while it runs: metrics, and the last reload.
+"""The directory through which the workers of a running service share metrics and the last reload.
 
-The parent creates it, in memory if possible (/dev/shm), and removes it at its end. A worker holds a
-slot in it by a lock that ends with the worker; the next worker takes over the slot and its counts.
+The parent process creates it, in memory if possible (/dev/shm), and removes it when it ends. Each
+worker holds a slot in the directory, with a lock that is released when the worker ends. A worker
+that replaces it takes over the slot and continues its counters.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from filelock import BaseFileLock
 
 from service.errors import GraftError, SettingError
 from service.server import slots
-from service.server.slots import METRIC_FILES, RESERVED_BYTES
+from service.server.slots import METRIC_FILE_TYPES, RESERVED_BYTES
 from service.system.locks import acquire_lock, file_lock
 
-VARIABLE: Final = "_GRAFT_RUNTIME_DIRECTORY"
-"""Environment variable by which the parent tells its workers the path."""
-PREFIX: Final = "graft-service-"
+DIRECTORY_VARIABLE: Final = "_GRAFT_RUNTIME_DIRECTORY"
+"""Environment variable in which the parent process passes the path of the directory to workers."""
+DIRECTORY_PREFIX: Final = "graft-service-"
 _SERVICE_LOCK: Final = "service.lock"
 _RELOAD: Final = "reload"
 _RELOAD_BYTES: Final = 64
@@ -36,24 +37,31 @@ _log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which 
 
 
 class RuntimeDirectory:
-    """The directory, as one worker uses it.
+    """One worker's access to the runtime directory.
 
     Args:
-        path: the directory.
+        path: path of the directory.
         slot: number of this worker's slot.
-        lock: the lock of that slot, held until the process ends.
+        lock: lock of this slot, which is held until the process ends.
     """
 
     def __init__(self, path: Path, slot: int, lock: BaseFileLock) -> None:
         self.path, self.slot, self._lock = path, slot, lock
 
-    def reserve(self, kind: str, size_bytes: int) -> bool:
-        """Allocate `size_bytes` more in this worker's file of a kind; return False without room.
+    def reserve(self, file_type: str, size_bytes: int) -> bool:
+        """Make sure that this worker's metrics file has room for `size_bytes` more.
 
-        prometheus_client doubles a full file, so never reserve more than doubles it. The first 4
-        bytes of a file hold the number of bytes used.
+        prometheus_client doubles a file that is full, so `size_bytes` must not exceed the size of
+        the file. The first 4 bytes of a file hold the number of bytes used.
+
+        Args:
+            file_type: type of the metrics file, one of `METRIC_FILE_TYPES`.
+            size_bytes: number of bytes that will be added.
+
+        Returns:
+            False if the disk has no room.
         """
-        path = slots.metrics_file(self.path, kind, self.slot)
+        path = slots.metrics_file(self.path, file_type, self.slot)
         try:
             with path.open("rb") as file:
                 used = int.from_bytes(file.read(4), sys.byteorder)
@@ -65,22 +73,26 @@ class RuntimeDirectory:
         return True
 
     def metrics_files(self) -> list[str]:
-        """List the metrics files of all workers; of dead workers only counters and histograms."""
+        """List the metrics files of all workers; for dead workers only counters and histograms."""
         files = []
         for slot in slots.slot_numbers(self.path):
             is_live = slot == self.slot or slots.is_held(self.path, slot)
-            kinds = [kind for kind in METRIC_FILES if is_live or not kind.startswith("gauge_live")]
-            paths = [slots.metrics_file(self.path, kind, slot) for kind in kinds]
+            types = [
+                file_type
+                for file_type in METRIC_FILE_TYPES
+                if is_live or not file_type.startswith("gauge_live")
+            ]
+            paths = [slots.metrics_file(self.path, file_type, slot) for file_type in types]
             files += [str(path) for path in paths if path.is_file() and path.stat().st_size]
         return files
 
     def announce_reload(self, version: str) -> None:
-        """Tell the other workers which version was loaded; raises OSError if that fails."""
+        """Tell the other workers which version was loaded; raise OSError if that fails."""
         with (self.path / _RELOAD).open("r+b", buffering=0) as file:
             file.write(version.encode().ljust(_RELOAD_BYTES))
 
     def last_reload(self) -> tuple[int, str] | None:
-        """Return time (ns since the epoch) and version of the last reload; None = no reload."""
+        """Return the time (ns since the epoch) and the version of the last reload, if any."""
         path = self.path / _RELOAD
         try:
             time_ns, version = path.stat().st_mtime_ns, path.read_bytes().strip().decode()
@@ -90,14 +102,17 @@ class RuntimeDirectory:
 
 
 def create_runtime_directory(workers: int) -> None:
-    """Create the directory of a service; for the parent, once.
+    """Create the runtime directory of a service; call it once, in the parent process.
 
-    Without room for it, each worker keeps its metrics to itself, and a warning is logged.
+    If no disk has room for it, a warning is logged, and each worker reports only its own metrics.
+
+    Args:
+        workers: number of workers, for each of which a slot is allocated.
 
     Raises:
         SettingError: there is no folder for temporary files, which BentoML needs too.
     """
-    os.environ.pop(VARIABLE, None)
+    os.environ.pop(DIRECTORY_VARIABLE, None)
     problems = []
     for parent in dict.fromkeys([_MEMORY_FOLDER, _temporary_folder()]):
         _remove_abandoned(parent)
@@ -106,11 +121,12 @@ def create_runtime_directory(workers: int) -> None:
         except (OSError, GraftError) as error:
             problems.append(str(error))
             continue
-        os.environ[VARIABLE] = str(path)
+        os.environ[DIRECTORY_VARIABLE] = str(path)
         return
     _log.warning(
-        "each worker shows only its own figures at /metrics, and reloads only itself: there is no "
-        "room for a directory that workers share (%s)",
+        "the workers cannot share a directory (%s): /metrics shows the metrics of one worker only, "
+        "and a reload affects one worker only; free some space in /dev/shm or the folder for "
+        "temporary files, then restart",
         "; ".join(problems),
     )
 
@@ -120,17 +136,22 @@ def _temporary_folder() -> Path:
         return Path(tempfile.gettempdir())
     except OSError as error:
         raise SettingError(
-            f"{error.strerror}: make room there, or set TMPDIR to a folder"
+            f"{error.strerror}: free some space there, or set TMPDIR to a folder to which this "
+            "user may write"
         ) from error
 
 
 def join_runtime_directory() -> RuntimeDirectory | None:
-    """Take a slot; for a worker, once. Return None without a directory, or room for a slot."""
-    if not os.environ.get(VARIABLE):
+    """Take a slot in the runtime directory; call it once in each worker.
+
+    Returns:
+        The directory, or None if there is no runtime directory or no room for another slot.
+    """
+    if not os.environ.get(DIRECTORY_VARIABLE):
         return None
-    path = Path(os.environ[VARIABLE])
+    path = Path(os.environ[DIRECTORY_VARIABLE])
     try:
-        path.stat()  # if the directory was removed, a lock would create it again
+        path.stat()  # fail if the directory was removed: a lock would create it again
         slot, lock = slots.acquire_slot(path)
         try:
             slots.prepare_slot(path, slot)
@@ -138,24 +159,28 @@ def join_runtime_directory() -> RuntimeDirectory | None:
             lock.release()
             raise
     except (OSError, GraftError) as error:
-        _log.warning("this worker shows only its own figures at /metrics: %s", error)
+        _log.warning(
+            "this worker cannot share its metrics, so /metrics may show those of one worker only: "
+            "%s",
+            error,
+        )
         return None
     return RuntimeDirectory(path, slot, lock)
 
 
 def _create(parent: Path, workers: int) -> Path:
-    path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    path = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX, dir=parent))
     try:
         lock = acquire_lock(path / _SERVICE_LOCK, wait=False)
         (path / _RELOAD).write_bytes(b" " * _RELOAD_BYTES)
         for slot in range(workers):
             slots.lock_file(path, slot).touch()
-        for slot, kind in itertools.product(range(workers), METRIC_FILES):
-            slots.allocate(slots.metrics_file(path, kind, slot), RESERVED_BYTES)
+        for slot, file_type in itertools.product(range(workers), METRIC_FILE_TYPES):
+            slots.allocate(slots.metrics_file(path, file_type, slot), RESERVED_BYTES)
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
-    atexit.register(_remove, path, lock)  # also keeps the lock held
+    atexit.register(_remove, path, lock)  # this reference also keeps the lock held
     return path
 
 
@@ -165,14 +190,14 @@ def _remove(path: Path, lock: BaseFileLock) -> None:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove the directories of services that were killed: none of their locks is held."""
-    for path in parent.glob(f"{PREFIX}*"):
+    """Remove the directories of services that were killed, none of whose locks is held."""
+    for path in parent.glob(f"{DIRECTORY_PREFIX}*"):
         try:
             if not (path / _SERVICE_LOCK).is_file():
-                continue  # still being created
+                continue  # it is still being created
             with ExitStack() as stack:
                 for lock in path.glob("*.lock"):
                     stack.enter_context(file_lock(lock, wait=False))
                 shutil.rmtree(path, ignore_errors=True)
         except (OSError, GraftError):
-            continue  # the service still runs, or belongs to another user
+            continue  # its service is still running, or belongs to another user

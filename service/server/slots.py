@@ -1,7 +1,8 @@
 """Slots of the runtime directory: the metrics files of one worker, fully allocated on disk.
 
-The files are those of prometheus_client's multiprocess mode. If a page of a mapped file finds the
-disk full, its process dies (SIGBUS); so all pages are written before they are needed.
+prometheus_client writes these files in its multiprocess mode, through memory maps. If the disk is
+full when it first writes to a page, the process is killed (SIGBUS). So all pages are allocated
+before they are needed.
 """
 
 from __future__ import annotations
@@ -17,19 +18,21 @@ from filelock import BaseFileLock
 from service.errors import GraftError
 from service.system.locks import acquire_lock
 
-METRIC_FILES: Final = ("counter", "histogram", "gauge_livesum", "gauge_livemax")
-"""prometheus_client has one file for each, and one for each mode of gauges in use."""
+METRIC_FILE_TYPES: Final = ("counter", "histogram", "gauge_livesum", "gauge_livemax")
+"""Types of the metrics files. prometheus_client writes one file per type of metric; for gauges, one
+per mode in use."""
 RESERVED_BYTES: Final = 128 * 1024
-"""Size of each file. All series without those of classes take 32 KB of the first file and 48 KB of
-the second."""
+"""Initial size of each file. All time series except those of the classes need 32 KB of the file for
+counters, and 48 KB of the file for histograms."""
 _ATTEMPTS: Final = 3
 _PAUSE_SECONDS: Final = 0.01
 
 
 def acquire_slot(directory: Path) -> tuple[int, BaseFileLock]:
-    """Take the first free slot, or add one; return its number and its lock.
+    """Take the first free slot, or add a slot; return its number and its lock.
 
-    Several attempts, because `is_held` locks a slot for a moment when figures are collected.
+    It makes several attempts, because `is_held` locks a slot for a moment while metrics are
+    collected.
     """
     for is_last in (*[False] * _ATTEMPTS, True):
         existing = slot_numbers(directory)
@@ -39,51 +42,52 @@ def acquire_slot(directory: Path) -> tuple[int, BaseFileLock]:
             except BlockingIOError:
                 continue
         time.sleep(_PAUSE_SECONDS)
-    raise AssertionError("unreachable: counting does not end")
+    raise AssertionError("unreachable: itertools.count() does not end")
 
 
 def slot_numbers(directory: Path) -> list[int]:
-    """List the numbers of all slots, taken or not."""
-    files = directory.glob(f"{METRIC_FILES[0]}_*.db")
+    """List the numbers of all slots, taken or free."""
+    files = directory.glob(f"{METRIC_FILE_TYPES[0]}_*.db")
     return sorted(int(file.stem.rpartition("_")[2]) for file in files)
 
 
 def prepare_slot(directory: Path, slot: int) -> None:
-    """Allocate the files of a slot that was acquired, and set its gauges to 0.
+    """Allocate the metrics files of an acquired slot, and set its gauges to 0.
 
     Raises:
-        OSError: the disk has no room.
+        OSError: the disk has no room for the files.
     """
-    for kind in METRIC_FILES:
-        allocate(metrics_file(directory, kind, slot), RESERVED_BYTES)
-        if kind.startswith("gauge"):  # values of the previous worker; the pages stay allocated
-            _zero(metrics_file(directory, kind, slot))
+    for file_type in METRIC_FILE_TYPES:
+        path = metrics_file(directory, file_type, slot)
+        allocate(path, RESERVED_BYTES)
+        if file_type.startswith("gauge"):
+            _zero(path)  # remove the previous worker's values; the pages stay allocated
 
 
-def metrics_file(directory: Path, kind: str, slot: int) -> Path:
-    """Return the path that prometheus_client uses for a kind of metrics."""
-    return directory / f"{kind}_{slot}.db"
+def metrics_file(directory: Path, file_type: str, slot: int) -> Path:
+    """Return the path that prometheus_client uses for a type of metrics in this slot."""
+    return directory / f"{file_type}_{slot}.db"
 
 
 def lock_file(directory: Path, slot: int) -> Path:
-    """Return the path of a slot's lock."""
+    """Return the path of the lock file of a slot."""
     return directory / f"{slot}.lock"
 
 
 def is_held(directory: Path, slot: int) -> bool:
-    """Whether the slot's worker is alive."""
+    """Whether the worker of a slot is alive; True if that cannot be determined."""
     try:
         acquire_lock(lock_file(directory, slot), wait=False).release()
-    except (OSError, GraftError):  # or it is unknown
+    except (OSError, GraftError):
         return True
     return False
 
 
 def allocate(path: Path, size_bytes: int) -> None:
-    """Extend a file with zeros to `size_bytes`, all of them allocated on disk.
+    """Extend a file with zeros to `size_bytes` bytes, all of which are allocated on disk.
 
     Raises:
-        OSError: there is no room; the file is unchanged.
+        OSError: the disk has no room; the file is unchanged.
     """
     with path.open("ab", buffering=0) as file:
         old_size = file.tell()

@@ -1,8 +1,8 @@
 """OpenTelemetry spans of requests, and of the stages of their pictures.
 
-BentoML's own configuration switches tracing on: `tracing` of service `graft` in BENTOML_CONFIG or
-BENTOML_CONFIG_OPTIONS, with `exporter_type` and `sample_rate`. While it is off, there is no
-middleware, and a picture costs one look-up of a context variable.
+Tracing is enabled in BentoML's own configuration, BENTOML_CONFIG or BENTOML_CONFIG_OPTIONS: set
+`exporter_type` and `sample_rate` in the section `tracing` of service `graft`. If it is not enabled,
+no middleware is installed, and the only cost per picture is to look up a context variable.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from starlette.middleware import Middleware
 from service.server.bentoml_configuration import bentoml_container
 
 _STAGES = ("", "decode", "queue", "inference")
-"""The stages between a job's times; the first, the wait for a thread, is shown as a gap."""
+"""Names of the stages between the times of a job. The first stage, the wait for a thread, has no
+name and no span."""
 
 
 def middleware() -> list[Middleware]:
-    """Return the middleware that makes a span of each request; none if tracing is off.
+    """Return the middleware that makes a span for each request; empty if tracing is not enabled.
 
-    Call it when BentoML's application exists: only then is its configuration complete.
+    Call it after BentoML's application was created: before that, its configuration is incomplete.
     """
-    if not is_on():
+    if not is_enabled():
         return []
     from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
@@ -39,17 +40,18 @@ def middleware() -> list[Middleware]:
     ]
 
 
-def is_on() -> bool:
-    """Whether the configuration names an exporter and a sample rate."""
+def is_enabled() -> bool:
+    """Whether the configuration has an exporter and a sample rate above 0."""
     config = bentoml_container().config.tracing
     return bool(config.exporter_type.get() and config.sample_rate.get())
 
 
 def record_stages(times: Sequence[float]) -> None:
-    """Make spans of the stages that a picture has reached, as children of its request's span.
+    """Make spans for the stages that a picture has completed, as children of its request's span.
 
     Args:
-        times: by `time.monotonic()`, as in `service.engine.scheduler.Job`.
+        times: start of the first stage and end of each completed stage, as returned by
+            `time.monotonic()`; see `service.engine.scheduler.Job`.
     """
     if not trace.get_current_span().get_span_context().trace_flags.sampled:
         return
@@ -62,6 +64,6 @@ def record_stages(times: Sequence[float]) -> None:
 
 
 def flush() -> None:
-    """Send pending spans: the process ends by a signal, after which exporters send nothing."""
-    if is_on():
+    """Send pending spans before a signal ends the process, after which exporters send nothing."""
+    if is_enabled():
         bentoml_container().tracer_provider.get().force_flush()

@@ -1,4 +1,4 @@
-"""The sending side of a connection: one packet per answer, and a close that clients can read."""
+"""The sending side of a connection: one packet per answer, and a close that loses no answer."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-READ_SECONDS: Final = 10.0
-"""Longest time that a client may leave answers unread beyond what the system buffers (some MB), and
-until it has read all when the connection closes: no other limit counts that memory."""
+SEND_TIMEOUT_SECONDS: Final = 10.0
+"""Longest time for which the server keeps unsent answers in memory, because the client does not
+read them and the system's buffers (some MB) are full. It also limits how long a closing connection
+waits until the client has read everything."""
 
 
 class CoalescingTransport:
-    """A transport that sends everything written in one turn of the event loop together.
+    """A transport that sends together what is written in one iteration of the event loop.
 
-    uvicorn writes the head and the body of an answer apart: two system calls and two packets, and
-    the client wakes up for each.
+    uvicorn writes the header and the body of an answer separately, which would take two system
+    calls and two packets, and wake up the client twice.
 
     Args:
-        keep_reading: called by `close`; True if the protocol reads on and calls `close_now` later.
-            A server that closes with bytes unread resets the connection, and clients that send
-            everything before they read, such as Python's urllib, never see the answer.
+        transport: the transport of the connection.
+        loop: the event loop.
+        keep_reading: called by `close`. It returns True if the protocol will go on reading and call
+            `close_now` later. If a server closes a connection with unread data, the connection is
+            reset. Clients that send everything before they read, such as Python's urllib, would
+            then lose the answer.
     """
 
     def __init__(
@@ -37,7 +41,7 @@ class CoalescingTransport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Send `data` at the end of this turn of the event loop."""
+        """Send `data` at the end of this iteration of the event loop."""
         if not self._buffer:
             self._loop.call_soon(self._flush)
         self._buffer.append(data)
@@ -47,7 +51,7 @@ class CoalescingTransport:
         return self._is_closed or self._transport.is_closing()
 
     def close(self) -> None:
-        """Send what was written, and close; only the sending side if `keep_reading` says so."""
+        """Send what was written, then close; only the sending side if `keep_reading()` is true."""
         self._flush()
         if self._is_closed or not self._keep_reading():
             self.close_now()
@@ -56,11 +60,11 @@ class CoalescingTransport:
         self._is_closed = True
 
     def close_now(self) -> None:
-        """Close both sides, whether or not the client still sends."""
+        """Close both sides of the connection, even if the client is still sending."""
         self._is_closed = True
         self._transport.close()
         if self._transport.get_write_buffer_size():
-            self._loop.call_later(READ_SECONDS, self._abort_if_unread)
+            self._loop.call_later(SEND_TIMEOUT_SECONDS, self._abort_if_unread)
 
     def _abort_if_unread(self) -> None:
         if self._transport.get_write_buffer_size():

@@ -1,4 +1,4 @@
-"""The memory that request bodies may hold while they arrive."""
+"""Limit the memory of request bodies that are arriving or being processed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from service.errors import Overloaded
 
 
 class UploadQuota:
-    """Bounds the bytes of all request bodies that this process holds at a time.
+    """Limits the total size of the request bodies that this process holds in memory.
 
-    The queue counts pictures only once they have arrived; without this bound many slow uploads
-    could fill the memory. Use it in the event loop only: it has no lock.
+    The queue limits pictures only after they have arrived; without this quota, many slow uploads
+    could fill the memory. Use it only in the event loop, because it has no lock.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -21,7 +21,7 @@ class UploadQuota:
 
     @contextmanager
     def upload(self) -> Iterator[Upload]:
-        """Count one request's body until the request ends."""
+        """Count the body of one request until the block ends."""
         upload = Upload(self)
         try:
             yield upload
@@ -30,23 +30,23 @@ class UploadQuota:
 
 
 class Upload:
-    """The bytes received of one request's body."""
+    """Counts the bytes of one request's body as they arrive."""
 
     def __init__(self, quota: UploadQuota) -> None:
         self._quota = quota
         self.received_bytes = 0
 
     def add(self, size_bytes: int) -> None:
-        """Count `size_bytes` more.
+        """Add `size_bytes` to the count.
 
         Raises:
-            Overloaded: the quota is used up.
+            Overloaded: the quota would be exceeded.
         """
         quota = self._quota
         if quota.used_bytes + size_bytes > quota.limit_bytes:
             raise Overloaded(
-                f"uploads hold {quota.used_bytes:,} bytes, at most {quota.limit_bytes:,} are "
-                "accepted at a time; try again in a moment"
+                f"the server's memory for uploads is full ({quota.used_bytes:,} of "
+                f"{quota.limit_bytes:,} bytes are used); try again in a moment"
             )
         quota.used_bytes += size_bytes
         self.received_bytes += size_bytes

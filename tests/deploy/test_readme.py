@@ -16,7 +16,7 @@ import yaml
 from service.bundle.reading import Bundle
 from service.bundle.signature import load_verified
 from service.bundle.store import save
-from service.server.transport import READ_SECONDS
+from service.server.transport import SEND_TIMEOUT_SECONDS
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -110,7 +110,7 @@ def test_the_seconds_of_stopping_are_those_of_the_manifests(
     pause = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     stopping = " ".join(TEXT.partition("**Stopping**")[2].partition("Change one")[0].split())
     parts = [pause, settings.drain_seconds, settings.upload_timeout_seconds]
-    parts += [settings.deadline_seconds, READ_SECONDS]
+    parts += [settings.deadline_seconds, SEND_TIMEOUT_SECONDS]
     figures = [f"{part:g}" for part in (*parts, sum(parts), pod["terminationGracePeriodSeconds"])]
     assert re.findall(r"\b\d+\b", stopping.replace("503", "")) == figures
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from service.bundle.reading import Bundle
-from service.server.transport import READ_SECONDS
+from service.server.transport import SEND_TIMEOUT_SECONDS
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +107,7 @@ def test_settings_and_times_are_those_of_the_code() -> None:
     settings = Settings.from_environment(given)
     waits = settings.drain_seconds, settings.upload_timeout_seconds, settings.deadline_seconds
     (limit,) = lines("TimeoutStopSec")
-    assert sum(waits) + READ_SECONDS < int(limit)
+    assert sum(waits) + SEND_TIMEOUT_SECONDS < int(limit)
     (cache,) = lines("CacheDirectory")
     assert given["GRAFT_CACHE"] == f"/var/cache/{cache}"
     assert environment()["BENTOML_HOME"].startswith("/tmp/")

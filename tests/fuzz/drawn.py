@@ -155,7 +155,7 @@ def refused_jpeg(rng: random.Random, pixels: Pixels) -> Drawn:
     )
     bits = rng.choice((2, 4, 7, 9, 10, 12, 14, 16))
     components = rng.randint(1, 4)
-    word = f"JPEG of {bits} bits"
+    word = f"JPEG with {bits} bits"
     if marker == 0xF7:
         word = "JPEG-LS"
     elif marker in (0xC9, 0xCA, 0xCB):
@@ -173,10 +173,10 @@ def jpeg_of_other_encoders(rng: random.Random, pixels: Pixels) -> Drawn:
     gray = pixels[..., 1].astype(np.uint16)
     what = rng.choice(("12 bits", "lossless 16", "JPEG-LS", "JPEG XL", "JPEG 2000"))
     if what == "12 bits":
-        data, word = imagecodecs.jpeg8_encode(gray << 4, bitspersample=12), "JPEG of 12 bits"
+        data, word = imagecodecs.jpeg8_encode(gray << 4, bitspersample=12), "JPEG with 12 bits"
     elif what == "lossless 16":
         data = imagecodecs.jpeg8_encode(gray << 8, lossless=True, bitspersample=16)
-        word = "lossless JPEG of 16 bits"
+        word = "lossless JPEG with 16 bits"
     elif what == "JPEG-LS":
         data, word = imagecodecs.jpegls_encode(pixels), "JPEG-LS"
     elif what == "JPEG XL":
@@ -335,7 +335,7 @@ def tiff(rng: random.Random, pixels: Pixels) -> Drawn:
 
 def refused_tiff(rng: random.Random, pixels: Pixels) -> Drawn:
     picture = Image.fromarray(pixels[..., 0].astype(rng.choice((np.float32, np.int32))))
-    return Drawn("TIFF numbers", save(picture, "TIFF"), refusal="TIFF of")
+    return Drawn("TIFF numbers", save(picture, "TIFF"), refusal="TIFF with")
 
 
 _KINDS: tuple[Callable[[random.Random, Pixels], Drawn], ...] = (

@@ -63,7 +63,7 @@ def make_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., RuntimeDirectory | None]:
     """Be the parent of so many workers, in a place of the test's own, and the first of them."""
-    monkeypatch.setenv(runtime_directory.VARIABLE, "")  # to be as it was, afterwards
+    monkeypatch.setenv(runtime_directory.DIRECTORY_VARIABLE, "")  # to be as it was, afterwards
     place = tmp_path / "memory"
     place.mkdir()
     monkeypatch.setattr(runtime_directory, "_MEMORY_FOLDER", place)

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from service.asgi import ENDPOINTS, add_middleware, routes
+from service.asgi import ALL_ENDPOINTS, add_middleware, routes
 from service.state import ServiceState
 
 
@@ -83,7 +83,7 @@ def test_probes_and_pages_ask_for_no_key_and_all_else_does(make_state: Any) -> N
     public = ("/ui", "/metrics", "/docs.json", "/v2/health/live", "/v2/health/ready")
     assert {ask(state, "GET", path).status_code for path in public} == {200}
     parameters = {"{name}": "tiny", "{version}": "1"}
-    for endpoint in ENDPOINTS:
+    for endpoint in ALL_ENDPOINTS:
         path = endpoint.path
         for parameter, value in parameters.items():
             path = path.replace(parameter, value)

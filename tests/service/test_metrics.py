@@ -14,11 +14,11 @@ import pytest
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.metrics import MetricWrapperBase
 
-from service.asgi import ENDPOINTS
+from service.asgi import ALL_ENDPOINTS
 from service.bundle.manifest import Manifest
 from service.errors import RequestError
 from service.metrics import _SPARE_BYTES, Metrics
-from service.server.slots import METRIC_FILES, RESERVED_BYTES
+from service.server.slots import METRIC_FILE_TYPES, RESERVED_BYTES
 
 ROOT = Path(__file__).parents[2]
 
@@ -149,13 +149,13 @@ def test_a_worker_continues_the_counts_of_a_dead_one(directory: Any) -> None:
 def test_all_known_series_fit_into_the_reserved_bytes(directory: Any, manifest: Manifest) -> None:
     """prometheus_client makes a full file larger by itself, and would find a full disk by dying."""
     metrics = Metrics(shared=directory)
-    metrics.initialize(endpoint.path for endpoint in ENDPOINTS)
-    for endpoint in ENDPOINTS:
+    metrics.initialize(endpoint.path for endpoint in ALL_ENDPOINTS)
+    for endpoint in ALL_ENDPOINTS:
         for status in range(400, 430):  # more than there are
             metrics.requests.labels(endpoint.path, status)
     metrics.show_model(manifest)
     spare = _SPARE_BYTES
-    for kind in METRIC_FILES:
+    for kind in METRIC_FILE_TYPES:
         path = directory.path / f"{kind}_0.db"
         assert path.stat().st_size == RESERVED_BYTES
         used = int.from_bytes(path.read_bytes()[:4], sys.byteorder)

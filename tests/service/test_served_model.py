@@ -22,7 +22,7 @@ from service.errors import (
     RequestError,
     UndecodableImage,
 )
-from service.http.predictions import all_of
+from service.http.predictions import gather_all
 from service.metrics import Metrics
 from service.schemas import Classified
 from service.served_model import ServedModel
@@ -102,7 +102,7 @@ def test_a_refused_picture_does_not_stay_in_memory(
 
     async def ask(upload: Upload) -> None:
         with suppress(RequestError):
-            await (all_of([model.classify(upload)]) if together else model.classify(upload))
+            await (gather_all([model.classify(upload)]) if together else model.classify(upload))
 
     uploads = [Upload(b"no picture"), Upload(b"\xff\xd8\xff" + bytes(100))]
     sizes = [len(upload) for upload in uploads]
@@ -129,7 +129,7 @@ def test_a_picture_whose_time_is_up_does_not_stay_in_memory(
     async def ask(uploads: list[Upload]) -> None:
         asked = [model.classify(uploads.pop()) for _ in range(2 if together else 1)]
         with suppress(DeadlineExceeded):
-            await (all_of(asked) if together else asked.pop())
+            await (gather_all(asked) if together else asked.pop())
 
     uploads = [Upload(draw()), Upload(draw())]
     for _ in range(1 if together else 2):

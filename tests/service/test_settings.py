@@ -145,7 +145,7 @@ def test_threads_of_the_setting_are_used() -> None:
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        (" ,\n", "holds no key, and without keys everybody may"),
+        (" ,\n", "contains no key; add a key"),
         ("a, schlüssel", "a character outside"),
         ("schl\nssel", "a control character"),
     ],

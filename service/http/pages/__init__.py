@@ -1,4 +1,4 @@
-"""What is read by GET: the web page, the model's description, metrics, and the OpenAPI document.
+"""Handlers of GET requests: the web page, the model's description, metrics, the OpenAPI document.
 
 In: the `ServiceState`. Out: HTML, JSON, and Prometheus' text format.
 May use: service.{bundle, engine, errors, schemas, settings, state}.

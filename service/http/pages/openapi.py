@@ -1,4 +1,4 @@
-"""The OpenAPI document behind the Swagger page, made from the schemas and limits in use.
+"""Build the OpenAPI document for the Swagger page, from the schemas, settings and limits in use.
 
 BentoML's own document lacks raw bodies, errors and half of the routes.
 """
@@ -17,15 +17,15 @@ from service.engine.device import RuntimeInfo
 from service.engine.session_config import TuningResult
 from service.errors import Disabled, Draining, ReloadRefused, UndecodableImage
 from service.http.pages.operations import (
-    GUARDED,
+    ENDPOINT_ERRORS,
     JSON_TYPE,
     SCHEMA,
-    UPLOAD,
+    UPLOAD_ERRORS,
     Json,
     Section,
-    answer,
-    escape,
-    operation,
+    describe_operation,
+    escape_markdown,
+    success_response,
 )
 from service.schemas import (
     Answer,
@@ -51,25 +51,30 @@ _HIDDEN_MODEL: Final = Manifest(
     parity={},
     provenance={},
 )
-"""Takes the place of the served model where only key holders may see it."""
+"""Placeholder that the document describes instead of the served model if the service requires API
+keys: anybody can read the document."""
 _TEXT, _FORM = "text/plain", "multipart/form-data"
 _BINARY: Final = {"type": "string", "format": "binary"}
 _KEY_SCHEMES: Final = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "if the service asks for keys"},
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "if the service requires API keys",
+    },
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 
 
-def describe(
+def build_document(
     manifest: Manifest, settings: Settings, *others: Callable[[Manifest], Section]
 ) -> Json:
-    """Make the document, ready to be sent as JSON.
+    """Build the OpenAPI document, ready to be sent as JSON.
 
     Args:
-        manifest: of the served model; hidden if the service asks for keys, for the document itself
-            asks for none.
+        manifest: manifest of the served model. If the service requires API keys, the document
+            describes a placeholder instead, because anybody can read it.
         settings: their limits are part of the document.
-        others: make further sections from a manifest.
+        others: functions that build further sections from the manifest.
     """
     schemes: list[Json] = [{name: []} for name in _KEY_SCHEMES] if settings.requires_keys else []
     manifest = _HIDDEN_MODEL if schemes else manifest
@@ -94,7 +99,7 @@ def describe(
             "title": "Graft image classifier",
             "version": manifest.version,
             "description": f"Classifies pictures with the model `{manifest.name}`. Classes: "
-            + ", ".join(map(escape, manifest.classes)),
+            + ", ".join(map(escape_markdown, manifest.classes)),
         },
         "servers": [{"url": "."}],
         "tags": [{"name": part.tag, "description": part.description} for part in sections],
@@ -104,15 +109,17 @@ def describe(
 
 
 def top_k_parameter(manifest: Manifest) -> Json:
-    """Describe `?top_k=`; its maximum is the number of classes, unless the model is hidden."""
+    """Describe `?top_k=`; its maximum is the number of classes, unless `manifest` is hidden."""
     maximum = {} if manifest is _HIDDEN_MODEL else {"maximum": len(manifest.classes)}
-    text = "number of classes in the answer, best first; the default is GRAFT_TOP_K"
+    text = (
+        "number of classes in the answer, best first; by default the service decides (GRAFT_TOP_K)"
+    )
     schema = {"type": "integer", "minimum": 1, **maximum}
     return {"name": "top_k", "in": "query", "description": text, "schema": schema}
 
 
 def _tagged(operation: Json, tag: str, schemes: list[Json]) -> Json:
-    """Add the tag, and the API key where the operation may answer 401."""
+    """Add the tag, and the API key schemes if the operation can answer with status 401."""
     security = {"security": schemes} if "401" in operation["responses"] else {}
     return {"tags": [tag], **operation, **security}
 
@@ -131,7 +138,8 @@ def _predict(manifest: Manifest, settings: Settings) -> Json:
     form = {"type": "object", "properties": {"image": _BINARY}, "required": ["image"]}
     body = {
         "description": f"At most {settings.max_image_bytes:,} bytes and "
-        f"{settings.max_pixels:,} pixels; {', '.join(manifest.input.kinds)} by its content.",
+        f"{settings.max_pixels:,} pixels. Accepted formats: {', '.join(manifest.input.kinds)}; "
+        "the format is identified by the content.",
         "required": True,
         "content": {
             _FORM: {"schema": form},
@@ -140,12 +148,12 @@ def _predict(manifest: Manifest, settings: Settings) -> Json:
             "application/octet-stream": raw,
         },
     }
-    described = operation(
+    described = describe_operation(
         "predict",
         "Classify one picture",
-        answer(JSON_TYPE, "Answer", example),
-        (*GUARDED, *UPLOAD),
-        "Send the picture in the multipart field `image`, as JSON, or as the body.",
+        success_response(JSON_TYPE, "Answer", example),
+        (*ENDPOINT_ERRORS, *UPLOAD_ERRORS),
+        "Send the picture in the multipart field `image`, in JSON, or as the body itself.",
     )
     return {**described, "parameters": [top_k_parameter(manifest)], "requestBody": body}
 
@@ -162,49 +170,52 @@ def _predict_batch(manifest: Manifest, settings: Settings) -> Json:
         "required": True,
         "content": {_FORM: {"schema": form}},
     }
-    described = operation(
+    described = describe_operation(
         "predict_batch",
         "Classify several pictures",
-        answer(JSON_TYPE, "BatchAnswer", example),
-        (*GUARDED, *UPLOAD),
-        "Send each picture in a multipart field `images`. A bad picture gets an error in its "
-        "place; the others are answered.",
+        success_response(JSON_TYPE, "BatchAnswer", example),
+        (*ENDPOINT_ERRORS, *UPLOAD_ERRORS),
+        "Send each picture in a multipart field `images`. A picture that cannot be classified "
+        "gets an error in its place; the others get their answers.",
     )
     return {**described, "parameters": [top_k_parameter(manifest)], "requestBody": body}
 
 
 def _models(manifest: Manifest) -> Section:
     example = {"old": model_name(manifest), "model": model_name(manifest)}
-    model = operation(
+    model = describe_operation(
         "get_model",
         "Describe the model",
-        answer(JSON_TYPE, "Model", summary.public_manifest(manifest)),
-        GUARDED,
+        success_response(JSON_TYPE, "Model", summary.public_manifest(manifest)),
+        ENDPOINT_ERRORS,
         "The public part of the model's manifest, and how it runs on this machine.",
     )
-    reload = operation(
+    reload = describe_operation(
         "reload_model",
         "Reload the model",
-        answer(JSON_TYPE, "Reloaded", example),
-        (*GUARDED, Disabled, ReloadRefused),
-        "Serve the newest model that GRAFT_MODEL names; needs GRAFT_RELOAD=1.",
+        success_response(JSON_TYPE, "Reloaded", example),
+        (*ENDPOINT_ERRORS, Disabled, ReloadRefused),
+        "Load and serve the newest model that GRAFT_MODEL refers to. Only available if the service "
+        "was started with GRAFT_RELOAD=1.",
     )
     paths = {"/model": {"get": model}, "/admin/reload": {"post": reload}}
     return Section("model", "The served model.", paths, _schemas())
 
 
 def _pages() -> Section:
-    text, html = answer(_TEXT), answer("text/html")
+    text, html = success_response(_TEXT), success_response("text/html")
     paths = {
-        "/readyz": {"get": operation("readyz", "Readiness probe", text, (Draining,))},
-        "/livez": {"get": operation("livez", "Liveness probe", text, ())},
-        "/ui": {"get": operation("ui", "Web page that classifies pictures", html, ())},
-        "/metrics": {"get": operation("metrics", "Prometheus metrics of all workers", text, ())},
+        "/readyz": {"get": describe_operation("readyz", "Readiness probe", text, (Draining,))},
+        "/livez": {"get": describe_operation("livez", "Liveness probe", text, ())},
+        "/ui": {"get": describe_operation("ui", "Web page for classifying pictures", html, ())},
+        "/metrics": {
+            "get": describe_operation("metrics", "Prometheus metrics of all workers", text, ())
+        },
     }
-    return Section("operations", "Probes, metrics and a page for people.", paths, {})
+    return Section("operations", "Probes, metrics, and a web page.", paths, {})
 
 
-@functools.cache  # takes 18 ms, in the event loop
+@functools.cache  # it takes 18 ms, and runs in the event loop
 def _schemas() -> Json:
     models = (
         *(Answer, BatchAnswer, ErrorResponse, Reloaded, PictureRequest),

@@ -1,4 +1,4 @@
-"""Parts of an OpenAPI document: operations, their answers and their errors."""
+"""Build parts of an OpenAPI document: operations, their answers and their errors."""
 
 from __future__ import annotations
 
@@ -26,26 +26,27 @@ ErrorClasses = tuple[type[RequestError], ...]
 Json = dict[str, Any]
 SCHEMA: Final = "#/components/schemas/"
 JSON_TYPE: Final = "application/json"
-GUARDED: Final[ErrorClasses] = (Unauthorized, Draining)
-"""Errors of every operation that asks for an API key."""
-UPLOAD: Final[ErrorClasses] = (
+ENDPOINT_ERRORS: Final[ErrorClasses] = (Unauthorized, Draining)
+"""Errors of every operation that requires an API key."""
+UPLOAD_ERRORS: Final[ErrorClasses] = (
     *(UndecodableImage, MalformedRequest, PayloadTooLarge, UnsupportedMediaType, MissingField),
     *(BadParameter, RequestTimeout, Overloaded, DeadlineExceeded),
 )
-"""Errors of every operation that accepts pictures, besides `GUARDED`."""
+"""Errors of every operation that accepts pictures, besides `ENDPOINT_ERRORS`."""
 _MARKDOWN: Final = re.compile(r"([!-/:-@\[-`{-~])")
-"""ASCII punctuation, the only characters that a backslash escapes in CommonMark (section 2.4)."""
+"""Matches ASCII punctuation: in CommonMark (section 2.4), a backslash escapes no other characters.
+"""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A group of operations, shown under one heading.
+    """A group of operations that the Swagger page shows under one heading.
 
     Attributes:
         tag: the heading.
-        description: a sentence below it.
+        description: a sentence below the heading.
         paths: path -> method -> operation.
-        schemas: name -> JSON schema, of what the operations refer to.
+        schemas: name -> JSON schema, for every schema that the operations refer to.
     """
 
     tag: str
@@ -54,7 +55,7 @@ class Section:
     schemas: Json
 
 
-def operation(
+def describe_operation(
     operation_id: str,
     summary: str,
     answer: Json,
@@ -65,20 +66,20 @@ def operation(
     """Describe an operation.
 
     Args:
-        operation_id: unique; generated clients name their functions by it.
+        operation_id: unique id, from which generated clients derive names of functions.
         summary: a few words, shown in the list of operations.
-        answer: the response with status 200, as `answer` makes it.
-        errors: that it may answer.
-        description: more than the summary says, in Markdown.
-        error_schema: name of the schema of every error.
+        answer: the response with status 200, as returned by `success_response`.
+        errors: the errors with which the operation can answer.
+        description: details beyond the summary, in Markdown.
+        error_schema: name of the schema that all its errors have.
     """
     texts = {"summary": summary} | ({"description": description} if description else {})
     responses = {"200": answer, **error_responses(errors, error_schema)}
     return {"operationId": operation_id, **texts, "responses": responses}
 
 
-def answer(media_type: str, schema: str = "", example: object = None) -> Json:
-    """Describe a response with status 200; without a schema it is text."""
+def success_response(media_type: str, schema: str = "", example: object = None) -> Json:
+    """Describe a response with status 200: JSON of a named schema, or text if `schema` is ""."""
     content: Json = {"schema": {"$ref": SCHEMA + schema} if schema else {"type": "string"}}
     if example is not None:
         content["example"] = example
@@ -86,7 +87,7 @@ def answer(media_type: str, schema: str = "", example: object = None) -> Json:
 
 
 def error_responses(errors: ErrorClasses, schema: str = "ErrorResponse") -> Json:
-    """Describe one response per status; a status lists all its error codes."""
+    """Describe the responses to errors: one per status, which lists all its error codes."""
     responses: Json = {}
     for error_class in errors:
         response = responses.setdefault(
@@ -106,8 +107,8 @@ def error_responses(errors: ErrorClasses, schema: str = "ErrorResponse") -> Json
     return dict(sorted(responses.items()))
 
 
-def escape(text: str) -> str:
-    """Escape a text for a description: neither Markdown nor HTML in it has an effect."""
+def escape_markdown(text: str) -> str:
+    """Escape Markdown and HTML in a text, so that a description shows the text as it is."""
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
 
 

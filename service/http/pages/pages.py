@@ -1,4 +1,4 @@
-"""The handlers of GET /ui, /model and /metrics."""
+"""Handlers of GET /ui, GET /model and GET /metrics."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from service.state import ServiceState
 
 
 def show_ui(request: Request) -> Response:
-    """GET /ui: a web page that classifies pictures; it asks its user for a key if one is needed."""
+    """GET /ui: a web page that classifies pictures, and asks for an API key if one is needed."""
     page, policy = _page_and_policy()
     headers = {
-        "Cache-Control": "no-cache",  # page and server must be of one version
+        "Cache-Control": "no-cache",  # page and server must have the same version
         "Content-Security-Policy": policy,
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
@@ -29,7 +29,7 @@ def show_ui(request: Request) -> Response:
 
 
 async def show_model(state: ServiceState, request: Request) -> JSONResponse:
-    """GET /model: the public part of the manifest, its training data, and how it is run."""
+    """GET /model: the public part of the manifest, the training data, and how the model runs."""
     model = state.model
     run = {"tuning": model.tuning.model_dump(), "runtime": model.runtime.model_dump()}
     return JSONResponse({**summary.public_manifest(model.manifest), **run})
@@ -38,7 +38,7 @@ async def show_model(state: ServiceState, request: Request) -> JSONResponse:
 def show_metrics(request: Request) -> Response:
     """GET /metrics: the metrics of all workers together, for Prometheus.
 
-    Not a coroutine, so that Starlette runs it in a thread: it reads files.
+    It reads files, so it is not a coroutine: Starlette runs it in a thread.
     """
     state: ServiceState = request.app.state.service
     return Response(state.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -46,7 +46,7 @@ def show_metrics(request: Request) -> Response:
 
 @functools.cache
 def _page_and_policy() -> tuple[str, str]:
-    """Read the page; make the content security policy that allows what it does and no more."""
+    """Return the page, and a content security policy that allows only what the page does."""
     page = Path(__file__).with_name("ui.html").read_text(encoding="utf-8")
     policy = {
         "default-src": "'none'",
@@ -57,7 +57,7 @@ def _page_and_policy() -> tuple[str, str]:
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",
-        # The browser refuses innerHTML and the like: no text becomes markup.
+        # The browser blocks innerHTML and similar functions, so that text never becomes markup.
         "require-trusted-types-for": "'script'",
         "trusted-types": "'none'",
     }
@@ -65,7 +65,7 @@ def _page_and_policy() -> tuple[str, str]:
 
 
 def _hash_source(tag: str, page: str) -> str:
-    """Make the policy's source expression for the one element of a tag: its SHA-256."""
+    """Return the policy's source expression for the page's only <tag> element: its SHA-256."""
     (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return f"'sha256-{digest}'"

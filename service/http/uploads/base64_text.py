@@ -1,4 +1,4 @@
-"""Pictures as text: base64 in the variants that people write, and data URLs."""
+"""Decode pictures that are sent as text: base64 in its common variants, and data URLs."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from typing import Final
 _DATA_URL: Final = re.compile(r"\s*data:[^,]{0,200},", re.IGNORECASE)
 _URL: Final = re.compile(r"\s*(https?|ftp|file|s3|gs|blob):", re.IGNORECASE)
 _TO_STANDARD: Final = str.maketrans("-_", "+/", " \t\r\n\v\f")
-"""From base64url (RFC 4648, section 5) to base64, without whitespace. Not `split`: it makes an
-object of each piece, and 66 MB of `AA ` took 3 GB."""
+"""Translates base64url (RFC 4648, section 5) to base64 and removes whitespace. `str.split` would
+make an object of each piece: 66 MB of short pieces took 3 GB of memory."""
 
 
 def decode(text: str) -> bytes:
-    """Decode base64 or a data URL; accepts lines, missing padding and the URL alphabet.
+    """Decode base64 or a data URL; accepts line breaks, missing padding and the URL alphabet.
 
     Raises:
-        ValueError: the text is neither; the message says what it is.
+        ValueError: the text is neither base64 nor a data URL. The message says what it is, as the
+            rest of a sentence: "is not base64".
     """
     if is_url(text):
-        raise ValueError("holds a URL, and URLs are not fetched: send the picture itself")
-    head = _DATA_URL.match(text)
-    if head and not head[0].rstrip(", ").lower().endswith(";base64"):
+        raise ValueError("holds a URL, which this service does not fetch: send the picture itself")
+    prefix = _DATA_URL.match(text)
+    if prefix and not prefix[0].rstrip(", ").lower().endswith(";base64"):
         raise ValueError("holds a data URL that is not base64 (data:image/...;base64,...)")
-    letters = text[head.end() if head else 0 :].translate(_TO_STANDARD).rstrip("=")
+    letters = text[prefix.end() if prefix else 0 :].translate(_TO_STANDARD).rstrip("=")
     try:
         return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
     except (binascii.Error, ValueError):
@@ -33,20 +34,20 @@ def decode(text: str) -> bytes:
 
 
 def is_url(text: str) -> bool:
-    """Whether the text is the URL of a file elsewhere; a data URL is none."""
+    """Whether the text is the URL of a file elsewhere, such as http: or s3:, but not a data URL."""
     return bool(_URL.match(text))
 
 
-def explain(text: str) -> str:
-    """Say why a text is not strict base64 and what to change; "" if the reason is unknown."""
+def explain_invalid_base64(text: str) -> str:
+    """Return why a text is not strict base64 and what to change; "" if the reason is unknown."""
     if _DATA_URL.match(text):
         return "it is a data URL: send only what follows its comma"
     if is_url(text):
-        return "it is a URL, and URLs are not fetched: send the picture itself"
+        return "it is a URL, which this service does not fetch: send the picture itself"
     if len(text.split(maxsplit=1)) > 1 or text != text.strip():
-        return "it contains spaces or line breaks (base64 -w0 writes none): remove them"
+        return "it contains spaces or line breaks: remove them (base64 -w0 writes none)"
     if "-" in text or "_" in text:
-        return "it is base64url: write + and / for - and _"
+        return "it is base64url: replace - by + and _ by /"
     if len(text) % 4:
         return "it was cut short, or its padding (=) is missing"
     return ""

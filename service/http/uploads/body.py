@@ -1,4 +1,4 @@
-"""The bytes of a request's body, in memory and within limits."""
+"""Read the body of a request into memory, within limits."""
 
 from __future__ import annotations
 
@@ -11,28 +11,35 @@ from service.errors import ClientDisconnected, PayloadTooLarge, UnsupportedMedia
 from service.server.upload_quota import Upload
 
 _KNOWN_ENCODINGS: Final = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress")
-"""Encodings that an error message may name: it never quotes other text of a client."""
+"""Content encodings that the error message names; it never quotes other values from a client."""
 
 
-async def chunks(request: Request, limit_bytes: int, upload: Upload) -> AsyncGenerator[bytes, None]:
-    """Read the body chunk by chunk.
+async def stream_body(
+    request: Request, limit_bytes: int, upload: Upload
+) -> AsyncGenerator[bytes, None]:
+    """Yield the body of a request chunk by chunk.
 
     Args:
-        limit_bytes: the largest body; a larger Content-Length is refused before anything is read.
-        upload: counts each chunk.
+        request: the request; nothing of its body has been read yet.
+        limit_bytes: size of the largest accepted body. If Content-Length is larger, the request is
+            refused before anything is read.
+        upload: counts the bytes of each chunk.
 
     Raises:
         PayloadTooLarge: the body is larger than the limit.
-        UnsupportedMediaType: it is compressed.
+        UnsupportedMediaType: the body is compressed.
         Overloaded: the upload quota is used up.
-        ClientGone: the client disconnected.
+        ClientDisconnected: the client disconnected.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", ""):
         is_known = encoding in _KNOWN_ENCODINGS
         name = f"content encoding {encoding!r}" if is_known else "this content encoding"
         raise UnsupportedMediaType(f"{name} is not accepted; send the body uncompressed")
-    message = f"the request body is larger than the {limit_bytes:,} bytes accepted"
+    message = (
+        f"the request body is too large; at most {limit_bytes:,} bytes are accepted: send smaller "
+        "or fewer pictures"
+    )
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit_bytes:
         raise PayloadTooLarge(message)
@@ -45,9 +52,11 @@ async def chunks(request: Request, limit_bytes: int, upload: Upload) -> AsyncGen
             upload.add(len(chunk))
             yield chunk
     except ClientDisconnect:
-        raise ClientDisconnected("the client went away in the middle of the request") from None
+        raise ClientDisconnected(
+            "the client disconnected before its request was complete"
+        ) from None
 
 
 async def read_body(request: Request, limit_bytes: int, upload: Upload) -> bytes:
-    """Read the whole body; raises as `chunks`."""
-    return b"".join([chunk async for chunk in chunks(request, limit_bytes, upload)])
+    """Read the whole body of a request; raises the same errors as `stream_body`."""
+    return b"".join([chunk async for chunk in stream_body(request, limit_bytes, upload)])

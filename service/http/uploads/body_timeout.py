@@ -1,4 +1,4 @@
-"""A timeout for the body of a request: it must neither stall nor arrive too slowly."""
+"""A timeout for the body of a request, which must neither stall nor arrive too slowly."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from service.errors import Draining, RequestError, RequestTimeout
 from service.server.upload_quota import Upload
 from service.settings import Settings
 
-_CHECKS: Final = 10
-"""Checks in `upload_timeout_seconds`; most bodies are complete before the first."""
+_CHECKS_PER_TIMEOUT: Final = 10
+"""Number of checks within `upload_timeout_seconds`; most bodies are complete before the first."""
 Failure = tuple[type[RequestError], str]
 
 
 class body_timeout:  # noqa: N801  # used like asyncio.timeout
-    """Cancel the block, which reads the body, once the body stalls or arrives too slowly.
+    """Cancel the enclosed block, which reads the body, if the body stalls or arrives too slowly.
 
-    Within `upload_timeout_seconds` something must arrive, and over that time on average at least
-    `upload_bytes_per_second`. A draining server waits that long for the whole body.
+    The body stalls if nothing arrives for `upload_timeout_seconds`. It is too slow if, over that
+    time, less than `upload_bytes_per_second` arrive on average. Once the server is draining, the
+    whole body must arrive within `upload_timeout_seconds`.
 
     Args:
         upload: counts the bytes received.
-        settings: their two limits are used.
-        is_draining: asked at every check.
+        settings: has the limits `upload_timeout_seconds` and `upload_bytes_per_second`.
+        is_draining: returns whether the server is draining; called at every check.
 
     Raises:
         RequestTimeout: the body stalls, or arrives too slowly.
@@ -38,7 +39,8 @@ class body_timeout:  # noqa: N801  # used like asyncio.timeout
         self._upload, self._is_draining = upload, is_draining
         self._limit_seconds = settings.upload_timeout_seconds
         self._least_bytes = settings.upload_bytes_per_second * self._limit_seconds
-        self._failure: Failure | None = None  # not an exception: it refers to its frames
+        # Not an exception object, which would keep its stack frames in memory.
+        self._failure: Failure | None = None
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
@@ -53,17 +55,18 @@ class body_timeout:  # noqa: N801  # used like asyncio.timeout
 
     async def __aexit__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._timer.cancel()
-        if self._failure and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
+        was_cancelled = exc_type is asyncio.CancelledError
+        if self._failure and self._task.uncancel() == 0 and was_cancelled:
             error_class, message = self._failure
             raise error_class(message) from None
 
     def _schedule_check(self) -> None:
-        self._timer = self._loop.call_later(self._limit_seconds / _CHECKS, self._check)
+        self._timer = self._loop.call_later(self._limit_seconds / _CHECKS_PER_TIMEOUT, self._check)
 
     def _check(self) -> None:
         self._failure = self._find_failure(self._loop.time(), self._upload.received_bytes)
@@ -73,7 +76,7 @@ class body_timeout:  # noqa: N801  # used like asyncio.timeout
             self._task.cancel()
 
     def _find_failure(self, now: float, received_bytes: int) -> Failure | None:
-        """Decide whether to give the body up; returns the reason."""
+        """Return why to stop reading the body, as error class and message; None to go on."""
         limit = self._limit_seconds
         if received_bytes > self._seen_bytes:
             self._seen_bytes, self._last_progress = received_bytes, now
@@ -82,10 +85,13 @@ class body_timeout:  # noqa: N801  # used like asyncio.timeout
             if now - self._draining_since >= limit:
                 return Draining, "this server is stopping; send the request again"
         if now - self._last_progress >= limit:
-            return RequestTimeout, f"nothing of the body arrived for {limit:g} s"
+            message = f"no data of the request body arrived for {limit:g} s; send the request again"
+            return RequestTimeout, message
         if now - self._window_start >= limit:
             if received_bytes - self._window_bytes < self._least_bytes:
                 least = f"{self._least_bytes:,.0f} bytes"
-                return RequestTimeout, f"less than {least} of the body arrived in {limit:g} s"
+                return RequestTimeout, (
+                    f"the request body arrives too slowly: less than {least} in {limit:g} s"
+                )
             self._window_start, self._window_bytes = now, received_bytes
         return None

@@ -1,7 +1,7 @@
-"""Read pictures from a request: multipart fields, a raw body or JSON, within limits.
+"""Read pictures from a request, within limits: from multipart fields, the raw body or JSON.
 
-Everything stays in memory: there are no temporary files. Text in a file field is an error; it is
-never fetched as a URL, as BentoML's own file inputs would do.
+Bodies are kept in memory and never written to temporary files. Text in a file field is an error.
+BentoML's own file inputs would fetch it as a URL.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from service.errors import (
     RequestError,
     UnsupportedMediaType,
 )
-from service.http.uploads.body import chunks, read_body
-from service.http.uploads.hints import encoding_hint
+from service.http.uploads.body import read_body, stream_body
+from service.http.uploads.hints import find_encoding_hint
 from service.http.uploads.multipart import Part, read_form
 from service.http.uploads.picture_json import picture_in_json
 from service.server.upload_quota import Upload
 from service.settings import Settings
 
-_MAX_CONTENT_TYPE: Final = 512
-"""Characters of the header; 60,000 semicolons take 0.16 s to parse."""
+_MAX_CONTENT_TYPE_CHARACTERS: Final = 512
+"""Longest Content-Type header that is parsed: one of 60,000 semicolons would take 0.16 s."""
 _JSON: Final = re.compile(r"(application|text)/(\S+\+)?json")
 _AS_JSON: Final = 'JSON {"image": "<base64>"} as application/json'
 
@@ -37,7 +37,7 @@ async def read_picture(request: Request, settings: Settings, upload: Upload) -> 
     """Read the picture of a request: multipart field `image`, JSON, or the body itself.
 
     Raises:
-        PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest, ClientGone,
+        PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest, ClientDisconnected,
             Overloaded.
     """
     media_type = _media_type(request)
@@ -48,11 +48,11 @@ async def read_picture(request: Request, settings: Settings, upload: Upload) -> 
         limit_bytes = min(settings.max_image_bytes, settings.max_request_bytes)
         return await read_body(request, limit_bytes, upload)
     if _JSON.fullmatch(media_type):
-        # Base64 takes 4 bytes for 3, and a little more with line breaks.
+        # Base64 writes 3 bytes as 4 characters, plus line breaks.
         limit_bytes = min(settings.max_image_bytes * 3 // 2 + 65_536, settings.max_request_bytes)
         body = await read_body(request, limit_bytes, upload)
         return check_size(picture_in_json(body), settings)
-    raise _unexpected(
+    raise _wrong_media_type(
         media_type,
         f"send multipart field `image`, {_AS_JSON}, or the picture as the body with its content "
         "type (with curl: --data-binary @FILE -H 'Content-Type: image/jpeg')",
@@ -60,36 +60,40 @@ async def read_picture(request: Request, settings: Settings, upload: Upload) -> 
 
 
 async def read_pictures(request: Request, settings: Settings, upload: Upload) -> list[bytes]:
-    """Read the multipart fields `images` of a request, in order; their sizes are not checked.
+    """Read the multipart fields `images` of a request, in order.
+
+    The size of the body is checked, but not the size of each picture: see `check_size`.
 
     Raises:
-        PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest, ClientGone,
+        PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest, ClientDisconnected,
             Overloaded.
     """
     media_type = _media_type(request)
     if media_type != "multipart/form-data":
-        raise _unexpected(
+        raise _wrong_media_type(
             media_type,
-            "send one or more multipart fields `images` (with curl: -F images=@FILE for each; "
-            "/predict takes one picture as the body or as JSON)",
+            "send each picture in a multipart field `images` (with curl: -F images=@FILE for "
+            "each); /predict also accepts one picture as the body or as JSON",
         )
     return await _read_multipart(request, settings, upload, "images", settings.max_pictures)
 
 
 def check_size(data: bytes, settings: Settings) -> bytes:
-    """Return the bytes of a picture unchanged; raise PayloadTooLarge if they are too many."""
+    """Return `data` unchanged, or raise PayloadTooLarge if it exceeds `max_image_bytes`."""
     if len(data) > settings.max_image_bytes:
         raise PayloadTooLarge(
             f"the picture has {len(data):,} bytes; at most {settings.max_image_bytes:,} "
-            "are accepted"
+            "are accepted: send a smaller picture"
         )
     return data
 
 
 def _media_type(request: Request) -> str:
     header = request.headers.get("content-type", "")
-    if len(header) > _MAX_CONTENT_TYPE:
-        raise MalformedRequest(f"the content type has more than {_MAX_CONTENT_TYPE} characters")
+    if len(header) > _MAX_CONTENT_TYPE_CHARACTERS:
+        raise MalformedRequest(
+            f"the Content-Type header has more than {_MAX_CONTENT_TYPE_CHARACTERS} characters"
+        )
     return _parsed(header)
 
 
@@ -100,7 +104,7 @@ def _parsed(header: str) -> str:
     return message.get_content_type() if header else ""
 
 
-def _unexpected(media_type: str, remedy: str) -> RequestError:
+def _wrong_media_type(media_type: str, remedy: str) -> RequestError:
     if not media_type:
         return MissingField(f"the request has no content type; {remedy}")
     return UnsupportedMediaType(f"this content type is not accepted; {remedy}")
@@ -109,7 +113,7 @@ def _unexpected(media_type: str, remedy: str) -> RequestError:
 async def _read_multipart(
     request: Request, settings: Settings, upload: Upload, field: str, max_pictures: int
 ) -> list[bytes]:
-    body = chunks(request, settings.max_request_bytes, upload)
+    body = stream_body(request, settings.max_request_bytes, upload)
     parts = await read_form(request.headers["content-type"], body, field, max_pictures)
     pictures = [part for part in parts if part.name == field]
     others = [part for part in parts if part.name != field and _is_file(part)]
@@ -118,33 +122,33 @@ async def _read_multipart(
         raise MissingField(f"no multipart field `{field}` in the request{remedy}")
     if others:
         raise PayloadTooLarge(
-            f"the form holds {len(others)} more file{'s' * (len(others) > 1)} in other fields "
-            f"than `{field}`; send pictures in `{field}` and no other files"
+            f"the form has {len(others)} file{'s' * (len(others) > 1)} in other fields than "
+            f"`{field}`; send pictures in `{field}`, and no other files"
         )
     return [_content(part) for part in pictures]
 
 
 def _is_file(part: Part) -> bool:
-    """Whether a part is a file; browsers send an empty one for a field without a choice."""
+    """Whether a part is a file. Browsers send an empty file if the user has chosen none."""
     is_file = part.has_filename or bool(part.media_type)
     return is_file and not part.is_textual and any(part.pieces)
 
 
 def _content(part: Part) -> bytes:
-    """Get the bytes of the picture in a part.
+    """Return the bytes of the picture in a part of a form.
 
     Raises:
-        MissingField: the part is text. A file has a file name, a content type that is not one of
-            text, or bytes that are not UTF-8.
+        MissingField: the part is text. A part is a file if it has a file name, a content type that
+            is not textual, or bytes that are not UTF-8.
     """
     content = part.content()
     is_file = part.has_filename or (part.media_type and not part.is_textual)
     if is_file or not _is_utf8(content):
         return content
-    found = encoding_hint(content)
+    found = find_encoding_hint(content)
     raise MissingField(
-        f"multipart field `{part.name}` holds text, not a file "
-        f"(with curl: -F {part.name}=@leaf.jpg, with the @){found and f'; {found}'}"
+        f"multipart field `{part.name}` holds text, not a file; with curl, put @ before the file "
+        f"name: -F {part.name}=@leaf.jpg{found and f'; {found}'}"
     )
 
 

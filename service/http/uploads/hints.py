@@ -1,6 +1,6 @@
-"""Hints for senders of bytes that are no picture: what they seem to be, and what to change.
+"""Hints for clients that sent something else than a picture: what it seems to be, what to change.
 
-Computed only after a picture was refused, so that good pictures cost nothing.
+Hints are computed only after a picture was refused, so that valid pictures take no extra time.
 """
 
 from __future__ import annotations
@@ -9,37 +9,43 @@ import re
 from typing import Final
 
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{60,}")
-_STRIPPED_LEAST_BYTES: Final = 256
-"""Of random files of this size, one in twenty contains neither a zero nor a line break."""
+_MIN_STRIPPED_BYTES: Final = 256
+"""Smallest data that is checked for missing zeros and line breaks. Of random data of this size, 5%
+has none by chance."""
 _STRIPPED: Final = (b"\0", b"\r", b"\n")
-_HEAD_BYTES: Final = 512
+"""Bytes that `curl --data` removes from a file."""
+_SNIFFED_BYTES: Final = 512
+"""Number of bytes at the start of the data that are examined for text and encodings."""
 _SEND_AS_JSON: Final = 'send it as JSON, {"image": "..."}, to /predict, or send the decoded bytes'
 
 
 def with_hint(message: str, data: bytes) -> str:
-    """Put the hint about some bytes, if there is one, before a decoder's message about them."""
-    found = hint(data)
+    """Put the hint about `data`, if there is one, before a decoder's error message."""
+    found = find_hint(data)
     return f"{found} ({message})" if found else message
 
 
-def hint(data: bytes) -> str:
-    """Say what the bytes seem to be and what to change; "" if that is unknown.
+def find_hint(data: bytes) -> str:
+    """Return what the bytes seem to be and what to change; "" if that is unknown.
 
     Args:
-        data: what was sent in place of a picture.
+        data: the bytes that were sent instead of a picture.
     """
-    if found := encoding_hint(data):
+    if found := find_encoding_hint(data):
         return found
-    if 0 < len(data) < _HEAD_BYTES and _is_text(data):
-        return "it is text; to send a file, curl needs an @ before its name"
-    if len(data) >= _STRIPPED_LEAST_BYTES and not any(byte in data for byte in _STRIPPED):
-        return "with curl use --data-binary @FILE: --data and -d remove zeros and line breaks"
+    if 0 < len(data) < _SNIFFED_BYTES and _is_text(data):
+        return "it is text; to send a file with curl, put @ before the file name"
+    if len(data) >= _MIN_STRIPPED_BYTES and not any(byte in data for byte in _STRIPPED):
+        return (
+            "zeros and line breaks seem to be missing; with curl use --data-binary @FILE, because "
+            "--data and -d remove them"
+        )
     return ""
 
 
-def encoding_hint(data: bytes) -> str:
-    """Say what the bytes are encoded or wrapped in and what to change; "" if that is unknown."""
-    start = data[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
+def find_encoding_hint(data: bytes) -> str:
+    """Return how the bytes are encoded or wrapped and what to change; "" if that is unknown."""
+    start = data[:_SNIFFED_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"\x1f\x8b"):
         return "it is compressed with gzip: send it uncompressed"
     if start[:5].lower() == b"data:":
@@ -47,7 +53,7 @@ def encoding_hint(data: bytes) -> str:
     if start.startswith(b"{"):
         return "it is JSON: send it to /predict with Content-Type: application/json"
     if b"<html" in start.lower():
-        return "it is a web page, perhaps a login or an error page: open the file to see"
+        return "it is a web page, perhaps a login or error page: open the file to check"
     if _BASE64.match(start):
         return f"it is base64: {_SEND_AS_JSON}"
     return ""

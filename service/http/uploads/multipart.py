@@ -1,7 +1,7 @@
-"""Parse multipart/form-data (RFC 7578) from chunks into parts, all in memory.
+"""Parse a stream of multipart/form-data (RFC 7578) into its parts, in memory.
 
-The parser is python-multipart's. It accepts a body that is cut short, and knows neither a preamble
-nor encodings of parts; this module handles these.
+The parser is python-multipart's. It accepts a body that is cut short, and supports neither a
+preamble (text before the first boundary) nor encoded parts; this module handles these cases.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from service.errors import MalformedRequest, PayloadTooLarge
 _MAX_OTHER_PARTS: Final = 16
 _MAX_PREAMBLE_BYTES: Final = 65_536
 _EXTENDED_FILENAME: Final = re.compile(rb";\s*filename\*(0\*?)?\s*=", re.IGNORECASE)
-"""As in RFC 5987 and 2231; urllib3 below 1.25 sends names outside ASCII only like this."""
+"""A file name in the syntax of RFC 5987 or RFC 2231. urllib3 before 1.25 uses it for names that are
+not ASCII."""
 _LAST_NAME: Final = re.compile(rb';\s*name\s*=\s*"([^"]*)"\s*$', re.IGNORECASE)
-"""The name after a file name that ends in a backslash, which browsers do not escape."""
+"""A field name at the end of the header. The parser does not find it behind a file name that ends
+in a backslash, which browsers do not escape."""
 
 
 @dataclass
@@ -32,11 +34,11 @@ class Part:
     """One part of a form.
 
     Attributes:
-        name: of the field.
-        has_filename: whether there is a file name, even an empty one.
+        name: name of the form field.
+        has_filename: whether the part has a file name, even an empty one.
         media_type: the part's own Content-Type in lower case, without parameters; "" if absent.
         encoding: the part's Content-Transfer-Encoding in lower case; "" if absent.
-        pieces: the content, still encoded.
+        pieces: the content in pieces, still encoded.
     """
 
     name: str = ""
@@ -50,7 +52,7 @@ class Part:
         return self.media_type.startswith("text/") or self.media_type == "application/json"
 
     def content(self) -> bytes:
-        """Decode the content; raises MalformedRequest if it does not match its encoding."""
+        """Return the decoded content; raise MalformedRequest if its encoding is invalid."""
         content = b"".join(self.pieces)
         match self.encoding:
             case "" | "binary" | "8bit" | "7bit":
@@ -61,8 +63,10 @@ class Part:
                 try:
                     return base64.b64decode(content.translate(None, b" \t\r\n"), validate=True)
                 except binascii.Error:
-                    raise _malformed("a part is declared as base64, but is not") from None
-        raise _malformed("a part has an unknown Content-Transfer-Encoding")
+                    raise _malformed("a part is declared as base64, but it is not") from None
+        raise _malformed(
+            "a part has an unknown Content-Transfer-Encoding; send it without this header"
+        )
 
 
 async def read_form(
@@ -71,18 +75,20 @@ async def read_form(
     """Read all parts of a form, in order.
 
     Args:
-        content_type: of the request, with its boundary.
-        chunks: of the body.
-        field_name: of the parts that hold pictures.
-        max_pictures: the most parts of that name.
+        content_type: the request's Content-Type header, which names the boundary.
+        chunks: the chunks of the request's body.
+        field_name: name of the fields that hold pictures.
+        max_pictures: the largest accepted number of fields with that name.
 
     Raises:
-        MalformedRequest: the body is no form, is cut short, or has too many other parts.
-        PayloadTooLarge: it has more than `max_pictures` pictures.
+        MalformedRequest: the body is not a form, is cut short, or has too many other fields.
+        PayloadTooLarge: the form has more than `max_pictures` pictures.
     """
     boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
     if not boundary:
-        raise _malformed("the content type names no boundary (let the client library write it)")
+        raise _malformed(
+            "the Content-Type header names no boundary; let the client library set this header"
+        )
     reader = _Reader(field_name, max_pictures)
     try:
         parser = MultipartParser(boundary, reader.callbacks())  # type: ignore[arg-type]
@@ -97,29 +103,29 @@ async def read_form(
         raise _malformed(reader.parser_problem()) from None
     if preamble is not None:
         raise _malformed(
-            "it does not contain the boundary that its content type names"
+            "it does not contain the boundary that the Content-Type header names"
             if preamble
             else "it is empty"
         )
     if not reader.is_complete:
-        raise _malformed("it ends before its closing boundary: it was cut short on its way")
+        raise _malformed("it ends before its closing boundary: it was cut short on the way")
     return reader.parts
 
 
 def _from_first_boundary(body: bytes, boundary: bytes) -> bytes:
-    """Cut the preamble off; empty if the first boundary has not arrived yet."""
+    """Return the body without its preamble; empty if the first boundary has not arrived yet."""
     delimiter = b"--" + boundary
     if body.startswith(delimiter):
         return body
     if start := body.find(b"\n" + delimiter) + 1:
         return body[start:]
     if len(body) > _MAX_PREAMBLE_BYTES:
-        raise _malformed("it does not start with the boundary that the content type names")
+        raise _malformed("it does not start with the boundary that the Content-Type header names")
     return b""
 
 
 class _Reader:
-    """Collects parts from the parser's callbacks."""
+    """Collects the parts of a form; its methods are the parser's callbacks."""
 
     def __init__(self, field_name: str, max_pictures: int) -> None:
         self.parts: list[Part] = []
@@ -160,7 +166,7 @@ class _Reader:
 
     def headers_finished(self) -> None:
         if not self._has_name:
-            raise _malformed('a part has no Content-Disposition with a name="..."')
+            raise _malformed('a part has no Content-Disposition header with a name="..."')
         if self.parts[-1].name == self._field_name:
             self._pictures_left -= 1
         else:
@@ -168,8 +174,8 @@ class _Reader:
         if self._pictures_left < 0:
             plural = "picture is" if self._max_pictures == 1 else "pictures are"
             raise PayloadTooLarge(
-                f"at most {self._max_pictures} {plural} accepted in `{self._field_name}` of one "
-                "request"
+                f"at most {self._max_pictures} {plural} accepted per request, in field "
+                f"`{self._field_name}`; send the others in further requests"
             )
         if self._others_left < 0:
             raise _malformed(
@@ -180,16 +186,17 @@ class _Reader:
         self.is_complete = True
 
     def parser_problem(self) -> str:
-        """Tell by its progress why the parser failed: a part begins after the first boundary."""
+        """Return why the parser failed; without any part, it failed at the first boundary."""
         if not self.parts:
-            return "its lines do not end in CR LF, as those of a form must"
-        return "a part's header is damaged or too long"
+            return "its lines must end in CR LF"
+        return "the header of a part is damaged or too long"
 
 
 def _read_disposition(part: Part, disposition: bytes) -> bool:
-    """Read the names of field and file into a part; returns whether the field has a name.
+    """Read the names of the field and its file into `part`; return whether the field has a name.
 
-    Names are UTF-8 whatever charset the form declares: Python's `punycode` takes 20 s for 400 KB.
+    Names are decoded as UTF-8, even if the form declares another charset: a client could choose
+    `punycode`, for which Python takes 20 s per 400 KB.
     """
     options = parse_options_header(disposition)[1]
     part.has_filename = b"filename" in options or bool(_EXTENDED_FILENAME.search(disposition))

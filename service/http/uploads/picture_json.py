@@ -1,4 +1,4 @@
-"""A picture in JSON, {"image": "<base64>"}: from the body's bytes to the picture's bytes."""
+"""Read the picture from a JSON body, {"image": "<base64>"}."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from service.http.uploads import base64_text
 from service.schemas import PictureRequest
 
 _MAX_VALUES: Final = 1_000
-"""In the JSON; without a limit, 27 MB of empty lists take seconds to parse."""
+"""Largest number of values in the JSON. Without a limit, 27 MB of empty lists would take seconds to
+parse."""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _USAGE: Final = 'send {"image": "<base64 of the picture, or a data URL>"}'
 _OTHER_APIS: Final = {
@@ -21,14 +22,14 @@ _OTHER_APIS: Final = {
     "images": f"{_USAGE}, one picture per request; send several to /predict_batch as multipart "
     "fields `images`, or to /v2/models/NAME/infer",
 }
-"""Field of another API -> what to send instead."""
+"""Field that clients of another API send -> what to send instead."""
 
 
 def picture_in_json(body: bytes) -> bytes:
-    """Decode the field `image` of a JSON object: base64, or a data URL.
+    """Decode the field `image` of a JSON object, which holds base64 or a data URL.
 
     Raises:
-        MissingField: `image` is absent, not a string, or the URL of a file.
+        MissingField: `image` is absent, not a string, or a URL such as https:.
         MalformedRequest: the body is not a JSON object, or `image` is not base64.
     """
     if sum(map(body.count, (b",", b"[", b"{"))) > _MAX_VALUES:
@@ -45,7 +46,7 @@ def picture_in_json(body: bytes) -> bytes:
 
 
 def _no_picture(error: ValidationError) -> RequestError:
-    """Make the error for JSON that has no string `image`."""
+    """Make the error for JSON that has no field `image`, or one that is not a string."""
     problem = error.errors(include_url=False, include_context=False)[0]
     if not problem["loc"]:
         return MalformedRequest(f"the body is not a JSON object: {_USAGE}")

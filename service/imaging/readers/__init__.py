@@ -1,6 +1,6 @@
-"""Readers of image formats: headers without decoding, and pixels as they are stored.
+"""Readers of image formats, which read the headers of a picture and decode its pixels.
 
-In: the bytes of a file. Out: an `ImageHeader`, whose `decode` gives the pixels as an array or a
-Pillow image, or a `RequestError`.
+In: the bytes of a file. Out: an `ImageHeader`, which is read without decoding, or a `RequestError`.
+The header's `decode` returns the pixels in their own colour space, as an array or a Pillow image.
 May use: service.errors.
 """

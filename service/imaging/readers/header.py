@@ -1,4 +1,4 @@
-"""What the headers of a picture say: its size, how pixels are stored, and what decoding costs."""
+"""The header of a picture: its size, how its pixels are stored, and the cost of decoding them."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from PIL import Image
 from service.errors import DamagedImage, UnsupportedMediaType
 
 StoredPixels = Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
-"""Decoded pixels before conversion to RGB: a Pillow image, or an array of (H, W) gray, (H, W, 2)
-gray and alpha, (H, W, 3) RGB or (H, W, 4) RGBA."""
+"""Decoded pixels before their conversion to RGB: a Pillow image, or an array of shape (H, W) for
+gray, (H, W, 2) for gray with alpha, (H, W, 3) for RGB or (H, W, 4) for RGBA."""
 
-BLENDING_NANOSECONDS: Final = 12.0
-"""Time to blend a pixel with white."""
+BLENDING_NANOSECONDS_PER_PIXEL: Final = 12.0
+"""Time that it takes to blend a pixel with white."""
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """A picture before it is decoded.
+    """The properties of a picture that are known before it is decoded.
 
     Attributes:
-        format: its name in the table of formats, e.g. `JPEG`.
-        width, height: in pixels, as stored: before the orientation is applied.
-        mode: how pixels are stored, as Pillow calls it: RGB, RGBA, L, LA, P, CMYK, 1.
-        bits: per sample, 1 to 16.
-        frames: 1, or more for an animation.
+        format: name of the format in the table of formats, e.g. `JPEG`.
+        width, height: size in pixels, before the orientation is applied.
+        mode: Pillow's mode of the stored pixels: RGB, RGBA, L, LA, P, CMYK or 1.
+        bits: bits per sample, 1 to 16.
+        frames: number of frames or pages; if it is larger than 1, it may be only a lower bound.
         is_transparent: whether pixels may be transparent.
-        orientation: EXIF's, 1 (upright) to 8.
-        memory_bytes: most memory that `decode` takes, with its result.
-        seconds: an estimate of the time that `decode` takes on one core.
-        decode: decodes the pixels; may raise anything on damaged data.
+        orientation: EXIF orientation, 1 (upright) to 8.
+        memory_bytes: most memory that `decode` takes, including its result.
+        seconds: estimated time that `decode` takes on one core.
+        decode: function that decodes the pixels; it may raise any exception for damaged data.
     """
 
     format: str
@@ -56,7 +56,7 @@ class ImageHeader:
 
 
 def damaged_error(format_name: str, data: bytes, reason: object = "") -> DamagedImage:
-    """Make the error about data that does not match its headers."""
+    """Make the error for data that is damaged or cut short."""
     detail = f": {reason}" if str(reason) else ""
     return DamagedImage(
         f"the {format_name} data is damaged or cut short ({len(data):,} bytes){detail}"
@@ -64,5 +64,5 @@ def damaged_error(format_name: str, data: bytes, reason: object = "") -> Damaged
 
 
 def unsupported_error(name: str, remedy: str) -> UnsupportedMediaType:
-    """Make the error about a format, or a variant of one, that is known and not read."""
+    """Make the error for a format, or a variant of a format, that is recognised but not read."""
     return UnsupportedMediaType(f"format not supported: {name}; {remedy}", name, remedy)

@@ -1,4 +1,4 @@
-"""Decode pixels with OpenCV: WebP in a third of Pillow's memory, and 16-bit colour."""
+"""Decode pixels with OpenCV, which needs a third of Pillow's memory for WebP and reads 16 bits."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _STRIP_PIXELS = 1 << 20
 def decode_with_opencv(
     data: bytes, size: tuple[int, int]
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Decode the first picture of a file as it is stored, without applying its orientation.
+    """Decode the first picture of a file without applying its orientation.
 
     Args:
-        data: a file whose headers have been read.
-        size: width and height, from those headers.
+        data: the bytes of a file whose headers are valid.
+        size: width and height according to these headers.
 
     Returns:
         (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA; uint8 or uint16.
 
     Raises:
-        ValueError: it cannot be decoded, or its size or depth is another.
+        ValueError: the file cannot be decoded, or the result has another size or bit depth.
     """
     try:
         stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -33,12 +33,14 @@ def decode_with_opencv(
         or stored.shape[:2] != size[::-1]
         or stored.dtype not in (np.uint8, np.uint16)
     ):
-        raise ValueError("decoded to nothing, or to another size or depth")
+        raise ValueError("it cannot be decoded, or has another size or bit depth than expected")
     pixels: NDArray[np.uint8] | NDArray[np.uint16] = stored  # type: ignore[assignment]
     if pixels.ndim == 3:
         to_rgb = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
         rows = max(1, _STRIP_PIXELS // pixels.shape[1])
-        for start in range(0, len(pixels), rows):  # in place: a copy would double the memory
+        for start in range(
+            0, len(pixels), rows
+        ):  # convert in place: a copy would double the memory
             strip = pixels[start : start + rows]
             strip[:] = cv2.cvtColor(strip, to_rgb)
     return pixels

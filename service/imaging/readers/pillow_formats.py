@@ -1,6 +1,6 @@
-"""AVIF, BMP, GIF and HEIC: formats whose headers and pixels Pillow reads (HEIC with a plugin).
+"""Read AVIF, BMP, GIF and HEIC with Pillow (HEIC with a plugin).
 
-Pillow's readers are called directly: Image.open would try every format that Pillow knows.
+The reader of each format is called directly, because Image.open would try all formats of Pillow.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from PIL.GifImagePlugin import GifImageFile
 
 from service.errors import DamagedImage, UnsupportedMediaType
 from service.imaging.readers.header import (
-    BLENDING_NANOSECONDS,
+    BLENDING_NANOSECONDS_PER_PIXEL,
     ImageHeader,
     damaged_error,
     unsupported_error,
@@ -26,41 +26,39 @@ from service.imaging.readers.header import (
 from service.imaging.readers.orientation import read_orientation
 
 HAS_HEIF: Final = importlib.util.find_spec("pillow_heif") is not None
-"""Whether the extra `heif` is installed."""
+"""Whether Graft's extra `heif` (the package pillow_heif) is installed."""
 
 _MAX_BLOCKS: Final = 300_000
-"""Most blocks of a GIF; with up to 255 bytes each, 64 MiB."""
-_COMPRESSED_BMP: Final = (1, 2)
-# Per pixel, unless the name says otherwise.
-_NANOSECONDS: Final = {"AVIF": 28.0, "BMP": 8.0, "GIF": 12.0, "HEIC": 34.0}
-_BYTE_NANOSECONDS: Final = {
-    "AVIF": 60.0,
-    "BMP": 1.0,
-    "GIF": 10.0,
-    "HEIC": 40.0,
-}
-_RUN_NANOSECONDS: Final = {"pixel": 130.0, "byte": 400.0}
-_BYTES: Final = {"AVIF": 10.0, "BMP": 4.0, "GIF": 1.0, "HEIC": 10.0}
+"""Largest number of data blocks of a GIF. A block has up to 255 bytes, so these suffice for a GIF
+of 64 MiB."""
+_RLE_COMPRESSIONS: Final = (1, 2)
+"""Values of the field `compression` of a BMP that mean run-length encoding."""
+# Estimated time and memory of decoding, by format.
+_NANOSECONDS_PER_PIXEL: Final = {"AVIF": 28.0, "BMP": 8.0, "GIF": 12.0, "HEIC": 34.0}
+_NANOSECONDS_PER_BYTE: Final = {"AVIF": 60.0, "BMP": 1.0, "GIF": 10.0, "HEIC": 40.0}
+_BYTES_PER_PIXEL: Final = {"AVIF": 10.0, "BMP": 4.0, "GIF": 1.0, "HEIC": 10.0}
+_RLE_NANOSECONDS_PER: Final = {"pixel": 130.0, "byte": 400.0}
 
 
 def read_avif_header(data: bytes, _size: int) -> ImageHeader:
-    """Read the boxes of an AVIF; raises UndecodableImage if they are invalid."""
+    """Read the header of an AVIF; raise UndecodableImage if it is invalid."""
     return _header("AVIF", data, lambda: AvifImagePlugin.AvifImageFile(io.BytesIO(data)))
 
 
 def read_bmp_header(data: bytes, _size: int) -> ImageHeader:
-    """Read the header of a BMP; raises DamagedImage if it is invalid."""
-    has_runs = len(data) > 34 and data[30] in _COMPRESSED_BMP
+    """Read the header of a BMP; raise DamagedImage if it is invalid."""
+    is_run_length_encoded = len(data) > 34 and data[30] in _RLE_COMPRESSIONS
     header = _header("BMP", data, lambda: BmpImageFile(io.BytesIO(data)))
-    if not has_runs:
+    if not is_run_length_encoded:
         return header
-    # Pillow decodes runs in Python, pixel by pixel if rows end early.
-    nanoseconds = _RUN_NANOSECONDS["pixel"] * header.pixels + _RUN_NANOSECONDS["byte"] * len(data)
+    # Pillow decodes run-length encoding in Python, and pixel by pixel if rows end early.
+    nanoseconds = _RLE_NANOSECONDS_PER["pixel"] * header.pixels
+    nanoseconds += _RLE_NANOSECONDS_PER["byte"] * len(data)
     return replace(header, seconds=nanoseconds / 1e9)
 
 
 def read_gif_header(data: bytes, _size: int) -> ImageHeader:
-    """Read the blocks of a GIF; raises DamagedImage if there are too many, or no picture."""
+    """Read the blocks of a GIF; raise DamagedImage if it has too many blocks, or no picture."""
     first, box, has_more = _first_frame(data)
     header = _header("GIF", data, lambda: GifImageFile(io.BytesIO(first)))
     header = replace(header, frames=1 + has_more)
@@ -68,28 +66,29 @@ def read_gif_header(data: bytes, _size: int) -> ImageHeader:
         return header
 
     def decode() -> Image.Image:
-        """Place the frame on a white screen."""
+        """Decode the frame and paste it onto a white canvas."""
         picture = header.decode()
         assert isinstance(picture, Image.Image)
-        screen, frame = Image.new("RGB", picture.size, "white"), picture.crop(box).convert("RGBA")
-        screen.paste(frame, box, frame)
-        return screen
+        canvas, frame = Image.new("RGB", picture.size, "white"), picture.crop(box).convert("RGBA")
+        canvas.paste(frame, box, frame)
+        return canvas
 
     memory_bytes = header.memory_bytes + 12 * header.pixels
     return replace(header, memory_bytes=memory_bytes, decode=decode)
 
 
 def read_heic_header(data: bytes, _size: int) -> ImageHeader:
-    """Read the boxes of a HEIC.
+    """Read the header of a HEIC.
 
     Raises:
-        UnsupportedMediaType: the extra `heif` is not installed.
-        UndecodableImage: the boxes are invalid.
+        UnsupportedMediaType: Graft's extra `heif` is not installed.
+        UndecodableImage: the header is invalid.
     """
     if not HAS_HEIF:
         raise UnsupportedMediaType(
-            "format not supported here: HEIC needs the extra `heif` (pip install pillow-heif); or "
-            "convert it to a JPEG, e.g. with ImageMagick: magick in.heic out.jpg",
+            "format not supported: HEIC needs the package pillow-heif, which is not installed "
+            "here; install it (pip install pillow-heif), or convert the picture to a JPEG, e.g. "
+            "with ImageMagick: magick in.heic out.jpg",
             "HEIC",
             "pip install pillow-heif",
         )
@@ -105,10 +104,10 @@ def _header(
 ) -> ImageHeader:
     try:
         picture = open_()
-    except Exception as error:  # Pillow's readers raise many types on damaged bytes
+    except Exception as error:  # Pillow's readers raise many types of errors for damaged data
         if "nsupported" in str(error):
             raise unsupported_error(
-                f"{name} of a variant that is not read here",
+                f"a variant of {name} that cannot be read here",
                 f"convert it to a PNG, e.g. with ImageMagick: magick in.{name.lower()} out.png",
             ) from error
         raise damaged_error(name, data) from error
@@ -126,10 +125,12 @@ def _header(
         mode=picture.mode,
         is_transparent=is_transparent,
         orientation=read_orientation(exif, xmp),
-        memory_bytes=len(data) + int(_BYTES[name] * width * height),
+        memory_bytes=len(data) + int(_BYTES_PER_PIXEL[name] * width * height),
         seconds=(
-            (_NANOSECONDS[name] + BLENDING_NANOSECONDS * is_transparent) * width * height
-            + _BYTE_NANOSECONDS[name] * len(data)
+            (_NANOSECONDS_PER_PIXEL[name] + BLENDING_NANOSECONDS_PER_PIXEL * is_transparent)
+            * width
+            * height
+            + _NANOSECONDS_PER_BYTE[name] * len(data)
         )
         / 1e9,
         decode=decode,
@@ -137,7 +138,10 @@ def _header(
 
 
 def _first_frame(data: bytes) -> tuple[bytes, tuple[int, int, int, int], bool]:
-    """Return a GIF of only the first frame, its box, and whether there are more frames."""
+    """Return a GIF with only the first frame, its position, and whether there are more frames.
+
+    The position is (left, top, right, bottom) in pixels.
+    """
     position = 13 + _palette_bytes(data[10:11])
     blocks, control, box, left = [data[:position]], b"", (0, 0, 0, 0), _MAX_BLOCKS
     while (marker := data[position : position + 1]) in (b",", b"!"):
@@ -164,7 +168,11 @@ def _palette_bytes(flags: bytes) -> int:
 
 
 def _end_of_blocks(data: bytes, position: int, left: int) -> tuple[int, int]:
-    """Return the offset after the empty block that ends a run of blocks, and the blocks left."""
+    """Skip data blocks up to the empty block that ends them.
+
+    Returns:
+        The offset after the empty block, and how many more blocks the GIF may have.
+    """
     while left:
         length, left = data[position] if position < len(data) else 0, left - 1
         position += 1 + length

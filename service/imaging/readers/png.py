@@ -1,7 +1,7 @@
-"""PNG: its chunks with their checksums, and its pixels by Pillow.
+"""Read PNG: parse its chunks, verify their checksums, and decode its pixels with Pillow.
 
-The decoder gets a copy with only the chunks that pixels depend on. So metadata may be of any size,
-and have wrong checksums.
+Pillow gets a copy that has only the chunks on which the pixels depend. So metadata may have any
+size, and wrong checksums.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from service.errors import DamagedImage
 from service.imaging.readers.header import (
-    BLENDING_NANOSECONDS,
+    BLENDING_NANOSECONDS_PER_PIXEL,
     ImageHeader,
     damaged_error,
     unsupported_error,
@@ -29,25 +29,34 @@ from service.imaging.readers.png_metadata import Texts, keyword_of, png_orientat
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS: Final = 10_000
-"""Most chunks, plus one per `_CHUNK_BYTES` of the file."""
+"""Largest number of chunks of a file, plus one more for each `_CHUNK_BYTES` of its size."""
 _CHUNK_BYTES: Final = 4096
-"""Half the size of libpng's chunks: a valid PNG of 100 MB may have 12,000 chunks."""
+"""Half the size of the chunks that libpng writes; a PNG of 100 MB has 12,000 of these."""
 _END: Final = b"\0\0\0\0IEND\xaeB`\x82"
+
+# Tables whose keys are the colour types of PNG: gray, RGB, palette, gray + alpha, RGBA.
 _MODES: Final = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
-_DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-_TRANSPARENT_COLOUR_BYTES: Final = {0: 2, 2: 6}
-"""Colour type -> length of a tRNS chunk that names one transparent colour."""
+_BIT_DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_STORED_BYTES: Final = {0: 1, 2: 4, 3: 1, 4: 4, 6: 4}
-_DEEP_BYTES: Final = {0: 7, 2: 17, 4: 17, 6: 21}
-"""Colour type -> memory per pixel while decoding, of up to 8 and of 16 bits per sample."""
-_NANOSECONDS: Final = {"pixel": 4.0, "byte of a row": 5.0, "byte": 6.0}
-"""Rows of the slowest filter, Paeth."""
+_TRANSPARENT_COLOUR_BYTES: Final = {0: 2, 2: 6}
+"""Length of a tRNS chunk that names one transparent colour."""
+_BYTES_PER_8_BIT_PIXEL: Final = {0: 1, 2: 4, 3: 1, 4: 4, 6: 4}
+"""Memory per pixel while a picture with up to 8 bits per sample is decoded."""
+_BYTES_PER_16_BIT_PIXEL: Final = {0: 7, 2: 17, 4: 17, 6: 21}
+"""Memory per pixel while a picture with 16 bits per sample is decoded."""
+
+_NANOSECONDS_PER: Final = {"pixel": 4.0, "byte of a row": 5.0, "byte": 6.0}
+"""Estimated time of decoding: per pixel, per byte of the decompressed rows (with Paeth, the slowest
+filter), and per byte of the file."""
 
 
 @dataclass
 class _Contents:
-    """The chunks of a PNG that matter, each from its length to its checksum."""
+    """The chunks of a PNG that Graft uses.
+
+    The attributes from `header` to `pixels` hold whole chunks, from the length to the checksum;
+    `exif` and `texts` hold only the content.
+    """
 
     header: bytes = b""
     palette: bytes = b""
@@ -58,22 +67,22 @@ class _Contents:
     texts: Texts = field(default_factory=dict)
 
     def clean(self, colour: int) -> bytes:
-        """Return a PNG of the chunks that pixels depend on."""
+        """Return a PNG file with only the chunks on which the pixels depend."""
         chunks = [SIGNATURE, self.header, self.palette if colour == 3 else b"", self.transparency]
         return b"".join([*chunks, *self.pixels, _END])
 
 
 def read_header(data: bytes, _size: int) -> ImageHeader:
-    """Read the chunks of a PNG.
+    """Read the header of a PNG.
 
     Raises:
-        UnsupportedMediaType: it is Apple's variant CgBI.
-        DamagedImage: it has no header, a wrong checksum in a chunk that pixels depend on, or more
-            chunks than any program writes.
+        UnsupportedMediaType: the file has Apple's variant CgBI.
+        DamagedImage: the file has no header, a wrong checksum in a chunk on which the pixels
+            depend, or more chunks than any program writes.
     """
     contents = _read_chunks(data)
     width, height, bits, colour = struct.unpack(">IIBB", contents.header[8:18])
-    if not (width and height and bits in _DEPTHS.get(colour, ())):
+    if not (width and height and bits in _BIT_DEPTHS.get(colour, ())):
         raise damaged_error("PNG", data, "its header is invalid")
     if colour == 3 and not 0 < len(contents.palette) - 12 <= 768:
         raise damaged_error("PNG", data, "it has no palette")
@@ -82,12 +91,12 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
     is_transparent = bool(contents.transparency) or colour in (4, 6)
     row_bytes = pixels * _CHANNELS[colour] * max(bits, 8) // 8
     row_bytes *= 3 if bits == 16 and colour in (2, 6) else 1  # decoded twice and merged
-    memory = pixels * (_DEEP_BYTES if bits == 16 else _STORED_BYTES)[colour]
-    memory += (
-        pixels * 10 * (bits == 16 and bool(contents.transparency))
-    )  # an alpha channel is added
-    nanoseconds = (_NANOSECONDS["pixel"] + BLENDING_NANOSECONDS * is_transparent) * pixels
-    nanoseconds += _NANOSECONDS["byte of a row"] * row_bytes + _NANOSECONDS["byte"] * len(clean)
+    memory = pixels * (_BYTES_PER_16_BIT_PIXEL if bits == 16 else _BYTES_PER_8_BIT_PIXEL)[colour]
+    if bits == 16 and contents.transparency:
+        memory += 10 * pixels  # an alpha channel is added
+    pixel_nanoseconds = _NANOSECONDS_PER["pixel"] + BLENDING_NANOSECONDS_PER_PIXEL * is_transparent
+    nanoseconds = pixel_nanoseconds * pixels + _NANOSECONDS_PER["byte"] * len(clean)
+    nanoseconds += _NANOSECONDS_PER["byte of a row"] * row_bytes
     return ImageHeader(
         format="PNG",
         width=width,
@@ -120,7 +129,7 @@ def _read_chunks(data: bytes) -> _Contents:
         elif name == b"CgBI":
             raise unsupported_error(
                 "CgBI, Apple's variant of PNG",
-                "convert it to a PNG, on a Mac by: "
+                "convert it to a standard PNG, on a Mac with: "
                 "xcrun pngcrush -revert-iphone-optimizations in.png out.png",
             )
         elif name == b"acTL":
@@ -135,23 +144,24 @@ def _read_chunks(data: bytes) -> _Contents:
 
 
 def _transparency_chunk(chunk: bytes, colour: int, bits: int) -> bytes:
-    """Return a tRNS chunk as Pillow needs it; b"" if the colour type does not allow it."""
+    """Return the tRNS chunk as Pillow needs it; b"" if it is not valid for the colour type."""
     body = chunk[8:-4]
     fits = (
         0 < len(body) <= 256 if colour == 3 else _TRANSPARENT_COLOUR_BYTES.get(colour) == len(body)
     )
-    if fits and colour == 0 and bits in (2, 4):  # Pillow compares it with 8-bit gray
+    if fits and colour == 0 and bits in (2, 4):  # Pillow expects an 8-bit gray
         gray = body[1] * 255 // (2**bits - 1) & 0xFF
         return _chunk(b"tRNS" + bytes([0, gray]))
     return chunk if fits else b""
 
 
 def _chunk(content: bytes) -> bytes:
+    """Return a chunk with its length and checksum; `content` starts with the chunk's type."""
     return (len(content) - 4).to_bytes(4) + content + zlib.crc32(content).to_bytes(4)
 
 
 def _iter_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the name of each chunk, and the whole chunk, from its length to its checksum."""
+    """Yield the type of each chunk, and the whole chunk, from its length to its checksum."""
     position = len(SIGNATURE)
     max_chunks = _MAX_CHUNKS + len(data) // _CHUNK_BYTES
     for _ in range(max_chunks):
@@ -169,7 +179,7 @@ def _iter_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _verify_checksum(name: bytes, chunk: bytes, data: bytes) -> None:
     is_complete = len(chunk) == 12 + int.from_bytes(chunk[:4])
     if not is_complete or zlib.crc32(memoryview(chunk)[4:-4]) != int.from_bytes(chunk[-4:]):
-        raise damaged_error("PNG", data, f"the checksum of its {name.decode()} differs")
+        raise damaged_error("PNG", data, f"its chunk {name.decode()} has a wrong checksum")
 
 
 def _decode(clean: bytes) -> Image.Image:
@@ -179,17 +189,17 @@ def _decode(clean: bytes) -> Image.Image:
 
 
 def _decode_16_bits(clean: bytes, colour: int) -> NDArray[np.uint16]:
-    """Decode 16-bit samples: (H, W) gray, or (H, W, 2 to 4) gray + alpha, RGB, RGBA.
+    """Decode 16-bit samples: (H, W) gray, or (H, W, 2 to 4) gray + alpha, RGB or RGBA.
 
-    Of several channels Pillow keeps only the upper bytes. In the other byte order it takes the
-    lower bytes for the upper ones; so decode twice.
+    If there are several channels, Pillow keeps only the upper byte of each sample. So the picture
+    is decoded a second time in the wrong byte order, in which the lower bytes take their place.
     """
     if colour == 0:
         stored = _decode(clean)
         gray: NDArray[np.uint16] = np.empty((stored.height, stored.width), np.uint16)
         gray[:] = np.asarray(stored)
         return _add_alpha(gray, clean)
-    if colour == 4:  # four bytes per pixel, as in 8-bit RGBA
+    if colour == 4:  # it has four bytes per pixel, so decode it as 8-bit RGBA
         header = b"IHDR" + clean[16:24] + b"\x08\x06" + clean[26:29]
         clean = clean[:8] + _chunk(header) + clean[33:]
         return np.ascontiguousarray(np.asarray(_decode(clean))).view(">u2").astype(np.uint16)
@@ -205,7 +215,7 @@ def _decode_16_bits(clean: bytes, colour: int) -> NDArray[np.uint16]:
 
 
 def _add_alpha(pixels: NDArray[np.uint16], clean: bytes) -> NDArray[np.uint16]:
-    """Add an alpha channel if a chunk names a transparent colour."""
+    """Add an alpha channel if the PNG has a tRNS chunk, which names a transparent colour."""
     key = next((chunk[8:-4] for name, chunk in _iter_chunks(clean) if name == b"tRNS"), b"")
     if len(key) != 2 * (1 if pixels.ndim == 2 else pixels.shape[2]):
         return pixels

@@ -1,4 +1,4 @@
-"""The orientation of a PNG, from its EXIF and text chunks."""
+"""Read the orientation of a PNG from its EXIF and text chunks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Final
 from service.imaging.readers.orientation import read_orientation
 
 Texts = dict[bytes, tuple[bytes, bytes]]
-"""Keyword -> name (tEXt, zTXt or iTXt) and content of its first chunk."""
+"""Keyword -> (type, content) of the first text chunk with this keyword. The type is tEXt, zTXt or
+iTXt."""
 _MAX_METADATA_BYTES: Final = 1 << 18
 _MAX_KEYWORD_BYTES: Final = 80
 
@@ -20,11 +21,11 @@ def keyword_of(body: bytes) -> bytes:
 
 
 def png_orientation(exif: bytes, texts: Texts) -> int:
-    """Return EXIF's or XMP's orientation, 1 to 8.
+    """Return the orientation in EXIF or else in XMP metadata, 1 (upright) to 8.
 
     Args:
-        exif: content of the chunk eXIf; b"" = none.
-        texts: the text chunks.
+        exif: content of the chunk eXIf; b"" if there is no such chunk.
+        texts: the text chunks, which may hold EXIF or XMP metadata.
     """
     name, body = texts.get(b"XML:com.adobe.xmp", (b"", b""))
     xmp = _xmp(body) if name == b"iTXt" else b""
@@ -32,7 +33,10 @@ def png_orientation(exif: bytes, texts: Texts) -> int:
 
 
 def _raw_exif(texts: Texts) -> bytes:
-    """Return EXIF as ImageMagick stores it: three lines of heading, then hexadecimal digits."""
+    """Return the EXIF metadata that ImageMagick stores in a text chunk; b"" if there is none.
+
+    The text is three lines of heading, followed by hexadecimal digits.
+    """
     for keyword in (b"Raw profile type exif", b"Raw profile type APP1"):
         name, body = texts.get(keyword, (b"", b""))
         text = body[len(keyword) + 1 :]
@@ -45,13 +49,14 @@ def _raw_exif(texts: Texts) -> bytes:
 
 
 def _xmp(body: bytes) -> bytes:
+    """Return the text of an iTXt chunk."""
     _, _, rest = body[: _MAX_METADATA_BYTES + _MAX_KEYWORD_BYTES].partition(b"\0")
     text = rest[2:].split(b"\0", 2)[-1]
     return _decompress(text) if rest[:1] == b"\1" else text
 
 
 def _decompress(compressed: bytes) -> bytes:
-    """Decompress the beginning of a text; return b"" if it is damaged."""
+    """Decompress the start of a text; return b"" if the data is damaged."""
     try:
         return zlib.decompressobj().decompress(compressed, _MAX_METADATA_BYTES)
     except zlib.error:

@@ -1,4 +1,4 @@
-"""WebP: its chunks, and its pixels by OpenCV; of an animation the first frame."""
+"""Read WebP: parse its chunks, and decode its pixels (or first frame) with OpenCV."""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import DamagedImage
-from service.imaging.readers.header import BLENDING_NANOSECONDS, ImageHeader, damaged_error
+from service.imaging.readers.header import (
+    BLENDING_NANOSECONDS_PER_PIXEL,
+    ImageHeader,
+    damaged_error,
+)
 from service.imaging.readers.opencv import decode_with_opencv
 from service.imaging.readers.orientation import read_orientation
 
 _MAX_CHUNKS: Final = 10_000
 _HAS_ALPHA, _IS_ANIMATED = 0x10, 0x02
-_NANOSECONDS: Final = {"pixel": 8.0, "byte": 80.0}
+_NANOSECONDS_PER: Final = {"pixel": 8.0, "byte": 80.0}
+"""Estimated time of decoding, per pixel and per byte of the file."""
 
 
 def read_header(data: bytes, _size: int) -> ImageHeader:
-    """Read the chunks of a WebP.
+    """Read the header of a WebP.
 
     Raises:
-        UndecodableImage: it has no picture, or more chunks than any program writes.
+        UndecodableImage: the file has no picture, or more chunks than any program writes.
     """
     exif, xmp, frames, still = b"", b"", 0, data
     alpha, canvas, box = False, (0, 0), (0, 0, 0, 0)
@@ -45,7 +50,7 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
     width, height = canvas if any(canvas) else box[2:]
     left, top, frame_width, frame_height = box
     if not (frame_width and left + frame_width <= width and top + frame_height <= height):
-        raise damaged_error("WebP", data, "it has no picture, or one that exceeds its canvas")
+        raise damaged_error("WebP", data, "it has no picture, or its picture exceeds the canvas")
     pixels, decoded, channels = width * height, frame_width * frame_height, 3 + alpha
     covers_canvas = decoded == pixels
 
@@ -63,8 +68,8 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
         orientation=read_orientation(exif, xmp),
         memory_bytes=len(still) + 2 * channels * decoded + (0 if covers_canvas else 4 * pixels),
         seconds=(
-            (_NANOSECONDS["pixel"] + BLENDING_NANOSECONDS * alpha) * pixels
-            + _NANOSECONDS["byte"] * len(still)
+            (_NANOSECONDS_PER["pixel"] + BLENDING_NANOSECONDS_PER_PIXEL * alpha) * pixels
+            + _NANOSECONDS_PER["byte"] * len(still)
         )
         / 1e9,
         decode=decode,
@@ -86,7 +91,10 @@ def _uint24(body: bytes, at: int) -> int:
 
 
 def _frame_size(name: bytes, body: bytes) -> tuple[int, int]:
-    """Return width and height of a bit stream; libwebp allocates memory for them at once."""
+    """Return the width and the height of the picture in a VP8 or VP8L chunk; 0, 0 if unknown.
+
+    They are checked because libwebp allocates memory for them before it decodes anything.
+    """
     if len(body) < 10:
         return 0, 0
     if name == b"VP8L":
@@ -98,7 +106,7 @@ def _frame_size(name: bytes, body: bytes) -> tuple[int, int]:
 
 
 def _as_still(chunks: bytes, size: tuple[int, int]) -> bytes:
-    """Make a WebP of the chunks of a frame."""
+    """Make a WebP file from the chunks of one frame of an animation."""
     flags = _HAS_ALPHA if any(name in (b"ALPH", b"VP8L") for name, _ in _chunks(chunks, 0)) else 0
     width, height = ((side - 1).to_bytes(3, "little") for side in size)
     extended = b"VP8X\x0a\0\0\0" + bytes([flags, 0, 0, 0]) + width + height
@@ -114,7 +122,7 @@ def _as_still(chunks: bytes, size: tuple[int, int]) -> bytes:
 def _on_canvas(
     frame: NDArray[np.uint8], size: tuple[int, int], corner: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Place a frame on a transparent canvas (H, W, 4)."""
+    """Place a frame on a transparent canvas; return the canvas, (H, W, 4) RGBA."""
     canvas = np.zeros((size[1], size[0], 4), np.uint8)
     part = canvas[corner[1] : corner[1] + len(frame), corner[0] : corner[0] + frame.shape[1]]
     part[..., :3], part[..., 3] = frame[..., :3], frame[..., 3] if frame.shape[2] == 4 else 255

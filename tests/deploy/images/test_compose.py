@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.server.transport import READ_SECONDS
+from service.server.transport import SEND_TIMEOUT_SECONDS
 from service.settings import Settings
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -78,7 +78,7 @@ def test_the_settings_are_those_of_the_code(services: dict[str, dict[str, Any]])
     assert names <= {f"GRAFT_{field.upper()}" for field in Settings.model_fields}
     read_by_it = Settings.from_environment(given)
     waits = read_by_it.drain_seconds, read_by_it.upload_timeout_seconds, read_by_it.deadline_seconds
-    assert sum(waits) + READ_SECONDS < int(graft["stop_grace_period"].removesuffix("s"))
+    assert sum(waits) + SEND_TIMEOUT_SECONDS < int(graft["stop_grace_period"].removesuffix("s"))
     writable = {entry.partition(":")[0]: entry.partition(":")[2] for entry in graft["tmpfs"]}
     uid, gid = graft["user"].split(":")
     assert set(writable) == {"/tmp", given["GRAFT_CACHE"]}

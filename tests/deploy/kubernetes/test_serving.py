@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.server.transport import READ_SECONDS
+from service.server.transport import SEND_TIMEOUT_SECONDS
 from service.settings import Settings
 
 Manifest = dict[str, Any]
@@ -120,7 +120,7 @@ def test_stopping_takes_less_than_the_grace_period(
     settings = parse_settings(variables)
     pause = pod["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     waits = settings.drain_seconds, settings.upload_timeout_seconds, settings.deadline_seconds
-    assert pause + sum(waits) + READ_SECONDS < pod["spec"]["terminationGracePeriodSeconds"]
+    assert pause + sum(waits) + SEND_TIMEOUT_SECONDS < pod["spec"]["terminationGracePeriodSeconds"]
 
 
 def test_draining_lasts_until_the_readiness_probe_has_failed(

@@ -231,7 +231,10 @@ def test_settings_of_the_environment_are_used(small: Any, draw: Any) -> None:
     assert [entry["label"] for entry in answer["top"]] == ["blue"]
     two = httpx.post(f"{small.url}/predict_batch", files=[("images", b"x")] * 2, timeout=60)
     assert two.status_code == 413
-    assert "at most 1 picture is accepted in `images`" in two.json()["error"]["message"]
+    assert (
+        "at most 1 picture is accepted per request, in field `images`"
+        in two.json()["error"]["message"]
+    )
 
 
 def test_overload_and_deadline_are_answered_and_end(
@@ -263,7 +266,7 @@ def test_a_body_that_does_not_arrive_gets_an_error_of_our_format(small: Any, dra
     assert answer == {
         "error": {
             "code": "request_timeout",
-            "message": "less than 240 bytes of the body arrived in 1 s",
+            "message": "the request body arrives too slowly: less than 240 bytes in 1 s",
         }
     }
 
@@ -302,7 +305,7 @@ def test_unfinished_uploads_hold_no_more_than_the_quota(serve: Any, draw: Any) -
             answers = [answer_of(upload) for upload in answered]
         assert [status for status, _ in answers] == [429] * len(answers)
         assert len(answers) >= 17
-        assert "at most 3,000,000 are accepted" in answers[0][1]["error"]["message"]
+        assert "of 3,000,000 bytes are used" in answers[0][1]["error"]["message"]
         assert send_until_answered(server, draw("green") + bytes(1_000_000))["label"] == "green"
 
 

@@ -10,7 +10,7 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 
 from service.app import Classifier
 from service.errors import SettingError
-from service.http.bento_options import check_bento_options, without_effect
+from service.http.bento_options import check_bento_options, options_without_effect
 from service.settings import Settings
 from tests.service.conftest import RefuseToServe
 
@@ -22,7 +22,7 @@ def config() -> dict[str, Any]:
 
 
 def test_bentomls_defaults_are_accepted() -> None:
-    assert without_effect(config()) == []
+    assert options_without_effect(config()) == []
     check_bento_options(Settings())
 
 
@@ -40,8 +40,8 @@ def test_bentomls_defaults_are_accepted() -> None:
 def test_an_option_without_effect_is_reported_with_what_has_one(
     options: dict[str, Any], instead: str
 ) -> None:
-    (line,) = without_effect({**config(), **options})
-    assert "has no effect here" in line
+    (line,) = options_without_effect({**config(), **options})
+    assert "has no effect on Graft" in line
     assert instead in line
 
 
@@ -60,7 +60,9 @@ def test_a_keep_alive_that_bentoml_ignores_is_refused(seconds: str, is_refused: 
     command = click.Command("serve", params=[click.Option([option], type=int)])
     with (
         command.make_context("serve", [option, seconds]),
-        pytest.raises(SettingError, match="the least is 1 s") if is_refused else nullcontext(),
+        pytest.raises(SettingError, match="the smallest value is 1")
+        if is_refused
+        else nullcontext(),
     ):
         check_bento_options(Settings())
 
@@ -72,5 +74,5 @@ def test_the_service_does_not_start_with_such_an_option(
     options = "services.graft.traffic.timeout=5 services.graft.logging.access.enabled=true"
     code, said = refuse_to_serve(Path(tiny_bundle.path), BENTOML_CONFIG_OPTIONS=options)
     assert code == 1
-    assert "graft: traffic.timeout=5 of BentoML's configuration has no effect here" in said
+    assert "graft: traffic.timeout=5 in BentoML's configuration has no effect on Graft" in said
     assert "logging.access.enabled=True" in said

@@ -88,7 +88,7 @@ def test_bentomls_configuration_is_used(bentoml_cors: dict[str, object]) -> None
     options = cors_options(Settings())
     assert (options["allow_origins"], options["allow_methods"]) == ([PAGE], ["POST"])
     assert options["allow_headers"] == ["*"]
-    with pytest.raises(SettingError, match="both set; choose one"):
+    with pytest.raises(SettingError, match="CORS is configured twice"):
         cors_options(Settings(cors_origins=PAGE))
 
 

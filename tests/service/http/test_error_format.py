@@ -152,4 +152,6 @@ def test_an_unknown_path_is_answered_with_paths_to_use() -> None:
     v1 = get(PlainTextResponse("Not Found", 404), path="/v1/models/classifier:predict")
     assert error(v1)["message"].startswith('Not Found: POST {"image": "<base64>"} to /predict')
     other = get(PlainTextResponse("Not Found", 404), path="/nothing")
-    assert error(other)["message"] == "Not Found: / and /docs.json list the paths"
+    assert error(other)["message"] == (
+        "Not Found: there is no such path; / and /docs.json list the paths of this service"
+    )

@@ -11,12 +11,12 @@ from prometheus_client import CollectorRegistry
 from starlette.datastructures import State
 from starlette.types import Message, Receive, Scope, Send
 
-from service.asgi import ENDPOINTS
+from service.asgi import ALL_ENDPOINTS
 from service.http.load_shedding import LoadSheddingMiddleware
 from service.metrics import Metrics
 
 PASSED = 204
-PATHS = [endpoint.path for endpoint in ENDPOINTS if endpoint.accepts_pictures]
+PATHS = [endpoint.path for endpoint in ALL_ENDPOINTS if endpoint.accepts_pictures]
 
 
 class Shedder:

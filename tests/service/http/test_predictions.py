@@ -18,7 +18,7 @@ from service.errors import (
     UndecodableImage,
     UnsupportedMediaType,
 )
-from service.http.predictions import all_of, predict, predict_batch
+from service.http.predictions import gather_all, predict, predict_batch
 from service.state import ServiceState
 
 
@@ -78,7 +78,7 @@ def test_a_body_that_does_not_arrive_is_a_timeout(make_state: Any) -> None:
 
     headers = [(b"content-type", b"image/jpeg")]
     request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
-    with pytest.raises(RequestTimeout, match=r"nothing of the body arrived for 0\.1 s"):
+    with pytest.raises(RequestTimeout, match=r"no data of the request body arrived for 0\.1 s"):
         asyncio.run(predict(state, request))
     assert state.upload_quota.used_bytes == 0
 
@@ -139,7 +139,7 @@ def test_a_failure_is_raised_after_all_others_have_finished() -> None:
             raise KeyError("a bug")
         return seconds
 
-    assert asyncio.run(all_of(map(work, (0.02, 0.01)))) == [0.02, 0.01]
+    assert asyncio.run(gather_all(map(work, (0.02, 0.01)))) == [0.02, 0.01]
     with pytest.raises(KeyError):
-        asyncio.run(all_of(map(work, (0.02, 0, 0.03))))
+        asyncio.run(gather_all(map(work, (0.02, 0, 0.03))))
     assert len(ended) == 5

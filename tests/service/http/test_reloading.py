@@ -123,7 +123,7 @@ def test_a_bundle_that_must_not_be_served_keeps_the_old_model(
     name(reloadable, bundle)
     with pytest.raises(ReloadRefused, match=message) as refusal:
         call(reloadable)
-    assert f"(version {before.manifest.version} still answers)" in str(refusal.value)
+    assert f"(version {before.manifest.version} is still served)" in str(refusal.value)
     assert reloadable.model is before
     assert reloadable.runtime_directory.last_reload() is None  # no other worker reloads
 
@@ -414,7 +414,7 @@ def test_two_workers_reload_under_load(
     (shown,) = shown_models(two_workers)
     assert f'version="{new}"' in shown
     assert two_workers.metrics()["graft_queue_depth_pictures"] == 0
-    assert f"reload: tiny:{new} in place of tiny:{old}" in two_workers.log.read_text()
+    assert f"reloaded: tiny:{new} is served instead of tiny:{old}" in two_workers.log.read_text()
 
 
 @pytest.mark.slow
@@ -438,5 +438,5 @@ def test_two_workers_keep_their_model_on_failure_and_reload_on_sighup(
     assert len(shown_models(two_workers)) == 1
     assert len(two_workers.workers()) == 2
     log = two_workers.log.read_text()
-    assert f"reload: version {old} stays: " in log
+    assert f"reload failed, version {old} is still served: " in log
     assert "Traceback" not in log

@@ -20,7 +20,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.http.endpoints import Endpoint
 from service.http.error_format import ErrorFormatMiddleware
 from service.http.request_id import (
     RequestIdMiddleware,
@@ -29,6 +28,7 @@ from service.http.request_id import (
     request_id,
     silence_parser,
 )
+from service.http.routing import Endpoint
 from service.metrics import Metrics
 from service.server.api_keys import ApiKeys
 
@@ -150,7 +150,7 @@ def test_a_bug_is_logged_with_the_id_and_hidden_from_the_client(
     assert response.json()["error"]["code"] == "internal_server_error"
     assert "secret" not in response.text
     (record,) = caplog.records
-    assert record.getMessage() == "request follow-me to /bug failed because of a bug"
+    assert record.getMessage() == "request follow-me to /bug failed because of a bug in Graft"
     assert record.exc_info
     assert "secret" in str(record.exc_info[1])
     assert metrics.requests.labels("/bug", 500)._value.get() == 1

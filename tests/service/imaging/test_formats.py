@@ -25,7 +25,9 @@ def test_every_format_of_the_table_is_identified_and_decoded(kind: str) -> None:
     data = saved(kind)
     assert identify_format(data[:4096]).name == kind
     assert abs(decode(data, 16).astype(int) - (200, 30, 10)).max() <= 4
-    with pytest.raises(UnsupportedMediaType, match=f"{kind}; this model was trained without any"):
+    with pytest.raises(
+        UnsupportedMediaType, match=f"{kind}; this model was trained without {kind} pictures"
+    ):
         decode(data, 16, formats=[name for name in ("JPEG", "GIF") if name != kind])
 
 
@@ -43,14 +45,14 @@ def test_avif_and_heic_are_distinguished_by_their_brands(brand: bytes) -> None:
 def test_without_the_extra_heic_is_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.imaging.readers.pillow_formats.HAS_HEIF", False)
     with pytest.raises(
-        UnsupportedMediaType, match=r"pip install pillow-heif.*convert it to a JPEG"
+        UnsupportedMediaType, match=r"pip install pillow-heif.*convert the picture to a JPEG"
     ):
         decode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", 16)
     assert HAS_HEIF  # the tests' environment has it
 
 
 def test_a_png_transferred_as_text_is_damaged() -> None:
-    with pytest.raises(DamagedImage, match="send it as binary"):
+    with pytest.raises(DamagedImage, match="transfer the file in binary mode"):
         identify_format(saved("PNG").replace(b"\n", b"\r\n"))
     with pytest.raises(UndecodableImage, match="0 bytes"):
         identify_format(b"")

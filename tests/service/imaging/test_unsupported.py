@@ -10,8 +10,8 @@ from service.imaging.unsupported import TEXT, WEB_PAGE, explain_unsupported
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        (b"just text, whatever the file is called", "not a picture of a format that is read here"),
-        (b"\0", "not a picture of a format that is read here"),
+        (b"just text, whatever the file is called", "not a picture in a supported format"),
+        (b"\0", "not a picture in a supported format"),
         (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "SVG drawing"),
         (b"\n<!DOCTYPE html><html>404</html>", "this is text, not a picture"),
         (b'{"error": "not found"}', "this is text, not a picture"),

@@ -26,7 +26,7 @@ from service.bundle.reading import Bundle
 from service.engine.session_config import SessionConfig, TuningResult
 from service.imaging import decode
 from service.metrics import Metrics
-from service.oip.handlers import VERSION
+from service.oip.handlers import SERVER_VERSION
 from service.served_model import ServedModel
 from service.settings import Settings
 
@@ -112,7 +112,11 @@ def test_probes_answer_as_kserves_do(client: httpx.Client, tiny_bundle: Bundle) 
 
 def test_metadata(triton: Any, tiny_bundle: Bundle) -> None:
     server = triton.get_server_metadata()
-    assert server == {"name": "graft", "version": VERSION, "extensions": ["binary_tensor_data"]}
+    assert server == {
+        "name": "graft",
+        "version": SERVER_VERSION,
+        "extensions": ["binary_tensor_data"],
+    }
     version = tiny_bundle.manifest.version
     shown = triton.get_model_metadata("tiny")
     assert shown == triton.get_model_metadata("tiny", version)
@@ -122,7 +126,7 @@ def test_metadata(triton: Any, tiny_bundle: Bundle) -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     project = (Path(__file__).parents[3] / "pyproject.toml").read_text()
-    assert f'\nversion = "{VERSION}"\n' in project
+    assert f'\nversion = "{SERVER_VERSION}"\n' in project
 
 
 def test_an_input_as_declared_is_accepted(triton: Any) -> None:
@@ -253,7 +257,9 @@ def test_another_model_is_not_found(triton: Any, draw: Any, name: str, version: 
         lambda: triton.infer(name, [files(draw())], version),
     ]
     for ask in asks:
-        with pytest.raises(InferenceServerException, match=r"is not here; 'tiny', ver") as refused:
+        with pytest.raises(
+            InferenceServerException, match=r"is not served here; use 'tiny', ver"
+        ) as refused:
             ask()
         assert refused.value.status() == "404"
         assert len(refused.value.message()) < 300
@@ -262,7 +268,7 @@ def test_another_model_is_not_found(triton: Any, draw: Any, name: str, version: 
 def test_one_bad_picture_fails_the_request_and_is_named(triton: Any, draw: Any) -> None:
     good = draw()
     bad = {
-        b"text": "not a picture of a format",
+        b"text": "not a picture in a supported format",
         good[:-40]: "damaged or cut short",
         b"": "empty",
         bytes(42_000_000): "42,000,000 bytes; at most 41,943,040",
@@ -407,7 +413,7 @@ def test_keys_are_required_except_by_probes(serve: Any, draw: Any) -> None:
         with InferenceServerClient(server.url.removeprefix("http://")) as client:
             assert client.is_server_live()
             assert client.is_server_ready()
-            with pytest.raises(InferenceServerException, match="asks for a key") as refused:
+            with pytest.raises(InferenceServerException, match="requires an API key") as refused:
                 client.infer("tiny", [files(draw())])
             assert refused.value.status() == "401"
             for headers in ({"X-API-Key": "sesame"}, {"Authorization": "Bearer sesame"}):

@@ -11,7 +11,7 @@ import pytest
 
 from service.errors import MalformedRequest
 from service.oip.request import MAX_JSON_BYTES, MAX_JSON_VALUES, ParsedRequest, parse
-from service.oip.tensors import join
+from service.oip.tensors import serialise_bytes_tensor
 
 SIZE = 2
 VALUES = SIZE * SIZE * 3
@@ -125,7 +125,7 @@ def test_outputs_are_those_requested(
 
 # Refused requests
 
-RAW = join(["one", "two"])
+RAW = serialise_bytes_tensor(["one", "two"])
 SIZED = {"binary_data_size": len(RAW)}
 BAD_INPUTS: dict[str, tuple[dict[str, Any], str]] = {
     "another input": (tensor(name="image"), "has one input, `images`; the request has `image`"),
@@ -143,8 +143,8 @@ BAD_INPUTS: dict[str, tuple[dict[str, Any], str]] = {
     "negative": (tensor(shape=[-1]), "holds -1 pictures"),
     "too many": (tensor(shape=[4]), "holds 4 pictures; 1 to 3 are accepted"),
     "huge": (tensor(shape=[10**30]), r"holds 10{30} pictures"),
-    "fewer than the shape": (tensor(shape=[3]), "holds 2 pictures, but its shape says 3"),
-    "more than the shape": (tensor(shape=[1]), "holds 2 pictures, but its shape says 1"),
+    "fewer than the shape": (tensor(shape=[3]), "has 2 pictures, but 3 according to its shape"),
+    "more than the shape": (tensor(shape=[1]), "has 2 pictures, but 1 according to its shape"),
     "datatype": (tensor(datatype="FP32"), r"is FP32 \[2\]; the model takes BYTES"),
     "no datatype": (tensor(datatype=None), r"inputs\.0\.datatype: Field required"),
     "no base64": (tensor(data=["b25l", "***"]), "picture 1 of `images` is not base64"),
@@ -154,7 +154,7 @@ BAD_INPUTS: dict[str, tuple[dict[str, Any], str]] = {
     "both": (tensor(parameters=SIZED), "either `data` or the parameter binary_data_size"),
     "size without bytes": (
         tensor(data=None, parameters=SIZED),
-        "has 14 bytes of binary data, but 0 bytes follow",
+        "is 14, but 0 bytes follow",
     ),
     "negative size": (
         tensor(data=None, parameters={"binary_data_size": -1}),
@@ -171,7 +171,7 @@ BAD_INPUTS: dict[str, tuple[dict[str, Any], str]] = {
     "other size": (decoded(shape=[1, 3, 3, 3]), r"or UINT8 \[N, 2, 2, 3\]"),
     "channels first": (decoded(shape=[1, 3, 2, 2]), r"is UINT8 \[1, 3, 2, 2\]"),
     "not a batch": (decoded(shape=[2, 2, 3]), r"is UINT8 \[2, 2, 3\]"),
-    "too few levels": (decoded(data=[0]), "holds 1 values, but its shape says 12"),
+    "too few levels": (decoded(data=[0]), "has 1 values, but 12 according to its shape"),
     "level 256": (decoded(data=[256] * 12), "whole numbers from 0 to 255"),
     "level -1": (decoded(data=[-1] * 12), "whole numbers from 0 to 255"),
     "fractions": (decoded(data=[0.5] * 12), "whole numbers from 0 to 255"),
@@ -192,7 +192,7 @@ def test_an_input_that_does_not_fit_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "the JSON of the request: Invalid JSON: EOF"),
+        (b"", "the JSON of the request is invalid: Invalid JSON: EOF"),
         (b"{", "Invalid JSON"),
         (b"\xff\xfe", "Invalid JSON"),
         (b"[" * 100_000, "Invalid JSON: recursion limit exceeded"),
@@ -253,28 +253,28 @@ def test_a_wrong_header_length_is_refused(header_length: str | None, message: st
 def test_binary_data_cut_short_is_refused(kept: int) -> None:
     content = request(tensor(data=None, parameters=SIZED))
     length = str(len(json.dumps(content)))
-    with pytest.raises(MalformedRequest, match=f"14 bytes of binary data, but {kept} bytes follow"):
+    with pytest.raises(MalformedRequest, match=f"is 14, but {kept} bytes follow"):
         read(content, RAW[:kept], length)
 
 
 def test_extra_binary_data_is_refused() -> None:
-    with pytest.raises(MalformedRequest, match="14 bytes of binary data, but 15 bytes follow"):
+    with pytest.raises(MalformedRequest, match="is 14, but 15 bytes follow"):
         read(request(tensor(data=None, parameters=SIZED)), RAW + b"x")
-    with pytest.raises(MalformedRequest, match="0 bytes of binary data, but 1 bytes follow"):
+    with pytest.raises(MalformedRequest, match="is 0, but 1 bytes follow"):
         read(request(tensor()), b"x")
 
 
 def test_elements_must_fill_the_binary_data() -> None:
     content = request(tensor(data=None, shape=[1], parameters=SIZED))
-    with pytest.raises(MalformedRequest, match="7 bytes of binary data are left after the 1"):
+    with pytest.raises(MalformedRequest, match="7 more bytes of binary data than its 1"):
         read(content, RAW)
     too_few = decoded(data=None, parameters={"binary_data_size": 11})
-    with pytest.raises(MalformedRequest, match="holds 11 values, but its shape says 12"):
+    with pytest.raises(MalformedRequest, match="has 11 values, but 12 according to its shape"):
         read(request(too_few), bytes(11))
 
 
 def test_large_json_is_refused_with_a_remedy() -> None:
-    with pytest.raises(MalformedRequest, match="send tensors as binary data after it"):
+    with pytest.raises(MalformedRequest, match="send tensors as binary data after the JSON"):
         read(b" " * (MAX_JSON_BYTES + 1))
 
 

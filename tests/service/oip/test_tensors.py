@@ -5,7 +5,13 @@ from typing import Any
 import pytest
 
 from service.errors import MalformedRequest
-from service.oip.tensors import flatten, from_base64, from_integers, join, split
+from service.oip.tensors import (
+    deserialise_bytes_tensor,
+    flatten,
+    from_base64,
+    from_integers,
+    serialise_bytes_tensor,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,8 +40,8 @@ def test_base64_is_decoded() -> None:
         ("data:image/png;base64,AAEC", "it is a data URL: send only what follows its comma"),
         ("AA\nEC", "it contains spaces or line breaks"),
         ("?", "padding"),
-        ("????", "in JSON, BYTES are sent as base64"),
-        (7, "in JSON, BYTES are sent as base64"),
+        ("????", "in JSON, encode the bytes of each picture"),
+        (7, "in JSON, encode the bytes of each picture"),
     ],
 )
 def test_text_that_is_not_strict_base64_is_explained(text: Any, reason: str) -> None:
@@ -63,24 +69,24 @@ def test_other_values_are_refused(value: Any) -> None:
 
 
 def test_elements_are_joined_and_split() -> None:
-    raw = join(["ab", "", "\u00fc"])
+    raw = serialise_bytes_tensor(["ab", "", "\u00fc"])
     assert raw == b"\2\0\0\0ab\0\0\0\0\2\0\0\0\xc3\xbc"
-    assert [*split(memoryview(raw), 3)] == [b"ab", b"", b"\xc3\xbc"]
+    assert [*deserialise_bytes_tensor(memoryview(raw), 3)] == [b"ab", b"", b"\xc3\xbc"]
 
 
 @pytest.mark.parametrize("kept", range(13))
 def test_a_tensor_cut_short_is_refused(kept: int) -> None:
-    raw = join(["ab", "xyz"])
+    raw = serialise_bytes_tensor(["ab", "xyz"])
     assert len(raw) == 13
     with pytest.raises(MalformedRequest, match=rf"ends within picture {int(kept >= 6)} of 2"):
-        [*split(memoryview(raw[:kept]), 2)]
+        [*deserialise_bytes_tensor(memoryview(raw[:kept]), 2)]
 
 
 def test_a_wrong_length_is_refused() -> None:
     with pytest.raises(MalformedRequest, match="ends within picture 0 of 1"):
-        [*split(memoryview(b"\xff\xff\xff\xffab"), 1)]
+        [*deserialise_bytes_tensor(memoryview(b"\xff\xff\xff\xffab"), 1)]
 
 
 def test_bytes_after_the_last_element_are_refused() -> None:
-    with pytest.raises(MalformedRequest, match="3,999,996 bytes of binary data are left after"):
-        [*split(memoryview(bytes(4_000_000)), 1)]
+    with pytest.raises(MalformedRequest, match="3,999,996 more bytes of binary data"):
+        [*deserialise_bytes_tensor(memoryview(bytes(4_000_000)), 1)]

@@ -79,7 +79,7 @@ def test_pillow_pictures_of_16_bits_get_the_answer_of_their_file(model: Model, m
 def test_pillow_pictures_without_usable_pixels_are_refused(
     model: Model, picture: Image.Image
 ) -> None:
-    with pytest.raises(UndecodableImage, match="Pillow picture"):
+    with pytest.raises(UndecodableImage, match="Pillow image"):
         model.predict(picture)
 
 
@@ -98,7 +98,7 @@ def test_a_number_of_classes_that_the_model_lacks_is_refused(
 
 @pytest.mark.parametrize("picture", [None, np.zeros((40, 40, 3), np.uint8), bytearray(9)])
 def test_what_is_no_picture_is_a_type_error(model: Model, picture: Any) -> None:
-    with pytest.raises(TypeError, match="a path, the bytes of a file, or a Pillow picture"):
+    with pytest.raises(TypeError, match="a path, the bytes of a file, or a Pillow image"):
         model.predict(picture)
 
 

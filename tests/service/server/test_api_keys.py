@@ -47,7 +47,7 @@ def test_a_request_with_an_accepted_key_is_accepted(headers: dict[str, str]) -> 
     ],
 )
 def test_other_requests_are_refused_without_quoting_a_key(headers: dict[str, str]) -> None:
-    with pytest.raises(Unauthorized, match="asks for a key") as refused:
+    with pytest.raises(Unauthorized, match="requires an API key") as refused:
         KEYS.check(headers)
     assert refused.value.headers == {"WWW-Authenticate": "Bearer"}
     assert "first" not in str(refused.value)
@@ -70,9 +70,9 @@ def test_a_file_holds_one_key_per_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "holds no key, and without keys everybody may"),
-        (b"\n \n", "holds no key, and without keys everybody may"),
-        (b"# old-key\n", "holds no key, and without keys everybody may"),
+        (b"", "contains no key; add a key"),
+        (b"\n \n", "contains no key; add a key"),
+        (b"# old-key\n", "contains no key; add a key"),
         ("schlüssel".encode(), "a character outside ASCII"),
         (b"\xff\xfe", "it is not a text file"),
         (b"a\0b", "a control character"),

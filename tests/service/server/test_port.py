@@ -49,12 +49,12 @@ def test_a_taken_port_ends_the_start_with_one_line(taken: tuple[str, int]) -> No
         listen(*taken)
     assert str(ended.value) == (
         f"graft: cannot listen on {taken[0]} port {taken[1]}: another program uses it; stop that "
-        "one, or choose another port with --port"
+        "program, or choose another port with --port"
     )
 
 
 def test_an_address_of_another_machine_is_reported() -> None:
-    with pytest.raises(SystemExit, match="no network of this machine has that address"):
+    with pytest.raises(SystemExit, match="this machine does not have that address"):
         listen("192.0.2.1", 20_000 + os.getpid() % 20_000)  # claimed for this process alone
 
 

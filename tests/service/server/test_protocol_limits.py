@@ -24,8 +24,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from service.server.protocol_limits import (
-    HEAD_SECONDS,
-    MAX_HEAD_BYTES,
+    HEADER_TIMEOUT_SECONDS,
+    MAX_HEADER_BYTES,
     BoundedHttpProtocol,
     bound_requests,
 )
@@ -96,7 +96,7 @@ def test_endless_requests_are_cut_off(server: Any, name: str) -> None:
 
 
 def test_a_long_header_within_the_limit_is_accepted(server: Any) -> None:
-    long = {"X-Long": "a" * (MAX_HEAD_BYTES - 2_000)}
+    long = {"X-Long": "a" * (MAX_HEADER_BYTES - 2_000)}
     assert httpx.get(f"{server.url}/livez", headers=long).status_code == 200
 
 
@@ -113,7 +113,9 @@ def test_large_bodies_do_not_count_as_headers(server: Any, draw: Any) -> None:
 
 def test_a_header_that_does_not_arrive_ends_the_connection(server: Any) -> None:
     port = int(server.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=HEAD_SECONDS + 60) as connection:
+    with socket.create_connection(
+        ("127.0.0.1", port), timeout=HEADER_TIMEOUT_SECONDS + 60
+    ) as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\nHos")
         assert connection.recv(100) == b""  # closed; where it were waited for, a TimeoutError
 
@@ -143,7 +145,7 @@ async def until(is_so: Callable[[], object]) -> None:
 
 
 def test_an_unread_answer_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.server.protocol_limits.READ_SECONDS", 0.3)
+    monkeypatch.setattr("service.server.protocol_limits.SEND_TIMEOUT_SECONDS", 0.3)
 
     async def answer_much(scope: Any, receive: Any, send: Any) -> None:
         await PlainTextResponse("a" * 20_000_000)(scope, receive, send)
@@ -164,7 +166,7 @@ def test_an_unread_answer_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_body_that_does_not_arrive_after_its_answer_ends_the_connection(
     monkeypatch: pytest.MonkeyPatch, rest: bytes
 ) -> None:
-    monkeypatch.setattr("service.server.protocol_limits.HEAD_SECONDS", 0.3)
+    monkeypatch.setattr("service.server.protocol_limits.HEADER_TIMEOUT_SECONDS", 0.3)
 
     async def ask() -> None:
         _, server, reader, writer = await connect(answer_at_once)
@@ -188,7 +190,7 @@ def test_a_client_that_sends_slowly_before_it_reads_sees_the_answer(
     monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
     """Longer than anybody is waited for who sends nothing."""
-    monkeypatch.setattr("service.server.protocol_limits.HEAD_SECONDS", 1)
+    monkeypatch.setattr("service.server.protocol_limits.HEADER_TIMEOUT_SECONDS", 1)
 
     async def ask() -> None:
         _, server, reader, writer = await connect(answer_at_once)
@@ -208,7 +210,7 @@ def test_a_client_that_sends_slowly_before_it_reads_sees_the_answer(
 def test_a_trickling_or_endless_body_is_cut_off_after_its_answer(
     monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
-    monkeypatch.setattr("service.server.protocol_limits.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("service.server.protocol_limits.HEADER_TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr("service.server.protocol_limits.MAX_DISCARDED_BYTES", 1_000_000)
 
     async def ask(piece: bytes, seconds: float) -> None:
@@ -230,7 +232,7 @@ def test_a_trickling_or_endless_body_is_cut_off_after_its_answer(
 @pytest.mark.parametrize("head", [REFUSED, CLOSING])
 def test_a_steady_body_is_cut_off_in_the_end(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
     """More than the least pace, and far below the most bytes, for as long as the sender likes."""
-    monkeypatch.setattr("service.server.protocol_limits.HEAD_SECONDS", 0.1)
+    monkeypatch.setattr("service.server.protocol_limits.HEADER_TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr("service.server.protocol_limits.MAX_DISCARD_SECONDS", 0.3)
 
     async def ask() -> None:
@@ -263,7 +265,7 @@ def test_expect_100_continue_is_not_continued_after_a_refusal() -> None:
 
 
 def test_a_stopping_server_soon_stops_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.server.protocol_limits.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("service.server.protocol_limits.HEADER_TIMEOUT_SECONDS", 0.2)
 
     async def ask() -> None:
         state, server, reader, writer = await connect(answer_at_once)

@@ -16,11 +16,11 @@ import pytest
 from service.errors import SettingError
 from service.server import runtime_directory, slots
 from service.server.runtime_directory import (
-    VARIABLE,
+    DIRECTORY_VARIABLE,
     create_runtime_directory,
     join_runtime_directory,
 )
-from service.server.slots import METRIC_FILES, RESERVED_BYTES
+from service.server.slots import METRIC_FILE_TYPES, RESERVED_BYTES
 
 ROOT = Path(__file__).parents[3]
 SERVICE = """
@@ -29,7 +29,7 @@ from pathlib import Path
 from service.server import runtime_directory
 runtime_directory._MEMORY_FOLDER = Path(sys.argv[1])
 runtime_directory.create_runtime_directory(1)
-print(os.environ[runtime_directory.VARIABLE], flush=True)
+print(os.environ[runtime_directory.DIRECTORY_VARIABLE], flush=True)
 sys.stdin.read()
 """
 
@@ -37,7 +37,7 @@ sys.stdin.read()
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where directories of services are made."""
-    monkeypatch.setenv(VARIABLE, "")  # to be as it was, afterwards
+    monkeypatch.setenv(DIRECTORY_VARIABLE, "")  # to be as it was, afterwards
     monkeypatch.setattr(runtime_directory, "_MEMORY_FOLDER", tmp_path)
     return tmp_path
 
@@ -67,7 +67,7 @@ def test_all_files_are_allocated_before_a_worker_starts(place: Path) -> None:
     create_runtime_directory(2)
     (path,) = place.iterdir()
     for slot in (0, 1):
-        for kind in METRIC_FILES:
+        for kind in METRIC_FILE_TYPES:
             found = (path / f"{kind}_{slot}.db").stat()
             assert found.st_size == RESERVED_BYTES <= found.st_blocks * 512
     assert path.stat().st_mode & 0o777 == 0o700
@@ -78,7 +78,7 @@ def test_only_the_directory_of_a_killed_service_is_removed(
 ) -> None:
     with another_service(place) as theirs:
         create_runtime_directory(1)
-        ours = Path(os.environ[VARIABLE])
+        ours = Path(os.environ[DIRECTORY_VARIABLE])
         assert theirs != ours
         assert {theirs, ours} == set(place.iterdir())
     create_runtime_directory(1)
@@ -90,7 +90,7 @@ def test_a_worker_that_outlives_its_parent_keeps_the_directory(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with another_service(place) as theirs:
-        monkeypatch.setenv(VARIABLE, str(theirs))
+        monkeypatch.setenv(DIRECTORY_VARIABLE, str(theirs))
         worker = join_runtime_directory()
     assert worker
     create_runtime_directory(1)
@@ -117,7 +117,7 @@ def test_without_room_in_memory_the_directory_is_a_temporary_folder(
     monkeypatch.setattr(runtime_directory, "_MEMORY_FOLDER", place / "missing")
     monkeypatch.setattr(tempfile, "tempdir", str(place))
     create_runtime_directory(1)
-    assert Path(os.environ[VARIABLE]).parent == place
+    assert Path(os.environ[DIRECTORY_VARIABLE]).parent == place
 
 
 def test_without_any_room_workers_share_nothing(
@@ -126,8 +126,8 @@ def test_without_any_room_workers_share_nothing(
     monkeypatch.setattr(tempfile, "tempdir", str(place))
     with full_disk():
         create_runtime_directory(2)
-    assert "each worker shows only its own figures" in caplog.text
-    assert VARIABLE not in os.environ
+    assert "the workers cannot share a directory" in caplog.text
+    assert DIRECTORY_VARIABLE not in os.environ
     assert list(place.iterdir()) == []
     assert join_runtime_directory() is None
 
@@ -139,7 +139,7 @@ def test_a_worker_without_room_shares_nothing(
     first = join_runtime_directory()
     with full_disk():
         assert join_runtime_directory() is None
-    assert "this worker shows only its own figures" in caplog.text
+    assert "this worker cannot share its metrics" in caplog.text
     assert first
     assert all("_0.db" in name for name in first.metrics_files())
     assert (second := join_runtime_directory())  # once there is room again
@@ -166,7 +166,9 @@ def test_a_missing_temporary_folder_is_an_error(
         raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
 
     monkeypatch.setattr(tempfile, "gettempdir", gettempdir)
-    with pytest.raises(SettingError, match=r"found in .*'/tmp'.*: make room there, or set TMPDIR"):
+    with pytest.raises(
+        SettingError, match=r"found in .*'/tmp'.*: free some space there, or set TMPDIR"
+    ):
         create_runtime_directory(1)
 
 
@@ -188,8 +190,8 @@ def test_a_worker_without_a_directory_shares_nothing(
     shutil.rmtree(directory.path)
     assert join_runtime_directory() is None
     assert not directory.path.exists()
-    assert "this worker shows only its own figures" in caplog.text
-    monkeypatch.delenv(VARIABLE)
+    assert "this worker cannot share its metrics" in caplog.text
+    monkeypatch.delenv(DIRECTORY_VARIABLE)
     assert join_runtime_directory() is None
 
 
@@ -200,4 +202,4 @@ def test_metrics_files_are_found_even_if_locks_fail(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(slots, "acquire_lock", acquire_lock)
-    assert len(directory.metrics_files()) == 2 * len(METRIC_FILES)
+    assert len(directory.metrics_files()) == 2 * len(METRIC_FILE_TYPES)

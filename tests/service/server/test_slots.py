@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.server import slots
-from service.server.slots import METRIC_FILES, RESERVED_BYTES, allocate
+from service.server.slots import METRIC_FILE_TYPES, RESERVED_BYTES, allocate
 
 
 def test_a_free_slot_is_acquired_before_a_new_one(tmp_path: Path) -> None:
@@ -27,11 +27,13 @@ def test_a_free_slot_is_acquired_before_a_new_one(tmp_path: Path) -> None:
 
 def test_counters_are_kept_and_gauges_start_at_0(tmp_path: Path) -> None:
     slots.prepare_slot(tmp_path, 3)
-    for kind in METRIC_FILES:
+    for kind in METRIC_FILE_TYPES:
         path = slots.metrics_file(tmp_path, kind, 3)
         path.write_bytes(b"x" * RESERVED_BYTES)
     slots.prepare_slot(tmp_path, 3)
-    contents = {kind: slots.metrics_file(tmp_path, kind, 3).read_bytes() for kind in METRIC_FILES}
+    contents = {
+        kind: slots.metrics_file(tmp_path, kind, 3).read_bytes() for kind in METRIC_FILE_TYPES
+    }
     assert {kind: set(content) for kind, content in contents.items()} == {
         **{"counter": {ord("x")}, "histogram": {ord("x")}},
         **{"gauge_livesum": {0}, "gauge_livemax": {0}},

@@ -45,7 +45,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
 
 
 def ask(state: ServiceState, path: str, **options: Any) -> httpx.Response:
-    app = Starlette(routes=[endpoint.route() for endpoint in routes.ENDPOINTS])
+    app = Starlette(routes=[endpoint.route() for endpoint in routes.HTTP_ENDPOINTS])
     app.state.service = state
 
     async def ask() -> httpx.Response:

@@ -53,7 +53,7 @@ def test_writes_of_one_turn_are_sent_together_and_before_closing() -> None:
 
 
 def test_a_closed_connection_with_unread_data_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.server.transport.READ_SECONDS", 0.05)
+    monkeypatch.setattr("service.server.transport.SEND_TIMEOUT_SECONDS", 0.05)
     recorded = RecordingTransport()
 
     async def write() -> None:

@@ -12,7 +12,7 @@ def test_requests_share_a_bounded_quota_and_give_it_back() -> None:
         first.add(60)
         second.add(40)
         assert quota.used_bytes == 100
-        with pytest.raises(Overloaded, match="uploads hold 100 bytes, at most 100 are accepted"):
+        with pytest.raises(Overloaded, match=r"uploads is full \(100 of 100 bytes"):
             first.add(1)
     assert quota.used_bytes == 0
 

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi import checks
 
 from service.bundle.manifest import Manifest
 from service.errors import ClientDisconnected, RequestError
-from service.http.pages.openapi import describe
+from service.http.pages.openapi import build_document
 from service.oip import openapi as oip_openapi
 from service.settings import Settings
 
@@ -35,7 +35,7 @@ CHECKS = [
 @pytest.fixture(scope="module")
 def docs(manifest: Manifest) -> dict[str, Any]:
     """The document as Swagger receives it."""
-    document = describe(manifest, Settings(), oip_openapi.describe)
+    document = build_document(manifest, Settings(), oip_openapi.build_section)
     return dict(json.loads(json.dumps(document)))
 
 
@@ -74,7 +74,7 @@ def test_every_operation_has_a_unique_id_a_summary_and_a_group(docs: dict[str, A
 )
 def test_class_names_are_text_and_never_markup(manifest: Manifest, name: str, shown: str) -> None:
     """Swagger renders descriptions as Markdown with HTML; examples it shows as they are."""
-    document = describe(manifest.model_copy(update={"classes": (name, "b")}), Settings())
+    document = build_document(manifest.model_copy(update={"classes": (name, "b")}), Settings())
     assert document["info"]["description"].endswith(f"Classes: {shown}, b")
     example = document["paths"]["/predict"]["post"]["responses"]["200"]["content"]
     assert example["application/json"]["example"]["label"] == name
@@ -139,14 +139,14 @@ def test_the_json_request_has_the_field_image(docs: dict[str, Any]) -> None:
 
 
 def test_the_document_names_the_limits(manifest: Manifest) -> None:
-    document = json.dumps(describe(manifest, Settings(max_pictures=7, max_pixels=12_345)))
+    document = json.dumps(build_document(manifest, Settings(max_pictures=7, max_pixels=12_345)))
     assert '"maxItems": 7' in document
     assert "12,345 pixels" in document
 
 
 def test_operations_need_a_key_if_the_service_asks_for_keys(manifest: Manifest) -> None:
     for keys, schemes in (("", []), ("secret", [{"bearer": []}, {"key": []}])):
-        document = describe(manifest, Settings(api_keys=keys), oip_openapi.describe)
+        document = build_document(manifest, Settings(api_keys=keys), oip_openapi.build_section)
         assert document["paths"]["/predict"]["post"]["security"] == schemes
         assert "security" not in document["paths"]["/readyz"]["get"]
         assert "secret" not in json.dumps(document)
@@ -156,7 +156,7 @@ def test_a_model_guarded_by_keys_is_hidden(manifest: Manifest) -> None:
     """The document needs no key, GET /model does."""
     manifest = manifest.model_copy(update={"id": "f" * 64})
     settings = Settings(api_keys="secret")
-    document = json.dumps(describe(manifest, settings, oip_openapi.describe))
+    document = json.dumps(build_document(manifest, settings, oip_openapi.build_section))
     private = [
         manifest.name,
         manifest.version,
@@ -171,7 +171,7 @@ def test_a_model_guarded_by_keys_is_hidden(manifest: Manifest) -> None:
 def test_schemas_are_computed_once(manifest: Manifest) -> None:
     """It takes 18 ms of the event loop, and needs no key."""
     first, second = (
-        describe(manifest, Settings(top_k=top_k))["components"]["schemas"] for top_k in (1, 2)
+        build_document(manifest, Settings(top_k=top_k))["components"]["schemas"] for top_k in (1, 2)
     )
     assert all(first[name] is second[name] for name in first)
 

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from service.errors import DeadlineExceeded, Overloaded, RequestTimeout, Unauthorized
-from service.http.pages.operations import answer, escape, operation
+from service.http.pages.operations import describe_operation, escape_markdown, success_response
 
 
 def test_an_operation_lists_its_errors_by_status() -> None:
     errors = (Overloaded, Unauthorized, DeadlineExceeded)
-    described = operation("work", "Do it", answer("text/plain"), errors)
+    described = describe_operation("work", "Do it", success_response("text/plain"), errors)
     assert described["operationId"] == "work"
     assert described["summary"] == "Do it"
     assert "description" not in described
@@ -21,22 +21,28 @@ def test_an_operation_lists_its_errors_by_status() -> None:
 
 
 def test_errors_of_one_status_are_one_response() -> None:
-    described = operation("work", "", answer("text/plain"), (RequestTimeout, RequestTimeout))
+    described = describe_operation(
+        "work", "", success_response("text/plain"), (RequestTimeout, RequestTimeout)
+    )
     assert described["responses"]["408"]["description"].count("`request_timeout`") == 2
 
 
 def test_errors_of_another_schema_have_no_examples_of_ours() -> None:
-    described = operation("work", "", answer("text/plain"), (Overloaded,), "", "Plain")
+    described = describe_operation(
+        "work", "", success_response("text/plain"), (Overloaded,), "", "Plain"
+    )
     for status in ("429", "500"):
         (content,) = described["responses"][status]["content"].values()
         assert content == {"schema": {"$ref": "#/components/schemas/Plain"}}
 
 
 def test_an_answer_names_its_schema_and_example() -> None:
-    content = answer("application/json", "Answer", {"label": "rust"})["content"]["application/json"]
+    content = success_response("application/json", "Answer", {"label": "rust"})["content"][
+        "application/json"
+    ]
     assert content["schema"] == {"$ref": "#/components/schemas/Answer"}
     assert content["example"] == {"label": "rust"}
-    assert answer("text/plain")["content"]["text/plain"] == {"schema": {"type": "string"}}
+    assert success_response("text/plain")["content"]["text/plain"] == {"schema": {"type": "string"}}
 
 
 @pytest.mark.parametrize(
@@ -44,4 +50,4 @@ def test_an_answer_names_its_schema_and_example() -> None:
     [("rust", "rust"), ("a_b", r"a\_b"), ("\\", "\\\\"), ("a\n b", "a b"), ("<b>", r"\<b\>")],
 )
 def test_markdown_and_html_are_escaped(text: str, escaped: str) -> None:
-    assert escape(text) == escaped
+    assert escape_markdown(text) == escaped

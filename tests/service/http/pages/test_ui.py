@@ -150,7 +150,7 @@ def test_the_first_line_warns_of_a_model_trained_on_drawn_pictures(open_ui: Open
     page.reload()
     expect(page.locator("#version")).to_have_text("version 1 · accuracy 99.0% on 91 test pictures")
     first = page.locator("body").inner_text().splitlines()[0]
-    assert first.startswith("Trained on drawn sample pictures, not on yours")
+    assert first.startswith("This model was trained on drawn sample pictures")
     expect(page).to_have_title("leaves · drawn sample pictures · Graft")
     assert overflow(page) == 0
 
@@ -256,7 +256,7 @@ def test_a_busy_server_is_retried(open_ui: Open, draw: Any, status: int) -> None
     busy = (status, {"Retry-After": "0.2"}, {"error": {"code": "x", "message": "come back"}})
     requested = answer_by(page, "/predict", busy, busy, (200, {}, ANSWER))
     page.get_by_label("Choose pictures").set_input_files([picture("a.jpg", draw())])
-    expect(page.locator(".state")).to_have_text("the server is busy; trying again in 0.2 s …")
+    expect(page.locator(".state")).to_have_text("the server is busy; trying again in 0.2 seconds …")
     expect(page.locator(".best")).to_be_visible()
     assert len(requested) == 3
 
@@ -278,7 +278,9 @@ def test_an_unreachable_server_is_reported(open_ui: Open, draw: Any) -> None:
     page = open_ui()
     page.route("**/predict", lambda route: route.abort())
     page.get_by_label("Choose pictures").set_input_files([picture("a.jpg", draw())])
-    expect(page.locator(".state")).to_have_text("the server cannot be reached")
+    expect(page.locator(".state")).to_have_text(
+        "the server cannot be reached; check your connection and try again"
+    )
     page.unroute("**/predict")
     page.get_by_role("button", name="Try again").click()
     expect(page.locator(".best .label")).to_have_text("red")
@@ -297,7 +299,9 @@ def test_a_key_is_asked_for_and_not_stored(open_ui: Open, serve: Any, draw: Any)
         expect(page.get_by_role("alert")).to_have_text("This key is not accepted.")
         page.get_by_label("This service needs an API key").fill("\N{SNOWMAN}")
         page.get_by_role("button", name="Use this key").click()
-        expect(page.get_by_role("alert")).to_have_text("A key cannot contain these characters.")
+        expect(page.get_by_role("alert")).to_have_text(
+            "An API key cannot contain these characters."
+        )
         page.get_by_label("This service needs an API key").fill("right-key")
         page.get_by_role("button", name="Use this key").click()
         expect(page.locator(".best .label")).to_have_text(["green"] * 6)

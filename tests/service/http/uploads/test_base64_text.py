@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from service.http.uploads.base64_text import decode, explain, is_url
+from service.http.uploads.base64_text import decode, explain_invalid_base64, is_url
 
 PICTURE = bytes(range(256))
 PLAIN = base64.b64encode(PICTURE).decode()
@@ -29,8 +29,8 @@ def test_all_variants_of_base64_are_decoded(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("https://example.org/leaf.jpg", "a URL, and URLs are not fetched"),
-        ("file:///etc/passwd", "a URL, and URLs are not fetched"),
+        ("https://example.org/leaf.jpg", "a URL, which this service does not fetch"),
+        ("file:///etc/passwd", "a URL, which this service does not fetch"),
         ("data:image/svg+xml,%3Csvg/%3E", "a data URL that is not base64"),
         ("leaf.jpg", "is not base64"),
         ("Y", "is not base64"),
@@ -50,16 +50,16 @@ def test_empty_text_is_an_empty_picture() -> None:
     ("text", "reason"),
     [
         (f"data:image/jpeg;base64,{PLAIN}", "it is a data URL: send only what follows its comma"),
-        ("http://example.org/", "URLs are not fetched"),
-        (base64.encodebytes(PICTURE).decode(), "line breaks (base64 -w0 writes none)"),
+        ("http://example.org/", "does not fetch"),
+        (base64.encodebytes(PICTURE).decode(), "line breaks: remove them"),
         ("ab-_", "it is base64url"),
         ("abc", "its padding (=) is missing"),
         ("a*c=", ""),
     ],
 )
 def test_text_that_is_not_strict_base64_is_explained(text: str, reason: str) -> None:
-    assert reason in explain(text)
-    assert bool(reason) == bool(explain(text))
+    assert reason in explain_invalid_base64(text)
+    assert bool(reason) == bool(explain_invalid_base64(text))
 
 
 def test_urls_are_recognised() -> None:

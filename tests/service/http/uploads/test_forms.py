@@ -108,7 +108,9 @@ def test_pictures_never_touch_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_second_picture_is_refused() -> None:
     body = form(part("image", b"a"), part("image", b"b"))
-    with pytest.raises(PayloadTooLarge, match="at most 1 picture is accepted in `image`"):
+    with pytest.raises(
+        PayloadTooLarge, match="at most 1 picture is accepted per request, in field `image`"
+    ):
         read_one(MULTIPART, body)
 
 
@@ -155,9 +157,7 @@ def typed(name: str, kind: str, content: bytes, filename: str = "x") -> bytes:
 @pytest.mark.parametrize("count", [1, 2])
 def test_files_in_other_fields_are_refused(count: int) -> None:
     others = [part(f"mask{number}", b"x") for number in range(count)]
-    with pytest.raises(
-        PayloadTooLarge, match=f"the form holds {count} more files? in other fields"
-    ):
+    with pytest.raises(PayloadTooLarge, match=f"the form has {count} files? in other fields"):
         read_one(MULTIPART, form(*others, part("image", b"abc")))
 
 
@@ -174,7 +174,9 @@ def test_a_file_in_another_field_is_refused_with_the_right_name() -> None:
 
 
 def test_text_in_the_file_field_is_refused_with_the_curl_option() -> None:
-    with pytest.raises(MissingField, match=r"holds text, .* -F image=@leaf\.jpg, with the @"):
+    with pytest.raises(
+        MissingField, match=r"holds text, .* put @ before the file name: -F image=@leaf\.jpg"
+    ):
         read_one(MULTIPART, form(part("image", b"http://127.0.0.1/leaf.jpg", filename=None)))
 
 
@@ -225,7 +227,7 @@ def test_json_has_the_limit_of_a_picture_and_room_for_base64_in_lines() -> None:
     with pytest.raises(PayloadTooLarge, match="the picture has 101 bytes; at most 100"):
         read_one("application/json", in_json(base64.b64encode(bytes(101)).decode()))
     large = Settings(max_image_bytes=100)
-    with pytest.raises(PayloadTooLarge, match="larger than the 65,686 bytes accepted"):
+    with pytest.raises(PayloadTooLarge, match="at most 65,686 bytes are accepted"):
         read_one("application/json", bytes(65_687), settings=large)
 
 
@@ -234,7 +236,7 @@ def test_json_has_the_limit_of_a_picture_and_room_for_base64_in_lines() -> None:
 
 def test_body_of_the_limit_passes_and_one_byte_more_does_not() -> None:
     assert len(read_one("image/png", bytes(60), bytes(40))) == 100
-    with pytest.raises(PayloadTooLarge, match="larger than the 100 bytes accepted"):
+    with pytest.raises(PayloadTooLarge, match="at most 100 bytes are accepted"):
         read_one("image/png", bytes(60), bytes(41))
 
 
@@ -266,7 +268,7 @@ def test_picture_in_a_form_has_the_limit_of_a_picture() -> None:
 
 
 def test_lower_of_both_limits_holds_for_a_body() -> None:
-    with pytest.raises(PayloadTooLarge, match="larger than the 50 bytes"):
+    with pytest.raises(PayloadTooLarge, match="at most 50 bytes"):
         read_one(
             "image/png", bytes(51), settings=Settings(max_image_bytes=100, max_request_bytes=50)
         )
@@ -286,7 +288,7 @@ def test_concurrent_uploads_share_the_quota(content_type: str) -> None:
             first.add(90)
             second.add(90)
             client = Client([body[:60], body[60:], b"more"])
-            with pytest.raises(Overloaded, match="uploads hold 240 bytes, at most 250 are"):
+            with pytest.raises(Overloaded, match=r"uploads is full \(240 of 250 bytes"):
                 await read(client)
             assert client.sent == 2
             assert quota.used_bytes == 180
@@ -316,12 +318,14 @@ def test_a_large_picture_of_several_is_returned() -> None:
 
 @pytest.mark.parametrize("count", [4, 5, 9])
 def test_too_many_pictures_are_refused_with_the_limit(count: int) -> None:
-    with pytest.raises(PayloadTooLarge, match="at most 3 pictures are accepted in `images`"):
+    with pytest.raises(
+        PayloadTooLarge, match="at most 3 pictures are accepted per request, in field `images`"
+    ):
         read_several(form(*[part("images", b"x")] * count))
 
 
 def test_several_pictures_must_be_a_form() -> None:
-    with pytest.raises(UnsupportedMediaType, match="one or more multipart fields `images`"):
+    with pytest.raises(UnsupportedMediaType, match="in a multipart field `images`"):
         read_several(b"abc", "image/jpeg")
     with pytest.raises(MissingField, match="no multipart field `images`"):
         read_several(form(part("image", b"abc")))
@@ -377,5 +381,5 @@ def test_any_charset_is_read_or_refused(charset: str, name: bytes) -> None:
 @pytest.mark.parametrize("content_type", ["image/png", MULTIPART])
 def test_a_disconnect_is_reported(content_type: str) -> None:
     client = Client([part("image", b"abc")], disconnects=True)
-    with pytest.raises(ClientDisconnected, match="went away"):
+    with pytest.raises(ClientDisconnected, match="the client disconnected"):
         asyncio.run(read_picture(client.request(content_type), SETTINGS, upload()))

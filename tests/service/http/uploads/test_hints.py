@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.http.uploads.hints import encoding_hint, hint, with_hint
+from service.http.uploads.hints import find_encoding_hint, find_hint, with_hint
 
 
 def test_bytes_that_are_no_picture_get_a_hint(draw: Any) -> None:
@@ -20,15 +20,18 @@ def test_bytes_that_are_no_picture_get_a_hint(draw: Any) -> None:
         "a web page": b"<!doctype html>\n<HTML>",
     }
     for text, data in packed.items():
-        assert text in encoding_hint(data)
-        assert hint(data) == encoding_hint(data)
-    assert "--data-binary @FILE" in hint(stripped)
-    assert "curl needs an @ before its name" in hint(b"/home/me/leaf.jpg")
+        assert text in find_encoding_hint(data)
+        assert find_hint(data) == find_encoding_hint(data)
+    assert "--data-binary @FILE" in find_hint(stripped)
+    assert "put @ before the file name" in find_hint(b"/home/me/leaf.jpg")
 
 
 def test_the_hint_comes_before_the_message() -> None:
     message = with_hint("not a picture", b"leaf.jpg")
-    assert message == "it is text; to send a file, curl needs an @ before its name (not a picture)"
+    assert (
+        message
+        == "it is text; to send a file with curl, put @ before the file name (not a picture)"
+    )
     assert with_hint("not a picture", bytes(99)) == "not a picture"
 
 
@@ -36,4 +39,4 @@ def test_the_hint_comes_before_the_message() -> None:
 def test_pictures_get_no_hint_whole_or_cut(draw: Any, kind: str) -> None:
     picture = draw("red", kind, (300, 200))
     for data in (picture, picture[: len(picture) // 2], picture[:12], b""):
-        assert hint(data) == ""
+        assert find_hint(data) == ""

@@ -109,7 +109,7 @@ def test_encodings_of_a_part_are_decoded(encoding: bytes, content: bytes) -> Non
 @pytest.mark.parametrize(
     ("encoding", "reason"),
     [
-        (b"base64", "declared as base64, but is not"),
+        (b"base64", "declared as base64, but it is not"),
         (b"x-uuencode", "an unknown Content-Transfer-Encoding"),
     ],
 )
@@ -122,14 +122,17 @@ def test_other_encodings_are_refused(encoding: bytes, reason: str) -> None:
 
 BROKEN = {
     "names no boundary": (WHOLE, "multipart/form-data"),
-    "do not end in CR LF": (WHOLE.replace(b"\r\n", b"\n"), KIND),
+    "must end in CR LF": (WHOLE.replace(b"\r\n", b"\n"), KIND),
     "does not contain the boundary": (WHOLE, "multipart/form-data; boundary=other"),
     "does not start with the boundary": (
         bytes(70_000) + WHOLE,
         "multipart/form-data; boundary=other",
     ),
     "it is empty": (b"", KIND),
-    'no Content-Disposition with a name="..."': (part(b'form-data; filename="x"') + b"\r\n", KIND),
+    'no Content-Disposition header with a name="..."': (
+        part(b'form-data; filename="x"') + b"\r\n",
+        KIND,
+    ),
     "damaged or too long": (part(b"form-data; name=" + b"a" * 9_000), KIND),
     "more than 16 fields besides `image`": (part(b"form-data; name=a") * 17, KIND),
 }
@@ -146,5 +149,7 @@ def test_a_broken_form_is_refused_with_the_reason(reason: str) -> None:
 
 
 def test_too_many_pictures_are_refused() -> None:
-    with pytest.raises(PayloadTooLarge, match="at most 2 pictures are accepted in `image`"):
+    with pytest.raises(
+        PayloadTooLarge, match="at most 2 pictures are accepted per request, in field `image`"
+    ):
         read((part() + b"\r\n") * 40, max_pictures=2)

@@ -29,7 +29,7 @@ def test_the_field_image_is_decoded(body: bytes) -> None:
         ({"images": ["YWJj"]}, "send several to /predict_batch"),
         ({"image": {"b64": "YWJj"}}, "`image` is not a string"),
         ({"image": None}, "`image` is not a string"),
-        ({"image": "https://example.org/"}, "holds a URL, and URLs are not fetched"),
+        ({"image": "https://example.org/"}, "holds a URL, which this service does not fetch"),
     ],
 )
 def test_requests_for_other_apis_are_told_what_to_send(content: object, message: str) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from service.errors import DamagedImage, PayloadTooLarge, UndecodableImage
 from service.imaging import decode
-from service.imaging.readers.jpeg import read_frame, read_header
+from service.imaging.readers.jpeg import read_header
 
 EMPTY_COMMENT = b"\xff\xfe\0\x02"
 
@@ -28,35 +28,12 @@ def photo(**options: Any) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("options", "scans"),
-    [({}, 1), ({"restart_marker_blocks": 1}, 1), ({"progressive": True}, 10)],
-    ids=["baseline", "restarts", "progressive"],
-)
-def test_scans_are_counted(options: dict[str, Any], scans: int) -> None:
-    data = photo(**options)
-    assert read_frame(data).scans == scans
-    assert (
-        read_frame(data + b"\xff\xda" * 100).scans == scans
-    )  # what follows the end is not decoded
-    assert (
-        read_frame(data[:2] + b"\xff\xfe\0\x08\xff\xda\xff\xda\xff\xda" + data[2:]).scans == scans
-    )
-
-
-@pytest.mark.parametrize("shell", [b"\xff\x05", b"\xff\x01", b"\xff\xd3", b"\xff\xff\xff"])
-def test_nothing_hides_a_scan(shell: bytes) -> None:
-    """libjpeg skips what is no marker without its length: so does the count."""
-    data = photo()
-    assert read_frame(data[:-2] + shell + scan_of(data) + b"\xff\xd9").scans == 2
-
-
 @pytest.mark.parametrize("progressive", [True, False])
 def test_a_picture_of_many_scans_is_refused_at_once(draw: Any, progressive: bool) -> None:
     data = draw(size=(4000, 3000), progressive=progressive)
     many = data[:-2] + scan_of(data) * 2000 + b"\xff\xd9"
     started = time.process_time()
-    with pytest.raises(PayloadTooLarge, match=r"stored so that decoding takes about [1-9]"):
+    with pytest.raises(PayloadTooLarge, match=r"decoding it takes about [1-9]"):
         decode(many, 32)
     assert time.process_time() - started < 1  # 10 s and more when it is read
     assert decode(data, 32).shape == (32, 32, 3)

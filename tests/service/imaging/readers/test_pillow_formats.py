@@ -50,7 +50,7 @@ def test_runs_of_a_bmp_cost_more(side: int, length: int) -> None:
     """Pillow reads them in Python, pixel by pixel where lines end early."""
     head = b"BM" + struct.pack("<IHHI", 0, 0, 0, 1078)
     head += struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, 0, 0, 0, 256, 0)
-    with pytest.raises(PayloadTooLarge, match="decoding takes about"):
+    with pytest.raises(PayloadTooLarge, match="decoding it takes about"):
         decode(head + bytes(1024) + b"\1\7" * length, 8)
 
 
@@ -58,7 +58,7 @@ def test_a_bmp_of_odd_masks_is_refused_by_its_kind_and_reserved_bytes_do_not_mat
     head = b"BM" + struct.pack("<IHHI", 0, 7, 7, 66)
     head += struct.pack("<IiiHHIIiiII", 40, 4, 4, 1, 16, 3, 0, 0, 0, 0, 0)
     masks = struct.pack("<III", 0xF00, 0xF0, 0xF)
-    with pytest.raises(UnsupportedMediaType, match="BMP of a variant"):
+    with pytest.raises(UnsupportedMediaType, match="a variant of BMP"):
         decode(head + masks + bytes(32), 4)
 
 

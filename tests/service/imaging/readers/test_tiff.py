@@ -89,19 +89,19 @@ def test_premultiplied_gray_is_laid_over_white() -> None:
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        (rgb((284, 3, 1, 2)), "16 bits in separate planes"),
-        (rgb((338, 3, 1, 1), samples=4), "16 bits with premultiplied alpha"),
-        (gray(samples=3), "TIFF of 3 channels"),
-        (gray(samples=5), "TIFF of 5 channels"),
-        (gray(photometric=8), "TIFF of colour space 8"),
+        (rgb((284, 3, 1, 2)), "16-bit TIFF with separate planes"),
+        (rgb((338, 3, 1, 1), samples=4), "16-bit TIFF with premultiplied alpha"),
+        (gray(samples=3), "TIFF with 3 channels"),
+        (gray(samples=5), "TIFF with 5 channels"),
+        (gray(photometric=8), "TIFF with colour space 8"),
         (gray(photometric=32803), "raw picture of a camera"),
         (saved(Image.new("F", (8, 8))), "floating-point"),
         (saved(Image.new("I", (8, 8))), "signed"),
         (b"II+\0\x08\0\0\0" + bytes(40), "BigTIFF"),
         (tiff([(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, 12), (262, 3, 1, 1), (273, 4, 1, 8)]),
-         "TIFF of 12 bits"),
+         "TIFF with 12 bits"),
         (tiff([(256, 3, 1, 8), (257, 3, 1, 8), (259, 3, 1, 34712), (262, 3, 1, 1)]),
-         "TIFF of compression 34712"),
+         "TIFF with compression 34712"),
     ],
 )  # fmt: skip
 def test_what_is_not_read_is_refused_by_its_name(data: bytes, name: str) -> None:
@@ -148,7 +148,7 @@ def test_pixels_that_end_beyond_the_file_are_damage(kept: int) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     data = saved(Image.fromarray(noise))
     assert (decode(data, 32) == noise).all()
-    with pytest.raises(DamagedImage, match="after its end"):
+    with pytest.raises(DamagedImage, match="past the end of the file"):
         decode(data[:-kept], 32)
 
 
@@ -157,7 +157,7 @@ def test_a_tile_costs_what_it_holds_not_what_is_shown() -> None:
     entries: list[Entry] = [(256, 3, 1, 64), (257, 3, 1, 64), (258, 3, 1, 8), (259, 3, 1, 8)]
     entries += [(262, 3, 1, 1), (277, 3, 1, 1), (322, 4, 1, 30_000), (323, 4, 1, 30_000)]
     data = tiff([*entries, (324, 4, 1, 8), (325, 4, 1, 100)], bytes(100))
-    with pytest.raises(PayloadTooLarge, match="900 MB to decode"):
+    with pytest.raises(PayloadTooLarge, match="takes 900 MB of memory"):
         decode(data, 32)
     small = tiff([*entries[:-2], (322, 4, 1, 6000), (323, 4, 1, 6000), (324, 4, 1, 8)], bytes(100))
     header = read_header(small, 32)

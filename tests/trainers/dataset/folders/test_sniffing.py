@@ -111,7 +111,7 @@ def test_the_kind_of_an_error_decides_and_not_its_message(tmp_path: Path) -> Non
 
 
 def test_non_picture_kinds_are_named_as_in_the_table_of_kinds() -> None:
-    assert {name for _, _, name, _ in unsupported._UNSUPPORTED} >= NON_PICTURE_KINDS
+    assert {known.name for known in unsupported._UNSUPPORTED} >= NON_PICTURE_KINDS
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_too_large_pictures_are_to_be_shrunk(tmp_path: Path, limits: Limits, acc
     Image.new("RGB", (10, 10)).save(tmp_path / "1.png")
     with pytest.raises(PayloadTooLarge) as caught:
         decode((tmp_path / "1.png").read_bytes(), 8, limits)
-    assert "send a smaller one" in str(caught.value)
+    assert "send a smaller picture" in str(caught.value)
     found = explain_error(tmp_path / "1.png", caught.value)
     assert found.kind == "too_large"
     assert re.search(rf"{accepted}[^:]*: shrink it$", found.reason)

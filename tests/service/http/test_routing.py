@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from service.errors import MissingField
-from service.http.endpoints import Endpoint
+from service.http.routing import Endpoint
 from service.metrics import Metrics
 from service.server.api_keys import ApiKeys
 

@@ -1,4 +1,7 @@
-"""An endpoint: a handler that is given the state, with all that every handler needs around it."""
+"""Make Starlette routes from handlers, with API keys, metrics, tracing and JSON errors.
+
+The tables of these routes are in service/http/routes.py and service/oip/routes.py.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,11 @@ class Endpoint:
     """One row of a table of routes.
 
     Attributes:
-        method: of HTTP.
-        path: as Starlette writes it, with `{parameters}`; also the label in metrics.
-        handler: answers the request, or raises a `RequestError`.
-        accepts_pictures: the request is refused unread while the queue is full.
+        method: HTTP method, such as GET.
+        path: path in Starlette's notation, with `{parameters}`; also the label of its metrics.
+        handler: coroutine that answers the request, or raises a `RequestError`.
+        accepts_pictures: whether requests bring pictures. If so, they are refused while the queue
+            is full, before their bodies are read.
     """
 
     method: str
@@ -43,7 +47,7 @@ class Endpoint:
     accepts_pictures: bool = False
 
     def route(self) -> Route:
-        """Make the route, with API key check, metrics, tracing and JSON errors."""
+        """Make the Starlette route, with API key check, metrics, tracing and JSON errors."""
         path, handler = self.path, self.handler
 
         async def handle(request: Request) -> Response:
@@ -58,10 +62,12 @@ class Endpoint:
             except RequestError as error:
                 metrics.refusals.labels(error.code).inc()
                 response = error_response(error)
-            except Exception:  # a bug: the client learns nothing, the log everything
-                _log.exception("request %s to %s failed because of a bug", request_id.get(), path)
+            except Exception:  # a bug: details go to the log, not to the client
+                _log.exception(
+                    "request %s to %s failed because of a bug in Graft", request_id.get(), path
+                )
                 response = JSONResponse({"error": _INTERNAL_ERROR}, 500)
-            if state.is_draining:  # the next request on this connection might find it closed
+            if state.is_draining:  # the client must not reuse a connection that will be closed
                 response.headers["Connection"] = "close"
             metrics.requests.labels(path, response.status_code).inc()
             return response

@@ -1,0 +1,191 @@
+"""Parse the segments of a JPEG up to its end.
+
+The segments are parsed here because the decoder does not report what determines its cost: lossless
+pictures cannot be decoded at a reduced size, and each scan takes a pass over the whole picture,
+even if the scan is empty.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from service.errors import DamagedImage
+from service.imaging.readers.header import damaged_error, unsupported_error
+from service.imaging.readers.orientation import read_orientation
+
+_MAX_SEGMENTS: Final = 10_000
+_MAX_JUNK_BYTES: Final = 65_536
+"""Most bytes that may stand between two segments of the header; some cameras write a few."""
+
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
+"""Markers that start a segment, and the end marker. Other markers have no length, or libjpeg skips
+only the marker itself: a parser that skipped a segment could miss scans that libjpeg decodes."""
+_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
+_DHT, _DQT, _DRI, _SOS, _DNL, _DHP, _APP0, _APP1, _APP14 = (
+    *(0xC4, 0xDB, 0xDD, 0xDA, 0xDC, 0xDE, 0xE0, 0xE1, 0xEE),
+)
+_TABLES: Final = (_DHT, _DQT, _DRI)
+_NOT_FRAMES: Final = (_DHT, 0xC8, 0xCC)
+"""The markers from C0 to CF that do not start a frame header: Huffman tables, a reserved marker,
+and tables for arithmetic coding."""
+_JFIF: Final = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
+"""JFIF segment of version 1.01."""
+_SUPPORTED_COMPONENTS: Final = (1, 3, 4)
+_BASELINE, _EXTENDED, _PROGRESSIVE, _LOSSLESS = 0xC0, 0xC1, 0xC2, 0xC3
+_TO_BASELINE: Final = (
+    "convert it to a baseline JPEG or PNG, e.g. with ImageMagick: magick {} out.png"
+)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The frame header (SOF) of a JPEG, and other properties of the file.
+
+    Attributes:
+        process: second byte of the SOF marker, which names the coding process.
+        bits: bits per sample.
+        width, height: size in pixels, before the orientation is applied.
+        sampling: horizontal and vertical sampling factor of each component.
+        scans: number of scans.
+        orientation: EXIF orientation, 1 to 8.
+        clean: the file without metadata, without bytes between segments and without bytes after its
+            end, and with an end marker even if the file has none.
+    """
+
+    process: int
+    bits: int
+    width: int
+    height: int
+    sampling: tuple[tuple[int, int], ...]
+    scans: int
+    orientation: int
+    clean: bytes
+
+    @property
+    def is_lossless(self) -> bool:
+        return self.process == _LOSSLESS
+
+    @property
+    def coefficient_bytes(self) -> int:
+        """Memory in which libjpeg keeps the coefficients of a picture with several scans."""
+        if self.process != _PROGRESSIVE and self.scans < 2:
+            return 0
+        maxima = [max(1, *factors) for factors in zip(*self.sampling, strict=True)]
+        samples_per_pixel = sum(x * y for x, y in self.sampling) / (maxima[0] * maxima[1])
+        return int(2 * self.width * self.height * samples_per_pixel)
+
+
+def read_frame(data: bytes) -> Frame:
+    """Parse the segments of a JPEG up to its end.
+
+    Raises:
+        UnsupportedMediaType: the coding process, precision or components are not supported.
+        DamagedImage: the file has no valid frame header, too many segments, or too many bytes
+            between segments.
+    """
+    segments, exif, xmp = [_SOI], b"", b""
+    frame, start, end, scans = b"", 0, 0, 0
+    position = 2
+    for _ in range(_MAX_SEGMENTS):
+        match = _MARKER.search(data, position)
+        if not scans and (match.start() if match else len(data)) - position > _MAX_JUNK_BYTES:
+            raise DamagedImage(
+                f"the JPEG has more than {_MAX_JUNK_BYTES:,} bytes between two segments"
+            )
+        if not match:
+            break
+        marker, begin = data[match.end() - 1], match.start()
+        if marker == _EOI[1]:
+            end = match.end()
+            break
+        position = match.end() + max(2, int.from_bytes(data[match.end() : match.end() + 2]))
+        segment = data[begin:position] if not scans and marker != _SOS else b""
+        is_frame = 0xC0 <= marker <= 0xCF and marker not in _NOT_FRAMES
+        if marker == _SOS:
+            scans, start = scans + 1, start or begin
+        elif marker in (_DHP, 0xF7) or (is_frame and not frame):
+            frame = frame or data[begin:position]
+        if marker in _TABLES or is_frame or (marker == _APP14 and segment[4:9] == b"Adobe"):
+            segments.append(segment)
+        elif marker == _APP0 and segment[4:9] == b"JFIF\0":
+            segments.append(_JFIF)  # libjpeg warns about unknown versions of JFIF
+        elif marker == _APP1 and not exif and segment[4:10] == b"Exif\0\0":
+            exif = segment[4:]
+        elif marker == _APP1 and segment[4:33] == b"http://ns.adobe.com/xap/1.0/\0":
+            xmp = segment[33:]
+    else:
+        raise DamagedImage(f"the JPEG has more than {_MAX_SEGMENTS:,} segments")
+    sampling = _sampling_factors(frame, data)
+    if scans:
+        segments.append(_scans(data[start : end or len(data)], frame[1]))
+    return Frame(
+        process=frame[1],
+        bits=frame[4],
+        height=int.from_bytes(frame[5:7]),
+        width=int.from_bytes(frame[7:9]),
+        sampling=sampling,
+        scans=scans,
+        orientation=read_orientation(exif, xmp),
+        clean=b"".join([*segments, b"" if end else _EOI]),
+    )
+
+
+def _scans(data: bytes, process: int) -> bytes:
+    """Return the data from the first scan on.
+
+    In a sequential JPEG, the parameters of the first scan are set to the only valid values, which
+    libjpeg assumes anyway.
+    """
+    length = int.from_bytes(data[2:4])
+    if process not in (_BASELINE, _EXTENDED) or length < 6:
+        return data
+    return data[: length - 1] + b"\x00\x3f\x00" + data[length + 2 :]
+
+
+def _reject_unsupported(frame: bytes, data: bytes) -> None:
+    """Raise UnsupportedMediaType if this variant of JPEG cannot be decoded.
+
+    Raises:
+        DamagedImage: the frame header is missing.
+    """
+    if len(frame) < 10:
+        raise damaged_error("JPEG", data, "it has no frame header")
+    process, bits, components = frame[1], frame[4], frame[9]
+    name = ""
+    if process == 0xF7:
+        name = "JPEG-LS"
+    elif process == _DHP or process in (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF):
+        name = "hierarchical JPEG"
+    elif process in (0xC9, 0xCA, 0xCB):
+        name = "arithmetic-coded JPEG"
+    elif bits != 8:
+        name = f"{'lossless ' if process == _LOSSLESS else ''}JPEG with {bits} bits per sample"
+    elif components not in _SUPPORTED_COMPONENTS:
+        name = f"JPEG with {components} components"
+    elif not any(frame[5:7]):
+        name = "JPEG whose height is stored after its pixels (DNL)"
+    if name:
+        remedy = _TO_BASELINE.format("in.jls" if process == 0xF7 else "in.jpg")
+        raise unsupported_error(name, remedy)
+
+
+def _sampling_factors(frame: bytes, data: bytes) -> tuple[tuple[int, int], ...]:
+    """Return the horizontal and vertical sampling factor of each component.
+
+    Raises:
+        UnsupportedMediaType: this variant of JPEG cannot be decoded.
+        DamagedImage: the frame header is missing, cut short or invalid.
+    """
+    _reject_unsupported(frame, data)
+    factors = tuple((byte >> 4, byte & 15) for byte in frame[11 : 10 + 3 * frame[9] : 3])
+    is_valid = all(1 <= factor <= 4 for pair in factors for factor in pair)
+    if len(frame) < 10 + 3 * frame[9] or not any(frame[7:9]) or not is_valid:
+        raise damaged_error("JPEG", data, "its frame header is cut short or invalid")
+    for direction in zip(*factors, strict=True):
+        if any(max(direction) % factor for factor in direction):
+            raise unsupported_error(
+                "JPEG with fractional sampling factors", _TO_BASELINE.format("in.jpg")
+            )
+    return factors

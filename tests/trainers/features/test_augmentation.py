@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.features.views import VIEW_COUNT, make_view
+from trainers.features.augmentation import VIEW_COUNT, make_view
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
 KEY = bytes([0, 255]) + bytes(30)

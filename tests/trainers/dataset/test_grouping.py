@@ -133,6 +133,6 @@ def test_a_rule_that_matches_no_path_is_refused() -> None:
 
 
 def test_no_regular_expression_is_refused_before_anything_is_read() -> None:
-    with pytest.raises(ValueError, match="not a regular expression"):
+    with pytest.raises(ValueError, match="not a valid regular expression"):
         TrainingConfig(plugin="tiny", group="clip(")
     assert TrainingConfig(plugin="tiny", group="(.csv").group == "(.csv"  # a table's name

@@ -314,9 +314,8 @@ def test_without_data_the_sample_pictures_are_drawn_with_a_warning(
     options = (*HEAD_ONLY, "--name", "leaves")
     assert run(*QUICK, *options) == 0
     said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith(
-        "training on drawn sample pictures of leaves (there is no folder data/ here)"
-    )
+    assert said[0].startswith("training on drawn sample pictures of leaves in ")
+    assert said[0].endswith(" (no --data is given, and there is no folder data/ here)")
     assert re.search(r"test accuracy \S+ on \d+ drawn sample pictures", "\n".join(said))
     assert any(line.startswith("careful: it was trained on drawn sample") for line in said)
     (bundle,) = Path("artifacts").glob("leaves-*")
@@ -363,10 +362,10 @@ def parts(output: Path, name: str) -> tuple[dict[str, Any], list[bytes]]:
     ("moment", "promise"),
     [
         ("training on", ""),
-        ("linear head", "; what was computed so far is kept for the same command"),
+        ("linear head", "; the results so far are kept in the cache"),
         (
             "fine-tuning epoch 2/",
-            "; the same command with --resume goes on after the last complete",
+            "; to continue after the last complete epoch, run the same command",
         ),
     ],
 )

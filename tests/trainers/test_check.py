@@ -51,7 +51,7 @@ def test_a_class_without_readable_names_is_an_error(
 ) -> None:
     shutil.copytree(folder / "cat", folder / name)
     assert run(folder) == 2
-    assert f"every class needs at least 2 readable pictures, `{shown}` has 0" in (
+    assert f"every class needs at least 2 readable pictures, but `{shown}` has 0" in (
         capsys.readouterr().err
     )
 
@@ -82,7 +82,7 @@ def test_an_unusable_folder_is_refused_after_its_findings(
     assert run(folder) == 2
     captured = capsys.readouterr()
     assert "unreadable: owl/1.jpg" in captured.out
-    assert "every class needs at least 2 readable pictures, `owl` has 0" in captured.err
+    assert "every class needs at least 2 readable pictures, but `owl` has 0" in captured.err
 
 
 def test_what_is_left_out_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -274,7 +274,7 @@ def test_bad_data_ends_with_2_and_leaves_nothing(
     shutil.rmtree(folder / "red")
     shutil.rmtree(folder / "green")
     assert run(*QUICK, "--data", folder, "--output", tmp_path / "out") == 2
-    assert "one class only" in capsys.readouterr().err
+    assert "has only one class" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".graft.lock"]
 
 

@@ -121,7 +121,7 @@ def test_a_class_without_readable_pictures_is_refused(folder: Path) -> None:
 
 def test_a_single_class_is_refused(folder: Path) -> None:
     shutil.rmtree(folder / "red")
-    with pytest.raises(DataError, match="one class only \\(`blue`\\)"):
+    with pytest.raises(DataError, match="has only one class \\(`blue`\\)"):
         check(folder)
 
 

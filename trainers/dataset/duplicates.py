@@ -47,7 +47,7 @@ _ORIENTATIONS = [(swap, *signs) for swap in (False, True) for signs in product((
 def find_duplicates(
     digests: Sequence[str], inspections: NDArray[np.void], labels: Rows, cache: Cache
 ) -> Rows:
-    """Do the same as `group_duplicates`; cache the result for these pictures in these classes."""
+    """Return the result of `group_duplicates` for these files, from the cache if it is there."""
     unique, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
     lowest_labels = np.full(len(unique), np.iinfo(np.int64).max)
     np.minimum.at(lowest_labels, inverse, labels)  # copies of a file may be in several classes
@@ -124,7 +124,7 @@ def perceptual_hashes(thumbnails: NDArray[np.uint8]) -> Floats:
     waves[0] *= np.sqrt(0.5)
     waves = waves.astype(np.float32)
     spectrum = waves @ thumbnails.astype(np.float32) @ waves.T
-    spectrum *= np.hypot(*np.mgrid[:_FREQUENCIES, :_FREQUENCIES]).astype(np.float32)  # the mean has 0
+    spectrum *= np.hypot(*np.mgrid[:_FREQUENCIES, :_FREQUENCIES]).astype(np.float32)  # mean: 0
     hashes: Floats = spectrum.reshape(-1, _FREQUENCIES**2)
     hashes /= np.maximum(np.linalg.norm(hashes, axis=1, keepdims=True), 1e-6)
     return hashes

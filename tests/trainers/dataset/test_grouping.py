@@ -109,8 +109,8 @@ def test_an_unreadable_table_is_refused(tmp_path: Path, content: str | bytes | N
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (r"^\w", "--group made one source of each class (`a`, `b`): "),
-        (r"clip", "--group made one source of all 8 pictures (`clip`): "),
+        (r"^\w", "--group finds only one source in each class (`a`, `b`): "),
+        (r"clip", "--group finds only one source in all 8 pictures (`clip`): "),
     ],
 )
 def test_a_rule_with_one_source_per_class_is_refused(rule: str, message: str) -> None:
@@ -127,7 +127,7 @@ def test_a_missing_table_is_named_once() -> None:
 
 def test_a_rule_that_matches_no_path_is_refused() -> None:
     with pytest.raises(
-        DataError, match=r"names the source of none of 8 pictures, such as a/clip00"
+        DataError, match=r"finds no source for any of the 8 pictures: it must match paths such as a/clip00"
     ):
         grouping.assign_sources(clips(2, 2), "video")
 

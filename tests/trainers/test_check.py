@@ -106,8 +106,8 @@ def test_an_archive_is_checked_like_a_folder(
 @pytest.mark.parametrize(
     ("label", "advice"),
     [
-        ("Cat", "train/ has `cat` ('cat', not 'Cat'): rename one"),
-        ("unknown", "if they are not labelled, move the folder away"),
+        ("Cat", "train/ has a similar class `cat` ('cat', not 'Cat'): rename one"),
+        ("unknown", "or move the folder away if its pictures are not labelled"),
     ],
 )
 def test_what_a_run_refuses_is_not_usable(

@@ -73,7 +73,7 @@ def test_files_that_are_no_pictures_are_left_out_with_a_reason(folder: Path) -> 
     assert "is text, not a picture" in left_out["red/text.jpg"]
     assert "JPEG 2000; convert it" in left_out["red/old.jp2"]
     assert "is text, not a picture" in left_out["red/noname"]
-    assert "lies in no class folder" in left_out["lost.png"]
+    assert "is not in a class folder" in left_out["lost.png"]
     assert "is hidden" in left_out["red/.hidden.png"]
     assert len(left_out) == 7
     assert len(dataset.paths) == len(dataset.inspections) == 8

@@ -38,7 +38,7 @@ MIN_LIMIT_BYTES: Final = 100_000_000
 """Unpacked size that is allowed for any archive, however small."""
 RESERVE_BYTES: Final = 500_000_000
 """Free space to leave on the disk for the run itself."""
-_UNPRINTABLE: Final = "has a name with control characters, or not in UTF-8: rename it"
+_UNPRINTABLE: Final = "has control characters in its name, or a name that is not UTF-8: rename it"
 _NOT_A_FILE: Final = "is a link or a device in the archive: pack the file or folder itself"
 _BAD_NAME: Final = (
     "has a name that cannot be stored here: it is too long, or a file and a folder have the same"

@@ -22,7 +22,7 @@ from trainers.dataset.folders.sniffing import Rejection
 
 EMPTY = Rejection("empty_class", "is empty")
 UNPRINTABLE = Rejection(
-    "unreadable", "has a name with control characters, or not in UTF-8: rename it"
+    "unreadable", "has control characters in its name, or a name that is not UTF-8: rename it"
 )
 _ICLOUD_SUFFIX = ".icloud"
 """macOS leaves .1.jpg.icloud where it has moved 1.jpg to its servers."""
@@ -101,7 +101,7 @@ def _entry(path: Path, parts: tuple[str, ...]) -> Entry:
     if path.name.endswith(_ICLOUD_SUFFIX):
         return Entry(path, parts, True, Rejection("pointer", "is still in iCloud: download it"))
     if is_hidden(path.name):
-        return Entry(path, parts, False, Rejection("", "is hidden, so not read"))
+        return Entry(path, parts, False, Rejection("", "is hidden, so it is not read"))
     if path.is_dir():
         return _folder_entry(path, parts)
     if not path.is_file():
@@ -129,12 +129,14 @@ def why_not_opened(folder: Path) -> str:
 
 def _why_not_entered(folder: Path) -> Rejection:
     if is_system_folder(folder.name):
-        return Rejection("", "is a folder of a system or a tool: rename it if it is a class")
+        return Rejection(
+            "", "is a folder made by an operating system or a tool: rename it if it is a class"
+        )
     names = [path.name for path in folder.iterdir()]
     if {*_BUNDLE_FILES} <= {*names}:
         return Rejection("", "is a bundle, an output of Graft")
     if os.path.realpath(folder) == os.path.realpath(cache_folder()):
         return Rejection("", "is the cache of Graft")
     if not all(map(is_hidden, names)):
-        return Rejection("", "leads to a folder that is read already")
+        return Rejection("", "is the same folder as one that is already read")
     return EMPTY

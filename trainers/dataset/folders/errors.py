@@ -1,4 +1,4 @@
-"""The error of everything that reads a dataset."""
+"""The error that all code that reads a dataset raises."""
 
 from __future__ import annotations
 

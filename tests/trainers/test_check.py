@@ -39,7 +39,7 @@ def test_findings_are_printed_and_fatal_only_with_strict(
     (folder / "cat/1.jpg").write_bytes((folder / "cat/1.jpg").read_bytes()[:900])
     assert run(folder) == 0
     printed = capsys.readouterr().out
-    assert "warning: 1 file damaged or cut short, so left out: copy it again" in printed
+    assert "warning: 1 file is damaged or cut short, and left out: copy it again" in printed
     assert "  truncated: cat/1.jpg\n" in printed
     assert printed.endswith("23 pictures of 2 classes: 1 finding\n")
     assert run(folder, "--strict") == 2

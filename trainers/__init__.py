@@ -1,6 +1,7 @@
 """How a model is made: a folder of pictures becomes a measured, exported, sealed bundle.
 
-`from trainers import train` does what the command trainers.run does; `__init__.pyi` has its type.
+`from trainers import train` does the same as the command `python -m trainers.run`; `__init__.pyi`
+declares its type.
 """
 
 from importlib import import_module

@@ -24,7 +24,7 @@ MAX_CACHE_BYTES = 1e12
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit code: 0 usable, 2 wrong use or bad data."""
+    """Run the command; return the exit code: 0 usable data, 2 wrong use or bad data."""
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
     with exit_on_signals(codes, lambda: "graft: stopped"):
         try:

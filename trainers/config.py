@@ -57,7 +57,8 @@ class TrainingConfig(BaseModel):
         "pocket, imagenet for all others)",
     )
     output: Path = Field(
-        Path("artifacts"), description="folder in which the bundle, NAME-VERSION, is made"
+        Path("artifacts"),
+        description="folder for bundles; the new bundle is its sub-folder NAME-VERSION",
     )
     name: str = Field(
         "classifier",
@@ -93,8 +94,8 @@ class TrainingConfig(BaseModel):
         None,
         gt=0,
         allow_inf_nan=False,
-        description="seconds for training, without the export; once they are spent, training "
-        "stops with what it has, at least a head trained on one view of each picture",
+        description="seconds for training, not counting the export; when they are spent, training "
+        "stops and keeps its result so far (at least a head trained on one view of each picture)",
     )
     group: str | None = Field(
         None,
@@ -175,7 +176,7 @@ class TrainingConfig(BaseModel):
 
     @field_validator("data", "weights", "output", "tensorboard", "group", mode="before")
     @classmethod
-    def _at_home(cls, value: Any) -> Any:
+    def _expand_home(cls, value: Any) -> Any:
         """Replace a leading ~ by the home folder, if no shell has done so."""
         has_tilde = isinstance(value, str) and value.startswith("~")
         return str(expand_home(value, "HOME")) if has_tilde else value

@@ -32,7 +32,7 @@ class DeviceError(GraftError):
 
 
 def prepare(seed: int, device: str = "auto", precision: str = "float32") -> None:
-    """Start TensorFlow, choose the devices, fix the seeds, and log what the run uses.
+    """Start TensorFlow, choose the devices, set the seeds, and log what the run uses.
 
     Args:
         seed: of Python, NumPy and Keras.
@@ -120,7 +120,7 @@ def explain_missing_gpu() -> str:
 
     if not tf.test.is_built_with_gpu_support():
         return (
-            "this TensorFlow is built without support for GPUs: install one with support by "
+            "this TensorFlow is built without support for GPUs: install one with support, with "
             '`pip install -e ".[gpu]"` instead of `make setup`'
         )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
@@ -139,9 +139,9 @@ def explain_missing_gpu() -> str:
     return filter_gpu_messages(process.stderr) or "TensorFlow gives no reason"
 
 
-def filter_gpu_messages(lines: str) -> str:
+def filter_gpu_messages(log_text: str) -> str:
     """Extract the messages about GPUs from a log of TensorFlow: each once, without its prefix."""
-    messages = [_LOG_PREFIX.sub("", line).strip(" .") for line in lines.splitlines()]
+    messages = [_LOG_PREFIX.sub("", line).strip(" .") for line in log_text.splitlines()]
     return "; ".join(dict.fromkeys(text for text in messages if _GPU_WORDS.search(text)))
 
 

@@ -31,7 +31,7 @@ LABELS = {
     "embeddings": "extracting features",
     "maps": "extracting feature maps",
 }
-"""What the user reads while records are computed, by the cache's label of the records."""
+"""Text shown to the user while the cache computes records, by the cache's label of the records."""
 
 
 class Progress:
@@ -73,7 +73,7 @@ class Progress:
 
         Args:
             total: number of steps.
-            label: what the user reads, or a key of LABELS.
+            label: text shown to the user, or a key of LABELS.
             done: number of steps that an earlier run has done; the speed is measured without them.
             warm_up: number of slow first steps; the speed is measured without them, so the time
                 left is unknown until they are done. The speed is always measured without the very

@@ -148,7 +148,13 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
 
 
 def make_cache(config: TrainingConfig, workspace_folder: Path, progress: Progress) -> Cache:
-    """Open the cache that all runs share, within the size that the options allow."""
+    """Open the cache that all runs share; --cache-gigabytes limits its size.
+
+    Args:
+        config: the options of the run.
+        workspace_folder: the run's own folder, for records that do not fit in the cache.
+        progress: shows the progress of computing records.
+    """
     max_bytes = config.cache_gigabytes * 1e9
     return Cache(cache_folder() / "arrays", max_bytes, workspace_folder, progress)
 

@@ -27,7 +27,7 @@ class WorkspaceError(GraftError):
 
 @contextmanager
 def workspace(output: Path) -> Iterator[Path]:
-    """Make an empty folder inside `output`, on the file system where the bundle will be.
+    """Yield a new folder in `output`, on the file system of the bundle; remove it at the end.
 
     If a run is killed, the next run removes its folder. Folders in use are locked; the operating
     system releases a lock when its process ends.

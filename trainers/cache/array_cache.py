@@ -1,4 +1,4 @@
-"""Caches arrays on disk by the content that they were computed from; runs share the cache.
+"""Caches arrays on disk under a hash of what they were computed from; all runs share the cache.
 
 A picture is decoded once, and its features are computed once, until the picture, the input size or
 the code changes. Concurrent runs take turns in writing. Files are memory-mapped for reading.
@@ -28,9 +28,9 @@ from trainers.cache.record_store import OVERHEAD_BYTES, Records, RecordStore
 from trainers.progress import Progress
 
 _BLOCK_BYTES = 32 * 1024**2
-"""Size of the records that are written together; a kill loses at most as much."""
+"""Size of the blocks in which records are written: a run that is killed loses at most one block."""
 _CHUNK = 32
-"""Records that one call of a recipe makes: few, so that all threads stay busy and stop soon."""
+"""Records that one call of a recipe makes; few, so that all threads stay busy and stop quickly."""
 _DISK_ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "with more room"),
     **dict.fromkeys(
@@ -45,7 +45,7 @@ class CacheError(GraftError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How missing records are made.
+    """Makes missing records.
 
     Attributes:
         shape, dtype: the shape and the data type of one record.
@@ -68,7 +68,7 @@ class Cache:
         folder: the folder of the stores, shared by all runs of a user.
         max_bytes: limit of the total size. If new records would exceed it, `eviction` removes
             stores. Records that still do not fit go to the run's workspace and are removed with
-            it; with 0, all records do.
+            it; with 0, all records go there.
         workspace: the run's own folder.
         progress: shows the progress of `get_or_create`.
     """
@@ -97,7 +97,7 @@ class Cache:
 
         Args:
             label: the kind of records, for the progress bar and the name of the store.
-            dependencies: everything besides the key that decides the content of a record.
+            dependencies: text that names everything else that decides the content of records.
             keys: 32 bytes each; the same key means the same record.
             make_recipe: called only if a record is missing.
 
@@ -245,6 +245,6 @@ def _store_name(label: str, dependencies: str) -> str:
 
 
 def _missing_positions(keys: Sequence[bytes], index: dict[bytes, int]) -> NDArray[np.int64]:
-    """Positions of the keys that are not in the index, each key once."""
+    """Return the positions of the keys that are not in the index, each key once."""
     first = {key: at for at, key in reversed(list(enumerate(keys))) if key not in index}
     return np.array(sorted(first.values()), np.int64)

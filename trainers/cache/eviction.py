@@ -12,9 +12,9 @@ def make_room(
 ) -> bool:
     """Reserve room for the missing records of a store; evict other stores if necessary.
 
-    The least recently used stores are evicted first. Stores that another run uses, and stores that
-    this run is still filling, are never evicted. If that is not enough, the store itself is
-    evicted, with its old records, but only if no run has used it yet.
+    The least recently used stores are evicted first, and those that this run has used last. Stores
+    that another run uses, or that this run is still filling, are never evicted. If that is not
+    enough, the store itself is evicted with its old records, unless a run uses it now.
 
     The caller holds the lock of the cache.
 

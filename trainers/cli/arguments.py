@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         "--json",
         action="store_true",
         default=False,
-        help="write the log as JSON lines, and the result as a JSON object",
+        help="write the log to stderr as JSON lines, and print the result as a JSON object",
     )
     parser.add_argument(
         "--list-plugins",

@@ -29,7 +29,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 def log_line(message: str) -> str:
-    """Format an error as the log does, for a signal handler that cannot wait for the log's lock."""
+    """Format an error as the log does, for code that must not wait for the lock of the log."""
     record = logging.LogRecord(log.name, logging.ERROR, "", 0, message, None, None)
     return log.handlers[0].format(record)
 

@@ -14,10 +14,10 @@ KEPT = "the results so far are kept in the cache: run the same command again to 
 
 
 class StopMessage:
-    """The last line of a run that a signal ends, made when it is called.
+    """Makes the last line of a run that a signal ends.
 
-    It promises that the run can be continued only if this run has written a checkpoint or cached
-    results since `watch` was called.
+    The line says how to continue only if this run has written a checkpoint or results to the cache
+    since `watch` was called.
 
     Args:
         prefix: the start of the message.
@@ -29,7 +29,7 @@ class StopMessage:
         self._before: dict[Path, int] = {}
 
     def watch(self, config: TrainingConfig) -> None:
-        """Note the files that exist before the run, to tell them from files that the run writes."""
+        """Note which files exist before the run, to distinguish them from files that it writes."""
         self._config, self._before = config, dict(_modification_times(config))
 
     def __call__(self) -> str:

@@ -118,7 +118,7 @@ def _turn(thumbnails: NDArray[np.uint8], orientation: tuple[bool, int, int]) -> 
 
 
 def perceptual_hashes(thumbnails: NDArray[np.uint8]) -> Floats:
-    """Compute the weighted low frequencies (N, 64) of thumbnails (N, side, side), of length 1."""
+    """Compute weighted low frequencies (N, 64), of unit length, of thumbnails (N, side, side)."""
     places = np.arange(THUMBNAIL_SIZE) + 0.5
     waves = np.cos(np.pi * places * np.arange(_FREQUENCIES)[:, None] / THUMBNAIL_SIZE)
     waves[0] *= np.sqrt(0.5)

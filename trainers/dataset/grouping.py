@@ -117,7 +117,7 @@ def merge_groups(dataset: Dataset) -> NDArray[np.int64]:
 
 
 def explain_coarse_sources(dataset: Dataset) -> str:
-    """Explain what is wrong with --group if every class has only one source; "" if all is well."""
+    """Explain what is wrong with --group if every class has only one source; "" otherwise."""
     by_class: dict[int, set[str]] = {}
     for label, source in zip(dataset.labels.tolist(), dataset.sources, strict=False):
         by_class.setdefault(label, set()).add(source)

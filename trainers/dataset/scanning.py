@@ -85,7 +85,8 @@ def scan(data_path: Path) -> Scan:
     folder = archives.unpack(data_path) if data_path.is_file() else data_path
     if not folder.is_dir():
         raise DataError(
-            f"there is no folder {folder}; set --data to a folder{suggest_folder(folder)}"
+            f"there is no folder {folder}; set --data to a folder or archive"
+            + suggest_folder(folder)
         )
     if reason := why_not_opened(folder):
         raise DataError(f"--data {folder} {reason}; make it readable for this user")

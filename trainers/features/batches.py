@@ -15,10 +15,10 @@ from trainers.features.augmentation import mix_up
 from trainers.features.frozen_features import ModelInputs
 
 MIN_STEPS_PER_EPOCH = 20
-"""Smallest number of steps that several devices leave in an epoch: fewer steps on larger batches
-end at a higher loss."""
+"""If several devices share a batch, an epoch keeps at least this number of steps: training with
+fewer steps on larger batches ends at a higher loss."""
 PREFETCH_BYTES = 512 * 1024**2
-"""Largest memory for batches that are prepared ahead; at least one batch is prepared ahead."""
+"""Limit of the memory for batches that are prepared ahead; one batch is always prepared ahead."""
 
 
 class Batches(keras.utils.PyDataset):

@@ -21,7 +21,7 @@ from trainers.resources.out_of_memory import AdaptiveBatches
 from trainers.resources.time_budget import TimeBudget, TimeBudgetSpentError
 
 BATCH_SIZE, CALLS_PER_DEVICE = 32, 2
-"""Pictures in one call, and number of calls that run on each device at the same time."""
+"""Number of pictures in a call, and of calls that run on each device at the same time."""
 
 Extract = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 

@@ -115,7 +115,7 @@ def test_pictures_in_no_class_folder_are_listed_in_short(tmp_path: Path) -> None
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no folder .*nowhere; set --data to a folder"):
+    with pytest.raises(DataError, match=r"no folder .*nowhere; set --data to a folder or archive"):
         scan(tmp_path / "nowhere")
 
 
@@ -342,7 +342,7 @@ def test_an_archive_is_read_like_its_folder(
                 ("archive/b/2.jpg", "b", ""),
             ]
         )
-        assert packed.layout.notes == ("class folders: those in archive",)
+        assert packed.layout.notes == ("the class folders are in archive",)
 
 
 def test_links_in_an_archive_are_findings_where_a_picture_or_a_class_is_lost(

@@ -16,9 +16,10 @@ from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings.finding import Finding, counted
 
 MIN_SIDE = 0.5
-"""Smallest shorter side of a picture that is not reported, relative to the model's input side."""
+"""A picture is reported if its shorter side is less than this share of the model's input side."""
 MAX_SIDE_RATIO, MAX_ASPECT_RATIO = 4.0, 2.0
-"""Largest side and aspect ratio that are not reported, relative to the medians of the folder."""
+"""A picture is reported if its side differs from the median of the folder by more than the first
+factor, or if its aspect ratio is larger than the median by more than the second."""
 
 _MODES = {
     "pages": "{have} several pages, but only the first is used: if another page matters, save it "

@@ -56,8 +56,7 @@ def iter_members(archive: Path) -> Iterator[Member]:
 
     Raises:
         DataError: the file is neither a Zip nor a tar archive.
-        BadZipFile, TarError: the archive is damaged. Damage after its start is raised during the
-            iteration.
+        BadZipFile, TarError: the archive is damaged. They are also raised during the iteration.
     """
     try:  # tar first, because a tar that contains a Zip also passes `is_zipfile`
         tarfile.open(archive).close()

@@ -65,7 +65,10 @@ def unpack(archive: Path) -> Path:
         folder = root / digest[:32]
         with file_lock(root / f".{folder.name}.lock", wait=True):  # another run may unpack it now
             if not folder.is_dir():
-                _unpack_members(members, archive.stat().st_size, folder)
+                try:
+                    _unpack_members(members, archive.stat().st_size, folder)
+                except DataError as error:
+                    raise DataError(f"--data {archive}: {error}") from None
                 log.info(
                     "unpacked %s into %s; you can delete that folder when you no longer need it",
                     archive,
@@ -104,7 +107,10 @@ def _unpack_members(members: Iterator[Member], archive_bytes: int, folder: Path)
     try:
         for count, member in enumerate(members, 1):
             if count > MAX_FILES:
-                raise DataError(f"the archive has more than {MAX_FILES:,} files: unpack it")
+                raise DataError(
+                    f"the archive has more than {MAX_FILES:,} files: unpack it, and set --data to "
+                    "the folder"
+                )
             path = staging / _relative_path(member.name)
             if not is_printable(member.name):
                 left_out.append((escape(member.name), _UNPRINTABLE))
@@ -118,7 +124,7 @@ def _unpack_members(members: Iterator[Member], archive_bytes: int, folder: Path)
                         limit.consume(len(block))
                         file.write(block)
         if not staging.is_dir():
-            raise DataError("the archive has no files: set --data to one with a folder per class")
+            raise DataError("the archive has no files; it must have one folder per class")
         if left_out:
             _left_out_path(folder).write_text(json.dumps(left_out), encoding="utf-8")
         staging.rename(folder)

@@ -1,4 +1,4 @@
-"""The error that all code that reads a dataset raises."""
+"""The error of all code that reads datasets."""
 
 from __future__ import annotations
 

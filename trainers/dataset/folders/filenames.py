@@ -28,9 +28,9 @@ SYSTEM_FOLDERS: Final = frozenset(
         *("mlruns", "wandb", "lightning_logs"),
     }
 )
-"""Names, in lower case, of folders that operating systems, storage devices and tools make. Names
-that begin with a dot (.Trash, .ipynb_checkpoints) are not listed, because hidden folders are never
-read; `trash` and `recycled` are not, because they may be classes of waste."""
+"""Names, in lower case, of folders that operating systems, storage devices and tools make. Hidden
+folders (.Trash, .ipynb_checkpoints) need not be listed, because they are never read. `trash` and
+`recycled` are not listed, because they may be classes of waste."""
 _DOWNLOAD_SUFFIX: Final = re.compile(
     r"(\.(?:jpe?g?|jfif|png|webp|avif|gif|bmp|tiff?|hei[cf]))(?:\.[\d.]*|[^a-z0-9.][^.]*)$"
 )
@@ -39,7 +39,7 @@ _SYSTEM_FILES: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "ic
 
 SPLITS: Final = ("train", "validation", "test")
 UNLABELLED: Final = "unlabelled"
-"""Used like the name of a split, for a folder beside the splits with pictures without labels."""
+"""Used like a split name, for a folder of pictures without labels beside the split folders."""
 SPLIT_WORDS: Final = {
     **dict.fromkeys(("train", "training", "trainval", "trn"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "validation"),

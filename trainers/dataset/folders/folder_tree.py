@@ -33,16 +33,15 @@ class Folder:
 
     @cached_property
     def mentioned_splits(self) -> dict[str, str]:
-        """The split that a name mentions, by the name of the subfolder.
+        """For each subfolder whose name mentions a split, by name: that split.
 
-        Subfolders whose names mention no split are not included. The name of a class may mention a
-        split too: `test_tube`.
+        It need not be a split: a class may be called `test_tube`.
         """
         return {name: split for name in self.subfolders if (split := split_of(name))}
 
     @cached_property
     def split_folders(self) -> dict[str, Folder]:
-        """The folder that holds the classes of a split, by the name of the subfolder.
+        """For each subfolder that is a split, by name: the folder that holds its classes.
 
         Empty unless one of the splits is for training and holds class folders.
         """

@@ -22,7 +22,7 @@ from trainers.dataset.folders.filenames import (
 )
 from trainers.dataset.folders.folder_tree import Folder, Parts, build_tree
 
-_SPLIT_TITLES: Final = {UNLABELLED: "left out, since unlabelled"}
+_SPLIT_TITLES: Final = {UNLABELLED: "left out because unlabelled"}
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,9 @@ def _without_splits(root: Folder, top: Folder, folder: str) -> Layout:
             for label, subfolder in top.subfolders.items()
             for name, split in subfolder.mentioned_splits.items()
         }
-        return Layout(roots, ("split folders: those in each class folder",))
+        return Layout(roots, ("the split folders are in each class folder",))
     if roots := _classes_with_splits(top):
-        return Layout(roots, ("split folders: a class and a split in each name",))
+        return Layout(roots, ("the folder names combine a class and a split",))
     datasets = [
         str(subfolder.class_root) for subfolder in subfolders if subfolder.class_root.split_folders
     ]
@@ -137,7 +137,7 @@ def _without_splits(root: Folder, top: Folder, folder: str) -> Layout:
             f"--data to the one to train on, e.g. --data {folder}/{datasets[0]}"
         )
     _check_splits_hold_classes(top)
-    notes = () if top is root else (f"class folders: those in {top}",)
+    notes = () if top is root else (f"the class folders are in {top}",)
     return Layout({top.parts: ClassRoot("")}, notes, *_nested_folders([top]))
 
 

@@ -42,7 +42,7 @@ class Rejection(NamedTuple):
 
 
 def has_picture_suffix(name: str) -> bool:
-    """Whether the suffix is that of a picture, of a kind that Graft reads or of another kind."""
+    """Whether a name has the suffix of a picture format, even one that Graft does not read."""
     return suffix_of(name) in {*SUFFIXES, *OTHER_SUFFIXES, *_SCIENTIFIC_SUFFIXES}
 
 

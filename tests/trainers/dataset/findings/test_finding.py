@@ -84,7 +84,7 @@ def test_files_left_out_without_a_finding_are_noted_by_reason(
     (folder / "archive/red/1.jpg").write_bytes(b"")  # a finding
     cache = Cache(folder.parent, 0, folder.parent / "work", SILENT)
     assert list_notes(load_dataset(scanning.scan(folder), cache)) == [
-        "class folders: those in archive",
+        "the class folders are in archive",
         "left out: archive/@eaDir: is a folder made by an operating system or a tool: rename it if "
         "it is a class",
         "left out: archive/red/0.txt, archive/red/1.txt, archive/red/2.txt and 2 more: each is "

@@ -59,7 +59,7 @@ def test_unusual_layouts_are_noted() -> None:
     assert layout(*both("training_set", "val")).notes == (
         "split folders: train = training_set, validation = val",
     )
-    assert layout(*both("a/b")).notes == ("class folders: those in a/b",)
+    assert layout(*both("a/b")).notes == ("the class folders are in a/b",)
 
 
 def test_a_test_folder_with_one_class_is_a_split() -> None:
@@ -107,7 +107,7 @@ def test_splits_within_each_class() -> None:
         ("dog", "train"),
         ("dog", "test"),
     ]
-    assert layout(*pictures).notes == ("split folders: those in each class folder",)
+    assert layout(*pictures).notes == ("the split folders are in each class folder",)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_class_and_a_split_in_each_name(form: str) -> None:
         ("cat", "test"),
         ("dog", "test"),
     ]
-    assert layout(*pictures).notes == ("split folders: a class and a split in each name",)
+    assert layout(*pictures).notes == ("the folder names combine a class and a split",)
     inside = [f"data/{path.replace('1.jpg', f'{at}/1.jpg')}" for at, path in enumerate(pictures)]
     assert located(*inside) == located(*pictures)
     assert located("cat_train/1.jpg", "Cat_val/1.jpg", "dog_train/1.jpg") == [

@@ -1,4 +1,4 @@
-"""Shows the progress of a run as bars, plain lines or JSON lines, and measures its steps."""
+"""Shows the progress of a run as bars, plain lines or JSON lines, and times its steps."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def test_findings_are_logged_and_fatal_with_strict(
     options = ("--data", folder, "--output", tmp_path / "out", "--strict")
     assert run(*QUICK, *options) == 2
     said = capsys.readouterr().err
-    assert "error: 1 group of pictures that are duplicates of each other in different" in said
+    assert "error: 1 group of duplicates in different classes" in said
     assert "blue/also.png = red/0.png" in said
     assert "--strict stops the run because of the findings listed above (1)" in said
     assert not list((tmp_path / "out").glob("classifier*"))

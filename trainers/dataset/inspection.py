@@ -98,6 +98,7 @@ def inspect_files(
     keys = [bytes.fromhex(digests[row]) for row in hashed]
     recipe = Recipe((), INSPECTION, make)
     code = code_identity.identity(__name__)
+    # "looks" is the name of the stores of inspections in existing caches.
     inspections[hashed] = cache.get_or_create("looks", code, keys, lambda: recipe)[:]
     for row in hashed[inspections["format"][hashed] == b""]:  # inspected again for the reason
         try:

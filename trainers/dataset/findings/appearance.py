@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.imaging import FULL_RANGE_BITS
 from trainers.dataset.dataset import Dataset
-from trainers.dataset.findings.finding import Finding, counted
+from trainers.dataset.findings.finding import Finding, make_finding
 
 MIN_SIDE = 0.5
 """A picture is reported if its shorter side is less than this share of the model's input side."""
@@ -58,7 +58,7 @@ def find_odd_sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
             f"{{are}} smaller than half of the model's input ({image_size} x {image_size}) and "
             "become blurred when enlarged: use larger pictures, or a smaller --image-size"
         )
-        yield counted("too_small", text, paths)
+        yield make_finding("too_small", text, paths)
     side, aspect = np.sqrt(width * height), np.maximum(width, height) / np.minimum(width, height)
     median = np.median(side)
     is_odd = (side > MAX_SIDE_RATIO * median) | (side < median / MAX_SIDE_RATIO)
@@ -70,7 +70,7 @@ def find_odd_sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
             "and the model may learn that difference: check whether {they} {are} cut out, stitched "
             "or scanned"
         )
-        yield counted("odd_size", text, paths)
+        yield make_finding("odd_size", text, paths)
 
 
 def find_odd_modes(dataset: Dataset, _: int) -> Iterator[Finding]:
@@ -89,7 +89,7 @@ def find_odd_modes(dataset: Dataset, _: int) -> Iterator[Finding]:
     mode = names[np.select(tests, range(len(tests)), default=len(tests))]
     present, counts = np.unique(mode, return_counts=True)
     for name in present[np.argsort(-counts)][1:]:
-        yield counted("odd_mode", _MODES[name], _paths(dataset, mode == name))
+        yield make_finding("odd_mode", _MODES[name], _paths(dataset, mode == name))
 
 
 def find_blank_pictures(dataset: Dataset, _: int) -> Iterator[Finding]:
@@ -99,7 +99,7 @@ def find_blank_pictures(dataset: Dataset, _: int) -> Iterator[Finding]:
             "{have} the same colour everywhere when decoded (e.g. black, or transparent "
             "throughout), so there is nothing to learn from: replace or remove {them}"
         )
-        yield counted("blank", text, paths)
+        yield make_finding("blank", text, paths)
 
 
 def find_narrow_range(dataset: Dataset, _: int) -> Iterator[Finding]:
@@ -112,7 +112,7 @@ def find_narrow_range(dataset: Dataset, _: int) -> Iterator[Finding]:
             "the service: send the service only pictures of the same range"
         )
         paths = _paths(dataset, dataset.inspections["bits"] == FULL_RANGE_BITS)
-        yield counted("narrow_range", text, paths)
+        yield make_finding("narrow_range", text, paths)
 
 
 def _paths(dataset: Dataset, mask: NDArray[np.bool_]) -> list[str]:

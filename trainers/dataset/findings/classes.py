@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from trainers.dataset.dataset import MIN_PICTURES, Dataset
-from trainers.dataset.findings.finding import Finding, counted
+from trainers.dataset.findings.finding import Finding, make_finding
 from trainers.dataset.folders.filenames import format_names, normalize
 
 FEW_PICTURES = 10
@@ -43,13 +43,13 @@ def find_small_classes(dataset: Dataset, _: int) -> Iterator[Finding]:
             f"{{have}} fewer than {MIN_PICTURES} readable pictures, too few to train on: add "
             "pictures or remove {them}"
         )
-        yield counted("tiny_class", text, unusable, "class", "error")
+        yield make_finding("tiny_class", text, unusable, "class", "error")
     if small := [label for label, count in counts.items() if MIN_PICTURES <= count < FEW_PICTURES]:
         text = (
             f"{{have}} fewer than {FEW_PICTURES} pictures, too few to measure {{their}} accuracy "
             "reliably: add pictures"
         )
-        yield counted("tiny_class", text, small, "class")
+        yield make_finding("tiny_class", text, small, "class")
 
 
 def find_imbalance(dataset: Dataset, _: int) -> Iterator[Finding]:
@@ -81,4 +81,4 @@ def find_similar_names(dataset: Dataset, _: int) -> Iterator[Finding]:
             "same class, move {their} pictures into one folder"
         )
         labels = [label for group in groups for label in group]
-        yield replace(counted("same_class", text, labels, "class"), groups=groups)
+        yield replace(make_finding("same_class", text, labels, "class"), groups=groups)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from service.imaging import FORMATS
 from trainers.dataset.dataset import Dataset
-from trainers.dataset.findings.finding import Finding, counted
+from trainers.dataset.findings.finding import Finding, make_finding
 from trainers.dataset.folders.filenames import suffix_of
 
 _SUFFIXES = {kind.name: kind.suffixes for kind in FORMATS}
@@ -41,7 +41,7 @@ def find_left_out(dataset: Dataset, _: int) -> Iterator[Finding]:
         files = [file for file in dataset.left_out if file.kind == kind]
         if files:
             noun = "folder" if kind == "empty_class" else "file"
-            finding = counted(kind, text, [file.path for file in files], noun)
+            finding = make_finding(kind, text, [file.path for file in files], noun)
             if kind not in _SELF_EXPLANATORY:
                 # The first of similar reasons: reasons that differ only in numbers are similar.
                 reasons = {re.sub(r"[\d,]+", "", file.reason): file.reason for file in files[::-1]}
@@ -64,4 +64,4 @@ def find_wrong_suffixes(dataset: Dataset, _: int) -> Iterator[Finding]:
             "{have} the file extension of another format, or of none. Graft reads the content, but "
             "other programs may be misled: rename {them}"
         )
-        yield counted("wrong_extension", text, paths)
+        yield make_finding("wrong_extension", text, paths)

@@ -42,7 +42,7 @@ class Finding:
         return f"{self.severity}: {self.message}\n  {self.kind}: {format_names(shown, 3)}"
 
 
-def counted(
+def make_finding(
     kind: str,
     text: str,
     paths: Sequence[str],

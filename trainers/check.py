@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         "--group",
         metavar="GROUP",
         help="how to find the source of a picture (a video, patient or plant): a regular "
-        "expression for its path, or a .csv file; as --group of trainers.run",
+        "expression for its path, or a .csv file; see --group of trainers.run",
     )
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="write all findings to a JSON file"

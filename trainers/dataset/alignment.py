@@ -42,7 +42,7 @@ def are_duplicates(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray
     """
     forward, forward_error, forward_fits = _fit(left, right)
     back, back_error, back_fits = _fit(right, left)
-    # A real change is inverted in the fit back, so it is half the difference of both fits. A bias
+    # The fit back inverts a real change, so half the difference of both fits is that change. A bias
     # from noise is the same in both fits and cancels out.
     contrast, *shifts = np.abs(forward - back).T / 2
     allowed = BASE_ERROR + ERROR_PER_CONTRAST * contrast

@@ -78,8 +78,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_folder,
         required=True,
         metavar="DIR",
-        help="folder with one sub-folder per class, or with train/, val/ and test/ that hold "
-        "them; or a Zip or tar archive of such a folder",
+        help="folder with one sub-folder per class, or with split folders (train/, val/, test/) "
+        "that have such sub-folders; or a Zip or tar archive of either",
     )
     parser.add_argument(
         "--image-size",

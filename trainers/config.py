@@ -45,9 +45,9 @@ class TrainingConfig(BaseModel):
     data: str | None = Field(
         None,
         min_length=1,
-        description="folder with one sub-folder per class, or with train/, val/ and test/ that "
-        "hold them; or a Zip or tar archive of such a folder; `demo` draws sample pictures "
-        "(default: data/ if it exists, otherwise demo)",
+        description="folder with one sub-folder per class, or with split folders (train/, val/, "
+        "test/) that have such sub-folders; or a Zip or tar archive of either; `demo` draws sample "
+        "pictures (default: data/ if it exists, otherwise demo)",
     )
     weights: str | None = Field(
         None,

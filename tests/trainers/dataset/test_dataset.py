@@ -107,7 +107,7 @@ def test_a_class_with_one_readable_picture_is_refused(folder: Path) -> None:
     shutil.copy(folder / "red/0.png", folder / "green")
     (folder / "green/bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(
-        DataError, match=r"at least 2 readable pictures, `green` has 1(.|\n)*bad\.png"
+        DataError, match=r"at least 2 readable pictures, but `green` has 1(.|\n)*bad\.png"
     ):
         check(folder)
 

@@ -36,5 +36,5 @@ def test_a_file_that_has_changed_since_the_scan_stops_the_run(
     with pytest.raises(DataError, match=r"red/2\.png was changed after the folder was read: run"):
         decoding.decode_lazily(dataset, 32, cache).images[:]
     path.unlink()
-    with pytest.raises(DataError, match=r"red/2\.png changed"):
+    with pytest.raises(DataError, match=r"red/2\.png was changed"):
         decoding.decode_lazily(dataset, 32, cache).images[:]

@@ -161,7 +161,7 @@ def test_truncated_archives_are_refused(
     archive = pack_zip(path, files) if kind == "zip" else pack_tar(path, files, kind)
     whole = archive.read_bytes().rstrip(b"\0")
     archive.write_bytes(whole[: int(kept * len(whole))])
-    with pytest.raises(DataError, match=r"data is damaged or cut short .*copy it again"):
+    with pytest.raises(DataError, match=r"data is damaged or cut short .*download it again"):
         unpack(archive)
     assert not cache.exists() or shown(cache) == []
 

@@ -120,7 +120,7 @@ def explain_missing_gpu() -> str:
 
     if not tf.test.is_built_with_gpu_support():
         return (
-            "this TensorFlow is built without support for GPUs: install one with support, with "
+            "this TensorFlow is built without support for GPUs: to get one with support, run "
             '`pip install -e ".[gpu]"` instead of `make setup`'
         )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}

@@ -198,7 +198,6 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
     """Run `trainers.run` unchanged, and record every model that it makes on the way."""
     started = time.monotonic()
     from trainers import hardware, run
-    from trainers.cache.array_cache import Cache
     from trainers.cli.log_output import set_up_logging
     from trainers.config import TrainingConfig
     from trainers.phases import head_phase, transfer
@@ -233,8 +232,8 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
     )
     result = run.train_classifier(config, Progress(is_quiet=True))
     seconds = time.monotonic() - imported
-    room = run.cache_room(config, work / "after", Progress(is_quiet=True))
-    after, dataset = replace(runs[0], cache=Cache(*room)), runs[0].dataset
+    cache = run.make_cache(config, work / "after", Progress(is_quiet=True))
+    after, dataset = replace(runs[0], cache=cache), runs[0].dataset
     test = head_phase.extract_embeddings(after, after.pictures("test"), 1).read_all()[:, 0]
     labels = dataset.labels[dataset.rows("test")]
     models = [

@@ -1,14 +1,15 @@
 """How a model is made: a folder of pictures becomes a measured, exported, sealed bundle.
 
-`from trainers import train` does what the command trainers.run does; `__init__.pyi` has its type.
+`from trainers import train` does the same as the command `python -m trainers.run`; `__init__.pyi`
+declares its type.
 """
 
 from importlib import import_module
 
 
 def __getattr__(name: str) -> object:
-    # Import by a string: trainers.cache.code_identity follows import statements, and one here
-    # would make every change of the trainer recompute all cached features.
+    # Not an import statement: trainers.cache.code_identity follows those, so with one here every
+    # change of the trainer would make all cached features invalid.
     if name == "train":
         return import_module("trainers.run").train
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,11 +20,11 @@ from trainers.cli.log_output import set_up_logging
 from trainers.progress import Progress
 
 MAX_CACHE_BYTES = 1e12
-"""Records of a check are small: the limit that training runs have is not for a check to enforce."""
+"""In effect no limit, so that the small records of a check never evict those of training runs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit code: 0 usable, 2 wrong use or bad data."""
+    """Run the command; return the exit code: 0 usable data, 2 wrong use or bad data."""
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
     with exit_on_signals(codes, lambda: "graft: stopped"):
         try:
@@ -61,7 +61,7 @@ def _check(options: argparse.Namespace) -> int:
         classes = f"{len(dataset.classes)} class{'es' if len(dataset.classes) != 1 else ''}"
         print(f"{len(dataset.paths):,} pictures of {classes}: {total}")
     check_classes(dataset)
-    splitting.split(dataset, seed=0)  # raises what a training run would raise
+    splitting.split(dataset, seed=0)  # raises the errors that a training run would raise
     return WRONG_USE if options.strict and findings else 0
 
 
@@ -69,8 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m trainers.check",
         description="Find problems in a folder of labelled pictures.",
-        epilog="Exit codes: 0 usable; 2 wrong use, a folder that cannot be trained on, or, with "
-        "--strict, any finding.",
+        epilog="Exit codes: 0 the folder can be trained on; 2 wrong use, a folder that cannot be "
+        "trained on, or any finding with --strict.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -78,31 +78,37 @@ def _parser() -> argparse.ArgumentParser:
         type=_folder,
         required=True,
         metavar="DIR",
-        help="folder, or Zip or tar archive, with class sub-folders, or with train/ val/ test/ "
-        "folders of them",
+        help="folder with one sub-folder per class, or with split folders (train/, val/, test/) "
+        "that have such sub-folders; or a Zip or tar archive of either",
     )
     parser.add_argument(
         "--image-size",
         type=_size,
         default=224,
         metavar="N",
-        help="side of the model's input in pixels (224): smaller pictures are reported",
+        help="side of the model's input in pixels (224); pictures much smaller than this are "
+        "reported",
     )
     parser.add_argument(
         "--group",
         metavar="GROUP",
-        help="what names the source of a picture, as in trainers.run",
+        help="how to find the source of a picture (a video, patient or plant): a regular "
+        "expression for its path, or a .csv file; see --group of trainers.run",
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write all findings as JSON")
-    parser.add_argument("--strict", action="store_true", help="exit with 2 if there is any finding")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write all findings to a JSON file"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with code 2 if there is any finding"
+    )
     parser.add_argument("--quiet", action="store_true", help="do not show the progress")
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument("--json", action="store_true", help="print the findings to stdout as JSON")
     return parser
 
 
 def _folder(text: str) -> Path:
     if not text:
-        raise argparse.ArgumentTypeError("an empty name; use . for the current folder")
+        raise argparse.ArgumentTypeError("the name is empty; use . for the current folder")
     try:
         return expand_home(text, "HOME")
     except SettingError as error:
@@ -112,7 +118,7 @@ def _folder(text: str) -> Path:
 def _size(text: str) -> int:
     size = int(text)
     if size < 1:
-        raise argparse.ArgumentTypeError(f"{size} pixels; give the side of the model's input")
+        raise argparse.ArgumentTypeError(f"must be at least 1 pixel, not {size}")
     return size
 
 

@@ -1,4 +1,4 @@
-"""The options of a training run: one field is one flag, its help text and one recorded value.
+"""The options of a training run: each field is a flag with its help text, and a recorded value.
 
 The flags of `python -m trainers.run` are made from this model. A --config file (YAML or JSON) uses
 the same names. The bundle's config.json records the values that were used.
@@ -22,16 +22,16 @@ from trainers.dataset.folders.filenames import escape, is_printable
 DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
 MAX_EPOCHS = 1_000_000
-"""More than anyone needs; TensorFlow counts steps in 32 bits."""
+"""Limit of the options that count epochs, because TensorFlow counts steps in 32 bits."""
 
 
 def is_table(group: str) -> bool:
-    """Whether the value of --group is a table, not a regular expression."""
+    """Whether the value of --group names a CSV table rather than a regular expression."""
     return group.lower().endswith(".csv")
 
 
 class ConfigError(GraftError):
-    """A flag or a line of a config file cannot be used."""
+    """A flag, or an option in a config file, has an unknown name or an invalid value."""
 
 
 class TrainingConfig(BaseModel):
@@ -45,71 +45,87 @@ class TrainingConfig(BaseModel):
     data: str | None = Field(
         None,
         min_length=1,
-        description="folder with class sub-folders, or with train/ val/ test/ folders of them, or "
-        "a Zip or tar archive of one; `demo` draws sample pictures (default: data/ if it exists, "
-        "else demo)",
+        description="folder with one sub-folder per class, or with split folders (train/, val/, "
+        "test/) that have such sub-folders; or a Zip or tar archive of either; `demo` draws sample "
+        "pictures (default: data/ if it exists, otherwise demo)",
     )
     weights: str | None = Field(
         None,
         min_length=1,
-        description="weights to start from: imagenet, embedded, none (random), or a .h5, "
-        ".weights.h5 or .keras file of the backbone (default: embedded for pocket, imagenet for "
-        "all others)",
+        description="weights to start from: imagenet, embedded (part of Graft), none (random "
+        "weights), or a .h5, .weights.h5 or .keras file of the backbone (default: embedded for "
+        "pocket, imagenet for all others)",
     )
     output: Path = Field(
-        Path("artifacts"), description="folder for the bundle, which is called NAME-VERSION"
+        Path("artifacts"),
+        description="folder for bundles; the new bundle is its sub-folder NAME-VERSION",
     )
     name: str = Field(
         "classifier",
         pattern=model_name.PATTERN,
-        description="name of the model: lower-case letters, digits, . _ -",
+        description="name of the model; allowed are lower-case letters, digits, . _ and -",
     )
     image_size: int | None = Field(
-        None, ge=32, le=1024, description="side of the input in pixels (default: the backbone's)"
+        None,
+        ge=32,
+        le=1024,
+        description="side of the model's square input in pixels (default: that of the backbone)",
     )
     batch_size: int = Field(
         32,
         ge=1,
-        description="pictures per step on each device; fewer if several devices would otherwise "
-        "leave less than 20 steps per epoch",
+        description="pictures per step on each device; with several devices it is reduced if an "
+        "epoch would otherwise have fewer than 20 steps",
     )
     seed: int = Field(
-        0, ge=0, lt=2**32, description="seed of the split, the first weights and the order"
+        0,
+        ge=0,
+        lt=2**32,
+        description="seed of everything random: the split, the initial weights, and the order of "
+        "the pictures in training",
     )
     strategy: Literal["auto", "features", "fine-tune"] = Field(
         "auto",
-        description="features = train only the head, fine-tune = train the last layers of the "
-        "backbone, too, auto = decide by the pictures and say why",
+        description="features = train only the head; fine-tune = train the head, then the last "
+        "layers of the backbone too; auto = choose from the number of pictures and the accuracy of "
+        "the head, and log the reason",
     )
     time_budget: float | None = Field(
         None,
         gt=0,
         allow_inf_nan=False,
-        description="seconds for training, not counting the export; a head on one view of each "
-        "picture is trained in any case",
+        description="seconds for training, not counting the export; when they are spent, training "
+        "stops and keeps its result so far (at least a head trained on one view of each picture)",
     )
     group: str | None = Field(
         None,
         min_length=1,
-        description="keeps pictures of one source (video, patient, plant) in one split: a regular "
-        "expression for paths inside the folder, whose first group, or whole match, names the "
-        "source, e.g. 'clip\\d+'; or a .csv file with columns path and group",
+        description="keep all pictures of one source (a video, patient or plant) in the same "
+        "split. Either a regular expression that finds the name of the source in the path of a "
+        "picture, as its first capture group or else its whole match, e.g. 'clip\\d+'; or a .csv "
+        "file with the columns path and group",
     )
     flip: Literal["auto", "none", "horizontal", "all"] = Field(
         "auto",
-        description="mirrored views of the training pictures: none, horizontal = left to right, "
-        "all = upside down, too, auto = what does best in cross-validation",
+        description="mirrored copies of the training pictures: none; horizontal = mirrored left to "
+        "right; all = also upside down; auto = whichever is best in cross-validation",
     )
     head: Literal["auto", "linear", "hidden"] = Field(
         "auto",
-        description="linear = logistic regression, hidden = a hidden layer of 128 units before it, "
-        "auto = linear, or hidden where it is clearly better",
+        description="linear = logistic regression; hidden = a hidden layer of 128 units before it; "
+        "auto = hidden if it is clearly better in cross-validation, otherwise linear",
     )
     epochs: int = Field(
-        60, ge=1, le=MAX_EPOCHS, description="largest number of epochs of the hidden layer"
+        60,
+        ge=1,
+        le=MAX_EPOCHS,
+        description="largest number of epochs for the hidden layer of the head",
     )
     learning_rate: float = Field(
-        3e-4, gt=0, allow_inf_nan=False, description="learning rate of the hidden layer (AdamW)"
+        3e-4,
+        gt=0,
+        allow_inf_nan=False,
+        description="learning rate for the hidden layer of the head (AdamW)",
     )
     fine_tune_epochs: int | None = Field(
         None,
@@ -120,45 +136,48 @@ class TrainingConfig(BaseModel):
     fine_tune_layers: int | None = Field(
         None,
         ge=1,
-        description="how many of the last layers to fine-tune (BatchNormalization not counted)",
+        description="number of the last layers to fine-tune, not counting BatchNormalization",
     )
     fine_tune_learning_rate: float | None = Field(
         None,
         gt=0,
         allow_inf_nan=False,
-        description="learning rate of fine-tuning (Adam), which falls to 0 along a cosine",
+        description="initial learning rate of fine-tuning (Adam with cosine decay to 0)",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="number format of fine-tuning; auto = bfloat16 or float16 on GPUs that have "
-        "units for it; float32 turns TensorFloat-32 off, too",
+        description="number format of fine-tuning; auto = bfloat16 or float16 on GPUs with "
+        "hardware for it, otherwise float32; float32 also turns TensorFloat-32 off",
     )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|gpu(:\d{1,3})?)$",
-        description="auto = GPUs if there are any, cpu, gpu = all GPUs, or gpu:N",
+        description="cpu; gpu = all GPUs; gpu:N = one GPU, counted from 0; auto = all GPUs, or the "
+        "CPU if there are none",
     )
     cache_gigabytes: float = Field(
         10.0,
         ge=0,
         allow_inf_nan=False,
-        description="largest size of the cache between runs; 0 = no cache",
+        description="largest size of the cache that all runs share, in gigabytes; 0 = no cache",
     )
     resume: bool = Field(
-        False, description="continue a stopped run that had the same name and options"
+        False, description="continue a stopped run that had the same --name and options"
     )
     tensorboard: Path | None = Field(
-        None, description="folder for TensorBoard logs of both phases; use a new one for each run"
+        None,
+        description="write TensorBoard logs of both phases to this folder; use a new folder for "
+        "each run",
     )
     strict: bool = Field(
         False,
-        description="stop if the check of the folder (python -m trainers.check) finds anything",
+        description="stop if the check of the pictures (python -m trainers.check) has any finding",
     )
 
     @field_validator("data", "weights", "output", "tensorboard", "group", mode="before")
     @classmethod
-    def _at_home(cls, value: Any) -> Any:
-        """Replace a leading ~ by the home folder, where no shell has done so."""
+    def _expand_home(cls, value: Any) -> Any:
+        """Replace a leading ~ by the home folder, if no shell has done so."""
         has_tilde = isinstance(value, str) and value.startswith("~")
         return str(expand_home(value, "HOME")) if has_tilde else value
 
@@ -173,7 +192,7 @@ class TrainingConfig(BaseModel):
         try:
             re.compile("" if value is None or is_table(value) else value)
         except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
+            raise ValueError(f"not a valid regular expression: {error}") from error
         return value
 
     def folder(self) -> Path | None:
@@ -183,11 +202,12 @@ class TrainingConfig(BaseModel):
         return None if self.data == DEMO else Path(self.data)
 
 
-def validate(values: Mapping[str, Any], where: str = "") -> TrainingConfig:
+def validate(values: Mapping[str, Any], message_prefix: str = "") -> TrainingConfig:
     """Make a config of these values.
 
     Args:
-        where: the config file that the values come from, for the message.
+        values: by the name of the option.
+        message_prefix: begins the error message, such as the name of the config file.
 
     Raises:
         ConfigError: values cannot be used; the message lists all of them.
@@ -196,13 +216,14 @@ def validate(values: Mapping[str, Any], where: str = "") -> TrainingConfig:
         if isinstance(value, str) and not is_printable(value):
             flag, text = name.replace("_", "-"), escape(value)
             raise ConfigError(
-                f"{where}--{flag} (={text}): it has control characters, or is not in UTF-8"
+                f"{message_prefix}--{flag} (={text}): the value has control characters or bytes "
+                "that are not UTF-8; use a value without them"
             )
     try:
         return TrainingConfig.model_validate(values)
     except ValidationError as error:
         problems = [_explain(problem) for problem in error.errors()]
-        raise ConfigError(where + "; ".join(problems)) from None
+        raise ConfigError(message_prefix + "; ".join(problems)) from None
 
 
 def _explain(problem: Mapping[str, Any]) -> str:
@@ -212,15 +233,15 @@ def _explain(problem: Mapping[str, Any]) -> str:
     value, reason = problem["input"], problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "string_pattern_mismatch":
         reason = model_name.explain(value) if name == "name" else _explain_device(value)
-    elif isinstance(value, bool):  # where a word is expected
-        reason += "; YAML reads a bare yes, no, on or off as true or false: put it in quotes"
+    elif isinstance(value, bool):  # although a word is expected
+        reason += "; YAML reads yes, no, on and off without quotes as true or false: add quotes"
     return f"--{name.replace('_', '-')} (={value!r}): {reason}"
 
 
 def _explain_device(value: str) -> str:
-    """What a device may be called, and which one is meant by names such as cuda:1."""
+    """List the valid devices, and suggest the one that a name such as cuda:1 means."""
     match = re.fullmatch(r"(?:cuda|gpu)?[: ]?(\d{1,3})?", value.lower())
     number = match and match.group(1)
     name = arguments.closest_match(value, ("auto", "cpu", "gpu")) if match is None else "gpu"
     close = f"{name}:{number}" if number else name
-    return "auto, cpu, gpu or gpu:N" + (f"; did you mean {close}?" if close else "")
+    return "must be auto, cpu, gpu or gpu:N" + (f"; did you mean {close}?" if close else "")

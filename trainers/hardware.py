@@ -1,4 +1,4 @@
-"""The devices that training runs on: choose them, describe them, and say why there is no GPU."""
+"""Chooses and describes the devices for training, and explains why TensorFlow finds no GPU."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 AMPERE = (8, 0)
-"""Compute capability from which on GPUs have units for bfloat16 and TensorFloat-32."""
+"""Lowest compute capability of GPUs with hardware for bfloat16 and TensorFloat-32."""
 _LOG_PREFIX = re.compile(r"^(\S+ \S+ )?[IWEF]?[\d .:-]*\S*\.cc:\d+\] ")
-"""What TensorFlow puts before each message: severity, time, thread, file and line."""
+"""The start of each log line of TensorFlow: severity, time, thread, file and line."""
 _GPU_WORDS = re.compile(r"cuda|cudnn|cuinit|gpu|dlopen", re.IGNORECASE)
 _LIST_GPUS = "import tensorflow as tf; tf.config.list_physical_devices('GPU')"
 _LIST_GPUS_SECONDS = 60
@@ -32,26 +32,29 @@ class DeviceError(GraftError):
 
 
 def prepare(seed: int, device: str = "auto", precision: str = "float32") -> None:
-    """Start TensorFlow, choose the devices, fix the seeds, and log what the run uses.
+    """Start TensorFlow, choose the devices, set the seeds, and log what the run uses.
 
     Args:
-        device: auto (all GPUs, else the CPU), cpu, gpu (all of them, at least one) or gpu:N.
-        precision: as in `TrainingConfig`; all but float32 let GPUs multiply in TensorFloat-32.
+        seed: of Python, NumPy and Keras.
+        device: auto (all GPUs, or the CPU if there are none), cpu, gpu (all GPUs, at least one) or
+            gpu:N (one GPU).
+        precision: as in `TrainingConfig`. With float32, GPUs multiply in full float32; with all
+            other values, in TensorFloat-32.
 
     Raises:
         DeviceError: a requested GPU is missing, or TensorFlow already runs on other devices.
     """
-    # The libraries read these once, when they are imported.
+    # TensorFlow and Keras read these variables once, when they are imported.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("KERAS_HOME", str(keras_home()))  # the default could be ./~
+    os.environ.setdefault("KERAS_HOME", str(keras_home()))  # the default may be ./~
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _native_stderr_silenced():  # TensorFlow's C++ code logs before it can be told not to
+    with _native_stderr_silenced():  # TensorFlow's C++ code logs before its log level applies
         import tensorflow as tf
 
         gpus_present = tf.config.list_physical_devices("GPU")
     import keras
 
-    tf.get_logger().setLevel("ERROR")  # its warnings concern the calls of tf2onnx, not the user's
+    tf.get_logger().setLevel("ERROR")  # its warnings are about calls by tf2onnx
     _set_visible_gpus(_choose_gpus(device, gpus_present))
     keras.utils.set_random_seed(seed)
     has_tensor_float = _all_have(AMPERE)
@@ -65,9 +68,9 @@ def prepare(seed: int, device: str = "auto", precision: str = "float32") -> None
 
 
 def devices() -> list[str]:
-    """TensorFlow's names of the devices that compute: the GPUs in use, or else the CPU.
+    """TensorFlow's names of the devices that compute: the GPUs in use, or the CPU without GPUs.
 
-    The CPU is one device, unless the process has configured several logical ones.
+    The CPU is one device, unless this process has configured several logical CPUs.
     """
     return gpus() or _logical_devices("CPU")
 
@@ -83,7 +86,10 @@ def compute_capabilities() -> list[tuple[int, int]]:
 
 
 def device_kind() -> str:
-    """CPU, GPU, or GPU TF32 (GPUs with TensorFloat-32): each rounds differently."""
+    """The kind of the devices in use: "CPU", "GPU", or "GPU TF32" for GPUs that use TensorFloat-32.
+
+    Each kind rounds differently, so features are cached separately.
+    """
     import tensorflow as tf
 
     if not _visible_gpus():
@@ -92,29 +98,30 @@ def device_kind() -> str:
 
 
 @contextmanager
-def full_float32() -> Iterator[None]:
-    """Switch TensorFloat-32 off inside: its 10 bits of mantissa are too few to compare formats."""
+def without_tensor_float_32() -> Iterator[None]:
+    """Switch TensorFloat-32 off for a block: it is not precise enough to compare export formats."""
     from tensorflow import config
 
-    was_fast = config.experimental.tensor_float_32_execution_enabled()
+    was_enabled = config.experimental.tensor_float_32_execution_enabled()
     config.experimental.enable_tensor_float_32_execution(False)
     try:
         yield
     finally:
-        config.experimental.enable_tensor_float_32_execution(was_fast)
+        config.experimental.enable_tensor_float_32_execution(was_enabled)
 
 
 def explain_missing_gpu() -> str:
-    """The reason that TensorFlow gives for seeing no GPU.
+    """The reason that TensorFlow logs for finding no GPU.
 
-    It logs the reason once, when it starts, so another process starts it again and reads its log.
+    TensorFlow logs it once, when it starts. So another process starts TensorFlow again, and its log
+    is read.
     """
     import tensorflow as tf
 
     if not tf.test.is_built_with_gpu_support():
         return (
-            "this TensorFlow is built without support for GPUs: "
-            '`pip install -e ".[gpu]"` in place of `make setup` brings one with it'
+            "this TensorFlow is built without support for GPUs: to get one with support, run "
+            '`pip install -e ".[gpu]"` instead of `make setup`'
         )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
     command = [sys.executable, "-c", _LIST_GPUS]
@@ -128,13 +135,13 @@ def explain_missing_gpu() -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"TensorFlow did not finish looking for one within {_LIST_GPUS_SECONDS} s"
+        return f"TensorFlow did not finish its search for GPUs within {_LIST_GPUS_SECONDS} s"
     return filter_gpu_messages(process.stderr) or "TensorFlow gives no reason"
 
 
-def filter_gpu_messages(lines: str) -> str:
-    """The messages about GPUs in a log of TensorFlow, each once, without time and place."""
-    messages = [_LOG_PREFIX.sub("", line).strip(" .") for line in lines.splitlines()]
+def filter_gpu_messages(log_text: str) -> str:
+    """Extract the messages about GPUs from a log of TensorFlow: each once, without its prefix."""
+    messages = [_LOG_PREFIX.sub("", line).strip(" .") for line in log_text.splitlines()]
     return "; ".join(dict.fromkeys(text for text in messages if _GPU_WORDS.search(text)))
 
 
@@ -148,14 +155,18 @@ def _choose_gpus(
         raise DeviceError(f"--device {device}: TensorFlow finds no GPU: {explain_missing_gpu()}")
     if number and int(number) >= len(present):
         raise DeviceError(
-            f"--device {device}: TensorFlow finds {len(present)}, gpu:0 to gpu:{len(present) - 1}"
-            + ("; CUDA_VISIBLE_DEVICES hides others" * ("CUDA_VISIBLE_DEVICES" in os.environ))
+            f"--device {device}: there is no such GPU; TensorFlow finds {_list_gpus(len(present))}"
+            + ("; CUDA_VISIBLE_DEVICES may hide others" * ("CUDA_VISIBLE_DEVICES" in os.environ))
         )
     return [present[int(number)]] if number else present
 
 
+def _list_gpus(count: int) -> str:
+    return "gpu:0 only" if count == 1 else f"gpu:0 to gpu:{count - 1}"
+
+
 def _set_visible_gpus(chosen: list[tf.config.PhysicalDevice]) -> None:
-    """Let TensorFlow use these GPUs only, and take their memory as it needs it."""
+    """Let TensorFlow use these GPUs only, and allocate their memory as it is needed."""
     import tensorflow as tf
 
     try:
@@ -165,8 +176,8 @@ def _set_visible_gpus(chosen: list[tf.config.PhysicalDevice]) -> None:
                 tf.config.experimental.set_memory_growth(gpu, True)
     except RuntimeError as error:
         raise DeviceError(
-            f"TensorFlow already runs on other devices in this process ({error}): "
-            "start another process for another --device"
+            f"TensorFlow already runs on other devices in this process ({error}): start a new "
+            "process to use another --device"
         ) from error
 
 
@@ -181,20 +192,21 @@ def _describe(device: str, present: list[tf.config.PhysicalDevice]) -> str:
         return ", ".join(f"{n} x {name}" if n > 1 else name for name, n in counted.items())
     cpu = f"CPU ({usable_cores()} cores)"
     if present:
-        return f"{cpu}, as --device {device} says"
+        return f"{cpu}, because of --device {device}"
     return cpu if device == "cpu" else f"{cpu}, no GPU found: {explain_missing_gpu()}"
 
 
 def _describe_tensor_float() -> str:
     if device_kind() != "GPU TF32":
-        return "GPUs multiply in full float32"
+        return "the GPUs multiply in full float32"
     return (
-        "GPUs multiply in TensorFloat-32 (10 bits of mantissa), except for the export and its "
-        "checks; --precision float32 switches that off"
+        "the GPUs multiply in TensorFloat-32 (10 bits of mantissa), except for the export and its "
+        "checks; --precision float32 switches TensorFloat-32 off"
     )
 
 
 def _all_have(capability: tuple[int, int]) -> bool:
+    """Whether there are GPUs in use, all with at least this compute capability."""
     return bool(_visible_gpus()) and min(compute_capabilities()) >= capability
 
 
@@ -218,7 +230,7 @@ def _logical_devices(kind: str) -> list[str]:
 
 @contextmanager
 def _native_stderr_silenced() -> Iterator[None]:
-    """Discard what is written to file descriptor 2; exceptions of Python pass."""
+    """Discard everything that is written to file descriptor 2; Python's exceptions still pass."""
     original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)

@@ -1,4 +1,4 @@
-"""The progress of a run and the time of its steps: a bar, plain lines, JSON lines, or nothing."""
+"""Shows the progress of a run as bars, plain lines or JSON lines, and times its steps."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ LABELS = {
     "embeddings": "extracting features",
     "maps": "extracting feature maps",
 }
-"""What the user reads while records of these recipes are computed."""
+"""Text shown to the user while the cache computes records, by the cache's label of the records."""
 
 
 class Progress:
     """Shows the steps of a run on stderr and measures their time.
 
     Args:
-        is_quiet: show nothing.
-        is_terminal: draw bars; by default, if stderr is a terminal.
-        is_json: write JSON lines in place of bars and plain lines.
+        is_quiet: whether to show nothing.
+        is_terminal: whether to draw bars; by default, if stderr is a terminal.
+        is_json: whether to write JSON lines instead of bars and plain lines.
 
     Attributes:
-        seconds: time of each step, in the order in which they began; a step that is repeated adds
-            up.
+        seconds: the time of each step, in the order in which the steps began. The time of a step
+            that runs several times is the sum.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Progress:
         self._display: rich.progress.Progress
 
     def track(self, items: Iterable[T], total: int, label: str) -> Iterator[T]:
-        """Yield `items`, and show how many of `total` are done."""
+        """Yield `items`, and show the number of items that are done, of `total`."""
         with self.steps(total, label) as advance:
             for item in items:
                 yield item
@@ -67,13 +67,17 @@ class Progress:
     def steps(
         self, total: int, label: str, done: int = 0, warm_up: int = 0
     ) -> Iterator[Callable[[int], None]]:
-        """Show work of `total` steps; yields a function that counts steps as done.
+        """Show the progress of work in `total` steps.
+
+        Yields a function that takes the number of steps that were done since the last call.
 
         Args:
-            done: steps that an earlier run has done; they are left out of the speed.
-            warm_up: first steps to leave out of the speed; there is no estimate of the time left
-                before they are done. The very first step is always left out, because it compiles,
-                opens files and allocates memory.
+            total: number of steps.
+            label: text shown to the user, or a key of LABELS.
+            done: number of steps that an earlier run has done; the speed is measured without them.
+            warm_up: number of slow first steps; the speed is measured without them, so the time
+                left is unknown until they are done. The speed is always measured without the very
+                first step, which compiles, opens files and allocates memory.
         """
         label = LABELS.get(label, label)
         with self._timed(label), self._shown(EtaEstimator(total, done, warm_up), label) as advance:
@@ -81,7 +85,7 @@ class Progress:
 
     @contextmanager
     def step(self, label: str) -> Iterator[None]:
-        """Show work that has no countable steps."""
+        """Show work that cannot be counted in steps."""
         with self._timed(label), self._shown(EtaEstimator(None), label):
             yield
 
@@ -120,7 +124,7 @@ class Progress:
 
     @contextmanager
     def _bar(self) -> Iterator[rich.progress.Progress]:
-        """The one display on the terminal, shared by all steps that run at the same time."""
+        """Yield the only display on the terminal; all work that runs at the same time shares it."""
         with self._lock:
             self._active_bars += 1
             if self._active_bars == 1:
@@ -136,13 +140,13 @@ class Progress:
 
 
 def json_line(event: str, content: dict[str, Any]) -> str:
-    """A line of JSON with the time, for logs that programs read."""
+    """Format an event as one line of JSON, with the current time in UTC."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     return json.dumps({"time": now, "event": event, **content})
 
 
 class _Lines:
-    """A line in the log every ten seconds."""
+    """Logs a plain line every ten seconds."""
 
     def __init__(self, pace: EtaEstimator, label: str) -> None:
         self._pace, self._label = pace, label
@@ -157,7 +161,7 @@ class _Lines:
 
 
 class _JsonLines(_Lines):
-    """A line of JSON when a step begins, every second, and when it ends."""
+    """Writes a line of JSON when a step begins, every second, and when it ends."""
 
     def __init__(self, pace: EtaEstimator, label: str) -> None:
         super().__init__(pace, label)
@@ -184,7 +188,7 @@ def _make_display() -> rich.progress.Progress:
     import rich.console
     from rich import progress
 
-    # Rich redirects stderr while a bar is shown, so the lines of the log appear above it.
+    # Rich redirects stderr while a bar is shown, so lines of the log appear above the bar.
     console = rich.console.Console(stderr=True, force_terminal=True)
     columns = (
         progress.TextColumn("{task.description}"),

@@ -1,6 +1,6 @@
 """Train a classifier: `python -m trainers.run --plugin efficientnet --data DIR`.
 
-`train` does the same from Python.
+The function `train` does the same from Python.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ from trainers.progress import Progress, log
 from trainers.resources import distribution
 from trainers.workspace import workspace
 
+TOO_LITTLE_MEMORY = (
+    "this machine has too little memory for this run: close other programs, or use a smaller "
+    "--batch-size or --image-size"
+)
+
 
 @dataclass(frozen=True)
 class TrainingResult:
@@ -44,7 +49,7 @@ class TrainingResult:
 
     Attributes:
         bundle: the folder of the bundle.
-        model: its tag in BentoML's store, NAME:VERSION.
+        model: the tag of the model in BentoML's model store, NAME:VERSION.
     """
 
     bundle: Path
@@ -52,7 +57,7 @@ class TrainingResult:
 
     @property
     def report(self) -> Path:
-        """The page with the results."""
+        """The HTML page with the results."""
         return self.bundle / "report.html"
 
     @property
@@ -75,9 +80,10 @@ def train(
 
     Args:
         plugin: the backbone, FAMILY or FAMILY:VARIANT.
-        data: a folder with one sub-folder per class, or an archive of one; "demo" draws pictures.
+        data: a folder with one sub-folder per class, or an archive of such a folder; "demo" draws
+            sample pictures.
         verbose: whether to show the log and the progress on stderr.
-        options: all other options of the command, with _ in place of -, e.g. fine_tune_epochs=0.
+        options: any other option of the command, with _ instead of -, e.g. fine_tune_epochs=0.
 
     Raises:
         GraftError: an option or the data cannot be used; the message says what to do.
@@ -97,10 +103,14 @@ def train(
 
 
 def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
-    """folder -> scan, check, split, decode once -> two phases -> measured, sealed bundle -> store.
+    """Train a classifier, measure it, and register its bundle in BentoML's model store.
+
+    Data flow: folder -> scan, check, split, decode once -> two phases -> measured, sealed bundle ->
+    model store.
 
     Returns:
-        bundle: its path; model: its tag in BentoML's store; test_accuracy: of the exported model.
+        A dict with `bundle`, the path of the bundle; `model`, its tag in the model store; and
+        `test_accuracy`, the accuracy of the exported model on the test pictures, 0 to 1.
     """
     distribution.refuse_several_hosts()
     backbone = resolve(config.plugin)
@@ -108,18 +118,18 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
     config = config.model_copy(update={"weights": weights})
     size = config.image_size or backbone.image_size
     backbone.validate(weights, size)
-    bentoml_home()  # which fails now, not after the training
+    bentoml_home()  # an unusable folder fails now, not after the training
     folder = preparation.choose_folder(config)
     with progress.step("scanning"):
         files = scanning.scan(folder)
 
     with (
         workspace(config.output) as work,
-        closing(Cache(*cache_room(config, work, progress))) as cache,
+        closing(make_cache(config, work, progress)) as cache,
     ):
         dataset, findings = preparation.prepare_dataset(files, config, size, cache, progress)
         hardware.prepare(config.seed, config.device, config.precision)
-        from trainers.exporting import publish, registration  # these bring TensorFlow
+        from trainers.exporting import publish, registration  # these import TensorFlow
         from trainers.features.network import Network
         from trainers.phases import transfer
         from trainers.phases.context import TrainingContext
@@ -132,26 +142,32 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
             TrainingContext(config, network, dataset, cache, progress, strategy)
         )
         log.info("%s", trained.decision)
-        with hardware.full_float32():
+        with hardware.without_tensor_float_32():
             bundle, metrics = publish.publish(trained, dataset, findings, config, work, progress)
         return registration.register(bundle, metrics["test"], folder)
 
 
-def cache_room(
-    config: TrainingConfig, work: Path, progress: Progress
-) -> tuple[Path, float, Path, Progress]:
-    """What a cache is made with."""
-    return cache_folder() / "arrays", config.cache_gigabytes * 1e9, work, progress
+def make_cache(config: TrainingConfig, workspace_folder: Path, progress: Progress) -> Cache:
+    """Open the cache that all runs share; --cache-gigabytes limits its size.
+
+    Args:
+        config: the options of the run.
+        workspace_folder: the run's own folder, for records that do not fit in the cache.
+        progress: shows the progress of computing records.
+    """
+    max_bytes = config.cache_gigabytes * 1e9
+    return Cache(cache_folder() / "arrays", max_bytes, workspace_folder, progress)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code: 0 done, 2 wrong use or bad data, 1 a bug.
 
-    Signals end the process: Ctrl-C with 130, SIGTERM with 75 (--resume continues).
+    Signals end the process: Ctrl-C with exit code 130, SIGTERM with 75. The next run can continue
+    with --resume.
     """
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     arguments = sys.argv[1:] if arguments is None else arguments
-    set_up_logging(is_quiet=False, is_json="--json" in arguments)  # before they are parsed
+    set_up_logging(is_quiet=False, is_json="--json" in arguments)  # for errors while parsing
     message = StopMessage()
     with exit_on_signals({signal.SIGINT: INTERRUPTED, signal.SIGTERM: STOPPED}, message):
         return _run(arguments, message)
@@ -170,12 +186,13 @@ def _run(arguments: Sequence[str], message: StopMessage) -> int:
         log.error("graft: %s", error)
         return BUG
     except (GraftError, BackboneError, WeightsError, MemoryError) as error:
-        log.error("graft: %s", str(error) or "this machine has too little memory for that")
+        log.error("graft: %s", str(error) or TOO_LITTLE_MEMORY)
         return WRONG_USE
     except OSError as error:
         if not is_fixable(error):
             raise
-        hint = "; make room or name another --output" if error.errno == errno.ENOSPC else ""
+        is_full = error.errno == errno.ENOSPC
+        hint = "; make room on the disk, or set another --output" if is_full else ""
         log.error("graft: %s%s", error, hint)
         return WRONG_USE
     result["seconds"] = round(time.monotonic() - started, 1)

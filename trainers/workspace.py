@@ -1,4 +1,4 @@
-"""A folder for the temporary files of a run, which is removed however the run ends."""
+"""Makes a folder for the temporary files of a run; it is removed however the run ends."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ PREFIX, SUFFIX = ".graft-", ".partial"
 
 
 class WorkspaceError(GraftError):
-    """The output folder cannot be used, or has too little room."""
+    """The output folder cannot be used, or its disk has too little room."""
 
 
 @contextmanager
 def workspace(output: Path) -> Iterator[Path]:
-    """Make `output` and an empty folder in it, on the file system where the bundle will be.
+    """Yield a new folder in `output`, on the file system of the bundle; remove it at the end.
 
-    The folder of a run that was killed is removed by the next run. Folders in use are locked, and
-    a lock ends with its process.
+    If a run is killed, the next run removes its folder. Folders in use are locked; the operating
+    system releases a lock when its process ends.
 
     Raises:
         WorkspaceError: `output` is not a folder, or cannot be written.
@@ -38,23 +38,25 @@ def workspace(output: Path) -> Iterator[Path]:
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WorkspaceError(f"--output {output} cannot be made: {error}") from error
+        raise WorkspaceError(
+            f"--output {output} cannot be made: {error}; set --output to another folder"
+        ) from error
     try:
-        with file_lock(output / ".graft.lock", wait=True):  # until the new folder is locked
+        with file_lock(output / ".graft.lock", wait=True):  # held until the new folder is locked
             for path in output.glob(f"{PREFIX}*{SUFFIX}"):
                 remove_abandoned(path)
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX, dir=output))
             lock = acquire_lock(folder / "lock", wait=False)
     except OSError as error:
         raise WorkspaceError(
-            f"--output {output} cannot be written: {error}; name another folder, or make room and "
-            "give this user the right to write there"
+            f"--output {output} cannot be written: {error}; make room there and give this user the "
+            "right to write, or set --output to another folder"
         ) from error
     try:
         with cleanup_on_signal(lambda: _remove(folder)):
             yield folder
     finally:
-        with file_lock(output / ".graft.lock", wait=True):  # a starting run may check it
+        with file_lock(output / ".graft.lock", wait=True):  # a starting run may inspect the folder
             shutil.rmtree(folder, ignore_errors=True)
         lock.release()
 
@@ -68,7 +70,7 @@ def _remove(folder: Path) -> None:
 def disk_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
     """Make an array in a file of the workspace, and reserve its room on the disk.
 
-    Without the reservation, a full disk would end the process by a signal, without a message.
+    Without the reservation, a write to a full disk would kill the process without a message.
 
     Raises:
         WorkspaceError: the disk has too little room.
@@ -81,8 +83,9 @@ def disk_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[
     except OSError as error:
         free = shutil.disk_usage(path.parent).free
         raise WorkspaceError(
-            f"{path.name} needs {size_bytes / 1e9:.2f} GB under {path.parent.parent}, which has "
-            f"{free / 1e9:.2f} GB free ({error.strerror}): make room or choose another --output"
+            f"the temporary file {path.name} needs {size_bytes / 1e9:.2f} GB in "
+            f"{path.parent.parent}, which has {free / 1e9:.2f} GB free ({error.strerror}): make "
+            "room there, or set --output to a folder on another disk"
         ) from error
     return np.memmap(path, dtype, "r+" if size_bytes == path.stat().st_size else "w+", shape=shape)
 
@@ -92,8 +95,5 @@ def remove_abandoned(folder: Path) -> None:
     is_workspace = folder.name.startswith(PREFIX) and folder.name.endswith(SUFFIX)
     if not (is_workspace and folder.is_dir()):
         return
-    with (
-        suppress(BlockingIOError),
-        file_lock(folder / "lock", wait=False),
-    ):  # or it is in use
+    with suppress(BlockingIOError), file_lock(folder / "lock", wait=False):  # locked: in use
         shutil.rmtree(folder, ignore_errors=True)

@@ -39,7 +39,7 @@ def test_findings_are_printed_and_fatal_only_with_strict(
     (folder / "cat/1.jpg").write_bytes((folder / "cat/1.jpg").read_bytes()[:900])
     assert run(folder) == 0
     printed = capsys.readouterr().out
-    assert "warning: 1 file damaged or cut short, so left out: copy it again" in printed
+    assert "warning: 1 file is damaged or cut short, and left out: copy it again" in printed
     assert "  truncated: cat/1.jpg\n" in printed
     assert printed.endswith("23 pictures of 2 classes: 1 finding\n")
     assert run(folder, "--strict") == 2
@@ -51,7 +51,7 @@ def test_a_class_without_readable_names_is_an_error(
 ) -> None:
     shutil.copytree(folder / "cat", folder / name)
     assert run(folder) == 2
-    assert f"every class needs at least 2 readable pictures, `{shown}` has 0" in (
+    assert f"every class needs at least 2 readable pictures, but `{shown}` has 0" in (
         capsys.readouterr().err
     )
 
@@ -82,7 +82,7 @@ def test_an_unusable_folder_is_refused_after_its_findings(
     assert run(folder) == 2
     captured = capsys.readouterr()
     assert "unreadable: owl/1.jpg" in captured.out
-    assert "every class needs at least 2 readable pictures, `owl` has 0" in captured.err
+    assert "every class needs at least 2 readable pictures, but `owl` has 0" in captured.err
 
 
 def test_what_is_left_out_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,8 +106,8 @@ def test_an_archive_is_checked_like_a_folder(
 @pytest.mark.parametrize(
     ("label", "advice"),
     [
-        ("Cat", "train/ has `cat` ('cat', not 'Cat'): rename one"),
-        ("unknown", "if they are not labelled, move the folder away"),
+        ("Cat", "train/ has a similar class `cat` ('cat', not 'Cat'): rename one"),
+        ("unknown", "or move the folder away if its pictures are not labelled"),
     ],
 )
 def test_what_a_run_refuses_is_not_usable(

@@ -76,18 +76,18 @@ def test_an_impossible_value_is_refused_by_flag_and_value(flag: str, value: str)
 def test_a_device_of_another_name_is_refused_with_the_right_one(given: str, meant: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(["--plugin", "vgg", "--device", given])
-    message = f"--device (={given!r}): auto, cpu, gpu or gpu:N; did you mean {meant}?"
+    message = f"--device (={given!r}): must be auto, cpu, gpu or gpu:N; did you mean {meant}?"
     assert str(caught.value) == message
 
 
 def test_a_bare_no_of_yaml_is_to_be_quoted(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("plugin: vgg\nflip: no\n")
-    with pytest.raises(ConfigError, match=r"--flip \(=False\): .*put it in quotes"):
+    with pytest.raises(ConfigError, match=r"--flip \(=False\): .*add quotes"):
         parse(["--config", str(tmp_path / "run.yaml")])
 
 
 def test_a_group_that_is_no_regular_expression_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^--group \(='\(\['\): not a regular expression: "):
+    with pytest.raises(ConfigError, match=r"^--group \(='\(\['\): not a valid regular expr"):
         parse(["--plugin", "vgg", "--group", "(["])
 
 

@@ -15,7 +15,13 @@ import tensorflow as tf
 
 from trainers import hardware
 from trainers.config import ConfigError, validate
-from trainers.hardware import DeviceError, device_kind, filter_gpu_messages, full_float32, prepare
+from trainers.hardware import (
+    DeviceError,
+    device_kind,
+    filter_gpu_messages,
+    prepare,
+    without_tensor_float_32,
+)
 from trainers.progress import log
 from trainers.resources.distribution import choose_strategy
 
@@ -103,7 +109,10 @@ def test_a_gpu_beyond_the_last_is_refused_and_the_present_ones_are_named(
     machine: Callable[..., Machine], device: str
 ) -> None:
     machine((8, 0), (8, 0))
-    with pytest.raises(DeviceError, match=f"--device {device}: TensorFlow finds 2, gpu:0 to gpu:1"):
+    with pytest.raises(
+        DeviceError,
+        match=f"--device {device}: there is no such GPU; TensorFlow finds gpu:0 to gpu:1",
+    ):
         prepare(0, device)
 
 
@@ -172,7 +181,7 @@ def test_tensorfloat_32_is_on_if_precision_allows_and_logged(
     assert device_kind() == expected
     assert ("multiply in TensorFloat-32" in lines.text) == (expected == "GPU TF32")
     is_on = tf.config.experimental.tensor_float_32_execution_enabled
-    with full_float32():
+    with without_tensor_float_32():
         assert not is_on(), "export and parity"
     assert is_on() == (expected == "GPU TF32")
 

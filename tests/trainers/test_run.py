@@ -197,7 +197,7 @@ def test_findings_are_logged_and_fatal_with_strict(
     options = ("--data", folder, "--output", tmp_path / "out", "--strict")
     assert run(*QUICK, *options) == 2
     said = capsys.readouterr().err
-    assert "error: 1 group of pictures that are duplicates of each other in different" in said
+    assert "error: 1 group of duplicates in different classes" in said
     assert "blue/also.png = red/0.png" in said
     assert "--strict stops the run because of the findings listed above (1)" in said
     assert not list((tmp_path / "out").glob("classifier*"))
@@ -274,7 +274,7 @@ def test_bad_data_ends_with_2_and_leaves_nothing(
     shutil.rmtree(folder / "red")
     shutil.rmtree(folder / "green")
     assert run(*QUICK, "--data", folder, "--output", tmp_path / "out") == 2
-    assert "one class only" in capsys.readouterr().err
+    assert "has only one class" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".graft.lock"]
 
 
@@ -314,9 +314,8 @@ def test_without_data_the_sample_pictures_are_drawn_with_a_warning(
     options = (*HEAD_ONLY, "--name", "leaves")
     assert run(*QUICK, *options) == 0
     said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith(
-        "training on drawn sample pictures of leaves (there is no folder data/ here)"
-    )
+    assert said[0].startswith("training on drawn sample pictures of leaves in ")
+    assert said[0].endswith(" (no --data is given, and there is no folder data/ here)")
     assert re.search(r"test accuracy \S+ on \d+ drawn sample pictures", "\n".join(said))
     assert any(line.startswith("careful: it was trained on drawn sample") for line in said)
     (bundle,) = Path("artifacts").glob("leaves-*")
@@ -363,10 +362,10 @@ def parts(output: Path, name: str) -> tuple[dict[str, Any], list[bytes]]:
     ("moment", "promise"),
     [
         ("training on", ""),
-        ("linear head", "; what was computed so far is kept for the same command"),
+        ("linear head", "; the results so far are kept in the cache"),
         (
             "fine-tuning epoch 2/",
-            "; the same command with --resume goes on after the last complete",
+            "; to continue after the last complete epoch, run the same command",
         ),
     ],
 )

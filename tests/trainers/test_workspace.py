@@ -62,7 +62,7 @@ def test_an_output_that_cannot_be_written_is_named(
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(tempfile, "mkdtemp", refuse)
-    with pytest.raises(WorkspaceError, match=r"--output .* cannot be written: .*; name another"):
+    with pytest.raises(WorkspaceError, match=r"--output .* cannot be written: .*; make room"):
         workspace(tmp_path).__enter__()
 
 

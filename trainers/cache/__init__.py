@@ -1,5 +1,6 @@
-"""Results kept on disk by the content that they were computed from, shared between runs.
+"""Results kept on disk under a hash of what they were computed from, shared between runs.
 
-In: a recipe and keys. Out: arrays; each record is computed once, whichever run needs it.
+In: keys (hashes), and a recipe that computes missing records (arrays of one shape). Out: the record
+of each key; it is computed once, by the first run that needs it.
 May use: trainers.{progress, workspace}, service.{errors, system}.
 """

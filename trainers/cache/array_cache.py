@@ -1,8 +1,7 @@
-"""Caches arrays on disk by the content that they were computed from; runs share the cache.
+"""Caches arrays on disk under a hash of what they were computed from; all runs share the cache.
 
-A picture is decoded once for a size, and its frozen features are computed once, as long as the
-picture, the size and the code stay the same. Concurrent runs take turns in writing; reading maps
-the files into memory.
+A picture is decoded once, and its features are computed once, until the picture, the input size or
+the code changes. Concurrent runs take turns in writing. Files are memory-mapped for reading.
 """
 
 from __future__ import annotations
@@ -23,14 +22,15 @@ from numpy.typing import DTypeLike, NDArray
 from service.errors import GraftError
 from service.system.locks import file_lock
 from service.system.resources import usable_cores
+from trainers.cache.eviction import make_room
 from trainers.cache.leases import Leases
 from trainers.cache.record_store import OVERHEAD_BYTES, Records, RecordStore
 from trainers.progress import Progress
 
 _BLOCK_BYTES = 32 * 1024**2
-"""Size of the records that are written at a time, which a kill loses at most."""
+"""Size of the blocks in which records are written: a run that is killed loses at most one block."""
 _CHUNK = 32
-"""Records that one call of a recipe makes: few enough to keep all threads busy and stop soon."""
+"""Records that one call of a recipe makes; few, so that all threads stay busy and stop quickly."""
 _DISK_ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "with more room"),
     **dict.fromkeys(
@@ -45,10 +45,10 @@ class CacheError(GraftError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How missing records are made.
+    """Makes missing records.
 
     Attributes:
-        shape, dtype: of one record.
+        shape, dtype: the shape and the data type of one record.
         make: positions (M,) in the list of keys -> records (M, *shape).
     """
 
@@ -65,10 +65,10 @@ class Cache:
     """Record stores in a folder, with a limit to their total size.
 
     Args:
-        folder: shared by all runs of a user.
-        max_bytes: when new records would exceed it, the least recently used stores are evicted,
-            except those that a run is using. Records that still do not fit go to the run's
-            workspace, and disappear with it; 0 keeps nothing.
+        folder: the folder of the stores, shared by all runs of a user.
+        max_bytes: limit of the total size. If new records would exceed it, `eviction` removes
+            stores. Records that still do not fit go to the run's workspace and are removed with
+            it; with 0, all records go there.
         workspace: the run's own folder.
         progress: shows the progress of `get_or_create`.
     """
@@ -80,23 +80,26 @@ class Cache:
         self._is_closed = False
 
     def close(self) -> None:
-        """Release the stores that this run used; threads that still make records stop soon, with a
-        CacheError."""
+        """Release the stores of this run; threads that still make records end with CacheError."""
         self._is_closed = True
         if self._max_bytes and self._folder.is_dir():
             with self._locked(self._folder):
                 self._leases.release()
 
     def get_or_create(
-        self, label: str, dependencies: str, keys: Sequence[bytes], recipe: Callable[[], Recipe]
+        self,
+        label: str,
+        dependencies: str,
+        keys: Sequence[bytes],
+        make_recipe: Callable[[], Recipe],
     ) -> Records:
-        """Get the records of `keys`; make those that are missing, with a thread per processor.
+        """Get the records of `keys`; make the missing ones, with one thread per processor core.
 
         Args:
-            label: what the records are, for the progress bar and the name of the store.
-            dependencies: everything besides the key that a record depends on.
+            label: the kind of records, for the progress bar and the name of the store.
+            dependencies: text that names everything else that decides the content of records.
             keys: 32 bytes each; the same key means the same record.
-            recipe: called when a record is missing.
+            make_recipe: called only if a record is missing.
 
         Raises:
             CacheError: a folder cannot be written, or its disk is full.
@@ -104,20 +107,20 @@ class Cache:
         name = _store_name(label, dependencies)
         if (records := self._find(name, keys)) is not None:
             return records
-        made = recipe()
+        recipe = make_recipe()
         if not keys:
-            return Records(np.zeros((0, *made.shape), made.dtype), np.zeros(0, np.int64))
+            return Records(np.zeros((0, *recipe.shape), recipe.dtype), np.zeros(0, np.int64))
         while (records := self._find(name, keys)) is None:  # again if another run evicted it
-            store, missing = self._choose_store(name, keys, made.record_bytes)
+            store, missing = self._choose_store(name, keys, recipe.record_bytes)
             try:
-                for positions, values in self._make(missing, label, made):
+                for positions, values in self._make(missing, label, recipe):
                     self._append(store, keys, positions, values)
             finally:
                 self._reserve(store, 0)
         return records
 
     def find(self, label: str, dependencies: str, keys: Sequence[bytes]) -> Records | None:
-        """The records of `keys`; None unless all of them are there."""
+        """Return the records of `keys`; None unless the cache has all of them."""
         return self._find(_store_name(label, dependencies), keys)
 
     def add(
@@ -128,7 +131,7 @@ class Cache:
         positions: NDArray[np.int64],
         values: NDArray[Any],
     ) -> None:
-        """Add records (M, ...) of the keys at positions (M,) that were made elsewhere.
+        """Add records (M, ...) that were made elsewhere, for the keys at positions (M,).
 
         Raises:
             CacheError: a folder cannot be written, or its disk is full.
@@ -144,8 +147,8 @@ class Cache:
         except OSError as error:
             advice = _DISK_ADVICE.get(error.errno or 0, "on a local disk")
             raise CacheError(
-                f"cannot write to the cache under {folder}: {error}; set GRAFT_CACHE and --output "
-                f"to folders {advice}"
+                f"cannot write to the cache in {folder}: {error}; set GRAFT_CACHE and --output to "
+                f"folders {advice}"
             ) from error
 
     def _find(self, name: str, keys: Sequence[bytes]) -> Records | None:
@@ -162,9 +165,10 @@ class Cache:
     def _choose_store(
         self, name: str, keys: Sequence[bytes], record_bytes: int
     ) -> tuple[RecordStore, NDArray[np.int64]]:
-        """The store with room for the records of all keys, and the positions of those it lacks.
+        """Choose a store with room for the records of all keys: the shared one, or the workspace's.
 
-        It is the shared one, or that of the workspace.
+        Returns:
+            The store, and the positions of the keys whose records it lacks.
         """
         shared, private = RecordStore(self._folder / name), RecordStore(self._workspace / name)
         store, present, records = private, [], None
@@ -172,12 +176,10 @@ class Cache:
             with self._locked(self._folder):
                 index = shared.index()
                 present = [key for key in dict.fromkeys(keys) if key in index]
-                records = shared.find(present) if present else None  # readable after an eviction
-                total_bytes, present_bytes = (
-                    count * (record_bytes + OVERHEAD_BYTES)
-                    for count in (len(set(keys)), len(present))
-                )
-                if self._leases.make_room(name, total_bytes, present_bytes, self._max_bytes):
+                records = shared.find(present) if present else None  # readable after eviction
+                size_bytes = record_bytes + OVERHEAD_BYTES
+                sizes = (len(set(keys)) * size_bytes, len(present) * size_bytes)
+                if make_room(self._leases, name, *sizes, self._max_bytes):
                     store = shared
         if records is not None and not store.folder.exists():
             self._copy(records, present, store)
@@ -213,7 +215,7 @@ class Cache:
     def _make(
         self, missing: NDArray[np.int64], label: str, recipe: Recipe
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
-        """Blocks of positions and their records; the next is being made while one is written."""
+        """Yield blocks of positions and their records; while one is written, the next is made."""
         size = max(_CHUNK, _BLOCK_BYTES // recipe.record_bytes)
         blocks = [missing[start : start + size] for start in range(0, len(missing), size)]
         pool = ThreadPoolExecutor(usable_cores())
@@ -230,7 +232,7 @@ class Cache:
                     chunks = []
                     for future in pending.pop(0):
                         if self._is_closed:
-                            raise CacheError(f"{label}: the run is over")
+                            raise CacheError(f"{label}: stopped, because the run has ended")
                         chunks.append(future.result())
                         advance(len(chunks[-1]))
                     yield block, np.concatenate(chunks)
@@ -243,6 +245,6 @@ def _store_name(label: str, dependencies: str) -> str:
 
 
 def _missing_positions(keys: Sequence[bytes], index: dict[bytes, int]) -> NDArray[np.int64]:
-    """Positions of the keys that are not in the index, each key once."""
+    """Return the positions of the keys that are not in the index, each key once."""
     first = {key: at for at, key in reversed(list(enumerate(keys))) if key not in index}
     return np.array(sorted(first.values()), np.int64)

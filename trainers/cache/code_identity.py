@@ -1,4 +1,4 @@
-"""Hashes code along its imports: a cached result depends on its inputs and on this hash."""
+"""Hashes modules and their imports: a cached result depends on its inputs and on this hash."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pathlib import Path
 
 @cache
 def identity(*modules: str) -> str:
-    """A hash of modules and of everything that they import, at the top or inside functions.
+    """Hash these modules and everything that they import, at the top or inside functions.
 
-    Modules of the same distributions, and those of no distribution, count by their source, all
-    others by the version of their distribution. Imports by a name that is computed at run time are
-    not found.
+    Modules of the same distributions (installed packages) as `modules`, and modules of no
+    distribution, are hashed by their source code. All others are hashed by the version of their
+    distribution. An import whose name is computed at run time is not found.
     """
-    owners = _distributions()
+    owners = _distributions()  # of each top-level module
     own = {owner for name in modules for owner in owners.get(_root(name), ())}
     queue, hashes = list(modules), {}
     while queue:
@@ -28,14 +28,14 @@ def identity(*modules: str) -> str:
         root, _, _ = name.partition(".")
         if name in hashes or root in sys.stdlib_module_names:
             continue
-        hashes[name] = ""  # stays so for a name that is no module, but a function of one
+        hashes[name] = ""  # stays empty for a name that is not a module but, say, a function
         distributions = set(owners.get(root, ()))
         if distributions and not distributions & own:
             hashes[name] = " ".join(f"{owner} {version(owner)}" for owner in sorted(distributions))
         elif path := _file(name):
             content = path.read_bytes()
             hashes[name] = hashlib.sha256(content).hexdigest()
-            queue.append(name.rpartition(".")[0] or name)  # a package runs before its modules
+            queue.append(name.rpartition(".")[0] or name)  # an import runs the package first
             if path.suffix == ".py":
                 queue += _imports(content, name, is_package=path.stem == "__init__")
     lines = sorted(f"{name} {value}" for name, value in hashes.items() if value)
@@ -50,7 +50,7 @@ _distributions = cache(packages_distributions)  # slow: it reads the metadata of
 
 
 def _file(name: str) -> Path | None:
-    """Find the file of a module without importing it; None where there is none."""
+    """Find the file of a module without importing it; None if there is none."""
     if loaded := getattr(sys.modules.get(name), "__file__", None):
         return Path(loaded) if Path(loaded).is_file() else None
     root, *rest = name.split(".")
@@ -65,13 +65,13 @@ def _file(name: str) -> Path | None:
 
 
 def _imports(source: bytes, name: str, is_package: bool) -> Iterator[str]:
-    """The names that a module may import: of `from a import b` both a and a.b."""
+    """Yield the names that a module may import; `from a import b` yields both a and a.b."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
-            if node.level:  # relative to the package that the module is in, or is
+            if node.level:  # a relative import, from the package of the module
                 parents = [*name.split("."), *([""] if is_package else [])][: -node.level]
                 module = ".".join([*parents, *filter(None, [module])])
             yield module

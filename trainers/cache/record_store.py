@@ -1,8 +1,7 @@
-"""Stores arrays of one shape on disk, each under the hash of what it was made from.
+"""Stores arrays of one shape on disk, each under a key: the hash of its inputs.
 
-A store has three files that only grow. Records are written first, their checksums and keys
-afterwards, so a kill at any moment leaves at most records without keys, which the next writer
-overwrites.
+A store has three files that only grow: records, checksums and keys. The keys are written last. So a
+process that is killed leaves at most records without keys, which the next writer overwrites.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from service.errors import GraftError
 
 KEY_BYTES, CHECKSUM_BYTES = 32, 4
 OVERHEAD_BYTES = KEY_BYTES + CHECKSUM_BYTES
-"""What a record takes on the disk besides its values."""
+"""Bytes on disk for each record besides its values."""
 _VERIFY_BATCH = 64
 
 
@@ -39,8 +38,9 @@ class Records:
     that a disk, a crash or another program has altered.
 
     Attributes:
-        array: the mapped file, or an array in memory.
-        rows: (N,) the row in `array` of each record.
+        array: the memory-mapped file, or an array in memory.
+        rows: (N,) int64, the row of each record in `array`.
+        checksums: of the rows of `array`; None for an array in memory.
     """
 
     array: NDArray[Any]
@@ -59,10 +59,10 @@ class Records:
         return math.prod(self.shape) * self.array.dtype.itemsize
 
     def __getitem__(self, positions: Any) -> NDArray[Any]:
-        """A copy of the records at positions: an index array, a mask or a slice.
+        """Return a copy of the records at `positions`: an index array, a mask or a slice.
 
         Raises:
-            CorruptRecordError: one of them differs from what was written.
+            CorruptRecordError: a record differs from what was written.
         """
         rows = self.rows[positions]
         values = np.asarray(self.array[rows])
@@ -71,14 +71,18 @@ class Records:
         return values
 
     def verify(self) -> None:
-        """Compare all records with their checksums, in batches; raise as reading does."""
+        """Compare all records with their checksums, in batches.
+
+        Raises:
+            CorruptRecordError: a record differs from what was written.
+        """
         for start in range(0, len(self), _VERIFY_BATCH):
             self[start : start + _VERIFY_BATCH]
 
 
 @dataclass(frozen=True)
 class Checksums:
-    """The expected CRC-32 (N,) of each row of a store, and which rows are verified (N,)."""
+    """The expected CRC-32 of each row of a store (N,), and whether it has been verified (N,)."""
 
     folder: Path
     expected: NDArray[np.uint32]
@@ -90,27 +94,28 @@ class Checksums:
                 if zlib.crc32(value) != self.expected[row]:
                     raise CorruptRecordError(
                         f"the cache in {self.folder} is damaged: a record differs from what was "
-                        "written. Remove that folder and run again: its content is made anew"
+                        "written. Remove that folder and run the command again, which computes "
+                        "its content again"
                     )
                 self.is_verified[row] = True
 
 
 @dataclass(frozen=True)
 class RecordStore:
-    """Records of one shape in a folder, which other runs may create, extend or remove.
+    """A folder with records of one shape; other runs may create it, add to it or remove it.
 
-    The caller of a method holds the lock of the folder's parent. `Records` need no lock: a mapped
-    file stays readable after its removal.
+    The caller of a method holds the lock of the parent folder. `Records` need no lock, because a
+    memory-mapped file stays readable after it is removed.
     """
 
     folder: Path
 
     def find(self, keys: Sequence[bytes]) -> Records | None:
-        """Map the records of `keys`; None unless all of them are there."""
+        """Memory-map the records of `keys`; return None unless the store has all of them."""
         index = self.index()
         if not all(key in index for key in keys):
             return None
-        os.utime(self.folder)  # last used now, for eviction
+        os.utime(self.folder)  # eviction reads this as the time of the last use
         shape, dtype = self._form()
         array = np.memmap(self.folder / "records", dtype, "r", shape=(len(index), *shape))
         expected = np.fromfile(self.folder / "sums", np.uint32, len(index))
@@ -118,18 +123,18 @@ class RecordStore:
         return Records(array, np.array([index[key] for key in keys], np.int64), checksums)
 
     def index(self) -> dict[bytes, int]:
-        """The row of every complete record."""
+        """Return the row of every complete record, by its key."""
         try:
             keys = (self.folder / "keys").read_bytes()
             checksums = (self.folder / "sums").stat().st_size
             complete = (self.folder / "records").stat().st_size // _record_bytes(*self._form())
         except (FileNotFoundError, ValueError, TypeError, LookupError, ZeroDivisionError):
-            return {}  # removed, or with a damaged form.json
+            return {}  # the store was removed, or its form.json is damaged
         count = min(len(keys) // KEY_BYTES, checksums // CHECKSUM_BYTES, complete)
         return {keys[at * KEY_BYTES : (at + 1) * KEY_BYTES]: at for at in range(count)}
 
     def append(self, keys: Sequence[bytes], values: NDArray[Any]) -> None:
-        """Add records (M, ...) under new keys; records reach the disk before their keys."""
+        """Append records (M, ...) under new keys; the records reach the disk before the keys do."""
         count = len(self.index())
         self.folder.mkdir(parents=True, exist_ok=True)
         if not count:
@@ -140,10 +145,10 @@ class RecordStore:
         _write(self.folder / "records", count * data.shape[1], data.data.cast("B"))
         _write(self.folder / "sums", count * CHECKSUM_BYTES, checksums.data.cast("B"))
         _write(self.folder / "keys", count * KEY_BYTES, memoryview(b"".join(keys)))
-        os.utime(self.folder)  # last used now, for eviction
+        os.utime(self.folder)  # eviction reads this as the time of the last use
 
     def _form(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """Shape and data type of a record."""
+        """Read the shape and the data type of a record."""
         shape, description = json.loads((self.folder / "form.json").read_bytes())
         fields = [
             tuple(tuple(item) if isinstance(item, list) else item for item in field)
@@ -154,7 +159,7 @@ class RecordStore:
 
 
 def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Records (M, ...) -> (M, bytes)."""
+    """View records (M, ...) as bytes (M, bytes per record)."""
     size_bytes = _record_bytes(values.shape[1:], values.dtype)
     return np.ascontiguousarray(values).view(np.uint8).reshape(len(values), size_bytes)
 
@@ -164,7 +169,7 @@ def _record_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
 
 
 def _write(path: Path, start: int, data: memoryview) -> None:
-    """Truncate a file at `start`, append data, and flush it to the disk."""
+    """Truncate a file to `start` bytes, append the data, and flush it to the disk."""
     with path.open("ab", buffering=0) as file:
         file.truncate(start)
         while data:

@@ -1,4 +1,4 @@
-"""The command line of a training run: a flag for each field of `TrainingConfig`, or a file."""
+"""The command line of a training run: a flag per field of `TrainingConfig`, and a config file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainers.config import ConfigError, TrainingConfig, validate
 
 
 class TrainingParser(arguments.CommandParser):
-    """Raises `ConfigError` for arguments that it does not understand."""
+    """Raises `ConfigError` for an unknown flag or a missing value."""
 
     error_class = ConfigError
 
@@ -29,7 +29,7 @@ class Options(argparse.Namespace):
 
 
 def parse(line: Sequence[str]) -> Options:
-    """Parse a command line and the config file that it may name; flags win over the file.
+    """Parse a command line and the config file that it may name; flags override the file.
 
     Raises:
         ConfigError: a flag or a value cannot be used, or the file cannot be read.
@@ -42,14 +42,15 @@ def parse(line: Sequence[str]) -> Options:
     values = {**(_read_config(config_file) if config_file else {}), **flags}
     if "plugin" not in values:
         raise ConfigError(
-            "name a backbone with --plugin, e.g. --plugin efficientnet; --list-plugins lists all"
+            "no backbone is given: name one with --plugin, e.g. --plugin efficientnet; "
+            "--list-plugins lists all"
         )
     options.config = validate(values, f"{config_file}: " if config_file else "")
     return options
 
 
 def add_flags(parser: argparse.ArgumentParser, options: Iterable[str]) -> None:
-    """Add a flag with its help for each of these fields of `TrainingConfig`."""
+    """Add a flag, with its help text, for each of these fields of `TrainingConfig`."""
     for name in options:
         field = TrainingConfig.model_fields[name]
         type_arguments = get_args(field.annotation)
@@ -72,21 +73,26 @@ def _parser() -> argparse.ArgumentParser:
     parser = TrainingParser(
         prog="python -m trainers.run",
         description="Train an image classifier on a folder of labelled pictures.",
-        epilog="Exit codes: 0 done; 2 wrong use or bad data; 75 stopped, --resume "
-        "goes on; 1 a bug.",
+        epilog="Exit codes: 0 done; 2 wrong use or bad data; 75 stopped, continue with --resume; "
+        "1 a bug.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
     add_flags(parser, TrainingConfig.model_fields)
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="YAML or JSON file of options; flags win"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="YAML or JSON file with values of options; flags override it",
     )
-    parser.add_argument("--quiet", action="store_true", default=False, help="show only problems")
+    parser.add_argument(
+        "--quiet", action="store_true", default=False, help="show only warnings and errors"
+    )
     parser.add_argument(
         "--json",
         action="store_true",
         default=False,
-        help="write the log as JSON lines, and the result as a JSON object",
+        help="write the log to stderr as JSON lines, and print the result as a JSON object",
     )
     parser.add_argument(
         "--list-plugins",
@@ -103,8 +109,10 @@ def _read_config(path: Path) -> Mapping[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except Exception as error:  # a wrong tag or date raises anything
-        raise ConfigError(f"config file {path} cannot be read: {error}") from error
+    except Exception as error:  # YAML's tags and dates raise errors of many types
+        raise ConfigError(
+            f"config file {path} cannot be read: {error}; it must be valid YAML or JSON"
+        ) from error
     if not isinstance(content, dict):
         raise ConfigError(f"config file {path} must hold `name: value` lines, one per option")
     return {str(name).replace("-", "_"): value for name, value in content.items()}

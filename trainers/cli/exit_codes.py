@@ -1,4 +1,4 @@
-"""Exit codes of the commands, and which errors of the operating system are the user's to fix."""
+"""Exit codes of the commands, and the errors of the operating system that a user can fix."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 
 BUG, WRONG_USE = 1, 2
 STOPPED = 75
-"""EX_TEMPFAIL of sysexits.h: a run was stopped and can be resumed."""
+"""A run was stopped and can be resumed: EX_TEMPFAIL of sysexits.h."""
 _FIXABLE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
     *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP),
@@ -14,5 +14,5 @@ _FIXABLE = {
 
 
 def is_fixable(error: OSError) -> bool:
-    """Whether the user can do something about it, such as making room or naming another folder."""
+    """Whether the user can fix the error, for example by making room or naming another folder."""
     return error.errno in _FIXABLE

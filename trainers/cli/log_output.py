@@ -1,4 +1,4 @@
-"""Where the log goes: to stderr, as plain or JSON lines, or to the calling program's handlers."""
+"""Sends the log to stderr, as plain or JSON lines, or to the handlers of the calling program."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from trainers.progress import json_line, log
 
 LIBRARY_LOGGERS = ("py.warnings", "tensorflow", "absl", "keras", "tf2onnx", "bentoml", "sklearn")
-"""Python's warnings and libraries that would write to stderr in formats of their own."""
+"""Loggers of Python's warnings and of libraries that would write to stderr in other formats."""
 
 
 class _StderrHandler(logging.Handler):
-    """Writes to the current sys.stderr, which a progress bar on the screen replaces."""
+    """Writes to the current sys.stderr: a progress bar replaces it while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), file=sys.stderr, flush=True)
@@ -29,7 +29,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 def log_line(message: str) -> str:
-    """Format an error as the log does, for a thread that cannot wait for the log's lock."""
+    """Format an error as the log does, for code that must not wait for the lock of the log."""
     record = logging.LogRecord(log.name, logging.ERROR, "", 0, message, None, None)
     return log.handlers[0].format(record)
 
@@ -40,9 +40,9 @@ def _log_uncaught(*error: Any) -> None:
 
 @contextmanager
 def log_for_caller(is_verbose: bool) -> Iterator[None]:
-    """Log to stderr, or nowhere, while a function called from Python runs.
+    """Log to stderr, or not at all, while a function that was called from Python runs.
 
-    Handlers that the calling program has set up get the messages in any case.
+    Handlers that the calling program has set up receive the messages in both cases.
     """
     silence, root = logging.NullHandler(), logging.getLogger()
     root.addHandler(silence)  # without a handler there, absl would add one that writes to stderr
@@ -61,7 +61,11 @@ def log_for_caller(is_verbose: bool) -> Iterator[None]:
 def set_up_logging(is_quiet: bool, is_json: bool = False) -> None:
     """Send the log of this process to stderr, one plain or JSON line per message.
 
-    stdout is for results.
+    stdout is left to the results.
+
+    Args:
+        is_quiet: whether to log only warnings and errors.
+        is_json: whether to write JSON lines.
     """
     handler = _StderrHandler()
     handler.setFormatter(_JsonFormatter() if is_json else logging.Formatter("%(message)s"))

@@ -21,19 +21,20 @@ from trainers.progress import Progress, log
 
 
 def choose_folder(config: TrainingConfig) -> Path:
-    """The folder to train on; the sample pictures are drawn if they are the ones to use."""
+    """Return the folder to train on; draw the sample pictures if there is no other folder."""
     folder = config.folder()
     if folder:
         log.info("training on the pictures in %s", folder)
         return folder
     folder = draw_samples(cache_folder())
     reason = (
-        "as --data says"
+        f"because of --data {config.data}"
         if config.data
-        else "there is no folder data/ here" + suggestions.suggest_current_folder()
+        else "no --data is given, and there is no folder data/ here"
+        + suggestions.suggest_current_folder()
     )
     level = logging.INFO if config.data else logging.WARNING
-    log.log(level, "training on drawn sample pictures of leaves (%s): %s", reason, folder)
+    log.log(level, "training on drawn sample pictures of leaves in %s (%s)", folder, reason)
     return folder
 
 
@@ -43,10 +44,12 @@ def prepare_dataset(
     """Read, group, check and split the pictures that were found in a folder.
 
     Args:
-        image_size: side of the model's input in pixels, which decides what is too small.
+        files: the files of the folder, not yet decoded.
+        config: the options `group`, `strict` and `seed` are used.
+        image_size: side of the model's input in pixels; much smaller pictures are reported.
 
     Returns:
-        The dataset with its splits, and what the check found.
+        The dataset with its splits, and the findings of the check.
 
     Raises:
         DataError: the folder cannot be trained on.

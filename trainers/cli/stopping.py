@@ -1,4 +1,4 @@
-"""The last line of a run that is stopped: what is left, and how to go on."""
+"""The last line of a run that is stopped: it tells how to continue the run."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from service.system.folders import cache_folder
 from trainers.cli.log_output import log_line
 from trainers.config import TrainingConfig
 
-RESUME = "the same command with --resume goes on after the last complete epoch"
-KEPT = "what was computed so far is kept for the same command"
+RESUME = "to continue after the last complete epoch, run the same command with --resume"
+KEPT = "the results so far are kept in the cache: run the same command again to use them"
 
 
 class StopMessage:
-    """The last line of a run that a signal ends.
+    """Makes the last line of a run that a signal ends.
 
-    Until `watch` it promises nothing, and after that only what this run has written itself.
+    The line says how to continue only if this run has written a checkpoint or results to the cache
+    since `watch` was called.
 
     Args:
-        prefix: what it says in any case.
+        prefix: the start of the message.
     """
 
     def __init__(self, prefix: str = "stopped; no incomplete bundle is left") -> None:
@@ -28,7 +29,7 @@ class StopMessage:
         self._before: dict[Path, int] = {}
 
     def watch(self, config: TrainingConfig) -> None:
-        """Note which files exist now: this run cannot promise the checkpoint of an older one."""
+        """Note which files exist before the run, to distinguish them from files that it writes."""
         self._config, self._before = config, dict(_modification_times(config))
 
     def __call__(self) -> str:
@@ -46,10 +47,10 @@ class StopMessage:
 
 
 def _modification_times(config: TrainingConfig) -> Iterator[tuple[Path, int]]:
-    """The checkpoint and the indexes of the cache, each with its modification time (ns)."""
+    """Yield the checkpoint and the indexes of the cache, with their modification times in ns."""
     indexes = (cache_folder() / "arrays").glob("*/keys") if config.cache_gigabytes else ()
     for path in (config.checkpoint, *indexes):
         try:
             yield path, path.stat().st_mtime_ns
         except OSError:
-            continue  # not there, or just removed
+            continue  # does not exist, or was just removed

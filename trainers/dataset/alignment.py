@@ -1,8 +1,9 @@
-"""Decides whether two thumbnails show the same shot, by aligning one with the other.
+"""Decides whether two thumbnails show the same photo, by aligning one with the other.
 
-One thumbnail, moved and scaled by about a pixel and with another brightness and contrast, has to
-explain the other by least squares, up to a few gray levels and without a single large spot. So
-photos of a good and of a scratched part on one stand are two pictures.
+A least-squares fit moves and scales one thumbnail by about a pixel, and changes its brightness and
+contrast, to match the other. Two thumbnails show the same photo if the remaining difference is a
+few gray levels, without a single large spot. So photos of a good and of a scratched part on the
+same stand are different pictures.
 """
 
 from __future__ import annotations
@@ -15,24 +16,34 @@ from trainers.dataset.inspection import THUMBNAIL_SIZE
 Floats = NDArray[np.float32]
 
 MIN_CORRELATION = 0.97
-"""Of two aligned thumbnails, for a duplicate."""
+"""Smallest correlation of two aligned thumbnails that are duplicates."""
 BASE_ERROR, MAX_ERROR = 2.0, 7.0
-"""Largest unexplained difference (root mean square, in gray levels): of thumbnails that lie pixel
-on pixel in the same light, and of any."""
+"""Largest remaining difference of duplicates (root mean square, in gray levels): for a fit without
+shift and change of contrast, and for any fit."""
 ERROR_PER_PIXEL, FREE_PIXELS, ERROR_PER_CONTRAST = 12.0, 0.2, 30.0
-"""What a shift (in pixels of a thumbnail) and a contrast (its logarithm) add to BASE_ERROR."""
+"""Terms that are added to BASE_ERROR: gray levels per pixel of shift beyond FREE_PIXELS, and gray
+levels per unit of the logarithm of the contrast."""
 MIN_SPOT, MIN_SPOT_RATIO = 20.0, 10.5
-"""A difference at one place that tells two pictures apart: in gray levels, and relative to the root
-mean square of all. Brightening that saturates colours leaves smaller ones."""
+"""A difference at one pixel makes two pictures different if it exceeds both limits: in gray levels,
+and relative to the root mean square of all pixels. Brightening that saturates colours stays below.
+"""
 _BORDER = 2
-"""Pixels at the edge of a thumbnail that a shifted one may not show."""
+"""Pixels at each edge that are not compared, because a shifted thumbnail may not show them."""
 
 
 def are_duplicates(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether thumbnails (M, side, side) show the same shots, pair by pair (M,)."""
+    """Whether two thumbnails show the same photo, for each of M pairs.
+
+    Args:
+        left, right: (M, side, side) uint8, gray.
+
+    Returns:
+        (M,) bool.
+    """
     forward, forward_error, forward_fits = _fit(left, right)
     back, back_error, back_fits = _fit(right, left)
-    # A real change is undone on the way back; one that noise only suggests is not.
+    # The fit back inverts a real change, so half the difference of both fits is that change. A bias
+    # from noise is the same in both fits and cancels out.
     contrast, *shifts = np.abs(forward - back).T / 2
     allowed = BASE_ERROR + ERROR_PER_CONTRAST * contrast
     allowed += ERROR_PER_PIXEL * np.maximum(np.max(shifts, axis=0) - FREE_PIXELS, 0)
@@ -46,11 +57,13 @@ def are_duplicates(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray
 def _fit(
     left: NDArray[np.uint8], right: NDArray[np.uint8]
 ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Fit `right` = a + b * `left`, moved and scaled: for all pairs at once, to first order.
+    """Fit right = a + b * left, with `left` moved and scaled, for all pairs in one computation.
+
+    Moving and scaling are approximated to first order.
 
     Returns:
-        log b and the shifts in pixels (M, 5), the error in gray levels (M,), and whether the pair
-        correlates and differs at no single spot (M,).
+        log b and the four shifts in pixels (M, 5), the error in gray levels (M,), and whether the
+        pair correlates and has no single large difference (M,).
     """
     moved, target = _blur(left), _blur(right)
     down, across = np.gradient(moved, axis=(1, 2))
@@ -62,7 +75,7 @@ def _fit(
     x = np.stack(terms, axis=1)[:, :, inner, inner].reshape(-1, len(terms), pixels)
     y = target[:, inner, inner].reshape(-1, pixels)
     normal = (x @ x.transpose(0, 2, 1)).astype(np.float64)
-    normal += 1e-3 * np.eye(len(terms))  # a ridge: never singular
+    normal += 1e-3 * np.eye(len(terms))  # a ridge keeps the matrix invertible
     weights = np.linalg.solve(normal, (x @ y[:, :, None]).astype(np.float64)).astype(np.float32)
     residual = y - (weights.transpose(0, 2, 1) @ x)[:, 0].clip(0, 255)
     error = residual.std(axis=1)
@@ -76,7 +89,7 @@ def _fit(
 
 
 def _blur(thumbnails: NDArray[np.uint8]) -> Floats:
-    """With weights 1 2 1 in both directions, so that slopes predict small shifts."""
+    """Blur with weights 1 2 1 in both directions, so that gradients predict small shifts."""
     padded = np.pad(thumbnails.astype(np.float32), ((0, 0), (1, 1), (1, 1)), "edge")
     rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
     blurred: Floats = (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / np.float32(16)

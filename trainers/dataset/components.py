@@ -1,4 +1,4 @@
-"""Connected components: which rows belong together when pairs of them do."""
+"""Connected components: merges pairs of rows that belong together into groups."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ Rows = NDArray[np.int64]
 
 
 def join(groups: Rows, left: Rows, right: Rows) -> Rows:
-    """Join the groups of pairs of rows.
+    """Join the groups of rows that belong together.
 
     Args:
-        groups: (N,): a row of the group of each row, its first for example.
-        left, right: (M,): rows that belong together, pair by pair.
+        groups: (N,) int64, for each row any row of its group, such as the first.
+        left, right: (M,) int64, pairs of rows that belong together.
 
     Returns:
-        (N,): the first row of the group of each row.
+        (N,) int64, for each row the first row of its group.
     """
     found = np.arange(len(groups))
     start, end = np.append(found, left), np.append(groups, right)

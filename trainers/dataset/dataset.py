@@ -1,4 +1,4 @@
-"""The dataset: pictures with classes, splits and inspections, and what was left out and why."""
+"""The dataset: pictures with classes, splits and inspections, and the files that were left out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trainers.dataset.inspection import inspect_files
 from trainers.dataset.scanning import LeftOut, Scan, format_left_out
 
 MIN_PICTURES = 2
-"""Pictures per class at least: one for training and one for the test."""
+"""Smallest number of pictures per class: one for training and one for the test."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +34,21 @@ class Dataset:
     entry per picture, in the same order.
 
     Attributes:
-        folder: where the pictures are; for an archive, where it is unpacked.
+        folder: the folder of the pictures; for an archive, the folder into which it was unpacked.
         classes: names, sorted.
         paths: relative to the folder.
         labels: (N,) int64, indices of classes.
-        splits: names from SPLITS; "" where the folder does not say.
+        splits: names from SPLITS; "" if the folder does not name a split.
         digests: SHA-256 of the files, in hexadecimal.
-        inspections: (N,) of `inspection.INSPECTION`.
-        duplicate_groups: (N,) int64, the first row of each picture's duplicates.
+        inspections: (N,) records of `inspection.INSPECTION`.
+        duplicate_groups: (N,) int64, for each picture the first row of its group of duplicates.
         fingerprint: SHA-256 of paths, classes and digests.
-        images: empty until `features.pictures` decodes the pictures at some size.
+        left_out: files and folders that are not used.
+        images: empty until `features.decoding` decodes the pictures at the model's input size.
         data_path: the folder or the archive, as the user named it.
         layout: where in the folder the classes are.
-        sources: what each picture comes from by --group, "" where it says nothing; empty without
-            --group.
+        sources: the source of each picture as found by --group, "" if there is none; an empty tuple
+            without --group.
     """
 
     folder: Path
@@ -69,21 +70,24 @@ class Dataset:
 
     @property
     def title(self) -> Path:
-        """The data as messages name it: the folder, or the archive that was unpacked there."""
+        """The path that messages name: the folder or the archive that the user named."""
         return self.data_path or self.folder
 
     @property
     def significant_bits(self) -> int:
-        """How many bits the 16-bit pictures use; the range above them is cut off."""
+        """The number of bits that the values of the 16-bit pictures use, 8 to 16.
+
+        The decoder stretches this range to the range of the model's input.
+        """
         bits = self.inspections["bits"]
         used = self.inspections["significant_bits"][bits == FULL_RANGE_BITS]
         return int(used.max()) if len(used) else FULL_RANGE_BITS
 
     @property
     def cache_keys(self) -> list[bytes]:
-        """The cache key of everything made from each picture: its digest, 32 bytes.
+        """The cache key of each picture: its digest, 32 bytes.
 
-        The key of a 16-bit picture depends on the significant bits as well: its pixels do.
+        The key of a 16-bit picture also depends on `significant_bits`, as its decoded pixels do.
         """
         keys, bits = [bytes.fromhex(digest) for digest in self.digests], self.significant_bits
         if bits < FULL_RANGE_BITS:
@@ -92,7 +96,7 @@ class Dataset:
         return keys
 
     def read_picture(self, row: int) -> bytes:
-        """Read the file of a picture again.
+        """Read the file of a picture.
 
         Raises:
             DataError: the file has changed since the folder was read.
@@ -104,7 +108,7 @@ class Dataset:
         return np.flatnonzero(np.array(self.splits) == split)
 
     def prefetch(self, *splits: str) -> None:
-        """Start to decode the pictures of splits in the background."""
+        """Start to decode the pictures of these splits in the background."""
         for split in splits:
             self.images.prefetch(self.rows(split))
 
@@ -112,14 +116,15 @@ class Dataset:
         return replace(self, splits=splits)
 
     def class_counts(self) -> dict[str, int]:
-        """Pictures per class; 0 for a class without readable pictures."""
+        """Number of pictures of each class; 0 for a class without readable pictures."""
         counts = Counter(self.labels.tolist())
         return {label: counts[index] for index, label in enumerate(self.classes)}
 
     def class_weights(self) -> NDArray[np.float32]:
-        """(classes,) float32 weights that balance the classes of the training split.
+        """Weights (classes,) float32 that balance the classes of the training split.
 
-        The formula is scikit-learn's "balanced": N / (classes * count); all 1 for equal counts.
+        The formula is "balanced" of scikit-learn: N / (classes * count). Classes of equal size all
+        have weight 1.
         """
         labels = self.labels[self.rows("train")]
         counts = np.bincount(labels, minlength=len(self.classes))
@@ -127,7 +132,7 @@ class Dataset:
 
 
 def load_dataset(scan: Scan, cache: Cache) -> Dataset:
-    """Inspect every scanned picture and group duplicates; leave out what cannot be decoded."""
+    """Inspect every scanned picture and group duplicates; leave out files that do not decode."""
     inspections, digests, problems = inspect_files(scan.pictures, cache)
     readable = [row for row in range(len(scan.pictures)) if row not in problems]
     pictures = [scan.pictures[row] for row in readable]
@@ -156,25 +161,26 @@ def load_dataset(scan: Scan, cache: Cache) -> Dataset:
 
 
 def check_classes(dataset: Dataset) -> None:
-    """Check that there is something to learn.
+    """Check that there are two classes or more, each with enough pictures.
 
     Raises:
-        DataError: there is only one class, or a class has fewer than 2 readable pictures.
+        DataError: there is only one class, or a class has fewer readable pictures than
+            MIN_PICTURES.
     """
     title, counts = dataset.title, dataset.class_counts()
     small = [f"`{label}` has {count}" for label, count in counts.items() if count < MIN_PICTURES]
     if small:
         raise DataError(
-            f"{title}: every class needs at least {MIN_PICTURES} readable pictures, "
-            f"{format_names(small)}; add pictures or remove the folder"
+            f"{title}: every class needs at least {MIN_PICTURES} readable pictures, but "
+            f"{format_names(small)}; add pictures there, or remove the folder of the class"
             + format_left_out(dataset.left_out)
         )
     if len(counts) < 2:
         inner = [f"--data {dataset.folder}/{path}" for path in dataset.layout.inner_roots]
-        hint = f"; if its folders are the classes: {inner[0]}" if inner else ""
+        hint = f"; if the folders inside it are the classes, use {inner[0]}" if inner else ""
         raise DataError(
-            f"{title} has one class only (`{next(iter(counts))}`); a classifier needs two: "
-            f"one sub-folder per class (tables of labels are not read){hint}"
+            f"{title} has only one class (`{next(iter(counts))}`), but a classifier needs at least "
+            f"two: make one sub-folder per class (tables of labels are not read){hint}"
             + suggest_folder(dataset.title)
             + format_left_out(dataset.left_out)
         )

@@ -1,4 +1,4 @@
-"""SHA-256 digests of picture files; they are the cache keys of everything made from a picture."""
+"""SHA-256 digests of picture files; all results computed from a picture are cached under them."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ from trainers.cache.array_cache import Cache, Recipe
 from trainers.dataset.folders.errors import DataError
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
-"""Larger files are refused: each thread reads a whole file into memory."""
+"""Larger files are left out, because each thread reads a whole file into memory."""
 SETTLED_NS = 2_000_000_000
-"""Files changed within this time, in nanoseconds, are hashed again: a second change could leave the
-same times. FAT has the coarsest clock, with steps of 2 s."""
+"""Files that changed within this time, in nanoseconds, are always hashed: another change could
+leave the same modification time. The file system FAT has the coarsest clock, with steps of 2 s."""
 _STATE_FIELDS = "path, size, mtime, ctime and inode"
 
 
 def hash_files(
     paths: Sequence[Path], on_error: Callable[[int, Exception], None], cache: Cache
 ) -> list[str]:
-    """SHA-256 of every file, in hexadecimal; "" for a file that cannot be read.
+    """Return the SHA-256 of every file, in hexadecimal; "" for a file that cannot be read.
 
-    A file is read once, and again when its path, size, inode or times change. The ctime counts
-    because programs may set a file's mtime back, but not its ctime.
+    The digest of a file is cached until its path, size, inode, mtime or ctime changes. (Programs
+    may set the mtime of a file back, but not its ctime.)
 
     Args:
+        paths: the files, in order.
         on_error: called with the row and the error of each file that cannot be read.
+        cache: keeps the digests.
     """
     now = time.time_ns()
     digests = np.zeros((len(paths), 32), np.uint8)
@@ -62,10 +64,10 @@ def hash_files(
 
 
 def _file_state(path: Path, now: int) -> bytes | None:
-    """A hash that changes when the file does.
+    """Return a hash that changes when the file changes.
 
-    None where no hash would: the file cannot be examined, or it changed so recently that the clock
-    of its file system might miss the next change.
+    None if there is no such hash: the file system does not describe the file, or the file changed
+    so recently that another change could leave the same times.
     """
     try:
         stat = path.stat()
@@ -85,12 +87,12 @@ def _hash_file(path: Path) -> NDArray[np.uint8]:
 def _hash_or_zeros(path: Path) -> NDArray[np.uint8]:
     try:
         return _hash_file(path)
-    except (RequestError, OSError):  # perhaps temporary: zeros are hashed again
+    except (RequestError, OSError):  # perhaps temporary: files with zeros are read again
         return np.zeros(32, np.uint8)
 
 
 def read_unchanged(path: Path, digest: str) -> bytes:
-    """Read a picture whose SHA-256 is known.
+    """Read a picture, and check that it still has this SHA-256 digest.
 
     Raises:
         DataError: the file has changed, or can no longer be read.
@@ -103,8 +105,8 @@ def read_unchanged(path: Path, digest: str) -> bytes:
     except (RequestError, OSError) as error:
         reason = f" ({error})"
     raise DataError(
-        f"{path} changed while the folder was read{reason}: run again when nothing writes to the "
-        "folder any more"
+        f"{path} was changed after the folder was read{reason}: run the command again when no "
+        "program writes to the folder any more"
     )
 
 
@@ -113,10 +115,12 @@ def read_file(path: Path) -> bytes:
 
     Raises:
         OSError: the file cannot be read.
-        PayloadTooLarge: it is larger than MAX_FILE_BYTES.
+        PayloadTooLarge: the file is larger than MAX_FILE_BYTES.
     """
     size_bytes = path.stat().st_size
     if size_bytes > MAX_FILE_BYTES:
-        raise PayloadTooLarge(f"has {size_bytes:,} bytes: larger than any picture")
-    # Files in /proc have size 0 as well, and reading them may block for ever.
+        raise PayloadTooLarge(
+            f"has {size_bytes:,} bytes, more than the limit of {MAX_FILE_BYTES:,} bytes"
+        )
+    # Empty files are not opened: files in /proc have size 0 too, and reading them may never end.
     return path.read_bytes() if size_bytes else b""

@@ -1,8 +1,9 @@
 """Groups duplicates: copies of a file, and copies that were re-encoded, resized or retouched.
 
-A perceptual hash finds pairs that may be duplicates, and `alignment` decides. The hash holds the
-8 x 8 lowest frequencies of a thumbnail (as in pHash), not rounded to bits, each weighted by its
-frequency because photos have little energy in high ones; hashes are compared by their cosine.
+A perceptual hash finds pairs that may be duplicates; `alignment` decides which of them are. The
+hash holds the 8 x 8 lowest frequencies of a thumbnail as in pHash, but as numbers instead of bits.
+Each is weighted by its frequency, because photos have little energy in high frequencies. Hashes are
+compared by their cosine.
 """
 
 from __future__ import annotations
@@ -24,30 +25,32 @@ Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 MIN_COSINE = 0.8
-"""Of two perceptual hashes, for a candidate."""
+"""Smallest cosine of two perceptual hashes that makes the pair a candidate."""
 MIN_CONTRAST = 3.0
-"""Standard deviation of a thumbnail in gray levels; those below (open sea, blank paper) show too
-little. They are duplicates only as copies of a file."""
+"""Smallest standard deviation of a thumbnail, in gray levels. Pictures below it (open sea, blank
+paper) show too little to be compared: only copies of the same file are duplicates."""
 MAX_PLAIN_SHARE, PLAIN_LEVELS = 0.85, 2
-"""Share of a thumbnail within so many gray levels of its median; those above are a small mark on
-plain ground (an arrow, a letter), and most marks explain each other once moved and scaled. They
-are duplicates only as copies of a file."""
+"""Largest share of a thumbnail within PLAIN_LEVELS gray levels of its median. Pictures above it
+show a small mark (an arrow, a letter) on a plain background, and almost any two marks can be
+aligned by moving and scaling: only copies of the same file are duplicates."""
 MAX_CANDIDATES = 16
-"""Per picture, nearest first: bounds the work where all pictures look alike."""
+"""Largest number of candidates per picture, the most similar ones: it limits the work if all
+pictures look alike."""
 _BLOCK = 2048
 _FREQUENCIES = 8
 _UPRIGHT = (False, 1, 1)
 _ORIENTATIONS = [(swap, *signs) for swap in (False, True) for signs in product((1, -1), (1, -1))]
-"""The eight ways to turn and mirror a picture: swap rows and columns, and the sign of each step."""
+"""The eight ways to turn and mirror a picture: whether to swap rows and columns, and the step (1 or
+-1) along each axis."""
 
 
 def find_duplicates(
     digests: Sequence[str], inspections: NDArray[np.void], labels: Rows, cache: Cache
 ) -> Rows:
-    """As `group_duplicates`, with the result cached for the same pictures in the same classes."""
+    """Return the result of `group_duplicates` for these files, from the cache if it is there."""
     unique, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
     lowest_labels = np.full(len(unique), np.iinfo(np.int64).max)
-    np.minimum.at(lowest_labels, inverse, labels)  # of copies in several classes, in any order
+    np.minimum.at(lowest_labels, inverse, labels)  # copies of a file may be in several classes
 
     def recipe() -> Recipe:
         with cache.progress.step("comparing pictures"):
@@ -63,17 +66,25 @@ def find_duplicates(
 
 
 def group_duplicates(digests: Sequence[str], inspections: NDArray[np.void], labels: Rows) -> Rows:
-    """The group of each picture (N,): the row of its first duplicate, or its own row.
+    """Group pictures that are duplicates of each other.
 
-    Mirrored or turned pictures are duplicates only within a class (labels, (N,)): the direction may
-    be what tells two classes apart. Groups are connected components and have no size limit, so they
+    Mirrored or turned pictures are duplicates only within a class, because the direction may be the
+    difference between two classes. Groups are connected components without a size limit, so a group
     can only grow when pictures are added. Time grows with N squared, memory with N.
+
+    Args:
+        digests: SHA-256 of the N files.
+        inspections: (N,) records of `inspection.INSPECTION`.
+        labels: (N,) int64, indices of classes.
+
+    Returns:
+        (N,) int64, for each picture the first row of its group.
     """
     first: dict[str, int] = {}
     groups = np.array(
         [first.setdefault(digest, row) for row, digest in enumerate(digests)], np.int64
     )
-    rows = np.array([first[digest] for digest in sorted(first)], np.int64)  # by content
+    rows = np.array([first[digest] for digest in sorted(first)], np.int64)  # independent of paths
     rows = rows[_has_detail(inspections["thumbnail"][rows])]
     thumbnails = inspections["thumbnail"][rows]
     hashes = perceptual_hashes(thumbnails)
@@ -92,7 +103,7 @@ def group_duplicates(digests: Sequence[str], inspections: NDArray[np.void], labe
 
 
 def _has_detail(thumbnails: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether thumbnails (N, side, side) show enough to be compared (N,)."""
+    """Whether each of the thumbnails (N, side, side) shows enough to be compared; (N,) bool."""
     pixels = thumbnails.reshape(-1, THUMBNAIL_SIZE**2)
     median = np.median(pixels, axis=1, keepdims=True).astype(np.int16)
     plain_share = (np.abs(pixels - median) <= PLAIN_LEVELS).mean(axis=1)
@@ -107,7 +118,7 @@ def _turn(thumbnails: NDArray[np.uint8], orientation: tuple[bool, int, int]) -> 
 
 
 def perceptual_hashes(thumbnails: NDArray[np.uint8]) -> Floats:
-    """Weighted low frequencies (N, 64) of thumbnails (N, side, side), each of length 1."""
+    """Compute weighted low frequencies (N, 64), of unit length, of thumbnails (N, side, side)."""
     places = np.arange(THUMBNAIL_SIZE) + 0.5
     waves = np.cos(np.pi * places * np.arange(_FREQUENCIES)[:, None] / THUMBNAIL_SIZE)
     waves[0] *= np.sqrt(0.5)
@@ -120,14 +131,23 @@ def perceptual_hashes(thumbnails: NDArray[np.uint8]) -> Floats:
 
 
 def _find_candidates(hashes: Floats, block: Floats, start: int) -> tuple[Rows, Rows]:
-    """Pairs of a row of `block`, whose first is row `start`, and a later row of `hashes`."""
+    """Find pairs of similar hashes.
+
+    Args:
+        hashes: (N, 64), all hashes.
+        block: (M, 64), the hashes of rows `start` to `start` + M, perhaps of turned pictures.
+        start: first row of the block.
+
+    Returns:
+        The rows of the pairs (K,) and (K,): one in the block, and a later one in `hashes`.
+    """
     lefts, rights, cosines = [], [], []
     for stop in range(start, len(hashes), _BLOCK):
         products = block @ hashes[stop : stop + _BLOCK].T
         if start == stop:
             products = np.triu(products, k=1)
         least = np.full((len(products), 1), MIN_COSINE, np.float32)
-        if np.count_nonzero(products >= least) > MAX_CANDIDATES * len(products):  # all look alike
+        if np.count_nonzero(products >= least) > MAX_CANDIDATES * len(products):  # too many pairs
             nearest = np.partition(products, -MAX_CANDIDATES, axis=1)[:, -MAX_CANDIDATES, None]
             least = np.maximum(least, nearest)
         left, right = np.divmod(np.flatnonzero(products >= least), products.shape[1])
@@ -140,7 +160,7 @@ def _find_candidates(hashes: Floats, block: Floats, start: int) -> tuple[Rows, R
 
 
 def _nearest_pairs(left: Rows, cosines: Floats) -> Rows:
-    """Positions of the MAX_CANDIDATES nearest pairs of each row."""
+    """Find the positions of the MAX_CANDIDATES pairs with the largest cosine of each left row."""
     order = np.lexsort((-cosines, left))
     counts = np.bincount(left)
     rank = np.arange(len(left)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -153,7 +173,7 @@ def _join_duplicates(
     thumbnails: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     pairs: tuple[Rows, Rows],
 ) -> Rows:
-    """Join the pairs that are duplicates; pairs in one group already are not compared."""
+    """Join the groups of pairs that are duplicates; skip pairs that are already in one group."""
     is_apart = groups[rows[pairs[0]]] != groups[rows[pairs[1]]]
     left, right = pairs[0][is_apart], pairs[1][is_apart]
     is_same = are_duplicates(thumbnails[0][left], thumbnails[1][right])

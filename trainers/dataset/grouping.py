@@ -1,8 +1,8 @@
-"""Assigns sources: the video, patient or plant that a picture comes from.
+"""Assigns a source to each picture: the video, patient or plant that it comes from.
 
-A model looks too good when frames of one video are in both training and test. `--group` names the
-source of a picture, by a regular expression on its path or by a table; pictures with a common
-source, and duplicates, share a split and a fold.
+The measured accuracy is too high if frames of one video are in both training and test. So --group
+names the source of each picture, by a regular expression for paths or by a table. Pictures of the
+same source always share a split and a cross-validation fold, as duplicates do.
 """
 
 from __future__ import annotations
@@ -28,15 +28,17 @@ COLUMNS = ("path", "group")
 
 
 def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
-    """Set the source of every picture from `--group`; without a rule, return the same dataset.
+    """Set the source of every picture; without a rule, return the same dataset.
 
     Args:
-        rule: a regular expression, whose first group (or whole match) in a path relative to the
-            folder names the source; or the path of a CSV file with columns `path` and `group`.
+        dataset: the pictures.
+        rule: the value of --group. Either a regular expression for paths relative to the folder:
+            its first capture group, or else its whole match, names the source. Or the path of a
+            CSV file with the columns `path` and `group`.
 
     Raises:
         ConfigError: the table cannot be read.
-        DataError: the rule names the source of no picture.
+        DataError: no picture has a source by this rule.
     """
     if not rule:
         return dataset
@@ -48,21 +50,23 @@ def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
     counts = Counter(filter(None, sources))
     if not counts:
         raise DataError(
-            f"--group (={rule!r}) names the source of none of {len(sources):,} pictures, such as "
-            f"{format_names(list(dataset.paths), 2)}: it is matched against such paths"
+            f"--group (={rule!r}) finds no source for any of the {len(sources):,} pictures: it "
+            f"must match paths such as {format_names(list(dataset.paths), 2)}"
         )
     log.info(
-        "%d source%s by --group, such as %s; the largest has %d pictures",
+        "--group finds %d source%s, such as %s; the largest has %d pictures",
         *(len(counts), "" if len(counts) == 1 else "s"),
         *(format_names([f"`{name}`" for name in counts], 3), max(counts.values())),
     )
     if without := sources.count(""):
-        log.warning("--group names no source of %d pictures: each counts as its own", without)
+        log.warning(
+            "--group finds no source for %d pictures: each is treated as a separate source", without
+        )
     return replace(dataset, sources=sources)
 
 
 def match_source(pattern: str, path: str) -> str:
-    """The source that a regular expression finds in a path; "" where it does not match."""
+    """Return the source that a regular expression finds in a path; "" if it does not match."""
     match = re.search(pattern, path)
     if not match:
         return ""
@@ -70,10 +74,13 @@ def match_source(pattern: str, path: str) -> str:
 
 
 def read_table(path: Path) -> Mapping[str, str]:
-    """Read the source of each picture, by its path relative to the folder.
+    """Read a CSV file with the source of each picture.
+
+    Returns:
+        Sources, by the path of the picture relative to the folder.
 
     Raises:
-        ConfigError: the file cannot be read, or lacks a column.
+        ConfigError: the file cannot be read, or a column is missing.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -93,7 +100,11 @@ def read_table(path: Path) -> Mapping[str, str]:
 
 
 def merge_groups(dataset: Dataset) -> NDArray[np.int64]:
-    """The first row (N,) of the pictures that must share a split: one source, or duplicates."""
+    """Group the pictures that must share a split: those of one source, and duplicates.
+
+    Returns:
+        (N,) int64, for each picture the first row of its group.
+    """
     if not dataset.sources:
         return dataset.duplicate_groups
     first: dict[str, int] = {}
@@ -106,7 +117,7 @@ def merge_groups(dataset: Dataset) -> NDArray[np.int64]:
 
 
 def explain_coarse_sources(dataset: Dataset) -> str:
-    """What is wrong when every class has only one source; "" where one has several."""
+    """Explain what is wrong with --group if every class has only one source; "" otherwise."""
     by_class: dict[int, set[str]] = {}
     for label, source in zip(dataset.labels.tolist(), dataset.sources, strict=False):
         by_class.setdefault(label, set()).add(source)
@@ -115,14 +126,14 @@ def explain_coarse_sources(dataset: Dataset) -> str:
     names = sorted(set().union(*by_class.values()))
     pictures = f"all {len(dataset.paths):,} pictures" if len(names) == 1 else "each class"
     return (
-        f"--group made one source of {pictures} ({format_names([f'`{name}`' for name in names], 3)}"
-        "): it has to tell apart the sources within a class, in paths such as "
-        f"{format_names(list(dataset.paths), 2)}"
+        f"--group finds only one source in {pictures} "
+        f"({format_names([f'`{name}`' for name in names], 3)}): change it so that it finds several "
+        f"sources within a class, in paths such as {format_names(list(dataset.paths), 2)}"
     )
 
 
 def split_keys(dataset: Dataset) -> Sequence[str]:
-    """What decides the split of each picture: its source, or its digest where it has none."""
+    """Return the keys whose hash decides the split: the source of a picture, or else its digest."""
     if not dataset.sources:
         return dataset.digests
     pairs = zip(dataset.sources, dataset.digests, strict=True)

@@ -18,28 +18,29 @@ Rows = NDArray[np.int64]
 class Images:
     """Pictures (N, size, size, 3) uint8 RGB, decoded when they are first needed.
 
-    Where the cache has the features of all pictures, none is decoded.
+    If the cache has the features of all pictures, no picture is decoded.
 
     Args:
-        count, size: N, and the side in pixels.
-        decode: rows (M,) -> their records; reads the cache, and decodes what it lacks.
+        count: N, the number of pictures.
+        size: side of a decoded picture in pixels.
+        decode: rows (M,) -> their records; it decodes the pictures that the cache lacks.
     """
 
     def __init__(self, count: int, size: int, decode: Callable[[Rows], Records]) -> None:
         self.shape = (count, size, size, 3)
         self._decode, self._lock = decode, Lock()
-        self._thread = ThreadPoolExecutor(1)  # one batch at a time, which uses all processors
+        self._thread = ThreadPoolExecutor(1)  # decodes one batch after the other, each on all cores
         self._batches: dict[bytes, Future[Records]] = {}
         self._batch_of_row: list[Future[Records] | None] = [None] * count
         self._position_in_batch = np.zeros(count, np.int64)
 
     @classmethod
     def from_array(cls, images: NDArray[np.uint8]) -> Images:
-        """Wrap pictures (N, size, size, 3) that are decoded already."""
+        """Wrap pictures (N, size, size, 3) that are already decoded."""
         return cls(len(images), images.shape[1], lambda rows: Records(images, rows))
 
     def prefetch(self, rows: Rows) -> Future[Records]:
-        """Start to decode rows (M,) in the background, after those that were started before."""
+        """Decode rows (M,) in the background, after the rows of earlier calls."""
         with self._lock:
             if (batch := self._batches.get(rows.tobytes())) is None:
                 batch = self._batches[rows.tobytes()] = self._thread.submit(self._decode, rows)
@@ -49,7 +50,7 @@ class Images:
             return batch
 
     def records(self, rows: Rows) -> Records:
-        """The records of rows (M,); waits until they are decoded.
+        """Return the records of rows (M,); wait until they are decoded.
 
         Raises:
             DataError: a file has changed since the folder was read.
@@ -58,9 +59,9 @@ class Images:
         return self.prefetch(rows).result()
 
     def __getitem__(self, positions: Any) -> NDArray[np.uint8]:
-        """A copy of the pictures at positions: an index array, a mask or a slice.
+        """Return a copy of the pictures at `positions`: an index array, a mask or a slice.
 
-        Waits until they are decoded, and raises as `records` does.
+        It waits until they are decoded, and raises the same errors as `records`.
         """
         rows = np.arange(len(self._batch_of_row))[positions]
         new = [row for row in rows.tolist() if self._batch_of_row[row] is None]

@@ -1,7 +1,7 @@
-"""Inspects every file once: format, mode, size, and a thumbnail that shows duplicates.
+"""Inspects every file once: format, mode, size, and a thumbnail for the search for duplicates.
 
-An inspection depends on the file's bytes alone, not on the model's input size, so neither splits
-nor findings change with the backbone.
+An inspection depends only on the bytes of the file, not on the input size of the model. So splits
+and findings do not change with the backbone.
 """
 
 from __future__ import annotations
@@ -24,36 +24,38 @@ THUMBNAIL_SIZE = 32
 """Side of a thumbnail, in pixels."""
 _DECODED_SIZE = 2 * THUMBNAIL_SIZE
 _MAX_BLANK_RANGE = 2
-"""Largest difference between two pixels of one channel in a picture of one colour: JPEG noise."""
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's gray
+"""Largest difference between pixels, in each channel, of a picture that counts as a single colour:
+JPEG compression adds such noise."""
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillow's mode L
 
 INSPECTION = np.dtype(
     [
-        ("format", "S4"),  # the name of its kind: JPEG, PNG, ...
-        ("mode", "S8"),  # of Pillow: RGB, L, CMYK, P, ...
+        ("format", "S4"),  # JPEG, PNG, ...
+        ("mode", "S8"),  # Pillow's mode: RGB, L, CMYK, P, ...
         ("bits", np.uint8),  # per sample, 1 to 16
-        ("significant_bits", np.uint8),  # that its values use; at least 8
-        ("is_blank", np.bool_),  # of one colour everywhere, once decoded
+        ("significant_bits", np.uint8),  # number of bits that the values use, at least 8
+        ("is_blank", np.bool_),  # whether all decoded pixels have the same colour
         ("is_transparent", np.bool_),
         ("frames", np.uint32),
-        ("orientation", np.uint8),  # of EXIF: 1 is upright
-        ("width", np.uint32),  # in pixels, as stored: before EXIF turns it
+        ("orientation", np.uint8),  # EXIF orientation; 1 is upright
+        ("width", np.uint32),  # in pixels, as stored, before the EXIF orientation is applied
         ("height", np.uint32),
-        ("thumbnail", np.uint8, (THUMBNAIL_SIZE, THUMBNAIL_SIZE)),  # gray, upright, stretched
+        ("thumbnail", np.uint8, (THUMBNAIL_SIZE, THUMBNAIL_SIZE)),  # gray, upright, square
     ]
 )
-"""A record per picture, of fixed size, so that it fits the cache and NumPy arrays."""
+"""Data type of an inspection. Its size is fixed, so that inspections fit in arrays and the cache.
+"""
 
 
 def inspect_picture(data: bytes) -> NDArray[np.void]:
     """Decode a whole picture and describe it.
 
     Returns:
-        A record () of INSPECTION.
+        One record of INSPECTION, of shape ().
 
     Raises:
-        RequestError: it is no picture, damaged, cut short or too large; the message is that of the
-            service.
+        RequestError: the data is not a picture, or it is damaged, cut short or too large; the
+            message is the same as in an answer of the service.
     """
     picture = inspect(data, _DECODED_SIZE)
     header, gray = picture.header, picture.pixels.astype(np.float32) @ _LUMA
@@ -72,11 +74,11 @@ def inspect_picture(data: bytes) -> NDArray[np.void]:
 def inspect_files(
     files: Sequence[PictureFile], cache: Cache
 ) -> tuple[NDArray[np.void], list[str], dict[int, LeftOut]]:
-    """Inspect files in threads, each once as long as its bytes stay the same.
+    """Inspect files in threads; the inspection of a file is cached until its bytes change.
 
     Returns:
-        inspections (N,) of INSPECTION, SHA-256 digests (N), and problems by row; the inspection of
-        a row with a problem is all zeros.
+        Inspections (N,) of INSPECTION, N SHA-256 digests, and the problems by row. The inspection
+        of a row with a problem is all zeros.
     """
     inspections = np.zeros(len(files), INSPECTION)
     problems: dict[int, LeftOut] = {}
@@ -96,8 +98,9 @@ def inspect_files(
     keys = [bytes.fromhex(digests[row]) for row in hashed]
     recipe = Recipe((), INSPECTION, make)
     code = code_identity.identity(__name__)
+    # "looks" is the name of the stores of inspections in existing caches.
     inspections[hashed] = cache.get_or_create("looks", code, keys, lambda: recipe)[:]
-    for row in hashed[inspections["format"][hashed] == b""]:  # again, to learn the reason
+    for row in hashed[inspections["format"][hashed] == b""]:  # inspected again for the reason
         try:
             inspect_picture(read_file(files[row].path))
         except (RequestError, OSError) as error:
@@ -109,5 +112,5 @@ def _inspect_or_zeros(path: Path, digest: str) -> NDArray[np.void]:
     data = read_unchanged(path, digest)
     try:
         return inspect_picture(data)
-    except RequestError:  # because of the content: it fails whenever it is inspected
+    except RequestError:  # the content is at fault, so the result can be cached
         return np.zeros((), INSPECTION)

@@ -1,7 +1,8 @@
 """Draws the sample dataset: leaves, healthy and with three diseases.
 
 It is for trying Graft out, for tests, and for machines without pictures. The leaves differ in
-shape, colour, angle, light and background, and the diseases in extent: learnable, but not trivial.
+shape, colour, angle, light and background, and the diseases in extent, so that the classes can be
+learned but are not trivial.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ def draw_samples(cache: Path, per_class: int = PICTURES_PER_CLASS, seed: int = 0
     """Draw the dataset unless `cache` has it; return its folder, with a sub-folder per class.
 
     Args:
-        cache: the folder that keeps it.
-        per_class: pictures of each class, as JPEG.
-        seed: other seeds give other leaves.
+        cache: the folder that keeps the dataset.
+        per_class: number of pictures of each class.
+        seed: seed of the random leaves.
     """
     folder = cache / f"leaves-{VERSION}-{per_class}-{seed}"
     if folder.is_dir():
@@ -56,7 +57,7 @@ def draw_samples(cache: Path, per_class: int = PICTURES_PER_CLASS, seed: int = 0
 
 
 def is_sample_dataset(folder: Path) -> bool:
-    """Whether `draw_samples` made this folder, by whatever path it is named."""
+    """Whether `draw_samples` made this folder; links to it are followed."""
     place = folder.resolve()
     return place.parent == cache_folder().resolve() and place.name.startswith("leaves-")
 
@@ -74,7 +75,7 @@ def draw_leaf(rng: np.random.Generator, disease: Draw, size: int = SIZE) -> Imag
 
 
 def healthy(leaf: Image.Image, inside: NDArray[np.bool_], rng: np.random.Generator) -> Image.Image:
-    """At most a few specks of dust."""
+    """Draw at most a few specks of dust on a leaf."""
     _draw_spots(
         leaf, inside, rng, count=int(rng.integers(0, 3)), radius=(0.5, 1.5), colour=(150, 140, 110)
     )
@@ -84,7 +85,7 @@ def healthy(leaf: Image.Image, inside: NDArray[np.bool_], rng: np.random.Generat
 def leaf_spot(
     leaf: Image.Image, inside: NDArray[np.bool_], rng: np.random.Generator
 ) -> Image.Image:
-    """A few large brown spots with a yellow rim."""
+    """Draw a few large brown spots with a yellow rim on a leaf."""
     for point in _random_points(inside, rng, int(rng.integers(4, 12))):
         radius = rng.uniform(4, 10)
         _draw_disc(leaf, point, radius * 1.5, (188, 176, 62))
@@ -96,7 +97,7 @@ def leaf_spot(
 def powdery_mildew(
     leaf: Image.Image, inside: NDArray[np.bool_], rng: np.random.Generator
 ) -> Image.Image:
-    """White dust in soft patches."""
+    """Draw white dust in soft patches on a leaf."""
     patches = Image.new("L", leaf.size)
     for point in _random_points(inside, rng, int(rng.integers(5, 14))):
         _draw_disc(patches, point, rng.uniform(6, 16), int(rng.integers(120, 235)))
@@ -107,7 +108,7 @@ def powdery_mildew(
 
 
 def rust(leaf: Image.Image, inside: NDArray[np.bool_], rng: np.random.Generator) -> Image.Image:
-    """Many small orange pustules."""
+    """Draw many small orange pustules on a leaf."""
     _draw_spots(
         leaf, inside, rng, count=int(rng.integers(40, 140)), radius=(1, 2.8), colour=(196, 98, 28)
     )
@@ -133,7 +134,7 @@ def _draw_background(rng: np.random.Generator, size: int) -> Image.Image:
 
 
 def _draw_outline(rng: np.random.Generator, size: int) -> list[tuple[float, float]]:
-    """The points (x, y) of a pointed oval with a wavy edge, turned, moved and scaled."""
+    """Return the points (x, y) of a pointed oval with a wavy edge, turned, moved and scaled."""
     turn = np.linspace(0, 2 * np.pi, 80, endpoint=False)
     length, width = size * rng.uniform(0.34, 0.46), size * rng.uniform(0.16, 0.27)
     along = length * np.cos(turn)
@@ -161,13 +162,13 @@ def _draw_blade(
     for share in np.linspace(0.15, 0.85, rng.integers(4, 8)):
         start = stem + share * (tip - stem)
         edge = int(len(points) * np.arccos(min(2 * share - 0.6, 0.98)) / (2 * np.pi))
-        for side in (points[edge], points[-edge]):  # further towards the tip than its start
+        for side in (points[edge], points[-edge]):  # nearer to the tip than `start`
             pen.line([tuple(start), tuple(side)], fill=vein, width=1)
     return blade
 
 
 def _vary_light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Vary brightness, tint and blur, as different cameras and hours of the day do."""
+    """Vary brightness, tint and blur, as between different cameras and hours of the day."""
     pixels = np.asarray(picture, np.float32) * rng.uniform(0.7, 1.25) * rng.uniform(0.93, 1.07, 3)
     lit = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
     return lit.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.9)))
@@ -189,7 +190,7 @@ def _draw_spots(
 def _random_points(
     inside: NDArray[np.bool_], rng: np.random.Generator, count: int
 ) -> list[tuple[int, int]]:
-    """`count` random points (x, y) on the leaf."""
+    """Return `count` random points (x, y) on the leaf."""
     rows, columns = np.nonzero(inside)
     chosen = rng.integers(len(rows), size=count)
     return [(int(columns[index]), int(rows[index])) for index in chosen]

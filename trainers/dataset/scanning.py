@@ -1,7 +1,7 @@
-"""Lists the files of a folder or an archive: pictures with their class, and what is left out.
+"""Lists the files of a folder or an archive: pictures with their class, and files left out.
 
-Suffixes decide first; a file without the suffix of a picture is one if its first bytes say so.
-`folders.layout` finds the class folders, `inspection` decodes the pictures.
+A file is a picture if it has the suffix of a picture; if not, its first bytes decide. The module
+`folders.layout` finds the class folders; `inspection` decodes the pictures later.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ class LeftOut:
 
     Attributes:
         path: relative to the data folder.
-        kind: of the finding that this is (`findings.files`); "" where nobody meant it as a picture.
+        reason: why it is not used, as the end of a sentence that begins with the path.
+        kind: the kind of finding that it becomes (`findings.files`); "" for a file that was not
+            meant as a picture, which is not a finding.
     """
 
     path: str
@@ -35,11 +37,13 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class PictureFile:
-    """A file that is a picture by its name or its first bytes; nobody has decoded it yet.
+    """A file that is a picture by its suffix or its first bytes; it is not decoded yet.
 
     Attributes:
+        path: the file.
         name: its path relative to the data folder.
-        split: a name from SPLITS; "" where the folder does not say.
+        label: the name of its class.
+        split: a name from SPLITS; "" if the folder does not name a split.
     """
 
     path: Path
@@ -54,8 +58,10 @@ class Scan:
 
     Attributes:
         data_path: the folder or the archive, as the user named it.
-        folder: where the files are; for an archive, where it is unpacked.
-        classes: all class folders, sorted; also those without a readable picture.
+        folder: the folder of the files; for an archive, the folder into which it was unpacked.
+        pictures: the files that are pictures, in a fixed order.
+        classes: the names of all class folders, sorted, even of those without a readable picture.
+        left_out: files and folders that are not used.
         layout: where in the folder the classes are.
     """
 
@@ -71,14 +77,17 @@ def scan(data_path: Path) -> Scan:
     """List the files of a folder, or of a Zip or tar archive, and find their classes.
 
     Raises:
-        DataError: the folder is missing, cannot be opened or holds no pictures, or its class
-            folders are ambiguous.
+        DataError: the folder is missing, cannot be opened or holds no pictures, or it is not clear
+            which of its folders are the classes.
     """
     if not is_printable(str(data_path)):
         raise DataError(f"--data {escape(str(data_path))} {UNPRINTABLE.reason}")
     folder = archives.unpack(data_path) if data_path.is_file() else data_path
     if not folder.is_dir():
-        raise DataError(f"no folder {folder}; name one with --data{suggest_folder(folder)}")
+        raise DataError(
+            f"there is no folder {folder}; set --data to a folder or archive"
+            + suggest_folder(folder)
+        )
     if reason := why_not_opened(folder):
         raise DataError(f"--data {folder} {reason}; make it readable for this user")
     entries = list_entries(folder)
@@ -86,7 +95,7 @@ def scan(data_path: Path) -> Scan:
         layout = detect_layout((entry.parts for entry in entries if entry.is_picture), str(folder))
     except DataError as error:
         raise DataError(f"{data_path}: {error}") from None
-    files = [_labelled(entry, layout) for entry in entries]
+    files = [_label(entry, layout) for entry in entries]
     pictures = tuple(file for file in files if isinstance(file, PictureFile))
     missing = archives.read_left_out(folder) if folder != data_path else []
     left_out = (
@@ -98,19 +107,19 @@ def scan(data_path: Path) -> Scan:
     return Scan(data_path, folder, pictures, _classes(entries, layout), left_out, layout)
 
 
-def _labelled(entry: Entry, layout: Layout) -> PictureFile | LeftOut:
+def _label(entry: Entry, layout: Layout) -> PictureFile | LeftOut:
     location = layout.locate(entry.parts)
     label, split = location or ("", "")
     if entry.rejection:
         kind, reason = entry.rejection
         is_beside_classes = location is not None and not label
-        if kind == EMPTY.kind and not is_beside_classes:  # it would be no class anyway
+        if kind == EMPTY.kind and not is_beside_classes:  # it would not be a class anyway
             kind = ""
         return LeftOut(entry.name, reason, kind)
     if split == UNLABELLED:
-        return LeftOut(entry.name, "lies in a folder of unlabelled pictures")
+        return LeftOut(entry.name, "is in a folder of unlabelled pictures")
     if not label:
-        return LeftOut(entry.name, "lies in no class folder: move it into one", "misplaced")
+        return LeftOut(entry.name, "is not in a class folder: move it into one", "misplaced")
     return PictureFile(entry.path, entry.name, label, split)
 
 
@@ -120,7 +129,7 @@ def _not_unpacked(name: str, reason: str) -> LeftOut:
 
 
 def _no_pictures(data_path: Path, entries: Sequence[Entry], left_out: Sequence[LeftOut]) -> str:
-    """The message for a folder without pictures."""
+    """Write the error message for a folder without pictures."""
     packed = [entry for entry in entries if suffix_of(entry.path.name) in archives.SUFFIXES]
     hint = f", or name an archive, e.g. --data {packed[0].path}" if packed else ""
     return (
@@ -138,7 +147,10 @@ def _classes(entries: Sequence[Entry], layout: Layout) -> tuple[str, ...]:
 
 
 def format_left_out(left_out: Sequence[LeftOut], limit: int = 5) -> str:
-    """The end of a message: what was left out and why, findings first; "" for nothing."""
+    """Write the end of a message: the files that were left out and why, findings first.
+
+    It is "" if no file was left out; at most `limit` files are listed.
+    """
     ordered = sorted(left_out, key=lambda file: not file.kind)
     lines = [f"\n  {file.path}: {file.reason}" for file in ordered[:limit]]
     if len(ordered) > limit:

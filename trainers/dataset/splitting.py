@@ -1,4 +1,4 @@
-"""Splits a dataset into training, validation and test pictures, by their content."""
+"""Splits a dataset into training, validation and test pictures, by a hash of their content."""
 
 from __future__ import annotations
 
@@ -18,25 +18,29 @@ from trainers.dataset.folders.filenames import SPLITS, normalize
 from trainers.progress import log
 
 HELD_OUT_SHARE = 0.15
-"""Share of the pictures for the test, and the same again for validation."""
+"""Share of the pictures for the test, and again for validation."""
 
 
 def split(dataset: Dataset, seed: int) -> Dataset:
     """Assign every picture to a split; splits that the folder names stay as they are.
 
-    Missing splits are drawn from the training pictures. A picture's draw, from 0 to 1, is a hash of
-    the seed and its content; the draw of a group of duplicates is the highest of its members.
-    Below 0.15 is the test, below 0.30 validation, the rest training. So names and order do not
-    matter, duplicates share a split, and a new picture moves no other picture except its own
-    duplicates, and those only towards training. Pictures of one source (--group) share a split too,
-    and the draw is a hash of the source's name.
+    Missing splits are drawn from the training pictures. The draw of a picture is a number from 0 to
+    1, a hash of the seed and of its content: below 0.15 it goes to the test, below 0.30 to
+    validation, otherwise to training. So file names and order do not matter.
 
-    A class that would lack a split gives it the picture or group with the nearest draw: a class of
-    two gives one to training and one to the test, a class of three or more has all splits. Only
-    there may an old picture still move to the test: in a class so small that none of its draws is
-    below 0.15 (or all are below 0.30), when a new picture joins two groups (or is its first above).
-    A duplicate in another class takes its group to the split nearest training that either class
-    wants.
+    A group of duplicates shares a split: its draw is the highest of its members. So a new picture
+    moves no old picture except its own duplicates, and those only towards training. Pictures of one
+    source (--group) share a split too: their draw is a hash of the name of the source.
+
+    If a class would have no picture in a split, the picture or group with the nearest draw goes
+    there. A class of two pictures has one in training and one in the test; a class of three or more
+    is in all splits. Only in such a class may a new picture move an old one to the test: if it
+    joins two groups, or if it is the first with a draw above 0.30. A group with pictures of several
+    classes goes to the split nearest to training that any of these classes asks for.
+
+    Args:
+        dataset: the pictures.
+        seed: other seeds draw other splits.
 
     Raises:
         DataError: a class has no training picture, or no class has a test picture.
@@ -48,8 +52,8 @@ def split(dataset: Dataset, seed: int) -> Dataset:
     for index, label in enumerate(dataset.classes):
         if index not in dataset.labels[free]:
             raise DataError(
-                f"class `{label}` of {dataset.title} has no pictures in train/: every class needs "
-                f"some to learn from{_suggest_rename(dataset, label, set(dataset.labels[free]))}"
+                f"class `{label}` of {dataset.title} has no pictures in train/, but every class "
+                f"needs some{_suggest_rename(dataset, label, set(dataset.labels[free]))}"
             )
     names = np.array([*missing, "train"], dtype=object)
     splits[free] = names[_draw_splits(dataset, free, seed, len(missing))]
@@ -58,59 +62,70 @@ def split(dataset: Dataset, seed: int) -> Dataset:
         raise DataError(
             f"{dataset.title}: no picture is left for the test: "
             + (coarse and f"{coarse}; or ")
-            + f"give train/ at least 2 different "
-            f"{'sources (--group)' if dataset.sources else 'pictures'} of a class, or add a folder "
-            "test/"
+            + f"add pictures until a class has at least 2 different "
+            f"{'sources (--group)' if dataset.sources else 'pictures'} for training, or add a "
+            "folder test/"
         )
     _log_drawn_splits(dataset, splits, missing)
     return dataset.with_splits(tuple(splits))
 
 
 def _suggest_rename(dataset: Dataset, label: str, trained: set[int]) -> str:
-    """What to do about a class without training pictures; its name may be misspelt."""
+    """Suggest what to do about a class without training pictures; its name may be misspelt."""
     others = {normalize(dataset.classes[index]): dataset.classes[index] for index in trained}
     close = difflib.get_close_matches(normalize(label), others, n=1, cutoff=0.8)
     if not close:
-        return "; if they are not labelled, move the folder away"
+        return "; add some, or move the folder away if its pictures are not labelled"
     other = others[close[0]]
     return (
-        f"; train/ has `{other}` ({other!a}, not {label!a}): rename one if they are the same class"
+        f"; train/ has a similar class `{other}` ({other!a}, not {label!a}): rename one of them if "
+        "they are the same class"
     )
 
 
 def hash_fractions(keys: Sequence[str], seed: int) -> NDArray[np.float64]:
-    """A fraction (N,) from 0 to 1 for each key, uniform over keys and seeds."""
+    """Hash each key and the seed to a number from 0 to 1, uniformly distributed; (N,) float64."""
     hashes = [hashlib.sha256(f"{seed}:{key}".encode()).digest() for key in keys]
     return np.array([int.from_bytes(digest[:8]) / 2**64 for digest in hashes])
 
 
 def _draw_splits(
-    dataset: Dataset, free: NDArray[np.int64], seed: int, train: int
+    dataset: Dataset, free: NDArray[np.int64], seed: int, train_index: int
 ) -> NDArray[np.int64]:
-    """The index of the split of each free picture: 0 to `train`, which is training."""
+    """Draw the index of the split of each free picture.
+
+    Args:
+        dataset: the pictures.
+        free: (M,) rows of the pictures to assign.
+        seed: of the draws.
+        train_index: index of the training split, which is the last.
+
+    Returns:
+        (M,) int64, 0 to `train_index`.
+    """
     _, group = np.unique(grouping.merge_groups(dataset)[free], return_inverse=True)
     keys = grouping.split_keys(dataset)
-    draws = np.zeros(group.max() + 1)  # of groups
+    draws = np.zeros(group.max() + 1)  # one per group
     np.maximum.at(draws, group, hash_fractions([keys[row] for row in free], seed))
     drawn = np.zeros(len(draws), np.int64)
     for label in range(len(dataset.classes)):
         own = np.unique(group[dataset.labels[free] == label])
         own = own[np.argsort(draws[own])]
-        held_out = train if len(own) > train else len(own) - 1  # splits that this class serves
-        ends = [0]  # of each split in the sorted draws: at its share, but no split is empty
+        held_out = min(train_index, len(own) - 1)  # splits that get pictures, besides training
+        ends = [0]  # end of each split in the sorted draws: at its share, but no split is empty
         for index in range(held_out):
             natural = np.searchsorted(draws[own], HELD_OUT_SHARE * (index + 1))
             ends.append(int(np.clip(natural, ends[-1] + 1, len(own) - held_out + index)))
         split_index = np.searchsorted(ends[1:], np.arange(len(own)), side="right")
-        split_index[split_index == held_out] = train
+        split_index[split_index == held_out] = train_index
         drawn[own] = np.maximum(drawn[own], split_index)
     return drawn[group]
 
 
 def write_csv(dataset: Dataset, path: Path) -> None:
-    """Write path, SHA-256, class and split of every picture, and its source where --group is used.
+    """Write a CSV file with path, SHA-256, class and split of every picture.
 
-    Paths are relative to the data folder.
+    With --group it also has the source of every picture. Paths are relative to the data folder.
     """
     columns = {
         "path": dataset.paths,
@@ -127,7 +142,7 @@ def write_csv(dataset: Dataset, path: Path) -> None:
 
 
 def describe(dataset: Dataset) -> str:
-    """How many pictures, classes and pictures per split there are, in a line."""
+    """Describe the numbers of pictures, of classes, and of pictures per split, in one line."""
     counts = ", ".join(f"{len(dataset.rows(name))} {name}" for name in SPLITS)
     return f"{len(dataset.paths)} pictures of {len(dataset.classes)} classes: {counts}"
 
@@ -138,10 +153,12 @@ def _log_drawn_splits(dataset: Dataset, splits: NDArray[np.object_], drawn: Sequ
     for name in drawn:
         count = int((splits == name).sum())
         if "train" in dataset.splits:
-            log.info("no %s/ folder: %d pictures of train/ are set aside for it", name, count)
+            log.info(
+                "there is no folder %s/: %d pictures of train/ are used for %s", name, count, name
+            )
         if duplicates > HELD_OUT_SHARE * len(splits) and count < HELD_OUT_SHARE / 2 * len(splits):
             log.warning(
-                "only %d of %d pictures are for %s, because %d have duplicates: a group of "
-                "duplicates stays together, and most groups go to training",
+                "only %d of %d pictures are used for %s, because %d have duplicates: duplicates "
+                "stay together in one split, and most groups go to training; delete the copies",
                 *(count, len(splits), name, duplicates),
             )

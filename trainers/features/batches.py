@@ -1,4 +1,4 @@
-"""Training batches: each epoch has every picture once, in random order, in a random view, mixed."""
+"""Training batches: an epoch has every picture once, in random order and in a random view."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.system.resources import usable_cores
+from trainers.features.augmentation import mix_up
 from trainers.features.frozen_features import ModelInputs
 
 MIN_STEPS_PER_EPOCH = 20
-"""However many devices share a batch: fewer steps on larger batches reach a higher loss."""
+"""If several devices share a batch, an epoch keeps at least this number of steps: training with
+fewer steps on larger batches ends at a higher loss."""
 PREFETCH_BYTES = 512 * 1024**2
-"""Most memory for batches that are prepared ahead; one batch is always prepared."""
+"""Limit of the memory for batches that are prepared ahead; one batch is always prepared ahead."""
 
 
 class Batches(keras.utils.PyDataset):
     """Batches for `fit`: inputs (M, ...), class probabilities (M, classes) and weights (M,).
 
     Args:
-        inputs: of the model.
-        labels: (N,) class indices.
-        class_weights: (classes,) weight of each class in the loss; a mixed picture has the mean
-            weight of its two classes.
-        batch_size: pictures in a batch; the last one may be smaller.
-        seed: decides, with the number of the epoch, the order, the views and the mixing; None for
-            unchanged pictures in order.
-        mixup: `alpha` of mixup (Zhang et al. 2018; on features: Verma et al. 2019): each input
-            and its class become a random mixture of two. 0 mixes nothing.
+        inputs: the inputs of the model: pictures or features, by row and view.
+        labels: (N,) int64, class indices.
+        class_weights: (classes,) weight of each class in the loss. The weight of a mixture is the
+            mean of the weights of its two classes, by their shares.
+        batch_size: pictures in a batch; the last batch may be smaller.
+        seed: the order, the views and the mixtures of an epoch follow from the seed and the number
+            of the epoch. None: the unchanged pictures in their own order.
+        mixup: `alpha` of `augmentation.mix_up`; 0 switches mixup off.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Batches(keras.utils.PyDataset):
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:
-        """Draw the order and the views of an epoch; they depend on the seed and `epoch` only."""
+        """Draw the order and the views of an epoch, from the seed and `epoch` alone."""
         count = len(self._targets)
         self._epoch = epoch
         self._rows, self._views = np.arange(count), np.zeros(count, np.int64)
@@ -73,35 +74,25 @@ class Batches(keras.utils.PyDataset):
         targets = self._targets[rows]
         if self._seed is not None and self._mixup:
             rng = np.random.default_rng((self._seed, self._epoch, index))
-            share = rng.beta(self._mixup, self._mixup, len(rows)).astype(np.float32)
-            other = rng.permutation(len(rows))
-            inputs, targets = _mix(inputs, other, share), _mix(targets, other, share)
+            inputs, targets = mix_up(inputs, targets, self._mixup, rng)
         return inputs, targets, targets @ self._class_weights
 
 
-def _mix(
-    values: NDArray[Any], other: NDArray[np.int64], share: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """share * values + (1 - share) * values[other], row by row."""
-    share = share.reshape(-1, *[1] * (values.ndim - 1))
-    mixed: NDArray[np.float32] = share * values + (1 - share) * values[other]
-    return mixed
-
-
 def global_batch_size(batch_size: int, devices: int, pictures: int) -> int:
-    """Return how many pictures all devices together take in a step.
+    """Return the number of pictures that all devices together take in a step.
 
-    This is `batch_size` for each device, or fewer if an epoch of so many pictures would otherwise
-    have fewer than MIN_STEPS_PER_EPOCH steps, but at least `batch_size`.
+    This is `batch_size` times `devices`. If an epoch of all `pictures` would then have fewer than
+    MIN_STEPS_PER_EPOCH steps, the number is smaller, but never below `batch_size`.
     """
     return max(batch_size, min(batch_size * devices, pictures // MIN_STEPS_PER_EPOCH))
 
 
 def to_tf_dataset(batches: keras.utils.PyDataset) -> tf.data.Dataset:
-    """Return the batches in order, prepared ahead by a thread per core, within PREFETCH_BYTES.
+    """Return the batches in order; threads, one per core, prepare them ahead.
 
-    Every pass has the batches of the epoch that was started last. Keras' own threads for a
-    PyDataset would still return some batches of the epoch before.
+    The memory of the prepared batches is limited by PREFETCH_BYTES. Every iteration yields the
+    batches of the epoch that was last started by `start_epoch`. (The threads that Keras starts for
+    a PyDataset would still return some batches of the epoch before.)
     """
     first = batches[0]
     batch_bytes = sum(array.nbytes for array in first)

@@ -1,4 +1,4 @@
-"""Every picture is decoded once, by the service's decoder, at the input size of the model."""
+"""Decodes every picture once, with the decoder of the service, at the input size of the model."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from trainers.dataset.images import Images, Rows
 
 
 def decode_lazily(dataset: Dataset, size: int, cache: Cache) -> Dataset:
-    """Return the dataset with `images` of (size, size) pixels, each decoded when it is needed."""
-    origin = f"{code_identity.identity(decode_picture.__module__)} {size}"
+    """Return the dataset with `images` of (size, size) pixels, each decoded when first needed."""
+    dependencies = f"{code_identity.identity(decode_picture.__module__)} {size}"
     keys, bits = dataset.cache_keys, dataset.significant_bits
 
     def load(rows: Rows) -> Records:
@@ -28,6 +28,8 @@ def decode_lazily(dataset: Dataset, size: int, cache: Cache) -> Dataset:
             )
 
         recipe = Recipe((size, size, 3), np.uint8, make)
-        return cache.get_or_create("pictures", origin, [keys[row] for row in rows], lambda: recipe)
+        return cache.get_or_create(
+            "pictures", dependencies, [keys[row] for row in rows], lambda: recipe
+        )
 
     return replace(dataset, images=Images(len(keys), size, load))

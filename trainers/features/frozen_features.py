@@ -1,8 +1,8 @@
-"""The outputs of frozen layers, computed once per picture and view, and kept in the cache.
+"""The outputs of frozen layers, computed once for each picture and view, and kept in the cache.
 
 `split_off_frozen` splits a model before its first trainable layer. Fine-tuning then trains the
-second part on the outputs of the first, several times faster than running the whole network in
-every epoch.
+second part on the cached outputs of the first part. That is several times faster than running the
+whole network in every epoch.
 """
 
 from __future__ import annotations
@@ -19,17 +19,22 @@ from numpy.typing import NDArray
 
 from trainers.cache.array_cache import Cache, Recipe
 from trainers.cache.record_store import Records
+from trainers.features.augmentation import TRAINING_VIEWS, make_view
 from trainers.features.frozen_layers import FeatureExtractor
-from trainers.features.views import TRAINING_VIEWS, make_view
 from trainers.model.graph import split_at_trainable
 from trainers.progress import log
 
 MAX_FEATURE_MAP_BYTES = 4 * 1024**3
-"""Largest feature maps kept for fine-tuning; above, the frozen layers run in every epoch."""
+"""Largest size of the feature maps that fine-tuning caches. If all of them together are larger,
+the frozen layers run in every epoch instead."""
 
 
 class ModelInputs(Protocol):
-    """The inputs of a model that is trained, by row and view."""
+    """The inputs of a model during training, by row (picture) and view.
+
+    Attributes:
+        views: number of views of each picture.
+    """
 
     @property
     def views(self) -> int: ...
@@ -37,7 +42,7 @@ class ModelInputs(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the inputs (M, ...) of rows (M,) in views (M,)."""
+        """Return the inputs (M, ...) for rows (M,), each in one of its views (M,)."""
         ...
 
 
@@ -46,9 +51,9 @@ class AugmentedPictures:
     """Pictures (N, S, S, 3) uint8 and their views, which are made when they are read.
 
     Attributes:
-        load_images: returns the decoded pictures; may have to wait for them.
+        load_images: returns the decoded pictures; it may wait until they are decoded.
         keys: the SHA-256 of each picture.
-        view_numbers: of the views to learn from, as `views.make_view` takes them.
+        view_numbers: the views to train on, as numbers for `augmentation.make_view`.
     """
 
     load_images: Callable[[], Records]
@@ -76,7 +81,12 @@ class AugmentedPictures:
 
 @dataclass(frozen=True)
 class Features:
-    """The outputs of frozen layers: a record per picture and view, in order of the pictures."""
+    """The outputs of frozen layers, ordered by picture, then by view.
+
+    Attributes:
+        records: (N * views, ...) float32.
+        views: number of views of each picture.
+    """
 
     records: Records
     views: int
@@ -95,18 +105,19 @@ class Features:
 def extract(
     label: str,
     load_extractor: Callable[[], FeatureExtractor],
-    origin: str,
+    dependencies: str,
     pictures: AugmentedPictures,
     views: int,
     cache: Cache,
 ) -> Features:
-    """Return the features of views of pictures; those that are not in the cache are computed.
+    """Return the features of the pictures in their first views; compute those not in the cache.
 
     Args:
         label: the kind of features, which names their folder in the cache.
-        load_extractor: returns the extractor; called only if something has to be computed.
-        origin: what decides the features besides the pictures, such as `Network.identity`.
-        views: how many views of each picture.
+        load_extractor: returns the extractor; called only if the cache lacks a feature.
+        dependencies: a hash of everything besides the pictures that decides the features, such as
+            `Network.identity`.
+        views: number of views of each picture.
     """
     pairs = np.array([(row, view) for row in range(len(pictures)) for view in range(views)])
     keys = record_keys(pictures, views)
@@ -119,13 +130,13 @@ def extract(
             lambda positions: extractor(pictures.read(*pairs[positions].T)),
         )
 
-    records = cache.get_or_create(label, origin, keys, recipe)
-    records.verify()  # here, because `fit` reads them in TensorFlow's threads, which wrap errors
+    records = cache.get_or_create(label, dependencies, keys, recipe)
+    records.verify()  # here, because errors in the threads of `fit` lose their type
     return Features(records, views)
 
 
 def record_keys(pictures: AugmentedPictures, views: int) -> list[bytes]:
-    """Return the cache keys of the features, in order of the pictures, then of the views."""
+    """Return the cache keys of the features, ordered by picture, then by view."""
     return [
         hashlib.sha256(key + bytes([number])).digest()
         for key in pictures.keys
@@ -136,8 +147,12 @@ def record_keys(pictures: AugmentedPictures, views: int) -> list[bytes]:
 def split_off_frozen(model: keras.Model, records: int) -> tuple[keras.Model, keras.Model] | None:
     """Split a model into (frozen, trainable) with `model(x) == trainable(frozen(x))`.
 
+    Args:
+        model: a model with frozen and trainable layers.
+        records: number of inputs whose feature maps would be cached: pictures times views.
+
     Returns:
-        None if no layer with weights is frozen, or if the outputs of the frozen part for so many
+        None if no layer with weights is frozen, or if the outputs of the frozen part for all
         records would be larger than MAX_FEATURE_MAP_BYTES.
     """
     frozen, trainable = split_at_trainable(model)
@@ -146,9 +161,9 @@ def split_off_frozen(model: keras.Model, records: int) -> tuple[keras.Model, ker
         return None
     if size_bytes > MAX_FEATURE_MAP_BYTES:
         log.info(
-            "the feature maps of the frozen layers would take %.1f GB (at most %.1f): the whole "
-            "network runs in every epoch, which is slower; fewer --fine-tune-layers make them "
-            "smaller",
+            "the feature maps of the frozen layers would take %.1f GB, more than the limit of "
+            "%.1f GB: the whole network runs in every epoch instead, which is slower; a smaller "
+            "--fine-tune-layers makes the feature maps smaller",
             *(size_bytes / 1e9, MAX_FEATURE_MAP_BYTES / 1e9),
         )
         return None

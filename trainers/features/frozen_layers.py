@@ -1,4 +1,4 @@
-"""Frozen layers, run on pictures in the fastest way that the machine offers."""
+"""Runs frozen layers on pictures: with TensorFlow on GPUs, with ONNX Runtime on a CPU."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from trainers.resources.out_of_memory import AdaptiveBatches
 from trainers.resources.time_budget import TimeBudget, TimeBudgetSpentError
 
 BATCH_SIZE, CALLS_PER_DEVICE = 32, 2
-"""Pictures in a call of a device, and calls that run on each device at the same time."""
+"""Number of pictures in a call, and of calls that run on each device at the same time."""
 
 Extract = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 class FeatureExtractor(ABC):
-    """Something that turns pictures into features.
+    """Turns pictures into features.
 
     Attributes:
-        shape: of the features of one picture.
+        shape: the shape of the features of one picture.
     """
 
     shape: tuple[int, ...]
@@ -41,12 +41,13 @@ class FeatureExtractor(ABC):
 
 
 class FrozenLayers(FeatureExtractor):
-    """A frozen network: on GPUs by TensorFlow, on all of them at a time; on a CPU by ONNX Runtime.
+    """A frozen network, run with TensorFlow on all GPUs, or with ONNX Runtime if there is no GPU.
 
-    ONNX Runtime takes one picture in a call of one thread. That is fastest, and the features of a
-    picture are the same bits whatever other pictures are extracted with it.
+    Each call of ONNX Runtime computes one picture in one thread. That is fastest, and the features
+    of a picture are bit for bit the same, whatever other pictures are computed with it.
 
     Args:
+        model: the frozen network.
         devices: TensorFlow's names of the devices to compute on; by default the GPUs in use.
     """
 
@@ -62,12 +63,15 @@ class FrozenLayers(FeatureExtractor):
         if names:
             pool = DevicePool(outputs, names)
             self._extract: Extract = AdaptiveBatches(pool, BATCH_SIZE, "extracting features")
-            log.info("extracting on %d device(s), batches of at most %d", len(names), BATCH_SIZE)
+            devices_text = f"{len(names)} device{'' if len(names) == 1 else 's'}"
+            log.info(
+                "extracting features on %s, at most %d pictures per batch", devices_text, BATCH_SIZE
+            )
         else:
             self._extract = open_on_cpu(to_onnx(outputs, ("maps",)).SerializeToString())
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the features (M, *shape) float32 of pictures (M, S, S, 3) uint8; thread-safe.
+        """Return the features (M, *shape) float32 of pictures (M, S, S, 3) uint8. Thread-safe.
 
         Raises:
             MemoryShortageError: the memory of a device is too small for one picture.
@@ -76,10 +80,9 @@ class FrozenLayers(FeatureExtractor):
 
 
 class TimeLimitedExtractor(FeatureExtractor):
-    """A feature extractor that refuses to work once the time budget is spent.
+    """A feature extractor that raises TimeBudgetSpentError once the time budget is spent.
 
-    Raises:
-        TimeBudgetSpentError: it is called after that; the cache keeps what was computed before.
+    The cache keeps the features that were computed before.
     """
 
     def __init__(self, extractor: FeatureExtractor, budget: TimeBudget) -> None:
@@ -92,10 +95,10 @@ class TimeLimitedExtractor(FeatureExtractor):
 
 
 class DevicePool:
-    """A function on several devices, each with its own copy of the weights.
+    """Runs a function on several devices; each device has its own copy of the weights.
 
-    Callers are threads that read pictures. Each device runs CALLS_PER_DEVICE calls at a time, so
-    that one batch is copied while another is computed; further callers wait.
+    The callers are threads that read pictures. Each device runs CALLS_PER_DEVICE calls at the same
+    time, so that one batch is copied while another is computed. Further callers wait.
     """
 
     def __init__(self, function: Any, devices: Sequence[str]) -> None:
@@ -116,7 +119,7 @@ class DevicePool:
 
 
 def open_on_cpu(content: bytes) -> Extract:
-    """Open an ONNX model that ONNX Runtime runs on the CPU, one picture in a call of one thread."""
+    """Open an ONNX model on the CPU; each call computes picture by picture, in one thread."""
     session = open_session(content, threads=1, providers=["CPUExecutionProvider"])
 
     def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The backbone that a run starts from, with its weights: loaded only if it has to compute."""
+"""The backbone of a run with its weights, which is loaded only if features have to be computed."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ class Network:
     """A backbone with its weights at one input size.
 
     Args:
-        weights: as `Backbone.load` takes them.
+        backbone: the kind of network.
+        weights: a name or a file, as for `Backbone.load`.
         image_size: side of the square input in pixels.
-        seed: of random weights, and of nothing else.
+        seed: seed of random weights (`weights="none"`); not used otherwise.
     """
 
     backbone: Backbone
@@ -37,11 +38,11 @@ class Network:
 
     @cached_property
     def identity(self) -> str:
-        """A hash of everything that decides the features of a picture.
+        """A hash of everything besides the picture that decides its features.
 
-        These are the weights, the input size, the kind of device (each rounds differently), and the
-        code: of the backbone, the decoder, the views and the conversion, and the versions of the
-        packages that they use. Nothing is loaded for it, so cached embeddings are found at once.
+        It covers the weights, the input size, the kind of device (each rounds differently), the
+        code of the backbone, the decoder, the augmentation and the conversion, and the versions of
+        the packages that they use. The network is not loaded for it.
         """
         makers = (__name__, frozen_features.__name__, imaging.__name__)
         code = code_identity.identity(*makers, type(self.backbone).__module__)
@@ -54,7 +55,7 @@ class Network:
     def body(self) -> keras.Model:
         """The frozen backbone: (N, S, S, 3) float32 RGB 0..255 -> feature maps.
 
-        Random weights are the same every time.
+        Random weights follow from the seed.
         """
         import keras
 
@@ -73,7 +74,7 @@ class Network:
         return FrozenLayers(self.embedder)
 
     def _weights_identity(self) -> str:
-        if self.weights in PRETRAINED:  # the code and the version of Keras decide which
+        if self.weights in PRETRAINED:  # which weights these are follows from the hashed code
             return self.weights
         if self.weights == "none":
             return f"random {self.seed}"

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
 from trainers.dataset.dataset import Dataset
+from trainers.features.augmentation import TRAINING_VIEWS
 from trainers.features.frozen_features import AugmentedPictures
 from trainers.features.network import Network
-from trainers.features.views import TRAINING_VIEWS
 from trainers.phases.checkpoint import Checkpoint
 from trainers.progress import Progress, log
 from trainers.reporting.tensorboard import Board

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trainers.evaluation.selection import ValidationResult, is_clearly_lower
-from trainers.features.views import FLIPS, UNZOOMED_VIEWS, Flip
+from trainers.features.augmentation import FLIPS, UNZOOMED_VIEWS, Flip
 from trainers.heads import linear
 from trainers.phases import head_phase
 from trainers.phases.context import TrainingContext

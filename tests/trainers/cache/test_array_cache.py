@@ -216,7 +216,7 @@ def test_an_unusable_disk_is_an_error_with_advice(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("trainers.cache.record_store._write", fail)
-    expected = rf"cannot write to the cache under .*{os.strerror(number)}; .* folders .*{advice}"
+    expected = rf"cannot write to the cache in .*{os.strerror(number)}; .* folders .*{advice}"
     with pytest.raises(CacheError, match=expected):
         Squares().fill(make(tmp_path))
 

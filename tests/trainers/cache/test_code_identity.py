@@ -75,7 +75,7 @@ def _clean() -> Iterator[None]:
     [
         *(
             ("trainers.features.network", f"trainers.{name}")
-            for name in ("features.frozen_features", "features.views", "model.classifier")
+            for name in ("features.frozen_features", "features.augmentation", "model.classifier")
         ),
         *(
             ("trainers.features.network", name)

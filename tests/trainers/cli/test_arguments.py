@@ -57,5 +57,5 @@ def test_mirrored_views_and_groups_are_options(flip: str) -> None:
     flags = ["--plugin", "tiny", "--flip", flip, "--group", r"clip\d+"]
     config = parse(flags).config
     assert (config.flip, config.group) == (flip, r"clip\d+")
-    with pytest.raises(ConfigError, match=r"--group \(='\('\): .*not a regular expression"):
+    with pytest.raises(ConfigError, match=r"--group \(='\('\): .*not a valid regular expression"):
         parse(["--plugin", "tiny", "--group", "("])

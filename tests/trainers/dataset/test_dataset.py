@@ -73,7 +73,7 @@ def test_files_that_are_no_pictures_are_left_out_with_a_reason(folder: Path) -> 
     assert "is text, not a picture" in left_out["red/text.jpg"]
     assert "JPEG 2000; convert it" in left_out["red/old.jp2"]
     assert "is text, not a picture" in left_out["red/noname"]
-    assert "lies in no class folder" in left_out["lost.png"]
+    assert "is not in a class folder" in left_out["lost.png"]
     assert "is hidden" in left_out["red/.hidden.png"]
     assert len(left_out) == 7
     assert len(dataset.paths) == len(dataset.inspections) == 8
@@ -107,7 +107,7 @@ def test_a_class_with_one_readable_picture_is_refused(folder: Path) -> None:
     shutil.copy(folder / "red/0.png", folder / "green")
     (folder / "green/bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(
-        DataError, match=r"at least 2 readable pictures, `green` has 1(.|\n)*bad\.png"
+        DataError, match=r"at least 2 readable pictures, but `green` has 1(.|\n)*bad\.png"
     ):
         check(folder)
 
@@ -121,7 +121,7 @@ def test_a_class_without_readable_pictures_is_refused(folder: Path) -> None:
 
 def test_a_single_class_is_refused(folder: Path) -> None:
     shutil.rmtree(folder / "red")
-    with pytest.raises(DataError, match="one class only \\(`blue`\\)"):
+    with pytest.raises(DataError, match="has only one class \\(`blue`\\)"):
         check(folder)
 
 

@@ -109,8 +109,8 @@ def test_an_unreadable_table_is_refused(tmp_path: Path, content: str | bytes | N
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (r"^\w", "--group made one source of each class (`a`, `b`): "),
-        (r"clip", "--group made one source of all 8 pictures (`clip`): "),
+        (r"^\w", "--group finds only one source in each class (`a`, `b`): "),
+        (r"clip", "--group finds only one source in all 8 pictures (`clip`): "),
     ],
 )
 def test_a_rule_with_one_source_per_class_is_refused(rule: str, message: str) -> None:
@@ -127,12 +127,12 @@ def test_a_missing_table_is_named_once() -> None:
 
 def test_a_rule_that_matches_no_path_is_refused() -> None:
     with pytest.raises(
-        DataError, match=r"names the source of none of 8 pictures, such as a/clip00"
+        DataError, match=r"for any of the 8 pictures: it must match paths such as a/clip00"
     ):
         grouping.assign_sources(clips(2, 2), "video")
 
 
 def test_no_regular_expression_is_refused_before_anything_is_read() -> None:
-    with pytest.raises(ValueError, match="not a regular expression"):
+    with pytest.raises(ValueError, match="not a valid regular expression"):
         TrainingConfig(plugin="tiny", group="clip(")
     assert TrainingConfig(plugin="tiny", group="(.csv").group == "(.csv"  # a table's name

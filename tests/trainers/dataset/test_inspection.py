@@ -114,7 +114,7 @@ def test_files_are_inspected_and_problems_explained(
         3: "empty_file",
         4: "too_large",
     }
-    assert "larger than any picture" in problems[4].reason
+    assert "more than the limit" in problems[4].reason
 
 
 def test_a_read_error_is_not_cached(

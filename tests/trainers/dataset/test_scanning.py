@@ -50,7 +50,7 @@ def test_system_files_are_skipped(tmp_path: Path) -> None:
 def test_hidden_pictures_and_folders_are_left_out(tmp_path: Path) -> None:
     result = scan(touch(tmp_path, "a/1.jpg", "a/.2.jpg", ".Trash-1000/4.jpg", "a/.snapshot/1.jpg"))
     paths = (".Trash-1000", "a/.snapshot", "a/.2.jpg")
-    assert result.left_out == tuple(LeftOut(path, "is hidden, so not read") for path in paths)
+    assert result.left_out == tuple(LeftOut(path, "is hidden, so it is not read") for path in paths)
 
 
 def test_files_that_are_no_pictures_are_left_out(tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_files_that_are_no_pictures_are_left_out(tmp_path: Path) -> None:
     (data / "b/a.xyz").write_bytes(bytes(range(256)))
     assert {file.path: file.reason.split(":")[0] for file in scan(data).left_out} == {
         "a/notes.txt": "is text, not a picture",
-        "lost.jpg": "lies in no class folder",
+        "lost.jpg": "is not in a class folder",
         "licence/LICENSE": "is text, not a picture",
-        "b/a.xyz": "is not a picture of a known kind",
+        "b/a.xyz": "is not a picture of a known format",
     }
 
 
@@ -96,7 +96,7 @@ def test_without_train_the_other_split_names_are_classes(tmp_path: Path) -> None
 
 
 def test_an_ambiguous_layout_is_refused_and_the_folder_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=rf"^{tmp_path}: .* has test, val and no folder for train"):
+    with pytest.raises(DataError, match=rf"^{tmp_path}: .* has test, val but no folder for train"):
         scan(touch(tmp_path, "test/a/1.jpg", "val/a/1.jpg"))
 
 
@@ -108,14 +108,14 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
 
 
 def test_pictures_in_no_class_folder_are_listed_in_short(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"left out:\n  1\.jpg: lies in no class folder") as error:
+    with pytest.raises(DataError, match=r"left out:\n  1\.jpg: is not in a class folder") as error:
         scan(touch(tmp_path, *(f"{number}.jpg" for number in range(1, 31))))
-    assert str(error.value).count("lies in no class folder") == 5
+    assert str(error.value).count("is not in a class folder") == 5
     assert str(error.value).endswith("\n  and 25 more")
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no folder .*nowhere; name one with --data"):
+    with pytest.raises(DataError, match=r"no folder .*nowhere; set --data to a folder or archive"):
         scan(tmp_path / "nowhere")
 
 
@@ -134,7 +134,7 @@ def test_folders_without_pictures_beside_splits_do_not_matter(tmp_path: Path) ->
 @pytest.mark.parametrize("others", [(), ("test/a/2.jpg",)])
 def test_classes_beside_splits_are_refused(tmp_path: Path, others: tuple[str, ...]) -> None:
     """Otherwise the model would learn to tell train from test."""
-    with pytest.raises(DataError, match=r"\(.*train\) and beside them .*\(cats\): move"):
+    with pytest.raises(DataError, match=r"\(.*train\) and next to them .*\(cats\): move"):
         scan(touch(tmp_path, "train/a/1.jpg", "cats/3.jpg", *others))
 
 
@@ -149,10 +149,10 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     result = scan(data)
     assert [file.name for file in result.pictures] == ["a/1.jpg", "b/2.jpg", "c/3.jpg"]
     assert {file.path: file.reason for file in result.left_out} == {
-        "a/loop": "leads to a folder that is read already",
+        "a/loop": "is the same folder as one that is already read",
         "b/gone.jpg": "is a broken link",
         "d": "is a broken link",
-        "e/loop": "leads to a folder that is read already",
+        "e/loop": "is the same folder as one that is already read",
     }
 
 
@@ -296,7 +296,7 @@ def test_system_folders_are_left_out_with_a_reason(tmp_path: Path) -> None:
     assert result.classes == ("a",)
     assert {file.path for file in result.left_out} == {"a/@EADIR", *folders}
     assert {file.reason.split(":")[0] for file in result.left_out} == {
-        "is a folder of a system or a tool"
+        "is a folder made by an operating system or a tool"
     }
 
 
@@ -322,7 +322,7 @@ def test_unlabelled_pictures_are_left_out_with_a_reason(tmp_path: Path) -> None:
         ("seg_test/seg_test/a/2.jpg", "a", "test"),
         ("seg_train/seg_train/a/1.jpg", "a", "train"),
     ]
-    reason = "lies in a folder of unlabelled pictures"
+    reason = "is in a folder of unlabelled pictures"
     assert result.left_out == (LeftOut("seg_pred/seg_pred/3.jpg", reason),)
     assert result.classes == ("a",)
 
@@ -342,7 +342,7 @@ def test_an_archive_is_read_like_its_folder(
                 ("archive/b/2.jpg", "b", ""),
             ]
         )
-        assert packed.layout.notes == ("class folders: those in archive",)
+        assert packed.layout.notes == ("the class folders are in archive",)
 
 
 def test_links_in_an_archive_are_findings_where_a_picture_or_a_class_is_lost(
@@ -367,7 +367,7 @@ def test_an_archive_in_an_empty_folder_is_suggested(tmp_path: Path) -> None:
 
 
 def test_a_data_folder_with_an_unprintable_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"--data .*two\\x0alines has a name with control"):
+    with pytest.raises(DataError, match=r"--data .*two\\x0alines has control"):
         scan(touch(tmp_path / "two\nlines", "a/1.jpg"))
 
 
@@ -388,7 +388,7 @@ def test_unprintable_names_are_left_out(tmp_path: Path) -> None:
         path.touch()
     result = scan(data)
     assert result.classes == ("a", "b", "c\\udcff", "d\\x0a")  # classes without a readable picture
-    reason = "has a name with control characters, or not in UTF-8: rename it"
+    reason = "has control characters in its name, or a name that is not UTF-8: rename it"
     names = (
         "a/\\udcff.jpg",
         "a/\\udcfe.txt",

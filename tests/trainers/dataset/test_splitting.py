@@ -88,11 +88,11 @@ def test_a_class_without_training_pictures_is_refused() -> None:
 @pytest.mark.parametrize(
     ("classes", "advice"),
     [
-        (("Cat", "cat"), r"train/ has `Cat` \('Cat', not 'cat'\): rename one"),
-        (("caf\xe9", "cafe\u0301"), r"train/ has `.*` \('caf\\xe9', not 'cafe\\u0301'\)"),
-        (("New York", "New_York"), "train/ has `New York`"),
-        (("daisy", "dasiy"), "train/ has `daisy`"),
-        (("cat", "unknown"), "if they are not labelled, move the folder away"),
+        (("Cat", "cat"), r"train/ has a similar class `Cat` \('Cat', not 'cat'\): rename one"),
+        (("caf\xe9", "cafe\u0301"), r"a similar class `.*` \('caf\\xe9', not 'cafe\\u0301'\)"),
+        (("New York", "New_York"), "train/ has a similar class `New York`"),
+        (("daisy", "dasiy"), "train/ has a similar class `daisy`"),
+        (("cat", "unknown"), "or move the folder away if its pictures are not labelled"),
     ],
 )
 def test_a_class_without_training_pictures_may_be_misspelt(
@@ -122,7 +122,7 @@ def test_describe_counts_pictures_per_split() -> None:
 
 def test_a_dataset_without_test_pictures_is_refused() -> None:
     given = ("train", "validation", "validation") * 2
-    with pytest.raises(DataError, match="no picture is left for the test: give train/ at least 2"):
+    with pytest.raises(DataError, match="no picture is left for the test: add pictures until"):
         split(dataset(3, 3, splits=given), seed=0)
 
 
@@ -132,10 +132,10 @@ def test_pictures_drawn_from_train_are_logged(monkeypatch: pytest.MonkeyPatch) -
     split(dataset(20, 20), seed=0)
     assert messages == []
     split(dataset(20, 20, splits=(("train",) * 15 + ("validation",) * 5) * 2), seed=0)
-    assert messages == ["no test/ folder: 4 pictures of train/ are set aside for it"]
+    assert messages == ["there is no folder test/: 4 pictures of train/ are used for test"]
     split(dataset(20, 20, splits=("train",) * 40), seed=0)
     assert messages[1:] == [
-        f"no {part}/ folder: {count} pictures of train/ are set aside for it"
+        f"there is no folder {part}/: {count} pictures of train/ are used for {part}"
         for part, count in (("test", 5), ("validation", 13))
     ]
 
@@ -233,7 +233,7 @@ def test_many_duplicates_give_a_warning(monkeypatch: pytest.MonkeyPatch) -> None
     split(data, seed=0)
     assert messages == []
     split(replace(data, duplicate_groups=np.arange(400) // 5 * 5), seed=0)
-    assert "pictures are for test, because 400 have duplicates" in messages[0]
+    assert "pictures are used for test, because 400 have duplicates" in messages[0]
 
 
 def test_a_folder_that_grows_and_is_tidied_keeps_its_test_pictures(

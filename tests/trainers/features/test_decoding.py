@@ -33,8 +33,8 @@ def test_a_file_that_has_changed_since_the_scan_stops_the_run(
 ) -> None:
     path = dataset.folder / "red/2.png"
     path.write_bytes((dataset.folder / "red/1.png").read_bytes())
-    with pytest.raises(DataError, match=r"red/2\.png changed while the folder was read: run again"):
+    with pytest.raises(DataError, match=r"red/2\.png was changed after the folder was read: run"):
         decoding.decode_lazily(dataset, 32, cache).images[:]
     path.unlink()
-    with pytest.raises(DataError, match=r"red/2\.png changed"):
+    with pytest.raises(DataError, match=r"red/2\.png was changed"):
         decoding.decode_lazily(dataset, 32, cache).images[:]

@@ -11,9 +11,9 @@ from plugins.registry import resolve
 from trainers.cache.array_cache import Cache
 from trainers.cache.record_store import Records
 from trainers.features import frozen_features
+from trainers.features.augmentation import TRAINING_VIEWS, make_view
 from trainers.features.frozen_features import AugmentedPictures, extract
 from trainers.features.frozen_layers import FrozenLayers
-from trainers.features.views import TRAINING_VIEWS, make_view
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 KEYS = tuple(hashlib.sha256(image.tobytes()).digest() for image in IMAGES)

@@ -11,8 +11,8 @@ from plugins.base import WeightsError
 from trainers.config import ConfigError
 from trainers.dataset.images import Images
 from trainers.features import decoding
+from trainers.features.augmentation import TRAINING_VIEWS
 from trainers.features.frozen_layers import TimeLimitedExtractor
-from trainers.features.views import TRAINING_VIEWS
 from trainers.heads import linear
 from trainers.phases import head_phase
 from trainers.phases.context import TrainingContext

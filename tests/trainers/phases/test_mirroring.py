@@ -15,8 +15,8 @@ from trainers.dataset import scanning, splitting
 from trainers.dataset.dataset import load_dataset
 from trainers.evaluation.selection import ValidationResult
 from trainers.features import decoding
+from trainers.features.augmentation import FLIPS, TRAINING_VIEWS
 from trainers.features.network import Network
-from trainers.features.views import FLIPS, TRAINING_VIEWS
 from trainers.heads import linear
 from trainers.heads.examples import Pool
 from trainers.phases import head_phase, mirroring, transfer

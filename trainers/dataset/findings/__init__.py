@@ -1,5 +1,6 @@
-"""What is wrong with a dataset, and what to do about it: a line in `checks.CHECKS` per check.
+"""Checks of a dataset: each finding says what is wrong, where, why it matters, and what to do.
 
-In: a `Dataset`. Out: `Finding`s, each with its severity, its pictures and its remedy.
+In: a `Dataset`. Out: `Finding`s with their severity, message and pictures. `checks.CHECKS` lists
+all checks.
 May use: trainers.{dataset, dataset.folders, progress}, service.imaging.
 """

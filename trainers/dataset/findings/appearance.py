@@ -1,6 +1,7 @@
-"""Findings about how pictures look: size, mode, nothing to see.
+"""Findings about how pictures look: their size, their mode, and pictures without content.
 
-A picture is odd compared with the others of the folder; only "too small" depends on the model.
+Most findings compare a picture with the other pictures of the folder; only "too small" compares it
+with the input of the model.
 """
 
 from __future__ import annotations
@@ -12,37 +13,52 @@ from numpy.typing import NDArray
 
 from service.imaging import FULL_RANGE_BITS
 from trainers.dataset.dataset import Dataset
-from trainers.dataset.findings.finding import Finding, counted
+from trainers.dataset.findings.finding import Finding, make_finding
 
 MIN_SIDE = 0.5
-"""Shorter side of a picture, relative to the side of the model's input."""
+"""A picture is reported if its shorter side is less than this share of the model's input side."""
 MAX_SIDE_RATIO, MAX_ASPECT_RATIO = 4.0, 2.0
-"""Side and aspect ratio of a picture, relative to the median of the folder."""
+"""A picture is reported if its side differs from the median of the folder by more than the first
+factor, or if its aspect ratio is larger than the median by more than the second."""
 
 _MODES = {
-    "pages": "of several pages: only the first is used; choose another or split {them}",
-    "animated": "animated: only the first frame is used; choose another or split {them}",
-    "16-bit": "of 16 bits per sample among others of 8: check that all have the same brightness",
-    "CMYK": "in CMYK, whose colours shift: save {them} as RGB",
-    "transparent": "transparent, laid over white: give {them} the background of the others",
-    "palette": "of few colours in a palette: take the originals if there are any",
-    "gray": "gray among coloured ones: fine if the service will get gray ones, too",
-    "coloured": "coloured among others: fine if the service will get coloured ones, too",
+    "pages": "{have} several pages, but only the first is used: if another page matters, save it "
+    "as a picture",
+    "animated": "{are} animated, but only the first frame is used: if another frame matters, save "
+    "it as a picture",
+    "16-bit": "{have} 16 bits per sample, unlike most pictures: check that {they} {are} as bright "
+    "as the others, or the model may learn the difference",
+    "CMYK": "{are} in CMYK, a mode for printing, and {their} colours may change when {they} {are} "
+    "converted to RGB: save {them} as RGB",
+    "transparent": "{are} transparent, unlike most pictures, and transparent parts become white: "
+    "give {them} the same background as the others",
+    "palette": "{have} only the few colours of a palette, unlike most pictures: use the originals "
+    "if there are any",
+    "gray": "{are} gray, unlike most pictures, and the model may learn that difference: this is "
+    "fine only if the service will get gray pictures too",
+    "coloured": "{are} coloured, unlike most pictures, and the model may learn that difference: "
+    "this is fine only if the service will get coloured pictures too",
 }
+"""Messages about pictures in another mode than most."""
 
 
 def find_odd_sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
-    """Pictures that are small for the model (side in pixels), or unlike the others in size."""
+    """Find pictures that are small for the model, or unlike the others in size or shape.
+
+    Args:
+        dataset: the pictures.
+        image_size: side of the model's input in pixels.
+    """
     if not len(dataset.paths):
         return
     width, height = (dataset.inspections[side].astype(np.float64) for side in ("width", "height"))
     is_small = np.minimum(width, height) < MIN_SIDE * image_size
     if paths := _paths(dataset, is_small):
         text = (
-            f"smaller than half of the model's input ({image_size} x {image_size}), so blurred "
-            "when enlarged: take larger ones, or a smaller --image-size"
+            f"{{are}} smaller than half of the model's input ({image_size} x {image_size}) and "
+            "become blurred when enlarged: use larger pictures, or a smaller --image-size"
         )
-        yield counted("too_small", text, paths)
+        yield make_finding("too_small", text, paths)
     side, aspect = np.sqrt(width * height), np.maximum(width, height) / np.minimum(width, height)
     median = np.median(side)
     is_odd = (side > MAX_SIDE_RATIO * median) | (side < median / MAX_SIDE_RATIO)
@@ -50,14 +66,15 @@ def find_odd_sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
     if paths := _paths(dataset, is_odd):
         typical = f"{np.median(width):.0f} x {np.median(height):.0f}"
         text = (
-            f"of another size or shape than the rest (typically {typical}): check that {{they}} "
-            "{are} not cut out, stitched or scanned"
+            f"{{have}} a very different size or shape than most pictures (typically {typical}), "
+            "and the model may learn that difference: check whether {they} {are} cut out, stitched "
+            "or scanned"
         )
-        yield counted("odd_size", text, paths)
+        yield make_finding("odd_size", text, paths)
 
 
 def find_odd_modes(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Pictures in another mode than most: a folder of one mode is fine, whichever it is."""
+    """Find pictures in another mode than most; if all have the same mode, any mode is fine."""
     inspections = dataset.inspections
     tests = [
         (inspections["frames"] > 1) & (inspections["format"] == b"TIFF"),
@@ -72,30 +89,30 @@ def find_odd_modes(dataset: Dataset, _: int) -> Iterator[Finding]:
     mode = names[np.select(tests, range(len(tests)), default=len(tests))]
     present, counts = np.unique(mode, return_counts=True)
     for name in present[np.argsort(-counts)][1:]:
-        yield counted("odd_mode", _MODES[name], _paths(dataset, mode == name))
+        yield make_finding("odd_mode", _MODES[name], _paths(dataset, mode == name))
 
 
 def find_blank_pictures(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Pictures of a single colour."""
+    """Find pictures of a single colour."""
     if paths := _paths(dataset, dataset.inspections["is_blank"]):
         text = (
-            "of one colour everywhere, once decoded (black, or transparent throughout): replace or "
-            "remove {them}"
+            "{have} the same colour everywhere when decoded (e.g. black, or transparent "
+            "throughout), so there is nothing to learn from: replace or remove {them}"
         )
-        yield counted("blank", text, paths)
+        yield make_finding("blank", text, paths)
 
 
 def find_narrow_range(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """16-bit pictures that use only some of their bits."""
+    """Find 16-bit pictures that use only some of their bits."""
     bits = dataset.significant_bits
     if bits < FULL_RANGE_BITS:
         text = (
-            f"of 16 bits per sample whose values stay below {2**bits:,} ({bits} bits): Graft "
-            "stretches that range to the model's, in training and in the service; send the service "
-            "pictures of the same range"
+            f"{{have}} 16 bits per sample, but {{their}} values stay below {2**bits:,} ({bits} "
+            "bits). Graft stretches this range to the full range of brightness, in training and in "
+            "the service: send the service only pictures of the same range"
         )
         paths = _paths(dataset, dataset.inspections["bits"] == FULL_RANGE_BITS)
-        yield counted("narrow_range", text, paths)
+        yield make_finding("narrow_range", text, paths)
 
 
 def _paths(dataset: Dataset, mask: NDArray[np.bool_]) -> list[str]:

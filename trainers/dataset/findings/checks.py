@@ -1,8 +1,8 @@
 """Runs all checks of a dataset.
 
-A new check is a function from a dataset to findings, in the module of its topic or a new one, and a
-line in CHECKS. Thresholds are chosen so that a clean folder has no finding: tests marked `real`
-try this with photos of flowers and satellite tiles.
+A new check is a function from a dataset to findings, in the module of its topic or in a new one,
+and a line in CHECKS. Choose its thresholds so that a clean folder has no finding: tests marked
+`real` run all checks on photos of flowers and on satellite tiles.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from trainers.dataset.findings import appearance, classes, duplication, files, l
 from trainers.dataset.findings.finding import Finding
 
 Check = Callable[[Dataset, int], Iterator[Finding]]
-"""A dataset and the side of the model's input in pixels -> findings."""
+"""(dataset, side of the model's input in pixels) -> findings."""
 
 CHECKS: tuple[Check, ...] = (
     classes.find_nested_classes,
@@ -30,14 +30,14 @@ CHECKS: tuple[Check, ...] = (
     appearance.find_blank_pictures,
     appearance.find_narrow_range,
 )
-"""In the order of their findings."""
+"""All checks. Findings of the same severity are reported in this order."""
 
 
 def run_checks(dataset: Dataset, image_size: int) -> tuple[Finding, ...]:
-    """Everything that is wrong with a dataset, errors first.
+    """Run all checks; return the findings, errors first.
 
     Args:
-        dataset: with the splits that the folder names, before missing ones are drawn.
+        dataset: with the splits that the folder names, before missing splits are drawn.
         image_size: side of the model's input, in pixels.
     """
     findings = [finding for check in CHECKS for finding in check(dataset, image_size)]

@@ -1,4 +1,4 @@
-"""Findings about classes: nested, small, unbalanced, or with similar names."""
+"""Findings about classes that are nested, small, unbalanced, or have similar names."""
 
 from __future__ import annotations
 
@@ -6,67 +6,79 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from trainers.dataset.dataset import MIN_PICTURES, Dataset
-from trainers.dataset.findings.finding import Finding, counted
+from trainers.dataset.findings.finding import Finding, make_finding
 from trainers.dataset.folders.filenames import format_names, normalize
 
 FEW_PICTURES = 10
-"""Of a class: with fewer, its test has one or two, and its accuracy is all or nothing."""
+"""A class with fewer pictures is reported: it has only one or two test pictures, so its accuracy
+can only be 0, 50 or 100%."""
 MAX_IMBALANCE = 3.0
-"""Size of the largest class relative to the smallest; from here on it is a finding."""
+"""The size of the largest class, relative to the smallest, from which the imbalance is reported."""
 
 
 def find_nested_classes(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Class folders that hold only folders: perhaps those are the classes."""
+    """Find class folders that hold only folders, which are perhaps the classes."""
     if inner := dataset.layout.inner_roots:
         message = (
-            "the class folders hold no pictures but folders of pictures, so the model learns to "
-            f"tell {format_names(list(dataset.classes))} apart: if the folders inside are the "
-            f"classes, name --data {dataset.folder}/{inner[0]}"
+            f"the class folders ({format_names(list(dataset.classes))}) hold no pictures but class "
+            "folders of their own, so the model learns to distinguish only the outer folders. If "
+            "the inner folders are the classes, train on one of the outer folders, e.g. with "
+            f"--data {dataset.folder}/{inner[0]}"
         )
         yield Finding("nested_classes", "error", message, inner)
     if nested := dataset.layout.nested_classes:
         message = (
-            "the class folders hold folders of the same names: if those are the classes, merge "
-            "the folders of each class, or call the folders above train, val and test"
+            "the class folders all hold folders of the same names, so perhaps the inner folders "
+            "are the classes. If so, merge the inner folders of the same name, or, if the outer "
+            "folders are splits, rename them to train, val and test"
         )
         yield Finding("nested_classes", "warning", message, nested)
 
 
 def find_small_classes(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Classes with too few pictures to train on, or to measure."""
+    """Find classes with too few pictures to train on, or to measure the accuracy."""
     counts = dataset.class_counts()
     if unusable := [label for label, count in counts.items() if count < MIN_PICTURES]:
-        text = f"with fewer than {MIN_PICTURES} readable pictures: add pictures or remove {{them}}"
-        yield counted("tiny_class", text, unusable, "class", "error")
+        text = (
+            f"{{have}} fewer than {MIN_PICTURES} readable pictures, too few to train on: add "
+            "pictures or remove {them}"
+        )
+        yield make_finding("tiny_class", text, unusable, "class", "error")
     if small := [label for label, count in counts.items() if MIN_PICTURES <= count < FEW_PICTURES]:
         text = (
-            f"with fewer than {FEW_PICTURES} pictures, too few for reliable figures: add pictures"
+            f"{{have}} fewer than {FEW_PICTURES} pictures, too few to measure {{their}} accuracy "
+            "reliably: add pictures"
         )
-        yield counted("tiny_class", text, small, "class")
+        yield make_finding("tiny_class", text, small, "class")
 
 
 def find_imbalance(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Classes of very different sizes."""
+    """Find the imbalance of classes of very different sizes."""
     counts = dataset.class_counts()
     small, large = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[large] >= MAX_IMBALANCE * max(1, counts[small]):
         message = (
-            f"`{large}` has {counts[large]:,} pictures and `{small}` {counts[small]:,}: pictures "
-            f"of small classes count for more in training, but add some to `{small}`"
+            f"class `{large}` has {counts[large]:,} pictures, but `{small}` only "
+            f"{counts[small]:,}, so the model sees less variety of `{small}`. Training gives small "
+            f"classes more weight, but more pictures help more: add some to `{small}`"
         )
         yield Finding("imbalance", "warning", message, (small, large))
 
 
 def find_similar_names(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Class names that differ only in case, blanks or the Unicode form of accents.
+    """Find class names that differ only in case, spaces or the Unicode form of accents.
 
-    macOS and Windows often take such folders for one. `a` and `A` may be letters: no error.
+    macOS and Windows often treat such folders as the same folder. It is only a warning, because
+    classes may be called `a` and `A`.
     """
     similar: dict[str, list[str]] = {}
     for label in dataset.classes:
         similar.setdefault(normalize(label), []).append(label)
     groups = tuple(tuple(labels) for labels in similar.values() if len(labels) > 1)
     if groups:
-        text = "called alike but for capitals or blanks: move {them} together if {they} {are} one"
+        text = (
+            "{have} names that differ only in capitals, spaces or accents: if {they} {are} the "
+            "same class, move {their} pictures into one folder"
+        )
         labels = [label for group in groups for label in group]
-        yield replace(counted("same_class", text, labels, "class"), groups=groups)
+        yield replace(make_finding("same_class", text, labels, "class"), groups=groups)

@@ -1,4 +1,4 @@
-"""Findings about duplicates: within a split, across splits, and across classes."""
+"""Findings about duplicates within a split, across splits, and across classes."""
 
 from __future__ import annotations
 
@@ -13,24 +13,31 @@ from trainers.dataset.findings.finding import Finding, Severity
 _MESSAGES: dict[str, tuple[Severity, str]] = {
     "duplicate_across_classes": (
         "error",
-        "pictures that are duplicates of each other in different classes: keep each in its own",
+        "of duplicates in different classes: the same picture has several labels, and the model "
+        "learns all of them. Keep each picture only in the right class",
     ),
     "duplicate_across_splits": (
         "error",
-        "duplicates in different splits: the test would contain pictures from training; "
-        "delete those in train/, or let Graft split",
+        "of duplicates in different splits: the model is tested on pictures that it has learned "
+        "from, so the measured accuracy is too high. Delete the copies in train/, or remove the "
+        "split folders and let Graft split the pictures",
     ),
-    "exact_duplicate": ("warning", "copies of one file, kept in one split: delete all but one"),
+    "exact_duplicate": (
+        "warning",
+        "of copies of the same file. Graft keeps copies in one split, but each counts as a "
+        "picture: delete all but one of each group",
+    ),
     "near_duplicate": (
         "warning",
-        "pictures of the same shot (re-encoded, resized, turned or retouched), kept in one "
-        "split: delete all but the best",
+        "of pictures of the same shot (re-encoded, resized, turned or retouched). Graft keeps them "
+        "in one split, but each counts as a picture: delete all but the best of each group",
     ),
 }
+"""Severity and message by the kind of finding; the message follows "3 groups"."""
 
 
 def find_duplicates(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Groups of duplicates, by what is wrong with them."""
+    """Find groups of duplicates, one finding for each kind of problem."""
     groups: dict[str, list[tuple[str, ...]]] = {}
     order = np.argsort(dataset.duplicate_groups, kind="stable")
     starts = np.flatnonzero(np.diff(dataset.duplicate_groups[order], prepend=-1))
@@ -43,13 +50,13 @@ def find_duplicates(dataset: Dataset, _: int) -> Iterator[Finding]:
         if kind in groups:
             same_kind = tuple(groups[kind])
             plural = "" if len(same_kind) == 1 else "s"
-            message = f"{len(same_kind):,} group{plural} of {text}"
+            message = f"{len(same_kind):,} group{plural} {text}"
             paths = tuple(path for group in same_kind for path in group)
             yield Finding(kind, severity, message, paths, same_kind)
 
 
 def _kinds(dataset: Dataset, rows: NDArray[np.int64]) -> Iterator[str]:
-    """The kinds of finding that a group of duplicates is, the worst only."""
+    """Yield the kinds of problem of a group; it is reported as copies only if nothing is worse."""
     is_mislabelled = len(set(dataset.labels[rows])) > 1
     is_leak = len({dataset.splits[row] for row in rows}) > 1
     if is_mislabelled:

@@ -1,4 +1,4 @@
-"""Findings about files: those that are left out, and those with the wrong suffix."""
+"""Findings about files that are left out, and about files with a wrong suffix."""
 
 from __future__ import annotations
 
@@ -8,44 +8,51 @@ from dataclasses import replace
 
 from service.imaging import FORMATS
 from trainers.dataset.dataset import Dataset
-from trainers.dataset.findings.finding import Finding, counted
+from trainers.dataset.findings.finding import Finding, make_finding
 from trainers.dataset.folders.filenames import suffix_of
 
 _SUFFIXES = {kind.name: kind.suffixes for kind in FORMATS}
 _LEFT_OUT = {
-    "unreadable": "that cannot be read, so left out: replace, rename or delete {them}",
-    "pointer": "without {their} content, so left out: fetch it",
-    "web_page": "with a web page or a server's answer inside, so left out: download {them} again",
-    "empty_file": "of 0 bytes, so left out: copy {them} again from where {they} came from",
-    "truncated": "damaged or cut short, so left out: copy {them} again from where {they} came from",
-    "too_large": "above the limits for decoding, so left out: shrink {them}",
-    "unsupported": "of a format that is not supported, so left out: convert {them} to JPEG or PNG",
-    "misplaced": "in no class folder, so left out: move {them} into one",
-    "empty_class": "empty, so no class: put the forgotten pictures in, or remove {them}",
+    "unreadable": "cannot be read and {are} left out: replace, rename or delete {them}",
+    "pointer": "{are} left out because the picture itself was not downloaded: fetch {them}",
+    "web_page": "with a web page or an error message of a server instead of a picture {are} left "
+    "out: download {them} again",
+    "empty_file": "{have} 0 bytes and {are} left out: copy {them} again from where {they} came "
+    "from",
+    "truncated": "{are} damaged or cut short, and left out: copy {them} again from where {they} "
+    "came from",
+    "too_large": "{are} too large to decode, and left out: shrink {them}",
+    "unsupported": "{are} in a format that is not supported, and left out: convert {them} to JPEG "
+    "or PNG",
+    "misplaced": "{are} not in a class folder, and left out because {their} class is unknown: "
+    "move {them} into one",
+    "empty_class": "{are} empty, so the model does not learn {them} as a class: add the missing "
+    "pictures, or remove {them}",
 }
-"""Messages by the kind of `LeftOut`."""
+"""Messages of findings, by the kind of `LeftOut`."""
 _SELF_EXPLANATORY = ("web_page", "empty_file", "misplaced", "empty_class")
-"""Kinds with one possible reason, which the message states."""
+"""Kinds with only one possible reason, which the message already gives."""
 _MAX_REASONS = 3
 
 
 def find_left_out(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Files that somebody meant as pictures and that are not used, by kind."""
+    """Find files that were meant as pictures and are left out, by kind."""
     for kind, text in _LEFT_OUT.items():
         files = [file for file in dataset.left_out if file.kind == kind]
         if files:
             noun = "folder" if kind == "empty_class" else "file"
-            finding = counted(kind, text, [file.path for file in files], noun)
+            finding = make_finding(kind, text, [file.path for file in files], noun)
             if kind not in _SELF_EXPLANATORY:
-                # The first reason of each kind: reasons that differ in numbers count as one.
+                # The first of similar reasons: reasons that differ only in numbers are similar.
                 reasons = {re.sub(r"[\d,]+", "", file.reason): file.reason for file in files[::-1]}
                 shown = "; ".join([*reversed(reasons.values())][:_MAX_REASONS])
-                finding = replace(finding, message=f"{finding.message} ({shown})")
+                word = "reason" if len(reasons) == 1 else "reasons"
+                finding = replace(finding, message=f"{finding.message} ({word}: {shown})")
             yield finding
 
 
 def find_wrong_suffixes(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Pictures whose suffix is that of another format, or of none."""
+    """Find pictures with the suffix of another format, or without the suffix of any format."""
     formats = [name.decode() for name in dataset.inspections["format"].tolist()]
     paths = [
         path
@@ -53,9 +60,8 @@ def find_wrong_suffixes(dataset: Dataset, _: int) -> Iterator[Finding]:
         if suffix_of(path) not in _SUFFIXES[kind]
     ]
     if paths:
-        s = "s" if len(paths) == 1 else ""
         text = (
-            f"named for another format than {{they}} hold{s}, or for none, and used by content: "
-            "rename {them}"
+            "{have} the file extension of another format, or of none. Graft reads the content, but "
+            "other programs may be misled: rename {them}"
         )
-        yield counted("wrong_extension", text, paths)
+        yield make_finding("wrong_extension", text, paths)

@@ -1,7 +1,7 @@
-"""A finding about a dataset: as text, in the log, in findings.json and in a bundle.
+"""A finding of the check of a dataset, and its form in the log, in findings.json and in reports.
 
-A finding is a warning or an error. An error makes the reported figures untrue, or training
-impossible. `--strict` stops at either.
+A finding is a warning or an error. An error makes training impossible, or the measured accuracy
+wrong. With --strict, a run stops at findings of both kinds.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of problem: what, where, and what to do.
+    """A problem of one kind in a dataset, with all pictures that have it.
 
     Attributes:
-        paths: all of them, relative to the folder.
-        groups: of a finding about duplicates, the same paths, group by group.
+        kind: a word for programs, such as `near_duplicate`.
+        severity: "error" or "warning".
+        message: what is wrong, why it matters, and what to do; without a full stop at the end.
+        paths: all pictures (or folders or classes) with the problem, relative to the data folder.
+        groups: the same paths, group by group, if the problem is between pictures of a group.
     """
 
     kind: str
@@ -39,18 +42,22 @@ class Finding:
         return f"{self.severity}: {self.message}\n  {self.kind}: {format_names(shown, 3)}"
 
 
-def counted(
+def make_finding(
     kind: str,
     text: str,
     paths: Sequence[str],
     noun: str = "picture",
     severity: Severity = "warning",
 ) -> Finding:
-    """A finding whose message starts with the number of paths.
+    """Make a finding whose message starts with the number of paths.
 
     Args:
-        text: the rest of the message; {they}, {them}, {their} and {are} follow the number.
-        noun: what a path is, in the singular.
+        kind: the kind of finding.
+        text: the rest of the message. {they}, {them}, {their}, {are} and {have} are replaced by
+            these words or, for one path, by their singular.
+        paths: relative to the data folder.
+        noun: what each path is, in the singular.
+        severity: "error" or "warning".
     """
     is_one = len(paths) == 1
     words = {
@@ -58,6 +65,7 @@ def counted(
         "them": "it" if is_one else "them",
         "their": "its" if is_one else "their",
         "are": "is" if is_one else "are",
+        "have": "has" if is_one else "have",
     }
     plural = "es" if noun == "class" else "s"
     message = f"{len(paths):,} {noun}{'' if is_one else plural} {text.format(**words)}"
@@ -70,7 +78,11 @@ def log_findings(findings: Sequence[Finding]) -> None:
 
 
 def list_notes(dataset: Dataset) -> list[str]:
-    """How the folder was understood, and what is left out without being a finding, in lines."""
+    """Describe how the folder was understood, and the files left out that are not findings.
+
+    Returns:
+        Lines for the log.
+    """
     reasons: dict[str, list[str]] = {}
     for file in dataset.left_out:
         if not file.kind:
@@ -83,7 +95,7 @@ def list_notes(dataset: Dataset) -> list[str]:
 
 
 def summarize(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """The findings for metrics.json and the report, with counts in place of paths."""
+    """Return the findings for metrics.json and the report, with counts instead of paths."""
     return [
         {
             "kind": finding.kind,
@@ -96,7 +108,7 @@ def summarize(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 
 def to_dict(dataset: Dataset, findings: Sequence[Finding]) -> dict[str, Any]:
-    """The content of findings.json: every path of every finding, and every file left out."""
+    """Return the content of findings.json: all paths of all findings, and all files left out."""
     return {
         "pictures": len(dataset.paths),
         "classes": dataset.class_counts(),

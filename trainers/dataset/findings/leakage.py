@@ -12,17 +12,18 @@ from trainers.dataset.findings.finding import Finding
 from trainers.dataset.folders.filenames import format_names
 
 FRAME_PATTERN = r"^(.+?)[\W_]*\d+\.\w+$"
-"""A path whose name ends in a number; the group is everything before the number."""
+"""Matches a path whose file name ends in a number; the capture group is the part before it."""
 MIN_FRAMES = 5
-"""Of a source: fewer are no video."""
+"""Smallest number of numbered pictures that may be frames of a video."""
 MIN_SHARE_OF_STEPS = 0.5
-"""Share of the most common step between the numbers of a video's frames, some of which may have
-been dropped. Times of day, which end the names of many photos, have no common step."""
+"""Numbered pictures may be frames of a video if at least this share of the steps between their
+numbers are equal; some frames may have been dropped. The names of many photos end in a time of day,
+which has no common step."""
 _VIDEO_WORDS = re.compile(r"frame|clip|video|movie|scene|sequence", re.IGNORECASE)
 
 
 def find_leaks(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Sources (--group) in several splits; without --group, names like those of video frames."""
+    """Find sources (--group) in several splits; without --group, names like those of frames."""
     if dataset.sources:
         yield from _sources_across_splits(dataset)
     else:
@@ -38,8 +39,9 @@ def _sources_across_splits(dataset: Dataset) -> Iterator[Finding]:
         pairs = zip(dataset.sources, dataset.paths, strict=True)
         message = (
             f"{len(leaking):,} source{'' if len(leaking) == 1 else 's'} (--group) with pictures in "
-            "different splits: the test would resemble the training pictures; move each source to "
-            "one split, or let Graft split"
+            "different splits: test pictures resemble training pictures, so the measured accuracy "
+            "is too high. Move all pictures of a source to one split, or remove the split folders "
+            "and let Graft split the pictures"
         )
         paths = tuple(path for source, path in pairs if source in leaking)
         yield Finding("source_across_splits", "error", message, paths)
@@ -64,15 +66,16 @@ def _numbered_frames(dataset: Dataset) -> Iterator[Finding]:
             [f"{name} ({len(paths)})" for (_, name), paths in videos.items()], 3
         )
         message = (
-            f"{len(frames):,} pictures are named like numbered frames of {len(videos):,} sources, "
-            f"such as {examples}: frames of one source in both training and test make the figures "
-            f"too good; keep them together, e.g. by --group '{FRAME_PATTERN}'"
+            f"{len(frames):,} pictures have names like numbered frames of {len(videos):,} sources "
+            f"(such as videos), e.g. {examples}: if frames of one source are in both training and "
+            "test, the measured accuracy is too high. If they are such frames, keep them together "
+            f"with --group, e.g. --group '{FRAME_PATTERN}'"
         )
         yield Finding("numbered_frames", "warning", message, frames)
 
 
 def _is_video(paths: Sequence[str], name: str) -> bool:
-    """Whether the numbers after the name mostly go on in equal steps."""
+    """Whether most of the numbers after the name follow each other in equal steps."""
     numbers = sorted({int(digits[-1]) for path in paths if (digits := _numbers(path, name))})
     steps = Counter(later - earlier for earlier, later in pairwise(numbers))
     if len(numbers) < MIN_FRAMES:
@@ -85,6 +88,6 @@ def _numbers(path: str, name: str) -> list[str]:
 
 
 def _strip_class(name: str, label: str) -> str:
-    """The part of a name below the class folder: digits of the class do not name a source."""
+    """Return the part of a name below the class folder: digits in it do not name a source."""
     parts = name.split("/")
     return "/".join(parts[parts.index(label) + 1 :]) if label in parts else parts[-1]

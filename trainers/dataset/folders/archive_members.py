@@ -1,4 +1,4 @@
-"""Reads the members of a Zip or tar archive, in order, in one pass, with every checksum checked."""
+"""Reads the members of a Zip or tar archive in order, in one pass, and verifies every checksum."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ class Member(NamedTuple):
     """A file, a link or a device in an archive.
 
     Attributes:
-        content: None for links and devices.
-        link_target: of a hard link, the name of the earlier member that has its content.
+        name: its path in the archive.
+        content: an open file; None for links and devices.
+        link_target: for a hard link, the name of the earlier member that has the same content.
     """
 
     name: str
@@ -38,7 +39,7 @@ class Member(NamedTuple):
 
 
 class _StrictTarInfo(tarfile.TarInfo):
-    """A header whose damage is an error: `tarfile` takes it for the end of the archive."""
+    """Raises an error for a damaged header, which `tarfile` takes for the end of the archive."""
 
     @classmethod
     def frombuf(cls, buf: Any, encoding: str, errors: str) -> Any:
@@ -46,18 +47,18 @@ class _StrictTarInfo(tarfile.TarInfo):
             return super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
             if bytes(buf).strip(b"\0"):
-                raise tarfile.ReadError(f"a header inside is damaged: {error}") from None
+                raise tarfile.ReadError(f"a header in it is damaged: {error}") from None
             raise
 
 
 def iter_members(archive: Path) -> Iterator[Member]:
-    """Open an archive, whatever its name, and iterate over its members.
+    """Open an archive, whatever its suffix, and iterate over its members.
 
     Raises:
-        DataError: it is neither a Zip nor a tar archive.
-        BadZipFile, TarError: it is damaged; damage further on is raised during the iteration.
+        DataError: the file is neither a Zip nor a tar archive.
+        BadZipFile, TarError: the archive is damaged. They are also raised during the iteration.
     """
-    try:  # tar first: a tar that holds a Zip also passes `is_zipfile`
+    try:  # tar first, because a tar that contains a Zip also passes `is_zipfile`
         tarfile.open(archive).close()
     except tarfile.ReadError:
         if zipfile.is_zipfile(archive):
@@ -66,10 +67,10 @@ def iter_members(archive: Path) -> Iterator[Member]:
         if magic.startswith(b"PK\3\4"):
             raise zipfile.BadZipFile("its end is missing") from None
         if magic.startswith(tuple(_DECOMPRESSORS)):
-            raise tarfile.ReadError("it holds no tar, or only a part of one") from None
+            raise tarfile.ReadError("it does not contain a complete tar archive") from None
         raise DataError(
             f"--data {archive} is neither a folder nor an archive that Graft reads (Zip, tar, "
-            "tar.gz, tar.bz2, tar.xz): name a folder, or unpack it"
+            "tar.gz, tar.bz2, tar.xz): unpack it, and set --data to the folder"
         ) from None
     return _iter_tar(archive)
 
@@ -89,7 +90,10 @@ def _is_link(info: zipfile.ZipInfo) -> bool:
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """The name in UTF-8, which macOS writes without its flag, and with / where .NET writes \\."""
+    """Return the name of a member, read as UTF-8 and with / as separator.
+
+    macOS writes UTF-8 without setting the flag for it, and .NET writes \\ instead of /.
+    """
     name = info.filename
     if not info.flag_bits & _UTF8_FLAG:
         with suppress(UnicodeError):
@@ -103,7 +107,7 @@ def _iter_tar(archive: Path) -> Iterator[Member]:
         (function for start, function in _DECOMPRESSORS.items() if magic.startswith(start)),
         _open_plain,
     )
-    # As a stream: one pass, whatever its size. Decompressed here: `tarfile` checks no checksum.
+    # Read as a stream, in one pass. Decompressed here, because `tarfile` verifies no checksum.
     with (
         opener(archive) as content,
         tarfile.open(fileobj=content, mode="r|", tarinfo=_StrictTarInfo) as file,
@@ -112,7 +116,7 @@ def _iter_tar(archive: Path) -> Iterator[Member]:
             if not info.isdir():
                 data = file.extractfile(info) if info.isreg() else None
                 yield Member(info.name, data, info.linkname if info.islnk() else "")
-        while content.read(_BLOCK_BYTES):  # up to the checksum at the end
+        while content.read(_BLOCK_BYTES):  # the checksum is at the end
             pass
 
 

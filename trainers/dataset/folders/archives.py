@@ -1,8 +1,8 @@
-"""Unpacks Zip and tar archives once into the cache: one folder per archive, named by its SHA-256.
+"""Unpacks Zip and tar archives once into the cache, each into a folder named by its SHA-256.
 
-Archives are not trusted: only regular files are extracted, no path may leave the folder, and the
-unpacked size is limited. An unpacked folder is complete or absent; a JSON file beside it lists the
-members that were left out.
+Archives are not trusted: only regular files are extracted, no path may lead out of the folder, and
+the unpacked size is limited. The folder exists only if the archive was unpacked completely. A JSON
+file beside the folder lists the members that were left out.
 """
 
 from __future__ import annotations
@@ -29,19 +29,20 @@ from trainers.dataset.folders.filenames import escape, is_printable
 from trainers.progress import log
 
 SUFFIXES: Final = (".zip", ".tar", ".tgz", ".gz", ".tbz2", ".bz2", ".txz", ".xz")
-"""Suffixes of archives, for hints only: the content decides whether a file is one."""
+"""Suffixes of archives, used only for hints: the content decides whether a file is an archive."""
 MAX_FILES: Final = 2_000_000
-"""Ten times the largest folders of labelled pictures that fit one machine."""
+"""Largest number of files in an archive: more than any dataset that fits on one machine."""
 MAX_RATIO: Final = 200
-"""Largest unpacked size, relative to the archive: photos hardly shrink, drawings up to this."""
+"""Largest unpacked size, relative to the size of the archive. Photos hardly shrink in an archive;
+drawings shrink up to this much."""
 MIN_LIMIT_BYTES: Final = 100_000_000
-"""Unpacked size that is allowed for any archive, however small."""
+"""Unpacked size that is allowed even for the smallest archive."""
 RESERVE_BYTES: Final = 500_000_000
-"""Free space to leave on the disk for the run itself."""
-_UNPRINTABLE: Final = "has a name with control characters, or not in UTF-8: rename it"
+"""Free disk space that is left for the run itself."""
+_UNPRINTABLE: Final = "has control characters in its name, or a name that is not UTF-8: rename it"
 _NOT_A_FILE: Final = "is a link or a device in the archive: pack the file or folder itself"
 _BAD_NAME: Final = (
-    "has a name that cannot be stored here: it is too long, or a file and a folder have the same"
+    "cannot be stored on this disk: its name is too long, or a file and a folder have the same name"
 )
 _NAME_ERRORS: Final = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 _BLOCK_BYTES: Final = 1 << 20
@@ -49,11 +50,11 @@ _DAMAGE_ERRORS: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAE
 
 
 def unpack(archive: Path) -> Path:
-    """Unpack an archive unless the cache has it; return the folder with its files.
+    """Unpack an archive unless the cache already has it; return the folder with its files.
 
     Raises:
-        DataError: it is no Zip or tar archive, it is damaged or encrypted, or it would fill the
-            disk.
+        DataError: the file is not a Zip or tar archive, it is damaged or encrypted, or the unpacked
+            files would fill the disk.
     """
     try:
         members = iter_members(archive)
@@ -62,27 +63,32 @@ def unpack(archive: Path) -> Path:
         root = cache_folder() / "archives"
         root.mkdir(parents=True, exist_ok=True)
         folder = root / digest[:32]
-        with file_lock(root / f".{folder.name}.lock", wait=True):  # another run may be unpacking it
+        with file_lock(root / f".{folder.name}.lock", wait=True):  # another run may unpack it now
             if not folder.is_dir():
-                _unpack_members(members, archive.stat().st_size, folder)
+                try:
+                    _unpack_members(members, archive.stat().st_size, folder)
+                except DataError as error:
+                    raise DataError(f"--data {archive}: {error}") from None
                 log.info(
-                    "unpacked %s into %s: delete that folder when you no longer need it",
+                    "unpacked %s into %s; you can delete that folder when you no longer need it",
                     archive,
                     folder,
                 )
     except (*_DAMAGE_ERRORS, OSError) as error:
-        if isinstance(error, OSError) and error.errno:  # of the disk; decompressors set no errno
+        if isinstance(error, OSError) and error.errno:  # an error of the disk
             raise
         raise DataError(
-            f"--data {archive} is damaged or cut short ({error}): copy it again"
+            f"--data {archive} is damaged or cut short ({error}): copy or download it again"
         ) from error
-    except (RuntimeError, NotImplementedError) as error:  # zipfile: a password, or a rare method
-        raise DataError(f"--data {archive}: {error}; unpack it and name the folder") from error
+    except (RuntimeError, NotImplementedError) as error:  # a password, or a rare compression
+        raise DataError(
+            f"--data {archive}: {error}; unpack it, and set --data to the folder"
+        ) from error
     return folder
 
 
 def read_left_out(folder: Path) -> list[tuple[str, str]]:
-    """Name and reason of every archive member that is missing in an unpacked folder."""
+    """Return the name of every archive member that was not unpacked, and the reason."""
     path = _left_out_path(folder)
     if not path.is_file():
         return []
@@ -97,11 +103,14 @@ def _unpack_members(members: Iterator[Member], archive_bytes: int, folder: Path)
     """Write all members into a staging folder beside `folder`, then rename it."""
     limit, left_out = _SizeLimit(archive_bytes, folder.parent), []
     staging = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(staging, ignore_errors=True)  # left by a run that was killed
     try:
         for count, member in enumerate(members, 1):
             if count > MAX_FILES:
-                raise DataError(f"the archive has more than {MAX_FILES:,} files: name a folder")
+                raise DataError(
+                    f"the archive has more than {MAX_FILES:,} files: unpack it, and set --data to "
+                    "the folder"
+                )
             path = staging / _relative_path(member.name)
             if not is_printable(member.name):
                 left_out.append((escape(member.name), _UNPRINTABLE))
@@ -115,7 +124,7 @@ def _unpack_members(members: Iterator[Member], archive_bytes: int, folder: Path)
                         limit.consume(len(block))
                         file.write(block)
         if not staging.is_dir():
-            raise DataError("the archive holds no files: name one with a folder for each class")
+            raise DataError("the archive has no files; it must have one folder per class")
         if left_out:
             _left_out_path(folder).write_text(json.dumps(left_out), encoding="utf-8")
         staging.rename(folder)
@@ -124,7 +133,10 @@ def _unpack_members(members: Iterator[Member], archive_bytes: int, folder: Path)
 
 
 def _create_file(path: Path) -> IO[bytes] | None:
-    """Open a new file; None if its name is too long or a folder's, or its parent is a file."""
+    """Open a new file for writing.
+
+    None if its name is too long, if a folder has the same name, or if its parent is a file.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("wb")
@@ -135,7 +147,7 @@ def _create_file(path: Path) -> IO[bytes] | None:
 
 
 def _open_link_target(link: Member, staging: Path) -> IO[bytes] | None:
-    """Open the earlier member that a hard link shares; None where there is no such file."""
+    """Open the earlier member that a hard link points to; None if there is no such file."""
     if not link.link_target or not is_printable(link.link_target):
         return None
     with suppress(DataError):
@@ -146,7 +158,10 @@ def _open_link_target(link: Member, staging: Path) -> IO[bytes] | None:
 
 
 class _SizeLimit:
-    """Counts the unpacked bytes of one archive; stops a decompression bomb."""
+    """Counts the unpacked bytes of an archive, and raises an error above the limits.
+
+    Archives that are small but unpack to a huge size are called decompression bombs.
+    """
 
     def __init__(self, archive_bytes: int, disk: Path) -> None:
         self._free = shutil.disk_usage(disk).free - RESERVE_BYTES
@@ -157,18 +172,20 @@ class _SizeLimit:
         self._consumed += size_bytes
         if self._consumed > self._plausible:
             raise DataError(
-                f"the archive unpacks to more than {self._plausible:,} bytes, far more than "
-                "pictures do: if you trust it, unpack it and name the folder"
+                f"the archive unpacks to more than {self._plausible:,} bytes, far more than an "
+                "archive of pictures would: if you trust it, unpack it, and set --data to the "
+                "folder"
             )
         if self._consumed > self._free:
             raise DataError(
-                f"the archive needs more room than is free under {self._disk}: make room there, "
-                "set GRAFT_CACHE to a folder on a larger disk, or unpack it and name the folder"
+                f"the archive needs more room than is free in {self._disk}: make room there, set "
+                "GRAFT_CACHE to a folder on a larger disk, or unpack it, and set --data to the "
+                "folder"
             )
 
 
 def _relative_path(name: str) -> PurePosixPath:
-    """The name of a member as a path below the folder.
+    """Return the name of a member as a path below the folder.
 
     Raises:
         DataError: the path leads out of the folder.
@@ -176,7 +193,7 @@ def _relative_path(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:(/|$)", name):
         raise DataError(
-            f"the archive has a file that would lie outside of its folder ({escape(name)}): "
-            "if you trust it, unpack it and name the folder"
+            f"the archive has a file that would be written outside its folder ({escape(name)}): "
+            "if you trust it, unpack it, and set --data to the folder"
         )
     return path

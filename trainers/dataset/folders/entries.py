@@ -1,4 +1,4 @@
-"""Walks through a folder: every file, and every folder that is not entered, with the reason."""
+"""Walks through a folder: lists every file, and every folder that is not entered and why."""
 
 from __future__ import annotations
 
@@ -22,22 +22,25 @@ from trainers.dataset.folders.sniffing import Rejection
 
 EMPTY = Rejection("empty_class", "is empty")
 UNPRINTABLE = Rejection(
-    "unreadable", "has a name with control characters, or not in UTF-8: rename it"
+    "unreadable", "has control characters in its name, or a name that is not UTF-8: rename it"
 )
 _ICLOUD_SUFFIX = ".icloud"
-"""macOS leaves .1.jpg.icloud where it has moved 1.jpg to its servers."""
+"""macOS replaces 1.jpg by the placeholder .1.jpg.icloud when it moves the picture to iCloud."""
 _BUNDLE_FILES = ("manifest.json", "metrics.json")
-"""A folder with these files is a bundle, an output of Graft."""
+"""A folder with both files is a bundle, an output of Graft."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file, or a folder that the walk did not enter, before its class is known.
+    """A file, or a folder that is not entered. Its class is not determined yet.
 
     Attributes:
-        parts: of its path below the data folder; one more, "", for a folder that cannot be opened.
-        is_picture: whether it is meant as a picture of any kind, or as a folder of pictures.
-        rejection: why it is left out without being decoded; None for a picture.
+        path: the file or folder.
+        parts: of its path relative to the data folder; a folder that cannot be opened has a last
+            part "", which stands for the unknown files in it.
+        is_picture: whether it is meant as a picture, even of an unsupported format, or as a folder
+            of pictures.
+        rejection: why it is left out before decoding; None for a picture.
     """
 
     path: Path
@@ -51,14 +54,15 @@ class Entry:
 
 
 def list_entries(folder: Path) -> list[Entry]:
-    """All entries of a folder and of those below it, in a fixed order."""
+    """List all entries of a folder and of the folders below it, in a fixed order."""
     return [_entry(path, path.relative_to(folder).parts) for path in _walk(folder)]
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """All files that are not hidden, in order, following links, and the folders not entered.
+    """Yield all files that are not hidden, and all folders that are not entered; follow links.
 
-    The latter are empty, hidden, closed, visited before, of a system, or made by Graft.
+    Folders that are empty, hidden, not readable, already visited, or made by an operating system, a
+    tool or Graft are not entered.
     """
     visited = {os.path.realpath(folder)}
     closed: list[Path] = []
@@ -77,7 +81,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         shown = sorted(name for name in files if not is_hidden(name) or _is_hidden_picture(name))
         if not folders and not shown and Path(parent) != folder:
             yield Path(parent)
-        # Real folders before links to them: otherwise a link's name would become the class.
+        # Real folders before links to them, so that the name of a link does not become the class.
         for name in sorted(folders, key=lambda name: Path(parent, name).is_symlink()):
             real = os.path.realpath(Path(parent, name))
             if real in visited or is_system_folder(name):
@@ -89,7 +93,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _is_hidden_picture(name: str) -> bool:
-    """Not ._1.jpg, in which macOS keeps the attributes of 1.jpg."""
+    """Whether a hidden file is a picture; ._1.jpg is not, it holds macOS's attributes of 1.jpg."""
     is_picture = sniffing.has_picture_suffix(name) or name.endswith(_ICLOUD_SUFFIX)
     return is_picture and not name.startswith("._")
 
@@ -101,7 +105,7 @@ def _entry(path: Path, parts: tuple[str, ...]) -> Entry:
     if path.name.endswith(_ICLOUD_SUFFIX):
         return Entry(path, parts, True, Rejection("pointer", "is still in iCloud: download it"))
     if is_hidden(path.name):
-        return Entry(path, parts, False, Rejection("", "is hidden, so not read"))
+        return Entry(path, parts, False, Rejection("", "is hidden, so it is not read"))
     if path.is_dir():
         return _folder_entry(path, parts)
     if not path.is_file():
@@ -119,7 +123,7 @@ def _folder_entry(path: Path, parts: tuple[str, ...]) -> Entry:
 
 
 def why_not_opened(folder: Path) -> str:
-    """Why a folder cannot be opened; "" where it can."""
+    """Return why a folder cannot be opened; "" if it can."""
     try:
         os.scandir(folder).close()
     except OSError as error:
@@ -129,12 +133,14 @@ def why_not_opened(folder: Path) -> str:
 
 def _why_not_entered(folder: Path) -> Rejection:
     if is_system_folder(folder.name):
-        return Rejection("", "is a folder of a system or a tool: rename it if it is a class")
+        return Rejection(
+            "", "is a folder made by an operating system or a tool: rename it if it is a class"
+        )
     names = [path.name for path in folder.iterdir()]
     if {*_BUNDLE_FILES} <= {*names}:
         return Rejection("", "is a bundle, an output of Graft")
     if os.path.realpath(folder) == os.path.realpath(cache_folder()):
         return Rejection("", "is the cache of Graft")
     if not all(map(is_hidden, names)):
-        return Rejection("", "leads to a folder that is read already")
+        return Rejection("", "is the same folder as one that is already read")
     return EMPTY

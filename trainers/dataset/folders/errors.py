@@ -1,4 +1,4 @@
-"""The error of everything that reads a dataset."""
+"""The error of all code that reads datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules about file and folder names: printable, hidden, of a system, of a split, equal or not."""
+"""Rules about file and folder names: which are printable, hidden, made by a system, or splits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import PurePath
 from typing import Final
 
 _CONTROL_CATEGORIES: Final = ("Cc", "Cs", "Zl", "Zp")
-"""Unicode categories of characters that break a line, control a terminal, or are not UTF-8. Spaces
-of other scripts, joiners (emoji, Persian) and soft hyphens are allowed."""
+"""Unicode categories of characters that break a line, control a terminal, or are not valid UTF-8.
+Spaces of other scripts, joiners (in emoji and Persian) and soft hyphens are allowed."""
 _OVERRIDES: Final = "\u202d\u202e"
-"""They reverse the text after them, so a log would show a path that does not exist."""
+"""Characters that reverse the text after them, so that a log would show a wrong path."""
 
 SYSTEM_FOLDERS: Final = frozenset(
     {
@@ -28,8 +28,9 @@ SYSTEM_FOLDERS: Final = frozenset(
         *("mlruns", "wandb", "lightning_logs"),
     }
 )
-"""In lower case. Names that begin with a dot (.Trash, .snapshot, .ipynb_checkpoints) are hidden
-anyway. `trash` and `recycled` are missing because they may be classes of waste."""
+"""Names, in lower case, of folders that operating systems, storage devices and tools make. Hidden
+folders (.Trash, .ipynb_checkpoints) need not be listed, because they are never read. `trash` and
+`recycled` are not listed, because they may be classes of waste."""
 _DOWNLOAD_SUFFIX: Final = re.compile(
     r"(\.(?:jpe?g?|jfif|png|webp|avif|gif|bmp|tiff?|hei[cf]))(?:\.[\d.]*|[^a-z0-9.][^.]*)$"
 )
@@ -38,7 +39,7 @@ _SYSTEM_FILES: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "ic
 
 SPLITS: Final = ("train", "validation", "test")
 UNLABELLED: Final = "unlabelled"
-"""Stands for a split: pictures without labels, in a folder beside the splits."""
+"""Used like a split name, for a folder of pictures without labels beside the split folders."""
 SPLIT_WORDS: Final = {
     **dict.fromkeys(("train", "training", "trainval", "trn"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "validation"),
@@ -65,12 +66,15 @@ _CLASS_AND_FOLD: Final = re.compile(
 
 
 def is_printable(name: str) -> bool:
-    """False for names with control characters or bytes that are not UTF-8: Linux allows both."""
+    """Whether a name has neither control characters nor bytes that are not UTF-8.
+
+    Linux allows both in file names.
+    """
     return not any(map(_is_control, name))
 
 
 def escape(name: str) -> str:
-    """The name with every unprintable character as a backslash code."""
+    """Replace every unprintable character of a name by a backslash escape, such as \\x0a."""
     return "".join(
         _backslash_code(character) if _is_control(character) else character for character in name
     )
@@ -86,18 +90,18 @@ def _backslash_code(character: str) -> str:
 
 
 def format_names(names: Sequence[str], limit: int = 5) -> str:
-    """The first few names in one line, and how many more there are."""
+    """Format the first names in one line, and the number of further ones: "a, b and 3 more"."""
     rest = len(names) - limit
     return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is hidden, or a file that Windows or macOS keeps in every folder."""
+    """Whether a file or folder is hidden, or is a file that Windows or macOS adds to folders."""
     return name.startswith(".") or name.casefold() in _SYSTEM_FILES
 
 
 def is_version_control(name: str) -> bool:
-    """Whether a hidden folder belongs to version control: nobody expects pictures there."""
+    """Whether a hidden folder belongs to version control; it is left out without a note."""
     return name in _VERSION_CONTROL_FOLDERS
 
 
@@ -107,9 +111,9 @@ def is_system_folder(name: str) -> bool:
 
 
 def suffix_of(name: str) -> str:
-    """The suffix in lower case with its dot, `.jpg`; "" for a name without one.
+    """Return the suffix in lower case with its dot, `.jpg`; "" for a name without a suffix.
 
-    What a download appends is ignored: `1.jpg?w=500`, `1.jpg.1`, `1.jpg_large`, `1.jpg `.
+    Text that a download appended is ignored, as in `1.jpg?w=500`, `1.jpg.1` or `1.jpg_large`.
     """
     if match := _DOWNLOAD_SUFFIX.search(name.lower()):
         return match[1]
@@ -117,9 +121,10 @@ def suffix_of(name: str) -> str:
 
 
 def normalize(name: str) -> str:
-    """A form that is equal for names that people take for the same one.
+    """Return a form that is equal for names that people take for the same name.
 
-    Case, blanks, `_`, `-` and the Unicode form of accents (macOS decomposes them) do not matter.
+    Names are equal if they differ only in case, spaces, `_`, `-`, or the Unicode form of accents
+    (macOS decomposes accents).
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return re.sub(r"[\s_-]+", " ", folded).strip()
@@ -133,23 +138,23 @@ def _words(name: str) -> Iterator[str]:
 
 
 def split_of(name: str) -> str:
-    """The split that a folder name mentions; "" where it mentions none or several."""
+    """Return the split that a folder name mentions; "" if it mentions no split or several."""
     splits = {SPLIT_WORDS[word] for word in _words(name) if word in SPLIT_WORDS}
     return splits.pop() if len(splits) == 1 else ""
 
 
 def is_split_name(name: str) -> bool:
-    """Whether a name mentions a split and nothing else: training_set, but not seg_train."""
+    """Whether a name mentions a split and nothing else: training_set does, seg_train does not."""
     return bool(split_of(name)) and {*_words(name)} <= {*SPLIT_WORDS, *_FILLERS}
 
 
 def strip_split(name: str) -> str:
-    """`cats` of cats_train, test-cats or catsVal; "" where no split stands at either end."""
+    """Return `cats` for cats_train, test-cats or catsVal; "" if there is no split at an end."""
     return _class_in(name, _CLASS_AND_SPLIT) if split_of(name) else ""
 
 
 def strip_fold(name: str) -> str:
-    """`cats` of cats_fold1 or fold-1-cats; "" where no fold stands at either end."""
+    """Return `cats` for cats_fold1 or fold-1-cats; "" if there is no fold at an end."""
     return _class_in(name, _CLASS_AND_FOLD)
 
 

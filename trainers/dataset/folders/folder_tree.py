@@ -1,4 +1,4 @@
-"""The folders that hold pictures, as a tree, and which of them are splits."""
+"""The folders that hold pictures, as a tree that knows which of them are splits."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from functools import cached_property
 from trainers.dataset.folders.filenames import UNLABELLED, is_split_name, normalize, split_of
 
 Parts = tuple[str, ...]
-"""The parts of a path below the data folder, as of `PurePath.parts`."""
+"""The parts of a path relative to the data folder, as in `PurePath.parts`."""
 
 
 class Folder:
-    """A folder that holds pictures, at any depth.
+    """A folder that holds pictures, directly or in folders below it.
 
     Attributes:
-        parts: its path.
-        has_files: whether pictures lie directly in it.
+        parts: its path relative to the data folder.
+        has_files: whether it holds pictures directly.
         subfolders: the folders in it that hold pictures, by name.
     """
 
@@ -33,17 +33,17 @@ class Folder:
 
     @cached_property
     def mentioned_splits(self) -> dict[str, str]:
-        """The split that the name of each subfolder mentions; those that mention none are missing.
+        """For each subfolder whose name mentions a split, by name: that split.
 
-        A class may be called so as well: `test_tube`.
+        It need not be a split: a class may be called `test_tube`.
         """
         return {name: split for name in self.subfolders if (split := split_of(name))}
 
     @cached_property
     def split_folders(self) -> dict[str, Folder]:
-        """Map each subfolder that is a split to the folder that holds its classes.
+        """For each subfolder that is a split, by name: the folder that holds its classes.
 
-        Empty unless one of them is for training and holds class folders.
+        Empty unless one of the splits is for training and holds class folders.
         """
         roots = {
             name: self.subfolders[name].class_root
@@ -52,24 +52,30 @@ class Folder:
         }
         splits = {self.mentioned_splits[name] for name in roots} - {UNLABELLED}
         training = [root for name, root in roots.items() if self.mentioned_splits[name] == "train"]
-        if len(splits) == 1:  # a class may be called train, and have folders beside its pictures
+        if len(splits) == 1:  # perhaps a class called train, with pictures and folders
             training = [root for root in training if not root.has_files]
         return roots if any(root.subfolders for root in training) else {}
 
     @cached_property
     def class_root(self) -> Folder:
-        """The folder whose subfolders are the classes: all above it hold one folder each."""
+        """The folder whose subfolders are the classes.
+
+        It is this folder, or a folder below it if all folders down to it hold a single folder.
+        """
         root = self
         while len(root.subfolders) == 1 and not root.has_files:
             (only,) = root.subfolders.values()
-            # train/train is one split; a folder that holds train alone has splits.
+            # train/train is a single split; a folder with only train in it has splits.
             if only.has_files or (not split_of(root.name) and root.split_folders):
                 break
             root = only
         return root
 
     def _shares_classes(self, name: str) -> bool:
-        """Whether another split has folders of the same names: test_tube/ is a class."""
+        """Whether a subfolder has class folders of the same names as another split.
+
+        Then it is a split too. The subfolder test_tube/ has none, so it is a class.
+        """
         split, root = self.mentioned_splits[name], self.subfolders[name].class_root
         other_splits = [
             self.subfolders[other] for other, word in self.mentioned_splits.items() if word != split
@@ -82,7 +88,7 @@ class Folder:
 
     @property
     def is_class_of_splits(self) -> bool:
-        """Whether it holds nothing but the splits of one class: cat/train and cat/test."""
+        """Whether it is a class folder that holds only splits: cat/train and cat/test."""
         splits = [self.mentioned_splits[name] for name in self.subfolders if is_split_name(name)]
         is_flat = not any(folder.subfolders for folder in self.subfolders.values())
         has_splits_only = len(splits) == len(self.subfolders) and not self.has_files
@@ -90,7 +96,7 @@ class Folder:
 
 
 def build_tree(pictures: Iterable[Parts]) -> Folder:
-    """The root of the tree of all folders above these pictures."""
+    """Build the tree of all folders above these pictures; return its root."""
     root = Folder()
     for parts in pictures:
         folder = root

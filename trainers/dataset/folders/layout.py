@@ -1,6 +1,6 @@
 """Finds out where the class folders are: at the top, in split folders, or further down.
 
-The decision depends on the paths of the pictures alone; no file is read.
+The decision depends only on the paths of the pictures; no file is read.
 """
 
 from __future__ import annotations
@@ -22,12 +22,17 @@ from trainers.dataset.folders.filenames import (
 )
 from trainers.dataset.folders.folder_tree import Folder, Parts, build_tree
 
-_SPLIT_TITLES: Final = {UNLABELLED: "left out, since unlabelled"}
+_SPLIT_TITLES: Final = {UNLABELLED: "left out because unlabelled"}
 
 
 @dataclass(frozen=True)
 class ClassRoot:
-    """A folder of class folders; where `label` is set, a folder of pictures of that class."""
+    """A folder that holds class folders, or, if `label` is set, the pictures of that class.
+
+    Attributes:
+        split: a name from SPLITS, UNLABELLED, or "" if the folder does not name a split.
+        label: the name of a class, or "".
+    """
 
     split: str
     label: str = ""
@@ -35,14 +40,15 @@ class ClassRoot:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the classes are.
+    """Where the class folders are.
 
     Attributes:
-        roots: by the path of the folder; no root lies in another.
-        notes: how the folder was understood, where its names alone do not say so.
-        inner_roots: folders that were perhaps meant instead, each with classes in it.
-        nested_classes: class folders that all hold the same folders: `north` and `south`, both
-            with `cat` and `dog`.
+        roots: the folders that hold classes, by their paths; no root is inside another.
+        notes: how the folder was understood, if that is not obvious from its names.
+        inner_roots: class folders that look like datasets themselves: perhaps the user meant one of
+            these instead of the folder above.
+        nested_classes: class folders that all hold folders of the same names, such as `north` and
+            `south`, both with `cat` and `dog`.
     """
 
     roots: Mapping[Parts, ClassRoot] = field(default_factory=lambda: {(): ClassRoot("")})
@@ -51,10 +57,10 @@ class Layout:
     nested_classes: tuple[str, ...] = ()
 
     def locate(self, parts: Parts) -> tuple[str, str] | None:
-        """(class, split) of a file.
+        """Return the class and the split of a file.
 
-        The class is "" for a file beside the class folders; the result is None for a file beside
-        the folders that hold them.
+        The class is "" for a file that lies beside the class folders. The result is None for a file
+        that lies outside the folders that hold class folders.
         """
         for depth in range(len(parts)):
             if root := self.roots.get(parts[:depth]):
@@ -64,11 +70,11 @@ class Layout:
 
 
 def detect_layout(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
-    """Find out where the classes of these pictures are.
+    """Find out where the class folders of these pictures are.
 
     Args:
-        pictures: the paths, below the folder, of all files that are meant as pictures.
-        folder: its name in messages.
+        pictures: the paths, relative to the data folder, of all files that are meant as pictures.
+        folder: the name of the data folder in messages.
 
     Raises:
         DataError: there are folders beside the splits, splits without classes, or several datasets.
@@ -76,16 +82,16 @@ def detect_layout(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
     root = build_tree(pictures)
     top = root.class_root
     is_one_folder = top is root and len(root.subfolders) == 1 and not root.split_folders
-    if is_one_folder:  # beside pictures, which are then in no class
+    if is_one_folder:  # pictures beside this folder are not in a class
         top = next(iter(root.subfolders.values())).class_root
         top = root if top.has_files else top
     if not top.split_folders:
         return _without_splits(root, top, folder)
     if others := set(top.subfolders) - set(top.split_folders):
         raise DataError(
-            f"{_title(top)} has split folders ({_format_sorted(top.split_folders)}) and beside "
-            f"them folders with pictures of their own ({_format_sorted(others)}): move those into "
-            "the splits or away, or rename the split folders if they are classes"
+            f"{_title(top)} has split folders ({_format_sorted(top.split_folders)}) and next to "
+            f"them other folders with pictures ({_format_sorted(others)}): move the other folders "
+            "into the split folders or away; or, if the split folders are classes, rename them"
         )
     roots = {
         split_folder.parts: ClassRoot(top.mentioned_splits[name])
@@ -106,10 +112,11 @@ def detect_layout(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
 
 
 def _without_splits(root: Folder, top: Folder, folder: str) -> Layout:
-    """The layout of class folders that all lie in `top`.
+    """Find out the layout if all class folders are in `top`.
 
     Raises:
-        DataError: the folders are splits without classes or without training, or each holds splits.
+        DataError: the folders are splits without classes, or without a training split, or several
+            of them hold splits.
     """
     subfolders = list(top.subfolders.values())
     if subfolders and all(subfolder.is_class_of_splits for subfolder in subfolders):
@@ -118,19 +125,19 @@ def _without_splits(root: Folder, top: Folder, folder: str) -> Layout:
             for label, subfolder in top.subfolders.items()
             for name, split in subfolder.mentioned_splits.items()
         }
-        return Layout(roots, ("split folders: those in each class folder",))
+        return Layout(roots, ("the split folders are in each class folder",))
     if roots := _classes_with_splits(top):
-        return Layout(roots, ("split folders: a class and a split in each name",))
+        return Layout(roots, ("the folder names combine a class and a split",))
     datasets = [
         str(subfolder.class_root) for subfolder in subfolders if subfolder.class_root.split_folders
     ]
     if len(subfolders) > 1 and datasets:
         raise DataError(
-            f"the split folders are one level below, in {_format_sorted(datasets)}: name the one "
-            f"to train on, e.g. --data {folder}/{datasets[0]}"
+            f"there are several datasets with split folders, {_format_sorted(datasets)}: set "
+            f"--data to the one to train on, e.g. --data {folder}/{datasets[0]}"
         )
     _check_splits_hold_classes(top)
-    notes = () if top is root else (f"class folders: those in {top}",)
+    notes = () if top is root else (f"the class folders are in {top}",)
     return Layout({top.parts: ClassRoot("")}, notes, *_nested_folders([top]))
 
 
@@ -143,31 +150,33 @@ def _check_splits_hold_classes(top: Folder) -> None:
         raise _no_class_folders(top.subfolders, str(top.subfolders[training]))
     if any(subfolder.subfolders for subfolder in top.subfolders.values()):
         raise DataError(
-            f"{_title(top)} has {_format_sorted(top.subfolders)} and no folder for training: call "
-            "one train, or name the one to train on by --data"
+            f"{_title(top)} has {_format_sorted(top.subfolders)} but no folder for training: "
+            "rename one of them to train, or set --data to the one to train on"
         )
 
 
 def _no_class_folders(names: Iterable[str], training: str) -> DataError:
     return DataError(
-        f"{_format_sorted(names)} hold pictures and no class folders: sort the pictures into one "
+        f"{_format_sorted(names)} hold pictures but no class folders: sort the pictures into one "
         f"folder per class, e.g. {training}/healthy/1.jpg (tables of labels are not read)"
     )
 
 
 def _classes_with_splits(top: Folder) -> dict[Parts, ClassRoot]:
-    """The roots where each folder is a class and a split: cats_train, dogs_train, cats_test.
+    """Find roots whose names combine a class and a split: cats_train, dogs_train, cats_test.
 
-    Empty for train_station and test_tube, which share no class, and without a training folder.
+    There are none if no two names share a class, as in train_station and test_tube, or if none of
+    them is for training.
 
     Raises:
-        DataError: they are of one class, other folders lie beside them, or they are folds.
+        DataError: all of them are of one class, other folders are next to them, or the names
+            combine a class and a fold.
     """
     folds = {name: strip_fold(name) for name in top.subfolders}
     if all(folds.values()) and len(set(folds.values())) < len(folds):
         raise DataError(
-            f"{_format_sorted(folds)} are a class and a fold at once: move the pictures of each "
-            f"class into one folder, e.g. {min(folds.values())}"
+            f"the names {_format_sorted(folds)} each combine a class and a fold: move the pictures "
+            f"of each class into one folder, e.g. {min(folds.values())}"
         )
     candidates = [name for name in top.mentioned_splits if not is_split_name(name)]
     labels = {name: label for name in candidates if (label := strip_split(name))}
@@ -182,9 +191,10 @@ def _classes_with_splits(top: Folder) -> dict[Parts, ClassRoot]:
         raise _no_class_folders(labels, training)
     if others:
         raise DataError(
-            f"{_title(top)} has folders that are a class and a split at once "
-            f"({_format_sorted(labels)}) and beside them others ({_format_sorted(others)}): call "
-            f"those alike, e.g. {min(others)}_train, or move them away"
+            f"{_title(top)} has folders whose names combine a class and a split "
+            f"({_format_sorted(labels)}) and next to them other folders "
+            f"({_format_sorted(others)}): rename the other folders in the same way, e.g. "
+            f"{min(others)}_train, or move them away"
         )
     spelling = {normalize(label): label for label in sorted(labels.values())}
     return {
@@ -196,15 +206,15 @@ def _classes_with_splits(top: Folder) -> dict[Parts, ClassRoot]:
 
 
 def _nested_folders(roots: list[Folder]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """`inner_roots` and `nested_classes` of a `Layout`: class folders that look like datasets.
+    """Find class folders that look like datasets: `inner_roots` and `nested_classes` of a `Layout`.
 
-    Such folders hold several folders and no pictures of their own: flowers/rose, flowers/daisy.
-    Numbered or dated ones (session1, 2026-05-03) do not count: a class was filled in several turns.
+    Such a class folder holds no pictures but several folders: flowers/rose, flowers/daisy. Folders
+    with numbers or dates as names (session1, 2026-05-03) are parts of one class and do not count.
     """
     folders = [folder for root in roots for folder in root.subfolders.values()]
     nested = [folder.class_root for folder in folders if len(folder.class_root.subfolders) > 1]
     nested = [folder for folder in nested if not _is_numbered(folder.subfolders)]
-    if len(folders) > 1:  # a single folder with pictures beside its folders can mean nothing else
+    if len(folders) > 1:  # but a single class folder may have pictures too
         nested = [folder for folder in nested if not folder.has_files]
     if 2 * len(nested) <= len(folders):
         return (), ()

@@ -1,6 +1,6 @@
-"""Tells from a file's first bytes whether it is a picture, and explains why not.
+"""Decides from the first bytes of a file whether it is a picture, and explains why not.
 
-Every reason ends with what helps: fetch it, convert it, copy it again.
+Every reason ends with advice where there is some: fetch it, convert it, copy it again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from service.imaging.unsupported import GIT_ANNEX_POINTER, GIT_LFS_POINTER, TEXT
 from trainers.dataset.folders.filenames import suffix_of
 
 HEAD_BYTES: Final = 4096
-"""What `identify_format` needs of a file."""
+"""Number of bytes from the start of a file that `identify_format` needs."""
 _SCIENTIFIC_SUFFIXES: Final = frozenset(
     {".svs", ".ndpi", ".czi", ".nd2", ".nii", ".eps", ".pcx", ".dicom"}
 )
@@ -25,25 +25,32 @@ NON_PICTURE_KINDS: Final = frozenset(
         *("PDF", "PostScript"),
     }
 )
-"""Kinds that often lie beside pictures: they are no finding and do not make a folder a class."""
+"""Kinds of files that often lie beside pictures. They are not reported as findings, and a folder
+that holds only such files is not a class."""
 
 
 class Rejection(NamedTuple):
-    """Why a file is not used, and the kind of finding that this is; "" for none."""
+    """Why a file is not used.
+
+    Attributes:
+        kind: the kind of finding that it becomes; "" for a file that is not a finding.
+        reason: the end of a sentence that begins with the path.
+    """
 
     kind: str
     reason: str
 
 
 def has_picture_suffix(name: str) -> bool:
-    """Whether a file is named like a picture, of a kind that Graft reads or not."""
+    """Whether a name has the suffix of a picture format, even one that Graft does not read."""
     return suffix_of(name) in {*SUFFIXES, *OTHER_SUFFIXES, *_SCIENTIFIC_SUFFIXES}
 
 
 def sniff(path: Path) -> Rejection | None:
-    """Read the first bytes of a file; None where they are those of a supported picture.
+    """Read the first bytes of a file, and explain why it is not used; None for a picture.
 
-    A text or a film that is not named like a picture is no finding.
+    The reason has no kind of finding if the file was not meant as a picture, such as a text or a
+    film without the suffix of a picture.
     """
     try:
         head = _read_head(path)
@@ -79,14 +86,14 @@ def _explain(head: bytes, error: Exception) -> Rejection:
     if not head:
         return Rejection("empty_file", "is empty (0 bytes): copy it again, or delete it")
     if not head.strip(b"\0"):
-        return Rejection("truncated", "holds nothing but zero bytes: copy it again")
+        return Rejection("truncated", "contains nothing but zero bytes: copy it again")
     if isinstance(error, UndecodableImage):
         return Rejection("truncated", str(error))
     return _explain_kind(error)
 
 
 def _explain_kind(error: Exception) -> Rejection:
-    """Explain a file that starts like no supported picture."""
+    """Explain why a file is left out whose first bytes are not those of a supported picture."""
     kind = _kind(error)
     if kind == GIT_ANNEX_POINTER:
         return Rejection("pointer", "is a pointer of git-annex: run `git annex get .`")
@@ -100,9 +107,9 @@ def _explain_kind(error: Exception) -> Rejection:
         return Rejection("unreadable", "is text, not a picture")
     if kind:
         return Rejection("unsupported", str(error))
-    return Rejection("unreadable", "is not a picture of a known kind")
+    return Rejection("unreadable", "is not a picture of a known format")
 
 
 def _kind(error: Exception) -> str:
-    """The name of a kind that is known but not supported; "" for any other error."""
+    """Return the name of a file format that is known but not supported; "" for other errors."""
     return error.kind if isinstance(error, UnsupportedMediaType) else ""

@@ -11,29 +11,29 @@ from service.cli.arguments import closest_match
 from trainers.dataset.folders.sniffing import has_picture_suffix
 
 _MAX_ENTRIES = 1000
-"""Entries of a folder to look at: a hint is not worth listing millions on a slow disk."""
+"""Largest number of entries of a folder to look at, because folders may be huge and disks slow."""
 
 
 def suggest_folder(folder: Path) -> str:
-    """A sentence that names the folder to use in place of this one; "" without a suggestion."""
+    """Return a sentence that names the folder to use instead of this one; "" if there is none."""
     if not folder.exists():
         close = closest_match(folder.name, [path.name for path in _subfolders(folder.parent)])
         return f". Did you mean --data {_quote(folder.parent / close)}?" if close else ""
     if _holds_pictures(folder) and _holds_classes(folder / os.pardir):
         parent = os.path.normpath(folder / os.pardir)
         return (
-            ". This looks like the folder of one class; name the folder that contains it: "
+            ". This looks like the folder of a single class; use the folder that contains it: "
             f"--data {_quote(parent)}"
         )
     return ""
 
 
 def suggest_current_folder() -> str:
-    """A hint for a command without --data that is run inside a dataset; "" elsewhere."""
+    """Return a hint if a command without --data is run inside a dataset; "" elsewhere."""
     if _holds_classes(Path()):
-        return "; for the pictures here type --data ."
+        return "; to train on the pictures here, type --data ."
     if _holds_pictures(Path()) and _holds_classes(Path(os.pardir)):
-        return "; for the pictures here and beside them type --data .."
+        return "; to train on this folder and the folders next to it, type --data .."
     return ""
 
 
@@ -42,7 +42,7 @@ def _holds_classes(folder: Path) -> bool:
 
 
 def _holds_pictures(folder: Path) -> bool:
-    """Whether pictures lie directly in the folder."""
+    """Whether the folder itself holds pictures."""
     return any(has_picture_suffix(path.name) and path.is_file() for path in _entries(folder))
 
 

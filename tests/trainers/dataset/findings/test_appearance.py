@@ -66,7 +66,7 @@ def test_a_picture_unlike_the_others_is_found(values: dict[str, object], kind: s
 
 
 @pytest.mark.parametrize(
-    ("kind", "word"), [(b"TIFF", "of several pages:"), (b"GIF", "animated: only the first frame")]
+    ("kind", "word"), [(b"TIFF", "several pages, but"), (b"GIF", "animated, but only")]
 )
 def test_a_tiff_has_pages_and_a_gif_has_frames(kind: bytes, word: str) -> None:
     (finding,) = examine(dataset(frames=2, format=kind))

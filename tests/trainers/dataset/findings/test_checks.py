@@ -173,11 +173,11 @@ def test_a_folder_of_one_mode_is_not_odd(tmp_path: Path, scene: Scene, mode: str
 def test_a_finding_counts_and_uses_the_singular_for_one(folder: Path, scene: Scene) -> None:
     (folder / "train/apple/3.jpg").write_bytes(encoded(scene(501).convert("L")))
     (single,) = check(folder)
-    assert str(single).startswith("warning: 1 picture gray among coloured ones: fine if")
+    assert str(single).startswith("warning: 1 picture is gray, unlike most pictures")
     assert str(single).endswith("\n  odd_mode: train/apple/3.jpg")
     (folder / "train/apple/4.jpg").write_bytes(encoded(scene(502).convert("L")))
     (plural,) = check(folder)
-    assert plural.message.startswith("2 pictures gray")
+    assert plural.message.startswith("2 pictures are gray")
 
 
 def test_too_small_depends_on_the_input_of_the_model(folder: Path) -> None:

@@ -27,7 +27,7 @@ def test_a_folder_one_level_too_high_is_an_error_that_names_the_inner_ones(
     (finding,) = check(tmp_path / "data")
     assert (finding.kind, finding.severity) == ("nested_classes", "error")
     assert finding.paths == ("flowers", "maps")
-    assert finding.message.endswith(f"name --data {tmp_path}/data/flowers")
+    assert finding.message.endswith(f"--data {tmp_path}/data/flowers")
     (tmp_path / "data/maps/sea").rename(tmp_path / "data/maps/rose")
     (tmp_path / "data/maps/forest").rename(tmp_path / "data/maps/daisy")
     (finding,) = check(tmp_path / "data")
@@ -39,4 +39,4 @@ def test_a_class_with_too_few_pictures_is_an_error(folder: Path) -> None:
     (folder / "train/date/1.bmp").touch()
     found = {(finding.kind, finding.severity): finding for finding in check(folder)}
     assert found["tiny_class", "error"].paths == ("date",)
-    assert "with fewer than 2 readable pictures" in found["tiny_class", "error"].message
+    assert "has fewer than 2 readable pictures" in found["tiny_class", "error"].message

@@ -42,4 +42,4 @@ def test_copies_of_a_file_are_exact_duplicates() -> None:
     data = replace(grouped(0, 0, 0, 3, 4, 5), digests=("a", "a", "b", "c", "d", "e"))
     found = find(data)
     assert found.keys() == {"exact_duplicate", "near_duplicate"}
-    assert found["exact_duplicate"].message.startswith("1 group of copies of one file")
+    assert found["exact_duplicate"].message.startswith("1 group of copies of the same file")

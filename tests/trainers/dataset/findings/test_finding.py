@@ -11,9 +11,9 @@ from trainers.dataset import scanning
 from trainers.dataset.dataset import load_dataset
 from trainers.dataset.findings.finding import (
     Finding,
-    counted,
     list_notes,
     log_findings,
+    make_finding,
     summarize,
     write_json,
 )
@@ -31,12 +31,12 @@ DrawFolder = Callable[..., Path]
     ],
 )
 def test_a_message_starts_with_the_count(paths: list[str], text: str) -> None:
-    finding = counted("tiny_class", "that {are} small: give {them} more", paths, "class")
+    finding = make_finding("tiny_class", "that {are} small: give {them} more", paths, "class")
     assert (finding.message, finding.severity, finding.paths) == (text, "warning", tuple(paths))
 
 
 def test_a_finding_as_text_shows_three_paths_and_how_many_more() -> None:
-    finding = counted("truncated", "cut short", [f"{number}.jpg" for number in range(5000)])
+    finding = make_finding("truncated", "cut short", [f"{number}.jpg" for number in range(5000)])
     assert str(finding) == (
         "warning: 5,000 pictures cut short\n  truncated: 0.jpg, 1.jpg, 2.jpg and 4997 more"
     )
@@ -51,7 +51,7 @@ def test_groups_are_shown_with_equals_signs() -> None:
 def test_findings_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     messages: list[str] = []
     monkeypatch.setattr(log, "warning", lambda text, *values: messages.append(text % values))
-    log_findings([counted("truncated", "cut short", ["100%.jpg"])])
+    log_findings([make_finding("truncated", "cut short", ["100%.jpg"])])
     assert messages == ["warning: 1 picture cut short\n  truncated: 100%.jpg"]
 
 
@@ -63,7 +63,7 @@ def test_findings_json_holds_every_path_and_what_was_left_out(
     dataset = load_dataset(
         scanning.scan(folder), Cache(folder.parent, 0, folder.parent / "work", SILENT)
     )
-    found = [counted("truncated", "cut short", [f"{number}.jpg" for number in range(9)])]
+    found = [make_finding("truncated", "cut short", [f"{number}.jpg" for number in range(9)])]
     write_json(tmp_path / "findings.json", dataset, found)
     content = json.loads((tmp_path / "findings.json").read_text(encoding="utf-8"))
     assert content["classes"] == {"blue": 2, "red": 3}
@@ -84,14 +84,15 @@ def test_files_left_out_without_a_finding_are_noted_by_reason(
     (folder / "archive/red/1.jpg").write_bytes(b"")  # a finding
     cache = Cache(folder.parent, 0, folder.parent / "work", SILENT)
     assert list_notes(load_dataset(scanning.scan(folder), cache)) == [
-        "class folders: those in archive",
-        "left out: archive/@eaDir: is a folder of a system or a tool: rename it if it is a class",
+        "the class folders are in archive",
+        "left out: archive/@eaDir: is a folder made by an operating system or a tool: rename it if "
+        "it is a class",
         "left out: archive/red/0.txt, archive/red/1.txt, archive/red/2.txt and 2 more: each is "
         "text, not a picture",
     ]
 
 
 def test_a_summary_has_counts_in_place_of_paths() -> None:
-    (row,) = summarize([counted("truncated", "cut short", ["a", "b"])])
+    (row,) = summarize([make_finding("truncated", "cut short", ["a", "b"])])
     message = "2 pictures cut short"
     assert row == {"kind": "truncated", "severity": "warning", "message": message, "n": 2}

@@ -89,7 +89,7 @@ def test_a_damaged_archive_is_refused_and_not_unpacked(tmp_path: Path, content: 
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("content", [tar({}), zipped({}), zipped({"folder/": b""})])
 def test_an_archive_without_files_is_refused(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(DataError, match="holds no files"):
+    with pytest.raises(DataError, match="has no files"):
         unpack(put(tmp_path, content))
 
 

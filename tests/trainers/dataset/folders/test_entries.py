@@ -26,8 +26,8 @@ def test_entries_come_in_order_with_the_reason_why_one_is_not_used(tmp_path: Pat
         ("c", False),
     ]
     reasons = {entry.name: entry.rejection.reason for entry in entries if entry.rejection}
-    assert reasons["__MACOSX"].startswith("is a folder of a system")
-    assert reasons[".Trash"] == "is hidden, so not read"
+    assert reasons["__MACOSX"].startswith("is a folder made by")
+    assert reasons[".Trash"] == "is hidden, so it is not read"
     assert reasons["a/notes.csv"] == "is text, not a picture"
     assert reasons["c"] == EMPTY.reason
     assert len(reasons) == 4

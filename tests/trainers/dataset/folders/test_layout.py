@@ -59,7 +59,7 @@ def test_unusual_layouts_are_noted() -> None:
     assert layout(*both("training_set", "val")).notes == (
         "split folders: train = training_set, validation = val",
     )
-    assert layout(*both("a/b")).notes == ("class folders: those in a/b",)
+    assert layout(*both("a/b")).notes == ("the class folders are in a/b",)
 
 
 def test_a_test_folder_with_one_class_is_a_split() -> None:
@@ -107,7 +107,7 @@ def test_splits_within_each_class() -> None:
         ("dog", "train"),
         ("dog", "test"),
     ]
-    assert layout(*pictures).notes == ("split folders: those in each class folder",)
+    assert layout(*pictures).notes == ("the split folders are in each class folder",)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_class_and_a_split_in_each_name(form: str) -> None:
         ("cat", "test"),
         ("dog", "test"),
     ]
-    assert layout(*pictures).notes == ("split folders: a class and a split in each name",)
+    assert layout(*pictures).notes == ("the folder names combine a class and a split",)
     inside = [f"data/{path.replace('1.jpg', f'{at}/1.jpg')}" for at, path in enumerate(pictures)]
     assert located(*inside) == located(*pictures)
     assert located("cat_train/1.jpg", "Cat_val/1.jpg", "dog_train/1.jpg") == [
@@ -161,34 +161,35 @@ def test_unlabelled_pictures_beside_splits() -> None:
     [
         (
             [*both("train", "test"), "cats/1.jpg"],
-            "the folder has split folders (test, train) and beside them folders with pictures of "
-            "their own (cats): move",
+            "the folder has split folders (test, train) and next to them other folders with "
+            "pictures (cats): move",
         ),
         (
             ["train_images/1.jpg", "test_images/2.jpg"],
-            "test_images, train_images hold pictures and no class folders: sort the pictures into "
+            "test_images, train_images hold pictures but no class folders: sort the pictures into "
             "one folder per class, e.g. train_images/healthy/1.jpg",
         ),
         (
             [f"{name}/1.jpg" for name in ("a_train", "b_train", "a_test", "b_test", "c")],
-            "the folder has folders that are a class and a split at once (a_test, a_train, "
-            "b_test, b_train) and beside them others (c): call those alike, e.g. c_train, or",
+            "the folder has folders whose names combine a class and a split (a_test, a_train, "
+            "b_test, b_train) and next to them other folders (c): rename the other folders in the "
+            "same way, e.g. c_train, or",
         ),
         (
             ["seg_train/1.jpg", "seg_test/1.jpg"],
-            "seg_test, seg_train hold pictures and no class folders: sort the pictures into one "
+            "seg_test, seg_train hold pictures but no class folders: sort the pictures into one "
             "folder per class, e.g. seg_train/healthy/1.jpg",
         ),
         (
             [f"{name}/1.jpg" for name in ("a_fold1", "b_fold1", "a_fold2", "b_fold2")],
-            "a_fold1, a_fold2, b_fold1, b_fold2 are a class and a fold at once: move the pictures "
-            "of each class into one folder, e.g. a",
+            "the names a_fold1, a_fold2, b_fold1, b_fold2 each combine a class and a fold: move "
+            "the pictures of each class into one folder, e.g. a",
         ),
-        (both("x/val", "x/test"), "x has test, val and no folder for training: call one train"),
+        (both("x/val", "x/test"), "x has test, val but no folder for training: rename one"),
         (
             both("flowers/train", "flowers/test", "trees/train", "trees/test"),
-            "the split folders are one level below, in flowers, trees: name the one to train on, "
-            "e.g. --data DIR/flowers",
+            "there are several datasets with split folders, flowers, trees: set --data to the one "
+            "to train on, e.g. --data DIR/flowers",
         ),
     ],
 )

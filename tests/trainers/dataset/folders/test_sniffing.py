@@ -46,7 +46,7 @@ def write(folder: Path, name: str, content: bytes) -> Path:
         (b"PK\x03\x04\x14\0", "unsupported", "unpack it"),
         (b"BMW and others", "unreadable", "is text, not a picture"),
         (b"hello", "unreadable", "is text, not a picture"),
-        (b"\x80\x81\x82\x83\x84\x85\x86", "unreadable", "is not a picture of a known kind"),
+        (b"\x80\x81\x82\x83\x84\x85\x86", "unreadable", "is not a picture of a known format"),
     ],
 )
 def test_the_reason_says_what_helps(tmp_path: Path, content: bytes, kind: str, advice: str) -> None:

@@ -53,7 +53,7 @@ def test_a_right_folder_or_a_single_class_gets_no_suggestion(folder: Path, tmp_p
 
 def test_the_message_of_a_scan_ends_with_the_suggestion(folder: Path) -> None:
     with pytest.raises(
-        DataError, match="the folder of one class; name the folder that contains it"
+        DataError, match="the folder of a single class; use the folder that contains it"
     ):
         scanning.scan(folder / "red")
     with pytest.raises(DataError, match="Did you mean --data"):

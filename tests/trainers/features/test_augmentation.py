@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.features.views import VIEW_COUNT, make_view
+from trainers.features.augmentation import VIEW_COUNT, make_view, mix_up
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
 KEY = bytes([0, 255]) + bytes(30)
@@ -30,3 +30,13 @@ def test_a_zoomed_view_shows_a_part_at_the_same_size() -> None:
 def test_a_view_is_the_same_in_every_run_and_another_for_another_picture() -> None:
     np.testing.assert_array_equal(make_view(IMAGE, 2, KEY), make_view(IMAGE, 2, KEY))
     assert not np.array_equal(make_view(IMAGE, 2, KEY), make_view(IMAGE, 2, bytes([255, 0])))
+
+
+def test_mix_up_mixes_inputs_and_targets_in_the_same_shares() -> None:
+    rows = np.arange(10, dtype=np.float32)
+    inputs, targets = np.stack([rows, -rows], axis=1), np.eye(10, dtype=np.float32)
+    mixed, shares = mix_up(inputs, targets, 0.3, np.random.default_rng(1))
+    assert mixed.dtype == shares.dtype == np.float32
+    assert (shares.max(axis=1) < 0.999).any()
+    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(mixed, shares @ inputs, rtol=1e-5)

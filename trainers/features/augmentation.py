@@ -1,0 +1,91 @@
+"""Augmentation of the training pictures: fixed views, and mixup of training batches.
+
+Views (mirrored, zoomed, upside down) are a fixed set of changed copies of each picture, so that the
+features of a view are computed once and cached. Mixup is random: it changes every batch. A new
+change of pictures is another bit of the view number, applied by `make_view`. A new random change of
+batches is a function beside `mix_up`, called by `batches.Batches`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Flip = Literal["none", "horizontal", "all"]
+FLIPS: tuple[Flip, ...] = get_args(Flip)
+
+MIRRORED, ZOOMED, UPSIDE_DOWN = 1, 2, 4
+"""The number of a view is a bit mask of these changes; 0 is the unchanged picture."""
+VIEW_COUNT = 8
+"""Number of different views: one for each combination of the changes above."""
+ZOOM = 1.25
+"""Magnification of a zoomed view."""
+
+TRAINING_VIEWS: dict[Flip, tuple[int, ...]] = {
+    "none": (0, ZOOMED),
+    "horizontal": (0, MIRRORED, ZOOMED, MIRRORED | ZOOMED),
+    "all": (0, MIRRORED, UPSIDE_DOWN, MIRRORED | UPSIDE_DOWN),
+}
+"""The numbers of the views that a model is trained on, for each value of --flip."""
+UNZOOMED_VIEWS: dict[Flip, tuple[int, ...]] = {
+    flip: tuple(number for number in numbers if not number & ZOOMED)
+    for flip, numbers in TRAINING_VIEWS.items()
+}
+
+
+def make_view(image: NDArray[np.uint8], number: int, key: bytes) -> NDArray[np.uint8]:
+    """Make one view of a picture.
+
+    Args:
+        image: (S, S, 3) uint8.
+        number: 0 (the picture itself) to VIEW_COUNT - 1.
+        key: the SHA-256 of the picture. It decides which part a zoomed view shows, so the view is
+            the same in every run.
+    """
+    if number & ZOOMED:
+        image = _zoom(image, key)
+    rows = slice(None, None, -1 if number & UPSIDE_DOWN else 1)
+    columns = slice(None, None, -1 if number & MIRRORED else 1)
+    return np.ascontiguousarray(image[rows, columns])
+
+
+def _zoom(image: NDArray[np.uint8], key: bytes) -> NDArray[np.uint8]:
+    size = len(image)
+    margin = size - size / ZOOM
+    left, top = (margin * byte / 255 for byte in key[:2])
+    box = (left, top, left + size / ZOOM, top + size / ZOOM)
+    zoomed = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(zoomed)
+
+
+def mix_up(
+    inputs: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    alpha: float,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Replace each input of a batch, and its target, by a random mixture of two (mixup).
+
+    Source: Zhang et al. 2018, https://arxiv.org/abs/1710.09412; applied to features: Verma et al.
+    2019, https://arxiv.org/abs/1806.05236.
+
+    Args:
+        inputs: (M, ...) float32: pictures or features.
+        targets: (M, classes) float32: class probabilities.
+        alpha: both parameters of the beta distribution of the shares; larger values mix more.
+    """
+    share = rng.beta(alpha, alpha, len(inputs)).astype(np.float32)
+    other = rng.permutation(len(inputs))
+    return _mix(inputs, other, share), _mix(targets, other, share)
+
+
+def _mix(
+    values: NDArray[Any], other: NDArray[np.int64], share: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """share * values + (1 - share) * values[other], row by row."""
+    share = share.reshape(-1, *[1] * (values.ndim - 1))
+    mixed: NDArray[np.float32] = share * values + (1 - share) * values[other]
+    return mixed

@@ -248,7 +248,10 @@ def run(*arguments: object) -> int:
         (("--plugin", "tiny", "--epochs", "0"), "--epochs (='0')"),
         (("--plugin", "tiny", "--epoch", "0"), "for --epoch type --epochs"),
         (("--plugin", "tiny", "--data", "nowhere"), "no folder nowhere"),
-        (("--plugin", "tiny", "--weights", "nowhere.h5", "--data", "demo"), "no weights file"),
+        (
+            ("--plugin", "tiny", "--weights", "nowhere.h5", "--data", "demo"),
+            "the weights file nowhere.h5",
+        ),
         (("--plugin", "tiny", "--data", "demo"), "--weights PATH"),
     ],
 )

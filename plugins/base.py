@@ -111,7 +111,7 @@ class Backbone:
         if weights in PRETRAINED and weights != self.pretrained:
             choices = " or ".join(f"`{name}`" for name in dict.fromkeys((self.pretrained, "none")))
             raise WeightsError(
-                f"{self.name} has no `{weights}` weights: set --weights to {choices}, or to a file"
+                f"{self.name} has no `{weights}` weights: choose {choices}, or a file"
             )
         if weights not in (*PRETRAINED, "none"):
             check_file(Path(weights), self.name)

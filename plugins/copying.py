@@ -49,9 +49,8 @@ def load_state(model: keras.layers.Layer, source: keras.layers.Layer) -> None:
         store: dict[str, Any] = {}
         source_layer.save_own_variables(store)
         layer.load_own_variables(store)
-        layer.trainable = (
-            source_layer.trainable
-        )  # a model comes before its layers, and would overwrite their flags
+        # A model sets the flags of all its layers. It comes before them here, so theirs win.
+        layer.trainable = source_layer.trainable
 
 
 def assign_weights(model: keras.layers.Layer, weights: Sequence[Any]) -> None:

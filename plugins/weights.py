@@ -31,12 +31,12 @@ def check_file(path: Path, name: str) -> None:
     """
     if not path.is_file():
         raise WeightsError(
-            f"the weights file {path} does not exist: set --weights to a file with weights of "
-            f"{name}, or to `none` for random weights; without --weights, the default is loaded"
+            f"the weights file {path} does not exist: give the path of a file with weights of "
+            f"{name}, or `none` for random weights"
         )
     if path.suffix not in SUFFIXES:
         raise WeightsError(
-            f"{path} cannot be loaded: a weights file must end in {' or '.join(SUFFIXES)}"
+            f"{path} cannot be loaded: the name of a weights file ends in {' or '.join(SUFFIXES)}"
         )
 
 
@@ -57,9 +57,8 @@ def load_weights(network: keras.Model, path: Path, name: str) -> None:
     check_file(path, name)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "error", UserWarning
-            )  # Keras warns about weights that are missing in the file
+            # Keras only warns of weights that the file does not contain.
+            warnings.simplefilter("error", UserWarning)
             if path.suffix == ".keras":
                 saved = keras.saving.load_model(path, compile=False, safe_mode=True)
                 assign_weights(network, saved.get_weights())
@@ -86,7 +85,7 @@ def download_error(name: str, error: Exception) -> WeightsError:
         f"  on a machine with internet access and copy it to\n         {cached}\n"
         "  (where Keras looks for it), or name the file with --weights PATH,\n"
         "  or use --plugin pocket, whose weights are part of Graft.\n"
-        "  (--weights none starts from random weights, which need many thousand pictures.)"
+        "  (--weights none starts from random weights; a few hundred pictures are not enough.)"
     )
 
 

@@ -41,7 +41,7 @@ def test_weights_are_loaded_from_every_kind_of_file(
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(
         WeightsError,
-        match=r"file nowhere\.h5 does not exist: set --weights to .* of tiny:s, or to `none`",
+        match=r"file nowhere\.h5 does not exist: .* of tiny:s, or `none`",
     ):
         resolve("tiny").load("nowhere.h5")
 

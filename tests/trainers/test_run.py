@@ -250,7 +250,7 @@ def run(*arguments: object) -> int:
         (("--plugin", "tiny", "--data", "nowhere"), "no folder nowhere"),
         (
             ("--plugin", "tiny", "--weights", "nowhere.h5", "--data", "demo"),
-            "the weights file nowhere.h5",
+            "nowhere.h5 does not exist",
         ),
         (("--plugin", "tiny", "--data", "demo"), "--weights PATH"),
     ],

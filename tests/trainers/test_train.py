@@ -76,7 +76,7 @@ def test_the_log_is_shown_to_those_who_ask(
         (
             {"weights": "nowhere.h5", "data": "demo"},
             GraftError,
-            "weights file nowhere.h5 does not exist",
+            "nowhere.h5 does not exist",
         ),
     ],
 )

@@ -19,7 +19,7 @@ from trainers.heads.head import (
     validate,
 )
 from trainers.progress import log
-from trainers.resources.time_budget import UNLIMITED, StopInTime, TimeBudget
+from trainers.resources.time_budget import UNLIMITED, TimeBudget, TimeBudgetStopping
 
 BATCH_SIZE = 64
 STEPS_PER_CHECK = 100
@@ -117,7 +117,7 @@ def _train_layer(
         "val_loss", mode="min", patience=PATIENCE, restore_best_weights=True
     )
     validation_data = (examples.validation, examples.validation_labels)
-    stop_in_time = StopInTime(lambda _: budget.is_spent())
+    time_stopping = TimeBudgetStopping(lambda _: budget.is_spent())
     history = model.fit(
         examples.train.reshape(-1, width),
         np.repeat(examples.labels, views),
@@ -126,7 +126,7 @@ def _train_layer(
         epochs=epochs,
         verbose=0,
         validation_data=validation_data if early_stopping else None,
-        callbacks=[*([stopping] if early_stopping else []), stop_in_time],
+        callbacks=[*([stopping] if early_stopping else []), time_stopping],
     ).history
     names = ("loss", "accuracy", "val_loss", "val_accuracy")
     columns = [history.get(name, [None] * len(history["loss"])) for name in names]
@@ -138,4 +138,4 @@ def _train_layer(
         for row in zip(*columns, strict=True)
     ]
     epoch = stopping.best_epoch + 1 if early_stopping else epochs
-    return _TrainedLayer(model, rows, epoch, stop_in_time.has_stopped)
+    return _TrainedLayer(model, rows, epoch, time_stopping.has_stopped)

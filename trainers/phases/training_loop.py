@@ -17,7 +17,7 @@ from trainers.phases.context import TrainingContext
 from trainers.phases.plan import Plan
 from trainers.progress import log
 from trainers.resources import precision
-from trainers.resources.time_budget import StopInTime
+from trainers.resources.time_budget import TimeBudgetStopping
 
 FINE_TUNING = "fine-tuning"
 """The name of the phase in logs, metrics.json and TensorBoard."""
@@ -59,7 +59,7 @@ def fit(
         replica = replicas.replicate(model)
         rate = keras.optimizers.schedules.CosineDecay(plan.learning_rate, plan.epochs * len(train))
         replica.compile(
-            optimizer=precision.scale_loss(
+            optimizer=precision.with_loss_scaling(
                 keras.optimizers.Adam(rate), precision.choose_policy(context.config.precision)
             ),
             loss="categorical_crossentropy",
@@ -68,7 +68,7 @@ def fit(
         )
         first_epoch = checkpoint.resume(replica, plan)
     steps_done = first_epoch * len(train)
-    stop_in_time = StopInTime(context.time_budget.is_spent, len(validation))
+    time_stopping = TimeBudgetStopping(context.time_budget.is_spent, len(validation))
     # The first epoch compiles both steps, and ends with the first validation.
     with context.progress.steps(
         plan.epochs * len(train), FINE_TUNING, steps_done, len(train)
@@ -90,11 +90,11 @@ def fit(
                 ),
                 checkpoint.stopping,
                 keras.callbacks.TerminateOnNaN(),
-                stop_in_time,
+                time_stopping,
                 checkpoint,
             ],
         )
-    if stop_in_time.has_stopped:
+    if time_stopping.has_stopped:
         log.info("the time budget is spent: %s stopped", FINE_TUNING)
     if replica is not model:
         assign_weights(model, replica.get_weights())

@@ -18,9 +18,9 @@ _MEMORY_MESSAGES = (
     *("out_of_memory", "alloc_failed", "failed to allocate memory", "bad allocation"),
     *("smaller than requested bytes", "unable to allocate"),
 )
-"""Parts of the error messages of TensorFlow, XLA, CUDA's libraries, ONNX Runtime and NumPy, in lower
-case. The types of the errors cannot be used instead: cuDNN raises an InternalError, ONNX Runtime a
-RuntimeException."""
+"""Parts of the error messages of TensorFlow, XLA, CUDA's libraries, ONNX Runtime and NumPy, in
+lower case. The types of the errors cannot be used instead: cuDNN raises an InternalError, ONNX
+Runtime a RuntimeException."""
 _DISK_MESSAGE = "no space left"
 """Part of the message for a full disk, for which TensorFlow raises the same type of error."""
 
@@ -59,7 +59,8 @@ def retry_with_half(batch_size: int, label: str, attempt: Callable[[int], _Resul
 class AdaptiveBatches:
     """Call a function with batches of pictures, which become smaller when memory runs out.
 
-    Each shortage halves the batch size of all later calls. Several threads may call an instance at the same time.
+    Each shortage halves the batch size of all later calls. Several threads may call an instance at
+    the same time.
 
     Args:
         function: pictures (M, ...) -> results (M, ...).

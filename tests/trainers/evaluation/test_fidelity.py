@@ -47,7 +47,7 @@ def test_equal_figures_pass_and_are_recorded() -> None:
 def test_rounding_passes_and_more_does_not(computed_in: str) -> None:
     rounding = ROUNDINGS[computed_in]
     sign = np.where(np.arange(100) % 2, 1, -1)
-    most = max(1, round(100 * rounding.flips))
+    most = max(1, round(100 * rounding.changed_share))
     require_faithful(selected(computed_in), answers(LOSSES + 0.9 * rounding.loss * sign, 10 + most))
     with pytest.raises(ParityError):  # though the mean stays
         require_faithful(selected(computed_in), answers(LOSSES + 1.1 * rounding.loss * sign))
@@ -78,7 +78,7 @@ def test_the_message_says_what_where_and_what_next() -> None:
     words = str(caught.value)
     assert re.search(r"fine-tuning had loss 0\.5000 and accuracy 0\.9000 on 100 pictures", words)
     assert "the exported ONNX has 1.5000 and 0.5000" in words
-    assert "nothing was published" in words
+    assert "no bundle was written" in words
     assert "--precision float32" in words
 
 

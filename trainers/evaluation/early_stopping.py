@@ -1,4 +1,4 @@
-"""Early stopping: training ends when the validation loss no longer falls, with the best weights.
+"""Early stopping: end training when the validation loss no longer falls, with the best weights.
 
 The head with a hidden layer and fine-tuning use the same rule.
 """
@@ -19,7 +19,7 @@ _COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch")
 
 
 class EarlyStopping(keras.callbacks.EarlyStopping):
-    """Keras' callback with the rule of this module, and with a state that can be saved.
+    """Keras' callback with the settings of Graft, and with a state that can be saved.
 
     When training ends, the model gets the weights of the epoch with the lowest `val_loss`. Keras'
     own BackupAndRestore does not save the state of early stopping.

@@ -32,10 +32,10 @@ class Rounding:
 
 
 ROUNDINGS = {"float32": Rounding(1e-3, 0.002), "16 bits": Rounding(0.05, 0.02)}
-"""The rounding for each number format in which the selected model may have been computed."""
+"""The differences that are allowed for each number format of the selected model."""
 _TIE = 1e-5
-"""Changed answers are counted only if the loss differs by more, in nats. Otherwise two classes have
-the same probability, and rounding decides between them."""
+"""A changed answer is counted only if the loss of the picture changes by more than this, in nats.
+Otherwise two classes have nearly the same probability, and rounding decides between them."""
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,9 @@ def sample_rows(labels: Rows, groups: Rows, draws: NDArray[np.float64], max_pict
 def _max_rows_of_group(sizes: Rows, classes: int, max_pictures: int) -> int:
     """Return the largest number of rows that a group may contribute.
 
-    It is the largest limit at which all groups fit into the sample, but at least the share of the
-    sample that each class has in each fold.
+    With this limit, all groups fit into the sample. But the limit is never lower than
+    `max_pictures` divided by the numbers of folds and classes, so that each class has room for one
+    group per fold.
     """
     limits = range(1, int(sizes.max(initial=0)) + 1)
     fitting = bisect_right(limits, max_pictures, key=lambda limit: np.minimum(sizes, limit).sum())
@@ -72,7 +73,7 @@ def split_into_folds(
 ) -> tuple[Fold, ...]:
     """Assign groups to folds, so that all folds have about the same number of groups of each class.
 
-    A group is never held out if that left no training picture of one of its classes.
+    A group is never held out if this would leave one of its classes without training pictures.
 
     Args:
         labels: (N,) indexes of the classes.
@@ -101,7 +102,11 @@ def split_into_folds(
 
 
 def _sort_groups(labels: Rows, group: Rows, draws: NDArray[np.float64]) -> tuple[Rows, Rows]:
-    """Return the groups sorted by lowest class and highest draw, and the lowest class of each."""
+    """Sort the groups by their lowest class, and groups of one class by their highest draw.
+
+    Returns:
+        The sorted groups, and the lowest class of each group.
+    """
     count = group.max(initial=-1) + 1
     highest, first_labels = np.zeros(count), np.full(count, labels.max(initial=0))
     np.maximum.at(highest, group, draws)

@@ -29,12 +29,12 @@ class Head:
 
     Attributes:
         model: embeddings (N, D) -> probabilities (N, classes).
-        name: the kind of head, for logs and the report.
+        name: the kind of head, such as "linear head".
         validation: its result on the validation pictures.
         history: one row per epoch of training, or per value of C that was tried.
         cross_validation: the result of heads of this kind in cross-validation; None if there are
             enough validation pictures to select a head by.
-        details: how it was trained, for experts.
+        details: how the head was trained, such as "C = 0.01, 4 views of each picture".
     """
 
     model: keras.Model
@@ -51,7 +51,7 @@ class Head:
 
     @property
     def figures(self) -> str:
-        """The details and the validation result, for the end of a sentence."""
+        """The details and the validation result, as text for the log and the report."""
         return "; ".join(filter(None, (self.details, str(self.selection_result))))
 
     @property
@@ -71,7 +71,7 @@ def select_lowest_loss(heads: Sequence[Head]) -> Head:
 
 
 def prefer_linear(linear: Head, hidden: Head) -> Head:
-    """Return the linear head, unless the other is more accurate and its loss is clearly lower."""
+    """Return the hidden layer if it is more accurate with a clearly lower loss, or the linear head."""
     simple, other = linear.selection_result, hidden.selection_result
     is_better = other.accuracy > simple.accuracy and is_clearly_lower(other.losses, simple.losses)
     return hidden if is_better else linear
@@ -89,7 +89,7 @@ def fit_standardisation(
     blocks = np.array_split(rows, 1 + len(rows) // 4096)  # avoids a float64 copy of all rows
     variance = sum(np.square(block - mean).sum(axis=0) for block in blocks) / len(rows)
     deviation = np.sqrt(variance)
-    scale = 1 / np.where(deviation > 0, deviation, 1)  # may be tiny for random weights
+    scale = 1 / np.where(deviation > 0, deviation, 1)  # tiny if backbone weights are random
     offset = -mean * scale
     return scale.astype(np.float32), offset.astype(np.float32)
 

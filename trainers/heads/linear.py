@@ -15,7 +15,8 @@ from trainers.heads.head import Head, HistoryRow, build_head, fit_standardisatio
 from trainers.resources.time_budget import UNLIMITED, TimeBudget
 
 INVERSE_REGULARISATIONS = (0.001, 0.003, 0.01, 0.03, 0.1)
-"""The values of `C`, scikit-learn's inverse regularisation strength, for one view per picture."""
+"""The values of `C`, scikit-learn's inverse regularisation strength, that are tried. With several
+views of each picture, they are divided by the number of views."""
 DEFAULT_INVERSE_REGULARISATION = 0.01
 """The value of `C` if no picture is available to select it by."""
 TOLERANCE = 1e-3
@@ -113,8 +114,8 @@ def _solve_path(examples: Examples, budget: TimeBudget) -> _Path:
     # One thread is fastest: the matrices are so small that the threads of OpenBLAS would wait for
     # each other longer than they compute.
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # an early stop is intended
-        # Classes with few pictures are no reason for a warning here.
+        warnings.simplefilter("ignore", ConvergenceWarning)  # C is selected by validation
+        # scikit-learn warns if the classes have very few pictures, which is no mistake here.
         warnings.filterwarnings("ignore", "The number of unique classes")
         for strength in INVERSE_REGULARISATIONS:
             if path.weights and budget.is_spent():

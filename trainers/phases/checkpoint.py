@@ -42,7 +42,7 @@ class Checkpoint(keras.callbacks.Callback):
         path: the file, which contains NumPy arrays and JSON. It is not HDF5, because a full disk
             would then end the process with a signal, and the lock on the file would stop a second
             run of the same name.
-        identity: a hash of pictures, options and weights.
+        identity: a hash of pictures, options and weights. A checkpoint with another one is refused.
     """
 
     def __init__(self, path: Path, identity: str) -> None:

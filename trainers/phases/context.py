@@ -25,7 +25,7 @@ from trainers.resources.time_budget import TimeBudget
 
 _IRRELEVANT_OPTIONS = {
     *("output", "resume", "time_budget", "tensorboard", "cache_gigabytes", "strict", "group"),
-    *("data", "weights", "device"),  # their contents are hashed as other parts of the identity
+    *("data", "weights", "device"),  # `checkpoint` hashes their contents
 }
 """Options that may differ between a stopped run and the run that resumes it. All other options must
 be equal, because they change what an epoch computes."""
@@ -106,7 +106,10 @@ class TrainingContext:
         return TimeBudget(self.started, self.config.time_budget)
 
     def checkpoint(self) -> Checkpoint:
-        """Return the checkpoint file of runs with the same pictures, options and weights."""
+        """Return the callback that saves and loads the checkpoint of this run.
+
+        It refuses the checkpoint of a run with other pictures, options or weights.
+        """
         config = self.config.model_dump(mode="json", exclude=_IRRELEVANT_OPTIONS)
         parts = (config, self.dataset.fingerprint, self.dataset.splits, self.network.identity)
         identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()

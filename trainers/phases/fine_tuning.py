@@ -42,7 +42,7 @@ def fine_tune(
     layers = classifier.backbone.fine_tune(classifier.body, plan.layers)
     policy, devices = precision.choose_policy(config.precision), strategy.num_replicas_in_sync
     max_batch_size = global_batch_size(config.batch_size, devices, len(context.train))
-    log.info("fine-tuning %d layers, starting at %s, in %s", len(layers), layers[0].name, policy)
+    log.info("fine-tuning %d layers from %s on, with %s", len(layers), layers[0].name, policy)
     log.info("batch size: %d pictures on %d device(s)", max_batch_size, devices)
     trainable, train, validation = split_off_frozen(classifier, plan, context)
     mixed_precision = precision.with_policy(trainable, policy)

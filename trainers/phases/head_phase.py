@@ -123,7 +123,7 @@ def build_pool(
     """Return a sample of the training and validation pictures for cross-validation, with folds.
 
     Args:
-        view_numbers: the numbers of the views of each picture.
+        view_numbers: which views of each picture are used, as numbers of `features.views`.
         max_pictures: largest number of pictures in the sample.
         max_classes: largest number of classes in the sample; None for all classes.
 

@@ -25,7 +25,7 @@ class FlipChoice:
 
     Attributes:
         flip: the value of --flip that was chosen.
-        reason: the end of a sentence for log and report.
+        reason: why it was chosen, as the end of a sentence in log and report.
         results: the cross-validation result of each choice, for metrics.json.
     """
 

@@ -39,7 +39,7 @@ class Plan:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Plan:
-        """Return the plan of a record that the method `record` returned."""
+        """Rebuild a plan from the result of `record`."""
         values = {field.name: record[field.name] for field in fields(cls)}
         return cls(**{**values, "reasons": tuple(values["reasons"])})
 

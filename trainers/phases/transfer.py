@@ -74,7 +74,7 @@ def train(context: TrainingContext) -> Trained:
     for step, row in enumerate(head.history, 1):
         board.add(HEAD_PHASE, step, row)
     choices = {"head": head.selection_result.record(), "flip": flip.record()}
-    phase, epoch, decision = HEAD_PHASE, 0, _head_is_used(head, plan.reasons[1])
+    phase, epoch, decision = HEAD_PHASE, 0, _explain_head(head, plan.reasons[1])
     selected = Selected(head.description, head.validation, _number_format("float32"))
     if plan.epochs:
         head_weights = classifier.get_weights()
@@ -82,10 +82,10 @@ def train(context: TrainingContext) -> Trained:
             tuned = fine_tune(classifier, plan, checkpoint, context)
         except TimeBudgetSpentError:
             reason = "fine-tuning was skipped, because the time budget was spent on feature maps"
-            decision = _head_is_used(head, f"{reason}, which are kept for the next run")
+            decision = _explain_head(head, f"{reason}, which are kept for the next run")
             return Trained(classifier, history, plan, decision, selected, choices)
         history[FINE_TUNING], epoch = tuned.history, tuned.epoch
-        decision = _explain_choice(tuned, head, plan)
+        decision = _explain_fine_tuning(tuned, head, plan)
         if selection.should_replace(tuned.validation, head.validation):
             phase = FINE_TUNING
             policy = precision.choose_policy(context.config.precision)
@@ -115,12 +115,13 @@ def _number_format(policy: str) -> str:
     return "float32" if is_float32 else "16 bits"
 
 
-def _head_is_used(head: Head, reason: str) -> str:
+def _explain_head(head: Head, reason: str) -> str:
+    """Say why the head is used without fine-tuning."""
     return f"the model is the {head.name}: {reason} ({head.figures})"
 
 
-def _explain_choice(tuned: FineTuningResult, head: Head, plan: Plan) -> str:
-    """Say whether the head or the fine-tuned network is used, and why."""
+def _explain_fine_tuning(tuned: FineTuningResult, head: Head, plan: Plan) -> str:
+    """Say whether the fine-tuned network or the head is used after fine-tuning, and why."""
     new, old = tuned.validation, head.validation
     if not math.isfinite(new.loss):
         return (

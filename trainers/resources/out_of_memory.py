@@ -57,10 +57,9 @@ def retry_with_half(batch_size: int, label: str, attempt: Callable[[int], _Resul
 
 
 class AdaptiveBatches:
-    """Call a function with batches of pictures, which become smaller when memory runs out.
+    """A function that is called with batches of pictures. Their size is halved if memory runs out.
 
-    Each shortage halves the batch size of all later calls. Several threads may call an instance at
-    the same time.
+    Later calls keep the smaller batch size. Several threads may call an instance at the same time.
 
     Args:
         function: pictures (M, ...) -> results (M, ...).

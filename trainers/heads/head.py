@@ -71,7 +71,10 @@ def select_lowest_loss(heads: Sequence[Head]) -> Head:
 
 
 def prefer_linear(linear: Head, hidden: Head) -> Head:
-    """Return the hidden layer if it is more accurate with a clearly lower loss, or the linear head."""
+    """Return the linear head, unless the hidden layer is better.
+
+    The hidden layer is better if it is more accurate, and its loss is clearly lower.
+    """
     simple, other = linear.selection_result, hidden.selection_result
     is_better = other.accuracy > simple.accuracy and is_clearly_lower(other.losses, simple.losses)
     return hidden if is_better else linear

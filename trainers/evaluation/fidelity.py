@@ -39,7 +39,7 @@ Otherwise two classes have nearly the same probability, and rounding decides bet
 
 
 @dataclass(frozen=True)
-class Selected:
+class SelectedModel:
     """The selected model, and the result by which it was selected.
 
     Attributes:
@@ -54,7 +54,7 @@ class Selected:
     computed_in: str = "float32"
 
 
-def require_faithful(selected: Selected, exported: Predictions) -> dict[str, Any]:
+def require_faithful(selected: SelectedModel, exported: Predictions) -> dict[str, Any]:
     """Compare the answers of the exported model with those of the selected model.
 
     Args:

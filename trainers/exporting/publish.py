@@ -24,7 +24,7 @@ from trainers.evaluation.metrics import evaluate, predict_split
 from trainers.exporting import export
 from trainers.exporting.manifest import build_manifest, headline_metrics
 from trainers.model.classifier import Classifier
-from trainers.phases.transfer import Trained
+from trainers.phases.transfer import TrainedClassifier
 from trainers.progress import Progress
 from trainers.reporting import report
 
@@ -33,7 +33,7 @@ PARITY_PICTURES = 32
 
 
 def publish(
-    trained: Trained,
+    trained: TrainedClassifier,
     dataset: Dataset,
     findings: Sequence[Finding],
     config: TrainingConfig,

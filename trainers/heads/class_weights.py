@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.heads.examples import Examples
-from trainers.heads.linear import solve_linear
+from trainers.heads.linear import fit_linear
 from trainers.resources.time_budget import UNLIMITED, TimeBudget
 
 IMBALANCE_RATIO = 2.0
@@ -44,7 +44,7 @@ def compare_recalls(examples: Examples, budget: TimeBudget = UNLIMITED) -> Class
 
 
 def _recalls(splits: Sequence[Examples], classes: int, budget: TimeBudget) -> list[float | None]:
-    models = [solve_linear(split, budget).model for split in splits]
+    models = [fit_linear(split, budget).model for split in splits]
     probabilities = [
         np.asarray(model(split.validation, training=False))
         for model, split in zip(models, splits, strict=True)

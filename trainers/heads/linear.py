@@ -26,7 +26,7 @@ MAX_ITERATIONS, ITERATIONS_PER_CHECK = 200, 20
 budget, if there is one."""
 
 
-def solve_linear(examples: Examples, budget: TimeBudget = UNLIMITED) -> Head:
+def fit_linear(examples: Examples, budget: TimeBudget = UNLIMITED) -> Head:
     """Fit logistic regression for each value of C, and build the head with the lowest loss.
 
     This is the validation loss, or the loss of cross-validation if the examples have a pool. When
@@ -34,26 +34,26 @@ def solve_linear(examples: Examples, budget: TimeBudget = UNLIMITED) -> Head:
     first value is fitted in any case, for at least a few iterations.
     """
     n, views, _ = examples.train.shape
-    path = _solve_path(examples, budget)
+    path = _fit_path(examples, budget)
     if examples.pool is None:
         results = path.validate(examples)
     else:
         results = cross_validate(examples.pool, budget)
-    solved = list(zip(INVERSE_REGULARISATIONS, results, path.weights, strict=False))
+    fits = list(zip(INVERSE_REGULARISATIONS, results, path.weights, strict=False))
     history: list[HistoryRow] = [
         {
             "C": strength,
             "val_loss": result.loss if result.is_known else None,
             "val_accuracy": result.accuracy if result.is_known else None,
         }
-        for strength, result, _ in solved
+        for strength, result, _ in fits
     ]
     if results[0].is_known:
-        best = int(np.argmin([result.loss for _, result, _ in solved]))
+        best = int(np.argmin([result.loss for _, result, _ in fits]))
     else:
         default = INVERSE_REGULARISATIONS.index(DEFAULT_INVERSE_REGULARISATION)
-        best = min(len(solved) - 1, default)
-    strength, result, weights = solved[best]
+        best = min(len(fits) - 1, default)
+    strength, result, weights = fits[best]
     model = build_head(path.scale, path.offset, examples.classes, penalty=0.5 / (strength * n))
     assign_weights(model.get_layer("logits"), weights)
     pictures = f"{views} views" if views > 1 else "one view"
@@ -68,7 +68,7 @@ def cross_validate(pool: Pool, budget: TimeBudget = UNLIMITED) -> list[Validatio
 
     There are fewer results than values of C if the time budget was spent.
     """
-    folds = [_solve_path(split, budget).validate(split) for split in pool.splits()]
+    folds = [_fit_path(split, budget).validate(split) for split in pool.splits()]
     if not folds:
         return [ValidationResult.from_folds([])] * len(INVERSE_REGULARISATIONS)
     return [ValidationResult.from_folds(results) for results in zip(*folds, strict=False)]
@@ -98,7 +98,7 @@ class _Path:
         ]
 
 
-def _solve_path(examples: Examples, budget: TimeBudget) -> _Path:
+def _fit_path(examples: Examples, budget: TimeBudget) -> _Path:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits

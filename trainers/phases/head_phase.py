@@ -30,7 +30,7 @@ MAX_EMBEDDING_BYTES = 1024**3
 """If the embeddings of all views are larger, only one view of each picture is used."""
 
 
-def solve_head(context: TrainingContext) -> Head:
+def train_head(context: TrainingContext) -> Head:
     """Train several heads on the embeddings of the frozen backbone, and return the best one.
 
     Heads are first trained on one view of each picture, which every run has time for, and then on
@@ -41,7 +41,7 @@ def solve_head(context: TrainingContext) -> Head:
     linear_heads: list[Head] = []
     examples = load_examples(context, 1)
     if kind != "hidden":
-        linear_heads.append(_solve(context, lambda: linear.solve_linear(examples, budget)))
+        linear_heads.append(_train(context, lambda: linear.fit_linear(examples, budget)))
     views = context.train.views
     if not budget.is_spent() and views * examples.train.nbytes <= MAX_EMBEDDING_BYTES:
         try:
@@ -52,28 +52,28 @@ def solve_head(context: TrainingContext) -> Head:
             )
         else:
             if kind != "hidden":
-                linear_heads.append(_solve(context, lambda: linear.solve_linear(examples, budget)))
+                linear_heads.append(_train(context, lambda: linear.fit_linear(examples, budget)))
     is_cross_validated = examples.pool is not None
     if kind == "hidden" or (kind == "auto" and not is_cross_validated and not budget.is_spent()):
         epochs, rate = context.config.epochs, context.config.learning_rate
-        hidden = _solve(context, lambda: train_hidden(examples, epochs, rate, budget))
+        hidden = _train(context, lambda: train_hidden(examples, epochs, rate, budget))
         if kind == "hidden":
             return hidden
         return head.prefer_linear(head.select_lowest_loss(linear_heads), hidden)
     return head.select_lowest_loss(linear_heads)
 
 
-def _solve(context: TrainingContext, solve: Callable[[], Head]) -> Head:
+def _train(context: TrainingContext, train: Callable[[], Head]) -> Head:
     keras.utils.set_random_seed(context.config.seed)  # the same seed, whichever steps ran before
     with context.progress.step("solving the head"):
-        solved = solve()
-    log.info("%s", solved)
-    if not np.isfinite(solved.validation.losses).all() and context.config.head == "hidden":
+        trained = train()
+    log.info("%s", trained)
+    if not np.isfinite(trained.validation.losses).all() and context.config.head == "hidden":
         raise ConfigError(
             f"--learning-rate (={context.config.learning_rate:g}) is too high for the hidden "
             "layer, whose loss became infinite or not a number: choose a lower one"
         )
-    return solved
+    return trained
 
 
 def load_examples(context: TrainingContext, views: int, budget: TimeBudget = UNLIMITED) -> Examples:
@@ -123,7 +123,7 @@ def build_pool(
     """Return a sample of the training and validation pictures for cross-validation, with folds.
 
     Args:
-        view_numbers: which views of each picture are used, as numbers of `features.views`.
+        view_numbers: the views of each picture, as numbers that `make_view` takes.
         max_pictures: largest number of pictures in the sample.
         max_classes: largest number of classes in the sample; None for all classes.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from trainers import hardware
 from trainers.evaluation import selection
-from trainers.evaluation.fidelity import Selected
+from trainers.evaluation.fidelity import SelectedModel
 from trainers.heads.class_weights import ClassWeightEffect
 from trainers.heads.head import Head
 from trainers.model.classifier import Classifier, hash_weights
@@ -26,7 +26,7 @@ HEAD_PHASE = "head"
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedClassifier:
     """The classifier with the weights that are exported, and how they were trained and selected.
 
     Attributes:
@@ -46,14 +46,14 @@ class Trained:
     history: dict[str, list[dict[str, float | None]]]
     plan: Plan
     decision: str
-    selected: Selected
+    selected: SelectedModel
     selection: dict[str, Any] = field(default_factory=dict)
     phase: str = HEAD_PHASE
     epoch: int = 0
     class_weight_effect: ClassWeightEffect | None = None
 
 
-def train(context: TrainingContext) -> Trained:
+def train(context: TrainingContext) -> TrainedClassifier:
     """Train the head, and fine-tune if the rules of `make_plan` say so.
 
     The fine-tuned weights are used only if they pass `selection.should_replace`.
@@ -62,7 +62,7 @@ def train(context: TrainingContext) -> Trained:
     # Created before the training, so that errors about their folders are raised now.
     board, checkpoint = context.board, context.checkpoint()
     resumed_plan = checkpoint.load() if context.config.resume else None
-    head = head_phase.solve_head(context)
+    head = head_phase.train_head(context)
     plan = resumed_plan or make_plan(context.config, head, conditions(context))
     for reason in plan.reasons:
         log.info("%s", reason)
@@ -75,7 +75,7 @@ def train(context: TrainingContext) -> Trained:
         board.add(HEAD_PHASE, step, row)
     choices = {"head": head.selection_result.record(), "flip": flip.record()}
     phase, epoch, decision = HEAD_PHASE, 0, _explain_head(head, plan.reasons[1])
-    selected = Selected(head.description, head.validation, _number_format("float32"))
+    selected = SelectedModel(head.description, head.validation, _number_format("float32"))
     if plan.epochs:
         head_weights = classifier.get_weights()
         try:
@@ -83,17 +83,19 @@ def train(context: TrainingContext) -> Trained:
         except TimeBudgetSpentError:
             reason = "fine-tuning was skipped, because the time budget was spent on feature maps"
             decision = _explain_head(head, f"{reason}, which are kept for the next run")
-            return Trained(classifier, history, plan, decision, selected, choices)
+            return TrainedClassifier(classifier, history, plan, decision, selected, choices)
         history[FINE_TUNING], epoch = tuned.history, tuned.epoch
         decision = _explain_fine_tuning(tuned, head, plan)
         if selection.should_replace(tuned.validation, head.validation):
             phase = FINE_TUNING
             policy = precision.choose_policy(context.config.precision)
-            selected = Selected(FINE_TUNING, tuned.validation, _number_format(policy))
+            selected = SelectedModel(FINE_TUNING, tuned.validation, _number_format(policy))
         else:
             classifier.assign_weights(head_weights)
     effect = head_phase.measure_class_weights(context)
-    return Trained(classifier, history, plan, decision, selected, choices, phase, epoch, effect)
+    return TrainedClassifier(
+        classifier, history, plan, decision, selected, choices, phase, epoch, effect
+    )
 
 
 def conditions(context: TrainingContext) -> Conditions:

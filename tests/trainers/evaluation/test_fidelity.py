@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from service.errors import ParityError
-from trainers.evaluation.fidelity import ROUNDINGS, Selected, require_faithful
+from trainers.evaluation.fidelity import ROUNDINGS, SelectedModel, require_faithful
 from trainers.evaluation.metrics import Predictions
 from trainers.evaluation.selection import ValidationResult
 from trainers.exporting import publish
 from trainers.phases import fine_tuning, transfer
 from trainers.phases.context import TrainingContext
-from trainers.phases.transfer import Trained
+from trainers.phases.transfer import TrainedClassifier
 from trainers.progress import Progress
 
 Start = Callable[..., TrainingContext]
@@ -32,8 +32,8 @@ def answers(losses: object, wrong: int = 10) -> Predictions:
     return Predictions(np.arange(count), true, found, np.ones(count, np.float32), losses)
 
 
-def selected(computed_in: str = "float32") -> Selected:
-    return Selected("fine-tuning", ValidationResult(LOSSES, np.arange(100) < 90), computed_in)
+def selected(computed_in: str = "float32") -> SelectedModel:
+    return SelectedModel("fine-tuning", ValidationResult(LOSSES, np.arange(100) < 90), computed_in)
 
 
 def test_equal_figures_pass_and_are_recorded() -> None:
@@ -82,7 +82,7 @@ def test_the_message_says_what_where_and_what_next() -> None:
     assert "--precision float32" in words
 
 
-def trained_and_published(run: TrainingContext, tmp_path: Path) -> tuple[Trained, object]:
+def trained_and_published(run: TrainingContext, tmp_path: Path) -> tuple[TrainedClassifier, object]:
     trained = transfer.train(run)
     work = tmp_path / "work-publish"
     work.mkdir()

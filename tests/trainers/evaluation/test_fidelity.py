@@ -48,9 +48,13 @@ def test_rounding_passes_and_more_does_not(computed_in: str) -> None:
     rounding = ROUNDINGS[computed_in]
     sign = np.where(np.arange(100) % 2, 1, -1)
     most = max(1, round(100 * rounding.changed_share))
-    require_faithful(selected(computed_in), answers(LOSSES + 0.9 * rounding.loss * sign, 10 + most))
+    require_faithful(
+        selected(computed_in), answers(LOSSES + 0.9 * rounding.loss_difference * sign, 10 + most)
+    )
     with pytest.raises(ParityError):  # though the mean stays
-        require_faithful(selected(computed_in), answers(LOSSES + 1.1 * rounding.loss * sign))
+        require_faithful(
+            selected(computed_in), answers(LOSSES + 1.1 * rounding.loss_difference * sign)
+        )
     with pytest.raises(ParityError):
         require_faithful(selected(computed_in), answers(LOSSES + 2e-5, 11 + most))
 

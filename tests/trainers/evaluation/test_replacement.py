@@ -58,7 +58,7 @@ def test_the_same_test_pictures_are_compared_in_pairs(make: Make) -> None:
     first, compared, last = replacement.describe(new, old, DATA)
     assert "and replaces tiny:old, trained on 9 pictures of `pets`, test accuracy 0.9500" in first
     assert (
-        "on the same 40 test pictures the accuracy of the new model is 0.9000, of the old"
+        "on the same 40 test pictures the accuracy of the new model is 0.9000, that of the"
         in compared
     )
     assert last == "the old model is still in the store: GRAFT_MODEL=tiny:old serves it"

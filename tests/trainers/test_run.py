@@ -446,7 +446,7 @@ def test_the_same_run_again_gives_the_same_bits(folder: Path, tmp_path: Path) ->
 def test_resuming_with_other_options_is_refused(
     bundle: Bundle, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ("--data", pictures, "--output", bundle.path.parent)
+    options = ("--data", pictures, "--output", bundle.path.parent, "--name", "first")
     assert run(*QUICK, *options, "--seed", 1, "--resume") == 2
     assert "other pictures, options or weights" in capsys.readouterr().err
 

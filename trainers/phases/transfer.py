@@ -147,5 +147,5 @@ def _explain_fine_tuning(tuned: FineTuningResult, head: Head, plan: Plan) -> str
     return (
         f"the model is the {chosen}: {reason} (validation loss {new.loss:.4f} with fine-tuning, "
         f"{old.loss:.4f} without; accuracy {new.accuracy:.4f} with, {old.accuracy:.4f} without; "
-        f"{head.description})"
+        f"{head.details})"
     )

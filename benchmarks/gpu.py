@@ -195,7 +195,7 @@ def measure_loop(plugin: str, work: str, count: str, precision: str, cpus: str) 
     from trainers.features.frozen_layers import DevicePool
     from trainers.model.classifier import build_embedder
     from trainers.resources.distribution import choose_strategy
-    from trainers.resources.precision import choose_policy, scale_loss
+    from trainers.resources.precision import choose_policy, with_loss_scaling
 
     backbone, name, devices = resolve(plugin), choose_policy(precision), hardware.devices()
     size = backbone.image_size
@@ -228,7 +228,9 @@ def measure_loop(plugin: str, work: str, count: str, precision: str, cpus: str) 
         features = build_embedder(body)
         outputs = keras.layers.Dense(CLASSES, "softmax", dtype="float32")(features.output)
         learner = keras.Model(features.input, outputs)
-        learner.compile(scale_loss(keras.optimizers.Adam(1e-4), name), "categorical_crossentropy")
+        learner.compile(
+            with_loss_scaling(keras.optimizers.Adam(1e-4), name), "categorical_crossentropy"
+        )
     inputs = np.resize(images, (global_batch, *images.shape[1:])).astype(np.float32)
     batch = (inputs, np.eye(CLASSES, dtype=np.float32)[np.arange(global_batch) % CLASSES])
     batches = tf.data.Dataset.from_tensors(batch).cache().repeat()

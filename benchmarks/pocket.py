@@ -60,7 +60,7 @@ def accuracy(dataset: Dataset, plugin: str, weights: str, seed: int, cache: Cach
     config = TrainingConfig(plugin=plugin, seed=seed)
     run = TrainingContext(config, network, split, cache, QUIET)
     test = head_phase.extract_embeddings(run, run.pictures("test"), 1).read_all()[:, 0]
-    answers = np.asarray(head_phase.solve_head(run).model(test, training=False))
+    answers = np.asarray(head_phase.train_head(run).model(test, training=False))
     return float((answers.argmax(axis=1) == split.labels[split.rows("test")]).mean())
 
 

@@ -210,7 +210,7 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
     imported = time.monotonic()
     heads: list[tuple[float, Any]] = []
     runs: list[Any] = []
-    solved, train = head_phase._solve, transfer.train
+    solved, train = head_phase._train, transfer.train
 
     def noted(*arguments: Any) -> Any:
         head = solved(*arguments)
@@ -221,7 +221,7 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
         runs.append(run)
         return train(run)
 
-    head_phase._solve, transfer.train = noted, kept
+    head_phase._train, transfer.train = noted, kept
     config = TrainingConfig(
         plugin=PLUGIN,
         data=folder,

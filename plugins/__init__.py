@@ -1,1 +1,1 @@
-"""What a backbone is; `families` has the backbones, `registry` finds them by name."""
+"""What a backbone is. `families` defines the backbones, `registry` finds them by name."""

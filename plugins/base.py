@@ -1,8 +1,8 @@
 """What every backbone can do: load with weights, freeze, and unfreeze its last layers.
 
-A family is one subclass in one file. It lists its networks and how each wants pictures scaled;
-everything else is here. Keras is imported only when a network is built, so that listing the
-backbones is fast.
+A family of networks is one subclass of `Backbone` in one file. It lists its networks and how
+pictures are scaled for each of them; this module does the rest. Keras is imported only when a
+network is built, so that listing the backbones is fast.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 PRETRAINED = ("imagenet", "embedded")
-"""Names of pretrained weights; a family has one of them, or none."""
+"""The names of pretrained weights. A family has at most one of them."""
 
 
 class BackboneError(ValueError):
-    """A backbone cannot do what was asked; the message says what it can do."""
+    """A backbone cannot be used like this. The message says what is possible."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,15 @@ class Variant:
     """One network of a family.
 
     Args:
-        application: name of the function in `keras.applications` that builds it; "" where the
-            family overrides `build`.
-        image_size: side of the square input that it was trained at, in pixels.
-        parameters: number of its weights without the top, as Keras counts them.
-        scale: how pictures are scaled for it: (N, H, W, 3) float32 RGB in 0..255 -> the same
-            shape. Only operators and `keras.ops`, because it becomes part of the exported graph.
-        arguments: further arguments of the application.
-        min_image_size: side of the smallest input that it can be built for, in pixels.
+        application: name of the function in `keras.applications` that builds the network; "" if
+            the family overrides `build`.
+        image_size: side of the square input that the network was trained with, in pixels.
+        parameters: number of parameters without the top layers, as Keras counts them.
+        scale: function that scales pictures for the network: (N, H, W, 3) float32 RGB in 0..255
+            -> the same shape. It becomes part of the exported graph, so it may use only operators
+            and `keras.ops`.
+        arguments: further keyword arguments of the function `application`.
+        min_image_size: side of the smallest input that the network accepts, in pixels.
     """
 
     application: str
@@ -50,9 +51,9 @@ class Variant:
 
 
 class Backbone:
-    """A pretrained network without its top: RGB pictures in 0..255 in, feature maps out.
+    """A pretrained network without its top layers: RGB pictures in 0..255 in, feature maps out.
 
-    Subclasses set `family`, `variants` and `default_variant`, and override `build` where their
+    Subclasses set `family`, `variants` and `default_variant`. They override `build` if their
     networks do not come from `keras.applications`.
     """
 
@@ -60,7 +61,7 @@ class Backbone:
     variants: ClassVar[Mapping[str, Variant]]
     default_variant: ClassVar[str]
     pretrained: ClassVar[str] = "imagenet"
-    """The pretrained weights of the family, which are the default; "none" where it has none."""
+    """The name of the family's pretrained weights, which are its default; "none" if it has none."""
 
     def __init__(self, variant: str | None = None) -> None:
         self.variant = variant or self.default_variant
@@ -68,20 +69,20 @@ class Backbone:
 
     @property
     def name(self) -> str:
-        """`family:variant`, as --plugin takes it."""
+        """The full name, `family:variant`, as --plugin takes it."""
         return f"{self.family}:{self.variant}"
 
     @property
     def image_size(self) -> int:
-        """Side of the square input that the variant was trained at, in pixels."""
+        """Side of the square input that the variant was trained with, in pixels."""
         return self._spec.image_size
 
     def build(self, weights: str | None, image_size: int) -> keras.Model:
-        """Build the network alone, without scaling.
+        """Build the network without the scaling of its input.
 
         Args:
             weights: the value of `pretrained`, or None for random weights.
-            image_size: side of the square input in pixels.
+            image_size: side of the square input, in pixels.
         """
         import keras
 
@@ -95,39 +96,43 @@ class Backbone:
         return network
 
     def validate(self, weights: str, image_size: int) -> None:
-        """Check the arguments of `load` without building or reading anything.
+        """Check the arguments of `load` without building a network or reading weights.
 
         Raises:
-            BackboneError, WeightsError: as `load` does.
+            BackboneError: the input is too small for the network.
+            WeightsError: the family has no such weights, or the weights file does not exist.
         """
         if image_size < self._spec.min_image_size:
             raise BackboneError(
-                f"{self.name} needs pictures of at least {self._spec.min_image_size} pixels a "
-                f"side, not {image_size}: choose a larger --image-size (its own is "
+                f"{self.name} needs pictures of at least {self._spec.min_image_size} pixels per "
+                f"side, not {image_size}: choose a larger --image-size (its default is "
                 f"{self.image_size})"
             )
         if weights in PRETRAINED and weights != self.pretrained:
+            choices = " or ".join(f"`{name}`" for name in dict.fromkeys((self.pretrained, "none")))
             raise WeightsError(
-                f"{self.name} has no `{weights}` weights; its own are `{self.pretrained}`"
+                f"{self.name} has no `{weights}` weights: choose {choices}, or a file"
             )
         if weights not in (*PRETRAINED, "none"):
             check_file(Path(weights), self.name)
 
     def load(self, weights: str | None = None, image_size: int | None = None) -> keras.Model:
-        """Load the network with its scaling inside the graph.
+        """Load the network; the scaling of its input is part of the graph.
 
         Args:
             weights: "imagenet" (downloaded and cached by Keras) or "embedded" (part of Graft),
-                whichever the family has; "none" (random); or the path of a .h5, .weights.h5 or
-                .keras file of this network without its top. None for the family's own.
-            image_size: side of the square input in pixels; None for the variant's own.
+                depending on the family; "none" (random); or the path of a .h5, .weights.h5 or
+                .keras file of this network without its top layers. None selects the default of
+                the family.
+            image_size: side of the square input, in pixels; None selects the size that the
+                variant was trained with.
 
         Returns:
             A model (N, image_size, image_size, 3) float32 RGB 0..255 -> (N, h, w, channels).
 
         Raises:
-            BackboneError: the network cannot be built for so small an input.
-            WeightsError: the weights cannot be downloaded, or the file does not fit.
+            BackboneError: the input is too small for the network.
+            WeightsError: the weights cannot be downloaded, or the file does not fit the network.
         """
         import keras
 
@@ -146,37 +151,39 @@ class Backbone:
             network = self.build(None, size)
             self.load_file(network, Path(weights))
         images = keras.Input((size, size, 3), name="images")
-        # `call` instead of `__call__` inlines the network's layers: one flat graph, in which
-        # training can find where the frozen part ends.
+        # `call` instead of `__call__` inlines the layers of the network. The result is one flat
+        # graph, in which training can find the end of the frozen part.
         return keras.Model(images, network.call(self._spec.scale(images)), name=self.family)
 
     def load_file(self, network: keras.Model, path: Path) -> None:
         """Load all weights of `network` from a file.
 
         Raises:
-            WeightsError: the file does not fit; drop the network then.
+            WeightsError: the file does not fit the network. Some of the weights may already have
+                been loaded, so the network must not be used.
         """
         load_weights(network, path, self.name)
 
     def freeze(self, model: keras.Model) -> None:
-        """Make every layer of a loaded model untrainable."""
+        """Make all layers of a loaded model non-trainable."""
         model.trainable = False
 
     def fine_tune(self, model: keras.Model, layers: int) -> list[keras.layers.Layer]:
         """Unfreeze the last `layers` layers, freeze all others, and return the unfrozen ones.
 
-        Only layers with trainable weights count, and BatchNormalization does not: it always stays
-        frozen. `training=False` alone does not keep its moving statistics inside `fit`
-        (keras#20285), only `trainable = False` does. A number above that of all layers means all.
+        Only layers with trainable weights are counted, without BatchNormalization, which always
+        stays frozen: inside `fit`, only `trainable = False` keeps its moving statistics unchanged,
+        `training=False` does not (keras#20285). If `layers` is larger than the number of layers,
+        all of them are unfrozen.
 
         Raises:
-            BackboneError: `layers` is below 1.
+            BackboneError: `layers` is less than 1.
         """
         import keras
 
         if layers < 1:
             raise BackboneError(f"fine-tuning needs at least 1 layer, not {layers}")
-        model.trainable = True  # containers must be trainable for their layers to be
+        model.trainable = True  # a layer can be trainable only inside a trainable model
         candidates = []
         for layer in leaf_layers(model):
             is_norm = isinstance(layer, keras.layers.BatchNormalization)
@@ -189,8 +196,10 @@ class Backbone:
 
 
 def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yield all layers of a model in order, and in place of nested models and composite layers
-    the layers inside them."""
+    """Yield all layers of a model in order.
+
+    Nested models and composite layers are replaced by the layers inside them.
+    """
     import keras
 
     for layer in model.layers if isinstance(model, keras.Model) else _sublayers(model):
@@ -201,7 +210,7 @@ def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
 
 
 def _sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """List the layers inside a layer; Keras has no public way."""
+    """List the layers inside a layer, for which Keras has no public function."""
     return list(layer._flatten_layers(include_self=False, recursive=False))
 
 

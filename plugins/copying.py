@@ -1,9 +1,9 @@
 """Copies networks and assigns weights, including what layers derive from their weights.
 
-Keras' `set_weights` alone is not enough: `Normalization`, for example, computes its constants only
-when it is built or loaded from a file, and so may layers of other packages. Saved files work for
-every layer, by `save_own_variables` and `load_own_variables`. The functions here use the same two
-methods.
+Keras' `set_weights` alone is not enough. The layer `Normalization`, for example, computes constants
+from its weights, but only when it is built or loaded from a file. Layers of other packages may do
+the same. Keras saves and loads files with `save_own_variables` and `load_own_variables`, which
+update such constants, so the functions here call these two methods.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def clone(model: keras.Model, policy: str | None = None) -> keras.Model:
-    """Make a copy with layers of its own: same outputs, same state, same frozen layers.
+    """Copy a model with new layers and variables: same outputs, same state, same frozen layers.
 
-    Called in the scope of a distribution strategy, it makes its variables there.
+    In the scope of a distribution strategy, the strategy creates the variables of the copy.
 
     Args:
-        policy: Keras' name of the dtype policy to compute with, such as "mixed_bfloat16"; None
-            for that of the model. Inputs keep their dtype.
+        policy: Keras' name of the dtype policy of the copy, such as "mixed_bfloat16"; None
+            keeps the policy of the model. Inputs keep their dtype in any case.
     """
     import keras
 
@@ -38,30 +38,34 @@ def clone(model: keras.Model, policy: str | None = None) -> keras.Model:
 
 
 def load_state(model: keras.layers.Layer, source: keras.layers.Layer) -> None:
-    """Load the state of every layer from another model, and whether it is trainable.
+    """Copy the weights and the `trainable` flag of every layer of `source` to `model`.
 
     Args:
         model: the layer or model that is changed.
-        source: one that is made of the same layers.
+        source: a layer or model of the same structure.
     """
     pairs = zip(model._flatten_layers(), source._flatten_layers(), strict=True)
     for layer, source_layer in pairs:
         store: dict[str, Any] = {}
         source_layer.save_own_variables(store)
         layer.load_own_variables(store)
-        layer.trainable = source_layer.trainable  # containers come before their layers
+        # A model sets the flags of all its layers. It comes before them here, so theirs win.
+        layer.trainable = source_layer.trainable
 
 
 def assign_weights(model: keras.layers.Layer, weights: Sequence[Any]) -> None:
-    """Assign weights to a model or layer, in the order of its `get_weights()`.
+    """Assign weights to a model or layer, in the order in which `get_weights()` returns them.
 
     Raises:
-        ValueError: the number of weights or a shape differs.
+        ValueError: the number of weights or one of their shapes is wrong.
     """
     model.set_weights(weights)
     refresh_derived_state(model)
 
 
 def refresh_derived_state(model: keras.layers.Layer) -> None:
-    """Make every layer recompute what it derives from its weights, after they were assigned."""
+    """Make every layer recompute the constants that it derives from its weights.
+
+    Call it after weights were assigned directly.
+    """
     load_state(model, model)

@@ -1,8 +1,8 @@
 """Finds backbones by name: `register` adds a family, `resolve` returns a backbone.
 
-Graft's own families and those of other packages are added in the same way, by `@register` on a
-subclass of Backbone. All modules of plugins/families are imported. Other packages name their
-module in an entry point of the group `graft.backbones`.
+Graft's own families and those of other packages are added in the same way: by `@register` on a
+subclass of Backbone. The registry imports all modules of plugins/families, and all modules that
+other packages name in entry points of the group `graft.backbones`.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from plugins.base import Backbone, BackboneError
 FAMILIES = "plugins.families"
 ENTRY_POINT_GROUP = "graft.backbones"
 _MIN_SIMILARITY = 0.7
-"""Similarity from which a name is suggested, 0 to 1 as `difflib` measures it."""
+"""The lowest similarity at which a name is suggested, 0 to 1, as `difflib` measures it."""
 
 _registered: dict[str, type[Backbone]] = {}
 
 
 def register(backbone: type[Backbone]) -> type[Backbone]:
-    """Register a backbone family under its `family` name; a class decorator.
+    """Register a backbone family under its `family` name. Use it as a class decorator.
 
     Raises:
-        BackboneError: the family has no variants, its default is not one of them, or another
-            class already has its name.
+        BackboneError: the default variant is not among the variants, or another class is already
+            registered under the name.
     """
     family = backbone.family
     if backbone.default_variant not in backbone.variants:
         raise BackboneError(
             f"backbone `{family}`: default_variant `{backbone.default_variant}` is not among its "
-            f"variants ({', '.join(backbone.variants) or 'none'})"
+            f"variants ({', '.join(backbone.variants) or 'it has no variants'})"
         )
     known = _registered.get(family)
     if known and (known.__module__, known.__qualname__) != (
@@ -46,14 +46,14 @@ def register(backbone: type[Backbone]) -> type[Backbone]:
     ):
         raise BackboneError(
             f"backbone `{family}` of {backbone.__module__} is already registered by "
-            f"{known.__module__}; choose another name"
+            f"{known.__module__}: give the attribute `family` another name"
         )
     _registered[family] = backbone
     return backbone
 
 
 def families() -> dict[str, type[Backbone]]:
-    """Return every family by its name, in alphabetical order."""
+    """Return all families by name, in alphabetical order."""
     _discover()
     return dict(sorted(_registered.items()))
 
@@ -65,21 +65,25 @@ def full_names() -> Iterator[str]:
 
 
 def format_table() -> str:
-    """Format all backbones as a table: name, parameters, input size, * for a family's default."""
+    """Format all backbones as a table of names, numbers of parameters and input sizes.
+
+    An asterisk marks the default variant of each family.
+    """
     lines = [f"{'plugin':<24}{'parameters':>12}{'image size':>12}"]
     for family, backbone in families().items():
         for variant, spec in backbone.variants.items():
             mark = " *" if variant == backbone.default_variant else ""
             name = f"{family}:{variant}"
             lines.append(f"{name:<24}{spec.parameters:>12,}{spec.image_size:>12}{mark}")
-    return "\n".join([*lines, "* = the default of its family", ""])
+    return "\n".join([*lines, "* = default variant of the family", ""])
 
 
 def resolve(name: str) -> Backbone:
-    """Return the backbone called `family` (its default variant) or `family:variant`.
+    """Return the backbone with the name `family:variant`, or the default variant of `family`.
 
     Raises:
-        BackboneError: there is none; the message lists all names and suggests one.
+        BackboneError: there is no such backbone. The message lists all names, and suggests the
+            most similar one.
     """
     known = families()
     family, _, variant = name.partition(":")
@@ -93,7 +97,7 @@ def resolve(name: str) -> Backbone:
 
 @cache
 def _discover() -> None:
-    package = importlib.import_module(FAMILIES)  # by name: its modules import this one
+    package = importlib.import_module(FAMILIES)  # imported late: it imports us
     for module in pkgutil.iter_modules(package.__path__, f"{FAMILIES}."):
         importlib.import_module(module.name)
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
@@ -101,8 +105,8 @@ def _discover() -> None:
             entry_point.load()
         except Exception as error:  # a broken package must not stop Graft
             warnings.warn(
-                f"backbone plugin `{entry_point.name}` ({entry_point.value}) cannot be loaded: "
-                f"{type(error).__name__}: {error}",
+                f"backbone plugin `{entry_point.name}` ({entry_point.value}) cannot be loaded; "
+                f"its backbones are not available: {type(error).__name__}: {error}",
                 stacklevel=2,
             )
 
@@ -110,28 +114,31 @@ def _discover() -> None:
 def _unknown_name(name: str, known: list[str]) -> str:
     suggestion = suggest_name(name)
     hint = f" Did you mean `{suggestion}`?" if suggestion else ""
-    return f"no backbone `{name}`.{hint} There are: {', '.join(known)}"
+    return f"there is no backbone `{name}`.{hint} Available: {', '.join(known)}"
 
 
 def suggest_name(name: str) -> str | None:
-    """Suggest the name of a backbone for a name that is none: `resnet:50` for `ResNet50`.
+    """Suggest the backbone with the most similar name: `resnet:50` for `ResNet50`.
 
-    Capitals and punctuation do not count. Keras' names of networks are known, too.
+    Capitals and punctuation are ignored. The names of the networks in Keras are recognised, too.
+
+    Returns:
+        None if no name is similar enough.
     """
     spellings: dict[str, str] = {}
     for family, backbone in families().items():
         for variant, spec in backbone.variants.items():
-            spellings[_letters(family + variant)] = f"{family}:{variant}"
-            spellings[_letters(family + variant.removesuffix("-1.0"))] = f"{family}:{variant}"
+            spellings[_normalise(family + variant)] = f"{family}:{variant}"
+            spellings[_normalise(family + variant.removesuffix("-1.0"))] = f"{family}:{variant}"
             is_unmodified = variant == backbone.default_variant or not spec.arguments
             if spec.application and is_unmodified:
-                spellings[_letters(spec.application)] = f"{family}:{variant}"
-        spellings[_letters(family)] = family
-    letters = _letters(re.sub(r".*\.(?=[A-Za-z])", "", name))  # keras.applications.ResNet50
-    longer = [spelling for spelling in spellings if letters and spelling.startswith(letters)]
-    matches = longer or difflib.get_close_matches(letters, spellings, 1, _MIN_SIMILARITY)
+                spellings[_normalise(spec.application)] = f"{family}:{variant}"
+        spellings[_normalise(family)] = family
+    normalised = _normalise(re.sub(r".*\.(?=[A-Za-z])", "", name))  # keras.applications.ResNet50
+    longer = [spelling for spelling in spellings if normalised and spelling.startswith(normalised)]
+    matches = longer or difflib.get_close_matches(normalised, spellings, 1, _MIN_SIMILARITY)
     return spellings[min(matches, key=len)] if matches else None
 
 
-def _letters(name: str) -> str:
+def _normalise(name: str) -> str:
     return re.sub(r"[\W_]", "", name.casefold())

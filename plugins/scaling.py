@@ -1,4 +1,4 @@
-"""How pictures are scaled for a network: one of these for every ImageNet network of Keras."""
+"""Functions that scale pixel values for a network. Every ImageNet network of Keras needs one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def as_is(images: Any) -> Any:
-    """RGB 0..255, unchanged: for networks that begin with a layer that scales."""
+    """RGB 0..255 -> unchanged: for networks whose first layer scales the pixels."""
     return images
 
 
@@ -24,7 +24,7 @@ def to_bgr_minus_mean(images: Any) -> Any:
 
 
 def to_imagenet_standardized(images: Any) -> Any:
-    """RGB 0..255 -> RGB standardized by ImageNet's mean and deviation ("torch" mode)."""
+    """RGB 0..255 -> RGB standardised with ImageNet's mean and deviation ("torch" mode of Keras)."""
     import keras
 
     mean = keras.ops.convert_to_tensor([0.485, 0.456, 0.406], dtype="float32")

@@ -1,4 +1,4 @@
-"""Loads weights from a file, and explains in errors what to do when they cannot be had."""
+"""Loads weights from a file. If that fails, the error explains how to get the weights."""
 
 from __future__ import annotations
 
@@ -17,42 +17,48 @@ SUFFIXES = (".h5", ".keras")
 
 
 class WeightsError(ValueError):
-    """Weights cannot be loaded; the message says what was expected and what to do."""
+    """Weights cannot be loaded. The message says what was expected and what to do."""
 
 
 def check_file(path: Path, name: str) -> None:
-    """Check that a file exists and has the suffix of a weights file.
+    """Check that a weights file exists and has one of the suffixes that Keras can load.
 
     Args:
-        name: `family:variant`, for the message.
+        name: `family:variant` of the backbone, for the error message.
 
     Raises:
-        WeightsError: it does not.
+        WeightsError: the file does not exist, or has another suffix.
     """
     if not path.is_file():
         raise WeightsError(
-            f"no weights file {path}; name a file of {name}, `none`, or leave --weights out"
+            f"the weights file {path} does not exist: give the path of a file with weights of "
+            f"{name}, or `none` for random weights"
         )
     if path.suffix not in SUFFIXES:
-        raise WeightsError(f"{path}: weights are read from {' '.join(SUFFIXES)} files")
+        raise WeightsError(
+            f"{path} cannot be loaded: the name of a weights file ends in {' or '.join(SUFFIXES)}"
+        )
 
 
 def load_weights(network: keras.Model, path: Path, name: str) -> None:
     """Load all weights of `network` from a file.
 
     Args:
-        path: `.h5` or `.weights.h5` with the weights, or `.keras` with the whole network.
-        name: `family:variant`, for the message.
+        path: a `.h5` or `.weights.h5` file with the weights, or a `.keras` file with the whole
+            network.
+        name: `family:variant` of the backbone, for the error message.
 
     Raises:
-        WeightsError: the file does not fit. Some weights may have been loaded: drop the network.
+        WeightsError: the file does not fit the network. Some of the weights may already have been
+            loaded, so the network must not be used.
     """
     import keras
 
     check_file(path, name)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # "... retain their initial weights"
+            # Keras only warns of weights that the file does not contain.
+            warnings.simplefilter("error", UserWarning)
             if path.suffix == ".keras":
                 saved = keras.saving.load_model(path, compile=False, safe_mode=True)
                 assign_weights(network, saved.get_weights())
@@ -61,32 +67,35 @@ def load_weights(network: keras.Model, path: Path, name: str) -> None:
     except Exception as error:  # Keras and h5py raise errors of many types for damaged files
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
         raise WeightsError(
-            f"{path} does not fit {name} without its top, which has {_shape_summary(network)}. "
-            f"Keras says: {reason}"
+            f"{path} does not fit {name} without its top layers. The file must contain "
+            f"{_shape_summary(network)}. Keras reports: {reason}"
         ) from error
 
 
 def download_error(name: str, error: Exception) -> WeightsError:
-    """Make an error about a failed download: which file, from where, into which folder."""
+    """Return the error for a failed download. It names the URL and the folder for the file."""
     match = re.search(r"https?://[^\s:]+(?::\d+)?[^\s:]*", str(error))
     if not match:
-        return WeightsError(f"ImageNet weights of {name} cannot be loaded: {error}")
+        return WeightsError(f"the ImageNet weights of {name} cannot be loaded: {error}")
     url = match.group()
     cached = keras_home() / "models" / url.rsplit("/", 1)[-1]
     return WeightsError(
         f"the ImageNet weights of {name} cannot be downloaded here.\n"
         f"  Fetch  {url}\n"
-        f"  on a machine with internet access and put it at\n         {cached}\n"
+        f"  on a machine with internet access and copy it to\n         {cached}\n"
         "  (where Keras looks for it), or name the file with --weights PATH,\n"
         "  or use --plugin pocket, whose weights are part of Graft.\n"
-        "  (--weights none starts from random weights; a few hundred pictures are too few for it.)"
+        "  (--weights none starts from random weights; a few hundred pictures are not enough.)"
     )
 
 
 def keras_home() -> Path:
-    """Return the folder of Keras' downloads: KERAS_HOME, else .keras in the home folder, else
-    /tmp/.keras where the home folder cannot be written to."""
-    home = os.path.expanduser("~")  # noqa: PTH111 - stays ~ without a home folder, as in Keras
+    """Return the folder that Keras downloads into.
+
+    This is KERAS_HOME if that is set, otherwise `.keras` in the home folder, or /tmp/.keras if the
+    home folder is not writable.
+    """
+    home = os.path.expanduser("~")  # noqa: PTH111 - as Keras does it: without a home folder, ~ stays
     default = Path(home if os.access(home, os.W_OK) else "/tmp") / ".keras"
     return Path(os.environ.get("KERAS_HOME", default))
 

@@ -1,6 +1,6 @@
 """ConvNeXt: convolutions arranged like a transformer (Liu et al. 2022).
 
-All variants contain their scaling.
+The networks scale their input themselves.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """EfficientNet: accurate for its size (Tan and Le 2019, 2021).
 
-All variants contain their scaling.
+The networks scale their input themselves.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ class EfficientNet(Backbone):
     }
 
     def load_file(self, network: keras.Model, path: Path) -> None:
-        """Load the weights, and for B0-B7 add the second division by ImageNet's deviation.
+        """Load weights from a file, and for B0 to B7 correct the scaling of the pixels.
 
-        Keras' own ImageNet weights of B0-B7 need pixels divided twice by the square root of the
-        stored variance. Keras adds the second division only for weights="imagenet". Squaring the
-        variance in the Normalization layer has the same effect, and leaves the variance of 1.0
-        of a network that was trained from random weights.
+        Keras' ImageNet weights of B0 to B7 expect pixels that are divided twice by the square root
+        of the variance in the Normalization layer. For weights="imagenet" Keras adds the second
+        division, but not for weights from a file. Squaring the stored variance has the same effect.
+        A network that was trained from random weights has a variance of 1.0, which squaring does
+        not change.
         """
         super().load_file(network, path)
         if self.variant.startswith("v2"):

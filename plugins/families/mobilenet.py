@@ -17,9 +17,10 @@ def _v2(alpha: float, parameters: int) -> Variant:
 
 @register
 class MobileNet(Backbone):
-    """Every width for which Keras has ImageNet weights.
+    """MobileNet V1 to V3, in every width for which Keras has ImageNet weights.
 
-    "minimal" is Keras' `minimalistic`: V3 without squeeze-and-excite, hard swish and 5x5 filters.
+    The variants with "minimal" in their name are V3 without squeeze-and-excite, hard swish and 5x5
+    filters; Keras calls them `minimalistic`.
     """
 
     family = "mobilenet"

@@ -65,7 +65,7 @@ def test_the_suggestion_for_a_keras_function_builds_that_network() -> None:
 
 
 def test_a_name_similar_to_none_gets_no_suggestion() -> None:
-    with pytest.raises(BackboneError, match=r"^no backbone `yolov8`\. There are: "):
+    with pytest.raises(BackboneError, match=r"^there is no backbone `yolov8`\. Available: "):
         resolve("yolov8")
 
 

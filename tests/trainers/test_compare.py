@@ -63,7 +63,7 @@ def test_backbones_are_compared_and_those_that_fail_are_listed(
     text = captured.out
     assert "tiny:s: left out: the ImageNet weights of tiny:s cannot be downloaded here." in text
     assert "unbuildable:s=none: left out: ZeroDivisionError: a stranger's bug" in text
-    assert "tiny:s=missing.h5: left out: no weights file missing.h5" in text
+    assert "tiny:s=missing.h5: left out: the weights file missing.h5 does not exist" in text
     assert "unbuildable:s=none is left out" in captured.err
     content = json.loads(page.with_suffix(".json").read_text())
     found = [one["validation_accuracy"] for one in content["candidates"] if "problem" not in one]

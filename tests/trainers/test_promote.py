@@ -100,7 +100,7 @@ def test_a_better_one_becomes_latest(
     assert promote(new.path, data) == 0
     printed = capsys.readouterr()
     assert printed.out.splitlines()[-1] == f"tiny:{new.manifest.version}"
-    assert "6 test pictures: " in printed.err
+    assert "on 6 test pictures the accuracy" in printed.err
     assert f"accuracy of tiny:{new.manifest.version} is 1.0000" in printed.err
     assert f"of tiny:{old.manifest.version} 0.6667" in printed.err
     assert Bundle.read(resolve("tiny:latest")).manifest == new.manifest
@@ -126,7 +126,7 @@ def test_pictures_that_the_old_model_learned_from_do_not_count(
 ) -> None:
     save(make("old", test=(0, 3)))
     assert promote(make("new", test=(2, 3)).path, data) == 0
-    assert "3 test pictures: " in capsys.readouterr().err
+    assert "on 3 test pictures the accuracy" in capsys.readouterr().err
     save(make("learned", test=(0, 1)))
     assert promote(make("newer", test=(2, 3), colours=2).path, data) == 2
     assert "was trained on all 6 test pictures" in capsys.readouterr().err
@@ -144,7 +144,9 @@ def test_a_picture_is_the_same_under_another_name(
     rename(data)
     assert promote(make("new", test=(2, 3)).path, data) == 0
     printed = capsys.readouterr().err
-    assert "3 test pictures: " in printed  # 2 was learned from, whatever it is called now
+    assert (
+        "on 3 test pictures the accuracy" in printed
+    )  # 2 was learned from, whatever it is called now
     assert "compared by path" not in printed
 
 
@@ -155,7 +157,7 @@ def test_another_picture_under_an_old_name_counts(
     for path in data.rglob("2.jpg"):
         path.write_bytes(draw(path.parent.name, size=(64, 99)))
     assert promote(make("new", test=(2, 3)).path, data) == 0
-    assert "6 test pictures: " in capsys.readouterr().err
+    assert "on 6 test pictures the accuracy" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("old", ["old", "new"])
@@ -165,7 +167,7 @@ def test_a_bundle_without_digests_is_compared_by_path_with_a_warning(
     save(make("old", test=(0, 3), is_old=old == "old"))
     assert promote(make("new", test=(2, 3), is_old=old == "new").path, data) == 0
     printed = capsys.readouterr().err
-    assert "3 test pictures: " in printed
+    assert "on 3 test pictures the accuracy" in printed
     assert "pictures are compared by path" in printed
 
 
@@ -199,9 +201,9 @@ def test_wrong_use_is_reported_and_changes_nothing(
         save(make("old", colours=2))
     expected = {
         "nothing": ("no bundle in", tmp_path / "nowhere", data),
-        "name": ("only a model of the same name", new, data),
+        "name": ("can only replace one of the same name", new, data),
         "store": ("no model 'tiny:latest'", new, data),
-        "data": ("name the folder trained on by --data", new, tmp_path),
+        "data": ("use --data to name the folder", new, tmp_path),
     }
     message, folder, pictures = expected[what]
     assert promote(folder, pictures) == 2

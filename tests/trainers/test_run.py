@@ -248,7 +248,10 @@ def run(*arguments: object) -> int:
         (("--plugin", "tiny", "--epochs", "0"), "--epochs (='0')"),
         (("--plugin", "tiny", "--epoch", "0"), "use --epochs instead of --epoch"),
         (("--plugin", "tiny", "--data", "nowhere"), "no folder nowhere"),
-        (("--plugin", "tiny", "--weights", "nowhere.h5", "--data", "demo"), "no weights file"),
+        (
+            ("--plugin", "tiny", "--weights", "nowhere.h5", "--data", "demo"),
+            "nowhere.h5 does not exist",
+        ),
         (("--plugin", "tiny", "--data", "demo"), "--weights PATH"),
     ],
 )
@@ -326,7 +329,8 @@ def test_without_data_the_sample_pictures_are_drawn_with_a_warning(
     assert page.index("drawn sample pictures, not on yours") < page.index("<h1>")
     assert run(*QUICK, *options, "--data", "demo", "--weights", "none") == 0
     said = capsys.readouterr().err.splitlines()
-    assert f"it is `leaves:latest` now and replaces leaves:{manifest.version}" in "\n".join(said)
+    replaced = f"the model is now `leaves:latest` and replaces leaves:{manifest.version}"
+    assert replaced in "\n".join(said)
     assert any(line.startswith("on the same ") for line in said)
 
 

@@ -73,7 +73,11 @@ def test_the_log_is_shown_to_those_who_ask(
         ({"epoch": 3}, ConfigError, "did you mean `epochs`"),
         ({"epochs": 0}, ConfigError, r"--epochs \(=0\)"),
         ({"data": "nowhere"}, DataError, "no folder nowhere"),
-        ({"weights": "nowhere.h5", "data": "demo"}, GraftError, "no weights file nowhere.h5"),
+        (
+            {"weights": "nowhere.h5", "data": "demo"},
+            GraftError,
+            "nowhere.h5 does not exist",
+        ),
     ],
 )
 def test_errors_are_those_of_the_command(

@@ -81,7 +81,7 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
             images.records(context.dataset.rows(split))
     started = time.monotonic()
     context, _ = mirroring.resolve_flip(context)
-    head = head_phase.solve_head(context)
+    head = head_phase.train_head(context)
     seconds = time.monotonic() - started
     were_kept = "embedding_layers" not in vars(network)  # the backbone was not run
     correct, total = count_correct(context, head)

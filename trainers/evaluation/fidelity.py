@@ -1,7 +1,7 @@
-"""The last check before a bundle: the exported model is the one that was selected.
+"""The last check before a bundle is sealed: the exported model is the one that was selected.
 
-It finds whatever goes wrong between selection and export: weights that were trained in a copy and
-not copied back, features of an older program, a format that rounds differently.
+It finds errors between selection and export, such as weights that were trained in a copy of the
+model and not copied back, outdated features from the cache, or a format that rounds differently.
 """
 
 from __future__ import annotations
@@ -18,33 +18,35 @@ from trainers.evaluation.selection import ValidationResult
 
 @dataclass(frozen=True)
 class Rounding:
-    """How much the answers of the same weights may differ by rounding.
+    """How much two results of the same weights may differ because of rounding.
 
     Attributes:
-        loss: mean absolute difference of a picture's cross-entropy, in nats, for a mean loss of up
-            to 1; proportionally more above.
-        flips: share of pictures whose answer may change between right and wrong; one always may.
+        loss_difference: largest mean absolute difference of the cross-entropies of a picture, in
+            nats, for a mean loss of up to 1. For a higher mean loss, it grows in proportion.
+        changed_share: largest share of pictures, 0 to 1, whose answer may change between right and
+            wrong. One picture always may.
     """
 
-    loss: float
-    flips: float
+    loss_difference: float
+    changed_share: float
 
 
 ROUNDINGS = {"float32": Rounding(1e-3, 0.002), "16 bits": Rounding(0.05, 0.02)}
-"""By the number format that the selected model was computed in."""
+"""The differences that are allowed for each number format of the selected model."""
 _TIE = 1e-5
-"""In nats. Where the loss is the same and the answer is not, classes tie and rounding decides."""
+"""A changed answer is counted only if the loss of the picture changes by more than this, in nats.
+Otherwise two classes have nearly the same probability, and rounding decides between them."""
 
 
 @dataclass(frozen=True)
-class Selected:
-    """The answers by which the model was selected.
+class SelectedModel:
+    """The selected model, and the result by which it was selected.
 
     Attributes:
-        name: of the model, in words.
-        result: its answers to the validation pictures, in their order, or to the training pictures
-            if there are none.
-        computed_in: a key of ROUNDINGS.
+        name: a short description of the model, for the error message.
+        result: its result on the validation pictures, in their order, or on the training pictures
+            if there are no validation pictures.
+        computed_in: the number format of the computation, a key of ROUNDINGS.
     """
 
     name: str
@@ -52,17 +54,18 @@ class Selected:
     computed_in: str = "float32"
 
 
-def require_faithful(selected: Selected, exported: Predictions) -> dict[str, Any]:
-    """Compare the answers of the exported model with those that it was selected by.
+def require_faithful(selected: SelectedModel, exported: Predictions) -> dict[str, Any]:
+    """Compare the answers of the exported model with those of the selected model.
 
     Args:
-        exported: answers to the same pictures, in the same order.
+        exported: the answers of the exported model to the pictures of `selected.result`, in the
+            same order.
 
     Returns:
-        The figures of both and their differences, for metrics.json.
+        The figures of both models and their differences, for metrics.json.
 
     Raises:
-        ParityError: the differences are larger than rounding explains.
+        ParityError: the differences are too large for rounding.
     """
     result, rounding = selected.result, ROUNDINGS[selected.computed_in]
     count = len(result.losses)
@@ -73,17 +76,17 @@ def require_faithful(selected: Selected, exported: Predictions) -> dict[str, Any
     mean_difference = float(differences.mean())
     is_flipped = result.hits != (exported.predicted == exported.labels)
     flips = int((is_flipped & (differences > _TIE)).sum())
-    max_difference = rounding.loss * max(1.0, loss)
-    max_flips = max(1, round(rounding.flips * count))
-    if not (mean_difference <= max_difference and flips <= max_flips):  # also if not a number
+    max_difference = rounding.loss_difference * max(1.0, loss)
+    max_flips = max(1, round(rounding.changed_share * count))
+    if not (mean_difference <= max_difference and flips <= max_flips):  # or if one is NaN
         raise ParityError(
             f"the exported model is not the one that was selected: {selected.name} had loss "
             f"{loss:.4f} and accuracy {result.accuracy:.4f} on {count} pictures, the exported "
             f"ONNX has {exported.losses.mean():.4f} and {accuracy:.4f} (the losses of a picture "
             f"differ by {mean_difference:.2g} on average, allowed: {max_difference:.2g}; {flips} "
-            f"answers change between right and wrong, allowed: {max_flips}); nothing was "
-            "published. Train with --precision float32 and --cache-gigabytes 0, and please report "
-            "this, whether that helps or not, with the plugin's name and the installed versions"
+            f"answers change between right and wrong, allowed: {max_flips}); no bundle was "
+            "written. Try --precision float32 with --cache-gigabytes 0, and please report this "
+            "error, even if that helps, with the plugin's name and the installed versions"
         )
     return {
         "pictures": count,

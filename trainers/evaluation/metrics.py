@@ -1,4 +1,4 @@
-"""How good the exported model is. Every figure is measured on the ONNX file that is served."""
+"""The metrics of the exported model. Every figure is measured with the ONNX file that is served."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _BATCH, _GPU_BATCH = 8, 32
 TOP_K = (3, 5)
 MAX_CONFUSED_PAIRS = 5
 MAX_MISTAKES = 200
-"""The most mistakes that metrics.json lists, so that it stays small for a large test split."""
+"""The largest number of mistakes in metrics.json. It keeps the file small for large splits."""
 MAX_DENSE_CLASSES = 100
-"""Classes up to which the confusion matrix is written with its zeros; for 1,000 classes two of them
-took 22 MB."""
+"""With more classes, metrics.json contains the confusion matrix without its zeros. With its zeros,
+one for 1,000 classes takes 11 MB."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """The answers of a model to pictures of a dataset, all (n,) in the order of `rows`.
+    """The answers of a model to n pictures of a dataset. All arrays are (n,), in the same order.
 
     Attributes:
-        rows: of the pictures in the dataset.
+        rows: the rows of the pictures in the dataset.
         labels: indexes of the true classes.
         predicted: indexes of the predicted classes.
         scores: probabilities of the predicted classes, 0 to 1.
         losses: cross-entropies in nats.
-        ranks: of the true class among the probabilities, 0 for the highest; empty if unknown.
+        ranks: the rank of the true class by probability, 0 for the highest; empty if unknown.
     """
 
     rows: NDArray[np.int64]
@@ -47,11 +47,11 @@ class Predictions:
 
     @property
     def accuracy(self) -> float:
-        """Share of correct answers, 0 to 1."""
+        """The share of correct answers, 0 to 1."""
         return float((self.labels == self.predicted).mean())
 
     def mistakes(self) -> NDArray[np.int64]:
-        """Positions of the wrong answers, the highest score first."""
+        """Return the positions of the wrong answers, the highest score first."""
         wrong = np.flatnonzero(self.labels != self.predicted)
         return wrong[np.argsort(-self.scores[wrong], kind="stable")]
 
@@ -62,7 +62,7 @@ def predict_split(
     """Classify every picture of a split with the exported model.
 
     Raises:
-        MemoryShortageError: there is not enough memory for a single picture.
+        MemoryShortageError: the memory is too small for one picture.
     """
     rows = dataset.rows(split)
     label = f"evaluating on {split}"
@@ -84,14 +84,14 @@ def predict_split(
 
 
 def evaluate(predictions: Predictions, dataset: Dataset) -> dict[str, Any]:
-    """The figures of a split, as they stand in metrics.json.
+    """Return the metrics of a split, as they are written to metrics.json.
 
     Returns:
         n, accuracy, accuracy_interval (95%), balanced_accuracy (mean recall of the classes that
         have pictures), per_class, confusion_matrix (rows: true class, columns: answer, in the order
-        of the classes; above 100 classes as `to_sparse` says), most_confused, log_loss (nats),
-        top_3_accuracy and top_5_accuracy where there are more classes than that, and mistakes:
-        path, truth, answer and score of at most 200, the highest score first.
+        of the classes; the form of `to_sparse` for more than 100 classes), most_confused, log_loss
+        (nats), top_3_accuracy for more than 3 classes, top_5_accuracy for more than 5, and
+        mistakes: path, truth, answer and score of at most 200, the highest score first.
     """
     matrix = confusion_matrix(predictions.labels, predictions.predicted, len(dataset.classes))
     mistakes = [
@@ -112,7 +112,7 @@ def evaluate(predictions: Predictions, dataset: Dataset) -> dict[str, Any]:
 
 
 def summarise(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> dict[str, Any]:
-    """All figures that follow from a confusion matrix."""
+    """Return all metrics that can be computed from a confusion matrix."""
     hits, support, answered = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
     columns = {
         "precision": hits / np.maximum(answered, 1),
@@ -142,17 +142,14 @@ def summarise(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> dict[str, 
 def confusion_matrix(
     labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
 ) -> NDArray[np.int64]:
-    """Counts (classes, classes): rows are true classes, columns predicted ones."""
+    """Return counts (classes, classes): rows are true classes, columns are predicted classes."""
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (labels, predicted), 1)
     return matrix
 
 
 def to_sparse(matrix: NDArray[np.int64]) -> dict[str, Any]:
-    """A matrix of counts by its entries other than 0: shape, row, col, data.
-
-    scipy.sparse.coo_array takes them like this.
-    """
+    """Return a matrix of counts without its zeros, as the arguments of scipy.sparse.coo_array."""
     row, col = np.nonzero(matrix)
     return {
         "format": "coo",
@@ -164,7 +161,7 @@ def to_sparse(matrix: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def to_dense(recorded: Sequence[Sequence[int]] | Mapping[str, Any]) -> NDArray[np.int64]:
-    """The confusion matrix (classes, classes) of a metrics.json, whose form depends on its size."""
+    """Return the confusion matrix (classes, classes) of a metrics.json, in either of its forms."""
     if not isinstance(recorded, Mapping):
         return np.array(recorded, np.int64)
     matrix = np.zeros(recorded["shape"], np.int64)
@@ -173,7 +170,7 @@ def to_dense(recorded: Sequence[Sequence[int]] | Mapping[str, Any]) -> NDArray[n
 
 
 def wilson_interval(correct: int, count: int) -> tuple[float, float] | None:
-    """95% confidence interval of a share (Wilson 1927), which holds for small counts, too."""
+    """Return the 95% confidence interval of a share (Wilson 1927), also valid for small counts."""
     from scipy.stats import binomtest
 
     if not count:
@@ -183,7 +180,7 @@ def wilson_interval(correct: int, count: int) -> tuple[float, float] | None:
 
 
 def most_confused(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """The pairs of classes that are confused most often, with advice on what to do."""
+    """Yield the pairs of classes that are confused most often, with advice on what to do."""
     both_ways = np.triu(matrix + matrix.T, k=1)
     order = np.argsort(-both_ways, axis=None, kind="stable")[:MAX_CONFUSED_PAIRS]
     for index in order:
@@ -191,7 +188,7 @@ def most_confused(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> Iterat
         if not both_ways[first, second]:
             return
         if matrix[first, second] < matrix[second, first]:
-            first, second = second, first  # the first is taken for the second more often
+            first, second = second, first  # now the first is taken for the second more often
         yield {
             "pair": (classes[first], classes[second]),
             "mistakes": int(matrix[first, second] + matrix[second, first]),

@@ -1,4 +1,4 @@
-"""Two models compared by their answers to the same pictures."""
+"""Comparison of two models by the accuracy of their answers to the same pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PairedComparison:
 
     Attributes:
         n: number of pictures.
-        new, old: accuracies, 0 to 1.
+        new, old: accuracies of the two models, 0 to 1.
         low, high: 95% confidence interval of the difference new - old.
     """
 
@@ -26,19 +26,20 @@ class PairedComparison:
     high: float
 
     @property
-    def is_no_worse(self) -> bool:
-        """Whether the new model is right at least as often as the old one."""
+    def is_at_least_as_accurate(self) -> bool:
+        """Whether the new model gives at least as many correct answers as the old one."""
         return self.new >= self.old
 
 
 def compare_answers(new: Sequence[bool], old: Sequence[bool]) -> PairedComparison:
-    """Compare two models by which of the same pictures each of them answers correctly.
+    """Compare two models by their correct answers to the same pictures.
 
-    The interval is that of Agresti and Min (2005) for matched pairs. It adds half a picture to each
-    of the four cells, so that models with equal answers still get an interval of some width.
+    The confidence interval is that of Agresti and Min (2005) for matched pairs. It adds half a
+    picture to each of the four cells of the 2x2 table, so that its width is not 0 even if the
+    answers of both models are equal.
 
     Args:
-        new, old: whether each answer is correct, in the order of the pictures.
+        new, old: for each model, whether each answer is correct, in the order of the pictures.
     """
     n = len(new)
     gained = sum(is_new and not is_old for is_new, is_old in zip(new, old, strict=True))

@@ -1,4 +1,4 @@
-"""Whether a new model takes the place of an old one: no worse on pictures that are new to both."""
+"""Promotion: a new model replaces an old one if it is no worse on pictures new to both models."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from trainers.progress import log
 
 @dataclass(frozen=True)
 class SplitRow:
-    """One line of a bundle's split.csv.
+    """One row of a bundle's split.csv.
 
     Attributes:
-        path: relative to the data folder.
-        sha256: of the file; empty in older bundles, which do not record it.
+        path: path of the picture, relative to the data folder.
+        sha256: hash of the file; empty in older bundles, which do not record it.
         label: the class.
         split: train, validation or test.
     """
@@ -36,67 +36,71 @@ class SplitRow:
 
 
 def promote(new: Bundle, old: Bundle, data: Path) -> str:
-    """Make the new model the latest of its name if it is no worse; return the tag of the latest.
+    """Make the new model the latest of its name if it is at least as accurate as the old one.
 
-    Both models classify the new model's test pictures that the old one has not learned from,
-    through the predictor that serves them.
+    Both models classify test pictures of the new model that the old one was not trained on, with
+    the predictor that also serves them.
 
     Args:
         data: the folder with the pictures.
+
+    Returns:
+        The tag of the model that is the latest afterwards.
 
     Raises:
         GraftError: the models or the pictures cannot be compared.
     """
     if new.manifest.name != old.manifest.name:
         raise BundleError(
-            f"{new.path} is called {new.manifest.name}, the model to replace is called "
-            f"{old.manifest.name}: only a model of the same name can take its place"
+            f"{new.path} has the name {new.manifest.name}, but the model to replace has the name "
+            f"{old.manifest.name}: a model can only replace one of the same name"
         )
     rows = unseen_test_rows(new, old)
     result = compare_answers(correct_answers(new, rows, data), correct_answers(old, rows, data))
     log.info(
-        "%d test pictures: accuracy of %s is %.4f, of %s %.4f; difference %+.4f to %+.4f "
-        "(95%% interval)",
+        "on %d test pictures the accuracy of %s is %.4f, that of %s %.4f; the difference is "
+        "between %+.4f and %+.4f (95%% interval)",
         *(result.n, tag(new), result.new, tag(old), result.old, result.low, result.high),
     )
-    if result.is_no_worse:
-        log.info("no worse: %s is the latest now", tag(new))
+    if result.is_at_least_as_accurate:
+        log.info("the new model is no worse: %s is now the latest", tag(new))
         return store.save(new)
     return _keep_latest(old, instead_of=new)
 
 
 def _keep_latest(old: Bundle, instead_of: Bundle) -> str:
-    """Keep the old model the latest. A training run has made the new one the latest: undo that."""
+    """Keep the old model the latest, or undo the training run that made the new one the latest."""
     latest = Bundle.read(store.resolve(old.manifest.name))
     if latest.manifest.id != instead_of.manifest.id:
-        log.info("worse: %s is still the latest", tag(old))
+        log.info("the new model is worse: %s is still the latest", tag(old))
         return tag(old)
-    log.info("worse: %s is the latest again", tag(old))
+    log.info("the new model is worse: %s is the latest again", tag(old))
     return store.save(old)
 
 
 def find_newest(folder: Path) -> Bundle:
-    """Read the bundle in `folder`, or the newest of the bundles in its sub-folders.
+    """Read the bundle in `folder`, or the newest bundle in its sub-folders.
 
     Raises:
-        BundleError: there is no bundle, or it is damaged.
+        BundleError: there is no bundle, or a bundle is damaged.
     """
     if (folder / MANIFEST).is_file():
         return Bundle.read(folder)
     bundles = [Bundle.read(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST}"))]
     if not bundles:
-        raise BundleError(f"no bundle in {folder}: name a bundle, or the --output of a run")
+        raise BundleError(
+            f"there is no bundle in {folder}: name a bundle, or the --output folder of a run"
+        )
     return max(bundles, key=lambda bundle: bundle.manifest.created)
 
 
 def unseen_test_rows(new: Bundle, old: Bundle) -> list[SplitRow]:
-    """The new model's test pictures, without those that the old model has learned from.
+    """Return the test pictures of the new model that the old model was not trained on.
 
-    Pictures are the same if their content is the same, whatever they are called. Where a bundle
-    does not record contents, they are compared by path.
+    Pictures are compared by content, or by path if one of the bundles does not record the contents.
 
     Raises:
-        BundleError: no picture is left to compare the models by.
+        BundleError: no picture is left to compare the models with.
     """
     tested = [row for row in read_split(new) if row.split == "test"]
     learned = [row for row in read_split(old) if row.split != "test"]
@@ -106,21 +110,21 @@ def unseen_test_rows(new: Bundle, old: Bundle) -> list[SplitRow]:
     else:
         log.warning(
             "pictures are compared by path, because one of the bundles does not record their "
-            "contents: a picture that was renamed counts, even if the old model learned from it"
+            "contents: a renamed picture counts as new, even if the old model was trained on it"
         )
         known = {row.path for row in learned}
         unseen = [row for row in tested if row.path not in known]
     if not unseen:
         raise BundleError(
-            f"{old.path} was trained on all {len(tested)} test pictures of {new.path}: train the "
-            "new model with the --seed of the old one, which always sets the same pictures aside "
-            "for the test"
+            f"{old.path} was trained on all {len(tested)} test pictures of {new.path}, so they "
+            "cannot be used to compare the models: train the new model with the --seed of the old "
+            "one, which selects the same pictures for the test"
         )
     return unseen
 
 
 def correct_answers(bundle: Bundle, rows: Iterable[SplitRow], data: Path) -> list[bool]:
-    """Whether the model's best class is the true one, for each picture in turn.
+    """Classify pictures, and return for each of them whether the answer is correct.
 
     Raises:
         GraftError: a picture is missing, has changed or cannot be decoded, or the model cannot be
@@ -136,7 +140,7 @@ def correct_answers(bundle: Bundle, rows: Iterable[SplitRow], data: Path) -> lis
 
 
 def read_split(bundle: Bundle) -> list[SplitRow]:
-    """The content of a bundle's split.csv."""
+    """Read the split.csv of a bundle."""
     with (bundle.path / "split.csv").open(newline="", encoding="utf-8") as file:
         return [
             SplitRow(row["path"], row.get("sha256") or "", row["class"], row["split"])
@@ -145,7 +149,7 @@ def read_split(bundle: Bundle) -> list[SplitRow]:
 
 
 def tag(bundle: Bundle) -> str:
-    """The tag under which BentoML's store keeps the bundle, NAME:VERSION."""
+    """Return the tag of a bundle in BentoML's store: NAME:VERSION."""
     return f"{bundle.manifest.name}:{bundle.manifest.version}"
 
 
@@ -154,10 +158,12 @@ def _read_picture(row: SplitRow, data: Path) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise GraftError(f"no {path}: name the folder trained on by --data") from None
+        raise GraftError(
+            f"there is no {path}: use --data to name the folder that the new model was trained on"
+        ) from None
     if row.sha256 not in ("", hashlib.sha256(content).hexdigest()):
         raise GraftError(
-            f"{path} is not the picture that the new model was tested on: name the folder trained "
-            "on by --data, or train the new model on this one"
+            f"{path} is not the picture that the new model was tested on: use --data to name the "
+            "folder that the new model was trained on, or train it again on this folder"
         )
     return content

@@ -1,6 +1,6 @@
-"""Which model a new one replaces in the store, and which of the two is better, as far as is known.
+"""Log lines about a new model: which model it replaces in the store, and which of them is better.
 
-Everything is read from the two bundles; no picture is classified.
+Both models are compared by the answers that their bundles record; no picture is classified.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trainers.evaluation.promotion import read_split, tag
 
 
 def find_latest(name: str) -> Bundle | None:
-    """The bundle that `NAME:latest` means now; None if there is none that can be read."""
+    """Return the bundle with the tag `NAME:latest`; None if it is missing or damaged."""
     try:
         return Bundle.read(store.resolve(f"{name}:latest"))
     except GraftError:
@@ -27,16 +27,17 @@ def find_latest(name: str) -> Bundle | None:
 
 
 def describe(new: Bundle, old: Bundle | None, data: Path) -> Iterator[str]:
-    """Lines for the log: which model was the latest before, and how the two compare.
+    """Yield log lines: which model was the latest before, and how the two models compare.
 
     Args:
-        data: the folder that the new model was trained on, for the command that compares them.
+        old: the model that was the latest before; None if there was none.
+        data: the folder that the new model was trained on, for the command that compares both.
     """
     name = new.manifest.name
     if old is None:
-        yield f"it is `{name}:latest` in BentoML's store, the first model of that name"
+        yield f"the model is `{name}:latest` in BentoML's store, and the first with that name"
         return
-    yield f"it is `{name}:latest` now and replaces {summary.describe(old.manifest)}"
+    yield f"the model is now `{name}:latest` and replaces {summary.describe(old.manifest)}"
     result = compare_recorded(new, old)
     if set(new.manifest.classes) != set(old.manifest.classes):
         yield "the two models cannot be compared: their classes differ"
@@ -50,14 +51,14 @@ def describe(new: Bundle, old: Bundle | None, data: Path) -> Iterator[str]:
     else:
         yield (
             f"on the same {result.n} test pictures the accuracy of the new model is "
-            f"{result.new:.4f}, of the old one {result.old:.4f}; difference {result.low:+.4f} to "
-            f"{result.high:+.4f} (95% interval)"
+            f"{result.new:.4f}, that of the old one {result.old:.4f}; the difference is between "
+            f"{result.low:+.4f} and {result.high:+.4f} (95% interval)"
         )
-    yield f"the model before is still in the store: GRAFT_MODEL={tag(old)} serves it"
+    yield f"the old model is still in the store: GRAFT_MODEL={tag(old)} serves it"
 
 
 def list_doubts(new: Bundle, old: Bundle | None) -> Iterator[str]:
-    """Warnings for the log: why the new model should perhaps not replace the old one."""
+    """Yield warnings for the log: reasons why the new model may not be better than the old one."""
     yield from summary.model_warnings(new.manifest)
     if old is None:
         return
@@ -65,19 +66,23 @@ def list_doubts(new: Bundle, old: Bundle | None) -> Iterator[str]:
         summary.training_data(bundle.manifest)["source"] for bundle in (new, old)
     )
     if new_source == summary.DRAWN and old_source != summary.DRAWN:
-        yield f"it replaces {tag(old)}, which was not trained on {summary.DRAWN}"
+        yield f"the model replaces {tag(old)}, which was not trained on {summary.DRAWN}"
     result = compare_recorded(new, old)
     if result and result.new < result.old:
-        reservation = "" if result.high < 0 else "; this may be chance"
-        yield f"it is right less often than {tag(old)}{reservation}"
+        reservation = "" if result.high < 0 else "; the difference may be chance"
+        yield f"the model is less accurate than {tag(old)}{reservation}"
 
 
 def compare_recorded(new: Bundle, old: Bundle) -> PairedComparison | None:
-    """Compare the recorded answers to the test pictures; None if these differ or are incomplete."""
+    """Compare two models by their recorded answers to the test pictures.
+
+    Returns:
+        None if the test pictures of the models differ, or answers were not recorded.
+    """
     try:
         return _compare(new, old)
     except (OSError, LookupError, TypeError, ValueError):
-        return None  # a bundle of another version need not record all of it
+        return None  # bundles of other versions may lack some of these files or fields
 
 
 def _compare(new: Bundle, old: Bundle) -> PairedComparison | None:
@@ -89,7 +94,7 @@ def _compare(new: Bundle, old: Bundle) -> PairedComparison | None:
         test = json.loads((bundle.path / "metrics.json").read_text(encoding="utf-8"))["test"]
         mistakes = {mistake["path"] for mistake in test["mistakes"]}
         if len(mistakes) != round(len(paths) * (1 - test["accuracy"])):
-            return None  # metrics.json lists only the first mistakes of a large test
+            return None  # metrics.json does not list all mistakes of a large test
         answers.append([path not in mistakes for path in sorted(paths)])
     return compare_answers(*answers)
 
@@ -99,6 +104,6 @@ def _test_paths(bundle: Bundle) -> set[str]:
 
 
 def _fingerprint(bundle: Bundle) -> Any:
-    """The hash of all pictures with their names and classes; None if it was not recorded."""
+    """Return the hash of all pictures, their names and classes; None if it was not recorded."""
     data = bundle.manifest.provenance.get("data")
     return data.get("fingerprint") if isinstance(data, dict) else None

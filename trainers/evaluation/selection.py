@@ -1,4 +1,4 @@
-"""Which of two classifiers is better, by their answers to the same pictures."""
+"""Selection of the better of two classifiers, by their results on the same validation pictures."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 Losses = NDArray[np.float64]
 Hits = NDArray[np.bool_]
-"""Which pictures are classified correctly."""
+"""Whether each picture is classified correctly."""
 
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """How a classifier answers to pictures that it has not learned from.
+    """The result of a classifier on m pictures that it was not trained on.
 
     Attributes:
-        losses: cross-entropy of each picture in nats (m,); empty if nothing could be measured.
-        hits: which of the same pictures are classified correctly (m,).
-        folds: of cross-validation; 0 if the validation pictures were used.
+        losses: (m,) cross-entropy of each picture in nats; empty if there was no such picture.
+        hits: (m,) whether each picture is classified correctly.
+        folds: number of folds of cross-validation; 0 if the validation pictures were used.
     """
 
     losses: Losses
@@ -33,12 +33,12 @@ class ValidationResult:
     def from_probabilities(
         cls, probabilities: NDArray[np.floating], labels: NDArray[np.int64]
     ) -> ValidationResult:
-        """The result of probabilities (m, classes) for pictures of the classes `labels` (m,)."""
+        """Return the result of probabilities (m, classes) for pictures with the labels (m,)."""
         return cls(cross_entropies(probabilities, labels), probabilities.argmax(axis=1) == labels)
 
     @classmethod
     def from_folds(cls, results: Sequence[ValidationResult]) -> ValidationResult:
-        """The result of cross-validation, from the result of each fold."""
+        """Return the result of cross-validation, which joins the results of all folds."""
         return cls(
             np.concatenate([np.zeros(0), *(result.losses for result in results)]),
             np.concatenate([np.zeros(0, np.bool_), *(result.hits for result in results)]),
@@ -47,7 +47,7 @@ class ValidationResult:
 
     @property
     def is_known(self) -> bool:
-        """Whether there was any picture to validate on."""
+        """Whether there were any pictures to validate on."""
         return len(self.losses) > 0
 
     @property
@@ -62,26 +62,26 @@ class ValidationResult:
 
     @property
     def mistakes(self) -> int:
-        """Number of pictures that are classified wrongly."""
+        """The number of pictures that are classified wrongly."""
         return int((~self.hits).sum())
 
     @property
     def method(self) -> str:
-        """validation, cross-validation or none."""
+        """How the result was measured: "validation", "cross-validation" or "none"."""
         if not self.is_known:
             return "none"
         return "cross-validation" if self.folds else "validation"
 
     def __str__(self) -> str:
         if not self.is_known:
-            return "not validated: no class has two pictures to learn from"
+            return "not validated, because no class has two pictures to learn from"
         figures = f"loss {self.loss:.4f}, accuracy {self.accuracy:.4f}"
         if self.folds:
             return f"cross-validated {figures}, on {len(self.losses)} pictures"
         return f"validation {figures}"
 
     def record(self) -> dict[str, Any]:
-        """The content of metrics.json about it."""
+        """Return the result as it is written to metrics.json."""
         return {
             "method": self.method,
             "folds": self.folds,
@@ -92,28 +92,29 @@ class ValidationResult:
 
 
 def cross_entropies(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> Losses:
-    """The cross-entropy of each picture in nats (m,), from probabilities (m, classes)."""
+    """Return the cross-entropy (m,) of each picture in nats, from probabilities (m, classes)."""
     true = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)
     losses: Losses = -np.log(true)
     return losses
 
 
 def is_clearly_lower(losses: Losses, others: Losses) -> bool:
-    """Whether losses (m,) are lower than others on the same pictures, beyond chance.
+    """Whether `losses` (m,) are lower than `others` (m,) on the same pictures, beyond chance.
 
-    Their mean difference must be more than its standard error. NaN is never lower.
+    Their mean difference must be larger than its standard error. NaN is never lower.
     """
     gains = others - losses
     return bool(len(gains)) and bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
 
 
-def is_no_worse(new: ValidationResult, old: ValidationResult) -> bool:
-    """Whether a classifier that took more training may replace the simpler one.
+def should_replace(new: ValidationResult, old: ValidationResult) -> bool:
+    """Whether a classifier with more training should replace a simpler one.
 
-    The new one must be right at least as often on the same pictures, and where both are right
-    equally often, its loss must not be higher. Its loss must not be clearly higher in any case
-    (by a standard error of the paired differences): such a classifier is too sure of its mistakes.
-    Without pictures, or with losses that are not finite, the old one stays.
+    On the same pictures, the new classifier must be at least as accurate as the old one. If both
+    are equally accurate, its loss must not be higher. In any case, its loss must not be clearly
+    higher, that is, by more than a standard error of the paired differences: such a classifier is
+    too sure of its mistakes. If there are no pictures, or a loss is not finite, the result is
+    False.
     """
     if not len(new.losses) or not np.isfinite(new.losses).all():
         return False

@@ -1,7 +1,7 @@
-"""Export a trained classifier as ONNX and SavedModel, and compare both with Keras.
+"""Export a trained classifier as ONNX and SavedModel, and compare both with the Keras model.
 
-One function is exported in every format: uint8 pictures in, embedding and probabilities out, in
-inference mode. Both files come from the same traced function, so they cannot differ by design.
+Both formats are made from the same TensorFlow function: uint8 pictures in, embedding and
+probabilities out, in inference mode.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from trainers.model.classifier import Classifier
 from trainers.model.conversion import to_onnx
 
 PARITY_TOLERANCE = 1e-4
-"""Largest difference of a probability between Keras and any exported format. The best class may
-differ where two probabilities are closer than twice this limit: rounding decides between ties."""
+"""The largest allowed difference of a probability between Keras and an exported format. The best
+class may still differ if two probabilities are closer than twice this limit."""
 PARITY_BATCHES = (1, 3, 32)
 OUTPUTS = ("probabilities", "embedding")
 
@@ -35,7 +35,13 @@ Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Format:
-    """How a format is written into a bundle, and opened again for the comparison."""
+    """How a format is written into a bundle, and how it is loaded for the comparison.
+
+    Attributes:
+        path: path of the file or folder, relative to the bundle.
+        write: writes a serving module to a path.
+        open: loads a path and returns its prediction function.
+    """
 
     path: str
     write: Callable[[tf.Module, Path], None]
@@ -43,27 +49,28 @@ class Format:
 
 
 def export(classifier: Classifier, folder: Path) -> None:
-    """Write every format into `folder`."""
+    """Write the classifier into `folder` in every format."""
     module = serving_module(classifier)
     for export_format in FORMATS.values():
         try:
             export_format.write(module, folder / export_format.path)
-        except tf.errors.ResourceExhaustedError as error:  # how TensorFlow reports a full disk
+        except tf.errors.ResourceExhaustedError as error:  # TensorFlow's error for a full disk
             raise OSError(errno.ENOSPC, str(error), str(folder)) from error
 
 
 def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]) -> dict[str, Any]:
-    """Compare all formats with Keras on real pictures, in batches of 1, 3 and 32.
+    """Compare all formats with the Keras model, in batches of 1, 3 and 32 pictures.
 
     Args:
-        images: (N, S, S, 3) uint8; repeated where a batch needs more.
+        folder: the folder that `export` has written.
+        images: (N, S, S, 3) uint8 pictures, which are repeated if a batch needs more.
 
     Returns:
-        tolerance, batch_sizes, and max_difference: the largest difference of a probability, by
-        format.
+        A dictionary for the manifest: `tolerance`, `batch_sizes`, and `max_difference`, the largest
+        difference of a probability for each format.
 
     Raises:
-        ParityError: a difference above PARITY_TOLERANCE.
+        ParityError: a difference is larger than PARITY_TOLERANCE.
     """
     reference = keras_predict(classifier)
     batches = [np.resize(images, (size, *images.shape[1:])) for size in PARITY_BATCHES]
@@ -83,7 +90,7 @@ def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]
 
 
 def keras_predict(classifier: Classifier) -> Predict:
-    """The prediction function of the Keras model in memory."""
+    """Return the prediction function of the Keras model in memory."""
     outputs = classifier.build_model()
 
     def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -94,19 +101,26 @@ def keras_predict(classifier: Classifier) -> Predict:
 
 
 def _difference(name: str, expected: NDArray[np.float32], exported: NDArray[np.float32]) -> float:
-    """The largest difference of a probability; ParityError if it is above the tolerance."""
+    """Return the largest difference of a probability.
+
+    Raises:
+        ParityError: the difference is larger than PARITY_TOLERANCE.
+    """
     difference = float(np.abs(expected - exported).max())
-    if not difference <= PARITY_TOLERANCE:  # also when it is not a number
+    if not difference <= PARITY_TOLERANCE:  # also true for NaN
         raise ParityError(
             f"the {name} export differs from Keras by {difference:.2g} (allowed: "
-            f"{PARITY_TOLERANCE:g}) on a batch of {len(exported)}; nothing was published. "
-            "Please report this with the plugin's name and the installed versions"
+            f"{PARITY_TOLERANCE:g}) on a batch of {len(exported)}; no bundle was written. Please "
+            "report this error with the plugin's name and the installed versions"
         )
     return difference
 
 
 def serving_module(classifier: Classifier) -> tf.Module:
-    """The function to export: images (batch, S, S, 3) uint8 -> embedding, probabilities."""
+    """Return a module with the function to export as its attribute `serve`.
+
+    The function takes images (batch, S, S, 3) uint8, and returns embedding and probabilities.
+    """
     outputs = classifier.build_model()
     size = outputs.input_shape[1]
     module = tf.Module()
@@ -127,7 +141,7 @@ def _write_saved_model(module: tf.Module, path: Path) -> None:
 
 
 def _open_saved_model(path: Path) -> Predict:
-    loaded = tf.saved_model.load(str(path))  # kept by the closure: it owns the variables
+    loaded = tf.saved_model.load(str(path))  # the function below keeps it alive, with its variables
     signature = loaded.signatures["serving_default"]
     return lambda images: signature(images=tf.constant(images))["probabilities"].numpy()
 

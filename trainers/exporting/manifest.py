@@ -1,4 +1,4 @@
-"""The manifest of a new bundle: what the model takes and gives, and where it comes from."""
+"""The manifest of a new bundle: the inputs and outputs of the model, and its provenance."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ _ROOT = Path(__file__).parents[2]
 def build_manifest(
     classifier: Classifier, dataset: Dataset, config: TrainingConfig, parity: dict[str, Any]
 ) -> Manifest:
-    """The manifest without metrics, which are measured with it, and without files.
+    """Return the manifest without metrics and list of files, which are added later.
+
+    The metrics are measured with a predictor that needs this manifest.
 
     Args:
-        parity: the differences between Keras and the exported formats.
+        parity: the result of `export.check_parity`.
     """
     size, width = classifier.body.input_shape[1], classifier.embedder.output_shape[1]
     return Manifest(
@@ -58,7 +60,7 @@ def build_manifest(
             "seed": config.seed,
             "python": platform.python_version(),
             "packages": {
-                "tensorflow": tf.__version__,  # its package has several names
+                "tensorflow": tf.__version__,  # the name of its package differs between platforms
                 **{name: version(name) for name in _PACKAGES},
             },
             "git_commit": _git_commit(),
@@ -67,10 +69,10 @@ def build_manifest(
 
 
 def headline_metrics(test: dict[str, Any]) -> dict[str, float]:
-    """The figures in the manifest, by which a model is judged without its pictures.
+    """Return the most important metrics, which are part of the manifest.
 
     Args:
-        test: the figures of the test pictures, as in metrics.json.
+        test: the metrics of the test pictures, as in metrics.json.
     """
     low, high = test["accuracy_interval"]
     largest_class = max(figures["n"] for figures in test["per_class"].values())
@@ -84,13 +86,13 @@ def headline_metrics(test: dict[str, Any]) -> dict[str, float]:
 
 
 def _accepted_kinds(dataset: Dataset) -> tuple[str, ...]:
-    """The kinds of pictures that every model accepts, and those that this one was trained on."""
+    """Return the kinds of pictures that every model accepts, and those of the training pictures."""
     trained_on = {name.decode() for name in dataset.inspections["format"].tolist()}
     return tuple(kind.name for kind in FORMATS if kind.name in trained_on | set(ALWAYS_ACCEPTED))
 
 
 def _data_provenance(dataset: Dataset, config: TrainingConfig) -> dict[str, Any]:
-    """What the model was trained on."""
+    """Describe the pictures that the model was trained on."""
     known = {"fingerprint": dataset.fingerprint, "pictures": len(dataset.paths)}
     if samples.is_sample_dataset(dataset.folder):
         return {**known, "source": summary.DRAWN}
@@ -99,7 +101,7 @@ def _data_provenance(dataset: Dataset, config: TrainingConfig) -> dict[str, Any]
 
 
 def _git_commit() -> str | None:
-    """The commit of Graft itself; None unless it runs from a checkout of its own."""
+    """Return the commit of Graft; None if Graft does not run from its own Git repository."""
     command = ["git", "-C", str(_ROOT), "rev-parse", "--show-toplevel", "HEAD"]
     try:
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""From a trained classifier to a sealed bundle: export, compare, measure, describe, seal."""
+"""Make a sealed bundle of a trained classifier: export, compare, measure, report, seal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from trainers.evaluation.metrics import evaluate, predict_split
 from trainers.exporting import export
 from trainers.exporting.manifest import build_manifest, headline_metrics
 from trainers.model.classifier import Classifier
-from trainers.phases.transfer import Trained
+from trainers.phases.transfer import TrainedClassifier
 from trainers.progress import Progress
 from trainers.reporting import report
 
@@ -33,21 +33,27 @@ PARITY_PICTURES = 32
 
 
 def publish(
-    trained: Trained,
+    trained: TrainedClassifier,
     dataset: Dataset,
     findings: Sequence[Finding],
     config: TrainingConfig,
     work: Path,
     progress: Progress,
 ) -> tuple[Bundle, dict[str, Any]]:
-    """Export into `work`, check and measure the exported model, seal it, move it to the output.
+    """Export a classifier, check and measure the exported model, and seal it in a bundle.
+
+    Args:
+        trained: the classifier, and how it was trained.
+        findings: the results of the check of the dataset.
+        work: a temporary folder, in which the bundle is built.
 
     Returns:
-        The bundle under its final name, and the content of its metrics.json.
+        The bundle in the output folder, and the content of its metrics.json.
 
     Raises:
-        ParityError: the exported model does not answer as the trained one; nothing is published.
-        BundleError: the exported model does not give its golden answers; nothing is published.
+        ParityError: the answers of the exported model differ from those of the trained model. No
+            bundle is written.
+        BundleError: the exported model does not reproduce the golden answers. No bundle is written.
     """
     classifier = trained.classifier
     staging = work / "bundle"
@@ -60,7 +66,7 @@ def publish(
         _write_golden(classifier, dataset, staging)
 
     manifest = build_manifest(classifier, dataset, config, parity)
-    # The predictor checks the golden pictures when it is made.
+    # When the predictor is created, it checks the golden answers.
     predictor = Predictor(Bundle(staging, manifest), providers=providers_for(config.device))
     validation = predict_split(predictor, dataset, "validation", progress)
     selected_on = (
@@ -96,7 +102,7 @@ def publish(
 
 
 def _training_counts(dataset: Dataset) -> dict[str, Any]:
-    """The number of training pictures of each class, and the weight of each of them in the loss."""
+    """Return the number of training pictures and the weight in the loss of each class."""
     counts = np.bincount(dataset.labels[dataset.rows("train")], minlength=len(dataset.classes))
     columns = zip(dataset.classes, counts, dataset.class_weights(), strict=True)
     return {
@@ -109,9 +115,10 @@ def _training_counts(dataset: Dataset) -> dict[str, Any]:
 
 
 def _write_golden(classifier: Classifier, dataset: Dataset, staging: Path) -> None:
-    """Copy a test picture of each class (at most 8), with the answers that Keras gives to them.
+    """Write the golden pictures, one test picture of each class, but at most 8, into the bundle.
 
-    A service that reproduces these answers agrees with the training.
+    With them come the answers of the Keras model, which the service must reproduce before it uses
+    the bundle.
     """
     rows = dataset.rows("test")
     _, first_of_class = np.unique(dataset.labels[rows], return_index=True)

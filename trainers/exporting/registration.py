@@ -1,4 +1,4 @@
-"""A finished bundle enters BentoML's model store; the log says what it is worth."""
+"""Add a finished bundle to BentoML's model store, and log how good the model is."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from trainers.evaluation.promotion import tag
 from trainers.progress import log
 
 MAX_CONFUSED_PAIRS = 3
-"""Pairs of confused classes in the log; the report shows more."""
+"""The largest number of pairs of confused classes in the log. The report shows more."""
 
 
 def register(bundle: Bundle, test: Mapping[str, Any], data: Path) -> dict[str, Any]:
-    """Make a bundle the latest of its name, and log its accuracy and what it replaces.
+    """Make a bundle the latest model of its name; log its accuracy and which model it replaces.
 
     Args:
-        test: the figures of the test pictures, as in metrics.json.
+        test: the metrics of the test pictures, as in metrics.json.
         data: the folder that the model was trained on.
 
     Returns:
-        What a run prints with --json: bundle, model, test_accuracy, data, replaces.
+        The figures that a run prints with --json: bundle, model, test_accuracy, data, replaces.
 
     Raises:
-        GraftError: the store cannot be written. The bundle is complete all the same.
+        GraftError: the bundle is complete, but the store is not writable.
     """
     previous = replacement.find_latest(bundle.manifest.name)
     model = save(bundle)
@@ -48,20 +48,20 @@ def save(bundle: Bundle) -> str:
     """Copy a bundle into the store; return its tag.
 
     Raises:
-        GraftError: the store cannot be written; the message says how to serve the bundle without.
+        GraftError: the store is not writable. The message says how to serve the bundle without it.
     """
     try:
         return store.save(bundle)
     except (OSError, GraftError) as error:
         raise GraftError(
             f"{bundle.path} is complete, but could not be copied into BentoML's store: {error}; "
-            "set BENTOML_HOME to a folder with room that this user can write to, or serve the "
-            f"bundle from its folder by GRAFT_MODEL={bundle.path}"
+            "set BENTOML_HOME to a writable folder with enough free space, or serve the bundle "
+            f"from its folder with GRAFT_MODEL={bundle.path}"
         ) from error
 
 
 def log_test(bundle: Bundle, model: str, test: Mapping[str, Any]) -> None:
-    """Log the test accuracy, the most confused classes and where to look next."""
+    """Log the test accuracy, the most confused classes, the report and the command to serve it."""
     low, high = test["accuracy_interval"]
     is_drawn = summary.training_data(bundle.manifest)["source"] == summary.DRAWN
     log.info(
@@ -75,7 +75,7 @@ def log_test(bundle: Bundle, model: str, test: Mapping[str, Any]) -> None:
 
 
 def log_replacement(bundle: Bundle, previous: Bundle | None, data: Path) -> None:
-    """Log which model was the latest before, and why the new one may not be better."""
+    """Log which model is replaced, and warn if the new model may not be better."""
     for line in replacement.describe(bundle, previous, data):
         log.info("%s", line)
     for doubt in replacement.list_doubts(bundle, previous):

@@ -1,5 +1,5 @@
-"""The layers that are trained on frozen features: kinds of heads, and how one is selected.
+"""Heads, the layers that are trained on frozen features: two kinds, and the selection of one.
 
-In: embeddings (N, D) and labels (N,). Out: a `Head` with its validation result.
+In: embeddings (N, D) and labels (N,). Out: a trained `Head` with its validation result.
 May use: trainers.{evaluation, progress, resources}, plugins.copying.
 """

@@ -1,4 +1,4 @@
-"""What class weights change for imbalanced classes: the recall of each class with and without."""
+"""The effect of class weights on imbalanced classes: the recall of each class with and without."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.heads.examples import Examples
-from trainers.heads.linear import solve_linear
+from trainers.heads.linear import fit_linear
 from trainers.resources.time_budget import UNLIMITED, TimeBudget
 
 IMBALANCE_RATIO = 2.0
-"""Ratio of the largest class weight to the smallest above which classes are imbalanced. Random
-splits alone change small classes by less."""
+"""Classes are imbalanced if the largest class weight is more than this many times the smallest. The
+random split alone changes the weights of small classes by less."""
 
 ClassWeightEffect = list[dict[str, float | int | None]]
 
 
 def is_imbalanced(class_weights: NDArray[np.float32]) -> bool:
-    """Whether the weights (classes,) differ by more than IMBALANCE_RATIO."""
+    """Whether the largest weight (classes,) is more than IMBALANCE_RATIO times the smallest."""
     return bool(class_weights.max() > IMBALANCE_RATIO * class_weights.min())
 
 
 def compare_recalls(examples: Examples, budget: TimeBudget = UNLIMITED) -> ClassWeightEffect:
-    """Solve the linear head with class weights and without, and compare the recall of each class.
+    """Train the linear head with and without class weights, and compare the recall of each class.
 
     Returns:
-        A row per class, in order: n, the number of its validation pictures, and its recall
-        `with_weights` and `without_weights`; None for a class without validation pictures.
+        One dictionary per class, in the order of the classes: `n`, the number of its validation
+        pictures, and its recall `with_weights` and `without_weights`, which are None for a class
+        without validation pictures.
     """
     weighted = list(examples.splits())
     unweighted = [replace(split, weights=np.ones_like(split.weights)) for split in weighted]
@@ -43,7 +44,7 @@ def compare_recalls(examples: Examples, budget: TimeBudget = UNLIMITED) -> Class
 
 
 def _recalls(splits: Sequence[Examples], classes: int, budget: TimeBudget) -> list[float | None]:
-    models = [solve_linear(split, budget).model for split in splits]
+    models = [fit_linear(split, budget).model for split in splits]
     probabilities = [
         np.asarray(model(split.validation, training=False))
         for model, split in zip(models, splits, strict=True)

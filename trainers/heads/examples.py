@@ -1,4 +1,4 @@
-"""What heads learn from, and what they are validated on: validation pictures, or folds."""
+"""The embeddings that heads are trained and validated on."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from numpy.typing import NDArray
 from trainers.heads.folds import Fold
 
 MIN_VALIDATION_PICTURES = 100
-"""With fewer validation pictures, heads are cross-validated: their accuracy is too uncertain."""
+"""With fewer validation pictures, accuracy is too uncertain, and heads are cross-validated."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What a head learns from, and what it is validated on.
+    """The embeddings that a head is trained on, and those that it is validated on.
 
     Attributes:
-        train: embeddings (n, views, D); labels (n,) and weights (n,) of the pictures.
-        validation: embeddings (m, D); validation_labels (m,).
+        train: embeddings (n, views, D) of the training pictures.
+        labels: (n,) indexes of their classes.
+        weights: (n,) their weights in the loss.
+        validation: embeddings (m, D) of the validation pictures.
+        validation_labels: (m,) indexes of their classes.
         classes: number of classes.
-        pool: the pictures for cross-validation; None if the validation pictures are enough.
+        pool: the pictures for cross-validation; None if there are enough validation pictures.
     """
 
     train: NDArray[np.float32]
@@ -34,18 +37,19 @@ class Examples:
     pool: Pool | None = None
 
     def splits(self) -> Iterator[Examples]:
-        """Yield the examples of each fold, or these examples if there is no cross-validation."""
+        """Yield the examples of each fold; without cross-validation, yield only this object."""
         return iter((self,)) if self.pool is None else self.pool.splits()
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The pictures of a cross-validation: those for training and for validation, or some of them.
+    """The pictures for cross-validation: all training and validation pictures, or a sample of them.
 
     Attributes:
-        embeddings: (N, views, D); labels (N,), 0 to `classes` - 1, and weights (N,) of the
-            pictures.
-        folds: empty if no class has two groups of pictures.
+        embeddings: (N, views, D) of the pictures.
+        labels: (N,) indexes of their classes, 0 to `classes` - 1.
+        weights: (N,) their weights in the loss.
+        folds: the folds; empty if no class has two groups of pictures.
         classes: number of classes.
     """
 

@@ -1,4 +1,4 @@
-"""Folds of cross-validation, and the pictures that take part. Groups of pictures stay together."""
+"""The folds of cross-validation, and the sample of pictures for it. Groups stay in one fold."""
 
 from __future__ import annotations
 
@@ -11,39 +11,45 @@ from numpy.typing import NDArray
 Rows = NDArray[np.int64]
 
 FOLDS = 5
-"""Of cross-validation (Breiman and Spector 1992 advise five to ten)."""
+"""Number of folds of cross-validation. Breiman and Spector (1992) advise five to ten."""
 
 
 class Fold(NamedTuple):
-    """The rows to learn from, and the rows to validate on."""
+    """The rows of the training pictures and of the validation pictures of one fold."""
 
     train: Rows
     validation: Rows
 
 
 def sample_rows(labels: Rows, groups: Rows, draws: NDArray[np.float64], max_pictures: int) -> Rows:
-    """Return rows of at most `max_pictures` pictures, with as many groups of each class.
+    """Sample at most `max_pictures` pictures, with about the same number of groups of each class.
 
-    Small groups are taken as a whole. If not all groups fit, a large one, such as a film of 1,500
-    frames, gives only some of its rows, at even distances: it neither displaces the others nor is
-    missing, and each class has room for as many groups as there are folds.
+    Small groups are sampled as a whole. If all pictures together are too many, a large group, such
+    as 1,500 frames of one film, contributes only some of its rows, at even distances. So it does
+    not displace the other groups, and each class has room for at least as many groups as there are
+    folds.
 
     Args:
-        labels, groups: (N,) of the pictures.
-        draws: (N,) from 0 to 1, by content; the lowest come first.
+        labels: (N,) indexes of the classes.
+        groups: (N,) numbers of the groups.
+        draws: (N,) pseudo-random numbers from 0 to 1 that depend on the content of the pictures
+            only. Groups with low numbers are sampled first.
+
+    Returns:
+        The sampled rows, in ascending order.
     """
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     max_rows = _max_rows_of_group(sizes, len(np.unique(labels)), max_pictures)
     quotas = np.minimum(sizes, max_rows)
     order, first_labels = _sort_groups(labels, group, draws)
-    rank = np.empty(len(sizes), np.int64)  # of a group among those of its class
+    rank = np.empty(len(sizes), np.int64)  # of each group among the groups of its class
     sorted_labels = first_labels[order]
     rank[order] = np.arange(len(sizes)) - np.searchsorted(sorted_labels, sorted_labels)
     order = np.argsort(rank, kind="stable")
     is_group_taken = np.zeros(len(sizes), np.bool_)
     is_group_taken[order] = np.cumsum(quotas[order]) <= max_pictures
     rows = np.argsort(group, kind="stable")
-    place = np.empty_like(rows)  # of a row among those of its group
+    place = np.empty_like(rows)  # of each row among the rows of its group
     place[rows] = np.arange(len(rows)) - np.searchsorted(group[rows], group[rows])
     quota, size = quotas[group], sizes[group]
     is_row_taken = place * quota // size > (place - 1) * quota // size
@@ -51,7 +57,12 @@ def sample_rows(labels: Rows, groups: Rows, draws: NDArray[np.float64], max_pict
 
 
 def _max_rows_of_group(sizes: Rows, classes: int, max_pictures: int) -> int:
-    """The most rows that a group gives, so that all groups fit, or one of each class in a fold."""
+    """Return the largest number of rows that a group may contribute.
+
+    With this limit, all groups fit into the sample. But the limit is never lower than
+    `max_pictures` divided by the numbers of folds and classes, so that each class has room for one
+    group per fold.
+    """
     limits = range(1, int(sizes.max(initial=0)) + 1)
     fitting = bisect_right(limits, max_pictures, key=lambda limit: np.minimum(sizes, limit).sum())
     return max(fitting, max_pictures // (FOLDS * max(1, classes)), 1)
@@ -60,19 +71,22 @@ def _max_rows_of_group(sizes: Rows, classes: int, max_pictures: int) -> int:
 def split_into_folds(
     labels: Rows, groups: Rows, draws: NDArray[np.float64], count: int = FOLDS
 ) -> tuple[Fold, ...]:
-    """Assign groups to folds, so that every fold has about as many groups of each class.
+    """Assign groups to folds, so that all folds have about the same number of groups of each class.
 
-    A group is never held out if one of its classes would have no picture left to learn from.
+    A group is never held out if this would leave one of its classes without training pictures.
 
     Args:
-        labels, groups: (N,) of the pictures.
-        draws: (N,) from 0 to 1, by content.
+        labels: (N,) indexes of the classes.
+        groups: (N,) numbers of the groups.
+        draws: (N,) pseudo-random numbers from 0 to 1 that depend on the content of the pictures
+            only.
+        count: number of folds.
 
     Returns:
-        The folds that have pictures to validate on.
+        The folds that have validation pictures.
     """
     _, group = np.unique(groups, return_inverse=True)
-    # Groups are dealt like cards: those of one class are adjacent, so they go to folds in turn.
+    # In this order, groups of one class are adjacent, so they are assigned to the folds in turn.
     order, _ = _sort_groups(labels, group, draws)
     fold_of_group = np.empty(len(order), np.int64)
     fold_of_group[order] = np.arange(len(order)) % count
@@ -88,7 +102,11 @@ def split_into_folds(
 
 
 def _sort_groups(labels: Rows, group: Rows, draws: NDArray[np.float64]) -> tuple[Rows, Rows]:
-    """Return the groups sorted by their first class and highest draw, and the class of each."""
+    """Sort the groups by their lowest class, and groups of one class by their highest draw.
+
+    Returns:
+        The sorted groups, and the lowest class of each group.
+    """
     count = group.max(initial=-1) + 1
     highest, first_labels = np.zeros(count), np.full(count, labels.max(initial=0))
     np.maximum.at(highest, group, draws)

@@ -1,7 +1,7 @@
-"""A head: the layers behind the embedding, and how well they classify.
+"""A head: the layers that classify embeddings, and the selection of the best head.
 
-There are two kinds: logistic regression on standardised embeddings (heads.linear) and a small
-hidden layer (heads.hidden). Both end as plain Keras layers behind the same standardisation.
+There are two kinds of heads: logistic regression (heads.linear), and a network with one hidden
+layer (heads.hidden). Both become Keras layers, and both standardise the embeddings first.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from trainers.evaluation.selection import ValidationResult, is_clearly_lower
 from trainers.heads.examples import Examples
 
 DROPOUT = 0.5
-"""Share of the embedding that is left out in each training step, never in the exported model."""
+"""Dropout rate in training. The exported model has no dropout."""
 HIDDEN_UNITS = 128
-Row = dict[str, float | None]
+HistoryRow = dict[str, float | None]
+"""The figures of one epoch, or of one value of C, by name."""
 
 
 @dataclass(frozen=True)
@@ -28,37 +29,52 @@ class Head:
 
     Attributes:
         model: embeddings (N, D) -> probabilities (N, classes).
-        description: the kind, in words.
-        validation: its answers to the validation pictures.
-        history: what was tried on the way, a row each.
+        name: the kind of head, such as "linear head".
+        validation: its result on the validation pictures.
+        history: one row per epoch of training, or per value of C that was tried.
         cross_validation: the result of heads of this kind in cross-validation; None if there are
-            enough validation pictures to select by.
+            enough validation pictures to select a head by.
+        details: how the head was trained, such as "C = 0.01, 4 views of each picture".
     """
 
     model: keras.Model
-    description: str
+    name: str
     validation: ValidationResult
-    history: list[Row] = field(default_factory=list)
+    history: list[HistoryRow] = field(default_factory=list)
     cross_validation: ValidationResult | None = None
+    details: str = ""
+
+    @property
+    def description(self) -> str:
+        """The kind of head, with the details in parentheses."""
+        return f"{self.name} ({self.details})" if self.details else self.name
+
+    @property
+    def figures(self) -> str:
+        """The details and the validation result, as text for the log and the report."""
+        return "; ".join(filter(None, (self.details, str(self.selection_result))))
 
     @property
     def selection_result(self) -> ValidationResult:
-        """The result that it is selected by: of cross-validation if there was any."""
+        """The result that heads are compared by: that of cross-validation if there is one."""
         return self.cross_validation or self.validation
 
     def __str__(self) -> str:
-        return f"{self.description} ({self.selection_result})"
+        return f"{self.name} ({self.figures})"
 
 
 def select_lowest_loss(heads: Sequence[Head]) -> Head:
-    """Return the head with the lowest loss; the last one if nothing could be measured."""
+    """Return the head with the lowest loss, or the last head if no loss could be measured."""
     if not heads[-1].selection_result.is_known:
         return heads[-1]
     return min(heads, key=lambda head: head.selection_result.loss)
 
 
 def prefer_linear(linear: Head, hidden: Head) -> Head:
-    """Return the hidden layer if it makes fewer mistakes and its loss is clearly lower."""
+    """Return the linear head, unless the hidden layer is better.
+
+    The hidden layer is better if it is more accurate, and its loss is clearly lower.
+    """
     simple, other = linear.selection_result, hidden.selection_result
     is_better = other.accuracy > simple.accuracy and is_clearly_lower(other.losses, simple.losses)
     return hidden if is_better else linear
@@ -67,13 +83,16 @@ def prefer_linear(linear: Head, hidden: Head) -> Head:
 def fit_standardisation(
     embeddings: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return scale and offset (D,) that give embeddings (n, views, D) mean 0 and deviation 1."""
+    """Return scale (D,) and offset (D,) that standardise embeddings (n, views, D).
+
+    `embeddings * scale + offset` has mean 0 and standard deviation 1.
+    """
     rows = embeddings.reshape(-1, embeddings.shape[-1])
     mean = rows.mean(axis=0, dtype=np.float64)
-    blocks = np.array_split(rows, 1 + len(rows) // 4096)  # no copy of all rows in float64
+    blocks = np.array_split(rows, 1 + len(rows) // 4096)  # avoids a float64 copy of all rows
     variance = sum(np.square(block - mean).sum(axis=0) for block in blocks) / len(rows)
     deviation = np.sqrt(variance)
-    scale = 1 / np.where(deviation > 0, deviation, 1)  # however tiny: random networks have such
+    scale = 1 / np.where(deviation > 0, deviation, 1)  # tiny if backbone weights are random
     offset = -mean * scale
     return scale.astype(np.float32), offset.astype(np.float32)
 
@@ -85,12 +104,16 @@ def build_head(
     penalty: float = 0.0,
     hidden_units: int = 0,
 ) -> keras.Model:
-    """Build (N, D) embeddings -> probabilities (N, classes), all classes equally probable at first.
+    """Build a head, (N, D) embeddings -> probabilities (N, classes).
+
+    Untrained, it gives all classes the same probability.
 
     Args:
-        scale, offset: (D,) of the standardisation, constants of the model.
-        penalty: of the squared weights, for fine-tuning; logistic regression has 1 / (2 C n).
-        hidden_units: 0 for a linear head.
+        scale, offset: (D,) the standardisation, which is constant in the model.
+        classes: number of classes.
+        penalty: factor of the L2 regularisation, for fine-tuning. The equivalent of logistic
+            regression on n pictures is 1 / (2 C n).
+        hidden_units: size of the hidden layer; 0 for a linear head.
     """
     layers = keras.layers
     embedding = keras.Input((len(scale),), name="embedding")
@@ -108,7 +131,7 @@ def build_head(
 
 
 def validate(model: keras.Model, examples: Examples) -> ValidationResult:
-    """Return the answers of a head to the validation pictures."""
+    """Return the result of a head on the validation pictures."""
     probabilities = np.asarray(model(examples.validation, training=False))
     return ValidationResult.from_probabilities(probabilities, examples.validation_labels)
 

@@ -8,39 +8,38 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from trainers.evaluation.early_stopping import EarlyStopping
 from trainers.evaluation.selection import ValidationResult
 from trainers.heads.examples import Examples, Pool
 from trainers.heads.head import (
     HIDDEN_UNITS,
     Head,
-    Row,
+    HistoryRow,
     build_head,
     fit_standardisation,
     validate,
 )
 from trainers.progress import log
-from trainers.resources.time_budget import UNLIMITED, StopInTime, TimeBudget
+from trainers.resources.time_budget import UNLIMITED, TimeBudget, TimeBudgetStopping
 
 BATCH_SIZE = 64
 STEPS_PER_CHECK = 100
-"""With a time budget, training checks it after so many batches."""
-PATIENCE = 6
-"""Training ends after so many epochs without a lower validation loss."""
+"""Number of batches after which training checks the time budget, if there is one."""
 DEFAULT_EPOCHS = 20
-"""Epochs if there is no picture to select their number by."""
+"""Number of epochs if no picture is available to select it by."""
 
 
 class _TrainedLayer(NamedTuple):
-    """A trained hidden layer.
+    """A trained head with a hidden layer.
 
     Attributes:
-        history: a row for each epoch.
-        epoch: the epoch, from 1, whose weights it has.
-        was_stopped: whether the time budget ended its training.
+        history: one row per epoch.
+        epoch: the epoch whose weights the model has, counted from 1.
+        was_stopped: whether training stopped because the time budget was spent.
     """
 
     model: keras.Model
-    history: list[Row]
+    history: list[HistoryRow]
     epoch: int
     was_stopped: bool
 
@@ -48,15 +47,15 @@ class _TrainedLayer(NamedTuple):
 def train_hidden(
     examples: Examples, epochs: int, learning_rate: float, budget: TimeBudget = UNLIMITED
 ) -> Head:
-    """Train a head with one hidden layer of HIDDEN_UNITS.
+    """Train a head with one hidden layer of HIDDEN_UNITS units.
 
-    It is trained until its validation loss no longer falls. In cross-validation it is trained for
-    as many epochs as the folds took on average. When the time budget is spent, no further fold is
-    begun except the first, which is needed to validate the head; the layer itself is trained for at
-    least one step.
+    Early stopping on the validation loss selects the number of epochs. With cross-validation, the
+    head is trained for the mean number of epochs of the folds instead. When the time budget is
+    spent, training stops, and the remaining folds are left out. The first fold and the head itself
+    are trained for at least one step in any case.
 
     Args:
-        epochs: the most epochs.
+        epochs: the largest number of epochs.
     """
     cross_validation, max_epochs, were_folds_stopped = None, epochs, False
     if examples.pool is not None:
@@ -67,18 +66,23 @@ def train_hidden(
     if were_folds_stopped or trained.was_stopped:
         log.warning(
             "the time budget is spent: the training of the hidden layer stopped after %d of up to "
-            "%d epochs; raise --time-budget, or choose --head linear, which needs less time",
+            "%d epochs; choose a longer --time-budget, or --head linear, which needs less time",
             *(len(trained.history), epochs),
         )
     validation = validate(trained.model, examples)
-    description = f"hidden layer of {HIDDEN_UNITS}"
-    return Head(trained.model, description, validation, trained.history, cross_validation)
+    name, details = "hidden-layer head", f"{HIDDEN_UNITS} hidden units"
+    return Head(trained.model, name, validation, trained.history, cross_validation, details)
 
 
 def _cross_validate(
     pool: Pool, epochs: int, learning_rate: float, budget: TimeBudget
 ) -> tuple[ValidationResult, int, bool]:
-    """Return the result, the number of epochs to train for, and whether time stopped any fold."""
+    """Train and validate a hidden layer on each fold.
+
+    Returns:
+        The result, the number of epochs to train the head for, and whether the time budget stopped
+        the training of a fold.
+    """
     results: list[ValidationResult] = []
     fold_epochs: list[int] = []
     was_stopped = False
@@ -95,13 +99,16 @@ def _cross_validate(
 
 
 def _train_layer(
-    examples: Examples, epochs: int, learning_rate: float, early_stopping: bool, budget: TimeBudget
+    examples: Examples,
+    epochs: int,
+    learning_rate: float,
+    uses_early_stopping: bool,
+    budget: TimeBudget,
 ) -> _TrainedLayer:
-    """Train one layer.
+    """Train one head with a hidden layer.
 
     Args:
-        early_stopping: whether the loss of the validation pictures ends the training and selects
-            the epoch.
+        uses_early_stopping: whether the validation loss ends the training and selects the epoch.
     """
     n, views, width = examples.train.shape
     scale, offset = fit_standardisation(examples.train)
@@ -113,11 +120,9 @@ def _train_layer(
         weighted_metrics=["accuracy"],
         steps_per_execution=steps if budget.is_unlimited else min(steps, STEPS_PER_CHECK),
     )
-    stopping = keras.callbacks.EarlyStopping(
-        "val_loss", mode="min", patience=PATIENCE, restore_best_weights=True
-    )
+    early_stopping = EarlyStopping()
     validation_data = (examples.validation, examples.validation_labels)
-    stop_in_time = StopInTime(lambda _: budget.is_spent())
+    time_stopping = TimeBudgetStopping(lambda _: budget.is_spent())
     history = model.fit(
         examples.train.reshape(-1, width),
         np.repeat(examples.labels, views),
@@ -125,17 +130,17 @@ def _train_layer(
         batch_size=BATCH_SIZE,
         epochs=epochs,
         verbose=0,
-        validation_data=validation_data if early_stopping else None,
-        callbacks=[*([stopping] if early_stopping else []), stop_in_time],
+        validation_data=validation_data if uses_early_stopping else None,
+        callbacks=[*([early_stopping] if uses_early_stopping else []), time_stopping],
     ).history
     names = ("loss", "accuracy", "val_loss", "val_accuracy")
     columns = [history.get(name, [None] * len(history["loss"])) for name in names]
-    rows: list[Row] = [
+    rows: list[HistoryRow] = [
         {
             name: value if value is not None and math.isfinite(value) else None
             for name, value in zip(names, row, strict=True)
         }
         for row in zip(*columns, strict=True)
     ]
-    epoch = stopping.best_epoch + 1 if early_stopping else epochs
-    return _TrainedLayer(model, rows, epoch, stop_in_time.has_stopped)
+    epoch = early_stopping.selected_epoch if uses_early_stopping else epochs
+    return _TrainedLayer(model, rows, epoch, time_stopping.has_stopped)

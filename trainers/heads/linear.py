@@ -1,4 +1,4 @@
-"""The linear head: logistic regression on standardised embeddings, its penalty selected."""
+"""The linear head: logistic regression on standardised embeddings, with the best value of C."""
 
 from __future__ import annotations
 
@@ -11,60 +11,64 @@ from numpy.typing import NDArray
 from plugins.copying import assign_weights
 from trainers.evaluation.selection import ValidationResult
 from trainers.heads.examples import Examples, Pool
-from trainers.heads.head import Head, Row, build_head, fit_standardisation, softmax, validate
+from trainers.heads.head import Head, HistoryRow, build_head, fit_standardisation, softmax, validate
 from trainers.resources.time_budget import UNLIMITED, TimeBudget
 
 INVERSE_REGULARISATIONS = (0.001, 0.003, 0.01, 0.03, 0.1)
-"""`C` of logistic regression, for one view per picture."""
+"""The values of `C`, scikit-learn's inverse regularisation strength, that are tried. With several
+views of each picture, they are divided by the number of views."""
 DEFAULT_INVERSE_REGULARISATION = 0.01
-"""`C` if there is no picture to select it by."""
+"""The value of `C` if no picture is available to select it by."""
 TOLERANCE = 1e-3
-"""Of the solver: 1e-4 takes three times as long and is no more accurate."""
+"""Tolerance of the solver. A value of 1e-4 takes three times as long, and is not more accurate."""
 MAX_ITERATIONS, ITERATIONS_PER_CHECK = 200, 20
-"""Of the solver; with a time budget it stops after every ITERATIONS_PER_CHECK to check that."""
+"""Iterations of the solver: the largest number, and the number after which it checks the time
+budget, if there is one."""
 
 
-def solve_linear(examples: Examples, budget: TimeBudget = UNLIMITED) -> Head:
-    """Solve logistic regression for each penalty; build the one with the lowest validation loss.
+def fit_linear(examples: Examples, budget: TimeBudget = UNLIMITED) -> Head:
+    """Fit logistic regression for each value of C, and build the head with the lowest loss.
 
-    The loss is that of cross-validation if the examples have a pool. When the time budget is spent,
-    the remaining penalties are left out; the first is always solved, as far as time allows.
+    This is the validation loss, or the loss of cross-validation if the examples have a pool. When
+    the time budget is spent, the solver stops, and the remaining values of C are left out. The
+    first value is fitted in any case, for at least a few iterations.
     """
     n, views, _ = examples.train.shape
-    path = _solve_path(examples, budget)
+    path = _fit_path(examples, budget)
     if examples.pool is None:
         results = path.validate(examples)
     else:
         results = cross_validate(examples.pool, budget)
-    solved = list(zip(INVERSE_REGULARISATIONS, results, path.weights, strict=False))
-    history: list[Row] = [
+    fits = list(zip(INVERSE_REGULARISATIONS, results, path.weights, strict=False))
+    history: list[HistoryRow] = [
         {
             "C": strength,
             "val_loss": result.loss if result.is_known else None,
             "val_accuracy": result.accuracy if result.is_known else None,
         }
-        for strength, result, _ in solved
+        for strength, result, _ in fits
     ]
     if results[0].is_known:
-        best = int(np.argmin([result.loss for _, result, _ in solved]))
+        best = int(np.argmin([result.loss for _, result, _ in fits]))
     else:
         default = INVERSE_REGULARISATIONS.index(DEFAULT_INVERSE_REGULARISATION)
-        best = min(len(solved) - 1, default)
-    strength, result, weights = solved[best]
+        best = min(len(fits) - 1, default)
+    strength, result, weights = fits[best]
     model = build_head(path.scale, path.offset, examples.classes, penalty=0.5 / (strength * n))
     assign_weights(model.get_layer("logits"), weights)
     pictures = f"{views} views" if views > 1 else "one view"
-    description = f"linear head, C = {strength:g}, from {pictures} of each picture"
+    details = f"C = {strength:g}, {pictures} of each picture"
     cross_validation = None if examples.pool is None else result
-    return Head(model, description, validate(model, examples), history, cross_validation)
+    validation = validate(model, examples)
+    return Head(model, "linear head", validation, history, cross_validation, details)
 
 
 def cross_validate(pool: Pool, budget: TimeBudget = UNLIMITED) -> list[ValidationResult]:
-    """Return the result of each penalty on all pictures, each held out in turn.
+    """Return the cross-validation result of each value of C.
 
-    There are fewer results than penalties if the time budget is spent.
+    There are fewer results than values of C if the time budget was spent.
     """
-    folds = [_solve_path(split, budget).validate(split) for split in pool.splits()]
+    folds = [_fit_path(split, budget).validate(split) for split in pool.splits()]
     if not folds:
         return [ValidationResult.from_folds([])] * len(INVERSE_REGULARISATIONS)
     return [ValidationResult.from_folds(results) for results in zip(*folds, strict=False)]
@@ -72,11 +76,11 @@ def cross_validate(pool: Pool, budget: TimeBudget = UNLIMITED) -> list[Validatio
 
 @dataclass(frozen=True)
 class _Path:
-    """The regularisation path: the weights of logistic regression for each penalty.
+    """The regularisation path: the weights of logistic regression for each value of C.
 
     Attributes:
-        scale, offset: (D,) of the standardisation of the embeddings.
-        weights: kernel (D, classes) and bias (classes,) for each penalty.
+        scale, offset: (D,) the standardisation of the embeddings.
+        weights: kernel (D, classes) and bias (classes,) for each value of C.
     """
 
     scale: NDArray[np.float32]
@@ -84,7 +88,7 @@ class _Path:
     weights: list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
     def validate(self, examples: Examples) -> list[ValidationResult]:
-        """Return the result of each penalty on the validation pictures."""
+        """Return the result of each value of C on the validation pictures."""
         values = examples.validation * self.scale + self.offset
         return [
             ValidationResult.from_probabilities(
@@ -94,7 +98,7 @@ class _Path:
         ]
 
 
-def _solve_path(examples: Examples, budget: TimeBudget) -> _Path:
+def _fit_path(examples: Examples, budget: TimeBudget) -> _Path:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
@@ -107,16 +111,17 @@ def _solve_path(examples: Examples, budget: TimeBudget) -> _Path:
     iterations = MAX_ITERATIONS if budget.is_unlimited else ITERATIONS_PER_CHECK
     solver = LogisticRegression(tol=TOLERANCE, max_iter=iterations, warm_start=True)
     path = _Path(scale, offset, [])
-    # One thread: for such small products OpenBLAS' threads wait for each other longer than they
-    # compute.
+    # One thread is fastest: the matrices are so small that the threads of OpenBLAS would wait for
+    # each other longer than they compute.
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # validation shows what it reached
-        warnings.filterwarnings("ignore", "The number of unique classes")  # few pictures of each
+        warnings.simplefilter("ignore", ConvergenceWarning)  # C is selected by validation
+        # scikit-learn warns if the classes have very few pictures, which is no mistake here.
+        warnings.filterwarnings("ignore", "The number of unique classes")
         for strength in INVERSE_REGULARISATIONS:
             if path.weights and budget.is_spent():
                 break
             solver.set_params(C=strength / views)
-            for _ in range(0, MAX_ITERATIONS, iterations):  # each continues from the last weights
+            for _ in range(0, MAX_ITERATIONS, iterations):  # `warm_start` continues the last fit
                 solver.fit(train, labels, weights)
                 if max(solver.n_iter_) < iterations or budget.is_spent():
                     break
@@ -129,7 +134,7 @@ def _softmax_weights(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return scikit-learn's weights as kernel (D, classes) and bias (classes,).
 
-    For two classes scikit-learn has only one row.
+    For two classes, scikit-learn has weights for the difference of the logits only.
     """
     if len(coefficients) == 1:
         coefficients = np.concatenate([-coefficients, coefficients]) / 2

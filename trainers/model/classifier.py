@@ -1,4 +1,4 @@
-"""The classifier: a backbone, the mean of its feature maps, and a head."""
+"""The classifier: a backbone, global average pooling of its feature maps, and a head."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from plugins.copying import assign_weights
 
 @dataclass(frozen=True)
 class Classifier:
-    """The network that is trained and exported. Its inputs are float32 RGB, 0 to 255.
+    """The network that is trained and exported. Its input is float32 RGB, 0 to 255.
 
     Attributes:
-        backbone: the plugin, which freezes and unfreezes `body`.
-        body: (N, S, S, 3) -> feature maps (N, h, w, D).
-        embedder: (N, S, S, 3) -> embeddings (N, D), the mean of each feature map.
+        backbone: the plugin, which freezes and unfreezes layers of `body`.
+        body: the network of the backbone, (N, S, S, 3) -> feature maps (N, h, w, D).
+        embedder: `body` with global average pooling, (N, S, S, 3) -> embeddings (N, D).
         head: embeddings (N, D) -> probabilities (N, classes).
-        weights_sha256: hash of the backbone's weights before training, for the manifest.
+        weights_sha256: hash of the weights of `body` before training, for the manifest.
     """
 
     backbone: Backbone
@@ -33,24 +33,28 @@ class Classifier:
     weights_sha256: str
 
     def build_model(self) -> keras.Model:
-        """Build one model: (N, S, S, 3) -> {"probabilities": (N, classes), "embedding": (N, D)}."""
+        """Build one Keras model of embedder and head.
+
+        Returns:
+            A model (N, S, S, 3) -> {"probabilities": (N, classes), "embedding": (N, D)}.
+        """
         embedding = self.embedder.output
         outputs = {"embedding": embedding, "probabilities": self.head(embedding)}
         return keras.Model(self.embedder.input, outputs, name="classifier")
 
     def get_weights(self) -> list[NDArray[Any]]:
-        """Return the weights of body and head, in order."""
+        """Return the weights of the body, followed by those of the head."""
         return [*self.body.get_weights(), *self.head.get_weights()]
 
     def assign_weights(self, weights: list[NDArray[Any]]) -> None:
-        """Set the weights that `get_weights` returned."""
+        """Assign weights in the order in which `get_weights` returns them."""
         count = len(self.body.weights)
         assign_weights(self.body, weights[:count])
         assign_weights(self.head, weights[count:])
 
 
 def hash_weights(model: keras.Model) -> str:
-    """Return the SHA-256 of all weights in order, which does not depend on the kind of file."""
+    """Return the SHA-256 of all weights of a model, in order, as hexadecimal digits."""
     digest = hashlib.sha256()
     for array in model.get_weights():
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -1,4 +1,4 @@
-"""Convert a TensorFlow function to ONNX: variables become constants, tensors get our names."""
+"""Convert a TensorFlow function to ONNX, with variables as constants and with our tensor names."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ import tensorflow as tf
 from service.errors import GraftError
 
 OPSET = 17
-"""ONNX operator set to which tf2onnx converts every built-in backbone without loss."""
+"""The version of ONNX's operator set. It has all operators that the built-in backbones need."""
 
 
 class ConversionError(GraftError):
-    """A network contains an operation that ONNX lacks."""
+    """A network contains an operation that does not exist in ONNX."""
 
 
 def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
-    """Convert a tf.function of one tensor, `images`, to a checked ONNX model.
+    """Convert a tf.function with one argument, `images`, to an ONNX model, and check the model.
 
-    `keras.Model.export(format="onnx")` would turn the constants of EfficientNet's Normalization
-    into required inputs (keras 3.15).
+    `keras.Model.export(format="onnx")` is not used, because it turns the constants of
+    EfficientNet's Normalization into required inputs (Keras 3.15).
 
     Args:
-        function: has an input signature whose first dimension is None.
-        outputs: the names of what it returns, in alphabetical order as TensorFlow sorts them.
+        function: its input signature is one tensor, whose first dimension is None.
+        outputs: the names of the tensors that `function` returns.
 
     Returns:
-        A model with the input `images` and `outputs`, whose first dimensions are called `batch`.
+        A model with the input `images` and the outputs `outputs`. The first dimension of each is
+        named `batch`.
 
     Raises:
-        ConversionError: ONNX lacks an operation; the message names it.
+        ConversionError: the function uses an operation that does not exist in ONNX. The message
+            names it.
     """
     import tf2onnx
     from tensorflow.python.framework.convert_to_constants import (
@@ -47,7 +49,7 @@ def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
     graph = frozen.graph.as_graph_def()
     _give_scalars_a_dimension(graph)
     with warnings.catch_warnings(), _frequent_garbage_collection():
-        warnings.simplefilter("ignore", FutureWarning)  # tf2onnx uses old names of numpy
+        warnings.simplefilter("ignore", FutureWarning)  # tf2onnx uses deprecated names of NumPy
         model, _ = tf2onnx.convert.from_graph_def(
             graph,
             input_names=[tensor.name for tensor in frozen.inputs],
@@ -56,6 +58,7 @@ def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
             custom_op_handlers={"Erfc": (_convert_erfc, [])},
         )
     _require_onnx_operations(model)
+    # TensorFlow sorts the outputs of a function by name.
     names = dict(zip(sorted(outputs), model.graph.output, strict=True))
     _name_tensors(model, {model.graph.input[0].name: "images"})
     _name_tensors(model, {value.name: name for name, value in names.items()})
@@ -65,14 +68,15 @@ def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
 
 @contextlib.contextmanager
 def _frequent_garbage_collection() -> Iterator[None]:
-    """Collect garbage often, and only among objects that are made inside.
+    """Run Python's garbage collector often inside this context, and only on new objects.
 
-    tf2onnx copies the graph with all its weights before each of its passes, and leaves the copies
-    in reference cycles. TensorFlow has millions of objects, so Python would rarely collect them.
+    Before each of its passes, tf2onnx copies the graph with all its weights, and leaves the old
+    copy in a reference cycle. Python collects cycles rarely when a process has as many objects as
+    TensorFlow creates, so the copies would fill the memory.
     """
     gc.collect()
     gc.freeze()
-    gc.collect()  # resets the count of old objects, which delays full collections
+    gc.collect()  # resets the number of old objects, which would delay full collections
     thresholds = gc.get_threshold()
     gc.set_threshold(1000, 2, 2)
     try:
@@ -83,12 +87,12 @@ def _frequent_garbage_collection() -> Iterator[None]:
 
 
 def _trace_flat(function: Any) -> Any:
-    """Trace a tf.function again, with the functions that it calls inlined.
+    """Trace a tf.function again, with all functions that it calls inlined.
 
-    Keras wraps grouped convolutions (ConvNeXt's) in a function compiled by XLA, which no optimizer
-    of TensorFlow inlines. `run_functions_eagerly` runs inner functions as plain Python, which adds
-    their operations to this graph. Only the ONNX is made from it: on a CPU, TensorFlow needs XLA
-    for such convolutions, so the SavedModel keeps it.
+    Keras wraps grouped convolutions, as in ConvNeXt, in a function that XLA compiles. TensorFlow's
+    optimizers do not inline such functions. With `run_functions_eagerly`, inner functions run as
+    plain Python and add their operations to the outer graph. The SavedModel is not made from this
+    graph, because TensorFlow needs XLA for grouped convolutions on CPUs.
     """
     python = function.python_function
     flat = tf.function(python, input_signature=function.input_signature, autograph=False)
@@ -101,7 +105,7 @@ def _trace_flat(function: Any) -> Any:
 
 
 def _convert_erfc(context: Any, node: Any, name: str, arguments: list[Any]) -> None:
-    """Write Erfc(x), which the exact GELU (ConvNeXt) uses, as 1 - Erf(x): ONNX lacks Erfc."""
+    """Convert Erfc(x), which the exact GELU of ConvNeXt uses, to 1 - Erf(x): ONNX has no Erfc."""
     node.type = "Erf"
     one = context.make_const(f"{name}_one", np.ones(1, np.float32)).output[0]
     erf = node.output[0]
@@ -109,22 +113,23 @@ def _convert_erfc(context: Any, node: Any, name: str, arguments: list[Any]) -> N
 
 
 def _require_onnx_operations(model: onnx.ModelProto) -> None:
-    """Raise ConversionError if tf2onnx left in an operation that it could not convert."""
+    """Raise ConversionError if the model contains an operation that tf2onnx could not convert."""
     unknown = {
         node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, node.domain)
     }
     if unknown:
         raise ConversionError(
-            f"the network cannot be converted to ONNX: opset {OPSET} lacks TensorFlow's "
-            f"{', '.join(sorted(unknown))}; build the network without it, or choose another one"
+            f"the network cannot be converted to ONNX: opset {OPSET} has no operation for "
+            f"TensorFlow's {', '.join(sorted(unknown))}; build the network without it, or choose "
+            "another backbone"
         )
 
 
 def _give_scalars_a_dimension(graph: Any) -> None:
-    """Change float constants of shape () to shape (1,) where that means the same.
+    """Change scalar float constants to shape (1,) if they are only added, subtracted or multiplied.
 
-    The optimizer of tf2onnx 1.17 fails at a scalar that is added to a feature map. MobileNetV3 adds
-    one in every hard swish, and would keep 102 transposes instead of 1.
+    The optimizer of tf2onnx 1.17 cannot move transposes past a scalar that is added to a feature
+    map. MobileNetV3 adds one in every hard swish, and would keep 102 transposes instead of 1.
     """
     users: dict[str, set[str]] = {}
     for node in graph.node:
@@ -139,7 +144,7 @@ def _give_scalars_a_dimension(graph: Any) -> None:
 
 
 def _name_tensors(model: onnx.ModelProto, names: dict[str, str]) -> None:
-    """Rename tensors everywhere, and the first dimension of inputs and outputs to `batch`."""
+    """Rename tensors, and name the first dimension of all inputs and outputs `batch`."""
     graph = model.graph
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
@@ -147,4 +152,4 @@ def _name_tensors(model: onnx.ModelProto, names: dict[str, str]) -> None:
     for value in (*graph.input, *graph.output):
         value.name = names.get(value.name, value.name)
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    del graph.value_info[:]  # shapes of inner tensors, under names that are no longer true
+    del graph.value_info[:]  # shapes of inner tensors, listed under their old names

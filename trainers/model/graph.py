@@ -1,4 +1,4 @@
-"""Split the graph of a network in two, before its first trainable layer."""
+"""Split the graph of a network into two models, before its first trainable layer."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 import keras
 
 Call = tuple[Any, list[Any], list[Any]]
-"""One call of a layer or a bare operation in a graph: the operation, its inputs, its outputs."""
+"""One call in a graph: the layer or operation that is called, its inputs, and its outputs."""
 
 
 def split_at_trainable(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     """Split a functional model into (frozen, trainable) with `model(x) == trainable(frozen(x))`.
 
-    Both share the layers of the model. The frozen part is as large as possible: it ends at the last
-    tensor before all trainable layers on which alone everything behind it depends. At worst that is
-    the input.
+    Both parts share their layers with the model. The frozen part is as large as possible. It must
+    end in a single tensor that is computed before all trainable layers, and on which all later
+    layers depend. If there is no such tensor, it ends at the input.
     """
     copy, calls = _list_calls(model)
     tensor = _last_frozen_tensor(copy.input, calls)
@@ -24,9 +24,10 @@ def split_at_trainable(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 
 def _list_calls(model: keras.Model) -> tuple[keras.Model, list[Call]]:
-    """Copy the graph of a model, with the same layers, and list its calls in order.
+    """Copy the graph of a model without copying its layers, and list its calls in order.
 
-    Keras has no public way to read a graph, but `clone_model` calls `call_function` for each call.
+    Keras has no public function that lists the calls. But `clone_model` passes each of them to
+    `call_function`.
     """
     calls: list[Call] = []
 

@@ -1,4 +1,4 @@
-"""The state of fine-tuning after each epoch, in one file: --resume continues from there."""
+"""The checkpoint: the state of fine-tuning after each epoch in one file, for --resume."""
 
 from __future__ import annotations
 
@@ -18,61 +18,55 @@ from numpy.typing import NDArray
 from plugins.copying import refresh_derived_state
 from service.errors import GraftError
 from service.system.interrupts import cleanup_on_signal
+from trainers.evaluation.early_stopping import EarlyStopping
+from trainers.heads.head import HistoryRow
 from trainers.phases.plan import Plan
 from trainers.progress import log
 
-PATIENCE = 6
-"""Fine-tuning ends after so many epochs without a lower validation loss."""
-_COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch")
-"""The state of EarlyStopping, which Keras' own BackupAndRestore does not keep."""
 _ABANDONED_SECONDS = 60
-
-Row = dict[str, float | None]
+"""Temporary files that are older than this belong to a process that was killed."""
 
 
 class CheckpointError(GraftError):
-    """The checkpoint is damaged, or of a run with other data, options or weights."""
+    """The checkpoint is damaged, or belongs to a run with other pictures, options or weights."""
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """A callback that saves the whole state of training after each epoch, early stopping included.
+    """A callback that saves the state of training after each epoch, including early stopping.
 
-    It must follow `stopping` among the callbacks: it saves what that has decided, and restores its
-    state when `fit` begins, which resets it. The optimizer's steps determine the learning rate.
+    In the list of callbacks it must come after `early_stopping`, for two reasons. It saves what
+    early stopping has decided after an epoch. And it restores the state of early stopping after
+    `fit` has reset it.
 
     Args:
-        path: the file, which has NumPy arrays and JSON. HDF5 would end the process by a signal on a
-            full disk, and its lock stops a second run of the same name.
-        identity: a hash of data, options and weights.
+        path: the file, which contains NumPy arrays and JSON. It is not HDF5, because a full disk
+            would then end the process with a signal, and the lock on the file would stop a second
+            run of the same name.
+        identity: a hash of pictures, options and weights. A checkpoint with another one is refused.
     """
 
     def __init__(self, path: Path, identity: str) -> None:
         super().__init__()
         self._path, self.identity = path, identity
-        # This loss includes the penalties, which still fall after the cross-entropy has stopped:
-        # fine-tuning goes on for longer and becomes more accurate.
-        self.stopping = keras.callbacks.EarlyStopping(
-            "val_loss", mode="min", patience=PATIENCE, restore_best_weights=True
-        )
-        self.history: list[Row] = []
+        # Its `val_loss` includes the regularisation, which still falls when the cross-entropy no
+        # longer does. So fine-tuning runs longer, and becomes more accurate.
+        self.early_stopping = EarlyStopping()
+        self.history: list[HistoryRow] = []
         self._plan: dict[str, Any] = {}
         self._metadata: dict[str, Any] = {}
         self._arrays: dict[str, NDArray[Any]] = {}
 
-    @property
-    def best_epoch(self) -> int:
-        """The epoch, from 1, whose weights the model has; 0 if no epoch had a finite loss."""
-        has_any = self.stopping.best_weights is not None
-        return int(self.stopping.best_epoch) + 1 if has_any else 0
-
     def load(self) -> Plan | None:
-        """Read the checkpoint of an earlier run; return its plan, or None if there is none.
+        """Read the checkpoint of an earlier run and return its plan, or None if there is no file.
 
         Raises:
-            CheckpointError: it is damaged, or of a run with other data, options or weights.
+            CheckpointError: the checkpoint is damaged, or belongs to a run with other pictures,
+                options or weights.
         """
         if not self._path.is_file():
-            log.info("no checkpoint at %s: starting from the beginning", self._path)
+            log.info(
+                "--resume: there is no checkpoint at %s; starting from the beginning", self._path
+            )
             return None
         content = self._path.read_bytes()
         try:
@@ -80,27 +74,29 @@ class Checkpoint(keras.callbacks.Callback):
                 arrays = dict(file)
             metadata = json.loads(arrays.pop("page").tobytes())
             identity = metadata["identity"]
-        except Exception as error:  # which type numpy and zipfile raise depends on the damage
+        except Exception as error:  # NumPy and zipfile raise errors of many types
             raise CheckpointError(
                 f"{self._path} is damaged or not a checkpoint ({type(error).__name__}: {error}): "
-                "start without --resume, which replaces it"
+                "start without --resume; that run replaces the file"
             ) from error
         if identity != self.identity:
             raise CheckpointError(
-                f"{self._path} belongs to a run with other pictures, options or weights: repeat "
-                "those, or start without --resume"
+                f"{self._path} belongs to a run with other pictures, options or weights: use the "
+                "same ones as that run, or start without --resume"
             )
         self._metadata, self._arrays = metadata, arrays
         return Plan.from_record(metadata["plan"])
 
     def resume(self, model: keras.Model, plan: Plan) -> int:
-        """Restore weights, optimizer and random state; `fit` restores early stopping.
+        """Restore weights, optimizer and random generators from the checkpoint, if one was loaded.
+
+        The state of early stopping is restored later, when `fit` begins.
 
         Returns:
-            The number of epochs that are done; all of the plan's if that run had finished.
+            The number of epochs that are done; that of the plan if the earlier run had finished.
         """
         self._plan = plan.record()
-        self.history.clear()  # of an attempt with larger batches
+        self.history.clear()  # an attempt with larger batches may have filled it
         if not self._metadata:
             return 0
         model.optimizer.build(model.trainable_variables)
@@ -115,33 +111,32 @@ class Checkpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         if not self._metadata:
             return
-        for name, value in self._metadata["counters"].items():
-            setattr(self.stopping, name, value)
         count = len(self.model.get_weights())
-        self.stopping.best_weights = [self._arrays[f"best{at}"] for at in range(count)]
+        best_weights = [self._arrays[f"best{at}"] for at in range(count)]
+        self.early_stopping.restore(self._metadata["counters"], best_weights)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        is_finished = epoch + 1 == self._plan["epochs"] or self.stopping.stopped_epoch > 0
+        is_finished = epoch + 1 == self._plan["epochs"] or self.early_stopping.has_stopped
         if self.model.stop_training and not is_finished:
-            return  # the time budget or a NaN ended the epoch early
+            return  # the time budget or a loss of NaN ended the epoch early
         metadata = {
             "identity": self.identity,
             "plan": self._plan,
             "epochs": epoch + 1,
             "is_finished": is_finished,
             "history": self.history,
-            "counters": {name: _to_json(getattr(self.stopping, name)) for name in _COUNTERS},
+            "counters": self.early_stopping.counters(),
         }
         arrays = {f"state{at}": value.numpy() for at, value in enumerate(_variables(self.model))}
-        for at, weights in enumerate(self.stopping.best_weights):
+        for at, weights in enumerate(self.early_stopping.best_weights):
             arrays[f"best{at}"] = weights
         write(self._path, metadata, arrays)
 
 
 def write(path: Path, metadata: Mapping[str, Any], arrays: dict[str, Any]) -> None:
-    """Replace a checkpoint atomically, once the new one is on the disk."""
+    """Write a checkpoint to a temporary file, and then replace the old checkpoint with it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for abandoned in path.parent.glob(f"{path.name}.*"):  # of processes that were killed
+    for abandoned in path.parent.glob(f"{path.name}.*"):  # by processes that were killed
         if time.time() - abandoned.stat().st_mtime > _ABANDONED_SECONDS:
             abandoned.unlink(missing_ok=True)
     encoded = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
@@ -160,9 +155,5 @@ def write(path: Path, metadata: Mapping[str, Any], arrays: dict[str, Any]) -> No
 
 
 def _variables(model: keras.Model) -> list[Any]:
-    """Weights, random generators of dropout, and moments, steps and rate of the optimizer."""
+    """Return weights, dropout's random generators, and the optimizer's moments, step and rate."""
     return [*model.variables, *model.optimizer.variables]
-
-
-def _to_json(value: Any) -> Any:
-    return float(value) if isinstance(value, np.floating) else value

@@ -1,4 +1,4 @@
-"""What all steps of a training run share: options, pictures, cache, time budget."""
+"""The objects that all steps of a training run share: options, pictures, cache, time budget."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ from trainers.resources.time_budget import TimeBudget
 
 _IRRELEVANT_OPTIONS = {
     *("output", "resume", "time_budget", "tensorboard", "cache_gigabytes", "strict", "group"),
-    *("data", "weights", "device"),  # their content is in other parts of the identity
+    *("data", "weights", "device"),  # `checkpoint` hashes their contents
 }
-"""Options that do not change what an epoch computes."""
+"""Options that may differ between a stopped run and the run that resumes it. All other options must
+be equal, because they change what an epoch computes."""
 
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """What both phases of a run share.
+    """The objects that both phases of a run share.
 
     Attributes:
         strategy: TensorFlow's distribution strategy, for fine-tuning.
-        started: when the run started, by `time.monotonic`.
+        started: when the run started, as a value of `time.monotonic`.
     """
 
     config: TrainingConfig
@@ -48,11 +49,11 @@ class TrainingContext:
     started: float = field(default_factory=time.monotonic)
 
     def pictures(self, split: str) -> AugmentedPictures:
-        """Return the pictures of a split."""
+        """Return the pictures of a split: "train", "validation" or "test"."""
         return self.pictures_of_rows(self.dataset.rows(split))
 
     def pictures_of_rows(self, rows: NDArray[np.int64]) -> AugmentedPictures:
-        """Return the pictures of rows (M,), with the views that --flip selects."""
+        """Return the pictures of dataset rows (M,), with the views that --flip selects."""
         cache_keys, flip = self.dataset.cache_keys, self.config.flip
         keys = tuple(cache_keys[row] for row in rows)
         view_numbers = TRAINING_VIEWS["horizontal" if flip == "auto" else flip]
@@ -70,40 +71,45 @@ class TrainingContext:
 
     @cached_property
     def validation_rows(self) -> NDArray[np.int64]:
-        """The rows (M,) of `validation`."""
+        """The dataset rows (M,) of the pictures in `validation`."""
         rows = self.dataset.rows("validation")
         if not len(rows):
-            log.warning("no picture is left for validation")
+            log.warning(
+                "no picture is left for validation: validating on the training pictures instead"
+            )
             rows = self.dataset.rows("train")
         return rows
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """The classes (N,) of the training pictures."""
+        """The indexes of the classes (N,) of the training pictures."""
         return self.dataset.labels[self.dataset.rows("train")]
 
     @property
     def validation_labels(self) -> NDArray[np.int64]:
-        """The classes (M,) of `validation`."""
+        """The indexes of the classes (M,) of the pictures in `validation`."""
         return self.dataset.labels[self.validation_rows]
 
     @property
     def class_weights(self) -> NDArray[np.float32]:
-        """The weight (classes,) of each class in the loss."""
+        """The weights (classes,) of the classes in the loss."""
         return self.dataset.class_weights()
 
     @cached_property
     def board(self) -> Board:
-        """The event files of TensorBoard."""
+        """The writer of TensorBoard's event files."""
         return Board(self.config.tensorboard)
 
     @property
     def time_budget(self) -> TimeBudget:
-        """How long the run may take."""
+        """The time limit of the run."""
         return TimeBudget(self.started, self.config.time_budget)
 
     def checkpoint(self) -> Checkpoint:
-        """Return the checkpoint of runs on the same pictures, with the same options and weights."""
+        """Return the callback that saves and loads the checkpoint of this run.
+
+        It refuses the checkpoint of a run with other pictures, options or weights.
+        """
         config = self.config.model_dump(mode="json", exclude=_IRRELEVANT_OPTIONS)
         parts = (config, self.dataset.fingerprint, self.dataset.splits, self.network.identity)
         identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()

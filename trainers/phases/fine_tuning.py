@@ -1,4 +1,4 @@
-"""Phase 2: the last layers of the backbone learn too, slowly; BatchNormalization stays frozen."""
+"""Phase 2: fine-tune the last layers of the backbone with the head, except BatchNormalization."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ from trainers.progress import log
 from trainers.resources import out_of_memory, precision
 
 MIXUP = 0.3
-"""Strength of mixup: without it, fine-tuning on few pictures overfits."""
+"""Strength of mixup. Without mixup, fine-tuning on few pictures overfits."""
 
 
 def fine_tune(
     classifier: Classifier, plan: Plan, checkpoint: Checkpoint, context: TrainingContext
 ) -> FineTuningResult:
-    """Train the head and the last layers of the backbone; the classifier gets the best weights.
+    """Train the head and the last layers of the backbone.
+
+    Afterwards, the classifier has the weights of the epoch with the lowest validation loss.
 
     Raises:
         TimeBudgetSpentError: the time budget was spent before all feature maps were computed.
@@ -40,8 +42,8 @@ def fine_tune(
     layers = classifier.backbone.fine_tune(classifier.body, plan.layers)
     policy, devices = precision.choose_policy(config.precision), strategy.num_replicas_in_sync
     max_batch_size = global_batch_size(config.batch_size, devices, len(context.train))
-    log.info("fine-tuning %d layers, from %s, in %s", len(layers), layers[0].name, policy)
-    log.info("%d pictures in a step of %d device(s)", max_batch_size, devices)
+    log.info("fine-tuning %d layers from %s on, with %s", len(layers), layers[0].name, policy)
+    log.info("batch size: %d pictures on %d device(s)", max_batch_size, devices)
     trainable, train, validation = split_off_frozen(classifier, plan, context)
     mixed_precision = precision.with_policy(trainable, policy)
     model = keras.Model(mixed_precision.input, classifier.head(mixed_precision.output))
@@ -65,17 +67,19 @@ def fine_tune(
     after = moving_statistics(classifier.body)
     changed = [name for name in statistics if not np.array_equal(statistics[name], after[name])]
     if changed:
-        raise AssertionError(f"fine-tuning moved BatchNormalization statistics: {changed}")
+        raise AssertionError(f"fine-tuning changed BatchNormalization statistics: {changed}")
     return result
 
 
 def split_off_frozen(
     classifier: Classifier, plan: Plan, context: TrainingContext
 ) -> tuple[keras.Model, ModelInputs, ModelInputs]:
-    """Return the layers that are trained, and their inputs for training and validation.
+    """Split off the frozen layers, so that their output is computed only once for each picture.
 
-    The inputs are feature maps from the cache; or the pictures, if no layer is frozen or the
-    feature maps would be too large.
+    Returns:
+        The layers that are trained, and their inputs for training and for validation. The inputs
+        are the feature maps of the frozen layers. If no layer is frozen, or the feature maps would
+        be too large, they are the pictures.
     """
     records = len(context.train) * context.train.views + len(context.validation)
     parts = frozen_features.split_off_frozen(classifier.embedder, records)
@@ -97,7 +101,7 @@ def split_off_frozen(
 
 
 def moving_statistics(model: keras.Model) -> dict[str, NDArray[np.float32]]:
-    """Return mean and variance of every BatchNormalization, by the path of the weight."""
+    """Return moving mean and variance of all BatchNormalization layers, by path of the weight."""
     normalizations = [
         layer for layer in leaf_layers(model) if isinstance(layer, keras.layers.BatchNormalization)
     ]

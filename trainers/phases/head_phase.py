@@ -1,4 +1,4 @@
-"""Phase 1: embed all pictures with the frozen backbone, and select the best head on them."""
+"""Phase 1: train heads on the embeddings of the frozen backbone, and select the best head."""
 
 from __future__ import annotations
 
@@ -25,67 +25,73 @@ from trainers.progress import log
 from trainers.resources.time_budget import UNLIMITED, TimeBudget, TimeBudgetSpentError
 
 MAX_POOL_PICTURES = 2000
-"""Pictures that the cross-validation of a head uses at most."""
+"""The largest number of pictures that the cross-validation of a head uses."""
 MAX_EMBEDDING_BYTES = 1024**3
-"""Largest embeddings that a head is solved on; above, it is solved on one view of each picture."""
+"""If the embeddings of all views are larger, only one view of each picture is used."""
 
 
-def solve_head(context: TrainingContext) -> Head:
-    """Train heads of several kinds on the embeddings of the frozen backbone; return the best.
+def train_head(context: TrainingContext) -> Head:
+    """Train several heads on the embeddings of the frozen backbone, and return the best one.
 
-    First on one view of each picture, the minimum that every run needs, then on all views. Where
-    heads are cross-validated, a hidden layer is tried only if the options ask for it: on few
-    pictures it is worse, and takes 60 times as long.
+    Heads are first trained on one view of each picture, which every run has time for, and then on
+    all views. If heads are cross-validated, a hidden layer is tried only if the options ask for it:
+    on few pictures it is less accurate, and takes 60 times as long.
     """
     kind, budget = context.config.head, context.time_budget
     linear_heads: list[Head] = []
     examples = load_examples(context, 1)
     if kind != "hidden":
-        linear_heads.append(_solve(context, lambda: linear.solve_linear(examples, budget)))
+        linear_heads.append(_train(context, lambda: linear.fit_linear(examples, budget)))
     views = context.train.views
     if not budget.is_spent() and views * examples.train.nbytes <= MAX_EMBEDDING_BYTES:
         try:
             examples = load_examples(context, views, budget)
         except TimeBudgetSpentError:
-            log.info("the time budget is spent: the head is solved on one view of each picture")
+            log.info(
+                "the time budget is spent: the head is trained on one view of each picture only"
+            )
         else:
             if kind != "hidden":
-                linear_heads.append(_solve(context, lambda: linear.solve_linear(examples, budget)))
+                linear_heads.append(_train(context, lambda: linear.fit_linear(examples, budget)))
     is_cross_validated = examples.pool is not None
     if kind == "hidden" or (kind == "auto" and not is_cross_validated and not budget.is_spent()):
         epochs, rate = context.config.epochs, context.config.learning_rate
-        hidden = _solve(context, lambda: train_hidden(examples, epochs, rate, budget))
+        hidden = _train(context, lambda: train_hidden(examples, epochs, rate, budget))
         if kind == "hidden":
             return hidden
         return head.prefer_linear(head.select_lowest_loss(linear_heads), hidden)
     return head.select_lowest_loss(linear_heads)
 
 
-def _solve(context: TrainingContext, solve: Callable[[], Head]) -> Head:
-    keras.utils.set_random_seed(context.config.seed)  # whatever had to be computed before
+def _train(context: TrainingContext, train: Callable[[], Head]) -> Head:
+    keras.utils.set_random_seed(context.config.seed)  # the same seed, whichever steps ran before
     with context.progress.step("solving the head"):
-        solved = solve()
-    log.info("%s", solved)
-    if not np.isfinite(solved.validation.losses).all() and context.config.head == "hidden":
+        trained = train()
+    log.info("%s", trained)
+    if not np.isfinite(trained.validation.losses).all() and context.config.head == "hidden":
         raise ConfigError(
             f"--learning-rate (={context.config.learning_rate:g}) is too high for the hidden "
-            "layer: its loss is not a number"
+            "layer, whose loss became infinite or not a number: choose a lower one"
         )
-    return solved
+    return trained
 
 
 def load_examples(context: TrainingContext, views: int, budget: TimeBudget = UNLIMITED) -> Examples:
-    """Return embeddings of so many views of the training pictures, and of the validation pictures.
+    """Return the embeddings of training and validation pictures, with labels and weights.
+
+    Args:
+        views: number of views of each training picture. Validation pictures have one view.
 
     Raises:
         TimeBudgetSpentError: the time budget was spent before all embeddings were computed.
-        WeightsError: the backbone makes numbers that are not finite.
+        WeightsError: embeddings are infinite or not a number.
     """
     train = extract_embeddings(context, context.train, views, budget).read_all()
     if not np.isfinite(train.sum(dtype=np.float64)):
         raise WeightsError(
-            f"{context.network.backbone.name} with {context.network.weights} makes embeddings that "
-            "are not finite: choose other weights, or another --image-size"
+            f"the embeddings of {context.network.backbone.name} with the weights "
+            f"{context.network.weights} are not finite numbers: choose other weights, or another "
+            "--image-size"
         )
     pool = None
     if is_cross_validated(context):
@@ -103,7 +109,7 @@ def load_examples(context: TrainingContext, views: int, budget: TimeBudget = UNL
 
 
 def is_cross_validated(context: TrainingContext) -> bool:
-    """Whether heads are selected by cross-validation, because validation pictures are too few."""
+    """Whether heads are cross-validated, because there are too few validation pictures."""
     return len(context.dataset.rows("validation")) < MIN_VALIDATION_PICTURES
 
 
@@ -114,11 +120,12 @@ def build_pool(
     max_classes: int | None = None,
     budget: TimeBudget = UNLIMITED,
 ) -> Pool:
-    """Return the training and validation pictures for cross-validation, with their folds.
+    """Return a sample of the training and validation pictures for cross-validation, with folds.
 
     Args:
-        view_numbers: the views of each picture.
-        max_classes: None for all classes.
+        view_numbers: the views of each picture, as numbers that `make_view` takes.
+        max_pictures: largest number of pictures in the sample.
+        max_classes: largest number of classes in the sample; None for all classes.
 
     Raises:
         TimeBudgetSpentError: the time budget was spent before all embeddings were computed.
@@ -145,13 +152,14 @@ def build_pool(
 
 
 def measure_class_weights(context: TrainingContext) -> ClassWeightEffect | None:
-    """Return what class weights change; None if classes are balanced, or no time is left."""
+    """Return the effect of class weights; None if classes are balanced, or no time is left."""
     budget = context.time_budget
     if not class_weights.is_imbalanced(context.class_weights) or budget.is_spent():
         return None
     with context.progress.step("weighing classes"):
         effect = class_weights.compare_recalls(load_examples(context, 1), budget)
-    return None if budget.is_spent() else effect  # heads that were stopped cannot be compared
+    # When the budget is spent, training stops early, and the recalls cannot be compared.
+    return None if budget.is_spent() else effect
 
 
 def extract_embeddings(
@@ -160,7 +168,7 @@ def extract_embeddings(
     views: int,
     budget: TimeBudget = UNLIMITED,
 ) -> Features:
-    """Return the embeddings of views of pictures, from the cache or the backbone.
+    """Return the embeddings of `views` views of each picture, from the cache or the backbone.
 
     Raises:
         TimeBudgetSpentError: the time budget was spent before all embeddings were computed.
@@ -168,7 +176,8 @@ def extract_embeddings(
     network = context.network
 
     def load_extractor() -> FeatureExtractor:
-        context.dataset.prefetch("train", "validation", "test")  # while the network is loaded
+        # Pictures are decoded in the background while the network is loaded.
+        context.dataset.prefetch("train", "validation", "test")
         return TimeLimitedExtractor(network.embedding_layers, budget)
 
     return frozen_features.extract(

@@ -1,4 +1,4 @@
-"""Whether to learn from mirrored views: arrows to the left and to the right are two classes."""
+"""The choice of mirrored views, which would confuse classes such as left and right arrows."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from trainers.progress import log
 from trainers.resources.time_budget import TimeBudgetSpentError
 
 DEFAULT_FLIP: Flip = "horizontal"
-"""Most pictures of things may be mirrored, so it is used unless another is clearly better."""
+"""The choice unless another one is clearly better: mirroring suits most pictures of objects."""
 MAX_PICTURES, MAX_CLASSES = 1000, 50
-"""For the decision, so that large folders do not take longer."""
+"""The largest sample that is cross-validated, so that large datasets do not take longer."""
 
 
 @dataclass(frozen=True)
 class FlipChoice:
-    """Which mirrored views to learn from, and why.
+    """Which mirrored views of the training pictures are used, and why.
 
     Attributes:
-        results: of each choice in cross-validation, for metrics.json.
+        flip: the value of --flip that was chosen.
+        reason: why it was chosen, as the end of a sentence in log and report.
+        results: the cross-validation result of each choice, for metrics.json.
     """
 
     flip: Flip
@@ -35,12 +37,12 @@ class FlipChoice:
         return f"mirrored views (--flip): {self.flip}, {self.reason}"
 
     def record(self) -> dict[str, Any]:
-        """Return the content of metrics.json about it."""
+        """Return the choice as it is written to metrics.json."""
         return {"chosen": self.flip, "reason": self.reason, "cross_validation": self.results}
 
 
 def resolve_flip(context: TrainingContext) -> tuple[TrainingContext, FlipChoice]:
-    """Decide which mirrored views to learn from; return the context with that option set."""
+    """Choose which mirrored views are used, and return the context with --flip set accordingly."""
     choice = _choose_flip(context)
     log.info("%s", choice)
     config = context.config.model_copy(update={"flip": choice.flip})
@@ -50,7 +52,7 @@ def resolve_flip(context: TrainingContext) -> tuple[TrainingContext, FlipChoice]
 def _choose_flip(context: TrainingContext) -> FlipChoice:
     if context.config.flip != "auto":
         return FlipChoice(context.config.flip, "because the options say so")
-    without_time = FlipChoice(DEFAULT_FLIP, "the default: the time budget is spent")
+    without_time = FlipChoice(DEFAULT_FLIP, "the default, because the time budget was spent")
     if context.time_budget.is_spent():
         return without_time
     try:
@@ -60,34 +62,34 @@ def _choose_flip(context: TrainingContext) -> FlipChoice:
 
 
 def select_flip(results: dict[Flip, ValidationResult]) -> FlipChoice:
-    """Select the lowest loss, or the default if its loss is not clearly higher."""
+    """Select the choice with the lowest loss, or the default if its loss is not clearly higher."""
     records = {flip: result.record() for flip, result in results.items()}
     default = results[DEFAULT_FLIP]
     if not default.is_known:
-        return FlipChoice(DEFAULT_FLIP, f"the default: {default}", records)
+        return FlipChoice(DEFAULT_FLIP, f"the default, {default}", records)
     best = min(results, key=lambda flip: results[flip].loss)
     flip = best if is_clearly_lower(results[best].losses, default.losses) else DEFAULT_FLIP
     losses = ", ".join(f"{name} {result.loss:.4f}" for name, result in results.items())
     accuracies = ", ".join(f"{name} {result.accuracy:.3f}" for name, result in results.items())
-    reason = "the lowest" if flip == best else "not clearly higher than the lowest"
-    return FlipChoice(
-        flip,
-        f"by cross-validation on {len(default.losses)} pictures: its loss is {reason} (loss: "
-        f"{losses}; accuracy: {accuracies})",
-        records,
+    reason = (
+        "because it has the lowest loss"
+        if flip == best
+        else "the default, because no other choice is clearly better"
     )
+    where = f"in cross-validation on {len(default.losses)} pictures"
+    return FlipChoice(flip, f"{reason} {where} (loss: {losses}; accuracy: {accuracies})", records)
 
 
 def _cross_validate(context: TrainingContext, flip: Flip) -> ValidationResult:
-    """Return the result of the linear head with its best penalty, on views without a zoom.
+    """Return the result of the linear head with the best value of C, on views without zoom.
 
     Raises:
-        TimeBudgetSpentError: the time budget was spent before the head was solved.
+        TimeBudgetSpentError: the time budget was spent before all heads were trained.
     """
     pool = head_phase.build_pool(
         context, UNZOOMED_VIEWS[flip], MAX_PICTURES, MAX_CLASSES, context.time_budget
     )
     results = linear.cross_validate(pool, context.time_budget)
-    if context.time_budget.is_spent():  # solvers that were stopped cannot be compared
+    if context.time_budget.is_spent():  # solvers stopped early, so results cannot be compared
         raise TimeBudgetSpentError("the time budget is spent")
     return min(results, key=lambda result: result.loss) if results[0].is_known else results[0]

@@ -1,4 +1,4 @@
-"""Rules decide, once the head is solved, whether and how to fine-tune; they give their reasons."""
+"""The rules that decide, after the head is trained, whether and how to fine-tune, with reasons."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ from trainers.config import TrainingConfig
 from trainers.heads.head import Head
 
 MIN_PICTURES_PER_CLASS = 10
-"""With fewer training pictures per class, on average, fine-tuning memorises them."""
-MIN_MISTAKES = 0.5
-"""If the head gets fewer validation pictures wrong, there is nothing to gain."""
+"""With fewer training pictures per class on average, fine-tuning memorises the pictures."""
 LAYERS, MAX_EPOCHS, LEARNING_RATE = 20, 10, 3e-4
-"""Defaults of fine-tuning, with a cosine down to 0."""
+"""Defaults of fine-tuning. The learning rate falls to 0 along a cosine."""
 ENOUGH_PICTURES_SEEN, MIN_EPOCHS = 50_000, 3
-"""Large folders get fewer epochs: so many that ENOUGH_PICTURES_SEEN are seen in all, but at least
-as many as a cosine needs."""
+"""Large datasets get fewer epochs: the number after which ENOUGH_PICTURES_SEEN pictures have been
+seen in total, but at least MIN_EPOCHS."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to fine-tune, and why. With 0 epochs the head is used as it is."""
+    """How to fine-tune, and why.
+
+    Attributes:
+        epochs: largest number of epochs; 0 if there is no fine-tuning.
+        layers: number of the last layers of the backbone that are trained.
+        learning_rate: the first learning rate, which falls to 0 along a cosine.
+        reasons: three sentences for log and report.
+    """
 
     epochs: int
     layers: int
@@ -29,25 +34,25 @@ class Plan:
     reasons: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
-        """Return the content of metrics.json about it."""
+        """Return the plan as it is written to metrics.json and checkpoints."""
         return asdict(self)
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Plan:
-        """Return the plan that `record` has written."""
+        """Rebuild a plan from the result of `record`."""
         values = {field.name: record[field.name] for field in fields(cls)}
         return cls(**{**values, "reasons": tuple(values["reasons"])})
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the rules consider, besides the options and the head.
+    """The facts that the rules consider, in addition to the options and the head.
 
     Attributes:
         pictures: number of training pictures.
         classes: number of classes.
         validation_pictures: number of validation pictures.
-        seconds_left: of the time budget; infinite if there is none.
+        seconds_left: remaining time budget; infinite if there is no limit.
     """
 
     pictures: int
@@ -59,30 +64,38 @@ class Conditions:
 def make_plan(config: TrainingConfig, head: Head, conditions: Conditions) -> Plan:
     """Decide whether to fine-tune, and how. Options override the rules."""
     result = head.selection_result
-    situation = f"{head}, trained on {conditions.pictures} pictures of {conditions.classes} classes"
+    situation = (
+        f"the {head.name} was trained on {conditions.pictures} pictures of {conditions.classes} "
+        f"classes ({head.figures})"
+    )
     rule = min(MAX_EPOCHS, max(MIN_EPOCHS, ENOUGH_PICTURES_SEEN // conditions.pictures))
     epochs = rule if config.fine_tune_epochs is None else config.fine_tune_epochs
     reason_against = _reason_against(config, result.mistakes, epochs, conditions)
     if reason_against:
-        reasons = (situation, f"no fine-tuning: {reason_against}", "the head is used as it is")
+        reasons = (
+            situation,
+            f"fine-tuning was skipped, because {reason_against}",
+            "the weights of the backbone are not changed",
+        )
         return Plan(0, 0, 0.0, reasons)
     layers = config.fine_tune_layers or LAYERS
     learning_rate = config.fine_tune_learning_rate or LEARNING_RATE
     reasons = (
         situation,
-        "fine-tuning, because the options ask for it"
+        "fine-tuning follows, because the options ask for it"
         if is_requested(config)
-        else f"fine-tuning, because the head gets {result.mistakes} of {len(result.losses)} "
-        f"{'held-out' if result.folds else 'validation'} pictures wrong and there are enough "
-        "pictures to learn more from",
-        f"fine-tuning trains the last {layers} layers with a learning rate of {learning_rate:g} "
-        f"for at most {epochs} epochs; if the result is worse, the head is used as it is",
+        else f"fine-tuning follows, because the head gets {result.mistakes} of "
+        f"{len(result.losses)} {'held-out' if result.folds else 'validation'} pictures wrong and "
+        "there are enough pictures to learn more from",
+        f"fine-tuning trains the last {layers} layers of the backbone for at most {epochs} epochs; "
+        "if the result is worse than the head on the unchanged backbone, it is discarded "
+        f"(learning rate {learning_rate:g})",
     )
     return Plan(epochs, layers, learning_rate, reasons)
 
 
 def is_requested(config: TrainingConfig) -> bool:
-    """Whether an option asks for fine-tuning, so that the rules do not decide."""
+    """Whether an option asks for fine-tuning, which overrides most rules."""
     options = (
         config.fine_tune_epochs,
         config.fine_tune_layers,
@@ -97,16 +110,15 @@ def _reason_against(
     do_rules_decide = not is_requested(config)
     is_few = conditions.pictures < MIN_PICTURES_PER_CLASS * conditions.classes
     reasons = {
-        "the options say so": config.strategy == "features" or not epochs,
-        "no picture is left for validation, so nothing could show whether it helps": (
+        "the options ask for the head only": config.strategy == "features" or not epochs,
+        "no picture is left for validation, so its benefit could not be measured": (
             not conditions.validation_pictures
         ),
-        "the time budget is spent": conditions.seconds_left <= 0,
-        f"with fewer than {MIN_PICTURES_PER_CLASS} pictures per class it would memorise them": (
-            do_rules_decide and is_few
-        ),
-        "the head makes no mistake on the pictures that it was tested on": (
-            do_rules_decide and mistakes < MIN_MISTAKES
+        "the time budget was spent": conditions.seconds_left <= 0,
+        f"it would memorise the pictures: there are fewer than {MIN_PICTURES_PER_CLASS} training "
+        "pictures per class": (do_rules_decide and is_few),
+        "the head makes no mistake on the pictures that it was validated on": (
+            do_rules_decide and not mistakes
         ),
     }
     return next((reason for reason, applies in reasons.items() if applies), None)

@@ -1,4 +1,4 @@
-"""Train one model on several devices, each with its share of every batch."""
+"""Training of one model on several devices, each of which gets a share of every batch."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from trainers.features.batches import Batches
 def replicate(model: keras.Model) -> keras.Model:
     """Copy a model into the scope of the current distribution strategy.
 
-    With one device there is none, and the result is the model itself.
+    With one device there is no strategy, and the model itself is returned.
     """
     return clone(model) if tf.distribute.has_strategy() else model
 
 
 def distribute(batches: Batches, strategy: tf.distribute.Strategy) -> keras.utils.PyDataset:
-    """Return batches that the devices of a strategy can share evenly.
+    """Return batches that can be divided evenly among the devices of a strategy.
 
-    With one device they are the same batches.
+    With one device, the batches are returned unchanged.
     """
     replicas = strategy.num_replicas_in_sync
     return batches if replicas == 1 else EvenBatches(batches, replicas)
@@ -31,9 +31,9 @@ def distribute(batches: Batches, strategy: tf.distribute.Strategy) -> keras.util
 class EvenBatches(keras.utils.PyDataset):
     """Batches whose sizes are multiples of the number of replicas.
 
-    A smaller batch is filled up with its first pictures, which have weight 0, and the other weights
-    grow. So the mean over all replicas is the mean over the pictures, and the gradients are those
-    of one device. Logged figures count the added pictures.
+    Other batches are padded with copies of their first pictures, whose weight is 0, while the other
+    weights are increased. So the mean loss over all replicas equals that of the original batch, and
+    so do the gradients. Logged figures include the copies.
     """
 
     def __init__(self, batches: Batches, replicas: int) -> None:

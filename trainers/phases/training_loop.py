@@ -1,4 +1,4 @@
-"""The training loop of fine-tuning: optimizer, losses, callbacks, and the best epoch's weights."""
+"""The training loop of fine-tuning: optimizer, loss, callbacks, and the best weights."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import keras
 from plugins.copying import assign_weights
 from trainers.evaluation.selection import ValidationResult
 from trainers.features.batches import Batches, to_tf_dataset
+from trainers.heads.head import HistoryRow
 from trainers.phases import replicas
-from trainers.phases.checkpoint import Checkpoint, Row
+from trainers.phases.checkpoint import Checkpoint
 from trainers.phases.context import TrainingContext
 from trainers.phases.plan import Plan
 from trainers.progress import log
 from trainers.resources import precision
-from trainers.resources.time_budget import StopInTime
+from trainers.resources.time_budget import TimeBudgetStopping
 
 FINE_TUNING = "fine-tuning"
 """The name of the phase in logs, metrics.json and TensorBoard."""
@@ -26,21 +27,18 @@ _LOSS = "cross_entropy"
 
 @dataclass(frozen=True)
 class FineTuningResult:
-    """What fine-tuning has reached.
+    """The result of fine-tuning.
 
     Attributes:
-        validation: the answers to the validation pictures.
-        history: a row per epoch: loss (the cross-entropy alone), accuracy, val_loss,
-            val_accuracy; None where training diverged.
-        epoch: the epoch, from 1, whose weights the model has; 0 if there is none.
+        validation: the result on the validation pictures.
+        history: one row per epoch: loss (cross-entropy without regularisation), accuracy, val_loss
+            and val_accuracy. A figure is None if it was not finite.
+        epoch: the epoch whose weights the model has, counted from 1; 0 if no epoch was validated.
     """
 
     validation: ValidationResult
-    history: list[Row] = field(default_factory=list)
+    history: list[HistoryRow] = field(default_factory=list)
     epoch: int = 0
-
-    def __str__(self) -> str:
-        return f"{FINE_TUNING} ({self.validation})"
 
 
 def fit(
@@ -51,25 +49,25 @@ def fit(
     checkpoint: Checkpoint,
     context: TrainingContext,
 ) -> FineTuningResult:
-    """Train a model; it ends with the weights of the epoch with the lowest validation loss.
+    """Train a model, which gets the weights of the epoch with the lowest validation loss.
 
-    That loss includes the penalties of the weights.
+    This loss includes the L2 regularisation of the weights.
     """
     with context.strategy.scope():
         replica = replicas.replicate(model)
         rate = keras.optimizers.schedules.CosineDecay(plan.learning_rate, plan.epochs * len(train))
         replica.compile(
-            optimizer=precision.scale_loss(
+            optimizer=precision.with_loss_scaling(
                 keras.optimizers.Adam(rate), precision.choose_policy(context.config.precision)
             ),
             loss="categorical_crossentropy",
-            # Keras' own loss includes the penalties of the weights.
+            # The metric `loss` of Keras includes the regularisation.
             metrics=["accuracy", keras.metrics.CategoricalCrossentropy(name=_LOSS)],
         )
         first_epoch = checkpoint.resume(replica, plan)
     steps_done = first_epoch * len(train)
-    stop_in_time = StopInTime(context.time_budget.is_spent, len(validation))
-    # The first epoch compiles both steps, and ends with the first validation.
+    time_stopping = TimeBudgetStopping(context.time_budget.is_spent, len(validation))
+    # The first epoch is slower, because it compiles the training step and the validation step.
     with context.progress.steps(
         plan.epochs * len(train), FINE_TUNING, steps_done, len(train)
     ) as advance:
@@ -79,7 +77,7 @@ def fit(
             initial_epoch=first_epoch,
             epochs=plan.epochs,
             verbose=0,
-            shuffle=False,  # Batches has its own order
+            shuffle=False,  # Batches shuffles the pictures itself
             callbacks=[
                 keras.callbacks.LambdaCallback(
                     on_epoch_begin=lambda epoch, logs: train.start_epoch(epoch),
@@ -88,23 +86,23 @@ def fit(
                         checkpoint.history, plan.epochs, logs, context
                     ),
                 ),
-                checkpoint.stopping,
+                checkpoint.early_stopping,
                 keras.callbacks.TerminateOnNaN(),
-                stop_in_time,
+                time_stopping,
                 checkpoint,
             ],
         )
-    if stop_in_time.has_stopped:
+    if time_stopping.has_stopped:
         log.info("the time budget is spent: %s stopped", FINE_TUNING)
     if replica is not model:
         assign_weights(model, replica.get_weights())
     probabilities = model.predict(to_tf_dataset(validation), verbose=0)
     result = ValidationResult.from_probabilities(probabilities, validation.labels)
-    return FineTuningResult(result, checkpoint.history, checkpoint.best_epoch)
+    return FineTuningResult(result, checkpoint.history, checkpoint.early_stopping.selected_epoch)
 
 
 def _record_epoch(
-    history: list[Row], epochs: int, logs: Mapping[str, float], context: TrainingContext
+    history: list[HistoryRow], epochs: int, logs: Mapping[str, float], context: TrainingContext
 ) -> None:
     """Add an epoch to the history, to TensorBoard and to the log."""
     row = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from trainers import hardware
 from trainers.evaluation import selection
-from trainers.evaluation.fidelity import Selected
+from trainers.evaluation.fidelity import SelectedModel
 from trainers.heads.class_weights import ClassWeightEffect
 from trainers.heads.head import Head
 from trainers.model.classifier import Classifier, hash_weights
@@ -21,46 +21,48 @@ from trainers.progress import log
 from trainers.resources import precision
 from trainers.resources.time_budget import TimeBudgetSpentError
 
-HEAD = "head"
+HEAD_PHASE = "head"
 """The name of the first phase in metrics.json and TensorBoard."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """The classifier with the weights that are exported, and how they came about.
+class TrainedClassifier:
+    """The classifier with the weights that are exported, and how they were trained and selected.
 
     Attributes:
-        history: a list of rows for each phase.
-        decision: which phase's weights are exported, and why, in words.
-        selected: the answers by which it was selected, which the exported model must reproduce.
-        selection: how head and mirrored views were selected, for metrics.json.
+        history: the rows of each phase, by name of the phase.
+        plan: how the classifier was fine-tuned, or why it was not.
+        decision: a sentence for log and report: the phase whose weights are exported, and why.
+        selected: the validation result of these weights, which the exported model must reproduce.
+        selection: how the head and the mirrored views were selected, for metrics.json.
         phase: the phase whose weights are exported.
-        epoch: the best epoch of fine-tuning, from 1, even if it is not used; 0 without any.
-        class_weight_effect: what class weights change, if classes are imbalanced.
+        epoch: the best epoch of fine-tuning, counted from 1, even if its weights are not exported;
+            0 without fine-tuning.
+        class_weight_effect: the effect of class weights; None if classes are balanced or the time
+            budget was spent.
     """
 
     classifier: Classifier
     history: dict[str, list[dict[str, float | None]]]
     plan: Plan
     decision: str
-    selected: Selected
+    selected: SelectedModel
     selection: dict[str, Any] = field(default_factory=dict)
-    phase: str = HEAD
+    phase: str = HEAD_PHASE
     epoch: int = 0
     class_weight_effect: ClassWeightEffect | None = None
 
 
-def train(context: TrainingContext) -> Trained:
-    """Solve the head, and fine-tune if the rules say so.
+def train(context: TrainingContext) -> TrainedClassifier:
+    """Train the head, and fine-tune if the rules of `make_plan` say so.
 
-    The fine-tuned model is used if it is no worse on the validation pictures
-    (evaluation.selection).
+    The fine-tuned weights are used only if they pass `selection.should_replace`.
     """
     context, flip = mirroring.resolve_flip(context)
-    # Errors about the folders of both are raised now, not after an hour.
+    # Created before the training, so that errors about their folders are raised now.
     board, checkpoint = context.board, context.checkpoint()
     resumed_plan = checkpoint.load() if context.config.resume else None
-    head = head_phase.solve_head(context)
+    head = head_phase.train_head(context)
     plan = resumed_plan or make_plan(context.config, head, conditions(context))
     for reason in plan.reasons:
         log.info("%s", reason)
@@ -68,35 +70,36 @@ def train(context: TrainingContext) -> Trained:
     classifier = Classifier(
         network.backbone, network.body, network.embedder, head.model, hash_weights(network.body)
     )
-    history = {HEAD: head.history}
+    history = {HEAD_PHASE: head.history}
     for step, row in enumerate(head.history, 1):
-        board.add(HEAD, step, row)
+        board.add(HEAD_PHASE, step, row)
     choices = {"head": head.selection_result.record(), "flip": flip.record()}
-    phase, epoch, decision = HEAD, 0, f"the model is the {head}; {plan.reasons[1]}"
-    selected = Selected(head.description, head.validation, _number_format("float32"))
+    phase, epoch, decision = HEAD_PHASE, 0, _explain_head(head, plan.reasons[1])
+    selected = SelectedModel(head.description, head.validation, _number_format("float32"))
     if plan.epochs:
         head_weights = classifier.get_weights()
         try:
             tuned = fine_tune(classifier, plan, checkpoint, context)
         except TimeBudgetSpentError:
-            reason = "the time budget was spent on feature maps, which are kept for the next run"
-            decision = f"the model is the {head}; no fine-tuning: {reason}"
-            return Trained(classifier, history, plan, decision, selected, choices)
+            reason = "fine-tuning was skipped, because the time budget was spent on feature maps"
+            decision = _explain_head(head, f"{reason}, which are kept for the next run")
+            return TrainedClassifier(classifier, history, plan, decision, selected, choices)
         history[FINE_TUNING], epoch = tuned.history, tuned.epoch
-        if selection.is_no_worse(tuned.validation, head.validation):
+        decision = _explain_fine_tuning(tuned, head, plan)
+        if selection.should_replace(tuned.validation, head.validation):
             phase = FINE_TUNING
-            decision = f"the model is the result of {tuned}, which is no worse: {_compare(head)}"
             policy = precision.choose_policy(context.config.precision)
-            selected = Selected(FINE_TUNING, tuned.validation, _number_format(policy))
+            selected = SelectedModel(FINE_TUNING, tuned.validation, _number_format(policy))
         else:
             classifier.assign_weights(head_weights)
-            decision = f"the model is the {head}; {_reason_for_head(tuned, head, plan)}"
     effect = head_phase.measure_class_weights(context)
-    return Trained(classifier, history, plan, decision, selected, choices, phase, epoch, effect)
+    return TrainedClassifier(
+        classifier, history, plan, decision, selected, choices, phase, epoch, effect
+    )
 
 
 def conditions(context: TrainingContext) -> Conditions:
-    """Return what the rules for fine-tuning consider."""
+    """Return the facts that the rules for fine-tuning consider."""
     return Conditions(
         pictures=len(context.train),
         classes=len(context.dataset.classes),
@@ -106,22 +109,43 @@ def conditions(context: TrainingContext) -> Conditions:
 
 
 def _number_format(policy: str) -> str:
-    """Return a key of `fidelity.ROUNDINGS`; TensorFloat-32 rounds products as 16 bits do."""
+    """Return the key of `fidelity.ROUNDINGS` for a dtype policy.
+
+    TensorFloat-32 counts as 16 bits, because it rounds products like float16.
+    """
     is_float32 = policy == "float32" and hardware.device_kind() != "GPU TF32"
     return "float32" if is_float32 else "16 bits"
 
 
-def _reason_for_head(tuned: FineTuningResult, head: Head, plan: Plan) -> str:
-    if math.isfinite(tuned.validation.loss):
-        return f"{tuned} is worse: {_compare(head)}"
+def _explain_head(head: Head, reason: str) -> str:
+    """Say why the head is used without fine-tuning."""
+    return f"the model is the {head.name}: {reason} ({head.figures})"
+
+
+def _explain_fine_tuning(tuned: FineTuningResult, head: Head, plan: Plan) -> str:
+    """Say whether the fine-tuned network or the head is used after fine-tuning, and why."""
+    new, old = tuned.validation, head.validation
+    if not math.isfinite(new.loss):
+        return (
+            f"the model is the {head.name}: fine-tuning failed, because its loss became infinite "
+            "or not a number; lower the learning rate with --fine-tune-learning-rate (it was "
+            f"{plan.learning_rate:g})"
+        )
+    count = len(new.losses)
+    is_tuned = selection.should_replace(new, old)
+    if new.mistakes != old.mistakes and is_tuned == (new.mistakes < old.mistakes):
+        verb = "reduced" if is_tuned else "raised"
+        reason = (
+            f"fine-tuning {verb} the number of wrong answers to the {count} validation pictures "
+            f"from {old.mistakes} to {new.mistakes}"
+        )
+    elif is_tuned:
+        reason = f"it is as accurate as the {head.name}, and its validation loss is not higher"
+    else:
+        reason = "fine-tuning raised the validation loss"
+    chosen = "fine-tuned network" if is_tuned else head.name
     return (
-        "fine-tuning came to a loss that is not a number: --fine-tune-learning-rate "
-        f"(={plan.learning_rate:g}) is too high"
+        f"the model is the {chosen}: {reason} (validation loss {new.loss:.4f} with fine-tuning, "
+        f"{old.loss:.4f} without; accuracy {new.accuracy:.4f} with, {old.accuracy:.4f} without; "
+        f"{head.details})"
     )
-
-
-def _compare(head: Head) -> str:
-    """Describe the head on the pictures that fine-tuning was validated on."""
-    result = head.validation
-    figures = f"loss {result.loss:.4f}, accuracy {result.accuracy:.4f}"
-    return f"on the same {len(result.losses)} pictures the {head.description} has {figures}"

@@ -1,4 +1,4 @@
-"""Which devices fine-tune together: one, or all GPUs of this host, but never several hosts."""
+"""The devices of fine-tuning: one device, or all GPUs of this host, but never several hosts."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class DistributionError(GraftError):
 
 
 def refuse_several_hosts() -> None:
-    """Check that TF_CONFIG, if it is set, lists this process alone.
+    """Check that the environment variable TF_CONFIG is not set, or lists only this process.
 
-    Ignoring it would let every host train the whole model by itself, into the same output folder.
+    If TF_CONFIG were ignored, every host would train the whole model, all into one output folder.
 
     Raises:
-        DistributionError: it lists more than one task, or cannot be read.
+        DistributionError: TF_CONFIG lists more than one task, or cannot be parsed.
     """
     tf_config = os.environ.get("TF_CONFIG", "")
     if not tf_config.strip():
@@ -35,18 +35,18 @@ def refuse_several_hosts() -> None:
         )
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DistributionError(
-            f"TF_CONFIG (={tf_config!r}) cannot be read ({type(error).__name__}: {error}): "
-            "unset it; training runs on one host"
+            f"TF_CONFIG (={tf_config!r}) cannot be parsed ({type(error).__name__}: {error}): "
+            "unset this variable, because training runs on one host only"
         ) from error
     if count > 1:
         raise DistributionError(
-            f"TF_CONFIG lists {count} tasks, but training runs on one host, with one or several "
-            "GPUs: unset TF_CONFIG and start one process on the host with the most GPUs"
+            f"TF_CONFIG lists {count} tasks, but training runs on one host only: unset TF_CONFIG, "
+            "and start one process on the host with the most GPUs"
         )
 
 
 def choose_strategy() -> tf.distribute.Strategy:
-    """Choose TensorFlow's strategy: its default one for one device, mirrored for several."""
+    """Return TensorFlow's default strategy for one device, or MirroredStrategy for several."""
     import tensorflow as tf
 
     names = hardware.devices()

@@ -1,4 +1,4 @@
-"""Too little memory on a device: halve the batch, log it, and continue."""
+"""If a device has too little memory for a batch, halve the batch size, log it, and continue."""
 
 from __future__ import annotations
 
@@ -18,30 +18,32 @@ _MEMORY_MESSAGES = (
     *("out_of_memory", "alloc_failed", "failed to allocate memory", "bad allocation"),
     *("smaller than requested bytes", "unable to allocate"),
 )
-"""Messages of TensorFlow, XLA, CUDA's libraries, ONNX Runtime and numpy. The types differ: cuDNN
-raises an InternalError, ONNX Runtime a RuntimeException."""
+"""Parts of the error messages of TensorFlow, XLA, CUDA's libraries, ONNX Runtime and NumPy, in
+lower case. The types of the errors cannot be used instead: cuDNN raises an InternalError, ONNX
+Runtime a RuntimeException."""
 _DISK_MESSAGE = "no space left"
-"""TensorFlow raises the same error for a full disk."""
+"""Part of the message for a full disk, for which TensorFlow raises the same type of error."""
 
 
 class MemoryShortageError(GraftError):
-    """The machine has too little memory for a single picture."""
+    """A device has too little memory for a single picture."""
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of TensorFlow, ONNX Runtime or numpy means too little memory."""
+    """Whether an error of TensorFlow, ONNX Runtime or NumPy means that memory ran out."""
     text = f"{type(error).__name__}: {error}".lower()
     return any(message in text for message in _MEMORY_MESSAGES) and _DISK_MESSAGE not in text
 
 
 def retry_with_half(batch_size: int, label: str, attempt: Callable[[int], _Result]) -> _Result:
-    """Call `attempt` with a batch size, and with half of it as often as memory is too small.
+    """Call `attempt` with a batch size; halve the size and try again while memory runs out.
 
     Args:
-        label: what is done with the pictures, for the log.
+        batch_size: the number of pictures for the first attempt.
+        label: the name of the step, for the log.
 
     Returns:
-        What `attempt` returns.
+        The result of `attempt`.
 
     Raises:
         MemoryShortageError: the memory is too small for one picture.
@@ -51,18 +53,18 @@ def retry_with_half(batch_size: int, label: str, attempt: Callable[[int], _Resul
             return attempt(batch_size)
         except Exception as error:
             batch_size = _halve(error, batch_size, label)
-        # The error is gone here, and with it the frames that held what filled the memory.
+        # Python has freed the error here, and so the arrays that its frames referred to.
 
 
 class AdaptiveBatches:
-    """A function that is called with batches; when memory is too small, batches stay half as large.
+    """A function that is called with batches of pictures. Their size is halved if memory runs out.
 
-    Several threads may call it.
+    Later calls keep the smaller batch size. Several threads may call an instance at the same time.
 
     Args:
         function: pictures (M, ...) -> results (M, ...).
-        batch_size: most pictures in a call.
-        label: what is done with the pictures, for the log.
+        batch_size: the largest number of pictures in one call of `function`.
+        label: the name of the step, for the log.
     """
 
     def __init__(
@@ -94,12 +96,12 @@ class AdaptiveBatches:
 
 
 def _halve(error: Exception, batch_size: int, label: str) -> int:
-    """Half of a batch size that was too large for the memory; any other error is raised again."""
+    """Return half the batch size if memory ran out; raise any other error again."""
     if not is_out_of_memory(error):
         raise error
     if batch_size == 1:
         raise MemoryShortageError(
-            f"{label}: the memory of this machine is too small for one picture at a time; choose a "
+            f"{label}: the memory of this device is too small for one picture at a time; choose a "
             "smaller --image-size or backbone, or --device cpu"
         ) from error
     log.warning(

@@ -1,4 +1,4 @@
-"""Mixed precision: compute in 16 bits where the hardware is faster with them; weights keep 32."""
+"""Mixed precision: compute with 16 bits on hardware that supports it; weights stay float32."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from plugins.copying import clone
 from trainers import hardware
 
 POLICIES = {"bfloat16": "mixed_bfloat16", "float16": "mixed_float16", "float32": "float32"}
-"""Keras' dtype policies. bfloat16 has the range of float32; float16 has not, so its loss is
-scaled."""
+"""The name of Keras' dtype policy for each value of --precision. Only float16 needs loss scaling,
+because its range is smaller than that of float32 and bfloat16."""
 VOLTA = (7, 0)
-"""Compute capability from which on GPUs have units for float16."""
+"""The lowest compute capability of GPUs with float16 tensor cores."""
 
 
 def choose_policy(precision: str) -> str:
-    """Return the name of Keras' dtype policy for an option of --precision.
+    """Return the name of Keras' dtype policy for a value of --precision.
 
-    `auto` is bfloat16 if all GPUs have units for it (Ampere and later), float16 if all have units
-    for that, and otherwise float32, as on CPUs.
+    `auto` selects bfloat16 if all GPUs support it (Ampere and later), otherwise float16 if all
+    GPUs support that, otherwise float32. On CPUs it selects float32.
     """
     if precision == "auto":
         oldest = min(hardware.compute_capabilities(), default=(0, 0))
@@ -27,19 +27,21 @@ def choose_policy(precision: str) -> str:
     return POLICIES[precision]
 
 
-def scale_loss(optimizer: keras.optimizers.Optimizer, policy: str) -> keras.optimizers.Optimizer:
-    """Return the optimizer, with loss scaling if the policy is float16 (Micikevicius et al. 2018).
+def with_loss_scaling(
+    optimizer: keras.optimizers.Optimizer, policy: str
+) -> keras.optimizers.Optimizer:
+    """Wrap an optimizer in loss scaling if the policy is float16 (Micikevicius et al. 2018).
 
-    Without it small gradients would become 0. Keras scales the loss itself if the policy of the
-    model says so; here the layers have the policy, and the model has none.
+    Without loss scaling, small gradients become 0 in float16. Keras adds it only if the model has
+    the policy, but here only the layers have it.
     """
     is_float16 = policy == POLICIES["float16"]
     return keras.optimizers.LossScaleOptimizer(optimizer) if is_float16 else optimizer
 
 
 def with_policy(model: keras.Model, policy: str) -> keras.Model:
-    """Return a copy of a model that computes by a dtype policy; its inputs stay float32.
+    """Return a copy of a model that computes with a dtype policy; its inputs stay float32.
 
-    For float32 it is the model itself.
+    For the policy "float32", the model itself is returned.
     """
     return model if policy == "float32" else clone(model, policy)

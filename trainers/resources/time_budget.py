@@ -1,4 +1,4 @@
-"""The time budget of a run: slow steps ask whether it is spent, and stop when it is."""
+"""The time budget of a run. Slow steps check it, and stop when it is spent."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from service.errors import GraftError
 
 
 class TimeBudgetSpentError(GraftError):
-    """The time budget was spent during a step that the run can do without."""
+    """The time budget was spent during an optional step, which the run then leaves out."""
 
 
 @dataclass(frozen=True)
 class TimeBudget:
-    """How long a run may take.
+    """The time limit of a run.
 
     Attributes:
-        started: when the run started, on the clock `now`.
-        seconds: how long it may take; None if there is no limit.
-        now: the clock, in seconds.
+        started: when the run started, in seconds of the clock `now`.
+        seconds: the length of the budget; None if there is no limit.
+        now: the clock, a function that returns seconds.
     """
 
     started: float = 0.0
@@ -36,28 +36,28 @@ class TimeBudget:
         return self.seconds is None
 
     def seconds_left(self) -> float:
-        """The rest of the budget; infinite if there is no limit, negative once it is spent."""
+        """The remaining seconds: infinite without a limit, negative once the budget is spent."""
         return math.inf if self.seconds is None else self.started + self.seconds - self.now()
 
     def is_spent(self, reserve_seconds: float = 0.0) -> bool:
-        """Whether no more than `reserve_seconds` are left."""
+        """Whether `reserve_seconds` or less are left."""
         return self.seconds_left() <= reserve_seconds
 
 
 UNLIMITED = TimeBudget()
 
 
-class StopInTime(keras.callbacks.Callback):
-    """Stop training early enough for the validation that follows it.
+class TimeBudgetStopping(keras.callbacks.Callback):
+    """A callback that stops training when the remaining time is just enough for validation.
 
-    A validation batch is assumed to take as long as a training batch; it takes less.
+    The time of a validation batch is estimated as that of a training batch, which takes longer.
 
     Args:
-        is_spent: whether no more than so many seconds of the budget are left.
-        validation_batches: number of batches of the validation at the end.
+        is_spent: function of a number of seconds; whether this many seconds or less are left.
+        validation_batches: number of batches of the validation that follows the training.
 
     Attributes:
-        has_stopped: whether it stopped the training.
+        has_stopped: whether this callback has stopped the training.
     """
 
     def __init__(self, is_spent: Callable[[float], bool], validation_batches: int = 0) -> None:

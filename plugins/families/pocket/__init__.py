@@ -1,7 +1,7 @@
 """Pocket: a small network with weights in this repository, learned from drawn pictures.
 
-It is for first steps, and for places without internet access. The model card, pocket.md, says how
-the weights were made, how accurate they are, and what they are not good for.
+It is meant for first steps, and for machines without internet access. The model card, pocket.md,
+says how the weights were made, how accurate they are, and what they are not suitable for.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SHA256 = "5a80bde0dc4a0684824913c35854603de48bcf73352e28c7ee324ef2e3590188"
 
 @register
 class Pocket(Backbone):
-    """A residual network (He et al. 2015) that returns the feature maps of every depth."""
+    """A residual network (He et al. 2015) that returns feature maps from five of its depths."""
 
     family = "pocket"
     default_variant = "1"
@@ -32,9 +32,10 @@ class Pocket(Backbone):
     pretrained = "embedded"
 
     def build(self, weights: str | None, image_size: int) -> keras.Model:
-        """Build the network: feature maps of five depths, each at a sixteenth of the input's side.
+        """Build the network. It returns feature maps of five depths, concatenated.
 
-        Shallow maps show colours and fine textures, which the last layers of a small network lose.
+        Each map is pooled to a sixteenth of the input's height and width. Shallow maps contain
+        colours and fine textures, which the last layers of a small network lose.
         """
         import keras
 
@@ -63,7 +64,7 @@ def _convolution(
     from keras import layers
 
     maps = layers.Conv2D(width, kernel, stride, "same", use_bias=False, name=f"{name}_conv")(maps)
-    # Keras' default momentum of 0.99 is too slow for a training as short as pocket's.
+    # Keras' default momentum of 0.99 is too slow for pretraining with so few steps.
     maps = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(maps)
     return maps if is_linear else layers.ReLU(name=f"{name}_relu")(maps)
 
@@ -77,11 +78,10 @@ def _residual(maps: Any, width: int, name: str) -> Any:
 
 
 def _verify(path: Path) -> None:
-    """Raise WeightsError unless the file has the expected SHA-256."""
+    """Raise WeightsError if the file is missing or does not have the expected SHA-256."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
     if digest != SHA256:
         raise WeightsError(
-            f"{path} is damaged or missing (SHA-256 {digest}, expected {SHA256}): install Graft "
-            "again, or make the weights again with `make pretrain-pocket` and name their file "
-            "with --weights"
+            f"{path} is damaged or missing (SHA-256 {digest}, expected {SHA256}): reinstall Graft, "
+            "or train new weights with `make pretrain-pocket` and name their file with --weights"
         )

@@ -45,9 +45,9 @@ def test_a_missing_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_pretrained_weights_of_another_name_are_refused() -> None:
-    with pytest.raises(WeightsError, match="has no `imagenet` weights; its own are `embedded`"):
+    with pytest.raises(WeightsError, match="has no `imagenet` weights: choose `embedded`"):
         resolve("pocket").load("imagenet")
-    with pytest.raises(WeightsError, match="has no `embedded` weights; its own are `imagenet`"):
+    with pytest.raises(WeightsError, match="has no `embedded` weights: choose `imagenet`"):
         resolve("vgg").load("embedded")
 
 

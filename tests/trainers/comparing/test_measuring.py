@@ -20,7 +20,7 @@ def test_the_figures_are_those_of_the_head_phase(
     run = start(head="linear")
     one = measuring.measure(run.config, run.dataset, run.cache, run.progress)
     run, _ = mirroring.resolve_flip(run)
-    head = head_phase.solve_head(run)
+    head = head_phase.train_head(run)
     assert one.validation_accuracy == head.selection_result.accuracy
     assert one.head == head.description
     parts = ("train", "validation")  # the latter alone are too few to say anything

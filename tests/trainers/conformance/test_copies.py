@@ -69,11 +69,11 @@ def transfer_by_checkpoint(other: keras.Model, model: keras.Model, folder: Path)
         network.compile("sgd", "mse")
     written = Checkpoint(folder / "checkpoint.npz", "a")
     written.resume(model, plan)
-    for callback in (written, written.stopping):
+    for callback in (written, written.early_stopping):
         callback.set_model(model)
     model.optimizer.build(model.trainable_variables)
-    written.stopping.on_train_begin()
-    written.stopping.on_epoch_end(0, {"val_loss": 1.0})
+    written.early_stopping.on_train_begin()
+    written.early_stopping.on_epoch_end(0, {"val_loss": 1.0})
     written.on_epoch_end(0)
     read = Checkpoint(folder / "checkpoint.npz", "a")
     assert read.load() == plan

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from service.errors import ParityError
-from trainers.evaluation.fidelity import ROUNDINGS, Selected, require_faithful
+from trainers.evaluation.fidelity import ROUNDINGS, SelectedModel, require_faithful
 from trainers.evaluation.metrics import Predictions
 from trainers.evaluation.selection import ValidationResult
 from trainers.exporting import publish
 from trainers.phases import fine_tuning, transfer
 from trainers.phases.context import TrainingContext
-from trainers.phases.transfer import Trained
+from trainers.phases.transfer import TrainedClassifier
 from trainers.progress import Progress
 
 Start = Callable[..., TrainingContext]
@@ -32,8 +32,8 @@ def answers(losses: object, wrong: int = 10) -> Predictions:
     return Predictions(np.arange(count), true, found, np.ones(count, np.float32), losses)
 
 
-def selected(computed_in: str = "float32") -> Selected:
-    return Selected("fine-tuning", ValidationResult(LOSSES, np.arange(100) < 90), computed_in)
+def selected(computed_in: str = "float32") -> SelectedModel:
+    return SelectedModel("fine-tuning", ValidationResult(LOSSES, np.arange(100) < 90), computed_in)
 
 
 def test_equal_figures_pass_and_are_recorded() -> None:
@@ -47,10 +47,14 @@ def test_equal_figures_pass_and_are_recorded() -> None:
 def test_rounding_passes_and_more_does_not(computed_in: str) -> None:
     rounding = ROUNDINGS[computed_in]
     sign = np.where(np.arange(100) % 2, 1, -1)
-    most = max(1, round(100 * rounding.flips))
-    require_faithful(selected(computed_in), answers(LOSSES + 0.9 * rounding.loss * sign, 10 + most))
+    most = max(1, round(100 * rounding.changed_share))
+    require_faithful(
+        selected(computed_in), answers(LOSSES + 0.9 * rounding.loss_difference * sign, 10 + most)
+    )
     with pytest.raises(ParityError):  # though the mean stays
-        require_faithful(selected(computed_in), answers(LOSSES + 1.1 * rounding.loss * sign))
+        require_faithful(
+            selected(computed_in), answers(LOSSES + 1.1 * rounding.loss_difference * sign)
+        )
     with pytest.raises(ParityError):
         require_faithful(selected(computed_in), answers(LOSSES + 2e-5, 11 + most))
 
@@ -78,11 +82,11 @@ def test_the_message_says_what_where_and_what_next() -> None:
     words = str(caught.value)
     assert re.search(r"fine-tuning had loss 0\.5000 and accuracy 0\.9000 on 100 pictures", words)
     assert "the exported ONNX has 1.5000 and 0.5000" in words
-    assert "nothing was published" in words
+    assert "no bundle was written" in words
     assert "--precision float32" in words
 
 
-def trained_and_published(run: TrainingContext, tmp_path: Path) -> tuple[Trained, object]:
+def trained_and_published(run: TrainingContext, tmp_path: Path) -> tuple[TrainedClassifier, object]:
     trained = transfer.train(run)
     work = tmp_path / "work-publish"
     work.mkdir()

@@ -64,6 +64,6 @@ def test_nothing_to_compare_by_is_an_error(make: Make) -> None:
 
 def test_only_a_model_of_the_same_name_is_replaced(make: Make, tmp_path: Path) -> None:
     new, old = make("new", {"a": "test"}), make("old", {"b": "train"})
-    with pytest.raises(BundleError, match="only a model of the same name"):
+    with pytest.raises(BundleError, match="can only replace one of the same name"):
         promote(new, old, tmp_path)
     assert tag(new) == "new:0123456789ab"

@@ -49,7 +49,7 @@ def make(tmp_path: Path, manifest: Manifest) -> Make:
 def test_the_first_of_its_name_replaces_nothing(make: Make) -> None:
     new = make("new")
     said = list(replacement.describe(new, None, DATA))
-    assert said == ["it is `tiny:latest` in BentoML's store, the first model of that name"]
+    assert said == ["the model is `tiny:latest` in BentoML's store, and the first with that name"]
     assert not list(replacement.list_doubts(new, None))
 
 
@@ -58,19 +58,19 @@ def test_the_same_test_pictures_are_compared_in_pairs(make: Make) -> None:
     first, compared, last = replacement.describe(new, old, DATA)
     assert "and replaces tiny:old, trained on 9 pictures of `pets`, test accuracy 0.9500" in first
     assert (
-        "on the same 40 test pictures the accuracy of the new model is 0.9000, of the old"
+        "on the same 40 test pictures the accuracy of the new model is 0.9000, that of the"
         in compared
     )
-    assert last == "the model before is still in the store: GRAFT_MODEL=tiny:old serves it"
+    assert last == "the old model is still in the store: GRAFT_MODEL=tiny:old serves it"
     assert list(replacement.list_doubts(new, old)) == [
-        "it is right less often than tiny:old; this may be chance"
+        "the model is less accurate than tiny:old; the difference may be chance"
     ]
     assert not list(replacement.list_doubts(old, new))
 
 
 def test_a_clear_loss_is_no_chance(make: Make) -> None:
     old, new = make("old"), make("new", [str(number) for number in range(15)])
-    assert "it is right less often than tiny:old" in list(replacement.list_doubts(new, old))
+    assert "the model is less accurate than tiny:old" in list(replacement.list_doubts(new, old))
 
 
 @pytest.mark.parametrize("other", [{"fingerprint": "g"}, {"test": 39}])
@@ -109,7 +109,7 @@ def test_other_classes_do_not_compare_at_all(make: Make) -> None:
 def test_drawn_pictures_in_the_place_of_real_ones_are_a_doubt(make: Make) -> None:
     old, new = make("old"), make("new", source=summary.DRAWN, fingerprint="g")
     said = list(replacement.list_doubts(new, old))
-    assert said[-1] == "it replaces tiny:old, which was not trained on drawn sample pictures"
+    assert said[-1] == "the model replaces tiny:old, which was not trained on drawn sample pictures"
     assert len(list(replacement.list_doubts(make("newer", source=summary.DRAWN), new))) == 1
 
 

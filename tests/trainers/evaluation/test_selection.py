@@ -7,7 +7,7 @@ from trainers.evaluation.selection import (
     ValidationResult,
     cross_entropies,
     is_clearly_lower,
-    is_no_worse,
+    should_replace,
 )
 
 
@@ -21,8 +21,8 @@ def test_13_of_23_do_not_replace_18_of_23() -> None:
     """A real case: 0.57 replaced 0.78, because so few pictures prove nothing."""
     head, tuned = answered(18, 23), answered(13, 23, score=0.6)
     assert not is_clearly_lower(head.losses, tuned.losses - 0.2)
-    assert not is_no_worse(tuned, head)
-    assert not is_no_worse(
+    assert not should_replace(tuned, head)
+    assert not should_replace(
         ValidationResult(head.losses - 0.01, tuned.hits), head
     )  # whatever the loss
 
@@ -41,17 +41,17 @@ def test_13_of_23_do_not_replace_18_of_23() -> None:
 def test_the_one_that_is_right_more_often_is_taken_unless_its_loss_is_clearly_higher(
     right: int, sure: float, is_taken: bool
 ) -> None:
-    assert is_no_worse(answered(right, 150, sure), answered(120, 150, 0.7)) is is_taken
+    assert should_replace(answered(right, 150, sure), answered(120, 150, 0.7)) is is_taken
 
 
 def test_equal_answers_are_no_worse() -> None:
-    assert is_no_worse(answered(20, 23), answered(20, 23))
+    assert should_replace(answered(20, 23), answered(20, 23))
 
 
 def test_nothing_is_taken_without_pictures_or_with_losses_that_are_not_finite() -> None:
-    assert not is_no_worse(answered(0, 0), answered(0, 0))
+    assert not should_replace(answered(0, 0), answered(0, 0))
     diverged = ValidationResult(np.full(5, np.nan), np.ones(5, np.bool_))
-    assert not is_no_worse(diverged, answered(1, 5))
+    assert not should_replace(diverged, answered(1, 5))
 
 
 def test_a_loss_is_clearly_lower_beyond_a_standard_error() -> None:

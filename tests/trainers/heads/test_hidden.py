@@ -9,7 +9,7 @@ from trainers.heads import hidden
 from trainers.heads.examples import Examples
 from trainers.heads.head import build_head, prefer_linear
 from trainers.heads.hidden import train_hidden
-from trainers.heads.linear import solve_linear
+from trainers.heads.linear import fit_linear
 from trainers.progress import log
 from trainers.resources.time_budget import TimeBudget
 
@@ -31,7 +31,7 @@ def exclusive_or() -> Examples:
 def test_a_hidden_layer_learns_what_a_linear_head_cannot() -> None:
     given = exclusive_or()
     keras.utils.set_random_seed(0)
-    linear, curved = solve_linear(given), train_hidden(given, 60, 3e-3)
+    linear, curved = fit_linear(given), train_hidden(given, 60, 3e-3)
     assert linear.validation.accuracy < 0.65
     assert curved.validation.accuracy > linear.validation.accuracy + 0.2
     assert prefer_linear(linear, curved) is curved

@@ -12,7 +12,7 @@ from trainers.heads.head import fit_standardisation
 from trainers.heads.linear import (
     DEFAULT_INVERSE_REGULARISATION,
     INVERSE_REGULARISATIONS,
-    solve_linear,
+    fit_linear,
 )
 
 
@@ -39,7 +39,7 @@ def examples(classes: int = 3, views: int = 2, noise: float = 2.0, n: int = 90) 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_linear_head_is_logistic_regression_folded_into_layers(classes: int) -> None:
     given = examples(classes, views=1)
-    head = solve_linear(given)
+    head = fit_linear(given)
     strength = min(head.history, key=lambda row: row["val_loss"] or 0)["C"]
     scale, offset = fit_standardisation(given.train)
     expected = LogisticRegression(C=strength or 0, tol=1e-6, max_iter=1000).fit(
@@ -55,15 +55,15 @@ def test_the_linear_head_is_logistic_regression_folded_into_layers(classes: int)
 
 
 def test_the_penalty_with_the_lowest_validation_loss_is_selected() -> None:
-    tried = solve_linear(examples()).history
+    tried = fit_linear(examples()).history
     assert [row["C"] for row in tried] == list(INVERSE_REGULARISATIONS)
-    assert "C = 0.00" in str(solve_linear(examples(noise=50.0)))  # only noise
-    assert "C = 0.1" in str(solve_linear(examples(noise=0.3)))
+    assert "C = 0.00" in str(fit_linear(examples(noise=50.0)))  # only noise
+    assert "C = 0.1" in str(fit_linear(examples(noise=0.3)))
 
 
 def test_the_penalty_stays_for_fine_tuning() -> None:
     """scikit-learn minimises C * sum(loss) + |w|^2 / 2; Keras mean(loss) + l2 * |w|^2."""
-    head = solve_linear(examples(noise=0.3, n=90))
+    head = fit_linear(examples(noise=0.3, n=90))
     penalty = head.model.get_layer("logits").kernel_regularizer.l2
     assert penalty == pytest.approx(1 / (2 * 0.1 * 90))
 
@@ -75,7 +75,7 @@ def test_weights_make_rare_classes_more_probable() -> None:
         given.train, given.labels, rare, given.validation, given.validation_labels, 2
     )
     even, tilted = (
-        np.asarray(solve_linear(one).model(given.validation))[:, 1].mean()
+        np.asarray(fit_linear(one).model(given.validation))[:, 1].mean()
         for one in (given, weighted)
     )
     assert tilted > even + 0.1
@@ -93,7 +93,7 @@ def cross_validated(given: Examples) -> Examples:
 def test_training_loss_selects_nothing_in_cross_validation() -> None:
     """On noise, the training loss is the lower the weaker the penalty is."""
     given = cross_validated(examples(noise=50.0, n=30))
-    head = solve_linear(given)
+    head = fit_linear(given)
     assert head.cross_validation is not None
     assert head.cross_validation.folds == 5
     assert len(head.cross_validation.losses) == 30
@@ -107,13 +107,13 @@ def test_training_loss_selects_nothing_in_cross_validation() -> None:
 
 def test_cross_validation_agrees_with_many_validation_pictures() -> None:
     given = examples(n=300)
-    held, crossed = solve_linear(given), solve_linear(cross_validated(given))
+    held, crossed = fit_linear(given), fit_linear(cross_validated(given))
     assert crossed.selection_result.accuracy == pytest.approx(held.validation.accuracy, abs=0.1)
 
 
 def test_without_any_picture_to_validate_on_the_penalty_is_the_default() -> None:
     given = cross_validated(examples(n=3))
-    head = solve_linear(given)
+    head = fit_linear(given)
     assert f"C = {DEFAULT_INVERSE_REGULARISATION:g}" in head.description
     assert "not validated" in str(head)
     assert [row["C"] for row in head.history] == list(INVERSE_REGULARISATIONS)
@@ -122,4 +122,4 @@ def test_without_any_picture_to_validate_on_the_penalty_is_the_default() -> None
 
 @pytest.mark.filterwarnings("error")
 def test_as_many_classes_as_pictures_bring_no_warning_of_scikit_learn() -> None:
-    solve_linear(examples(classes=40, n=40))
+    fit_linear(examples(classes=40, n=40))

@@ -53,7 +53,7 @@ def fit(path: Path, identity: str = "a", resume: bool = False, kill_at: int = 99
         epochs=plan.epochs,
         initial_epoch=first,
         verbose=0,
-        callbacks=[note, checkpoint.stopping, checkpoint],
+        callbacks=[note, checkpoint.early_stopping, checkpoint],
     )
     one.history_kept = checkpoint.history
     return one
@@ -135,10 +135,10 @@ def test_an_unfinished_epoch_is_not_saved(tmp_path: Path) -> None:
     one, checkpoint = model(), Checkpoint(tmp_path / "one.npz", "a")
     checkpoint.resume(one, PLAN)
     checkpoint.set_model(one)
-    checkpoint.stopping.set_model(one)
-    checkpoint.stopping.on_train_begin()
+    checkpoint.early_stopping.set_model(one)
+    checkpoint.early_stopping.on_train_begin()
     one.fit(X[:30], Y[:30], verbose=0)
-    checkpoint.stopping.on_epoch_end(0, {"val_loss": 1.0})
+    checkpoint.early_stopping.on_epoch_end(0, {"val_loss": 1.0})
     one.stop_training = True
     checkpoint.on_epoch_end(0)
     assert not (tmp_path / "one.npz").exists()

@@ -49,7 +49,7 @@ def test_statistics_that_move_are_noticed(start: Start, monkeypatch: pytest.Monk
         return list(model.layers)
 
     monkeypatch.setattr(run.network.backbone, "fine_tune", careless)
-    with pytest.raises(AssertionError, match=r"moved BatchNormalization statistics: .*norm1"):
+    with pytest.raises(AssertionError, match=r"changed BatchNormalization statistics: .*norm1"):
         transfer.train(run)
 
 

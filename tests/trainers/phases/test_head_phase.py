@@ -23,7 +23,7 @@ Start = Callable[..., TrainingContext]
 
 @pytest.mark.parametrize("kind", ["linear", "hidden"])
 def test_the_kind_of_head_can_be_named(start: Start, kind: str) -> None:
-    assert head_phase.solve_head(start(head=kind, epochs=2)).description.startswith(kind)
+    assert head_phase.train_head(start(head=kind, epochs=2)).description.startswith(kind)
 
 
 def test_examples_are_embeddings_with_the_weights_of_their_classes(start: Start) -> None:
@@ -41,34 +41,34 @@ def test_no_picture_is_decoded_if_all_features_are_in_the_cache(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = start(head="linear")
-    first = head_phase.solve_head(run)
+    first = head_phase.train_head(run)
 
     def prefetch(*_: object) -> None:
         raise AssertionError("decoded")
 
     monkeypatch.setattr(Images, "prefetch", prefetch)
     again = replace(run, dataset=decoding.decode_lazily(run.dataset, 32, run.cache))
-    assert str(head_phase.solve_head(again)) == str(first)
+    assert str(head_phase.train_head(again)) == str(first)
 
 
 def test_views_that_would_not_fit_are_left_out(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    solve = linear.solve_linear
+    solve = linear.fit_linear
     monkeypatch.setattr(
         linear,
-        "solve_linear",
+        "fit_linear",
         lambda given, budget: (seen.append(given.train.shape[1]), solve(given, budget))[1],
     )
-    head_phase.solve_head(start(head="linear"))
+    head_phase.train_head(start(head="linear"))
     monkeypatch.setattr(head_phase, "MAX_EMBEDDING_BYTES", 10)
-    head_phase.solve_head(start(head="linear"))
+    head_phase.train_head(start(head="linear"))
     assert seen == [1, len(TRAINING_VIEWS["horizontal"]), 1]
 
 
 def test_without_time_the_first_head_is_used(start: Start) -> None:
-    described = str(head_phase.solve_head(start(time_budget=1e-6)))
+    described = str(head_phase.train_head(start(time_budget=1e-6)))
     assert "one view" in described
 
 
@@ -76,7 +76,7 @@ def test_without_time_the_first_head_is_used(start: Start) -> None:
 def test_every_part_of_the_head_respects_the_time_budget(start: Start, kind: str) -> None:
     """Once it is spent, a hundred thousand epochs become one, and five penalties become one."""
     run = start(head=kind, epochs=100_000, time_budget=1e-6)
-    assert len(head_phase.solve_head(run).history) == 1
+    assert len(head_phase.train_head(run).history) == 1
 
 
 def test_the_extraction_of_more_views_stops_when_the_time_is_spent(
@@ -95,12 +95,12 @@ def test_the_extraction_of_more_views_stops_when_the_time_is_spent(
 
     head_phase.load_examples(run, 1)
     monkeypatch.setattr(TimeLimitedExtractor, "__call__", late)
-    assert "one view" in head_phase.solve_head(run).description
+    assert "one view" in head_phase.train_head(run).description
 
 
 def test_a_hidden_layer_that_diverges_is_an_error(start: Start) -> None:
     with pytest.raises(ConfigError, match=r"--learning-rate \(=1e\+30\) is too high"):
-        head_phase.solve_head(start(head="hidden", learning_rate=1e30))
+        head_phase.train_head(start(head="hidden", learning_rate=1e30))
 
 
 def test_embeddings_that_are_not_finite_are_an_error(start: Start) -> None:
@@ -108,7 +108,7 @@ def test_embeddings_that_are_not_finite_are_an_error(start: Start) -> None:
     weights = [weight * np.float32(1e38) for weight in run.network.body.get_weights()]
     run.network.body.set_weights(weights)
     with pytest.raises(WeightsError, match="not finite"):
-        head_phase.solve_head(run)
+        head_phase.train_head(run)
 
 
 def test_the_effect_of_class_weights_is_measured_for_imbalanced_classes(start: Start) -> None:

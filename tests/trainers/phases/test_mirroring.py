@@ -53,7 +53,7 @@ def test_another_kind_is_selected_if_its_loss_is_clearly_lower(
 ) -> None:
     choice = select_flip(results(**losses))
     assert choice.flip == expected
-    assert "by cross-validation on 100 pictures" in str(choice)
+    assert "in cross-validation on 100 pictures" in str(choice)
     assert set(choice.record()["cross_validation"]) == set(FLIPS)
 
 
@@ -161,7 +161,7 @@ def test_solvers_respect_the_time_budget(
     _, choice = mirroring.resolve_flip(start())
     assert solved == [1]  # penalty of five, for one of three kinds of views
     assert str(choice) == (
-        "mirrored views (--flip): horizontal, the default: the time budget is spent"
+        "mirrored views (--flip): horizontal, the default, because the time budget was spent"
     )
 
 

@@ -37,9 +37,9 @@ def test_it_fine_tunes_with_enough_pictures_and_mistakes() -> None:
 @pytest.mark.parametrize(
     ("conditions", "accuracy", "reason"),
     [
-        (Conditions(40, 5, 10, math.inf), 0.8, "fewer than 10 pictures per class"),
+        (Conditions(40, 5, 10, math.inf), 0.8, "fewer than 10 training pictures per class"),
         (MANY, 1.0, "no mistake"),
-        (Conditions(700, 5, 150, -1.0), 0.9, "time budget is spent"),
+        (Conditions(700, 5, 150, -1.0), 0.9, "time budget was spent"),
     ],
 )
 def test_where_fine_tuning_cannot_gain_the_head_is_used(
@@ -73,8 +73,9 @@ def test_a_plan_survives_being_recorded() -> None:
     [{"fine_tune_epochs": 3}, {"fine_tune_layers": 2}, {"fine_tune_learning_rate": 1e-4}],
 )
 def test_an_option_of_fine_tuning_asks_for_it(options: dict[str, object]) -> None:
-    assert plan(accuracy=1.0, **options).epochs > 0
-    assert plan(accuracy=1.0, **options).reasons[1] == "fine-tuning, because the options ask for it"
+    chosen = plan(accuracy=1.0, **options)
+    assert chosen.epochs > 0
+    assert chosen.reasons[1] == "fine-tuning follows, because the options ask for it"
 
 
 def test_many_pictures_need_fewer_epochs() -> None:

@@ -39,10 +39,10 @@ def test_one_process_may_train(text: str | None, monkeypatch: pytest.MonkeyPatch
         (config({"worker": ["a:1", "b:2"]}), "lists 2 tasks"),
         (config({"chief": ["c:3"], "worker": ["a:1", "b:2"]}), "lists 3 tasks"),
         (config({"worker": ["a:1"], "ps": ["p:1"]}), "lists 2 tasks"),
-        ("{", "cannot be read"),
-        ("[]", "cannot be read"),
-        (config({"worker": 3}), "cannot be read"),
-        (config(["a:1", "b:2"]), "cannot be read"),
+        ("{", "cannot be parsed"),
+        ("[]", "cannot be parsed"),
+        (config({"worker": 3}), "cannot be parsed"),
+        (config(["a:1", "b:2"]), "cannot be parsed"),
     ],
 )
 def test_several_hosts_are_refused(

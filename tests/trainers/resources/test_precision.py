@@ -11,7 +11,7 @@ from plugins.base import leaf_layers
 from plugins.registry import resolve
 from trainers.phases import transfer
 from trainers.phases.context import TrainingContext
-from trainers.resources.precision import POLICIES, choose_policy, scale_loss, with_policy
+from trainers.resources.precision import POLICIES, choose_policy, with_loss_scaling, with_policy
 
 Start = Callable[..., TrainingContext]
 MIXED = POLICIES["bfloat16"]
@@ -47,8 +47,8 @@ def test_16_bits_are_used_if_every_gpu_has_units_for_them(
 
 def test_the_loss_is_scaled_in_float16_only() -> None:
     adam = keras.optimizers.Adam()
-    assert scale_loss(adam, "float32") is scale_loss(adam, "mixed_bfloat16") is adam
-    assert scale_loss(adam, "mixed_float16").inner_optimizer is adam
+    assert with_loss_scaling(adam, "float32") is with_loss_scaling(adam, "mixed_bfloat16") is adam
+    assert with_loss_scaling(adam, "mixed_float16").inner_optimizer is adam
 
 
 def test_gradients_below_the_range_of_float16_are_learned_from() -> None:
@@ -62,7 +62,7 @@ def test_gradients_below_the_range_of_float16_are_learned_from() -> None:
 
     for name, is_learned in (("float32", False), ("mixed_float16", True)):
         layer.set_weights([np.ones((1, 1), np.float32)])
-        model.compile(scale_loss(keras.optimizers.Adam(0.1, epsilon=1e-12), name), loss)
+        model.compile(with_loss_scaling(keras.optimizers.Adam(0.1, epsilon=1e-12), name), loss)
         model.fit(np.ones((4, 1)), np.ones(4), epochs=3, verbose=0)
         assert (layer.get_weights()[0][0, 0] < 0.9) == is_learned
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from trainers.resources import time_budget
-from trainers.resources.time_budget import UNLIMITED, StopInTime, TimeBudget
+from trainers.resources.time_budget import UNLIMITED, TimeBudget, TimeBudgetStopping
 
 
 def budget_at(now: float, seconds: float | None = 10) -> TimeBudget:
@@ -37,7 +37,9 @@ def test_training_stops_early_enough_for_validation(monkeypatch: pytest.MonkeyPa
     batch after the first, which includes tracing the graph."""
     now = [100.0]
     monkeypatch.setattr(time_budget.time, "monotonic", lambda: now[0])
-    callback = StopInTime(TimeBudget(100, 10, now=lambda: now[0]).is_spent, validation_batches=3)
+    callback = TimeBudgetStopping(
+        TimeBudget(100, 10, now=lambda: now[0]).is_spent, validation_batches=3
+    )
     model = SimpleNamespace(stop_training=False)
     callback.set_model(model)
     for batch in range(9):
@@ -49,7 +51,7 @@ def test_training_stops_early_enough_for_validation(monkeypatch: pytest.MonkeyPa
 
 
 def test_training_does_not_stop_without_a_limit() -> None:
-    callback = StopInTime(UNLIMITED.is_spent, 3)
+    callback = TimeBudgetStopping(UNLIMITED.is_spent, 3)
     model = SimpleNamespace(stop_training=False)
     callback.set_model(model)
     callback.on_train_batch_end(0)

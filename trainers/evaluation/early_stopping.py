@@ -1,0 +1,53 @@
+"""Early stopping: end training when the validation loss no longer falls, with the best weights.
+
+The head with a hidden layer and fine-tuning use the same rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+PATIENCE = 6
+"""Number of epochs without a lower validation loss after which training ends."""
+_COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch")
+"""The attributes of Keras' callback that make up its state, besides the best weights."""
+
+
+class EarlyStopping(keras.callbacks.EarlyStopping):
+    """Keras' callback with the settings of Graft, and with a state that can be saved.
+
+    When training ends, the model gets the weights of the epoch with the lowest `val_loss`. Keras'
+    own BackupAndRestore does not save the state of early stopping.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("val_loss", mode="min", patience=PATIENCE, restore_best_weights=True)
+
+    @property
+    def selected_epoch(self) -> int:
+        """The epoch whose weights the model gets, counted from 1; 0 before the first validation."""
+        return 0 if self.best_weights is None else int(self.best_epoch) + 1
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether this callback has ended the training."""
+        return bool(self.stopped_epoch > 0)
+
+    def counters(self) -> dict[str, Any]:
+        """Return the state without the best weights, ready for JSON."""
+        values = {name: getattr(self, name) for name in _COUNTERS}
+        return {
+            name: float(value) if isinstance(value, np.floating) else value
+            for name, value in values.items()
+        }
+
+    def restore(self, counters: Mapping[str, Any], best_weights: list[NDArray[Any]]) -> None:
+        """Restore a saved state. Call it after `fit` has begun, because that resets the state."""
+        for name, value in counters.items():
+            setattr(self, name, value)
+        self.best_weights = best_weights

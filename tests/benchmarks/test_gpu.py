@@ -21,7 +21,7 @@ def test_a_missing_gpu_is_reported_with_the_reason() -> None:
         pytest.skip("there is a GPU here")
     done = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, check=False)
     assert done.returncode == gpu.NO_GPU, done.stderr
-    assert done.stdout.startswith("no GPU, so nothing was measured: ")
+    assert done.stdout.startswith("nothing was measured, because TensorFlow finds no GPU: ")
     assert len(done.stdout.splitlines()) == 1
 
 

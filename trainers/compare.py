@@ -1,4 +1,4 @@
-"""Which backbone for these pictures? `python -m trainers.compare --data DIR --plugins a,b,c`."""
+"""Measure backbones on a folder and recommend one: `python -m trainers.compare --data DIR`."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ PLUGINS = (
 
 They have 0.9 to 24 million parameters. `pocket` needs no download; all others start from ImageNet
 weights. ResNet is included although others are faster at its ImageNet accuracy, because ResNets
-were the best frozen features in Kornblith et al. 2019 (Do Better ImageNet Models Transfer Better?).
+gave the best frozen features in Kornblith et al. 2019 (Do Better ImageNet Models Transfer Better?).
 """
 _SHARED_OPTIONS = (
     *("data", "weights", "image_size", "seed", "group", "flip", "head"),
     *("cache_gigabytes", "strict", "device"),
 )
-"""Options of a training run that a comparison takes too, for all its backbones."""
+"""The options of a training run that are also options of a comparison."""
 
 
 class NothingMeasuredError(GraftError):

@@ -1,4 +1,4 @@
-"""`make demo`: train on drawn leaves, serve the model, classify a picture; download nothing.
+"""`make demo`: train on drawn leaves, serve the model and classify a picture, without a download.
 
 It uses the commands that a user would type: it trains, runs `bentoml serve` and posts a picture.
 """
@@ -29,10 +29,10 @@ from trainers.dataset.samples import draw_samples
 OPTIONS = ("--plugin", "pocket", "--data", "demo")
 """The options of both training runs."""
 PRETRAINED_OPTIONS = ("--name", "demo")
-"""The default name is left for the model of the user, because `bentoml serve` serves that name."""
+"""Not the default name: `bentoml serve` serves that, and it should be a model of the user."""
 RANDOM_OPTIONS = ("--weights", "none", "--name", "from-random", "--fine-tune-epochs", "0")
-"""Starts from random weights, to show what pretraining gains. Only the head is trained, because
-fine-tuning does not help with so few pictures and takes longest."""
+"""The second run starts from random weights, to show what pretraining gains. It trains only the
+head, because fine-tuning does not help with so few pictures and takes most of the time."""
 OUTPUT = Path("artifacts")
 START_SECONDS = 120
 """The longest time to wait until the service is ready."""

@@ -39,7 +39,7 @@ def promote(new: Path, over: str | None, data: Path) -> str:
     Args:
         new: a bundle, or a folder of bundles, the newest of which is compared.
         over: the old model, as a BentoML tag or a bundle; None means the latest of the same name.
-        data: the folder with the pictures of the new model.
+        data: the folder of pictures that the new model was trained on.
     """
     from service.bundle import store
     from service.bundle.reading import Bundle

@@ -26,8 +26,8 @@ class Candidate:
     """A backbone with its weights.
 
     Attributes:
-        plugin: its name as a value of --plugin, FAMILY:VARIANT.
-        weights: its weights as a value of --weights.
+        plugin: name of the backbone, FAMILY:VARIANT, as in --plugin.
+        weights: as in --weights, e.g. imagenet, none or the path of a file.
         label: the name that tables and plots show.
     """
 
@@ -68,8 +68,8 @@ class Figures:
 
     Attributes:
         image_size: side of the input in pixels.
-        validation_accuracy: accuracy on the validation pictures, 0 to 1. The recommendation follows
-            from it.
+        validation_accuracy: accuracy on the validation pictures, 0 to 1. The recommendation is
+            based on it.
         validation_pictures: the number of pictures that it was measured on.
         test_accuracy: accuracy on the test pictures, 0 to 1. It does not affect the recommendation.
         test_interval: the 95% confidence interval of the test accuracy, 0 to 1.
@@ -130,8 +130,8 @@ def parse_candidates(text: str, weights: str | None = None) -> list[Candidate]:
         weights: weights for entries without =WEIGHTS; None means the default of each backbone.
 
     Raises:
-        ConfigError: the list is empty, or a name of weights is empty or not printable.
-        BackboneError: a name in the list is not that of a backbone.
+        ConfigError: the list is empty, or the text after a = is empty or not printable.
+        BackboneError: an entry names an unknown backbone.
     """
     pairs: list[tuple[str, str]] = []
     for entry in filter(None, map(str.strip, text.split(","))):

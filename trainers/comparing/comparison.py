@@ -71,7 +71,7 @@ class Comparison:
 
 
 def table(comparison: Comparison) -> str:
-    """Lines for the terminal: a table of all figures, the recommendation, and how to train it."""
+    """Format the result for the terminal: a table, the recommendation, and how to train it."""
     recommended = comparison.recommendation
     text = []
     if samples.is_sample_dataset(comparison.dataset.folder):

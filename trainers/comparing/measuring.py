@@ -32,9 +32,9 @@ from trainers.phases.context import TrainingContext
 from trainers.progress import Progress, log
 
 MIN_CALLS, MIN_SECONDS, WARM_UP_CALLS = 30, 2.0, 5
-"""Timing repeats until MIN_CALLS calls and MIN_SECONDS seconds are reached.
+"""A model is called at least MIN_CALLS times, and for at least MIN_SECONDS.
 
-The first WARM_UP_CALLS calls do not count.
+Before that, WARM_UP_CALLS calls are not timed.
 """
 
 
@@ -59,7 +59,7 @@ def try_candidate(
 
 
 def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Progress) -> Figures:
-    """Train a head as a training run does, export it with the backbone to ONNX, and time that.
+    """Train a head as a training run does, export the model to ONNX, and time the ONNX model.
 
     Args:
         config: the options, with the backbone and its weights.
@@ -117,7 +117,7 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
 
 
 def count_correct(context: TrainingContext, head: Head) -> tuple[int, int]:
-    """Count the correct answers to the test pictures; return it with the number of test pictures.
+    """Return how many test pictures get a correct answer, and how many test pictures there are.
 
     The embeddings of the test pictures are read from the cache, or else computed with ONNX Runtime.
     """

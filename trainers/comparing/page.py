@@ -26,7 +26,7 @@ MAX_CLASSES = 30
 def write(comparison: Comparison, work: Path, output: Path) -> Path:
     """Write compare-ID.html and compare-ID.json to `output`; return the path of the page.
 
-    A process that is killed leaves each file either complete or absent.
+    If the process is killed, each file is either complete or absent.
 
     Args:
         work: a folder for temporary files, on the file system of `output`.

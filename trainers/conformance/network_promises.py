@@ -26,7 +26,7 @@ def check_parameters(trial: Trial) -> str:
 
 
 def check_smallest_size(trial: Trial) -> str:
-    """Check that the network can be built at `min_image_size`, and that `load` refuses less."""
+    """Check that the network can be built at `min_image_size`, and `load` refuses smaller sizes."""
     backbone = trial.backbone
     smallest = backbone.variants[backbone.variant].min_image_size
     try:
@@ -53,7 +53,7 @@ def check_smallest_size(trial: Trial) -> str:
 
 
 def check_scaling(trial: Trial) -> str:
-    """Check that the first layer with weights gets pixels in the range it was trained with.
+    """Check that the first layer with weights gets pixels in the range that it was trained with.
 
     For networks of keras.applications, the inputs of that layer must equal those after Keras'
     `preprocess_input`. For other networks, only the range is checked.
@@ -115,7 +115,7 @@ def _first_weighted_layer(model: keras.Model, images: Any) -> tuple[keras.layers
 
 
 class _StopCall(BaseException):
-    """Ends the call of a model. (Keras would wrap an Exception in another exception.)"""
+    """Stops the call of a model. It is not an Exception, which Keras would wrap in another."""
 
 
 def check_determinism(trial: Trial) -> str:

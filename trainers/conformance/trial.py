@@ -1,4 +1,4 @@
-"""How promises are checked: a backbone is loaded with random weights and given to each check."""
+"""Runs checks of promises: loads a backbone with random weights, and passes it to each check."""
 
 from __future__ import annotations
 

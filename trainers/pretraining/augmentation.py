@@ -1,7 +1,7 @@
 """Augmentation for pretraining the `pocket` backbone, and for nothing else: crops, scale, light.
 
-The augmentations of training runs are in trainers/features/augmentation.py: the views of pictures
-that features are computed of, and the random changes of fine-tuning.
+The augmentations of training runs are in trainers/features/augmentation.py: the fixed
+views of pictures that features are computed from, and the random changes of fine-tuning.
 """
 
 from __future__ import annotations

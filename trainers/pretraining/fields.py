@@ -18,12 +18,12 @@ PERIOD = 64
 
 @dataclass(frozen=True)
 class Cells:
-    """Cellular noise: for each pixel, which of the random points is nearest.
+    """Cellular noise: random points divide the plane into cells, one around each point.
 
     Attributes:
-        nearest, second: distances to the nearest and the second nearest point.
-        value: a random number of the nearest point, 0 to 1, so the same within a cell.
-        x, y: offset from the nearest point.
+        nearest, second: distances of each pixel to the nearest and the second nearest point.
+        value: a random number from 0 to 1, the same for all pixels of a cell.
+        x, y: offset of each pixel from the nearest point.
     """
 
     nearest: Map
@@ -68,8 +68,8 @@ def noise(
     """Gaussian noise (size, size) with mean 0 and standard deviation 1.
 
     Args:
-        smoothness: the amplitude is the frequency to the power of minus this: 0 is white noise.
-            Without effect if `frequency` is given.
+        smoothness: the amplitude is frequency ** -smoothness, so 0 is white noise. Not used if
+            `frequency` is given.
         stretch: in the direction of `angle`, patterns are longer by this factor.
         angle: that direction, in radians.
         frequency: centre of the band of frequencies, in periods per picture; None for all.

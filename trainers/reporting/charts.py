@@ -88,7 +88,10 @@ def scale(low: float, high: float) -> tuple[float, float, list[float]]:
 
 
 def bar(share: float) -> Markup:
-    """Draw a bar that fills a share, 0 to 1, of a table cell, which shows the number as text."""
+    """Draw a bar that fills this share, 0 to 1, of the width of a table cell.
+
+    Screen readers skip the bar, because the cell also shows the share as text.
+    """
     width = 100 * min(1.0, max(0.0, share))
     return Markup(
         '<svg class="bar" aria-hidden="true"><rect class="trough" width="100%" height="100%"/>'

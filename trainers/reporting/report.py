@@ -26,8 +26,8 @@ from trainers.reporting.charts import Axis, Line
 MAX_PER_PAIR, MAX_MISTAKES = 6, 24
 """The largest number of thumbnails for each confused pair, and of the most confident mistakes."""
 MAX_IN_MATRIX, MAX_IN_TABLE, MAX_LEFT_OUT = 30, 100, 20
-"""The largest number of classes in the confusion matrix and in tables, and of files in the list of
-those left out. metrics.json has all of them."""
+"""The largest number of classes in the confusion matrix, of classes in a table, and of files in the
+list of files that were left out. metrics.json has all of them."""
 _MOST_CONFUSED = 20
 """The number of classes in the confusion matrix if there are more than MAX_IN_MATRIX."""
 
@@ -151,7 +151,7 @@ def _weight_effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     """The confusion matrix of all classes, or of the most confused ones if there are many.
 
-    Then `others` counts, for each of these classes, the answers that have no column.
+    `others` counts, for each class in the matrix, the answers with classes that are not in it.
     """
     matrix = to_dense(test["confusion_matrix"])
     chosen = np.arange(len(classes))
@@ -169,7 +169,7 @@ def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
 
 
 def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield plots of loss and accuracy for each phase, with a mark at the kept weights."""
+    """Yield plots of loss and accuracy for each phase, which mark the chosen epoch or C."""
     for phase, rows in metrics["phases"].items():
         if not rows:
             continue
@@ -202,7 +202,7 @@ def _best_row(phase: str, rows: Sequence[Row], metrics: Mapping[str, Any]) -> in
 
 
 def _lines(rows: Sequence[Row], name: str, factor: float = 1) -> list[Line]:
-    """The curves of one figure, training (if it was measured) and validation."""
+    """The curves of `loss` or `accuracy`, for training (if it was measured) and validation."""
     names = {"training": name, "validation": f"val_{name}"}
     return [
         Line(split, [None if row[key] is None else factor * row[key] for row in rows])

@@ -19,7 +19,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 34, 46  # margins of the plot
 _LARGEST, _SMALLEST = 20.0, 3.0  # radius of a dot
 _CHARACTER, _LINE = 7.0, 14.0  # approximate width and height of a letter
 _MARGIN = 1.6
-"""The time axis ends at the shortest time divided by this factor, and at the longest times it."""
+"""The time axis goes from the shortest time / _MARGIN to the longest time * _MARGIN."""
 
 DotKind = Literal["chosen", "near", "far"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -55,8 +55,8 @@ def scatter(dots: Sequence[Dot], threshold: float, width: int) -> Markup:
 
     Args:
         dots: at least one.
-        threshold: the accuracy, 0 to 1, from which on a backbone is about as accurate as the best.
-            A band from it to the best accuracy is drawn.
+        threshold: the lowest accuracy, 0 to 1, that counts as about as accurate as the best. The
+            band from it to the best accuracy is shaded.
         width: width of the plot in pixels. Its height and the size of letters do not depend on it.
     """
     low, high, ticks = scale(min(dot.low for dot in dots), max(dot.high for dot in dots))

@@ -205,7 +205,7 @@ def _lines(rows: Sequence[Row], name: str, factor: float = 1) -> list[Line]:
     """The curves of `loss` or `accuracy`, for training (if it was measured) and validation."""
     names = {"training": name, "validation": f"val_{name}"}
     return [
-        Line(split, [None if row[key] is None else factor * row[key] for row in rows])
+        Line(split, [None if (value := row[key]) is None else factor * value for row in rows])
         for split, key in names.items()
         if key in rows[0]
     ]

@@ -1,4 +1,4 @@
-"""`benchmarks/gpu.py` without a GPU, and the speeds that it reads from a log."""
+"""`benchmarks/gpu.py`: without a GPU, on logical CPUs, and how it computes speeds from a log."""
 
 from __future__ import annotations
 

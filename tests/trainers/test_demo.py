@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_help_is_printed_without_running_the_demo() -> None:
-    """The modules that training and serving need are not even imported."""
+    """`--help` works even if TensorFlow and BentoML cannot be imported."""
     code = """
 import sys
 for name in ("tensorflow", "keras", "onnxruntime", "bentoml"):
@@ -32,7 +32,7 @@ main(["--help"])
 def test_the_demo_trains_serves_and_shows_an_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """As `make demo` runs it, but for nine of ten epochs of fine-tuning: the head ships there."""
+    """Like `make demo`, but with only one epoch of fine-tuning: the head alone is kept anyway."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(demo, "OPTIONS", (*demo.OPTIONS, "--fine-tune-epochs", "1"))
     code = demo.main([])

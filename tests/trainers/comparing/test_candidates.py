@@ -39,7 +39,10 @@ def figures(accuracy: float, ms: float, pictures: int = 100) -> Figures:
 
 
 def choice(*measured: tuple[float, float], pictures: int = 100) -> Recommendation:
-    """Of candidates `0`, `1`, ... with these accuracies and milliseconds, after one that failed."""
+    """Recommend one of the candidates `0`, `1`, ..., given their accuracies and milliseconds.
+
+    Another candidate, which failed, comes first.
+    """
     results = [
         CandidateResult(Candidate("tiny:s", "none", str(at)), figures(*one, pictures))
         for at, one in enumerate(measured)

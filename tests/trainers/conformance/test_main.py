@@ -1,4 +1,4 @@
-"""The command: what it prints, its exit codes, and a backbone of another package."""
+"""The command trainers.conformance: its output, its exit codes, and backbones of other packages."""
 
 from __future__ import annotations
 

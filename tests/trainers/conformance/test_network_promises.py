@@ -1,4 +1,4 @@
-"""Broken promises about the loaded network are found and explained."""
+"""Checks of the loaded network find broken backbones and say what is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broken promises about training are found and explained."""
+"""Checks of training find broken backbones and say what is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small pretraining: an interrupted run continues, and the weights load."""
+"""A small pretraining run: it continues after an interruption, and its weights can be loaded."""
 
 from __future__ import annotations
 

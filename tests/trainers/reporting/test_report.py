@@ -27,7 +27,7 @@ VOID = {"meta", "img", "rect", "line", "circle", "polyline", "br"}
 
 @pytest.fixture
 def page(tmp_path: Path) -> Write:
-    """Write the page of a test whose confusion matrix is given; more of the metrics by name."""
+    """Write the page for a confusion matrix of the test; other metrics can be given by name."""
 
     def write(
         matrix: list[list[int]], classes: tuple[str, ...], source: str = "", **more: Any
@@ -101,7 +101,7 @@ def page(tmp_path: Path) -> Write:
 
 
 def text(shown: str) -> str:
-    """What a reader sees, without markup and with single spaces."""
+    """The text of the page, without markup and with single spaces."""
     body = shown[shown.index("<body>") :]
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
 
@@ -195,7 +195,7 @@ def test_of_many_classes_only_the_most_confused_are_in_the_matrix(page: Write) -
 
 
 class Strict(HTMLParser):
-    """Notes tags that are left open, attributes that name another place, and scripts."""
+    """Collects unclosed tags, scripts, and attributes that refer to other files or pages."""
 
     def __init__(self) -> None:
         super().__init__()

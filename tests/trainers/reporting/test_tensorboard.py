@@ -10,7 +10,7 @@ from trainers.reporting.tensorboard import Board, BoardError
 
 
 def read(folder: Path) -> list[tuple[str, int, float]]:
-    """Tag, step and value of all scalars in a folder's one event file."""
+    """Tag, step and value of all scalars in the only event file of a folder."""
     (file,) = folder.glob("events.out.tfevents.*")
     found = []
     for record in tf.data.TFRecordDataset(str(file)):

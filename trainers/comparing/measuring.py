@@ -46,7 +46,7 @@ def try_candidate(
     progress: Progress,
 ) -> CandidateResult:
     """Measure a candidate. Log and return an error, so that the next candidate can be measured."""
-    log.info("%s:", candidate.label)
+    log.info("measuring %s", candidate.label)
     try:
         figures = measure(candidate.config(shared), dataset, cache, progress)
         return CandidateResult(candidate, figures)
@@ -54,7 +54,7 @@ def try_candidate(
         problem = str(error)
     except Exception as error:  # a plugin from outside may fail in any way
         problem = f"{type(error).__name__}: {error}"
-    log.warning("%s is left out: %s", candidate.label, problem)
+    log.warning("%s is left out of the comparison: %s", candidate.label, problem)
     return CandidateResult(candidate, problem=problem)
 
 

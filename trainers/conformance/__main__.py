@@ -31,8 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--image-size",
         type=_parse_size,
-        help="side of the input in pixels, 32 to 1024 (default: 64, or the smallest size above it "
-        "that the backbone accepts)",
+        help="side of the input in pixels, 32 to 1024 (default: 64, or the smallest size that the "
+        "backbone accepts if that is larger)",
     )
     options = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

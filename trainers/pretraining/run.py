@@ -33,6 +33,16 @@ if TYPE_CHECKING:
     import keras
 
 WEIGHTS = "pocket.weights.h5"
+_HELP = {
+    "seed": "seed of the pictures, the initial weights and the order",
+    "classes": "number of classes to draw",
+    "per_class": "number of pictures in each class",
+    "held_out": "pictures of each class that are left out of training, to measure the accuracy",
+    "epochs": "number of epochs",
+    "batch_size": "pictures per step",
+    "learning_rate": "learning rate at its peak",
+    "weight_decay": "weight decay of SGD",
+}
 
 
 def pretrain(config: PretrainingConfig, folder: Path, progress: Progress) -> Path:
@@ -183,7 +193,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quiet", action="store_true", help="log only warnings and errors")
     for name, value in asdict(PretrainingConfig()).items():
         flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, type=type(value), default=value, help=f"default: {value}")
+        parser.add_argument(
+            flag, type=type(value), default=value, help=f"{_HELP[name]} (default: {value})"
+        )
     given = vars(parser.parse_args(arguments))
     output, is_quiet = given.pop("output"), given.pop("quiet")
     set_up_logging(is_quiet)
@@ -198,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
-    log.info("SHA-256 %s", hashlib.sha256(path.read_bytes()).hexdigest())
+    log.info("SHA-256 of the weights: %s", hashlib.sha256(path.read_bytes()).hexdigest())
     options = ("--plugin", "pocket", "--weights", str(path))
     log.info(
         "train with these weights:  %s", command_lines.python_command("trainers.run", *options)

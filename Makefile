@@ -16,13 +16,13 @@ setup: $(VENV)/.ready ## install everything into .venv, in the locked versions
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Graft needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make setup PYTHON=python3.11")'
-	@echo "installing into $(VENV): 3 GB, a few minutes the first time"
+	@echo "installing 3 GB into $(VENV); this takes a few minutes, and pip prints nothing until it is done"
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: setup ## train on sample pictures, serve the model, ask it
+demo: setup ## train on sample pictures, serve the model and classify a picture (a few minutes)
 	$(RUN) -m trainers.demo
 
 test: setup lint types ## run every test except those of `test-large`
@@ -43,7 +43,7 @@ artifacts/lowest/.ready: requirements/lowest.txt pyproject.toml
 	artifacts/lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-fuzz: setup ## decode 100,000 damaged pictures and 100,000 sound ones of every kind, post 10,000, and draw requests from the OpenAPI document (half an hour)
+fuzz: setup ## decode 200,000 damaged and valid pictures, and send random requests to the service (half an hour)
 	$(RUN) tests/fuzz/pictures.py mutated 100000 $(SEED)
 	$(RUN) tests/fuzz/pictures.py drawn 100000 $(SEED)
 	GRAFT_FUZZ_POSTS=5000 GRAFT_FUZZ_EXAMPLES=1000 $(RUN) -m pytest tests/service/app/test_fuzz.py tests/service/http/pages/test_openapi.py
@@ -55,7 +55,7 @@ lint: setup ## run ruff
 types: setup ## run mypy, strict
 	$(RUN) -m mypy
 
-docs: setup ## refresh tables, indexes and screenshots of the docs (a few minutes; needs chromium)
+docs: setup ## update the tables, indexes and screenshots of the docs (5 minutes; needs chromium)
 	GRAFT_WRITE_DOCS=1 $(RUN) -m pytest tests/docs/test_tables.py tests/docs/test_commands.py
 
 bench: bench-checking bench-training bench-serving bench-predict ## run the main benchmarks
@@ -66,29 +66,29 @@ bench-checking: setup ## time the check of 10,000 pictures
 bench-training: setup ## compare Graft with a tutorial's recipe: make bench-training DATA=FOLDER WEIGHTS=FILE
 	$(RUN) benchmarks/training.py $(DATA) $(WEIGHTS)
 
-bench-gpu: setup ## measure GPUs by devices and precision: make bench-gpu PLUGIN=resnet:50 (15 minutes)
+bench-gpu: setup ## measure training speed on GPUs: make bench-gpu PLUGIN=resnet:50 (15 minutes)
 	$(RUN) benchmarks/gpu.py $(PLUGIN)
 
-bench-resuming: setup ## kill a run 20 times at random moments, and resume it
+bench-resuming: setup ## kill 20 training runs at random moments, and resume them
 	$(RUN) benchmarks/resuming.py
 
-bench-peers: artifacts/peers/.ready artifacts/peers-mlserver/.ready ## install other servers to compare with, in their own environments
+bench-peers: artifacts/peers/.ready artifacts/peers-mlserver/.ready ## install the servers that bench-serving compares with (2 GB in artifacts/)
 
-# A server that cannot be installed becomes a line in the table; the others are still measured.
+# A server that cannot be installed is listed as such; the others are still measured.
 artifacts/peers/.ready artifacts/peers-mlserver/.ready: artifacts/%/.ready: benchmarks/serving/peers/requirements-%.txt
 	$(PYTHON) -m venv artifacts/$*
 	-artifacts/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< && touch $@
 
-bench-serving: setup bench-peers ## compare the service with its parts and other servers (10 minutes; needs wrk)
+bench-serving: setup bench-peers ## compare the service with other servers, and with its parts (10 minutes; needs wrk)
 	$(RUN) -m benchmarks.serving.run $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
 
-bench-predict: setup ## compare scoring a folder with its parts
+bench-predict: setup ## compare service.predict with plain loops that do the same work
 	$(RUN) benchmarks/predict.py $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
 
-bench-rolling: setup ## restart replicas behind nginx 20 times, under load (needs nginx)
+bench-rolling: setup ## restart two replicas behind nginx 20 times under load, and count lost requests (needs nginx)
 	$(RUN) -m benchmarks.rolling $$($(RUN) -m trainers.run --plugin pocket --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
 
-pretrain-pocket: setup ## make the weights of pocket again (about 40 minutes on 2 cores)
+pretrain-pocket: setup ## train the weights of the backbone pocket again (about 40 minutes on 2 cores)
 	$(RUN) -m trainers.pretraining.run --output artifacts/pocket
 
 TOOL := $(RUN) -m uv tool run
@@ -98,24 +98,24 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 build: setup ## build the package into dist/
 	$(RUN) -m uv build
 
-sbom: setup ## list the packages of the images as CycloneDX in dist/
+sbom: setup ## write lists of the packages in the images to dist/, as CycloneDX
 	mkdir -p dist
 	for lock in $(LOCKS); do PYTHONWARNINGS=ignore $(TOOL) --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible -o dist/graft-$(VERSION)-$$lock.cdx.json requirements/$$lock.txt || exit; done
 
-# --strict: a package that the advisory database does not know is a failure, too.
-audit: setup ## look for known vulnerabilities in the packages of the images (PyPI's advisories)
+# --strict: fail if the advisory database does not know a package, too.
+audit: setup ## look up known vulnerabilities of the packages in the images (PyPI's database)
 	for lock in $(LOCKS); do $(TOOL) pip-audit==2.10.1 --strict --disable-pip --require-hashes --requirement requirements/$$lock.txt || exit; done
 
 LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) --build-arg SOURCE=$(shell git config --get remote.origin.url | sed 's|//[^/]*@|//|')
 
-image: ## build both images with Docker: make image BUNDLE=artifacts/NAME; without BUNDLE, a serving image without a model
+image: ## build both images with Docker: make image BUNDLE=artifacts/NAME; without BUNDLE, the serving image has no model
 	docker build -f deploy/Dockerfile $(LABELS) $(if $(BUNDLE),--build-arg BUNDLE=$(BUNDLE),--target bare) -t graft:$(VERSION) .
 	docker build -f deploy/training.Dockerfile $(LABELS) -t graft-training:$(VERSION) .
 
-image-check: setup ## build the serving image without Docker, start it and test it (2 minutes; needs root and debootstrap)
+image-check: setup ## build the serving image without Docker, and test it (2 minutes; needs root and debootstrap)
 	$(RUN) -m pytest -s -m image tests/deploy/images/test_image.py
 
-# Without these programs tests would be skipped, so they are checked first.
+# Tests that need a missing program would be skipped, so check the programs first.
 NEEDS := nginx prometheus promtool unshare systemd-analyze debootstrap
 deploy-check: setup ## test everything in deploy/ with real programs (10 minutes; needs root)
 	@[ "$$(id -u)" = 0 ] || { echo "deploy-check builds images without Docker, which needs root" >&2; exit 1; }
@@ -125,18 +125,18 @@ deploy-check: setup ## test everything in deploy/ with real programs (10 minutes
 	GRAFT_NO_SKIPS=1 $(RUN) -m pytest -s -m "not large" tests/deploy tests/test_workflow.py
 	$(MAKE) sbom
 
-release-tag: ## check that tag, pyproject.toml and changelog name the same version
-	@[ -z "$$(sed -n '/^## \[Unreleased\]/,/^## \[[^U]/{/^## /!p;}' CHANGELOG.md | tr -d '[:space:]')" ] || { echo "CHANGELOG.md: move what is under [Unreleased] to [$(VERSION)]" >&2; exit 1; }
-	@git tag --points-at HEAD | grep -Fqx v$(VERSION) || { echo "no tag v$(VERSION) points at this commit: pyproject.toml has version $(VERSION)" >&2; exit 1; }
+release-tag: ## check that the git tag, pyproject.toml and the changelog have the same version
+	@[ -z "$$(sed -n '/^## \[Unreleased\]/,/^## \[[^U]/{/^## /!p;}' CHANGELOG.md | tr -d '[:space:]')" ] || { echo "CHANGELOG.md has entries under [Unreleased]: move them to [$(VERSION)]" >&2; exit 1; }
+	@git tag --points-at HEAD | grep -Fqx v$(VERSION) || { echo "this commit has no tag v$(VERSION), the version in pyproject.toml: run git tag v$(VERSION)" >&2; exit 1; }
 
 release-notes: ## print the changelog of a version: make release-notes VERSION=0.1.0
 	@sed -n '/^## \[$(VERSION)\]/,/^## \[/{/^## /!p;}' CHANGELOG.md | grep . || { echo "CHANGELOG.md has no section [$(VERSION)]" >&2; exit 1; }
 
 COMPILE := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
 
-# The other locks start from the versions of dev.txt, so that images have what the tests ran with.
-# lowest.txt is for one Python and one system, because the newest Python needs higher versions.
-lock: setup ## write requirements/ again after a change in pyproject.toml
+# The other locks start from dev.txt, so that images have the versions that the tests ran with.
+# lowest.txt is for one version of Python and one system, because newer ones need higher versions.
+lock: setup ## write the lock files in requirements/, after a change in pyproject.toml
 	$(COMPILE) --extra dev -o requirements/dev.txt
 	for lock in $(LOCKS); do cp requirements/dev.txt requirements/$$lock.txt; done
 	$(COMPILE) -o requirements/serving.txt
@@ -146,5 +146,5 @@ lock: setup ## write requirements/ again after a change in pyproject.toml
 	$(COMPILE) --extra gpu -o requirements/train-gpu.txt
 	$(filter-out --universal,$(COMPILE)) --python-platform linux --upgrade --resolution lowest-direct --extra dev -o requirements/lowest.txt
 
-clean: ## remove what make made, but no bundles: those in artifacts/ are yours
+clean: ## remove everything that make made, except bundles in artifacts/
 	rm -rf $(VENV) artifacts/peers* artifacts/lowest build dist *.egg-info

@@ -1,10 +1,10 @@
-"""Measures how long the check of a folder takes: 10,000 drawn pictures, from disk to findings.
+"""Measures how long `trainers.check` takes on a folder of 10,000 drawn pictures.
 
-.venv/bin/python benchmarks/checking.py [PICTURES] [THUMBNAILS]
+    .venv/bin/python benchmarks/checking.py [PICTURES] [THUMBNAILS]
 
-Half of them are JPEG, a quarter each PNG and WebP, of 500 x 375 pixels, all of different scenes.
-Then it measures the search for duplicates among 30,000 thumbnails, whose time grows with the square
-of their number.
+All pictures are different and have 500 x 375 pixels; half of them are JPEG, a quarter PNG and a
+quarter WebP. Then it measures the search for duplicates among 30,000 thumbnails. The time of that
+search grows with the square of their number.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ def main(pictures: str = "10000", thumbnails: str = "30000") -> None:
         started = time.monotonic()
         with ProcessPoolExecutor() as processes:
             list(processes.map(draw, [folder] * count, range(count), chunksize=PER_TASK))
-        print(f"{count:,} pictures drawn in {time.monotonic() - started:.1f} s", flush=True)
+        print(f"drew {count:,} pictures in {time.monotonic() - started:.1f} s", flush=True)
         started = time.monotonic()
         command = [sys.executable, "-m", "trainers.check", "--data", folder]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        print(f"checked in {time.monotonic() - started:.1f} s: {done.stdout.strip()}", flush=True)
+        seconds, output = time.monotonic() - started, done.stdout.strip()
+        print(f"checked the folder in {seconds:.1f} s; the check printed: {output}", flush=True)
     started = time.monotonic()
     groups = duplicates.group_duplicates(
         [str(row) for row in range(thumbnail_count)],
@@ -47,7 +48,8 @@ def main(pictures: str = "10000", thumbnails: str = "30000") -> None:
     )
     seconds, group_count = time.monotonic() - started, len(np.unique(groups))
     print(
-        f"duplicates among {thumbnail_count:,} thumbnails: {seconds:.1f} s, {group_count:,} groups"
+        f"searched {thumbnail_count:,} thumbnails for duplicates in {seconds:.1f} s; "
+        f"found {group_count:,} groups"
     )
 
 
@@ -63,7 +65,7 @@ def draw(folder: str, number: int) -> None:
 
 
 def draw_thumbnails(count: int) -> np.ndarray:
-    """Draw inspections (N,) with thumbnails whose energy falls with frequency, as in photos."""
+    """Return inspections (N,) with drawn thumbnails, whose spectrum is like that of photographs."""
     rng = np.random.default_rng(0)
     inspections = np.zeros(count, INSPECTION)
     for start in range(0, count, 1000):

@@ -1,13 +1,13 @@
-"""Measures what pictures cost to decode, and compares it with the estimates from their headers.
+"""Measures the time and memory of decoding, and compares them with the estimates from headers.
 
     python -m benchmarks.decoding [MEGAPIXELS]
 
-Each picture is drawn, encoded and decoded in a process of its own, at the model's 224 pixels. The
-table has processor time, additional resident memory, and the longest time on a core in which no
-other Python thread could run, beside the estimates that decide which pictures are accepted. Flat
-pictures are small files of many pixels; noise is the most work for each pixel. The last line is
-a process with two threads that decode all accepted pictures in random order: the memory limit of a
-worker must allow its peak.
+Each picture is drawn, encoded, and decoded to 224 x 224 pixels, in a separate process. The table
+shows the processor time, the additional resident memory, and the stall: the longest time for which
+no other Python thread could run. Beside time and memory are the estimates from the header, by which
+the service accepts or refuses a picture. Flat pictures are small files with many pixels; noise
+takes the most work for each pixel. The last line shows the memory of a process in which two threads
+decode all accepted pictures in random order: a worker's memory limit must be above that peak.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def flat(width: int, height: int) -> Image.Image:
 
 
 def photo(width: int, height: int) -> Image.Image:
-    """Draw repeated smooth shapes with a little noise: about as many bytes as a photograph."""
+    """Draw repeated smooth shapes with a little noise; files are about as large as photographs."""
     chance = np.random.default_rng(0)
     coarse = Image.fromarray(chance.integers(0, 256, (64, 48, 3), np.uint8))
     tile = np.asarray(coarse.resize((1024, 768), Image.Resampling.BICUBIC), np.int16)
@@ -110,11 +110,11 @@ def peak_resident_mb() -> float:
 
 
 def measure(data: bytes) -> dict[str, float]:
-    """Decode once; return seconds of processor time, additional MB, longest stall in ms."""
+    """Decode once; return the processor time, the additional memory, and the longest stall."""
     configure_process()
     decode(draw_small_jpeg(), SIZE)
     longest, stop = [0.0], threading.Event()
-    clock = time.pthread_getcpuclockid(threading.get_ident())  # of the thread that decodes
+    clock = time.pthread_getcpuclockid(threading.get_ident())  # of the decoding thread
 
     def watch() -> None:
         last = time.clock_gettime(clock)
@@ -147,13 +147,17 @@ def encode(name: str, megapixels: float) -> bytes:
 
 
 def run_in_process(task: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a process of its own, and return its result."""
+    """Call a function in a new process, and return its result."""
     with multiprocessing.get_context("spawn").Pool(1) as process:
         return process.apply(task, arguments)
 
 
 def decode_mixed(folder: str) -> dict[str, float]:
-    """Decode each picture of a folder three times, in two threads; return MB before and at peak."""
+    """Decode each picture of a folder three times, in two threads.
+
+    Returns:
+        The resident memory before that, and its peak, in MB.
+    """
     configure_process()
     paths = [path for path in Path(folder).iterdir() for _ in range(3)]
     random.Random(0).shuffle(paths)
@@ -166,7 +170,7 @@ def decode_mixed(folder: str) -> dict[str, float]:
 
 def main() -> None:
     sizes = [float(text) for text in sys.argv[1:]] or [12, 50.4]
-    print("| picture | megapixels | file, MB | s | expected | MB | expected | stall, ms |")
+    print("| picture | megapixels | file, MB | s | estimate | MB | estimate | stall, ms |")
     print("|---|---|---|---|---|---|---|---|")
     with TemporaryDirectory() as folder:
         for megapixels in sizes:

@@ -1,13 +1,14 @@
-"""Measures extraction and fine-tuning on GPUs, in pictures a second, by devices and precision.
+"""Measures feature extraction and fine-tuning on GPUs, in pictures per second.
 
-.venv/bin/python benchmarks/gpu.py [PLUGIN] [PICTURES] [cpu:N]
+    .venv/bin/python benchmarks/gpu.py [PLUGIN] [PICTURES] [cpu:N]
 
-It runs `trainers.run` unchanged on drawn pictures and trains the whole network, on one GPU, two,
-four, ... all in CUDA_VISIBLE_DEVICES. It does so in float32 (without TensorFloat-32) and in the 16
-bits that the GPUs are fastest with (extraction then uses TensorFloat-32, where they have it).
-Beside each figure is that of a plain loop: the same network on the same devices, fed with one batch
-that is there already. Memory is TensorFlow's peak on the fullest device. Weights are random, so
-nothing is downloaded. `cpu:2` tries the script on two logical CPUs, where its figures mean nothing.
+It runs `trainers.run` on drawn pictures and fine-tunes the whole network: on one GPU, two, four and
+so on, up to all in CUDA_VISIBLE_DEVICES. It measures float32 without TensorFloat-32, and the 16-bit
+format that is fastest on these GPUs (feature extraction then uses TensorFloat-32 if available).
+Beside each figure is that of a plain loop: the same network on the same devices, with one batch
+that is in device memory already. The memory is TensorFlow's peak on the device that used the most.
+The weights are random, so nothing is downloaded. `cpu:2` runs the script on two logical CPUs, only
+to test it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ HEADINGS += ("fine-tuning/s", "loop", "ratio", "peak GB")
 def main(plugin: str = "resnet:50", pictures: str = "8000", cpus: str = "") -> int:
     gpus = run_part("find", cpus)
     if not gpus["names"]:
-        print(f"no GPU, so nothing was measured: {gpus['why']}")
+        print(f"nothing was measured, because TensorFlow finds no GPU: {gpus['why']}")
         return NO_GPU
     print(f"{plugin}, {int(pictures):,} pictures: {', '.join(gpus['names'])}", flush=True)
     print(format_row(HEADINGS), flush=True)
@@ -50,7 +51,7 @@ def main(plugin: str = "resnet:50", pictures: str = "8000", cpus: str = "") -> i
 
 
 def device_counts(devices: int) -> Iterator[int]:
-    """Yield 1, 2, 4, ... and the number of all devices."""
+    """Yield 1, 2, 4, ... up to `devices`, and `devices` itself."""
     count = 1
     while count < devices:
         yield count
@@ -74,7 +75,7 @@ WIDTHS = (8, 24, 14, 9, 7, 15, 9, 7, 9)
 
 
 def draw(folder: str, number: int) -> None:
-    """Draw a JPEG of 500 x 375 pixels in one of a few colours, with noise."""
+    """Draw a JPEG of 500 x 375 pixels, with noise in one of a few colours."""
     import numpy as np
     from PIL import Image
 
@@ -87,13 +88,15 @@ def draw(folder: str, number: int) -> None:
 
 
 def run_part(part: str, *arguments: str) -> Any:
-    """Run a part of the benchmark in a process of its own; return the JSON that it prints last."""
+    """Run a part of the benchmark in a new process; return the JSON on the last line it prints."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     command = [sys.executable, __file__, part, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+        sys.exit(
+            f"{' '.join(command)} ended with exit code {done.returncode}:\n{done.stderr[-4000:]}"
+        )
     answer = json.loads(done.stdout.splitlines()[-1])
     if part == "train":
         answer |= parse_speeds(done.stderr, answer["learned_from"])
@@ -101,10 +104,10 @@ def run_part(part: str, *arguments: str) -> Any:
 
 
 def parse_speeds(log: str, pictures: int) -> dict[str, float]:
-    """Return pictures a second, from the JSON lines in the log of a run.
+    """Compute pictures per second from the JSON lines in the log of a run.
 
-    Extraction: the longest part, because a shorter one before it warms up. Fine-tuning: after the
-    first epoch, validation included.
+    Feature extraction is measured in its longest part, because a shorter part before it warms up.
+    Fine-tuning is measured after the first epoch, and includes validation.
     """
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     steps = [line for line in lines if line["event"] == "step"]
@@ -123,7 +126,7 @@ def timestamp(event: dict[str, Any]) -> float:
 
 
 def limit_devices(count: int, cpus: str, precision: str) -> None:
-    """Show TensorFlow only the first `count` devices."""
+    """Make only the first `count` devices visible to TensorFlow."""
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     if not cpus:
         visible = visible or [str(number) for number in range(count)]
@@ -142,7 +145,7 @@ def limit_devices(count: int, cpus: str, precision: str) -> None:
 
 
 def find_gpus(cpus: str) -> dict[str, Any]:
-    """Return the names of the GPUs, or the reason why there is none."""
+    """Return the names of the GPUs, or the reason why TensorFlow finds none."""
     if cpus:
         return {"names": [f"logical {cpus[:3]}"] * int(cpus.partition(":")[2])}
     import tensorflow as tf
@@ -156,7 +159,7 @@ def find_gpus(cpus: str) -> dict[str, Any]:
 
 
 def train(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[str, Any]:
-    """Run the command; return the number of training pictures and the peak of memory."""
+    """Run `trainers.run`; return the number of training pictures and the peak memory in bytes."""
     limit_devices(int(count), cpus, precision)
     import contextlib
     import io
@@ -183,7 +186,7 @@ def train(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict
 
 
 def measure_loop(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[str, Any]:
-    """Run the same network again and again on a batch that is on the devices already."""
+    """Run the same network repeatedly on a batch in device memory; return pictures per second."""
     duration = float(os.environ.get("GRAFT_GPU_BENCH_SECONDS", "10"))
     limit_devices(int(count), cpus, precision)
     import keras

@@ -1,9 +1,10 @@
-"""Measures the accuracy of pocket's weights: frozen features and a linear head, as a table.
+"""Measures the accuracy of a head on frozen features of `pocket`.
 
-.venv/bin/python benchmarks/pocket.py DATA_FOLDER [MOBILENET_V2_0.35_WEIGHTS]
+    .venv/bin/python benchmarks/pocket.py DATA_FOLDER [MOBILENET_V2_0.35_WEIGHTS]
 
-The figures are mean test accuracies over three splits, at three input sizes: for random weights,
-the embedded ones and, if their file is named, ImageNet weights of MobileNetV2 0.35.
+The table shows mean test accuracies over three splits, at three input sizes. Its rows are random
+weights, pocket's own (embedded) weights and, if a file of them is given, ImageNet weights of
+MobileNetV2 0.35.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def main(folder: str, imagenet: str = "") -> None:
 
 
 def accuracy(dataset: Dataset, plugin: str, weights: str, seed: int, cache: Cache) -> float:
-    """Return the test accuracy of the head alone, with default settings."""
+    """Return the test accuracy of a head with default options on frozen features."""
     from trainers.features.network import Network
     from trainers.phases import head_phase
     from trainers.phases.context import TrainingContext

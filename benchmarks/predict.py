@@ -1,11 +1,11 @@
-"""Compares `service.predict` with its parts in plain loops, side by side.
+"""Compares `service.predict` with plain loops that do the same work.
 
     .venv/bin/python benchmarks/predict.py BUNDLE [PICTURES] [ROUNDS]
 
-A round reads, decodes and scores a folder of drawn 500 x 375 JPEGs three times: by one process with
-a thread for each core, by a process of one thread for each core, and by the command with --csv.
-Imports and loading the model do not count. Machines drift, so the result is the ratio to the faster
-of the two loops.
+A round reads, decodes and scores a folder of drawn 500 x 375 JPEGs three times: in one process with
+a thread for each core, in a process with one thread for each core, and with the command and --csv.
+Imports and the loading of the model do not count. The speed of a machine changes over time, so the
+result is a ratio within each round: the speed of the command, divided by that of the faster loop.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ def main(bundle: str, pictures: str = "600", rounds: str = "5") -> None:
     ceiling = max(("threads", "processes"), key=lambda name: np.median(rates[name]))
     ratios = np.array(rates["command"]) / np.array(rates[ceiling])
     print(
-        f"the command reaches {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f}) "
-        f"of plain {ceiling} (median and range of {rounds} rounds, {cores} cores)"
+        f"speed of the command, divided by that of the loop in {ceiling}: {np.median(ratios):.2f} "
+        f"({ratios.min():.2f} to {ratios.max():.2f}; median and range of {rounds} rounds, {cores} "
+        "cores)"
     )
 
 
@@ -72,8 +73,8 @@ def draw(folder: Path, number: int) -> Path:
 
 
 def load(bundle: Path) -> None:
-    """Load the model of this process, with a session for each core."""
-    global predictor  # noqa: PLW0603  # a worker of a pool has no other place
+    """Load the model in this process, with a session for each core."""
+    global predictor  # noqa: PLW0603  # a pool gives its workers no other place for it
     configure_process()
     predictor = Predictor(Bundle.read(bundle), threads=1, sessions=usable_cores())
 
@@ -84,7 +85,7 @@ def score(paths: Sequence[Path]) -> None:
 
 
 def measure_pool(pool: Executor, paths: list[Path]) -> float:
-    """Return pictures a second, each worker scoring its share of the folder."""
+    """Return the pictures per second if each worker scores its share of the folder."""
     cores = usable_cores()
     started = time.monotonic()
     list(pool.map(score, [paths[index::cores] for index in range(cores)]))
@@ -92,7 +93,7 @@ def measure_pool(pool: Executor, paths: list[Path]) -> float:
 
 
 def measure_command(bundle: str, folder: str) -> float:
-    """Return pictures a second, as the command reports them."""
+    """Return the pictures per second that the command reports."""
     table = Path(folder, "answers.csv")
     command = [sys.executable, "-m", "service.predict", folder, "--bundle", bundle]
     done = subprocess.run([*command, "--csv", table], check=True, capture_output=True, text=True)
@@ -103,5 +104,5 @@ def measure_command(bundle: str, folder: str) -> float:
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
-        sys.exit("name a bundle folder: benchmarks/predict.py artifacts/classifier-...")
+        sys.exit("give the folder of a bundle: benchmarks/predict.py artifacts/classifier-...")
     main(*sys.argv[1:])

@@ -1,9 +1,10 @@
-"""Kills a run at random moments, resumes it, and compares the result with an uninterrupted run.
+"""Kills training runs at random moments, resumes them, and compares them with an unbroken run.
 
-.venv/bin/python benchmarks/resuming.py [KILLS] [SEED] [OPTIONS OF trainers.run ...]
+    .venv/bin/python benchmarks/resuming.py [KILLS] [SEED] [OPTIONS OF trainers.run ...]
 
-Each run begins with an empty cache, so kills hit decoding and extraction, too. "Equal" means bit
-for bit: accuracies, histories of both phases, the decision, and every weight in the ONNX file.
+Each run starts with an empty cache, so that some are killed while they decode pictures or extract
+features. "Equal" means that accuracies, histories of both phases, the decision, and every weight in
+the ONNX file are equal bit for bit.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from typing import Any
 
 import onnx
 
-DEFAULT = ("--plugin", "pocket", "--data", "demo", "--image-size", "64")
-DEFAULT += ("--strategy", "fine-tune", "--fine-tune-epochs", "6")
+DEFAULT_OPTIONS = ("--plugin", "pocket", "--data", "demo", "--image-size", "64")
+DEFAULT_OPTIONS += ("--strategy", "fine-tune", "--fine-tune-epochs", "6")
 COMPARED = ("test", "validation", "phases", "decision")
 
 
 def main(kills: str = "20", seed: str = "0", *options: str) -> int:
-    chosen = options or DEFAULT
+    chosen = options or DEFAULT_OPTIONS
     rng = random.Random(int(seed))
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         expected, _ = run_training(Path(folder), "uninterrupted", chosen)
         seconds = time.monotonic() - started
-        print(f"uninterrupted it takes {seconds:.1f} s")
+        print(f"the uninterrupted run took {seconds:.1f} s")
         equal = 0
         for number in range(int(kills)):
             moment = rng.uniform(0, seconds)
@@ -42,15 +43,16 @@ def main(kills: str = "20", seed: str = "0", *options: str) -> int:
             is_equal = resumed == expected
             equal += is_equal
             verdict = "equal" if is_equal else f"DIFFERENT: {differences(expected, resumed)}"
-            print(f"{number + 1}. killed after {moment:.1f} s ({last}): {verdict}", flush=True)
-    print(f"{equal} of {kills} resumed runs have the result of the uninterrupted run")
+            where = f"killed after {moment:.1f} s, at the log line `{last}`"
+            print(f"{number + 1}. {where}; after --resume: {verdict}", flush=True)
+    print(f"{equal} of {kills} resumed runs gave the result of the uninterrupted run")
     return 0 if equal == int(kills) else 1
 
 
 def run_training(
     folder: Path, name: str, options: tuple[str, ...], kill_after: float | None = None
 ) -> tuple[dict[str, Any] | None, str]:
-    """Run `trainers.run`; return the outcome, None if there is no bundle, and the last log line."""
+    """Run `trainers.run`; return its result (None if there is no bundle) and its last log line."""
     home = folder / name
     home.mkdir(exist_ok=True)
     folders = {"GRAFT_CACHE": f"{home}/cache", "BENTOML_HOME": f"{home}/bentoml"}
@@ -65,7 +67,7 @@ def run_training(
             process.wait()
     lines = (home / "log").read_text().splitlines() or [""]
     if process.returncode not in (0, -9):
-        raise SystemExit(f"{name} ended with {process.returncode}: {lines[-5:]}")
+        raise SystemExit(f"the run {name} ended with exit code {process.returncode}: {lines[-5:]}")
     bundles = [path for path in (home / "out").glob("classifier-*") if path.is_dir()]
     return (read_outcome(bundles[0]) if bundles else None), lines[-1][:60]
 
@@ -77,7 +79,7 @@ def read_outcome(bundle: Path) -> dict[str, Any]:
 
 
 def differences(expected: dict[str, Any] | None, actual: dict[str, Any] | None) -> list[str]:
-    """List the parts of two outcomes that differ."""
+    """List the parts of two results that differ."""
     if expected is None or actual is None:
         return ["no bundle"]
     return [key for key in expected if expected[key] != actual[key]]

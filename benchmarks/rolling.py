@@ -1,11 +1,12 @@
 """Restarts two replicas behind nginx in turn, under load, and counts lost requests.
 
-.venv/bin/python -m benchmarks.rolling BUNDLE [RESTARTS=20]
+    .venv/bin/python -m benchmarks.rolling BUNDLE [RESTARTS=20]
 
-nginx runs `deploy/nginx.conf` with other ports. A restart is SIGTERM, an end with exit code 0
-within drain and deadline, a new start on the same port, and 200 from /readyz. Then the other
-replica has its turn. Clients wait for each answer, compare it with the one from before any restart,
-and never retry.
+nginx runs with `deploy/nginx.conf`, in which only the ports are changed. A restart sends SIGTERM,
+waits until the replica ends (with exit code 0, after the drain and the deadline at the latest),
+starts it again on the same port, and waits until /readyz answers 200. Then the other replica is
+restarted. Clients wait for each answer, compare it with the answer before the first restart, and
+never retry.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ GRAFT_CONF = ROOT / "deploy/nginx.conf"
 CLIENTS, PAUSE_SECONDS = 4, 0.1
 READY_SECONDS = 120.0
 DRAIN_SECONDS, STOP_SECONDS = 2.0, 2.0 + 10.0 + 3.0
-"""The drain, and the longest wait for the end: drain, deadline, and time for circus and Python."""
+"""GRAFT_DRAIN_SECONDS, and the longest wait for the end of a replica: the drain, the deadline, and
+3 s for circus and Python."""
 NGINX_CONF = """\
 daemon off;
 {user}
@@ -56,7 +58,7 @@ http {{
 
 @dataclass
 class Replica:
-    """One `bentoml serve`, always on the same port."""
+    """A `bentoml serve` process, started again and again on the same port."""
 
     folder: Path
     bundle: Path
@@ -65,7 +67,9 @@ class Replica:
     def start(self) -> None:
         self.folder.mkdir(exist_ok=True)
         variables = {
-            "BENTOML_HOME": str(self.folder),  # a start resets the metrics of others with this home
+            "BENTOML_HOME": str(
+                self.folder
+            ),  # not shared: a start resets the metrics of other servers in it
             "GRAFT_MODEL": str(self.bundle),
             "GRAFT_DRAIN_SECONDS": str(DRAIN_SECONDS),
         }
@@ -86,14 +90,19 @@ class Replica:
             with suppress(OSError), urllib.request.urlopen(address, timeout=5):
                 return
             time.sleep(0.1)
-        raise RuntimeError(f"not ready; its log ends:\n{(self.folder / 'log').read_text()[-1500:]}")
+        end = (self.folder / "log").read_text()[-1500:]
+        raise RuntimeError(f"the replica on port {self.port} is not ready; its log ends:\n{end}")
 
     def stop(self) -> float:
-        """Send SIGTERM; return the seconds until it ended. RuntimeError for a bad exit code."""
+        """Send SIGTERM; return the seconds until the process ended.
+
+        Raises:
+            RuntimeError: its exit code is not 0.
+        """
         started = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         if code := self.process.wait(STOP_SECONDS):
-            raise RuntimeError(f"it ended with exit code {code}")
+            raise RuntimeError(f"the replica on port {self.port} ended with exit code {code}")
         return time.monotonic() - started
 
     def kill(self) -> None:
@@ -104,7 +113,7 @@ class Replica:
 
 
 class Clients:
-    """Threads that post pictures, each over a keep-alive connection, until the block ends."""
+    """Threads that post pictures over keep-alive connections until the `with` block ends."""
 
     def __init__(self, port: int, folder: Path) -> None:
         self.outcomes: Counter[str] = Counter()
@@ -156,27 +165,34 @@ class Clients:
 
 @contextmanager
 def nginx(folder: Path, ports: list[int]) -> Iterator[int]:
-    """Run nginx with `deploy/nginx.conf` before replicas on these ports; yield its own port."""
+    """Run nginx in front of replicas on these ports; yield the port of nginx."""
     port, text = free_port(), GRAFT_CONF.read_text()
     for number, replica in enumerate(ports, 1):
         text = text.replace(f"server 127.0.0.1:300{number} ", f"server 127.0.0.1:{replica} ")
     (folder / "graft.conf").write_text(text.replace("listen 8080;", f"listen 127.0.0.1:{port};"))
     user = (
         "user root;" if os.geteuid() == 0 else ""
-    )  # workers of another user could not enter the folder
+    )  # otherwise its workers may not read the folder
     (folder / "main.conf").write_text(NGINX_CONF.format(folder=folder, user=user))
     command = ["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/main.conf"]
     process = subprocess.Popen(command)
     try:
         yield port
     finally:
-        process.send_signal(signal.SIGQUIT)  # graceful: open requests are answered
+        process.send_signal(signal.SIGQUIT)  # graceful: it answers open requests first
         process.wait(30)
 
 
 @dataclass(frozen=True)
 class Result:
-    """Of all restarts: what clients got, what nginx got from replicas, and how long stops took."""
+    """The result of all restarts.
+
+    Attributes:
+        outcomes: how often clients got each status or error.
+        upstream: how often nginx got each status from the replicas.
+        slowest_seconds: the longest wait of a client for an answer.
+        stops_seconds: how long each replica took to stop.
+    """
 
     outcomes: Counter[str]
     upstream: Counter[str]
@@ -190,12 +206,14 @@ def restart_replicas(
     """Restart the replicas in turn.
 
     Raises:
-        RuntimeError, subprocess.TimeoutExpired: a replica did not stop or start as it should.
+        RuntimeError, subprocess.TimeoutExpired: a replica failed to stop or to start.
     """
     replicas = [Replica(folder / f"replica-{number}", bundle) for number in (1, 2)]
     stops = []
     try:
-        for replica in replicas:  # in turn: the first one times the model for both
+        for (
+            replica
+        ) in replicas:  # in turn: the first one times the model, the second uses its result
             replica.start()
             replica.wait_until_ready()
         with nginx(folder, [replica.port for replica in replicas]) as port:
@@ -205,7 +223,8 @@ def restart_replicas(
                     stops.append(replica.stop())
                     replica.start()
                     replica.wait_until_ready()
-                    log(f"{number + 1}. stopped in {stops[-1]:.1f} s; {dict(clients.outcomes)}")
+                    answers = dict(clients.outcomes)
+                    log(f"{number + 1}. stopped in {stops[-1]:.1f} s; answers so far: {answers}")
     finally:
         for replica in replicas:
             if hasattr(replica, "process"):
@@ -220,7 +239,7 @@ def _wait_for(port: int) -> None:
         with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz"):
             return
         time.sleep(0.1)
-    raise RuntimeError("nginx does not answer: see its error log in the temporary folder")
+    raise RuntimeError("nginx did not answer within 10 seconds")
 
 
 def main(bundle: str, restarts: str = "20") -> int:
@@ -228,9 +247,11 @@ def main(bundle: str, restarts: str = "20") -> int:
         result = restart_replicas(
             Path(folder), Path(bundle), int(restarts), lambda line: print(line, flush=True)
         )
-    print(f"{restarts} restarts; clients got {dict(result.outcomes)}")
-    print(f"nginx got {dict(result.upstream)} (503: draining, 502: refused or closed)")
-    print(f"slowest answer {result.slowest_seconds:.2f} s; stops {max(result.stops_seconds):.1f} s")
+    print(f"{restarts} restarts; answers to clients, by status: {dict(result.outcomes)}")
+    print(f"answers of replicas to nginx, by status: {dict(result.upstream)}")
+    print("(503: the replica was draining; 502: it refused or closed the connection)")
+    slowest_stop = max(result.stops_seconds)
+    print(f"slowest answer {result.slowest_seconds:.2f} s; slowest stop {slowest_stop:.1f} s")
     return 0 if set(result.outcomes) == {"200"} else 1
 
 

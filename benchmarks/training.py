@@ -1,14 +1,14 @@
-"""Compares a tutorial's recipe with Graft: same pictures, split, weights and machine.
+"""Compares Graft with a tutorial's recipe on the same pictures, split, weights and machine.
 
-.venv/bin/python benchmarks/training.py [DATA_FOLDER|demo] [WEIGHTS] [SEEDS] [IMAGE_SIZE]
+    .venv/bin/python benchmarks/training.py [DATA_FOLDER|demo] [WEIGHTS] [SEEDS] [IMAGE_SIZE]
 
-WEIGHTS is a file of MobileNetV2 0.35 without its top, or imagenet. The recipe is the one that most
-tutorials of transfer learning teach: ImageDataGenerator with rescaling and random flips, shifts and
-zooms, a frozen MobileNetV2, Dense(128), 20 epochs of Adam, then the last 50 layers at 1e-5 for 10
-more. Both learn from the same training pictures, and every model of either is measured on the same
-test pictures, with the clock stopped. Each runs in a process of its own. Seconds are wall-clock
-seconds after the imports, which are reported separately. Cold is with an empty cache, warm is a
-second run.
+WEIGHTS is a file of MobileNetV2 0.35 without its top, or imagenet. The recipe is the one in most
+tutorials of transfer learning: ImageDataGenerator with rescaling and random flips, shifts and
+zooms; a frozen MobileNetV2 with Dense(128) for 20 epochs of Adam; then the last 50 layers for 10
+more epochs at 1e-5. Both are trained on the same training pictures. All their models are measured
+on the same test pictures, which does not count as training time. Each runs in a process of its own.
+Times are wall-clock seconds after the imports, which are reported separately. "Cold" is a run with
+an empty cache, "warm" is a second run.
 """
 
 from __future__ import annotations
@@ -52,14 +52,19 @@ def main(
 
 
 def run_part(name: str, arguments: tuple[str, ...], environment: dict[str, str]) -> Any:
-    """Run a part of the benchmark in a process of its own; return the JSON that it prints last."""
+    """Run a part of the benchmark in a new process; return the JSON on the last line it prints."""
     command = [sys.executable, __file__, name, *arguments]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def compare(seed: str, tutorial: Any, cold: Any, warm: Any) -> dict[str, float]:
-    """Compare seconds and accuracies of one split; `models` are [seconds, test accuracy]."""
+    """Compare the times and accuracies of one split, and print them.
+
+    Args:
+        tutorial, cold, warm: what the parts printed; `models` is a list of pairs (seconds, test
+            accuracy), in the order in which the models were made.
+    """
     best_seconds, best = max(tutorial["models"], key=lambda model: (model[1], -model[0]))
     reached = {}
     for name, run in (("cold", cold), ("warm", warm)):
@@ -85,7 +90,9 @@ def compare(seed: str, tutorial: Any, cold: Any, warm: Any) -> dict[str, float]:
 
 def summarise(name: str, results: list[dict[str, float]]) -> None:
     def mean(key: str) -> float:
-        return float(np.mean([result[key] for result in results]))  # nan if a run never reached it
+        return float(
+            np.mean([result[key] for result in results])
+        )  # nan if a run never reached that accuracy
 
     def ratio(one: str, other: str, also: tuple[str, str] | None = None) -> float:
         more = (mean(also[0]), mean(also[1])) if also else (0.0, 0.0)
@@ -109,7 +116,7 @@ def summarise(name: str, results: list[dict[str, float]]) -> None:
 
 
 def link_split(folder: str, seed: int, work: Path) -> None:
-    """Write Graft's split as folders of links, as the recipe needs it."""
+    """Write Graft's split as folders of symbolic links, the form that the recipe needs."""
     from trainers.cache.array_cache import Cache
     from trainers.dataset import scanning, splitting
     from trainers.dataset.dataset import load_dataset
@@ -195,7 +202,7 @@ def tutorial(weights: str, seed: int, size: int, work: Path) -> None:
 
 
 def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
-    """Run `trainers.run` unchanged, and record every model that it makes on the way."""
+    """Run the training of `trainers.run`, and record each model that it makes, with its time."""
     started = time.monotonic()
     from trainers import hardware, run
     from trainers.cli.log_output import set_up_logging

@@ -1,4 +1,4 @@
-"""The notebook runs from its first cell to its last."""
+"""The cells of the notebook in examples/ run without errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def cells() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def namespace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    """The variables of an empty notebook that was started in an empty folder."""
+    """The variables of a new notebook in an empty folder."""
     monkeypatch.chdir(tmp_path)
     module = ModuleType("notebook")
     monkeypatch.setitem(sys.modules, "notebook", module)

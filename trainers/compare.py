@@ -1,4 +1,4 @@
-"""Which backbone for these pictures? `python -m trainers.compare --data DIR --plugins a,b,c`."""
+"""Measure backbones on a folder and recommend one: `python -m trainers.compare --data DIR`."""
 
 from __future__ import annotations
 
@@ -35,14 +35,17 @@ from trainers.workspace import workspace
 PLUGINS = (
     "pocket,mobilenet:v3-small,mobilenet:v2-1.0,efficientnet:v2-b0,efficientnet:v2-b3,resnet:50"
 )
-"""From 0.9 to 24 million parameters, each the usual choice at its size. All but `pocket`, which
-needs no download, have ImageNet's weights. ResNet is slow for its accuracy on ImageNet, but ResNets
-did best as frozen features in Kornblith et al. 2019 (Do Better ImageNet Models Transfer Better?).
+"""The backbones that are compared without --plugins.
+
+They have 0.9 to 24 million parameters. `pocket` needs no download; all others start from ImageNet
+weights. ResNet is included although others are faster at its ImageNet accuracy, because ResNets
+gave the best frozen features in Kornblith et al. 2019 (Do Better ImageNet Models Transfer Better?).
 """
 _SHARED_OPTIONS = (
     *("data", "weights", "image_size", "seed", "group", "flip", "head"),
     *("cache_gigabytes", "strict", "device"),
 )
+"""The options of a training run that are also options of a comparison."""
 
 
 class NothingMeasuredError(GraftError):
@@ -52,10 +55,12 @@ class NothingMeasuredError(GraftError):
 def compare(
     config: TrainingConfig, candidates: Sequence[Candidate], progress: Progress
 ) -> tuple[Comparison, Path]:
-    """folder -> scan, check, split once -> each backbone measured -> recommendation, table, page.
+    """Measure each candidate on the same split, recommend one, and write the page.
+
+    folder -> scan, check, split -> measure each backbone -> recommendation -> page
 
     Args:
-        config: what all backbones have in common.
+        config: the options, which apply to every candidate.
 
     Returns:
         The comparison, and the path of its page.
@@ -74,7 +79,7 @@ def compare(
     ):
         dataset, findings = preparation.prepare_dataset(files, config, size, cache, progress)
         hardware.prepare(config.seed, config.device, config.precision)
-        from trainers.comparing import measuring, page  # these bring TensorFlow
+        from trainers.comparing import measuring, page  # imports TensorFlow
 
         results = [
             measuring.try_candidate(candidate, config, dataset, cache, progress)
@@ -82,18 +87,21 @@ def compare(
         ]
         if not any(result.figures for result in results):
             raise NothingMeasuredError(
-                f"none of {len(results)} backbones could be measured, for the reasons above; "
-                "--plugins pocket needs no download, FAMILY=PATH takes weights from a file"
+                f"none of {len(results)} backbones could be measured; the lines above say why. "
+                "--plugins pocket needs no download; --plugins NAME=PATH takes weights from a file"
             )
         result = Comparison(results, recommend(results), dataset, findings, config)
         return result, page.write(result, work, config.output)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit code: 0 done, 2 wrong use, bad data or nothing measured."""
+    """Run the command; return its exit code.
+
+    0 = done; 2 = wrong use, bad data, or no backbone could be measured.
+    """
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     arguments = sys.argv[1:] if arguments is None else arguments
-    set_up_logging(is_quiet=False, is_json="--json" in arguments)  # before they are parsed
+    set_up_logging(is_quiet=False, is_json="--json" in arguments)  # for errors of the parser
     message = StopMessage("stopped")
     with exit_on_signals({signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}, message):
         return _run(arguments, message)
@@ -124,7 +132,7 @@ def _run(arguments: Sequence[str], message: StopMessage) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = TrainingParser(
         prog="python -m trainers.compare",
-        description="Measure several backbones on the same pictures, and recommend one.",
+        description="Measure backbones on the same pictures, and recommend one of them.",
         epilog="Exit codes: 0 done; 2 wrong use, bad data, or no backbone could be measured.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
@@ -133,19 +141,23 @@ def _parser() -> argparse.ArgumentParser:
         "--plugins",
         default=PLUGINS,
         metavar="A,B,C",
-        help="backbones as FAMILY[:VARIANT][=WEIGHTS], e.g. pocket,mobilenet:v2-0.35=FILE.h5,"
-        f"resnet:50=none ({PLUGINS})",
+        help="backbones as FAMILY[:VARIANT][=WEIGHTS], separated by commas, e.g. pocket,"
+        f"mobilenet:v2-0.35=FILE.h5,resnet:50=none (default: {PLUGINS})",
     )
     add_flags(parser, _SHARED_OPTIONS)
     parser.add_argument(
-        "--output", metavar="DIR", help="folder for compare-ID.html and .json (artifacts)"
+        "--output",
+        metavar="DIR",
+        help="folder for compare-ID.html and compare-ID.json (default: artifacts)",
     )
-    parser.add_argument("--quiet", action="store_true", default=False, help="show only problems")
+    parser.add_argument(
+        "--quiet", action="store_true", default=False, help="log only warnings and errors"
+    )
     parser.add_argument(
         "--json",
         action="store_true",
         default=False,
-        help="write the log as JSON lines, and the result as a JSON object in place of the table",
+        help="write the log as JSON lines, and the result as one JSON object instead of a table",
     )
     return parser
 

@@ -1,10 +1,11 @@
 """`make demo`: train on drawn leaves, serve the model and classify a picture, without a download.
 
-The demo uses the commands that a user would type: train, `bentoml serve`, POST a picture.
+It uses the commands that a user would type: it trains, runs `bentoml serve` and posts a picture.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import os
@@ -25,28 +26,37 @@ from service.system.folders import cache_folder
 from service.system.interrupts import INTERRUPTED, TERMINATED, cleanup_on_signal, exit_on_signals
 from trainers.dataset.samples import draw_samples
 
-TRAINING = ("--plugin", "pocket", "--data", "demo")
-PRETRAINED = ("--name", "demo")
-"""Not the default name, which `bentoml serve` serves: that is for the user's own model."""
-RANDOM = ("--weights", "none", "--name", "from-random", "--fine-tune-epochs", "0")
-"""The same network and split with random weights, to show what pretraining is worth. Only the head
-is trained: fine-tuning gained nothing on so few pictures, and took most of the demo's time."""
+OPTIONS = ("--plugin", "pocket", "--data", "demo")
+"""The options of both training runs."""
+PRETRAINED_OPTIONS = ("--name", "demo")
+"""Not the default name: `bentoml serve` serves that, and it should be a model of the user."""
+RANDOM_OPTIONS = ("--weights", "none", "--name", "from-random", "--fine-tune-epochs", "0")
+"""The second run starts from random weights, to show what pretraining gains. It trains only the
+head, because fine-tuning does not help with so few pictures and takes most of the time."""
 OUTPUT = Path("artifacts")
 START_SECONDS = 120
+"""The longest time to wait until the service is ready."""
 
 
-def main() -> int:
-    """Run the demo; return the exit code."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code: 0 = done; 1 = a step failed."""
+    argparse.ArgumentParser(
+        prog="python -m trainers.demo",
+        description="Train on drawn pictures of leaves, serve the model and classify a picture "
+        "with it. Takes a few minutes and downloads nothing. The models are called demo and "
+        "from-random.",
+        epilog="Exit codes: 0 done, 1 a step failed.",
+    ).parse_args(arguments)
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
     with exit_on_signals(codes, lambda: "demo: stopped"):
         return run_demo()
 
 
 def run_demo() -> int:
-    """Train twice, serve, classify a picture; return the exit code."""
+    """Train twice, serve the first model and classify a picture; return the exit code."""
     try:
-        bundle, accuracy = train((*TRAINING, *PRETRAINED))
-        _, random_accuracy = train((*TRAINING, *RANDOM))
+        bundle, accuracy = train((*OPTIONS, *PRETRAINED_OPTIONS))
+        _, random_accuracy = train((*OPTIONS, *RANDOM_OPTIONS))
         with serve(bundle) as address:
             picture, truth = choose_test_picture(bundle)
             answer = post(f"{address}/predict", picture)
@@ -65,22 +75,22 @@ def run_demo() -> int:
 
 
 NEXT_STEPS = """
-Test accuracy on the drawn leaves: {accuracy:.3f} with the backbone's pretrained weights,
-{random_accuracy:.3f} from random weights (the same network and split; only the head was trained,
-since fine-tuning gains nothing here). The pretrained weights come from other drawn pictures, so
-nothing was downloaded. They do best on leaves; on photographs they gain less, and ImageNet's
-weights gain more (plugins/families/pocket/pocket.md has figures). Now train with your own pictures,
-one folder per class:
+Test accuracy on the drawn leaves: {accuracy:.3f} with the pretrained weights of the backbone,
+{random_accuracy:.3f} with random weights (the same network and split; only the head was trained,
+because fine-tuning does not help here). The pretrained weights are part of this repository and come
+from other drawn pictures. They help most with drawn leaves. With photographs they help less, and
+ImageNet weights help more (plugins/families/pocket/pocket.md has figures). Now train with your own
+pictures, one folder per class:
 
     {training}
     {serving}
     curl -F image=@PICTURE.jpg http://localhost:3000/predict
 
-The report on the demo's model, class by class: {bundle}/report.html"""
+The report on the model of this demo: {bundle}/report.html"""
 
 
 def train(options: Sequence[str]) -> tuple[Path, float]:
-    """Train with the command that a user would type; return the bundle and its test accuracy."""
+    """Run `trainers.run`; return the path of the bundle and the test accuracy of its model."""
     arguments = [*options, "--output", str(OUTPUT)]
     print("\n$ python -m trainers.run", *arguments, flush=True)
     command = [sys.executable, "-m", "trainers.run", *arguments]
@@ -90,7 +100,9 @@ def train(options: Sequence[str]) -> tuple[Path, float]:
     ):
         output, _ = run.communicate()
     if run.returncode:
-        raise GraftError(f"training ended with exit code {run.returncode}; see above")
+        raise GraftError(
+            f"training ended with exit code {run.returncode}; its messages above say why"
+        )
     bundle = Path(output.strip().splitlines()[-1])
     metrics = json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))
     return bundle, metrics["test"]["accuracy"]
@@ -98,7 +110,7 @@ def train(options: Sequence[str]) -> tuple[Path, float]:
 
 @contextmanager
 def serve(bundle: Path) -> Iterator[str]:
-    """Run `bentoml serve` on a free port of this machine; yield its address when it is ready."""
+    """Run `bentoml serve` on a free port of this machine; yield the address when it is ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -118,10 +130,10 @@ def serve(bundle: Path) -> Iterator[str]:
 
 
 def wait_until_ready(address: str, server: subprocess.Popen[bytes]) -> None:
-    """Poll /readyz.
+    """Ask /readyz until it answers 200.
 
     Raises:
-        GraftError: the server ended, or was not ready in time.
+        GraftError: the server ended, or was not ready within START_SECONDS.
     """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
@@ -130,18 +142,21 @@ def wait_until_ready(address: str, server: subprocess.Popen[bytes]) -> None:
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.5)
-    raise GraftError("the service did not become ready; see above")
+    raise GraftError(
+        f"the service ended, or was not ready within {START_SECONDS} seconds; its messages above "
+        "say why"
+    )
 
 
 def choose_test_picture(bundle: Path) -> tuple[Path, str]:
-    """A picture that the model has not been trained on, and its class."""
+    """Return the path and the class of a test picture of the model."""
     with (bundle / "split.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
     return draw_samples(cache_folder()) / rows[0]["path"], rows[0]["class"]
 
 
 def post(url: str, picture: Path) -> object:
-    """Send a picture as the body of a request."""
+    """Send a picture as the body of a POST request; return the JSON of the answer."""
     headers = {"Content-Type": "image/jpeg"}
     request = urllib.request.Request(url, data=picture.read_bytes(), headers=headers)
     with urllib.request.urlopen(request, timeout=30) as response:

@@ -1,4 +1,4 @@
-"""Put a new model in the old one's place if it is no worse: `python -m trainers.promote NEW`."""
+"""Make a new model `latest` if it is no worse than the old: `python -m trainers.promote NEW`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from trainers.progress import log
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit code: 0 decided, either way; 2 wrong use."""
+    """Run the command; return its exit code.
+
+    0 = the models were compared, whichever is the latest now; 2 = wrong use or bad data.
+    """
     set_up_logging(is_quiet=False)
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
     with exit_on_signals(codes, lambda: "graft: stopped"):
@@ -31,7 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def promote(new: Path, over: str | None, data: Path) -> str:
-    """Find both models and compare them; return the tag of the one that is the latest now."""
+    """Compare a new model with an old one; return the tag of the one that is the latest now.
+
+    Args:
+        new: a bundle, or a folder of bundles, the newest of which is compared.
+        over: the old model, as a BentoML tag or a bundle; None means the latest of the same name.
+        data: the folder of pictures that the new model was trained on.
+    """
     from service.bundle import store
     from service.bundle.reading import Bundle
     from service.imaging import configure_process
@@ -46,24 +55,31 @@ def promote(new: Path, over: str | None, data: Path) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m trainers.promote",
-        description="Make a new model `latest` in BentoML's store if it is no worse than the old.",
-        epilog="Exit codes: 0 decided, the last line is the latest model; 2 wrong use.",
+        description="Compare a new model with an old one on the new model's test pictures. If the "
+        "new one is right at least as often, it becomes `latest` in BentoML's store; otherwise the "
+        "old one is `latest`.",
+        epilog="The last line of the output is the tag of the latest model. Exit codes: 0 done, "
+        "whichever model is the latest; 2 wrong use or bad data.",
         allow_abbrev=False,
     )
     parser.add_argument(
-        "new", type=Path, metavar="NEW", help="a bundle, or a folder of bundles (the newest counts)"
+        "new",
+        type=Path,
+        metavar="NEW",
+        help="the new model: a bundle, or a folder of bundles (the newest of them is taken)",
     )
     parser.add_argument(
         "--over",
         metavar="MODEL",
-        help="the model to replace, a BentoML tag or a bundle (the latest of the same name)",
+        help="the old model, as a BentoML tag or a bundle (default: the latest model with the name "
+        "of the new one)",
     )
     parser.add_argument(
         "--data",
         type=Path,
         default=Path("data"),
         metavar="DIR",
-        help="the folder with the pictures (data)",
+        help="the folder of pictures that the new model was trained on (default: data)",
     )
     return parser
 

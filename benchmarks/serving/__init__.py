@@ -1,1 +1,1 @@
-"""Measures the HTTP service side by side with its parts and with other servers."""
+"""Compares the HTTP service with its parts and with other servers."""

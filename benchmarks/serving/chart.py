@@ -1,4 +1,4 @@
-"""Draws a bar chart as SVG: a bar for each contender, a line for the range of its rounds."""
+"""Draws a bar chart as SVG: a bar for each server, and a line for the range of its rounds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ _OURS, _CEILING, _OTHERS = "#2f7d4f", "#999999", "#6c8ebf"
 
 @dataclass(frozen=True)
 class Bar:
-    """One row of the chart; `kind` is `ours`, `ceiling` or `peer`."""
+    """One row of the chart.
+
+    Attributes:
+        name: the label.
+        rounds: the figure of each round; the bar shows the median, the line shows the range.
+        kind: `ours`, `ceiling` or `peer`, which chooses the colour.
+    """
 
     name: str
     rounds: Sequence[float]
@@ -22,7 +28,7 @@ class Bar:
 
 
 def draw_bars(title: str, rows: Sequence[Bar]) -> str:
-    """Draw rows from top to bottom."""
+    """Draw the rows from top to bottom; return the SVG."""
     height = _TOP + _ROW * len(rows) + 10
     scale = _WIDTH / max(max(row.rounds) for row in rows)
     colours = {"ours": _OURS, "ceiling": _CEILING}

@@ -1,4 +1,7 @@
-"""Compares Graft with its ceiling and with other servers: pictures a second, 16 connections."""
+"""Compares Graft with its ceiling and with other servers: pictures per second, 16 connections.
+
+The ceiling is the speed of the same work in a loop without a server (load/ceiling.py).
+"""
 
 from __future__ import annotations
 
@@ -23,19 +26,19 @@ from benchmarks.serving.server import Server
 from service.system.resources import usable_cores
 
 CONNECTIONS = 16
-WANTED = {
+TARGETS = {
     "FastAPI, tuned": 1.0,
     "FastAPI, as in tutorials": 1.2,
     "LitServe": 1.3,
     "BentoML, stock": 2.2,
 }
-"""Target: how many times as many pictures as this server Graft answers."""
-WANTED_OF_C1 = {"mobilenet:v2-1.0": 0.85, "efficientnet:b0": 0.93, "resnet:50": 0.93}
-"""Target: share of the ceiling C1, by plugin."""
+"""Target for the speed of Graft, divided by that of this server."""
+CEILING_TARGETS = {"mobilenet:v2-1.0": 0.85, "efficientnet:b0": 0.93, "resnet:50": 0.93}
+"""Target for the speed of Graft, divided by the fastest ceiling (C1), by plugin."""
 
 
 def compare_servers(context: BenchmarkContext) -> Result:
-    """Start every server once; each is paused while another is measured."""
+    """Start every server once, and measure them in turn; all others are paused meanwhile."""
     layouts = thread_layouts(usable_cores())
     ceilings: dict[str, list[Load]] = {layout.name: [] for layout in layouts}
     with ExitStack() as stack:
@@ -44,7 +47,7 @@ def compare_servers(context: BenchmarkContext) -> Result:
         for number in range(context.rounds):
             for layout in layouts:
                 ceilings[layout.name].append(_ceiling(layout, context))
-            # The order changes, so that no server always follows the same one.
+            # Change the order in each round, so that no server always follows the same one.
             shift = number % len(servers)
             for server in [*servers[shift:], *servers[:shift]]:
                 name = server.contender.name
@@ -55,7 +58,7 @@ def compare_servers(context: BenchmarkContext) -> Result:
                         raise
                     absent[name] = f"in round {number + 1}: {error}"
                     servers.remove(server)
-                    context.log(f"{name} drops out {absent[name]}")
+                    context.log(f"{name} is no longer measured; it failed {absent[name]}")
                     continue
                 context.log(f"round {number + 1}: {name} {loads[name][-1].per_second:.0f}/s")
     return _result(context, ceilings, loads, servers, absent)
@@ -67,14 +70,14 @@ def measure_server(server: Server, context: BenchmarkContext, connections: int) 
     try:
         context.expected.check(server)
         run_wrk(server, connections, 1)
-        context.expected.check(server)  # by then the requests that wrk left are done
+        context.expected.check(server)  # this also waits for the requests that wrk abandoned
         return run_wrk(server, connections, context.seconds)
     finally:
         server.pause()
 
 
 def _start(context: BenchmarkContext, stack: ExitStack) -> tuple[list[Server], dict[str, str]]:
-    """Start the servers, Graft first; return them, and the reasons why others did not start."""
+    """Start the servers, Graft first; return them, and why others did not start, by name."""
     servers, absent = [], {}
     ours = graft(context.bundle, context.folder)
     for contender in [ours, *peers(context.bundle, context.folder)]:
@@ -87,7 +90,7 @@ def _start(context: BenchmarkContext, stack: ExitStack) -> tuple[list[Server], d
             if contender is ours:
                 raise
             absent[contender.name] = str(error)
-            context.log(f"{contender.name} does not take part: {error}")
+            context.log(f"{contender.name} is not measured, because it did not start: {error}")
             continue
         context.log(f"{contender.name} is ready after {server.start_seconds:.1f} s")
         server.pause()
@@ -97,7 +100,7 @@ def _start(context: BenchmarkContext, stack: ExitStack) -> tuple[list[Server], d
 
 def _ceiling(layout: ThreadLayout, context: BenchmarkContext) -> Load:
     load = measure_ceiling(layout, context.bundle, context.bodies["raw"], context.seconds)
-    context.log(f"in process, {layout.name}: {load.per_second:.0f}/s")
+    context.log(f"without a server, {layout.name}: {load.per_second:.0f}/s")
     return load
 
 
@@ -111,18 +114,18 @@ def _result(
     best = max(ceilings, key=lambda name: np.median(_rates(ceilings[name])))
     ours = _rates(loads["Graft"])
     plugin = context.bundle.manifest.plugin
-    table = [["", "what", "pictures/s", "Graft / this", "wanted", "p50 ms", "p99 ms"]]
+    table = [["", "how", "pictures/s", "Graft / this", "target", "p50 ms", "p99 ms"]]
     for name, measured in ceilings.items():
         if name == best:
-            figures = _figures(measured, ours, WANTED_OF_C1.get(plugin))
+            figures = _figures(measured, ours, CEILING_TARGETS.get(plugin))
             table.append(["C1, in process", name, *figures])
         else:
             table.append(["in process", name, *_figures(measured, ours, None)])
     ordered = sorted(servers, key=lambda server: -np.median(_rates(loads[server.contender.name])))
     for server in ordered:
         contender = server.contender
-        wanted = WANTED.get(contender.name)
-        figures = _figures(loads[contender.name], ours, wanted)
+        target = TARGETS.get(contender.name)
+        figures = _figures(loads[contender.name], ours, target)
         table.append([contender.name, contender.what, *figures])
     for name, reason in absent.items():
         table.append([name, f"did not run: {_short(reason)}", *[""] * 5])
@@ -130,22 +133,23 @@ def _result(
     for server in ordered:
         name = server.contender.name
         rows.append(Bar(name, _rates(loads[name]), "ours" if name == "Graft" else "peer"))
-    title = f"{plugin}: pictures a second, {CONNECTIONS} connections, {usable_cores()} cores"
+    title = f"{plugin}: pictures per second, {CONNECTIONS} connections, {usable_cores()} cores"
     p99 = {name: _p99(measured) for name, measured in loads.items()}
     first = min(p99, key=lambda name: (name == "Graft", p99[name]))  # Graft if there is no other
     notes = [
-        f"S/C1, median of each round's ratio: {format_ratios(ours, _rates(ceilings[best]))}",
-        f"p99 in ms against the best server's, {first}: "
+        f"Graft / C1, median (range): {format_ratios(ours, _rates(ceilings[best]))}",
+        f"p99 of Graft in ms, compared with the lowest of another server ({first}): "
         f"{format_verdict(p99['Graft'], p99[first], '<=')}",
-        "median of the rounds (range); ratios are of each round; latencies are medians of rounds",
+        "pictures/s: median (range) of the rounds; ratios: median (range) of the ratios of each "
+        "round; latencies: medians of the rounds",
     ]
     return Result(make_key("peers", context.bundle), title, table, notes, draw_bars(title, rows))
 
 
-def _figures(loads: list[Load], ours: list[float], wanted: float | None) -> list[str]:
+def _figures(loads: list[Load], ours: list[float], target: float | None) -> list[str]:
     rates = _rates(loads)
     middle = float(np.median(np.divide(ours, rates)))
-    judged = "" if wanted is None else format_verdict(round(middle, 2), wanted, ">=")
+    judged = "" if target is None else format_verdict(round(middle, 2), target, ">=")
     return [format_spread(rates), format_ratios(ours, rates), judged, *format_latencies(loads)]
 
 

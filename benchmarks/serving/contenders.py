@@ -1,4 +1,4 @@
-"""The servers that take part: Graft with default settings, and others in their own environments."""
+"""The servers to compare: Graft with default settings, and others in environments of their own."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from service.bundle.reading import Bundle
 
 PEERS = ROOT / "artifacts/peers/bin"
 MLSERVER = ROOT / "artifacts/peers-mlserver/bin"
-"""MLServer needs an older FastAPI than Ray Serve."""
+"""MLServer has a separate environment, because it needs an older FastAPI than Ray Serve."""
 _HERE = Path(__file__).parent / "peers"
 
 
 def graft(
     bundle: Bundle, folder: Path, name: str = "Graft", settings: Mapping[str, str] | None = None
 ) -> Contender:
-    """Describe `bentoml serve` with default settings, except for its model and its folders."""
+    """Describe how to start `bentoml serve` with default settings except for model and folders."""
     store = folder / "bentoml"
     store.mkdir(exist_ok=True)
     return Contender(
@@ -42,7 +42,7 @@ def graft(
 
 
 def peers(bundle: Bundle, folder: Path) -> list[Contender]:
-    """Describe every other server, whether it is installed or not."""
+    """Describe how to start every other server, whether it is installed or not."""
     model = {
         "BENCH_MODEL": str(bundle.model_path.resolve()),
         "BENCH_CLASSES": json.dumps(list(bundle.manifest.classes)),

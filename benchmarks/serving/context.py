@@ -1,4 +1,4 @@
-"""What all measurements of one run share: model, pictures, duration, folder and log."""
+"""The inputs that all measurements of one run share: model, pictures, duration, folder."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from service.bundle.reading import Bundle
 
 @dataclass(frozen=True)
 class BenchmarkContext:
-    """The bundle that is measured, and how.
+    """The model that is measured, and how.
 
     Attributes:
+        bundle: the model, which all servers serve.
+        folder: a folder for temporary files.
         seconds: duration of one measurement.
-        only: parts of names: only contenders with such a name take part; empty for all.
+        rounds: how often each measurement is repeated.
+        only: parts of the names of servers to measure; empty means all servers.
+        bodies: request bodies, by kind.
+        expected: the correct answers.
+        started: when the run began (`time.monotonic`).
     """
 
     bundle: Bundle

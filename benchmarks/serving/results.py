@@ -1,4 +1,4 @@
-"""Formats the result of a measurement as a Markdown table, and writes it into the README."""
+"""Formats results of measurements as Markdown tables, and writes them to benchmarks/README.md."""
 
 from __future__ import annotations
 
@@ -23,7 +23,15 @@ README = Path(__file__).parents[1] / "README.md"
 
 @dataclass(frozen=True)
 class Result:
-    """One table: `key` marks its place in the README, `chart` is the SVG shown with it."""
+    """A table of results.
+
+    Attributes:
+        key: marks the place of the table in benchmarks/README.md.
+        title: its heading.
+        table: rows of cells; the first row has the headings of the columns.
+        notes: list items below the table.
+        chart: an SVG to show with it, or empty.
+    """
 
     key: str
     title: str
@@ -31,24 +39,25 @@ class Result:
     notes: Sequence[str] = ()
     chart: str = ""
 
-    def markdown(self, where: str) -> str:
+    def markdown(self, conditions: str) -> str:
+        """Format the table as Markdown; `conditions` (machine and versions) are above it."""
         head, *rows = self.table
         lines = [f"| {' | '.join(row)} |" for row in rows]
         notes = [f"- {note}" for note in self.notes]
         picture = [f"![{self.title}](charts/{self.key}.svg)", ""] if self.chart else []
         return "\n".join(
             [
-                *(f"### {self.title}", "", where, ""),
+                *(f"### {self.title}", "", conditions, ""),
                 *(f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *lines, ""),
                 *picture,
                 *notes,
             ]
         ).rstrip()
 
-    def write(self, where: str) -> None:
-        """Replace this table in benchmarks/README.md, or append it."""
+    def write(self, conditions: str) -> None:
+        """Replace the table with this key in benchmarks/README.md, or append it."""
         start, end = f"<!-- {self.key} -->", f"<!-- /{self.key} -->"
-        block = f"{start}\n{self.markdown(where)}\n{end}"
+        block = f"{start}\n{self.markdown(conditions)}\n{end}"
         text = README.read_text() if README.is_file() else "# Benchmarks\n"
         pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
         if pattern.search(text):
@@ -61,43 +70,43 @@ class Result:
 
 
 def make_key(mode: str, bundle: Bundle) -> str:
-    """Make the key of a result from the measurement and the plugin."""
+    """Make the key of a result from the name of the measurement and the plugin."""
     return f"serving-{mode}-{re.sub('[^a-z0-9]+', '-', bundle.manifest.plugin)}"
 
 
 def measure_other_load() -> float:
-    """Measure for a second how much of the machine other programs use, in percent."""
+    """Measure for one second how much processor time other programs use, in percent."""
     return float(psutil.cpu_percent(1.0))
 
 
 def describe_machine(seconds: float, rounds: int, others: float) -> str:
-    """Describe the machine, the versions, the duration, and the load of other programs."""
+    """Describe the machine, the versions, the duration, and the load by other programs."""
     versions = [f"{name} {metadata.version(name)}" for name in ("onnxruntime", "bentoml", "numpy")]
     return (
         f"{datetime.date.today()}, {processor_name() or platform.machine()}, {usable_cores()} "
         f"cores, Python {platform.python_version()}, {', '.join(versions)}; {rounds} rounds of "
-        f"{seconds:g} s; others took {others:.0f}% of the machine"
+        f"{seconds:g} s; other programs used {others:.0f}% of the processors"
     )
 
 
 def format_spread(values: Sequence[float] | NDArray[np.float64], digits: int = 0) -> str:
-    """Format the median, and the range in brackets."""
+    """Format the median, with the range in brackets."""
     low, middle, high = (float(value) for value in np.percentile(values, [0, 50, 100]))
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def format_latencies(loads: Sequence[Load]) -> list[str]:
-    """Format the medians of p50 and of p99, in milliseconds."""
+    """Format the median p50 and the median p99 of some measurements, in milliseconds."""
     p50, p99 = np.median([(load.p50_ms, load.p99_ms) for load in loads], axis=0)
     return [f"{p50:.1f}", f"{p99:.1f}"]
 
 
 def format_ratios(numerators: Sequence[float], denominators: Sequence[float]) -> str:
-    """Format the median and the range of the ratios of each round."""
+    """Format the median and the range of the ratios; there is one ratio for each round."""
     return format_spread([a / b for a, b in zip(numerators, denominators, strict=True)], 2)
 
 
-def format_verdict(value: float, limit: float, wanted: str) -> str:
-    """Format whether a figure meets its limit; `wanted` is <= or >=."""
-    holds = value <= limit if wanted == "<=" else value >= limit
-    return f"{wanted} {limit:g}: {'yes' if holds else '**no**'}"
+def format_verdict(value: float, limit: float, relation: str) -> str:
+    """Format whether a figure meets its target, e.g. `>= 0.95: yes`; `relation` is <= or >=."""
+    is_met = value <= limit if relation == "<=" else value >= limit
+    return f"{relation} {limit:g}: {'yes' if is_met else '**no**'}"

@@ -1,17 +1,17 @@
-"""Measures Graft's HTTP service side by side with its parts and with other servers.
+"""Compares Graft's HTTP service with its parts and with other servers.
 
     .venv/bin/python -m benchmarks.serving.run BUNDLE... [--write]
 
-measures Graft, the same work in one process, and six other servers, all with the same ONNX file and
-the same pictures, in rounds. `make bench-peers` installs the others. Other measurements:
+measures in turn Graft, the same work without a server, and six other servers, all with the same
+ONNX file and the same pictures. `make bench-peers` installs the other servers. Other measurements:
 
-    --concurrency   batch sizes chosen at the start against fixed ones, at 1 to 64 connections
-    --open-loop     latency at 70% of saturation, with random arrivals
-    --start         seconds until ready, and memory
-    --overload      three times saturation for 20 s
-    --all           all of these
+    --concurrency   automatic batch sizes compared with fixed ones, at 1 to 64 connections
+    --open-loop     latency at 70% of the highest rate, with random arrivals
+    --start         seconds until the service is ready, and its memory
+    --overload      three times the highest rate for 20 s
+    --all           all of these and the comparison with other servers
 
-Machines drift, so ratios count, between figures of the same round.
+The speed of a machine changes over time. So compare figures of the same round, by their ratio.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ MEASUREMENTS: dict[str, Callable[[BenchmarkContext], Result]] = {
     "overload": measure_overload,
 }
 
-QUIET_PERCENT = 10.0
-NOISY = (
-    "figures from a busy machine mean nothing, not even as ratios. Measure again when the machine "
-    "is quiet"
+MAX_OTHER_LOAD_PERCENT = 10.0
+BUSY_MACHINE = (
+    "results from a busy machine are not reliable, not even ratios. Measure again when no other "
+    "program is running"
 )
 
 
@@ -56,20 +56,25 @@ def main() -> None:
         bundle = Bundle.read(folder)
         for name in options.measurements or ["peers"]:
             before = measure_other_load()
-            if before > QUIET_PERCENT:
-                print(f"others take {before:.0f}% of the machine: {NOISY}", flush=True)
+            if before > MAX_OTHER_LOAD_PERCENT:
+                print(
+                    f"other programs use {before:.0f}% of the processors: {BUSY_MACHINE}",
+                    flush=True,
+                )
             with tempfile.TemporaryDirectory(prefix="graft-bench-") as temporary:
                 context = BenchmarkContext.prepare(
                     bundle, Path(temporary), options.seconds, options.rounds, options.only
                 )
                 result = MEASUREMENTS[name](context)
             others = max(before, measure_other_load())
-            where = describe_machine(options.seconds, options.rounds, others)
-            print(f"\n{result.markdown(where)}\n", flush=True)
-            if others > QUIET_PERCENT:
-                print(f"others took {others:.0f}% of the machine, not written: {NOISY}", flush=True)
+            conditions = describe_machine(options.seconds, options.rounds, others)
+            print(f"\n{result.markdown(conditions)}\n", flush=True)
+            if others > MAX_OTHER_LOAD_PERCENT:
+                used = f"other programs used {others:.0f}% of the processors"
+                written = "; nothing was written to benchmarks/README.md" if options.write else ""
+                print(f"{used}: {BUSY_MACHINE}{written}", flush=True)
             elif options.write:
-                result.write(where)
+                result.write(conditions)
 
 
 def _options() -> argparse.Namespace:
@@ -88,15 +93,25 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--all", dest="measurements", action="store_const", const=list(MEASUREMENTS)
     )
-    parser.add_argument("--seconds", type=float, default=5.0, help="of one measurement (5)")
-    parser.add_argument("--rounds", type=int, default=5, help="(5)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=5.0,
+        help="duration of one measurement in seconds (default: 5)",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="how often each measurement is repeated (default: 5)"
+    )
     parser.add_argument(
         "--only",
         type=lambda names: ["graft", *names.lower().split(";")],
         default=[],
-        help="parts of the names of the peers that take part, separated by ;",
+        help="measure only Graft and the servers whose names contain one of these texts, separated "
+        "by ; (e.g. 'fastapi;ray')",
     )
-    parser.add_argument("--write", action="store_true", help="into benchmarks/README.md")
+    parser.add_argument(
+        "--write", action="store_true", help="write the results to benchmarks/README.md"
+    )
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""A server under test: starts it, waits until it is ready, pauses it while others are measured."""
+"""Starts a server, waits until it is ready, and pauses it while others are measured."""
 
 from __future__ import annotations
 
@@ -20,18 +20,24 @@ import psutil
 from benchmarks.serving.load.pictures import Bodies
 
 START_SECONDS = 120
+"""The longest time to wait until a server is ready."""
 ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
 class Contender:
-    """How a server is started and which requests it takes.
+    """How a server is started, and which requests it takes.
 
     Attributes:
-        command: the command line for a port.
-        decoder: `graft` or `pillow`, whichever makes the pixels for its answers.
-        body: a key of `pictures.draw_bodies`.
-        is_pausable: it survives SIGSTOP while another server is measured.
+        name: its name in tables and charts.
+        what: how it handles a request, in the words of the table.
+        command: makes the command line for a port.
+        environment: additional environment variables.
+        decoder: `graft` or `pillow`, the decoder that it uses.
+        body: the kind of request body that it takes, a key of `pictures.draw_bodies`.
+        path: the path that classifies a picture.
+        ready: a path that answers 200 once the server is ready.
+        is_pausable: whether it can be stopped with SIGSTOP while another server is measured.
     """
 
     name: str
@@ -46,10 +52,11 @@ class Contender:
 
 
 class Server:
-    """A running contender; a context manager that ends all its processes.
+    """A running server; a context manager that ends all processes of the server.
 
     Raises:
-        RuntimeError: it ended, or was not ready in time; the message has the last lines of its log.
+        RuntimeError: the server ended, or was not ready within START_SECONDS. The message has the
+            last lines of its log.
     """
 
     def __init__(self, contender: Contender, bodies: Bodies, folder: Path) -> None:
@@ -64,7 +71,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=ROOT,  # no new session: Linux divides cores among sessions first
+                cwd=ROOT,  # not in a new session: Linux first divides processor time by session
             )
         self._processes: dict[int, psutil.Process] = {}
         try:
@@ -85,7 +92,7 @@ class Server:
         self.stop()
 
     def pause(self) -> None:
-        """Stop all its processes until `resume`."""
+        """Stop all processes of the server until `resume` is called."""
         if self.contender.is_pausable:
             self._signal(signal.SIGSTOP)
 
@@ -94,7 +101,7 @@ class Server:
             self._signal(signal.SIGCONT)
 
     def megabytes(self) -> float:
-        """Return the resident memory of all its processes; shared memory counts once (PSS)."""
+        """Return the memory of all its processes in MB; shared memory counts once (PSS)."""
         total = 0
         for process in self._tree():
             with suppress(psutil.Error):
@@ -107,7 +114,7 @@ class Server:
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
-        for process in tree:  # those of Ray and LitServe outlive their parent
+        for process in tree:  # the processes of Ray and LitServe do not end with their parent
             with suppress(psutil.Error):
                 process.kill()
         self._process.wait()
@@ -134,7 +141,10 @@ class Server:
             except (urllib.error.URLError, OSError):
                 time.sleep(0.02)
         end = self._log.read_text(errors="replace")[-1500:]
-        raise RuntimeError(f"{self.contender.name} was not ready in time; its log ends:\n{end}")
+        raise RuntimeError(
+            f"{self.contender.name} ended, or was not ready within {START_SECONDS} s; its "
+            f"log ends:\n{end}"
+        )
 
 
 def free_port() -> int:

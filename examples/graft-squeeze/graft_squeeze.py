@@ -1,4 +1,4 @@
-"""SqueezeNet's fire modules (Iandola et al. 2016), small: a backbone in a package of its own."""
+"""A small network of SqueezeNet's fire modules (Iandola et al. 2016), as a backbone for Graft."""
 
 from keras import Input, Model, layers
 

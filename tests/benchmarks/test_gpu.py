@@ -1,4 +1,4 @@
-"""`benchmarks/gpu.py` without a GPU, and the speeds that it reads from a log."""
+"""`benchmarks/gpu.py`: without a GPU, on logical CPUs, and how it computes speeds from a log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_missing_gpu_is_reported_with_the_reason() -> None:
         pytest.skip("there is a GPU here")
     done = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, check=False)
     assert done.returncode == gpu.NO_GPU, done.stderr
-    assert done.stdout.startswith("no GPU, so nothing was measured: ")
+    assert done.stdout.startswith("nothing was measured, because TensorFlow finds no GPU: ")
     assert len(done.stdout.splitlines()) == 1
 
 

@@ -1,4 +1,4 @@
-"""deploy/README.md: its commands work, and its tables and figures are those of the manifests."""
+"""The commands in deploy/README.md work; its tables and numbers agree with the manifests."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The commands of the README and of docs/, run as they stand there.
+"""Runs the commands in the README and in docs/.
 
 `.venv/bin/`, the folder, the picture, the backbone (no weights can be downloaded here) and the port
-are replaced; everything else is what a reader types. One model is trained for all of them.
+are replaced; the rest of each command is unchanged. One model is trained for all commands.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ IMAGES = ROOT / "docs/images"
 IS_WRITING = bool(os.environ.get("GRAFT_WRITE_DOCS"))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PER_CLASS = 60
-"""Pictures of each of the four kinds of drawn leaves."""
+"""The number of pictures in each of the four classes of drawn leaves."""
 START_SECONDS = 600
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.slow
 
 @dataclass(frozen=True)
 class Place:
-    """Where the commands run, and what stands for the names in them."""
+    """The folder in which commands run, and the values that replace names in them."""
 
     folder: Path
     pictures: Path
@@ -48,7 +48,7 @@ class Place:
     address: str
 
     def run(self, command: str, **replacements: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of the docs in an empty folder; it must end with 0."""
+        """Run a command of the docs in `folder`; its exit code must be 0."""
         replacements |= {"YOUR_FOLDER": str(self.pictures), "PICTURE.jpg": str(self.picture)}
         replacements |= {".venv/bin/python": sys.executable}
         replacements |= {".venv/bin/bentoml": f"{sys.executable} -m bentoml"}
@@ -68,7 +68,7 @@ class Place:
 
 
 def blocks(page: str, word: str, language: str = "sh") -> list[str]:
-    """The blocks of a page that have this word."""
+    """The code blocks of a page that contain a word."""
     text = (ROOT / page).read_text()
     found = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return [block for block in found if word in block]
@@ -80,7 +80,7 @@ def block(page: str, word: str) -> str:
 
 
 def first_steps() -> list[str]:
-    """The README's three commands: train, serve, ask."""
+    """The three commands in the README: train, serve, classify a picture."""
     return block("README.md", "trainers.run").splitlines()
 
 
@@ -97,7 +97,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture(scope="module")
 def bundle(place: Place, bentoml_home: Path) -> Path:
-    """What the README's first command leaves behind."""
+    """The bundle that the first command in the README writes."""
     train, _, _ = first_steps()
     done = place.run(train, efficientnet="pocket")
     return place.folder / done.stdout.splitlines()[-1]
@@ -105,7 +105,7 @@ def bundle(place: Place, bentoml_home: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def served(place: Place, bundle: Path) -> Iterator[Place]:
-    """The README's second command, until the service answers; it serves what the first one made."""
+    """The service that the second command in the README starts, with the model of the first."""
     _, serve, _ = first_steps()
     assert serve == ".venv/bin/bentoml serve"
     host, port = place.address.split(":")
@@ -206,7 +206,7 @@ def test_the_python_of_the_docs_trains_and_predicts(place: Place, bundle: Path) 
     assert answer.split()[0] == place.picture.parent.name
 
 
-# Screenshots of the README: docs/images, written anew where GRAFT_WRITE_DOCS is set.
+# Screenshots of the README, in docs/images. They are updated if GRAFT_WRITE_DOCS is set.
 
 Shoot = Callable[[str, str], Any]
 
@@ -224,7 +224,7 @@ def browser() -> Iterator[Any]:
 
 
 def save(page: Any, name: str, folder: Path) -> None:
-    """Save a picture of what the page shows; it must have the size of the one in the docs."""
+    """Save a screenshot of the page. It must have the size of the one in the docs."""
     path = (IMAGES if IS_WRITING else folder) / name
     page.screenshot(path=path)
     with Image.open(path) as shot, Image.open(IMAGES / name) as kept:

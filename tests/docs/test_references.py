@@ -1,4 +1,4 @@
-"""What the docs name exists: links, files, modules, flags, make targets, variables."""
+"""Everything that the docs name exists: links, files, modules, flags, make targets, variables."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 GUIDES = [page for page in PAGES if page.name != "CHANGELOG.md"]
-"""The changelog names what there was."""
+"""All pages except the changelog, which also names things that were removed."""
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 LONGEST_PAGE = 150
-"""Lines of the README and of CONTRIBUTING.md."""
+"""The largest number of lines of README.md and CONTRIBUTING.md."""
 OF_TESTS = {"GRAFT_CACHE", "GRAFT_NO_SKIPS", "GRAFT_WRITE_ALERTS", "GRAFT_WRITE_DOCS"}
 FOLDERS = "plugins|trainers|service|deploy|tests|docs|benchmarks|examples|requirements"
 
 
 def prose(page: Path) -> str:
-    """A page without its blocks of code."""
+    """The text of a page without its code blocks."""
     return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that GitHub makes of the headings of a page."""
+    """The anchors that GitHub creates for the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def commands(page: Path) -> list[str]:
-    """The commands of the shell blocks of a page, continued lines joined."""
+    """The commands in the shell blocks of a page, one per line."""
     blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
     return "".join(blocks).replace("\\\n", " ").splitlines()
 
@@ -98,7 +98,7 @@ def test_settings_that_are_named_exist() -> None:
 
 
 def test_modules_and_flags_that_are_named_exist() -> None:
-    """Each module is asked for its --help once."""
+    """Compare with the output of --help of each module."""
     used: dict[str, set[str]] = {}
     for page in GUIDES:
         text = [*commands(page), *re.findall(r"`([^`]*python -m [^`]*)`", page.read_text())]

@@ -72,7 +72,7 @@ def list_errors() -> Iterator[str]:
 
 
 def list_decisions() -> Iterator[str]:
-    """The title and the dated headings of every page of decisions, as links."""
+    """Links to every page of decisions and to its headings that have a date."""
     for page in sorted((DOCS / "decisions").glob("*.md")):
         text = page.read_text()
         path = page.relative_to(DOCS).as_posix()
@@ -83,7 +83,7 @@ def list_decisions() -> Iterator[str]:
 
 
 def anchor(heading: str) -> str:
-    """The anchor that GitHub makes of a heading."""
+    """The anchor that GitHub creates for a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
@@ -113,7 +113,7 @@ def test_a_table_is_what_the_code_says(name: str) -> None:
 
 
 def test_the_endpoints_are_those_of_the_service() -> None:
-    """A path with /versions/{version} is described in the row of the path without it."""
+    """A path with /versions/{version} has no row; the row of the path without it describes it."""
     from service.asgi import routes
 
     own = {
@@ -135,7 +135,7 @@ def test_what_a_picture_may_cost_is_the_limit() -> None:
 
 
 def test_the_exporter_of_traces_fits_the_lock() -> None:
-    """pip would install the newest, which moves what is locked."""
+    """Without a version, pip would install the newest exporter, and change locked versions."""
     text = (DOCS / "serving.md").read_text()
     (version,) = re.findall(r"opentelemetry-exporter-otlp-proto-http==(\S+)", text)
     assert f"\nopentelemetry-sdk=={version} " in (ROOT / "requirements/dev.txt").read_text()

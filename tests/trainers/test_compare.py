@@ -1,4 +1,4 @@
-"""The whole comparison by its command line, on the tiny backbone and pocket."""
+"""The command trainers.compare, with the backbones tiny and pocket."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 @register
 class Broken(Backbone):
-    """A plugin from outside with a bug."""
+    """A backbone whose code raises an unexpected exception."""
 
     family = "unbuildable"
     default_variant = "s"

@@ -2,27 +2,46 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from trainers import demo
 
+ROOT = Path(__file__).parents[2]
+
+
+def test_help_is_printed_without_running_the_demo() -> None:
+    """`--help` works even if TensorFlow and BentoML cannot be imported."""
+    code = """
+import sys
+for name in ("tensorflow", "keras", "onnxruntime", "bentoml"):
+    sys.modules[name] = None
+from trainers.demo import main
+main(["--help"])
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.startswith("usage: python -m trainers.demo [-h]")
+    assert "$ python -m trainers.run" not in done.stdout
+
 
 @pytest.mark.slow
 def test_the_demo_trains_serves_and_shows_an_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """As `make demo` runs it, but for nine of ten epochs of fine-tuning: the head ships there."""
+    """Like `make demo`, but with only one epoch of fine-tuning: the head alone is kept anyway."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "TRAINING", (*demo.TRAINING, "--fine-tune-epochs", "1"))
-    code = demo.main()
+    monkeypatch.setattr(demo, "OPTIONS", (*demo.OPTIONS, "--fine-tune-epochs", "1"))
+    code = demo.main([])
     printed, said = capfd.readouterr()
     assert code == 0, said
     assert '"label": "' in printed
     assert "python -m trainers.run --plugin efficientnet --data YOUR_FOLDER" in printed
     (report,) = (tmp_path / "artifacts").glob("demo-*/report.html")
-    found = re.search(r"leaves: ([\d.]+) with .*\n([\d.]+) from random weights", printed)
+    found = re.search(r"leaves: ([\d.]+) with .*\n([\d.]+) with random weights", printed)
     assert found
     accuracy, random_accuracy = map(float, found.groups())
     metrics = json.loads(report.with_name("metrics.json").read_text())

@@ -29,7 +29,7 @@ Make = Callable[..., Bundle]
 
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path) -> Iterator[None]:
-    """An empty model store of the test's own."""
+    """Use an empty model store for each test."""
     usual = BentoMLContainer.model_store.get()
     BentoMLContainer.model_store.set(ModelStore(tmp_path / "models"))
     yield
@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture
 def data(tmp_path: Path, draw: Draw) -> Path:
-    """Four pictures of a colour: 0 and 1 to learn from, 2 and 3 to test by."""
+    """Draw four pictures of each colour. By default, 2 and 3 are the test pictures."""
     for colour in ("red", "green", "blue"):
         (tmp_path / "data" / colour).mkdir(parents=True)
         for number in range(4):
@@ -49,8 +49,16 @@ def data(tmp_path: Path, draw: Draw) -> Path:
 
 @pytest.fixture
 def make(tmp_path: Path, data: Path, tiny_bundle: Bundle, manifest: Manifest) -> Make:
-    """A bundle: make("new", test=(2, 3), colours=2, created="..."), blind to the third colour;
-    is_old: from before split.csv had digests; data is as it lies there at that moment."""
+    """Make a bundle, e.g. make("new", test=(2, 3), colours=2, created="...").
+
+    Its split.csv lists the pictures that are in `data` at that moment.
+
+    Args:
+        test: numbers of the test pictures of each colour.
+        colours: the model does not recognise colours after this number.
+        is_old: split.csv has no digests, as in older bundles.
+        changes: fields of the manifest.
+    """
 
     def make(
         folder: str,

@@ -1,4 +1,4 @@
-"""Backbones to choose from, what was measured of each, and which one to take."""
+"""The backbones of a comparison, the measurements of each, and the choice of one of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from trainers.config import ConfigError, TrainingConfig
 from trainers.dataset.folders.filenames import is_printable
 
 EQUAL_TIME_RATIO = 1.1
-"""Times within 10% of each other count as equal: a busy machine measures no better than that."""
+"""Two times per picture count as equal if the longer is at most 1.1 times the shorter.
+
+Other programs on the machine change measured times by about that much.
+"""
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,9 @@ class Candidate:
     """A backbone with its weights.
 
     Attributes:
-        plugin: FAMILY:VARIANT, as --plugin takes it.
-        weights: as --weights takes them.
-        label: its name in tables and plots.
+        plugin: name of the backbone, FAMILY:VARIANT, as in --plugin.
+        weights: as in --weights, e.g. imagenet, none or the path of a file.
+        label: the name that tables and plots show.
     """
 
     plugin: str
@@ -33,25 +36,25 @@ class Candidate:
     label: str
 
     @property
-    def has_own_weights(self) -> bool:
+    def has_default_weights(self) -> bool:
         return self.weights == resolve(self.plugin).pretrained
 
     def image_size(self, shared: TrainingConfig) -> int:
-        """Side of the input in pixels: what the options say, or what the backbone is made for."""
+        """Side of the input in pixels: --image-size, or else the default size of the backbone."""
         return shared.image_size or resolve(self.plugin).image_size
 
     def config(self, shared: TrainingConfig) -> TrainingConfig:
         """The configuration that trains this backbone.
 
         Args:
-            shared: what all candidates have in common.
+            shared: the options of the comparison, which apply to every candidate.
         """
         return shared.model_copy(update={"plugin": self.plugin, "weights": self.weights})
 
     def training_command(self, shared: TrainingConfig) -> str:
-        """The command that trains it on the same split and at the same size."""
+        """The command that trains this backbone on the same split and at the same input size."""
         words = ["--plugin", self.plugin]
-        words += [] if self.has_own_weights else ["--weights", self.weights]
+        words += [] if self.has_default_weights else ["--weights", self.weights]
         for name in ("data", "image_size", "seed", "group", "flip", "head"):
             value = getattr(shared, name)
             if value != TrainingConfig.model_fields[name].default:
@@ -61,19 +64,23 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of a candidate.
+    """The measurements of one candidate.
 
     Attributes:
         image_size: side of the input in pixels.
-        validation_accuracy: of the head on the validation pictures, 0 to 1; the choice rests on it.
-        test_accuracy: on the test pictures, with its 95% interval; no choice rests on it.
-        inference_ms: median time for one picture through backbone and head, on one thread.
-        model_bytes: size of the ONNX file of backbone and head.
-        parameters: number of weights.
-        width: length of the embedding.
-        seconds: time for embeddings and head, or for the head alone where `were_kept`.
-        were_kept: whether all embeddings came from the cache.
-        head: which head was solved, in words.
+        validation_accuracy: accuracy on the validation pictures, 0 to 1. The recommendation is
+            based on it.
+        validation_pictures: the number of pictures that it was measured on.
+        test_accuracy: accuracy on the test pictures, 0 to 1. It does not affect the recommendation.
+        test_interval: the 95% confidence interval of the test accuracy, 0 to 1.
+        inference_ms: median time of backbone and head for one picture, on one thread.
+        model_bytes: size of the ONNX file, which contains backbone and head.
+        parameters: number of weights in backbone and head.
+        width: embedding length, the number of values that the backbone computes for a picture.
+        seconds: time to compute embeddings and to train the head; without the embeddings if
+            `were_kept`.
+        were_kept: whether all embeddings were in the cache already.
+        head: description of the head that was trained.
     """
 
     image_size: int
@@ -93,7 +100,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """A candidate with its figures, or with the problem that prevented them."""
+    """A candidate with its measurements, or with the problem that prevented measuring it."""
 
     candidate: Candidate
     figures: Figures | None = None
@@ -102,10 +109,11 @@ class CandidateResult:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The candidate to take, and why.
+    """The recommended candidate, and why it is recommended.
 
     Attributes:
-        near_best: all candidates whose validation accuracy is at least `threshold`, 0 to 1.
+        near_best: all candidates whose validation accuracy is at least `threshold`.
+        threshold: the best validation accuracy minus its standard error, 0 to 1.
     """
 
     candidate: Candidate
@@ -116,14 +124,14 @@ class Recommendation:
 
 
 def parse_candidates(text: str, weights: str | None = None) -> list[Candidate]:
-    """Parse `FAMILY[:VARIANT][=WEIGHTS],...`; duplicates are dropped.
+    """Parse the value of --plugins, `FAMILY[:VARIANT][=WEIGHTS],...`; drop duplicates.
 
     Args:
-        weights: for entries that name none; None for the backbone's own.
+        weights: weights for entries without =WEIGHTS; None means the default of each backbone.
 
     Raises:
-        ConfigError: no backbone is named, or weights are empty or not printable.
-        BackboneError: there is no such backbone.
+        ConfigError: the list is empty, or the text after a = is empty or not printable.
+        BackboneError: an entry names an unknown backbone.
     """
     pairs: list[tuple[str, str]] = []
     for entry in filter(None, map(str.strip, text.split(","))):
@@ -132,22 +140,28 @@ def parse_candidates(text: str, weights: str | None = None) -> list[Candidate]:
         chosen = given if has_weights else weights or backbone.pretrained
         if not chosen or not is_printable(chosen):
             raise ConfigError(
-                f"--plugins (={entry!r}): = must be followed by weights: `none`, the name of the "
-                "backbone's own weights, or the path of a file without a comma"
+                f"--plugins (={entry!r}): write weights after the =: `none` for random weights, "
+                f"`{backbone.pretrained}` for the default, or the path of a file (without commas)"
             )
         pairs.append((backbone.name, str(expand_home(chosen, "HOME"))))
     if not pairs:
-        raise ConfigError("--plugins names no backbone, e.g. --plugins pocket,mobilenet:v3-small")
+        raise ConfigError(
+            "--plugins is empty: name at least one backbone, e.g. --plugins pocket,resnet:50"
+        )
     pairs = list(dict.fromkeys(pairs))
     return [Candidate(*pair, label) for pair, label in zip(pairs, _labels(pairs), strict=True)]
 
 
 def _labels(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """The plugin's name, with its weights where they are random or several are compared."""
+    """Yield a label for each pair of plugin and weights.
+
+    It is the name of the plugin. The weights follow if they are random, or if the plugin is
+    compared with several weights and these are not its default.
+    """
     counts = Counter(plugin for plugin, _ in pairs)
     for plugin, weights in pairs:
-        is_own = weights == resolve(plugin).pretrained
-        if weights == "none" or (counts[plugin] > 1 and not is_own):
+        is_default = weights == resolve(plugin).pretrained
+        if weights == "none" or (counts[plugin] > 1 and not is_default):
             name = Path(weights).name
             yield f"{plugin}={name if len(name) <= 24 else name[:23] + '…'}"
         else:
@@ -155,15 +169,14 @@ def _labels(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 
 def recommend(results: Sequence[CandidateResult]) -> Recommendation:
-    """Choose the fastest backbone that is about as accurate as the best.
+    """Recommend the fastest backbone that is about as accurate as the best.
 
-    About as accurate: its validation accuracy is within one standard error of the best one. This is
-    the one-standard-error rule of Breiman, Friedman, Olshen and Stone (Classification and
-    Regression Trees, 1984, section 3.4.3), with time in place of the size of a tree. Of those about
-    as fast as the fastest, the most accurate is taken.
+    "About as accurate" means that its validation accuracy is at most one standard error lower (the
+    one-standard-error rule: Breiman et al., Classification and Regression Trees, 1984). If several
+    of these are about equally fast, the most accurate of them is recommended.
 
     Args:
-        results: at least one of them with figures.
+        results: at least one of them has figures.
     """
     measured = [(result.candidate, result.figures) for result in results if result.figures]
     leader, best = max(measured, key=lambda pair: pair[1].validation_accuracy)
@@ -175,32 +188,32 @@ def recommend(results: Sequence[CandidateResult]) -> Recommendation:
     chosen, figures = max(
         fast, key=lambda pair: (pair[1].validation_accuracy, -pair[1].inference_ms)
     )
-    margin = f"one standard error ({100 * error:.1f} percentage points)"
+    margin = f"{100 * error:.1f} percentage points (one standard error)"
     if len(near) == 1:
-        others = f"; no other comes within {margin} of it" if len(measured) > 1 else ""
+        others = f", and every other is more than {margin} below it" if len(measured) > 1 else ""
         reason = f"it has the best validation accuracy, {best.validation_accuracy:.1%}{others}"
     else:
         rank = (
-            "it is the fastest of these"
+            f"the fastest of the {len(near)} backbones"
             if len(fast) == 1
-            else f"it is the most accurate of the {len(fast)} fastest of these, whose times are "
-            "within 10% of each other"
+            else f"the most accurate of the {len(fast)} fastest (equal within 10%) of the "
+            f"{len(near)} backbones"
         )
         reason = (
-            f"{len(near)} backbones are within {margin} of the best validation accuracy "
-            f"({best.validation_accuracy:.1%}, {leader.label}), and {rank}: "
-            f"{figures.inference_ms:.1f} ms per picture, validation accuracy "
-            f"{figures.validation_accuracy:.1%}"
+            f"it is {rank} whose validation accuracy is at most {margin} below the best "
+            f"({best.validation_accuracy:.1%}, {leader.label}): {figures.inference_ms:.1f} ms per "
+            f"picture, validation accuracy {figures.validation_accuracy:.1%}"
         )
     near_best = tuple(candidate for candidate, _ in near)
     return Recommendation(chosen, figures, near_best, threshold, reason)
 
 
 def standard_error(share: float, count: int) -> float:
-    """Standard error of a share of `count` pictures, both 0 to 1.
+    """The standard error, 0 to 1, of an accuracy that was measured on `count` pictures.
 
-    Two correct and two wrong answers are added (Agresti and Coull 1998), so a share of 100% has an
-    error, too.
+    Args:
+        share: the accuracy, 0 to 1. Two correct and two wrong answers are added to it (Agresti and
+            Coull 1998), because the standard error of 100% would otherwise be 0.
     """
     share = (share * count + 2) / (count + 4)
     return math.sqrt(share * (1 - share) / (count + 4))

@@ -1,4 +1,4 @@
-"""The result of a comparison of backbones, as a table for a terminal and as JSON."""
+"""The result of a comparison of backbones: as a table for the terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ from trainers.dataset.findings.finding import Finding
 from trainers.dataset.folders.filenames import SPLITS
 
 RULE = (
-    "the fastest of those whose validation accuracy is within one standard error of the best "
-    "(the one-standard-error rule of Breiman et al. 1984); where several are within 10% of the "
-    "fastest time, the most accurate of them"
+    "The recommended backbone is the fastest of those whose validation accuracy is at most one "
+    "standard error below the best. (The standard error says by how much the accuracy would "
+    "typically differ on other pictures of the same kind.) Those that take at most 10% longer "
+    "than the fastest count as equally fast, and the most accurate of them is recommended."
 )
 _HEADER = (
-    *("", "backbone", "px", "validation", "test (95% interval)", "ms", "MB", "parameters"),
-    *("width", "seconds"),
+    *("", "backbone", "input px", "validation accuracy", "test accuracy (95% interval)"),
+    *("ms/picture", "MB", "parameters", "embedding length", "seconds"),
 )
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that table, JSON and page show.
+    """Everything that the table, the JSON file and the page show.
 
     Attributes:
-        results: in the order in which the backbones were named.
-        findings: what the check of the folder found.
-        config: what all backbones have in common.
+        results: one for each backbone, in the order of --plugins.
+        findings: problems that the check of the folder found.
+        config: the options, which apply to every backbone.
     """
 
     results: Sequence[CandidateResult]
@@ -51,7 +52,7 @@ class Comparison:
 
     @property
     def identity(self) -> str:
-        """A short hash of what was compared: pictures, splits, options and backbones."""
+        """A short hash of the pictures, the split, the options and the backbones."""
         config, dataset = self.config, self.dataset
         candidates = [result.candidate for result in self.results]
         parts = [dataset.fingerprint, *dataset.splits, config.seed, config.head, config.flip]
@@ -60,28 +61,28 @@ class Comparison:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def measured(self) -> list[tuple[CandidateResult, Figures]]:
-        """The results with figures, the fastest first."""
+        """The backbones that could be measured, the fastest first."""
         pairs = [(result, result.figures) for result in self.results if result.figures]
         return sorted(pairs, key=lambda pair: pair[1].inference_ms)
 
     def left_out(self) -> list[CandidateResult]:
-        """The results without figures."""
+        """The backbones that could not be measured."""
         return [result for result in self.results if not result.figures]
 
 
 def table(comparison: Comparison) -> str:
-    """Aligned lines for a terminal: all figures, the recommendation and the command to train it."""
+    """Format the result for the terminal: a table, the recommendation, and how to train it."""
     recommended = comparison.recommendation
     text = []
     if samples.is_sample_dataset(comparison.dataset.folder):
-        text.append(f"Measured on {summary.DRAWN}, not on yours: name your own with --data.")
+        text.append(f"Measured on {summary.DRAWN}, not on yours: use --data YOUR_FOLDER.")
     text += _align([_HEADER, *_rows(comparison)])
     for result in comparison.left_out():
-        reason = result.problem.splitlines()[0] if result.problem else "no reason given"
+        reason = result.problem.splitlines()[0] if result.problem else "its error has no message"
         text.append(f"   {result.candidate.label}: left out: {reason}")
     if any(figures.were_kept for _, figures in comparison.measured()):
-        text.append("   * its features came from the cache: the time is that of the head alone")
-    text += ["", f"Take {recommended.candidate.label}: {recommended.reason}."]
+        text.append("   * seconds for the head alone: the embeddings came from the cache")
+    text += ["", f"Use {recommended.candidate.label}: {recommended.reason}. Train it with"]
     return "\n".join([*text, f"  {comparison.command}", ""])
 
 
@@ -103,7 +104,7 @@ def _rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
 
 
 def _align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Pad the columns: the first two hold words, all others figures."""
+    """Pad each row to equal column widths: text (two columns) to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -114,7 +115,7 @@ def _align(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def record(comparison: Comparison) -> dict[str, Any]:
-    """The content of the JSON file: exact figures, in the order in which backbones were named."""
+    """The content of the JSON file: all figures, not rounded, in the order of --plugins."""
     dataset, recommended = comparison.dataset, comparison.recommendation
     return {
         "plugin": recommended.candidate.plugin,

@@ -1,4 +1,4 @@
-"""Measure one backbone: solve a head on its embeddings, test it, and time one picture."""
+"""Measures one backbone: trains a head on its embeddings, tests it, and times one picture."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ from trainers.phases.context import TrainingContext
 from trainers.progress import Progress, log
 
 MIN_CALLS, MIN_SECONDS, WARM_UP_CALLS = 30, 2.0, 5
-"""Timing goes on for at least so many calls and seconds; the first calls are not timed."""
+"""A model is called at least MIN_CALLS times, and for at least MIN_SECONDS.
+
+Before that, WARM_UP_CALLS calls are not timed.
+"""
 
 
 def try_candidate(
@@ -42,8 +45,8 @@ def try_candidate(
     cache: Cache,
     progress: Progress,
 ) -> CandidateResult:
-    """Measure a candidate; whatever goes wrong with it, the other candidates go on."""
-    log.info("%s:", candidate.label)
+    """Measure a candidate. Log and return an error, so that the next candidate can be measured."""
+    log.info("measuring %s", candidate.label)
     try:
         figures = measure(candidate.config(shared), dataset, cache, progress)
         return CandidateResult(candidate, figures)
@@ -51,50 +54,51 @@ def try_candidate(
         problem = str(error)
     except Exception as error:  # a plugin from outside may fail in any way
         problem = f"{type(error).__name__}: {error}"
-    log.warning("%s is left out: %s", candidate.label, problem)
+    log.warning("%s is left out of the comparison: %s", candidate.label, problem)
     return CandidateResult(candidate, problem=problem)
 
 
 def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Progress) -> Figures:
-    """Run the head phase of a training run, and time its classifier as ONNX.
+    """Train a head as a training run does, export the model to ONNX, and time the ONNX model.
 
     Args:
-        config: names backbone and weights.
-        dataset: with its splits.
-        cache: embeddings are shared with training runs of the same backbone.
+        config: the options, with the backbone and its weights.
+        dataset: the pictures, already split.
+        cache: embeddings are read from it and written to it. Training runs use the same ones.
 
     Raises:
-        WeightsError: the weights cannot be loaded; and whatever else a training run raises.
+        WeightsError: the weights cannot be loaded.
+        GraftError: any other error of a training run.
     """
     keras.backend.clear_session()  # frees the network of the previous candidate
     backbone = resolve(config.plugin)
     size = config.image_size or backbone.image_size
     network = Network(backbone, str(config.weights), size, config.seed)
     with progress.step(f"loading {backbone.name}"):
-        body = network.body  # first: without weights nothing need be decoded
+        body = network.body  # before decoding, so that missing weights are reported at once
     dataset = decoding.decode_lazily(dataset, size, cache)
     context = TrainingContext(config, network, dataset, cache, progress)
     images = context.dataset.images
     keys = frozen_features.record_keys(context.train, context.train.views)
     if cache.find("embeddings", network.identity, keys) is None:
-        for split in SPLITS:  # wait: decoding is not part of a backbone's time
+        for split in SPLITS:  # decode before the clock starts
             images.records(context.dataset.rows(split))
     started = time.monotonic()
     context, _ = mirroring.resolve_flip(context)
     head = head_phase.train_head(context)
     seconds = time.monotonic() - started
-    were_kept = "embedding_layers" not in vars(network)  # the backbone was not run
+    were_kept = "embedding_layers" not in vars(network)  # they are made when the backbone runs
     correct, total = count_correct(context, head)
     classifier = Classifier(backbone, body, network.embedder, head.model, hash_weights(body))
-    with progress.step("timing it"):
+    with progress.step(f"timing {backbone.name}"):
         content = to_onnx(export.serving_module(classifier).serve, export.OUTPUTS)
         model = content.SerializeToString()
         timed = images[context.dataset.rows("test")[:MIN_CALLS]]
         inference_ms = median_ms(open_session(model, threads=1), timed)
     interval = wilson_interval(correct, total)
     if interval is None:
-        raise AssertionError("every split has test pictures")
-    log.info("%s; %.1f ms per picture", head, inference_ms)
+        raise AssertionError("the split has no test pictures")
+    log.info("%s; %.1f ms per picture on one thread", head, inference_ms)
     return Figures(
         image_size=size,
         validation_accuracy=head.selection_result.accuracy,
@@ -113,9 +117,9 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
 
 
 def count_correct(context: TrainingContext, head: Head) -> tuple[int, int]:
-    """Number of test pictures with a correct answer, and of all test pictures.
+    """Return how many test pictures get a correct answer, and how many test pictures there are.
 
-    The embeddings come from the cache; ONNX Runtime has computed them.
+    The embeddings of the test pictures are read from the cache, or else computed with ONNX Runtime.
     """
     embeddings = head_phase.extract_embeddings(context, context.pictures("test"), 1).read_all()[
         :, 0
@@ -126,11 +130,11 @@ def count_correct(context: TrainingContext, head: Head) -> tuple[int, int]:
 
 
 def median_ms(session: Any, images: NDArray[np.uint8]) -> float:
-    """Median milliseconds for one picture.
+    """The median time of a call with one picture, in milliseconds.
 
     Args:
-        session: of ONNX Runtime.
-        images: (N, S, S, 3), one call each, in turn.
+        session: a session of ONNX Runtime.
+        images: (N, S, S, 3) uint8, used in turn, one in each call.
     """
     times: list[float] = []
     end = 0.0

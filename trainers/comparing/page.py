@@ -1,4 +1,4 @@
-"""The page of a comparison, with the JSON file beside it."""
+"""The HTML page of a comparison, and the JSON file beside it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,21 @@ from trainers.reporting.report import templates
 from trainers.reporting.scatter import Dot, DotKind
 
 PLOTS = (("wide-plot", 720, True), ("narrow-plot", 340, False))
-"""Name, width in pixels, whether dots are labelled by name; the page shows the one that fits."""
+"""CSS class, width in pixels, and whether dots are labelled with names instead of numbers.
+
+The page contains both plots and shows the one that fits the window.
+"""
 MAX_CLASSES = 30
+"""The largest number of class names that the page lists."""
 
 
 def write(comparison: Comparison, work: Path, output: Path) -> Path:
-    """Write compare-ID.html and compare-ID.json, each complete or absent; return the page's path.
+    """Write compare-ID.html and compare-ID.json to `output`; return the path of the page.
+
+    If the process is killed, each file is either complete or absent.
 
     Args:
-        work: a folder on the same file system as `output`.
+        work: a folder for temporary files, on the file system of `output`.
     """
     page = output / f"compare-{comparison.identity}.html"
     content = json.dumps(record(comparison), indent=2, allow_nan=False) + "\n"
@@ -34,7 +40,7 @@ def write(comparison: Comparison, work: Path, output: Path) -> Path:
 
 
 def render(comparison: Comparison) -> str:
-    """The page as HTML, without scripts and without links."""
+    """The page as HTML, without scripts or links."""
     dataset = comparison.dataset
     return (
         templates()
@@ -67,7 +73,7 @@ def _title(dataset: Dataset) -> str:
 
 
 def _dots(comparison: Comparison, has_names: bool) -> list[Dot]:
-    """One dot for each backbone, labelled by its name or by its number in the table."""
+    """One dot for each backbone, labelled with its name or with its row number in the table."""
     recommended = comparison.recommendation
     dots = []
     for number, (result, figures) in enumerate(comparison.measured(), 1):

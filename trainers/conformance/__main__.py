@@ -1,6 +1,6 @@
-"""Checks that a backbone keeps its promises: `python -m trainers.conformance NAME`.
+"""The command `python -m trainers.conformance NAME`: checks that a backbone keeps its promises.
 
-The tests of Graft's own backbones call the same function, `check_backbone`.
+Graft's tests call the same function, `check_backbone`, for every backbone in plugins/families.
 """
 
 from __future__ import annotations
@@ -16,42 +16,47 @@ from plugins.registry import resolve
 from trainers.conformance.checking import check_backbone
 
 SIZES = range(32, 1025)
-"""Sides of pictures in pixels that a run accepts."""
+"""The image sizes in pixels that a training run accepts."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code is 0 if all promises are kept, else 2."""
+    """Run the command; return its exit code: 0 if all promises are kept, otherwise 2."""
     parser = argparse.ArgumentParser(
         prog="python -m trainers.conformance",
-        description="Check that a backbone keeps the promises that training and export rely on.",
+        description="Check that a backbone can do what training and export need. Prints one line "
+        "for each check; the line of a failed check says what to change.",
+        epilog="Exit codes: 0 all checks passed; 2 a check failed, or there is no such backbone.",
     )
-    parser.add_argument("name", help="FAMILY[:VARIANT], as --plugin takes it")
+    parser.add_argument("name", help="name of the backbone, FAMILY[:VARIANT], e.g. efficientnet:b3")
     parser.add_argument(
         "--image-size",
         type=_parse_size,
-        help="side of the pictures in pixels, 32 to 1024 (default: 64, or the smallest possible)",
+        help="side of the input in pixels, 32 to 1024 (default: 64, or the smallest size that the "
+        "backbone accepts if that is larger)",
     )
     options = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    for name in ("tensorflow", "tf2onnx"):  # the results repeat what matters of their logs
+    for name in ("tensorflow", "tf2onnx"):  # their errors appear in the results
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         backbone = resolve(options.name)
     except BackboneError as error:
         print(f"graft: {error}", file=sys.stderr)
         return 2
-    broken = 0
+    tried = broken = 0
     for result in check_backbone(backbone, options.image_size):
         print(result, flush=True)
+        tried += 1
         broken += not result.is_kept
-    print(f"{backbone.name}: {f'{broken} broken' if broken else 'keeps every promise'}")
+    summary = f"{broken} of {tried} promises are broken" if broken else "keeps every promise"
+    print(f"{backbone.name}: {summary}")
     return 2 if broken else 0
 
 
 def _parse_size(text: str) -> int:
     size = int(text)
     if size not in SIZES:
-        raise argparse.ArgumentTypeError(f"{size} pixels; choose 32 to 1024")
+        raise argparse.ArgumentTypeError(f"{size} is not a size from 32 to 1024 pixels")
     return size
 
 

@@ -1,4 +1,4 @@
-"""The table of promises, and the function that tries them all on one backbone."""
+"""The table of promises, and the function that checks all of them on one backbone."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ PROMISES: dict[str, Promise] = {
     "export": export_promises.check_export,
     "parity": export_promises.check_parity,
 }
-"""In the order in which they are tried. Before them, a trial checks that the network builds."""
+"""The checks by the name of the promise, in the order in which they run.
+
+`try_promises` first checks that the network can be built; if not, none of these runs.
+"""
 
 
 def check_backbone(backbone: Backbone, size: int | None = None) -> Iterator[Result]:
-    """Try every promise of a backbone, with random weights; takes a minute or so.
+    """Check every promise of a backbone with random weights, in about a minute.
 
     Args:
-        size: side of the pictures in pixels; None for 64, or min_image_size where that is larger.
+        size: side of the pictures in pixels; None means 64, or min_image_size if that is larger.
     """
     with tempfile.TemporaryDirectory() as folder:
         yield from try_promises(backbone, Path(folder), PROMISES, size)

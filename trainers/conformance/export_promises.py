@@ -1,4 +1,4 @@
-"""Promises about the export of a classifier on the backbone: it succeeds, and answers agree."""
+"""Promises about the export: it succeeds, and exported classifiers answer like the Keras model."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 def check_export(trial: Trial) -> str:
-    """Check that a classifier on the backbone is exported to every format."""
+    """Check that a classifier with this backbone can be exported to every format."""
     from trainers.exporting import export
 
     export.export(_make_classifier(trial), trial.folder)
-    return " and ".join(export.FORMATS)
+    return f"exported to {' and '.join(export.FORMATS)}"
 
 
 def check_parity(trial: Trial) -> str:
-    """Check that the exported classifiers agree with Keras, in batches of several sizes."""
+    """Check that exported classifiers give the Keras model's probabilities at any batch size."""
     from service.errors import ParityError
     from trainers.exporting import export
 
@@ -28,20 +28,21 @@ def check_parity(trial: Trial) -> str:
         parity = export.check_parity(_make_classifier(trial), trial.folder, pictures)
     except ParityError as error:
         raise BrokenPromiseError(
-            f"{str(error).partition(';')[0]}: a layer is random at inference, or one of its "
-            "operations has another meaning in the other format"
+            f"{str(error).partition(';')[0]}: either a layer is random at inference, or one of its "
+            "operations computes something else in the exported format"
         ) from error
     largest = max(parity["max_difference"].values())
     sizes = ", ".join(str(size) for size in parity["batch_sizes"])
-    return f"probabilities differ by at most {largest:.1g} in batches of {sizes}"
+    return f"probabilities differ from Keras by at most {largest:.1g}, in batches of {sizes}"
 
 
 def _make_classifier(trial: Trial) -> Classifier:
-    """Make a classifier of two classes with random weights, on embeddings of length about 1.
+    """Make a classifier of two classes with random weights.
 
-    The trainer's own head, untrained, gives the same probabilities for every picture, so that every
-    export would agree. It also standardises embeddings, which magnifies rounding errors where a
-    random network hardly distinguishes pictures.
+    Its head scales embeddings to a norm of about 1. The head that training uses does not suit this
+    check: untrained, it gives equal probabilities for every picture, so a wrong export would not be
+    noticed. It also standardises embeddings, which magnifies rounding errors if a random network
+    hardly distinguishes pictures.
     """
     import keras
 

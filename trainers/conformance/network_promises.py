@@ -1,4 +1,4 @@
-"""Promises about the network as it is loaded: its size, its scaling, the same answer every time."""
+"""Promises about the loaded network: parameter count, image size, scaling, determinism."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 def check_parameters(trial: Trial) -> str:
-    """Check that the network has as many weights as its Variant says."""
+    """Check that the parameter count of the network is the one that its Variant declares."""
     actual = trial.body.count_params()
     declared = trial.backbone.variants[trial.backbone.variant].parameters
     if actual != declared:
         raise BrokenPromiseError(
-            f"the network has {actual:,} weights, but its Variant says {declared:,}: "
-            f"write {actual:_}"
+            f"the network has {actual:,} weights, but its Variant declares {declared:,}: "
+            f"write {actual:_} there"
         )
-    return f"{actual:,} weights, as its Variant says"
+    return f"{actual:,} weights, as its Variant declares"
 
 
 def check_smallest_size(trial: Trial) -> str:
-    """Check that it can be built at `min_image_size`, and that `load` refuses anything smaller."""
+    """Check that the network can be built at `min_image_size`, and `load` refuses smaller sizes."""
     backbone = trial.backbone
     smallest = backbone.variants[backbone.variant].min_image_size
     try:
@@ -34,14 +34,18 @@ def check_smallest_size(trial: Trial) -> str:
         maps = (trial.body if is_built else backbone.build(None, smallest)).output_shape
     except Exception as error:
         raise BrokenPromiseError(
-            f"it cannot be built for {smallest} pixels a side ({error}): raise min_image_size"
+            f"the network cannot be built for pictures of {smallest} x {smallest} pixels, its "
+            f"min_image_size ({error}): raise min_image_size"
         ) from error
     if not (maps[1] and maps[2]):
-        raise BrokenPromiseError(f"at {smallest} pixels its maps are {maps}: raise min_image_size")
+        raise BrokenPromiseError(
+            f"for pictures of {smallest} x {smallest} pixels, the feature maps are empty (their "
+            f"shape is {maps}): raise min_image_size"
+        )
     try:
         backbone.load("none", smallest - 1)
     except BackboneError:
-        return f"from {smallest} pixels a side"
+        return f"built for {smallest} x {smallest} pixels; load() refuses smaller pictures"
     raise BrokenPromiseError(
         f"load() accepts pictures below its min_image_size of {smallest} pixels instead of raising "
         "BackboneError: do not override load(), override build()"
@@ -49,10 +53,10 @@ def check_smallest_size(trial: Trial) -> str:
 
 
 def check_scaling(trial: Trial) -> str:
-    """Check that pixels reach the first weights in the range that these were trained with.
+    """Check that the first layer with weights gets pixels in the range that it was trained with.
 
-    Networks of keras.applications are compared with their own `preprocess_input`. Of others, only
-    the range is judged.
+    For networks of keras.applications, the inputs of that layer must equal those after Keras'
+    `preprocess_input`. For other networks, only the range is checked.
     """
     import keras
 
@@ -66,28 +70,28 @@ def check_scaling(trial: Trial) -> str:
         _, expected = _first_weighted_layer(network, preprocess_input(trial.images.copy()))
         if abs(inputs - expected).max() > 1e-3 * max(1, abs(expected).max()):
             raise BrokenPromiseError(
-                f"{summary}; with Keras' own preprocess_input of {name} it would get "
-                f"{_summarize(expected)}: choose another function of plugins.scaling"
+                f"{summary}, but with the preprocess_input that Keras has for {name} it would get "
+                f"{_summarize(expected)}: use another function of plugins.scaling in the Variant"
             )
-        return f"{summary}, as with the preprocess_input of {name}"
+        return f"{summary}, as with the preprocess_input that Keras has for {name}"
     if isinstance(layer, (keras.layers.BatchNormalization, keras.layers.Normalization)):
-        return f"{summary}, and normalises them by learned statistics"
-    is_centred = abs(inputs.mean()) < inputs.std() / 2  # BGR minus mean is large, but centred
+        return f"{summary}; it normalises them with learned statistics"
+    is_centred = abs(inputs.mean()) < inputs.std() / 2  # true of to_bgr_minus_mean, up to 151
     if abs(inputs).max() > 20 and not is_centred:
         raise BrokenPromiseError(
-            f"{summary}: the pixels are not scaled; give the Variant the scale that the network "
-            "was trained with, e.g. plugins.scaling.to_unit_range"
+            f"{summary}: the pixels are not scaled; in the Variant, use the scale function that "
+            "the network was trained with, e.g. plugins.scaling.to_unit_range"
         )
     if inputs.std() < 0.02:
         raise BrokenPromiseError(
-            f"{summary}: the pixels are scaled twice; if the network scales them itself, give the "
-            "Variant the scale plugins.scaling.as_is"
+            f"{summary}: the pixels are scaled twice; if the network scales them itself, use "
+            "plugins.scaling.as_is as the scale function in the Variant"
         )
     return summary
 
 
 def _summarize(values: Any) -> str:
-    return f"{values.min():.3g} to {values.max():.3g} (deviation {values.std():.2g})"
+    return f"{values.min():.3g} to {values.max():.3g} (standard deviation {values.std():.2g})"
 
 
 def _first_weighted_layer(model: keras.Model, images: Any) -> tuple[keras.layers.Layer, Any]:
@@ -99,7 +103,7 @@ def _first_weighted_layer(model: keras.Model, images: Any) -> tuple[keras.layers
 
     def record(inputs: Any, *_: Any, **__: Any) -> Any:
         recorded.append(keras.ops.convert_to_numpy(inputs))
-        raise _StopCall  # the other layers do not matter here
+        raise _StopCall  # the layers after it are not needed
 
     layer.call = record
     try:
@@ -111,11 +115,11 @@ def _first_weighted_layer(model: keras.Model, images: Any) -> tuple[keras.layers
 
 
 class _StopCall(BaseException):
-    """Ends the call of a model; Keras would replace an Exception by another one."""
+    """Stops the call of a model. It is not an Exception, which Keras would wrap in another."""
 
 
 def check_determinism(trial: Trial) -> str:
-    """Check that a picture has the same feature maps in every call and in every batch."""
+    """Check that a picture gets the same feature maps in every call and in every batch."""
     import keras
 
     def predict(images: Any) -> Any:
@@ -125,19 +129,21 @@ def check_determinism(trial: Trial) -> str:
     largest = abs(maps).max()
     if not largest < float("inf"):
         raise BrokenPromiseError(
-            "with random weights the feature maps contain NaN or infinity: check the scaling and "
-            "the initial weights of its layers"
+            "with random weights, the feature maps contain NaN or infinity: check the scale "
+            "function in the Variant and the initializers of the layers"
         )
     repeated = abs(predict(trial.images) - maps).max()
     if repeated > 1e-5 * largest:
         raise BrokenPromiseError(
-            f"two calls on the same pictures differ by {repeated / largest:.2g} of the largest "
-            "value: a layer is random at inference; make it depend on `training`"
+            "the feature maps of two calls with the same pictures differ by "
+            f"{repeated / largest:.2g} of the largest value: a layer is random at inference; make "
+            "it random only if `training` is true"
         )
     alone = abs(predict(trial.images[:1]) - maps[:1]).max()
     if alone > 1e-3 * largest:
         raise BrokenPromiseError(
-            f"a picture alone and in a batch of {PICTURES} differs by {alone / largest:.2g} of the "
-            "largest value: a layer mixes the pictures of a batch; make it work on each picture"
+            f"the feature maps of a picture alone and in a batch of {PICTURES} differ by "
+            f"{alone / largest:.2g} of the largest value: a layer mixes the pictures of a batch; "
+            "make it process each picture separately"
         )
-    return f"the same in every call, alone and in a batch of {PICTURES}"
+    return f"a picture gets the same feature maps in every call, alone and in a batch of {PICTURES}"

@@ -1,4 +1,4 @@
-"""Promises about training: which weights change, which stay, and what copies and files keep."""
+"""Promises about training: freezing, fine-tuning, weights files and copies of the network."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ if TYPE_CHECKING:
     import keras
 
 BFLOAT16_TOLERANCE = 0.1
-"""Allowed difference by the 8 bits of mantissa, as a share of the length of the feature maps."""
+"""Allowed difference between a bfloat16 clone and the network, relative to the norm of the feature
+maps. bfloat16 has only 8 significant bits."""
 LAYERS, CLASSES = 5, 3
-"""Layers that are fine-tuned in a trial, and classes of its pictures."""
+"""The number of layers that a trial fine-tunes, and of classes in its pictures."""
 
 
 def check_freezing(trial: Trial) -> str:
-    """Check that after freeze() no weight trains, and no statistic moves while a head trains."""
+    """Check that after freeze(), training a head changes neither weights nor statistics."""
     trial.backbone.freeze(trial.body)
     trainable = [weight.path for weight in trial.body.trainable_weights]
     if trainable:
         raise BrokenPromiseError(
-            f"freeze() leaves {_join(trainable)} trainable: do not override freeze()"
+            f"after freeze(), these weights are still trainable: {_join(trainable)}; do not "
+            "override freeze()"
         )
     before = _copy_weights(trial.body)
     _fit_one_step(trial)
     _require_frozen_unchanged(before)
-    return "no weight trains after freeze(), no statistic moves"
+    return "after freeze(), training a head changes neither weights nor statistics"
 
 
 def check_fine_tuning(trial: Trial) -> str:
-    """Check that fine_tune() unfreezes the last layers and no others, and no normalisation."""
+    """Check that fine_tune() unfreezes exactly the last layers, without BatchNormalization."""
     import keras
 
     backbone, body = trial.backbone, trial.body
@@ -47,7 +49,7 @@ def check_fine_tuning(trial: Trial) -> str:
     if norms:
         raise BrokenPromiseError(
             f"fine_tune() unfreezes BatchNormalization ({_join_names(norms)}), whose statistics "
-            "would then change with a few pictures: do not override fine_tune()"
+            "would then be computed from few pictures: do not override fine_tune()"
         )
     if not (returned == unfrozen == expected):
         raise BrokenPromiseError(
@@ -56,26 +58,26 @@ def check_fine_tuning(trial: Trial) -> str:
             f"{_join_names(expected)}: do not override fine_tune()"
         )
     return (
-        f"the last {len(unfrozen)} layers are unfrozen, from {unfrozen[0].name}; normalisation "
-        "stays frozen"
+        f"fine_tune() unfreezes the last {len(unfrozen)} layers, from {unfrozen[0].name} on; "
+        "BatchNormalization stays frozen"
     )
 
 
 def check_training(trial: Trial) -> str:
-    """Check that fine-tuning changes unfrozen weights, and no others by a single bit."""
+    """Check that a step of fine-tuning changes unfrozen weights, and does not change any others."""
     before = _copy_weights(trial.body)
     _fit_one_step(trial)
     _require_frozen_unchanged(before)
     if not _changed(before):
         raise BrokenPromiseError(
-            "training changes no unfrozen weight, because no gradient reaches one: look for an "
-            "operation without a gradient, such as rounding or stop_gradient"
+            "training does not change any unfrozen weight, because no gradient reaches them: look "
+            "for an operation without a gradient, such as rounding or stop_gradient"
         )
-    return "unfrozen weights change; all others, and BatchNormalization's statistics, do not"
+    return "training changes unfrozen weights, but no others and no statistics"
 
 
 def check_weights_file(trial: Trial) -> str:
-    """Check that a saved weights file gives the same network with the same scaling."""
+    """Check that saving and loading the weights does not change the feature maps."""
     path = trial.folder / "body.weights.h5"
     network = trial.backbone.build(None, trial.size)
     assign_weights(network, trial.body.get_weights())
@@ -84,17 +86,18 @@ def check_weights_file(trial: Trial) -> str:
     difference = abs(_predict(loaded, trial.images) - _predict(trial.body, trial.images)).max()
     if difference:
         raise BrokenPromiseError(
-            f"loaded from a file of its own weights, the network answers differently, by "
-            f"{difference:.2g}: build() must make the same network whatever `weights` is"
+            "loaded from a file of its own weights, the network gives different feature maps (by "
+            f"up to {difference:.2g}): build() must make the same network for any `weights`"
         )
-    return "the same network from a file of its weights"
+    return "loaded from a file of its weights, the network gives the same feature maps"
 
 
 def check_copies(trial: Trial) -> str:
-    """Check that a clone answers as the network does, and one in bfloat16 nearly so.
+    """Check that a clone gives the same feature maps, and a bfloat16 clone nearly the same.
 
-    Fine-tuning on several devices and on recent GPUs trains such clones. Statistics are changed
-    first, because any copy gets the initial 0 and 1 right.
+    Fine-tuning on several devices and on recent GPUs trains such clones. The statistics of
+    BatchNormalization are changed first, because a clone that does not copy them has the initial
+    values, too.
     """
     weights = trial.body.weights
     shifted = [weight.numpy() + _statistic_shift(weight.name) for weight in weights]
@@ -106,16 +109,16 @@ def check_copies(trial: Trial) -> str:
         difference = ((actual - expected) ** 2).sum() ** 0.5 / length
         if not difference <= tolerance:
             raise BrokenPromiseError(
-                f"a clone{f' in {policy}' if policy else ''} answers differently, by "
-                f"{difference:.2g} of the length of its maps: get_config() of each layer must "
-                "return all its arguments, and load_own_variables() must recompute what the layer "
-                "derives from its weights"
+                f"the feature maps of a clone{f' in {policy}' if policy else ''} differ by "
+                f"{difference:.2g} of their norm: get_config() of each layer must return all its "
+                "arguments, and load_own_variables() must recompute what the layer derives from "
+                "its weights"
             )
-    return f"a clone answers as it does, one in bfloat16 within {difference:.2g}"
+    return f"a clone gives the same feature maps; in bfloat16 they differ by {difference:.2g}"
 
 
 def _statistic_shift(name: str) -> float:
-    """Return the change of a weight: 0 except for statistics. A lower mean keeps ReLU active."""
+    """Return what to add to a weight: 0, except for statistics. A lower mean keeps ReLU active."""
     return 0.1 if name.endswith("variance") else -0.1 if name.endswith("mean") else 0.0
 
 
@@ -126,7 +129,7 @@ def _predict(model: keras.Model, images: Any) -> Any:
 
 
 def _copy_weights(model: keras.Model) -> list[tuple[Any, Any]]:
-    """Return every weight with a copy of its present value."""
+    """Return every weight with a copy of its current value."""
     return [(weight, weight.numpy().copy()) for weight in model.weights]
 
 
@@ -139,20 +142,21 @@ def _require_frozen_unchanged(before: list[tuple[Any, Any]]) -> None:
     statistics = [path for path in changed if "/moving_" in path]
     if statistics:
         raise BrokenPromiseError(
-            f"training changes the statistics of BatchNormalization ({_join(statistics)}): the "
-            "layer must have trainable = False; training=False is not enough inside fit()"
+            f"training changes the statistics of BatchNormalization ({_join(statistics)}): set "
+            "trainable = False on the layer; training=False is not enough inside fit()"
         )
     if changed:
         raise BrokenPromiseError(
-            f"training changes frozen weights: {_join(changed)}; a layer must not assign to its "
+            f"training changes frozen weights: {_join(changed)}; a layer must not assign its "
             "weights in call()"
         )
 
 
 def _fit_one_step(trial: Trial) -> None:
-    """Train one step with a head on standardised features, which may be tiny with random weights.
+    """Train one step with a head.
 
-    The step runs eagerly, because tracing a large network takes most of a minute.
+    The head gets standardised features, because those of a random network may be tiny. The step
+    runs eagerly, because tracing a large network takes most of a minute.
     """
     import keras
 

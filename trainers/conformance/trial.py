@@ -1,4 +1,4 @@
-"""How promises are tried: a backbone is loaded, and each promise returns what it saw or fails."""
+"""Runs checks of promises: loads a backbone with random weights, and passes it to each check."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     import keras
 
 PICTURES = 8
-"""Pictures in a trial."""
+"""The number of pictures in a trial."""
 
 
 class BrokenPromiseError(Exception):
-    """A backbone breaks a promise; the message says what was seen and what to do."""
+    """A backbone breaks a promise. The message says what was measured and what to change."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A backbone with random weights, and what promises need to try it.
+    """A backbone with random weights, and the inputs of the checks. All checks share one trial.
 
     Attributes:
         body: the model that `backbone.load("none", size)` returned.
-        images: (PICTURES, size, size, 3) float32 in 0..255, of whole numbers.
-        folder: empty at the start, for files.
+        images: (PICTURES, size, size, 3) float32, whole numbers from 0 to 255.
+        folder: a folder for files of the checks, empty at first.
     """
 
     backbone: Backbone
@@ -43,7 +43,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Result:
-    """Whether a promise is kept, and a message about what was seen."""
+    """The result of a check: whether the promise is kept, and what was measured."""
 
     promise: str
     is_kept: bool
@@ -54,17 +54,19 @@ class Result:
 
 
 Promise = Callable[[Trial], str]
-"""Returns a message about what was seen, or raises BrokenPromiseError."""
+"""A check: returns a message about what it measured, or raises BrokenPromiseError."""
 
 
 def try_promises(
     backbone: Backbone, folder: Path, promises: Mapping[str, Promise], size: int | None = None
 ) -> Iterator[Result]:
-    """Load a backbone and try promises in order; they share the network, and change it.
+    """Load a backbone and check promises one after another on the same network.
+
+    Checks may change the network. Any exception of a check counts as a broken promise.
 
     Args:
         folder: an empty folder for files.
-        size: side of the pictures in pixels; None for 64, or min_image_size where that is larger.
+        size: side of the pictures in pixels; None means 64, or min_image_size if that is larger.
     """
     import keras
 
@@ -73,7 +75,7 @@ def try_promises(
     try:
         body = backbone.load("none", size)
         message = _check_shapes(body, size)
-    except Exception as error:  # any error of a backbone's code is a broken promise
+    except Exception as error:  # a backbone may raise anything
         yield _broken("builds", error)
         return
     yield Result("builds", True, message)
@@ -90,7 +92,7 @@ def _check_shapes(body: keras.Model, size: int) -> str:
     if body.input_shape != expected:
         raise BrokenPromiseError(
             f"load() returned a network with input {body.input_shape} instead of {expected}: in "
-            "build(), use the image_size that it is given, and do not fix the batch size"
+            "build(), use the argument image_size, and leave the batch size open"
         )
     if len(body.output_shape) != 4 or body.output_shape[0] is not None:
         raise BrokenPromiseError(
@@ -102,7 +104,7 @@ def _check_shapes(body: keras.Model, size: int) -> str:
 
 
 def _draw_images(size: int) -> Any:
-    """Draw patches of colour under noise; to a random network, noise alone always looks alike."""
+    """Draw coloured patches with noise: a random network hardly distinguishes noise alone."""
     import keras
 
     coarse = keras.random.uniform((PICTURES, 4, 4, 3), 0, 200, seed=0)

@@ -1,4 +1,8 @@
-"""Augments the drawn pictures for training: random crop, scale, mirroring and light."""
+"""Augmentation for pretraining the `pocket` backbone, and for nothing else: crops, scale, light.
+
+The augmentations of training runs are in trainers/features/augmentation.py: the fixed
+views of pictures that features are computed from, and the random changes of fine-tuning.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +16,23 @@ from numpy.typing import NDArray
 from trainers.pretraining.drawn_dataset import DrawnDataset
 
 VIEW_SIZE = 64
-"""Side of a view, the input of the network in training, in pixels."""
+"""Side of the network's input in pretraining, in pixels."""
 MIN_CROP = 0.55
-"""Smallest side of a crop, relative to the picture: scale varies by almost two."""
+"""The smallest side of a crop, relative to the picture. So the scale varies by a factor of 1.8."""
 
 
 class AugmentedDataset(keras.utils.PyDataset):
-    """Batches of views (M, VIEW_SIZE, VIEW_SIZE, 3) float32 RGB 0..255 and labels (M,), for `fit`.
+    """Batches for `keras.Model.fit` and `evaluate`.
+
+    A batch is a pair: images (M, VIEW_SIZE, VIEW_SIZE, 3), float32 RGB from 0 to 255, and labels
+    (M,), int64.
 
     Args:
-        drawn: the pictures.
-        rows: which of them.
-        batch_size: views in a batch; in training, a last incomplete batch is dropped.
-        seed: of order and crops, for training; None takes the centre of each picture, in order.
+        drawn: all pictures.
+        rows: the rows of the pictures to use.
+        batch_size: the number of images in a batch.
+        seed: a seed shuffles the pictures, augments them and drops the last incomplete batch (for
+            training). None keeps their order and crops the centre of each (for validation).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The drawn pictures on disk: drawn once, on all cores; an interrupted run continues."""
+"""The drawn pictures on disk. They are drawn once, on all cores; an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -21,20 +21,27 @@ from trainers.progress import Progress
 from trainers.workspace import disk_array
 
 PICTURE_SIZE = 72
-"""Side of a drawn picture, in pixels; training crops it."""
+"""Side of a drawn picture in pixels, before training crops it."""
 _CLASSES_PER_FLUSH = 32
+"""After this many classes, pictures are written to disk, so that a stopped run can continue."""
 
 
 @dataclass(frozen=True)
 class DrawnDataset:
-    """images (classes * per_class, PICTURE_SIZE, PICTURE_SIZE, 3) uint8 RGB, class after class."""
+    """The drawn pictures, class after class.
+
+    Attributes:
+        images: (classes * per_class, PICTURE_SIZE, PICTURE_SIZE, 3) uint8 RGB.
+        classes: the number of classes.
+        per_class: the number of pictures in each class.
+    """
 
     images: NDArray[np.uint8]
     classes: int
     per_class: int
 
     def split(self, held_out: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows (N,) for training, and held-out rows: the last `held_out` pictures of each class."""
+        """Return the rows (N,) for training, and the rows of the last `held_out` of each class."""
         rows = np.arange(len(self.images))
         is_held_out = rows % self.per_class >= self.per_class - held_out
         return rows[~is_held_out], rows[is_held_out]
@@ -46,10 +53,10 @@ class DrawnDataset:
 def draw_dataset(
     classes: int, per_class: int, seed: int, folder: Path, progress: Progress
 ) -> DrawnDataset:
-    """Draw the pictures that `folder` lacks.
+    """Draw the pictures that are not yet in `folder`, and open all of them as a memory map.
 
     Raises:
-        WorkspaceError: the disk has too little room.
+        WorkspaceError: there is too little space on the disk.
     """
     path, progress_file = folder / "pictures.u8", folder / "classes-drawn.txt"
     shape = (classes * per_class, PICTURE_SIZE, PICTURE_SIZE, 3)
@@ -73,14 +80,18 @@ def draw_dataset(
 
 
 def draw_class(number: int, per_class: int, seed: int) -> NDArray[np.uint8]:
-    """Draw one class: (per_class, PICTURE_SIZE, PICTURE_SIZE, 3) uint8, deterministic by seed."""
+    """Draw the pictures of one class; the same number and seed give the same pictures.
+
+    Returns:
+        (per_class, PICTURE_SIZE, PICTURE_SIZE, 3) uint8 RGB.
+    """
     template = SceneTemplate.sample(np.random.default_rng((seed, number)))
     rngs = (np.random.default_rng((seed, number, picture)) for picture in range(per_class))
     return np.stack([draw_picture(template, PICTURE_SIZE, rng) for rng in rngs])
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a small file; a kill leaves either the old content or the new."""
+    """Write a small file; if the process is killed, it has either its old or its new content."""
     partial_path = path.with_suffix(".partial")
     partial_path.write_text(text, encoding="utf-8")
     fsync(partial_path)
@@ -88,9 +99,9 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def _exit_with_parent() -> None:
-    """End this worker process when the parent dies; otherwise a kill would leave it waiting.
+    """End this worker process when its parent ends; it would wait forever if that was killed.
 
-    It ignores Ctrl+C, which reaches it as well: the parent handles it.
+    The worker ignores Ctrl-C, which the terminal sends to it too, because the parent handles it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()

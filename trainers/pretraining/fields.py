@@ -1,4 +1,4 @@
-"""Random fields that textures and scenes are made of: cells, noise, soft edges."""
+"""Building blocks of textures and scenes: cellular noise, Gaussian noise, soft edges."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ Map = NDArray[np.float32]
 """(S, S) float32: a value for each pixel."""
 
 TURN = 2 * np.pi
+"""A full turn, in radians."""
 PERIOD = 64
-"""Lattice points after which random cells repeat: more than a picture shows."""
+"""Random cells repeat after this number of lattice points, which is more than a picture shows."""
 
 
 @dataclass(frozen=True)
 class Cells:
-    """A cellular field (S, S).
+    """Cellular noise: random points divide the plane into cells, one around each point.
 
     Attributes:
-        nearest, second: distances to the two nearest points.
-        value: 0..1, random, the same within a cell.
-        x, y: offset from the nearest point.
+        nearest, second: distances of each pixel to the nearest and the second nearest point.
+        value: a random number from 0 to 1, the same for all pixels of a cell.
+        x, y: offset of each pixel from the nearest point.
     """
 
     nearest: Map
@@ -33,7 +34,11 @@ class Cells:
 
 
 def worley_cells(x: Map, y: Map, jitter: float, rng: np.random.Generator) -> Cells:
-    """Cellular noise of a jittered unit lattice at the coordinates (x, y) (Worley 1996)."""
+    """Cellular noise (Worley 1996) at the coordinates (x, y).
+
+    Args:
+        jitter: how irregular the points are: 0 = the centres of unit squares, 1 = anywhere in them.
+    """
     column, row = np.floor(x).astype(np.int32), np.floor(y).astype(np.int32)
     table = rng.uniform(size=(3, PERIOD, PERIOD)).astype(np.float32)
     nearest, second = np.full(x.shape, 9, np.float32), np.full(x.shape, 9, np.float32)
@@ -55,22 +60,26 @@ def worley_cells(x: Map, y: Map, jitter: float, rng: np.random.Generator) -> Cel
 def noise(
     size: int,
     rng: np.random.Generator,
-    roughness: float = 1.2,
+    smoothness: float = 1.2,
     stretch: float = 1.0,
     angle: float = 0.0,
     frequency: float | None = None,
 ) -> Map:
-    """Gaussian noise (size, size) of mean 0 and standard deviation 1.
+    """Gaussian noise (size, size) with mean 0 and standard deviation 1.
 
-    Its amplitude falls with frequency to the power of `roughness`, or lies in a band around
-    `frequency` (periods per picture). `stretch` is the anisotropy, in the direction of `angle`.
+    Args:
+        smoothness: the amplitude is frequency ** -smoothness, so 0 is white noise. Not used if
+            `frequency` is given.
+        stretch: in the direction of `angle`, patterns are longer by this factor.
+        angle: that direction, in radians.
+        frequency: centre of the band of frequencies, in periods per picture; None for all.
     """
     down, along = np.fft.fftfreq(size)[:, None] * size, np.fft.rfftfreq(size)[None] * size
     u = (along * np.cos(angle) + down * np.sin(angle)) * stretch
     v = down * np.cos(angle) - along * np.sin(angle)
     radius = np.maximum(np.hypot(u, v), 1e-6)
     if frequency is None:
-        amplitude = radius**-roughness
+        amplitude = radius**-smoothness
     else:
         amplitude = np.exp(-(((radius - frequency) / (frequency / 4 + 1)) ** 2))
     amplitude[0, 0] = 0
@@ -80,12 +89,12 @@ def noise(
 
 
 def smooth_step(inside: Map, sharpness: float) -> Map:
-    """The logistic function: 0 where `inside` is well below zero, 1 where it is well above."""
+    """The logistic function of `sharpness * inside`: 0 far below zero, 1 far above."""
     return as_map(1 / (1 + np.exp(np.clip(-sharpness * inside, -30, 30))))
 
 
 def to_frame(x: Map, y: Map, angle: float, scale: float) -> tuple[Map, Map]:
-    """The coordinates (x, y) in a frame that is turned by `angle` and enlarged by `scale`."""
+    """Convert the coordinates (x, y) to a frame turned by `angle` and enlarged by `scale`."""
     cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
     return as_map(cos * x + sin * y), as_map(cos * y - sin * x)
 

@@ -1,9 +1,9 @@
 """Make the weights of the `pocket` backbone: `make pretrain-pocket`.
 
-draw classes -> pictures on disk -> train a classifier of them -> float16 weights
+draw pictures -> train a classifier of their classes -> save its backbone as float16 weights
 
-A run that was interrupted continues from its last finished epoch when the same command is started
-again. On the same kind of machine it ends with the same weights.
+After an interruption, the same command continues from the last complete epoch. On the same kind of
+machine, it gives the same weights as a run without interruption.
 """
 
 from __future__ import annotations
@@ -33,13 +33,23 @@ if TYPE_CHECKING:
     import keras
 
 WEIGHTS = "pocket.weights.h5"
+_HELP = {
+    "seed": "seed of the pictures, the initial weights and the order",
+    "classes": "number of classes to draw",
+    "per_class": "number of pictures in each class",
+    "held_out": "pictures of each class that are left out of training, to measure the accuracy",
+    "epochs": "number of epochs",
+    "batch_size": "pictures per step",
+    "learning_rate": "learning rate at its peak",
+    "weight_decay": "weight decay of SGD",
+}
 
 
 def pretrain(config: PretrainingConfig, folder: Path, progress: Progress) -> Path:
-    """Draw, train and save; return the file of weights.
+    """Draw the pictures, train on them and save the weights; return the path of their file.
 
     Raises:
-        GraftError: `folder` belongs to a run with other numbers, or another run is using it.
+        GraftError: `folder` belongs to a run with other options, or another process uses it.
     """
     claim_folder(config, folder)
     try:
@@ -49,7 +59,9 @@ def pretrain(config: PretrainingConfig, folder: Path, progress: Progress) -> Pat
             model = train(config, drawn, folder, progress)
             return save(model, folder / WEIGHTS)
     except BlockingIOError:
-        raise GraftError(f"another run is using {folder}") from None
+        raise GraftError(
+            f"another process is using {folder}: wait for it, or choose another --output"
+        ) from None
 
 
 def train(
@@ -68,7 +80,7 @@ def train(
         )
     except Exception as error:  # Keras raises errors of any type for a damaged file
         raise GraftError(
-            f"{checkpoint} is damaged; remove it to start training again: {error}"
+            f"{checkpoint} is damaged; remove it to start the training from the beginning: {error}"
         ) from error
     done = int(model.optimizer.iterations.numpy()) // config.steps
     validation = AugmentedDataset(drawn, held_out, config.batch_size)
@@ -82,7 +94,8 @@ def train(
             history = model.fit(views, verbose=0, shuffle=False, callbacks=[on_batch]).history
         if not math.isfinite(history["loss"][0]):
             raise GraftError(
-                f"training diverged in epoch {epoch + 1}: choose a lower --learning-rate"
+                f"training diverged in epoch {epoch + 1}: choose a lower --learning-rate "
+                "and another --output"
             )
         accuracy = model.evaluate(validation, verbose=0, return_dict=True)["accuracy"]
         partial = folder / "partial.keras"
@@ -90,7 +103,7 @@ def train(
         fsync(partial)
         partial.replace(checkpoint)
         log.info(
-            "epoch %d/%d: loss %.3f, accuracy %.3f, on held-out pictures %.3f, %.0f s",
+            "epoch %d/%d: loss %.3f, accuracy %.3f (on held-out pictures %.3f), %.0f s",
             *(epoch + 1, config.epochs, history["loss"][0], history["accuracy"][0], accuracy),
             time.monotonic() - started,
         )
@@ -98,7 +111,7 @@ def train(
 
 
 def compile_model(config: PretrainingConfig) -> keras.Model:
-    """The pocket network with random weights and a linear head, compiled for training."""
+    """Return the pocket network with random weights and a linear head, compiled for training."""
     import keras
 
     from plugins.registry import resolve
@@ -126,10 +139,10 @@ def compile_model(config: PretrainingConfig) -> keras.Model:
 
 
 def save(model: keras.Model, path: Path) -> Path:
-    """Write the network's weights in half precision, as the repository keeps them.
+    """Write the weights of the backbone as float16, the format of the file in the repository.
 
     Raises:
-        GraftError: a weight is too large for half precision, or the disk is full.
+        GraftError: a weight is too large for float16, or there is too little space on the disk.
     """
     import keras
     import numpy as np
@@ -148,13 +161,14 @@ def save(model: keras.Model, path: Path) -> Path:
         largest = max((float(np.abs(array).max()) for array in weights), default=0.0)
         if not largest < float(np.finfo(np.float16).max):
             raise GraftError(
-                f"layer {layer.name} has a weight of {largest:g}: training diverged, lower "
-                "--learning-rate"
+                f"layer {layer.name} has a weight of {largest:g}, too large for float16, because "
+                "training diverged: choose a lower --learning-rate and another --output"
             )
         assign_weights(layer, [array.astype(np.float16) for array in weights])
     if shutil.disk_usage(path.parent).free < 16 * 2**20:  # HDF5 ends the process on a full disk
         raise GraftError(
-            f"no room for {path}: make room and run again, the trained network is kept"
+            f"too little space for {path}: free 16 MB, and start the same command again (the "
+            "trained network is kept)"
         )
     partial = path.with_name(f"partial-{path.name}")
     network.save_weights(partial)
@@ -164,15 +178,24 @@ def save(model: keras.Model, path: Path) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code: 0 = done; 2 = wrong use; 130 = stopped by Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="python -m trainers.pretraining.run",
-        description="Make the weights of the pocket backbone; an interrupted run continues.",
+        description="Make the weights of the pocket backbone. After an interruption, the same "
+        "command continues.",
     )
-    parser.add_argument("--output", type=Path, default=Path("artifacts/pocket"))
-    parser.add_argument("--quiet", action="store_true", help="only problems")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("artifacts/pocket"),
+        help="folder of the run (default: artifacts/pocket)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="log only warnings and errors")
     for name, value in asdict(PretrainingConfig()).items():
         flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, type=type(value), default=value, help=f"default: {value}")
+        parser.add_argument(
+            flag, type=type(value), default=value, help=f"{_HELP[name]} (default: {value})"
+        )
     given = vars(parser.parse_args(arguments))
     output, is_quiet = given.pop("output"), given.pop("quiet")
     set_up_logging(is_quiet)
@@ -182,11 +205,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"graft: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("graft: stopped; the same command continues from the last epoch", file=sys.stderr)
+        print(
+            "graft: stopped; the same command continues after the last complete epoch",
+            file=sys.stderr,
+        )
         return 130
-    log.info("SHA-256 %s", hashlib.sha256(path.read_bytes()).hexdigest())
+    log.info("SHA-256 of the weights: %s", hashlib.sha256(path.read_bytes()).hexdigest())
     options = ("--plugin", "pocket", "--weights", str(path))
-    log.info("use it:  %s", command_lines.python_command("trainers.run", *options))
+    log.info(
+        "train with these weights:  %s", command_lines.python_command("trainers.run", *options)
+    )
     print(path)
     return 0
 

@@ -1,7 +1,8 @@
-"""Draws pictures of scenes: a class is a template of colours, textures and shapes.
+"""Draws pictures of scenes: each class has its own colours, textures and shapes.
 
-Pictures of a class share palette, textures, kind of shape and layout. They differ in pose, warp,
-positions, light, contrast, blur and grain, as photos of one thing do.
+The pictures of a class share a palette, textures, a kind of shape and a layout. They differ in
+angle, distortion, positions, light, contrast, blur and grain, as photographs of one kind of object
+do.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from trainers.pretraining.fields import TURN, Map, as_map, smooth_step, to_frame
 from trainers.pretraining.textures import Texture
 
 LAYOUTS = {"none": 0.25, "one": 0.25, "few": 0.15, "many": 0.2, "path": 0.15}
-"""How many shapes lie on the ground, and the share of classes with that layout."""
+"""Layouts, which say how shapes lie on the ground, and the share of classes with each layout."""
 
 Picture = NDArray[np.float32]
-"""(S, S, 3) float32 RGB, 0..1 before clipping."""
+"""(S, S, 3) float32 RGB, 0 to 1; values outside are clipped at the end."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A closed curve by the superformula (Gielis 2003): polygons, stars, petals, discs.
+    """A polygon, star, flower or disc, described by the superformula (Gielis 2003).
 
     Attributes:
-        symmetry: number of corners or petals; 0 is a disc.
-        exponents: n1, n2 and n3 of the superformula: how round, hollow or sharp the shape is.
-        size: radius, in halves of a picture.
-        core: radius of a core of another colour, relative to the shape; 0 for none.
+        symmetry: the number of corners or petals; 0 is a disc.
+        exponents: n1, n2 and n3 of the superformula, which say how round or sharp the shape is.
+        size: its radius; 1 is half the side of the picture.
+        core: radius of an inner part with another colour, relative to the shape; 0 means none.
     """
 
     symmetry: int
@@ -51,7 +52,7 @@ class Shape:
         )
 
     def depth(self, x: Map, y: Map) -> Map:
-        """Relative distance from the centre (S, S): 1 on the outline, more outside."""
+        """Relative distance from the centre (S, S): 1 on the outline, more than 1 outside."""
         n1, n2, n3 = self.exponents
         angle = np.arctan2(y, x) * self.symmetry / 4
         powers = np.abs(np.cos(angle)) ** n2 + np.abs(np.sin(angle)) ** n3
@@ -66,12 +67,17 @@ class SceneTemplate:
     """What the pictures of one class share.
 
     Attributes:
-        palette: (5, 3) RGB: two colours of the ground, two of the shapes, one of their core.
-        angle: of the ground, in radians.
-        turn: standard deviation of a picture's angle, in radians.
-        warp: largest displacement, in halves of a picture.
+        palette: (5, 3) RGB, 0 to 1: two colours of the ground, two of the shapes, one of their
+            core.
+        ground: texture of the background.
+        surface: texture of the shapes.
+        shape: the shapes on the ground.
+        layout: a key of LAYOUTS.
+        angle: mean angle of the ground, in radians.
+        turn: standard deviation of that angle between pictures, in radians.
+        warp: the largest distortion; 1 is half the side of the picture.
         relief: strength of light and shade on the slopes of the textures.
-        colour_spread: standard deviation of a picture's colours from the palette.
+        colour_spread: standard deviation of the colours of a picture from the palette.
     """
 
     palette: NDArray[np.float32]
@@ -102,7 +108,7 @@ class SceneTemplate:
 
 
 def draw_picture(template: SceneTemplate, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draw one picture of a class: (size, size, 3) uint8 RGB."""
+    """Draw one picture of a class, (size, size, 3) uint8 RGB."""
     x, y = _warped_plane(template.warp, size, rng)
     angle = template.angle + template.turn * rng.normal()
     scale = float(np.exp(rng.normal(0, 0.2)))
@@ -128,7 +134,10 @@ def draw_picture(template: SceneTemplate, size: int, rng: np.random.Generator) -
 
 
 def _sample_palette(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Five colours of similar or different hues; the two of a material may be close or not."""
+    """Draw the palette of a class, (5, 3) RGB.
+
+    The two colours of the ground, and the two of the shapes, may be similar or very different.
+    """
     hues = rng.uniform() + rng.choice([0.06, 0.2, 0.5]) * rng.normal(size=5)
     saturations = rng.beta(1.3, 1.6, 5)
     values = 0.08 + 0.9 * rng.beta(2.2, 1.6, 5)
@@ -145,7 +154,7 @@ def _sample_palette(rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def _warped_plane(warp: float, size: int, rng: np.random.Generator) -> tuple[Map, Map]:
-    """Coordinates (x, y), each (S, S) in -1..1, distorted by a few slow waves."""
+    """Coordinates (x, y) of each pixel, both (S, S) from -1 to 1, distorted by a few long waves."""
     line = np.linspace(-1, 1, size, dtype=np.float32)
     x, y = np.meshgrid(line, line)
     bend = warp * rng.uniform(0.3, 1)
@@ -160,7 +169,7 @@ def _warped_plane(warp: float, size: int, rng: np.random.Generator) -> tuple[Map
 def _shape_layers(
     template: SceneTemplate, x: Map, y: Map, angle: float, scale: float, rng: np.random.Generator
 ) -> Iterator[tuple[Map, Map, Map]]:
-    """Coordinates of each layer of shapes in its own frame, and its `Shape.depth`."""
+    """Yield, for each layer of shapes, its coordinates (x, y) and its `Shape.depth`, all (S, S)."""
     shape = template.shape
     if template.layout == "path":
         along, across = to_frame(x, y, angle, scale)
@@ -191,7 +200,7 @@ def _blend(first: NDArray[np.float32], second: NDArray[np.float32], share: Map) 
 
 
 def _light(relief: float, height: Map, rng: np.random.Generator) -> Map:
-    """Brightness (S, S): it falls off to one side, and varies on the slopes of the relief."""
+    """Brightness (S, S): it changes across the picture and on the slopes of the relief."""
     line = np.linspace(-1, 1, len(height), dtype=np.float32)
     light = 1 + rng.normal(0, 0.15) * line + rng.normal(0, 0.15) * line[:, None]
     if relief:
@@ -203,7 +212,7 @@ def _light(relief: float, height: Map, rng: np.random.Generator) -> Map:
 
 
 def _photograph(picture: Picture, light: Map, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Apply light, white balance, contrast, blur and grain, as different cameras do."""
+    """Apply light, white balance, contrast, blur and grain, which differ between photographs."""
     tint = rng.uniform(0.65, 1.3) * rng.uniform(0.92, 1.08, 3)
     lit = picture * light[..., None] * tint
     lit = 0.5 + rng.uniform(0.6, 1.15) * (lit - 0.5) + rng.uniform(-0.1, 0.1)

@@ -1,7 +1,7 @@
-"""Procedural textures: waves, noise, cells, bricks. Values are 0..1; those of noise overshoot.
+"""Procedural textures: waves, noise, cells, bricks. Values are 0 to 1, for noise a little outside.
 
-Pretraining on such pictures follows Kataoka et al. 2020 (formulas in place of photos) and Baradad
-et al. 2021 (noise with the statistics of natural pictures).
+Pretraining on drawn pictures follows Kataoka et al. 2020 (formulas instead of photographs) and
+Baradad et al. 2021 (noise with the statistics of natural pictures).
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ from trainers.pretraining.fields import (
 
 @dataclass(frozen=True)
 class Texture:
-    """The parameters that the textures of one class share.
+    """A texture: a pattern and its parameters, the same in all pictures of a class.
 
     Attributes:
-        pattern: name of a function in PATTERNS.
-        frequency: periods over half a picture.
+        pattern: a key of PATTERNS.
+        frequency: number of periods in half the side of a picture.
         sharpness: contrast of edges, from 0.4 (soft) to 8 (hard).
-        roughness: how fast noise falls with frequency, from 0.6 (grain) to 2.2 (clouds).
+        smoothness: of noise, from 0.6 (grain) to 2.2 (clouds). Larger values also make spots and
+            the gaps between bricks larger.
         stretch: scale of one direction relative to the other.
-        irregularity: 0..1, such as the distance of cells from their lattice.
+        irregularity: 0 to 1: how irregular the pattern is, for example the places of cells.
     """
 
     pattern: str
     frequency: float
     sharpness: float
-    roughness: float
+    smoothness: float
     stretch: float
     irregularity: float
 
@@ -49,13 +50,13 @@ class Texture:
             pattern=str(rng.choice(list(PATTERNS))),
             frequency=_log_uniform(rng, 1.2, 9),
             sharpness=_log_uniform(rng, 0.4, 8),
-            roughness=float(rng.uniform(0.6, 2.2)),
+            smoothness=float(rng.uniform(0.6, 2.2)),
             stretch=float(np.exp(rng.normal(0, 0.5))),
             irregularity=float(rng.uniform()),
         )
 
     def paint(self, x: Map, y: Map, rng: np.random.Generator) -> Map:
-        """Paint one instance at the coordinates (x, y): (S, S), 0..1."""
+        """Draw the texture at the coordinates (x, y) of each pixel; return (S, S), 0 to 1."""
         return PATTERNS[self.pattern](self, x, y, rng)
 
 
@@ -70,13 +71,13 @@ def plaid(texture: Texture, x: Map, y: Map, rng: np.random.Generator) -> Map:
 
 
 def marble(texture: Texture, x: Map, y: Map, rng: np.random.Generator) -> Map:
-    bent = 6 * texture.irregularity * noise(len(x), rng, roughness=2.2)
+    bent = 6 * texture.irregularity * noise(len(x), rng, smoothness=2.2)
     return _edges(np.sin(TURN * texture.frequency * x + bent), texture.sharpness)
 
 
 def cloud(texture: Texture, x: Map, y: Map, rng: np.random.Generator) -> Map:
     angle = np.arctan2(y[0, -1] - y[0, 0], x[0, -1] - x[0, 0])
-    clouds = noise(len(x), rng, texture.roughness, texture.stretch, float(angle))
+    clouds = noise(len(x), rng, texture.smoothness, texture.stretch, float(angle))
     return _edges(clouds, 0.3 * texture.sharpness)
 
 
@@ -111,7 +112,7 @@ def cracks(texture: Texture, x: Map, y: Map, rng: np.random.Generator) -> Map:
 def spots(texture: Texture, x: Map, y: Map, rng: np.random.Generator) -> Map:
     scale = texture.frequency
     cells = worley_cells(x * scale, y * scale, texture.irregularity, rng)
-    radius = 0.1 + 0.15 * texture.roughness
+    radius = 0.1 + 0.15 * texture.smoothness
     return smooth_step(radius - cells.nearest, 4 * (1 + texture.sharpness))
 
 
@@ -122,7 +123,7 @@ def bricks(texture: Texture, x: Map, y: Map, rng: np.random.Generator) -> Map:
     along = x * texture.frequency * texture.stretch + shift + rng.uniform()
     column = np.floor(along).astype(np.int32)
     tints = rng.uniform(0.35, 1, (PERIOD, PERIOD))
-    gap = 0.12 * texture.roughness
+    gap = 0.12 * texture.smoothness
     to_side = np.minimum(along - column, 1 - along + column)
     to_top = np.minimum(down - row, 1 - down + row)
     return as_map(tints[row % PERIOD, column % PERIOD] * ((to_side > 0.7 * gap) & (to_top > gap)))
@@ -143,7 +144,7 @@ def _cells(texture: Texture, x: Map, y: Map, rng: np.random.Generator) -> Cells:
 
 
 def _edges(wave: Map, sharpness: float) -> Map:
-    """Map a wave of -1..1 to 0..1, with edges of this sharpness."""
+    """Map a wave from -1 to 1 to values from 0 to 1, with edges of this sharpness."""
     return as_map(0.5 + 0.5 * np.tanh(sharpness * wave) / np.tanh(sharpness))
 
 

@@ -1,5 +1,6 @@
-"""Figures -> pages for people, plots as inline SVG, and files for TensorBoard.
+"""Shows results: HTML reports with plots as inline SVG, and log files for TensorBoard.
 
-In: predictions of a model and its dataset. Out: one HTML page without scripts or links.
+In: the metrics and predictions of a model, and its dataset; or a comparison of backbones. Out: one
+HTML page without scripts or links, which needs no other file.
 May use: trainers.{dataset, evaluation}, service.{bundle, cli, errors}.
 """

@@ -1,4 +1,7 @@
-"""The plots of a report as inline SVG: curves, bars, an interval. The page gives the colours."""
+"""The plots of a report as inline SVG: curves, bars, an interval.
+
+Colours come from the CSS of the page, by the classes of the SVG elements.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,18 @@ from markupsafe import Markup
 _WIDTH, _HEIGHT = 360, 226
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 36, 34  # margins of the plot
 _STEPS = (1, 2, 2.5, 5, 10)
+"""Distances between ticks, times a power of ten."""
 
 Value = float | None
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve, with a gap where training diverged.
+    """A curve.
 
-    `name`, training or validation, is also the CSS class that gives the colour.
+    Attributes:
+        name: training or validation; also the CSS class of the curve.
+        values: one for each point of the axis; None or NaN (training diverged) leaves a gap.
     """
 
     name: str
@@ -28,7 +34,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """The values (n,) of the points on the horizontal axis, and the name of the axis."""
+    """The horizontal axis of a plot: its name, and the value of each point from left to right."""
 
     name: str
     values: Sequence[float]
@@ -36,11 +42,12 @@ class Axis:
 
 
 def curves(title: str, axis: Axis, lines: Sequence[Line], mark: tuple[int, str] | None) -> Markup:
-    """Plot curves over one axis.
+    """Plot curves over the same axis.
 
     Args:
-        title: what is plotted, e.g. loss.
-        mark: index of a point, and its label, e.g. (6, "epoch 7 is used").
+        title: name of the vertical axis, e.g. Loss.
+        mark: index of a point to mark with a vertical line, and the label of the line, e.g.
+            (6, "epoch 7 is used"); None for no mark.
     """
     finite = [value for line in lines for value in _finite(line.values)]
     low, high, ticks = scale(min(finite, default=0.0), max(finite, default=1.0))
@@ -69,7 +76,7 @@ def curves(title: str, axis: Axis, lines: Sequence[Line], mark: tuple[int, str] 
 
 
 def scale(low: float, high: float) -> tuple[float, float, list[float]]:
-    """Round limits of an axis that holds two values, and at most six round ticks between them."""
+    """Return round limits for an axis from `low` to `high`, and at most six round ticks."""
     span = high - low or abs(high) or 1.0
     power = 10.0 ** math.floor(math.log10(span / 4))
     step = next(factor * power for factor in _STEPS if factor * power >= span / 4 * 0.999)
@@ -81,7 +88,10 @@ def scale(low: float, high: float) -> tuple[float, float, list[float]]:
 
 
 def bar(share: float) -> Markup:
-    """A bar that fills its share, 0 to 1, of a table cell; the cell has the figure as text."""
+    """Draw a bar that fills this share, 0 to 1, of the width of a table cell.
+
+    Screen readers skip the bar, because the cell also shows the share as text.
+    """
     width = 100 * min(1.0, max(0.0, share))
     return Markup(
         '<svg class="bar" aria-hidden="true"><rect class="trough" width="100%" height="100%"/>'
@@ -90,7 +100,7 @@ def bar(share: float) -> Markup:
 
 
 def interval(share: float, low: float, high: float) -> Markup:
-    """An accuracy and its confidence interval on a line from 0 to 100%."""
+    """Draw an accuracy and its confidence interval, 0 to 1, on a line from 0% to 100%."""
     line = Markup('<line class="{}" x1="{:.2f}%" x2="{:.2f}%" y1="12" y2="12"/>')
     elements = [
         line.format("trough", 1, 99),
@@ -124,7 +134,7 @@ def _x_coordinates(axis: Axis) -> list[float]:
 
 
 def _labelled(count: int) -> list[int]:
-    """Indexes of the points whose value is written below the axis: both ends, about 8 in all."""
+    """Indexes of the points that get a label below the axis: both ends, and about 8 in all."""
     step = max(1, math.ceil(count / 8))
     last = count - 1
     return [
@@ -153,7 +163,7 @@ def _draw_line(line: Line, xs: Sequence[float], y: Callable[[float], float]) -> 
 def _describe(line: Line) -> str:
     values = _finite(line.values)
     if not values:
-        return f"{line.name} has no figures"
+        return f"{line.name} has no values"
     return (
         f"{line.name} from {values[0]:.3g} to {values[-1]:.3g}, "
         f"lowest {min(values):.3g}, highest {max(values):.3g}"
@@ -165,13 +175,17 @@ def _finite(values: Sequence[Value]) -> list[float]:
 
 
 def stroke(css_class: str, x1: float, x2: float, y1: float, y2: float) -> Markup:
-    """A straight line."""
+    """Draw a straight line."""
     line = '<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>'
     return Markup(line).format(css_class, x1, x2, y1, y2)
 
 
 def text(x: float, y: float, content: str, anchor: str = "middle", css_class: str = "") -> Markup:
-    """Text at a point; `anchor` is start, middle or end."""
+    """Draw text at a point.
+
+    Args:
+        anchor: which part of the text lies at the point: start, middle or end.
+    """
     element = '<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>'
     return Markup(element).format(css_class, x, y, anchor, content)
 

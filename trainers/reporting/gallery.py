@@ -1,4 +1,4 @@
-"""Thumbnails of misclassified pictures, small enough to be part of a page."""
+"""Thumbnails of misclassified pictures, small enough to be embedded in an HTML page."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from trainers.dataset.dataset import Dataset
 from trainers.evaluation.metrics import Predictions
 
 SIDE_PIXELS = 112
-"""Of a thumbnail: 56 of them take 0.3 MB as text."""
-_QUALITY = 80
+"""The longer side of a thumbnail: 56 thumbnails add 0.3 MB to the page."""
+_JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,11 @@ class Thumbnail:
     """A misclassified picture.
 
     Attributes:
-        data_uri: the picture as a JPEG.
-        path: relative to the data folder.
-        truth: its class.
-        answer: the class that the model answered, with the probability `score`.
+        data_uri: the thumbnail, a JPEG in a data URI.
+        path: path of the picture, relative to the data folder.
+        truth: its true class.
+        answer: the class that the model predicted.
+        score: the predicted probability of that class, 0 to 1.
     """
 
     data_uri: str
@@ -40,14 +41,17 @@ class Thumbnail:
 def most_confident_mistakes(
     predictions: Predictions, dataset: Dataset, limit: int
 ) -> list[Thumbnail]:
-    """The wrong answers with the highest scores, highest first."""
+    """Thumbnails of the wrong answers with the highest scores, the highest first."""
     return _thumbnails(predictions, dataset, predictions.mistakes()[:limit])
 
 
 def confusions_of_pair(
     predictions: Predictions, dataset: Dataset, pair: tuple[str, str], limit: int
 ) -> list[Thumbnail]:
-    """Pictures of either class that were taken for the other, the highest score first."""
+    """Thumbnails of pictures of one class of the pair that were classified as the other class.
+
+    The picture with the highest score comes first.
+    """
     first, second = (dataset.classes.index(label) for label in pair)
     confusions = ((first, second), (second, first))
     positions = [
@@ -59,11 +63,11 @@ def confusions_of_pair(
 
 
 def shrink(image: NDArray[np.uint8]) -> str:
-    """A decoded picture (S, S, 3) as a small JPEG in a data URI."""
+    """Shrink a decoded picture (S, S, 3) uint8, and return it as a JPEG in a data URI."""
     picture = Image.fromarray(image)
     picture.thumbnail((SIDE_PIXELS, SIDE_PIXELS), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 

@@ -1,4 +1,7 @@
-"""report.html: one page, without scripts and links, that says how good the model is and why."""
+"""Writes report.html: one page, without scripts or links, that shows how good the model is.
+
+It also shows how the model was chosen, which classes it confuses, and which files were left out.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,12 @@ from trainers.reporting import charts, gallery
 from trainers.reporting.charts import Axis, Line
 
 MAX_PER_PAIR, MAX_MISTAKES = 6, 24
-"""Pictures shown of each confused pair, and of the most confident mistakes."""
+"""The largest number of thumbnails for each confused pair, and of the most confident mistakes."""
 MAX_IN_MATRIX, MAX_IN_TABLE, MAX_LEFT_OUT = 30, 100, 20
-"""Classes and lines up to which the page stays readable; metrics.json has all."""
-_PART_OF_MATRIX = 20
-"""Classes that are shown where the matrix has more than MAX_IN_MATRIX."""
+"""The largest number of classes in the confusion matrix, of classes in a table, and of files in the
+list of files that were left out. metrics.json has all of them."""
+_MOST_CONFUSED = 20
+"""The number of classes in the confusion matrix if there are more than MAX_IN_MATRIX."""
 
 Row = Mapping[str, float | None]
 
@@ -40,11 +44,11 @@ def write(
     """Write the page.
 
     Args:
-        path: the file.
-        manifest: of the bundle that the page belongs to.
+        path: the file to write.
+        manifest: the manifest of the bundle that the page describes.
         metrics: the content of metrics.json.
-        dataset: with decoded pictures.
-        predictions: to the test pictures.
+        dataset: the data that the model was trained on, with decoded pictures.
+        predictions: the predictions for the test pictures.
     """
     test = metrics["test"]
     pairs = [
@@ -79,7 +83,7 @@ def write(
 
 
 def templates() -> jinja2.Environment:
-    """The templates beside this module: every value is escaped, a missing one is an error."""
+    """The Jinja2 templates beside this module. Values are escaped; undefined names are errors."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -93,21 +97,23 @@ def templates() -> jinja2.Environment:
 
 
 def percent(share: float | None) -> str:
-    return "none" if share is None else f"{100 * share:.1f}%"
+    """Format a share, 0 to 1, as a percentage; None as a dash."""
+    return "–" if share is None else f"{100 * share:.1f}%"
 
 
 def code(text: str) -> markupsafe.Markup:
-    """Text as HTML, with names in backticks as <code>."""
+    """Convert text to HTML, with names in backticks as <code>."""
     escaped = str(markupsafe.escape(text))
     return markupsafe.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped))
 
 
 def sentence(text: str) -> str:
+    """Capitalise the first letter and add a full stop."""
     return text[:1].upper() + text[1:] + "."
 
 
 def _majority_class(test: Mapping[str, Any]) -> tuple[str, float] | None:
-    """The class with most test pictures, and its share of them."""
+    """The class with the most test pictures, and its share of them, 0 to 1; None without any."""
     if not test["n"]:
         return None
     label, figures = max(test["per_class"].items(), key=lambda item: item[1]["n"])
@@ -115,7 +121,7 @@ def _majority_class(test: Mapping[str, Any]) -> tuple[str, float] | None:
 
 
 def _per_class(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Figures of each class, the lowest F1 first."""
+    """The metrics of each class as rows of a table, the lowest F1 first."""
     train = metrics["train"]["per_class"]
     rows = [
         {
@@ -130,7 +136,10 @@ def _per_class(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _weight_effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What class weights change, the rarest class first; empty where classes are even."""
+    """The effect of class weights on the recall of each class, as rows of a table.
+
+    The rarest class comes first. There are no rows if the classes are balanced.
+    """
     train = metrics["train"]["per_class"]
     rows = [
         {**row, "label": label, "train": train[label]["n"], "weight": train[label]["weight"]}
@@ -140,12 +149,15 @@ def _weight_effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
-    """The confusion matrix; of many classes, the most confused and one column for all others."""
+    """The confusion matrix of all classes, or of the most confused ones if there are many.
+
+    `others` counts, for each class in the matrix, the answers with classes that are not in it.
+    """
     matrix = to_dense(test["confusion_matrix"])
     chosen = np.arange(len(classes))
     if len(classes) > MAX_IN_MATRIX:
         wrong = matrix.sum(0) + matrix.sum(1) - 2 * matrix.diagonal()
-        chosen = np.sort(np.argsort(-wrong, kind="stable")[:_PART_OF_MATRIX])
+        chosen = np.sort(np.argsort(-wrong, kind="stable")[:_MOST_CONFUSED])
     part = matrix[np.ix_(chosen, chosen)]
     return {
         "labels": [classes[index] for index in chosen.tolist()],
@@ -157,7 +169,7 @@ def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
 
 
 def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Plots of loss and accuracy for each phase, with a mark at the weights that were kept."""
+    """Yield plots of loss and accuracy for each phase, which mark the chosen epoch or C."""
     for phase, rows in metrics["phases"].items():
         if not rows:
             continue
@@ -174,28 +186,33 @@ def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "name": phase,
             "is_search": "C" in rows[0],
             "plots": [
-                charts.curves(title, axis, _lines(rows, name), mark)
-                for title, name in (("Loss", "loss"), ("Accuracy", "accuracy"))
+                charts.curves("Loss", axis, _lines(rows, "loss"), mark),
+                charts.curves("Accuracy (%)", axis, _lines(rows, "accuracy", 100), mark),
             ],
         }
 
 
 def _best_row(phase: str, rows: Sequence[Row], metrics: Mapping[str, Any]) -> int:
-    """Index of the row whose weights were kept; -1 if none was."""
-    if phase != "head":  # the epoch is chosen by the loss with penalties, which no row has
+    """Index of the row whose weights were kept; -1 if none were."""
+    if phase != "head":  # its epoch is selected by the loss with penalties, which rows do not have
         return int(metrics["shipped"]["best_fine_tuning_epoch"]) - 1
     losses = [row["val_loss"] for row in rows]
     known = [row for row, loss in enumerate(losses) if loss is not None and np.isfinite(loss)]
     return min(known, key=lambda row: losses[row] or 0.0, default=-1)
 
 
-def _lines(rows: Sequence[Row], name: str) -> list[Line]:
-    lines = [Line("training", [row[name] for row in rows])] if name in rows[0] else []
-    return [*lines, Line("validation", [row[f"val_{name}"] for row in rows])]
+def _lines(rows: Sequence[Row], name: str, factor: float = 1) -> list[Line]:
+    """The curves of `loss` or `accuracy`, for training (if it was measured) and validation."""
+    names = {"training": name, "validation": f"val_{name}"}
+    return [
+        Line(split, [None if (value := row[key]) is None else factor * value for row in rows])
+        for split, key in names.items()
+        if key in rows[0]
+    ]
 
 
 def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Names and values of nested objects, as rows of a table."""
+    """Yield the names and values of nested objects as rows of a table."""
     for name, value in content.items():
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{name} ")

@@ -1,4 +1,7 @@
-"""The plot of a comparison of backbones as inline SVG: accuracy against time, area for size."""
+"""The plot of a comparison of backbones as inline SVG: validation accuracy against time.
+
+The area of a dot shows the size of the model.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 34, 46  # margins of the plot
 _LARGEST, _SMALLEST = 20.0, 3.0  # radius of a dot
 _CHARACTER, _LINE = 7.0, 14.0  # approximate width and height of a letter
 _MARGIN = 1.6
-"""Factor by which the time axis extends beyond the fastest and the slowest."""
+"""The time axis goes from the shortest time / _MARGIN to the longest time * _MARGIN."""
 
 DotKind = Literal["chosen", "near", "far"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -27,11 +30,14 @@ class Dot:
     """A backbone in the plot.
 
     Attributes:
-        name: in the description for screen readers.
+        name: the name of the backbone, for screen readers.
         label: the text beside the dot.
-        share: accuracy, 0 to 1, with an interval from `low` to `high`.
+        milliseconds: time per picture.
+        share: validation accuracy, 0 to 1.
+        low, high: the confidence interval of that accuracy.
         size_bytes: size of the model; the area of the dot is proportional to it.
-        kind: also the CSS class of the dot.
+        kind: CSS class of the dot: chosen = the recommended backbone, near = about as accurate as
+            the best, far = less accurate.
     """
 
     name: str
@@ -45,13 +51,13 @@ class Dot:
 
 
 def scatter(dots: Sequence[Dot], threshold: float, width: int) -> Markup:
-    """Plot accuracy from bottom to top and milliseconds on a logarithmic axis.
+    """Plot the accuracy upwards, and the time to the right on a logarithmic axis.
 
     Args:
         dots: at least one.
-        threshold: lower end of the band of nearly best accuracies, 0 to 1; the best dot is its
-            upper end.
-        width: in pixels; height and size of the letters are fixed.
+        threshold: the lowest accuracy, 0 to 1, that counts as about as accurate as the best. The
+            band from it to the best accuracy is shaded.
+        width: width of the plot in pixels. Its height and the size of letters do not depend on it.
     """
     low, high, ticks = scale(min(dot.low for dot in dots), max(dot.high for dot in dots))
     times_ms = [dot.milliseconds for dot in dots]
@@ -98,7 +104,7 @@ def _radius(dot: Dot, largest: int) -> float:
 
 
 def _time_ticks(low: float, high: float) -> Iterator[float]:
-    """1, 2, 5, 10 ... milliseconds, from `low` to `high`."""
+    """Yield 1, 2, 5, 10, 20 ... milliseconds, from `low` to `high`."""
     for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1):
         for step in (1, 2, 5):
             if low <= step * 10.0**power <= high:
@@ -113,7 +119,7 @@ def _band(low: float, high: float, y: Callable[[float], float], right: float) ->
 def _labels(
     dots: Sequence[Dot], circles: Sequence[tuple[float, float, float]], bounds: Box
 ) -> Iterator[Markup]:
-    """Place each label near its dot, where it covers no dot and no other label."""
+    """Place each label near its dot, so that it covers no dot and no other label if possible."""
     taken = [(x - r, y - r, x + r, y + r) for x, y, r in circles]
     for dot, circle in zip(dots, circles, strict=True):
         width = _CHARACTER * len(dot.label)
@@ -127,9 +133,9 @@ def _labels(
 
 
 def _positions(circle: tuple[float, float, float], width: float, bounds: Box) -> Iterator[Box]:
-    """Boxes for a label, the best first: right and left of its dot, then higher and lower.
+    """Yield places for a label, the best first: right and left of its dot, then higher and lower.
 
-    Where nothing fits into `bounds`, there is one box above the dot.
+    If no such place lies within `bounds`, yield one above the dot.
     """
     x, y, radius = circle
     fits = False

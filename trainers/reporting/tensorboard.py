@@ -1,4 +1,4 @@
-"""Log files for TensorBoard, written without the package tensorboard."""
+"""Writes log files for TensorBoard; the package tensorboard is not needed for that."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _VALIDATION = "val_"
 
 
 class BoardError(GraftError):
-    """The folder for TensorBoard cannot be written."""
+    """The log files for TensorBoard cannot be written."""
 
 
 class Board:
-    """Writes event files into PHASE/training and PHASE/validation.
+    """Writes event files to the folders PHASE/training and PHASE/validation.
 
-    TensorBoard plots both in one chart, because they use the same names.
+    Both use the same names for their figures, so TensorBoard plots both in one chart.
 
     Args:
-        folder: for the event files; None writes nothing.
+        folder: the folder for the event files; None means that nothing is written.
 
     Raises:
-        BoardError: `folder` is not a folder and cannot be made.
+        BoardError: `folder` does not exist and cannot be made.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -35,19 +35,29 @@ class Board:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise BoardError(
-                    f"--tensorboard {folder} cannot be made a folder: {error}"
+                    f"--tensorboard: cannot create the folder {folder}: {error}"
                 ) from error
         self._folder = folder
         self._writers: dict[Path, Any] = {}
 
     def add(self, phase: str, step: int, row: Mapping[str, float | None]) -> None:
-        """Write the figures of an epoch, or of one setting of the head; None where it diverged.
+        """Write one point of each curve of a phase.
 
-        `keras.callbacks.TensorBoard` needs the package tensorboard, which training does not.
+        `keras.callbacks.TensorBoard` is not used, because it needs the package tensorboard.
+
+        Args:
+            phase: name of the folder.
+            step: position on the horizontal axis: the epoch, or the number of a strength of
+                regularisation.
+            row: values by name; names with the prefix `val_` belong to validation. None (training
+                diverged) is not written.
+
+        Raises:
+            BoardError: the files cannot be written, for example because the disk is full.
         """
         if self._folder is None:
             return
-        # TensorBoard shows only values that are marked like this on its page of scalars.
+        # Without this metadata, TensorBoard does not show the values on its page of scalars.
         metadata = tf.compat.v1.SummaryMetadata(
             plugin_data={"plugin_name": "scalars"}, data_class="DATA_CLASS_SCALAR"
         )
@@ -61,7 +71,9 @@ class Board:
             for writer in self._writers.values():
                 writer.flush()
         except tf.errors.OpError as error:  # a full disk is ResourceExhaustedError
-            raise BoardError(f"--tensorboard {self._folder}: {error.message}") from error
+            raise BoardError(
+                f"--tensorboard: cannot write to {self._folder}: {error.message}"
+            ) from error
 
     def _writer(self, folder: Path) -> Any:
         if folder not in self._writers:

@@ -1,1 +1,1 @@
-"""Load on the servers: open-loop and closed-loop, its pictures, and the expected answers."""
+"""Load generators (open-loop and closed-loop), their pictures, and the expected answers."""

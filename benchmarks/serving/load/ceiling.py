@@ -1,8 +1,9 @@
-"""Measures the ceiling: bytes -> decode -> ONNX Runtime in a loop, without a server.
+"""Measures the ceiling: how fast pictures are decoded and classified in a loop, without a server.
 
     python -m benchmarks.serving.load.ceiling MODEL SIZE THREADS SESSION_THREADS PICTURES...
 
-is one process. It prints `ready`, reads a number of seconds, works that long, and prints JSON.
+starts one process of it. The process prints `ready`, reads a number of seconds from stdin, works
+for this time, and prints its measurements as JSON.
 """
 
 from __future__ import annotations
@@ -28,7 +29,14 @@ from service.imaging import configure_process, decode
 
 @dataclass(frozen=True)
 class ThreadLayout:
-    """Processes, threads in each that decode and call one session, and threads of the session."""
+    """How the work is divided among processes and threads.
+
+    Attributes:
+        name: its description in tables.
+        processes: the number of processes, each with one ONNX Runtime session.
+        threads: the number of threads in each process that decode and call the session.
+        session_threads: the number of threads of the session.
+    """
 
     name: str
     processes: int
@@ -45,14 +53,14 @@ def thread_layouts(cores: int) -> list[ThreadLayout]:
 
 
 def single_thread_layout(session_threads: int = 1) -> ThreadLayout:
-    """One picture at a time, which gives the time of a single picture."""
+    """A layout that processes one picture after another, which shows the time of a picture."""
     return ThreadLayout(
         f"one picture at a time, session of {session_threads}", 1, 1, session_threads
     )
 
 
 def measure_ceiling(layout: ThreadLayout, bundle: Bundle, pictures: Bodies, seconds: float) -> Load:
-    """Measure the pictures a second of all processes, and the time of one picture."""
+    """Measure the pictures per second of all processes together, and the time of one picture."""
     size, model = str(bundle.manifest.input.size), str(bundle.model_path)
     numbers = [str(layout.threads), str(layout.session_threads)]
     command = [sys.executable, "-m", "benchmarks.serving.load.ceiling", model, size, *numbers]
@@ -113,7 +121,7 @@ def main(model: str, size: str, threads: str, session_threads: str, *paths: str)
 def loop(
     classify: Callable[[bytes], None], pictures: Sequence[bytes], until: float, times: list[float]
 ) -> None:
-    """Classify one picture after another, and append the milliseconds of each to `times`."""
+    """Classify pictures until the time `until`; append the milliseconds of each to `times`."""
     number, now = 0, time.perf_counter()
     while now < until:
         classify(pictures[number % len(pictures)])

@@ -1,4 +1,4 @@
-"""Compares the batch size chosen at the start with fixed ones, at 1 to 64 connections."""
+"""Compares automatic batch sizes, chosen by timing at the start, with fixed ones."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ FIXED = (1, 8)
 
 
 def measure_concurrency(context: BenchmarkContext) -> Result:
-    """Run three servers; each is paused while another is measured."""
-    table = [["connections", "measured batch, pictures/s", *(f"batch {n}" for n in FIXED)]]
-    table[0] += ["measured / better one", ">= 0.98", "p50 ms", "p99 ms"]
+    """Run three servers, and measure them in turn at 1 to 64 connections; the others are paused."""
+    table = [["connections", "automatic batch, pictures/s", *(f"batch {n}" for n in FIXED)]]
+    table[0] += ["automatic / better fixed one", ">= 0.98", "p50 ms", "p99 ms"]
     with ExitStack() as stack:
         servers = []
         for batch in (None, *FIXED):
-            name = f"Graft, batch {batch or 'as measured'}"
+            name = f"Graft, batch {batch or 'automatic'}"
             settings = {"GRAFT_MAX_BATCH_SIZE": str(batch)} if batch else {}
             contender = graft(context.bundle, context.folder, name, settings)
             servers.append(stack.enter_context(context.start(contender)))
@@ -44,7 +44,7 @@ def measure_concurrency(context: BenchmarkContext) -> Result:
             table.append(_row(connections, loads))
             context.log(f"{connections} connections: {' | '.join(table[-1][1:])}")
         notes = _latency_alone(context, lambda: measure_server(servers[0], context, 1))
-    title = f"{context.bundle.manifest.plugin}: batches as measured against fixed ones"
+    title = f"{context.bundle.manifest.plugin}: automatic batch sizes and fixed ones"
     return Result(make_key("concurrency", context.bundle), title, table, notes)
 
 
@@ -62,7 +62,7 @@ def _row(connections: int, loads: list[list[Load]]) -> list[str]:
 
 
 def _latency_alone(context: BenchmarkContext, measure: Callable[[], Load]) -> list[str]:
-    """Compare the latency of one connection with decoder and model alone, in separate rounds."""
+    """Compare the latency over one connection with the time of decoder and model alone."""
     ratios, served, bare = [], [], []
     for _ in range(context.rounds):
         bare.append(
@@ -73,7 +73,7 @@ def _latency_alone(context: BenchmarkContext, measure: Callable[[], Load]) -> li
         served.append(measure().p50_ms)
         ratios.append(served[-1] / bare[-1])
     return [
-        f"one connection: p50 {format_spread(served, 2)} ms, in process, one picture at a time by "
-        f"one thread, {format_spread(bare, 2)} ms; ratio {format_spread(ratios, 2)} "
+        f"one connection: p50 {format_spread(served, 2)} ms; without a server, one picture after "
+        f"another in one thread: {format_spread(bare, 2)} ms; ratio {format_spread(ratios, 2)} "
         f"({format_verdict(float(np.median(ratios)), 1.15, '<=')})"
     ]

@@ -1,4 +1,4 @@
-"""The expected answers: the same model called in this process, with either decoder."""
+"""The expected answers, computed with the same model in this process, with both decoders."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from service.engine.predictor import Predictor
 from service.imaging import decode
 
 TOLERANCE = 1e-3
-"""Of a score: other batch sizes use other kernels."""
+"""Allowed difference of a score; it depends a little on the batch size."""
 
 RETRY_SECONDS = 30.0
+"""How long a request is repeated that is refused with 429."""
 
 Answer = tuple[str, float]
 
 
 class Expected:
-    """The label and score of every picture, decoded by Graft and by Pillow."""
+    """The label and score of every picture, decoded with Graft and with Pillow."""
 
     def __init__(self, bundle: Bundle, pictures: Bodies) -> None:
         predictor = Predictor(bundle)
@@ -49,26 +50,30 @@ class Expected:
         }
 
     def check(self, server: Server) -> None:
-        """Send each picture once; raise RuntimeError where an answer differs."""
+        """Send each picture once.
+
+        Raises:
+            RuntimeError: an answer differs from the expected one.
+        """
         contender = server.contender
         expected = self._answers[contender.decoder]
         for number, (label, score) in enumerate(expected):
             actual, actual_score = _ask(server, number)
             if actual != label or abs(actual_score - score) > TOLERANCE:
                 raise RuntimeError(
-                    f"{contender.name} answers picture {number} with {actual} {actual_score:.4f}; "
-                    f"in this process it is {label} {score:.4f}"
+                    f"{contender.name} answers picture {number} with {actual} {actual_score:.4f}, "
+                    f"but {label} {score:.4f} is expected"
                 )
 
 
 def _ask(server: Server, number: int) -> Answer:
-    """Send a picture and return the answer; retry while other requests fill the queue (429)."""
+    """Send a picture and return the answer; retry while the queue is full (429)."""
     deadline = time.monotonic() + RETRY_SECONDS
     while (response := _post(server, number))[0] == 429 and time.monotonic() < deadline:
         time.sleep(0.1)
     status, content = response
     if status != 200:
-        raise RuntimeError(f"{server.contender.name} answers {status}: {content[:300]!r}")
+        raise RuntimeError(f"{server.contender.name} answers with {status}: {content[:300]!r}")
     answer: Any = json.loads(content)
     if isinstance(answer, list):  # BentoML's batchable methods
         (answer,) = answer

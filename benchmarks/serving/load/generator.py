@@ -1,10 +1,10 @@
-"""Makes open-loop load: random arrivals (Poisson), whether earlier ones are answered or not.
+"""Generates open-loop load: requests at random times (Poisson), without waiting for answers.
 
     python -m benchmarks.serving.load.generator PORT PATH CONTENT_TYPE RATE:SECONDS,... FILES...
 
-is the generator, in a process of its own. It prints JSON after the last answer. It uses bare
-sockets and one epoll, because it takes processor time from the service: asyncio under uvloop took
-three times as much.
+starts the generator in a process of its own. It prints JSON after the last answer. It uses plain
+sockets and one epoll, because it takes processor time away from the service; asyncio with uvloop
+took three times as much.
 """
 
 from __future__ import annotations
@@ -31,12 +31,19 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _RETRY_AFTER = re.compile(rb"\r\nretry-after: *\d", re.IGNORECASE)
 TIMEOUT_SECONDS = 15.0
 LOST = 0
-"""Instead of a status: no answer came, or the connection closed before it was complete."""
+"""The status of a request without a complete answer."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request: when it was sent (seconds since the start), and its answer."""
+    """A request and its answer.
+
+    Attributes:
+        sent: when it was sent, in seconds since the start.
+        milliseconds: time until the answer was complete.
+        status: HTTP status, or LOST.
+        has_retry_after: whether the answer has the header Retry-After.
+    """
 
     sent: float
     milliseconds: float
@@ -46,7 +53,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Traffic:
-    """The requests of each phase, the p99 of their delay, and the generator's share of a core."""
+    """The result of a generator.
+
+    Attributes:
+        phases: the requests of each phase.
+        lag_p99_ms: 99% of the requests were sent at most this late.
+        processor_share: processor time of the generator, as a share of one core.
+    """
 
     phases: list[list[Request]]
     lag_p99_ms: float
@@ -54,7 +67,11 @@ class Traffic:
 
 
 def start_load(server: Server, phases: Sequence[tuple[float, float]]) -> subprocess.Popen[str]:
-    """Start a generator: phases are (requests a second, seconds), one after another."""
+    """Start a generator.
+
+    Args:
+        phases: pairs of a rate (requests per second) and a duration (seconds), one after another.
+    """
     command = [sys.executable, "-m", "benchmarks.serving.load.generator", str(server.port)]
     command += [server.contender.path, server.bodies.content_type]
     command += [",".join(f"{rate}:{seconds}" for rate, seconds in phases)]
@@ -63,14 +80,17 @@ def start_load(server: Server, phases: Sequence[tuple[float, float]]) -> subproc
 
 
 def collect(generator: subprocess.Popen[str], phases: Sequence[tuple[float, float]]) -> Traffic:
-    """Wait for the end of the generator and divide its requests by phase."""
+    """Wait until the generator ends, and divide its requests by phase."""
     output = generator.communicate()[0]
     if generator.returncode:
-        raise RuntimeError(f"the load generator ended with {generator.returncode}, see above")
+        raise RuntimeError(
+            f"the load generator ended with exit code {generator.returncode}; its messages above "
+            "say why"
+        )
     result = json.loads(output)
     requests = [Request(*entry) for entry in result["requests"]]
     edges = [0.0, *np.cumsum([seconds for _, seconds in phases])]
-    edges[-1] = math.inf  # requests sent late belong to the last phase
+    edges[-1] = math.inf  # requests that are sent after the end belong to the last phase
     by_phase = [
         [request for request in requests if start <= request.sent < end]
         for start, end in pairwise(edges)
@@ -79,10 +99,10 @@ def collect(generator: subprocess.Popen[str], phases: Sequence[tuple[float, floa
 
 
 class Connection:
-    """A keep-alive connection with at most one request under layout.
+    """A keep-alive connection that carries at most one request at a time.
 
     Attributes:
-        sent: when that request was sent (`time.perf_counter`); None between requests.
+        sent: when this request was sent (`time.perf_counter`); None if there is none.
     """
 
     def __init__(self, port: int) -> None:
@@ -100,7 +120,11 @@ class Connection:
             self.socket.sendall(request)
 
     def read_answer(self) -> tuple[int, bool] | None:
-        """Return the status, and whether there is a Retry-After, once the answer is complete."""
+        """Read from the connection. Return None until the answer is complete.
+
+        Returns:
+            Then its status, and whether it has the header Retry-After.
+        """
         try:
             received = self.socket.recv(1 << 16)
         except OSError:
@@ -116,7 +140,7 @@ class Connection:
 
 
 class Generator:
-    """Sends each request at its time, over an idle connection or a new one."""
+    """Sends each request at its time, over an idle connection if there is one, else a new one."""
 
     def __init__(self, port: int, requests: list[bytes]) -> None:
         self._port, self._requests = port, requests
@@ -146,7 +170,7 @@ class Generator:
         }
 
     def _read_until(self, moment: float) -> float:
-        """Read answers until a moment; return how many seconds later it is."""
+        """Read answers until `moment` (`time.perf_counter`); return the seconds since then."""
         while (wait := moment - time.perf_counter()) > 0:
             for number, _ in self._epoll.poll(wait):
                 connection = self._connections[number]
@@ -186,7 +210,7 @@ class Generator:
 
 
 def draw_arrivals(phases: Sequence[tuple[float, float]], seed: int = 0) -> Iterator[float]:
-    """Draw times in seconds since the start, with exponential intervals."""
+    """Draw the times of requests, in seconds since the start, with exponential intervals."""
     rng = np.random.default_rng(seed)
     begin = 0.0
     for rate, seconds in phases:

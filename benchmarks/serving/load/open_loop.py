@@ -1,4 +1,4 @@
-"""Measures latency at 70% of saturation, with random arrivals."""
+"""Measures latency at 70% of saturation (the highest rate of answers), with random arrivals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIMIT = 4.0
 
 
 def measure_open_loop(context: BenchmarkContext) -> Result:
-    """A round is: time without a server, saturation by wrk, then the open loop at 70% of that."""
+    """In each round, measure the time without a server, saturation, and latency at 70% of it."""
     measured: dict[str, list[float]] = {}
 
     def note(**values: float) -> None:
@@ -51,12 +51,14 @@ def measure_open_loop(context: BenchmarkContext) -> Result:
 
 
 def _result(context: BenchmarkContext, measured: dict[str, list[float]]) -> Result:
-    rows = [["", "ms", "of the bare time", f"<= {LIMIT:g}"]]
-    rows.append(["bare time of a picture, one thread", format_spread(measured["bare"], 2), "1", ""])
+    rows = [["", "ms", "ratio to one thread without a server", f"<= {LIMIT:g}"]]
+    rows.append(
+        ["one picture without a server, one thread", format_spread(measured["bare"], 2), "1", ""]
+    )
     all_cores = np.divide(measured["bare_all"], measured["bare"])
     rows.append(
         [
-            "bare time, all cores",
+            "one picture without a server, all cores",
             format_spread(measured["bare_all"], 2),
             format_spread(all_cores, 2),
             "",
@@ -67,16 +69,16 @@ def _result(context: BenchmarkContext, measured: dict[str, list[float]]) -> Resu
         holds = format_verdict(float(np.median(ratios)), LIMIT, "<=")
         rows.append(
             [
-                f"{name}, open loop",
+                f"{name} of the service, random arrivals",
                 format_spread(measured[name], 1),
                 format_spread(ratios, 1),
                 holds,
             ]
         )
     notes = [
-        f"saturation {format_spread(measured['saturation'])}/s ({SATURATING} connections of wrk); "
-        f"arrivals at {SHARE:.0%} of it; refused or lost: {sum(measured['failed']):.0f}",
-        f"the generator took {np.median(measured['share']):.0f}% of one core and sent 99% of the "
+        f"saturation {format_spread(measured['saturation'])}/s (wrk, {SATURATING} connections); "
+        f"requests arrived at {SHARE:.0%} of it; {sum(measured['failed']):.0f} refused or lost",
+        f"the load generator used {np.median(measured['share']):.0f}% of a core; it sent 99% of "
         f"requests at most {max(measured['lag']):.1f} ms late",
     ]
     title = f"{context.bundle.manifest.plugin}: latency at {SHARE:.0%} of saturation"

@@ -1,4 +1,7 @@
-"""Measures answers and refusals while three times saturation arrives for 20 s."""
+"""Measures answers and refusals while requests arrive at three times saturation for 20 s.
+
+Saturation is the highest rate of answers.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,13 @@ OK, REFUSED = 200, (429, 503)
 
 
 class Row(NamedTuple):
-    """One row of the table: a figure and its limit."""
+    """One row of the table: a figure and its target."""
 
     what: str
     value: float
     unit: str
-    limit: float
-    wanted: str
+    target: float
+    relation: str
 
 
 def measure_overload(context: BenchmarkContext) -> Result:
@@ -69,29 +72,29 @@ def _result(
     ]
     refusals = [request.milliseconds for request in refused] or [0.0]
     rows = [
-        Row("goodput / saturation", in_time / SECONDS / saturation, "", 0.95, ">="),
-        Row("refusals, p50", float(np.percentile(refusals, 50)), " ms", 50, "<="),
-        Row("refusals, p99", float(np.percentile(refusals, 99)), " ms", 50, "<="),
+        Row("answers per second / saturation", in_time / SECONDS / saturation, "", 0.95, ">="),
+        Row("time of refusals, p50", float(np.percentile(refusals, 50)), " ms", 50, "<="),
+        Row("time of refusals, p99", float(np.percentile(refusals, 99)), " ms", 50, "<="),
         Row("refusals without Retry-After", without_retry_after, "", 0, "<="),
-        Row("neither answered nor refused", lost, "", 0, "<="),
+        Row("requests neither answered nor refused", lost, "", 0, "<="),
         Row("memory growth", growth, " MB", 64, "<="),
-        Row("slower than twice the normal p99 until", max(slow, default=0.0), " s", 2, "<="),
+        Row("end of overload until normal latency", max(slow, default=0.0), " s", 2, "<="),
     ]
-    table = [["", "measured", "wanted"]]
+    table = [["", "measured", "target"]]
     for row in rows:
         figure = f"{row.value:.2f}" if row.value < 1 else f"{row.value:.0f}"
         table.append(
-            [row.what, figure + row.unit, format_verdict(row.value, row.limit, row.wanted)]
+            [row.what, figure + row.unit, format_verdict(row.value, row.target, row.relation)]
         )
     answered = np.percentile([request.milliseconds for request in good], [50, 99])
     notes = [
-        f"saturation {saturation:.0f}/s (mean of before and after, {SATURATING} connections of "
-        f"wrk), sent {len(flood) / SECONDS:.0f}/s for {SECONDS:g} s: {len(good)} answered, "
-        f"{len(refused)} refused",
-        f"answers under overload: p50 {answered[0]:.0f}, p99 {answered[1]:.0f} ms; normal p99 at "
-        f"{CALM_PER_SECOND:g}/s {normal:.1f} ms",
-        f"the generator took {traffic.processor_share:.0%} of one core, which the service did not "
-        f"have, and sent 99% of the requests at most {traffic.lag_p99_ms:.1f} ms late",
+        f"saturation {saturation:.0f}/s (mean of before and after; wrk with {SATURATING} "
+        f"connections); {len(flood) / SECONDS:.0f} requests/s for {SECONDS:g} s: {len(good)} "
+        f"answered, {len(refused)} refused",
+        f"latency of answers during overload: p50 {answered[0]:.0f}, p99 {answered[1]:.0f} ms; "
+        f"normal p99, at {CALM_PER_SECOND:g} requests/s: {normal:.1f} ms",
+        f"the load generator used {traffic.processor_share:.0%} of one core, which the service "
+        f"could not use, and sent 99% of the requests at most {traffic.lag_p99_ms:.1f} ms late",
     ]
     title = f"{context.bundle.manifest.plugin}: {TIMES:g} times saturation"
     return Result(make_key("overload", context.bundle), title, table, notes)

@@ -1,4 +1,4 @@
-"""Draws pictures like photographs as JPEG files, and packs them into request bodies."""
+"""Draws pictures that resemble photographs, and makes request bodies of them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,23 @@ _FORM = f"multipart/form-data; boundary={_BOUNDARY}"
 
 @dataclass(frozen=True)
 class Bodies:
-    """The pictures as request bodies for one kind of server, one file each."""
+    """The pictures as request bodies of one kind.
+
+    Attributes:
+        content_type: value of the header Content-Type.
+        paths: files with one body each.
+    """
 
     content_type: str
     paths: tuple[Path, ...]
 
 
 def draw_bodies(folder: Path) -> dict[str, Bodies]:
-    """Draw the pictures and write every kind of body. A JPEG has 35 to 60 KB.
+    """Draw JPEGs of 35 to 60 KB, and write them to `folder` as request bodies of every kind.
 
-    Keys: `raw`, `image` and `request` (multipart, by the field's name), `v2` (base64 in JSON).
+    Returns:
+        The bodies by kind: `raw` (the JPEG itself), `image` and `request` (multipart forms with a
+        field of that name), and `v2` (base64 in JSON, for the Open Inference Protocol).
     """
     pictures = [_jpeg(number) for number in range(COUNT)]
     kinds = {
@@ -47,7 +54,7 @@ def draw_bodies(folder: Path) -> dict[str, Bodies]:
 
 
 def _jpeg(number: int) -> bytes:
-    """Draw blurred patches of several sizes, and grain: as much detail as in photographs."""
+    """Draw blurred patches of several sizes with grain: as much detail as in photographs."""
     rng = np.random.default_rng(number)
     scene = np.zeros((SIZE[1], SIZE[0], 3), np.float32)
     for cells, strength in ((4, 0.6), (16, 0.3), (64, 0.2)):

@@ -1,4 +1,4 @@
--- Posts the files named in BENCH_BODIES in turn, and reports one line of JSON.
+-- Posts the files that BENCH_BODIES lists (separated by colons) in turn, and prints a line of JSON.
 local requests, at = {}, 0
 
 init = function()

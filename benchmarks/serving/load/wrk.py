@@ -1,4 +1,4 @@
-"""Makes closed-loop load with `wrk`: each connection sends again when it is answered."""
+"""Generates closed-loop load with `wrk`: each connection sends a request after each answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.serving.server import Server
 
 @dataclass(frozen=True)
 class Load:
-    """The result of one measurement: pictures a second, and latencies in milliseconds."""
+    """The result of one measurement: pictures per second, and latencies in milliseconds."""
 
     per_second: float
     p50_ms: float
@@ -24,11 +24,11 @@ class Load:
 
 def require_wrk() -> None:
     if shutil.which("wrk") is None:
-        sys.exit("wrk, which makes the load, is not installed: apt-get install wrk")
+        sys.exit("the load generator wrk is not installed: run `apt-get install wrk`")
 
 
 def run_wrk(server: Server, connections: int, seconds: float) -> Load:
-    """Measure pictures a second and latencies with one thread of wrk.
+    """Measure pictures per second and latencies, with one thread of wrk.
 
     Raises:
         RuntimeError: a request failed or was refused.
@@ -45,11 +45,13 @@ def run_wrk(server: Server, connections: int, seconds: float) -> Load:
     command += ["--script", str(script), server.url]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"wrk ended with {done.returncode}: {done.stderr or done.stdout}")
+        raise RuntimeError(
+            f"wrk ended with exit code {done.returncode}: {done.stderr or done.stdout}"
+        )
     result = json.loads(done.stdout.strip().splitlines()[-1])
     if result["refused"] or result["failed"]:
         raise RuntimeError(
-            f"{server.contender.name}: {result['refused']} requests refused and "
-            f"{result['failed']} failed of {result['requests']}"
+            f"{server.contender.name} refused {result['refused']} of {result['requests']} "
+            f"requests, and {result['failed']} failed"
         )
     return Load(result["requests"] / result["seconds"], result["p50_ms"], result["p99_ms"])

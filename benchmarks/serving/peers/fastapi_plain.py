@@ -1,4 +1,4 @@
-"""FastAPI as in tutorials: an upload, Pillow, a session with default threads, a `def` endpoint."""
+"""FastAPI as in tutorials: a form upload, Pillow, default session threads, a `def` endpoint."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""FastAPI, tuned: raw body, Graft's decoder, a one-thread session, a thread for each core."""
+"""FastAPI, tuned: raw body, Graft's decoder, one-thread session, a worker thread for each core."""
 
 import asyncio
 import json

@@ -1,6 +1,6 @@
-"""MLServer as in its documentation: a custom runtime, base64 pictures in its V2 protocol.
+"""MLServer as in its documentation: a custom runtime, which gets base64 by the V2 protocol.
 
-There is a worker for each core; the session of a worker has one thread.
+There is a worker process for each core, with a one-thread session.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Writes the two settings files of MLServer, as in its documentation, and starts it."""
+"""Writes the two settings files of MLServer as in its documentation, and starts MLServer."""
 
 import json
 import os

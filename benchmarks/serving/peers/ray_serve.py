@@ -1,6 +1,6 @@
 """Ray Serve as in its documentation: a replica for each core, the picture as the body, Pillow.
 
-The session of a replica has one thread; with the default there would be more threads than cores.
+The session of each replica has one thread; with the default there would be more threads than cores.
 """
 
 import io

@@ -13,8 +13,8 @@ Compared = Callable[..., Comparison]
 def test_the_table_is_aligned_and_says_what_to_take(compared: Compared) -> None:
     lines = comparison.table(compared()).splitlines()
     assert lines[0].split() == [
-        *("backbone", "px", "validation", "test", "(95%", "interval)", "ms", "MB"),
-        *("parameters", "width", "seconds"),
+        *("backbone", "input", "px", "validation", "accuracy", "test", "accuracy"),
+        *("(95%", "interval)", "ms/picture", "MB", "parameters", "embedding", "length", "seconds"),
     ]
     assert lines[1].startswith(">  pocket:1 ")
     assert lines[2].startswith("   resnet:50 ")
@@ -22,8 +22,8 @@ def test_the_table_is_aligned_and_says_what_to_take(compared: Compared) -> None:
     assert "87.5% (80.0 to 93.0)" in lines[1]
     assert lines[1].endswith("2.5*")
     assert lines[3] == "   vgg:16: left out: no weights <here>"
-    assert "came from the cache" in lines[4]
-    assert lines[-2].startswith("Take pocket:1: 2 backbones are within one standard error")
+    assert "the embeddings came from the cache" in lines[4]
+    assert lines[-2].startswith("Use pocket:1: it is the fastest of the 2 backbones whose")
     assert lines[-1] == f"  {sys.executable} -m trainers.run --plugin pocket:1 --data pets"
 
 

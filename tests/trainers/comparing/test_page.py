@@ -39,7 +39,7 @@ def test_the_page_shows_plot_figures_choice_and_reasons(compared: Compared) -> N
     assert html.count("<svg") == 2
     assert "1,036,850" in html
     assert "no weights &lt;here&gt;" in html
-    assert "Breiman et al. 1984" in html
+    assert "The recommended backbone is the fastest of those whose" in html
     assert "http" not in html.replace("http://www.w3.org", "")
     assert "<script" not in html
 

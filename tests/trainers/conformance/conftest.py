@@ -1,4 +1,4 @@
-"""A backbone that keeps every promise, and the result of trying promises on a broken one."""
+"""A backbone that keeps every promise, and a fixture that checks promises of other backbones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LastResult = Callable[..., str]
 
 
 class Sound(Backbone):
-    """Keeps every promise; subclasses in tests break one."""
+    """Keeps every promise. Tests derive backbones from it that break one."""
 
     family = "sound"
     default_variant = "s"
@@ -39,7 +39,7 @@ class Sound(Backbone):
 @pytest.fixture
 def last_result(tmp_path: Path) -> LastResult:
     def try_on(backbone: Backbone, *promises: str) -> str:
-        """Try these promises in order; return the last result as it is printed."""
+        """Check these promises in order; return the last result as the command prints it."""
         chosen = {name: PROMISES[name] for name in promises}
         return str(list(try_promises(backbone, tmp_path, chosen, 32))[-1])
 

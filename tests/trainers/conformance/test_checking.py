@@ -16,15 +16,15 @@ DIFFERENT = ("efficientnet:v2-b0", "mobilenet:v3-small")
 """Networks that are built differently from the smallest of their family."""
 
 IMAGE_SIZES = {"convnext:tiny": 32}
-"""Sides in pixels, instead of 64: the gradients of grouped convolutions take long for each pixel.
-Larger variants of the family, of the same layers, are tried at 64."""
+"""Image sizes other than 64, for backbones that would take too long: gradients of grouped
+convolutions are slow. Larger variants of the family, with the same layers, are checked at 64."""
 
 TOO_SLOW = ("nasnet:mobile",)
-"""The smallest of its family takes a minute or two: a thousand small layers."""
+"""Backbones that take minutes, although they are the smallest of their family."""
 
 
 def parameter_counts() -> dict[str, int]:
-    """Every backbone of Graft, with its number of weights."""
+    """The parameter count of every backbone in plugins/."""
     return {
         f"{family}:{variant}": spec.parameters
         for family, backbone in families().items()
@@ -34,7 +34,7 @@ def parameter_counts() -> dict[str, int]:
 
 
 def marked_names() -> Iterator[Any]:
-    """The smallest of most families and some others as `slow`, all others as `large`."""
+    """All backbones, marked `slow` (the smallest of a family and a few others) or `large`."""
     smallest: dict[str, str] = {}
     counts = parameter_counts()
     for name in sorted(counts, key=counts.__getitem__):

@@ -1,4 +1,4 @@
-"""Broken promises about the export are found and explained."""
+"""Checks of the export find broken backbones and say what is wrong."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_an_operation_that_onnx_lacks_is_named(last_result: LastResult) -> None:
 
 def test_an_export_that_answers_differently_is_found(last_result: LastResult) -> None:
     class TraceCounter(keras.layers.Layer):
-        """Returns other values each time it is traced, like an operation that converts wrongly."""
+        """Adds another value each time it is traced, like an operation converted wrongly."""
 
         traced = 0
 

@@ -1,4 +1,4 @@
-"""The command: what it prints, its exit codes, and a backbone of another package."""
+"""The command trainers.conformance: its output, its exit codes, and backbones of other packages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_command_exits_with_2_and_prints_broken_promises(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("ok   builds: ")
     assert lines[1].startswith("FAIL parameters: ")
-    assert lines[2] == "broken:s: 1 broken"
+    assert lines[2] == "broken:s: 1 of 2 promises are broken"
     assert __main__.main(["tiny"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "tiny:s: keeps every promise"
 

@@ -1,4 +1,4 @@
-"""Broken promises about the loaded network are found and explained."""
+"""Checks of the loaded network find broken backbones and say what is wrong."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ def scaled_by(scale: Callable[[Any], Any], application: str = "", parameters: in
 
 def test_a_wrong_parameter_count_is_reported_with_the_right_one(last_result: LastResult) -> None:
     result = last_result(scaled_by(to_unit_range, parameters=7), "parameters")
-    assert (
-        result == "FAIL parameters: the network has 768 weights, but its Variant says 7: write 768"
-    )
+    assert result.startswith("FAIL parameters: the network has 768 weights, ")
+    assert result.endswith("but its Variant declares 7: write 768 there")
 
 
 def test_a_min_image_size_that_is_too_small_is_found(last_result: LastResult) -> None:
@@ -46,7 +45,7 @@ def test_a_size_below_the_smallest_is_refused() -> None:
 def test_unscaled_pixels_are_found(last_result: LastResult) -> None:
     result = last_result(scaled_by(as_is), "scaling")
     assert result.startswith("FAIL scaling: first gets ")
-    assert "the pixels are not scaled; give the Variant the scale" in result
+    assert "the pixels are not scaled; in the Variant, use the scale function" in result
 
 
 def test_pixels_scaled_twice_are_found(last_result: LastResult) -> None:
@@ -62,7 +61,7 @@ def test_usual_scalings_are_accepted(scale: Any, last_result: LastResult) -> Non
 
 def test_the_wrong_scaling_of_a_keras_network_is_found(last_result: LastResult) -> None:
     result = last_result(scaled_by(to_bgr_minus_mean, "MobileNetV2"), "scaling")
-    assert "Keras' own preprocess_input of MobileNetV2 it would get -0.98" in result
+    assert "the preprocess_input that Keras has for MobileNetV2 it would get -0.98" in result
     assert last_result(scaled_by(to_unit_range, "MobileNetV2"), "scaling").startswith("ok")
 
 
@@ -85,7 +84,7 @@ def test_a_network_that_begins_with_normalisation_is_accepted(
             images = keras.Input((image_size, image_size, 3))
             return keras.Model(images, keras.layers.BatchNormalization()(images))
 
-    assert "normalises them by learned statistics" in last_result(Normalises(), "scaling")
+    assert "normalises them with learned statistics" in last_result(Normalises(), "scaling")
 
 
 def test_a_layer_that_is_random_at_inference_is_found(last_result: LastResult) -> None:

@@ -1,4 +1,4 @@
-"""Broken promises about training are found and explained."""
+"""Checks of training find broken backbones and say what is wrong."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def test_overridden_freezing_and_fine_tuning_are_compared(last_result: LastResul
         def fine_tune(self, model: Any, layers: int) -> Any:
             return super().fine_tune(model, 1)
 
-    assert "freeze() leaves first/kernel, " in last_result(NeverFreezes(), "freezing")
+    assert "these weights are still trainable: first/kernel, " in last_result(
+        NeverFreezes(), "freezing"
+    )
     assert "the last 5 layers with weights are first, last" in last_result(
         UnfreezesOne(), "fine-tuning"
     )
@@ -65,6 +67,7 @@ def test_a_file_that_is_loaded_with_other_values_is_found(last_result: LastResul
             last = network.layers[-1]
             last.set_weights([weight * 2 for weight in last.get_weights()])
 
-    assert "loaded from a file of its own weights, the network answers differently" in last_result(
-        Doubles(), "weights file"
+    assert (
+        "loaded from a file of its own weights, the network gives different feature"
+        in last_result(Doubles(), "weights file")
     )

@@ -1,4 +1,4 @@
-"""A trial loads a backbone; errors of its code are broken promises."""
+"""The first check, that a backbone can be loaded; any exception of a check is a broken promise."""
 
 from __future__ import annotations
 

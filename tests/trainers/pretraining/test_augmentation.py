@@ -1,4 +1,4 @@
-"""Views are crops of the pictures, the same for the same seed."""
+"""Augmented pictures are crops of the drawn ones; the same seed gives the same crops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainers.pretraining.drawn_dataset import DrawnDataset
 
 @pytest.fixture
 def drawn() -> DrawnDataset:
-    """A ramp from left to right: its values tell where a view was cropped."""
+    """Pictures with a gradient from left to right, so that a crop shows where it was cut."""
     ramp = np.arange(drawn_dataset.PICTURE_SIZE, dtype=np.uint8) * 2 + 40
     image = np.broadcast_to(
         ramp[None, :, None], (drawn_dataset.PICTURE_SIZE, drawn_dataset.PICTURE_SIZE, 3)

@@ -22,7 +22,7 @@ from trainers.pretraining.config import PretrainingConfig
         ({"classes": 2, "batch_size": 800}, "two batches of 800"),
         ({"epochs": 0}, "--epochs must be at least 1"),
         ({"seed": -1}, "--seed must be at least 0"),
-        ({"learning_rate": float("nan")}, "--learning-rate must be above 0"),
+        ({"learning_rate": float("nan")}, "must be finite numbers above 0"),
     ],
 )
 def test_invalid_numbers_are_refused(wrong: dict[str, Any], message: str) -> None:
@@ -36,5 +36,5 @@ def test_a_run_of_other_code_is_not_continued(
     config.claim_folder(PretrainingConfig(), tmp_path)
     config.claim_folder(PretrainingConfig(), tmp_path)
     monkeypatch.setattr(config, "code_hash", lambda: "other")
-    with pytest.raises(GraftError, match="of other code"):
+    with pytest.raises(GraftError, match="another version of the code"):
         config.claim_folder(PretrainingConfig(), tmp_path)

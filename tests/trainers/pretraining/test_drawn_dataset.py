@@ -1,4 +1,4 @@
-"""An interrupted drawing continues, and ends with the same pictures."""
+"""After an interruption, drawing continues, and gives the same pictures."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ def test_the_offset_is_as_long_as_the_distance() -> None:
     assert (cells.nearest <= cells.second).all()
 
 
-def test_noise_is_standardized_and_follows_its_roughness() -> None:
-    grain, clouds = (noise(64, np.random.default_rng(2), roughness) for roughness in (0.6, 2.2))
+def test_noise_is_standardized_and_follows_its_smoothness() -> None:
+    grain, clouds = (noise(64, np.random.default_rng(2), smoothness) for smoothness in (0.6, 2.2))
     for field in (grain, clouds):
         assert abs(float(field.mean())) < 1e-3
         assert abs(float(field.std()) - 1) < 1e-3

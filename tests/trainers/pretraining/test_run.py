@@ -1,4 +1,4 @@
-"""A small pretraining: an interrupted run continues, and the weights load."""
+"""A small pretraining run: it continues after an interruption, and its weights can be loaded."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_an_output_that_is_a_file_is_refused(
 def test_two_runs_in_one_folder_exclude_each_other(tmp_path: Path) -> None:
     with (
         run.file_lock(tmp_path / "lock", wait=False),
-        pytest.raises(run.GraftError, match="another run is using"),
+        pytest.raises(run.GraftError, match="another process is using"),
     ):
         pretrain(CONFIG, tmp_path, QUIET)
 

@@ -1,4 +1,4 @@
-"""Pictures of one template are alike, pictures of two are not."""
+"""Pictures of the same template are similar, those of different templates are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every texture has values of about 0..1 that vary, and is the same for the same seed."""
+"""Every texture has different values of about 0 to 1; the same seed gives the same texture."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ CLASSES = ("cat", "dog", "owl")
 
 @pytest.fixture
 def dataset() -> Dataset:
-    """Six pictures, each of one gray: 0, 40, 80, ..."""
+    """Six grey pictures with the values 0, 40, 80, ..."""
     images = np.stack([np.full((160, 160, 3), 40 * at, np.uint8) for at in range(6)])
     return Dataset(
         folder=Path("pets"),

@@ -27,7 +27,7 @@ VOID = {"meta", "img", "rect", "line", "circle", "polyline", "br"}
 
 @pytest.fixture
 def page(tmp_path: Path) -> Write:
-    """Write the page of a test whose confusion matrix is given; more of the metrics by name."""
+    """Write the page for a confusion matrix of the test; other metrics can be given by name."""
 
     def write(
         matrix: list[list[int]], classes: tuple[str, ...], source: str = "", **more: Any
@@ -101,7 +101,7 @@ def page(tmp_path: Path) -> Write:
 
 
 def text(shown: str) -> str:
-    """What a reader sees, without markup and with single spaces."""
+    """The text of the page, without markup and with single spaces."""
     body = shown[shown.index("<body>") :]
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
 
@@ -118,7 +118,9 @@ def test_the_first_line_says_where_the_pictures_are_drawn(page: Write) -> None:
 
 def test_the_headline_says_what_the_accuracy_means(page: Write) -> None:
     shown = text(page(*CATS))
-    assert "90.0% of the 20 test pictures are classified correctly." in shown
+    assert (
+        "90.0% test accuracy: this share of the 20 test pictures is classified correctly." in shown
+    )
     assert "about 90 correct answers" in shown
     assert "anything from 70 to 97 (95% confidence interval 69.9% to 97.2%)" in shown
     assert "accuracy of always answering the most common class 50.0%" in shown
@@ -130,7 +132,7 @@ def test_the_page_says_what_was_chosen_found_left_out_and_how_long_it_took(page:
     assert "<strong>The model is the result of fine-tuning.</strong>" in shown
     assert "Mirrored views (--flip): none, by cross-validation on 40 pictures." in shown
     assert "chosen by cross-validation in 5 folds" in shown
-    assert "cross-validated accuracy 62.5%" in text(shown)
+    assert "cross-validated accuracy of the head 62.5%" in text(shown)
     assert "<b>Warning:</b> 2 classes: <code>&lt;b&gt;</code> is small." in shown
     assert "a/&lt;b&gt;.txt: no picture" in shown
     assert "decoding 1.5 s" in text(shown)
@@ -173,7 +175,7 @@ def test_uneven_classes_show_their_weight_and_its_effect(page: Write) -> None:
     }
     shown = text(page(*CATS, balance=effect))
     assert "cat 50.0% 75.0% +25.0 4 7 1.50" in shown
-    assert "dog none none 0 7 1.50" in shown
+    assert "dog – – – 0 7 1.50" in shown
 
 
 def test_weakest_classes_come_first(page: Write) -> None:
@@ -193,7 +195,7 @@ def test_of_many_classes_only_the_most_confused_are_in_the_matrix(page: Write) -
 
 
 class Strict(HTMLParser):
-    """Notes tags that are left open, attributes that name another place, and scripts."""
+    """Collects unclosed tags, scripts, and attributes that refer to other files or pages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -238,6 +240,6 @@ def test_a_page_with_all_its_pictures_stays_small(page: Write) -> None:
     assert len(shown) < 1_000_000  # of noise, the worst a JPEG can meet
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.9333, "93.3%"), (1, "100.0%"), (None, "none")])
+@pytest.mark.parametrize(("share", "text"), [(0.9333, "93.3%"), (1, "100.0%"), (None, "–")])
 def test_percent(share: float | None, text: str) -> None:
     assert report.percent(share) == text

@@ -10,7 +10,7 @@ from trainers.reporting.tensorboard import Board, BoardError
 
 
 def read(folder: Path) -> list[tuple[str, int, float]]:
-    """Tag, step and value of all scalars in a folder's one event file."""
+    """Tag, step and value of all scalars in the only event file of a folder."""
     (file,) = folder.glob("events.out.tfevents.*")
     found = []
     for record in tf.data.TFRecordDataset(str(file)):
@@ -43,5 +43,7 @@ def test_without_a_folder_nothing_is_written(
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(BoardError, match=f"--tensorboard {tmp_path}/file/logs"):
+    with pytest.raises(
+        BoardError, match=f"--tensorboard: cannot create the folder {tmp_path}/file/logs"
+    ):
         Board(tmp_path / "file/logs")  # before anything is trained

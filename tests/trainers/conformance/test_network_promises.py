@@ -38,7 +38,7 @@ def test_a_min_image_size_that_is_too_small_is_found(last_result: LastResult) ->
 
 
 def test_a_size_below_the_smallest_is_refused() -> None:
-    with pytest.raises(BackboneError, match=r"xception:1 needs pictures of at least 71 pixels a"):
+    with pytest.raises(BackboneError, match=r"xception:1 needs pictures of at least 71 pixels per side"):
         resolve("xception").load("none", 70)
 
 

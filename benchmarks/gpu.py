@@ -239,9 +239,10 @@ def measure_loop(plugin: str, work: str, count: str, precision: str, cpus: str) 
     batches = tf.data.Dataset.from_tensors(batch).cache().repeat()
     learner.fit(batches, steps_per_epoch=3, verbose=0)
     steps, started = 0, time.monotonic()
+    steps_per_fit = max(1, round(duration))
     while time.monotonic() < started + duration:
-        learner.fit(batches, steps_per_epoch=10, verbose=0)
-        steps += 10
+        learner.fit(batches, steps_per_epoch=steps_per_fit, verbose=0)
+        steps += steps_per_fit
     tuned = steps * global_batch / (time.monotonic() - started)
     is_tf32 = hardware.device_kind() == "GPU TF32"
     return {"extraction": extracted, "fine_tuning": tuned, "policy": name, "is_tf32": is_tf32}

@@ -32,9 +32,7 @@ main(["--help"])
 def test_the_demo_trains_serves_and_shows_an_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Like `make demo`, but with only one epoch of fine-tuning: the head alone is kept anyway."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "OPTIONS", (*demo.OPTIONS, "--fine-tune-epochs", "1"))
     code = demo.main([])
     printed, said = capfd.readouterr()
     assert code == 0, said

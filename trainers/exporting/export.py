@@ -124,7 +124,8 @@ def serving_module(classifier: Classifier) -> tf.Module:
     outputs = classifier.build_model()
     size = outputs.input_shape[1]
     module = tf.Module()
-    module.classifier = outputs
+    # The variables alone: TensorFlow needs twice the time to save all that a Keras model refers to.
+    module.variables_to_save = [variable.value for variable in outputs.variables]
 
     @tf.function(
         input_signature=[tf.TensorSpec((None, size, size, 3), tf.uint8, "images")], autograph=False

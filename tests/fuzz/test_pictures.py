@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).with_name("pictures.py")
 
 
@@ -19,6 +21,7 @@ def run(source: str, count: int) -> dict[str, int]:
     return outcomes
 
 
+@pytest.mark.slow
 def test_damaged_pictures_give_pixels_or_a_refusal() -> None:
     outcomes = run("mutated", 2000)
     assert outcomes["pixels"] > 300, (
@@ -27,6 +30,7 @@ def test_damaged_pictures_give_pixels_or_a_refusal() -> None:
     assert outcomes["undecodable_image"] > 400
 
 
+@pytest.mark.slow
 def test_sound_pictures_of_every_kind_give_their_pixels_or_are_refused_by_name() -> None:
     outcomes = run("drawn", 2000)
     assert outcomes["pixels"] > 1000

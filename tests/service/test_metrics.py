@@ -137,6 +137,7 @@ def test_counters_of_dead_workers_are_kept_and_gauges_dropped(directory: Any) ->
     assert "graft_pictures_total 3.0" in shown
 
 
+@pytest.mark.slow
 def test_a_worker_continues_the_counts_of_a_dead_one(directory: Any) -> None:
     """In its slot: a full disk has no room for another, and files would become more and more."""
     before = run_worker(), sorted(directory.path.iterdir())

@@ -47,6 +47,7 @@ def start(folder: Path, *options: object) -> int:
     return main([*shared, *map(str, options)])
 
 
+@pytest.mark.slow
 def test_backbones_are_compared_and_those_that_fail_are_listed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,6 +77,7 @@ def test_backbones_are_compared_and_those_that_fail_are_listed(
     assert "&lt;script&gt;alert(1)&lt;" in shown
 
 
+@pytest.mark.slow
 def test_a_run_of_the_winner_finds_its_features_and_its_figures(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,6 +95,7 @@ def test_a_run_of_the_winner_finds_its_features_and_its_figures(
     assert metrics["test"]["accuracy"] == one["test_accuracy"]
 
 
+@pytest.mark.slow
 def test_it_fails_if_no_backbone_can_be_measured(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

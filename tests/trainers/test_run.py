@@ -29,6 +29,8 @@ from trainers.dataset.samples import PICTURES_PER_CLASS, draw_samples
 from trainers.exporting import export
 from trainers.run import main
 
+pytestmark = pytest.mark.slow
+
 DrawFolder = Callable[..., Path]
 ROOT = Path(__file__).parents[2]
 QUICK = ["--plugin", "tiny", "--weights", "none", "--head", "linear", "--batch-size", "8"]
@@ -361,7 +363,6 @@ def parts(output: Path, name: str) -> tuple[dict[str, Any], list[bytes]]:
     return chosen, sorted(one.raw_data for one in weights)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "promise"),
     [
@@ -419,7 +420,6 @@ def uninterrupted(
     return parts(output, "one")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_resumed_run_ends_as_the_uninterrupted_one(
     pictures: Path,
@@ -450,7 +450,6 @@ def test_resuming_with_other_options_is_refused(
     assert "other pictures, options or weights" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_killed_run_leaves_no_incomplete_bundle(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     command = ("--name", "killed", "--data", folder, "--output", output)

@@ -39,6 +39,7 @@ def _fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "propagate", True)
 
 
+@pytest.mark.slow
 def test_a_result_has_metrics_report_and_bundle_and_nothing_is_printed(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,6 +57,7 @@ def test_a_result_has_metrics_report_and_bundle_and_nothing_is_printed(
     )
 
 
+@pytest.mark.slow
 def test_the_log_is_shown_to_those_who_ask(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,6 +65,7 @@ def test_promtool_accepts_rules_and_configuration() -> None:
     assert "1 rule files found" in promtool("check", "config", DEPLOY / "prometheus.yml")
 
 
+@pytest.mark.slow
 def test_promtool_sees_each_alert_fire_only_when_it_should() -> None:
     promtool("test", "rules", UNITS)
 

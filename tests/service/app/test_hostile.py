@@ -381,6 +381,7 @@ def large_requests() -> dict[str, tuple[str, dict[str, Any]]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", large_requests())
 def test_refused_bodies_do_not_stay_in_memory(server: Any, client: httpx.Client, name: str) -> None:
     """An error's traceback refers to the frames that hold the body."""

@@ -60,6 +60,7 @@ def test_training_code_is_not_needed(server: Any) -> None:
     assert pids <= {int(line) for line in server.without_training.read_text().split()}
 
 
+@pytest.mark.slow
 def test_altered_bundle_ends_the_service_with_our_message(
     bundle_copy: Path, refuse_to_serve: RefuseToServe
 ) -> None:
@@ -74,6 +75,7 @@ def test_altered_bundle_ends_the_service_with_our_message(
     assert "Starting" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "settings", "message"),
     [
@@ -237,6 +239,7 @@ def test_settings_of_the_environment_are_used(small: Any, draw: Any) -> None:
     )
 
 
+@pytest.mark.slow
 def test_overload_and_deadline_are_answered_and_end(
     small: Any, slow_picture: bytes, draw: Any
 ) -> None:
@@ -271,6 +274,7 @@ def test_a_body_that_does_not_arrive_gets_an_error_of_our_format(small: Any, dra
     }
 
 
+@pytest.mark.slow
 def test_a_slow_but_steady_body_is_read(small: Any, draw: Any) -> None:
     """It takes three times as long as it may stall."""
     picture = draw("green") + bytes(3_000)

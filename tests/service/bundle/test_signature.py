@@ -132,6 +132,7 @@ def test_bundle_sealed_anew_by_somebody_else_is_refused(
         load_verified(str(forged.path), ours)
 
 
+@pytest.mark.slow
 def test_signature_of_something_else_by_our_key_is_refused(
     tiny_bundle: Bundle, key_pairs: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -150,6 +151,7 @@ def test_missing_signature_is_refused(bundle_copy: Path, ours: str) -> None:
         load_verified(str(bundle_copy), ours)
 
 
+@pytest.mark.slow
 def test_signature_by_another_key_is_refused(
     signed: Path, ours: str, key_pairs: dict[str, Path]
 ) -> None:
@@ -158,6 +160,7 @@ def test_signature_by_another_key_is_refused(
         load_verified(str(signed), ours)
 
 
+@pytest.mark.slow
 def test_signature_by_another_key_that_claims_ours_is_refused(
     signed: Path, ours: str, key_pairs: dict[str, Path]
 ) -> None:

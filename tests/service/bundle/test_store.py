@@ -175,6 +175,7 @@ def test_failed_save_leaves_nothing_behind(
     assert resolve("tiny").is_dir()
 
 
+@pytest.mark.slow
 def test_bentoml_s_own_command_lists_and_exports_it(tiny_bundle: Bundle, tmp_path: Path) -> None:
     tag = save(tiny_bundle)
 

@@ -11,6 +11,7 @@ from service.engine.session_config import choose_config
 from service.engine.trials import run_trials
 
 
+@pytest.mark.slow
 def test_each_number_of_sessions_is_tried_with_doubling_batches(tiny_bundle: Bundle) -> None:
     result = run_trials(tiny_bundle, cores=4, max_seconds=2)
     assert result.cores == 4

@@ -458,6 +458,7 @@ def by_pillow(data: bytes, size: int) -> NDArray[np.int64]:
     return np.asarray(square).astype(int)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "shape",

@@ -24,6 +24,7 @@ def test_strips_give_the_pixels_of_the_whole(monkeypatch: pytest.MonkeyPatch, mo
     np.testing.assert_array_equal(resize_to_square(picture, 8, 16), whole)
 
 
+@pytest.mark.slow
 def test_averages_of_blocks_hardly_change_what_the_filter_sees() -> None:
     pixels = smooth(3000, 2000)
     by_blocks = resize_to_square(pixels, 64, 16).astype(int)

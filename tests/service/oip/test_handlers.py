@@ -221,6 +221,7 @@ def example_of_the_docs(language: str, word: str, server: Any, picture: Path) ->
     return block.replace("classifier", "tiny")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("language", "word", "command"),
     [

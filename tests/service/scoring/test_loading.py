@@ -83,6 +83,7 @@ def test_pillow_pictures_without_usable_pixels_are_refused(
         model.predict(picture)
 
 
+@pytest.mark.slow
 def test_a_pillow_picture_that_is_too_large_names_the_way_out(model: Model) -> None:
     with pytest.raises(PayloadTooLarge, match="pass the path of its file"):
         model.predict(Image.new("RGB", (9000, 9000)))

@@ -111,6 +111,7 @@ def test_large_bodies_do_not_count_as_headers(server: Any, draw: Any) -> None:
         assert response.json()["label"] == "blue"
 
 
+@pytest.mark.slow
 def test_a_header_that_does_not_arrive_ends_the_connection(server: Any) -> None:
     port = int(server.url.rpartition(":")[2])
     with socket.create_connection(
@@ -185,6 +186,7 @@ REFUSED = b"POST /livez HTTP/1.1\r\nHost: graft\r\n"
 CLOSING = REFUSED + b"Connection: close\r\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", [REFUSED, CLOSING, b"POST /livez HTTP/1.0\r\n"])
 def test_a_client_that_sends_slowly_before_it_reads_sees_the_answer(
     monkeypatch: pytest.MonkeyPatch, head: bytes

@@ -22,6 +22,7 @@ def test_a_named_folder_is_taken_as_it_is(tmp_path: Path) -> None:
     assert choose_folder(TrainingConfig(plugin="tiny", data=str(tmp_path))) == tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "level"), [("demo", logging.INFO), (None, logging.WARNING)])
 def test_samples_are_drawn_and_a_missing_folder_is_a_warning(
     data: str | None,

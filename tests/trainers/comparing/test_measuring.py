@@ -13,6 +13,7 @@ from trainers.phases.context import TrainingContext
 Start = Callable[..., TrainingContext]
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_the_head_phase(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -33,6 +34,7 @@ def test_the_figures_are_those_of_the_head_phase(
     assert 0 < one.inference_ms < 50
 
 
+@pytest.mark.slow
 def test_kept_features_are_said_and_change_nothing(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

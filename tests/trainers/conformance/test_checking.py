@@ -44,6 +44,7 @@ def marked_names() -> Iterator[Any]:
         yield pytest.param(name, marks=pytest.mark.slow if is_slow else pytest.mark.large)
 
 
+@pytest.mark.slow
 def test_a_sound_backbone_keeps_every_promise() -> None:
     results = list(check_backbone(Sound(), 32))
     assert [str(result) for result in results if not result.is_kept] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import pytest
 import tensorflow as tf
 
 from tests.trainers.conformance.conftest import LastResult, Sound
@@ -24,6 +25,7 @@ def test_an_operation_that_onnx_lacks_is_named(last_result: LastResult) -> None:
     assert "no operation for TensorFlow's BesselI0e" in result
 
 
+@pytest.mark.slow
 def test_an_export_that_answers_differently_is_found(last_result: LastResult) -> None:
     class TraceCounter(keras.layers.Layer):
         """Adds another value each time it is traced, like an operation converted wrongly."""

@@ -38,7 +38,9 @@ def test_a_min_image_size_that_is_too_small_is_found(last_result: LastResult) ->
 
 
 def test_a_size_below_the_smallest_is_refused() -> None:
-    with pytest.raises(BackboneError, match=r"xception:1 needs pictures of at least 71 pixels per side"):
+    with pytest.raises(
+        BackboneError, match=r"xception:1 needs pictures of at least 71 pixels per side"
+    ):
         resolve("xception").load("none", 70)
 
 
@@ -59,6 +61,7 @@ def test_usual_scalings_are_accepted(scale: Any, last_result: LastResult) -> Non
     assert last_result(scaled_by(scale), "scaling").startswith("ok   scaling: first gets ")
 
 
+@pytest.mark.slow
 def test_the_wrong_scaling_of_a_keras_network_is_found(last_result: LastResult) -> None:
     result = last_result(scaled_by(to_bgr_minus_mean, "MobileNetV2"), "scaling")
     assert "the preprocess_input that Keras has for MobileNetV2 it would get -0.98" in result
@@ -87,6 +90,7 @@ def test_a_network_that_begins_with_normalisation_is_accepted(
     assert "normalises them with learned statistics" in last_result(Normalises(), "scaling")
 
 
+@pytest.mark.slow
 def test_a_layer_that_is_random_at_inference_is_found(last_result: LastResult) -> None:
     class Noise(keras.layers.Layer):
         def call(self, inputs: Any) -> Any:

@@ -121,6 +121,7 @@ def test_no_pictures_give_no_groups() -> None:
     assert group_duplicates([], np.zeros(0, INSPECTION), one_class(0)).shape == (0,)
 
 
+@pytest.mark.slow
 def test_many_similar_pictures_need_a_bounded_number_of_comparisons(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,7 @@ class Slow(Echo):
         return super().read(rows, views)
 
 
+@pytest.mark.slow
 def test_several_threads_prepare_batches_within_the_memory_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

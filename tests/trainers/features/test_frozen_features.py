@@ -105,6 +105,7 @@ def test_features_are_the_models_outputs_for_each_view(
     np.testing.assert_array_equal(features.read(rows, views), features.read_all()[rows, views])
 
 
+@pytest.mark.slow
 def test_features_do_not_depend_on_what_is_in_the_cache(
     tiny: tuple[Backbone, keras.Model], cache: Cache
 ) -> None:
@@ -118,6 +119,7 @@ def test_features_do_not_depend_on_what_is_in_the_cache(
     np.testing.assert_array_equal(in_steps, at_once)
 
 
+@pytest.mark.slow
 def test_the_extractor_is_not_loaded_if_the_cache_has_everything(
     tiny: tuple[Backbone, keras.Model], cache: Cache
 ) -> None:

@@ -28,6 +28,7 @@ def exclusive_or() -> Examples:
     )
 
 
+@pytest.mark.slow
 def test_a_hidden_layer_learns_what_a_linear_head_cannot() -> None:
     given = exclusive_or()
     keras.utils.set_random_seed(0)
@@ -38,11 +39,13 @@ def test_a_hidden_layer_learns_what_a_linear_head_cannot() -> None:
     assert set(curved.history[0]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
 
 
+@pytest.mark.slow
 def test_training_ends_in_the_first_epoch_when_the_time_budget_is_spent() -> None:
     head = train_hidden(exclusive_or(), 100_000, 3e-3, TimeBudget(seconds=1e-9))
     assert len(head.history) == 1
 
 
+@pytest.mark.slow
 def test_one_fold_is_validated_and_one_warning_logged_when_the_time_budget_is_spent(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,6 +63,7 @@ def test_one_fold_is_validated_and_one_warning_logged_when_the_time_budget_is_sp
     assert "the training of the hidden layer stopped after 1 of up to 30 epochs" in message
 
 
+@pytest.mark.slow
 def test_in_cross_validation_the_folds_decide_the_number_of_epochs() -> None:
     keras.utils.set_random_seed(0)
     head = train_hidden(cross_validated(examples(noise=5.0, n=30)), 30, 3e-3)

@@ -59,6 +59,7 @@ def fit(path: Path, identity: str = "a", resume: bool = False, kill_at: int = 99
     return one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [1, 3, 5])
 def test_a_resumed_run_ends_as_the_uninterrupted_one_did(tmp_path: Path, epochs: int) -> None:
     whole = fit(tmp_path / "whole.npz")
@@ -71,12 +72,14 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one_did(tmp_path: Path, epochs:
     assert whole.optimizer.learning_rate.numpy() < 1e-6
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_resumed_at_its_end(tmp_path: Path) -> None:
     whole = fit(tmp_path / "one.npz")
     again = fit(tmp_path / "one.npz", resume=True, kill_at=0)
     assert all(map(np.array_equal, again.get_weights(), whole.get_weights()))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_has_the_plan_of_its_run(tmp_path: Path) -> None:
     fit(tmp_path / "one.npz")
     assert Checkpoint(tmp_path / "one.npz", "a").load() == PLAN
@@ -86,6 +89,7 @@ def test_without_a_checkpoint_there_is_no_plan(tmp_path: Path) -> None:
     assert Checkpoint(tmp_path / "none.npz", "a").load() is None
 
 
+@pytest.mark.slow
 def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     fit(tmp_path / "one.npz", identity="a")
     with pytest.raises(CheckpointError, match=r"options or weights.*without --resume"):
@@ -94,6 +98,7 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     assert Checkpoint(tmp_path / "one.npz", "b").load() == PLAN
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     fit(tmp_path / "one.npz")
     whole = (tmp_path / "one.npz").read_bytes()
@@ -105,6 +110,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
             fit(tmp_path / "one.npz", resume=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_an_error_and_keeps_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +128,7 @@ def test_a_full_disk_is_an_error_and_keeps_the_last_checkpoint(
     assert (tmp_path / "one.npz").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_checkpoint_has_arrays_and_json(tmp_path: Path) -> None:
     fit(tmp_path / "one.npz")
     with np.load(tmp_path / "one.npz", allow_pickle=False) as file:
@@ -147,6 +154,7 @@ def test_an_unfinished_epoch_is_not_saved(tmp_path: Path) -> None:
     assert (tmp_path / "one.npz").exists()
 
 
+@pytest.mark.slow
 def test_a_second_attempt_has_its_own_history(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         fit(tmp_path / "one.npz", kill_at=2)

@@ -24,6 +24,7 @@ def plan(layers: int) -> Plan:
     return Plan(1, layers, 1e-4, ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_fine_tuning_moves_the_last_layers_and_no_statistics(
     start: Start, monkeypatch: pytest.MonkeyPatch, layers: int
@@ -41,6 +42,7 @@ def test_fine_tuning_moves_the_last_layers_and_no_statistics(
     assert changed == [f"conv{number}" for number in range(4 - layers, 4)]
 
 
+@pytest.mark.slow
 def test_statistics_that_move_are_noticed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     run = start(strategy="fine-tune", fine_tune_epochs=1, fine_tune_layers=1)
 
@@ -53,6 +55,7 @@ def test_statistics_that_move_are_noticed(start: Start, monkeypatch: pytest.Monk
         transfer.train(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layers", "is_kept"), [(1, True), (3, False)])
 def test_frozen_layers_are_computed_once(start: Start, layers: int, is_kept: bool) -> None:
     run = start()
@@ -69,6 +72,7 @@ def test_frozen_layers_are_computed_once(start: Start, layers: int, is_kept: boo
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_too_little_memory_halves_the_batch_until_it_fits(
     start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -21,11 +21,13 @@ from trainers.resources.time_budget import TimeBudget
 Start = Callable[..., TrainingContext]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear", "hidden"])
 def test_the_kind_of_head_can_be_named(start: Start, kind: str) -> None:
     assert head_phase.train_head(start(head=kind, epochs=2)).description.startswith(kind)
 
 
+@pytest.mark.slow
 def test_examples_are_embeddings_with_the_weights_of_their_classes(start: Start) -> None:
     run = start(red=40, blue=12)
     given = head_phase.load_examples(run, 2)
@@ -37,6 +39,7 @@ def test_examples_are_embeddings_with_the_weights_of_their_classes(start: Start)
     np.testing.assert_allclose(given.validation, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_no_picture_is_decoded_if_all_features_are_in_the_cache(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,6 +54,7 @@ def test_no_picture_is_decoded_if_all_features_are_in_the_cache(
     assert str(head_phase.train_head(again)) == str(first)
 
 
+@pytest.mark.slow
 def test_views_that_would_not_fit_are_left_out(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,11 +71,13 @@ def test_views_that_would_not_fit_are_left_out(
     assert seen == [1, len(TRAINING_VIEWS["horizontal"]), 1]
 
 
+@pytest.mark.slow
 def test_without_time_the_first_head_is_used(start: Start) -> None:
     described = str(head_phase.train_head(start(time_budget=1e-6)))
     assert "one view" in described
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear", "hidden", "auto"])
 def test_every_part_of_the_head_respects_the_time_budget(start: Start, kind: str) -> None:
     """Once it is spent, a hundred thousand epochs become one, and five penalties become one."""
@@ -79,6 +85,7 @@ def test_every_part_of_the_head_respects_the_time_budget(start: Start, kind: str
     assert len(head_phase.train_head(run).history) == 1
 
 
+@pytest.mark.slow
 def test_the_extraction_of_more_views_stops_when_the_time_is_spent(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,11 +105,13 @@ def test_the_extraction_of_more_views_stops_when_the_time_is_spent(
     assert "one view" in head_phase.train_head(run).description
 
 
+@pytest.mark.slow
 def test_a_hidden_layer_that_diverges_is_an_error(start: Start) -> None:
     with pytest.raises(ConfigError, match=r"--learning-rate \(=1e\+30\) is too high"):
         head_phase.train_head(start(head="hidden", learning_rate=1e30))
 
 
+@pytest.mark.slow
 def test_embeddings_that_are_not_finite_are_an_error(start: Start) -> None:
     run = start()
     weights = [weight * np.float32(1e38) for weight in run.network.body.get_weights()]
@@ -111,6 +120,7 @@ def test_embeddings_that_are_not_finite_are_an_error(start: Start) -> None:
         head_phase.train_head(run)
 
 
+@pytest.mark.slow
 def test_the_effect_of_class_weights_is_measured_for_imbalanced_classes(start: Start) -> None:
     imbalanced = start(red=50, blue=12)
     assert head_phase.measure_class_weights(imbalanced) is not None

@@ -12,6 +12,7 @@ from trainers.resources.time_budget import TimeBudget
 Start = Callable[..., TrainingContext]
 
 
+@pytest.mark.slow
 def test_the_recorded_loss_is_the_one_that_is_selected_by(start: Start) -> None:
     """Log, report and decision show the same validation loss, that of the best epoch."""
     run = start(fine_tune_epochs=3, strategy="fine-tune")
@@ -24,6 +25,7 @@ def test_the_recorded_loss_is_the_one_that_is_selected_by(start: Start) -> None:
     assert min(abs(loss_in_decision - (loss or 9)) for loss in recorded) < 1e-4
 
 
+@pytest.mark.slow
 def test_a_diverging_fine_tuning_is_recorded_without_nan(start: Start) -> None:
     run = start(strategy="fine-tune", fine_tune_epochs=2, fine_tune_learning_rate=1e30)
     trained = transfer.train(run)
@@ -32,6 +34,7 @@ def test_a_diverging_fine_tuning_is_recorded_without_nan(start: Start) -> None:
     json.dumps(trained.history, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_fine_tuning_stops_when_the_time_budget_is_spent(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -42,6 +45,7 @@ def test_fine_tuning_stops_when_the_time_budget_is_spent(
     assert len(trained.history["fine-tuning"]) == 1
 
 
+@pytest.mark.slow
 def test_two_runs_have_the_same_weights(start: Start) -> None:
     one, other = (transfer.train(start(strategy="fine-tune", fine_tune_epochs=2)) for _ in range(2))
     assert one.history == other.history

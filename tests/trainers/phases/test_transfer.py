@@ -16,6 +16,7 @@ from trainers.phases.training_loop import FineTuningResult
 Start = Callable[..., TrainingContext]
 
 
+@pytest.mark.slow
 def test_the_head_is_solved_and_the_backbone_is_unchanged(start: Start) -> None:
     run = start(strategy="features")
     before = run.network.body.get_weights()
@@ -28,6 +29,7 @@ def test_the_head_is_solved_and_the_backbone_is_unchanged(start: Start) -> None:
     assert trained.decision.startswith("the model is the linear head")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tuned_loss", "accuracy", "used"),
     [
@@ -61,6 +63,7 @@ def test_the_fine_tuned_model_is_used_if_it_is_no_worse(
     assert moved == used.startswith("fine-tuned")
 
 
+@pytest.mark.slow
 def test_two_pictures_a_class_are_enough_to_run(start: Start) -> None:
     run = start(red=2, blue=2)
     assert len(run.train) == len(run.validation) == 2
@@ -79,6 +82,7 @@ def test_two_pictures_a_class_are_enough_to_run(start: Start) -> None:
     json.dumps(trained.history, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_few_pictures_are_cross_validated_and_the_decision_says_so(start: Start) -> None:
     """Three pictures a class leave one for training, whose own loss is useless."""
     trained = transfer.train(start(red=3, blue=3))

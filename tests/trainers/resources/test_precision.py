@@ -88,6 +88,7 @@ def test_nothing_is_copied_for_float32() -> None:
     assert with_policy(model, "float32") is model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_a_model_trained_in_16_bits_is_exported_in_32(
     start: Start, monkeypatch: pytest.MonkeyPatch, precision: str

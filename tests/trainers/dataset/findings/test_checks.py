@@ -132,6 +132,7 @@ def test_a_clean_folder_has_no_finding(folder: Path) -> None:
     assert check(folder) == ()
 
 
+@pytest.mark.slow
 def test_all_defects_are_found_and_nothing_else(folder: Path, scene: Scene) -> None:
     defects = seed_defects(folder, scene)
     assert sum(len(paths) for paths in defects.values()) >= 40
@@ -139,6 +140,7 @@ def test_all_defects_are_found_and_nothing_else(folder: Path, scene: Scene) -> N
     assert by_kind(check(folder)) == defects
 
 
+@pytest.mark.slow
 def test_each_group_of_duplicates_is_listed(folder: Path, scene: Scene) -> None:
     seed_defects(folder, scene)
     found = {finding.kind: finding for finding in check(folder)}
@@ -147,6 +149,7 @@ def test_each_group_of_duplicates_is_listed(folder: Path, scene: Scene) -> None:
     assert ("train/apple/3.jpg", "train/apple/copy3.jpg") in found["exact_duplicate"].groups
 
 
+@pytest.mark.slow
 def test_findings_that_make_figures_untrue_are_errors_and_come_first(
     folder: Path, scene: Scene
 ) -> None:
@@ -185,6 +188,7 @@ def test_too_small_depends_on_the_input_of_the_model(folder: Path) -> None:
     assert check(folder, image_size=480) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["flowers", "eurosat_rgb"])
 def test_real_pictures_have_no_false_findings(shared: Path, name: str) -> None:

@@ -7,7 +7,7 @@ PLUGIN ?= resnet:50
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-large test-lowest fuzz lint types docs bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
+.PHONY: help setup demo test test-fast test-families test-large test-lowest fuzz lint types docs bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -25,14 +25,18 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 demo: setup ## train on sample pictures, serve the model and classify a picture (a few minutes)
 	$(RUN) -m trainers.demo
 
-test: setup lint types ## run every test except those of `test-large`
+test: setup lint types ## run every test except those of `test-families` and `test-large`
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 test-fast: setup ## run the tests that take at most a few seconds each
-	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not large and not image"
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not large and not family and not image"
+
+CONFORMANCE := tests/trainers/conformance/test_checking.py tests/trainers/conformance/test_copies.py
+test-families: setup ## check the smallest backbone of the less common families (10 minutes)
+	$(RUN) -m pytest -n 2 -m family $(CONFORMANCE)
 
 test-large: setup ## check the promises of the larger backbones (about an hour, 16 GB of memory)
-	$(RUN) -m pytest -m large tests/trainers/conformance/test_checking.py tests/trainers/conformance/test_copies.py
+	$(RUN) -m pytest -m large $(CONFORMANCE)
 
 test-lowest: artifacts/lowest/.ready ## run the fast tests of the service with the lowest versions that pyproject.toml allows
 	artifacts/lowest/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not large and not image" tests/service
@@ -122,7 +126,7 @@ deploy-check: setup ## test everything in deploy/ with real programs (10 minutes
 	@for program in $(NEEDS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	command -v kubectl >/dev/null || command -v kustomize >/dev/null || missing="$$missing kubectl"; \
 	[ -z "$$missing" ] || { echo "deploy-check needs$$missing; all but kubectl are in Debian's packages nginx-light, prometheus, util-linux, systemd and debootstrap" >&2; exit 1; }
-	GRAFT_NO_SKIPS=1 $(RUN) -m pytest -s -m "not large" tests/deploy tests/test_workflow.py
+	GRAFT_NO_SKIPS=1 $(RUN) -m pytest -s -m "not large and not family" tests/deploy tests/test_workflow.py
 	$(MAKE) sbom
 
 release-tag: ## check that the git tag, pyproject.toml and the changelog have the same version

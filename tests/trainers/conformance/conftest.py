@@ -14,7 +14,17 @@ from plugins.scaling import to_unit_range
 from trainers.conformance.checking import PROMISES
 from trainers.conformance.trial import try_promises
 
+COMMON_FAMILIES = ("pocket", "mobilenet", "efficientnet", "resnet")
+"""The families that most people use. `make test` checks them, `make test-families` the others."""
+
 LastResult = Callable[..., str]
+
+
+def smallest_mark(family: str) -> pytest.MarkDecorator:
+    """The mark of a test of the smallest backbone of a family; NASNet's has a thousand layers."""
+    if family == "nasnet":
+        return pytest.mark.large
+    return pytest.mark.slow if family in COMMON_FAMILIES else pytest.mark.family
 
 
 class Sound(Backbone):

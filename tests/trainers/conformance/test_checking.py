@@ -8,19 +8,16 @@ from typing import Any
 import pytest
 
 from plugins.registry import families, resolve
-from tests.trainers.conformance.conftest import Sound
+from tests.trainers.conformance.conftest import Sound, smallest_mark
 from trainers.conformance import checking
 from trainers.conformance.checking import PROMISES, check_backbone
 
-DIFFERENT = ("efficientnet:v2-b0", "mobilenet:v3-small")
-"""Networks that are built differently from the smallest of their family."""
+DIFFERENT = {"efficientnet:v2-b0": pytest.mark.family, "mobilenet:v3-small": pytest.mark.slow}
+"""Backbones that are built differently from the smallest of their family, with their marks."""
 
 IMAGE_SIZES = {"convnext:tiny": 32}
 """Image sizes other than 64, for backbones that would take too long: gradients of grouped
 convolutions are slow. Larger variants of the family, with the same layers, are checked at 64."""
-
-TOO_SLOW = ("nasnet:mobile",)
-"""Backbones that take minutes, although they are the smallest of their family."""
 
 
 def parameter_counts() -> dict[str, int]:
@@ -34,14 +31,17 @@ def parameter_counts() -> dict[str, int]:
 
 
 def marked_names() -> Iterator[Any]:
-    """All backbones, marked `slow` (the smallest of a family and a few others) or `large`."""
-    smallest: dict[str, str] = {}
+    """All backbones, marked `large` except for the smallest of each family and DIFFERENT."""
+    marks: dict[str, pytest.MarkDecorator] = dict(DIFFERENT)
     counts = parameter_counts()
+    families_seen = set()
     for name in sorted(counts, key=counts.__getitem__):
-        smallest.setdefault(name.split(":")[0], name)
+        family = name.split(":")[0]
+        if family not in families_seen:
+            marks[name] = smallest_mark(family)
+        families_seen.add(family)
     for name in counts:
-        is_slow = name in (*smallest.values(), *DIFFERENT) and name not in TOO_SLOW
-        yield pytest.param(name, marks=pytest.mark.slow if is_slow else pytest.mark.large)
+        yield pytest.param(name, marks=marks.get(name, pytest.mark.large))
 
 
 @pytest.mark.slow
@@ -55,7 +55,7 @@ def test_a_sound_backbone_keeps_every_promise() -> None:
 def test_a_backbone_keeps_its_promises(
     name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if request.node.get_closest_marker("slow"):  # test_copies.py tries more ways of copying
+    if not request.node.get_closest_marker("large"):  # test_copies.py tries more ways of copying
         others = {name: promise for name, promise in PROMISES.items() if name != "copies"}
         monkeypatch.setattr(checking, "PROMISES", others)
     results = list(check_backbone(resolve(name), IMAGE_SIZES.get(name)))

@@ -14,6 +14,7 @@ import tensorflow as tf
 from plugins.copying import assign_weights, clone, load_state, refresh_derived_state
 from plugins.registry import families
 from plugins.weights import load_weights
+from tests.trainers.conformance.conftest import smallest_mark
 from trainers.phases import replicas
 from trainers.phases.checkpoint import Checkpoint
 from trainers.phases.plan import Plan
@@ -27,12 +28,11 @@ For comparison: EfficientNet B0 without its normalisation differs by 0.78."""
 
 
 def smallest_variants() -> Iterator[Any]:
-    """The smallest variant of every family, marked `slow`, or `large` for NASNet (1,000 layers)."""
+    """The smallest variant of every family, with its mark."""
     for name, family in families().items():
         if family.__module__.startswith("plugins."):
             variant, _ = min(family.variants.items(), key=lambda item: item[1].parameters)
-            mark = pytest.mark.large if name == "nasnet" else pytest.mark.slow
-            yield pytest.param(name, variant, id=f"{name}:{variant}", marks=mark)
+            yield pytest.param(name, variant, id=f"{name}:{variant}", marks=smallest_mark(name))
 
 
 def load_normalized(name: str, variant: str) -> keras.Model:

@@ -1,4 +1,4 @@
-# The commands of this repository; `make help` lists them. Everything is written to .venv and artifacts.
+# The commands of this repository; `make help` lists them. They write to .venv, artifacts and dist.
 PYTHON ?= python3
 DATA ?= demo
 WEIGHTS ?= imagenet
@@ -22,20 +22,20 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: setup ## train on sample pictures, serve the model and classify a picture (a few minutes)
+demo: setup ## train a model on sample pictures, serve it and classify a picture (a few minutes)
 	$(RUN) -m trainers.demo
 
 test: setup lint types ## run every test except those of `test-families` and `test-large`
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
-test-fast: setup ## run the tests that take at most a few seconds each
+test-fast: setup ## run the tests that take less than about 1.5 seconds each
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not large and not family and not image"
 
 CONFORMANCE := tests/trainers/conformance/test_checking.py tests/trainers/conformance/test_copies.py
-test-families: setup ## check the smallest backbone of the less common families (10 minutes)
+test-families: setup ## test the smallest backbone of each less common family (10 minutes)
 	$(RUN) -m pytest -n 2 -m family $(CONFORMANCE)
 
-test-large: setup ## check the promises of the larger backbones (about an hour, 16 GB of memory)
+test-large: setup ## test the larger backbones: training, export, copies (about an hour, 16 GB of memory)
 	$(RUN) -m pytest -m large $(CONFORMANCE)
 
 test-lowest: artifacts/lowest/.ready ## run the fast tests of the service with the lowest versions that pyproject.toml allows
@@ -47,7 +47,7 @@ artifacts/lowest/.ready: requirements/lowest.txt pyproject.toml
 	artifacts/lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-fuzz: setup ## decode 200,000 damaged and valid pictures, and send random requests to the service (half an hour)
+fuzz: setup ## decode 200,000 random pictures, half of them damaged, and send random requests to the service (half an hour)
 	$(RUN) tests/fuzz/pictures.py mutated 100000 $(SEED)
 	$(RUN) tests/fuzz/pictures.py drawn 100000 $(SEED)
 	GRAFT_FUZZ_POSTS=5000 GRAFT_FUZZ_EXAMPLES=1000 $(RUN) -m pytest tests/service/app/test_fuzz.py tests/service/http/pages/test_openapi.py
@@ -56,7 +56,7 @@ lint: setup ## run ruff
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
-types: setup ## run mypy, strict
+types: setup ## run mypy in strict mode
 	$(RUN) -m mypy
 
 docs: setup ## update the tables, indexes and screenshots of the docs (5 minutes; needs chromium)
@@ -78,12 +78,12 @@ bench-resuming: setup ## kill 20 training runs at random moments, and resume the
 
 bench-peers: artifacts/peers/.ready artifacts/peers-mlserver/.ready ## install the servers that bench-serving compares with (2 GB in artifacts/)
 
-# A server that cannot be installed is listed as such; the others are still measured.
+# If a server cannot be installed, the benchmark lists it as missing and measures the others.
 artifacts/peers/.ready artifacts/peers-mlserver/.ready: artifacts/%/.ready: benchmarks/serving/peers/requirements-%.txt
 	$(PYTHON) -m venv artifacts/$*
 	-artifacts/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< && touch $@
 
-bench-serving: setup bench-peers ## compare the service with other servers, and with its parts (10 minutes; needs wrk)
+bench-serving: setup bench-peers ## compare the service with other servers, and with a loop without a server (10 minutes; needs wrk)
 	$(RUN) -m benchmarks.serving.run $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
 
 bench-predict: setup ## compare service.predict with plain loops that do the same work
@@ -102,11 +102,11 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 build: setup ## build the package into dist/
 	$(RUN) -m uv build
 
-sbom: setup ## write lists of the packages in the images to dist/, as CycloneDX
+sbom: setup ## write lists of the packages in the images to dist/, in CycloneDX format
 	mkdir -p dist
 	for lock in $(LOCKS); do PYTHONWARNINGS=ignore $(TOOL) --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible -o dist/graft-$(VERSION)-$$lock.cdx.json requirements/$$lock.txt || exit; done
 
-# --strict: fail if the advisory database does not know a package, too.
+# --strict: fail also if the vulnerability database does not know a package.
 audit: setup ## look up known vulnerabilities of the packages in the images (PyPI's database)
 	for lock in $(LOCKS); do $(TOOL) pip-audit==2.10.1 --strict --disable-pip --require-hashes --requirement requirements/$$lock.txt || exit; done
 
@@ -119,7 +119,7 @@ image: ## build both images with Docker: make image BUNDLE=artifacts/NAME; witho
 image-check: setup ## build the serving image without Docker, and test it (2 minutes; needs root and debootstrap)
 	$(RUN) -m pytest -s -m image tests/deploy/images/test_image.py
 
-# Tests that need a missing program would be skipped, so check the programs first.
+# pytest would skip tests whose program is missing, so look for all programs first.
 NEEDS := nginx prometheus promtool unshare systemd-analyze debootstrap
 deploy-check: setup ## test everything in deploy/ with real programs (10 minutes; needs root)
 	@[ "$$(id -u)" = 0 ] || { echo "deploy-check builds images without Docker, which needs root" >&2; exit 1; }
@@ -138,8 +138,9 @@ release-notes: ## print the changelog of a version: make release-notes VERSION=0
 
 COMPILE := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
 
-# The other locks start from dev.txt, so that images have the versions that the tests ran with.
-# lowest.txt is for one version of Python and one system, because newer ones need higher versions.
+# The other lock files start as copies of dev.txt, so that images have the versions that the tests ran
+# with. lowest.txt is for Python 3.11 on Linux only, because newer versions of Python need higher
+# versions of packages.
 lock: setup ## write the lock files in requirements/, after a change in pyproject.toml
 	$(COMPILE) --extra dev -o requirements/dev.txt
 	for lock in $(LOCKS); do cp requirements/dev.txt requirements/$$lock.txt; done
@@ -150,5 +151,5 @@ lock: setup ## write the lock files in requirements/, after a change in pyprojec
 	$(COMPILE) --extra gpu -o requirements/train-gpu.txt
 	$(filter-out --universal,$(COMPILE)) --python-platform linux --upgrade --resolution lowest-direct --extra dev -o requirements/lowest.txt
 
-clean: ## remove everything that make made, except bundles in artifacts/
+clean: ## remove everything that make has created, except bundles in artifacts/
 	rm -rf $(VENV) artifacts/peers* artifacts/lowest build dist *.egg-info

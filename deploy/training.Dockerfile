@@ -5,7 +5,8 @@
 #   docker run --rm -v ~/pictures:/pictures:ro -v ~/artifacts:/artifacts -e HOME=/tmp \
 #     -e BENTOML_HOME=/artifacts/bentoml graft-training --plugin pocket --data /pictures --output /artifacts
 
-# The tag gets Debian's fixes. To build the same twice: --build-arg PYTHON=python:3.11-slim@sha256:...
+# The base image is named by tag only, so that a new build includes Debian's fixes. For reproducible
+# builds: --build-arg PYTHON=python:3.11-slim@sha256:...
 ARG PYTHON=python:3.11-slim
 FROM ${PYTHON} AS build
 ARG LOCK=train

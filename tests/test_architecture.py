@@ -159,7 +159,8 @@ def compare_or_write(expected: str) -> None:
     """Compare docs/architecture.md with the expected text; write it if GRAFT_WRITE_DOCS is set."""
     if os.environ.get("GRAFT_WRITE_DOCS"):
         ARCHITECTURE.write_text(expected, encoding="utf-8")
-    assert ARCHITECTURE.read_text(encoding="utf-8") == expected
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    assert text == expected, "run this file with GRAFT_WRITE_DOCS=1 to update the page"
 
 
 def top_level_packages(paths: list[Path]) -> set[str]:

@@ -248,7 +248,7 @@ TESTED_TOGETHER = {
     },
     "trainers/conformance/test_main.py": {"trainers/conformance/test___main__.py"},
     "plugins/families/test_pocket.py": {"plugins/families/pocket/test_pocket.py"},
-    "trainers/test_run.py": {"trainers/exporting/test_publish.py"},
+    "trainers/test_run.py": {"trainers/exporting/test_bundle_writer.py"},
 }
 """Test files that also hold the tests of modules without a file of their own."""
 

@@ -243,7 +243,7 @@ def test_text_files_name_their_encoding(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_importing_does_nothing(package: str) -> None:
+def test_importing_has_no_side_effects(package: str) -> None:
     """Module level code calls no functions and sets no attributes of other objects."""
     for path in modules(package):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -276,7 +276,7 @@ TESTED_TOGETHER = {
     },
     "trainers/conformance/test_main.py": {"trainers/conformance/test___main__.py"},
     "plugins/families/test_pocket.py": {"plugins/families/pocket/test_pocket.py"},
-    "trainers/test_run.py": {"trainers/exporting/test_publish.py"},
+    "trainers/test_run.py": {"trainers/exporting/test_bundle_writer.py"},
 }
 """Test files that also hold the tests of modules without a file of their own."""
 

@@ -60,7 +60,7 @@ types: setup ## run mypy in strict mode
 	$(RUN) -m mypy
 
 docs: setup ## update the tables, indexes and screenshots of the docs (5 minutes; needs chromium)
-	GRAFT_WRITE_DOCS=1 $(RUN) -m pytest tests/docs/test_tables.py tests/docs/test_commands.py
+	GRAFT_WRITE_DOCS=1 $(RUN) -m pytest tests/docs/test_tables.py tests/docs/test_commands.py tests/test_architecture.py
 
 bench: bench-checking bench-training bench-serving bench-predict ## run the main benchmarks
 

@@ -1,4 +1,4 @@
-"""Who may import whom: the table of docs/architecture.md against the source, read by `ast`."""
+"""Compares the table of allowed imports in docs/architecture.md with the source."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("plugins", "trainers", "service")
 ARCHITECTURE = ROOT / "docs/architecture.md"
 DRAWING = re.compile(r"(<!-- drawing: begin -->\n).*?(<!-- drawing: end -->)", re.DOTALL)
+ROW = re.compile(r"^\| `([a-z_.]+)` \| ([^|]+) \| ([^|]*) \|$", re.MULTILINE)
 MOST_FILES, MOST_LINES = 12, 250
 
 Graph = dict[str, set[str]]
@@ -38,7 +39,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def module_of(name: str) -> str | None:
-    """The module of ours that defines an imported name; None for other packages."""
+    """The module of this project that defines an imported name; None for other packages."""
     parts = name.split(".")
     while parts and parts[0] in PACKAGES:
         path = ROOT.joinpath(*parts)
@@ -48,77 +49,93 @@ def module_of(name: str) -> str | None:
     return None
 
 
-def room_of(module: str) -> str:
-    """The sub-package of a module; a module at a package's root is a room of its own."""
+def component_of(module: str) -> str:
+    """The component of a module: its sub-package, or the module itself if it is at the root."""
     is_package = ROOT.joinpath(*module.split("."), "__init__.py").is_file()
     at_root = module.count(".") == 1
     return module if is_package or at_root else module.rpartition(".")[0]
 
 
 def import_graph() -> Graph:
-    """Each module with the modules of ours that it imports."""
+    """Map each module to the modules of this project that it imports."""
     graph: Graph = {}
     for path in (path for package in PACKAGES for path in modules(package)):
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        found = {module_of(name) for name in imports(path)}
-        graph[module] = {name for name in found if name} - {module}
+        imported = {module_of(name) for name in imports(path)}
+        graph[module] = {name for name in imported if name} - {module}
     return graph
 
 
-def room_graph() -> Graph:
-    """Each room with the rooms that it imports."""
+def component_graph() -> Graph:
+    """Map each component to the components that it imports."""
     graph: Graph = defaultdict(set)
     for module, used in import_graph().items():
-        room = room_of(module)
-        graph[room] |= {room_of(name) for name in used} - {room}
+        component = component_of(module)
+        graph[component] |= {component_of(name) for name in used} - {component}
     return dict(graph)
 
 
 def table() -> Graph:
-    """The rows of docs/architecture.md, from the lowest room to the highest."""
-    rows = re.findall(
-        r"^\| `([a-z_.]+)` \| [^|]+ \| ([^|]*) \|$", ARCHITECTURE.read_text("utf-8"), re.MULTILINE
-    )
-    return {room: set(re.findall(r"`([a-z_.]+)`", uses)) for room, uses in rows}
+    """The rows of docs/architecture.md, from the lowest component to the highest."""
+    rows = ROW.findall(ARCHITECTURE.read_text(encoding="utf-8"))
+    return {name: set(re.findall(r"`([a-z_.]+)`", uses)) for name, _, uses in rows}
+
+
+def docstring(component: str) -> str:
+    path = ROOT.joinpath(*component.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+
+
+def purpose(component: str) -> str:
+    """The first sentence of the component's docstring, in one line and without the full stop.
+
+    A full stop ends the sentence only if a capital letter or a backtick follows, or nothing.
+    """
+    paragraph = " ".join(docstring(component).partition("\n\n")[0].split())
+    return re.split(r"\.(?= [A-Z`]|$)", paragraph)[0]
 
 
 def drawing(graph: Graph) -> str:
-    """A Mermaid flowchart of the table; an arrow that follows from two others is left out."""
+    """A Mermaid flowchart of the table, without arrows that follow from other arrows."""
 
-    def reachable(room: str) -> set[str]:
-        return graph[room].union(*(reachable(used) for used in graph[room]))
+    def reachable(component: str) -> set[str]:
+        return graph[component].union(*(reachable(used) for used in graph[component]))
 
     lines = ["```mermaid", "flowchart BT"]
     for package in PACKAGES:
-        names = [room for room in graph if room.startswith(f"{package}.")]
-        boxes = [f'    {room}["{room.removeprefix(package + ".")}"]' for room in names]
+        names = [name for name in graph if name.startswith(f"{package}.")]
+        boxes = [f'    {name}["{name.removeprefix(package + ".")}"]' for name in names]
         lines += [f"  subgraph {package}", *boxes, "  end"]
-    for room, used in graph.items():
-        beyond = set().union(*(reachable(one) for one in used))
-        lines += [f"  {room} --> {one}" for one in sorted(used - beyond)]
+    for component, used in graph.items():
+        indirect = set().union(*(reachable(target) for target in used))
+        lines += [f"  {component} --> {target}" for target in sorted(used - indirect)]
     return "\n".join([*lines, "```\n"])
 
 
-def test_rooms_import_what_the_table_says() -> None:
-    """A new arrow is a decision: it is added to the table. One that is gone is removed there."""
-    allowed, found = table(), room_graph()
-    assert set(found) - set(PACKAGES) == set(allowed)
+def test_components_import_what_the_table_says() -> None:
+    """An import between components is a decision: add it to the table, or remove it there."""
+    allowed, actual = table(), component_graph()
+    assert set(actual) - set(PACKAGES) == set(allowed)
     different = {
-        room: {"not allowed": found[room] - allowed[room], "not used": allowed[room] - found[room]}
-        for room in allowed
-        if found[room] != allowed[room]
+        name: {
+            "not allowed": actual[name] - allowed[name],
+            "not used": allowed[name] - actual[name],
+        }
+        for name in allowed
+        if actual[name] != allowed[name]
     }
     assert different == {}
 
 
-def test_arrows_of_the_table_run_one_way() -> None:
-    rooms = list(table())
-    up = {
-        room: used & set(rooms[place:])
-        for place, (room, used) in enumerate(table().items())
-        if used & set(rooms[place:])
+def test_components_use_only_earlier_rows_of_the_table() -> None:
+    components = list(table())
+    later_rows_used = {
+        component: used & set(components[index:])
+        for index, (component, used) in enumerate(table().items())
+        if used & set(components[index:])
     }
-    assert up == {}, "a room uses rows above its own only"
+    assert later_rows_used == {}, "a component may use only rows above its own"
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
@@ -129,24 +146,36 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_the_drawing_shows_the_table() -> None:
-    """GRAFT_WRITE_DOCS=1 draws it anew."""
     text = ARCHITECTURE.read_text(encoding="utf-8")
-    expected = DRAWING.sub(lambda match: match[1] + drawing(table()) + match[2], text)
+    compare_or_write(DRAWING.sub(lambda match: match[1] + drawing(table()) + match[2], text))
+
+
+def test_the_table_quotes_the_docstrings() -> None:
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    compare_or_write(ROW.sub(lambda row: f"| `{row[1]}` | {purpose(row[1])} | {row[3]} |", text))
+
+
+def compare_or_write(expected: str) -> None:
+    """Compare docs/architecture.md with the expected text; write it if GRAFT_WRITE_DOCS is set."""
     if os.environ.get("GRAFT_WRITE_DOCS"):
         ARCHITECTURE.write_text(expected, encoding="utf-8")
-    assert text == expected or os.environ.get("GRAFT_WRITE_DOCS")
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    assert text == expected, "run this file with GRAFT_WRITE_DOCS=1 to update the page"
 
 
-def roots(paths: list[Path]) -> set[str]:
+def top_level_packages(paths: list[Path]) -> set[str]:
     return {name.partition(".")[0] for path in paths for name in imports(path)}
 
 
-def test_plugins_know_keras_and_nothing_else() -> None:
-    assert roots(modules("plugins")) - set(sys.stdlib_module_names) == {"keras", "plugins"}
+def test_plugins_import_only_keras() -> None:
+    assert top_level_packages(modules("plugins")) - set(sys.stdlib_module_names) == {
+        "keras",
+        "plugins",
+    }
 
 
-def test_the_service_knows_nothing_of_training() -> None:
-    outside = roots(modules("service")) - set(sys.stdlib_module_names)
+def test_service_imports_no_training_code() -> None:
+    outside = top_level_packages(modules("service")) - set(sys.stdlib_module_names)
     assert outside == {
         *("bentoml", "circus", "click", "cv2", "filelock", "httptools", "model_signing", "numpy"),
         *("onnxruntime", "opentelemetry", "PIL", "pillow_heif", "prometheus_client", "pydantic"),
@@ -155,13 +184,13 @@ def test_the_service_knows_nothing_of_training() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_modules_stay_readable_in_one_sitting(package: str) -> None:
+def test_modules_are_not_longer_than_the_limit(package: str) -> None:
     lengths = {str(path): len(path.read_text().splitlines()) for path in modules(package)}
     assert {name: count for name, count in lengths.items() if count > MOST_LINES} == {}
 
 
 @pytest.mark.parametrize("top", [*PACKAGES, "tests", "benchmarks", "deploy", "docs"])
-def test_folders_stay_small(top: str) -> None:
+def test_folders_have_no_more_files_than_the_limit(top: str) -> None:
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", top]
     listed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     folders: dict[Path, int] = defaultdict(int)
@@ -171,52 +200,51 @@ def test_folders_stay_small(top: str) -> None:
     assert {str(path): count for path, count in folders.items() if count > MOST_FILES} == {}
 
 
-def may_use(room: str) -> set[str]:
-    """The rooms that an `__init__` names: "May use: service.{errors, system}, plugins.base."."""
-    path = ROOT.joinpath(*room.split("."), "__init__.py")
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    line = text.partition("May use: ")[2].split("\n\n")[0].replace("\n", " ").removesuffix(".")
+def may_use(component: str) -> set[str]:
+    """The components after "May use:" in a docstring: "service.{errors, system}, plugins.base."."""
+    text = docstring(component).partition("May use: ")[2]
+    line = text.split("\n\n")[0].replace("\n", " ").removesuffix(".")
     names = set()
     for package, several, single in re.findall(r"(\w+)\.(?:\{([^}]*)\}|([\w.]+))", line):
         names |= {f"{package}.{name}" for name in (several or single).split(", ")}
     return names
 
 
-def test_every_room_says_what_it_may_use() -> None:
-    rooms = [room for room in table() if ROOT.joinpath(*room.split("."), "__init__.py").is_file()]
-    said = {room: may_use(room) for room in rooms if not room.endswith(".pocket")}
-    assert said == {room: table()[room] for room in said}
+def test_docstrings_of_components_match_the_table() -> None:
+    names = [name for name in table() if ROOT.joinpath(*name.split("."), "__init__.py").is_file()]
+    documented = {name: may_use(name) for name in names if not name.endswith(".pocket")}
+    assert documented == {name: table()[name] for name in documented}
 
 
-def without_encoding(path: Path) -> Iterator[str]:
-    """Calls that read or write text in whatever encoding the locale has."""
+def calls_without_encoding(path: Path) -> Iterator[str]:
+    """Yield the calls that read or write text without naming an encoding."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call):
             continue
-        named = {word.arg: word.value for word in node.keywords}
+        keywords = {keyword.arg: keyword.value for keyword in node.keywords}
         is_builtin = isinstance(node.func, ast.Name)
         name = node.func.id if is_builtin else getattr(node.func, "attr", "")
-        place = 1 if is_builtin else 0
-        mode = named.get("mode", node.args[place] if len(node.args) > place else None)
+        mode_index = 1 if is_builtin else 0
+        mode = keywords.get("mode", node.args[mode_index] if len(node.args) > mode_index else None)
         text = str(mode.value) if isinstance(mode, ast.Constant) else "" if mode else "r"
         is_text = name in ("read_text", "write_text") or (
             name in ("open", "NamedTemporaryFile", "TemporaryFile")
             and bool(re.fullmatch(r"[rwax]\+?t?", text))
             and (name == "open" or mode is not None)  # temporary files are binary unless asked
         )
-        if is_text and "encoding" not in named:
+        if is_text and "encoding" not in keywords:
             yield f"{path}:{node.lineno}: {ast.unparse(node)}"
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_text_files_name_their_encoding(package: str) -> None:
-    """Manifests are UTF-8 whatever the locale."""
-    assert [call for path in modules(package) for call in without_encoding(path)] == []
+    """Manifests are UTF-8 in every locale."""
+    assert [call for path in modules(package) for call in calls_without_encoding(path)] == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_importing_does_nothing(package: str) -> None:
-    """No file is written, no logger set up, no variable read, no switch of a library turned."""
+def test_importing_has_no_side_effects(package: str) -> None:
+    """Module level code calls no functions and sets no attributes of other objects."""
     for path in modules(package):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
@@ -236,8 +264,8 @@ for name in ("tensorflow", "keras", "tf2onnx", "onnx", "trainers", "plugins"):
 import service.app
 """
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert completed.returncode == 0, completed.stderr
 
 
 TESTED_TOGETHER = {
@@ -248,7 +276,7 @@ TESTED_TOGETHER = {
     },
     "trainers/conformance/test_main.py": {"trainers/conformance/test___main__.py"},
     "plugins/families/test_pocket.py": {"plugins/families/pocket/test_pocket.py"},
-    "trainers/test_run.py": {"trainers/exporting/test_publish.py"},
+    "trainers/test_run.py": {"trainers/exporting/test_bundle_writer.py"},
 }
 """Test files that also hold the tests of modules without a file of their own."""
 

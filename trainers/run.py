@@ -129,7 +129,7 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
     ):
         dataset, findings = preparation.prepare_dataset(files, config, size, cache, progress)
         hardware.prepare(config.seed, config.device, config.precision)
-        from trainers.exporting import publish, registration  # these import TensorFlow
+        from trainers.exporting import bundle_writer, registration  # these import TensorFlow
         from trainers.features.network import Network
         from trainers.phases import transfer
         from trainers.phases.context import TrainingContext
@@ -143,7 +143,9 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
         )
         log.info("%s", trained.decision)
         with hardware.without_tensor_float_32():
-            bundle, metrics = publish.publish(trained, dataset, findings, config, work, progress)
+            bundle, metrics = bundle_writer.write_bundle(
+                trained, dataset, findings, config, work, progress
+            )
         return registration.register(bundle, metrics["test"], folder)
 
 

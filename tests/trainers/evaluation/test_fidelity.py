@@ -13,7 +13,7 @@ from service.errors import ParityError
 from trainers.evaluation.fidelity import ROUNDINGS, SelectedModel, require_faithful
 from trainers.evaluation.metrics import Predictions
 from trainers.evaluation.selection import ValidationResult
-from trainers.exporting import publish
+from trainers.exporting import bundle_writer
 from trainers.phases import fine_tuning, transfer
 from trainers.phases.context import TrainingContext
 from trainers.phases.transfer import TrainedClassifier
@@ -86,14 +86,15 @@ def test_the_message_says_what_where_and_what_next() -> None:
     assert "--precision float32" in words
 
 
-def trained_and_published(run: TrainingContext, tmp_path: Path) -> tuple[TrainedClassifier, object]:
+def train_and_write(run: TrainingContext, tmp_path: Path) -> tuple[TrainedClassifier, object]:
     trained = transfer.train(run)
-    work = tmp_path / "work-publish"
+    work = tmp_path / "work-bundle"
     work.mkdir()
     run.config.output.mkdir(exist_ok=True)
     config = run.config
     silent = Progress(is_quiet=True)
-    return trained, publish.publish(trained, run.dataset, [], config, work, silent)[1]["fidelity"]
+    _, metrics = bundle_writer.write_bundle(trained, run.dataset, [], config, work, silent)
+    return trained, metrics["fidelity"]
 
 
 @pytest.mark.slow
@@ -106,12 +107,12 @@ def test_a_trained_copy_that_was_not_copied_back_is_not_published(
     monkeypatch.setattr(fine_tuning, "load_state", lambda model, source: None)
     monkeypatch.setattr("trainers.heads.head.is_clearly_lower", lambda *_: False)
     with pytest.raises(ParityError, match="is not the one that was selected: fine-tuning"):
-        trained_and_published(run, tmp_path)
+        train_and_write(run, tmp_path)
     assert not list((tmp_path / "out").glob("classifier-*"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("red", "blue"), [(30, 30), (2, 2)], ids=["validated", "too few"])
 def test_the_selected_model_is_published(start: Start, tmp_path: Path, red: int, blue: int) -> None:
-    _, record = trained_and_published(start(red=red, blue=blue, strategy="features"), tmp_path)
+    _, record = train_and_write(start(red=red, blue=blue, strategy="features"), tmp_path)
     assert record["loss_difference"]["mean_of_pictures"] < 1e-4

@@ -32,7 +32,7 @@ GOLDEN_PICTURES = 8
 PARITY_PICTURES = 32
 
 
-def publish(
+def write_bundle(
     trained: TrainedClassifier,
     dataset: Dataset,
     findings: Sequence[Finding],

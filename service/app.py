@@ -79,8 +79,8 @@ class Classifier:
     def verify() -> None:
         """Check the settings and the model, and autotune the model.
 
-        This runs once, in BentoML's parent process, before the workers start. A `GraftError` ends
-        the process, which then prints the message of the error.
+        This runs once, in BentoML's parent process, before the workers start. If a check raises
+        a `GraftError`, the process prints the message and ends.
         """
         configure_process()
         try:

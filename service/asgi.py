@@ -81,8 +81,8 @@ def add_middleware(app: Starlette, settings: Settings) -> ASGIApp:
     """Wrap an application in the middleware that every request passes through.
 
     Args:
-        app: the application. Before the first request arrives, its lifespan must set
-            `app.state.service` to the `ServiceState`.
+        app: the application. Before the first request arrives, `app.state.service` must be set to
+            the `ServiceState`.
         settings: only `cors_origins` is used.
 
     Raises:

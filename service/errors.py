@@ -5,7 +5,7 @@ GraftError                     the base class; the message says what failed, whe
 ├── ParityError                an exported model that answers differently from the trained one
 ├── SettingError               a GRAFT_* variable that cannot be used
 ├── UnreadableFile             a file that cannot be read
-├── UsageError                 a command line with a path or value that cannot be used
+├── UsageError                 a command line with an option, path or value that cannot be used
 └── RequestError               a refused request, with its HTTP status and code
     ├── UndecodableImage       400  a picture that is damaged, cut short or empty
     │   └── DamagedImage       400  a picture with valid headers and damaged data

@@ -101,7 +101,7 @@ class Metrics:
         )
         self.queue_depth = Gauge(
             "graft_queue_depth_pictures",
-            "Pictures admitted and not yet answered",
+            "Pictures queued or being classified",
             multiprocess_mode="livesum",
             registry=registry,
         )
@@ -186,8 +186,8 @@ def _store_values_in(shared: RuntimeDirectory | None) -> None:
     """Choose where metrics that are created later keep their values: in shared files or in memory.
 
     prometheus_client makes this choice at import, from PROMETHEUS_MULTIPROC_DIR, which BentoML
-    sets. BentoML's folder would not do: all services with the same BENTOML_HOME share it, and each
-    of them empties it when it starts.
+    sets. BentoML's folder cannot be used: all services with the same BENTOML_HOME share it, and
+    each of them empties it at its start.
 
     Args:
         shared: the directory with the files, and this worker's slot in it; None = in memory.

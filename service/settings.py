@@ -93,8 +93,8 @@ class Settings(BaseModel):
         75.0,
         gt=0,
         le=3600,
-        description="time before an idle connection is closed; must be longer than the same time "
-        "of a proxy in front of the service",
+        description="time before an idle connection is closed; must be longer than the idle "
+        "timeout of a proxy in front of the service",
     )
     drain_seconds: float = Field(
         2.0,
@@ -135,8 +135,8 @@ class Settings(BaseModel):
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|(gpu|cuda)(:\d{1,3})?)$",
-        description="device of the model: auto = a GPU if ONNX Runtime can use one, else the CPU "
-        "(the log and /model show which); cpu; gpu or gpu:N = that GPU; start-up fails without it",
+        description="device of the model: cpu, gpu, gpu:N (start-up fails without this GPU), or "
+        "auto = a GPU if ONNX Runtime can use one, else the CPU (the log and /model show which)",
     )
 
     @model_validator(mode="after")

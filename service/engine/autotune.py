@@ -65,7 +65,10 @@ def _fixed_fields(settings: Settings) -> dict[str, int]:
 
 
 def _apply_settings(result: TuningResult, settings: Settings) -> TuningResult:
-    """Choose the best trial that agrees with the settings; if none does, change the choice."""
+    """Choose the best trial that agrees with the settings.
+
+    If there is no such trial, replace the fields of the earlier choice that the settings give.
+    """
     fixed = _fixed_fields(settings)
     agreeing = [trial for trial in result.curve if fixed.items() <= trial.model_dump().items()]
     choice = choose_config(agreeing) if agreeing else result.choice.model_copy(update=fixed)

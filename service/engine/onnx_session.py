@@ -26,7 +26,7 @@ def import_onnxruntime() -> Any:
 
 
 def onnxruntime_version() -> str:
-    """Return the version of the installed ONNX Runtime, be it the package for CPUs or for GPUs."""
+    """Return the version of ONNX Runtime, from the installed package for CPUs or GPUs."""
     return str(import_onnxruntime().__version__)
 
 

@@ -64,7 +64,7 @@ class TuningResult(BaseModel):
 
 
 def choose_config(trials: Sequence[Trial]) -> SessionConfig:
-    """Choose the largest number of sessions that is fast enough, then the smallest such batch size.
+    """Choose the largest fast-enough number of sessions, then its smallest fast-enough batch size.
 
     A trial is fast enough if it is slower than the fastest trial by at most a fixed factor.
     """

@@ -67,7 +67,7 @@ def score_files(
     pending: deque[tuple[str, Job]] = deque()
     try:
         for path in paths:
-            # Yield half of the window: waiting for each result would take time from the threads.
+            # Wait once for half of the window: to wake up for each result would slow the threads.
             if len(pending) == window:
                 wait([pending[window // 2][1].future])
                 for _ in range(window // 2):
@@ -78,7 +78,7 @@ def score_files(
     finally:
         for _, job in pending:
             job.cancel()
-        # A thread that is still inside ONNX Runtime when the process exits would abort it.
+        # A thread that is still inside ONNX Runtime at the exit would abort the process.
         scheduler.close()
 
 

@@ -40,7 +40,7 @@ _CHARACTER_BYTES: Final = 12
 """Upper bound on the size of one character of a label: the files contain JSON, which writes some
 characters as two escaped surrogates of 6 bytes each."""
 _SPARE_BYTES: Final = 48 * 1024
-"""Bytes kept free in each file for series that requests create, which take at most 21 KB."""
+"""Bytes kept free in each file for series that requests create (21 KB at most)."""
 
 
 class Metrics:

@@ -1,8 +1,8 @@
 """Detect ONNX files that store tensors in other files.
 
-ONNX Runtime loads such files from any path that the model names, even for a model given as bytes,
-so a checksum of the model would not cover its weights. The serving image has no `onnx` package, so
-this module itself walks through the protobuf messages that lead to a tensor.
+ONNX Runtime loads the other files from any path that the model names, even for a model given as
+bytes. So a checksum of the model would not cover its weights. The serving image has no `onnx`
+package, so this module itself walks through the protobuf messages that lead to a tensor.
 The field numbers are those of onnx.proto3 in ONNX 1.x. Later versions of the format cannot change
 them, because protobuf's compatibility rules forbid it.
 """

@@ -55,7 +55,7 @@ class OutputSpec(_Part):
 class Decision(_Part):
     """How probabilities become an answer. Not implemented yet: only the defaults are valid."""
 
-    temperature: float = Field(default=1.0, description="divides the logits; 1 = as trained")
+    temperature: float = Field(default=1.0, description="divisor of the logits; 1 = as trained")
     thresholds: dict[str, float] = Field(
         default_factory=dict,
         description="threshold for the probability of each class, by class name; empty = the most "

@@ -1,4 +1,4 @@
-"""BentoML's model store as the registry of bundles; their tags are `<name>:<version>`.
+"""Save bundles in BentoML's model store, under tags `<name>:<version>`, and find them there.
 
 A stored bundle is an ordinary BentoML model: `bentoml models list`, `export`, `push` and
 `bentoml build` work as usual. `latest` is the bundle that was saved last.

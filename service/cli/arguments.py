@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, NoReturn
 from service.errors import GraftError, UsageError
 
 _MIN_SIMILARITY: Final = 0.7
-"""A name is suggested only if it is at least this similar, 0 to 1 by `difflib`."""
+"""A name is suggested only if `difflib` rates its similarity at least this high, from 0 to 1."""
 OPTION_ALIASES: Final[Mapping[str, str]] = {
     "plugin": "model backbone arch architecture network net encoder m",
     "plugins": "plugin model models backbone backbones arch network",

@@ -9,7 +9,7 @@ class EtaEstimator:
     """Counts finished steps, and estimates the time left from the speed since the warm-up.
 
     Args:
-        total: number of steps; None = unknown, so that no time can be estimated.
+        total: number of steps; None = unknown; then no time is estimated.
         done: number of steps that an earlier run has finished.
         warm_up: number of steps at the start of this run that are too slow to predict the speed.
     """

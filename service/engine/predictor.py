@@ -82,7 +82,7 @@ class Predictor:
         """Decode the bytes of a picture file to (size, size, 3) uint8 RGB, exactly as in training.
 
         Raises:
-            RequestError: the picture cannot be decoded, or the model does not accept its kind.
+            RequestError: the picture cannot be decoded, or the model does not accept its format.
         """
         spec = self.bundle.manifest.input
         return decode(

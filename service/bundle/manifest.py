@@ -140,7 +140,8 @@ def read_manifest(folder: Path) -> Manifest:
     if version != SCHEMA_VERSION:
         raise BundleError(
             f"{folder} has schema version {version!r}, but this version of Graft reads only "
-            f"{SCHEMA_VERSION}; serve the bundle with the version that made it, or train again"
+            f"schema version {SCHEMA_VERSION}; serve the bundle with the version of Graft that "
+            "made it, or train again"
         )
     try:
         manifest = Manifest.model_validate(content)

@@ -55,7 +55,8 @@ def _verify(folder: Path, key: Path) -> None:
     except Exception as error:  # OSError, ValueError, or an error of cryptography
         path = key.absolute()  # BentoML serves a bento in another current folder
         raise SettingError(
-            f"GRAFT_VERIFY_KEY (={path}) is not a public key in PEM format: {error}"
+            f"GRAFT_VERIFY_KEY (={path}) is not a public key in PEM format ({error}); set it to "
+            "the path of the signer's public key"
         ) from error
     signature = folder / SIGNATURE
     if not signature.is_file():

@@ -147,7 +147,7 @@ def test_signature_of_something_else_by_our_key_is_refused(
 
 
 def test_missing_signature_is_refused(bundle_copy: Path, ours: str) -> None:
-    with pytest.raises(BundleError, match=r"no model\.sig, and GRAFT_VERIFY_KEY requires one"):
+    with pytest.raises(BundleError, match=r"no model\.sig, but GRAFT_VERIFY_KEY requires a"):
         load_verified(str(bundle_copy), ours)
 
 
@@ -257,7 +257,7 @@ def test_a_reload_by_either_way_takes_what_is_signed_only(
         replace()
         refused = httpx.post(f"{server.url}/admin/reload", timeout=60)
         assert refused.status_code == 409
-        assert "GRAFT_VERIFY_KEY requires one" in refused.json()["error"]["message"]
+        assert "GRAFT_VERIFY_KEY requires a" in refused.json()["error"]["message"]
         refusals(1)
         worker.send_signal(signal.SIGHUP)
         refusals(2)

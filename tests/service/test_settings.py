@@ -145,13 +145,13 @@ def test_threads_of_the_setting_are_used() -> None:
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        (" ,\n", "contains no key; add a key"),
+        (" ,\n", "no key; add a key"),
         ("a, schlüssel", "a character outside"),
         ("schl\nssel", "a control character"),
     ],
 )
 def test_unusable_keys_are_refused_and_not_shown(keys: str, reason: str) -> None:
-    with pytest.raises(SettingError, match=f"^GRAFT_API_KEYS: contains .*{reason}") as refusal:
+    with pytest.raises(SettingError, match=f"^GRAFT_API_KEYS: contains.*{reason}") as refusal:
         Settings.from_environment({"GRAFT_API_KEYS": keys})
     assert "schl" not in str(refusal.value)
 

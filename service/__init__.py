@@ -1,7 +1,7 @@
 """Serve a model: read a bundle, decode pictures, classify them in batches, answer over HTTP.
 
-`from service import load` loads the same model in a Python program. Its type is declared in
-`__init__.pyi`.
+With `from service import load`, a Python program can use a model without HTTP. The type of `load`
+is declared in `__init__.pyi`.
 """
 
 from importlib import import_module

@@ -40,8 +40,8 @@ _log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which 
 _Picture = Annotated[Path, ContentType("image/*")]
 
 
-# These two classes describe the upload forms for BentoML's schema and clients. They pass on the
-# request without reading it.
+# These two classes describe the upload forms for BentoML's schema and clients. They pass the
+# request on to the API methods without reading it.
 
 
 class PictureUpload(bentoml.IODescriptor):
@@ -55,7 +55,7 @@ class PictureUpload(bentoml.IODescriptor):
 
 
 class PicturesUpload(bentoml.IODescriptor):
-    """A form with several pictures, each in a separate field `images`."""
+    """A form with several pictures, each in a separate field named `images`."""
 
     images: list[_Picture]
 
@@ -79,8 +79,8 @@ class Classifier:
     def verify() -> None:
         """Check the settings and the model, and autotune the model.
 
-        This runs once, in BentoML's parent process. An expected error ends the service with its
-        message.
+        This runs once, in BentoML's parent process, before the workers start. If a check raises
+        a `GraftError`, the process prints the message and ends.
         """
         configure_process()
         try:
@@ -129,20 +129,26 @@ class Classifier:
 
     @bentoml.api(route="/predict_batch", input_spec=PicturesUpload)
     async def predict_batch(self, images: Request) -> dict[str, Any]:
-        """Classify the pictures in the multipart fields `images`; a bad one gets its own error.
+        """Classify the pictures in the multipart fields `images`; each gets a result or an error.
 
-        Returns the JSON of a `BatchAnswer`. It is declared as a dict, because BentoML's client
-        keeps only the first type of a union and would drop the errors of a `BatchAnswer`.
+        Returns the JSON of a `BatchAnswer`. The declared return type is a dict instead, because
+        BentoML's client keeps only the first type of a union: it would drop the errors.
         """
         return await predict_batch(self.state, images)  # type: ignore[return-value]
 
     def __is_ready__(self) -> bool:
-        """Return True until draining starts; `__init__` has already checked the golden answers."""
+        """Return True until the service starts to drain.
+
+        The model needs no check here, because `__init__` has checked its golden answers.
+        """
         return not self.state.is_draining
 
     @bentoml.on_startup
     def freeze_gc(self) -> None:
-        """Freeze the GC after start-up: full collections stalled answers by 0.2 s."""
+        """Exclude all objects that exist after start-up from garbage collection.
+
+        Without this, each full collection delayed the answers by 0.2 s.
+        """
         gc.collect()
         gc.freeze()
 
@@ -150,8 +156,8 @@ class Classifier:
     def drain_on_sigterm(self) -> None:
         """On SIGTERM, answer 503 for GRAFT_DRAIN_SECONDS, then stop.
 
-        The 503 tells load balancers to send requests elsewhere. On a terminal the service stops at
-        once, because BentoML's parent process sends SIGTERM for Ctrl+C too.
+        The 503 tells load balancers to send requests elsewhere. If stderr is a terminal, the
+        service stops at once: BentoML's parent process sends SIGTERM for Ctrl+C too.
         """
         old_handler = signal.getsignal(signal.SIGTERM)
         seconds = 0.0 if sys.stderr.isatty() else self.state.settings.drain_seconds
@@ -177,7 +183,7 @@ class Classifier:
 
 
 def _settings() -> Settings:
-    """Read the settings; without GRAFT_THREADS, divide the cores equally among the workers."""
+    """Read the settings. If GRAFT_THREADS is not set, divide the cores among the workers."""
     settings = Settings.from_environment()
     threads = settings.threads or max(1, usable_cores() // worker_count())
     return settings.model_copy(update={"threads": threads})

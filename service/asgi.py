@@ -81,11 +81,13 @@ def add_middleware(app: Starlette, settings: Settings) -> ASGIApp:
     """Wrap an application in the middleware that every request passes through.
 
     Args:
-        app: by the first request, its `state.service` must be the `ServiceState`.
-        settings: only the CORS origins are used.
+        app: the application. Before the first request arrives, `app.state.service` must be set to
+            the `ServiceState`.
+        settings: only `cors_origins` is used.
 
     Raises:
-        SettingError: CORS is configured both here and in BentoML, or in BentoML without origins.
+        SettingError: both GRAFT_CORS_ORIGINS and BentoML's configuration enable CORS, or BentoML's
+            configuration enables it but names no origins.
     """
     paths = [endpoint.path for endpoint in ALL_ENDPOINTS if endpoint.accepts_pictures]
     wrapped: ASGIApp = LoadSheddingMiddleware(ErrorFormatMiddleware(app), app.state, paths)
@@ -96,7 +98,7 @@ def add_middleware(app: Starlette, settings: Settings) -> ASGIApp:
 
 
 def _add_routes(bento: Starlette) -> Starlette:
-    """Make an application of Graft's own routes; it passes other paths to BentoML's application."""
+    """Make an application with Graft's own routes, and BentoML's application for other paths."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

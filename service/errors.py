@@ -5,7 +5,7 @@ GraftError                     the base class; the message says what failed, whe
 ├── ParityError                an exported model that answers differently from the trained one
 ├── SettingError               a GRAFT_* variable that cannot be used
 ├── UnreadableFile             a file that cannot be read
-├── UsageError                 a command line with a path or value that cannot be used
+├── UsageError                 a command line with an option, path or value that cannot be used
 └── RequestError               a refused request, with its HTTP status and code
     ├── UndecodableImage       400  a picture that is damaged, cut short or empty
     │   └── DamagedImage       400  a picture with valid headers and damaged data
@@ -35,11 +35,14 @@ class GraftError(Exception):
 
 
 class BundleError(GraftError):
-    """The bundle is incomplete, altered or of an unknown version, or its answers have changed."""
+    """The bundle is missing, incomplete, altered or of an unknown version.
+
+    Also raised if the model cannot be loaded or answers differently than at export.
+    """
 
 
 class ParityError(GraftError):
-    """An exported model answers differently from the trained one; nothing is published."""
+    """The exported model answers differently from the trained model; no bundle is written."""
 
 
 class SettingError(GraftError):
@@ -53,7 +56,7 @@ class UnreadableFile(GraftError):
 
 
 class UsageError(GraftError):
-    """An argument of a command names something that does not exist, is empty or not writable."""
+    """A command line has an unknown option, or a path or value that cannot be used."""
 
 
 class RequestError(GraftError):
@@ -151,13 +154,13 @@ class PayloadTooLarge(RequestError):
 
 
 class UnsupportedMediaType(RequestError):
-    """The data is not a picture, or of a kind that is not accepted; the message names the kind."""
+    """The data is not a picture, or its format is not accepted; the message names the format."""
 
     status = 415
     code = "unsupported_media_type"
 
     def __init__(self, message: str, kind: str = "", remedy: str = "") -> None:
-        """`kind`: for example `JPEG 2000`, or "" if unknown; `remedy`: what the sender can do."""
+        """`kind`: for example `JPEG 2000`; "" = unknown. `remedy`: what the sender can do."""
         super().__init__(message)
         self.kind, self.remedy = kind, remedy
 
@@ -178,7 +181,7 @@ class Overloaded(RequestError):
 
 
 class ClientDisconnected(RequestError):
-    """The client disconnected before its answer; this status appears only in metrics and logs."""
+    """The client disconnected before the answer; this status appears only in metrics and logs."""
 
     status = 499  # nginx's status; HTTP does not define one for this
     code = "client_gone"

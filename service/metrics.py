@@ -32,13 +32,15 @@ from service.server.runtime_directory import RuntimeDirectory
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _PICTURES = (1, 2, 4, 8, 16, 32, 64)
 _STATUSES = (200, 429, 500, 503, 504)
-"""HTTP statuses that alerts use. Their series start at 0; others appear with their first answer."""
+"""HTTP statuses that alerts use. The series of these statuses start at 0; the series of any other
+status appears with the first answer that has this status."""
 _SERIES_BYTES: Final = 512
 """Upper bound on the size of a series in a metrics file, without the text of its labels."""
 _CHARACTER_BYTES: Final = 12
-"""The largest size of one character of a label: JSON writes it as two escaped surrogates."""
+"""Upper bound on the size of one character of a label: the files contain JSON, which writes some
+characters as two escaped surrogates of 6 bytes each."""
 _SPARE_BYTES: Final = 48 * 1024
-"""Bytes kept free in each file for the series that requests create; these take at most 21 KB."""
+"""Bytes kept free in each file for series that requests create (21 KB at most)."""
 
 
 class Metrics:
@@ -66,7 +68,8 @@ class Metrics:
         )
         self.request_seconds = Histogram(
             "graft_request_seconds",
-            "Time from headers to answer, by endpoint; excludes requests refused by a full queue",
+            "Time from the headers of a request to its answer, by endpoint; without requests that "
+            "are refused at once because the queue is full",
             ("endpoint",),
             buckets=(*_SECONDS, 10, 30, 60),
             registry=registry,
@@ -98,7 +101,7 @@ class Metrics:
         )
         self.queue_depth = Gauge(
             "graft_queue_depth_pictures",
-            "Pictures admitted and not yet answered",
+            "Pictures queued or being classified",
             multiprocess_mode="livesum",
             registry=registry,
         )
@@ -123,7 +126,7 @@ class Metrics:
         )
         self.runtime_info = Gauge(
             "graft_runtime_info",
-            "1 for the device in use; fallback = true if the CPU replaces an unusable GPU",
+            "1 for the device in use; fallback = true if the CPU is used because no GPU works",
             ("device", "provider", "fallback", "onnxruntime"),
             multiprocess_mode="livemax",
             registry=registry,
@@ -139,11 +142,11 @@ class Metrics:
             self.refusals.labels(error.code)
 
     def show_model(self, manifest: Manifest, is_served: bool = True) -> None:
-        """Set `graft_model_info` of a model to `is_served`, and prepare to count its classes.
+        """Set `graft_model_info` of a model to 1 or 0, and create the counters of its classes.
 
-        prometheus_client cannot remove a series from shared files, so `_ServedModelFilter` leaves
-        out models with the value 0. A model or class for which the disk has no room is left out of
-        the metrics.
+        prometheus_client cannot remove a series from shared files. So the series of an old model
+        gets the value 0, and `_ServedModelFilter` leaves it out. A model or class for which the
+        disk has no room is left out of the metrics.
         """
         labels = (manifest.name, manifest.version, manifest.plugin)
         if self._has_room("gauge_livemax", labels):
@@ -180,11 +183,11 @@ class Metrics:
 
 
 def _store_values_in(shared: RuntimeDirectory | None) -> None:
-    """Choose where metrics created from now on keep their values: in shared files, or in memory.
+    """Choose where metrics that are created later keep their values: in shared files or in memory.
 
-    prometheus_client makes this choice at import, from PROMETHEUS_MULTIPROC_DIR. BentoML sets that
-    variable to a folder that all services with one BENTOML_HOME share, and that each of them
-    empties when it starts.
+    prometheus_client makes this choice at import, from PROMETHEUS_MULTIPROC_DIR, which BentoML
+    sets. BentoML's folder cannot be used: all services with the same BENTOML_HOME share it, and
+    each of them empties it at its start.
 
     Args:
         shared: the directory with the files, and this worker's slot in it; None = in memory.

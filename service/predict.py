@@ -28,8 +28,8 @@ WRONG_USE = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code.
 
-    0 = all pictures were scored; 1 = some were not; 2 = wrong use, or a bundle that is refused;
-    130 = interrupted.
+    0 = all pictures were scored; 1 = some pictures were not scored; 2 = the command line is wrong,
+    or the bundle is refused; 130 = interrupted.
     """
     try:
         options = _parser().parse_args(arguments)
@@ -135,8 +135,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m service.predict",
         description="Classify pictures as the service does. Prints one line for each picture: "
         "path, label and score.",
-        epilog="Exit codes: 0 all pictures were scored; 1 some were not; 2 wrong use, or a bundle "
-        "that is refused. The service's GRAFT_* settings for limits and threads apply here too.",
+        epilog="Exit codes: 0 all pictures were scored; 1 some pictures were not scored; 2 the "
+        "command line is wrong, or the bundle is refused. The service's GRAFT_* settings for "
+        "limits and threads apply here too.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -152,8 +153,8 @@ def _parser() -> argparse.ArgumentParser:
         "--csv",
         type=Path,
         metavar="FILE",
-        help="instead of printing, write a CSV file with the probability of every class; the file "
-        "appears when all pictures are done",
+        help="write a CSV file with the probability of every class, instead of printing; the file "
+        "appears after the last picture",
     )
     form.add_argument(
         "--json",

@@ -27,7 +27,7 @@ class ModelName(BaseModel):
 class ErrorDetail(BaseModel):
     """An error: a code for programs and a message for people."""
 
-    code: str = Field(description="error code for programs; it does not change")
+    code: str = Field(description="error code for programs; stable across versions")
     message: str = Field(description="message for people: what is wrong, and what to do")
 
 

@@ -1,4 +1,4 @@
-"""The model that the service answers with: a predictor, its scheduler, deadlines and metrics."""
+"""The model that answers requests: a predictor with its scheduler, deadlines and metrics."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ class ServedModel:
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.
+        SettingError: GRAFT_DEVICE requires a GPU that cannot be used.
     """
 
     def __init__(
@@ -151,8 +152,8 @@ class ServedModel:
                 decoded_at, call_started_at = job.times[-3:-1]
                 self._metrics.queue_seconds.observe(call_started_at - decoded_at)
                 return probabilities
-            # Raised outside of `except TimeoutError`: as the context of this error, the
-            # TimeoutError would close a reference cycle through the task that holds the picture.
+            # Not raised inside `except TimeoutError`: the TimeoutError would become the context of
+            # this error, and close a reference cycle through the task that holds the picture.
             raise DeadlineExceeded(f"no answer within {seconds:g} s; try again later")
         finally:
             tracing.record_stages(tuple(job.times))

@@ -18,16 +18,16 @@ from service.system.resources import usable_cores
 
 PREFIX = "GRAFT_"
 _MIN_SIMILARITY: Final = 0.9
-"""An unknown name that is at least this similar to a setting (by difflib) is a typing error."""
+"""An unknown name counts as a misspelt setting if `difflib` finds at least this similarity."""
 _SECRET: Final = re.compile(r"KEY|TOKEN|AUTH|SECRET|PASS|PWD|CRED|BEARER|LOGIN|JWT|VERIFY")
-"""Words in names of variables that people may set in the belief that they protect the service."""
+"""Words in the names of unknown variables that a user may have set to protect the service."""
 _KUBERNETES: Final = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$"
 )
 """Endings of variables that Kubernetes sets for each Service, such as GRAFT_AUTH_SERVICE_HOST."""
 _ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s*]+")
 MAX_WAIT_SECONDS: Final = 30.0
-"""Largest value of a timeout: waiting requests take up room in the queue or upload memory."""
+"""Largest allowed timeout: requests that wait take up room in the queue or in upload memory."""
 _AUTOTUNED: Final = "0 = the value that is fastest on this machine, measured at the first start"
 _MIB: Final = 1024 * 1024
 
@@ -40,24 +40,23 @@ class Settings(BaseModel):
     model: str = Field(
         "classifier:latest", min_length=1, description="BentoML tag or bundle folder to serve"
     )
-    top_k: int = Field(5, ge=1, description="number of classes in an answer, best first")
+    top_k: int = Field(5, ge=1, description="number of classes in an answer, most probable first")
     max_image_bytes: int = Field(40 * _MIB, ge=1, description="largest picture accepted, in bytes")
-    max_request_bytes: int = Field(
-        64 * _MIB, ge=1, description="largest request body accepted, in bytes"
-    )
+    max_request_bytes: int = Field(64 * _MIB, ge=1, description="largest request body, in bytes")
     max_upload_bytes: int = Field(
         256 * _MIB,
         ge=1,
-        description="limit on request bodies in a worker's memory, in bytes; above it, status 429",
+        description="limit on the total size of all request bodies that a worker holds in memory, "
+        "in bytes; above this limit, the status is 429",
     )
     max_pixels: int = Field(
         MAX_PIXELS,
         ge=1,
-        description="largest picture accepted, width x height; pictures that would take more than "
-        f"{Limits.memory_bytes / 1e6:.0f} MB or {Limits.seconds:g} seconds to decode are refused "
-        "too",
+        description="largest picture accepted, in pixels (width x height); pictures that need more "
+        f"than {Limits.memory_bytes / 1e6:.0f} MB or {Limits.seconds:g} seconds to decode are "
+        "refused too",
     )
-    max_pictures: int = Field(32, ge=1, description="limit on pictures per /predict_batch request")
+    max_pictures: int = Field(32, ge=1, description="limit on pictures in a /predict_batch request")
     sessions: int = Field(
         0, ge=0, le=256, description=f"number of concurrent calls of the model; {_AUTOTUNED}"
     )
@@ -68,39 +67,41 @@ class Settings(BaseModel):
         0, ge=0, description=f"largest number of pictures in one call of the model; {_AUTOTUNED}"
     )
     max_queue_size: int = Field(
-        64, ge=1, description="limit on pictures queued or being classified; above it, status 429"
+        64,
+        ge=1,
+        description="limit on pictures queued or being classified; above it, the status is 429",
     )
     deadline_seconds: float = Field(
         10.0,
         gt=0,
         le=MAX_WAIT_SECONDS,
-        description="longest time from a picture's arrival to its answer; after that, status 504",
+        description="longest time from a picture's arrival to its answer; then the status is 504",
     )
     upload_timeout_seconds: float = Field(
         MAX_WAIT_SECONDS,
         gt=0,
         le=MAX_WAIT_SECONDS,
-        description="longest pause while a request's body arrives; after that, status 408",
+        description="longest pause while a request's body arrives; then the status is 408",
     )
     upload_bytes_per_second: int = Field(
         240,  # as in IIS and Kestrel
         ge=0,
-        description="lowest speed of a request's body, averaged over "
-        "GRAFT_UPLOAD_TIMEOUT_SECONDS; below it, status 408",
+        description="lowest speed at which a request's body may arrive, averaged over "
+        "GRAFT_UPLOAD_TIMEOUT_SECONDS; below it, the status is 408",
     )
     keep_alive_seconds: float = Field(
         75.0,
         gt=0,
         le=3600,
-        description="time before an idle connection is closed; must be longer than in a proxy "
-        "in front of the service",
+        description="time before an idle connection is closed; must be longer than the idle "
+        "timeout of a proxy in front of the service",
     )
     drain_seconds: float = Field(
         2.0,
         ge=0,
         le=300,
         description="time after SIGTERM during which /readyz and new requests get status 503; then "
-        "the server stops. On a terminal it stops at once",
+        "the server stops. A server that runs on a terminal stops at once",
     )
     api_keys: str = Field(
         "",
@@ -117,8 +118,8 @@ class Settings(BaseModel):
     )
     verify_key: str = Field(
         "",
-        description="path of a public key (PEM): only bundles signed with its private key are "
-        "served; empty = bundles need no signature",
+        description="path of a public key (PEM): only bundles signed with the matching private key "
+        "are served; empty = bundles need no signature",
     )
     reload: bool = Field(
         False, description="allow POST /admin/reload and SIGHUP to load another model"
@@ -127,15 +128,15 @@ class Settings(BaseModel):
     threads: int = Field(
         0,
         ge=0,
-        le=256,  # ONNX Runtime starts any number of threads
+        le=256,  # ONNX Runtime itself has no limit
         description="number of CPU threads of each worker; 0 = the cores of the container, divided "
         "equally among the workers",
     )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|(gpu|cuda)(:\d{1,3})?)$",
-        description="device of the model: auto = a GPU if ONNX Runtime can use one, else the CPU "
-        "(the log and /model show which); cpu; gpu or gpu:N = that GPU, or refuse to start",
+        description="device of the model: cpu, gpu, gpu:N (start-up fails without this GPU), or "
+        "auto = a GPU if ONNX Runtime can use one, else the CPU (the log and /model show which)",
     )
 
     @model_validator(mode="after")
@@ -167,8 +168,8 @@ class Settings(BaseModel):
         for origin in _split(text):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(
-                    "an origin is scheme://host or scheme://host:port in lower case, without a "
-                    "path or a final slash"
+                    f"{origin!r} is not an origin: write scheme://host or scheme://host:port in "
+                    "lower case, without a path or a final slash"
                 )
         return text
 
@@ -179,8 +180,8 @@ class Settings(BaseModel):
         Kubernetes itself sets `GRAFT_SERVICE_HOST` and the like for a Service called graft.
 
         Raises:
-            SettingError: a value cannot be used, or an unknown name resembles a setting or a key.
-                If GRAFT_APIKEYS or GRAFT_TOKEN were ignored, anybody could use the service.
+            SettingError: a value cannot be used, or an unknown name resembles a setting or contains
+                a word such as TOKEN. If GRAFT_TOKEN were ignored, anybody could use the service.
         """
         names = [PREFIX + field.upper() for field in cls.model_fields]
         for name in sorted(environment.keys() - set(names)):
@@ -204,7 +205,7 @@ class Settings(BaseModel):
         """Return the API keys of GRAFT_API_KEYS and of the file GRAFT_API_KEYS_FILE.
 
         Raises:
-            SettingError: the file cannot be read, or holds no valid keys.
+            SettingError: the file cannot be read, contains no key, or contains an invalid key.
         """
         keys = split_keys(self.api_keys) if self.api_keys else []
         return keys + (read_keys(Path(self.api_keys_file)) if self.api_keys_file else [])
@@ -241,9 +242,9 @@ def _refuse_typing_error(name: str, names: list[str]) -> None:
 
 
 def _explain(problem: Mapping[str, object]) -> str:
-    location = problem["loc"]
+    location, message = problem["loc"], str(problem["msg"]).removeprefix("Value error, ")
     if not (isinstance(location, tuple) and location):
-        return str(problem["msg"]).removeprefix("Value error, ")
+        return message
     field = str(location[0])
     value = f" (={problem['input']!r})" if Settings.model_fields[field].repr else ""
-    return f"{PREFIX}{field.upper()}{value}: {problem['msg']}"
+    return f"{PREFIX}{field.upper()}{value}: {message}"

@@ -18,17 +18,18 @@ from service.settings import Settings
 
 
 class ServiceState:
-    """What the requests of one process share: settings, metrics, keys, quota, model, draining.
+    """The objects that all requests of one process share, and whether the process is draining.
 
     Args:
         settings: the settings of this process.
-        bundle: a verified bundle, whose model is served first.
+        bundle: a verified bundle, whose model is served until the first reload.
         tuning: the number of sessions, threads and pictures per batch for that model.
         runtime_directory: shared with the other workers of this service; None = not shared.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.
-        SettingError: the file with API keys cannot be used.
+        SettingError: the file with API keys cannot be used, or GRAFT_DEVICE requires a GPU that
+            cannot be used.
     """
 
     def __init__(
@@ -50,14 +51,15 @@ class ServiceState:
     async def reload(self) -> Manifest:
         """Load the model that GRAFT_MODEL names now, check its golden answers, and serve it.
 
-        Meanwhile the current model answers. If anything fails, the current model stays.
+        The current model answers in the meantime, and keeps being served if anything fails.
 
         Returns:
             The manifest of the model that was served before.
 
         Raises:
             BundleError: the new model is damaged, or does not reproduce its golden answers.
-            SettingError: the public key of GRAFT_VERIFY_KEY can no longer be read.
+            SettingError: the public key of GRAFT_VERIFY_KEY can no longer be read, or the GPU that
+                GRAFT_DEVICE requires can no longer be used.
         """
         async with self._reload_lock:
             old = self.model

@@ -1,9 +1,10 @@
 """Detect ONNX files that store tensors in other files.
 
-ONNX Runtime loads such files from any path that the model names, even for a model given as bytes,
-so a checksum of the model would not cover its weights. The serving image has no `onnx` package, so
-this module itself walks through the protobuf messages that lead to a tensor.
-The field numbers are those of onnx.proto3 in ONNX 1.x; protobuf's compatibility rules fix them.
+ONNX Runtime loads the other files from any path that the model names, even for a model given as
+bytes. So a checksum of the model would not cover its weights. The serving image has no `onnx`
+package, so this module itself walks through the protobuf messages that lead to a tensor.
+The field numbers are those of onnx.proto3 in ONNX 1.x. Later versions of the format cannot change
+them, because protobuf's compatibility rules forbid it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _CHILDREN = {
     "sparse_tensor": {1: "tensor", 2: "tensor"},
     "tensor": {},
 }
-"""For each message: the fields that can lead to a tensor, and which message they hold."""
+"""For each type of message: the numbers of the fields that can lead to a tensor, and the type of
+message that each of these fields contains."""
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # fields of TensorProto
 _EXTERNAL = 1  # value of TensorProto.DataLocation
 
@@ -78,7 +80,7 @@ def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, i
             stop = start + (8 if wire_type == 1 else 4)
         else:
             raise ValueError(f"unknown wire type {wire_type}")
-        if key >> 32:  # a reader with 32-bit keys would read another field number
+        if key >> 32:  # a parser with 32-bit keys would read another field number
             raise ValueError("a field number is too large")
         if stop > end:
             raise ValueError("a field runs past the end of its message")

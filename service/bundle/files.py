@@ -38,7 +38,8 @@ def verify_file(folder: Path, name: str, record: FileRecord) -> None:
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts:
         raise BundleError(
-            f"{folder}: the manifest lists {name!r}, outside of the bundle; get an unaltered copy"
+            f"{folder}: the manifest lists {name!r}, which is outside the bundle; get an unaltered "
+            "copy of the bundle"
         )
     path = folder / relative
     try:

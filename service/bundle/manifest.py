@@ -30,8 +30,8 @@ class _Part(BaseModel):
 class InputSpec(_Part):
     """The input of the model: (N, size, size, 3) RGB, as `service.imaging.decode` returns it.
 
-    `kinds` are the accepted kinds of pictures. Samples of 16-bit pictures range from 0 to
-    2 ** `significant_bits` - 1.
+    `kinds` are the picture formats that the model accepts, such as JPEG. The samples of 16-bit
+    pictures range from 0 to 2 ** `significant_bits` - 1.
     """
 
     name: Literal["images"] = "images"
@@ -53,11 +53,13 @@ class OutputSpec(_Part):
 
 
 class Decision(_Part):
-    """How probabilities become an answer. Not implemented yet: only these defaults are valid."""
+    """How probabilities become an answer. Not implemented yet: only the defaults are valid."""
 
-    temperature: float = Field(default=1.0, description="divides the logits; 1 = as trained")
+    temperature: float = Field(default=1.0, description="divisor of the logits; 1 = as trained")
     thresholds: dict[str, float] = Field(
-        default_factory=dict, description="per class; empty = the most probable class is the answer"
+        default_factory=dict,
+        description="threshold for the probability of each class, by class name; empty = the most "
+        "probable class is the answer",
     )
 
     @model_validator(mode="after")
@@ -79,21 +81,25 @@ class Manifest(_Part):
     name: str = Field(
         max_length=63,
         pattern=NAME_PATTERN,
-        description="name of the model; BentoML accepts it in tags",
+        description="name of the model, which is also its name in BentoML's tags",
     )
     created: str = Field(description="time of creation, ISO 8601, UTC")
-    plugin: str = Field(description="family:variant of the backbone")
+    plugin: str = Field(description="name of the backbone, written family:variant")
     classes: tuple[str, ...] = Field(
-        min_length=2, description="labels, in the order of the probabilities"
+        min_length=2, description="labels of the classes, in the order of the model's probabilities"
     )
     input: InputSpec
     outputs: tuple[OutputSpec, ...]
     opset: int
-    decoder: str = Field(description="decoder that the model was trained with")
+    decoder: str = Field(description="versions of the picture decoder used in training")
     decision: Decision = Decision()
-    metrics: dict[str, float | int] = Field(description="the main values of metrics.json")
-    parity: dict[str, Any] = Field(description="differences between Keras and the exported formats")
-    provenance: dict[str, Any] = Field(description="data, weights, seed, versions, commit")
+    metrics: dict[str, float | int] = Field(description="the most important values of metrics.json")
+    parity: dict[str, Any] = Field(
+        description="differences between the answers of Keras and of the exported formats"
+    )
+    provenance: dict[str, Any] = Field(
+        description="training data, pretrained weights, seed, versions of libraries, commit"
+    )
     files: dict[str, FileRecord] = Field(default_factory=dict)
 
     @field_validator("classes")
@@ -105,7 +111,7 @@ class Manifest(_Part):
 
     @property
     def version(self) -> str:
-        """The version in the tag of the model: the first 12 digits of the id."""
+        """The version in the tag of the model: the first 12 hexadecimal digits of the id."""
         return self.id[:12]
 
     def public(self) -> dict[str, Any]:
@@ -124,7 +130,7 @@ def read_manifest(folder: Path) -> Manifest:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BundleError(
-            f"{folder} is not a bundle: it has no {MANIFEST}; name a folder that has one"
+            f"{folder} is not a bundle: it has no {MANIFEST}; use a folder that has one"
         ) from None
     except (ValueError, OSError, RecursionError) as error:
         raise BundleError(
@@ -134,12 +140,16 @@ def read_manifest(folder: Path) -> Manifest:
     if version != SCHEMA_VERSION:
         raise BundleError(
             f"{folder} has schema version {version!r}, but this version of Graft reads only "
-            f"{SCHEMA_VERSION}: serve it with the version that made it, or train again"
+            f"schema version {SCHEMA_VERSION}; serve the bundle with the version of Graft that "
+            "made it, or train again"
         )
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
-        raise BundleError(f"{folder / MANIFEST} is not a valid manifest: {error}") from error
+        raise BundleError(
+            f"{folder / MANIFEST} is not a valid manifest; copy the bundle again, or train again: "
+            f"{error}"
+        ) from error
     if manifest.id != content_id(content):
         raise BundleError(
             f"{folder / MANIFEST} was altered: its content does not match its id; copy the bundle "
@@ -152,8 +162,8 @@ def content_id(content: dict[str, Any]) -> str:
     """Compute the id of a manifest: the SHA-256 of its JSON without the id.
 
     Args:
-        content: the JSON of the file itself. A `Manifest` that was parsed from an older file also
-            has the defaults of fields that were added later, so it would give another id.
+        content: the JSON of manifest.json itself, not of a parsed `Manifest`. If the file is older
+            than a field, the parsed `Manifest` has the default of this field, and so another id.
     """
     content = {key: value for key, value in content.items() if key != "id"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -68,8 +68,8 @@ class Bundle:
     def content(self, name: str) -> bytes:
         """Read a file of the bundle, and compare it with its checksum in the manifest.
 
-        The check of `read` is not enough: a file may have been replaced since, and the manifest of
-        one bundle must not be served with the model of another.
+        The check in `read` is not enough: a file may have been replaced after it, and a model must
+        not be served with the manifest of another bundle.
 
         Raises:
             BundleError: the file was altered, replaced or removed since `read`.

@@ -12,12 +12,12 @@ from service.bundle.reading import Bundle
 def seal(staging: Path, manifest: Manifest, output: Path) -> Bundle:
     """Write the manifest of the files in `staging`, and rename that folder to its final name.
 
-    The manifest is written last, and all files are flushed to disk before the folder is renamed. So
-    a folder with a manifest is complete.
+    The manifest is written last, so a folder without a manifest is not a bundle. All files are
+    flushed to disk before the folder is renamed, so a folder with the final name is complete.
 
     Args:
         staging: a folder on the same file system as `output` that holds every file of the bundle.
-        manifest: without `id` and `files`, which are computed here.
+        manifest: the manifest without `id` and `files`, which are computed here.
         output: the parent folder of the sealed bundle, which is called `<name>-<version>`.
 
     Raises:

@@ -25,7 +25,8 @@ def load_verified(reference: str, verify_key: str, option: str = "") -> Bundle:
     Args:
         reference: a bundle folder or a BentoML tag.
         verify_key: path of a public key (PEM; P-256, P-384 or P-521); "" = no signature needed.
-        option: the option or variable that gave the reference, for messages; "" = none.
+        option: the command-line option or environment variable that contained the reference, for
+            error messages; "" = neither.
 
     Raises:
         BundleError: the bundle does not exist, was altered, or has no signature by this key.
@@ -54,19 +55,20 @@ def _verify(folder: Path, key: Path) -> None:
     except Exception as error:  # OSError, ValueError, or an error of cryptography
         path = key.absolute()  # BentoML serves a bento in another current folder
         raise SettingError(
-            f"GRAFT_VERIFY_KEY (={path}) is not a public key in PEM format: {error}"
+            f"GRAFT_VERIFY_KEY (={path}) is not a public key in PEM format ({error}); set it to "
+            "the path of the signer's public key"
         ) from error
     signature = folder / SIGNATURE
     if not signature.is_file():
         raise BundleError(
-            f"{folder} has no {SIGNATURE}, and GRAFT_VERIFY_KEY requires one; sign the bundle "
-            "(deploy/README.md), or get a signed copy"
+            f"{folder} has no {SIGNATURE}, but GRAFT_VERIFY_KEY requires a signature; sign the "
+            "bundle (deploy/README.md), or get a signed copy"
         )
     try:
         verifier.set_hashing_config(rules).verify(folder, signature)
     except Exception as error:  # a forged signature may raise anything in its parsers
         reason = str(error) or type(error).__name__
         raise BundleError(
-            f"{folder} was not signed with the private key of {key}, or was altered since "
-            f"({reason}); sign the bundle again, or get an unaltered copy"
+            f"{folder} was not signed with the private key of {key}, or was altered after "
+            f"signing ({reason}); sign the bundle again, or get an unaltered copy"
         ) from error

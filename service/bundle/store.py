@@ -1,4 +1,4 @@
-"""BentoML's model store as the registry of bundles; their tags are `<name>:<version>`.
+"""Save bundles in BentoML's model store, under tags `<name>:<version>`, and find them there.
 
 A stored bundle is an ordinary BentoML model: `bentoml models list`, `export`, `push` and
 `bentoml build` work as usual. `latest` is the bundle that was saved last.
@@ -34,7 +34,7 @@ def save(bundle: Bundle) -> str:
 
     BentoML copies directly to the final folder, so a killed process would leave half a model there.
     This function copies to a temporary store beside it and renames the copy. It sets `latest` even
-    if the store already has the bundle: an earlier save may have been killed before it did so.
+    if the store already has the bundle: an earlier save may have been killed before this step.
 
     Raises:
         SettingError: BENTOML_HOME is empty, or the user has no home folder for the store.
@@ -99,7 +99,8 @@ def resolve(reference: str, option: str = "") -> Path:
     Args:
         reference: a bundle folder, or a BentoML tag such as `classifier:latest`. Inside a bento, a
             tag can be an alias of the model in the bento (bentofile.yaml).
-        option: the option or variable that gave the reference, for messages; "" = none.
+        option: the command-line option or environment variable that contained the reference, for
+            error messages; "" = neither.
 
     Returns:
         The path without symbolic links, so that a link which changes later has no effect.
@@ -118,7 +119,7 @@ def resolve(reference: str, option: str = "") -> Path:
         raise BundleError(
             f"no model {reference!r}: it is neither a folder with a {MANIFEST} nor a tag in "
             f"BentoML's store ({error}).{_suggestion(reference)} Train a model with `{command}`, "
-            f"or {f'set {option} to' if option else 'name'} a bundle folder, or a tag that "
+            f"or {f'set {option} to' if option else 'pass'} a bundle folder, or a tag that "
             "`bentoml models list` shows"
         ) from error
 

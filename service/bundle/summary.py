@@ -15,9 +15,9 @@ FOLDER: Final = "pictures of a folder"
 UNKNOWN: Final = "unknown"
 """The source of training pictures if the manifest does not record it, as in older bundles."""
 FEW_TEST_PICTURES: Final = 20
-"""With fewer test pictures than this, a model has a warning about its accuracy."""
+"""A model that was tested on fewer pictures than this gets a warning about its accuracy."""
 _MIN_GAIN: Final = 0.1
-"""An accuracy is near chance if it is less than this fraction of the way from chance to 1."""
+"""An accuracy is near chance if it covers less than this fraction of the range from chance to 1."""
 
 
 class TrainingData(BaseModel):
@@ -28,7 +28,7 @@ class TrainingData(BaseModel):
 
 
 def training_data(manifest: Manifest) -> dict[str, Any]:
-    """Build the JSON of a `TrainingData` from the manifest; invalid values are unknown."""
+    """Build the JSON of a `TrainingData`; invalid values become UNKNOWN or None."""
     record = _data_record(manifest)
     source, pictures = record.get("source"), record.get("pictures")
     return {
@@ -38,12 +38,12 @@ def training_data(manifest: Manifest) -> dict[str, Any]:
 
 
 def public_manifest(manifest: Manifest) -> dict[str, Any]:
-    """Build the JSON of GET /model: the training data and the public part of the manifest."""
+    """Build the JSON of GET /model: the public part of the manifest, and a `TrainingData`."""
     return {"data": training_data(manifest), **manifest.public()}
 
 
 def describe(manifest: Manifest) -> str:
-    """Return name, training data and accuracy in one line for logs.
+    """Return the name, the training data and the accuracy of a model, in one line for logs.
 
     The line names the folder of the training data, which GET /model must not show to clients.
     """
@@ -68,7 +68,7 @@ def describe_accuracy(manifest: Manifest) -> str:
 
 
 def model_warnings(manifest: Manifest) -> Iterator[str]:
-    """Yield warnings about the accuracy of the model, one sentence each."""
+    """Yield warnings about the accuracy of a model; each is a separate sentence."""
     metrics, classes = manifest.metrics, len(manifest.classes)
     if training_data(manifest)["source"] == DRAWN:
         yield f"it was trained on {DRAWN}, so its accuracy says nothing about your pictures"
@@ -87,7 +87,8 @@ def model_warnings(manifest: Manifest) -> Iterator[str]:
     if (has_many and low <= chance) or accuracy < chance + _MIN_GAIN * (1 - chance):
         yield (
             f"near chance: the model classifies {accuracy:.0%} of the test pictures correctly, and "
-            f"always answering the most common class would reach {chance:.0%}; do not rely on it"
+            f"always answering the most common class would reach {chance:.0%}; do not rely on this "
+            "model"
         )
 
 

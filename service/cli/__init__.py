@@ -1,4 +1,4 @@
-"""What all commands share: the parser of their options, progress with ETA, suggested commands.
+"""Code that the commands share: a parser of options, progress, and command lines to suggest.
 
 In: arguments, counts, durations. Out: parsed options, clear errors, lines for a terminal.
 May use: service.errors.

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, NoReturn
 from service.errors import GraftError, UsageError
 
 _MIN_SIMILARITY: Final = 0.7
-"""A name is suggested only if it is at least this similar, 0 to 1 by `difflib`."""
+"""A name is suggested only if `difflib` rates its similarity at least this high, from 0 to 1."""
 OPTION_ALIASES: Final[Mapping[str, str]] = {
     "plugin": "model backbone arch architecture network net encoder m",
     "plugins": "plugin model models backbone backbones arch network",
@@ -49,7 +49,8 @@ _VALUE_ALIASES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("finetune", "finetuning"), "fine-tune"),
     **dict.fromkeys(("freeze", "freezebackbone"), "features"),
 }
-"""For a switch of another tool, such as --freeze: the value of our option that does the same."""
+"""For switches of other tools that correspond to our option --strategy, such as --freeze: the value
+of --strategy that does the same."""
 
 
 def closest_match(name: str, candidates: Iterable[str]) -> str | None:
@@ -62,7 +63,7 @@ def closest_match(name: str, candidates: Iterable[str]) -> str | None:
 def closest_option(name: str, options: Sequence[str]) -> str | None:
     """Find the option that `name` probably means; None = no match.
 
-    An option with that name in another tool comes first, then the most similar option.
+    An option that has this name in another tool is preferred to an option with a similar name.
 
     Args:
         name: the name as it was typed.
@@ -86,7 +87,7 @@ def _normalized(name: str) -> str:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Raises `error_class` with a one-line message, where argparse would print usage and exit."""
+    """A parser that raises `error_class` with a one-line message, instead of exiting."""
 
     error_class: ClassVar[type[GraftError]] = UsageError
     _arguments: Sequence[str] = ()
@@ -99,7 +100,7 @@ class CommandParser(argparse.ArgumentParser):
         raise self.error_class("; ".join([message, *self._hints(), "--help lists all options"]))
 
     def _hints(self) -> Iterator[str]:
-        """Suggest an option for each unknown one, or `--data` if only a folder was typed."""
+        """Suggest a known option for each unknown one, or `--data` if only a folder was typed."""
         options = re.findall(r"--([a-z][a-z-]*)", self.format_usage())
         typed = list(dict.fromkeys(filter(None, map(_option_name, self._arguments))))
         for name in typed:
@@ -124,6 +125,6 @@ class PrintAction(argparse.Action):
 
 
 def _option_name(argument: str) -> str:
-    """Return the name of an option as it was typed, with its dashes; "" for a value."""
+    """Return the name of an option as it was typed, with its dashes; "" if it is a value."""
     match = re.match(r"--?[A-Za-z][\w.-]*|[A-Za-z][\w-]*(?==)", argument)
     return match.group() if match else ""

@@ -1,7 +1,8 @@
 """Command lines that users can paste and run in any folder, with any `python` on their PATH.
 
-A command names the current interpreter by its path, because `python` may be another one.
-`bentoml serve` reads bentofile.yaml in the current folder, so it comes after a `cd` to that folder.
+A command names the current interpreter by its path, because `python` may be another interpreter.
+`bentoml serve` reads bentofile.yaml in the current folder, so the command begins with a `cd` to
+Graft's folder.
 """
 
 from __future__ import annotations

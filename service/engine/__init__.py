@@ -1,6 +1,6 @@
-"""Run models with ONNX Runtime: sessions, threads, batches and devices.
+"""Run models with ONNX Runtime: decode pictures in threads, and classify them in batches.
 
-In: a `Bundle` and settings; pictures. Out: a `Predictor`, a `Scheduler` that calls it, and the
-fastest configuration for this machine; probabilities.
+In: a `Bundle`, settings, and pictures. Out: a `Predictor`, a `Scheduler` that calls it, the fastest
+number of sessions, threads and pictures per batch, and probabilities.
 May use: service.{bundle, errors, imaging, settings, system}.
 """

@@ -1,8 +1,9 @@
 """Find the fastest session configuration for a model on this machine, and cache it.
 
-On a CPU, many sessions of one thread with small batches are often fastest; on a GPU, one session
-with large batches. So the model is timed, and the result is cached for each model, machine, device
-and version of ONNX Runtime. Settings that give a part of the configuration take precedence.
+A configuration is a number of ONNX Runtime sessions, of threads per session, and of pictures per
+batch. On a CPU, many sessions of one thread with small batches are often fastest; on a GPU, one
+session with large batches. So the model is timed, and the result is cached for each model, machine,
+device and version of ONNX Runtime. Settings such as GRAFT_SESSIONS take precedence.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which 
 
 
 def autotune(bundle: Bundle, settings: Settings) -> TuningResult:
-    """Return the cached configuration for this model and machine, or else time the model.
+    """Return the configuration from settings or the cache; if there is none, time the model.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.
@@ -64,7 +65,10 @@ def _fixed_fields(settings: Settings) -> dict[str, int]:
 
 
 def _apply_settings(result: TuningResult, settings: Settings) -> TuningResult:
-    """Choose the best trial that agrees with the settings; without one, overwrite the choice."""
+    """Choose the best trial that agrees with the settings.
+
+    If there is no such trial, replace the fields of the earlier choice that the settings give.
+    """
     fixed = _fixed_fields(settings)
     agreeing = [trial for trial in result.curve if fixed.items() <= trial.model_dump().items()]
     choice = choose_config(agreeing) if agreeing else result.choice.model_copy(update=fixed)
@@ -86,14 +90,14 @@ def _save(result: TuningResult, bundle: Bundle, settings: Settings) -> None:
         Path(file.name).replace(path)
     except (OSError, SettingError) as error:
         _log.warning(
-            "the fastest configuration cannot be saved, so every start will time the model again "
-            "(%s); set GRAFT_CACHE to a folder that can be written to",
+            "the result of autotuning cannot be saved (%s), so the model will be timed again at "
+            "every start; set GRAFT_CACHE to a folder that this user can write to",
             error,
         )
 
 
 def _machine_hash(settings: Settings) -> str:
-    """Return 12 hexadecimal digits that identify this machine, its cores, device and runtime."""
+    """Return a hash of this machine, its cores, the device and the version of ONNX Runtime."""
     parts = [platform.node(), platform.machine(), processor_name(), str(settings.usable_threads())]
     parts += [preferred_provider(settings.device), onnxruntime_version()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

@@ -34,7 +34,7 @@ class RuntimeInfo(BaseModel):
 
 
 def preferred_provider(device: str) -> str:
-    """Return the name of the execution provider that ONNX Runtime should use for a device."""
+    """Return the name of the best execution provider for a value of GRAFT_DEVICE."""
     best = providers_for(device)[0]
     return best if isinstance(best, str) else str(best[0])
 
@@ -54,7 +54,7 @@ def load_predictor(
     needs_gpu = device.startswith(("gpu", "cuda"))
     if needs_gpu and CUDA not in available_providers():
         raise SettingError(
-            f"GRAFT_DEVICE (={device}): the installed ONNX Runtime is built without CUDA: install "
+            f"GRAFT_DEVICE (={device}): the installed ONNX Runtime is built without CUDA; install "
             "requirements/serving-gpu.txt (container image: build it with --build-arg "
             "LOCK=serving-gpu), or set GRAFT_DEVICE=cpu"
         )
@@ -62,20 +62,20 @@ def load_predictor(
     if needs_gpu and predictor.provider != CUDA:
         raise SettingError(
             f"GRAFT_DEVICE (={device}): ONNX Runtime cannot use the GPU and would use "
-            f"{predictor.provider}: check `nvidia-smi` and CUDA_VISIBLE_DEVICES, and install the "
+            f"{predictor.provider}; check `nvidia-smi` and CUDA_VISIBLE_DEVICES, and install the "
             "versions of CUDA and cuDNN that it is built for; or set GRAFT_DEVICE=cpu"
         )
     return predictor
 
 
 def fallback_warning(device: str, predictor: Predictor) -> str:
-    """Return a warning if the CPU replaces a GPU; "" if the preferred provider is used."""
+    """Return a warning if the CPU is used although a GPU is preferred; otherwise ""."""
     if predictor.provider == preferred_provider(device):
         return ""
     return (
         f"the model runs on {predictor.provider}, because ONNX Runtime is built for GPUs but "
-        "cannot use one; set GRAFT_DEVICE=gpu to make this an error, or GRAFT_DEVICE=cpu to "
-        "accept it"
+        "cannot use one; set GRAFT_DEVICE=gpu to make this an error, or GRAFT_DEVICE=cpu to use "
+        "the CPU without this warning"
     )
 
 

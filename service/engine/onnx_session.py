@@ -16,8 +16,8 @@ CUDA: Final = "CUDAExecutionProvider"
 def import_onnxruntime() -> Any:
     """Import ONNX Runtime with telemetry switched off; other modules must not import it directly.
 
-    The official builds send telemetry to Microsoft unless the environment forbids it before the
-    import.
+    The official builds send telemetry to Microsoft unless an environment variable forbids it before
+    the import.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -26,12 +26,12 @@ def import_onnxruntime() -> Any:
 
 
 def onnxruntime_version() -> str:
-    """Return the version of the installed ONNX Runtime, whether its package is for CPUs or GPUs."""
+    """Return the version of ONNX Runtime, from the installed package for CPUs or GPUs."""
     return str(import_onnxruntime().__version__)
 
 
 def available_providers() -> list[str]:
-    """List which of CUDA and CPU the installed ONNX Runtime is built for, best first."""
+    """List the providers of the installed ONNX Runtime: CUDA if it is built with CUDA, then CPU."""
     available = import_onnxruntime().get_available_providers()
     return [name for name in (CUDA, CPU) if name in available]
 
@@ -40,8 +40,8 @@ def providers_for(device: str) -> list[Any]:
     """List the execution providers for `auto`, `cpu`, `gpu` or `gpu:N`, best first.
 
     The CPU comes after CUDA, for operations that CUDA does not support. If ONNX Runtime is built
-    without CUDA, the list is the CPU alone for every `device`: in training, `device` also applies
-    to TensorFlow, which may have a GPU nevertheless.
+    without CUDA, the list has only the CPU, even for `gpu`. This is not an error, because in
+    training `device` also applies to TensorFlow, which may be able to use the GPU.
     """
     kind, _, number = device.partition(":")
     if kind == "cpu" or CUDA not in available_providers():
@@ -78,5 +78,5 @@ def open_session(
         name = model if isinstance(model, Path) else "the model"
         raise BundleError(
             f"ONNX Runtime cannot load {name} ({error}); train the model again with the "
-            "installed version"
+            "installed version of ONNX Runtime"
         ) from error

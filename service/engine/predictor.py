@@ -16,12 +16,15 @@ from service.errors import BundleError
 from service.imaging import Limits, decode
 
 GOLDEN_TOLERANCE = 1e-3
-"""Largest allowed difference between a probability and the one recorded at export. Another
-processor changes float32 probabilities by about 1e-6, another version of libjpeg by a few 1e-4."""
+"""Largest allowed difference between a probability and the probability that was recorded at export.
+Another processor changes float32 probabilities by about 1e-6, and another version of libjpeg by a
+few 1e-4."""
 
 
 class Predictor:
     """A loaded model that has been checked: it reproduces its golden answers.
+
+    The golden answers are the probabilities of a few pictures in the bundle, recorded at export.
 
     Args:
         bundle: a bundle that `Bundle.read` has verified.
@@ -79,7 +82,7 @@ class Predictor:
         """Decode the bytes of a picture file to (size, size, 3) uint8 RGB, exactly as in training.
 
         Raises:
-            RequestError: the picture cannot be decoded, or the model does not accept its kind.
+            RequestError: the picture cannot be decoded, or the model does not accept its format.
         """
         spec = self.bundle.manifest.input
         return decode(

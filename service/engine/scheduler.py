@@ -1,8 +1,9 @@
 """A pool of threads that decodes pictures, and classifies them in batches.
 
-If a session of the model is free, an idle thread calls it with all decoded pictures that wait;
-otherwise the thread decodes the next picture. No picture waits for a batch to fill: batches become
-larger only while all sessions are busy. A picture that cannot be decoded does not affect others.
+If a session of the model is free, an idle thread calls it with a batch of the decoded pictures that
+wait; otherwise the thread decodes the next picture. No picture waits for a batch to fill: batches
+become larger only while all sessions are busy. A picture that cannot be decoded does not affect
+other pictures.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ class Job:
         self.times = [monotonic()]
 
     def result(self) -> NDArray[np.float32]:
-        """Wait for the (classes,) probabilities; if the job failed, raise its error. Call it once.
+        """Wait for the (classes,) probabilities; if the job failed, raise its error.
 
-        A job that failed drops its future. This breaks the reference cycle error -> traceback ->
-        frames -> job -> error, which would keep the bytes of the picture in memory until the
-        garbage collector runs.
+        Call this only once. A job that failed drops its future. This breaks the reference cycle
+        error -> traceback -> frames -> job -> error, which would keep the bytes of the picture in
+        memory until the garbage collector runs.
         """
         try:
             return self.future.result()
@@ -69,7 +70,7 @@ class Scheduler:
     Args:
         decode: bytes -> (H, W, 3) uint8; raises an error for bad pictures. Called by all threads.
         predict: (N, H, W, 3) uint8 -> (N, classes) float32; called by up to `sessions` threads.
-        threads: number of threads; raised to `sessions` if that is larger.
+        threads: number of threads; if `sessions` is larger, there are `sessions` threads.
         sessions: largest number of concurrent calls of the model.
         max_batch_size: largest number of pictures in one call of the model.
         max_queue_size: largest number of pictures that are queued or being classified.
@@ -124,9 +125,9 @@ class Scheduler:
         with self._admission_lock:
             if self._admitted + count > self._max_queue_size:
                 raise Overloaded(
-                    f"the queue has no room for {count} more: {self._admitted} of at most "
-                    f"{self._max_queue_size} pictures are queued or being classified; try again "
-                    "in a moment"
+                    f"the queue has no room for the pictures of this request ({count}), because "
+                    f"{self._admitted} of at most {self._max_queue_size} pictures are queued or "
+                    "being classified; try again in a moment"
                 )
             self._admitted += count
         try:
@@ -147,7 +148,7 @@ class Scheduler:
         return self._enqueue(self._decoded, job)
 
     def close(self) -> None:
-        """Answer all admitted pictures, then stop the threads. Admit no pictures afterwards."""
+        """Answer all admitted pictures, then stop the threads. Do not call `admit` after this."""
         while self._admitted:
             sleep(0.01)
         with self._lock:
@@ -165,7 +166,7 @@ class Scheduler:
         return job
 
     def _run(self) -> None:
-        """Run tasks until the scheduler closes; wait for a lock while there are none."""
+        """Run tasks until the scheduler closes; while there is no task, wait to be woken."""
         wakeup = threading.Lock()
         wakeup.acquire()
         while True:

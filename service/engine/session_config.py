@@ -9,11 +9,11 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 _THREADS_GAIN: Final = 1.15
-"""Fewer sessions with more threads are chosen only if they are faster by this factor. They gain
-less in a server than in a trial: the threads of a server also decode pictures, and a call waits for
-the slowest of its threads."""
+"""A configuration with fewer sessions and more threads per session is chosen only if it is faster
+by this factor in the trial. In a server it gains less than in the trial, because the threads also
+decode pictures, and a call waits for its slowest thread."""
 _BATCH_GAIN: Final = 1.03
-"""A larger batch is chosen only if it is faster by this factor, as its answers come later."""
+"""A larger batch is chosen only if it is faster by this factor, because it delays the answers."""
 
 
 class SessionConfig(BaseModel):
@@ -64,7 +64,10 @@ class TuningResult(BaseModel):
 
 
 def choose_config(trials: Sequence[Trial]) -> SessionConfig:
-    """Choose the largest fast enough number of sessions, then their smallest fast enough batch."""
+    """Choose the largest fast-enough number of sessions, then its smallest fast-enough batch size.
+
+    A trial is fast enough if it is slower than the fastest trial by at most a fixed factor.
+    """
     fast = _within_factor(_THREADS_GAIN, trials)
     sessions = max(trial.sessions for trial in fast)
     fast = _within_factor(_BATCH_GAIN, [trial for trial in fast if trial.sessions == sessions])
@@ -73,6 +76,6 @@ def choose_config(trials: Sequence[Trial]) -> SessionConfig:
 
 
 def _within_factor(factor: float, trials: Sequence[Trial]) -> list[Trial]:
-    """Keep the trials that are slower than the fastest by at most this factor."""
+    """Return the trials that are slower than the fastest trial by at most `factor`."""
     threshold = max(trial.pictures_per_second for trial in trials) / factor
     return [trial for trial in trials if trial.pictures_per_second >= threshold]

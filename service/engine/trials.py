@@ -19,7 +19,7 @@ MAX_SECONDS: Final = 2.5
 _TRIAL_SECONDS: Final = 0.12
 """Duration of one trial; enough for about 5 calls of a ResNet50."""
 _STOP_RATIO: Final = 0.9
-"""No larger batch is tried once the throughput is below this fraction of the best so far."""
+"""Once the throughput is below this fraction of the best, no larger batches are tried."""
 _MAX_BATCH_SIZE: Final = 64
 
 

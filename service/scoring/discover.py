@@ -26,13 +26,14 @@ def find_pictures(paths: Sequence[str]) -> list[str]:
     for path in paths:
         if not Path(path).exists():
             raise UsageError(
-                f"there is no file or folder {path}; name pictures, or folders with pictures"
+                f"there is no file or folder {path}; give the paths of pictures, or of folders "
+                "with pictures"
             )
         pictures += _walk(path, visited) if Path(path).is_dir() else [path]
     if not pictures:
         raise UsageError(
             f"no pictures in {', '.join(paths)} (searched for {' '.join(SUFFIXES)}, in all "
-            "sub-folders); name pictures, or folders with pictures"
+            "sub-folders); give the paths of pictures, or of folders with pictures"
         )
     return pictures
 

@@ -22,7 +22,7 @@ from service.settings import Settings
 
 _JOBS_PER_THREAD: Final = 16
 """Number of queued pictures per thread. Results are returned in order, so a slow picture delays the
-results after it; with a queue, the threads go on in the meantime."""
+results after it. The queue lets the other threads continue in the meantime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def score_files(
     Args:
         paths: paths of the files.
         predictor: the model.
-        config: number of ONNX Runtime sessions, and largest batch.
+        config: number of ONNX Runtime sessions, and largest number of pictures per batch.
         settings: number of threads, and limits on pictures.
     """
     threads = settings.usable_threads()
@@ -67,7 +67,7 @@ def score_files(
     pending: deque[tuple[str, Job]] = deque()
     try:
         for path in paths:
-            # Yield half of the window: waiting for each result would take time from the threads.
+            # Wait once for half of the window: to wake up for each result would slow the threads.
             if len(pending) == window:
                 wait([pending[window // 2][1].future])
                 for _ in range(window // 2):
@@ -78,14 +78,14 @@ def score_files(
     finally:
         for _, job in pending:
             job.cancel()
-        # A thread that is still inside ONNX Runtime when the process exits would abort it.
+        # A thread that is still inside ONNX Runtime at the exit would abort the process.
         scheduler.close()
 
 
 def _path_decoder(predictor: Predictor, settings: Settings) -> Callable[[bytes], NDArray[np.uint8]]:
-    """Make the decoder of the scheduler, which gets paths instead of data.
+    """Make the function that decodes pictures for the scheduler; it takes a path as bytes.
 
-    So the file is read in a decoding thread, and only when one is free.
+    With paths instead of data, a file is read only when a thread is free to decode it.
     """
     limits = settings.limits()
 
@@ -97,7 +97,7 @@ def _path_decoder(predictor: Predictor, settings: Settings) -> Callable[[bytes],
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
-    """Read a file.
+    """Read a file of at most `max_bytes` bytes.
 
     Raises:
         UnreadableFile: the path is a folder, a pipe or a device, or the file cannot be read.
@@ -110,9 +110,9 @@ def read_file(path: Path, max_bytes: int) -> bytes:
         if stat.S_ISDIR(status.st_mode):
             next(path.iterdir(), None)  # raises an OSError if the folder cannot be searched
     except OSError as error:
-        raise UnreadableFile(f"the file cannot be read: {error.strerror}") from error
+        raise UnreadableFile(f"{path} cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
-        raise UnreadableFile("it is a folder, a pipe or a device, not a file")
+        raise UnreadableFile(f"{path} is a folder, a pipe or a device, not a picture file")
     raise too_many_bytes(status.st_size, max_bytes)
 
 

@@ -22,8 +22,8 @@ _PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
 """Pillow's modes that PNG can hold. Pictures of other modes are converted to RGB, except those of
 `_INTEGER_MODES`."""
 _INTEGER_MODES = {"I", "I;16B", "I;16L", "I;16N"}
-"""Pillow's modes of gray integers, which are converted to 16 bits. Pillow's own conversion to RGB
-would clip their values at 255."""
+"""Pillow's modes of gray integers. They are converted to 16 bits, because Pillow's own conversion
+to RGB would clip their values at 255."""
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,8 @@ def write_json_line(predictor: Predictor, top_k: int, scored: ScoredFile) -> Non
 def csv_table(path: Path, classes: Sequence[str]) -> Iterator[WriteRow]:
     """Open a CSV file; yield a function that writes the row of one file.
 
-    The CSV file appears when the block ends, complete; if the block raises, it does not appear. The
-    columns are path, label, score, `probability_<class>` of every class, and error.
+    The complete CSV file appears when the block ends; if the block raises an error, it does not
+    appear. The columns are path, label, score, `probability_<class>` of every class, and error.
 
     Raises:
         UsageError: the CSV file cannot be written.
@@ -72,8 +72,8 @@ def csv_table(path: Path, classes: Sequence[str]) -> Iterator[WriteRow]:
 def _replacing(path: Path) -> Iterator[TextIO]:
     """Open a temporary file that replaces `path` when the block ends.
 
-    If `path` is a symbolic link, the file to which it leads is replaced. A pipe, a device or stdout
-    is written to directly.
+    If `path` is a symbolic link, the file to which it leads is replaced. If `path` is a pipe, a
+    device or stdout, the block writes to it directly.
     """
     with _usage_error_on_oserror(path):
         is_stdout = path.exists() and os.path.samestat(path.stat(), os.fstat(1))
@@ -116,6 +116,6 @@ def _usage_error_on_oserror(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError(
-            f"cannot write {path}: {error.strerror}; --csv needs a file in an existing folder, to "
-            "which you may write and which has enough free space"
+            f"cannot write {path}: {error.strerror}; give --csv the path of a file in an existing "
+            "folder, to which you may write, on a disk with enough free space"
         ) from error

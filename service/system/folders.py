@@ -27,7 +27,7 @@ def bentoml_home() -> Path:
 
     Raises:
         SettingError: BENTOML_HOME is empty, or it is not set and the user has no home folder. In
-            these cases BentoML itself would use the current folder, or one called `~` in it.
+            these cases BentoML itself would use the current folder, or a folder `~` inside it.
     """
     path = os.environ.get("BENTOML_HOME", "~/bentoml")
     if not path:

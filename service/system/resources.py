@@ -17,8 +17,8 @@ _LARGE_BYTES: Final = 4 * 1024 * 1024
 def usable_cores() -> int:
     """Return the number of cores that this process may use.
 
-    Many libraries start a thread for each core of the host instead, even if CPU affinity or the CPU
-    limit of the container allows fewer.
+    CPU affinity or the CPU limit of the container may allow fewer cores than the host has. Many
+    libraries ignore this and start a thread for each core of the host.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     limit = cgroup_cores(Path("/sys/fs/cgroup"))

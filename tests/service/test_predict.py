@@ -99,7 +99,7 @@ def test_a_bundle_by_its_tag(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["gone"], "graft: there is no file or folder gone; name "),
+        (["gone"], "graft: there is no file or folder gone; give "),
         (["."], "graft: no pictures in . (searched for .jpg "),
         (["1.jpg", "--bundle", "nobody:1"], "or set --bundle to a bundle folder"),
         (["1.jpg", "--csv", "gone/out.csv"], "graft: cannot write gone/out.csv: No such file"),

@@ -145,13 +145,13 @@ def test_threads_of_the_setting_are_used() -> None:
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        (" ,\n", "contains no key; add a key"),
+        (" ,\n", "no key; add a key"),
         ("a, schlüssel", "a character outside"),
         ("schl\nssel", "a control character"),
     ],
 )
 def test_unusable_keys_are_refused_and_not_shown(keys: str, reason: str) -> None:
-    with pytest.raises(SettingError, match=f"^GRAFT_API_KEYS: Value error, .*{reason}") as refusal:
+    with pytest.raises(SettingError, match=f"^GRAFT_API_KEYS: contains.*{reason}") as refusal:
         Settings.from_environment({"GRAFT_API_KEYS": keys})
     assert "schl" not in str(refusal.value)
 
@@ -178,8 +178,9 @@ def test_keys_of_variable_and_file_are_accepted_together(tmp_path: Path) -> None
     ["app.example", "https://app.example/", "https://app.example/page", "https://*.example"],
 )
 def test_invalid_origins_are_refused(origin: str) -> None:
-    with pytest.raises(SettingError, match=r"^GRAFT_CORS_ORIGINS .*an origin is scheme://host"):
+    with pytest.raises(SettingError, match=r"^GRAFT_CORS_ORIGINS .* is not an origin") as refusal:
         Settings.from_environment({"GRAFT_CORS_ORIGINS": f"https://one.example, {origin}"})
+    assert f": {origin!r} is not an origin" in str(refusal.value)
 
 
 def test_origins_are_separated_by_commas() -> None:

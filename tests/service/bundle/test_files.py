@@ -24,7 +24,7 @@ def test_a_record_is_that_of_the_bytes(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("b", "b is missing"), ("../a", "outside of the bundle"), ("/a", "outside of the bundle")],
+    [("b", "b is missing"), ("../a", "outside the bundle"), ("/a", "outside the bundle")],
 )
 def test_files_that_are_not_there_or_elsewhere_are_refused(
     folder: Path, name: str, message: str

@@ -86,7 +86,7 @@ def test_names_outside_the_bundle_are_refused(
     secret.write_text("x")
     name = name.format(tmp=bundle_copy.parent)
     rewrite(bundle_copy, lambda content: content["files"].update({name: record(secret)}))
-    with pytest.raises(BundleError, match=r"lists .*secret', outside of the bundle"):
+    with pytest.raises(BundleError, match=r"lists .*secret', which is outside the bundle"):
         Bundle.read(bundle_copy)
 
 

@@ -115,7 +115,7 @@ def test_bentomls_own_file_in_the_store_is_let_pass(signed: Path, ours: str) -> 
 def test_altered_signed_file_is_refused(signed: Path, ours: str, name: str) -> None:
     data = (signed / name).read_bytes()
     (signed / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    with pytest.raises(BundleError, match=f"altered since.*{name}"):
+    with pytest.raises(BundleError, match=f"altered after signing.*{name}"):
         load_verified(str(signed), ours)
 
 
@@ -128,7 +128,7 @@ def test_bundle_sealed_anew_by_somebody_else_is_refused(
     forged = seal(staging, tiny_bundle.manifest.model_copy(update={"created": "x"}), tmp_path)
     shutil.copy(signed / SIGNATURE, forged.path)
     Bundle.read(forged.path)
-    with pytest.raises(BundleError, match=r"altered since.*manifest\.json"):
+    with pytest.raises(BundleError, match=r"altered after signing.*manifest\.json"):
         load_verified(str(forged.path), ours)
 
 
@@ -147,7 +147,7 @@ def test_signature_of_something_else_by_our_key_is_refused(
 
 
 def test_missing_signature_is_refused(bundle_copy: Path, ours: str) -> None:
-    with pytest.raises(BundleError, match=r"no model\.sig, and GRAFT_VERIFY_KEY requires one"):
+    with pytest.raises(BundleError, match=r"no model\.sig, but GRAFT_VERIFY_KEY requires a"):
         load_verified(str(bundle_copy), ours)
 
 
@@ -257,7 +257,7 @@ def test_a_reload_by_either_way_takes_what_is_signed_only(
         replace()
         refused = httpx.post(f"{server.url}/admin/reload", timeout=60)
         assert refused.status_code == 409
-        assert "GRAFT_VERIFY_KEY requires one" in refused.json()["error"]["message"]
+        assert "GRAFT_VERIFY_KEY requires a" in refused.json()["error"]["message"]
         refusals(1)
         worker.send_signal(signal.SIGHUP)
         refusals(2)

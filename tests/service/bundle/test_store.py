@@ -202,7 +202,7 @@ def test_unknown_model_says_where_was_looked_and_what_to_do(reference: str) -> N
     assert message.startswith(f"no model {reference!r}: it is neither a folder with a manifest")
     assert f"`{sys.executable} -m trainers.run`" in message
     assert "set GRAFT_MODEL to a bundle folder, or a tag" in message
-    with pytest.raises(BundleError, match="or name a bundle folder, or a tag"):
+    with pytest.raises(BundleError, match="or pass a bundle folder, or a tag"):
         resolve(reference)
 
 

@@ -100,7 +100,7 @@ def test_folders_that_cannot_be_opened_are_listed(
 
 
 def test_a_missing_path_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no file or folder .*gone\.jpg; name pictures"):
+    with pytest.raises(UsageError, match=r"no file or folder .*gone\.jpg; give the paths"):
         find_pictures([str(tmp_path), str(tmp_path / "gone.jpg")])
 
 

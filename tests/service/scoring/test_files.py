@@ -143,7 +143,7 @@ def test_paths_that_are_not_text_are_read(tmp_path: Path, draw: Draw, predictor:
 def test_pipes_and_folders_are_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     for name in ("pipe.jpg", "."):
-        with pytest.raises(UnreadableFile, match="not a file"):
+        with pytest.raises(UnreadableFile, match="not a picture file"):
             read_file(tmp_path / name, 10)
 
 

@@ -126,7 +126,7 @@ def test_paths_that_are_not_text_are_written_escaped(tmp_path: Path) -> None:
     ("name", "reason"), [("gone/out.csv", "No such file"), (".", "Is a directory")]
 )
 def test_a_table_that_cannot_be_written_is_refused(tmp_path: Path, name: str, reason: str) -> None:
-    refused = pytest.raises(UsageError, match=rf"cannot write .*: {reason}.*; --csv needs a file")
+    refused = pytest.raises(UsageError, match=rf"cannot write .*: {reason}.*; give --csv the path")
     with refused, csv_table(tmp_path / name, CLASSES):
         pytest.fail("nothing may begin")
     assert list(tmp_path.iterdir()) == []

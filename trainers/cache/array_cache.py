@@ -30,7 +30,7 @@ from trainers.progress import Progress
 _BLOCK_BYTES = 32 * 1024**2
 """Size of the blocks in which records are written: a run that is killed loses at most one block."""
 _CHUNK = 32
-"""Records that one call of a recipe makes; few, so that all threads stay busy and stop quickly."""
+"""Records per call of a recipe: a small number keeps all threads busy and lets them stop soon."""
 _DISK_ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "with more room"),
     **dict.fromkeys(
@@ -215,7 +215,7 @@ class Cache:
     def _make(
         self, missing: NDArray[np.int64], label: str, recipe: Recipe
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
-        """Yield blocks of positions and their records; while one is written, the next is made."""
+        """Yield blocks of positions and their records; make one while the caller writes another."""
         size = max(_CHUNK, _BLOCK_BYTES // recipe.record_bytes)
         blocks = [missing[start : start + size] for start in range(0, len(missing), size)]
         pool = ThreadPoolExecutor(usable_cores())

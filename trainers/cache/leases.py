@@ -18,11 +18,12 @@ from service.system.locks import acquire_lock, file_lock
 from trainers.workspace import remove_abandoned
 
 _STORES = "shelves"
-"""Field of a lease file. Its name stays: runs of older versions read it."""
+"""The field of a lease file with the reserved bytes of each store. It keeps its old name, because
+runs of older versions read it."""
 
 
 class Leases:
-    """The leases of this run and of others. The caller of a method holds the lock of the cache.
+    """The leases of this run and of others. Callers of a method must hold the lock of the cache.
 
     Args:
         cache_folder: the folder of the cache; each store is a folder in it.
@@ -65,7 +66,7 @@ class Leases:
         return reserved
 
     def release(self) -> None:
-        """Give up everything that this run has leased."""
+        """Give up the leases and reservations of this run."""
         if self._lock is not None:
             self._lock.release()
             self._remove(self.folder / f"{self._name}.lock")

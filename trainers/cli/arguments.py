@@ -15,7 +15,7 @@ from trainers.config import ConfigError, TrainingConfig, validate
 
 
 class TrainingParser(arguments.CommandParser):
-    """Raises `ConfigError` for an unknown flag or a missing value."""
+    """A parser that raises `ConfigError` for an unknown flag or a missing value."""
 
     error_class = ConfigError
 

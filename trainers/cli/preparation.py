@@ -21,7 +21,7 @@ from trainers.progress import Progress, log
 
 
 def choose_folder(config: TrainingConfig) -> Path:
-    """Return the folder to train on; draw the sample pictures if there is no other folder."""
+    """Return the folder to train on; generate the sample pictures if there is no folder."""
     folder = config.folder()
     if folder:
         log.info("training on the pictures in %s", folder)

@@ -44,7 +44,7 @@ class Dataset:
         duplicate_groups: (N,) int64, for each picture the first row of its group of duplicates.
         fingerprint: SHA-256 of paths, classes and digests.
         left_out: files and folders that are not used.
-        images: empty until `features.decoding` decodes the pictures at the model's input size.
+        images: the pictures at the model's input size; empty until `features.decoding` sets it.
         data_path: the folder or the archive, as the user named it.
         layout: where in the folder the classes are.
         sources: the source of each picture as found by --group, "" if there is none; an empty tuple
@@ -75,9 +75,10 @@ class Dataset:
 
     @property
     def significant_bits(self) -> int:
-        """The number of bits that the values of the 16-bit pictures use, 8 to 16.
+        """The number of bits, 8 to 16, that the samples of the 16-bit pictures use.
 
-        The decoder stretches this range to the range of the model's input.
+        The decoder scales samples from 0 to 2 ** significant_bits - 1 to the range of the model's
+        input.
         """
         bits = self.inspections["bits"]
         used = self.inspections["significant_bits"][bits == FULL_RANGE_BITS]

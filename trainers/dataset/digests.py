@@ -18,7 +18,8 @@ from trainers.cache.array_cache import Cache, Recipe
 from trainers.dataset.folders.errors import DataError
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
-"""Larger files are left out, because each thread reads a whole file into memory."""
+"""Largest size of a picture file. Larger files are left out, because each thread reads a whole file
+into memory."""
 SETTLED_NS = 2_000_000_000
 """Files that changed within this time, in nanoseconds, are always hashed: another change could
 leave the same modification time. The file system FAT has the coarsest clock, with steps of 2 s."""

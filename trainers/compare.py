@@ -38,7 +38,7 @@ PLUGINS = (
 """The backbones that are compared without --plugins.
 
 They have 0.9 to 24 million parameters. `pocket` needs no download; all others start from ImageNet
-weights. Others reach the ImageNet accuracy of ResNet in less time; it is included because ResNets
+weights. ResNet is slower than others of the same ImageNet accuracy. It is included because ResNets
 gave the best frozen features in Kornblith et al. 2019 (Do Better ImageNet Models Transfer Better?).
 """
 _SHARED_OPTIONS = (

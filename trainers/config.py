@@ -212,8 +212,8 @@ def validate(values: Mapping[str, Any], message_prefix: str = "") -> TrainingCon
         message_prefix: text before the error message, such as the name of the config file.
 
     Raises:
-        ConfigError: values are not allowed. The message lists all of them, but of values with
-            unprintable characters only the first.
+        ConfigError: values are not allowed. The message names all of them, or, if some have
+            unprintable characters, only the first of these.
     """
     for name, value in values.items():
         if isinstance(value, str) and not is_printable(value):

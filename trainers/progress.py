@@ -40,7 +40,7 @@ class Progress:
 
     Args:
         is_quiet: whether to show nothing.
-        is_terminal: whether to draw bars; by default, if stderr is a terminal.
+        is_terminal: whether to draw bars; None draws bars if stderr is a terminal.
         is_json: whether to write JSON lines instead of bars and plain lines.
 
     Attributes:

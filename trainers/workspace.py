@@ -29,9 +29,9 @@ class WorkspaceError(GraftError):
 def workspace(output: Path) -> Iterator[Path]:
     """Yield a new folder in `output`, and remove it at the end.
 
-    It is in `output` so that finished files can be moved to their final place on the same file
-    system. The run locks the folder. If the run is killed, the operating system releases the lock,
-    and the next run removes the folder.
+    The folder is in `output`, on the file system of the bundle, so that finished files can be moved
+    into place. The run locks the folder. If the run is killed, the operating system releases the
+    lock, and the next run removes the folder.
 
     Raises:
         WorkspaceError: `output` is not a folder, or cannot be written.

@@ -40,7 +40,7 @@ _DISK_ADVICE = {
 
 
 class CacheError(GraftError):
-    """The cache cannot hold what the run needs."""
+    """The cache cannot be written, or was closed."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Cache:
         folder: the folder of the stores, shared by all runs of a user.
         max_bytes: limit of the total size. If new records would exceed it, `eviction` removes
             stores. Records that still do not fit go to the run's workspace and are removed with
-            it; with 0, all records go there.
+            the workspace. If the limit is 0, all records go there.
         workspace: the run's own folder.
         progress: shows the progress of `get_or_create`.
     """

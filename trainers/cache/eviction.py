@@ -1,4 +1,4 @@
-"""Eviction: removes the least recently used record stores when new records need their room."""
+"""Eviction: removes the least recently used record stores when new records need space."""
 
 from __future__ import annotations
 

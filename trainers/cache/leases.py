@@ -45,7 +45,7 @@ class Leases:
     def reserve(self, store: str, pending_bytes: int) -> None:
         """Lease a store, and reserve the bytes that this run will still write there.
 
-        After `release` this does nothing, because background threads may still call it.
+        After `release`, this method does nothing: background threads may still call it.
         """
         if self._is_released or self.reserved.get(store) == pending_bytes:
             return
@@ -94,7 +94,7 @@ class Leases:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read a lease; it is empty if a kill or a full disk cut the file short."""
+    """Read a lease; return an empty lease if the file is incomplete after a kill or a full disk."""
     lease: dict[str, Any] = {"workspace": "", _STORES: {}}
     with suppress(OSError, ValueError):
         lease |= json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))

@@ -94,8 +94,8 @@ class Checksums:
                 if zlib.crc32(value) != self.expected[row]:
                     raise CorruptRecordError(
                         f"the cache in {self.folder} is damaged: a record differs from what was "
-                        "written. Remove that folder and run the command again; the records "
-                        "are then computed again"
+                        "written. Remove that folder, and run the command again to compute "
+                        "the missing records"
                     )
                 self.is_verified[row] = True
 

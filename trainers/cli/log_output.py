@@ -16,7 +16,10 @@ LIBRARY_LOGGERS = ("py.warnings", "tensorflow", "absl", "keras", "tf2onnx", "ben
 
 
 class _StderrHandler(logging.Handler):
-    """Looks up sys.stderr for each message, because a progress bar replaces it for a while."""
+    """Writes to what sys.stderr is at the time of each message.
+
+    A progress bar replaces sys.stderr while the bar is shown.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), file=sys.stderr, flush=True)

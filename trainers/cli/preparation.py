@@ -45,7 +45,7 @@ def prepare_dataset(
 
     Args:
         files: the files of the folder, not yet decoded.
-        config: the options `group`, `strict` and `seed` are used.
+        config: the options of the run, of which `group`, `strict` and `seed` are used.
         image_size: side of the model's input in pixels; much smaller pictures are reported.
 
     Returns:

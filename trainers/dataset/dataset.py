@@ -88,7 +88,7 @@ class Dataset:
     def cache_keys(self) -> list[bytes]:
         """The cache key of each picture: its digest, 32 bytes.
 
-        The key of a 16-bit picture also depends on `significant_bits`, as its decoded pixels do.
+        The key of a 16-bit picture also depends on `significant_bits`, like its decoded pixels.
         """
         keys, bits = [bytes.fromhex(digest) for digest in self.digests], self.significant_bits
         if bits < FULL_RANGE_BITS:
@@ -124,8 +124,8 @@ class Dataset:
     def class_weights(self) -> NDArray[np.float32]:
         """Weights (classes,) float32 that balance the classes of the training split.
 
-        The formula is "balanced" of scikit-learn: N / (classes * count). Classes of equal size all
-        have weight 1.
+        The formula is that of class_weight="balanced" in scikit-learn: N / (classes * count). If
+        all classes have the same size, their weights are 1.
         """
         labels = self.labels[self.rows("train")]
         counts = np.bincount(labels, minlength=len(self.classes))
@@ -133,7 +133,7 @@ class Dataset:
 
 
 def load_dataset(scan: Scan, cache: Cache) -> Dataset:
-    """Inspect every scanned picture and group duplicates; leave out files that do not decode."""
+    """Inspect every scanned picture and group duplicates; leave out undecodable files."""
     inspections, digests, problems = inspect_files(scan.pictures, cache)
     readable = [row for row in range(len(scan.pictures)) if row not in problems]
     pictures = [scan.pictures[row] for row in readable]

@@ -120,7 +120,10 @@ def _turn(thumbnails: NDArray[np.uint8], orientation: tuple[bool, int, int]) -> 
 
 
 def perceptual_hashes(thumbnails: NDArray[np.uint8]) -> Floats:
-    """Compute weighted low frequencies (N, 64), of unit length, of thumbnails (N, side, side)."""
+    """Compute the perceptual hashes (N, 64) of thumbnails (N, side, side).
+
+    A hash holds weighted low frequencies, and has length 1 as a vector.
+    """
     places = np.arange(THUMBNAIL_SIZE) + 0.5
     waves = np.cos(np.pi * places * np.arange(_FREQUENCIES)[:, None] / THUMBNAIL_SIZE)
     waves[0] *= np.sqrt(0.5)
@@ -162,7 +165,10 @@ def _find_candidates(hashes: Floats, block: Floats, start: int) -> tuple[Rows, R
 
 
 def _nearest_pairs(left: Rows, cosines: Floats) -> Rows:
-    """Find the positions of the MAX_CANDIDATES pairs with the largest cosine of each left row."""
+    """Return the positions of the pairs to keep: the most similar ones of each left row.
+
+    At most MAX_CANDIDATES pairs are kept for each left row.
+    """
     order = np.lexsort((-cosines, left))
     counts = np.bincount(left)
     rank = np.arange(len(left)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -35,11 +35,12 @@ def split(dataset: Dataset, seed: int) -> Dataset:
     of the seed and the name of the source.
 
     If a class would have no picture in a split, the picture or group with the nearest draw goes
-    there. A class of two pictures has one in training and one in the test; a class of three or more
-    is in all splits. Only in a class with such an exception may an added picture move another one
-    to the test: if it joins two groups, or if it is the first with a draw above 0.30. For a group
-    with pictures of several classes, each class yields a split, and the one nearest to training is
-    used.
+    there. (A class of two pictures has one in training and one in the test; a class of three or
+    more is in all splits.) Only in a class with such an exception can an added picture move another
+    picture to the test: if the added one joins two groups, or is the first with a draw above 0.30.
+
+    If a group has pictures of several classes, these rules may give several splits. The group goes
+    to the one that is nearest to training.
 
     Args:
         dataset: the pictures.

@@ -67,7 +67,7 @@ def mix_up(
     alpha: float,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mix each input of a batch, and its target, with a random other one of the batch (mixup).
+    """Mix each row of a batch, inputs and targets, with a random row of the batch (mixup).
 
     Source: Zhang et al. 2018, https://arxiv.org/abs/1710.09412; applied to features: Verma et al.
     2019, https://arxiv.org/abs/1806.05236.

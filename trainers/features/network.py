@@ -55,7 +55,7 @@ class Network:
     def body(self) -> keras.Model:
         """The frozen backbone: (N, S, S, 3) float32 RGB 0..255 -> feature maps.
 
-        The seed decides random weights.
+        The seed determines random weights.
         """
         import keras
 

@@ -1,7 +1,7 @@
 """Findings about how pictures look: their size, their mode, and pictures without content.
 
-Most findings compare a picture with the other pictures of the folder; only "too small" compares it
-with the input of the model.
+Most findings compare a picture with the other pictures of the folder. Only `too_small` compares a
+picture with the input of the model.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def find_odd_sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
 
 
 def find_odd_modes(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find pictures in another mode than most pictures of the folder, whichever that mode is."""
+    """Find pictures whose mode differs from that of most pictures in the folder."""
     inspections = dataset.inspections
     tests = [
         (inspections["frames"] > 1) & (inspections["format"] == b"TIFF"),

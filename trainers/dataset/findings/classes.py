@@ -13,8 +13,8 @@ FEW_PICTURES = 10
 """A class with fewer pictures is reported: it has only one or two test pictures, so its accuracy
 can only be 0, 50 or 100%."""
 MAX_IMBALANCE = 3.0
-"""The imbalance is reported if the largest class has at least this number of times the pictures of
-the smallest."""
+"""The imbalance is reported if the largest class is at least this number of times as large as the
+smallest class."""
 
 
 def find_nested_classes(dataset: Dataset, _: int) -> Iterator[Finding]:

@@ -88,6 +88,9 @@ def _numbers(path: str, name: str) -> list[str]:
 
 
 def _strip_class(name: str, label: str) -> str:
-    """Return the part of a name below the class folder: digits in it do not name a source."""
+    """Return the part of a name below the class folder.
+
+    Digits in the name of the class folder do not identify a source.
+    """
     parts = name.split("/")
     return "/".join(parts[parts.index(label) + 1 :]) if label in parts else parts[-1]

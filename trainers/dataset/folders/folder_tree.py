@@ -15,7 +15,7 @@ class Folder:
     """A folder that holds pictures, directly or in folders below it.
 
     Attributes:
-        parts: its path relative to the data folder.
+        parts: the parts of its path relative to the data folder.
         has_files: whether it holds pictures directly.
         subfolders: the folders in it that hold pictures, by name.
     """

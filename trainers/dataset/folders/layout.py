@@ -92,7 +92,7 @@ def detect_layout(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
         raise DataError(
             f"{_title(top)} has split folders ({_format_sorted(top.split_folders)}) and next to "
             f"them other folders with pictures ({_format_sorted(others)}): move the other folders "
-            "into the split folders or away; or, if the split folders are classes, rename them"
+            "into the split folders or elsewhere; or, if the split folders are classes, rename them"
         )
     roots = {
         split_folder.parts: ClassRoot(top.mentioned_splits[name])

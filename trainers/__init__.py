@@ -1,4 +1,4 @@
-"""How a model is made: a folder of pictures becomes a measured, exported, sealed bundle.
+"""Makes models: a folder of pictures becomes a bundle, with an exported and measured model.
 
 `from trainers import train` does the same as the command `python -m trainers.run`; `__init__.pyi`
 declares its type.

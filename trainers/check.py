@@ -20,11 +20,14 @@ from trainers.cli.log_output import set_up_logging
 from trainers.progress import Progress
 
 MAX_CACHE_BYTES = 1e12
-"""In effect no limit, so that the small records of a check never evict those of training runs."""
+"""Effectively no limit: a check writes only small records, which must not evict those of runs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit code: 0 usable data, 2 wrong use or bad data."""
+    """Run the command; return the exit code.
+
+    0 = the data can be used; 2 = wrong use, bad data, or any finding with --strict.
+    """
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
     with exit_on_signals(codes, lambda: "graft: stopped"):
         try:
@@ -108,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _folder(text: str) -> Path:
     if not text:
-        raise argparse.ArgumentTypeError("the name is empty; use . for the current folder")
+        raise argparse.ArgumentTypeError("the path is empty; use . for the current folder")
     try:
         return expand_home(text, "HOME")
     except SettingError as error:

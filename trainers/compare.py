@@ -38,7 +38,7 @@ PLUGINS = (
 """The backbones that are compared without --plugins.
 
 They have 0.9 to 24 million parameters. `pocket` needs no download; all others start from ImageNet
-weights. ResNet is included although others are faster at its ImageNet accuracy, because ResNets
+weights. ResNet is slower than others of the same ImageNet accuracy. It is included because ResNets
 gave the best frozen features in Kornblith et al. 2019 (Do Better ImageNet Models Transfer Better?).
 """
 _SHARED_OPTIONS = (
@@ -57,7 +57,7 @@ def compare(
 ) -> tuple[Comparison, Path]:
     """Measure each candidate on the same split, recommend one, and write the page.
 
-    folder -> scan, check, split -> measure each backbone -> recommendation -> page
+    Data flow: folder -> scan, check, split -> measure each backbone -> recommendation -> page.
 
     Args:
         config: the options, which apply to every candidate.
@@ -87,8 +87,9 @@ def compare(
         ]
         if not any(result.figures for result in results):
             raise NothingMeasuredError(
-                f"none of {len(results)} backbones could be measured; the lines above say why. "
-                "--plugins pocket needs no download; --plugins NAME=PATH takes weights from a file"
+                f"none of the {len(results)} backbones could be measured; the warnings above say "
+                "why. Without internet access, use --plugins pocket, which needs no download, or "
+                "--plugins NAME=PATH, which reads the weights from a file"
             )
         result = Comparison(results, recommend(results), dataset, findings, config)
         return result, page.write(result, work, config.output)

@@ -1,7 +1,8 @@
-"""The options of a training run: each field is a flag with its help text, and a recorded value.
+"""The options of a training run.
 
-The flags of `python -m trainers.run` are made from this model. A --config file (YAML or JSON) uses
-the same names. The bundle's config.json records the values that were used.
+Each field of `TrainingConfig` is a flag of `python -m trainers.run`, and its description is the
+help text of the flag. A --config file (YAML or JSON) uses the same names. The bundle's config.json
+records the values that were used.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from trainers.dataset.folders.filenames import escape, is_printable
 DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
 MAX_EPOCHS = 1_000_000
-"""Limit of the options that count epochs, because TensorFlow counts steps in 32 bits."""
+"""Largest allowed number of epochs: TensorFlow counts training steps in 32 bits."""
 
 
 def is_table(group: str) -> bool:
@@ -46,8 +47,8 @@ class TrainingConfig(BaseModel):
         None,
         min_length=1,
         description="folder with one sub-folder per class, or with split folders (train/, val/, "
-        "test/) that have such sub-folders; or a Zip or tar archive of either; `demo` draws sample "
-        "pictures (default: data/ if it exists, otherwise demo)",
+        "test/) that have such sub-folders; or a Zip or tar archive of either; demo = generated "
+        "sample pictures of leaves (default: data/ if it exists, otherwise demo)",
     )
     weights: str | None = Field(
         None,
@@ -87,23 +88,24 @@ class TrainingConfig(BaseModel):
     strategy: Literal["auto", "features", "fine-tune"] = Field(
         "auto",
         description="features = train only the head; fine-tune = train the head, then the last "
-        "layers of the backbone too; auto = choose from the number of pictures and the accuracy of "
+        "layers of the backbone too; auto = decide by the number of pictures and the accuracy of "
         "the head, and log the reason",
     )
     time_budget: float | None = Field(
         None,
         gt=0,
         allow_inf_nan=False,
-        description="seconds for training, not counting the export; when they are spent, training "
-        "stops and keeps its result so far (at least a head trained on one view of each picture)",
+        description="seconds for training, not counting the export; then training stops and "
+        "keeps its result so far (at least a head trained on the pictures without mirrored or "
+        "zoomed copies)",
     )
     group: str | None = Field(
         None,
         min_length=1,
         description="keep all pictures of one source (a video, patient or plant) in the same "
-        "split. Either a regular expression that finds the name of the source in the path of a "
-        "picture, as its first capture group or else its whole match, e.g. 'clip\\d+'; or a .csv "
-        "file with the columns path and group",
+        "split. Either a regular expression for paths, e.g. 'clip\\d+': its first capture "
+        "group, or its whole match if it has no group, is the name of the source. Or a .csv file "
+        "with the columns path and group",
     )
     flip: Literal["auto", "none", "horizontal", "all"] = Field(
         "auto",
@@ -112,8 +114,8 @@ class TrainingConfig(BaseModel):
     )
     head: Literal["auto", "linear", "hidden"] = Field(
         "auto",
-        description="linear = logistic regression; hidden = a hidden layer of 128 units before it; "
-        "auto = hidden if it is clearly better in cross-validation, otherwise linear",
+        description="linear = logistic regression; hidden = the same after a hidden layer of 128 "
+        "units; auto = hidden if it is clearly better in cross-validation, otherwise linear",
     )
     epochs: int = Field(
         60,
@@ -136,7 +138,7 @@ class TrainingConfig(BaseModel):
     fine_tune_layers: int | None = Field(
         None,
         ge=1,
-        description="number of the last layers to fine-tune, not counting BatchNormalization",
+        description="how many of the last layers to fine-tune, not counting BatchNormalization",
     )
     fine_tune_learning_rate: float | None = Field(
         None,
@@ -146,8 +148,8 @@ class TrainingConfig(BaseModel):
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="number format of fine-tuning; auto = bfloat16 or float16 on GPUs with "
-        "hardware for it, otherwise float32; float32 also turns TensorFloat-32 off",
+        description="number format of fine-tuning; auto = bfloat16 or float16 on GPUs that support "
+        "it, otherwise float32; float32 also turns TensorFloat-32 off",
     )
     device: str = Field(
         "auto",
@@ -166,12 +168,12 @@ class TrainingConfig(BaseModel):
     )
     tensorboard: Path | None = Field(
         None,
-        description="write TensorBoard logs of both phases to this folder; use a new folder for "
-        "each run",
+        description="write TensorBoard logs of the training of the head and of fine-tuning to this "
+        "folder; use a new folder for each run",
     )
     strict: bool = Field(
         False,
-        description="stop if the check of the pictures (python -m trainers.check) has any finding",
+        description="stop if the check of the pictures (see `trainers.check`) finds any problem",
     )
 
     @field_validator("data", "weights", "output", "tensorboard", "group", mode="before")
@@ -196,21 +198,22 @@ class TrainingConfig(BaseModel):
         return value
 
     def folder(self) -> Path | None:
-        """The folder to train on; None for the drawn sample pictures."""
+        """The folder to train on; None for the generated sample pictures."""
         if self.data is None:
             return DEFAULT_FOLDER if DEFAULT_FOLDER.is_dir() else None
         return None if self.data == DEMO else Path(self.data)
 
 
 def validate(values: Mapping[str, Any], message_prefix: str = "") -> TrainingConfig:
-    """Make a config of these values.
+    """Make a `TrainingConfig` from option values.
 
     Args:
-        values: by the name of the option.
-        message_prefix: begins the error message, such as the name of the config file.
+        values: the values, by option name.
+        message_prefix: text before the error message, such as the name of the config file.
 
     Raises:
-        ConfigError: values cannot be used; the message lists all of them.
+        ConfigError: values are not allowed. The message names all of them, or, if some have
+            unprintable characters, only the first of these.
     """
     for name, value in values.items():
         if isinstance(value, str) and not is_printable(value):

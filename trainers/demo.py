@@ -1,6 +1,6 @@
-"""`make demo`: train on drawn leaves, serve the model and classify a picture, without a download.
+"""`make demo`: train on generated leaves, serve the model and classify a picture, all offline.
 
-It uses the commands that a user would type: it trains, runs `bentoml serve` and posts a picture.
+The demo does what a user would do: it runs `trainers.run` and `bentoml serve`, and posts a picture.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from trainers.dataset.samples import draw_samples
 
 OPTIONS = ("--plugin", "pocket", "--data", "demo", "--strategy", "features")
 """The options of both training runs. Only the head is trained: fine-tuning would take most of the
-time, and does not improve the accuracy on the drawn leaves."""
+time, and does not improve the accuracy on the generated leaves."""
 PRETRAINED_OPTIONS = ("--name", "demo")
-"""Not the default name: `bentoml serve` serves that, and it should be a model of the user."""
+"""Options of the first run. Its name is not the default name, because `bentoml serve` serves the
+model with the default name, and that should be a model of the user."""
 RANDOM_OPTIONS = ("--weights", "none", "--name", "from-random")
-"""The second run starts from random weights, to show what pretraining gains."""
+"""Options of the second run. Its random weights show how much pretraining helps."""
 OUTPUT = Path("artifacts")
 START_SECONDS = 120
 """The longest time to wait until the service is ready."""
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 = done; 1 = a step failed."""
     argparse.ArgumentParser(
         prog="python -m trainers.demo",
-        description="Train on drawn pictures of leaves, serve the model and classify a picture "
+        description="Train on generated leaves, serve the model and classify a picture "
         "with it. Takes a few minutes and downloads nothing. The models are called demo and "
         "from-random.",
         epilog="Exit codes: 0 done, 1 a step failed.",
@@ -75,12 +76,12 @@ def run_demo() -> int:
 
 
 NEXT_STEPS = """
-Test accuracy on the drawn leaves: {accuracy:.3f} with the pretrained weights of the backbone,
-{random_accuracy:.3f} with random weights (the same network and split; only the head was trained,
-because fine-tuning does not help here). The pretrained weights are part of this repository and come
-from other drawn pictures. They help most with drawn leaves. With photographs they help less, and
-ImageNet weights help more (plugins/families/pocket/pocket.md has figures). Now train with your own
-pictures, one folder per class:
+Test accuracy on the generated leaves: {accuracy:.3f} with pretrained weights of the backbone,
+{random_accuracy:.3f} with random weights. Both runs used the same network and split, and trained
+only the head, because fine-tuning does not help here. The pretrained weights are part of this
+repository and were trained on other generated pictures, so they help most with generated leaves.
+For photographs, ImageNet weights are better (plugins/families/pocket/pocket.md has figures).
+Now train with your own pictures, one folder per class:
 
     {training}
     {serving}
@@ -101,7 +102,7 @@ def train(options: Sequence[str]) -> tuple[Path, float]:
         output, _ = run.communicate()
     if run.returncode:
         raise GraftError(
-            f"training ended with exit code {run.returncode}; its messages above say why"
+            f"training ended with exit code {run.returncode}; the messages above say why"
         )
     bundle = Path(output.strip().splitlines()[-1])
     metrics = json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))
@@ -143,7 +144,7 @@ def wait_until_ready(address: str, server: subprocess.Popen[bytes]) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.5)
     raise GraftError(
-        f"the service ended, or was not ready within {START_SECONDS} seconds; its messages above "
+        f"the service ended, or was not ready within {START_SECONDS} seconds; the messages above "
         "say why"
     )
 

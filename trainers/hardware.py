@@ -35,11 +35,11 @@ def prepare(seed: int, device: str = "auto", precision: str = "float32") -> None
     """Start TensorFlow, choose the devices, set the seeds, and log what the run uses.
 
     Args:
-        seed: of Python, NumPy and Keras.
+        seed: seed for the random numbers of Python, NumPy and Keras.
         device: auto (all GPUs, or the CPU if there are none), cpu, gpu (all GPUs, at least one) or
             gpu:N (one GPU).
-        precision: as in `TrainingConfig`. With float32, GPUs multiply in full float32; with all
-            other values, in TensorFloat-32.
+        precision: as in `TrainingConfig`. With "float32", GPUs multiply in full float32; with all
+            other values, they multiply in TensorFloat-32 if they support it.
 
     Raises:
         DeviceError: a requested GPU is missing, or TensorFlow already runs on other devices.
@@ -68,7 +68,7 @@ def prepare(seed: int, device: str = "auto", precision: str = "float32") -> None
 
 
 def devices() -> list[str]:
-    """TensorFlow's names of the devices that compute: the GPUs in use, or the CPU without GPUs.
+    """TensorFlow's names of the devices that compute: the GPUs in use, or else the CPU.
 
     The CPU is one device, unless this process has configured several logical CPUs.
     """
@@ -88,7 +88,7 @@ def compute_capabilities() -> list[tuple[int, int]]:
 def device_kind() -> str:
     """The kind of the devices in use: "CPU", "GPU", or "GPU TF32" for GPUs that use TensorFloat-32.
 
-    Each kind rounds differently, so features are cached separately.
+    Each kind rounds differently, so the cache keeps features of each kind separately.
     """
     import tensorflow as tf
 
@@ -99,7 +99,10 @@ def device_kind() -> str:
 
 @contextmanager
 def without_tensor_float_32() -> Iterator[None]:
-    """Switch TensorFloat-32 off for a block: it is not precise enough to compare export formats."""
+    """Switch TensorFloat-32 off inside the `with` block.
+
+    It is not precise enough to compare export formats.
+    """
     from tensorflow import config
 
     was_enabled = config.experimental.tensor_float_32_execution_enabled()
@@ -111,16 +114,16 @@ def without_tensor_float_32() -> Iterator[None]:
 
 
 def explain_missing_gpu() -> str:
-    """The reason that TensorFlow logs for finding no GPU.
+    """Return the reason why TensorFlow finds no GPU.
 
-    TensorFlow logs it once, when it starts. So another process starts TensorFlow again, and its log
-    is read.
+    TensorFlow logs the reason only when it starts. So this function starts TensorFlow in a new
+    process and reads the log of that process.
     """
     import tensorflow as tf
 
     if not tf.test.is_built_with_gpu_support():
         return (
-            "this TensorFlow is built without support for GPUs: to get one with support, run "
+            "this TensorFlow was built without GPU support: to install one with GPU support, run "
             '`pip install -e ".[gpu]"` instead of `make setup`'
         )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
@@ -152,7 +155,10 @@ def _choose_gpus(
     if name == "cpu":
         return []
     if name == "gpu" and not present:
-        raise DeviceError(f"--device {device}: TensorFlow finds no GPU: {explain_missing_gpu()}")
+        raise DeviceError(
+            f"--device {device}: TensorFlow finds no GPU: {explain_missing_gpu()}. To train on the "
+            "CPU, use --device cpu"
+        )
     if number and int(number) >= len(present):
         raise DeviceError(
             f"--device {device}: there is no such GPU; TensorFlow finds {_list_gpus(len(present))}"
@@ -230,7 +236,7 @@ def _logical_devices(kind: str) -> list[str]:
 
 @contextmanager
 def _native_stderr_silenced() -> Iterator[None]:
-    """Discard everything that is written to file descriptor 2; Python's exceptions still pass."""
+    """Discard all output to stderr, also from C++ code. Exceptions are still raised."""
     original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)

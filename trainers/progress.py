@@ -31,7 +31,8 @@ LABELS = {
     "embeddings": "extracting features",
     "maps": "extracting feature maps",
 }
-"""Text shown to the user while the cache computes records, by the cache's label of the records."""
+"""Text shown to the user while missing records are computed, by the label of these records in the
+cache."""
 
 
 class Progress:
@@ -39,7 +40,7 @@ class Progress:
 
     Args:
         is_quiet: whether to show nothing.
-        is_terminal: whether to draw bars; by default, if stderr is a terminal.
+        is_terminal: whether to draw bars; None draws bars if stderr is a terminal.
         is_json: whether to write JSON lines instead of bars and plain lines.
 
     Attributes:
@@ -124,7 +125,7 @@ class Progress:
 
     @contextmanager
     def _bar(self) -> Iterator[rich.progress.Progress]:
-        """Yield the only display on the terminal; all work that runs at the same time shares it."""
+        """Yield the display of all progress bars: tasks that run at the same time share it."""
         with self._lock:
             self._active_bars += 1
             if self._active_bars == 1:
@@ -146,7 +147,7 @@ def json_line(event: str, content: dict[str, Any]) -> str:
 
 
 class _Lines:
-    """Logs a plain line every ten seconds."""
+    """Logs the progress as plain lines, at most one every ten seconds."""
 
     def __init__(self, pace: EtaEstimator, label: str) -> None:
         self._pace, self._label = pace, label

@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m trainers.promote",
         description="Compare a new model with an old one on the new model's test pictures. If the "
         "new one is right at least as often, it becomes `latest` in BentoML's store; otherwise the "
-        "old one is `latest`.",
+        "old one stays `latest`, or becomes `latest` again.",
         epilog="The last line of the output is the tag of the latest model. Exit codes: 0 done, "
         "whichever model is the latest; 2 wrong use or bad data.",
         allow_abbrev=False,
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "new",
         type=Path,
         metavar="NEW",
-        help="the new model: a bundle, or a folder of bundles (the newest of them is taken)",
+        help="the new model: a bundle, or a folder of bundles (the newest of them is used)",
     )
     parser.add_argument(
         "--over",

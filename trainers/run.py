@@ -57,7 +57,7 @@ class TrainingResult:
 
     @property
     def report(self) -> Path:
-        """The HTML page with the results."""
+        """The path of the HTML page with the results."""
         return self.bundle / "report.html"
 
     @property
@@ -80,8 +80,8 @@ def train(
 
     Args:
         plugin: the backbone, FAMILY or FAMILY:VARIANT.
-        data: a folder with one sub-folder per class, or an archive of such a folder; "demo" draws
-            sample pictures.
+        data: a folder with one sub-folder per class, or an archive of such a folder; "demo"
+            generates sample pictures of leaves.
         verbose: whether to show the log and the progress on stderr.
         options: any other option of the command, with _ instead of -, e.g. fine_tune_epochs=0.
 
@@ -105,8 +105,8 @@ def train(
 def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
     """Train a classifier, measure it, and register its bundle in BentoML's model store.
 
-    Data flow: folder -> scan, check, split, decode once -> two phases -> measured, sealed bundle ->
-    model store.
+    Data flow: folder -> scan, check, split, decode once -> train the head -> fine-tune -> measured,
+    sealed bundle -> model store.
 
     Returns:
         A dict with `bundle`, the path of the bundle; `model`, its tag in the model store; and

@@ -1,4 +1,4 @@
-"""Makes a folder for the temporary files of a run; it is removed however the run ends."""
+"""Makes a folder for the temporary files of a run, and removes it even if the run fails."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ class WorkspaceError(GraftError):
 
 @contextmanager
 def workspace(output: Path) -> Iterator[Path]:
-    """Yield a new folder in `output`, on the file system of the bundle; remove it at the end.
+    """Yield a new folder in `output`, and remove it at the end.
 
-    If a run is killed, the next run removes its folder. Folders in use are locked; the operating
-    system releases a lock when its process ends.
+    The folder is in `output`, on the file system of the bundle, so that finished files can be moved
+    into place. The run locks the folder. If the run is killed, the operating system releases the
+    lock, and the next run removes the folder.
 
     Raises:
         WorkspaceError: `output` is not a folder, or cannot be written.
@@ -68,7 +69,7 @@ def _remove(folder: Path) -> None:
 
 
 def disk_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Make an array in a file of the workspace, and reserve its room on the disk.
+    """Make an array in a file of the workspace, and reserve the disk space for it.
 
     Without the reservation, a write to a full disk would kill the process without a message.
 

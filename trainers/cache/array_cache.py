@@ -30,7 +30,7 @@ from trainers.progress import Progress
 _BLOCK_BYTES = 32 * 1024**2
 """Size of the blocks in which records are written: a run that is killed loses at most one block."""
 _CHUNK = 32
-"""Records that one call of a recipe makes; few, so that all threads stay busy and stop quickly."""
+"""Records per call of a recipe: a small number keeps all threads busy and lets them stop soon."""
 _DISK_ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "with more room"),
     **dict.fromkeys(
@@ -40,7 +40,7 @@ _DISK_ADVICE = {
 
 
 class CacheError(GraftError):
-    """The cache cannot hold what the run needs."""
+    """The cache cannot be written, or was closed."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Cache:
         folder: the folder of the stores, shared by all runs of a user.
         max_bytes: limit of the total size. If new records would exceed it, `eviction` removes
             stores. Records that still do not fit go to the run's workspace and are removed with
-            it; with 0, all records go there.
+            the workspace. If the limit is 0, all records go there.
         workspace: the run's own folder.
         progress: shows the progress of `get_or_create`.
     """
@@ -215,7 +215,7 @@ class Cache:
     def _make(
         self, missing: NDArray[np.int64], label: str, recipe: Recipe
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
-        """Yield blocks of positions and their records; while one is written, the next is made."""
+        """Yield blocks of positions and their records; make one while the caller writes another."""
         size = max(_CHUNK, _BLOCK_BYTES // recipe.record_bytes)
         blocks = [missing[start : start + size] for start in range(0, len(missing), size)]
         pool = ThreadPoolExecutor(usable_cores())

@@ -1,4 +1,7 @@
-"""Hashes modules and their imports: a cached result depends on its inputs and on this hash."""
+"""Hashes the code of modules and of everything that they import.
+
+The hash is part of the names of cached results, so results of older code are not used.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Eviction: removes the least recently used record stores when new records need their room."""
+"""Eviction: removes the least recently used record stores when new records need space."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ def make_room(
 ) -> bool:
     """Reserve room for the missing records of a store; evict other stores if necessary.
 
-    The least recently used stores are evicted first, and those that this run has used last. Stores
-    that another run uses, or that this run is still filling, are never evicted. If that is not
-    enough, the store itself is evicted with its old records, unless a run uses it now.
+    The least recently used stores are evicted first. Stores that this run has used are evicted only
+    after all others. Stores that another run uses, or that this run is still filling, are never
+    evicted. If the room is still too small, the store that needs it is evicted with its old
+    records, unless a run uses this store now.
 
-    The caller holds the lock of the cache.
+    The caller must hold the lock of the cache.
 
     Args:
-        leases: of this run.
+        leases: the leases of this run.
         store: the name of the store that needs room.
         total_bytes: size of all records that this run needs from the store.
         present_bytes: size of those records that the store already has.

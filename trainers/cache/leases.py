@@ -18,11 +18,12 @@ from service.system.locks import acquire_lock, file_lock
 from trainers.workspace import remove_abandoned
 
 _STORES = "shelves"
-"""Field of a lease file. Its name stays: runs of older versions read it."""
+"""The field of a lease file with the reserved bytes of each store. It keeps its old name, because
+runs of older versions read it."""
 
 
 class Leases:
-    """The leases of this run and of others. The caller of a method holds the lock of the cache.
+    """The leases of this run and of others. Callers of a method must hold the lock of the cache.
 
     Args:
         cache_folder: the folder of the cache; each store is a folder in it.
@@ -44,7 +45,7 @@ class Leases:
     def reserve(self, store: str, pending_bytes: int) -> None:
         """Lease a store, and reserve the bytes that this run will still write there.
 
-        After `release` this does nothing, because background threads may still call it.
+        After `release`, this method does nothing: background threads may still call it.
         """
         if self._is_released or self.reserved.get(store) == pending_bytes:
             return
@@ -65,7 +66,7 @@ class Leases:
         return reserved
 
     def release(self) -> None:
-        """Give up everything that this run has leased."""
+        """Give up the leases and reservations of this run."""
         if self._lock is not None:
             self._lock.release()
             self._remove(self.folder / f"{self._name}.lock")
@@ -93,7 +94,7 @@ class Leases:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read a lease; it is empty if a kill or a full disk cut the file short."""
+    """Read a lease; return an empty lease if the file is incomplete after a kill or a full disk."""
     lease: dict[str, Any] = {"workspace": "", _STORES: {}}
     with suppress(OSError, ValueError):
         lease |= json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))

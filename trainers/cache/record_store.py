@@ -1,4 +1,4 @@
-"""Stores arrays of one shape on disk, each under a key: the hash of its inputs.
+"""Stores arrays of one shape on disk, each under a key: the hash of what it was computed from.
 
 A store has three files that only grow: records, checksums and keys. The keys are written last. So a
 process that is killed leaves at most records without keys, which the next writer overwrites.
@@ -40,7 +40,7 @@ class Records:
     Attributes:
         array: the memory-mapped file, or an array in memory.
         rows: (N,) int64, the row of each record in `array`.
-        checksums: of the rows of `array`; None for an array in memory.
+        checksums: the checksums of the rows of `array`; None for an array in memory.
     """
 
     array: NDArray[Any]
@@ -82,7 +82,7 @@ class Records:
 
 @dataclass(frozen=True)
 class Checksums:
-    """The expected CRC-32 of each row of a store (N,), and whether it has been verified (N,)."""
+    """The expected CRC-32 of each row of a store (N,), and whether the row was verified (N,)."""
 
     folder: Path
     expected: NDArray[np.uint32]
@@ -94,8 +94,8 @@ class Checksums:
                 if zlib.crc32(value) != self.expected[row]:
                     raise CorruptRecordError(
                         f"the cache in {self.folder} is damaged: a record differs from what was "
-                        "written. Remove that folder and run the command again, which computes "
-                        "its content again"
+                        "written. Remove that folder, and run the command again to compute "
+                        "the missing records"
                     )
                 self.is_verified[row] = True
 
@@ -104,7 +104,7 @@ class Checksums:
 class RecordStore:
     """A folder with records of one shape; other runs may create it, add to it or remove it.
 
-    The caller of a method holds the lock of the parent folder. `Records` need no lock, because a
+    Callers of a method must hold the lock of the parent folder. `Records` need no lock, because a
     memory-mapped file stays readable after it is removed.
     """
 

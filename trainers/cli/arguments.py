@@ -15,7 +15,7 @@ from trainers.config import ConfigError, TrainingConfig, validate
 
 
 class TrainingParser(arguments.CommandParser):
-    """Raises `ConfigError` for an unknown flag or a missing value."""
+    """A parser that raises `ConfigError` for an unknown flag or a missing value."""
 
     error_class = ConfigError
 
@@ -29,7 +29,7 @@ class Options(argparse.Namespace):
 
 
 def parse(line: Sequence[str]) -> Options:
-    """Parse a command line and the config file that it may name; flags override the file.
+    """Parse a command line, and the config file if it names one; flags override the file.
 
     Raises:
         ConfigError: a flag or a value cannot be used, or the file cannot be read.

@@ -6,7 +6,7 @@ import errno
 
 BUG, WRONG_USE = 1, 2
 STOPPED = 75
-"""A run was stopped and can be resumed: EX_TEMPFAIL of sysexits.h."""
+"""Exit code of a run that was stopped and can be resumed: EX_TEMPFAIL of sysexits.h."""
 _FIXABLE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
     *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP),

@@ -16,7 +16,10 @@ LIBRARY_LOGGERS = ("py.warnings", "tensorflow", "absl", "keras", "tf2onnx", "ben
 
 
 class _StderrHandler(logging.Handler):
-    """Writes to the current sys.stderr: a progress bar replaces it while it is shown."""
+    """Writes to what sys.stderr is at the time of each message.
+
+    A progress bar replaces sys.stderr while the bar is shown.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), file=sys.stderr, flush=True)
@@ -29,7 +32,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 def log_line(message: str) -> str:
-    """Format an error as the log does, for code that must not wait for the lock of the log."""
+    """Format an error message like a line of the log, for code that must not wait for a lock."""
     record = logging.LogRecord(log.name, logging.ERROR, "", 0, message, None, None)
     return log.handlers[0].format(record)
 

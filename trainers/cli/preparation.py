@@ -21,7 +21,7 @@ from trainers.progress import Progress, log
 
 
 def choose_folder(config: TrainingConfig) -> Path:
-    """Return the folder to train on; draw the sample pictures if there is no other folder."""
+    """Return the folder to train on; generate the sample pictures if there is no folder."""
     folder = config.folder()
     if folder:
         log.info("training on the pictures in %s", folder)
@@ -45,7 +45,7 @@ def prepare_dataset(
 
     Args:
         files: the files of the folder, not yet decoded.
-        config: the options `group`, `strict` and `seed` are used.
+        config: the options of the run, of which `group`, `strict` and `seed` are used.
         image_size: side of the model's input in pixels; much smaller pictures are reported.
 
     Returns:

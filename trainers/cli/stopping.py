@@ -1,4 +1,4 @@
-"""The last line of a run that is stopped: it tells how to continue the run."""
+"""The last log line of a run that is stopped, which says how to continue the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEPT = "the results so far are kept in the cache: run the same command again to 
 
 
 class StopMessage:
-    """Makes the last line of a run that a signal ends.
+    """Makes the last log line of a run that is stopped by a signal.
 
     The line says how to continue only if this run has written a checkpoint or results to the cache
     since `watch` was called.
@@ -33,9 +33,9 @@ class StopMessage:
         self._config, self._before = config, dict(_modification_times(config))
 
     def __call__(self) -> str:
-        return log_line(f"graft: {self._prefix}{self._promise()}")
+        return log_line(f"graft: {self._prefix}{self._how_to_continue()}")
 
-    def _promise(self) -> str:
+    def _how_to_continue(self) -> str:
         if self._config is None:
             return ""
         times = _modification_times(self._config)

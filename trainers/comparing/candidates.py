@@ -70,16 +70,17 @@ class Figures:
         image_size: side of the input in pixels.
         validation_accuracy: accuracy on the validation pictures, 0 to 1. The recommendation is
             based on it.
-        validation_pictures: the number of pictures that it was measured on.
+        validation_pictures: the number of validation pictures.
         test_accuracy: accuracy on the test pictures, 0 to 1. It does not affect the recommendation.
         test_interval: the 95% confidence interval of the test accuracy, 0 to 1.
+        test_pictures: the number of test pictures.
         inference_ms: median time of backbone and head for one picture, on one thread.
         model_bytes: size of the ONNX file, which contains backbone and head.
         parameters: number of weights in backbone and head.
         width: embedding length, the number of values that the backbone computes for a picture.
-        seconds: time to compute embeddings and to train the head; without the embeddings if
+        seconds: time to compute the embeddings and to train the head; only to train the head if
             `were_kept`.
-        were_kept: whether all embeddings were in the cache already.
+        were_kept: whether all embeddings were in the cache before.
         head: description of the head that was trained.
     """
 
@@ -155,8 +156,8 @@ def parse_candidates(text: str, weights: str | None = None) -> list[Candidate]:
 def _labels(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Yield a label for each pair of plugin and weights.
 
-    It is the name of the plugin. The weights follow if they are random, or if the plugin is
-    compared with several weights and these are not its default.
+    The label is the name of the plugin. It includes the weights if they are random, or if the
+    plugin is compared with several weights and these are not its default.
     """
     counts = Counter(plugin for plugin, _ in pairs)
     for plugin, weights in pairs:
@@ -173,7 +174,7 @@ def recommend(results: Sequence[CandidateResult]) -> Recommendation:
 
     "About as accurate" means that its validation accuracy is at most one standard error lower (the
     one-standard-error rule: Breiman et al., Classification and Regression Trees, 1984). If several
-    of these are about equally fast, the most accurate of them is recommended.
+    such backbones are about equally fast, the most accurate of these is recommended.
 
     Args:
         results: at least one of them has figures.
@@ -190,13 +191,13 @@ def recommend(results: Sequence[CandidateResult]) -> Recommendation:
     )
     margin = f"{100 * error:.1f} percentage points (one standard error)"
     if len(near) == 1:
-        others = f", and every other is more than {margin} below it" if len(measured) > 1 else ""
+        others = f", and all others are more than {margin} lower" if len(measured) > 1 else ""
         reason = f"it has the best validation accuracy, {best.validation_accuracy:.1%}{others}"
     else:
         rank = (
             f"the fastest of the {len(near)} backbones"
             if len(fast) == 1
-            else f"the most accurate of the {len(fast)} fastest (equal within 10%) of the "
+            else f"the most accurate of the {len(fast)} fastest (times within 10%) among the "
             f"{len(near)} backbones"
         )
         reason = (
@@ -212,8 +213,8 @@ def standard_error(share: float, count: int) -> float:
     """The standard error, 0 to 1, of an accuracy that was measured on `count` pictures.
 
     Args:
-        share: the accuracy, 0 to 1. Two correct and two wrong answers are added to it (Agresti and
-            Coull 1998), because the standard error of 100% would otherwise be 0.
+        share: the accuracy, 0 to 1. The computation adds two correct and two wrong answers (Agresti
+            and Coull 1998), because the standard error of 100% would otherwise be 0.
     """
     share = (share * count + 2) / (count + 4)
     return math.sqrt(share * (1 - share) / (count + 4))

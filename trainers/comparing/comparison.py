@@ -20,8 +20,8 @@ from trainers.dataset.folders.filenames import SPLITS
 RULE = (
     "The recommended backbone is the fastest of those whose validation accuracy is at most one "
     "standard error below the best. (The standard error says by how much the accuracy would "
-    "typically differ on other pictures of the same kind.) Those that take at most 10% longer "
-    "than the fastest count as equally fast, and the most accurate of them is recommended."
+    "typically differ on other pictures of the same kind.) Backbones that take at most 10% longer "
+    "than the fastest count as equally fast; the most accurate of these is recommended."
 )
 _HEADER = (
     *("", "backbone", "input px", "validation accuracy", "test accuracy (95% interval)"),
@@ -71,7 +71,7 @@ class Comparison:
 
 
 def table(comparison: Comparison) -> str:
-    """Format the result for the terminal: a table, the recommendation, and how to train it."""
+    """Format the result for the terminal: a table, the recommendation, and a training command."""
     recommended = comparison.recommendation
     text = []
     if samples.is_sample_dataset(comparison.dataset.folder):
@@ -81,7 +81,7 @@ def table(comparison: Comparison) -> str:
         reason = result.problem.splitlines()[0] if result.problem else "its error has no message"
         text.append(f"   {result.candidate.label}: left out: {reason}")
     if any(figures.were_kept for _, figures in comparison.measured()):
-        text.append("   * seconds for the head alone: the embeddings came from the cache")
+        text.append("   * seconds to train only the head: the embeddings came from the cache")
     text += ["", f"Use {recommended.candidate.label}: {recommended.reason}. Train it with"]
     return "\n".join([*text, f"  {comparison.command}", ""])
 

@@ -64,7 +64,7 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     Args:
         config: the options, with the backbone and its weights.
         dataset: the pictures, already split.
-        cache: embeddings are read from it and written to it. Training runs use the same ones.
+        cache: keeps the embeddings, which training runs use, too.
 
     Raises:
         WeightsError: the weights cannot be loaded.

@@ -18,15 +18,16 @@ Floats = NDArray[np.float32]
 MIN_CORRELATION = 0.97
 """Smallest correlation of two aligned thumbnails that are duplicates."""
 BASE_ERROR, MAX_ERROR = 2.0, 7.0
-"""Largest remaining difference of duplicates (root mean square, in gray levels): for a fit without
-shift and change of contrast, and for any fit."""
+"""Largest remaining difference between duplicates (root mean square, in gray levels). BASE_ERROR is
+the limit if the fit neither moves the thumbnail nor changes its contrast. The limit grows with the
+movement and the change of contrast, up to MAX_ERROR."""
 ERROR_PER_PIXEL, FREE_PIXELS, ERROR_PER_CONTRAST = 12.0, 0.2, 30.0
 """Terms that are added to BASE_ERROR: gray levels per pixel of shift beyond FREE_PIXELS, and gray
 levels per unit of the logarithm of the contrast."""
 MIN_SPOT, MIN_SPOT_RATIO = 20.0, 10.5
-"""A difference at one pixel makes two pictures different if it exceeds both limits: in gray levels,
-and relative to the root mean square of all pixels. Brightening that saturates colours stays below.
-"""
+"""Two pictures are different if the remaining difference at one pixel exceeds both limits: MIN_SPOT
+gray levels, and MIN_SPOT_RATIO times the root mean square of the differences at all pixels. A copy
+that was brightened until colours saturate stays below these limits."""
 _BORDER = 2
 """Pixels at each edge that are not compared, because a shifted thumbnail may not show them."""
 
@@ -62,8 +63,8 @@ def _fit(
     Moving and scaling are approximated to first order.
 
     Returns:
-        log b and the four shifts in pixels (M, 5), the error in gray levels (M,), and whether the
-        pair correlates and has no single large difference (M,).
+        log b and the four shifts in pixels (M, 5); the error in gray levels (M,); and whether the
+        two thumbnails correlate, without a single large difference (M,).
     """
     moved, target = _blur(left), _blur(right)
     down, across = np.gradient(moved, axis=(1, 2))

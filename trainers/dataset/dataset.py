@@ -44,7 +44,7 @@ class Dataset:
         duplicate_groups: (N,) int64, for each picture the first row of its group of duplicates.
         fingerprint: SHA-256 of paths, classes and digests.
         left_out: files and folders that are not used.
-        images: empty until `features.decoding` decodes the pictures at the model's input size.
+        images: the pictures at the model's input size; empty until `features.decoding` sets it.
         data_path: the folder or the archive, as the user named it.
         layout: where in the folder the classes are.
         sources: the source of each picture as found by --group, "" if there is none; an empty tuple
@@ -75,9 +75,10 @@ class Dataset:
 
     @property
     def significant_bits(self) -> int:
-        """The number of bits that the values of the 16-bit pictures use, 8 to 16.
+        """The number of bits, 8 to 16, that the samples of the 16-bit pictures use.
 
-        The decoder stretches this range to the range of the model's input.
+        The decoder scales samples from 0 to 2 ** significant_bits - 1 to the range of the model's
+        input.
         """
         bits = self.inspections["bits"]
         used = self.inspections["significant_bits"][bits == FULL_RANGE_BITS]
@@ -87,7 +88,7 @@ class Dataset:
     def cache_keys(self) -> list[bytes]:
         """The cache key of each picture: its digest, 32 bytes.
 
-        The key of a 16-bit picture also depends on `significant_bits`, as its decoded pixels do.
+        The key of a 16-bit picture also depends on `significant_bits`, like its decoded pixels.
         """
         keys, bits = [bytes.fromhex(digest) for digest in self.digests], self.significant_bits
         if bits < FULL_RANGE_BITS:
@@ -123,8 +124,8 @@ class Dataset:
     def class_weights(self) -> NDArray[np.float32]:
         """Weights (classes,) float32 that balance the classes of the training split.
 
-        The formula is "balanced" of scikit-learn: N / (classes * count). Classes of equal size all
-        have weight 1.
+        The formula is that of class_weight="balanced" in scikit-learn: N / (classes * count). If
+        all classes have the same size, their weights are 1.
         """
         labels = self.labels[self.rows("train")]
         counts = np.bincount(labels, minlength=len(self.classes))
@@ -132,7 +133,7 @@ class Dataset:
 
 
 def load_dataset(scan: Scan, cache: Cache) -> Dataset:
-    """Inspect every scanned picture and group duplicates; leave out files that do not decode."""
+    """Inspect every scanned picture and group duplicates; leave out undecodable files."""
     inspections, digests, problems = inspect_files(scan.pictures, cache)
     readable = [row for row in range(len(scan.pictures)) if row not in problems]
     pictures = [scan.pictures[row] for row in readable]

@@ -1,4 +1,4 @@
-"""SHA-256 digests of picture files; all results computed from a picture are cached under them."""
+"""SHA-256 digests of picture files, which are the cache keys of results computed from pictures."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from trainers.cache.array_cache import Cache, Recipe
 from trainers.dataset.folders.errors import DataError
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
-"""Larger files are left out, because each thread reads a whole file into memory."""
+"""Largest size of a picture file. Larger files are left out, because each thread reads a whole file
+into memory."""
 SETTLED_NS = 2_000_000_000
-"""Files that changed within this time, in nanoseconds, are always hashed: another change could
-leave the same modification time. The file system FAT has the coarsest clock, with steps of 2 s."""
+"""Files that changed less than this number of nanoseconds ago are hashed in every run, because a
+further change could leave the same modification time. The file system FAT has the coarsest clock,
+with steps of 2 s."""
 _STATE_FIELDS = "path, size, mtime, ctime and inode"
 
 

@@ -27,15 +27,17 @@ Floats = NDArray[np.float32]
 MIN_COSINE = 0.8
 """Smallest cosine of two perceptual hashes that makes the pair a candidate."""
 MIN_CONTRAST = 3.0
-"""Smallest standard deviation of a thumbnail, in gray levels. Pictures below it (open sea, blank
-paper) show too little to be compared: only copies of the same file are duplicates."""
+"""Smallest standard deviation of a thumbnail, in gray levels. Pictures with less contrast (open
+sea, blank paper) show too little to be compared, so only copies of the same file count as
+duplicates."""
 MAX_PLAIN_SHARE, PLAIN_LEVELS = 0.85, 2
-"""Largest share of a thumbnail within PLAIN_LEVELS gray levels of its median. Pictures above it
-show a small mark (an arrow, a letter) on a plain background, and almost any two marks can be
-aligned by moving and scaling: only copies of the same file are duplicates."""
+"""Largest share of the pixels of a thumbnail within PLAIN_LEVELS gray levels of its median.
+Pictures with a larger share show a small mark (an arrow, a letter) on a plain background. Even
+different marks can often be aligned by moving and scaling, so only copies of the same file count as
+duplicates."""
 MAX_CANDIDATES = 16
-"""Largest number of candidates per picture, the most similar ones: it limits the work if all
-pictures look alike."""
+"""Each picture is compared with at most this number of candidates, the most similar ones. This
+limits the work if all pictures look alike."""
 _BLOCK = 2048
 _FREQUENCIES = 8
 _UPRIGHT = (False, 1, 1)
@@ -118,7 +120,10 @@ def _turn(thumbnails: NDArray[np.uint8], orientation: tuple[bool, int, int]) -> 
 
 
 def perceptual_hashes(thumbnails: NDArray[np.uint8]) -> Floats:
-    """Compute weighted low frequencies (N, 64), of unit length, of thumbnails (N, side, side)."""
+    """Compute the perceptual hashes (N, 64) of thumbnails (N, side, side).
+
+    A hash holds weighted low frequencies, and has length 1 as a vector.
+    """
     places = np.arange(THUMBNAIL_SIZE) + 0.5
     waves = np.cos(np.pi * places * np.arange(_FREQUENCIES)[:, None] / THUMBNAIL_SIZE)
     waves[0] *= np.sqrt(0.5)
@@ -160,7 +165,10 @@ def _find_candidates(hashes: Floats, block: Floats, start: int) -> tuple[Rows, R
 
 
 def _nearest_pairs(left: Rows, cosines: Floats) -> Rows:
-    """Find the positions of the MAX_CANDIDATES pairs with the largest cosine of each left row."""
+    """Return the positions of the pairs to keep: the most similar ones of each left row.
+
+    At most MAX_CANDIDATES pairs are kept for each left row.
+    """
     order = np.lexsort((-cosines, left))
     counts = np.bincount(left)
     rank = np.arange(len(left)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -173,7 +181,7 @@ def _join_duplicates(
     thumbnails: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     pairs: tuple[Rows, Rows],
 ) -> Rows:
-    """Join the groups of pairs that are duplicates; skip pairs that are already in one group."""
+    """Join the groups of pairs that are duplicates; skip pairs that already share a group."""
     is_apart = groups[rows[pairs[0]]] != groups[rows[pairs[1]]]
     left, right = pairs[0][is_apart], pairs[1][is_apart]
     is_same = are_duplicates(thumbnails[0][left], thumbnails[1][right])

@@ -33,8 +33,8 @@ def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
     Args:
         dataset: the pictures.
         rule: the value of --group. Either a regular expression for paths relative to the folder:
-            its first capture group, or else its whole match, names the source. Or the path of a
-            CSV file with the columns `path` and `group`.
+            its first capture group, or its whole match if it has no group, names the source. Or
+            the path of a CSV file with the columns `path` and `group`.
 
     Raises:
         ConfigError: the table cannot be read.
@@ -51,7 +51,8 @@ def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
     if not counts:
         raise DataError(
             f"--group (={rule!r}) finds no source for any of the {len(sources):,} pictures: it "
-            f"must match paths such as {format_names(list(dataset.paths), 2)}"
+            f"must {'list' if is_table(rule) else 'match'} paths such as "
+            f"{format_names(list(dataset.paths), 2)}"
         )
     log.info(
         "--group finds %d source%s, such as %s; the largest has %d pictures",
@@ -88,11 +89,11 @@ def read_table(path: Path) -> Mapping[str, str]:
             if missing := set(COLUMNS) - set(reader.fieldnames or ()):
                 raise ConfigError(
                     f"--group: {path} has no column {format_names(sorted(missing))}: its first "
-                    "line must name `path` (relative to the folder) and `group`"
+                    "line must name the columns `path` (relative to the data folder) and `group`"
                 )
             rows = [(row["path"], row["group"]) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+        reason = error.strerror if isinstance(error, OSError) else f"{error}; save it in UTF-8"
         raise ConfigError(f"--group: {path} cannot be read: {reason}") from error
     return {
         (name or "").replace("\\", "/").removeprefix("./"): source or "" for name, source in rows
@@ -127,7 +128,7 @@ def explain_coarse_sources(dataset: Dataset) -> str:
     pictures = f"all {len(dataset.paths):,} pictures" if len(names) == 1 else "each class"
     return (
         f"--group finds only one source in {pictures} "
-        f"({format_names([f'`{name}`' for name in names], 3)}): change it so that it finds several "
+        f"({format_names([f'`{name}`' for name in names], 3)}): change --group to find several "
         f"sources within a class, in paths such as {format_names(list(dataset.paths), 2)}"
     )
 

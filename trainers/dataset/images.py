@@ -23,7 +23,7 @@ class Images:
     Args:
         count: N, the number of pictures.
         size: side of a decoded picture in pixels.
-        decode: rows (M,) -> their records; it decodes the pictures that the cache lacks.
+        decode: function from rows (M,) to their records. It decodes pictures that the cache lacks.
     """
 
     def __init__(self, count: int, size: int, decode: Callable[[Rows], Records]) -> None:
@@ -61,7 +61,7 @@ class Images:
     def __getitem__(self, positions: Any) -> NDArray[np.uint8]:
         """Return a copy of the pictures at `positions`: an index array, a mask or a slice.
 
-        It waits until they are decoded, and raises the same errors as `records`.
+        The call waits until they are decoded, and raises the same errors as `records`.
         """
         rows = np.arange(len(self._batch_of_row))[positions]
         new = [row for row in rows.tolist() if self._batch_of_row[row] is None]

@@ -54,8 +54,8 @@ def inspect_picture(data: bytes) -> NDArray[np.void]:
         One record of INSPECTION, of shape ().
 
     Raises:
-        RequestError: the data is not a picture, or it is damaged, cut short or too large; the
-            message is the same as in an answer of the service.
+        RequestError: the data is not a picture, or the picture is damaged, cut short or too large.
+            The message is the same as in an answer of the service.
     """
     picture = inspect(data, _DECODED_SIZE)
     header, gray = picture.header, picture.pixels.astype(np.float32) @ _LUMA
@@ -100,7 +100,7 @@ def inspect_files(
     code = code_identity.identity(__name__)
     # "looks" is the name of the stores of inspections in existing caches.
     inspections[hashed] = cache.get_or_create("looks", code, keys, lambda: recipe)[:]
-    for row in hashed[inspections["format"][hashed] == b""]:  # inspected again for the reason
+    for row in hashed[inspections["format"][hashed] == b""]:  # inspected again to get the error
         try:
             inspect_picture(read_file(files[row].path))
         except (RequestError, OSError) as error:

@@ -1,6 +1,6 @@
 """Lists the files of a folder or an archive: pictures with their class, and files left out.
 
-A file is a picture if it has the suffix of a picture; if not, its first bytes decide. The module
+A file is a picture if it has the suffix of a picture; otherwise its first bytes decide. The module
 `folders.layout` finds the class folders; `inspection` decodes the pictures later.
 """
 
@@ -26,8 +26,8 @@ class LeftOut:
     Attributes:
         path: relative to the data folder.
         reason: why it is not used, as the end of a sentence that begins with the path.
-        kind: the kind of finding that it becomes (`findings.files`); "" for a file that was not
-            meant as a picture, which is not a finding.
+        kind: the kind of finding that reports the file (see `findings.files`); "" if the file was
+            not meant as a picture, so that it is not reported as a finding.
     """
 
     path: str
@@ -113,7 +113,7 @@ def _label(entry: Entry, layout: Layout) -> PictureFile | LeftOut:
     if entry.rejection:
         kind, reason = entry.rejection
         is_beside_classes = location is not None and not label
-        if kind == EMPTY.kind and not is_beside_classes:  # it would not be a class anyway
+        if kind == EMPTY.kind and not is_beside_classes:  # an empty folder here is not a class
             kind = ""
         return LeftOut(entry.name, reason, kind)
     if split == UNLABELLED:
@@ -147,9 +147,9 @@ def _classes(entries: Sequence[Entry], layout: Layout) -> tuple[str, ...]:
 
 
 def format_left_out(left_out: Sequence[LeftOut], limit: int = 5) -> str:
-    """Write the end of a message: the files that were left out and why, findings first.
+    """Return the end of an error message: at most `limit` of the files left out, and the reasons.
 
-    It is "" if no file was left out; at most `limit` files are listed.
+    Files that are findings come first. The result is "" if no file was left out.
     """
     ordered = sorted(left_out, key=lambda file: not file.kind)
     lines = [f"\n  {file.path}: {file.reason}" for file in ordered[:limit]]

@@ -18,29 +18,33 @@ from trainers.dataset.folders.filenames import SPLITS, normalize
 from trainers.progress import log
 
 HELD_OUT_SHARE = 0.15
-"""Share of the pictures for the test, and again for validation."""
+"""Share of the pictures in the test split, and also the share in the validation split."""
 
 
 def split(dataset: Dataset, seed: int) -> Dataset:
     """Assign every picture to a split; splits that the folder names stay as they are.
 
-    Missing splits are drawn from the training pictures. The draw of a picture is a number from 0 to
-    1, a hash of the seed and of its content: below 0.15 it goes to the test, below 0.30 to
-    validation, otherwise to training. So file names and order do not matter.
+    The pictures of missing splits are taken from the training pictures. Each picture has a draw, a
+    number from 0 to 1 that is a hash of the seed and of its content. A picture with a draw below
+    0.15 goes to the test, below 0.30 to validation, otherwise to training. So file names and their
+    order do not matter.
 
-    A group of duplicates shares a split: its draw is the highest of its members. So a new picture
-    moves no old picture except its own duplicates, and those only towards training. Pictures of one
-    source (--group) share a split too: their draw is a hash of the name of the source.
+    Duplicates share a split: the draw of a group of duplicates is the highest draw of its members.
+    So if a picture is added to the folder, no other picture moves except its duplicates, and these
+    only towards training. Pictures of one source (--group) share a split, too: their draw is a hash
+    of the seed and the name of the source.
 
     If a class would have no picture in a split, the picture or group with the nearest draw goes
-    there. A class of two pictures has one in training and one in the test; a class of three or more
-    is in all splits. Only in such a class may a new picture move an old one to the test: if it
-    joins two groups, or if it is the first with a draw above 0.30. A group with pictures of several
-    classes goes to the split nearest to training that any of these classes asks for.
+    there. (A class of two pictures has one in training and one in the test; a class of three or
+    more is in all splits.) Only in a class with such an exception can an added picture move another
+    picture to the test: if the added one joins two groups, or is the first with a draw above 0.30.
+
+    If a group has pictures of several classes, these rules may give several splits. The group goes
+    to the one that is nearest to training.
 
     Args:
         dataset: the pictures.
-        seed: other seeds draw other splits.
+        seed: part of the hash; another seed gives other splits.
 
     Raises:
         DataError: a class has no training picture, or no class has a test picture.
@@ -92,12 +96,12 @@ def hash_fractions(keys: Sequence[str], seed: int) -> NDArray[np.float64]:
 def _draw_splits(
     dataset: Dataset, free: NDArray[np.int64], seed: int, train_index: int
 ) -> NDArray[np.int64]:
-    """Draw the index of the split of each free picture.
+    """Return the index of the split of each picture in `free`.
 
     Args:
         dataset: the pictures.
         free: (M,) rows of the pictures to assign.
-        seed: of the draws.
+        seed: the seed of the draws.
         train_index: index of the training split, which is the last.
 
     Returns:
@@ -158,7 +162,8 @@ def _log_drawn_splits(dataset: Dataset, splits: NDArray[np.object_], drawn: Sequ
             )
         if duplicates > HELD_OUT_SHARE * len(splits) and count < HELD_OUT_SHARE / 2 * len(splits):
             log.warning(
-                "only %d of %d pictures are used for %s, because %d have duplicates: duplicates "
-                "stay together in one split, and most groups go to training; delete the copies",
+                "only %d of %d pictures are used for %s: %d pictures have duplicates, duplicates "
+                "must stay in the same split, and most groups of duplicates go to training. To get "
+                "larger splits, delete the duplicates",
                 *(count, len(splits), name, duplicates),
             )

@@ -1,9 +1,9 @@
 """Augmentation of the training pictures: fixed views, and mixup of training batches.
 
 Views (mirrored, zoomed, upside down) are a fixed set of changed copies of each picture, so that the
-features of a view are computed once and cached. Mixup is random: it changes every batch. A new
-change of pictures is another bit of the view number, applied by `make_view`. A new random change of
-batches is a function beside `mix_up`, called by `batches.Batches`.
+features of a view are computed once and cached. Mixup is random: it changes every batch. To add a
+change of pictures, add a bit to the view number, and apply the change in `make_view`. To add a
+random change of batches, add a function beside `mix_up`, and call it in `batches.Batches`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def mix_up(
     alpha: float,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Replace each input of a batch, and its target, by a random mixture of two (mixup).
+    """Mix each row of a batch, inputs and targets, with a random row of the batch (mixup).
 
     Source: Zhang et al. 2018, https://arxiv.org/abs/1710.09412; applied to features: Verma et al.
     2019, https://arxiv.org/abs/1806.05236.

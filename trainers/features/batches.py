@@ -30,8 +30,8 @@ class Batches(keras.utils.PyDataset):
         class_weights: (classes,) weight of each class in the loss. The weight of a mixture is the
             mean of the weights of its two classes, by their shares.
         batch_size: pictures in a batch; the last batch may be smaller.
-        seed: the order, the views and the mixtures of an epoch follow from the seed and the number
-            of the epoch. None: the unchanged pictures in their own order.
+        seed: decides, with the number of the epoch, the order, the views and the mixtures. None
+            means that every epoch has the unchanged pictures in their original order.
         mixup: `alpha` of `augmentation.mix_up`; 0 switches mixup off.
     """
 
@@ -92,7 +92,7 @@ def to_tf_dataset(batches: keras.utils.PyDataset) -> tf.data.Dataset:
 
     The memory of the prepared batches is limited by PREFETCH_BYTES. Every iteration yields the
     batches of the epoch that was last started by `start_epoch`. (The threads that Keras starts for
-    a PyDataset would still return some batches of the epoch before.)
+    a PyDataset would still return some batches of the previous epoch.)
     """
     first = batches[0]
     batch_bytes = sum(array.nbytes for array in first)

@@ -33,7 +33,7 @@ class ModelInputs(Protocol):
     """The inputs of a model during training, by row (picture) and view.
 
     Attributes:
-        views: number of views of each picture.
+        views: number of views (see `augmentation`) of each picture.
     """
 
     @property
@@ -48,7 +48,7 @@ class ModelInputs(Protocol):
 
 @dataclass(frozen=True)
 class AugmentedPictures:
-    """Pictures (N, S, S, 3) uint8 and their views, which are made when they are read.
+    """Pictures (N, S, S, 3) uint8 and their views. A view is made each time it is read.
 
     Attributes:
         load_images: returns the decoded pictures; it may wait until they are decoded.

@@ -21,7 +21,7 @@ from trainers.resources.out_of_memory import AdaptiveBatches
 from trainers.resources.time_budget import TimeBudget, TimeBudgetSpentError
 
 BATCH_SIZE, CALLS_PER_DEVICE = 32, 2
-"""Number of pictures in a call, and of calls that run on each device at the same time."""
+"""Largest number of pictures per call, and number of calls that a device runs at the same time."""
 
 Extract = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -43,8 +43,8 @@ class FeatureExtractor(ABC):
 class FrozenLayers(FeatureExtractor):
     """A frozen network, run with TensorFlow on all GPUs, or with ONNX Runtime if there is no GPU.
 
-    Each call of ONNX Runtime computes one picture in one thread. That is fastest, and the features
-    of a picture are bit for bit the same, whatever other pictures are computed with it.
+    Each call of ONNX Runtime computes one picture in one thread. This is the fastest way, and it
+    makes the features of a picture bit for bit independent of the other pictures in the call.
 
     Args:
         model: the frozen network.

@@ -25,7 +25,7 @@ class Network:
     """A backbone with its weights at one input size.
 
     Args:
-        backbone: the kind of network.
+        backbone: the backbone plugin.
         weights: a name or a file, as for `Backbone.load`.
         image_size: side of the square input in pixels.
         seed: seed of random weights (`weights="none"`); not used otherwise.
@@ -42,7 +42,7 @@ class Network:
 
         It covers the weights, the input size, the kind of device (each rounds differently), the
         code of the backbone, the decoder, the augmentation and the conversion, and the versions of
-        the packages that they use. The network is not loaded for it.
+        the packages that they use. To compute it, the network need not be loaded.
         """
         makers = (__name__, frozen_features.__name__, imaging.__name__)
         code = code_identity.identity(*makers, type(self.backbone).__module__)
@@ -55,7 +55,7 @@ class Network:
     def body(self) -> keras.Model:
         """The frozen backbone: (N, S, S, 3) float32 RGB 0..255 -> feature maps.
 
-        Random weights follow from the seed.
+        The seed determines random weights.
         """
         import keras
 

@@ -46,8 +46,8 @@ def curves(title: str, axis: Axis, lines: Sequence[Line], mark: tuple[int, str] 
 
     Args:
         title: name of the vertical axis, e.g. Loss.
-        mark: index of a point to mark with a vertical line, and the label of the line, e.g.
-            (6, "epoch 7 is used"); None for no mark.
+        mark: the index of a point to mark with a vertical line, and the label of this line, e.g.
+            (6, "epoch 7 is used"); None draws no line.
     """
     finite = [value for line in lines for value in _finite(line.values)]
     low, high, ticks = scale(min(finite, default=0.0), max(finite, default=1.0))

@@ -15,7 +15,7 @@ from trainers.dataset.dataset import Dataset
 from trainers.evaluation.metrics import Predictions
 
 SIDE_PIXELS = 112
-"""The longer side of a thumbnail: 56 thumbnails add 0.3 MB to the page."""
+"""The longer side of a thumbnail in pixels: 56 thumbnails add 0.3 MB to the page."""
 _JPEG_QUALITY = 80
 
 

@@ -24,7 +24,7 @@ from trainers.reporting import charts, gallery
 from trainers.reporting.charts import Axis, Line
 
 MAX_PER_PAIR, MAX_MISTAKES = 6, 24
-"""The largest number of thumbnails for each confused pair, and of the most confident mistakes."""
+"""The largest number of thumbnails of a confused pair of classes, and of confident mistakes."""
 MAX_IN_MATRIX, MAX_IN_TABLE, MAX_LEFT_OUT = 30, 100, 20
 """The largest number of classes in the confusion matrix, of classes in a table, and of files in the
 list of files that were left out. metrics.json has all of them."""
@@ -151,7 +151,7 @@ def _weight_effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     """The confusion matrix of all classes, or of the most confused ones if there are many.
 
-    `others` counts, for each class in the matrix, the answers with classes that are not in it.
+    `others` counts, for each class in the matrix, the answers with classes outside the matrix.
     """
     matrix = to_dense(test["confusion_matrix"])
     chosen = np.arange(len(classes))
@@ -169,7 +169,7 @@ def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
 
 
 def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield plots of loss and accuracy for each phase, which mark the chosen epoch or C."""
+    """Yield plots of loss and accuracy for each phase; a mark shows the chosen epoch or C."""
     for phase, rows in metrics["phases"].items():
         if not rows:
             continue
@@ -193,7 +193,7 @@ def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _best_row(phase: str, rows: Sequence[Row], metrics: Mapping[str, Any]) -> int:
-    """Index of the row whose weights were kept; -1 if none were."""
+    """Index of the row (epoch or value of C) whose weights were kept; -1 if there is none."""
     if phase != "head":  # its epoch is selected by the loss with penalties, which rows do not have
         return int(metrics["shipped"]["best_fine_tuning_epoch"]) - 1
     losses = [row["val_loss"] for row in rows]

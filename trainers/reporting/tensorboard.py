@@ -1,4 +1,4 @@
-"""Writes log files for TensorBoard; the package tensorboard is not needed for that."""
+"""Writes log files for TensorBoard, without using the package tensorboard."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class BoardError(GraftError):
 class Board:
     """Writes event files to the folders PHASE/training and PHASE/validation.
 
-    Both use the same names for their figures, so TensorBoard plots both in one chart.
+    Both folders use the same names for their values, so TensorBoard plots both in one chart.
 
     Args:
         folder: the folder for the event files; None means that nothing is written.
@@ -35,7 +35,8 @@ class Board:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise BoardError(
-                    f"--tensorboard: cannot create the folder {folder}: {error}"
+                    f"--tensorboard: cannot create the folder {folder}: {error}; set "
+                    "--tensorboard to a folder in which this user can write"
                 ) from error
         self._folder = folder
         self._writers: dict[Path, Any] = {}
@@ -47,8 +48,8 @@ class Board:
 
         Args:
             phase: name of the folder.
-            step: position on the horizontal axis: the epoch, or the number of a strength of
-                regularisation.
+            step: position on the horizontal axis: the epoch, or the index of the value of C (the
+                inverse strength of regularisation).
             row: values by name; names with the prefix `val_` belong to validation. None (training
                 diverged) is not written.
 
@@ -72,7 +73,8 @@ class Board:
                 writer.flush()
         except tf.errors.OpError as error:  # a full disk is ResourceExhaustedError
             raise BoardError(
-                f"--tensorboard: cannot write to {self._folder}: {error.message}"
+                f"--tensorboard: cannot write to {self._folder}: {error.message}; make room "
+                "there, or set --tensorboard to another folder"
             ) from error
 
     def _writer(self, folder: Path) -> Any:

@@ -66,15 +66,15 @@ def test_with_more_pictures_smaller_differences_count() -> None:
     taken = choice((0.90, 20.0), (0.88, 5.0), pictures=2000)
     assert taken.candidate.label == "0"
     assert taken.reason == (
-        "it has the best validation accuracy, 90.0%, and every other is more than 0.7 percentage "
-        "points (one standard error) below it"
+        "it has the best validation accuracy, 90.0%, and all others are more than 0.7 percentage "
+        "points (one standard error) lower"
     )
 
 
 def test_of_equally_fast_ones_the_most_accurate_is_taken() -> None:
     taken = choice((0.90, 20.0), (0.88, 5.0), (0.89, 5.4), (0.89, 5.6))
     assert taken.candidate.label == "2"
-    assert "it is the most accurate of the 2 fastest (equal within 10%) of the 4" in taken.reason
+    assert "it is the most accurate of the 2 fastest (times within 10%) among the 4" in taken.reason
     assert ": 5.4 ms per picture" in taken.reason
 
 

@@ -233,7 +233,7 @@ def test_many_duplicates_give_a_warning(monkeypatch: pytest.MonkeyPatch) -> None
     split(data, seed=0)
     assert messages == []
     split(replace(data, duplicate_groups=np.arange(400) // 5 * 5), seed=0)
-    assert "pictures are used for test, because 400 have duplicates" in messages[0]
+    assert "pictures are used for test: 400 pictures have duplicates" in messages[0]
 
 
 def test_a_folder_that_grows_and_is_tidied_keeps_its_test_pictures(

@@ -1,7 +1,7 @@
 """Findings about how pictures look: their size, their mode, and pictures without content.
 
-Most findings compare a picture with the other pictures of the folder; only "too small" compares it
-with the input of the model.
+Most findings compare a picture with the other pictures of the folder. Only `too_small` compares a
+picture with the input of the model.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from trainers.dataset.findings.finding import Finding, make_finding
 MIN_SIDE = 0.5
 """A picture is reported if its shorter side is less than this share of the model's input side."""
 MAX_SIDE_RATIO, MAX_ASPECT_RATIO = 4.0, 2.0
-"""A picture is reported if its side differs from the median of the folder by more than the first
-factor, or if its aspect ratio is larger than the median by more than the second."""
+"""A picture is reported if its side (the square root of its area) differs from the median of the
+folder by more than the factor MAX_SIDE_RATIO, or if its aspect ratio is larger than the median
+aspect ratio by more than the factor MAX_ASPECT_RATIO."""
 
 _MODES = {
     "pages": "{have} several pages, but only the first is used: if another page matters, save it "
@@ -32,18 +33,18 @@ _MODES = {
     "converted to RGB: save {them} as RGB",
     "transparent": "{are} transparent, unlike most pictures, and transparent parts become white: "
     "give {them} the same background as the others",
-    "palette": "{have} only the few colours of a palette, unlike most pictures: use the originals "
-    "if there are any",
+    "palette": "{have} only the few colours of a palette, unlike most pictures: use versions in "
+    "full colour if there are any",
     "gray": "{are} gray, unlike most pictures, and the model may learn that difference: this is "
     "fine only if the service will get gray pictures too",
     "coloured": "{are} coloured, unlike most pictures, and the model may learn that difference: "
     "this is fine only if the service will get coloured pictures too",
 }
-"""Messages about pictures in another mode than most."""
+"""Messages about pictures in another mode than most pictures, by mode."""
 
 
 def find_odd_sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
-    """Find pictures that are small for the model, or unlike the others in size or shape.
+    """Find pictures that are small for the model, or unlike the other pictures in size or shape.
 
     Args:
         dataset: the pictures.
@@ -55,8 +56,9 @@ def find_odd_sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
     is_small = np.minimum(width, height) < MIN_SIDE * image_size
     if paths := _paths(dataset, is_small):
         text = (
-            f"{{are}} smaller than half of the model's input ({image_size} x {image_size}) and "
-            "become blurred when enlarged: use larger pictures, or a smaller --image-size"
+            f"{{are}} less than half as wide or high as the model's input ({image_size} x "
+            f"{image_size}) and become blurred when enlarged: use larger pictures, or a smaller "
+            "--image-size"
         )
         yield make_finding("too_small", text, paths)
     side, aspect = np.sqrt(width * height), np.maximum(width, height) / np.minimum(width, height)
@@ -74,7 +76,7 @@ def find_odd_sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
 
 
 def find_odd_modes(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find pictures in another mode than most; if all have the same mode, any mode is fine."""
+    """Find pictures whose mode differs from that of most pictures in the folder."""
     inspections = dataset.inspections
     tests = [
         (inspections["frames"] > 1) & (inspections["format"] == b"TIFF"),

@@ -37,7 +37,7 @@ def run_checks(dataset: Dataset, image_size: int) -> tuple[Finding, ...]:
     """Run all checks; return the findings, errors first.
 
     Args:
-        dataset: with the splits that the folder names, before missing splits are drawn.
+        dataset: the dataset, with only the splits that the folder names.
         image_size: side of the model's input, in pixels.
     """
     findings = [finding for check in CHECKS for finding in check(dataset, image_size)]

@@ -13,16 +13,17 @@ FEW_PICTURES = 10
 """A class with fewer pictures is reported: it has only one or two test pictures, so its accuracy
 can only be 0, 50 or 100%."""
 MAX_IMBALANCE = 3.0
-"""The size of the largest class, relative to the smallest, from which the imbalance is reported."""
+"""The imbalance is reported if the largest class is at least this number of times as large as the
+smallest class."""
 
 
 def find_nested_classes(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find class folders that hold only folders, which are perhaps the classes."""
+    """Find class folders that hold other folders, which are perhaps the classes."""
     if inner := dataset.layout.inner_roots:
         message = (
-            f"the class folders ({format_names(list(dataset.classes))}) hold no pictures but class "
-            "folders of their own, so the model learns to distinguish only the outer folders. If "
-            "the inner folders are the classes, train on one of the outer folders, e.g. with "
+            f"the class folders ({format_names(list(dataset.classes))}) hold folders that look "
+            "like classes, but the model learns to distinguish only the outer folders. If the "
+            "inner folders are the classes, train on one of the outer folders, e.g. with "
             f"--data {dataset.folder}/{inner[0]}"
         )
         yield Finding("nested_classes", "error", message, inner)
@@ -53,7 +54,7 @@ def find_small_classes(dataset: Dataset, _: int) -> Iterator[Finding]:
 
 
 def find_imbalance(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find the imbalance of classes of very different sizes."""
+    """Report the largest and the smallest class if their sizes are very different."""
     counts = dataset.class_counts()
     small, large = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[large] >= MAX_IMBALANCE * max(1, counts[small]):
@@ -68,8 +69,8 @@ def find_imbalance(dataset: Dataset, _: int) -> Iterator[Finding]:
 def find_similar_names(dataset: Dataset, _: int) -> Iterator[Finding]:
     """Find class names that differ only in case, spaces or the Unicode form of accents.
 
-    macOS and Windows often treat such folders as the same folder. It is only a warning, because
-    classes may be called `a` and `A`.
+    macOS and Windows often treat such folders as the same folder. The finding is only a warning,
+    because there may be classes `a` and `A`.
     """
     similar: dict[str, list[str]] = {}
     for label in dataset.classes:

@@ -33,7 +33,8 @@ _MESSAGES: dict[str, tuple[Severity, str]] = {
         "in one split, but each counts as a picture: delete all but the best of each group",
     ),
 }
-"""Severity and message by the kind of finding; the message follows "3 groups"."""
+"""Severity and message of each kind of finding. The message follows the number of groups, such as
+"3 groups"."""
 
 
 def find_duplicates(dataset: Dataset, _: int) -> Iterator[Finding]:
@@ -56,7 +57,7 @@ def find_duplicates(dataset: Dataset, _: int) -> Iterator[Finding]:
 
 
 def _kinds(dataset: Dataset, rows: NDArray[np.int64]) -> Iterator[str]:
-    """Yield the kinds of problem of a group; it is reported as copies only if nothing is worse."""
+    """Yield the kinds of problem of a group. Copies are reported only if nothing is worse."""
     is_mislabelled = len(set(dataset.labels[rows])) > 1
     is_leak = len({dataset.splits[row] for row in rows}) > 1
     if is_mislabelled:

@@ -36,7 +36,7 @@ _MAX_REASONS = 3
 
 
 def find_left_out(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find files that were meant as pictures and are left out, by kind."""
+    """Find files that were meant as pictures but are left out; one finding for each kind."""
     for kind, text in _LEFT_OUT.items():
         files = [file for file in dataset.left_out if file.kind == kind]
         if files:
@@ -52,7 +52,7 @@ def find_left_out(dataset: Dataset, _: int) -> Iterator[Finding]:
 
 
 def find_wrong_suffixes(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find pictures with the suffix of another format, or without the suffix of any format."""
+    """Find pictures whose suffix does not belong to their format."""
     formats = [name.decode() for name in dataset.inspections["format"].tolist()]
     paths = [
         path
@@ -61,7 +61,7 @@ def find_wrong_suffixes(dataset: Dataset, _: int) -> Iterator[Finding]:
     ]
     if paths:
         text = (
-            "{have} the file extension of another format, or of none. Graft reads the content, but "
-            "other programs may be misled: rename {them}"
+            "{have} a file extension that does not belong to {their} format. Graft reads the "
+            "content, but other programs may be misled: rename {them}"
         )
         yield make_finding("wrong_extension", text, paths)

@@ -24,11 +24,11 @@ class Finding:
     """A problem of one kind in a dataset, with all pictures that have it.
 
     Attributes:
-        kind: a word for programs, such as `near_duplicate`.
+        kind: the identifier of the problem, such as `near_duplicate`.
         severity: "error" or "warning".
         message: what is wrong, why it matters, and what to do; without a full stop at the end.
         paths: all pictures (or folders or classes) with the problem, relative to the data folder.
-        groups: the same paths, group by group, if the problem is between pictures of a group.
+        groups: the same paths, group by group, if the problem concerns groups, e.g. of duplicates.
     """
 
     kind: str

@@ -23,7 +23,7 @@ _VIDEO_WORDS = re.compile(r"frame|clip|video|movie|scene|sequence", re.IGNORECAS
 
 
 def find_leaks(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find sources (--group) in several splits; without --group, names like those of frames."""
+    """Find sources (--group) in several splits; without --group, find names like video frames."""
     if dataset.sources:
         yield from _sources_across_splits(dataset)
     else:
@@ -38,10 +38,10 @@ def _sources_across_splits(dataset: Dataset) -> Iterator[Finding]:
     if leaking:
         pairs = zip(dataset.sources, dataset.paths, strict=True)
         message = (
-            f"{len(leaking):,} source{'' if len(leaking) == 1 else 's'} (--group) with pictures in "
-            "different splits: test pictures resemble training pictures, so the measured accuracy "
-            "is too high. Move all pictures of a source to one split, or remove the split folders "
-            "and let Graft split the pictures"
+            f"pictures of {len(leaking):,} source{'' if len(leaking) == 1 else 's'} (--group) are "
+            "in different splits: test pictures resemble training pictures, so the measured "
+            "accuracy is too high. Move all pictures of a source to one split, or remove the split "
+            "folders and let Graft split the pictures"
         )
         paths = tuple(path for source, path in pairs if source in leaking)
         yield Finding("source_across_splits", "error", message, paths)
@@ -68,14 +68,14 @@ def _numbered_frames(dataset: Dataset) -> Iterator[Finding]:
         message = (
             f"{len(frames):,} pictures have names like numbered frames of {len(videos):,} sources "
             f"(such as videos), e.g. {examples}: if frames of one source are in both training and "
-            "test, the measured accuracy is too high. If they are such frames, keep them together "
-            f"with --group, e.g. --group '{FRAME_PATTERN}'"
+            "test, the measured accuracy is too high. If they are frames, keep those of a source "
+            f"together with --group, e.g. --group '{FRAME_PATTERN}'"
         )
         yield Finding("numbered_frames", "warning", message, frames)
 
 
 def _is_video(paths: Sequence[str], name: str) -> bool:
-    """Whether most of the numbers after the name follow each other in equal steps."""
+    """Whether enough of the numbers after the name follow each other in equal steps."""
     numbers = sorted({int(digits[-1]) for path in paths if (digits := _numbers(path, name))})
     steps = Counter(later - earlier for earlier, later in pairwise(numbers))
     if len(numbers) < MIN_FRAMES:
@@ -88,6 +88,9 @@ def _numbers(path: str, name: str) -> list[str]:
 
 
 def _strip_class(name: str, label: str) -> str:
-    """Return the part of a name below the class folder: digits in it do not name a source."""
+    """Return the part of a name below the class folder.
+
+    Digits in the name of the class folder do not identify a source.
+    """
     parts = name.split("/")
     return "/".join(parts[parts.index(label) + 1 :]) if label in parts else parts[-1]

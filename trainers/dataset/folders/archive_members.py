@@ -39,7 +39,7 @@ class Member(NamedTuple):
 
 
 class _StrictTarInfo(tarfile.TarInfo):
-    """Raises an error for a damaged header, which `tarfile` takes for the end of the archive."""
+    """Raises an error for a damaged header, where `tarfile` would see the end of the archive."""
 
     @classmethod
     def frombuf(cls, buf: Any, encoding: str, errors: str) -> Any:

@@ -82,7 +82,7 @@ def unpack(archive: Path) -> Path:
         ) from error
     except (RuntimeError, NotImplementedError) as error:  # a password, or a rare compression
         raise DataError(
-            f"--data {archive}: {error}; unpack it, and set --data to the folder"
+            f"--data {archive}: {error}; unpack the archive yourself, and set --data to the folder"
         ) from error
     return folder
 
@@ -108,8 +108,8 @@ def _unpack_members(members: Iterator[Member], archive_bytes: int, folder: Path)
         for count, member in enumerate(members, 1):
             if count > MAX_FILES:
                 raise DataError(
-                    f"the archive has more than {MAX_FILES:,} files: unpack it, and set --data to "
-                    "the folder"
+                    f"the archive has more than {MAX_FILES:,} files: unpack it yourself, and set "
+                    "--data to the folder"
                 )
             path = staging / _relative_path(member.name)
             if not is_printable(member.name):
@@ -135,7 +135,7 @@ def _unpack_members(members: Iterator[Member], archive_bytes: int, folder: Path)
 def _create_file(path: Path) -> IO[bytes] | None:
     """Open a new file for writing.
 
-    None if its name is too long, if a folder has the same name, or if its parent is a file.
+    Return None if its name is too long, if a folder has the same name, or if its parent is a file.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ def _open_link_target(link: Member, staging: Path) -> IO[bytes] | None:
 
 
 class _SizeLimit:
-    """Counts the unpacked bytes of an archive, and raises an error above the limits.
+    """Counts the unpacked bytes of an archive, and raises an error if they exceed a limit.
 
     Archives that are small but unpack to a huge size are called decompression bombs.
     """
@@ -173,14 +173,14 @@ class _SizeLimit:
         if self._consumed > self._plausible:
             raise DataError(
                 f"the archive unpacks to more than {self._plausible:,} bytes, far more than an "
-                "archive of pictures would: if you trust it, unpack it, and set --data to the "
-                "folder"
+                "archive of pictures would: if you trust it, unpack it yourself, and set --data to "
+                "the folder"
             )
         if self._consumed > self._free:
             raise DataError(
                 f"the archive needs more room than is free in {self._disk}: make room there, set "
-                "GRAFT_CACHE to a folder on a larger disk, or unpack it, and set --data to the "
-                "folder"
+                "GRAFT_CACHE to a folder on a larger disk, or unpack the archive yourself and set "
+                "--data to the folder"
             )
 
 
@@ -193,7 +193,8 @@ def _relative_path(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:(/|$)", name):
         raise DataError(
-            f"the archive has a file that would be written outside its folder ({escape(name)}): "
-            "if you trust it, unpack it, and set --data to the folder"
+            f"the archive has a file that would be written outside the folder into which it is "
+            f"unpacked ({escape(name)}): if you trust the archive, unpack it yourself, and set "
+            "--data to the folder"
         )
     return path

@@ -1,4 +1,4 @@
-"""Walks through a folder: lists every file, and every folder that is not entered and why."""
+"""Walks through a folder: lists every file, and why some folders are not entered."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Entry:
 
     Attributes:
         path: the file or folder.
-        parts: of its path relative to the data folder; a folder that cannot be opened has a last
-            part "", which stands for the unknown files in it.
+        parts: the parts of its path relative to the data folder. A folder that cannot be opened has
+            an additional last part "", which stands for the unknown files in it.
         is_picture: whether it is meant as a picture, even of an unsupported format, or as a folder
             of pictures.
         rejection: why it is left out before decoding; None for a picture.
@@ -81,7 +81,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         shown = sorted(name for name in files if not is_hidden(name) or _is_hidden_picture(name))
         if not folders and not shown and Path(parent) != folder:
             yield Path(parent)
-        # Real folders before links to them, so that the name of a link does not become the class.
+        # Real folders before links to them, so that the class is not named after a link.
         for name in sorted(folders, key=lambda name: Path(parent, name).is_symlink()):
             real = os.path.realpath(Path(parent, name))
             if real in visited or is_system_folder(name):
@@ -93,7 +93,10 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _is_hidden_picture(name: str) -> bool:
-    """Whether a hidden file is a picture; ._1.jpg is not, it holds macOS's attributes of 1.jpg."""
+    """Whether a hidden file is a picture.
+
+    The file ._1.jpg is not a picture: macOS stores attributes of 1.jpg in it.
+    """
     is_picture = sniffing.has_picture_suffix(name) or name.endswith(_ICLOUD_SUFFIX)
     return is_picture and not name.startswith("._")
 

@@ -39,7 +39,7 @@ _SYSTEM_FILES: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "ic
 
 SPLITS: Final = ("train", "validation", "test")
 UNLABELLED: Final = "unlabelled"
-"""Used like a split name, for a folder of pictures without labels beside the split folders."""
+"""Used instead of a split name for a folder of unlabelled pictures beside the split folders."""
 SPLIT_WORDS: Final = {
     **dict.fromkeys(("train", "training", "trainval", "trn"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "validation"),
@@ -101,7 +101,7 @@ def is_hidden(name: str) -> bool:
 
 
 def is_version_control(name: str) -> bool:
-    """Whether a hidden folder belongs to version control; it is left out without a note."""
+    """Whether a hidden folder belongs to version control. Such folders are left out silently."""
     return name in _VERSION_CONTROL_FOLDERS
 
 

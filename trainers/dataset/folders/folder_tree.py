@@ -15,7 +15,7 @@ class Folder:
     """A folder that holds pictures, directly or in folders below it.
 
     Attributes:
-        parts: its path relative to the data folder.
+        parts: the parts of its path relative to the data folder.
         has_files: whether it holds pictures directly.
         subfolders: the folders in it that hold pictures, by name.
     """
@@ -33,15 +33,15 @@ class Folder:
 
     @cached_property
     def mentioned_splits(self) -> dict[str, str]:
-        """For each subfolder whose name mentions a split, by name: that split.
+        """The split that the name of a subfolder mentions, by the name of the subfolder.
 
-        It need not be a split: a class may be called `test_tube`.
+        Such a subfolder need not be a split: a class may be called `test_tube`.
         """
         return {name: split for name in self.subfolders if (split := split_of(name))}
 
     @cached_property
     def split_folders(self) -> dict[str, Folder]:
-        """For each subfolder that is a split, by name: the folder that holds its classes.
+        """The `class_root` of each subfolder that is a split, by the name of the subfolder.
 
         Empty unless one of the splits is for training and holds class folders.
         """
@@ -60,7 +60,8 @@ class Folder:
     def class_root(self) -> Folder:
         """The folder whose subfolders are the classes.
 
-        It is this folder, or a folder below it if all folders down to it hold a single folder.
+        Usually it is this folder. It is a folder further down if each folder on the way there holds
+        nothing but a single folder.
         """
         root = self
         while len(root.subfolders) == 1 and not root.has_files:
@@ -74,7 +75,7 @@ class Folder:
     def _shares_classes(self, name: str) -> bool:
         """Whether a subfolder has class folders of the same names as another split.
 
-        Then it is a split too. The subfolder test_tube/ has none, so it is a class.
+        If so, it is a split, too. A subfolder test_tube/ has no such folders, so it is a class.
         """
         split, root = self.mentioned_splits[name], self.subfolders[name].class_root
         other_splits = [
@@ -88,7 +89,7 @@ class Folder:
 
     @property
     def is_class_of_splits(self) -> bool:
-        """Whether it is a class folder that holds only splits: cat/train and cat/test."""
+        """Whether this is a class folder that holds only splits, as in cat/train and cat/test."""
         splits = [self.mentioned_splits[name] for name in self.subfolders if is_split_name(name)]
         is_flat = not any(folder.subfolders for folder in self.subfolders.values())
         has_splits_only = len(splits) == len(self.subfolders) and not self.has_files

@@ -77,7 +77,8 @@ def detect_layout(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
         folder: the name of the data folder in messages.
 
     Raises:
-        DataError: there are folders beside the splits, splits without classes, or several datasets.
+        DataError: there are other folders beside the splits, splits without classes, or several
+            datasets.
     """
     root = build_tree(pictures)
     top = root.class_root
@@ -91,7 +92,7 @@ def detect_layout(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
         raise DataError(
             f"{_title(top)} has split folders ({_format_sorted(top.split_folders)}) and next to "
             f"them other folders with pictures ({_format_sorted(others)}): move the other folders "
-            "into the split folders or away; or, if the split folders are classes, rename them"
+            "into the split folders or elsewhere; or, if the split folders are classes, rename them"
         )
     roots = {
         split_folder.parts: ClassRoot(top.mentioned_splits[name])
@@ -112,7 +113,7 @@ def detect_layout(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
 
 
 def _without_splits(root: Folder, top: Folder, folder: str) -> Layout:
-    """Find out the layout if all class folders are in `top`.
+    """Find out the layout of folders whose `top` holds no split folders.
 
     Raises:
         DataError: the folders are splits without classes, or without a training split, or several
@@ -169,8 +170,8 @@ def _classes_with_splits(top: Folder) -> dict[Parts, ClassRoot]:
     them is for training.
 
     Raises:
-        DataError: all of them are of one class, other folders are next to them, or the names
-            combine a class and a fold.
+        DataError: all these names have the same class, there are other folders next to them, or the
+            names combine a class and a fold.
     """
     folds = {name: strip_fold(name) for name in top.subfolders}
     if all(folds.values()) and len(set(folds.values())) < len(folds):

@@ -1,6 +1,6 @@
-"""Decides from the first bytes of a file whether it is a picture, and explains why not.
+"""Decides from the first bytes of a file whether it is a picture; if not, explains why.
 
-Every reason ends with advice where there is some: fetch it, convert it, copy it again.
+A reason ends with advice if there is any: to fetch, convert or copy the file again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Rejection(NamedTuple):
     """Why a file is not used.
 
     Attributes:
-        kind: the kind of finding that it becomes; "" for a file that is not a finding.
+        kind: the kind of finding that reports the file; "" if the file is not reported.
         reason: the end of a sentence that begins with the path.
     """
 
@@ -49,8 +49,8 @@ def has_picture_suffix(name: str) -> bool:
 def sniff(path: Path) -> Rejection | None:
     """Read the first bytes of a file, and explain why it is not used; None for a picture.
 
-    The reason has no kind of finding if the file was not meant as a picture, such as a text or a
-    film without the suffix of a picture.
+    The kind of the rejection is "" if the file was not meant as a picture, such as a text or a film
+    without the suffix of a picture.
     """
     try:
         head = _read_head(path)

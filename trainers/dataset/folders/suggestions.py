@@ -1,4 +1,4 @@
-"""Suggests the folder that was probably meant: the parent, or one with a similar name."""
+"""Suggests the folder that was probably meant: the parent, or a folder with a similar name."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class TrainingContext:
         if not len(rows):
             log.warning(
                 "no picture is left for validation: validating on the training pictures instead, "
-                "which gives too good figures; add more pictures"
+                "so the validation accuracy is too high; add more pictures"
             )
             rows = self.dataset.rows("train")
         return rows

@@ -37,7 +37,8 @@ def register(backbone: type[Backbone]) -> type[Backbone]:
     if backbone.default_variant not in backbone.variants:
         raise BackboneError(
             f"backbone `{family}`: default_variant `{backbone.default_variant}` is not among its "
-            f"variants ({', '.join(backbone.variants) or 'it has no variants'})"
+            f"variants ({', '.join(backbone.variants) or 'it has no variants'}): correct one of "
+            "these two class attributes"
         )
     known = _registered.get(family)
     if known and (known.__module__, known.__qualname__) != (

@@ -28,8 +28,8 @@ def check_parity(trial: Trial) -> str:
         parity = export.check_parity(_make_classifier(trial), trial.folder, pictures)
     except ParityError as error:
         raise BrokenPromiseError(
-            f"{str(error).partition(';')[0]}: either a layer of the network is random at "
-            "inference, or one of its operations computes something else in the exported format"
+            f"{str(error).partition(';')[0]}: make layers random only if `training` is true, or "
+            "replace the operation that computes something else in the exported format"
         ) from error
     largest = max(parity["max_difference"].values())
     sizes = ", ".join(str(size) for size in parity["batch_sizes"])

@@ -47,8 +47,8 @@ def check_smallest_size(trial: Trial) -> str:
     except BackboneError:
         return f"built for {smallest} x {smallest} pixels; load() refuses smaller pictures"
     raise BrokenPromiseError(
-        f"load() accepts pictures below its min_image_size of {smallest} pixels instead of raising "
-        "BackboneError: do not override load(), override build()"
+        f"load() accepts pictures of {smallest - 1} pixels, although min_image_size is {smallest}, "
+        "instead of raising BackboneError: do not override load(), override build()"
     )
 
 

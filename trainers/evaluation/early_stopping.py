@@ -1,4 +1,4 @@
-"""Early stopping: ends training when the validation loss no longer falls, keeps the best weights.
+"""Early stopping: ends training if the validation loss no longer falls, and keeps the best weights.
 
 Fine-tuning and the training of the hidden-layer head use the same rule.
 """

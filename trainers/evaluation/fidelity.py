@@ -45,8 +45,8 @@ class SelectedModel:
 
     Attributes:
         name: a short description of the model, for the error message.
-        result: its result on the validation pictures, in their order, or on the training pictures
-            if there are no validation pictures.
+        result: the result of the model on the validation pictures, in the order of the dataset, or
+            on the training pictures if there are no validation pictures.
         computed_in: the number format of the computation, a key of ROUNDINGS.
     """
 

@@ -1,4 +1,4 @@
-"""Exports the trained classifier as ONNX and SavedModel, and writes the bundle if both are right.
+"""Exports the trained classifier as ONNX and SavedModel, checks both, and writes the bundle.
 
 In: a `Classifier`, its dataset and its history. Out: a complete bundle, also in BentoML's store.
 If a check fails, no bundle is written.

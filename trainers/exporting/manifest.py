@@ -86,7 +86,7 @@ def headline_metrics(test: dict[str, Any]) -> dict[str, float]:
 
 
 def _accepted_kinds(dataset: Dataset) -> tuple[str, ...]:
-    """Return the picture formats that the model accepts: JPEG, PNG, WebP and those in training."""
+    """Return the formats that the model accepts: JPEG, PNG, WebP and those it was trained on."""
     trained_on = {name.decode() for name in dataset.inspections["format"].tolist()}
     return tuple(kind.name for kind in FORMATS if kind.name in trained_on | set(ALWAYS_ACCEPTED))
 

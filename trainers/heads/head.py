@@ -56,7 +56,7 @@ class Head:
 
     @property
     def selection_result(self) -> ValidationResult:
-        """The result that heads are compared by: `cross_validation` unless it is None."""
+        """The result that heads are compared by: `cross_validation`, or `validation` without it."""
         return self.cross_validation or self.validation
 
     def __str__(self) -> str:

@@ -108,7 +108,7 @@ class Checkpoint(keras.callbacks.Callback):
         refresh_derived_state(model)
         self.history.extend(self._metadata["history"])
         epochs: int = self._metadata["epochs"]
-        log.info("resuming after epoch %d, from %s", epochs, self._path)
+        log.info("resuming after epoch %d, from the checkpoint %s", epochs, self._path)
         return plan.epochs if self._metadata["is_finished"] else epochs
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:

@@ -1,1 +1,1 @@
-"""What a backbone is. `families` defines the backbones, `registry` finds them by name."""
+"""The pretrained networks. `families` defines them, `registry` finds them by name."""

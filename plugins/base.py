@@ -1,8 +1,8 @@
-"""What every backbone can do: load with weights, freeze, and unfreeze its last layers.
+"""The base class of all backbones: loads weights, freezes layers, and unfreezes the last ones.
 
-A family of networks is one subclass of `Backbone` in one file. It lists its networks and how
-pictures are scaled for each of them; this module does the rest. Keras is imported only when a
-network is built, so that listing the backbones is fast.
+A family of networks is one subclass of `Backbone` in one file. The subclass lists its networks, and
+the function that scales pictures for each of them. This module does the rest. Keras is imported
+only when a network is built, because listing the backbones must be fast.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PRETRAINED = ("imagenet", "embedded")
 
 
 class BackboneError(ValueError):
-    """A backbone cannot be used like this. The message says what is possible."""
+    """A backbone does not exist, is defined wrongly, or does not support an argument."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class Backbone:
     variants: ClassVar[Mapping[str, Variant]]
     default_variant: ClassVar[str]
     pretrained: ClassVar[str] = "imagenet"
-    """The name of the family's pretrained weights, which are its default; "none" if it has none."""
+    """The name of the family's pretrained weights, which are the default of `load`; "none" if the
+    family has no pretrained weights."""
 
     def __init__(self, variant: str | None = None) -> None:
         self.variant = variant or self.default_variant
@@ -105,13 +106,13 @@ class Backbone:
         if image_size < self._spec.min_image_size:
             raise BackboneError(
                 f"{self.name} needs pictures of at least {self._spec.min_image_size} pixels per "
-                f"side, not {image_size}: choose a larger --image-size (its default is "
+                f"side, not {image_size}: choose a larger --image-size (default: "
                 f"{self.image_size})"
             )
         if weights in PRETRAINED and weights != self.pretrained:
             choices = " or ".join(f"`{name}`" for name in dict.fromkeys((self.pretrained, "none")))
             raise WeightsError(
-                f"{self.name} has no `{weights}` weights: choose {choices}, or a file"
+                f"{self.name} has no `{weights}` weights: choose {choices}, or the path of a file"
             )
         if weights not in (*PRETRAINED, "none"):
             check_file(Path(weights), self.name)
@@ -122,8 +123,7 @@ class Backbone:
         Args:
             weights: "imagenet" (downloaded and cached by Keras) or "embedded" (part of Graft),
                 depending on the family; "none" (random); or the path of a .h5, .weights.h5 or
-                .keras file of this network without its top layers. None selects the default of
-                the family.
+                .keras file of this network without its top layers. None selects `pretrained`.
             image_size: side of the square input, in pixels; None selects the size that the
                 variant was trained with.
 
@@ -171,10 +171,10 @@ class Backbone:
     def fine_tune(self, model: keras.Model, layers: int) -> list[keras.layers.Layer]:
         """Unfreeze the last `layers` layers, freeze all others, and return the unfrozen ones.
 
-        Only layers with trainable weights are counted, without BatchNormalization, which always
-        stays frozen: inside `fit`, only `trainable = False` keeps its moving statistics unchanged,
-        `training=False` does not (keras#20285). If `layers` is larger than the number of layers,
-        all of them are unfrozen.
+        Layers without trainable weights and BatchNormalization are not counted. BatchNormalization
+        always stays frozen: inside `fit`, its moving statistics stay unchanged only with
+        `trainable = False`, not with `training=False` (keras#20285). If there are fewer than
+        `layers` layers to count, all of them are unfrozen.
 
         Raises:
             BackboneError: `layers` is less than 1.
@@ -210,7 +210,7 @@ def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
 
 
 def _sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """List the layers inside a layer, for which Keras has no public function."""
+    """Return the layers directly inside a layer. Keras has no public function for this."""
     return list(layer._flatten_layers(include_self=False, recursive=False))
 
 

@@ -2,8 +2,8 @@
 
 Keras' `set_weights` alone is not enough. The layer `Normalization`, for example, computes constants
 from its weights, but only when it is built or loaded from a file. Layers of other packages may do
-the same. Keras saves and loads files with `save_own_variables` and `load_own_variables`, which
-update such constants, so the functions here call these two methods.
+the same. Keras saves a layer to a file with its method `save_own_variables`, and loads it with
+`load_own_variables`, which also updates such constants. The functions here call these two methods.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def load_state(model: keras.layers.Layer, source: keras.layers.Layer) -> None:
         store: dict[str, Any] = {}
         source_layer.save_own_variables(store)
         layer.load_own_variables(store)
-        # A model sets the flags of all its layers. It comes before them here, so theirs win.
+        # Setting the flag of a model sets the flags of all its layers. The model comes before its
+        # layers here, so their own flags are set last.
         layer.trainable = source_layer.trainable
 
 
@@ -66,6 +67,6 @@ def assign_weights(model: keras.layers.Layer, weights: Sequence[Any]) -> None:
 def refresh_derived_state(model: keras.layers.Layer) -> None:
     """Make every layer recompute the constants that it derives from its weights.
 
-    Call it after weights were assigned directly.
+    Call it after assigning weights directly.
     """
     load_state(model, model)

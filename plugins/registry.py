@@ -1,8 +1,8 @@
 """Finds backbones by name: `register` adds a family, `resolve` returns a backbone.
 
-Graft's own families and those of other packages are added in the same way: by `@register` on a
-subclass of Backbone. The registry imports all modules of plugins/families, and all modules that
-other packages name in entry points of the group `graft.backbones`.
+Graft's own families and those of other packages are added in the same way: with the decorator
+`@register` on a subclass of Backbone. The registry imports all modules of plugins/families, and all
+modules that other packages name in entry points of the group `graft.backbones`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def register(backbone: type[Backbone]) -> type[Backbone]:
     if backbone.default_variant not in backbone.variants:
         raise BackboneError(
             f"backbone `{family}`: default_variant `{backbone.default_variant}` is not among its "
-            f"variants ({', '.join(backbone.variants) or 'it has no variants'})"
+            f"variants ({', '.join(backbone.variants) or 'it has no variants'}): correct one of "
+            "these two class attributes"
         )
     known = _registered.get(family)
     if known and (known.__module__, known.__qualname__) != (
@@ -97,7 +98,7 @@ def resolve(name: str) -> Backbone:
 
 @cache
 def _discover() -> None:
-    package = importlib.import_module(FAMILIES)  # imported late: it imports us
+    package = importlib.import_module(FAMILIES)  # imported late, because it imports this module
     for module in pkgutil.iter_modules(package.__path__, f"{FAMILIES}."):
         importlib.import_module(module.name)
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
@@ -106,7 +107,8 @@ def _discover() -> None:
         except Exception as error:  # a broken package must not stop Graft
             warnings.warn(
                 f"backbone plugin `{entry_point.name}` ({entry_point.value}) cannot be loaded; "
-                f"its backbones are not available: {type(error).__name__}: {error}",
+                f"its backbones are not available: {type(error).__name__}: {error}; update or "
+                "uninstall its package",
                 stacklevel=2,
             )
 

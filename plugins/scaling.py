@@ -1,4 +1,4 @@
-"""Functions that scale pixel values for a network. Every ImageNet network of Keras needs one."""
+"""Functions that scale pixel values for a network. Every ImageNet network of Keras uses one."""
 
 from __future__ import annotations
 

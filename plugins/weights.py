@@ -36,7 +36,8 @@ def check_file(path: Path, name: str) -> None:
         )
     if path.suffix not in SUFFIXES:
         raise WeightsError(
-            f"{path} cannot be loaded: the name of a weights file ends in {' or '.join(SUFFIXES)}"
+            f"{path} cannot be loaded: give a weights file whose name ends in "
+            f"{' or '.join(SUFFIXES)}"
         )
 
 
@@ -57,7 +58,7 @@ def load_weights(network: keras.Model, path: Path, name: str) -> None:
     check_file(path, name)
     try:
         with warnings.catch_warnings():
-            # Keras only warns of weights that the file does not contain.
+            # If weights are missing in the file, Keras only warns.
             warnings.simplefilter("error", UserWarning)
             if path.suffix == ".keras":
                 saved = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -76,14 +77,17 @@ def download_error(name: str, error: Exception) -> WeightsError:
     """Return the error for a failed download. It names the URL and the folder for the file."""
     match = re.search(r"https?://[^\s:]+(?::\d+)?[^\s:]*", str(error))
     if not match:
-        return WeightsError(f"the ImageNet weights of {name} cannot be loaded: {error}")
+        return WeightsError(
+            f"the ImageNet weights of {name} cannot be loaded: {error}. Choose another backbone, "
+            "or give the path of a weights file with --weights PATH"
+        )
     url = match.group()
     cached = keras_home() / "models" / url.rsplit("/", 1)[-1]
     return WeightsError(
         f"the ImageNet weights of {name} cannot be downloaded here.\n"
         f"  Fetch  {url}\n"
         f"  on a machine with internet access and copy it to\n         {cached}\n"
-        "  (where Keras looks for it), or name the file with --weights PATH,\n"
+        "  (where Keras looks for it), or give the path of the file with --weights PATH,\n"
         "  or use --plugin pocket, whose weights are part of Graft.\n"
         "  (--weights none starts from random weights; a few hundred pictures are not enough.)"
     )

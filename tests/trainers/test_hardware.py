@@ -245,7 +245,7 @@ def test_a_run_on_two_devices_takes_a_batch_on_each(
     assert done.returncode == 0, done.stderr
     assert "8 pictures in a step of 2 device(s)" in done.stderr
     assert "in mixed_float16\n" in done.stderr
-    assert "the exported ONNX in ONNX Runtime, CPUExecutionProvider" in done.stderr
+    assert "the exported ONNX runs in ONNX Runtime, on CPUExecutionProvider" in done.stderr
     metrics = json.loads((Path(done.stdout.splitlines()[-1]) / "metrics.json").read_text())
     assert metrics["test"]["accuracy"] > 0.9
     assert len(metrics["phases"]["fine-tuning"]) == 2

@@ -110,7 +110,7 @@ def test_a_better_one_becomes_latest(
     assert printed.out.splitlines()[-1] == f"tiny:{new.manifest.version}"
     assert "on 6 test pictures the accuracy" in printed.err
     assert f"accuracy of tiny:{new.manifest.version} is 1.0000" in printed.err
-    assert f"of tiny:{old.manifest.version} 0.6667" in printed.err
+    assert f"of tiny:{old.manifest.version} is 0.6667" in printed.err
     assert Bundle.read(resolve("tiny:latest")).manifest == new.manifest
 
 

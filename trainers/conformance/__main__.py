@@ -1,6 +1,7 @@
 """The command `python -m trainers.conformance NAME`: checks that a backbone keeps its promises.
 
-Graft's tests call the same function, `check_backbone`, for every backbone in plugins/families.
+A promise is something that training or export expects of every backbone. Graft's tests call the
+same function, `check_backbone`, for every backbone in plugins/families.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(result, flush=True)
         tried += 1
         broken += not result.is_kept
-    summary = f"{broken} of {tried} promises are broken" if broken else "keeps every promise"
+    summary = f"{broken} of {tried} checks failed" if broken else f"all {tried} checks passed"
     print(f"{backbone.name}: {summary}")
     return 2 if broken else 0
 

@@ -1,4 +1,7 @@
-"""The table of promises, and the function that checks all of them on one backbone."""
+"""The table of promises, and the function that checks all of them on one backbone.
+
+A promise is something that training or export expects of every backbone.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ PROMISES: dict[str, Promise] = {
 }
 """The checks by the name of the promise, in the order in which they run.
 
-`try_promises` first checks that the network can be built; if not, none of these runs.
+Before them, `try_promises` checks that the network can be built. If it cannot, none of them runs.
 """
 
 

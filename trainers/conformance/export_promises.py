@@ -19,7 +19,7 @@ def check_export(trial: Trial) -> str:
 
 
 def check_parity(trial: Trial) -> str:
-    """Check that exported classifiers give the Keras model's probabilities at any batch size."""
+    """Check that every exported format gives the same probabilities as the Keras model."""
     from service.errors import ParityError
     from trainers.exporting import export
 
@@ -28,8 +28,8 @@ def check_parity(trial: Trial) -> str:
         parity = export.check_parity(_make_classifier(trial), trial.folder, pictures)
     except ParityError as error:
         raise BrokenPromiseError(
-            f"{str(error).partition(';')[0]}: either a layer is random at inference, or one of its "
-            "operations computes something else in the exported format"
+            f"{str(error).partition(';')[0]}: make layers random only if `training` is true, or "
+            "replace the operation that computes something else in the exported format"
         ) from error
     largest = max(parity["max_difference"].values())
     sizes = ", ".join(str(size) for size in parity["batch_sizes"])
@@ -39,10 +39,10 @@ def check_parity(trial: Trial) -> str:
 def _make_classifier(trial: Trial) -> Classifier:
     """Make a classifier of two classes with random weights.
 
-    Its head scales embeddings to a norm of about 1. The head that training uses does not suit this
-    check: untrained, it gives equal probabilities for every picture, so a wrong export would not be
-    noticed. It also standardises embeddings, which magnifies rounding errors if a random network
-    hardly distinguishes pictures.
+    Its head scales embeddings to a norm of about 1. The head of training runs does not suit this
+    check, for two reasons. Before training, it gives equal probabilities for every picture, so a
+    wrong export would not be noticed. And it standardises embeddings, which magnifies rounding
+    errors if a random network hardly distinguishes pictures.
     """
     import keras
 

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def check_parameters(trial: Trial) -> str:
-    """Check that the parameter count of the network is the one that its Variant declares."""
+    """Check that the network has the number of parameters that its Variant declares."""
     actual = trial.body.count_params()
     declared = trial.backbone.variants[trial.backbone.variant].parameters
     if actual != declared:
         raise BrokenPromiseError(
             f"the network has {actual:,} weights, but its Variant declares {declared:,}: "
-            f"write {actual:_} there"
+            f"write {actual:_} in the Variant"
         )
     return f"{actual:,} weights, as its Variant declares"
 
@@ -34,34 +34,34 @@ def check_smallest_size(trial: Trial) -> str:
         maps = (trial.body if is_built else backbone.build(None, smallest)).output_shape
     except Exception as error:
         raise BrokenPromiseError(
-            f"the network cannot be built for pictures of {smallest} x {smallest} pixels, its "
-            f"min_image_size ({error}): raise min_image_size"
+            f"the network cannot be built for pictures of {smallest} x {smallest} pixels, the size "
+            f"that min_image_size declares ({error}): increase min_image_size"
         ) from error
     if not (maps[1] and maps[2]):
         raise BrokenPromiseError(
             f"for pictures of {smallest} x {smallest} pixels, the feature maps are empty (their "
-            f"shape is {maps}): raise min_image_size"
+            f"shape is {maps}): increase min_image_size"
         )
     try:
         backbone.load("none", smallest - 1)
     except BackboneError:
         return f"built for {smallest} x {smallest} pixels; load() refuses smaller pictures"
     raise BrokenPromiseError(
-        f"load() accepts pictures below its min_image_size of {smallest} pixels instead of raising "
-        "BackboneError: do not override load(), override build()"
+        f"load() accepts pictures of {smallest - 1} pixels, although min_image_size is {smallest}, "
+        "instead of raising BackboneError: do not override load(), override build()"
     )
 
 
 def check_scaling(trial: Trial) -> str:
     """Check that the first layer with weights gets pixels in the range that it was trained with.
 
-    For networks of keras.applications, the inputs of that layer must equal those after Keras'
+    For networks of keras.applications, this layer must get the same inputs as after Keras'
     `preprocess_input`. For other networks, only the range is checked.
     """
     import keras
 
     layer, inputs = _first_weighted_layer(trial.body, trial.images)
-    summary = f"{layer.name} gets {_summarize(inputs)}"
+    summary = f"the layer {layer.name} gets {_summarize(inputs)}"
     name = trial.backbone.variants[trial.backbone.variant].application
     if name:
         application: Any = getattr(keras.applications, name)
@@ -76,7 +76,7 @@ def check_scaling(trial: Trial) -> str:
         return f"{summary}, as with the preprocess_input that Keras has for {name}"
     if isinstance(layer, (keras.layers.BatchNormalization, keras.layers.Normalization)):
         return f"{summary}; it normalises them with learned statistics"
-    is_centred = abs(inputs.mean()) < inputs.std() / 2  # true of to_bgr_minus_mean, up to 151
+    is_centred = abs(inputs.mean()) < inputs.std() / 2  # as after to_bgr_minus_mean: up to 151
     if abs(inputs).max() > 20 and not is_centred:
         raise BrokenPromiseError(
             f"{summary}: the pixels are not scaled; in the Variant, use the scale function that "
@@ -91,7 +91,8 @@ def check_scaling(trial: Trial) -> str:
 
 
 def _summarize(values: Any) -> str:
-    return f"{values.min():.3g} to {values.max():.3g} (standard deviation {values.std():.2g})"
+    spread = f"standard deviation {values.std():.2g}"
+    return f"values from {values.min():.3g} to {values.max():.3g} ({spread})"
 
 
 def _first_weighted_layer(model: keras.Model, images: Any) -> tuple[keras.layers.Layer, Any]:
@@ -103,7 +104,7 @@ def _first_weighted_layer(model: keras.Model, images: Any) -> tuple[keras.layers
 
     def record(inputs: Any, *_: Any, **__: Any) -> Any:
         recorded.append(keras.ops.convert_to_numpy(inputs))
-        raise _StopCall  # the layers after it are not needed
+        raise _StopCall  # the later layers are not needed
 
     layer.call = record
     try:

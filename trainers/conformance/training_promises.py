@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import keras
 
 BFLOAT16_TOLERANCE = 0.1
-"""Allowed difference between a bfloat16 clone and the network, relative to the norm of the feature
-maps. bfloat16 has only 8 significant bits."""
+"""The largest allowed difference between the feature maps of a bfloat16 clone and those of the
+network, relative to their norm. bfloat16 has only 8 significant bits."""
 LAYERS, CLASSES = 5, 3
 """The number of layers that a trial fine-tunes, and of classes in its pictures."""
 
@@ -70,7 +70,7 @@ def check_training(trial: Trial) -> str:
     _require_frozen_unchanged(before)
     if not _changed(before):
         raise BrokenPromiseError(
-            "training does not change any unfrozen weight, because no gradient reaches them: look "
+            "training changes none of the unfrozen weights, because no gradient reaches them: look "
             "for an operation without a gradient, such as rounding or stop_gradient"
         )
     return "training changes unfrozen weights, but no others and no statistics"
@@ -96,8 +96,8 @@ def check_copies(trial: Trial) -> str:
     """Check that a clone gives the same feature maps, and a bfloat16 clone nearly the same.
 
     Fine-tuning on several devices and on recent GPUs trains such clones. The statistics of
-    BatchNormalization are changed first, because a clone that does not copy them has the initial
-    values, too.
+    BatchNormalization are changed first. Otherwise a clone that does not copy them would pass the
+    check, because it has the same initial values as the network.
     """
     weights = trial.body.weights
     shifted = [weight.numpy() + _statistic_shift(weight.name) for weight in weights]
@@ -114,11 +114,17 @@ def check_copies(trial: Trial) -> str:
                 "arguments, and load_own_variables() must recompute what the layer derives from "
                 "its weights"
             )
-    return f"a clone gives the same feature maps; in bfloat16 they differ by {difference:.2g}"
+    return (
+        "a clone gives the same feature maps; those of a bfloat16 clone differ by "
+        f"{difference:.2g} of their norm"
+    )
 
 
 def _statistic_shift(name: str) -> float:
-    """Return what to add to a weight: 0, except for statistics. A lower mean keeps ReLU active."""
+    """Return the number to add to a weight: 0, unless it is a statistic of BatchNormalization.
+
+    Means are lowered, because that keeps ReLU active.
+    """
     return 0.1 if name.endswith("variance") else -0.1 if name.endswith("mean") else 0.0
 
 

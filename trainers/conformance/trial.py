@@ -22,7 +22,7 @@ class BrokenPromiseError(Exception):
 
 @dataclass(frozen=True)
 class Trial:
-    """A backbone with random weights, and the inputs of the checks. All checks share one trial.
+    """A backbone with random weights, and pictures to check it with. All checks share one trial.
 
     Attributes:
         body: the model that `backbone.load("none", size)` returned.
@@ -97,14 +97,14 @@ def _check_shapes(body: keras.Model, size: int) -> str:
     if len(body.output_shape) != 4 or body.output_shape[0] is not None:
         raise BrokenPromiseError(
             f"the network returns {body.output_shape} instead of feature maps (None, height, "
-            "width, channels): remove its pooling and its top, and any Reshape that fixes the "
+            "width, channels): remove its pooling and top layers, and any Reshape that fixes the "
             "batch size"
         )
     return f"pictures {expected} become feature maps {body.output_shape}"
 
 
 def _draw_images(size: int) -> Any:
-    """Draw coloured patches with noise: a random network hardly distinguishes noise alone."""
+    """Draw coloured patches with noise. A random network hardly distinguishes pictures of noise."""
     import keras
 
     coarse = keras.random.uniform((PICTURES, 4, 4, 3), 0, 200, seed=0)

@@ -1,4 +1,4 @@
-"""How good an exported model is, and which of two models is better.
+"""Measures how good an exported model is, and decides which of two models is better.
 
 In: a predictor and labelled pictures, or two bundles. Out: metrics, and which model to keep.
 May use: trainers.{dataset, progress, resources}, service.{bundle, cli, engine, errors, system}.

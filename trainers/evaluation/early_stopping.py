@@ -1,6 +1,6 @@
-"""Early stopping: end training when the validation loss no longer falls, with the best weights.
+"""Early stopping: ends training if the validation loss no longer falls, and keeps the best weights.
 
-The head with a hidden layer and fine-tuning use the same rule.
+Fine-tuning and the training of the hidden-layer head use the same rule.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
         }
 
     def restore(self, counters: Mapping[str, Any], best_weights: list[NDArray[Any]]) -> None:
-        """Restore a saved state. Call it after `fit` has begun, because that resets the state."""
+        """Restore a saved state. Call it after `fit` has begun, because `fit` resets the state."""
         for name, value in counters.items():
             setattr(self, name, value)
         self.best_weights = best_weights

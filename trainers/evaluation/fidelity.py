@@ -1,4 +1,4 @@
-"""The last check before a bundle is sealed: the exported model is the one that was selected.
+"""The last check before a bundle is written: the exported model is the one that was selected.
 
 It finds errors between selection and export, such as weights that were trained in a copy of the
 model and not copied back, outdated features from the cache, or a format that rounds differently.
@@ -21,10 +21,10 @@ class Rounding:
     """How much two results of the same weights may differ because of rounding.
 
     Attributes:
-        loss_difference: largest mean absolute difference of the cross-entropies of a picture, in
-            nats, for a mean loss of up to 1. For a higher mean loss, it grows in proportion.
-        changed_share: largest share of pictures, 0 to 1, whose answer may change between right and
-            wrong. One picture always may.
+        loss_difference: how much the two cross-entropies of a picture may differ on average, in
+            nats. If the mean loss is higher than 1, this limit is multiplied by the mean loss.
+        changed_share: the largest share of pictures, 0 to 1, whose answers may change between right
+            and wrong. One such picture is always allowed.
     """
 
     loss_difference: float
@@ -34,8 +34,9 @@ class Rounding:
 ROUNDINGS = {"float32": Rounding(1e-3, 0.002), "16 bits": Rounding(0.05, 0.02)}
 """The differences that are allowed for each number format of the selected model."""
 _TIE = 1e-5
-"""A changed answer is counted only if the loss of the picture changes by more than this, in nats.
-Otherwise two classes have nearly the same probability, and rounding decides between them."""
+"""An answer that changes between right and wrong is counted only if the loss of the picture changes
+by more than this number of nats. Otherwise two classes have nearly the same probability, and
+rounding decides between them."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class SelectedModel:
 
     Attributes:
         name: a short description of the model, for the error message.
-        result: its result on the validation pictures, in their order, or on the training pictures
-            if there are no validation pictures.
+        result: the result of the model on the validation pictures, in the order of the dataset, or
+            on the training pictures if there are no validation pictures.
         computed_in: the number format of the computation, a key of ROUNDINGS.
     """
 
@@ -70,7 +71,7 @@ def require_faithful(selected: SelectedModel, exported: Predictions) -> dict[str
     result, rounding = selected.result, ROUNDINGS[selected.computed_in]
     count = len(result.losses)
     if len(exported.losses) != count:
-        raise AssertionError(f"{len(exported.losses)} answers to {count} pictures")
+        raise AssertionError(f"{len(exported.losses)} exported answers to {count} pictures")
     loss, accuracy = result.loss, exported.accuracy
     differences = np.abs(exported.losses - result.losses)
     mean_difference = float(differences.mean())
@@ -80,13 +81,14 @@ def require_faithful(selected: SelectedModel, exported: Predictions) -> dict[str
     max_flips = max(1, round(rounding.changed_share * count))
     if not (mean_difference <= max_difference and flips <= max_flips):  # or if one is NaN
         raise ParityError(
-            f"the exported model is not the one that was selected: {selected.name} had loss "
-            f"{loss:.4f} and accuracy {result.accuracy:.4f} on {count} pictures, the exported "
-            f"ONNX has {exported.losses.mean():.4f} and {accuracy:.4f} (the losses of a picture "
-            f"differ by {mean_difference:.2g} on average, allowed: {max_difference:.2g}; {flips} "
-            f"answers change between right and wrong, allowed: {max_flips}); no bundle was "
-            "written. Try --precision float32 with --cache-gigabytes 0, and please report this "
-            "error, even if that helps, with the plugin's name and the installed versions"
+            "no bundle was written, because the exported ONNX model answers differently from the "
+            f"selected model ({selected.name}) on {count} pictures: loss "
+            f"{exported.losses.mean():.4f} instead of {loss:.4f}, accuracy {accuracy:.4f} instead "
+            f"of {result.accuracy:.4f}. The losses of a picture differ by {mean_difference:.2g} on "
+            f"average (allowed: {max_difference:.2g}), and {flips} answers change between right "
+            f"and wrong (allowed: {max_flips}). Try --precision float32 with --cache-gigabytes 0. "
+            "In any case, please report this error with the plugin's name and the installed "
+            "versions"
         )
     return {
         "pictures": count,

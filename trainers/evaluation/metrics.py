@@ -21,8 +21,8 @@ MAX_CONFUSED_PAIRS = 5
 MAX_MISTAKES = 200
 """The largest number of mistakes in metrics.json. It keeps the file small for large splits."""
 MAX_DENSE_CLASSES = 100
-"""With more classes, metrics.json contains the confusion matrix without its zeros. With its zeros,
-one for 1,000 classes takes 11 MB."""
+"""With more classes, metrics.json contains the confusion matrix without its zeros. With zeros, the
+matrix of 1,000 classes would take 11 MB."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def predict_split(
     label = f"evaluating on {split}"
     size = _GPU_BATCH if predictor.provider == CUDA else _BATCH
     predict = AdaptiveBatches(predictor.predict, size, label)
-    log.info("%s: the exported ONNX in ONNX Runtime, %s", label, predictor.provider)
+    log.info("%s: the exported ONNX runs in ONNX Runtime, on %s", label, predictor.provider)
     probabilities = np.zeros((len(rows), len(dataset.classes)), np.float32)
     with progress.steps(len(rows), label) as advance:
         for start in range(0, len(rows), size):
@@ -87,11 +87,10 @@ def evaluate(predictions: Predictions, dataset: Dataset) -> dict[str, Any]:
     """Return the metrics of a split, as they are written to metrics.json.
 
     Returns:
-        n, accuracy, accuracy_interval (95%), balanced_accuracy (mean recall of the classes that
-        have pictures), per_class, confusion_matrix (rows: true class, columns: answer, in the order
-        of the classes; the form of `to_sparse` for more than 100 classes), most_confused, log_loss
-        (nats), top_3_accuracy for more than 3 classes, top_5_accuracy for more than 5, and
-        mistakes: path, truth, answer and score of at most 200, the highest score first.
+        The result of `summarise`, and also:
+        log_loss: the mean cross-entropy in nats.
+        top_3_accuracy, top_5_accuracy: if there are more than 3 or 5 classes.
+        mistakes: path, truth, answer and score of at most 200 mistakes, the highest score first.
     """
     matrix = confusion_matrix(predictions.labels, predictions.predicted, len(dataset.classes))
     mistakes = [
@@ -112,7 +111,16 @@ def evaluate(predictions: Predictions, dataset: Dataset) -> dict[str, Any]:
 
 
 def summarise(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> dict[str, Any]:
-    """Return all metrics that can be computed from a confusion matrix."""
+    """Return all metrics that can be computed from a confusion matrix.
+
+    Returns:
+        n: the number of pictures.
+        accuracy, accuracy_interval: the share of correct answers, and its 95% interval.
+        balanced_accuracy: the mean recall of the classes that have pictures.
+        per_class: precision, recall, F1 score and number of pictures of each class.
+        confusion_matrix: the matrix; in the form of `to_sparse` for more than 100 classes.
+        most_confused: the pairs of classes that are confused most often.
+    """
     hits, support, answered = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
     columns = {
         "precision": hits / np.maximum(answered, 1),
@@ -161,7 +169,7 @@ def to_sparse(matrix: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def to_dense(recorded: Sequence[Sequence[int]] | Mapping[str, Any]) -> NDArray[np.int64]:
-    """Return the confusion matrix (classes, classes) of a metrics.json, in either of its forms."""
+    """Return the confusion matrix (classes, classes) that a metrics.json has, dense or sparse."""
     if not isinstance(recorded, Mapping):
         return np.array(recorded, np.int64)
     matrix = np.zeros(recorded["shape"], np.int64)
@@ -188,7 +196,7 @@ def most_confused(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> Iterat
         if not both_ways[first, second]:
             return
         if matrix[first, second] < matrix[second, first]:
-            first, second = second, first  # now the first is taken for the second more often
+            first, second = second, first  # now `first` is the class that is mistaken more often
         yield {
             "pair": (classes[first], classes[second]),
             "mistakes": int(matrix[first, second] + matrix[second, first]),

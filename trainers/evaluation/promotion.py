@@ -1,4 +1,4 @@
-"""Promotion: a new model replaces an old one if it is no worse on pictures new to both models."""
+"""Promotion: a new model replaces an old one unless it is less accurate on pictures new to both."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class SplitRow:
 def promote(new: Bundle, old: Bundle, data: Path) -> str:
     """Make the new model the latest of its name if it is at least as accurate as the old one.
 
-    Both models classify test pictures of the new model that the old one was not trained on, with
-    the predictor that also serves them.
+    Both models classify the same pictures: the test pictures of the new model that the old model
+    was not trained on. They run in the predictor that the service uses.
 
     Args:
         data: the folder with the pictures.
@@ -53,12 +53,13 @@ def promote(new: Bundle, old: Bundle, data: Path) -> str:
     if new.manifest.name != old.manifest.name:
         raise BundleError(
             f"{new.path} has the name {new.manifest.name}, but the model to replace has the name "
-            f"{old.manifest.name}: a model can only replace one of the same name"
+            f"{old.manifest.name}: a model can only replace one of the same name, so use "
+            f"--over with a model called {new.manifest.name}"
         )
     rows = unseen_test_rows(new, old)
     result = compare_answers(correct_answers(new, rows, data), correct_answers(old, rows, data))
     log.info(
-        "on %d test pictures the accuracy of %s is %.4f, that of %s %.4f; the difference is "
+        "on %d test pictures the accuracy of %s is %.4f, that of %s is %.4f; the difference is "
         "between %+.4f and %+.4f (95%% interval)",
         *(result.n, tag(new), result.new, tag(old), result.old, result.low, result.high),
     )
@@ -89,7 +90,8 @@ def find_newest(folder: Path) -> Bundle:
     bundles = [Bundle.read(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST}"))]
     if not bundles:
         raise BundleError(
-            f"there is no bundle in {folder}: name a bundle, or the --output folder of a run"
+            f"there is no bundle in {folder}: give the path of a bundle, or of the --output folder "
+            "of a training run"
         )
     return max(bundles, key=lambda bundle: bundle.manifest.created)
 
@@ -159,7 +161,8 @@ def _read_picture(row: SplitRow, data: Path) -> bytes:
         content = path.read_bytes()
     except FileNotFoundError:
         raise GraftError(
-            f"there is no {path}: use --data to name the folder that the new model was trained on"
+            f"there is no picture {path}: use --data to name the folder that the new model was "
+            "trained on"
         ) from None
     if row.sha256 not in ("", hashlib.sha256(content).hexdigest()):
         raise GraftError(

@@ -51,7 +51,7 @@ def describe(new: Bundle, old: Bundle | None, data: Path) -> Iterator[str]:
     else:
         yield (
             f"on the same {result.n} test pictures the accuracy of the new model is "
-            f"{result.new:.4f}, that of the old one {result.old:.4f}; the difference is between "
+            f"{result.new:.4f}, that of the old one is {result.old:.4f}; the difference is between "
             f"{result.low:+.4f} and {result.high:+.4f} (95% interval)"
         )
     yield f"the old model is still in the store: GRAFT_MODEL={tag(old)} serves it"

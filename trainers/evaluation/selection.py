@@ -99,9 +99,9 @@ def cross_entropies(probabilities: NDArray[np.floating], labels: NDArray[np.int6
 
 
 def is_clearly_lower(losses: Losses, others: Losses) -> bool:
-    """Whether `losses` (m,) are lower than `others` (m,) on the same pictures, beyond chance.
+    """Whether `losses` (m,) are lower than `others` (m,) on the same pictures, and not by chance.
 
-    Their mean difference must be larger than its standard error. NaN is never lower.
+    The mean of the differences must be larger than its standard error. NaN is never lower.
     """
     gains = others - losses
     return bool(len(gains)) and bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
@@ -111,10 +111,10 @@ def should_replace(new: ValidationResult, old: ValidationResult) -> bool:
     """Whether a classifier with more training should replace a simpler one.
 
     On the same pictures, the new classifier must be at least as accurate as the old one. If both
-    are equally accurate, its loss must not be higher. In any case, its loss must not be clearly
-    higher, that is, by more than a standard error of the paired differences: such a classifier is
-    too sure of its mistakes. If there are no pictures, or a loss is not finite, the result is
-    False.
+    are equally accurate, the loss of the new classifier must not be higher. Even if the new
+    classifier is more accurate, its loss must not be clearly higher (see `is_clearly_lower`),
+    because it would be too sure of its mistakes. If there are no pictures, or a loss of the new
+    classifier is not finite, the result is False.
     """
     if not len(new.losses) or not np.isfinite(new.losses).all():
         return False

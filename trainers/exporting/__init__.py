@@ -1,7 +1,7 @@
-"""The trained classifier -> ONNX, SavedModel and a sealed bundle, if all formats agree.
+"""Exports the trained classifier as ONNX and SavedModel, checks both, and writes the bundle.
 
-In: a `Classifier`, its dataset and its history. Out: a complete bundle, also in BentoML's store,
-or none at all.
+In: a `Classifier`, its dataset and its history. Out: a complete bundle, also in BentoML's store.
+If a check fails, no bundle is written.
 May use: trainers.{config, dataset, dataset.findings, evaluation, model, phases, progress,
 reporting}, service.{bundle, cli, engine, errors, imaging}.
 """

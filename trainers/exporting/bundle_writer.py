@@ -1,4 +1,9 @@
-"""Make a sealed bundle of a trained classifier: export, compare, measure, report, seal."""
+"""Writes the bundle of a trained classifier: export, checks, metrics, report, manifest.
+
+Golden pictures are a few test pictures that are part of the bundle, and golden answers are the
+answers of the Keras model to them. The service must reproduce these answers before it uses the
+bundle.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +34,9 @@ from trainers.progress import Progress
 from trainers.reporting import report
 
 GOLDEN_PICTURES = 8
+"""The largest number of golden pictures."""
 PARITY_PICTURES = 32
+"""The largest number of pictures that the exported formats and the Keras model are compared on."""
 
 
 def write_bundle(
@@ -40,7 +47,7 @@ def write_bundle(
     work: Path,
     progress: Progress,
 ) -> tuple[Bundle, dict[str, Any]]:
-    """Export a classifier, check and measure the exported model, and seal it in a bundle.
+    """Export a classifier, check and measure the exported model, and write its bundle.
 
     Args:
         trained: the classifier, and how it was trained.
@@ -115,10 +122,9 @@ def _training_counts(dataset: Dataset) -> dict[str, Any]:
 
 
 def _write_golden(classifier: Classifier, dataset: Dataset, staging: Path) -> None:
-    """Write the golden pictures, one test picture of each class, but at most 8, into the bundle.
+    """Write the golden pictures and the golden answers into the bundle.
 
-    With them come the answers of the Keras model, which the service must reproduce before it uses
-    the bundle.
+    The pictures are one test picture of each class, but at most GOLDEN_PICTURES.
     """
     rows = dataset.rows("test")
     _, first_of_class = np.unique(dataset.labels[rows], return_index=True)

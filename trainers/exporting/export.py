@@ -109,9 +109,9 @@ def _difference(name: str, expected: NDArray[np.float32], exported: NDArray[np.f
     difference = float(np.abs(expected - exported).max())
     if not difference <= PARITY_TOLERANCE:  # also true for NaN
         raise ParityError(
-            f"the {name} export differs from Keras by {difference:.2g} (allowed: "
-            f"{PARITY_TOLERANCE:g}) on a batch of {len(exported)}; no bundle was written. Please "
-            "report this error with the plugin's name and the installed versions"
+            f"the {name} export differs from Keras by {difference:.2g} in a probability (allowed: "
+            f"{PARITY_TOLERANCE:g}) on a batch of {len(exported)} pictures; no bundle was written. "
+            "Please report this error with the plugin's name and the installed versions"
         )
     return difference
 
@@ -124,7 +124,7 @@ def serving_module(classifier: Classifier) -> tf.Module:
     outputs = classifier.build_model()
     size = outputs.input_shape[1]
     module = tf.Module()
-    # The variables alone: TensorFlow needs twice the time to save all that a Keras model refers to.
+    # Only the variables are saved: to save all that a Keras model refers to takes twice as long.
     module.variables_to_save = [variable.value for variable in outputs.variables]
 
     @tf.function(

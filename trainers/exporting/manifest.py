@@ -27,7 +27,7 @@ _ROOT = Path(__file__).parents[2]
 def build_manifest(
     classifier: Classifier, dataset: Dataset, config: TrainingConfig, parity: dict[str, Any]
 ) -> Manifest:
-    """Return the manifest without metrics and list of files, which are added later.
+    """Return the manifest without the metrics and the list of files, which are added later.
 
     The metrics are measured with a predictor that needs this manifest.
 
@@ -86,7 +86,7 @@ def headline_metrics(test: dict[str, Any]) -> dict[str, float]:
 
 
 def _accepted_kinds(dataset: Dataset) -> tuple[str, ...]:
-    """Return the kinds of pictures that every model accepts, and those of the training pictures."""
+    """Return the formats that the model accepts: JPEG, PNG, WebP and those it was trained on."""
     trained_on = {name.decode() for name in dataset.inspections["format"].tolist()}
     return tuple(kind.name for kind in FORMATS if kind.name in trained_on | set(ALWAYS_ACCEPTED))
 

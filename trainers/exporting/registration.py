@@ -65,7 +65,7 @@ def log_test(bundle: Bundle, model: str, test: Mapping[str, Any]) -> None:
     low, high = test["accuracy_interval"]
     is_drawn = summary.training_data(bundle.manifest)["source"] == summary.DRAWN
     log.info(
-        "test accuracy %.4f on %d %s (95%% interval %.3f to %.3f), measured on the exported ONNX",
+        "test accuracy %.4f on %d %s (95%% interval %.3f to %.3f), measured with the exported ONNX",
         *(test["accuracy"], test["n"], summary.DRAWN if is_drawn else "pictures", low, high),
     )
     for pair in test["most_confused"][:MAX_CONFUSED_PAIRS]:

@@ -1,4 +1,4 @@
-"""Heads, the layers that are trained on frozen features: two kinds, and the selection of one.
+"""Trains heads (the layers that classify features of a frozen backbone), and selects the best.
 
 In: embeddings (N, D) and labels (N,). Out: a trained `Head` with its validation result.
 May use: trainers.{evaluation, progress, resources}, plugins.copying.

@@ -1,4 +1,4 @@
-"""The effect of class weights on imbalanced classes: the recall of each class with and without."""
+"""Measures the effect of class weights on imbalanced classes: the recall with and without them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from trainers.heads.linear import fit_linear
 from trainers.resources.time_budget import UNLIMITED, TimeBudget
 
 IMBALANCE_RATIO = 2.0
-"""Classes are imbalanced if the largest class weight is more than this many times the smallest. The
-random split alone changes the weights of small classes by less."""
+"""Classes are imbalanced if the largest class weight is more than this many times the smallest.
+Smaller ratios can be chance, because the random split changes the weights of small classes."""
 
 ClassWeightEffect = list[dict[str, float | int | None]]
 

@@ -20,10 +20,10 @@ class Examples:
 
     Attributes:
         train: embeddings (n, views, D) of the training pictures.
-        labels: (n,) indexes of their classes.
-        weights: (n,) their weights in the loss.
+        labels: (n,) the class index of each training picture.
+        weights: (n,) the weight in the loss of each training picture.
         validation: embeddings (m, D) of the validation pictures.
-        validation_labels: (m,) indexes of their classes.
+        validation_labels: (m,) the class index of each validation picture.
         classes: number of classes.
         pool: the pictures for cross-validation; None if there are enough validation pictures.
     """
@@ -47,9 +47,10 @@ class Pool:
 
     Attributes:
         embeddings: (N, views, D) of the pictures.
-        labels: (N,) indexes of their classes, 0 to `classes` - 1.
-        weights: (N,) their weights in the loss.
-        folds: the folds; empty if no class has two groups of pictures.
+        labels: (N,) the class index of each picture, 0 to `classes` - 1.
+        weights: (N,) the weight in the loss of each picture.
+        folds: the folds; empty if no class has two groups. A group is a set of pictures that must
+            stay in one fold, such as duplicates; most groups are single pictures.
         classes: number of classes.
     """
 

@@ -1,4 +1,8 @@
-"""The folds of cross-validation, and the sample of pictures for it. Groups stay in one fold."""
+"""Samples pictures for cross-validation, and splits them into folds.
+
+A group is a set of pictures that must stay in one fold, such as duplicates or the frames of one
+film. Most groups are single pictures.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +28,16 @@ class Fold(NamedTuple):
 def sample_rows(labels: Rows, groups: Rows, draws: NDArray[np.float64], max_pictures: int) -> Rows:
     """Sample at most `max_pictures` pictures, with about the same number of groups of each class.
 
-    Small groups are sampled as a whole. If all pictures together are too many, a large group, such
-    as 1,500 frames of one film, contributes only some of its rows, at even distances. So it does
-    not displace the other groups, and each class has room for at least as many groups as there are
-    folds.
+    Small groups are sampled as a whole. If there are more pictures than `max_pictures`, a large
+    group, such as 1,500 frames of one film, contributes only some of its pictures, evenly spaced.
+    So it does not displace the other groups, and each class has room for at least one group per
+    fold.
 
     Args:
-        labels: (N,) indexes of the classes.
-        groups: (N,) numbers of the groups.
-        draws: (N,) pseudo-random numbers from 0 to 1 that depend on the content of the pictures
-            only. Groups with low numbers are sampled first.
+        labels: (N,) the class index of each picture.
+        groups: (N,) the group of each picture, as a number.
+        draws: (N,) a pseudo-random number from 0 to 1 for each picture, the same in any order of
+            the pictures. Groups are sampled in ascending order of their highest draw.
 
     Returns:
         The sampled rows, in ascending order.
@@ -59,9 +63,9 @@ def sample_rows(labels: Rows, groups: Rows, draws: NDArray[np.float64], max_pict
 def _max_rows_of_group(sizes: Rows, classes: int, max_pictures: int) -> int:
     """Return the largest number of rows that a group may contribute.
 
-    With this limit, all groups fit into the sample. But the limit is never lower than
-    `max_pictures` divided by the numbers of folds and classes, so that each class has room for one
-    group per fold.
+    The limit is as high as possible while all groups still fit into the sample. But it is at least
+    `max_pictures` divided by the number of folds and by the number of classes, because with this
+    value each class still has room for one group per fold.
     """
     limits = range(1, int(sizes.max(initial=0)) + 1)
     fitting = bisect_right(limits, max_pictures, key=lambda limit: np.minimum(sizes, limit).sum())
@@ -71,15 +75,14 @@ def _max_rows_of_group(sizes: Rows, classes: int, max_pictures: int) -> int:
 def split_into_folds(
     labels: Rows, groups: Rows, draws: NDArray[np.float64], count: int = FOLDS
 ) -> tuple[Fold, ...]:
-    """Assign groups to folds, so that all folds have about the same number of groups of each class.
+    """Assign groups to folds. All folds get about the same number of groups of each class.
 
     A group is never held out if this would leave one of its classes without training pictures.
 
     Args:
-        labels: (N,) indexes of the classes.
-        groups: (N,) numbers of the groups.
-        draws: (N,) pseudo-random numbers from 0 to 1 that depend on the content of the pictures
-            only.
+        labels: (N,) the class index of each picture.
+        groups: (N,) the group of each picture, as a number.
+        draws: (N,) a pseudo-random number from 0 to 1 for each picture, as for `sample_rows`.
         count: number of folds.
 
     Returns:

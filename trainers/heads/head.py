@@ -1,4 +1,4 @@
-"""A head: the layers that classify embeddings, and the selection of the best head.
+"""The head of a classifier (the layers that classify embeddings), and the choice of the best one.
 
 There are two kinds of heads: logistic regression (heads.linear), and a network with one hidden
 layer (heads.hidden). Both become Keras layers, and both standardise the embeddings first.
@@ -56,7 +56,7 @@ class Head:
 
     @property
     def selection_result(self) -> ValidationResult:
-        """The result that heads are compared by: that of cross-validation if there is one."""
+        """The result that heads are compared by: `cross_validation`, or `validation` without it."""
         return self.cross_validation or self.validation
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ def select_lowest_loss(heads: Sequence[Head]) -> Head:
 def prefer_linear(linear: Head, hidden: Head) -> Head:
     """Return the linear head, unless the hidden layer is better.
 
-    The hidden layer is better if it is more accurate, and its loss is clearly lower.
+    The hidden layer is better if its accuracy is higher and its loss is clearly lower.
     """
     simple, other = linear.selection_result, hidden.selection_result
     is_better = other.accuracy > simple.accuracy and is_clearly_lower(other.losses, simple.losses)
@@ -111,8 +111,8 @@ def build_head(
     Args:
         scale, offset: (D,) the standardisation, which is constant in the model.
         classes: number of classes.
-        penalty: factor of the L2 regularisation, for fine-tuning. The equivalent of logistic
-            regression on n pictures is 1 / (2 C n).
+        penalty: factor of the L2 regularisation, for fine-tuning. The factor 1 / (2 C n) has the
+            same effect as the inverse regularisation C of logistic regression on n pictures.
         hidden_units: size of the hidden layer; 0 for a linear head.
     """
     layers = keras.layers

@@ -26,7 +26,7 @@ BATCH_SIZE = 64
 STEPS_PER_CHECK = 100
 """Number of batches after which training checks the time budget, if there is one."""
 DEFAULT_EPOCHS = 20
-"""Number of epochs if no picture is available to select it by."""
+"""The number of epochs if there are no held-out pictures to select the number with."""
 
 
 class _TrainedLayer(NamedTuple):

@@ -18,7 +18,7 @@ INVERSE_REGULARISATIONS = (0.001, 0.003, 0.01, 0.03, 0.1)
 """The values of `C`, scikit-learn's inverse regularisation strength, that are tried. With several
 views of each picture, they are divided by the number of views."""
 DEFAULT_INVERSE_REGULARISATION = 0.01
-"""The value of `C` if no picture is available to select it by."""
+"""The value of `C` if there are no held-out pictures to select the value with."""
 TOLERANCE = 1e-3
 """Tolerance of the solver. A value of 1e-4 takes three times as long, and is not more accurate."""
 MAX_ITERATIONS, ITERATIONS_PER_CHECK = 200, 20
@@ -29,8 +29,8 @@ budget, if there is one."""
 def fit_linear(examples: Examples, budget: TimeBudget = UNLIMITED) -> Head:
     """Fit logistic regression for each value of C, and build the head with the lowest loss.
 
-    This is the validation loss, or the loss of cross-validation if the examples have a pool. When
-    the time budget is spent, the solver stops, and the remaining values of C are left out. The
+    The loss is that of cross-validation if the examples have a pool, otherwise the validation loss.
+    When the time budget is spent, the solver stops, and the remaining values of C are left out. The
     first value is fitted in any case, for at least a few iterations.
     """
     n, views, _ = examples.train.shape
@@ -115,7 +115,7 @@ def _fit_path(examples: Examples, budget: TimeBudget) -> _Path:
     # each other longer than they compute.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # C is selected by validation
-        # scikit-learn warns if the classes have very few pictures, which is no mistake here.
+        # scikit-learn warns if the classes have very few pictures, which is not a mistake here.
         warnings.filterwarnings("ignore", "The number of unique classes")
         for strength in INVERSE_REGULARISATIONS:
             if path.weights and budget.is_spent():

@@ -1,4 +1,4 @@
-"""Convert a TensorFlow function to ONNX, with variables as constants and with our tensor names."""
+"""Converts a TensorFlow function to ONNX, with weights as constants and with fixed tensor names."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
     EfficientNet's Normalization into required inputs (Keras 3.15).
 
     Args:
-        function: its input signature is one tensor, whose first dimension is None.
+        function: a tf.function. Its input signature is one tensor, whose first dimension is None.
         outputs: the names of the tensors that `function` returns.
 
     Returns:
-        A model with the input `images` and the outputs `outputs`. The first dimension of each is
-        named `batch`.
+        A model with the input `images` and the outputs `outputs`. The first dimension of all inputs
+        and outputs is named `batch`.
 
     Raises:
         ConversionError: the function uses an operation that does not exist in ONNX. The message
-            names it.
+            names the operation.
     """
     import tf2onnx
     from tensorflow.python.framework.convert_to_constants import (
@@ -70,9 +70,9 @@ def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
 def _frequent_garbage_collection() -> Iterator[None]:
     """Run Python's garbage collector often inside this context, and only on new objects.
 
-    Before each of its passes, tf2onnx copies the graph with all its weights, and leaves the old
-    copy in a reference cycle. Python collects cycles rarely when a process has as many objects as
-    TensorFlow creates, so the copies would fill the memory.
+    tf2onnx processes the graph in several passes. Before each pass, it copies the graph with all
+    weights, and leaves the old copy in a reference cycle. Python collects cycles rarely when a
+    process has as many objects as TensorFlow creates, so the copies would fill the memory.
     """
     gc.collect()
     gc.freeze()
@@ -119,9 +119,9 @@ def _require_onnx_operations(model: onnx.ModelProto) -> None:
     }
     if unknown:
         raise ConversionError(
-            f"the network cannot be converted to ONNX: opset {OPSET} has no operation for "
-            f"TensorFlow's {', '.join(sorted(unknown))}; build the network without it, or choose "
-            "another backbone"
+            f"the network cannot be converted to ONNX: opset {OPSET} has no equivalent of these "
+            f"TensorFlow operations: {', '.join(sorted(unknown))}. Build the network without them, "
+            "or choose another backbone"
         )
 
 
@@ -129,7 +129,8 @@ def _give_scalars_a_dimension(graph: Any) -> None:
     """Change scalar float constants to shape (1,) if they are only added, subtracted or multiplied.
 
     The optimizer of tf2onnx 1.17 cannot move transposes past a scalar that is added to a feature
-    map. MobileNetV3 adds one in every hard swish, and would keep 102 transposes instead of 1.
+    map. MobileNetV3 adds such a scalar in every hard swish, so its ONNX model would have 102
+    transposes instead of 1.
     """
     users: dict[str, set[str]] = {}
     for node in graph.node:

@@ -14,9 +14,9 @@ Call = tuple[Any, list[Any], list[Any]]
 def split_at_trainable(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     """Split a functional model into (frozen, trainable) with `model(x) == trainable(frozen(x))`.
 
-    Both parts share their layers with the model. The frozen part is as large as possible. It must
-    end in a single tensor that is computed before all trainable layers, and on which all later
-    layers depend. If there is no such tensor, it ends at the input.
+    Both parts share their layers with the model. The frozen part ends in a single tensor that is
+    computed before all trainable layers, and on which all later layers depend. If there are several
+    such tensors, it ends in the last one. If there is none, the frozen part contains no layers.
     """
     copy, calls = _list_calls(model)
     tensor = _last_frozen_tensor(copy.input, calls)
@@ -26,8 +26,8 @@ def split_at_trainable(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 def _list_calls(model: keras.Model) -> tuple[keras.Model, list[Call]]:
     """Copy the graph of a model without copying its layers, and list its calls in order.
 
-    Keras has no public function that lists the calls. But `clone_model` passes each of them to
-    `call_function`.
+    Keras has no public function that lists the calls of a model. But `clone_model` passes each call
+    to its argument `call_function`.
     """
     calls: list[Call] = []
 

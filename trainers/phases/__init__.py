@@ -1,6 +1,7 @@
-"""Transfer learning in two phases: the head on frozen features, then the last layers too.
+"""Transfer learning in two phases: train a head on frozen features, then fine-tune the last layers.
 
-In: a `Dataset`, a backbone and a configuration. Out: the trained classifier, and how it was made.
+In: a `Dataset`, a backbone and a configuration. Out: the trained classifier, and a record of its
+training.
 May use: trainers.{cache, config, dataset, evaluation, features, hardware, heads, model, progress,
 reporting, resources}, plugins.{base, copying}, service.{errors, system}.
 """

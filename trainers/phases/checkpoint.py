@@ -24,7 +24,7 @@ from trainers.phases.plan import Plan
 from trainers.progress import log
 
 _ABANDONED_SECONDS = 60
-"""Temporary files that are older than this belong to a process that was killed."""
+"""The age from which a temporary file is removed, because its process must have been killed."""
 
 
 class CheckpointError(GraftError):
@@ -34,22 +34,24 @@ class CheckpointError(GraftError):
 class Checkpoint(keras.callbacks.Callback):
     """A callback that saves the state of training after each epoch, including early stopping.
 
-    In the list of callbacks it must come after `early_stopping`, for two reasons. It saves what
-    early stopping has decided after an epoch. And it restores the state of early stopping after
-    `fit` has reset it.
+    In the list of callbacks it must come after `early_stopping`, for two reasons. After an epoch,
+    it saves what early stopping has decided. When `fit` begins, it restores the state of early
+    stopping, which `fit` has just reset.
 
     Args:
-        path: the file, which contains NumPy arrays and JSON. It is not HDF5, because a full disk
-            would then end the process with a signal, and the lock on the file would stop a second
-            run of the same name.
-        identity: a hash of pictures, options and weights. A checkpoint with another one is refused.
+        path: the file, which contains NumPy arrays and JSON. It is not an HDF5 file: on a full
+            disk, HDF5 would end the process with a signal, and its lock on the file would stop a
+            second run with the same name.
+        identity: a hash of pictures, options and weights. A checkpoint with another hash is
+            refused.
     """
 
     def __init__(self, path: Path, identity: str) -> None:
         super().__init__()
         self._path, self.identity = path, identity
-        # Its `val_loss` includes the regularisation, which still falls when the cross-entropy no
-        # longer does. So fine-tuning runs longer, and becomes more accurate.
+        # The `val_loss` that early stopping watches includes the regularisation, which still falls
+        # when the cross-entropy no longer does. So fine-tuning runs longer, and becomes more
+        # accurate.
         self.early_stopping = EarlyStopping()
         self.history: list[HistoryRow] = []
         self._plan: dict[str, Any] = {}
@@ -77,12 +79,12 @@ class Checkpoint(keras.callbacks.Callback):
         except Exception as error:  # NumPy and zipfile raise errors of many types
             raise CheckpointError(
                 f"{self._path} is damaged or not a checkpoint ({type(error).__name__}: {error}): "
-                "start without --resume; that run replaces the file"
+                "start without --resume, and the new run will replace the file"
             ) from error
         if identity != self.identity:
             raise CheckpointError(
-                f"{self._path} belongs to a run with other pictures, options or weights: use the "
-                "same ones as that run, or start without --resume"
+                f"{self._path} belongs to a run with other pictures, options or weights: use those "
+                "of the earlier run, or start without --resume"
             )
         self._metadata, self._arrays = metadata, arrays
         return Plan.from_record(metadata["plan"])
@@ -93,7 +95,8 @@ class Checkpoint(keras.callbacks.Callback):
         The state of early stopping is restored later, when `fit` begins.
 
         Returns:
-            The number of epochs that are done; that of the plan if the earlier run had finished.
+            The number of completed epochs. If the earlier run had finished, this is the number of
+            epochs in the plan, even if early stopping ended the run sooner.
         """
         self._plan = plan.record()
         self.history.clear()  # an attempt with larger batches may have filled it
@@ -105,7 +108,7 @@ class Checkpoint(keras.callbacks.Callback):
         refresh_derived_state(model)
         self.history.extend(self._metadata["history"])
         epochs: int = self._metadata["epochs"]
-        log.info("resuming after epoch %d, from %s", epochs, self._path)
+        log.info("resuming after epoch %d, from the checkpoint %s", epochs, self._path)
         return plan.epochs if self._metadata["is_finished"] else epochs
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
@@ -136,7 +139,7 @@ class Checkpoint(keras.callbacks.Callback):
 def write(path: Path, metadata: Mapping[str, Any], arrays: dict[str, Any]) -> None:
     """Write a checkpoint to a temporary file, and then replace the old checkpoint with it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for abandoned in path.parent.glob(f"{path.name}.*"):  # by processes that were killed
+    for abandoned in path.parent.glob(f"{path.name}.*"):  # left by killed processes
         if time.time() - abandoned.stat().st_mtime > _ABANDONED_SECONDS:
             abandoned.unlink(missing_ok=True)
     encoded = np.frombuffer(json.dumps(metadata).encode(), np.uint8)

@@ -27,8 +27,8 @@ _IRRELEVANT_OPTIONS = {
     *("output", "resume", "time_budget", "tensorboard", "cache_gigabytes", "strict", "group"),
     *("data", "weights", "device"),  # `checkpoint` hashes their contents
 }
-"""Options that may differ between a stopped run and the run that resumes it. All other options must
-be equal, because they change what an epoch computes."""
+"""The options that may differ between a stopped run and the run that resumes it. All other options
+must be equal, because they change what an epoch computes."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class TrainingContext:
 
     @cached_property
     def validation(self) -> AugmentedPictures:
-        """The validation pictures, or the training pictures if there are none."""
+        """The validation pictures, or the training pictures if there are no validation pictures."""
         return self.pictures_of_rows(self.validation_rows)
 
     @cached_property
@@ -75,24 +75,25 @@ class TrainingContext:
         rows = self.dataset.rows("validation")
         if not len(rows):
             log.warning(
-                "no picture is left for validation: validating on the training pictures instead"
+                "no picture is left for validation: validating on the training pictures instead, "
+                "so the validation accuracy is too high; add more pictures"
             )
             rows = self.dataset.rows("train")
         return rows
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """The indexes of the classes (N,) of the training pictures."""
+        """The class index (N,) of each training picture."""
         return self.dataset.labels[self.dataset.rows("train")]
 
     @property
     def validation_labels(self) -> NDArray[np.int64]:
-        """The indexes of the classes (M,) of the pictures in `validation`."""
+        """The class index (M,) of each picture in `validation`."""
         return self.dataset.labels[self.validation_rows]
 
     @property
     def class_weights(self) -> NDArray[np.float32]:
-        """The weights (classes,) of the classes in the loss."""
+        """The weight (classes,) of each class in the loss."""
         return self.dataset.class_weights()
 
     @cached_property

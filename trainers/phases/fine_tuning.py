@@ -1,4 +1,4 @@
-"""Phase 2: fine-tune the last layers of the backbone with the head, except BatchNormalization."""
+"""Phase 2: fine-tune the head and the last layers of the backbone, except BatchNormalization."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trainers.progress import log
 from trainers.resources import out_of_memory, precision
 
 MIXUP = 0.3
-"""Strength of mixup. Without mixup, fine-tuning on few pictures overfits."""
+"""Strength of mixup (`alpha` of `mix_up`). Without mixup, fine-tuning on few pictures overfits."""
 
 
 def fine_tune(
@@ -42,7 +42,10 @@ def fine_tune(
     layers = classifier.backbone.fine_tune(classifier.body, plan.layers)
     policy, devices = precision.choose_policy(config.precision), strategy.num_replicas_in_sync
     max_batch_size = global_batch_size(config.batch_size, devices, len(context.train))
-    log.info("fine-tuning %d layers from %s on, with %s", len(layers), layers[0].name, policy)
+    log.info(
+        "fine-tuning the last %d layers, from %s on, with the dtype policy %s",
+        *(len(layers), layers[0].name, policy),
+    )
     log.info("batch size: %d pictures on %d device(s)", max_batch_size, devices)
     trainable, train, validation = split_off_frozen(classifier, plan, context)
     mixed_precision = precision.with_policy(trainable, policy)
@@ -79,7 +82,7 @@ def split_off_frozen(
     Returns:
         The layers that are trained, and their inputs for training and for validation. The inputs
         are the feature maps of the frozen layers. If no layer is frozen, or the feature maps would
-        be too large, they are the pictures.
+        be too large, the inputs are the pictures.
     """
     records = len(context.train) * context.train.views + len(context.validation)
     parts = frozen_features.split_off_frozen(classifier.embedder, records)
@@ -101,7 +104,7 @@ def split_off_frozen(
 
 
 def moving_statistics(model: keras.Model) -> dict[str, NDArray[np.float32]]:
-    """Return moving mean and variance of all BatchNormalization layers, by path of the weight."""
+    """Return the moving means and variances of all BatchNormalization layers, by weight path."""
     normalizations = [
         layer for layer in leaf_layers(model) if isinstance(layer, keras.layers.BatchNormalization)
     ]

@@ -27,15 +27,16 @@ from trainers.resources.time_budget import UNLIMITED, TimeBudget, TimeBudgetSpen
 MAX_POOL_PICTURES = 2000
 """The largest number of pictures that the cross-validation of a head uses."""
 MAX_EMBEDDING_BYTES = 1024**3
-"""If the embeddings of all views are larger, only one view of each picture is used."""
+"""If the embeddings of all views are larger, heads are trained on one view of each picture only."""
 
 
 def train_head(context: TrainingContext) -> Head:
     """Train several heads on the embeddings of the frozen backbone, and return the best one.
 
-    Heads are first trained on one view of each picture, which every run has time for, and then on
-    all views. If heads are cross-validated, a hidden layer is tried only if the options ask for it:
-    on few pictures it is less accurate, and takes 60 times as long.
+    A linear head is first trained on one view of each picture, whatever the time budget is, and
+    then on all views. If heads are cross-validated, because there are few pictures, a head with a
+    hidden layer is tried only if the options ask for it. On few pictures, it is less accurate than
+    a linear head, and its training takes 60 times as long.
     """
     kind, budget = context.config.head, context.time_budget
     linear_heads: list[Head] = []
@@ -64,14 +65,14 @@ def train_head(context: TrainingContext) -> Head:
 
 
 def _train(context: TrainingContext, train: Callable[[], Head]) -> Head:
-    keras.utils.set_random_seed(context.config.seed)  # the same seed, whichever steps ran before
+    keras.utils.set_random_seed(context.config.seed)  # the same, whichever steps ran before
     with context.progress.step("solving the head"):
         trained = train()
     log.info("%s", trained)
     if not np.isfinite(trained.validation.losses).all() and context.config.head == "hidden":
         raise ConfigError(
             f"--learning-rate (={context.config.learning_rate:g}) is too high for the hidden "
-            "layer, whose loss became infinite or not a number: choose a lower one"
+            "layer, whose loss became infinite or not a number: choose a lower learning rate"
         )
     return trained
 
@@ -90,8 +91,8 @@ def load_examples(context: TrainingContext, views: int, budget: TimeBudget = UNL
     if not np.isfinite(train.sum(dtype=np.float64)):
         raise WeightsError(
             f"the embeddings of {context.network.backbone.name} with the weights "
-            f"{context.network.weights} are not finite numbers: choose other weights, or another "
-            "--image-size"
+            f"{context.network.weights} are infinite or not a number: choose other weights, or "
+            "another --image-size"
         )
     pool = None
     if is_cross_validated(context):

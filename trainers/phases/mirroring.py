@@ -1,4 +1,7 @@
-"""The choice of mirrored views, which would confuse classes such as left and right arrows."""
+"""Chooses the mirrored views that a model is trained on.
+
+Mirroring helps with most pictures, but it would confuse classes such as left and right arrows.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,11 @@ from trainers.progress import log
 from trainers.resources.time_budget import TimeBudgetSpentError
 
 DEFAULT_FLIP: Flip = "horizontal"
-"""The choice unless another one is clearly better: mirroring suits most pictures of objects."""
+"""The value of --flip that is chosen unless another value is clearly better. Mirroring left to
+right suits most pictures of objects."""
 MAX_PICTURES, MAX_CLASSES = 1000, 50
-"""The largest sample that is cross-validated, so that large datasets do not take longer."""
+"""The largest numbers of pictures and of classes in the sample that is cross-validated. They limit
+the time that the choice takes for large datasets."""
 
 
 @dataclass(frozen=True)

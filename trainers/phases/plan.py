@@ -1,4 +1,4 @@
-"""The rules that decide, after the head is trained, whether and how to fine-tune, with reasons."""
+"""The rules that decide whether and how to fine-tune after the head is trained, and say why."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ MIN_PICTURES_PER_CLASS = 10
 LAYERS, MAX_EPOCHS, LEARNING_RATE = 20, 10, 3e-4
 """Defaults of fine-tuning. The learning rate falls to 0 along a cosine."""
 ENOUGH_PICTURES_SEEN, MIN_EPOCHS = 50_000, 3
-"""Large datasets get fewer epochs: the number after which ENOUGH_PICTURES_SEEN pictures have been
-seen in total, but at least MIN_EPOCHS."""
+"""Large datasets get fewer epochs than MAX_EPOCHS. The number is chosen so that the network sees
+about ENOUGH_PICTURES_SEEN pictures in total, counting each picture once per epoch. But it is at
+least MIN_EPOCHS."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Plan:
         epochs: largest number of epochs; 0 if there is no fine-tuning.
         layers: number of the last layers of the backbone that are trained.
         learning_rate: the first learning rate, which falls to 0 along a cosine.
-        reasons: three sentences for log and report.
+        reasons: three sentences for the log and the report: how the head was trained, why
+            fine-tuning follows or not, and which layers it trains.
     """
 
     epochs: int
@@ -87,9 +89,9 @@ def make_plan(config: TrainingConfig, head: Head, conditions: Conditions) -> Pla
         else f"fine-tuning follows, because the head gets {result.mistakes} of "
         f"{len(result.losses)} {'held-out' if result.folds else 'validation'} pictures wrong and "
         "there are enough pictures to learn more from",
-        f"fine-tuning trains the last {layers} layers of the backbone for at most {epochs} epochs; "
-        "if the result is worse than the head on the unchanged backbone, it is discarded "
-        f"(learning rate {learning_rate:g})",
+        f"fine-tuning trains the last {layers} layers of the backbone for at most {epochs} epochs "
+        f"with a learning rate of {learning_rate:g}; if the result is worse than that of the head "
+        "on the unchanged backbone, it is discarded",
     )
     return Plan(epochs, layers, learning_rate, reasons)
 
@@ -111,12 +113,12 @@ def _reason_against(
     is_few = conditions.pictures < MIN_PICTURES_PER_CLASS * conditions.classes
     reasons = {
         "the options ask for the head only": config.strategy == "features" or not epochs,
-        "no picture is left for validation, so its benefit could not be measured": (
+        "no picture is left for validation, so the benefit could not be measured": (
             not conditions.validation_pictures
         ),
         "the time budget was spent": conditions.seconds_left <= 0,
         f"it would memorise the pictures: there are fewer than {MIN_PICTURES_PER_CLASS} training "
-        "pictures per class": (do_rules_decide and is_few),
+        "pictures per class on average": (do_rules_decide and is_few),
         "the head makes no mistake on the pictures that it was validated on": (
             do_rules_decide and not mistakes
         ),

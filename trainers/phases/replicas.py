@@ -14,7 +14,7 @@ from trainers.features.batches import Batches
 def replicate(model: keras.Model) -> keras.Model:
     """Copy a model into the scope of the current distribution strategy.
 
-    With one device there is no strategy, and the model itself is returned.
+    With one device, there is no such scope, and the model itself is returned.
     """
     return clone(model) if tf.distribute.has_strategy() else model
 
@@ -31,9 +31,10 @@ def distribute(batches: Batches, strategy: tf.distribute.Strategy) -> keras.util
 class EvenBatches(keras.utils.PyDataset):
     """Batches whose sizes are multiples of the number of replicas.
 
-    Other batches are padded with copies of their first pictures, whose weight is 0, while the other
-    weights are increased. So the mean loss over all replicas equals that of the original batch, and
-    so do the gradients. Logged figures include the copies.
+    Each batch is padded to such a size with copies of its first pictures. The copies have the
+    weight 0, and the weights of the pictures are increased in proportion. So the mean loss over all
+    replicas, and its gradients, are the same as for the original batch. But the accuracy and
+    cross-entropy in the log include the copies.
     """
 
     def __init__(self, batches: Batches, replicas: int) -> None:

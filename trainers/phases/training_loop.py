@@ -49,9 +49,9 @@ def fit(
     checkpoint: Checkpoint,
     context: TrainingContext,
 ) -> FineTuningResult:
-    """Train a model, which gets the weights of the epoch with the lowest validation loss.
+    """Train a model, and give it the weights of the epoch with the lowest validation loss.
 
-    This loss includes the L2 regularisation of the weights.
+    The validation loss includes the L2 regularisation of the weights.
     """
     with context.strategy.scope():
         replica = replicas.replicate(model)

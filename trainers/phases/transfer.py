@@ -1,4 +1,4 @@
-"""Transfer learning in two phases: the head on a frozen backbone, then its last layers too."""
+"""Runs both phases of transfer learning, and decides which weights are exported."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class TrainedClassifier:
     """The classifier with the weights that are exported, and how they were trained and selected.
 
     Attributes:
-        history: the rows of each phase, by name of the phase.
+        history: the figures of each epoch or value of C, by name of the phase.
         plan: how the classifier was fine-tuned, or why it was not.
-        decision: a sentence for log and report: the phase whose weights are exported, and why.
-        selected: the validation result of these weights, which the exported model must reproduce.
+        decision: a sentence for the log and the report: which weights are exported, and why.
+        selected: the validation result of these weights. The exported model must reproduce it.
         selection: how the head and the mirrored views were selected, for metrics.json.
         phase: the phase whose weights are exported.
         epoch: the best epoch of fine-tuning, counted from 1, even if its weights are not exported;
             0 without fine-tuning.
-        class_weight_effect: the effect of class weights; None if classes are balanced or the time
-            budget was spent.
+        class_weight_effect: the recall of each class with and without class weights; None if the
+            classes are balanced or the time budget was spent.
     """
 
     classifier: Classifier
@@ -59,7 +59,7 @@ def train(context: TrainingContext) -> TrainedClassifier:
     The fine-tuned weights are used only if they pass `selection.should_replace`.
     """
     context, flip = mirroring.resolve_flip(context)
-    # Created before the training, so that errors about their folders are raised now.
+    # They are created now, so that an error about one of their folders precedes the training.
     board, checkpoint = context.board, context.checkpoint()
     resumed_plan = checkpoint.load() if context.config.resume else None
     head = head_phase.train_head(context)

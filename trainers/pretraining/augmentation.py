@@ -1,7 +1,6 @@
-"""Augmentation for pretraining the `pocket` backbone, and for nothing else: crops, scale, light.
+"""Augmentation for pretraining the `pocket` backbone: random crops, scale, mirroring and light.
 
-The augmentations of training runs are in trainers/features/augmentation.py: the fixed
-views of pictures that features are computed from, and the random changes of fine-tuning.
+Training runs do not use it. Their augmentation is in trainers/features/augmentation.py.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ from trainers.pretraining.drawn_dataset import DrawnDataset
 VIEW_SIZE = 64
 """Side of the network's input in pretraining, in pixels."""
 MIN_CROP = 0.55
-"""The smallest side of a crop, relative to the picture. So the scale varies by a factor of 1.8."""
+"""The smallest side of a crop, relative to the side of the picture. So the scale of crops varies by
+a factor of 1.8."""
 
 
 class AugmentedDataset(keras.utils.PyDataset):
@@ -31,8 +31,9 @@ class AugmentedDataset(keras.utils.PyDataset):
         drawn: all pictures.
         rows: the rows of the pictures to use.
         batch_size: the number of images in a batch.
-        seed: a seed shuffles the pictures, augments them and drops the last incomplete batch (for
-            training). None keeps their order and crops the centre of each (for validation).
+        seed: for training, the seed with which the pictures are shuffled and augmented; the last
+            incomplete batch is dropped. None is for validation: the pictures keep their order, and
+            the centre of each is used.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ class PretrainingConfig:
     """Everything that determines the weights, apart from the code.
 
     The defaults were chosen by the accuracy on drawn classes that were left out of training, and on
-    the sample leaves.
+    the sample pictures of leaves.
     """
 
     seed: int = 0
@@ -40,7 +40,8 @@ class PretrainingConfig:
         if self.held_out >= self.per_class or self.steps < 2:
             raise GraftError(
                 f"--classes {self.classes} --per-class {self.per_class} --held-out {self.held_out} "
-                f"leave too few pictures for training: it needs two batches of {self.batch_size}"
+                "leave too few pictures for training, which needs at least two batches of "
+                f"{self.batch_size} pictures: choose more classes, or more pictures per class"
             )
         if not 0 < self.learning_rate < math.inf or not 0 < self.weight_decay < math.inf:
             raise GraftError("--learning-rate and --weight-decay must be finite numbers above 0")
@@ -69,7 +70,7 @@ def claim_folder(config: PretrainingConfig, folder: Path) -> None:
 
 
 def code_hash() -> str:
-    """SHA-256 of the code that draws and trains, because other code makes other weights."""
+    """Return the SHA-256 of the code that draws and trains: other code makes other weights."""
     digest = hashlib.sha256()
     here = Path(__file__).parent
     for path in (

@@ -23,7 +23,7 @@ from trainers.workspace import disk_array
 PICTURE_SIZE = 72
 """Side of a drawn picture in pixels, before training crops it."""
 _CLASSES_PER_FLUSH = 32
-"""After this many classes, pictures are written to disk, so that a stopped run can continue."""
+"""The number of classes after which pictures are flushed to disk. A stopped run continues there."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class DrawnDataset:
     per_class: int
 
     def split(self, held_out: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the rows (N,) for training, and the rows of the last `held_out` of each class."""
+        """Return the rows for training, and those of the last `held_out` pictures of each class."""
         rows = np.arange(len(self.images))
         is_held_out = rows % self.per_class >= self.per_class - held_out
         return rows[~is_held_out], rows[is_held_out]
@@ -91,7 +91,7 @@ def draw_class(number: int, per_class: int, seed: int) -> NDArray[np.uint8]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a small file; if the process is killed, it has either its old or its new content."""
+    """Write a small file. If the process is killed, the file has its old or its new content."""
     partial_path = path.with_suffix(".partial")
     partial_path.write_text(text, encoding="utf-8")
     fsync(partial_path)
@@ -99,9 +99,9 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def _exit_with_parent() -> None:
-    """End this worker process when its parent ends; it would wait forever if that was killed.
+    """End this worker process when its parent process ends, even if the parent is killed.
 
-    The worker ignores Ctrl-C, which the terminal sends to it too, because the parent handles it.
+    The worker ignores Ctrl-C: the terminal sends it to both processes, and the parent handles it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()

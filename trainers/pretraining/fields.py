@@ -13,7 +13,7 @@ Map = NDArray[np.float32]
 TURN = 2 * np.pi
 """A full turn, in radians."""
 PERIOD = 64
-"""Random cells repeat after this number of lattice points, which is more than a picture shows."""
+"""The pattern of random cells repeats after this number of cells, more than a picture shows."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Cells:
 
 
 def worley_cells(x: Map, y: Map, jitter: float, rng: np.random.Generator) -> Cells:
-    """Cellular noise (Worley 1996) at the coordinates (x, y).
+    """Return cellular noise (Worley 1996) at the coordinates (x, y).
 
     Args:
         jitter: how irregular the points are: 0 = the centres of unit squares, 1 = anywhere in them.
@@ -65,14 +65,15 @@ def noise(
     angle: float = 0.0,
     frequency: float | None = None,
 ) -> Map:
-    """Gaussian noise (size, size) with mean 0 and standard deviation 1.
+    """Return Gaussian noise (size, size) with mean 0 and standard deviation 1.
 
     Args:
-        smoothness: the amplitude is frequency ** -smoothness, so 0 is white noise. Not used if
-            `frequency` is given.
+        smoothness: the amplitude falls with the spatial frequency f as f ** -smoothness, so 0 is
+            white noise. Not used if `frequency` is given.
         stretch: in the direction of `angle`, patterns are longer by this factor.
-        angle: that direction, in radians.
-        frequency: centre of the band of frequencies, in periods per picture; None for all.
+        angle: the direction of `stretch`, in radians.
+        frequency: the centre of a narrow band of spatial frequencies, in periods per picture; None
+            for noise of all frequencies.
     """
     down, along = np.fft.fftfreq(size)[:, None] * size, np.fft.rfftfreq(size)[None] * size
     u = (along * np.cos(angle) + down * np.sin(angle)) * stretch
@@ -89,7 +90,7 @@ def noise(
 
 
 def smooth_step(inside: Map, sharpness: float) -> Map:
-    """The logistic function of `sharpness * inside`: 0 far below zero, 1 far above."""
+    """Return the logistic function of `sharpness * inside`, a soft step from 0 to 1."""
     return as_map(1 / (1 + np.exp(np.clip(-sharpness * inside, -30, 30))))
 
 

@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 WEIGHTS = "pocket.weights.h5"
 _HELP = {
-    "seed": "seed of the pictures, the initial weights and the order",
+    "seed": "seed of the pictures, the initial weights and the order of training",
     "classes": "number of classes to draw",
     "per_class": "number of pictures in each class",
-    "held_out": "pictures of each class that are left out of training, to measure the accuracy",
+    "held_out": "number of pictures of each class that only measure the accuracy",
     "epochs": "number of epochs",
-    "batch_size": "pictures per step",
-    "learning_rate": "learning rate at its peak",
-    "weight_decay": "weight decay of SGD",
+    "batch_size": "number of pictures per step",
+    "learning_rate": "highest learning rate, reached after half an epoch",
+    "weight_decay": "weight decay of the optimizer (SGD)",
 }
 
 
@@ -80,7 +80,8 @@ def train(
         )
     except Exception as error:  # Keras raises errors of any type for a damaged file
         raise GraftError(
-            f"{checkpoint} is damaged; remove it to start the training from the beginning: {error}"
+            f"{checkpoint} is damaged; remove it to start the training from the beginning (Keras "
+            f"reports: {error})"
         ) from error
     done = int(model.optimizer.iterations.numpy()) // config.steps
     validation = AugmentedDataset(drawn, held_out, config.batch_size)
@@ -139,7 +140,7 @@ def compile_model(config: PretrainingConfig) -> keras.Model:
 
 
 def save(model: keras.Model, path: Path) -> Path:
-    """Write the weights of the backbone as float16, the format of the file in the repository.
+    """Write the weights of the backbone as float16, like those of the file in the repository.
 
     Raises:
         GraftError: a weight is too large for float16, or there is too little space on the disk.
@@ -167,8 +168,8 @@ def save(model: keras.Model, path: Path) -> Path:
         assign_weights(layer, [array.astype(np.float16) for array in weights])
     if shutil.disk_usage(path.parent).free < 16 * 2**20:  # HDF5 ends the process on a full disk
         raise GraftError(
-            f"too little space for {path}: free 16 MB, and start the same command again (the "
-            "trained network is kept)"
+            f"too little space for {path}: free 16 MB, and run the same command again, which "
+            "continues with the trained network"
         )
     partial = path.with_name(f"partial-{path.name}")
     network.save_weights(partial)
@@ -178,7 +179,7 @@ def save(model: keras.Model, path: Path) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 0 = done; 2 = wrong use; 130 = stopped by Ctrl-C."""
+    """Run the command; return its exit code: 0 = done; 2 = an error; 130 = stopped by Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="python -m trainers.pretraining.run",
         description="Make the weights of the pocket backbone. After an interruption, the same "

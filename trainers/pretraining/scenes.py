@@ -18,10 +18,11 @@ from trainers.pretraining.fields import TURN, Map, as_map, smooth_step, to_frame
 from trainers.pretraining.textures import Texture
 
 LAYOUTS = {"none": 0.25, "one": 0.25, "few": 0.15, "many": 0.2, "path": 0.15}
-"""Layouts, which say how shapes lie on the ground, and the share of classes with each layout."""
+"""The layouts, that is, how many shapes lie on the ground and where, and the share of classes with
+each layout."""
 
 Picture = NDArray[np.float32]
-"""(S, S, 3) float32 RGB, 0 to 1; values outside are clipped at the end."""
+"""(S, S, 3) float32 RGB, 0 to 1. Values outside this range are clipped when a picture is ready."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Shape:
     Attributes:
         symmetry: the number of corners or petals; 0 is a disc.
         exponents: n1, n2 and n3 of the superformula, which say how round or sharp the shape is.
-        size: its radius; 1 is half the side of the picture.
+        size: radius of the shape; 1 is half the side of the picture.
         core: radius of an inner part with another colour, relative to the shape; 0 means none.
     """
 
@@ -52,7 +53,7 @@ class Shape:
         )
 
     def depth(self, x: Map, y: Map) -> Map:
-        """Relative distance from the centre (S, S): 1 on the outline, more than 1 outside."""
+        """Return the distance (S, S) from the centre: 1 on the outline, more than 1 outside."""
         n1, n2, n3 = self.exponents
         angle = np.arctan2(y, x) * self.symmetry / 4
         powers = np.abs(np.cos(angle)) ** n2 + np.abs(np.sin(angle)) ** n3
@@ -64,11 +65,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class SceneTemplate:
-    """What the pictures of one class share.
+    """The properties that all pictures of one class share.
 
     Attributes:
-        palette: (5, 3) RGB, 0 to 1: two colours of the ground, two of the shapes, one of their
-            core.
+        palette: (5, 3) RGB, 0 to 1: two colours of the ground, two of the shapes, and one of the
+            cores of the shapes.
         ground: texture of the background.
         surface: texture of the shapes.
         shape: the shapes on the ground.
@@ -154,7 +155,7 @@ def _sample_palette(rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def _warped_plane(warp: float, size: int, rng: np.random.Generator) -> tuple[Map, Map]:
-    """Coordinates (x, y) of each pixel, both (S, S) from -1 to 1, distorted by a few long waves."""
+    """Return coordinates x and y (S, S) of the pixels, -1 to 1, distorted by a few long waves."""
     line = np.linspace(-1, 1, size, dtype=np.float32)
     x, y = np.meshgrid(line, line)
     bend = warp * rng.uniform(0.3, 1)
@@ -169,7 +170,7 @@ def _warped_plane(warp: float, size: int, rng: np.random.Generator) -> tuple[Map
 def _shape_layers(
     template: SceneTemplate, x: Map, y: Map, angle: float, scale: float, rng: np.random.Generator
 ) -> Iterator[tuple[Map, Map, Map]]:
-    """Yield, for each layer of shapes, its coordinates (x, y) and its `Shape.depth`, all (S, S)."""
+    """Yield the coordinates x and y and the `Shape.depth` of each layer of shapes, all (S, S)."""
     shape = template.shape
     if template.layout == "path":
         along, across = to_frame(x, y, angle, scale)
@@ -200,7 +201,7 @@ def _blend(first: NDArray[np.float32], second: NDArray[np.float32], share: Map) 
 
 
 def _light(relief: float, height: Map, rng: np.random.Generator) -> Map:
-    """Brightness (S, S): it changes across the picture and on the slopes of the relief."""
+    """Return the brightness (S, S), which changes across the picture and on the relief's slopes."""
     line = np.linspace(-1, 1, len(height), dtype=np.float32)
     light = 1 + rng.normal(0, 0.15) * line + rng.normal(0, 0.15) * line[:, None]
     if relief:

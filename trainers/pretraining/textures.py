@@ -1,4 +1,4 @@
-"""Procedural textures: waves, noise, cells, bricks. Values are 0 to 1, for noise a little outside.
+"""Procedural textures: waves, noise, cells, bricks. Values are 0 to 1; noise can exceed them a bit.
 
 Pretraining on drawn pictures follows Kataoka et al. 2020 (formulas instead of photographs) and
 Baradad et al. 2021 (noise with the statistics of natural pictures).
@@ -31,8 +31,8 @@ class Texture:
         pattern: a key of PATTERNS.
         frequency: number of periods in half the side of a picture.
         sharpness: contrast of edges, from 0.4 (soft) to 8 (hard).
-        smoothness: of noise, from 0.6 (grain) to 2.2 (clouds). Larger values also make spots and
-            the gaps between bricks larger.
+        smoothness: smoothness of noise, from 0.6 (grain) to 2.2 (clouds). Larger values also make
+            spots and the gaps between bricks larger.
         stretch: scale of one direction relative to the other.
         irregularity: 0 to 1: how irregular the pattern is, for example the places of cells.
     """

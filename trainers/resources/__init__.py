@@ -1,5 +1,6 @@
 """The resources of a run: devices, memory, time and numerical precision.
 
-In: limits, and work that may exceed them. Out: smaller batches, an early end, 16-bit numbers.
+In: options such as --time-budget and --precision, and the available devices. Out: a distribution
+strategy, a dtype policy, a smaller batch size if memory runs out, an early end of training.
 May use: trainers.{hardware, progress}, plugins.copying, service.errors.
 """

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 
 class DistributionError(GraftError):
-    """TF_CONFIG asks for training on several hosts."""
+    """TF_CONFIG asks for training on several hosts, or cannot be parsed."""
 
 
 def refuse_several_hosts() -> None:
-    """Check that the environment variable TF_CONFIG is not set, or lists only this process.
+    """Check that the environment variable TF_CONFIG is not set, or lists at most one task.
 
-    If TF_CONFIG were ignored, every host would train the whole model, all into one output folder.
+    If a TF_CONFIG with several tasks were ignored, every host would train the whole model, and all
+    of them would write to the same output folder.
 
     Raises:
         DistributionError: TF_CONFIG lists more than one task, or cannot be parsed.

@@ -22,7 +22,8 @@ _MEMORY_MESSAGES = (
 lower case. The types of the errors cannot be used instead: cuDNN raises an InternalError, ONNX
 Runtime a RuntimeException."""
 _DISK_MESSAGE = "no space left"
-"""Part of the message for a full disk, for which TensorFlow raises the same type of error."""
+"""Part of TensorFlow's message for a full disk. TensorFlow raises the same type of error for a full
+disk as for too little memory."""
 
 
 class MemoryShortageError(GraftError):
@@ -36,7 +37,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def retry_with_half(batch_size: int, label: str, attempt: Callable[[int], _Result]) -> _Result:
-    """Call `attempt` with a batch size; halve the size and try again while memory runs out.
+    """Call `attempt` with a batch size. As long as memory runs out, halve the size and try again.
 
     Args:
         batch_size: the number of pictures for the first attempt.
@@ -53,11 +54,11 @@ def retry_with_half(batch_size: int, label: str, attempt: Callable[[int], _Resul
             return attempt(batch_size)
         except Exception as error:
             batch_size = _halve(error, batch_size, label)
-        # Python has freed the error here, and so the arrays that its frames referred to.
+        # Here Python has freed the error, and with it the arrays that its stack frames referred to.
 
 
 class AdaptiveBatches:
-    """A function that is called with batches of pictures. Their size is halved if memory runs out.
+    """Calls a function with batches of pictures, and halves the batch size if memory runs out.
 
     Later calls keep the smaller batch size. Several threads may call an instance at the same time.
 
@@ -96,7 +97,7 @@ class AdaptiveBatches:
 
 
 def _halve(error: Exception, batch_size: int, label: str) -> int:
-    """Return half the batch size if memory ran out; raise any other error again."""
+    """Return half the batch size if `error` means that memory ran out; raise any other error."""
     if not is_out_of_memory(error):
         raise error
     if batch_size == 1:

@@ -40,7 +40,7 @@ class TimeBudget:
         return math.inf if self.seconds is None else self.started + self.seconds - self.now()
 
     def is_spent(self, reserve_seconds: float = 0.0) -> bool:
-        """Whether `reserve_seconds` or less are left."""
+        """Whether at most `reserve_seconds` are left."""
         return self.seconds_left() <= reserve_seconds
 
 
@@ -50,11 +50,13 @@ UNLIMITED = TimeBudget()
 class TimeBudgetStopping(keras.callbacks.Callback):
     """A callback that stops training when the remaining time is just enough for validation.
 
-    The time of a validation batch is estimated as that of a training batch, which takes longer.
+    The callback measures the time of a training batch, and assumes that a validation batch takes as
+    long. In fact it takes less.
 
     Args:
-        is_spent: function of a number of seconds; whether this many seconds or less are left.
-        validation_batches: number of batches of the validation that follows the training.
+        is_spent: takes a number of seconds, and returns whether at most this time is left.
+        validation_batches: the number of batches of the validation that follows the training; 0 if
+            there is no validation.
 
     Attributes:
         has_stopped: whether this callback has stopped the training.

@@ -24,7 +24,7 @@ SHA256 = "5a80bde0dc4a0684824913c35854603de48bcf73352e28c7ee324ef2e3590188"
 
 @register
 class Pocket(Backbone):
-    """A residual network (He et al. 2015) that returns feature maps from five of its depths."""
+    """A residual network (He et al. 2015) that returns feature maps of five depths."""
 
     family = "pocket"
     default_variant = "1"
@@ -32,7 +32,7 @@ class Pocket(Backbone):
     pretrained = "embedded"
 
     def build(self, weights: str | None, image_size: int) -> keras.Model:
-        """Build the network. It returns feature maps of five depths, concatenated.
+        """Build the network. Its output is the concatenation of the feature maps of five depths.
 
         Each map is pooled to a sixteenth of the input's height and width. Shallow maps contain
         colours and fine textures, which the last layers of a small network lose.
@@ -82,6 +82,7 @@ def _verify(path: Path) -> None:
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
     if digest != SHA256:
         raise WeightsError(
-            f"{path} is damaged or missing (SHA-256 {digest}, expected {SHA256}): reinstall Graft, "
-            "or train new weights with `make pretrain-pocket` and name their file with --weights"
+            f"{path} is damaged or missing (SHA-256: {digest}, expected: {SHA256}): reinstall "
+            "Graft, or train new weights with `make pretrain-pocket` and give their path with "
+            "--weights"
         )

@@ -40,7 +40,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_missing_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pocket, "WEIGHTS", tmp_path / "none.weights.h5")
-    with pytest.raises(WeightsError, match=r"damaged or missing \(SHA-256 no file"):
+    with pytest.raises(WeightsError, match=r"damaged or missing \(SHA-256: no file"):
         resolve("pocket").load()
 
 

@@ -41,9 +41,9 @@ def test_the_command_exits_with_2_and_prints_broken_promises(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("ok   builds: ")
     assert lines[1].startswith("FAIL parameters: ")
-    assert lines[2] == "broken:s: 1 of 2 promises are broken"
+    assert lines[2] == "broken:s: 1 of 2 checks failed"
     assert __main__.main(["tiny"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "tiny:s: keeps every promise"
+    assert capsys.readouterr().out.splitlines()[-1] == "tiny:s: all 2 checks passed"
 
 
 def test_an_unknown_name_is_answered_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,5 +91,5 @@ def test_the_example_package_is_found_and_keeps_every_promise(tmp_path: Path) ->
 
     assert "squeeze:1 " in run("trainers.run", "--list-plugins")
     assert (
-        run("trainers.conformance", "squeeze").splitlines()[-1] == "squeeze:1: keeps every promise"
+        run("trainers.conformance", "squeeze").splitlines()[-1] == "squeeze:1: all 12 checks passed"
     )

@@ -27,14 +27,14 @@ def scaled_by(scale: Callable[[Any], Any], application: str = "", parameters: in
 def test_a_wrong_parameter_count_is_reported_with_the_right_one(last_result: LastResult) -> None:
     result = last_result(scaled_by(to_unit_range, parameters=7), "parameters")
     assert result.startswith("FAIL parameters: the network has 768 weights, ")
-    assert result.endswith("but its Variant declares 7: write 768 there")
+    assert result.endswith("but its Variant declares 7: write 768 in the Variant")
 
 
 def test_a_min_image_size_that_is_too_small_is_found(last_result: LastResult) -> None:
     class TooSmall(Sound):
         variants = {"s": Variant("", 32, 768, to_unit_range, min_image_size=2)}
 
-    assert "raise min_image_size" in last_result(TooSmall(), "smallest size")
+    assert "increase min_image_size" in last_result(TooSmall(), "smallest size")
 
 
 def test_a_size_below_the_smallest_is_refused() -> None:
@@ -46,25 +46,25 @@ def test_a_size_below_the_smallest_is_refused() -> None:
 
 def test_unscaled_pixels_are_found(last_result: LastResult) -> None:
     result = last_result(scaled_by(as_is), "scaling")
-    assert result.startswith("FAIL scaling: first gets ")
+    assert result.startswith("FAIL scaling: the layer first gets ")
     assert "the pixels are not scaled; in the Variant, use the scale function" in result
 
 
 def test_pixels_scaled_twice_are_found(last_result: LastResult) -> None:
     result = last_result(scaled_by(lambda images: images / 255 / 255), "scaling")
-    assert result.startswith("FAIL scaling: first gets 3.08e-05 to 0.0039")
+    assert result.startswith("FAIL scaling: the layer first gets values from 3.08e-05 to 0.0039")
     assert "the pixels are scaled twice" in result
 
 
 @pytest.mark.parametrize("scale", [to_unit_range, to_bgr_minus_mean, lambda images: images / 255])
 def test_usual_scalings_are_accepted(scale: Any, last_result: LastResult) -> None:
-    assert last_result(scaled_by(scale), "scaling").startswith("ok   scaling: first gets ")
+    assert last_result(scaled_by(scale), "scaling").startswith("ok   scaling: the layer first ")
 
 
 @pytest.mark.slow
 def test_the_wrong_scaling_of_a_keras_network_is_found(last_result: LastResult) -> None:
     result = last_result(scaled_by(to_bgr_minus_mean, "MobileNetV2"), "scaling")
-    assert "the preprocess_input that Keras has for MobileNetV2 it would get -0.98" in result
+    assert "that Keras has for MobileNetV2 it would get values from -0.98" in result
     assert last_result(scaled_by(to_unit_range, "MobileNetV2"), "scaling").startswith("ok")
 
 

@@ -43,7 +43,8 @@ DECODER: Final = (
 versions may decode a picture to slightly different pixels."""
 
 _MAX_OUTLIER_SHARE: Final = 1e-3
-"""Largest share of samples that may exceed the significant bits, such as hot pixels of a sensor."""
+"""Largest share of samples that may use more than the significant bits. Such samples are outliers,
+for example hot pixels of a sensor."""
 
 FULL_RANGE_BITS: Final = 16
 """Number of significant bits of 16-bit samples, unless the training pictures have fewer."""

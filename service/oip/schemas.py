@@ -12,7 +12,7 @@ class _Strict(BaseModel):
 
 
 def _null_as(default: object) -> BeforeValidator:
-    """Make a validator that replaces null by a default.
+    """Make a validator that replaces null with a default.
 
     Clients that are generated from the protocol's schema send null for absent fields.
     """
@@ -21,13 +21,13 @@ def _null_as(default: object) -> BeforeValidator:
 
 class InputParameters(_Strict):
     binary_data_size: int | None = Field(
-        default=None, ge=0, description="number of bytes of this tensor, which follow the JSON"
+        default=None, ge=0, description="length of this tensor's data after the JSON, in bytes"
     )
     shared_memory_region: object = Field(default=None, description="not supported")
 
 
 class InputTensor(_Strict):
-    name: str = Field(description="`images`")
+    name: str = Field(description="name of the input, always `images`")
     datatype: str = Field(description="BYTES for image files, UINT8 for decoded pictures")
     shape: list[int] = Field(
         max_length=16,
@@ -49,7 +49,7 @@ class OutputParameters(_Strict):
 
 
 class OutputTensor(_Strict):
-    name: str = Field(description="`probabilities` or `label`")
+    name: str = Field(description="name of the output: `probabilities` or `label`")
     parameters: Annotated[OutputParameters, _null_as({})] = OutputParameters()
 
 
@@ -63,7 +63,7 @@ class InferenceRequest(_Strict):
     """An inference request; unknown fields are ignored, as the protocol requires."""
 
     id: str | None = Field(
-        default=None, max_length=256, description="returned unchanged in the answer"
+        default=None, max_length=256, description="id of the request, which the answer repeats"
     )
     parameters: Annotated[RequestParameters, _null_as({})] = RequestParameters()
     inputs: list[InputTensor] = Field(max_length=16)

@@ -51,8 +51,8 @@ def _bind_or_exit(unbound: CircusSocket, address: Any) -> None:
 def _claim(unbound: CircusSocket, address: Any) -> None:
     """Reserve the address, so that no other service can start on it at the same time.
 
-    Two services could bind the same port as long as neither listens; later, the workers of one of
-    them would fail again and again. The reservation is an abstract Unix socket: like a port, it
+    Two services could bind the same port as long as neither listens; later, the workers of one
+    service would fail again and again. The reservation is an abstract Unix socket: like a port, it
     belongs to the network namespace, and it is released when this process ends.
 
     Raises:

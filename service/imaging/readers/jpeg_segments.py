@@ -17,11 +17,11 @@ from service.imaging.readers.orientation import read_orientation
 
 _MAX_SEGMENTS: Final = 10_000
 _MAX_JUNK_BYTES: Final = 65_536
-"""Most bytes that may stand between two segments of the header; some cameras write a few."""
+"""Largest number of bytes between two segments of the header. Some cameras write a few there."""
 
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
-"""Markers that start a segment, and the end marker. Other markers have no length, or libjpeg skips
-only the marker itself: a parser that skipped a segment could miss scans that libjpeg decodes."""
+"""Matches the markers that start a segment, and the end marker. After any other marker, the parser
+must not skip bytes: libjpeg skips only the marker itself, and could find a scan in these bytes."""
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _DHT, _DQT, _DRI, _SOS, _DNL, _DHP, _APP0, _APP1, _APP14 = (
     *(0xC4, 0xDB, 0xDD, 0xDA, 0xDC, 0xDE, 0xE0, 0xE1, 0xEE),
@@ -69,7 +69,7 @@ class Frame:
 
     @property
     def coefficient_bytes(self) -> int:
-        """Memory in which libjpeg keeps the coefficients of a picture with several scans."""
+        """Bytes of memory for libjpeg's coefficients; 0 for a sequential JPEG with one scan."""
         if self.process != _PROGRESSIVE and self.scans < 2:
             return 0
         maxima = [max(1, *factors) for factors in zip(*self.sampling, strict=True)]
@@ -92,7 +92,8 @@ def read_frame(data: bytes) -> Frame:
         match = _MARKER.search(data, position)
         if not scans and (match.start() if match else len(data)) - position > _MAX_JUNK_BYTES:
             raise DamagedImage(
-                f"the JPEG has more than {_MAX_JUNK_BYTES:,} bytes between two segments"
+                f"the JPEG has more than {_MAX_JUNK_BYTES:,} bytes between two segments; "
+                "save it again in an image editor"
             )
         if not match:
             break
@@ -116,7 +117,9 @@ def read_frame(data: bytes) -> Frame:
         elif marker == _APP1 and segment[4:33] == b"http://ns.adobe.com/xap/1.0/\0":
             xmp = segment[33:]
     else:
-        raise DamagedImage(f"the JPEG has more than {_MAX_SEGMENTS:,} segments")
+        raise DamagedImage(
+            f"the JPEG has more than {_MAX_SEGMENTS:,} segments; save it again in an image editor"
+        )
     sampling = _sampling_factors(frame, data)
     if scans:
         segments.append(_scans(data[start : end or len(data)], frame[1]))

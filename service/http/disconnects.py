@@ -48,7 +48,9 @@ class cancel_on_disconnect:  # noqa: N801  # used like asyncio.timeout
             self._listener = None  # break the reference cycle: the listener refers to self
         was_cancelled = exc_type is asyncio.CancelledError
         if self._is_disconnected and self._task.uncancel() == 0 and was_cancelled:
-            raise ClientDisconnected("the client disconnected before its answer") from None
+            raise ClientDisconnected(
+                "the client disconnected before its answer was ready"
+            ) from None
 
     def _start_listening(self) -> None:
         self._listener = asyncio.create_task(self._listen())

@@ -59,7 +59,7 @@ class Limits:
             raise _too_large(
                 f"{size}; decoding it takes {memory_bytes / 1e6:,.0f} MB of memory, and at most "
                 f"{self.memory_bytes / 1e6:,.0f} MB are allowed",
-                "send a smaller picture, or a JPEG",
+                "send a smaller picture, or save it as a JPEG",
             )
         if header.seconds > self.seconds:
             raise _too_large(

@@ -23,7 +23,9 @@ class InputParameters(_Strict):
     binary_data_size: int | None = Field(
         default=None, ge=0, description="length of this tensor's data after the JSON, in bytes"
     )
-    shared_memory_region: object = Field(default=None, description="not supported")
+    shared_memory_region: object = Field(
+        default=None, description="not supported: send the data in the request"
+    )
 
 
 class InputTensor(_Strict):
@@ -44,8 +46,12 @@ class OutputParameters(_Strict):
     binary_data: bool | None = Field(
         default=None, description="whether to return this output as bytes after the JSON"
     )
-    classification: object = Field(default=None, description="not supported")
-    shared_memory_region: object = Field(default=None, description="not supported")
+    classification: object = Field(
+        default=None, description="not supported: request the best classes with `?top_k=`"
+    )
+    shared_memory_region: object = Field(
+        default=None, description="not supported: the answer contains the data"
+    )
 
 
 class OutputTensor(_Strict):
@@ -55,7 +61,9 @@ class OutputTensor(_Strict):
 
 class RequestParameters(_Strict):
     binary_data_output: bool = Field(
-        default=False, description="whether to return all outputs as bytes after the JSON"
+        default=False,
+        description="whether to return each output as bytes after the JSON, unless its own "
+        "`binary_data` is given",
     )
 
 

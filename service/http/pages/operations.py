@@ -102,7 +102,7 @@ def error_responses(errors: ErrorClasses, schema: str = "ErrorResponse") -> Json
             response.setdefault("headers", {})[name] = {"schema": {"type": "string"}}
     for response in responses.values():
         response["description"] = "<br>".join(response["description"])
-    text = "`internal_server_error`: A bug; the server's log says more."
+    text = "`internal_server_error`: An unexpected error; the server's log has the details."
     responses["500"] = {"description": text, "content": _content(schema)}
     return dict(sorted(responses.items()))
 

@@ -154,7 +154,7 @@ def _reject_unsupported(frame: bytes, data: bytes) -> None:
         DamagedImage: the frame header is missing.
     """
     if len(frame) < 10:
-        raise damaged_error("JPEG", data, "it has no frame header")
+        raise damaged_error("JPEG", data, "the frame header is missing")
     process, bits, components = frame[1], frame[4], frame[9]
     name = ""
     if process == 0xF7:
@@ -185,7 +185,7 @@ def _sampling_factors(frame: bytes, data: bytes) -> tuple[tuple[int, int], ...]:
     factors = tuple((byte >> 4, byte & 15) for byte in frame[11 : 10 + 3 * frame[9] : 3])
     is_valid = all(1 <= factor <= 4 for pair in factors for factor in pair)
     if len(frame) < 10 + 3 * frame[9] or not any(frame[7:9]) or not is_valid:
-        raise damaged_error("JPEG", data, "its frame header is cut short or invalid")
+        raise damaged_error("JPEG", data, "the frame header is cut short or invalid")
     for direction in zip(*factors, strict=True):
         if any(max(direction) % factor for factor in direction):
             raise unsupported_error(

@@ -159,7 +159,7 @@ def _first_frame(data: bytes) -> tuple[bytes, tuple[int, int, int, int], bool]:
             control = data[position:end]
         position = end
     if not any(box):
-        raise damaged_error("GIF", data, "it has no picture")
+        raise damaged_error("GIF", data, "the picture is missing")
     return b"".join([*blocks, b";"]), box, False
 
 

@@ -83,9 +83,9 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
     contents = _read_chunks(data)
     width, height, bits, colour = struct.unpack(">IIBB", contents.header[8:18])
     if not (width and height and bits in _BIT_DEPTHS.get(colour, ())):
-        raise damaged_error("PNG", data, "its header is invalid")
+        raise damaged_error("PNG", data, "the header is invalid")
     if colour == 3 and not 0 < len(contents.palette) - 12 <= 768:
-        raise damaged_error("PNG", data, "it has no palette")
+        raise damaged_error("PNG", data, "the palette is missing or too long")
     contents.transparency = _transparency_chunk(contents.transparency, colour, bits)
     clean, pixels = contents.clean(colour), width * height
     is_transparent = bool(contents.transparency) or colour in (4, 6)
@@ -139,7 +139,7 @@ def _read_chunks(data: bytes) -> _Contents:
         elif name in (b"iTXt", b"zTXt", b"tEXt"):
             contents.texts.setdefault(keyword_of(body), (name, body))
     if len(contents.header) != 25 or not contents.pixels:
-        raise damaged_error("PNG", data, "it has no header or no pixels")
+        raise damaged_error("PNG", data, "the header or the pixels are missing")
     return contents
 
 
@@ -181,7 +181,7 @@ def _iter_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _verify_checksum(name: bytes, chunk: bytes, data: bytes) -> None:
     is_complete = len(chunk) == 12 + int.from_bytes(chunk[:4])
     if not is_complete or zlib.crc32(memoryview(chunk)[4:-4]) != int.from_bytes(chunk[-4:]):
-        raise damaged_error("PNG", data, f"its chunk {name.decode()} has a wrong checksum")
+        raise damaged_error("PNG", data, f"the chunk {name.decode()} has a wrong checksum")
 
 
 def _decode(clean: bytes) -> Image.Image:

@@ -122,9 +122,9 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
     colours = page.number(_PHOTOMETRIC, _GRAY)
     _reject_unsupported(page, bits, samples, colours)
     if not (width and height and ({_STRIPS, _TILES} & page.numbers.keys())):
-        raise damaged_error("TIFF", data, "it has no size or no pixels")
+        raise damaged_error("TIFF", data, "the size or the pixels are missing")
     if page.end > len(data):
-        raise damaged_error("TIFF", data, "its pixel data extends past the end of the file")
+        raise damaged_error("TIFF", data, "the pixel data extends past the end of the file")
     clean, pixels = _with_clean_directory(data, page), width * height
     has_alpha = samples > _CHANNELS[colours] and page.number(_EXTRA_SAMPLES) != _NO_ALPHA
     block_width, block_height = page.block
@@ -169,7 +169,7 @@ def _first_page(data: bytes) -> _Page:
         count = _unpack(order, "H", data, start)
     if not 0 < count <= _MAX_TAGS or start + 2 + 12 * count > len(data):
         raise damaged_error(
-            "TIFF", data, "its directory is missing or lies past the end of the file"
+            "TIFF", data, "the directory is missing or lies past the end of the file"
         )
     entries, numbers, arrays = [], {}, {}
     for at in range(start + 2, start + 2 + 12 * count, 12):

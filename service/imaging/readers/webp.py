@@ -50,7 +50,7 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
     width, height = canvas if any(canvas) else box[2:]
     left, top, frame_width, frame_height = box
     if not (frame_width and left + frame_width <= width and top + frame_height <= height):
-        raise damaged_error("WebP", data, "it has no picture, or its picture exceeds the canvas")
+        raise damaged_error("WebP", data, "the picture is missing or exceeds the canvas")
     pixels, decoded, channels = width * height, frame_width * frame_height, 3 + alpha
     covers_canvas = decoded == pixels
 

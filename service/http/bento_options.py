@@ -55,7 +55,7 @@ def options_without_effect(config: dict[str, Any]) -> list[str]:
     """Return an error message for each option that is set but has no effect.
 
     Args:
-        config: the configuration of the service, which BentoML merges from its defaults, our
+        config: the configuration of the service, which BentoML merges from its defaults, Graft's
             `@bentoml.service` decorator, BENTOML_CONFIG and BENTOML_CONFIG_OPTIONS.
     """
     return [

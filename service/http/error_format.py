@@ -18,7 +18,7 @@ from service.schemas import ErrorResponse
 
 
 def error_response(error: RequestError, path: str = "") -> JSONResponse:
-    """Make the response for a request to `path` that is refused with `error`."""
+    """Make the response that reports `error`, in the format for requests to `path`."""
     content = _in_format_of(path, ErrorResponse.from_error(error).model_dump())
     return JSONResponse(content, error.status, headers=error.headers)
 

@@ -23,7 +23,7 @@ QUEUE_FULL: Final = Overloaded("the queue of pictures is full; try again in a mo
 
 
 class LoadSheddingMiddleware:
-    """ASGI middleware that refuses requests that bring pictures (429) while the queue is full.
+    """ASGI middleware that refuses requests with pictures while the queue is full (status 429).
 
     Args:
         app: the application that answers all other requests.

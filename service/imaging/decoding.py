@@ -110,10 +110,10 @@ def decode(
 
 
 def inspect(data: bytes, size: int) -> Inspection:
-    """Decode a picture with the number of significant bits of its own samples.
+    """Decode a picture, and determine its number of significant bits.
 
     Returns:
-        The pixels, with the header of the picture and its number of significant bits.
+        The pixels, scaled by this number of bits, with the number and the header of the picture.
 
     Raises:
         RequestError: the same errors as `decode`.
@@ -183,7 +183,8 @@ def _significant_bits(stored: StoredPixels) -> int:
 def _apply_orientation(square: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Rotate or flip the square to apply an EXIF orientation.
 
-    The pixels are the same as if the large picture had been rotated, but it takes less time.
+    The result is the same as if the picture had been rotated before it was resized, but this takes
+    less time.
     """
     transpose = _ORIENTATION_TO_TRANSPOSE.get(orientation)
     if transpose is None:

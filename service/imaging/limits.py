@@ -1,4 +1,4 @@
-"""Limits on the pixels, memory and time of decoding a picture, and on the memory of all threads.
+"""Limits on decoding: the pixels, memory and time of a picture, and the memory of all threads.
 
 The figures were measured with benchmarks/decoding.py; see docs/decisions/imaging.md.
 """

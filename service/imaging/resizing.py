@@ -20,9 +20,8 @@ _MAX_SMOOTHING_SCALE: Final = 2.25
 """Largest reduction (side of the picture / side of the model's input) for which `_smoothing_kernel`
 is used. The middle weight of the kernel would be too small for larger reductions."""
 _OVERSAMPLING: Final = 4
-"""After blocks are averaged, the picture is still at least this many times as large as the model's
-input. The resized result then differs from a result without averaging by less than 1 of 255
-levels."""
+"""Large pictures are averaged in blocks, down to at least this multiple of the model's input size.
+The resized result then differs from a result without averaging by less than 1 of 255 levels."""
 _STRIP_PIXELS: Final = 1 << 20
 """Approximate number of pixels of a strip."""
 

@@ -25,7 +25,7 @@ OUTPUT_NAMES: Final = ("probabilities", "label")
 MAX_JSON_BYTES: Final = 8 * 1024 * 1024
 MAX_JSON_VALUES: Final = 600_000
 """Largest number of values in the JSON of a request: enough for three pictures of 224 x 224 pixels
-as nested lists. Parsing that many empty lists blocks the event loop for 0.2 s."""
+as nested lists. Parsing 600,000 empty lists blocks the event loop for 0.2 s."""
 
 Picture = bytes | NDArray[np.uint8]
 
@@ -76,7 +76,7 @@ def parse(body: bytes, header_length: str | None, size: int, max_pictures: int) 
 
 
 def _json_end(body: bytes, header_length: str | None) -> int:
-    """Return the offset where the JSON ends; raise MalformedRequest if it is too large to parse."""
+    """Return the offset where the JSON ends; raise MalformedRequest if the JSON is too large."""
     if header_length is None:
         end = len(body)
     elif header_length.isascii() and header_length.isdigit() and len(header_length) < 16:

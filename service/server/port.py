@@ -25,9 +25,9 @@ def exit_if_port_is_taken() -> None:
 def defer_listening() -> None:
     """Bind the port without listening on it, until the first worker is ready and listens.
 
-    Call it in the parent process before it makes its socket. If it listened immediately,
-    connections would wait for the seconds in which the workers load. A refused connection lets a
-    proxy try another replica instead.
+    Call it in the parent process before it makes its socket. If the process
+    listened immediately, connections would wait for the seconds that the workers need to load. A
+    refused connection lets a proxy try another replica instead.
     """
     from circus.sockets import CircusSocket
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_HEADER_BYTES: Final = 65_536
 """Largest size of a request's header, and of a chunk extension or trailer; the same as in h11."""
 MAX_PIPELINED_REQUESTS: Final = 16
-"""Largest number of requests that wait behind the current one; browsers and proxies send none."""
+"""Largest number of pipelined requests that wait; browsers and proxies do not pipeline."""
 HEADER_TIMEOUT_SECONDS: Final = 10.0
 """Longest time to wait for a request's header. Until the request is answered, its body has another
 timeout, `service.http.uploads.body_timeout`."""

@@ -1,6 +1,6 @@
 """The directory through which the workers of a running service share metrics and the last reload.
 
-The parent process creates it, in memory if possible (/dev/shm), and removes it when it ends. Each
+The parent process creates it, in memory if possible (/dev/shm), and removes it at its end. Each
 worker holds a slot in the directory, with a lock that is released when the worker ends. The
 worker that replaces an ended worker takes over its slot, and continues the counters there.
 """

@@ -1,4 +1,4 @@
-"""Slots of the runtime directory: the metrics files of one worker, fully allocated on disk.
+"""Slots of the runtime directory. A slot holds the metrics files of one worker, fully allocated.
 
 prometheus_client writes these files in its multiprocess mode, through memory maps. If the disk is
 full when it first writes to a page, the process is killed (SIGBUS). So all pages are allocated

@@ -64,6 +64,6 @@ def record_stages(times: Sequence[float]) -> None:
 
 
 def flush() -> None:
-    """Send pending spans. Call it before a signal ends the process: then they would be lost."""
+    """Send pending spans. Call it before a signal ends the process, or these would be lost."""
     if is_enabled():
         bentoml_container().tracer_provider.get().force_flush()

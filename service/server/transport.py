@@ -13,7 +13,7 @@ waits until the client has read everything."""
 
 
 class CoalescingTransport:
-    """A transport that sends together what is written in one iteration of the event loop.
+    """A transport that sends all data together that is written in one event loop iteration.
 
     uvicorn writes the header and the body of an answer separately, which would take two system
     calls and two packets, and wake up the client twice.

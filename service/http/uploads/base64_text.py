@@ -34,7 +34,7 @@ def decode(text: str) -> bytes:
 
 
 def is_url(text: str) -> bool:
-    """Whether the text is a URL such as http: or s3:, which refers to a file; not a data URL."""
+    """Whether the text is a URL of a file, such as http: or s3:; False for a data URL."""
     return bool(_URL.match(text))
 
 

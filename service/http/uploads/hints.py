@@ -20,7 +20,7 @@ _SEND_AS_JSON: Final = 'send it as JSON, {"image": "..."}, to /predict, or send 
 
 
 def with_hint(message: str, data: bytes) -> str:
-    """Put the hint about `data`, if there is one, before a decoder's error message."""
+    """Return a decoder's error message, preceded by the hint about `data` if there is one."""
     found = find_hint(data)
     return f"{found} ({message})" if found else message
 

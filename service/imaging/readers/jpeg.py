@@ -98,7 +98,8 @@ def _decode_with_pillow(frame: Frame, size: int) -> Image.Image:
     picture = JpegImageFile(io.BytesIO(frame.clean))
     if picture.size != (frame.width, frame.height):
         raise ValueError(
-            f"the decoded size is {picture.size}, not {(frame.width, frame.height)} as in the header"
+            f"the decoded size is {picture.size}, not {(frame.width, frame.height)} as in the "
+            "header"
         )
     picture.draft(None, (size, size))
     picture.load()

@@ -31,7 +31,7 @@ _NOT_FRAMES: Final = (_DHT, 0xC8, 0xCC)
 """The markers from C0 to CF that do not start a frame header: Huffman tables, a reserved marker,
 and tables for arithmetic coding."""
 _JFIF: Final = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
-"""JFIF segment of version 1.01."""
+"""JFIF segment of version 1.01, which replaces the JFIF segment of a file."""
 _SUPPORTED_COMPONENTS: Final = (1, 3, 4)
 _BASELINE, _EXTENDED, _PROGRESSIVE, _LOSSLESS = 0xC0, 0xC1, 0xC2, 0xC3
 _TO_BASELINE: Final = (

@@ -194,7 +194,7 @@ def _decode_16_bits(clean: bytes, colour: int) -> NDArray[np.uint16]:
     """Decode 16-bit samples: (H, W) gray, or (H, W, 2 to 4) gray + alpha, RGB or RGBA.
 
     If there are several channels, Pillow keeps only the upper byte of each sample. So the picture
-    is decoded a second time in the wrong byte order, so that Pillow keeps the lower byte.
+    is decoded a second time in the wrong byte order, for which Pillow keeps the lower bytes.
     """
     if colour == 0:
         stored = _decode(clean)

@@ -1,7 +1,7 @@
 """Read the first page of a TIFF: its tags, and its pixels with Pillow (16-bit with OpenCV).
 
-The decoder gets the file with a new directory that has only the tags on which the pixels depend. So
-the decoder reads neither other pages nor metadata, whose size has no limit.
+The decoder gets the file with a new directory (list of tags), which has only the tags on which the
+pixels depend. So the decoder reads neither other pages nor metadata, whose size has no limit.
 """
 
 from __future__ import annotations

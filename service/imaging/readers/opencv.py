@@ -33,7 +33,7 @@ def decode_with_opencv(
         or stored.shape[:2] != size[::-1]
         or stored.dtype not in (np.uint8, np.uint16)
     ):
-        raise ValueError("it cannot be decoded, or its size or bit depth differs from the header")
+        raise ValueError("it cannot be decoded, or has another size or bit depth than expected")
     pixels: NDArray[np.uint8] | NDArray[np.uint16] = stored  # type: ignore[assignment]
     if pixels.ndim == 3:
         to_rgb = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA

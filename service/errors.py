@@ -79,6 +79,11 @@ class UndecodableImage(RequestError):
     status = 400
     code = "undecodable_image"
 
+    def __init__(self, message: str, reason: str = "") -> None:
+        """`reason`: the part of the message that says what is wrong, without the advice."""
+        super().__init__(message)
+        self.reason = reason or message
+
 
 class DamagedImage(UndecodableImage):
     """The headers of the picture are valid, but the data after them is damaged or cut short."""

@@ -2,7 +2,7 @@
 
 In: requests, and the `ServiceState` that every handler gets. Out: JSON answers, and errors in one
 format. To add an endpoint, write a handler and add a line to the table in `routes`; `service.asgi`
-combines this table with that of service.oip.
+combines this table with the table of service.oip.
 May use: service.{bundle, errors, http.pages, http.uploads, schemas, served_model, server,
 settings, state}.
 """

@@ -24,15 +24,15 @@ _WITHOUT_EFFECT: Final[dict[str, tuple[object, str]]] = {
     "traffic.max_concurrency": (None, _USE_QUEUE_SIZE),
     "traffic.concurrency": (None, _USE_QUEUE_SIZE),
     "traffic.external_queue": (None, _USE_QUEUE_SIZE),
-    "http.response.trace_id": (False, "use the X-Request-ID, which every answer has"),
+    "http.response.trace_id": (False, "use the header X-Request-ID, which every answer has"),
     "logging.access.enabled": (False, "set GRAFT_ACCESS_LOG=1 to log each request"),
-    "metrics.enabled": (False, "remove it; /metrics always shows Graft's own metrics"),
+    "metrics.enabled": (False, "remove the option; /metrics always shows Graft's own metrics"),
 }
-"""Option of BentoML -> (its default value, which is accepted; what to use instead of it)."""
+"""Option of BentoML -> (default value, which is accepted; advice for the error message)."""
 
 
 def check_bento_options(settings: Settings) -> None:
-    """Check BentoML's configuration and command line.
+    """Refuse options that have no effect, in BentoML's configuration and on its command line.
 
     Call it in the parent process, before the workers start.
 
@@ -55,7 +55,7 @@ def options_without_effect(config: dict[str, Any]) -> list[str]:
     """Return an error message for each option that is set but has no effect.
 
     Args:
-        config: the configuration of the service, which BentoML merges from its defaults, our
+        config: the configuration of the service, which BentoML merges from its defaults, Graft's
             `@bentoml.service` decorator, BENTOML_CONFIG and BENTOML_CONFIG_OPTIONS.
     """
     return [

@@ -1,6 +1,6 @@
-"""CORS: which web pages may use the service.
+"""CORS: which web pages on other servers may use the service.
 
-GRAFT_CORS_ORIGINS or BentoML's own configuration names their origins.
+GRAFT_CORS_ORIGINS or BentoML's own configuration lists the origins of these pages.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def cors_options(settings: Settings) -> dict[str, Any]:
 
     Raises:
         SettingError: both GRAFT_CORS_ORIGINS and BentoML's configuration enable CORS, or BentoML's
-            configuration enables it but names no origins.
+            configuration enables CORS but names no origins.
     """
     bentoml_options = _bentoml_options()
     origins = settings.origins()
@@ -37,8 +37,8 @@ def cors_options(settings: Settings) -> dict[str, Any]:
         )
     if not (bentoml_options.get("allow_origins") or bentoml_options.get("allow_origin_regex")):
         raise SettingError(
-            "BentoML's http.cors is enabled but names no origins; set access_control_allow_origins "
-            "in it, or use GRAFT_CORS_ORIGINS instead"
+            "BentoML's http.cors is enabled but names no origins; set "
+            "http.cors.access_control_allow_origins, or use GRAFT_CORS_ORIGINS instead"
         )
     return {**_DEFAULTS, **bentoml_options}
 

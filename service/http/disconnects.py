@@ -11,8 +11,8 @@ from starlette.requests import Request
 from service.errors import ClientDisconnected
 
 LISTEN_AFTER_SECONDS: Final = 0.1
-"""Delay before the service listens for a disconnect. Most answers are sent before, and need no
-task that listens; clients give up only on slow answers."""
+"""Time after which the service starts to listen for a disconnect. Most answers are sent earlier, so
+no task is started for them. Clients rarely disconnect this early."""
 
 
 class cancel_on_disconnect:  # noqa: N801  # used like asyncio.timeout
@@ -45,10 +45,12 @@ class cancel_on_disconnect:  # noqa: N801  # used like asyncio.timeout
         self._timer.cancel()
         if self._listener is not None:
             self._listener.cancel()
-            self._listener = None  # break the reference cycle: its task refers to this object
+            self._listener = None  # break the reference cycle: the listener refers to self
         was_cancelled = exc_type is asyncio.CancelledError
         if self._is_disconnected and self._task.uncancel() == 0 and was_cancelled:
-            raise ClientDisconnected("the client disconnected before its answer") from None
+            raise ClientDisconnected(
+                "the client disconnected before its answer was ready"
+            ) from None
 
     def _start_listening(self) -> None:
         self._listener = asyncio.create_task(self._listen())

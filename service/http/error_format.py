@@ -18,7 +18,7 @@ from service.schemas import ErrorResponse
 
 
 def error_response(error: RequestError, path: str = "") -> JSONResponse:
-    """Make the response for a request to `path` that is refused with `error`."""
+    """Make the response that reports `error`, in the format for requests to `path`."""
     content = _in_format_of(path, ErrorResponse.from_error(error).model_dump())
     return JSONResponse(content, error.status, headers=error.headers)
 
@@ -26,8 +26,8 @@ def error_response(error: RequestError, path: str = "") -> JSONResponse:
 class ErrorFormatMiddleware:
     """ASGI middleware that converts the error responses of BentoML and Starlette.
 
-    These are plain text or other JSON. Errors that already have the format, and responses with a
-    status below 400, are sent unchanged.
+    These responses are plain text, or JSON in another format. Errors that already have Graft's
+    format keep their code and message. Responses with a status below 400 are sent unchanged.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -99,7 +99,10 @@ def _parsed(body: bytes) -> object:
 
 
 def _message(content: object) -> str:
-    """Return the text of BentoML's {"error": text}, which may be the only item of a list."""
+    """Return the message of an error in BentoML's JSON; "" if there is none.
+
+    The JSON is {"error": message}, or a list that holds this object.
+    """
     if isinstance(content, list) and content:
         content = content[0]
     return str(content.get("error", "")) if isinstance(content, dict) else ""

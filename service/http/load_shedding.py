@@ -23,13 +23,13 @@ QUEUE_FULL: Final = Overloaded("the queue of pictures is full; try again in a mo
 
 
 class LoadSheddingMiddleware:
-    """ASGI middleware that answers requests with pictures with status 429 while the queue is full.
+    """ASGI middleware that refuses requests with pictures while the queue is full (status 429).
 
     Args:
         app: the application that answers all other requests.
         state: the state of the Starlette application. Its attribute `service` must be the
             `ServiceState` when the first request arrives.
-        paths: paths to which clients post pictures, with `{parameters}` as in routes.
+        paths: paths to which clients post pictures, with `{parameters}` as in Starlette's routes.
     """
 
     def __init__(self, app: ASGIApp, state: State, paths: Iterable[str]) -> None:

@@ -38,7 +38,7 @@ async def predict(state: ServiceState, request: Request) -> JSONResponse:
 async def predict_batch(state: ServiceState, request: Request) -> JSONResponse:
     """POST /predict_batch: classify the pictures in the multipart fields `images`.
 
-    A picture that cannot be classified gets an error in its place; the others get their answers.
+    The result of a picture that cannot be classified is an error; the other pictures are answered.
     """
     with state.upload_quota.upload() as upload:
         async with body_timeout(upload, state.settings, lambda: state.is_draining):
@@ -75,15 +75,16 @@ def requested_top_k(request: Request, model: ServedModel) -> int | None:
 async def gather_all(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
     """Wait until all awaitables have finished; return their results, or raise the first exception.
 
-    `asyncio.gather` alone raises immediately, while other pictures are still being classified. They
-    would no longer count towards the queue.
+    `asyncio.gather` alone raises immediately, while other pictures are still being classified. The
+    queue would no longer count them.
     """
     outcomes = await asyncio.gather(*awaitables, return_exceptions=True)
     results = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
     failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     del outcomes
     if failures:
-        # No local variable may refer to it: exception and frame would be a reference cycle.
+        # No local variable may refer to the exception, which refers to this frame: that would be a
+        # reference cycle.
         raise failures.pop(0)
     return results
 

@@ -1,8 +1,9 @@
 """Reload the model without a restart.
 
-POST /admin/reload, or the signal SIGHUP to a worker, looks up GRAFT_MODEL again. The current model
-answers until the new model has reproduced its golden answers, and is kept if anything fails. The
-other workers of the service reload within a second.
+POST /admin/reload, or the signal SIGHUP, makes a worker look up GRAFT_MODEL again. The current
+model answers requests until the new model has reproduced its golden answers, which were recorded
+when it was exported. If anything fails, the current model is kept. The other workers of the service
+reload within a second.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ async def reload(state: ServiceState, request: Request) -> JSONResponse:
 
     Raises:
         Disabled: GRAFT_RELOAD is not set.
-        ReloadRefused: the new model must not be served; the current model is kept.
+        ReloadRefused: the new model cannot be served; the current model is kept.
     """
     if not state.settings.reload:
         raise Disabled("reloading is switched off; start the service with GRAFT_RELOAD=1")
@@ -71,8 +72,8 @@ async def _reload(state: ServiceState) -> Manifest:
     """Reload, and log the result; return the manifest of the previous model.
 
     Raises:
-        ReloadRefused: the reload failed. Even a bug becomes this error, so that no exception ends
-            `watch_reloads`.
+        ReloadRefused: the reload failed. Unexpected exceptions become this error too, because they
+            would end `watch_reloads`.
     """
     try:
         old = await state.reload()
@@ -93,11 +94,15 @@ async def _reload(state: ServiceState) -> Manifest:
 def _announce(state: ServiceState) -> None:
     """Tell the other workers to reload, even if this worker's model is unchanged.
 
-    Another worker may have failed to load it before.
+    Another worker may have failed to load this model earlier.
     """
     if state.runtime_directory is None:  # a warning was logged when the service started
         return
     try:
         state.runtime_directory.announce_reload(state.model.manifest.version)
     except OSError as error:  # must not end `watch_reloads`: this worker has reloaded
-        _log.error("reload: this worker reloaded, but cannot tell the other workers: %s", error)
+        _log.error(
+            "reload: this worker reloaded, but cannot tell the other workers (%s): restart the "
+            "service, or send SIGHUP to each worker",
+            error,
+        )

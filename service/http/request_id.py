@@ -15,15 +15,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID_HEADER = b"x-request-id"
 _ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-"""Ids that are accepted from clients. Other characters, such as line breaks, could forge entries of
-the log."""
+"""Matches the ids that are accepted from clients. Other characters, such as line breaks, could
+forge log entries."""
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 access_log = logging.getLogger("graft.access")
 
 
 def log_requests() -> None:
-    """Write the access log to stdout, where containers expect it."""
+    """Write the access log to stdout, where container platforms collect logs."""
     if access_log.propagate:
         access_log.addHandler(logging.StreamHandler(sys.stdout))
         access_log.propagate = False
@@ -41,7 +41,8 @@ def silence_parser() -> None:
 class RequestIdMiddleware:
     """ASGI middleware that gives each request an id, and writes the access log if it is enabled.
 
-    A client's own X-Request-ID is kept, so that a request has the same id in all proxies.
+    If the client or a proxy sent an X-Request-ID, that id is kept. So a request has the same id in
+    all logs.
     """
 
     def __init__(self, app: ASGIApp) -> None:

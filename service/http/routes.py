@@ -17,7 +17,7 @@ HTTP_ENDPOINTS: Final = (
     Endpoint("GET", "/model", show_model),
     Endpoint("POST", "/admin/reload", reload),
 )
-"""Endpoints that require an API key if the service has any, and that appear in the metrics."""
+"""Endpoints that appear in the metrics, and require an API key if the service has API keys."""
 
 HTTP_PUBLIC_ROUTES: Final = (
     Route("/ui", show_ui),

@@ -35,9 +35,9 @@ class Endpoint:
 
     Attributes:
         method: HTTP method, such as GET.
-        path: path in Starlette's notation, with `{parameters}`; also the label of its metrics.
-        handler: coroutine that answers the request, or raises a `RequestError`.
-        accepts_pictures: whether requests bring pictures. If so, they are refused while the queue
+        path: path in Starlette's notation, with `{parameters}`; also the label in metrics.
+        handler: coroutine function that answers a request, or raises a `RequestError`.
+        accepts_pictures: whether requests bring pictures. Such requests are refused while the queue
             is full, before their bodies are read.
     """
 
@@ -64,7 +64,9 @@ class Endpoint:
                 response = error_response(error)
             except Exception:  # a bug: details go to the log, not to the client
                 _log.exception(
-                    "request %s to %s failed because of a bug in Graft", request_id.get(), path
+                    "request %s to %s failed because of a bug in Graft; please report this "
+                    "traceback",
+                    *(request_id.get(), path),
                 )
                 response = JSONResponse({"error": _INTERNAL_ERROR}, 500)
             if state.is_draining:  # the client must not reuse a connection that will be closed

@@ -43,7 +43,8 @@ DECODER: Final = (
 versions may decode a picture to slightly different pixels."""
 
 _MAX_OUTLIER_SHARE: Final = 1e-3
-"""Largest share of samples that may exceed the significant bits, such as hot pixels of a sensor."""
+"""Largest share of samples that may use more than the significant bits. Such samples are outliers,
+for example hot pixels of a sensor."""
 
 FULL_RANGE_BITS: Final = 16
 """Number of significant bits of 16-bit samples, unless the training pictures have fewer."""
@@ -109,10 +110,10 @@ def decode(
 
 
 def inspect(data: bytes, size: int) -> Inspection:
-    """Decode a picture with the number of significant bits of its own samples.
+    """Decode a picture, and determine its number of significant bits.
 
     Returns:
-        The pixels, with the header of the picture and its number of significant bits.
+        The pixels, scaled by this number of bits, with the number and the header of the picture.
 
     Raises:
         RequestError: the same errors as `decode`.
@@ -182,7 +183,8 @@ def _significant_bits(stored: StoredPixels) -> int:
 def _apply_orientation(square: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Rotate or flip the square to apply an EXIF orientation.
 
-    The pixels are the same as if the large picture had been rotated, but it takes less time.
+    The result is the same as if the picture had been rotated before it was resized, but this takes
+    less time.
     """
     transpose = _ORIENTATION_TO_TRANSPOSE.get(orientation)
     if transpose is None:

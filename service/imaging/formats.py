@@ -1,4 +1,4 @@
-"""The table of image formats: the first bytes of a file, its suffixes, and the reader."""
+"""The table of image formats, each with its first bytes, its file name suffixes and its reader."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ FORMATS: Final = (
 """All formats that Graft reads. To add a format, add a line."""
 
 ALWAYS_ACCEPTED: Final = ("JPEG", "PNG", "WebP")
-"""Formats that every model accepts. It accepts other formats only if its training pictures had
-them."""
+"""Formats that every model accepts. A model accepts another format only if some of its training
+pictures have that format."""
 
 SUFFIXES: Final = tuple(suffix for image_format in FORMATS for suffix in image_format.suffixes)
 """The file name suffixes of all formats that Graft reads."""
@@ -84,7 +84,7 @@ def identify_format(first_bytes: bytes) -> ImageFormat:
             message names it and says what to do.
     """
     if not first_bytes:
-        raise UndecodableImage("the picture is empty (0 bytes)")
+        raise UndecodableImage("the picture is empty (0 bytes): choose a file that is not empty")
     for image_format in FORMATS:
         if image_format.matches(first_bytes):
             return image_format

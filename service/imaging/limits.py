@@ -1,4 +1,4 @@
-"""Limits on the pixels, memory and time of decoding a picture, and on the memory of all threads.
+"""Limits on decoding: the pixels, memory and time of a picture, and the memory of all threads.
 
 The figures were measured with benchmarks/decoding.py; see docs/decisions/imaging.md.
 """
@@ -22,7 +22,8 @@ MAX_SIDE: Final = 65_535
 """Largest accepted width and height in pixels, the same as JPEG's own limit. Conversions hold whole
 rows in memory, so even a picture of few pixels must not be too wide."""
 MAX_DECODING_BYTES: Final = 400_000_000
-"""Most memory for decoding one picture, and for all pictures that are decoded at the same time."""
+"""Most memory, in bytes, for decoding one picture. The pictures that a process decodes at the same
+time share the same amount."""
 MAX_DECODING_SECONDS: Final = 1.25
 """Longest accepted time for decoding one picture, estimated for one core of an AMD EPYC of 2023."""
 
@@ -33,8 +34,8 @@ class Limits:
 
     Attributes:
         pixels: largest number of pixels, width times height.
-        memory_bytes: most memory for decoding.
-        seconds: longest estimated time for decoding on one core.
+        memory_bytes: most memory that decoding may take.
+        seconds: longest time that decoding may take on one core, as estimated.
     """
 
     pixels: int = MAX_PIXELS
@@ -42,7 +43,7 @@ class Limits:
     seconds: float = MAX_DECODING_SECONDS
 
     def check(self, header: ImageHeader, memory_bytes: int) -> None:
-        """Raise PayloadTooLarge if a picture exceeds one of the limits; the message names it."""
+        """Raise PayloadTooLarge if a picture exceeds a limit; the message names the limit."""
         size = f"the {header.format} picture has {header.width} x {header.height} ="
         size = f"{size} {header.pixels:,} pixels"
         if max(header.width, header.height) > MAX_SIDE:
@@ -58,7 +59,7 @@ class Limits:
             raise _too_large(
                 f"{size}; decoding it takes {memory_bytes / 1e6:,.0f} MB of memory, and at most "
                 f"{self.memory_bytes / 1e6:,.0f} MB are allowed",
-                "send a smaller picture, or a JPEG",
+                "send a smaller picture, or save it as a JPEG",
             )
         if header.seconds > self.seconds:
             raise _too_large(
@@ -75,7 +76,8 @@ def _too_large(reason: str, remedy: str) -> PayloadTooLarge:
 class MemoryBudget:
     """An amount of memory that decoding threads share.
 
-    A thread that needs more than is free waits. Threads are served in the order in which they came.
+    A thread that needs more than is free waits. Waiting threads are served in the order in which
+    they started to wait.
     """
 
     def __init__(self, total_bytes: int) -> None:
@@ -87,7 +89,7 @@ class MemoryBudget:
     def reserve(self, amount: int) -> Iterator[None]:
         """Wait until `amount` bytes are free, and hold them while the block runs.
 
-        An amount above the total counts as the total: such a picture is decoded alone.
+        An amount above the total is reduced to the total: such a picture is decoded alone.
         """
         amount = min(amount, self._total)
         with self._changed:

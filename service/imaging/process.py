@@ -14,10 +14,10 @@ def configure_process() -> None:
     Graft's own processes call it when they start. It does not change the pixels or errors of
     `decode`, so a program that only imports Graft need not call it.
     """
-    # Pictures are decoded in parallel, one per thread. More threads per picture would slow it down.
+    # Pictures are decoded in parallel, one per thread. More threads would make this slower.
     cv2.setNumThreads(1)
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-    # An error reports each damaged picture. Warnings on stderr could fill the log, and Python keeps
-    # the text of every warning in memory.
+    # Errors report damaged pictures. Additional warnings on stderr could fill the log, and Python
+    # keeps the text of every warning in memory.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")

@@ -17,17 +17,17 @@ from PIL import Image
 from service.imaging.readers.header import StoredPixels
 
 _MAX_SMOOTHING_SCALE: Final = 2.25
-"""Largest reduction for which `_smoothing_kernel` is used; above it, the middle weight would be too
-small."""
+"""Largest reduction (side of the picture / side of the model's input) for which `_smoothing_kernel`
+is used. The middle weight of the kernel would be too small for larger reductions."""
 _OVERSAMPLING: Final = 4
-"""After blocks are averaged, the picture is still at least this many times as large as the model's
-input. The resized result then differs by less than 1 level (of 255) from that without averaging."""
+"""Large pictures are averaged in blocks, down to at least this multiple of the model's input size.
+The resized result then differs from a result without averaging by less than 1 of 255 levels."""
 _STRIP_PIXELS: Final = 1 << 20
 """Approximate number of pixels of a strip."""
 
 
 def working_bytes(width: int, height: int, size: int) -> int:
-    """Return the most memory that `resize_to_square` takes, in addition to the decoded pixels."""
+    """Return how many bytes `resize_to_square` takes at most, besides the decoded pixels."""
     max_side = 2 * _OVERSAMPLING * size
     strip = min(width * height, max(_STRIP_PIXELS, width * (height // (_OVERSAMPLING * size))))
     return 7 * min(width, max_side) * min(height, max_side) + 16 * strip
@@ -50,7 +50,7 @@ def resize_to_square(pixels: StoredPixels, size: int, significant_bits: int) -> 
     if block_width == block_height == 1 and width * height <= _STRIP_PIXELS:
         return _resize(_to_rgb(pixels, significant_bits), size)
     averages = _block_averages(pixels, (block_width, block_height), significant_bits)
-    box = (0, 0, width / block_width, height / block_height)  # the last blocks may be cut off
+    box = (0, 0, width / block_width, height / block_height)  # blocks at the edges may be smaller
     square = Image.fromarray(averages).resize((size, size), Image.Resampling.BILINEAR, box=box)
     return np.array(square)
 
@@ -139,10 +139,11 @@ def _to_8_bits(
 
 
 def _smoothing_kernel(scale: float) -> NDArray[np.float32]:
-    """Return the three weights of a filter that, followed by linear interpolation, imitates Pillow.
+    """Return the three weights of a smoothing filter, to apply before linear interpolation.
 
-    Pillow's bilinear filter is a triangle that extends `scale` pixels to each side; its variance is
-    scale^2 / 6. Linear interpolation has the variance 1 / 6, and the weights [w, 1 - 2w, w] add 2w.
+    The two steps imitate Pillow's bilinear filter, a triangle that extends `scale` pixels to each
+    side, by the same variance, scale^2 / 6. Linear interpolation has the variance 1 / 6, and the
+    weights [w, 1 - 2w, w] add 2w.
     """
     weight = max(0.0, (scale**2 - 1) / 12)
     return np.array([weight, 1 - 2 * weight, weight], np.float32)

@@ -43,7 +43,7 @@ class _Unsupported(NamedTuple):
         name: name of the format, as error messages show it.
         magic: the bytes by which a file of this format is recognised.
         remedy: what the user can do.
-        offset: position of these bytes in the file.
+        offset: position of `magic` in the file.
     """
 
     name: str
@@ -90,7 +90,7 @@ _UNSUPPORTED: Final = (
     _Unsupported("NumPy array", b"\x93NUMPY", _SAVE_EACH),
     _Unsupported("Matroska or WebM film", b"\x1a\x45\xdf\xa3", _EXTRACT_FRAMES),
     _Unsupported("AVI film", b"AVI ", _EXTRACT_FRAMES, offset=8),
-    _Unsupported("WAV sound", b"WAVE", "this is not a picture", offset=8),
+    _Unsupported("WAV sound", b"WAVE", "choose a picture instead", offset=8),
     _Unsupported("ZIP archive", b"PK\3\4", _UNPACK),
     _Unsupported("gzip data", b"\x1f\x8b", _UNPACK),
     _Unsupported("7-Zip archive", b"7z\xbc\xaf", _UNPACK),
@@ -117,11 +117,11 @@ def explain_unsupported(first_bytes: bytes, supported: Iterable[str]) -> Unsuppo
     if text.startswith((b"{", b"<")) and _is_text(first_bytes):
         return UnsupportedMediaType(
             "this is text, not a picture: perhaps an error page that was saved instead of the "
-            "picture; download it again",
+            "picture; download the picture again",
             WEB_PAGE,
         )
     return UnsupportedMediaType(
-        "not a picture in a supported format, judging by its content; supported formats are "
+        "not a picture in a supported format, judging by its content; use one of the formats "
         f"{', '.join(supported)}",
         TEXT if _is_text(first_bytes) else "",
     )

@@ -47,7 +47,7 @@ async def show_ready(request: Request) -> JSONResponse:
     """GET /v2/health/ready: status 200, or 503 while the server is draining."""
     state: ServiceState = request.app.state.service
     if state.is_draining:
-        return error_response(Draining("this server is stopping"))
+        return error_response(Draining("this server is stopping; send requests to another server"))
     return JSONResponse({"ready": True})
 
 
@@ -100,8 +100,8 @@ async def _predict(
     """Return the probabilities of one picture, of shape (classes,).
 
     Raises:
-        UndecodableImage: the picture cannot be classified; the message has its index in the
-            request.
+        UndecodableImage: the picture cannot be classified; the message contains the index of the
+            picture in the request.
     """
     try:
         if isinstance(picture, bytes):

@@ -25,7 +25,7 @@ OUTPUT_NAMES: Final = ("probabilities", "label")
 MAX_JSON_BYTES: Final = 8 * 1024 * 1024
 MAX_JSON_VALUES: Final = 600_000
 """Largest number of values in the JSON of a request: enough for three pictures of 224 x 224 pixels
-as nested lists. Parsing that many empty lists blocks the event loop for 0.2 s."""
+as nested lists. Parsing 600,000 empty lists blocks the event loop for 0.2 s."""
 
 Picture = bytes | NDArray[np.uint8]
 
@@ -76,15 +76,21 @@ def parse(body: bytes, header_length: str | None, size: int, max_pictures: int) 
 
 
 def _json_end(body: bytes, header_length: str | None) -> int:
-    """Return the offset where the JSON ends; raise MalformedRequest if it is too large to parse."""
+    """Return the offset where the JSON ends; raise MalformedRequest if the JSON is too large."""
     if header_length is None:
         end = len(body)
     elif header_length.isascii() and header_length.isdigit() and len(header_length) < 16:
         end = int(header_length)
     else:
-        raise MalformedRequest(f"{HEADER_LENGTH} is {header_length[:40]!r}, not a number of bytes")
+        raise MalformedRequest(
+            f"{HEADER_LENGTH} is {header_length[:40]!r}, not a number of bytes; send the length "
+            "of the JSON"
+        )
     if end > len(body):
-        raise MalformedRequest(f"{HEADER_LENGTH} is {end:,}, but the body has {len(body):,} bytes")
+        raise MalformedRequest(
+            f"{HEADER_LENGTH} is {end:,}, but the body has {len(body):,} bytes; send the "
+            "length of the JSON"
+        )
     remedy = (
         "send tensors as binary data after the JSON (header "
         f"{HEADER_LENGTH}, parameter binary_data_size)"
@@ -118,7 +124,7 @@ def _outputs(request: InferenceRequest) -> dict[str, bool]:
         if parameters.classification is not None or parameters.shared_memory_region is not None:
             raise MalformedRequest(
                 f"output {name!r}: classification and shared memory are not supported; request "
-                "`label` for the best class, or `probabilities` for those of all classes"
+                "`label` for the best class, or `probabilities` for the score of each class"
             )
         chosen[name] = default if parameters.binary_data is None else parameters.binary_data
     return chosen or dict.fromkeys(OUTPUT_NAMES, default)
@@ -128,7 +134,9 @@ def _only_input(request: InferenceRequest) -> InputTensor:
     names = [tensor.name for tensor in request.inputs]
     if names != ["images"]:
         sent = _quoted(name[:80] for name in names) or "none"
-        raise MalformedRequest(f"the model has one input, `images`; the request has {sent}")
+        raise MalformedRequest(
+            f"the model has one input, `images`; the request has {sent}: send only `images`"
+        )
     return request.inputs[0]
 
 
@@ -148,7 +156,8 @@ def _picture_shape(tensor: InputTensor, size: int, max_pictures: int) -> tuple[i
         )
     if not 1 <= tensor.shape[0] <= max_pictures:
         raise MalformedRequest(
-            f"`images` holds {tensor.shape[0]} pictures; 1 to {max_pictures} are accepted"
+            f"`images` holds {tensor.shape[0]} pictures; 1 to {max_pictures} are accepted in a "
+            "request"
         )
     return picture_shape
 

@@ -17,7 +17,7 @@ OIP_ENDPOINTS: Final = (
     *(Endpoint("GET", path, handlers.show_metadata) for path in _MODELS),
     *(Endpoint("GET", f"{path}/ready", handlers.show_model_ready) for path in _MODELS),
 )
-"""Endpoints that require an API key if the service has any, and that appear in the metrics."""
+"""Endpoints that appear in the metrics, and require an API key if the service has API keys."""
 
 OIP_PUBLIC_ROUTES: Final = (
     Route("/v2/health/live", handlers.show_live),

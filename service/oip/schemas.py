@@ -12,7 +12,7 @@ class _Strict(BaseModel):
 
 
 def _null_as(default: object) -> BeforeValidator:
-    """Make a validator that replaces null by a default.
+    """Make a validator that replaces null with a default.
 
     Clients that are generated from the protocol's schema send null for absent fields.
     """
@@ -21,13 +21,15 @@ def _null_as(default: object) -> BeforeValidator:
 
 class InputParameters(_Strict):
     binary_data_size: int | None = Field(
-        default=None, ge=0, description="number of bytes of this tensor, which follow the JSON"
+        default=None, ge=0, description="length of this tensor's data after the JSON, in bytes"
     )
-    shared_memory_region: object = Field(default=None, description="not supported")
+    shared_memory_region: object = Field(
+        default=None, description="not supported: send the data in the request"
+    )
 
 
 class InputTensor(_Strict):
-    name: str = Field(description="`images`")
+    name: str = Field(description="name of the input, always `images`")
     datatype: str = Field(description="BYTES for image files, UINT8 for decoded pictures")
     shape: list[int] = Field(
         max_length=16,
@@ -44,18 +46,24 @@ class OutputParameters(_Strict):
     binary_data: bool | None = Field(
         default=None, description="whether to return this output as bytes after the JSON"
     )
-    classification: object = Field(default=None, description="not supported")
-    shared_memory_region: object = Field(default=None, description="not supported")
+    classification: object = Field(
+        default=None, description="not supported: request the best classes with `?top_k=`"
+    )
+    shared_memory_region: object = Field(
+        default=None, description="not supported: the answer contains the data"
+    )
 
 
 class OutputTensor(_Strict):
-    name: str = Field(description="`probabilities` or `label`")
+    name: str = Field(description="name of the output: `probabilities` or `label`")
     parameters: Annotated[OutputParameters, _null_as({})] = OutputParameters()
 
 
 class RequestParameters(_Strict):
     binary_data_output: bool = Field(
-        default=False, description="whether to return all outputs as bytes after the JSON"
+        default=False,
+        description="whether to return each output as bytes after the JSON, unless its own "
+        "`binary_data` is given",
     )
 
 
@@ -63,7 +71,7 @@ class InferenceRequest(_Strict):
     """An inference request; unknown fields are ignored, as the protocol requires."""
 
     id: str | None = Field(
-        default=None, max_length=256, description="returned unchanged in the answer"
+        default=None, max_length=256, description="id of the request, which the answer repeats"
     )
     parameters: Annotated[RequestParameters, _null_as({})] = RequestParameters()
     inputs: list[InputTensor] = Field(max_length=16)

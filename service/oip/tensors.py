@@ -57,8 +57,8 @@ def deserialise_bytes_tensor(raw: memoryview, count: int) -> Iterator[bytes]:
             start, end = end, end + _LENGTH.unpack_from(raw, start)[0]
         if end > len(raw):
             raise MalformedRequest(
-                f"the binary data of `images` ends within picture {index} of {count}; send before "
-                "each picture its length as 4 bytes (little endian)"
+                f"the binary data of `images` ends within picture {index} of {count}; before each "
+                "picture, send its length as 4 bytes (little endian)"
             )
         yield bytes(raw[start:end])
         start = end

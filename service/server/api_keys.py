@@ -68,7 +68,7 @@ def read_keys(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
         return _validated([line for line in lines if not line.startswith("#")])
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text file in UTF-8"
         raise SettingError(f"GRAFT_API_KEYS_FILE: {path} cannot be read: {reason}") from None
     except ValueError as error:
         raise SettingError(f"GRAFT_API_KEYS_FILE: {path} {error}") from None

@@ -27,7 +27,8 @@ _PATH_VARIABLES: Final = (
 def require_home() -> None:
     """Check that BentoML has a home folder.
 
-    Without one, BentoML creates a folder that is really called `~`; it is removed if it is empty.
+    Without a home folder, BentoML creates a folder in the working directory whose name is really
+    `~`. This function removes that folder if it is empty.
 
     Raises:
         SettingError: neither BENTOML_HOME nor the user's home folder exists.
@@ -45,9 +46,9 @@ def require_home() -> None:
 def make_paths_absolute(environment: MutableMapping[str, str] = os.environ) -> None:
     """Make relative paths in environment variables absolute.
 
-    Call it in the parent process before any of the variables is used. GRAFT_MODEL is a path if the
-    folder holds a bundle now, and a tag otherwise. Symbolic links are kept, so that each reload
-    follows them again.
+    Call it in the parent process before any of the variables is used. GRAFT_MODEL counts as a
+    path if there is a bundle in that folder now, and as a tag otherwise. Symbolic links are not
+    resolved: each reload follows them again.
     """
     names = [*_PATH_VARIABLES]
     if (Path(environment.get("GRAFT_MODEL", "")) / MANIFEST).is_file():

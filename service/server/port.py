@@ -25,9 +25,9 @@ def exit_if_port_is_taken() -> None:
 def defer_listening() -> None:
     """Bind the port without listening on it, until the first worker is ready and listens.
 
-    Call it in the parent process before it makes its socket. If it listened immediately,
-    connections would wait for the seconds in which the workers load. A refused connection lets a
-    proxy try another replica instead.
+    Call it in the parent process before it makes its socket. If the process
+    listened immediately, connections would wait for the seconds that the workers need to load. A
+    refused connection lets a proxy try another replica instead.
     """
     from circus.sockets import CircusSocket
 
@@ -51,8 +51,8 @@ def _bind_or_exit(unbound: CircusSocket, address: Any) -> None:
 def _claim(unbound: CircusSocket, address: Any) -> None:
     """Reserve the address, so that no other service can start on it at the same time.
 
-    Two services could bind the same port as long as neither listens; later, the workers of one of
-    them would fail again and again. The reservation is an abstract Unix socket: like a port, it
+    Two services could bind the same port as long as neither listens; later, the workers of one
+    service would fail again and again. The reservation is an abstract Unix socket: like a port, it
     belongs to the network namespace, and it is released when this process ends.
 
     Raises:

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 MAX_HEADER_BYTES: Final = 65_536
-"""Largest size of a request's header, and of a chunk extension or trailer; the same as h11's."""
+"""Largest size of a request's header, and of a chunk extension or trailer; the same as in h11."""
 MAX_PIPELINED_REQUESTS: Final = 16
-"""Largest number of requests that wait behind the current one; browsers and proxies send none."""
+"""Largest number of pipelined requests that wait; browsers and proxies do not pipeline."""
 HEADER_TIMEOUT_SECONDS: Final = 10.0
-"""Longest time to wait for a request's header. Bodies have their own timeout until their request is
-answered."""
+"""Longest time to wait for a request's header. Until the request is answered, its body has another
+timeout, `service.http.uploads.body_timeout`."""
 MIN_DISCARD_BYTES_PER_SECOND: Final = 240
 """Smallest accepted speed of a body that still arrives after its answer was sent, averaged over
 HEADER_TIMEOUT_SECONDS."""
@@ -65,8 +65,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     A request whose header, chunk extension or trailer never ends is answered with status 400. If a
     request is answered before its body has arrived, the body is read and discarded, within limits,
-    so that the client reads the answer. With `Expect: 100-continue`, the client is not told to send
-    the body.
+    because many clients send the whole body before they read the answer. If the client sent
+    `Expect: 100-continue`, it is not asked to send the body.
     """
 
     keep_alive_seconds: float | None = None  # None: uvicorn's own setting
@@ -115,7 +115,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if not self._pending_bytes or self.transport.is_closing():
             self._cancel_timeout()
         elif self._pending_bytes > MAX_HEADER_BYTES:
-            self.send_400_response("The request's header is too long.")
+            self.send_400_response(f"The header has more than {MAX_HEADER_BYTES:,} bytes.")
         elif self._timeout is None:
             self._start_timeout()
 
@@ -182,7 +182,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             )
 
     def _is_answered(self) -> bool:
-        """Whether the current request is answered, so that a rest of its body is discarded."""
+        """Whether the current request is answered. If so, the rest of its body is discarded."""
         return self.cycle is not None and self.cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:

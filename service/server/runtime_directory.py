@@ -1,8 +1,8 @@
 """The directory through which the workers of a running service share metrics and the last reload.
 
-The parent process creates it, in memory if possible (/dev/shm), and removes it when it ends. Each
-worker holds a slot in the directory, with a lock that is released when the worker ends. A worker
-that replaces it takes over the slot and continues its counters.
+The parent process creates it, in memory if possible (/dev/shm), and removes it at its end. Each
+worker holds a slot in the directory, with a lock that is released when the worker ends. The
+worker that replaces an ended worker takes over its slot, and continues the counters there.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class RuntimeDirectory:
         return True
 
     def metrics_files(self) -> list[str]:
-        """List the metrics files of all workers; for dead workers only counters and histograms."""
+        """List the metrics files of all workers, except the gauges of dead workers."""
         files = []
         for slot in slots.slot_numbers(self.path):
             is_live = slot == self.slot or slots.is_held(self.path, slot)
@@ -160,8 +160,9 @@ def join_runtime_directory() -> RuntimeDirectory | None:
             raise
     except (OSError, GraftError) as error:
         _log.warning(
-            "this worker cannot share its metrics, so /metrics may show those of one worker only: "
-            "%s",
+            "this worker cannot share its metrics (%s): /metrics may show the metrics of one "
+            "worker only; free some space in /dev/shm or the folder for temporary files, then "
+            "restart",
             error,
         )
         return None
@@ -190,7 +191,7 @@ def _remove(path: Path, lock: BaseFileLock) -> None:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove the directories of services that were killed, none of whose locks is held."""
+    """Remove the directories that killed services left behind: no lock in them is held."""
     for path in parent.glob(f"{DIRECTORY_PREFIX}*"):
         try:
             if not (path / _SERVICE_LOCK).is_file():

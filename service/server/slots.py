@@ -1,4 +1,4 @@
-"""Slots of the runtime directory: the metrics files of one worker, fully allocated on disk.
+"""Slots of the runtime directory. A slot holds the metrics files of one worker, fully allocated.
 
 prometheus_client writes these files in its multiprocess mode, through memory maps. If the disk is
 full when it first writes to a page, the process is killed (SIGBUS). So all pages are allocated
@@ -19,11 +19,11 @@ from service.errors import GraftError
 from service.system.locks import acquire_lock
 
 METRIC_FILE_TYPES: Final = ("counter", "histogram", "gauge_livesum", "gauge_livemax")
-"""Types of the metrics files. prometheus_client writes one file per type of metric; for gauges, one
-per mode in use."""
+"""Types of the metrics files. prometheus_client writes one file per type of metric; gauges have
+one file per mode."""
 RESERVED_BYTES: Final = 128 * 1024
-"""Initial size of each file. All time series except those of the classes need 32 KB of the file for
-counters, and 48 KB of the file for histograms."""
+"""Initial size of each file. Without the time series that have a class as label, the file for
+counters needs 32 KB, and the file for histograms 48 KB."""
 _ATTEMPTS: Final = 3
 _PAUSE_SECONDS: Final = 0.01
 

@@ -17,14 +17,14 @@ from starlette.middleware import Middleware
 from service.server.bentoml_configuration import bentoml_container
 
 _STAGES = ("", "decode", "queue", "inference")
-"""Names of the stages between the times of a job. The first stage, the wait for a thread, has no
-name and no span."""
+"""Names of the stages of a picture, in order. The first stage, the wait for a thread, has neither
+name nor span."""
 
 
 def middleware() -> list[Middleware]:
     """Return the middleware that makes a span for each request; empty if tracing is not enabled.
 
-    Call it after BentoML's application was created: before that, its configuration is incomplete.
+    Call it after BentoML's application was created: before, BentoML's configuration is incomplete.
     """
     if not is_enabled():
         return []
@@ -64,6 +64,6 @@ def record_stages(times: Sequence[float]) -> None:
 
 
 def flush() -> None:
-    """Send pending spans before a signal ends the process, after which exporters send nothing."""
+    """Send pending spans. Call it before a signal ends the process, or these would be lost."""
     if is_enabled():
         bentoml_container().tracer_provider.get().force_flush()

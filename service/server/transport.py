@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 SEND_TIMEOUT_SECONDS: Final = 10.0
-"""Longest time for which the server keeps unsent answers in memory, because the client does not
-read them and the system's buffers (some MB) are full. It also limits how long a closing connection
+"""Longest time for which the server keeps unsent answers in memory while the client does not
+read them and the system's buffers (a few MB) are full. It also limits how long a closing connection
 waits until the client has read everything."""
 
 
 class CoalescingTransport:
-    """A transport that sends together what is written in one iteration of the event loop.
+    """A transport that sends all data together that is written in one event loop iteration.
 
     uvicorn writes the header and the body of an answer separately, which would take two system
     calls and two packets, and wake up the client twice.
@@ -21,10 +21,10 @@ class CoalescingTransport:
     Args:
         transport: the transport of the connection.
         loop: the event loop.
-        keep_reading: called by `close`. It returns True if the protocol will go on reading and call
-            `close_now` later. If a server closes a connection with unread data, the connection is
-            reset. Clients that send everything before they read, such as Python's urllib, would
-            then lose the answer.
+        keep_reading: function that `close` calls. It returns True if the protocol will go on
+            reading and call `close_now` later. This matters because a connection is reset if the
+            server closes it with unread data. Clients that send everything before they read, such
+            as Python's urllib, would then lose the answer.
     """
 
     def __init__(

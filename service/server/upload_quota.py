@@ -21,7 +21,7 @@ class UploadQuota:
 
     @contextmanager
     def upload(self) -> Iterator[Upload]:
-        """Count the body of one request until the block ends."""
+        """Count the body of one request towards the quota until the block ends."""
         upload = Upload(self)
         try:
             yield upload

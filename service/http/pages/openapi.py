@@ -59,7 +59,7 @@ _KEY_SCHEMES: Final = {
     "bearer": {
         "type": "http",
         "scheme": "bearer",
-        "description": "if the service requires API keys",
+        "description": "needed only if the service requires API keys",
     },
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
@@ -73,7 +73,7 @@ def build_document(
     Args:
         manifest: manifest of the served model. If the service requires API keys, the document
             describes a placeholder instead, because anybody can read it.
-        settings: their limits are part of the document.
+        settings: settings of the service; the document contains their limits.
         others: functions that build further sections from the manifest.
     """
     schemes: list[Json] = [{name: []} for name in _KEY_SCHEMES] if settings.requires_keys else []
@@ -109,7 +109,10 @@ def build_document(
 
 
 def top_k_parameter(manifest: Manifest) -> Json:
-    """Describe `?top_k=`; its maximum is the number of classes, unless `manifest` is hidden."""
+    """Describe `?top_k=`.
+
+    Its maximum, the number of classes, is left out if `manifest` is the placeholder.
+    """
     maximum = {} if manifest is _HIDDEN_MODEL else {"maximum": len(manifest.classes)}
     text = (
         "number of classes in the answer, best first; by default the service decides (GRAFT_TOP_K)"
@@ -159,7 +162,7 @@ def _predict(manifest: Manifest, settings: Settings) -> Json:
 
 
 def _predict_batch(manifest: Manifest, settings: Settings) -> Json:
-    error = UndecodableImage("the PNG data is damaged or cut short (99 bytes)")
+    error = UndecodableImage("the picture is empty (0 bytes): choose a file that is not empty")
     results = [_example(manifest), ErrorResponse.from_error(error).model_dump()]
     example = {"results": results, "model": model_name(manifest)}
     images = {"type": "array", "items": _BINARY, "minItems": 1, "maxItems": settings.max_pictures}
@@ -175,8 +178,8 @@ def _predict_batch(manifest: Manifest, settings: Settings) -> Json:
         "Classify several pictures",
         success_response(JSON_TYPE, "BatchAnswer", example),
         (*ENDPOINT_ERRORS, *UPLOAD_ERRORS),
-        "Send each picture in a multipart field `images`. A picture that cannot be classified "
-        "gets an error in its place; the others get their answers.",
+        "Send each picture in a multipart field `images`. The result of a picture that cannot be "
+        "classified is an error; the other pictures are answered.",
     )
     return {**described, "parameters": [top_k_parameter(manifest)], "requestBody": body}
 

@@ -34,8 +34,8 @@ UPLOAD_ERRORS: Final[ErrorClasses] = (
 )
 """Errors of every operation that accepts pictures, besides `ENDPOINT_ERRORS`."""
 _MARKDOWN: Final = re.compile(r"([!-/:-@\[-`{-~])")
-"""Matches ASCII punctuation: in CommonMark (section 2.4), a backslash escapes no other characters.
-"""
+"""Matches ASCII punctuation, the only characters that a backslash escapes in CommonMark (section
+2.4)."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def describe_operation(
         answer: the response with status 200, as returned by `success_response`.
         errors: the errors with which the operation can answer.
         description: details beyond the summary, in Markdown.
-        error_schema: name of the schema that all its errors have.
+        error_schema: name of the schema of all error responses.
     """
     texts = {"summary": summary} | ({"description": description} if description else {})
     responses = {"200": answer, **error_responses(errors, error_schema)}
@@ -87,7 +87,7 @@ def success_response(media_type: str, schema: str = "", example: object = None) 
 
 
 def error_responses(errors: ErrorClasses, schema: str = "ErrorResponse") -> Json:
-    """Describe the responses to errors: one per status, which lists all its error codes."""
+    """Describe the error responses: one per status, which lists the error codes of that status."""
     responses: Json = {}
     for error_class in errors:
         response = responses.setdefault(
@@ -102,7 +102,7 @@ def error_responses(errors: ErrorClasses, schema: str = "ErrorResponse") -> Json
             response.setdefault("headers", {})[name] = {"schema": {"type": "string"}}
     for response in responses.values():
         response["description"] = "<br>".join(response["description"])
-    text = "`internal_server_error`: A bug; the server's log says more."
+    text = "`internal_server_error`: An unexpected error; the server's log has the details."
     responses["500"] = {"description": text, "content": _content(schema)}
     return dict(sorted(responses.items()))
 

@@ -29,7 +29,7 @@ def show_ui(request: Request) -> Response:
 
 
 async def show_model(state: ServiceState, request: Request) -> JSONResponse:
-    """GET /model: the public part of the manifest, the training data, and how the model runs."""
+    """GET /model: the public part of the manifest, and how the model runs on this machine."""
     model = state.model
     run = {"tuning": model.tuning.model_dump(), "runtime": model.runtime.model_dump()}
     return JSONResponse({**summary.public_manifest(model.manifest), **run})
@@ -38,7 +38,7 @@ async def show_model(state: ServiceState, request: Request) -> JSONResponse:
 def show_metrics(request: Request) -> Response:
     """GET /metrics: the metrics of all workers together, for Prometheus.
 
-    It reads files, so it is not a coroutine: Starlette runs it in a thread.
+    This is not a coroutine, because it reads files: Starlette runs it in a thread.
     """
     state: ServiceState = request.app.state.service
     return Response(state.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -46,7 +46,7 @@ def show_metrics(request: Request) -> Response:
 
 @functools.cache
 def _page_and_policy() -> tuple[str, str]:
-    """Return the page, and a content security policy that allows only what the page does."""
+    """Return the page, and a content security policy that allows only what the page needs."""
     page = Path(__file__).with_name("ui.html").read_text(encoding="utf-8")
     policy = {
         "default-src": "'none'",
@@ -65,7 +65,10 @@ def _page_and_policy() -> tuple[str, str]:
 
 
 def _hash_source(tag: str, page: str) -> str:
-    """Return the policy's source expression for the page's only <tag> element: its SHA-256."""
+    """Return the source expression that allows the page's only `tag` element, by its SHA-256.
+
+    Source expressions are the values of a content security policy.
+    """
     (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return f"'sha256-{digest}'"

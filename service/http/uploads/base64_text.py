@@ -10,31 +10,31 @@ from typing import Final
 _DATA_URL: Final = re.compile(r"\s*data:[^,]{0,200},", re.IGNORECASE)
 _URL: Final = re.compile(r"\s*(https?|ftp|file|s3|gs|blob):", re.IGNORECASE)
 _TO_STANDARD: Final = str.maketrans("-_", "+/", " \t\r\n\v\f")
-"""Translates base64url (RFC 4648, section 5) to base64 and removes whitespace. `str.split` would
-make an object of each piece: 66 MB of short pieces took 3 GB of memory."""
+"""Translation table from base64url (RFC 4648, section 5) to base64, which also removes whitespace.
+`str.split` is not used for this: with 66 MB of short pieces it took 3 GB of memory."""
 
 
 def decode(text: str) -> bytes:
     """Decode base64 or a data URL; accepts line breaks, missing padding and the URL alphabet.
 
     Raises:
-        ValueError: the text is neither base64 nor a data URL. The message says what it is, as the
-            rest of a sentence: "is not base64".
+        ValueError: the text is neither base64 nor a data URL. The message is the end of a
+            sentence that the caller begins, such as "is not base64: ...".
     """
     if is_url(text):
         raise ValueError("holds a URL, which this service does not fetch: send the picture itself")
     prefix = _DATA_URL.match(text)
     if prefix and not prefix[0].rstrip(", ").lower().endswith(";base64"):
-        raise ValueError("holds a data URL that is not base64 (data:image/...;base64,...)")
+        raise ValueError("holds a data URL that is not base64: send data:image/...;base64,...")
     letters = text[prefix.end() if prefix else 0 :].translate(_TO_STANDARD).rstrip("=")
     try:
         return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("is not base64") from None
+        raise ValueError("is not base64: encode the bytes of the picture as base64") from None
 
 
 def is_url(text: str) -> bool:
-    """Whether the text is the URL of a file elsewhere, such as http: or s3:, but not a data URL."""
+    """Whether the text is a URL of a file, such as http: or s3:; False for a data URL."""
     return bool(_URL.match(text))
 
 
@@ -47,7 +47,7 @@ def explain_invalid_base64(text: str) -> str:
     if len(text.split(maxsplit=1)) > 1 or text != text.strip():
         return "it contains spaces or line breaks: remove them (base64 -w0 writes none)"
     if "-" in text or "_" in text:
-        return "it is base64url: replace - by + and _ by /"
+        return "it is base64url: replace - with + and _ with /"
     if len(text) % 4:
-        return "it was cut short, or its padding (=) is missing"
+        return "it was cut short, or its padding (=) is missing: encode the picture again"
     return ""

@@ -12,16 +12,17 @@ from service.server.upload_quota import Upload
 from service.settings import Settings
 
 _CHECKS_PER_TIMEOUT: Final = 10
-"""Number of checks within `upload_timeout_seconds`; most bodies are complete before the first."""
+"""Number of checks within `upload_timeout_seconds`; most bodies are complete before the first
+check."""
 Failure = tuple[type[RequestError], str]
 
 
 class body_timeout:  # noqa: N801  # used like asyncio.timeout
     """Cancel the enclosed block, which reads the body, if the body stalls or arrives too slowly.
 
-    The body stalls if nothing arrives for `upload_timeout_seconds`. It is too slow if, over that
-    time, less than `upload_bytes_per_second` arrive on average. Once the server is draining, the
-    whole body must arrive within `upload_timeout_seconds`.
+    The body stalls if nothing arrives for `upload_timeout_seconds`. It is too slow if it
+    arrives with less than `upload_bytes_per_second`, averaged over that time. Once the server is
+    draining, the whole body must arrive within `upload_timeout_seconds`.
 
     Args:
         upload: counts the bytes received.
@@ -30,7 +31,7 @@ class body_timeout:  # noqa: N801  # used like asyncio.timeout
 
     Raises:
         RequestTimeout: the body stalls, or arrives too slowly.
-        Draining: the server is about to stop.
+        Draining: the server is draining, and the rest of the body did not arrive in time.
     """
 
     def __init__(
@@ -91,7 +92,8 @@ class body_timeout:  # noqa: N801  # used like asyncio.timeout
             if received_bytes - self._window_bytes < self._least_bytes:
                 least = f"{self._least_bytes:,.0f} bytes"
                 return RequestTimeout, (
-                    f"the request body arrives too slowly: less than {least} in {limit:g} s"
+                    f"the request body arrives too slowly: less than {least} in {limit:g} s; use a "
+                    "faster connection, or send a smaller picture"
                 )
             self._window_start, self._window_bytes = now, received_bytes
         return None

@@ -1,7 +1,7 @@
 """Read pictures from a request, within limits: from multipart fields, the raw body or JSON.
 
-Bodies are kept in memory and never written to temporary files. Text in a file field is an error.
-BentoML's own file inputs would fetch it as a URL.
+Bodies are kept in memory and never written to temporary files. Text in a field for
+files is an error; BentoML's own file inputs would take it for a URL and fetch it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from service.server.upload_quota import Upload
 from service.settings import Settings
 
 _MAX_CONTENT_TYPE_CHARACTERS: Final = 512
-"""Longest Content-Type header that is parsed: one of 60,000 semicolons would take 0.16 s."""
+"""Largest length of a Content-Type header that is parsed. Parsing 60,000 semicolons would take
+0.16 s."""
 _JSON: Final = re.compile(r"(application|text)/(\S+\+)?json")
 _AS_JSON: Final = 'JSON {"image": "<base64>"} as application/json'
 
@@ -37,8 +38,10 @@ async def read_picture(request: Request, settings: Settings, upload: Upload) -> 
     """Read the picture of a request: multipart field `image`, JSON, or the body itself.
 
     Raises:
-        PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest, ClientDisconnected,
-            Overloaded.
+        PayloadTooLarge, Overloaded: the body exceeds a limit, or the upload quota is used up.
+        UnsupportedMediaType, MissingField, MalformedRequest: the body does not have a supported
+            form, or contains no picture.
+        ClientDisconnected: the client disconnected.
     """
     media_type = _media_type(request)
     if media_type == "multipart/form-data":
@@ -54,8 +57,8 @@ async def read_picture(request: Request, settings: Settings, upload: Upload) -> 
         return check_size(picture_in_json(body), settings)
     raise _wrong_media_type(
         media_type,
-        f"send multipart field `image`, {_AS_JSON}, or the picture as the body with its content "
-        "type (with curl: --data-binary @FILE -H 'Content-Type: image/jpeg')",
+        f"send the multipart field `image`, {_AS_JSON}, or the picture as the body with its "
+        "content type (with curl: --data-binary @FILE -H 'Content-Type: image/jpeg')",
     )
 
 
@@ -65,8 +68,10 @@ async def read_pictures(request: Request, settings: Settings, upload: Upload) ->
     The size of the body is checked, but not the size of each picture: see `check_size`.
 
     Raises:
-        PayloadTooLarge, UnsupportedMediaType, MissingField, MalformedRequest, ClientDisconnected,
-            Overloaded.
+        PayloadTooLarge, Overloaded: the body exceeds a limit, or the upload quota is used up.
+        UnsupportedMediaType, MissingField, MalformedRequest: the body does not have a supported
+            form, or contains no picture.
+        ClientDisconnected: the client disconnected.
     """
     media_type = _media_type(request)
     if media_type != "multipart/form-data":
@@ -92,7 +97,8 @@ def _media_type(request: Request) -> str:
     header = request.headers.get("content-type", "")
     if len(header) > _MAX_CONTENT_TYPE_CHARACTERS:
         raise MalformedRequest(
-            f"the Content-Type header has more than {_MAX_CONTENT_TYPE_CHARACTERS} characters"
+            f"the Content-Type header has more than {_MAX_CONTENT_TYPE_CHARACTERS} characters; "
+            "let the client library set this header"
         )
     return _parsed(header)
 
@@ -118,18 +124,22 @@ async def _read_multipart(
     pictures = [part for part in parts if part.name == field]
     others = [part for part in parts if part.name != field and _is_file(part)]
     if not pictures:
-        remedy = f"; another field holds a file: rename it to `{field}`" if others else ""
-        raise MissingField(f"no multipart field `{field}` in the request{remedy}")
+        remedy = (
+            f"another field holds a file: rename it to `{field}`"
+            if others
+            else f"send the picture in this field (with curl: -F {field}=@FILE)"
+        )
+        raise MissingField(f"no multipart field `{field}` in the request; {remedy}")
     if others:
         raise PayloadTooLarge(
             f"the form has {len(others)} file{'s' * (len(others) > 1)} in other fields than "
-            f"`{field}`; send pictures in `{field}`, and no other files"
+            f"`{field}`; send all pictures in `{field}`, and no other files"
         )
     return [_content(part) for part in pictures]
 
 
 def _is_file(part: Part) -> bool:
-    """Whether a part is a file. Browsers send an empty file if the user has chosen none."""
+    """Whether a part is a file with content. Browsers send an empty file if no file was chosen."""
     is_file = part.has_filename or bool(part.media_type)
     return is_file and not part.is_textual and any(part.pieces)
 

@@ -1,4 +1,4 @@
-"""Hints for clients that sent something else than a picture: what it seems to be, what to change.
+"""Hints for clients that did not send a picture: what the data seems to be, and what to change.
 
 Hints are computed only after a picture was refused, so that valid pictures take no extra time.
 """
@@ -10,8 +10,8 @@ from typing import Final
 
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{60,}")
 _MIN_STRIPPED_BYTES: Final = 256
-"""Smallest data that is checked for missing zeros and line breaks. Of random data of this size, 5%
-has none by chance."""
+"""Smallest size of data that is checked for missing zeros and line breaks. Random data of this size
+contains none of them in 5% of cases."""
 _STRIPPED: Final = (b"\0", b"\r", b"\n")
 """Bytes that `curl --data` removes from a file."""
 _SNIFFED_BYTES: Final = 512
@@ -20,7 +20,7 @@ _SEND_AS_JSON: Final = 'send it as JSON, {"image": "..."}, to /predict, or send 
 
 
 def with_hint(message: str, data: bytes) -> str:
-    """Put the hint about `data`, if there is one, before a decoder's error message."""
+    """Return a decoder's error message, preceded by the hint about `data` if there is one."""
     found = find_hint(data)
     return f"{found} ({message})" if found else message
 
@@ -34,11 +34,11 @@ def find_hint(data: bytes) -> str:
     if found := find_encoding_hint(data):
         return found
     if 0 < len(data) < _SNIFFED_BYTES and _is_text(data):
-        return "it is text; to send a file with curl, put @ before the file name"
+        return "the data is text; to send a file with curl, put @ before the file name"
     if len(data) >= _MIN_STRIPPED_BYTES and not any(byte in data for byte in _STRIPPED):
         return (
-            "zeros and line breaks seem to be missing; with curl use --data-binary @FILE, because "
-            "--data and -d remove them"
+            "zero bytes and line breaks seem to be missing; with curl use --data-binary @FILE, "
+            "because --data and -d remove them"
         )
     return ""
 
@@ -47,15 +47,15 @@ def find_encoding_hint(data: bytes) -> str:
     """Return how the bytes are encoded or wrapped and what to change; "" if that is unknown."""
     start = data[:_SNIFFED_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"\x1f\x8b"):
-        return "it is compressed with gzip: send it uncompressed"
+        return "the data is compressed with gzip: send it uncompressed"
     if start[:5].lower() == b"data:":
-        return f"it is a data URL: {_SEND_AS_JSON}"
+        return f"the data is a data URL: {_SEND_AS_JSON}"
     if start.startswith(b"{"):
-        return "it is JSON: send it to /predict with Content-Type: application/json"
+        return "the data is JSON: send it to /predict with Content-Type: application/json"
     if b"<html" in start.lower():
-        return "it is a web page, perhaps a login or error page: open the file to check"
+        return "the data is a web page, perhaps a login or error page: open the file to check"
     if _BASE64.match(start):
-        return f"it is base64: {_SEND_AS_JSON}"
+        return f"the data is base64: {_SEND_AS_JSON}"
     return ""
 
 

@@ -22,11 +22,11 @@ from service.errors import MalformedRequest, PayloadTooLarge
 _MAX_OTHER_PARTS: Final = 16
 _MAX_PREAMBLE_BYTES: Final = 65_536
 _EXTENDED_FILENAME: Final = re.compile(rb";\s*filename\*(0\*?)?\s*=", re.IGNORECASE)
-"""A file name in the syntax of RFC 5987 or RFC 2231. urllib3 before 1.25 uses it for names that are
-not ASCII."""
+"""Matches a file name in the syntax of RFC 5987 or RFC 2231, which urllib3 before 1.25 uses for
+names that are not ASCII."""
 _LAST_NAME: Final = re.compile(rb';\s*name\s*=\s*"([^"]*)"\s*$', re.IGNORECASE)
-"""A field name at the end of the header. The parser does not find it behind a file name that ends
-in a backslash, which browsers do not escape."""
+"""Matches a field name at the end of the header. The parser does not find a name that follows a
+file name with a final backslash, because browsers do not escape the backslash."""
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Part:
         has_filename: whether the part has a file name, even an empty one.
         media_type: the part's own Content-Type in lower case, without parameters; "" if absent.
         encoding: the part's Content-Transfer-Encoding in lower case; "" if absent.
-        pieces: the content in pieces, still encoded.
+        pieces: the content in pieces, which are not decoded yet.
     """
 
     name: str = ""
@@ -63,7 +63,10 @@ class Part:
                 try:
                     return base64.b64decode(content.translate(None, b" \t\r\n"), validate=True)
                 except binascii.Error:
-                    raise _malformed("a part is declared as base64, but it is not") from None
+                    raise _malformed(
+                        "a part is declared as base64, but it is not; send it without the header "
+                        "Content-Transfer-Encoding"
+                    ) from None
         raise _malformed(
             "a part has an unknown Content-Transfer-Encoding; send it without this header"
         )
@@ -103,12 +106,16 @@ async def read_form(
         raise _malformed(reader.parser_problem()) from None
     if preamble is not None:
         raise _malformed(
-            "it does not contain the boundary that the Content-Type header names"
+            "it does not contain the boundary that the Content-Type header names; let the client "
+            "library set this header"
             if preamble
-            else "it is empty"
+            else "it is empty; send the picture in it"
         )
     if not reader.is_complete:
-        raise _malformed("it ends before its closing boundary: it was cut short on the way")
+        raise _malformed(
+            "it ends before its closing boundary, because it was cut short on the way; send it "
+            "again"
+        )
     return reader.parts
 
 
@@ -120,7 +127,10 @@ def _from_first_boundary(body: bytes, boundary: bytes) -> bytes:
     if start := body.find(b"\n" + delimiter) + 1:
         return body[start:]
     if len(body) > _MAX_PREAMBLE_BYTES:
-        raise _malformed("it does not start with the boundary that the Content-Type header names")
+        raise _malformed(
+            "it does not start with the boundary that the Content-Type header names; let the "
+            "client library set this header"
+        )
     return b""
 
 
@@ -166,7 +176,9 @@ class _Reader:
 
     def headers_finished(self) -> None:
         if not self._has_name:
-            raise _malformed('a part has no Content-Disposition header with a name="..."')
+            raise _malformed(
+                'a part has no Content-Disposition header with a name="..."; give each part a name'
+            )
         if self.parts[-1].name == self._field_name:
             self._pictures_left -= 1
         else:
@@ -179,24 +191,25 @@ class _Reader:
             )
         if self._others_left < 0:
             raise _malformed(
-                f"it has more than {_MAX_OTHER_PARTS} fields besides `{self._field_name}`"
+                f"it has more than {_MAX_OTHER_PARTS} fields besides `{self._field_name}`; send "
+                "fewer fields"
             )
 
     def end(self) -> None:
         self.is_complete = True
 
     def parser_problem(self) -> str:
-        """Return why the parser failed; without any part, it failed at the first boundary."""
+        """Return why the parser failed: at the first boundary, or later in the header of a part."""
         if not self.parts:
             return "its lines must end in CR LF"
-        return "the header of a part is damaged or too long"
+        return "the header of a part is damaged or too long; use a shorter file name"
 
 
 def _read_disposition(part: Part, disposition: bytes) -> bool:
     """Read the names of the field and its file into `part`; return whether the field has a name.
 
     Names are decoded as UTF-8, even if the form declares another charset: a client could choose
-    `punycode`, for which Python takes 20 s per 400 KB.
+    `punycode`, which Python takes 20 s to decode for 400 KB.
     """
     options = parse_options_header(disposition)[1]
     part.has_filename = b"filename" in options or bool(_EXTENDED_FILENAME.search(disposition))

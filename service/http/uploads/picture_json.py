@@ -46,7 +46,7 @@ def picture_in_json(body: bytes) -> bytes:
 
 
 def _no_picture(error: ValidationError) -> RequestError:
-    """Make the error for JSON that has no field `image`, or one that is not a string."""
+    """Make the error for JSON whose field `image` is missing or not a string."""
     problem = error.errors(include_url=False, include_context=False)[0]
     if not problem["loc"]:
         return MalformedRequest(f"the body is not a JSON object: {_USAGE}")

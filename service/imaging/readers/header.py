@@ -17,7 +17,7 @@ StoredPixels = Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
 gray, (H, W, 2) for gray with alpha, (H, W, 3) for RGB or (H, W, 4) for RGBA."""
 
 BLENDING_NANOSECONDS_PER_PIXEL: Final = 12.0
-"""Time that it takes to blend a pixel with white."""
+"""Estimated time of blending a pixel with white on one core."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,17 @@ class ImageHeader:
 
 
 def damaged_error(format_name: str, data: bytes, reason: object = "") -> DamagedImage:
-    """Make the error for data that is damaged or cut short."""
+    """Make the error for data that is damaged or cut short.
+
+    Args:
+        format_name: name of the format in the table of formats.
+        data: the bytes of the file; the message contains their number.
+        reason: what is wrong with the data, if that is known.
+    """
     detail = f": {reason}" if str(reason) else ""
-    return DamagedImage(
-        f"the {format_name} data is damaged or cut short ({len(data):,} bytes){detail}"
-    )
+    problem = f"the {format_name} data is damaged or cut short ({len(data):,} bytes){detail}"
+    remedy = "copy or download the file again, or save it again in an image editor"
+    return DamagedImage(f"{problem}; {remedy}", problem)
 
 
 def unsupported_error(name: str, remedy: str) -> UnsupportedMediaType:

@@ -82,7 +82,7 @@ def _decode(frame: Frame, size: int, reduction: int) -> StoredPixels:
         return _decode_with_pillow(frame, size)  # TurboJPEG does not know these sampling factors
     if pixels.shape != (height, width, channels):
         raise ValueError(
-            f"the decoded shape is {pixels.shape}, not {(height, width, channels)} as in its header"
+            f"the decoded shape is {pixels.shape}, not {(height, width, channels)} as in the header"
         )
     if channels == 4:  # CMYK is stored inverted, as Adobe writes it
         return Image.frombuffer("CMYK", (width, height), 255 - pixels, "raw", "CMYK", 0, 1)
@@ -98,7 +98,8 @@ def _decode_with_pillow(frame: Frame, size: int) -> Image.Image:
     picture = JpegImageFile(io.BytesIO(frame.clean))
     if picture.size != (frame.width, frame.height):
         raise ValueError(
-            f"its size is {picture.size}, not {(frame.width, frame.height)} as in its header"
+            f"the decoded size is {picture.size}, not {(frame.width, frame.height)} as in the "
+            "header"
         )
     picture.draft(None, (size, size))
     picture.load()

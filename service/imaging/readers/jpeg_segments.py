@@ -17,11 +17,11 @@ from service.imaging.readers.orientation import read_orientation
 
 _MAX_SEGMENTS: Final = 10_000
 _MAX_JUNK_BYTES: Final = 65_536
-"""Most bytes that may stand between two segments of the header; some cameras write a few."""
+"""Largest number of bytes between two segments of the header. Some cameras write a few there."""
 
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
-"""Markers that start a segment, and the end marker. Other markers have no length, or libjpeg skips
-only the marker itself: a parser that skipped a segment could miss scans that libjpeg decodes."""
+"""Matches the markers that start a segment, and the end marker. After any other marker, the parser
+must not skip bytes: libjpeg skips only the marker itself, and could find a scan in these bytes."""
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _DHT, _DQT, _DRI, _SOS, _DNL, _DHP, _APP0, _APP1, _APP14 = (
     *(0xC4, 0xDB, 0xDD, 0xDA, 0xDC, 0xDE, 0xE0, 0xE1, 0xEE),
@@ -31,7 +31,7 @@ _NOT_FRAMES: Final = (_DHT, 0xC8, 0xCC)
 """The markers from C0 to CF that do not start a frame header: Huffman tables, a reserved marker,
 and tables for arithmetic coding."""
 _JFIF: Final = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
-"""JFIF segment of version 1.01."""
+"""JFIF segment of version 1.01, which replaces the JFIF segment of a file."""
 _SUPPORTED_COMPONENTS: Final = (1, 3, 4)
 _BASELINE, _EXTENDED, _PROGRESSIVE, _LOSSLESS = 0xC0, 0xC1, 0xC2, 0xC3
 _TO_BASELINE: Final = (
@@ -69,7 +69,7 @@ class Frame:
 
     @property
     def coefficient_bytes(self) -> int:
-        """Memory in which libjpeg keeps the coefficients of a picture with several scans."""
+        """Bytes of memory for libjpeg's coefficients; 0 for a sequential JPEG with one scan."""
         if self.process != _PROGRESSIVE and self.scans < 2:
             return 0
         maxima = [max(1, *factors) for factors in zip(*self.sampling, strict=True)]
@@ -92,7 +92,8 @@ def read_frame(data: bytes) -> Frame:
         match = _MARKER.search(data, position)
         if not scans and (match.start() if match else len(data)) - position > _MAX_JUNK_BYTES:
             raise DamagedImage(
-                f"the JPEG has more than {_MAX_JUNK_BYTES:,} bytes between two segments"
+                f"the JPEG has more than {_MAX_JUNK_BYTES:,} bytes between two segments; "
+                "save it again in an image editor"
             )
         if not match:
             break
@@ -116,7 +117,9 @@ def read_frame(data: bytes) -> Frame:
         elif marker == _APP1 and segment[4:33] == b"http://ns.adobe.com/xap/1.0/\0":
             xmp = segment[33:]
     else:
-        raise DamagedImage(f"the JPEG has more than {_MAX_SEGMENTS:,} segments")
+        raise DamagedImage(
+            f"the JPEG has more than {_MAX_SEGMENTS:,} segments; save it again in an image editor"
+        )
     sampling = _sampling_factors(frame, data)
     if scans:
         segments.append(_scans(data[start : end or len(data)], frame[1]))
@@ -151,7 +154,7 @@ def _reject_unsupported(frame: bytes, data: bytes) -> None:
         DamagedImage: the frame header is missing.
     """
     if len(frame) < 10:
-        raise damaged_error("JPEG", data, "it has no frame header")
+        raise damaged_error("JPEG", data, "the frame header is missing")
     process, bits, components = frame[1], frame[4], frame[9]
     name = ""
     if process == 0xF7:
@@ -182,7 +185,7 @@ def _sampling_factors(frame: bytes, data: bytes) -> tuple[tuple[int, int], ...]:
     factors = tuple((byte >> 4, byte & 15) for byte in frame[11 : 10 + 3 * frame[9] : 3])
     is_valid = all(1 <= factor <= 4 for pair in factors for factor in pair)
     if len(frame) < 10 + 3 * frame[9] or not any(frame[7:9]) or not is_valid:
-        raise damaged_error("JPEG", data, "its frame header is cut short or invalid")
+        raise damaged_error("JPEG", data, "the frame header is cut short or invalid")
     for direction in zip(*factors, strict=True):
         if any(max(direction) % factor for factor in direction):
             raise unsupported_error(

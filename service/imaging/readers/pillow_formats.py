@@ -29,8 +29,8 @@ HAS_HEIF: Final = importlib.util.find_spec("pillow_heif") is not None
 """Whether Graft's extra `heif` (the package pillow_heif) is installed."""
 
 _MAX_BLOCKS: Final = 300_000
-"""Largest number of data blocks of a GIF. A block has up to 255 bytes, so these suffice for a GIF
-of 64 MiB."""
+"""Largest number of data blocks of a GIF. A block has up to 255 bytes, so this number
+suffices for a GIF of 64 MiB."""
 _RLE_COMPRESSIONS: Final = (1, 2)
 """Values of the field `compression` of a BMP that mean run-length encoding."""
 # Estimated time and memory of decoding, by format.
@@ -58,7 +58,7 @@ def read_bmp_header(data: bytes, _size: int) -> ImageHeader:
 
 
 def read_gif_header(data: bytes, _size: int) -> ImageHeader:
-    """Read the blocks of a GIF; raise DamagedImage if it has too many blocks, or no picture."""
+    """Read the header of a GIF; raise DamagedImage if it has too many blocks, or no picture."""
     first, box, has_more = _first_frame(data)
     header = _header("GIF", data, lambda: GifImageFile(io.BytesIO(first)))
     header = replace(header, frames=1 + has_more)
@@ -159,7 +159,7 @@ def _first_frame(data: bytes) -> tuple[bytes, tuple[int, int, int, int], bool]:
             control = data[position:end]
         position = end
     if not any(box):
-        raise damaged_error("GIF", data, "it has no picture")
+        raise damaged_error("GIF", data, "the picture is missing")
     return b"".join([*blocks, b";"]), box, False
 
 
@@ -178,4 +178,6 @@ def _end_of_blocks(data: bytes, position: int, left: int) -> tuple[int, int]:
         position += 1 + length
         if not length:
             return min(position, len(data)), left
-    raise DamagedImage(f"the GIF has more than {_MAX_BLOCKS:,} blocks")
+    raise DamagedImage(
+        f"the GIF has more than {_MAX_BLOCKS:,} blocks; save it again in an image editor, or as PNG"
+    )

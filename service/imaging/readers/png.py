@@ -29,9 +29,9 @@ from service.imaging.readers.png_metadata import Texts, keyword_of, png_orientat
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS: Final = 10_000
-"""Largest number of chunks of a file, plus one more for each `_CHUNK_BYTES` of its size."""
+"""Largest number of chunks of a file, plus one more for each `_CHUNK_BYTES` bytes of the file."""
 _CHUNK_BYTES: Final = 4096
-"""Half the size of the chunks that libpng writes; a PNG of 100 MB has 12,000 of these."""
+"""Half the size of the chunks that libpng writes. With these, a PNG of 100 MB has 12,000 chunks."""
 _END: Final = b"\0\0\0\0IEND\xaeB`\x82"
 
 # Tables whose keys are the colour types of PNG: gray, RGB, palette, gray + alpha, RGBA.
@@ -39,7 +39,7 @@ _MODES: Final = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 _BIT_DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _TRANSPARENT_COLOUR_BYTES: Final = {0: 2, 2: 6}
-"""Length of a tRNS chunk that names one transparent colour."""
+"""Length in bytes of the content of a tRNS chunk that names one transparent colour."""
 _BYTES_PER_8_BIT_PIXEL: Final = {0: 1, 2: 4, 3: 1, 4: 4, 6: 4}
 """Memory per pixel while a picture with up to 8 bits per sample is decoded."""
 _BYTES_PER_16_BIT_PIXEL: Final = {0: 7, 2: 17, 4: 17, 6: 21}
@@ -76,16 +76,16 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
     """Read the header of a PNG.
 
     Raises:
-        UnsupportedMediaType: the file has Apple's variant CgBI.
+        UnsupportedMediaType: the file is in CgBI, Apple's variant of PNG.
         DamagedImage: the file has no header, a wrong checksum in a chunk on which the pixels
             depend, or more chunks than any program writes.
     """
     contents = _read_chunks(data)
     width, height, bits, colour = struct.unpack(">IIBB", contents.header[8:18])
     if not (width and height and bits in _BIT_DEPTHS.get(colour, ())):
-        raise damaged_error("PNG", data, "its header is invalid")
+        raise damaged_error("PNG", data, "the header is invalid")
     if colour == 3 and not 0 < len(contents.palette) - 12 <= 768:
-        raise damaged_error("PNG", data, "it has no palette")
+        raise damaged_error("PNG", data, "the palette is missing or too long")
     contents.transparency = _transparency_chunk(contents.transparency, colour, bits)
     clean, pixels = contents.clean(colour), width * height
     is_transparent = bool(contents.transparency) or colour in (4, 6)
@@ -139,7 +139,7 @@ def _read_chunks(data: bytes) -> _Contents:
         elif name in (b"iTXt", b"zTXt", b"tEXt"):
             contents.texts.setdefault(keyword_of(body), (name, body))
     if len(contents.header) != 25 or not contents.pixels:
-        raise damaged_error("PNG", data, "it has no header or no pixels")
+        raise damaged_error("PNG", data, "the header or the pixels are missing")
     return contents
 
 
@@ -173,13 +173,15 @@ def _iter_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if name == b"IEND":
             return
         position = end
-    raise DamagedImage(f"the PNG has more than {max_chunks:,} chunks")
+    raise DamagedImage(
+        f"the PNG has more than {max_chunks:,} chunks; save it again in an image editor, or as JPEG"
+    )
 
 
 def _verify_checksum(name: bytes, chunk: bytes, data: bytes) -> None:
     is_complete = len(chunk) == 12 + int.from_bytes(chunk[:4])
     if not is_complete or zlib.crc32(memoryview(chunk)[4:-4]) != int.from_bytes(chunk[-4:]):
-        raise damaged_error("PNG", data, f"its chunk {name.decode()} has a wrong checksum")
+        raise damaged_error("PNG", data, f"the chunk {name.decode()} has a wrong checksum")
 
 
 def _decode(clean: bytes) -> Image.Image:
@@ -192,7 +194,7 @@ def _decode_16_bits(clean: bytes, colour: int) -> NDArray[np.uint16]:
     """Decode 16-bit samples: (H, W) gray, or (H, W, 2 to 4) gray + alpha, RGB or RGBA.
 
     If there are several channels, Pillow keeps only the upper byte of each sample. So the picture
-    is decoded a second time in the wrong byte order, in which the lower bytes take their place.
+    is decoded a second time in the wrong byte order, for which Pillow keeps the lower bytes.
     """
     if colour == 0:
         stored = _decode(clean)

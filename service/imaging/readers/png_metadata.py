@@ -35,7 +35,7 @@ def png_orientation(exif: bytes, texts: Texts) -> int:
 def _raw_exif(texts: Texts) -> bytes:
     """Return the EXIF metadata that ImageMagick stores in a text chunk; b"" if there is none.
 
-    The text is three lines of heading, followed by hexadecimal digits.
+    The text consists of three lines of heading and hexadecimal digits.
     """
     for keyword in (b"Raw profile type exif", b"Raw profile type APP1"):
         name, body = texts.get(keyword, (b"", b""))

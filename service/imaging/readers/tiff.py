@@ -1,7 +1,7 @@
-"""Read TIFF: parse the tags of its first page; decode it with Pillow, or OpenCV if it has 16 bits.
+"""Read the first page of a TIFF: its tags, and its pixels with Pillow (16-bit with OpenCV).
 
-The decoder gets the file with a new directory that has only the tags on which the pixels depend. So
-it reads neither other pages nor metadata, whose size has no limit.
+The decoder gets the file with a new directory (list of tags), which has only the tags on which the
+pixels depend. So the decoder reads neither other pages nor metadata, whose size has no limit.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PIXEL_TAGS: Final = (
 _TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _MAX_TAGS, _MAX_STRIPS = 4096, 100_000
 _COMPRESSIONS: Final = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
-"""Supported: none, CCITT (three variants), LZW, JPEG, Deflate, PackBits, Deflate (old number)."""
+"""Supported compressions: none, CCITT (3 variants), LZW, JPEG, Deflate, PackBits, old Deflate."""
 
 # Values of the tag PhotometricInterpretation, and tables whose keys they are.
 _WHITE_IS_ZERO, _GRAY, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
@@ -89,12 +89,12 @@ class _Page:
     has_more: bool
 
     def number(self, tag: int, default: int = 0) -> int:
-        """Return the first value of a tag."""
+        """Return the first value of a tag, or `default` if the page does not have the tag."""
         return self.numbers.get(tag, default)
 
     @property
     def block(self) -> tuple[int, int]:
-        """Width and height of a tile or strip, according to the tags; it is decoded as a whole."""
+        """Width and height of a tile or strip, as the tags state it; each is decoded as a whole."""
         if _TILES in self.numbers:
             return max(1, self.number(_TILE_WIDTH)), max(1, self.number(_TILE_HEIGHT))
         rows = self.number(_ROWS_PER_STRIP) or self.number(_HEIGHT)
@@ -122,9 +122,9 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
     colours = page.number(_PHOTOMETRIC, _GRAY)
     _reject_unsupported(page, bits, samples, colours)
     if not (width and height and ({_STRIPS, _TILES} & page.numbers.keys())):
-        raise damaged_error("TIFF", data, "it has no size or no pixels")
+        raise damaged_error("TIFF", data, "the size or the pixels are missing")
     if page.end > len(data):
-        raise damaged_error("TIFF", data, "its pixel data extends past the end of the file")
+        raise damaged_error("TIFF", data, "the pixel data extends past the end of the file")
     clean, pixels = _with_clean_directory(data, page), width * height
     has_alpha = samples > _CHANNELS[colours] and page.number(_EXTRA_SAMPLES) != _NO_ALPHA
     block_width, block_height = page.block
@@ -169,7 +169,7 @@ def _first_page(data: bytes) -> _Page:
         count = _unpack(order, "H", data, start)
     if not 0 < count <= _MAX_TAGS or start + 2 + 12 * count > len(data):
         raise damaged_error(
-            "TIFF", data, "its directory is missing or lies past the end of the file"
+            "TIFF", data, "the directory is missing or lies past the end of the file"
         )
     entries, numbers, arrays = [], {}, {}
     for at in range(start + 2, start + 2 + 12 * count, 12):

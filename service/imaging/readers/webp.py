@@ -50,7 +50,7 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
     width, height = canvas if any(canvas) else box[2:]
     left, top, frame_width, frame_height = box
     if not (frame_width and left + frame_width <= width and top + frame_height <= height):
-        raise damaged_error("WebP", data, "it has no picture, or its picture exceeds the canvas")
+        raise damaged_error("WebP", data, "the picture is missing or exceeds the canvas")
     pixels, decoded, channels = width * height, frame_width * frame_height, 3 + alpha
     covers_canvas = decoded == pixels
 
@@ -83,7 +83,10 @@ def _chunks(data: bytes, position: int) -> Iterator[tuple[bytes, bytes]]:
         end = position + 8 + int.from_bytes(data[position + 4 : position + 8], "little")
         yield data[position : position + 4], data[position + 8 : end]
         position = end + end % 2  # chunks start at even offsets
-    raise DamagedImage(f"the WebP has more than {_MAX_CHUNKS:,} chunks")
+    raise DamagedImage(
+        f"the WebP has more than {_MAX_CHUNKS:,} chunks; save it again in an image editor, or as "
+        "JPEG"
+    )
 
 
 def _uint24(body: bytes, at: int) -> int:
@@ -93,7 +96,7 @@ def _uint24(body: bytes, at: int) -> int:
 def _frame_size(name: bytes, body: bytes) -> tuple[int, int]:
     """Return the width and the height of the picture in a VP8 or VP8L chunk; 0, 0 if unknown.
 
-    They are checked because libwebp allocates memory for them before it decodes anything.
+    This size is checked, because libwebp allocates memory for it before it decodes anything.
     """
     if len(body) < 10:
         return 0, 0

@@ -269,7 +269,8 @@ def test_a_body_that_does_not_arrive_gets_an_error_of_our_format(small: Any, dra
     assert answer == {
         "error": {
             "code": "request_timeout",
-            "message": "the request body arrives too slowly: less than 240 bytes in 1 s",
+            "message": "the request body arrives too slowly: less than 240 bytes in 1 s; use a "
+            "faster connection, or send a smaller picture",
         }
     }
 

@@ -65,7 +65,7 @@ def test_bytes_that_are_no_picture_get_a_hint(state: ServiceState, draw: Any) ->
     stripped = draw("blue").translate(None, b"\r\n\0")
     with pytest.raises(UndecodableImage, match=r"with curl use --data-binary @FILE.* \(.*damaged"):
         asyncio.run(predict(state, request(stripped, [])))
-    with pytest.raises(UnsupportedMediaType, match=r"^it is base64: send it as JSON"):
+    with pytest.raises(UnsupportedMediaType, match=r"^the data is base64: send it as JSON"):
         asyncio.run(predict(state, request(base64.b64encode(draw("blue")), [])))
 
 

@@ -150,7 +150,11 @@ def test_a_bug_is_logged_with_the_id_and_hidden_from_the_client(
     assert response.json()["error"]["code"] == "internal_server_error"
     assert "secret" not in response.text
     (record,) = caplog.records
-    assert record.getMessage() == "request follow-me to /bug failed because of a bug in Graft"
+    assert (
+        record.getMessage()
+        == "request follow-me to /bug failed because of a bug in Graft; please report this "
+        "traceback"
+    )
     assert record.exc_info
     assert "secret" in str(record.exc_info[1])
     assert metrics.requests.labels("/bug", 500)._value.get() == 1

@@ -88,7 +88,7 @@ def _explain(head: bytes, error: Exception) -> Rejection:
     if not head.strip(b"\0"):
         return Rejection("truncated", "contains nothing but zero bytes: copy it again")
     if isinstance(error, UndecodableImage):
-        return Rejection("truncated", str(error))
+        return Rejection("truncated", error.reason)  # the finding gives the advice
     return _explain_kind(error)
 
 

@@ -296,11 +296,11 @@ def test_a_key_is_asked_for_and_not_stored(open_ui: Open, serve: Any, draw: Any)
         expect(page.locator("[data-state=waiting]")).to_have_count(6)
         page.get_by_label("This service needs an API key").fill("wrong-key")
         page.keyboard.press("Enter")
-        expect(page.get_by_role("alert")).to_have_text("This key is not accepted.")
+        expect(page.get_by_role("alert")).to_have_text(re.compile("This key is not accepted"))
         page.get_by_label("This service needs an API key").fill("\N{SNOWMAN}")
         page.get_by_role("button", name="Use this key").click()
         expect(page.get_by_role("alert")).to_have_text(
-            "An API key cannot contain these characters."
+            re.compile("An API key cannot contain these characters")
         )
         page.get_by_label("This service needs an API key").fill("right-key")
         page.get_by_role("button", name="Use this key").click()

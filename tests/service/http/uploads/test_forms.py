@@ -144,7 +144,7 @@ def test_a_file_needs_no_file_name(head: bytes, content: bytes) -> None:
 
 @pytest.mark.parametrize("text", [b"data:image/png;base64,iVBORw0KGgo=", b"iVBORw0KGgoA" * 9])
 def test_base64_in_a_text_field_is_refused_with_a_hint(text: bytes) -> None:
-    with pytest.raises(MissingField, match=r"holds text, .*; it is .* send it as JSON"):
+    with pytest.raises(MissingField, match=r"holds text, .*; the data is .* send it as JSON"):
         read_one(MULTIPART, form(part("image", text, filename=None)))
 
 
@@ -181,7 +181,7 @@ def test_text_in_the_file_field_is_refused_with_the_curl_option() -> None:
 
 
 def test_missing_content_type_says_what_to_send() -> None:
-    with pytest.raises(MissingField, match="no content type; send multipart field `image`, JSON"):
+    with pytest.raises(MissingField, match="no content type; send the multipart field `image`"):
         read_one(None, b"abc")
 
 

@@ -15,7 +15,7 @@ def test_bytes_that_are_no_picture_get_a_hint(draw: Any) -> None:
     packed = {
         "with gzip": gzip.compress(picture),
         "a data URL": b"data:image/jpeg;base64," + base64.b64encode(picture),
-        "it is base64": base64.encodebytes(picture),
+        "the data is base64": base64.encodebytes(picture),
         "JSON": b'\n {"image": ""}',
         "a web page": b"<!doctype html>\n<HTML>",
     }
@@ -30,7 +30,7 @@ def test_the_hint_comes_before_the_message() -> None:
     message = with_hint("not a picture", b"leaf.jpg")
     assert (
         message
-        == "it is text; to send a file with curl, put @ before the file name (not a picture)"
+        == "the data is text; to send a file with curl, put @ before the file name (not a picture)"
     )
     assert with_hint("not a picture", bytes(99)) == "not a picture"
 

@@ -9,4 +9,4 @@ def test_the_error_names_format_size_and_reason() -> None:
     assert "PNG data is damaged or cut short (4 bytes): why" in str(
         damaged_error("PNG", b"data", "why")
     )
-    assert str(damaged_error("PNG", io.BytesIO().getvalue())).endswith("(0 bytes)")
+    assert str(damaged_error("PNG", io.BytesIO().getvalue())).endswith("in an image editor")

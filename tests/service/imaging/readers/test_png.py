@@ -66,7 +66,7 @@ def test_checksums_of_what_pixels_depend_on_count(name: bytes) -> None:
     data = bytearray(saved(picture, transparency=0))
     at = data.index(name)
     data[at + 4 + int.from_bytes(data[at - 4 : at])] ^= 1
-    with pytest.raises(DamagedImage, match=f"its chunk {name.decode()} has a wrong checksum"):
+    with pytest.raises(DamagedImage, match=f"the chunk {name.decode()} has a wrong checksum"):
         decode(bytes(data), 24)
 
 

@@ -1,4 +1,4 @@
-"""Who may import whom: the table of docs/architecture.md against the source, read by `ast`."""
+"""Compares the table of allowed imports in docs/architecture.md with the source."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def module_of(name: str) -> str | None:
-    """The module of ours that defines an imported name; None for other packages."""
+    """The module of this project that defines an imported name; None for other packages."""
     parts = name.split(".")
     while parts and parts[0] in PACKAGES:
         path = ROOT.joinpath(*parts)
@@ -49,24 +49,24 @@ def module_of(name: str) -> str | None:
 
 
 def room_of(module: str) -> str:
-    """The sub-package of a module; a module at a package's root is a room of its own."""
+    """The sub-package of a module (a "room"); a module at a package's root is a room by itself."""
     is_package = ROOT.joinpath(*module.split("."), "__init__.py").is_file()
     at_root = module.count(".") == 1
     return module if is_package or at_root else module.rpartition(".")[0]
 
 
 def import_graph() -> Graph:
-    """Each module with the modules of ours that it imports."""
+    """Map each module to the modules of this project that it imports."""
     graph: Graph = {}
     for path in (path for package in PACKAGES for path in modules(package)):
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        found = {module_of(name) for name in imports(path)}
-        graph[module] = {name for name in found if name} - {module}
+        imported = {module_of(name) for name in imports(path)}
+        graph[module] = {name for name in imported if name} - {module}
     return graph
 
 
 def room_graph() -> Graph:
-    """Each room with the rooms that it imports."""
+    """Map each room to the rooms that it imports."""
     graph: Graph = defaultdict(set)
     for module, used in import_graph().items():
         room = room_of(module)
@@ -83,7 +83,7 @@ def table() -> Graph:
 
 
 def drawing(graph: Graph) -> str:
-    """A Mermaid flowchart of the table; an arrow that follows from two others is left out."""
+    """A Mermaid flowchart of the table, without arrows that follow from other arrows."""
 
     def reachable(room: str) -> set[str]:
         return graph[room].union(*(reachable(used) for used in graph[room]))
@@ -94,31 +94,34 @@ def drawing(graph: Graph) -> str:
         boxes = [f'    {room}["{room.removeprefix(package + ".")}"]' for room in names]
         lines += [f"  subgraph {package}", *boxes, "  end"]
     for room, used in graph.items():
-        beyond = set().union(*(reachable(one) for one in used))
-        lines += [f"  {room} --> {one}" for one in sorted(used - beyond)]
+        indirect = set().union(*(reachable(target) for target in used))
+        lines += [f"  {room} --> {target}" for target in sorted(used - indirect)]
     return "\n".join([*lines, "```\n"])
 
 
 def test_rooms_import_what_the_table_says() -> None:
-    """A new arrow is a decision: it is added to the table. One that is gone is removed there."""
-    allowed, found = table(), room_graph()
-    assert set(found) - set(PACKAGES) == set(allowed)
+    """An import between rooms is a decision: add it to the table, or remove it there."""
+    allowed, actual = table(), room_graph()
+    assert set(actual) - set(PACKAGES) == set(allowed)
     different = {
-        room: {"not allowed": found[room] - allowed[room], "not used": allowed[room] - found[room]}
+        room: {
+            "not allowed": actual[room] - allowed[room],
+            "not used": allowed[room] - actual[room],
+        }
         for room in allowed
-        if found[room] != allowed[room]
+        if actual[room] != allowed[room]
     }
     assert different == {}
 
 
-def test_arrows_of_the_table_run_one_way() -> None:
+def test_rooms_use_only_earlier_rows_of_the_table() -> None:
     rooms = list(table())
-    up = {
-        room: used & set(rooms[place:])
-        for place, (room, used) in enumerate(table().items())
-        if used & set(rooms[place:])
+    later_rows_used = {
+        room: used & set(rooms[index:])
+        for index, (room, used) in enumerate(table().items())
+        if used & set(rooms[index:])
     }
-    assert up == {}, "a room uses rows above its own only"
+    assert later_rows_used == {}, "a room may use only rows above its own"
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
@@ -129,7 +132,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_the_drawing_shows_the_table() -> None:
-    """GRAFT_WRITE_DOCS=1 draws it anew."""
+    """With GRAFT_WRITE_DOCS=1, the test updates the drawing."""
     text = ARCHITECTURE.read_text(encoding="utf-8")
     expected = DRAWING.sub(lambda match: match[1] + drawing(table()) + match[2], text)
     if os.environ.get("GRAFT_WRITE_DOCS"):
@@ -137,16 +140,19 @@ def test_the_drawing_shows_the_table() -> None:
     assert text == expected or os.environ.get("GRAFT_WRITE_DOCS")
 
 
-def roots(paths: list[Path]) -> set[str]:
+def top_level_packages(paths: list[Path]) -> set[str]:
     return {name.partition(".")[0] for path in paths for name in imports(path)}
 
 
-def test_plugins_know_keras_and_nothing_else() -> None:
-    assert roots(modules("plugins")) - set(sys.stdlib_module_names) == {"keras", "plugins"}
+def test_plugins_import_only_keras() -> None:
+    assert top_level_packages(modules("plugins")) - set(sys.stdlib_module_names) == {
+        "keras",
+        "plugins",
+    }
 
 
-def test_the_service_knows_nothing_of_training() -> None:
-    outside = roots(modules("service")) - set(sys.stdlib_module_names)
+def test_service_imports_no_training_code() -> None:
+    outside = top_level_packages(modules("service")) - set(sys.stdlib_module_names)
     assert outside == {
         *("bentoml", "circus", "click", "cv2", "filelock", "httptools", "model_signing", "numpy"),
         *("onnxruntime", "opentelemetry", "PIL", "pillow_heif", "prometheus_client", "pydantic"),
@@ -155,13 +161,13 @@ def test_the_service_knows_nothing_of_training() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_modules_stay_readable_in_one_sitting(package: str) -> None:
+def test_modules_are_not_longer_than_the_limit(package: str) -> None:
     lengths = {str(path): len(path.read_text().splitlines()) for path in modules(package)}
     assert {name: count for name, count in lengths.items() if count > MOST_LINES} == {}
 
 
 @pytest.mark.parametrize("top", [*PACKAGES, "tests", "benchmarks", "deploy", "docs"])
-def test_folders_stay_small(top: str) -> None:
+def test_folders_have_no_more_files_than_the_limit(top: str) -> None:
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", top]
     listed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     folders: dict[Path, int] = defaultdict(int)
@@ -172,7 +178,7 @@ def test_folders_stay_small(top: str) -> None:
 
 
 def may_use(room: str) -> set[str]:
-    """The rooms that an `__init__` names: "May use: service.{errors, system}, plugins.base."."""
+    """The rooms in the line "May use: service.{errors, system}, plugins.base." of a docstring."""
     path = ROOT.joinpath(*room.split("."), "__init__.py")
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     line = text.partition("May use: ")[2].split("\n\n")[0].replace("\n", " ").removesuffix(".")
@@ -182,41 +188,41 @@ def may_use(room: str) -> set[str]:
     return names
 
 
-def test_every_room_says_what_it_may_use() -> None:
+def test_docstrings_of_rooms_match_the_table() -> None:
     rooms = [room for room in table() if ROOT.joinpath(*room.split("."), "__init__.py").is_file()]
-    said = {room: may_use(room) for room in rooms if not room.endswith(".pocket")}
-    assert said == {room: table()[room] for room in said}
+    documented = {room: may_use(room) for room in rooms if not room.endswith(".pocket")}
+    assert documented == {room: table()[room] for room in documented}
 
 
-def without_encoding(path: Path) -> Iterator[str]:
-    """Calls that read or write text in whatever encoding the locale has."""
+def calls_without_encoding(path: Path) -> Iterator[str]:
+    """Yield the calls that read or write text without naming an encoding."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call):
             continue
-        named = {word.arg: word.value for word in node.keywords}
+        keywords = {keyword.arg: keyword.value for keyword in node.keywords}
         is_builtin = isinstance(node.func, ast.Name)
         name = node.func.id if is_builtin else getattr(node.func, "attr", "")
-        place = 1 if is_builtin else 0
-        mode = named.get("mode", node.args[place] if len(node.args) > place else None)
+        mode_index = 1 if is_builtin else 0
+        mode = keywords.get("mode", node.args[mode_index] if len(node.args) > mode_index else None)
         text = str(mode.value) if isinstance(mode, ast.Constant) else "" if mode else "r"
         is_text = name in ("read_text", "write_text") or (
             name in ("open", "NamedTemporaryFile", "TemporaryFile")
             and bool(re.fullmatch(r"[rwax]\+?t?", text))
             and (name == "open" or mode is not None)  # temporary files are binary unless asked
         )
-        if is_text and "encoding" not in named:
+        if is_text and "encoding" not in keywords:
             yield f"{path}:{node.lineno}: {ast.unparse(node)}"
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_text_files_name_their_encoding(package: str) -> None:
-    """Manifests are UTF-8 whatever the locale."""
-    assert [call for path in modules(package) for call in without_encoding(path)] == []
+    """Manifests are UTF-8 in every locale."""
+    assert [call for path in modules(package) for call in calls_without_encoding(path)] == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_importing_does_nothing(package: str) -> None:
-    """No file is written, no logger set up, no variable read, no switch of a library turned."""
+    """Module level code calls no functions and sets no attributes of other objects."""
     for path in modules(package):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
@@ -236,8 +242,8 @@ for name in ("tensorflow", "keras", "tf2onnx", "onnx", "trainers", "plugins"):
 import service.app
 """
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert completed.returncode == 0, completed.stderr
 
 
 TESTED_TOGETHER = {

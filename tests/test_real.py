@@ -20,7 +20,7 @@ WEIGHTS = "weights/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_t
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_flowers_are_told_apart_and_served_as_they_were_measured(
+def test_served_accuracy_on_flowers_is_the_measured_one(
     shared: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -46,15 +46,17 @@ def test_flowers_are_told_apart_and_served_as_they_were_measured(
         responses = [client.post("/predict", files={"image": picture}) for picture in pictures]
     assert {response.status_code for response in responses} == {200}
     answers = [response.json() for response in responses]
-    right = sum(answer["label"] == row["class"] for answer, row in zip(answers, rows, strict=True))
-    assert right / len(rows) == result["test_accuracy"]
+    correct_count = sum(
+        answer["label"] == row["class"] for answer, row in zip(answers, rows, strict=True)
+    )
+    assert correct_count / len(rows) == result["test_accuracy"]
 
-    # what TensorFlow answers, picture by picture: the same class, probabilities within 1e-4
+    # TensorFlow's answers for each picture: the same class, and probabilities within 1e-4.
     model = tf.saved_model.load(str(bundle / "saved_model")).signatures["serving_default"]
     images = np.stack([decode(picture, 224) for picture in pictures])
     expected = model(images=tf.constant(images))["probabilities"].numpy()
     classes = json.loads((bundle / "manifest.json").read_text())["classes"]
     for answer, probabilities in zip(answers, expected, strict=True):
         assert answer["label"] == classes[probabilities.argmax()]
-        found = {one["label"]: one["score"] for one in answer["top"]}
-        np.testing.assert_allclose([found[label] for label in classes], probabilities, atol=1e-4)
+        scores = {entry["label"]: entry["score"] for entry in answer["top"]}
+        np.testing.assert_allclose([scores[label] for label in classes], probabilities, atol=1e-4)

@@ -1,6 +1,6 @@
-"""Mutated pictures posted among intact ones: the answers to the intact ones never change.
+"""Posts damaged pictures among intact pictures, whose answers must never change.
 
-`make fuzz` posts many more, by GRAFT_FUZZ_POSTS.
+`make fuzz` posts many more: it sets GRAFT_FUZZ_POSTS.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def test_variables_set_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user without HOME whom /etc/passwd does not know, and no settings."""
+    """A user without HOME, without an entry in /etc/passwd, and without settings."""
     for name in ("HOME", "GRAFT_CACHE", "XDG_CACHE_HOME", "BENTOML_HOME"):
         monkeypatch.delenv(name, raising=False)
 

@@ -93,9 +93,8 @@ def test_verify_key_is_mounted_at_the_path_in_the_settings() -> None:
     (path,) = re.findall(r"^# GRAFT_VERIFY_KEY=(\S+)$", text, re.MULTILINE)
     compose = (DEPLOY / "compose.yaml").read_text()
     (line,) = re.findall(r"^    # (volumes: .*)$", compose, re.MULTILINE)
-    assert mounts(yaml.safe_load(line)) == {
-        path: "../graft.pub"
-    }  # as openssl wrote it, in the checkout
+    # openssl wrote it into the checkout
+    assert mounts(yaml.safe_load(line)) == {path: "../graft.pub"}
 
 
 def test_every_mount_source_exists(services: dict[str, dict[str, Any]]) -> None:

@@ -48,8 +48,8 @@ def test_a_taken_port_ends_the_start_with_one_line(taken_address: tuple[str, int
     with pytest.raises(SystemExit) as ended:
         listen(*taken_address)
     assert str(ended.value) == (
-        f"graft: cannot listen on {taken_address[0]} port {taken_address[1]}: another program uses it; "
-        "stop that program, or choose another port with --port"
+        f"graft: cannot listen on {taken_address[0]} port {taken_address[1]}: another program uses "
+        "it; stop that program, or choose another port with --port"
     )
 
 

@@ -221,7 +221,7 @@ def test_text_files_name_their_encoding(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_importing_does_nothing(package: str) -> None:
+def test_importing_has_no_side_effects(package: str) -> None:
     """Module level code calls no functions and sets no attributes of other objects."""
     for path in modules(package):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:

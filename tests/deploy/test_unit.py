@@ -96,13 +96,13 @@ def test_command_and_variables_are_those_of_the_image() -> None:
     expected = [word.strip(' "') for word in image_command.split(",")]
     assert command.replace("127.0.0.1", "0.0.0.0").split()[1:] == expected[1:]
     variables = dict(re.findall(r"^(?:ENV|   ) (\w+)=(\S+)", text, re.MULTILINE))
-    own = {"PATH", "GRAFT_MODEL", "GRAFT_CACHE"}
-    assert {name: environment()[name] for name in set(variables) - own} == {
-        name: value for name, value in variables.items() if name not in own
+    own_variables = {"PATH", "GRAFT_MODEL", "GRAFT_CACHE"}
+    assert {name: environment()[name] for name in set(variables) - own_variables} == {
+        name: value for name, value in variables.items() if name not in own_variables
     }
 
 
-def test_settings_and_times_are_those_of_the_code() -> None:
+def test_settings_and_timeouts_match_the_code() -> None:
     variables = {name: value for name, value in environment().items() if name.startswith("GRAFT_")}
     fields = {f"GRAFT_{field.upper()}" for field in Settings.model_fields}
     assert set(variables) - {"GRAFT_CACHE"} <= fields

@@ -180,7 +180,7 @@ def test_the_store_lists_the_model(workspace: Workspace, bundle: Path) -> None:
     assert f"classifier:{bundle.name.rpartition('-')[2]}" in workspace.run(list_command).stdout
 
 
-def test_a_bento_of_another_name_is_described(workspace: Workspace) -> None:
+def test_a_bento_of_another_name_has_its_model(workspace: Workspace) -> None:
     shutil.copy(ROOT / "bentofile.yaml", workspace.folder)
     rename, build = block("docs/bundles.md", "leaves.yaml").splitlines()
     workspace.run(rename)

@@ -137,7 +137,7 @@ def test_docs_name_the_decoding_limits() -> None:
     assert (DOCS / "serving.md").read_text().count(limits) == 2  # text, and table of settings
 
 
-def test_the_exporter_of_traces_fits_the_lock() -> None:
+def test_the_documented_trace_exporter_has_the_locked_version() -> None:
     """Without a version, pip would install the newest exporter, and change locked versions."""
     text = (DOCS / "serving.md").read_text()
     (version,) = re.findall(r"opentelemetry-exporter-otlp-proto-http==(\S+)", text)

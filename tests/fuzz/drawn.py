@@ -97,7 +97,7 @@ def jpeg_of_any_sampling(rng: random.Random, pixels: Pixels) -> Drawn:
         marker=marker,
         restart=rng.choice((0, 0, 1, 2, 7)),
         is_interleaved=rng.random() < 0.7,
-        before=first_segments + _metadata(rng),
+        first_segments=first_segments + _metadata(rng),
     )
     if rng.random() < 0.1:
         data = data[:-2]  # a missing end marker is no damage

@@ -64,7 +64,7 @@ def encode(
     marker: int = 0xC0,
     restart: int = 0,
     is_interleaved: bool = True,
-    before: bytes = b"",
+    first_segments: bytes = b"",
 ) -> bytes:
     """Encode planes (H, W) of values 0..255, one for each component, at its sampling.
 
@@ -74,7 +74,7 @@ def encode(
         marker: SOF0, SOF1 or SOF2 (with spectral selection).
         restart: blocks between restart markers, 0 for none.
         is_interleaved: one scan, or one for each component; progressive has several anyway.
-        before: segments that come first.
+        first_segments: segments before all others.
     """
     height, width = planes[0].shape
     largest = max(a for a, _ in sampling), max(d for _, d in sampling)
@@ -84,7 +84,7 @@ def encode(
         _blocks(plane, factors, largest, (width, height))
         for plane, factors in zip(planes, sampling, strict=True)
     ]
-    parts = [b"\xff\xd8", before, segment(0xDB, b"\0" + bytes([_QUALITY]) * 64)]
+    parts = [b"\xff\xd8", first_segments, segment(0xDB, b"\0" + bytes([_QUALITY]) * 64)]
     parts += [frame(marker, 8, (width, height), sampling)]
     parts += [_table(0x00, _DC_SYMBOLS, 4), _table(0x10, _AC_SYMBOLS, 8)]
     parts += [segment(0xDD, struct.pack(">H", restart))] if restart else []

@@ -133,8 +133,8 @@ def repeated(data: bytes, rng: random.Random) -> bytes:
 
 
 def spliced(data: bytes, rng: random.Random) -> bytes:
-    other = rng.choice(list(valid_pictures().values()))
-    return data[: rng.randrange(len(data) + 1)] + other[rng.randrange(len(other)) :]
+    other_data = rng.choice(list(valid_pictures().values()))
+    return data[: rng.randrange(len(data) + 1)] + other_data[rng.randrange(len(other_data)) :]
 
 
 def trailing(data: bytes, rng: random.Random) -> bytes:
@@ -176,8 +176,8 @@ def doubled(data: bytes, rng: random.Random) -> bytes:
 
 def borrowed(data: bytes, rng: random.Random) -> bytes:
     """Insert a segment or chunk of another picture: a second frame, another palette."""
-    parts, others = _split(data), _split(rng.choice(list(valid_pictures().values())))
-    parts.insert(rng.randrange(1, len(parts) + 1), rng.choice(others))
+    parts, other_parts = _split(data), _split(rng.choice(list(valid_pictures().values())))
+    parts.insert(rng.randrange(1, len(parts) + 1), rng.choice(other_parts))
     return b"".join(parts)
 
 

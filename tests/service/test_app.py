@@ -258,8 +258,8 @@ def test_model_info_names_the_model(server: Any, tiny_bundle: Bundle) -> None:
 
 
 def test_unknown_paths_add_nothing_to_the_metrics(server: Any, client: httpx.Client) -> None:
-    before = len(server.metrics())
+    count_before = len(server.metrics())
     for number in range(50):
         client.get(f"/made-up-{number}")
-    assert len(server.metrics()) <= before + 5
+    assert len(server.metrics()) <= count_before + 5
     assert "made-up" not in client.get("/metrics").text

@@ -188,7 +188,7 @@ def test_classes_of_many_models_get_space_or_are_not_counted(
     assert "ffffffffffff" not in text
 
 
-def test_without_files_a_worker_shows_its_own_figures(directory: Any) -> None:
+def test_without_shared_files_a_worker_shows_its_own_metrics(directory: Any) -> None:
     """Cleaners of temporary folders remove old files."""
     metrics = Metrics(shared=directory)
     metrics.pictures.inc(5)

@@ -45,9 +45,9 @@ def test_a_line_per_picture_on_stdout(folder: Path, capsys: pytest.CaptureFixtur
     assert [line.split("\t") for line in out.splitlines()] == [
         [str(folder / f"{name}.png"), name, "0.9880"] for name in ("red", "blue", "green", "red")
     ]
-    first, last = err.splitlines()
-    assert first.endswith("trained on pictures of unknown origin, test accuracy 1.0000")
-    assert last.startswith("graft: 4 pictures in 0.")
+    model_line, summary_line = err.splitlines()
+    assert model_line.endswith("trained on pictures of unknown origin, test accuracy 1.0000")
+    assert summary_line.startswith("graft: 4 pictures in 0.")
     assert "/s) with tiny:" in err
 
 
@@ -79,7 +79,7 @@ def test_a_csv_file_instead_of_stdout(folder: Path, capsys: pytest.CaptureFixtur
     assert rows[0]["error"].startswith("unsupported_media_type: ")
 
 
-def test_lines_of_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_lines_on_stdout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(folder), "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["label"] for row in rows] == ["blue", "green", "red"]

@@ -54,8 +54,8 @@ def test_variables_of_other_programs_are_ignored() -> None:
         "GRAFT_AUTH_SERVICE_PORT_HTTP": "80",
         "GRAFT_AUTH_PORT_80_TCP_ADDR": "10.0.0.2",
     }
-    ours = {"GRAFT_CACHE": "/cache"}
-    assert Settings.from_environment({**kubernetes, **other_service, **ours}) == Settings()
+    cache = {"GRAFT_CACHE": "/cache"}
+    assert Settings.from_environment({**kubernetes, **other_service, **cache}) == Settings()
 
 
 @pytest.mark.parametrize(

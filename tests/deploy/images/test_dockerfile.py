@@ -104,7 +104,7 @@ def test_labels_say_where_the_image_comes_from() -> None:
 
 
 @pytest.mark.slow
-def test_the_images_steps_lead_to_a_ready_service(tmp_path: Path, tiny_bundle: Bundle) -> None:
+def test_the_build_steps_produce_a_ready_service(tmp_path: Path, tiny_bundle: Bundle) -> None:
     """Packages, files, variables and command are those of the Dockerfile."""
     (tmp_path / "build").mkdir()
     shutil.copy(ROOT / "requirements/serving.txt", tmp_path / "build/lock.txt")

@@ -192,7 +192,7 @@ def image(base: Path, workspace: Path, tiny_bundle: Bundle) -> Image:
     return build(base, workspace, {"BUNDLE": str(tiny_bundle.path)})
 
 
-def test_content(image: Image, base: Path) -> None:
+def test_image_contains_only_the_service_and_locked_packages(image: Image, base: Path) -> None:
     listed = "import importlib.metadata as m, json; "
     listed += "print(json.dumps({d.name.lower(): d.version for d in m.distributions()}))"
     packages = json.loads(image.output_of("python", "-c", listed))

@@ -86,7 +86,7 @@ def test_the_images_run_as_the_same_user() -> None:
         assert f"USER {USER}:{USER}\n" in (ROOT / "deploy" / image).read_text()
 
 
-def test_everything_is_in_the_namespace_and_the_namespace_enforces_it(
+def test_manifests_are_in_a_namespace_that_enforces_restricted_pods(
     name: str, render: Render
 ) -> None:
     for manifest in render(name):
@@ -148,7 +148,7 @@ def test_the_empty_policy_covers_both_directions(
     assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
 
 
-def test_only_prometheus_is_admitted_as_well(render: Render) -> None:
+def test_only_prometheus_is_admitted_besides_clients(render: Render) -> None:
     ((name, (selected, sources, targets)),) = policies(render("overlays/monitoring")).items()
     assert (name, targets) == ("prometheus", [])
     assert selected == {"app.kubernetes.io/name": "graft"}

@@ -28,7 +28,7 @@ def served(
 ) -> tuple[Manifest, dict[str, str]]:
     """The pod of a serving overlay, and its environment."""
     manifests = render(request.param)
-    ((_, pod),) = [found for manifest in manifests for found in pods(manifest)]
+    ((_, pod),) = [entry for manifest in manifests for entry in pods(manifest)]
     return pod, environment(manifests, pod["spec"]["containers"][0])
 
 
@@ -167,7 +167,7 @@ def test_services_budgets_and_spreading_select_the_pods(render: Render, find: Fi
     assert account["automountServiceAccountToken"] is False
 
 
-def test_a_changed_setting_is_a_rollout_that_can_be_undone(deployment: Manifest) -> None:
+def test_a_changed_setting_starts_a_rollout_that_can_be_undone(deployment: Manifest) -> None:
     """The generated name contains a hash, so an old ReplicaSet still finds its settings."""
     (source,) = deployment["spec"]["template"]["spec"]["containers"][0]["envFrom"]
     prefix, _, digest = source["configMapRef"]["name"].rpartition("-")
@@ -199,9 +199,14 @@ def test_a_gpu_pod_asks_for_a_gpu_and_another_image(
     render: Render, find: Find, deployment: Manifest
 ) -> None:
     pod = find(render("overlays/gpu"), "Deployment")["spec"]["template"]["spec"]
-    container, usual = pod["containers"][0], deployment["spec"]["template"]["spec"]["containers"][0]
+    container, usual_container = (
+        pod["containers"][0],
+        deployment["spec"]["template"]["spec"]["containers"][0],
+    )
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    assert container["image"].partition("@")[0] == usual["image"].partition("@")[0] + "-gpu"
+    assert (
+        container["image"].partition("@")[0] == usual_container["image"].partition("@")[0] + "-gpu"
+    )
 
 
 def test_keda_replaces_the_autoscaler(render: Render, find: Find) -> None:
@@ -228,8 +233,8 @@ def test_kserve_runs_the_same_pod(render: Render, find: Find, deployment: Manife
         manifest["kind"] for manifest in manifests
     }
     predictor = find(manifests, "InferenceService")["spec"]["predictor"]
-    usual = deployment["spec"]["template"]["spec"]
-    (kserve_container,), (usual_container,) = predictor["containers"], usual["containers"]
+    usual_pod = deployment["spec"]["template"]["spec"]
+    (kserve_container,), (usual_container,) = predictor["containers"], usual_pod["containers"]
     assert {"name": "PROTOCOL", "value": "v2"} in kserve_container["env"]
     kserve_container["env"].remove({"name": "PROTOCOL", "value": "v2"})
     for container in (kserve_container, usual_container):
@@ -239,5 +244,5 @@ def test_kserve_runs_the_same_pod(render: Render, find: Find, deployment: Manife
     assert {**kserve_container, "name": usual_container["name"]} == usual_container
     kserve_fields = {"containers", "minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
     pod_fields = {key: value for key, value in predictor.items() if key not in kserve_fields}
-    assert pod_fields.items() <= usual.items()
-    assert set(usual) - set(pod_fields) == {"containers", "topologySpreadConstraints"}
+    assert pod_fields.items() <= usual_pod.items()
+    assert set(usual_pod) - set(pod_fields) == {"containers", "topologySpreadConstraints"}

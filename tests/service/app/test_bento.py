@@ -59,7 +59,7 @@ def save_as(home: Path, tiny_bundle: Bundle, manifest: Manifest, tmp_path: Path)
     return save_as
 
 
-def test_a_bento_serves_the_model_it_was_built_with_without_training_code(
+def test_a_bento_serves_its_own_model_without_training_code(
     home: Path, save_as: Any, serve: Any, draw: Any
 ) -> None:
     version = save_as("classifier", "first")

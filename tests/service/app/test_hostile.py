@@ -309,10 +309,10 @@ def test_a_client_cannot_choose_the_charset(
     headers = {"content-type": f"multipart/form-data; boundary=edge; {charset}"}
     body = part("x-", letters + b"-" + letters, file=False) + b"--edge--\r\n"
     (worker,) = server.workers()
-    before = sum(worker.cpu_times()[:2])
+    cpu_seconds_before = sum(worker.cpu_times()[:2])
     response = client.post("/predict", content=body, headers=headers)
     assert error_code(response, 422) == "missing_field"
-    assert sum(worker.cpu_times()[:2]) - before < 10  # seconds of processor time
+    assert sum(worker.cpu_times()[:2]) - cpu_seconds_before < 10  # seconds of processor time
 
 
 @pytest.mark.parametrize(
@@ -350,9 +350,9 @@ def test_hostile_requests_change_neither_memory_nor_answers(
             client.post("/predict", content=pieces(3), headers=MULTIPART)
 
     attack(3)
-    before = worker.memory_info().rss
+    memory_before = worker.memory_info().rss
     attack(20)
-    assert worker.memory_info().rss - before < 30 * MEGABYTE
+    assert worker.memory_info().rss - memory_before < 30 * MEGABYTE
     assert client.post("/predict", files={"image": draw("blue")}).json()["label"] == "blue"
 
 
@@ -403,8 +403,10 @@ def test_refused_bodies_do_not_stay_in_memory(server: Any, client: httpx.Client,
             assert "error" in client.post(path, **request).text
         return int(worker.memory_info().rss)
 
-    before = memory_after(5)
-    assert memory_after(15) - before < 60 * MEGABYTE  # 150 MB and more if bodies stay in memory
+    memory_before = memory_after(5)
+    assert (
+        memory_after(15) - memory_before < 60 * MEGABYTE
+    )  # 150 MB and more if bodies stay in memory
 
 
 def test_the_service_survives_disconnects(server: Any, client: httpx.Client, draw: Any) -> None:

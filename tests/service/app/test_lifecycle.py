@@ -102,10 +102,10 @@ def test_services_of_one_home_are_independent(
     link = tmp_path / "link"
     link.symlink_to(tiny_bundle.path)
     settings = {"BENTOML_HOME": str(tmp_path / "home"), "GRAFT_RELOAD": "1"}
-    with serve(model=link, **settings) as first:
+    with serve(model=link, **settings) as first_server:
         post = {"files": {"image": draw()}, "timeout": 60}
-        httpx.post(f"{first.url}/predict", **post).raise_for_status()
-        port = int(first.url.rpartition(":")[2])
+        httpx.post(f"{first_server.url}/predict", **post).raise_for_status()
+        port = int(first_server.url.rpartition(":")[2])
         code, log = refuse_to_serve(tiny_bundle.path, port=port, **settings)
         assert code == 1
         assert "Traceback" not in log
@@ -113,18 +113,19 @@ def test_services_of_one_home_are_independent(
         assert last_line.startswith(
             f"graft: cannot listen on 127.0.0.1 port {port}: another program"
         )
-        with serve(model=link, **settings) as second:
+        with serve(model=link, **settings) as second_server:
             link.unlink()
             link.symlink_to(other_bundle.path)
-            httpx.post(f"{second.url}/admin/reload", timeout=60).raise_for_status()
+            httpx.post(f"{second_server.url}/admin/reload", timeout=60).raise_for_status()
             time.sleep(1.5)  # another worker follows within half a second
             versions = [
-                httpx.get(f"{server.url}/model").json()["version"] for server in (first, second)
+                httpx.get(f"{server.url}/model").json()["version"]
+                for server in (first_server, second_server)
             ]
             assert versions == [tiny_bundle.manifest.version, other_bundle.manifest.version]
-            httpx.post(f"{first.url}/predict", **post).raise_for_status()
-            assert first.metrics()["graft_pictures_total"] == 2
-            assert second.metrics()["graft_pictures_total"] == 0
+            httpx.post(f"{first_server.url}/predict", **post).raise_for_status()
+            assert first_server.metrics()["graft_pictures_total"] == 2
+            assert second_server.metrics()["graft_pictures_total"] == 0
 
 
 def seal_another(folder: Path, bundle: Bundle) -> Bundle:
@@ -244,7 +245,7 @@ def test_settings_of_the_environment_are_used(small_service: Any, draw: Any) -> 
 
 
 @pytest.mark.slow
-def test_overload_and_deadline_are_answered_and_end(
+def test_overload_and_deadline_errors_are_temporary(
     small_service: Any, slow_picture: bytes, draw: Any
 ) -> None:
     with ThreadPoolExecutor(6) as threads:
@@ -264,9 +265,7 @@ def test_overload_and_deadline_are_answered_and_end(
     assert metrics['graft_refusals_total{reason="deadline_exceeded"}'] >= 1
 
 
-def test_a_body_that_does_not_arrive_gets_an_error_of_our_format(
-    small_service: Any, draw: Any
-) -> None:
+def test_a_stalled_body_gets_an_error_in_our_format(small_service: Any, draw: Any) -> None:
     with connect(small_service) as connection:
         begin_upload(connection, 1000)
         connection.sendall(draw()[:100])

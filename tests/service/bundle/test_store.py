@@ -54,7 +54,9 @@ def test_saved_bundle_is_found_by_tag_by_latest_and_by_name(tiny_bundle: Bundle)
         assert bundle.path != tiny_bundle.path
 
 
-def test_folder_is_found_as_it_is(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_resolved_to_itself(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert resolve(str(tiny_bundle.path)) == tiny_bundle.path
     monkeypatch.chdir(tiny_bundle.path.parent)
     assert resolve(tiny_bundle.path.name) == tiny_bundle.path
@@ -72,9 +74,9 @@ def test_saving_twice_changes_nothing(tiny_bundle: Bundle, other_bundle: Bundle)
     tag = save(tiny_bundle)
     save(other_bundle)
     (resolve(tag) / "model.onnx").touch()
-    before = (resolve(tag) / "model.onnx").stat()
+    stat_before = (resolve(tag) / "model.onnx").stat()
     assert save(tiny_bundle) == tag
-    assert (resolve(tag) / "model.onnx").stat() == before
+    assert (resolve(tag) / "model.onnx").stat() == stat_before
     assert len(bentoml.models.list("tiny")) == 2
 
 

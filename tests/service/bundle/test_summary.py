@@ -70,7 +70,7 @@ def test_the_training_data_is_described_also_for_older_bundles(
         ({}, None),
     ],
 )
-def test_few_test_pictures_and_accuracy_near_chance_are_warnings(
+def test_few_test_pictures_and_accuracy_near_chance_cause_warnings(
     make_manifest: MakeManifest, metrics: dict[str, float], expected: str | None
 ) -> None:
     warnings = list(summary.model_warnings(make_manifest(None, **{**GOOD_METRICS, **metrics})))
@@ -85,7 +85,7 @@ def test_older_bundles_are_compared_with_classes_of_equal_size(
     assert not list(summary.model_warnings(make_manifest(None)))
 
 
-def test_drawn_pictures_are_a_warning_whatever_the_accuracy(make_manifest: MakeManifest) -> None:
+def test_drawn_pictures_cause_a_warning_at_any_accuracy(make_manifest: MakeManifest) -> None:
     (warning,) = summary.model_warnings(make_manifest({"source": DRAWN}, **GOOD_METRICS))
     assert DRAWN in warning
 

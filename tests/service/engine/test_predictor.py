@@ -69,7 +69,7 @@ def change_gain(path: Path, gain: float) -> None:
 
 
 @pytest.mark.parametrize("gain", [0.01, float("nan")])
-def test_model_that_answers_otherwise_than_recorded_is_refused(
+def test_model_with_other_answers_than_recorded_is_refused(
     staging: Path, manifest: Manifest, gain: float
 ) -> None:
     change_gain(staging / "model.onnx", gain)

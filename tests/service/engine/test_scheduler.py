@@ -105,10 +105,18 @@ def test_pictures_that_wait_share_calls_in_order_up_to_the_limit(
     model: Model, make_scheduler: Callable[..., Scheduler]
 ) -> None:
     scheduler = make_scheduler(max_batch_size=4)
-    first = model.occupy(scheduler)
+    occupying_answer = model.occupy(scheduler)
     answers = [submit(scheduler, picture(n)) for n in range(1, 7)]
     model.gate.set()
-    assert [result_number(answer) for answer in [first, *answers]] == [0, 1, 2, 3, 4, 5, 6]
+    assert [result_number(answer) for answer in [occupying_answer, *answers]] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
     assert model.calls == [[0], [1, 2, 3, 4], [5, 6]]
 
 
@@ -193,7 +201,7 @@ def test_admission_is_freed_when_the_work_fails(make_scheduler: Callable[..., Sc
     assert scheduler.admitted == 0
 
 
-def test_admission_holds_under_many_threads(make_scheduler: Callable[..., Scheduler]) -> None:
+def test_admission_is_bounded_with_many_threads(make_scheduler: Callable[..., Scheduler]) -> None:
     scheduler = make_scheduler(max_queue_size=3)
     barrier = threading.Barrier(8)
 

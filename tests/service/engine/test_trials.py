@@ -27,7 +27,9 @@ def test_each_number_of_sessions_is_tried_with_doubling_batches(tiny_bundle: Bun
         assert batches == [2**n for n in range(len(batches))]
 
 
-def test_the_time_is_limited(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trials_stop_at_the_time_limit(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loaded: list[int] = []
 
     def load(*arguments: Any) -> Any:

@@ -58,7 +58,7 @@ def test_our_errors_pass_unchanged() -> None:
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/models/tiny/infer"])
-def test_errors_under_v2_have_a_text(path: str) -> None:
+def test_errors_under_v2_are_strings(path: str) -> None:
     own_error = get(error_response(Draining("going down")), path=path)
     assert (own_error.status_code, own_error.json()) == (503, {"error": "going down"})
     assert own_error.headers["retry-after"] == "1"

@@ -99,12 +99,12 @@ def test_a_model_reloaded_while_the_body_arrives_answers(
     state: ServiceState, make_state: Any, draw: Any
 ) -> None:
     """The old model has been closed by then."""
-    old = state.model
+    old_model = state.model
     picture = draw("blue")
 
     async def receive() -> dict[str, Any]:
         state.model = make_state().model
-        old.close()
+        old_model.close()
         return {"type": "http.request", "body": picture, "more_body": False}
 
     headers = [(b"content-type", b"image/jpeg")]

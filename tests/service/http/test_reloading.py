@@ -345,12 +345,14 @@ class Load:
     draw: Any
     labels: dict[str, tuple[str, ...]]
     """The classes of each version that may answer."""
-    seen: list[list[str]] = field(default_factory=lambda: [[] for _ in range(6)])
+    versions_by_thread: list[list[str]] = field(default_factory=lambda: [[] for _ in range(6)])
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Load:
-        self.threads = ThreadPoolExecutor(len(self.seen))
-        self.posts = [self.threads.submit(self.post, number) for number in range(len(self.seen))]
+        self.threads = ThreadPoolExecutor(len(self.versions_by_thread))
+        self.posts = [
+            self.threads.submit(self.post, number) for number in range(len(self.versions_by_thread))
+        ]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -368,12 +370,12 @@ class Load:
                 answer = response.raise_for_status().json()
                 version = answer["model"]["version"]
                 assert answer["label"] == self.labels[version][index]
-                self.seen[number].append(version)
+                self.versions_by_thread[number].append(version)
 
     def wait_for(self, version: str) -> None:
         """Wait until each thread has received an answer of this version."""
         deadline = time.monotonic() + 60
-        while not all(version in versions for versions in self.seen):
+        while not all(version in versions for versions in self.versions_by_thread):
             for post in self.posts:
                 assert not post.done() or post.result()
             assert time.monotonic() < deadline

@@ -102,7 +102,7 @@ def test_server_and_model_are_live_and_ready(triton: Any, tiny_bundle: Bundle) -
     assert not triton.is_model_ready("small")
 
 
-def test_probes_answer_as_kserves_do(client: httpx.Client, tiny_bundle: Bundle) -> None:
+def test_probes_answer_like_kserves(client: httpx.Client, tiny_bundle: Bundle) -> None:
     assert client.get("/v2/health/live").json() == {"live": True}
     assert client.get("/v2/health/ready").json() == {"ready": True}
     version = tiny_bundle.manifest.version
@@ -288,12 +288,12 @@ def test_an_unsuitable_request_is_refused_with_the_reason(triton: Any, draw: Any
     floats = InferInput("images", [1, SIZE, SIZE, 3], "FP32")
     floats.set_data_from_numpy(np.full((1, SIZE, SIZE, 3), np.nan, np.float32))
     shared = InferInput("images", [1], "BYTES").set_shared_memory("mine", 4)
-    many = encoded_input(*[draw()] * 33)
+    too_many = encoded_input(*[draw()] * 33)
     cases = [
         ([wide], None, r"UINT8 \[1, 4, 4, 3\]; the model takes BYTES"),
         ([floats], None, r"FP32 \[1, 32, 32, 3\]; the model takes BYTES"),
         ([shared], None, "shared memory is not supported"),
-        ([many], None, "holds 33 pictures; 1 to 32 are accepted"),
+        ([too_many], None, "holds 33 pictures; 1 to 32 are accepted"),
         ([encoded_input(draw()), wide], None, "has one input"),
         ([encoded_input(draw())], [InferRequestedOutput("logits")], "'logits' is unknown"),
         (
@@ -398,11 +398,11 @@ def test_requests_are_counted(server: Any, triton: Any, draw: Any) -> None:
 def test_made_up_models_leave_no_trace_in_the_metrics(server: Any, client: httpx.Client) -> None:
     client.get("/v2/models/made-up")
     client.get("/v2/models/made-up/versions/7")
-    before = len(server.metrics())
+    count_before = len(server.metrics())
     for number in range(20):
         client.get(f"/v2/models/made-up-{number}")
         client.get(f"/v2/models/tiny/versions/made-up-{number}")
-    assert len(server.metrics()) <= before
+    assert len(server.metrics()) <= count_before
     assert "made-up" not in client.get("/metrics").text
 
 

@@ -30,8 +30,8 @@ def decoded(**changes: Any) -> dict[str, Any]:
     return tensor(**{"datatype": "UINT8", "shape": shape, "data": [*range(VALUES)], **changes})
 
 
-def request(*inputs: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"inputs": [*inputs], **more}
+def request(*inputs: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"inputs": [*inputs], **fields}
 
 
 def read(
@@ -97,9 +97,9 @@ def test_null_is_an_absent_field() -> None:
 
 
 def test_unknown_fields_are_ignored() -> None:
-    more = {"parameters": {"priority": 3, "mine": [1]}, "hello": None}
+    extra_fields = {"parameters": {"priority": 3, "mine": [1]}, "hello": None}
     unknown = tensor(parameters={"content_type": "base64"}, comment="x")
-    assert len(read(request(unknown, **more)).pictures) == 2
+    assert len(read(request(unknown, **extra_fields)).pictures) == 2
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ def test_unknown_fields_are_ignored() -> None:
 def test_outputs_are_those_requested(
     outputs: Any, default: bool, expected: dict[str, bool]
 ) -> None:
-    more = {} if outputs is None else {"outputs": outputs}
+    output_field = {} if outputs is None else {"outputs": outputs}
     parameters = {"binary_data_output": default}
-    outputs_read = read(request(tensor(), parameters=parameters, **more)).outputs
+    outputs_read = read(request(tensor(), parameters=parameters, **output_field)).outputs
     assert list(outputs_read.items()) == list(expected.items())
 
 
@@ -282,9 +282,9 @@ def test_large_json_is_refused_with_a_remedy() -> None:
 
 @pytest.mark.parametrize("value", [b"1,", b"[],", b"[[[[]]]],", b"{},"])
 def test_json_values_are_limited_and_long_strings_are_not(value: bytes) -> None:
-    many = value * (MAX_JSON_VALUES // (value.count(b"[") + value.count(b"{") + 1) + 1)
+    values = value * (MAX_JSON_VALUES // (value.count(b"[") + value.count(b"{") + 1) + 1)
     with pytest.raises(MalformedRequest, match="more than 600,000 values; send tensors as binary"):
-        read(b'{"inputs":[' + many + b"1]}")
+        read(b'{"inputs":[' + values + b"1]}")
     text = base64.b64encode(bytes(1_000_000)).decode()
     assert read(request(tensor(shape=[1], data=[text]))).pictures == [bytes(1_000_000)]
 

@@ -101,7 +101,7 @@ def test_a_link_is_kept_and_a_pipe_is_written_to(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_table_that_was_stopped_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_stopped_run_keeps_the_old_table(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
 

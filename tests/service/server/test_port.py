@@ -44,7 +44,7 @@ def listen(host: str, port: int) -> None:
         unbound.bind_and_listen()
 
 
-def test_a_taken_port_ends_the_start_with_one_line(taken_address: tuple[str, int]) -> None:
+def test_a_taken_port_is_reported_in_one_line(taken_address: tuple[str, int]) -> None:
     with pytest.raises(SystemExit) as ended:
         listen(*taken_address)
     assert str(ended.value) == (
@@ -102,12 +102,12 @@ def test_unix_sockets_are_left_alone(tmp_path: Path) -> None:
     """BentoML has such a socket for each service that another depends on."""
     path = tmp_path / "s"
     with (
-        CircusSocket(name="a", path=str(path)) as first,
-        CircusSocket(name="b", path=str(path)) as second,
+        CircusSocket(name="a", path=str(path)) as first_socket,
+        CircusSocket(name="b", path=str(path)) as second_socket,
     ):
-        first.bind_and_listen()
+        first_socket.bind_and_listen()
         with pytest.raises(OSError, match="already exists"):
-            second.bind_and_listen()
+            second_socket.bind_and_listen()
 
 
 def test_the_parent_binds_and_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,9 +90,9 @@ ENDLESS = {
 @pytest.mark.parametrize("name", ENDLESS)
 def test_endless_requests_are_cut_off(server: Any, name: str) -> None:
     (worker,) = server.workers()
-    before = worker.memory_info().rss
+    memory_before = worker.memory_info().rss
     talk(server, endless(*ENDLESS[name]))
-    assert worker.memory_info().rss - before < 30_000_000  # 160 MB and more without bounds
+    assert worker.memory_info().rss - memory_before < 30_000_000  # 160 MB and more without bounds
     assert httpx.get(f"{server.url}/livez").status_code == 200
     assert "Traceback" not in server.log.read_text()
 
@@ -242,7 +242,9 @@ def test_a_trickling_or_endless_body_is_cut_off_after_its_answer(
 
 
 @pytest.mark.parametrize("head", [REFUSED, CLOSING])
-def test_a_steady_body_is_cut_off_in_the_end(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
+def test_a_steady_body_is_cut_off_at_the_time_limit(
+    monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
     """Its rate and size are within the limits, so only the time limit ends it."""
     monkeypatch.setattr("service.server.protocol_limits.HEADER_TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr("service.server.protocol_limits.MAX_DISCARD_SECONDS", 0.3)
@@ -407,7 +409,7 @@ OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings:
 
 
 @pytest.mark.parametrize("chunk_size", [1, 70, 10_000])
-def test_an_offer_of_another_protocol_is_ignored(server: Any, draw: Any, chunk_size: int) -> None:
+def test_an_upgrade_offer_is_ignored(server: Any, draw: Any, chunk_size: int) -> None:
     picture = draw("blue")
     length = b"Content-Length: %d\r\n\r\n"
     requests = POST + OFFER + length % len(picture) + picture
@@ -422,7 +424,7 @@ def test_an_offer_of_another_protocol_is_ignored(server: Any, draw: Any, chunk_s
     assert b'"label":"blue"' in answers[0]
 
 
-def test_an_offer_on_a_connection_that_closes_may_be_followed_by_a_byte(server: Any) -> None:
+def test_an_upgrade_offer_with_an_extra_byte_is_answered(server: Any) -> None:
     closing = OFFER.replace(b"Upgrade, HTTP2-Settings", b"close, Upgrade")
     answer = talk(server, [b"GET /livez HTTP/1.1\r\n" + HOST + closing + b"\r\nx"])
     assert answer.startswith(b"HTTP/1.1 200 ")
@@ -482,12 +484,18 @@ def form(parts: bytes, boundary: bytes = b"edge") -> bytes:
     return head + boundary + b"\r\nContent-Length: " + length + b"\r\n\r\n" + parts
 
 
-def part(disposition: bytes, content: bytes = b"x", more: bytes = b"") -> bytes:
-    head = b"--edge\r\nContent-Disposition: form-data; " + disposition + b"\r\n" + more + b"\r\n"
+def part(disposition: bytes, content: bytes = b"x", extra_headers: bytes = b"") -> bytes:
+    head = (
+        b"--edge\r\nContent-Disposition: form-data; "
+        + disposition
+        + b"\r\n"
+        + extra_headers
+        + b"\r\n"
+    )
     return head + content + b"\r\n"
 
 
-NESTED = part(b'name="a"', more=b"Content-Type: multipart/mixed; boundary=edge2\r\n")
+NESTED = part(b'name="a"', extra_headers=b"Content-Type: multipart/mixed; boundary=edge2\r\n")
 FORMS = {
     "thousands of parts": form(part(b'name="a"') * 5_000 + b"--edge--\r\n"),
     "thousands of files": form(part(b'name="a"; filename="b"') * 5_000 + b"--edge--\r\n"),
@@ -496,7 +504,9 @@ FORMS = {
     "lines that end in LF": form((part(b'name="a"') + b"--edge--\r\n").replace(b"\r", b"")),
     "no name": form(part(SECRET) + b"--edge--\r\n"),
     "endless part header": form(part(b'name="' + b"a" * 3_000_000 + b'"') + b"--edge--\r\n"),
-    "many part headers": form(part(b'name="a"', more=b"a: b\r\n" * 100_000) + b"--edge--\r\n"),
+    "many part headers": form(
+        part(b'name="a"', extra_headers=b"a: b\r\n" * 100_000) + b"--edge--\r\n"
+    ),
     "bytes in a name": form(part(b'name="\xff\xfe' + SECRET + b'"') + b"--edge--\r\n"),
     "unknown charset": form(part(b'name="\xff"'), b"edge; charset=" + SECRET),
     "another disposition": form(
@@ -520,10 +530,10 @@ def test_compressed_bodies_are_not_unpacked(server: Any) -> None:
 
 
 def test_old_clients_and_proxies_are_understood(server: Any) -> None:
-    old = talk(server, [b"GET /livez HTTP/1.0\r\n\r\n"])
-    absolute = talk(server, [b"GET http://elsewhere/livez HTTP/1.1\r\n" + HOST + b"\r\n"])
-    assert old.startswith(b"HTTP/1.1 200")
-    assert absolute.startswith(b"HTTP/1.1 200")
+    old_answer = talk(server, [b"GET /livez HTTP/1.0\r\n\r\n"])
+    proxy_answer = talk(server, [b"GET http://elsewhere/livez HTTP/1.1\r\n" + HOST + b"\r\n"])
+    assert old_answer.startswith(b"HTTP/1.1 200")
+    assert proxy_answer.startswith(b"HTTP/1.1 200")
 
 
 def test_the_requests_of_this_file_caused_no_traceback(server: Any) -> None:

@@ -166,7 +166,7 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
 
 
 @pytest.mark.slow
-def test_bentoml_s_configuration_sends_spans_to_a_collector(
+def test_bentomls_configuration_sends_spans_to_a_collector(
     serve: Any, collector: tuple[str, list[bytes]], draw: Any
 ) -> None:
     pytest.importorskip(

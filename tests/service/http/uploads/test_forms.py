@@ -156,9 +156,9 @@ def typed_part(name: str, kind: str, content: bytes, filename: str = "x") -> byt
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_files_in_other_fields_are_refused(count: int) -> None:
-    others = [part(f"mask{number}", b"x") for number in range(count)]
+    other_fields = [part(f"mask{number}", b"x") for number in range(count)]
     with pytest.raises(PayloadTooLarge, match=f"the form has {count} files? in other fields"):
-        read_one(MULTIPART, form(*others, part("image", b"abc")))
+        read_one(MULTIPART, form(*other_fields, part("image", b"abc")))
 
 
 def test_text_and_empty_files_in_other_fields_are_ignored() -> None:
@@ -210,8 +210,8 @@ def test_other_content_types_are_refused_by_name(content_type: str) -> None:
 # JSON
 
 
-def in_json(text: object, **others: object) -> bytes:
-    return json.dumps({"image": text, **others}).encode()
+def in_json(text: object, **other_fields: object) -> bytes:
+    return json.dumps({"image": text, **other_fields}).encode()
 
 
 @pytest.mark.parametrize(

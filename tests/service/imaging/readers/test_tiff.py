@@ -66,12 +66,12 @@ def test_white_may_be_zero() -> None:
     assert decode(gray(bits=8, photometric=0), 8)[0, 0].tolist() == [255, 255, 255]
 
 
-def rgb(*more: Entry, samples: int = 3, bits: int = 16) -> bytes:
+def rgb(*extra_entries: Entry, samples: int = 3, bits: int = 16) -> bytes:
     """A picture of 8 x 8 pixels whose samples increase by 200."""
     data = (np.arange(64 * samples) * 200).astype(f"<u{bits // 8}").tobytes()
     entries: list[Entry] = [(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, bits), (259, 3, 1, 1)]
     entries += [(262, 3, 1, 2), (273, 4, 1, 8), (277, 3, 1, samples), (278, 3, 1, 8)]
-    return tiff(sorted([*entries, (279, 4, 1, len(data)), *more]), data)
+    return tiff(sorted([*entries, (279, 4, 1, len(data)), *extra_entries]), data)
 
 
 def test_a_fourth_sample_that_is_not_alpha_is_ignored() -> None:

@@ -208,7 +208,7 @@ def calls_without_encoding(path: Path) -> Iterator[str]:
         is_text = name in ("read_text", "write_text") or (
             name in ("open", "NamedTemporaryFile", "TemporaryFile")
             and bool(re.fullmatch(r"[rwax]\+?t?", text))
-            and (name == "open" or mode is not None)  # temporary files are binary unless asked
+            and (name == "open" or mode is not None)  # temporary files are binary by default
         )
         if is_text and "encoding" not in keywords:
             yield f"{path}:{node.lineno}: {ast.unparse(node)}"
@@ -222,7 +222,7 @@ def test_text_files_name_their_encoding(package: str) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_importing_has_no_side_effects(package: str) -> None:
-    """Module level code calls no functions and sets no attributes of other objects."""
+    """Module-level code has no bare function calls, and sets no attributes of other objects."""
     for path in modules(package):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
@@ -256,7 +256,7 @@ TESTED_TOGETHER = {
     "plugins/families/test_pocket.py": {"plugins/families/pocket/test_pocket.py"},
     "trainers/test_run.py": {"trainers/exporting/test_publish.py"},
 }
-"""Test files that also hold the tests of modules without a file of their own."""
+"""Test files that also contain the tests of other modules, which have no test file."""
 
 
 def test_every_module_has_its_test() -> None:

@@ -1,4 +1,4 @@
-"""The main job on real input: photos of flowers, real ImageNet weights, answers over HTTP."""
+"""Training and serving with real input: photos of flowers and ImageNet weights."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def test_served_accuracy_on_flowers_is_the_measured_one(
     folder = shared / "data/flowers"
     arguments = ["--plugin", "mobilenet:v2-0.35", "--weights", str(shared / WEIGHTS)]
     arguments += ["--data", str(folder), "--output", str(tmp_path), "--json", "--quiet"]
-    arguments += ["--fine-tune-epochs", "1"]  # a tenth of what it would take
+    arguments += ["--fine-tune-epochs", "1"]  # the default takes ten times as long
     assert main([*arguments, "--name", "flowers"]) == 0
     result = json.loads(capsys.readouterr().out)
-    # One split of 150 pictures is worth 0.88 +- 0.05; by chance it would be 0.2.
+    # The accuracy on a split of 150 pictures is 0.88 +- 0.05; chance would be 0.2.
     assert result["test_accuracy"] > 0.8
     bundle = Path(result["bundle"])
     metrics = json.loads((bundle / "metrics.json").read_text())

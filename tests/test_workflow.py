@@ -94,7 +94,7 @@ def test_the_lowest_versions_are_those_that_pyproject_allows() -> None:
     lifted = {
         name: (floor, locked[name])
         for name, floor in floors().items()
-        if name in locked  # TensorFlow has another name on other systems
+        if name in locked  # the package of TensorFlow has another name on other systems
         and not re.fullmatch(rf"{re.escape(floor)}(\.0)*(\.post\d+)?", locked[name])
     }
     assert lifted == {}

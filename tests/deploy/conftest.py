@@ -48,7 +48,7 @@ def build(folder: Path) -> str:
     command = [*renderer(), str(folder)]
     completed = subprocess.run(command, capture_output=True, text=True, check=False)
     assert completed.returncode == 0, completed.stderr
-    assert not completed.stderr, "kustomize warns"
+    assert not completed.stderr, "kustomize printed a warning"
     return completed.stdout
 
 

@@ -32,7 +32,7 @@ IMAGES = ROOT / "docs/images"
 IS_WRITING = bool(os.environ.get("GRAFT_WRITE_DOCS"))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PER_CLASS = 60 if IS_WRITING else 20
-"""Pictures of each of the four kinds of drawn leaves; more for the screenshots in the docs."""
+"""The number of pictures of each kind of drawn leaf; larger for screenshots in the docs."""
 START_SECONDS = 600
 
 pytestmark = pytest.mark.slow

@@ -100,7 +100,7 @@ def jpeg_of_any_sampling(rng: random.Random, pixels: Pixels) -> Drawn:
         first_segments=first_segments + _metadata(rng),
     )
     if rng.random() < 0.1:
-        data = data[:-2]  # a missing end marker is no damage
+        data = data[:-2]  # a missing end marker is not damage
     name = f"JPEG SOF{marker & 15} {sampling}"
     if any(max(factors) % factor for factors in zip(*sampling, strict=True) for factor in factors):
         return Drawn(name, data, refusal="fractional sampling")

@@ -30,7 +30,7 @@ _DC_SYMBOLS = bytes(range(12))
 _AC_SYMBOLS = bytes([0, 0xF0, *(run << 4 | size for run in range(16) for size in range(1, 11))])
 _AC_CODES = {symbol: code for code, symbol in enumerate(_AC_SYMBOLS)}
 _QUALITY = 4
-"""Every entry of the quantization table."""
+"""The value of every entry of the quantization table."""
 ADOBE_RGB, ADOBE_YCCK = b"Adobe\0\x64\0\0\0\0\0", b"Adobe\0\x64\0\0\0\0\2"
 
 

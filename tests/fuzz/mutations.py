@@ -93,7 +93,7 @@ def mutated(seed: int, number: int) -> tuple[str, bytes]:
     return ", ".join(names), data
 
 
-# Anywhere
+# Damage anywhere in the file
 
 
 def flipped_bits(data: bytes, rng: random.Random) -> bytes:
@@ -141,7 +141,7 @@ def trailing(data: bytes, rng: random.Random) -> bytes:
     return data + rng.choice((rng.randbytes(1000), data, b"\xff\xda\xff\xd8\xff"))
 
 
-# In the structure
+# Damage to the structure
 
 
 def wrong_length(data: bytes, rng: random.Random) -> bytes:

@@ -152,7 +152,7 @@ def test_all_known_series_fit_into_the_reserved_bytes(directory: Any, manifest: 
     metrics = Metrics(shared=directory)
     metrics.initialize(endpoint.path for endpoint in ALL_ENDPOINTS)
     for endpoint in ALL_ENDPOINTS:
-        for status in range(400, 430):  # more than there are
+        for status in range(400, 430):  # more statuses than the service has
             metrics.requests.labels(endpoint.path, status)
     metrics.show_model(manifest)
     spare = _SPARE_BYTES
@@ -260,7 +260,7 @@ def test_two_workers_show_all_metrics_and_a_killed_worker_is_replaced(
         psutil.wait_procs([killed], timeout=10)
         deadline = time.monotonic() + 60
         while {worker.pid for worker in server.workers()} - {killed.pid, remaining.pid} == set():
-            assert time.monotonic() < deadline, "it was not replaced"
+            assert time.monotonic() < deadline, "the killed worker was not replaced"
             time.sleep(0.2)
         for _ in range(10):
             predict()

@@ -201,7 +201,7 @@ def test_training_is_not_imported(folder: Path, tmp_path: Path) -> None:
 def test_a_stopped_run_leaves_no_table(
     folder: Path, tmp_path: Path, draw: Draw, signal_number: signal.Signals
 ) -> None:
-    picture = draw("red", "PNG", (3000, 3000))  # a good second for all of them
+    picture = draw("red", "PNG", (3000, 3000))  # scoring all of them takes more than a second
     for index in range(40):
         (folder / f"{index}.png").write_bytes(picture)
     output = tmp_path / "output"

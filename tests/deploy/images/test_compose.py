@@ -75,7 +75,9 @@ def test_the_settings_are_those_of_the_code(services: dict[str, dict[str, Any]])
     graft = services["graft"]
     assert graft["env_file"] == "kubernetes/base/server/settings.env"
     variables = settings()
-    assert graft["environment"]["GRAFT_API_KEYS"].startswith("${GRAFT_API_KEYS?")  # never forgotten
+    assert graft["environment"]["GRAFT_API_KEYS"].startswith(
+        "${GRAFT_API_KEYS?"
+    )  # a required variable
     names = (set(variables) | set(graft["environment"])) - NO_SETTINGS
     assert names <= {f"GRAFT_{field.upper()}" for field in Settings.model_fields}
     parsed = Settings.from_environment(variables)
@@ -125,7 +127,7 @@ def test_grafana_queries_prometheus_and_finds_the_dashboard(
     (source,) = read("grafana/provisioning/datasources/prometheus.yaml")["datasources"]
     (port,) = services["prometheus"]["ports"]
     assert source["url"] == f"http://prometheus:{port.rpartition(':')[2]}"
-    assert source["isDefault"], "the dashboard takes the default"
+    assert source["isDefault"], "the dashboard uses the default data source"
     assert source["jsonData"]["timeInterval"] == read("prometheus.yml")["global"]["scrape_interval"]
     (provider,) = read("grafana/provisioning/dashboards/graft.yaml")["providers"]
     files = mounts(services["grafana"])

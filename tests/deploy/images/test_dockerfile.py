@@ -71,10 +71,10 @@ def test_lock_has_the_tested_versions(lock: str) -> None:
 
 def test_locks_of_other_images_have_their_packages() -> None:
     assert "model-signing" in versions("serving-sign")
-    assert "pyopenssl" in versions("serving-sign"), "model-signing imports it without saying so"
+    assert "pyopenssl" in versions("serving-sign"), "model-signing imports it without declaring it"
     gpu = set(versions("serving-gpu"))
     assert "onnxruntime-gpu" in gpu
-    assert "onnxruntime" not in gpu, "two packages with one folder"
+    assert "onnxruntime" not in gpu, "both packages install into the same folder"
     assert any(name.startswith("nvidia-cudnn") for name in gpu)
     assert "tensorflow-cpu" in versions("train")
     assert {"tensorflow", "nvidia-cudnn-cu12"} <= set(versions("train-gpu"))

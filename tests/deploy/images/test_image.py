@@ -35,7 +35,7 @@ INSTRUCTIONS = [line.partition(" ")[::2] for line in TEXT.replace("\\\n", "").sp
 DEBIAN = "bookworm"  # its Python is 3.11
 USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 URL_TESTS = ("test_app.py", "test_open_inference.py", "test_pages.py", "test_metrics.py")
-# A container's usual file system: everything read-only but /tmp and the kernel's own.
+# The file system of a locked-down container: all read-only except /tmp, /dev/shm and /proc.
 SANDBOX = """
 set -e
 mount --bind "$0" "$0"

@@ -94,7 +94,7 @@ CUSTOM = {
         ),
     ),
 }
-"""Version and used fields of the operators' kinds, from their documentation."""
+"""API version and schema of each kind of the operators, from their documentation."""
 
 
 @functools.cache

@@ -116,7 +116,7 @@ def test_the_service_needs_no_other_writable_folder(
         answer = httpx.post(f"{url}/predict_batch", files=fields, timeout=60)
         assert [result["label"] for result in answer.json()["results"]] == ["red"] * 3
         used_bytes = [bytes_written(process.pid, tmp_path / name) for name in ("tmp", "cache")]
-        assert 0 < used_bytes[0] < 4 * 1024 * 1024, "a tenth of what the manifest gives"
+        assert 0 < used_bytes[0] < 4 * 1024 * 1024, "a tenth of the limit in the manifest"
         assert 0 < used_bytes[1] < 1024 * 1024
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0

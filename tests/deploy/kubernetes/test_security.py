@@ -154,7 +154,7 @@ def test_only_prometheus_is_admitted_besides_clients(render: Render) -> None:
     assert selected == {"app.kubernetes.io/name": "graft"}
     (((source,), ports),) = sources
     assert ports == [3000]
-    assert set(source) == {"namespaceSelector", "podSelector"}, "both must match, not either"
+    assert set(source) == {"namespaceSelector", "podSelector"}, "both selectors must match"
 
 
 def test_training_may_only_use_dns(render: Render) -> None:

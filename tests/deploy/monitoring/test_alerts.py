@@ -56,7 +56,7 @@ def test_prometheus_and_its_operator_have_the_same_rules() -> None:
     expected = plain_rules(SOURCE.read_text())
     if os.environ.get("GRAFT_WRITE_ALERTS"):
         PLAIN.write_text(expected)
-    assert PLAIN.read_text() == expected, "GRAFT_WRITE_ALERTS=1 writes it"
+    assert PLAIN.read_text() == expected, "set GRAFT_WRITE_ALERTS=1 to write it"
     assert yaml.safe_load(expected) == yaml.safe_load(SOURCE.read_text())["spec"]
 
 

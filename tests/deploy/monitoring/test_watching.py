@@ -25,9 +25,9 @@ from tests.service.conftest import Serve, Server
 
 ROOT = Path(__file__).parents[3]
 SPEED = 100
-"""Windows and waits are divided by this: 5 minutes are 3 seconds."""
+"""Windows and waits are divided by this number: 5 minutes become 3 seconds."""
 INTERVAL = "500ms"
-"""Interval of scrapes: the shortest window needs two."""
+"""Time between scrapes; the shortest window must contain two of them."""
 LONGEST_SECONDS = "180"
 """Prometheus ends after this time, even if the test was killed."""
 
@@ -124,7 +124,7 @@ def wait_for(
 
 @contextmanager
 def load(send: Callable[[], object], threads: int = 1) -> Iterator[None]:
-    """Call `ask` again and again, in threads, until the block ends."""
+    """Call `send` again and again, in threads, until the block ends."""
     stop = threading.Event()
 
     def keep_sending() -> None:
@@ -193,10 +193,10 @@ def test_every_query_has_a_result_and_an_outage_raises_alerts(
         with load(send):
             for query in queries:
                 wait_for(lambda query=query: prometheus.values(query), lambda query=query: query)
-            # One of five is damaged.
+            # One picture of five is damaged.
             wait_for(lambda: "GraftBadPictures" in prometheus.alerts(), prometheus.alerts)
         (workers,) = prometheus.values("sum(graft_model_info)")
-        assert workers == 1, "one target, however many workers"
+        assert workers == 1, "all workers are one target"
         for query in alert_queries():
             prometheus.values(query)
         wait_for(lambda: set(prometheus.rules().values()) == {"ok"}, prometheus.rules)

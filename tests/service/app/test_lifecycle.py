@@ -196,7 +196,7 @@ def test_connections_are_refused_until_a_worker_can_answer(starting: Any) -> Non
         except ConnectionRefusedError:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-    assert " runs with " in starting.log.read_text(), "the model is still being loaded"
+    assert " runs with " in starting.log.read_text(), "the model was still being loaded"
     assert httpx.get(f"{starting.url}/readyz").status_code == 200
 
 

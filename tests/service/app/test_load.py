@@ -121,7 +121,7 @@ def test_overload_refuses_some_and_answers_the_others_correctly(
     after = one_thread.metrics()
     assert after["graft_queue_depth_pictures"] == 0
     decoded = after["graft_decode_seconds_count"] - before["graft_decode_seconds_count"]
-    assert decoded == statuses[200], "refused pictures cost decoding"
+    assert decoded == statuses[200], "refused pictures were decoded"
     alone, flooded = peaks
     assert flooded < 1.25 * alone  # in a longer time, the peaks of two threads coincide more often
 
@@ -239,7 +239,7 @@ def test_a_killed_worker_loses_only_the_requests_it_was_working_on(serve: Any, d
                     {process.pid for process in server.workers()} - {killed.pid, remaining.pid}
                 )
 
-            wait_until(is_replaced, "it was not replaced")
+            wait_until(is_replaced, "the killed worker was not replaced")
             time.sleep(5)  # the new worker starts and takes requests
         assert set(outcomes) <= {"200", "lost"}
         assert outcomes["lost"] <= clients

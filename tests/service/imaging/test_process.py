@@ -45,7 +45,7 @@ def test_damaged_pictures_write_nothing_to_stderr(capfd: pytest.CaptureFixture[s
 @pytest.mark.usefixtures("configured")
 def test_only_pillows_warnings_are_switched_off() -> None:
     warnings.warn_explicit("corrupt EXIF data", UserWarning, "file.py", 1, "PIL.TiffImagePlugin")
-    with pytest.raises(UserWarning, match="another"):  # pytest makes errors of warnings
+    with pytest.raises(UserWarning, match="another"):  # pytest turns warnings into errors
         warnings.warn_explicit("another", UserWarning, "file.py", 1, "PILLOW")
 
 

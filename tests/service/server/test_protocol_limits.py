@@ -54,7 +54,7 @@ def talk(server: Any, pieces: Iterable[bytes], seconds: float = 60) -> bytes:
     """
     port, answer, is_final_sent = int(server.url.rpartition(":")[2]), b"", False
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
-        with suppress(OSError):  # closed in the middle
+        with suppress(OSError):  # the server closed the connection
             for piece in pieces:
                 connection.sendall(piece)
         with suppress(OSError):
@@ -92,7 +92,7 @@ def test_endless_requests_are_cut_off(server: Any, name: str) -> None:
     (worker,) = server.workers()
     memory_before = worker.memory_info().rss
     talk(server, endless(*ENDLESS[name]))
-    assert worker.memory_info().rss - memory_before < 30_000_000  # 160 MB and more without bounds
+    assert worker.memory_info().rss - memory_before < 30_000_000  # 160 MB and more without limits
     assert httpx.get(f"{server.url}/livez").status_code == 200
     assert "Traceback" not in server.log.read_text()
 

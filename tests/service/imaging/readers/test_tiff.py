@@ -159,7 +159,7 @@ def test_pixels_that_end_beyond_the_file_are_damage(missing_bytes: int) -> None:
 
 
 def test_a_tile_costs_its_full_size() -> None:
-    """A tile of 16,000 x 16,000 for a picture of 64 x 64 took 732 MB."""
+    """A tile of 16,000 x 16,000 pixels in a picture of 64 x 64 needs 732 MB."""
     entries: list[Entry] = [(256, 3, 1, 64), (257, 3, 1, 64), (258, 3, 1, 8), (259, 3, 1, 8)]
     entries += [(262, 3, 1, 1), (277, 3, 1, 1), (322, 4, 1, 30_000), (323, 4, 1, 30_000)]
     data = tiff([*entries, (324, 4, 1, 8), (325, 4, 1, 100)], bytes(100))

@@ -108,7 +108,7 @@ def test_gauges_of_several_workers_are_merged(metrics: Metrics) -> None:
     assert all(gauge._multiprocess_mode in ("livesum", "livemax") for gauge in gauges)
 
 
-WORKER = """
+WORKER_SCRIPT = """
 import os
 from service.metrics import Metrics
 from service.server.runtime_directory import join_runtime_directory
@@ -123,7 +123,7 @@ os._exit(0)  # as a kill: nothing is cleaned up
 
 def run_worker() -> int:
     """Run a worker that counts 3 pictures and is killed with 29 in its queue; return its slot."""
-    command = [sys.executable, "-c", WORKER]
+    command = [sys.executable, "-c", WORKER_SCRIPT]
     completed = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
     return int(completed.stdout)
 

@@ -106,10 +106,12 @@ def build(base: Path, folder: Path, arguments: dict[str, str]) -> Image:
     """Carry out the instructions of the Dockerfile in order; return the last stage."""
     stages: dict[str, Image] = {}
     values: dict[str, str] = {}
-    pip = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+    pip_variables = {
+        name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")
+    }
     certificates = Path("/etc/ssl/certs/ca-certificates.crt")
     if certificates.is_file():  # the network of this machine may need its certificates
-        pip["PIP_CERT"] = "/ca.crt"
+        pip_variables["PIP_CERT"] = "/ca.crt"
     image = Image(base)
     for word, rest in INSTRUCTIONS:
         for name, value in values.items():
@@ -136,7 +138,7 @@ def build(base: Path, folder: Path, arguments: dict[str, str]) -> Image:
             case "RUN":
                 if certificates.is_file():
                     shutil.copy(certificates, image.root / "ca.crt")
-                image.run("sh", "-c", rest, PATH=USUAL_PATH, **pip)
+                image.run("sh", "-c", rest, PATH=USUAL_PATH, **pip_variables)
             case _:
                 image.config[word] = rest
     return image

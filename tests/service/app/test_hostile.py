@@ -75,7 +75,7 @@ BODIES = {
     "text called .jpg": (415, "unsupported_media_type", b"I am no picture"),
     "SVG": (415, "unsupported_media_type", b'<svg xmlns="http://www.w3.org/2000/svg"/>'),
     "GIF": (415, "unsupported_media_type", b"GIF89a" + bytes(50)),
-    "nothing": (400, "undecodable_image", b""),
+    "empty": (400, "undecodable_image", b""),
     "100 megapixels": (413, "too_large", png_header(10_000, 10_000)),
     "no pixels": (400, "undecodable_image", png_header(0, 0)),
     "a JPEG's first bytes": (400, "undecodable_image", b"\xff\xd8\xff\xe0" + bytes(99)),
@@ -104,7 +104,7 @@ def test_truncated_jpeg_is_undecodable(client: httpx.Client, draw: Any, fraction
 # Requests
 
 REQUESTS: dict[str, tuple[int, str, dict[str, Any]]] = {
-    "nothing at all": (422, "missing_field", {}),
+    "no body": (422, "missing_field", {}),
     "JSON with an address": (422, "missing_field", {"json": {"image": "http://127.0.0.1/"}}),
     "JSON of another API": (422, "missing_field", {"json": {"instances": [{"b64": ""}]}}),
     "JSON cut short": (400, "malformed_request", {"content": b'{"', "headers": JSON}),
@@ -263,7 +263,7 @@ def test_the_error_without_a_content_type_names_the_option_of_curl(
         ["--data-binary", "@{file}", "-H", "Expect:", "-H", "Transfer-Encoding: chunked"],
         ["-F", "image=@{file}"],
     ],
-    ids=["asks first", "announced", "chunked", "form"],
+    ids=["Expect: 100-continue", "announced", "chunked", "form"],
 )
 def test_curl_gets_the_error(server: Any, tmp_path: Path, options: list[str]) -> None:
     large = tmp_path / "large.jpg"
@@ -292,10 +292,10 @@ def test_an_error_does_not_wait_for_the_body_and_keeps_the_connection(server: An
         connection.settimeout(60)
         waits = []
         for _ in range(6):
-            began = time.monotonic()
+            start_time = time.monotonic()
             connection.sendall(head + b"Content-Length: 100000\r\n\r\n")
             assert connection.recv(65_536).startswith(b"HTTP/1.1 415 ")
-            waits.append(time.monotonic() - began)
+            waits.append(time.monotonic() - start_time)
             connection.sendall(bytes(100_000))
     assert min(waits) < 5  # waiting for the rest would take that long each time
 

@@ -373,11 +373,11 @@ def test_sigterm_drains_and_then_stops_the_server(classifier: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         assert not classifier.__is_ready__()
         assert stopped == []
-        began = time.monotonic()
+        start_time = time.monotonic()
         async with asyncio.timeout(60):
             while not stopped:
                 await asyncio.sleep(0.01)
-        assert time.monotonic() - began > 0.2
+        assert time.monotonic() - start_time > 0.2
 
     asyncio.run(drain())
     assert stopped == [signal.SIGTERM]

@@ -87,7 +87,7 @@ def test_the_result_is_cached_for_this_model_on_this_machine(
         b'{"cores": 2, "curve": [],'
         b' "choice": {"sessions": 0, "session_threads": 1, "max_batch_size": 1}}',
     ],
-    ids=["empty", "cut short", "no text", "no object", "no choice", "no session"],
+    ids=["empty", "cut short", "not text", "not an object", "no choice", "no session"],
 )
 def test_a_damaged_cache_file_is_replaced(
     tiny_bundle: Bundle, measurements: list[int], cache: Path, damaged: bytes

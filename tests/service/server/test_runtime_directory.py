@@ -23,7 +23,7 @@ from service.server.runtime_directory import (
 from service.server.slots import METRIC_FILE_TYPES, RESERVED_BYTES
 
 ROOT = Path(__file__).parents[3]
-SERVICE = """
+SERVICE_SCRIPT = """
 import os, sys
 from pathlib import Path
 from service.server import runtime_directory
@@ -45,7 +45,7 @@ def memory_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @contextmanager
 def another_service(memory_folder: Path) -> Iterator[Path]:
     """The directory of a service that runs until it is killed."""
-    command = [sys.executable, "-c", SERVICE, str(memory_folder)]
+    command = [sys.executable, "-c", SERVICE_SCRIPT, str(memory_folder)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout

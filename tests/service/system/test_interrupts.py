@@ -11,7 +11,7 @@ from service.system import interrupts
 from service.system.interrupts import INTERRUPTED, cleanup_on_signal, exit_on_signals
 
 ROOT = Path(__file__).parents[3]
-BLOCKING = f"""
+BLOCKING_SCRIPT = f"""
 import hashlib, os, pathlib, signal, sys
 sys.path.insert(0, {str(ROOT)!r})
 from service.system.interrupts import cleanup_on_signal, exit_on_signals
@@ -34,7 +34,7 @@ def test_a_blocking_call_is_ended_and_cleaned_up(
     partial_file = tmp_path / "half"
     partial_file.touch()
     process = subprocess.Popen(
-        [sys.executable, "-c", BLOCKING, str(partial_file)],
+        [sys.executable, "-c", BLOCKING_SCRIPT, str(partial_file)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

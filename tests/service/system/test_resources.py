@@ -41,7 +41,7 @@ def test_processor_has_a_name() -> None:
     assert processor_name()
 
 
-MAPPED = """
+MALLOC_SCRIPT = """
 import ctypes
 from service.system.resources import release_large_memory
 libc = ctypes.CDLL(None)
@@ -62,6 +62,6 @@ print(is_mapped(20_000_000), is_mapped(100_000))  # the 5 MB are free already
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 def test_large_memory_goes_back_to_the_system() -> None:
     completed = subprocess.run(
-        [sys.executable, "-c", MAPPED], capture_output=True, text=True, check=True
+        [sys.executable, "-c", MALLOC_SCRIPT], capture_output=True, text=True, check=True
     )
     assert completed.stdout.split() == ["False", "True", "False"]

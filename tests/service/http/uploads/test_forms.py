@@ -121,9 +121,9 @@ def test_missing_field_is_named() -> None:
 
 START = b'--edge\r\nContent-Disposition: form-data; name="image"'
 FILES = {
-    "name of RFC 5987 alone": b"; filename*=utf-8''%E6%BC%A2.jpg\r\n",
+    "only a name of RFC 5987": b"; filename*=utf-8''%E6%BC%A2.jpg\r\n",
     "name in two pieces": b'; filename*0="le"; filename*1="af.jpg"\r\n',
-    "content type alone": b"\r\nContent-Type: image/jpeg\r\n",
+    "only a content type": b"\r\nContent-Type: image/jpeg\r\n",
     "octets": b"\r\nContent-Type: application/octet-stream\r\n",
     "bytes that are not text": b"\r\n",
     "text and bytes": b"\r\nContent-Type: text/plain\r\n",

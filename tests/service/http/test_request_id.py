@@ -35,7 +35,7 @@ from service.server.api_keys import ApiKeys
 GENERATED = r"[0-9a-f]{12}-[0-9a-f]+"
 
 
-def send(app: Any, path: str = "/", **headers: str) -> httpx.Response:
+def get(app: Any, path: str = "/", **headers: str) -> httpx.Response:
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(RequestIdMiddleware(app), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://graft") as client:
@@ -73,7 +73,7 @@ def access_lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.mark.parametrize("client_id", ["a", "5f2c9a.B_7-x", "x" * 64])
 def test_a_clients_id_is_kept(app: Starlette, client_id: str) -> None:
-    response = send(app, **{"X-Request-ID": client_id})
+    response = get(app, **{"X-Request-ID": client_id})
     assert response.headers["x-request-id"] == response.text == client_id
 
 
@@ -81,13 +81,13 @@ def test_a_clients_id_is_kept(app: Starlette, client_id: str) -> None:
     "client_id", ["", "x" * 65, "two words", 'quo"te', "naïve", "a\tb", "../../etc", "a{b}"]
 )
 def test_an_id_that_could_forge_a_log_is_replaced(app: Starlette, client_id: str) -> None:
-    response = send(app, **{"X-Request-ID": client_id.encode("latin-1")})  # type: ignore[arg-type]
+    response = get(app, **{"X-Request-ID": client_id.encode("latin-1")})  # type: ignore[arg-type]
     assert re.fullmatch(GENERATED, response.headers["x-request-id"])
     assert response.text == response.headers["x-request-id"]
 
 
 def test_generated_ids_differ(app: Starlette) -> None:
-    assert len({send(app).headers["x-request-id"] for _ in range(20)}) == 20
+    assert len({get(app).headers["x-request-id"] for _ in range(20)}) == 20
 
 
 def test_concurrent_requests_keep_their_ids(app: Starlette) -> None:
@@ -106,7 +106,7 @@ def test_an_application_may_omit_headers(app: Starlette) -> None:
         await send({"type": "http.response.start", "status": 204})
         await send({"type": "http.response.body"})
 
-    assert re.fullmatch(GENERATED, send(bare).headers["x-request-id"])
+    assert re.fullmatch(GENERATED, get(bare).headers["x-request-id"])
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_bug_is_logged_with_the_id_and_hidden_from_the_client(
     metrics = Metrics(CollectorRegistry())
     app = Starlette(routes=[Endpoint("GET", "/bug", fail).route()])
     app.state.service = SimpleNamespace(metrics=metrics, api_keys=ApiKeys([]), is_draining=False)
-    response = send(ErrorFormatMiddleware(app), "/bug", **{"X-Request-ID": "follow-me"})
+    response = get(ErrorFormatMiddleware(app), "/bug", **{"X-Request-ID": "follow-me"})
     assert response.status_code == 500
     assert response.headers["x-request-id"] == "follow-me"
     assert response.json()["error"]["code"] == "internal_server_error"
@@ -160,8 +160,8 @@ def test_a_bug_is_logged_with_the_id_and_hidden_from_the_client(
 
 
 def test_a_request_is_logged_as_a_line_of_json(app: Starlette, access_lines: Any) -> None:
-    send(app, "/?secret=1", **{"X-Request-ID": "one"})
-    send(app, "/no%22%0Apath", **{"X-Request-ID": "two"})
+    get(app, "/?secret=1", **{"X-Request-ID": "one"})
+    get(app, "/no%22%0Apath", **{"X-Request-ID": "two"})
     entry, not_found_entry = access_lines()
     assert entry.keys() == {
         *("time", "request_id", "method", "path", "status", "milliseconds", "client")
@@ -178,20 +178,20 @@ def test_an_application_that_fails_is_logged_with_500(access_lines: Any) -> None
     async def fail(scope: Any, receive: Any, send: Any) -> None:
         raise ZeroDivisionError
 
-    send(fail)
+    get(fail)
     assert [line["status"] for line in access_lines()] == [500]
 
 
 def test_switching_the_log_on_twice_writes_one_line(app: Starlette, access_lines: Any) -> None:
     log_requests()
-    send(app)
+    get(app)
     assert len(access_lines()) == 1
 
 
 def test_the_access_log_is_off_by_default(
     app: Starlette, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    send(app)
+    get(app)
     assert capsys.readouterr().out == ""
     assert caplog.records == []
 

@@ -1,4 +1,4 @@
-"""What tests share: a home of their own, pictures, a tiny bundle and a tiny backbone."""
+"""Fixtures of all tests: a temporary BentoML home, drawn pictures, a tiny bundle and backbone."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DrawFolder = Callable[..., Path]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with long tests first, or one worker is left alone with the longest at the end."""
+    """Run files with long tests first, so that no worker starts the longest file at the end."""
     real, slow = (
         {item.path for item in items if item.get_closest_marker(name)} for name in ("real", "slow")
     )
@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where GRAFT_NO_SKIPS is set, as by `make deploy-check`, what was skipped has failed."""
+    """Let skipped tests fail if GRAFT_NO_SKIPS is set, as in `make deploy-check`."""
     report = yield
     if report.skipped and os.environ.get("GRAFT_NO_SKIPS"):
         report.outcome = "failed"
@@ -56,9 +56,10 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(scope="session", autouse=True)
 def bentoml_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """BentoML keeps nothing in the user's home and reports nothing, here and in subprocesses.
+    """Keep BentoML's files in a temporary folder, and switch its tracking off.
 
-    It looks for its home once, when it first needs it: no test may be earlier than this.
+    Both hold in subprocesses as well. BentoML reads BENTOML_HOME only once, so this fixture must
+    come before every test.
     """
     home = tmp_path_factory.mktemp("bentoml")
     with pytest.MonkeyPatch.context() as patch:
@@ -70,7 +71,7 @@ def bentoml_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Real pictures and weights beside the project; tests that need them skip where absent."""
+    """The folder ../shared with real pictures and weights; without it, the test is skipped."""
     if not SHARED.is_dir():
         pytest.skip("no ../shared with real pictures and weights here")
     return SHARED
@@ -124,7 +125,7 @@ def write_model(path: Path) -> None:
 
 
 def write_files(folder: Path) -> None:
-    """Everything of the tiny bundle but its manifest; the golden answers are numpy's."""
+    """Write the files of the tiny bundle except its manifest; numpy computes the golden answers."""
     (folder / "golden").mkdir(parents=True)
     write_model(folder / "model.onnx")
     answers = {}
@@ -164,14 +165,14 @@ def draw() -> Draw:
 
 @pytest.fixture
 def staging(tmp_path: Path) -> Path:
-    """A folder with every file of a bundle but the manifest."""
+    """A folder with all files of a bundle except the manifest."""
     write_files(tmp_path / "staging")
     return tmp_path / "staging"
 
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, manifest: Manifest) -> Bundle:
-    """The sealed tiny bundle, shared: use `bundle_copy` to alter files."""
+    """The sealed tiny bundle, shared by all tests: use `bundle_copy` to change its files."""
     folder = tmp_path_factory.mktemp("bundle")
     write_files(folder / "staging")
     return seal(folder / "staging", manifest, folder)
@@ -179,7 +180,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, manifest: Manifest) ->
 
 @register
 class Tiny(Backbone):
-    """Three convolutions with normalisations: trains in seconds, enters like any other plugin."""
+    """A backbone with three convolutions, registered like any plugin; it trains in seconds."""
 
     family = "tiny"
     default_variant = "s"

@@ -30,12 +30,12 @@ def namespace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]
     return vars(module)
 
 
-def test_it_is_kept_without_outputs(cells: list[dict[str, Any]]) -> None:
+def test_notebook_is_stored_without_outputs(cells: list[dict[str, Any]]) -> None:
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
 
 
 @pytest.mark.slow
-def test_its_cells_run_in_order(
+def test_cells_run_in_order(
     cells: list[dict[str, Any]], namespace: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number, cell in enumerate(cells, 1):

@@ -1,4 +1,4 @@
-"""The main job on real input: photos of flowers, real ImageNet weights, answers over HTTP."""
+"""Training and serving with real input: photos of flowers and ImageNet weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WEIGHTS = "weights/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_t
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_flowers_are_told_apart_and_served_as_they_were_measured(
+def test_served_accuracy_on_flowers_is_the_measured_one(
     shared: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -29,10 +29,10 @@ def test_flowers_are_told_apart_and_served_as_they_were_measured(
     folder = shared / "data/flowers"
     arguments = ["--plugin", "mobilenet:v2-0.35", "--weights", str(shared / WEIGHTS)]
     arguments += ["--data", str(folder), "--output", str(tmp_path), "--json", "--quiet"]
-    arguments += ["--fine-tune-epochs", "1"]  # a tenth of what it would take
+    arguments += ["--fine-tune-epochs", "1"]  # the default takes ten times as long
     assert main([*arguments, "--name", "flowers"]) == 0
     result = json.loads(capsys.readouterr().out)
-    # One split of 150 pictures is worth 0.88 +- 0.05; by chance it would be 0.2.
+    # The accuracy on a split of 150 pictures is 0.88 +- 0.05; chance would be 0.2.
     assert result["test_accuracy"] > 0.8
     bundle = Path(result["bundle"])
     metrics = json.loads((bundle / "metrics.json").read_text())
@@ -46,15 +46,17 @@ def test_flowers_are_told_apart_and_served_as_they_were_measured(
         responses = [client.post("/predict", files={"image": picture}) for picture in pictures]
     assert {response.status_code for response in responses} == {200}
     answers = [response.json() for response in responses]
-    right = sum(answer["label"] == row["class"] for answer, row in zip(answers, rows, strict=True))
-    assert right / len(rows) == result["test_accuracy"]
+    correct_count = sum(
+        answer["label"] == row["class"] for answer, row in zip(answers, rows, strict=True)
+    )
+    assert correct_count / len(rows) == result["test_accuracy"]
 
-    # what TensorFlow answers, picture by picture: the same class, probabilities within 1e-4
+    # TensorFlow's answers for each picture: the same class, and probabilities within 1e-4.
     model = tf.saved_model.load(str(bundle / "saved_model")).signatures["serving_default"]
     images = np.stack([decode(picture, 224) for picture in pictures])
     expected = model(images=tf.constant(images))["probabilities"].numpy()
     classes = json.loads((bundle / "manifest.json").read_text())["classes"]
     for answer, probabilities in zip(answers, expected, strict=True):
         assert answer["label"] == classes[probabilities.argmax()]
-        found = {one["label"]: one["score"] for one in answer["top"]}
-        np.testing.assert_allclose([found[label] for label in classes], probabilities, atol=1e-4)
+        scores = {entry["label"]: entry["score"] for entry in answer["top"]}
+        np.testing.assert_allclose([scores[label] for label in classes], probabilities, atol=1e-4)

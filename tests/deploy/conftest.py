@@ -46,10 +46,10 @@ def renderer() -> list[str]:
 
 def build(folder: Path) -> str:
     command = [*renderer(), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr, "kustomize warns"
-    return done.stdout
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
+    assert not completed.stderr, "kustomize printed a warning"
+    return completed.stdout
 
 
 @functools.cache
@@ -72,19 +72,19 @@ def render() -> Render:
 def pod_templates(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
     """Yield every pod of a manifest, as (kind and name of the manifest, {"metadata", "spec"})."""
     kind, spec = manifest["kind"], manifest.get("spec", {})
-    where = f"{kind} {manifest['metadata']['name']}"
+    owner = f"{kind} {manifest['metadata']['name']}"
     match kind:
         case "Pod":
-            yield where, manifest
+            yield owner, manifest
         case "Deployment" | "Job":
-            yield where, spec["template"]
+            yield owner, spec["template"]
         case "CronJob":
-            yield where, spec["jobTemplate"]["spec"]["template"]
+            yield owner, spec["jobTemplate"]["spec"]["template"]
         case "InferenceService":
-            own = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
+            scaling_fields = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
             predictor = spec["predictor"]
-            pod = {key: value for key, value in predictor.items() if key not in own}
-            yield where, {"metadata": {"labels": manifest["metadata"]["labels"]}, "spec": pod}
+            pod = {key: value for key, value in predictor.items() if key not in scaling_fields}
+            yield owner, {"metadata": {"labels": manifest["metadata"]["labels"]}, "spec": pod}
 
 
 @pytest.fixture(scope="session")
@@ -98,13 +98,13 @@ def find() -> Find:
     """Find the only manifest of a kind: find(manifests, "NetworkPolicy", "askers")."""
 
     def find(manifests: list[Manifest], kind: str, name: str | None = None) -> Manifest:
-        found = [
+        matching = [
             manifest
             for manifest in manifests
             if manifest["kind"] == kind and name in (None, manifest["metadata"]["name"])
         ]
-        assert len(found) == 1, (kind, [manifest["metadata"]["name"] for manifest in found])
-        return found[0]
+        assert len(matching) == 1, (kind, [manifest["metadata"]["name"] for manifest in matching])
+        return matching[0]
 
     return find
 

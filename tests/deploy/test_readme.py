@@ -24,13 +24,13 @@ TEXT = (ROOT / "deploy/README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 
 
-def test_ten_commands_lead_to_a_service_and_one_back() -> None:
+def test_deployment_takes_ten_commands_and_rollback_one() -> None:
     assert len(BLOCKS[0].strip().splitlines()) == 10
     undo = next(block for block in BLOCKS if "rollout undo" in block)
     assert len(undo.strip().splitlines()) == 1
 
 
-def test_folders_and_files_that_are_named_exist() -> None:
+def test_named_folders_and_files_exist() -> None:
     applied = re.findall(r"-[kf] (deploy/\S+)", "\n".join(BLOCKS))
     assert len(applied) > 8
     for path in applied:
@@ -41,7 +41,9 @@ def test_folders_and_files_that_are_named_exist() -> None:
 
 def test_every_overlay_and_run_has_its_row() -> None:
     rows = re.findall(r"^\| `kubernetes/([\w/-]+)`(?:, `([\w-]+)`)?", TEXT, re.MULTILINE)
-    documented = {first for first, _ in rows} | {f"training/{other}" for _, other in rows if other}
+    documented = {overlay for overlay, _ in rows} | {
+        f"training/{run_name}" for _, run_name in rows if run_name
+    }
     folder = ROOT / "deploy/kubernetes"
     existing = {
         path.parent.relative_to(folder).as_posix()
@@ -73,10 +75,10 @@ def test_the_command_sets_registry_and_digest_of_the_images(
     compose = yaml.safe_load((tmp_path / "deploy/compose.yaml").read_text())["services"]
     assert compose["graft"]["image"] == images["Deployment"]
     assert compose["grafana"]["image"].endswith("0" * 64)
-    left = [
+    unchanged = [
         path for path in (tmp_path / "deploy").rglob("*.yaml") if "example.org" in path.read_text()
     ]
-    assert not left
+    assert not unchanged
 
 
 @pytest.mark.slow
@@ -88,20 +90,20 @@ def test_the_commands_sign_a_folder_and_a_model_in_the_store(
     (folder,) = [block for block in BLOCKS if "openssl ecparam" in block]
     (store,) = [block for block in BLOCKS if "STORED=" in block]
     lines = [line for line in (folder + store).splitlines() if not line.startswith("docker")]
-    for here, there in (
+    for documented, actual in (
         ("artifacts/classifier-0123456789ab", "tiny-0"),
         ("classifier:latest", tag),
         (".venv/bin/", f"{Path(sys.executable).parent}/"),
     ):
-        assert any(here in line for line in lines)
-        lines = [line.replace(here, there) for line in lines]
+        assert any(documented in line for line in lines)
+        lines = [line.replace(documented, actual) for line in lines]
     subprocess.run(["sh", "-euc", "\n".join(lines)], cwd=tmp_path, check=True)
     for reference in (str(tmp_path / "tiny-0"), tag):
-        found = load_verified(reference, str(tmp_path / "graft.pub"))
-        assert found.manifest == tiny_bundle.manifest
+        bundle = load_verified(reference, str(tmp_path / "graft.pub"))
+        assert bundle.manifest == tiny_bundle.manifest
 
 
-def test_the_seconds_of_stopping_are_those_of_the_manifests(
+def test_stopping_times_match_the_manifests(
     render: Callable[[str], list[dict[str, Any]]], find: Callable[..., dict[str, Any]]
 ) -> None:
     manifests = render("overlays/cpu")

@@ -1,4 +1,4 @@
-"""deploy/graft.service: systemd accepts it, and the service works with the allowed calls."""
+"""deploy/graft.service: systemd accepts it, and its allowed system calls are sufficient."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy/graft.service"
-LOCKED = """
+RUN_WITH_SECCOMP = """
 import ctypes, os, sys
 try:
     library = ctypes.CDLL("libseccomp.so.2")
@@ -41,8 +41,8 @@ try:
 except PermissionError:
     os.execv(sys.argv[2], sys.argv[2:])
 """
-"""Runs a command with only these system calls; others fail as they do under systemd."""
-NOT_LOCKED = 77
+"""Runs a command with only the named system calls allowed; others fail as under systemd."""
+CANNOT_FILTER = 77
 
 
 def lines(key: str) -> list[str]:
@@ -56,21 +56,23 @@ def environment() -> dict[str, str]:
 def analyze(*arguments: str | Path) -> str:
     if not shutil.which("systemd-analyze"):
         pytest.skip("no systemd-analyze here (systemd)")
-    done = subprocess.run(
+    completed = subprocess.run(
         ["systemd-analyze", *map(str, arguments)], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr, "systemd-analyze reports misspelt lines on stderr, with exit code 0"
-    return done.stdout
+    assert completed.returncode == 0, completed.stderr
+    assert not completed.stderr, (
+        "systemd-analyze reports misspelt lines on stderr, with exit code 0"
+    )
+    return completed.stdout
 
 
-def allowed(group: str) -> set[str]:
+def calls_in_group(group: str) -> set[str]:
     """Return the system calls of a group, including those of the groups in it."""
     names: set[str] = set()
     for line in analyze("syscall-filter", "--no-pager", group).splitlines():
         name = line.strip()
         if line.startswith("    ") and not name.startswith("#"):
-            names |= allowed(name) if name.startswith("@") else {name}
+            names |= calls_in_group(name) if name.startswith("@") else {name}
     return names
 
 
@@ -94,46 +96,48 @@ def test_command_and_variables_are_those_of_the_image() -> None:
     expected = [word.strip(' "') for word in image_command.split(",")]
     assert command.replace("127.0.0.1", "0.0.0.0").split()[1:] == expected[1:]
     variables = dict(re.findall(r"^(?:ENV|   ) (\w+)=(\S+)", text, re.MULTILINE))
-    own = {"PATH", "GRAFT_MODEL", "GRAFT_CACHE"}
-    assert {name: environment()[name] for name in set(variables) - own} == {
-        name: value for name, value in variables.items() if name not in own
+    own_variables = {"PATH", "GRAFT_MODEL", "GRAFT_CACHE"}
+    assert {name: environment()[name] for name in set(variables) - own_variables} == {
+        name: value for name, value in variables.items() if name not in own_variables
     }
 
 
-def test_settings_and_times_are_those_of_the_code() -> None:
-    given = {name: value for name, value in environment().items() if name.startswith("GRAFT_")}
+def test_settings_and_timeouts_match_the_code() -> None:
+    variables = {name: value for name, value in environment().items() if name.startswith("GRAFT_")}
     fields = {f"GRAFT_{field.upper()}" for field in Settings.model_fields}
-    assert set(given) - {"GRAFT_CACHE"} <= fields
-    settings = Settings.from_environment(given)
+    assert set(variables) - {"GRAFT_CACHE"} <= fields
+    settings = Settings.from_environment(variables)
     waits = settings.drain_seconds, settings.upload_timeout_seconds, settings.deadline_seconds
     (limit,) = lines("TimeoutStopSec")
     assert sum(waits) + SEND_TIMEOUT_SECONDS < int(limit)
     (cache,) = lines("CacheDirectory")
-    assert given["GRAFT_CACHE"] == f"/var/cache/{cache}"
+    assert variables["GRAFT_CACHE"] == f"/var/cache/{cache}"
     assert environment()["BENTOML_HOME"].startswith("/tmp/")
     assert lines("PrivateTmp") == ["yes"]
 
 
 @pytest.mark.slow
 def test_the_service_needs_no_other_system_call(tmp_path: Path, tiny_bundle: Bundle) -> None:
-    taken, left_out = lines("SystemCallFilter")
-    names = allowed(taken) - allowed(left_out.removeprefix("~")) | allowed("@default")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    own = {"BENTOML_HOME": f"{tmp_path}/bentoml", "HOME": str(tmp_path)}
-    own |= {"GRAFT_CACHE": str(tmp_path), "GRAFT_MODEL": str(tiny_bundle.path)}
-    command = [sys.executable, "-c", LOCKED, " ".join(names)]
+    included, excluded = lines("SystemCallFilter")
+    names = calls_in_group(included) - calls_in_group(excluded.removeprefix("~")) | calls_in_group(
+        "@default"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    paths = {"BENTOML_HOME": f"{tmp_path}/bentoml", "HOME": str(tmp_path)}
+    paths |= {"GRAFT_CACHE": str(tmp_path), "GRAFT_MODEL": str(tiny_bundle.path)}
+    command = [sys.executable, "-c", RUN_WITH_SECCOMP, " ".join(names)]
     command += [str(Path(sys.executable).with_name("bentoml")), "serve", "service.app:Classifier"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
-    shorter = {"GRAFT_DRAIN_SECONDS": "0", "PATH": "/usr/bin:/bin"}
-    variables = environment() | own | shorter
+    overrides = {"GRAFT_DRAIN_SECONDS": "0", "PATH": "/usr/bin:/bin"}
+    variables = environment() | paths | overrides
     process = subprocess.Popen(command, cwd=ROOT, env=variables, start_new_session=True)
     try:
         picture = (tiny_bundle.path / "golden/red.png").read_bytes()
         deadline = time.monotonic() + 90
-        while (label := ask(f"http://127.0.0.1:{port}/predict", picture)) is None:
-            if process.poll() == NOT_LOCKED:
-                pytest.skip("this machine lets nobody filter system calls")
+        while (label := classify(f"http://127.0.0.1:{port}/predict", picture)) is None:
+            if process.poll() == CANNOT_FILTER:
+                pytest.skip("system calls cannot be filtered on this machine")
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.2)
@@ -141,13 +145,13 @@ def test_the_service_needs_no_other_system_call(tmp_path: Path, tiny_bundle: Bun
         process.terminate()
         assert process.wait(60) == 0
     finally:
-        with suppress(ProcessLookupError):  # none is left when all is well
+        with suppress(ProcessLookupError):  # all processes have ended
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
 
 
-def ask(url: str, picture: bytes) -> str | None:
-    """The label of a picture; None while nobody answers."""
+def classify(url: str, picture: bytes) -> str | None:
+    """The label of a picture; None while the service does not answer."""
     try:
         answer = httpx.post(url, content=picture, headers={"Content-Type": "image/png"}, timeout=30)
     except httpx.TransportError:

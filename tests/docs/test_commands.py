@@ -32,14 +32,14 @@ IMAGES = ROOT / "docs/images"
 IS_WRITING = bool(os.environ.get("GRAFT_WRITE_DOCS"))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PER_CLASS = 60 if IS_WRITING else 20
-"""Pictures of each of the four kinds of drawn leaves; more for the screenshots in the docs."""
+"""The number of pictures of each kind of drawn leaf; larger for screenshots in the docs."""
 START_SECONDS = 600
 
 pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True)
-class Place:
+class Workspace:
     """The folder in which commands run, and the values that replace names in them."""
 
     folder: Path
@@ -53,9 +53,9 @@ class Place:
         replacements |= {".venv/bin/python": sys.executable}
         replacements |= {".venv/bin/bentoml": f"{sys.executable} -m bentoml"}
         replacements |= {"localhost:3000": self.address}
-        for here, there in replacements.items():
-            command = command.replace(here, there)
-        done = subprocess.run(
+        for placeholder, replacement in replacements.items():
+            command = command.replace(placeholder, replacement)
+        completed = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -63,20 +63,20 @@ class Place:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return done
+        assert completed.returncode == 0, completed.stderr
+        return completed
 
 
 def blocks(page: str, word: str, language: str = "sh") -> list[str]:
     """The code blocks of a page that contain a word."""
     text = (ROOT / page).read_text()
-    found = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    return [block for block in found if word in block]
+    code_blocks = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [block for block in code_blocks if word in block]
 
 
 def block(page: str, word: str) -> str:
-    (found,) = blocks(page, word)
-    return found
+    (code,) = blocks(page, word)
+    return code
 
 
 def first_steps() -> list[str]:
@@ -85,37 +85,37 @@ def first_steps() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     folder = tmp_path_factory.mktemp("commands")
     pictures = draw_samples(tmp_path_factory.mktemp("leaves"), PER_CLASS)
     picture = min(pictures.glob("*/*.jpg"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    return Place(folder, pictures, picture, f"127.0.0.1:{port}")
+    return Workspace(folder, pictures, picture, f"127.0.0.1:{port}")
 
 
 @pytest.fixture(scope="module")
-def bundle(place: Place, bentoml_home: Path) -> Path:
+def bundle(workspace: Workspace, bentoml_home: Path) -> Path:
     """The bundle that the first command in the README writes."""
     train, _, _ = first_steps()
-    done = place.run(train, efficientnet="pocket")
-    return place.folder / done.stdout.splitlines()[-1]
+    completed = workspace.run(train, efficientnet="pocket")
+    return workspace.folder / completed.stdout.splitlines()[-1]
 
 
 @pytest.fixture(scope="module")
-def served(place: Place, bundle: Path) -> Iterator[Place]:
+def served(workspace: Workspace, bundle: Path) -> Iterator[Workspace]:
     """The service that the second command in the README starts, with the model of the first."""
     _, serve, _ = first_steps()
     assert serve == ".venv/bin/bentoml serve"
-    host, port = place.address.split(":")
+    host, port = workspace.address.split(":")
     command = [sys.executable, "-m", *serve.split("/")[-1].split(), "--host", host, "--port", port]
-    log = place.folder / "server.log"
+    log = workspace.folder / "server.log"
     with log.open("wb") as file:
         server = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
     try:
-        wait_until_ready(place.address, server, log)
-        yield place
+        wait_until_ready(workspace.address, server, log)
+        yield workspace
     finally:
         server.terminate()
         server.wait(60)
@@ -132,9 +132,9 @@ def wait_until_ready(address: str, server: subprocess.Popen[bytes], log: Path) -
     pytest.fail(f"the service did not get ready:\n{log.read_text()}")
 
 
-def test_three_commands_lead_from_a_folder_to_an_answer(served: Place, bundle: Path) -> None:
-    _, _, ask = first_steps()
-    answer = json.loads(served.run(ask).stdout)
+def test_three_commands_lead_from_a_folder_to_an_answer(served: Workspace, bundle: Path) -> None:
+    _, _, request = first_steps()
+    answer = json.loads(served.run(request).stdout)
     assert answer["label"] == served.picture.parent.name
     assert answer["model"] == {"name": "classifier", "version": bundle.name.rpartition("-")[2]}
     assert (bundle / "report.html").is_file()
@@ -144,66 +144,71 @@ def test_three_commands_lead_from_a_folder_to_an_answer(served: Place, bundle: P
     "command",
     [command for block in blocks("docs/serving.md", "/predict") for command in [block]],
 )
-def test_requests_of_the_docs_are_answered(served: Place, command: str) -> None:
+def test_requests_of_the_docs_are_answered(served: Workspace, command: str) -> None:
     answers = served.run(command).stdout
     assert answers.count(f'"label":"{served.picture.parent.name}"') >= command.count("curl")
 
 
-def test_a_folder_is_scored(place: Place, bundle: Path) -> None:
-    place.run(block("docs/serving.md", "service.predict"))
-    rows = (place.folder / "answers.csv").read_text().splitlines()
-    assert len(rows) == 1 + len(list(place.pictures.glob("*/*.jpg")))
+def test_a_folder_is_scored(workspace: Workspace, bundle: Path) -> None:
+    workspace.run(block("docs/serving.md", "service.predict"))
+    rows = (workspace.folder / "answers.csv").read_text().splitlines()
+    assert len(rows) == 1 + len(list(workspace.pictures.glob("*/*.jpg")))
     assert "probability_healthy" in rows[0]
 
 
-def test_a_folder_is_checked(place: Place) -> None:
-    done = place.run(block("docs/training.md", "trainers.check"))
-    assert "4 classes" in done.stderr + done.stdout
+def test_a_folder_is_checked(workspace: Workspace) -> None:
+    completed = workspace.run(block("docs/training.md", "trainers.check"))
+    assert "4 classes" in completed.stderr + completed.stdout
 
 
-def test_backbones_are_compared(place: Place, bundle: Path) -> None:
+def test_backbones_are_compared(workspace: Workspace, bundle: Path) -> None:
     command = block("docs/backbones.md", "trainers.compare")
     plugins = {"pocket,mobilenet:v3-small,resnet:50": "pocket,pocket=none"}
     assert set(plugins) <= set(command.split())
-    done = place.run(command, **plugins)
-    assert "python -m trainers.run --plugin pocket" in done.stdout + done.stderr
+    completed = workspace.run(command, **plugins)
+    assert "python -m trainers.run --plugin pocket" in completed.stdout + completed.stderr
 
 
-def test_a_model_replaces_one_that_is_no_better(place: Place, bundle: Path) -> None:
+def test_a_model_replaces_a_model_that_is_not_better(workspace: Workspace, bundle: Path) -> None:
     version = bundle.name.rpartition("-")[2]
-    done = place.run(block("docs/bundles.md", "trainers.promote"), OLD_VERSION=version)
-    assert done.stdout.splitlines()[-1] == f"classifier:{version}"
+    completed = workspace.run(block("docs/bundles.md", "trainers.promote"), OLD_VERSION=version)
+    assert completed.stdout.splitlines()[-1] == f"classifier:{version}"
 
 
-def test_the_store_lists_the_model(place: Place, bundle: Path) -> None:
-    lists, _ = block("docs/bundles.md", "models list").splitlines()
-    assert f"classifier:{bundle.name.rpartition('-')[2]}" in place.run(lists).stdout
+def test_the_store_lists_the_model(workspace: Workspace, bundle: Path) -> None:
+    list_command, _ = block("docs/bundles.md", "models list").splitlines()
+    assert f"classifier:{bundle.name.rpartition('-')[2]}" in workspace.run(list_command).stdout
 
 
-def test_a_bento_of_another_name_is_described(place: Place) -> None:
-    shutil.copy(ROOT / "bentofile.yaml", place.folder)
+def test_a_bento_of_another_name_has_its_model(workspace: Workspace) -> None:
+    shutil.copy(ROOT / "bentofile.yaml", workspace.folder)
     rename, build = block("docs/bundles.md", "leaves.yaml").splitlines()
-    place.run(rename)
-    written = yaml.safe_load((place.folder / "leaves.yaml").read_text())
+    workspace.run(rename)
+    written = yaml.safe_load((workspace.folder / "leaves.yaml").read_text())
     assert [model["tag"] for model in written["models"]] == ["leaves:latest"]
     assert build.split()[2:4] == ["-f", "leaves.yaml"]
 
 
-def test_the_python_of_the_docs_trains_and_predicts(place: Place, bundle: Path) -> None:
+def test_the_python_of_the_docs_trains_and_predicts(workspace: Workspace, bundle: Path) -> None:
     import trainers
 
     if not hasattr(trainers, "train"):
         pytest.skip("`from trainers import train` is not there yet")
     script = "".join(blocks("docs/python.md", "import", "python"))
-    names = {'"leaves"': repr(str(place.pictures)), '"PICTURE.jpg"': repr(str(place.picture))}
-    for here, there in names.items():
-        assert here in script
-        script = script.replace(here, there)
-    (place.folder / "script.py").write_text(script)
-    accuracy, report, made, answer, *_ = place.run(".venv/bin/python script.py").stdout.splitlines()
+    names = {
+        '"leaves"': repr(str(workspace.pictures)),
+        '"PICTURE.jpg"': repr(str(workspace.picture)),
+    }
+    for placeholder, replacement in names.items():
+        assert placeholder in script
+        script = script.replace(placeholder, replacement)
+    (workspace.folder / "script.py").write_text(script)
+    accuracy, report, bundle_path, answer, *_ = workspace.run(
+        ".venv/bin/python script.py"
+    ).stdout.splitlines()
     assert 0 <= float(accuracy) <= 1
-    assert report == f"{made}/report.html"
-    assert answer.split()[0] == place.picture.parent.name
+    assert report == f"{bundle_path}/report.html"
+    assert answer.split()[0] == workspace.picture.parent.name
 
 
 # Screenshots of the README, in docs/images. They are updated if GRAFT_WRITE_DOCS is set.
@@ -224,17 +229,15 @@ def browser() -> Iterator[Any]:
 
 
 def save(page: Any, name: str, folder: Path) -> None:
-    """Save a screenshot of the page. It must have the size of the one in the docs."""
+    """Save a screenshot of the page; it must have the same size as the screenshot in the docs."""
     path = (IMAGES if IS_WRITING else folder) / name
     page.screenshot(path=path)
-    with Image.open(path) as shot, Image.open(IMAGES / name) as kept:
-        assert shot.size == kept.size
-        assert len(shot.convert("RGB").getcolors(1 << 24) or ()) > 100  # it is not blank
+    with Image.open(path) as screenshot, Image.open(IMAGES / name) as expected:
+        assert screenshot.size == expected.size
+        assert len(screenshot.convert("RGB").getcolors(1 << 24) or ()) > 100  # it is not blank
 
 
-def test_the_page_for_people_can_be_photographed(
-    browser: Any, served: Place, tmp_path: Path
-) -> None:
+def test_screenshot_of_the_page(browser: Any, served: Workspace, tmp_path: Path) -> None:
     page = browser.new_page(viewport={"width": 760, "height": 720}, color_scheme="light")
     page.goto(f"http://{served.address}/ui")
     folders = sorted(path for path in served.pictures.iterdir() if path.is_dir())
@@ -247,7 +250,7 @@ def test_the_page_for_people_can_be_photographed(
     save(page, "ui.png", tmp_path)
 
 
-def test_the_report_can_be_photographed(browser: Any, bundle: Path, tmp_path: Path) -> None:
+def test_screenshot_of_the_report(browser: Any, bundle: Path, tmp_path: Path) -> None:
     page = browser.new_page(viewport={"width": 760, "height": 720}, color_scheme="light")
     page.goto((bundle / "report.html").as_uri())
     save(page, "report.png", tmp_path)

@@ -23,7 +23,7 @@ GUIDES = [page for page in PAGES if page.name != "CHANGELOG.md"]
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 LONGEST_PAGE = 150
 """The largest number of lines of README.md and CONTRIBUTING.md."""
-OF_TESTS = {"GRAFT_CACHE", "GRAFT_NO_SKIPS", "GRAFT_WRITE_ALERTS", "GRAFT_WRITE_DOCS"}
+TEST_VARIABLES = {"GRAFT_CACHE", "GRAFT_NO_SKIPS", "GRAFT_WRITE_ALERTS", "GRAFT_WRITE_DOCS"}
 FOLDERS = "plugins|trainers|service|deploy|tests|docs|benchmarks|examples|requirements"
 
 
@@ -45,15 +45,15 @@ def commands(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_link_targets_exist(page: Path) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", prose(page))
     for link in links:
         if link.startswith(("http://", "https://")):
             continue
-        path, _, place = link.partition("#")
+        path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
-        assert not place or place in anchors(target), link
+        assert not anchor or anchor in anchors(target), link
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
@@ -68,13 +68,13 @@ def test_every_page_is_in_the_index() -> None:
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=[name for name in NAMES if name != "CHANGELOG.md"])
-def test_files_that_are_named_exist(page: Path) -> None:
+def test_named_files_exist(page: Path) -> None:
     for path in re.findall(rf"`((?:{FOLDERS})/[\w./-]*)`", page.read_text()):
         assert (ROOT / path).exists(), path
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=[name for name in NAMES if name != "CHANGELOG.md"])
-def test_tests_that_are_named_exist(page: Path) -> None:
+def test_named_tests_exist(page: Path) -> None:
     text = page.read_text()
     for path in re.findall(r"\btests/[\w/]+\.py", text):
         assert (ROOT / path).is_file(), path
@@ -82,7 +82,7 @@ def test_tests_that_are_named_exist(page: Path) -> None:
         assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
 
 
-def test_make_targets_that_are_named_exist() -> None:
+def test_named_make_targets_exist() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in GUIDES:
         named = re.findall(r"`make ([a-z][a-z -]*)", page.read_text()) + [
@@ -91,13 +91,13 @@ def test_make_targets_that_are_named_exist() -> None:
         assert {name for names in named for name in names.split()} <= targets, page
 
 
-def test_settings_that_are_named_exist() -> None:
-    known = {f"GRAFT_{name.upper()}" for name in Settings.model_fields} | OF_TESTS
+def test_named_settings_exist() -> None:
+    existing = {f"GRAFT_{name.upper()}" for name in Settings.model_fields} | TEST_VARIABLES
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")):
-        assert set(re.findall(r"GRAFT_[A-Z_]+[A-Z]", page.read_text())) <= known, page
+        assert set(re.findall(r"GRAFT_[A-Z_]+[A-Z]", page.read_text())) <= existing, page
 
 
-def test_modules_and_flags_that_are_named_exist() -> None:
+def test_named_modules_and_flags_exist() -> None:
     """Compare with the output of --help of each module."""
     used: dict[str, set[str]] = {}
     for page in GUIDES:
@@ -105,20 +105,22 @@ def test_modules_and_flags_that_are_named_exist() -> None:
         for line in text:
             for module, rest in re.findall(r"python -m ([\w.]+)([^|;#]*)", line):
                 used.setdefault(module, set()).update(re.findall(r"--[a-z][\w-]*", rest))
-    ours = {name for name in used if name.partition(".")[0] in ("plugins", "trainers", "service")}
-    assert {"trainers.run", "trainers.check", "trainers.compare", "service.predict"} <= ours
-    for module in ours:
+    own_modules = {
+        name for name in used if name.partition(".")[0] in ("plugins", "trainers", "service")
+    }
+    assert {"trainers.run", "trainers.check", "trainers.compare", "service.predict"} <= own_modules
+    for module in own_modules:
         command = [sys.executable, "-m", module, "--help"]
-        shown = subprocess.run(
+        completed = subprocess.run(
             command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
         )
-        assert shown.returncode == 0, (module, shown.stderr)
-        assert used[module] <= set(re.findall(r"--[a-z][\w-]*", shown.stdout)), module
+        assert completed.returncode == 0, (module, completed.stderr)
+        assert used[module] <= set(re.findall(r"--[a-z][\w-]*", completed.stdout)), module
 
 
 def test_the_page_about_scoring_names_every_option() -> None:
     command = [sys.executable, "-m", "service.predict", "--help"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    help_text = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     section = (ROOT / "docs/serving.md").read_text().partition("\n## Score a folder\n")[2]
     named = set(re.findall(r"--[a-z]+", section.partition("\n## ")[0]))
-    assert named == set(re.findall(r"--[a-z]+", shown)) - {"--help"}
+    assert named == set(re.findall(r"--[a-z]+", help_text)) - {"--help"}

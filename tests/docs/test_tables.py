@@ -29,13 +29,13 @@ def list_plugins() -> Iterator[str]:
     for family, backbone in families().items():
         if not backbone.__module__.startswith("plugins."):
             continue
-        marked = ", ".join(
+        variants = ", ".join(
             f"`{name}`" + (r" \*" if name == backbone.default_variant else "")
             for name in backbone.variants
         )
         sizes = sorted({spec.image_size for spec in backbone.variants.values()})
         span = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-        yield f"| `{family}` | {marked} | {span} px |"
+        yield f"| `{family}` | {variants} | {span} px |"
 
 
 def list_options() -> Iterator[str]:
@@ -98,25 +98,25 @@ TABLES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_is_what_the_code_says(name: str) -> None:
+def test_table_matches_the_code(name: str) -> None:
     page, rows = DOCS / TABLES[name][0], list(TABLES[name][1]())
     text = page.read_text()
     header = "" if name == "decisions" else r"\|.*\n\|[-|]+\n"
     pattern = rf"<!-- {name} -->\n{header}((?:[|\- ].*\n)*)<!-- /{name} -->"
-    found = re.search(pattern, text)
-    assert found, f"no table {name} in {page}"
+    match = re.search(pattern, text)
+    assert match, f"no table {name} in {page}"
     if os.environ.get("GRAFT_WRITE_DOCS"):
-        start, end = found.span(1)
+        start, end = match.span(1)
         page.write_text(text[:start] + "".join(f"{row}\n" for row in rows) + text[end:])
     else:
-        assert found[1].splitlines() == rows
+        assert match[1].splitlines() == rows
 
 
 def test_the_endpoints_are_those_of_the_service() -> None:
     """A path with /versions/{version} has no row; the row of the path without it describes it."""
     from service.asgi import routes
 
-    own = {
+    own_endpoints = {
         f"{method} {route.path.replace('/versions/{version}', '')}"
         for route in routes()
         for method in (route.methods or set()) - {"HEAD"}
@@ -125,23 +125,26 @@ def test_the_endpoints_are_those_of_the_service() -> None:
     text = (DOCS / "serving.md").read_text()
     table = re.search(r"<!-- endpoints -->(.*)<!-- /endpoints -->", text, re.DOTALL)
     assert table
-    assert set(re.findall(r"^\| `((?:GET|POST) [^`]+)`", table[1], re.MULTILINE)) == own | bentomls
+    assert (
+        set(re.findall(r"^\| `((?:GET|POST) [^`]+)`", table[1], re.MULTILINE))
+        == own_endpoints | bentomls
+    )
 
 
-def test_what_a_picture_may_cost_is_the_limit() -> None:
+def test_docs_name_the_decoding_limits() -> None:
     limits = f"more than {Limits.memory_bytes / 1e6:.0f} MB or {Limits.seconds:g} seconds"
     assert (DOCS / "training.md").read_text().count(limits) == 1
     assert (DOCS / "serving.md").read_text().count(limits) == 2  # text, and table of settings
 
 
-def test_the_exporter_of_traces_fits_the_lock() -> None:
+def test_the_documented_trace_exporter_has_the_locked_version() -> None:
     """Without a version, pip would install the newest exporter, and change locked versions."""
     text = (DOCS / "serving.md").read_text()
     (version,) = re.findall(r"opentelemetry-exporter-otlp-proto-http==(\S+)", text)
     assert f"\nopentelemetry-sdk=={version} " in (ROOT / "requirements/dev.txt").read_text()
 
 
-def test_the_backbone_that_is_shown_is_the_real_one() -> None:
+def test_example_backbone_is_the_source_of_xception() -> None:
     code = re.search(r"```python\n(.*?)```", (DOCS / "backbones.md").read_text(), re.DOTALL)
     assert code
     module = families()["xception"].__module__

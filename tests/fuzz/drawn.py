@@ -1,4 +1,4 @@
-"""Draws sound pictures of every kind, each from a seed and a number.
+"""Draws valid pictures of every kind, each from a seed and a number.
 
 `drawn(seed, number)` draws a smooth picture and encodes it: in every kind that is read, in every
 variant that an encoder here can write, and in every variant that is refused by name. It returns the
@@ -69,7 +69,7 @@ def _gray(pixels: Pixels) -> Pixels:
 
 def _ycc(pixels: Pixels) -> list[NDArray[np.float64]]:
     converted = np.asarray(Image.fromarray(pixels).convert("YCbCr"), float)
-    return [converted[..., at] for at in range(3)]
+    return [converted[..., channel] for channel in range(3)]
 
 
 def jpeg_of_any_sampling(rng: random.Random, pixels: Pixels) -> Drawn:
@@ -81,13 +81,13 @@ def jpeg_of_any_sampling(rng: random.Random, pixels: Pixels) -> Drawn:
             rng.choice(((1, 1), (2, 1), (2, 2), (1, 2), (4, 1))),
             *[(1, 1)] * (components - 1),
         )
-    before, planes, expected = b"", _ycc(pixels), pixels
+    first_segments, planes, expected = b"", _ycc(pixels), pixels
     if components == 1:
         planes, expected = [pixels[..., 0].astype(float)], _gray(pixels)
     elif components == 4:  # Adobe's CMYK: inverted, and not black
-        before = jpegs.segment(0xEE, jpegs.ADOBE_RGB)
+        first_segments = jpegs.segment(0xEE, jpegs.ADOBE_RGB)
         planes = [
-            *(pixels[..., at].astype(float) for at in range(3)),
+            *(pixels[..., channel].astype(float) for channel in range(3)),
             np.full(pixels.shape[:2], 255.0),
         ]
     marker = rng.choice((0xC0, 0xC1, 0xC2))
@@ -97,17 +97,19 @@ def jpeg_of_any_sampling(rng: random.Random, pixels: Pixels) -> Drawn:
         marker=marker,
         restart=rng.choice((0, 0, 1, 2, 7)),
         is_interleaved=rng.random() < 0.7,
-        before=before + _metadata(rng),
+        first_segments=first_segments + _metadata(rng),
     )
     if rng.random() < 0.1:
-        data = data[:-2]  # a missing end marker is no damage
+        data = data[:-2]  # a missing end marker is not damage
     name = f"JPEG SOF{marker & 15} {sampling}"
-    if any(max(own) % factor for own in zip(*sampling, strict=True) for factor in own):
+    if any(max(factors) % factor for factors in zip(*sampling, strict=True) for factor in factors):
         return Drawn(name, data, refusal="fractional sampling")
-    most = max(map(max, sampling))
+    largest_factor = max(map(max, sampling))
     # Few samples of chroma cannot represent the waves: with 12, libjpeg itself is 6.5 levels off.
-    has_few = min(pixels.shape[:2]) // most < SIZE // 2
-    is_coarse = components == 4 or (components > 1 and (most > 2 or (most > 1 and has_few)))
+    has_few = min(pixels.shape[:2]) // largest_factor < SIZE // 2
+    is_coarse = components == 4 or (
+        components > 1 and (largest_factor > 2 or (largest_factor > 1 and has_few))
+    )
     return Drawn(name, data, expected, tolerance=12 if is_coarse else 6)
 
 
@@ -136,8 +138,10 @@ def jpeg_by_libjpeg(rng: random.Random, pixels: Pixels) -> Drawn:
 
 
 def mpo(rng: random.Random, pixels: Pixels) -> Drawn:
-    other = Image.fromarray(255 - pixels)
-    data = save(Image.fromarray(pixels), "MPO", save_all=True, append_images=[other], quality=92)
+    second_frame = Image.fromarray(255 - pixels)
+    data = save(
+        Image.fromarray(pixels), "MPO", save_all=True, append_images=[second_frame], quality=92
+    )
     return Drawn("MPO", data, pixels, 4)
 
 
@@ -155,41 +159,41 @@ def refused_jpeg(rng: random.Random, pixels: Pixels) -> Drawn:
     )
     bits = rng.choice((2, 4, 7, 9, 10, 12, 14, 16))
     components = rng.randint(1, 4)
-    word = f"JPEG with {bits} bits"
+    refusal = f"JPEG with {bits} bits"
     if marker == 0xF7:
-        word = "JPEG-LS"
+        refusal = "JPEG-LS"
     elif marker in (0xC9, 0xCA, 0xCB):
-        word = "arithmetic"
+        refusal = "arithmetic"
     elif marker > 0xC3:
-        word = "hierarchical"
+        refusal = "hierarchical"
     elif rng.random() < 0.3:
-        bits, components, word = 8, 2, "2 components"
+        bits, components, refusal = 8, 2, "2 components"
     return Drawn(
-        f"JPEG {marker:x} {bits}", jpegs.header_only(marker, bits, components, rng), refusal=word
+        f"JPEG {marker:x} {bits}", jpegs.header_only(marker, bits, components, rng), refusal=refusal
     )
 
 
 def jpeg_of_other_encoders(rng: random.Random, pixels: Pixels) -> Drawn:
     gray = pixels[..., 1].astype(np.uint16)
-    what = rng.choice(("12 bits", "lossless 16", "JPEG-LS", "JPEG XL", "JPEG 2000"))
-    if what == "12 bits":
-        data, word = imagecodecs.jpeg8_encode(gray << 4, bitspersample=12), "JPEG with 12 bits"
-    elif what == "lossless 16":
+    variant = rng.choice(("12 bits", "lossless 16", "JPEG-LS", "JPEG XL", "JPEG 2000"))
+    if variant == "12 bits":
+        data, refusal = imagecodecs.jpeg8_encode(gray << 4, bitspersample=12), "JPEG with 12 bits"
+    elif variant == "lossless 16":
         data = imagecodecs.jpeg8_encode(gray << 8, lossless=True, bitspersample=16)
-        word = "lossless JPEG with 16 bits"
-    elif what == "JPEG-LS":
-        data, word = imagecodecs.jpegls_encode(pixels), "JPEG-LS"
-    elif what == "JPEG XL":
-        data, word = imagecodecs.jpegxl_encode(pixels), "JPEG XL"
+        refusal = "lossless JPEG with 16 bits"
+    elif variant == "JPEG-LS":
+        data, refusal = imagecodecs.jpegls_encode(pixels), "JPEG-LS"
+    elif variant == "JPEG XL":
+        data, refusal = imagecodecs.jpegxl_encode(pixels), "JPEG XL"
     else:
-        data, word = imagecodecs.jpeg2k_encode(pixels, level=0), "JPEG 2000"
-    return Drawn(what, bytes(data), refusal=word)
+        data, refusal = imagecodecs.jpeg2k_encode(pixels, level=0), "JPEG 2000"
+    return Drawn(variant, bytes(data), refusal=refusal)
 
 
 def jpeg_without_height(rng: random.Random, pixels: Pixels) -> Drawn:
     data = bytearray(save(Image.fromarray(pixels), "JPEG"))
-    at = data.index(b"\xff\xc0")
-    lines, data[at + 5 : at + 7] = data[at + 5 : at + 7], b"\0\0"
+    offset = data.index(b"\xff\xc0")
+    lines, data[offset + 5 : offset + 7] = data[offset + 5 : offset + 7], b"\0\0"
     return Drawn(
         "JPEG DNL", bytes(data[:-2] + b"\xff\xdc\0\4" + lines + b"\xff\xd9"), refusal="DNL"
     )
@@ -271,23 +275,27 @@ def _ancillary(rng: random.Random) -> list[bytes]:
 
 
 def apng(rng: random.Random, pixels: Pixels) -> Drawn:
-    other = Image.fromarray(255 - pixels)
+    second_frame = Image.fromarray(255 - pixels)
     picture = Image.fromarray(pixels)
     data = save(
-        picture, "PNG", save_all=True, append_images=[other], default_image=rng.random() < 0.3
+        picture,
+        "PNG",
+        save_all=True,
+        append_images=[second_frame],
+        default_image=rng.random() < 0.3,
     )
     return Drawn("APNG", data, pixels)
 
 
 def webp(rng: random.Random, pixels: Pixels) -> Drawn:
     picture = Image.fromarray(pixels)
-    is_lossless, has_alpha, moves = (rng.random() < 0.4 for _ in range(3))
+    is_lossless, has_alpha, is_animated = (rng.random() < 0.4 for _ in range(3))
     if has_alpha:
         picture.putalpha(255)
     options: dict[str, Any] = {"lossless": is_lossless, "quality": 90, "method": 0}
-    if moves:
+    if is_animated:
         options |= {"save_all": True, "append_images": [Image.fromarray(255 - pixels)]}
-    name = f"WebP {'lossless ' * is_lossless}{'alpha ' * has_alpha}{'animated' * moves}"
+    name = f"WebP {'lossless ' * is_lossless}{'alpha ' * has_alpha}{'animated' * is_animated}"
     return Drawn(name, save(picture, "WebP", **options), pixels, 0.5 if is_lossless else 5)
 
 

@@ -1,7 +1,7 @@
 """A small encoder for JPEGs of every process, precision, sampling and number of components.
 
 Each Huffman table has codes of one length: 4 bits for DC, 8 bits for AC. So the code of a symbol is
-its place in the table, and the encoder stays short. Pictures that are refused by their header have
+its index in the table, and the encoder stays short. Pictures that are refused by their header have
 a header only, with noise behind it.
 """
 
@@ -21,13 +21,16 @@ Sampling = tuple[tuple[int, int], ...]
 
 _ZIGZAG = sorted(
     range(64),
-    key=lambda at: (at // 8 + at % 8, at // 8 if (at // 8 + at % 8) % 2 else at % 8),
+    key=lambda index: (
+        index // 8 + index % 8,
+        index // 8 if (index // 8 + index % 8) % 2 else index % 8,
+    ),
 )
 _DC_SYMBOLS = bytes(range(12))
 _AC_SYMBOLS = bytes([0, 0xF0, *(run << 4 | size for run in range(16) for size in range(1, 11))])
 _AC_CODES = {symbol: code for code, symbol in enumerate(_AC_SYMBOLS)}
 _QUALITY = 4
-"""Every entry of the quantization table."""
+"""The value of every entry of the quantization table."""
 ADOBE_RGB, ADOBE_YCCK = b"Adobe\0\x64\0\0\0\0\0", b"Adobe\0\x64\0\0\0\0\2"
 
 
@@ -37,7 +40,9 @@ def segment(marker: int, content: bytes) -> bytes:
 
 def frame(marker: int, bits: int, size: tuple[int, int], sampling: Sampling) -> bytes:
     """Write a frame header for a width and height."""
-    parts = [bytes([at + 1, across << 4 | down, 0]) for at, (across, down) in enumerate(sampling)]
+    parts = [
+        bytes([index + 1, across << 4 | down, 0]) for index, (across, down) in enumerate(sampling)
+    ]
     head = struct.pack(">BHHB", bits, size[1], size[0], len(sampling))
     return segment(marker, head + b"".join(parts))
 
@@ -46,7 +51,7 @@ def header_only(marker: int, bits: int, components: int, rng: random.Random) -> 
     """Write the header of a picture that is refused, with noise instead of its scan."""
     sampling = tuple((rng.randint(1, 4), rng.randint(1, 4)) for _ in range(components))
     head = frame(marker, bits, (rng.randint(1, 300), rng.randint(1, 300)), sampling)
-    scan = bytes([components, *(value for at in range(components) for value in (at + 1, 0))])
+    scan = bytes([components, *(value for index in range(components) for value in (index + 1, 0))])
     start = segment(0xDA, scan + b"\1\0\0")
     tables = segment(0xCC, b"\0\1") if marker in range(0xC9, 0xD0) else b""
     return b"\xff\xd8" + tables + head + start + rng.randbytes(200) + b"\xff\xd9"
@@ -59,7 +64,7 @@ def encode(
     marker: int = 0xC0,
     restart: int = 0,
     is_interleaved: bool = True,
-    before: bytes = b"",
+    first_segments: bytes = b"",
 ) -> bytes:
     """Encode planes (H, W) of values 0..255, one for each component, at its sampling.
 
@@ -69,34 +74,39 @@ def encode(
         marker: SOF0, SOF1 or SOF2 (with spectral selection).
         restart: blocks between restart markers, 0 for none.
         is_interleaved: one scan, or one for each component; progressive has several anyway.
-        before: segments that come first.
+        first_segments: segments before all others.
     """
     height, width = planes[0].shape
-    most = max(a for a, _ in sampling), max(d for _, d in sampling)
+    largest = max(a for a, _ in sampling), max(d for _, d in sampling)
     if len(planes) == 1:
-        most = sampling[0]
+        largest = sampling[0]
     blocks = [
-        _blocks(plane, own, most, (width, height))
-        for plane, own in zip(planes, sampling, strict=True)
+        _blocks(plane, factors, largest, (width, height))
+        for plane, factors in zip(planes, sampling, strict=True)
     ]
-    parts = [b"\xff\xd8", before, segment(0xDB, b"\0" + bytes([_QUALITY]) * 64)]
+    parts = [b"\xff\xd8", first_segments, segment(0xDB, b"\0" + bytes([_QUALITY]) * 64)]
     parts += [frame(marker, 8, (width, height), sampling)]
     parts += [_table(0x00, _DC_SYMBOLS, 4), _table(0x10, _AC_SYMBOLS, 8)]
     parts += [segment(0xDD, struct.pack(">H", restart))] if restart else []
-    every = range(len(planes))
+    components = range(len(planes))
     if marker == 0xC2:
-        together = [every] if _fits_a_unit(sampling) else [[at] for at in every]
-        parts += [_scan(blocks, sampling, at, (0, 0), restart, (width, height)) for at in together]
+        groups = [components] if _fits_a_unit(sampling) else [[index] for index in components]
+        parts += [
+            _scan(blocks, sampling, group, (0, 0), restart, (width, height)) for group in groups
+        ]
         bands = ((1, 5), (6, 63))
         parts += [
-            _scan(blocks, sampling, [at], band, restart, (width, height))
-            for at in every
+            _scan(blocks, sampling, [index], band, restart, (width, height))
+            for index in components
             for band in bands
         ]
     elif is_interleaved and _fits_a_unit(sampling):
-        parts.append(_scan(blocks, sampling, every, (0, 63), restart, (width, height)))
+        parts.append(_scan(blocks, sampling, components, (0, 63), restart, (width, height)))
     else:
-        parts += [_scan(blocks, sampling, [at], (0, 63), restart, (width, height)) for at in every]
+        parts += [
+            _scan(blocks, sampling, [index], (0, 63), restart, (width, height))
+            for index in components
+        ]
     return b"".join([*parts, b"\xff\xd9"])
 
 
@@ -106,7 +116,7 @@ def encode_lossless(pixels: NDArray[np.uint8], predictor: int = 1) -> bytes:
     height, width, channels = values.shape
     left, above, corner = (np.zeros_like(values) for _ in range(3))
     left[:, 1:], above[1:], corner[1:, 1:] = values[:, :-1], values[:-1], values[:-1, :-1]
-    guess = {
+    prediction = {
         1: left,
         2: above,
         3: corner,
@@ -115,12 +125,12 @@ def encode_lossless(pixels: NDArray[np.uint8], predictor: int = 1) -> bytes:
         6: above + ((left - corner) >> 1),
         7: (left + above) >> 1,
     }[predictor]
-    guess[0, 1:], guess[1:, 0], guess[0, 0] = left[0, 1:], above[1:, 0], 128
-    steps = values - guess
+    prediction[0, 1:], prediction[1:, 0], prediction[0, 0] = left[0, 1:], above[1:, 0], 128
+    steps = values - prediction
     bits = "".join(_coded(step, f"{abs(step).bit_length():04b}") for step in steps.ravel().tolist())
     parts = [segment(0xEE, ADOBE_RGB)] if channels == 3 else []
     parts += [frame(0xC3, 8, (width, height), ((1, 1),) * channels), _table(0, _DC_SYMBOLS, 4)]
-    scan = bytes([channels, *(value for at in range(channels) for value in (at + 1, 0))])
+    scan = bytes([channels, *(value for index in range(channels) for value in (index + 1, 0))])
     parts.append(segment(0xDA, scan + bytes([predictor, 0, 0])) + _packed(bits))
     return b"\xff\xd8" + b"".join(parts) + b"\xff\xd9"
 
@@ -140,42 +150,42 @@ def _cosines() -> NDArray[np.float64]:
 
 def _blocks(
     plane: NDArray[np.float64],
-    own: tuple[int, int],
-    most: tuple[int, int],
+    factors: tuple[int, int],
+    largest: tuple[int, int],
     size: tuple[int, int],
 ) -> NDArray[np.int64]:
     """Compute the coefficients of a component, (rows, columns, 64) in zigzag order."""
-    mcus = (-(-size[1] // (8 * most[1])), -(-size[0] // (8 * most[0])))
-    high, wide = mcus[0] * own[1] * 8, mcus[1] * own[0] * 8
-    rows = ((np.arange(high) + 0.5) * most[1] / own[1] - 0.5).clip(0, size[1] - 1)
-    columns = ((np.arange(wide) + 0.5) * most[0] / own[0] - 0.5).clip(0, size[0] - 1)
+    mcus = (-(-size[1] // (8 * largest[1])), -(-size[0] // (8 * largest[0])))
+    high, wide = mcus[0] * factors[1] * 8, mcus[1] * factors[0] * 8
+    rows = ((np.arange(high) + 0.5) * largest[1] / factors[1] - 0.5).clip(0, size[1] - 1)
+    columns = ((np.arange(wide) + 0.5) * largest[0] / factors[0] - 0.5).clip(0, size[0] - 1)
     samples = plane[np.ix_(rows.round().astype(int), columns.round().astype(int))] - 128
     tiles = samples.reshape(high // 8, 8, wide // 8, 8).transpose(0, 2, 1, 3)
-    turned = _cosines() @ tiles @ _cosines().T / _QUALITY
-    flat = turned.round().astype(int).reshape(high // 8, wide // 8, 64)
+    coefficients = _cosines() @ tiles @ _cosines().T / _QUALITY
+    flat = coefficients.round().astype(int).reshape(high // 8, wide // 8, 64)
     return np.asarray(flat[..., _ZIGZAG])
 
 
 def _scan(
     blocks: list[NDArray[np.int64]],
     sampling: Sampling,
-    chosen: Iterable[int],
+    components: Iterable[int],
     band: tuple[int, int],
     restart: int,
     size: tuple[int, int],
 ) -> bytes:
-    members = list(chosen)
-    head = bytes([len(members), *(value for at in members for value in (at + 1, 0))])
+    members = list(components)
+    head = bytes([len(members), *(value for index in members for value in (index + 1, 0))])
     data, units = [segment(0xDA, head + bytes([*band, 0]))], _units(blocks, sampling, members, size)
-    before = dict.fromkeys(members, 0)
+    previous_dc = dict.fromkeys(members, 0)
     bits: list[str] = []
     for number, unit in enumerate(units):
         if restart and number and number % restart == 0:
             data += [_packed("".join(bits)), bytes([0xFF, 0xD0 + (number // restart - 1) % 8])]
-            bits, before = [], dict.fromkeys(members, 0)
-        for at, block in unit:
+            bits, previous_dc = [], dict.fromkeys(members, 0)
+        for index, block in unit:
             if band[0] == 0:
-                step, before[at] = int(block[0]) - before[at], int(block[0])
+                step, previous_dc[index] = int(block[0]) - previous_dc[index], int(block[0])
                 bits.append(_coded(step, f"{abs(step).bit_length():04b}"))
             if band[1]:
                 bits.append(_coded_band(block[max(1, band[0]) : band[1] + 1].tolist()))
@@ -187,30 +197,30 @@ def _units(
 ) -> Iterator[list[tuple[int, NDArray[np.int64]]]]:
     """Yield the units between which a restart marker may stand: MCUs, or blocks of a component."""
     if len(members) == 1:
-        at = members[0]
-        high, wide = _own_blocks(size, sampling, at)
+        index = members[0]
+        high, wide = _own_blocks(size, sampling, index)
         for row in range(high):
             for column in range(wide):
-                yield [(at, blocks[at][row, column])]
+                yield [(index, blocks[index][row, column])]
         return
     rows, columns = blocks[0].shape[0] // sampling[0][1], blocks[0].shape[1] // sampling[0][0]
     for row in range(rows):
         for column in range(columns):
             yield [
-                (at, blocks[at][row * down + y, column * across + x])
-                for at, (across, down) in ((at, sampling[at]) for at in members)
+                (index, blocks[index][row * down + y, column * across + x])
+                for index, (across, down) in ((index, sampling[index]) for index in members)
                 for y in range(down)
                 for x in range(across)
             ]
 
 
-def _own_blocks(size: tuple[int, int], sampling: Sampling, at: int) -> tuple[int, int]:
+def _own_blocks(size: tuple[int, int], sampling: Sampling, index: int) -> tuple[int, int]:
     """Return the rows and columns of blocks in a scan of one component, without padding of MCUs."""
-    most = max(a for a, _ in sampling), max(d for _, d in sampling)
-    (width, height), (across, down) = size, sampling[at]
+    largest = max(a for a, _ in sampling), max(d for _, d in sampling)
+    (width, height), (across, down) = size, sampling[index]
     if len(sampling) == 1:
-        most, across, down = (1, 1), 1, 1
-    return ceil(ceil(height * down / most[1]) / 8), ceil(ceil(width * across / most[0]) / 8)
+        largest, across, down = (1, 1), 1, 1
+    return ceil(ceil(height * down / largest[1]) / 8), ceil(ceil(width * across / largest[0]) / 8)
 
 
 def _coded(value: int, code: str) -> str:
@@ -231,9 +241,9 @@ def _coded_band(values: list[int]) -> str:
     return "".join(parts) + (f"{_AC_CODES[0]:08b}" if run else "")
 
 
-def _table(place: int, symbols: bytes, length: int) -> bytes:
-    counts = bytes(len(symbols) if at == length else 0 for at in range(1, 17))
-    return segment(0xC4, bytes([place]) + counts + symbols)
+def _table(table_id: int, symbols: bytes, length: int) -> bytes:
+    counts = bytes(len(symbols) if index == length else 0 for index in range(1, 17))
+    return segment(0xC4, bytes([table_id]) + counts + symbols)
 
 
 def _packed(bits: str) -> bytes:

@@ -1,6 +1,6 @@
 """Makes damaged pictures, each from a seed and a number.
 
-`mutated(seed, number)` draws one of the sound pictures, and damages it one to three times: in its
+`mutated(seed, number)` draws one of the valid pictures, and damages it one to three times: in its
 bits, its length, its segments or chunks (with correct checksums, so that the damage reaches the
 decoder), and in the sizes that it claims.
 """
@@ -23,7 +23,7 @@ _ORIENTATION = 0x0112
 
 
 @functools.cache
-def sound_pictures() -> dict[str, bytes]:
+def valid_pictures() -> dict[str, bytes]:
     """Draw small pictures of every kind that the service reads, by name."""
     smooth = np.indices((75, 100)).sum(0)[..., None] * (1, 2, 3) % 256
     noise = np.random.default_rng(0).integers(-30, 30, smooth.shape)
@@ -35,7 +35,7 @@ def sound_pictures() -> dict[str, bytes]:
     exif[_ORIENTATION] = 6
     exif[0x010E] = "leaf" * 200
     frames = {"save_all": True, "append_images": [rgb.rotate(90), rgb.rotate(180)]}
-    drawn: dict[str, tuple[Image.Image, str, dict[str, object]]] = {
+    variants: dict[str, tuple[Image.Image, str, dict[str, object]]] = {
         "JPEG": (rgb, "JPEG", {"quality": 90}),
         "JPEG 444": (rgb, "JPEG", {"subsampling": 0, "comment": b"a leaf"}),
         "JPEG progressive": (rgb, "JPEG", {"progressive": True}),
@@ -59,7 +59,7 @@ def sound_pictures() -> dict[str, bytes]:
         "WebP animated": (rgb, "WebP", frames),
     }
     pictures = {}
-    for name, (image, kind, options) in drawn.items():
+    for name, (image, kind, options) in variants.items():
         buffer = io.BytesIO()
         image.save(buffer, kind, **options)
         pictures[name] = buffer.getvalue()
@@ -84,16 +84,16 @@ def interlaced_png(side: int = 8, colour: int = 2, depth: int = 16) -> bytes:
 def mutated(seed: int, number: int) -> tuple[str, bytes]:
     """Make picture `number` of a seed; return its name (picture and mutations) and its bytes."""
     rng = random.Random(f"{seed}/{number}")
-    name, data = rng.choice(list(sound_pictures().items()))
-    done = [name]
+    name, data = rng.choice(list(valid_pictures().items()))
+    names = [name]
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         mutation = rng.choice(MUTATIONS)
         data = mutation(data, rng)
-        done.append(mutation.__name__)
-    return ", ".join(done), data
+        names.append(mutation.__name__)
+    return ", ".join(names), data
 
 
-# Anywhere
+# Damage anywhere in the file
 
 
 def flipped_bits(data: bytes, rng: random.Random) -> bytes:
@@ -108,8 +108,8 @@ def flipped_bits(data: bytes, rng: random.Random) -> bytes:
 
 def interesting_bytes(data: bytes, rng: random.Random) -> bytes:
     value = rng.choice((b"\0", b"\xff", b"\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\xff" * 4))
-    at = rng.randrange(len(data) + 1)
-    return data[:at] + value + data[at + len(value) :]
+    offset = rng.randrange(len(data) + 1)
+    return data[:offset] + value + data[offset + len(value) :]
 
 
 def truncated(data: bytes, rng: random.Random) -> bytes:
@@ -133,62 +133,64 @@ def repeated(data: bytes, rng: random.Random) -> bytes:
 
 
 def spliced(data: bytes, rng: random.Random) -> bytes:
-    other = rng.choice(list(sound_pictures().values()))
-    return data[: rng.randrange(len(data) + 1)] + other[rng.randrange(len(other)) :]
+    other_data = rng.choice(list(valid_pictures().values()))
+    return data[: rng.randrange(len(data) + 1)] + other_data[rng.randrange(len(other_data)) :]
 
 
 def trailing(data: bytes, rng: random.Random) -> bytes:
     return data + rng.choice((rng.randbytes(1000), data, b"\xff\xda\xff\xd8\xff"))
 
 
-# In the structure
+# Damage to the structure
 
 
 def wrong_length(data: bytes, rng: random.Random) -> bytes:
     """Give a segment or chunk a wrong length."""
     parts = _split(data)
-    at = rng.randrange(len(parts))
-    lie = rng.choice((0, 1, 2, 3, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, rng.getrandbits(8)))
-    part = parts[at]
+    index = rng.randrange(len(parts))
+    length = rng.choice(
+        (0, 1, 2, 3, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, rng.getrandbits(8))
+    )
+    part = parts[index]
     if data.startswith(b"\xff\xd8"):
-        parts[at] = part[:2] + struct.pack(">H", lie & 0xFFFF) + part[4:]
+        parts[index] = part[:2] + struct.pack(">H", length & 0xFFFF) + part[4:]
     elif data.startswith(b"\x89PNG"):
-        parts[at] = struct.pack(">I", lie) + part[4:]
+        parts[index] = struct.pack(">I", length) + part[4:]
     else:
-        parts[at] = part[:4] + struct.pack("<I", lie) + part[8:]
+        parts[index] = part[:4] + struct.pack("<I", length) + part[8:]
     return b"".join(parts)
 
 
 def shuffled(data: bytes, rng: random.Random) -> bytes:
     parts = _split(data)
-    first, other = rng.randrange(len(parts)), rng.randrange(len(parts))
-    parts[first], parts[other] = parts[other], parts[first]
+    index, other_index = rng.randrange(len(parts)), rng.randrange(len(parts))
+    parts[index], parts[other_index] = parts[other_index], parts[index]
     return b"".join(parts)
 
 
 def doubled(data: bytes, rng: random.Random) -> bytes:
     parts = _split(data)
-    at = rng.randrange(len(parts))
-    return b"".join([*parts[:at], parts[at], *parts[rng.randrange(at + 1) :]])
+    index = rng.randrange(len(parts))
+    return b"".join([*parts[:index], parts[index], *parts[rng.randrange(index + 1) :]])
 
 
 def borrowed(data: bytes, rng: random.Random) -> bytes:
     """Insert a segment or chunk of another picture: a second frame, another palette."""
-    parts, others = _split(data), _split(rng.choice(list(sound_pictures().values())))
-    parts.insert(rng.randrange(1, len(parts) + 1), rng.choice(others))
+    parts, other_parts = _split(data), _split(rng.choice(list(valid_pictures().values())))
+    parts.insert(rng.randrange(1, len(parts) + 1), rng.choice(other_parts))
     return b"".join(parts)
 
 
 def damaged_part(data: bytes, rng: random.Random) -> bytes:
     """Flip bits inside a chunk, and correct its checksum."""
     parts = _split(data)
-    at = rng.randrange(len(parts))
-    if data.startswith(b"\x89PNG") and at:
-        body = parts[at][4:-4]
-        parts[at] = _chunk(body[:4] + flipped_bits(body[4:], rng))
+    index = rng.randrange(len(parts))
+    if data.startswith(b"\x89PNG") and index:
+        body = parts[index][4:-4]
+        parts[index] = _chunk(body[:4] + flipped_bits(body[4:], rng))
     else:
         head = 4 if data.startswith(b"\xff\xd8") else 8
-        parts[at] = parts[at][:head] + flipped_bits(parts[at][head:], rng)
+        parts[index] = parts[index][:head] + flipped_bits(parts[index][head:], rng)
     return b"".join(parts)
 
 
@@ -196,26 +198,26 @@ def wrong_size(data: bytes, rng: random.Random) -> bytes:
     """Claim another width or height, in a header with a correct checksum."""
     side = rng.choice((0, 1, 2, 99, 101, 5000, 16_383, 65_535, 2**31 - 1, 2**32 - 1))
     if data.startswith(b"\xff\xd8"):
-        found = [part for part in _split(data) if part[:1] == b"\xff" and 0xC0 <= part[1] <= 0xC2]
-        if not found:
+        frames = [part for part in _split(data) if part[:1] == b"\xff" and 0xC0 <= part[1] <= 0xC2]
+        if not frames:
             return data
-        frame = bytearray(found[0])
-        at = rng.choice((5, 7))
-        frame[at : at + 2] = struct.pack(">H", side & 0xFFFF)
-        return data.replace(found[0], bytes(frame), 1)
+        frame = bytearray(frames[0])
+        offset = rng.choice((5, 7))
+        frame[offset : offset + 2] = struct.pack(">H", side & 0xFFFF)
+        return data.replace(frames[0], bytes(frame), 1)
     if data.startswith(b"\x89PNG"):
         if len(parts := _split(data)) < 2:
             return data
         header = bytearray(parts[1][4:-4].ljust(17, b"\0"))
-        at = rng.choice((4, 8))
-        header[at : at + 4] = struct.pack(">I", side)
+        offset = rng.choice((4, 8))
+        header[offset : offset + 4] = struct.pack(">I", side)
         return b"".join([parts[0], _chunk(bytes(header)), *parts[2:]])
-    at = rng.choice((24, 26, 27, 28))  # canvas of VP8X, or sides of VP8
-    return data[:at] + struct.pack("<H", side & 0xFFFF) + data[at + 2 :]
+    offset = rng.choice((24, 26, 27, 28))  # canvas of VP8X, or sides of VP8
+    return data[:offset] + struct.pack("<H", side & 0xFFFF) + data[offset + 2 :]
 
 
 def large_metadata(data: bytes, rng: random.Random) -> bytes:
-    """An EXIF block of up to 64 kB: entries that point anywhere, at each other, at too much."""
+    """Insert an EXIF block of up to 64 kB whose entries have random types, counts and offsets."""
     count = rng.choice((1, 50, 5000))
     entries = b"".join(
         struct.pack(
@@ -244,7 +246,7 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 
 def _split(data: bytes) -> Parts:
-    """The signature and the chunks, or the segments; what is out of step is one last part."""
+    """Split a file into its signature and chunks, or segments; the rest is one last part."""
     if data.startswith(b"\xff\xd8"):
         return _segments(data)
     is_png = data.startswith(b"\x89PNG")
@@ -283,5 +285,5 @@ def _png(bodies: list[bytes]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(map(_chunk, bodies))
 
 
-def _cut(data: bytes, at: int) -> tuple[bytes, bytes]:
-    return data[:at], data[at:]
+def _cut(data: bytes, offset: int) -> tuple[bytes, bytes]:
+    return data[:offset], data[offset:]

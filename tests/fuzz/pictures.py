@@ -1,9 +1,9 @@
-"""Decodes mutated pictures, or sound ones of every kind, in a process that may crash.
+"""Decodes mutated pictures, or valid ones of every kind, in a process that may crash.
 
     python tests/fuzz/pictures.py mutated|drawn [COUNT] [SEED] [FIRST]
 
-Each mutated picture must give pixels or a refusal, each drawn one its own pixels or a refusal that
-names its kind. This must take at most 2 s of processor time, write nothing to stderr and nothing
+Each mutated picture must give pixels or a refusal, each drawn picture its own pixels or a refusal
+that names its kind. Decoding must take at most 2 s of processor time, write nothing to stderr or
 behind the decoder's buffer, and give the same pixels when new memory is filled with another byte.
 At the end, memory must be within 64 MB of what it was after the first tenth. Pictures that fail are
 kept in artifacts/fuzz, and the exit code is 1. The last line of stdout is a tally as JSON.
@@ -47,29 +47,29 @@ def make(source: str, seed: int, number: int) -> Drawn:
     return Drawn(*mutated(seed, number))
 
 
-class Guarded:
+class GuardedAllocator:
     """Allocates the decoder's buffers, with a known pattern behind each."""
 
     def __init__(self) -> None:
-        self.given: list[NDArray[np.uint8]] = []
+        self.buffers: list[NDArray[np.uint8]] = []
 
     def __call__(self, size: int) -> NDArray[np.uint8]:
         memory = np.empty(size + len(GUARD), np.uint8)
         memory[size:] = np.frombuffer(GUARD, np.uint8)
-        self.given.append(memory)
+        self.buffers.append(memory)
         return memory[:size]
 
     def is_intact(self) -> bool:
-        return all(memory[-len(GUARD) :].tobytes() == GUARD for memory in self.given)
+        return all(memory[-len(GUARD) :].tobytes() == GUARD for memory in self.buffers)
 
 
 def outcome(picture: Drawn, size: int, fill: int) -> tuple[str, bytes]:
     """Decode a picture; return the outcome and the pixels. `bug: ...` is a failure."""
-    signal.setitimer(signal.ITIMER_PROF, 2)  # both end the process, native code or not
+    signal.setitimer(signal.ITIMER_PROF, 2)  # both timers end the process, even in native code
     signal.setitimer(signal.ITIMER_REAL, 60)
     if sys.platform == "linux":
         ctypes.CDLL(None).mallopt(_M_PERTURB, fill)
-    guarded = jpeg._allocate = Guarded()
+    guarded = jpeg._allocate = GuardedAllocator()
     try:
         pixels = decode(picture.data, size, LIMITS)
     except RequestError as error:
@@ -113,13 +113,13 @@ def work(source: str, seed: int, first: int, last: int) -> None:
     for number in range(first, last):
         print("start", number, flush=True)
         picture = make(source, seed, number)
-        what, pixels = outcome(picture, SIZES[source], 0x55)
+        result, pixels = outcome(picture, SIZES[source], 0x55)
         if pixels and outcome(picture, SIZES[source], 0xAA)[1] != pixels:
-            what = "bug: different pixels the second time"
+            result = "bug: different pixels the second time"
         if os.fstat(2).st_size != stderr_bytes:
             stderr_bytes = os.fstat(2).st_size
-            what = "bug: output on stderr"
-        print("end", json.dumps([what, picture.name]), flush=True)
+            result = "bug: output on stderr"
+        print("end", json.dumps([result, picture.name]), flush=True)
         if number == first + (last - first) // 10:
             warm_bytes = process.memory_info().rss
     if process.memory_info().rss - warm_bytes > GROWTH_BYTES:
@@ -127,7 +127,7 @@ def work(source: str, seed: int, first: int, last: int) -> None:
 
 
 def watch(source: str, seed: int, first: int, last: int) -> collections.Counter[str]:
-    """Let workers decode first..last; after a crash the next one continues. Return a tally."""
+    """Decode first..last in a subprocess; after a crash, a new one continues. Return a tally."""
     tally: collections.Counter[str] = collections.Counter()
     FAILED.mkdir(parents=True, exist_ok=True)
     while first < last:
@@ -144,8 +144,8 @@ def watch(source: str, seed: int, first: int, last: int) -> collections.Counter[
                 if kind == "start":
                     first = int(rest)
                     continue
-                what, name = json.loads(rest)
-                count(tally, (source, seed, first), what, name)
+                result, name = json.loads(rest)
+                count(tally, (source, seed, first), result, name)
         first += 1
         if (code := worker.wait()) or kind == "start":
             count(tally, (source, seed, first - 1), f"bug: the process ended with {code}", "")
@@ -153,14 +153,14 @@ def watch(source: str, seed: int, first: int, last: int) -> collections.Counter[
 
 
 def count(
-    tally: collections.Counter[str], which: tuple[str, int, int], what: str, name: str
+    tally: collections.Counter[str], picture_id: tuple[str, int, int], result: str, name: str
 ) -> None:
-    tally[what.partition(":")[0]] += 1
-    if what.startswith("bug"):
-        source, seed, number = which
+    tally[result.partition(":")[0]] += 1
+    if result.startswith("bug"):
+        source, seed, number = picture_id
         picture = make(source, seed, number)
         (FAILED / f"{source}-{seed}-{number}.bin").write_bytes(picture.data)
-        print(f"{source}-{seed}-{number}: {what} ({name or picture.name})", flush=True)
+        print(f"{source}-{seed}-{number}: {result} ({name or picture.name})", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The service as a process of its own, where TensorFlow cannot be imported."""
+"""Fixtures that run the service in a subprocess in which TensorFlow cannot be imported."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ TUNING = TuningResult(
 
 @pytest.fixture
 def bundle_copy(tmp_path: Path, tiny_bundle: Bundle) -> Path:
-    """A copy of the tiny bundle's folder, to be altered."""
+    """A copy of the tiny bundle's folder that a test may change."""
     return Path(shutil.copytree(tiny_bundle.path, tmp_path / "copy"))
 
 
@@ -62,11 +62,11 @@ def bundle_copy(tmp_path: Path, tiny_bundle: Bundle) -> Path:
 def make_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., RuntimeDirectory | None]:
-    """Be the parent of so many workers, in a place of the test's own, and the first of them."""
-    monkeypatch.setenv(runtime_directory.DIRECTORY_VARIABLE, "")  # to be as it was, afterwards
-    place = tmp_path / "memory"
-    place.mkdir()
-    monkeypatch.setattr(runtime_directory, "_MEMORY_FOLDER", place)
+    """Create the directory of a number of workers in tmp_path, and join it as the first worker."""
+    monkeypatch.setenv(runtime_directory.DIRECTORY_VARIABLE, "")  # restored afterwards
+    memory_folder = tmp_path / "memory"
+    memory_folder.mkdir()
+    monkeypatch.setattr(runtime_directory, "_MEMORY_FOLDER", memory_folder)
 
     def make_directory(workers: int = 1) -> RuntimeDirectory | None:
         runtime_directory.create_runtime_directory(workers)
@@ -77,39 +77,39 @@ def make_directory(
 
 @pytest.fixture
 def directory(make_directory: Callable[..., RuntimeDirectory]) -> RuntimeDirectory:
-    """What the workers of one service share, where this process is the first of two."""
+    """The directory that two workers of a service share; this process is the first worker."""
     return make_directory(2)
 
 
 @dataclass(frozen=True)
-class Elsewhere:
-    """A running service of which no more is known than where it answers."""
+class RunningService:
+    """A running service of which only the URL is known."""
 
     url: str
 
     def metrics(self) -> dict[str, float]:
-        """Every sample of /metrics, by its name with labels."""
+        """Map the name and labels of each sample of /metrics to its value."""
         lines = httpx.get(f"{self.url}/metrics").text.splitlines()
         samples = [line.rpartition(" ") for line in lines if line and not line.startswith("#")]
         return {name: float(value) for name, _, value in samples}
 
 
 @dataclass(frozen=True)
-class Server(Elsewhere):
+class Server(RunningService):
     """A running `bentoml serve`."""
 
     process: subprocess.Popen[bytes]
     log: Path
-    without_training: Path
-    """One line per process that ran with TensorFlow, Keras and the training code blocked."""
+    blocker_log: Path
+    """Has the pid of each process that ran with TensorFlow, Keras and the training code blocked."""
 
     def workers(self) -> list[psutil.Process]:
-        found = []
+        processes = []
         for child in psutil.Process(self.process.pid).children(recursive=True):
             with suppress(psutil.Error):  # it has just ended
                 if "_bentoml_impl.worker.service" in child.cmdline():
-                    found.append(child)
-        return found
+                    processes.append(child)
+        return processes
 
 
 def free_port() -> int:
@@ -126,30 +126,30 @@ def start(
     stderr: int | None = None,
     *,
     port: int | None = None,
-    within: Sequence[str] = (),
+    wrapper: Sequence[str] = (),
     **settings: str,
 ) -> Server:
-    """Run `bentoml serve` in the repository root, or of a bento, without TensorFlow.
+    """Run `bentoml serve` with TensorFlow blocked, in the repository root or for a bento.
 
     Args:
-        port: a free one, unless given.
-        within: a command that runs the command that follows it.
+        port: a free port by default.
+        wrapper: a command that runs the command after it, e.g. `unshare`.
     """
     (folder / "blocker").mkdir()
     (folder / "blocker/sitecustomize.py").write_text(BLOCKER)
-    given = [path for path in [os.environ.get("PYTHONPATH")] if path]
+    python_path = [path for path in [os.environ.get("PYTHONPATH")] if path]
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(folder / "blocker"), *given]),
+        "PYTHONPATH": os.pathsep.join([str(folder / "blocker"), *python_path]),
         "BLOCKED": "tensorflow keras tf2onnx onnx sklearn plugins trainers",
         "BLOCKER_LOG": str(folder / "blocked.txt"),
         "BENTOML_HOME": str(folder / "home"),
         "GRAFT_MODEL": str(model),
-        "GRAFT_DRAIN_SECONDS": "0",  # most tests have nothing to see there
+        "GRAFT_DRAIN_SECONDS": "0",  # most tests do not test draining
         **settings,
     }
     port = port or free_port()
-    command = [*within, sys.executable, "-m", "bentoml", "serve", *([bento] if bento else [])]
+    command = [*wrapper, sys.executable, "-m", "bentoml", "serve", *([bento] if bento else [])]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
@@ -177,10 +177,10 @@ def wait_until_ready(server: Server, seconds: float = 180) -> None:
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Serve:
-    """Start a service of one's own: `with serve(GRAFT_TOP_K="1") as server:`."""
+    """Start a service for one test: `with serve(GRAFT_TOP_K="1") as server:`."""
 
     if "GRAFT_TEST_URL" in os.environ:
-        pytest.skip("starts a service of its own, and GRAFT_TEST_URL names the one to ask")
+        pytest.skip("needs its own service, but GRAFT_TEST_URL names another one")
 
     @contextmanager
     def serve(
@@ -188,12 +188,12 @@ def serve(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Serv
         stderr: int | None = None,
         *,
         model: Path | None = None,
-        within: Sequence[str] = (),
+        wrapper: Sequence[str] = (),
         **settings: str,
     ) -> Iterator[Server]:
         folder = tmp_path_factory.mktemp("server")
-        named = model or tiny_bundle.path
-        server = start(folder, named, bento, stderr, within=within, **settings)
+        model_path = model or tiny_bundle.path
+        server = start(folder, model_path, bento, stderr, wrapper=wrapper, **settings)
         processes = [psutil.Process(server.process.pid)]
         try:
             wait_until_ready(server)
@@ -204,7 +204,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Serv
             try:
                 server.process.wait(90)
             finally:
-                for process in processes:  # none is left when all is well
+                for process in processes:  # normally, all have ended
                     if process.is_running():
                         process.kill()
 
@@ -213,7 +213,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Serv
 
 @pytest.fixture
 def refuse_to_serve(tmp_path: Path) -> RefuseToServe:
-    """Start a service that ends by itself -> its exit code and everything that it said."""
+    """Start a service that must end by itself; return its exit code and its log."""
 
     def refuse_to_serve(
         model: Path | str, port: int | None = None, **settings: str
@@ -230,7 +230,7 @@ def refuse_to_serve(tmp_path: Path) -> RefuseToServe:
 
 @pytest.fixture(scope="session")
 def slow_picture() -> bytes:
-    """A PNG of 49 megapixels in 150 KB, whose rows take more than half a second to undo."""
+    """A PNG of 49 megapixels in 150 KB; decoding it takes more than half a second."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return pack(">I", len(data)) + name + data + pack(">I", zlib.crc32(name + data))
@@ -244,7 +244,7 @@ def slow_picture() -> bytes:
 
 @pytest.fixture
 def starting(tmp_path: Path, tiny_bundle: Bundle) -> Iterator[Server]:
-    """A service that was started this moment."""
+    """A service that has just been started and is not ready yet."""
     server = start(tmp_path, tiny_bundle.path)
     yield server
     server.process.terminate()
@@ -253,13 +253,13 @@ def starting(tmp_path: Path, tiny_bundle: Bundle) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """One service with default settings, for every test that leaves it as it was.
+    """A service with default settings, shared by all tests that do not change it.
 
-    Where GRAFT_TEST_URL names one that runs elsewhere with the tiny bundle (as `make image-check`
-    does), that one is asked, and only by the tests that need nothing else of it.
+    If GRAFT_TEST_URL is set (`make image-check` sets it), it is the service at that URL, which must
+    serve the tiny bundle. Only tests that need nothing but HTTP can use it.
     """
     if url := os.environ.get("GRAFT_TEST_URL"):
-        yield Elsewhere(url)
+        yield RunningService(url)
         return
     with request.getfixturevalue("serve")() as server:
         yield server
@@ -273,8 +273,8 @@ def make_state(tiny_bundle: Bundle) -> Iterator[MakeState]:
     def make_state(
         runtime_directory: RuntimeDirectory | None = None, **settings: Any
     ) -> ServiceState:
-        given = Settings(**{"model": str(tiny_bundle.path), "threads": 1, **settings})
-        states.append(ServiceState(given, tiny_bundle, TUNING, runtime_directory))
+        all_settings = Settings(**{"model": str(tiny_bundle.path), "threads": 1, **settings})
+        states.append(ServiceState(all_settings, tiny_bundle, TUNING, runtime_directory))
         return states[-1]
 
     yield make_state
@@ -290,13 +290,13 @@ def state(make_state: MakeState) -> ServiceState:
 
 @pytest.fixture
 def classifier(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The BentoML service's object, in this process."""
+    """The object of the BentoML service, in this process."""
     from service.app import Classifier
 
     monkeypatch.setenv("GRAFT_MODEL", str(tiny_bundle.path))
     monkeypatch.setenv("GRAFT_DRAIN_SECONDS", "0.3")
-    usual = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    previous_handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     classifier = Classifier()
     yield classifier
     asyncio.run(classifier.close())
-    signal.signal(signal.SIGTERM, usual)
+    signal.signal(signal.SIGTERM, previous_handler)

@@ -1,4 +1,4 @@
-"""What the running service answers, with a tiny model."""
+"""The answers of the running service, with a tiny model."""
 
 from __future__ import annotations
 
@@ -144,28 +144,28 @@ def test_a_bad_picture_among_concurrent_requests_fails_alone(
 def test_model_shows_the_public_manifest(client: httpx.Client, tiny_bundle: Bundle) -> None:
     response = client.get("/model")
     assert response.status_code == 200
-    shown = response.json()
-    tuning, runtime = shown.pop("tuning"), shown.pop("runtime")
+    manifest = response.json()
+    tuning, runtime = manifest.pop("tuning"), manifest.pop("runtime")
     assert runtime["provider"] == "CPUExecutionProvider"
     assert (runtime["workers"], runtime["threads"]) == (1, tuning["cores"])
-    assert shown == summary.public_manifest(tiny_bundle.manifest)
-    assert "provenance" not in shown
+    assert manifest == summary.public_manifest(tiny_bundle.manifest)
+    assert "provenance" not in manifest
     assert tuning["choice"].keys() == {"sessions", "session_threads", "max_batch_size"}
-    tried = [(way["sessions"], way["session_threads"]) for way in tuning["curve"]]
-    assert {sessions * threads for sessions, threads in tried} == {tuning["cores"]}
+    configurations = [(config["sessions"], config["session_threads"]) for config in tuning["curve"]]
+    assert {sessions * threads for sessions, threads in configurations} == {tuning["cores"]}
 
 
 @pytest.mark.parametrize(
-    ("cores", "workers", "given", "threads"),
+    ("cores", "workers", "setting", "threads"),
     [(8, 1, 0, 8), (8, 2, 0, 4), (5, 2, 0, 2), (2, 4, 0, 1), (2, 2, 3, 3)],
 )
 def test_the_cores_are_divided_among_the_workers(
-    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, given: int, threads: int
+    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, setting: int, threads: int
 ) -> None:
     """Unless GRAFT_THREADS sets the threads of each worker."""
     from service import app
 
-    monkeypatch.setenv("GRAFT_THREADS", str(given))
+    monkeypatch.setenv("GRAFT_THREADS", str(setting))
     monkeypatch.setattr(app, "usable_cores", lambda: cores)
     monkeypatch.setattr(app, "worker_count", lambda: workers)
     assert app._settings().usable_threads() == threads
@@ -194,11 +194,13 @@ def test_the_openapi_document_describes_both_endpoints(
     assert schema.items() <= upload["properties"][field].items()
     reference = docs["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
     answer = document["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
-    wanted = {"label", "score", "top", "model"} if field == "image" else {"results", "model"}
-    assert set(answer) == wanted
+    expected = {"label", "score", "top", "model"} if field == "image" else {"results", "model"}
+    assert set(answer) == expected
 
 
-def test_the_openapi_document_is_ours(client: httpx.Client, tiny_bundle: Bundle) -> None:
+def test_the_openapi_document_has_our_paths_and_the_model_version(
+    client: httpx.Client, tiny_bundle: Bundle
+) -> None:
     docs = client.get("/docs.json").json()
     assert docs["info"]["version"] == tiny_bundle.manifest.version
     assert docs["paths"].keys() >= {"/predict", "/predict_batch", "/model", "/metrics"}
@@ -256,8 +258,8 @@ def test_model_info_names_the_model(server: Any, tiny_bundle: Bundle) -> None:
 
 
 def test_unknown_paths_add_nothing_to_the_metrics(server: Any, client: httpx.Client) -> None:
-    before = len(server.metrics())
+    count_before = len(server.metrics())
     for number in range(50):
         client.get(f"/made-up-{number}")
-    assert len(server.metrics()) <= before + 5
+    assert len(server.metrics()) <= count_before + 5
     assert "made-up" not in client.get("/metrics").text

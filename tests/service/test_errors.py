@@ -18,13 +18,17 @@ REFUSALS = RequestError.__subclasses__()
 
 
 def test_tree_in_the_docstring_lists_every_refusal_with_its_status() -> None:
-    drawn = dict(re.findall(r"(\w+) +(\d{3})  ", errors.__doc__ or ""))
-    assert drawn == {refusal.__name__: str(refusal.status) for refusal in (*REFUSALS, DamagedImage)}
+    listed = dict(re.findall(r"(\w+) +(\d{3})  ", errors.__doc__ or ""))
+    assert listed == {
+        refusal.__name__: str(refusal.status) for refusal in (*REFUSALS, DamagedImage)
+    }
 
 
 def test_tree_in_the_docstring_lists_every_error() -> None:
-    ours = {name for name, value in vars(errors).items() if isinstance(value, type)} - {"ClassVar"}
-    assert set(re.findall(r"^[│├└─ ]*(\w+)  ", errors.__doc__ or "", re.MULTILINE)) == ours
+    defined = {name for name, value in vars(errors).items() if isinstance(value, type)} - {
+        "ClassVar"
+    }
+    assert set(re.findall(r"^[│├└─ ]*(\w+)  ", errors.__doc__ or "", re.MULTILINE)) == defined
 
 
 def test_codes_are_unique() -> None:

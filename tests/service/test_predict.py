@@ -24,7 +24,7 @@ Draw = Callable[..., bytes]
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Bundle) -> None:
-    """The tiny bundle, called as said here: nothing is timed."""
+    """Use the tiny bundle with a fixed configuration, so that no configurations are measured."""
     monkeypatch.setenv("GRAFT_MODEL", str(tiny_bundle.path))
     for name, value in {"SESSIONS": 2, "SESSION_THREADS": 1, "MAX_BATCH_SIZE": 2}.items():
         monkeypatch.setenv(f"GRAFT_{name}", str(value))
@@ -45,9 +45,9 @@ def test_a_line_per_picture_on_stdout(folder: Path, capsys: pytest.CaptureFixtur
     assert [line.split("\t") for line in out.splitlines()] == [
         [str(folder / f"{name}.png"), name, "0.9880"] for name in ("red", "blue", "green", "red")
     ]
-    first, last = err.splitlines()
-    assert first.endswith("trained on pictures of unknown origin, test accuracy 1.0000")
-    assert last.startswith("graft: 4 pictures in 0.")
+    model_line, summary_line = err.splitlines()
+    assert model_line.endswith("trained on pictures of unknown origin, test accuracy 1.0000")
+    assert summary_line.startswith("graft: 4 pictures in 0.")
     assert "/s) with tiny:" in err
 
 
@@ -62,7 +62,7 @@ def test_bad_pictures_are_rows_and_exit_code_1(
     assert err == "graft: could not score 1 of 4 pictures; the reasons are on stdout\n"
 
 
-def test_a_csv_file_in_place_of_stdout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_csv_file_instead_of_stdout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "bad.jpg").write_bytes(b"no picture")
     table = folder.parent / "out.csv"
     assert main([str(folder), "--csv", str(table)]) == 1
@@ -79,13 +79,13 @@ def test_a_csv_file_in_place_of_stdout(folder: Path, capsys: pytest.CaptureFixtu
     assert rows[0]["error"].startswith("unsupported_media_type: ")
 
 
-def test_lines_of_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_lines_on_stdout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(folder), "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["label"] for row in rows] == ["blue", "green", "red"]
 
 
-def test_a_bundle_by_its_tag(
+def test_a_bundle_is_found_by_its_tag(
     folder: Path,
     tiny_bundle: Bundle,
     monkeypatch: pytest.MonkeyPatch,
@@ -131,7 +131,7 @@ def test_an_altered_bundle_is_refused(
     assert not (folder / "o.csv").exists()
 
 
-def test_a_setting_that_makes_no_sense_is_refused(
+def test_an_invalid_setting_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GRAFT_THREADS", "many")
@@ -139,29 +139,29 @@ def test_a_setting_that_makes_no_sense_is_refused(
     assert "GRAFT_THREADS (='many')" in capsys.readouterr().err
 
 
-def test_stdout_is_added_to_where_the_shell_does(folder: Path, tmp_path: Path) -> None:
-    kept = tmp_path / "kept.csv"
-    kept.write_text("yesterday\n")
+def test_a_table_is_appended_to_redirected_stdout(folder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "kept.csv"
+    table.write_text("yesterday\n")
     command = [sys.executable, "-m", "service.predict", "--quiet", "--csv", "/dev/stdout"]
-    with kept.open("a") as stdout:
+    with table.open("a") as stdout:
         subprocess.run([*command, str(folder)], stdout=stdout, cwd=ROOT, check=False, timeout=60)
-    first, header, *rows = kept.read_text().splitlines()
-    assert first == "yesterday"
+    first_line, header, *rows = table.read_text().splitlines()
+    assert first_line == "yesterday"
     assert header.startswith('"path","label","score",')
     assert rows
 
 
 @pytest.mark.parametrize("arguments", [[], ["x", "--csv", "y", "--json"]])
-def test_options_that_make_no_sense_are_refused(arguments: list[str]) -> None:
+def test_invalid_options_are_refused(arguments: list[str]) -> None:
     assert main(arguments) == 2
 
 
-def hear_ctrl_c() -> None:
-    """Shells let what they start in the background ignore it, tests included."""
+def restore_sigint() -> None:
+    """Let Ctrl+C stop the child: processes that a shell starts in the background ignore it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def run(*arguments: str, environment: dict[str, str]) -> subprocess.Popen[str]:
+def start_predict(*arguments: str, environment: dict[str, str]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "service.predict", *arguments]
     return subprocess.Popen(
         command,
@@ -170,56 +170,56 @@ def run(*arguments: str, environment: dict[str, str]) -> subprocess.Popen[str]:
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no thread of ours holds a lock then
+        preexec_fn=restore_sigint,  # noqa: PLW1509 - no thread holds a lock here
     )
 
 
-def without(names: str, tmp_path: Path) -> dict[str, str]:
-    """An environment in which these modules cannot be imported."""
+def block_modules(names: str, tmp_path: Path) -> dict[str, str]:
+    """Environment variables that block the import of the named modules."""
     (tmp_path / "sitecustomize.py").write_text(BLOCKER)
     log = str(tmp_path / "blocked.txt")
     return {"PYTHONPATH": f"{tmp_path}:{ROOT}", "BLOCKED": names, "BLOCKER_LOG": log}
 
 
 def test_help_imports_nothing_large(tmp_path: Path) -> None:
-    large = without("numpy pydantic PIL cv2 onnxruntime bentoml starlette", tmp_path)
-    process = run("--help", environment=large)
+    variables = block_modules("numpy pydantic PIL cv2 onnxruntime bentoml starlette", tmp_path)
+    process = start_predict("--help", environment=variables)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     assert "Exit codes: 0 all pictures were scored" in out
 
 
 def test_training_is_not_imported(folder: Path, tmp_path: Path) -> None:
-    training = without("tensorflow keras tf2onnx onnx sklearn plugins trainers", tmp_path)
-    process = run(str(folder), "--quiet", environment=training)
+    variables = block_modules("tensorflow keras tf2onnx onnx sklearn plugins trainers", tmp_path)
+    process = start_predict(str(folder), "--quiet", environment=variables)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     assert len(out.splitlines()) == 3
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_it_leaves_no_table(
-    folder: Path, tmp_path: Path, draw: Draw, number: signal.Signals
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_leaves_no_table(
+    folder: Path, tmp_path: Path, draw: Draw, signal_number: signal.Signals
 ) -> None:
-    picture = draw("red", "PNG", (3000, 3000))  # a good second for all of them
+    picture = draw("red", "PNG", (3000, 3000))  # scoring all of them takes more than a second
     for index in range(40):
         (folder / f"{index}.png").write_bytes(picture)
     output = tmp_path / "output"
     output.mkdir()
-    process = run(str(folder), "--csv", str(output / "out.csv"), environment={})
+    process = start_predict(str(folder), "--csv", str(output / "out.csv"), environment={})
     deadline = time.monotonic() + 60
     while not any(output.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert [file.name for file in output.iterdir()] == [f".out.csv.{process.pid}.partial"]
-    process.send_signal(number)
+    process.send_signal(signal_number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.splitlines()[1:] == [f"graft: stopped; {output}/out.csv was not written"]
     assert not any(output.iterdir())
 
 
-def test_a_reader_who_has_enough_is_no_error(folder: Path) -> None:
-    process = run(*[str(folder / "red.png")] * 50, "--quiet", environment={})
+def test_a_closed_stdout_prints_no_error(folder: Path) -> None:
+    process = start_predict(*[str(folder / "red.png")] * 50, "--quiet", environment={})
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()

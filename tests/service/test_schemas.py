@@ -28,13 +28,13 @@ def test_answer_is_a_classification_with_its_model() -> None:
     assert answer.model_dump() == {**ANSWER, "model": MODEL}
 
 
-def test_error_carries_code_and_message() -> None:
+def test_error_has_code_and_message() -> None:
     assert ErrorResponse.from_error(Overloaded("later")).model_dump() == {
         "error": {"code": "overloaded", "message": "later"}
     }
 
 
-def test_clients_parse_mixed_results_back() -> None:
+def test_mixed_results_can_be_parsed() -> None:
     results = [Classified.model_validate(ANSWER), ErrorResponse.from_error(MissingField("none"))]
     batch = BatchAnswer(results=results, model=ModelName(**MODEL))
     assert BatchAnswer.model_validate_json(batch.model_dump_json()) == batch

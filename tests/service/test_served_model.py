@@ -39,25 +39,25 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-def new_model(
+def make_model(
     tiny_bundle: Bundle, registry: CollectorRegistry
 ) -> Iterator[Callable[..., ServedModel]]:
     models = []
 
-    def new_model(**settings: Any) -> ServedModel:
+    def make_model(**settings: Any) -> ServedModel:
         metrics = Metrics(registry)
         models.append(ServedModel(tiny_bundle, TUNING, Settings(**settings), metrics))
         return models[-1]
 
-    yield new_model
+    yield make_model
     for model in models:
         model.close()
 
 
 def test_a_picture_is_classified_and_counted(
-    new_model: Callable[..., ServedModel], registry: CollectorRegistry, draw: Any
+    make_model: Callable[..., ServedModel], registry: CollectorRegistry, draw: Any
 ) -> None:
-    answer = asyncio.run(new_model(top_k=2).classify(draw("green")))
+    answer = asyncio.run(make_model(top_k=2).classify(draw("green")))
     assert answer["label"] == "green"
     assert len(answer["top"]) == 2
     assert Classified.model_validate(answer, strict=True).top[0].score == answer["score"]
@@ -67,8 +67,10 @@ def test_a_picture_is_classified_and_counted(
     assert registry.get_sample_value("graft_inference_seconds_count") == 1
 
 
-def test_errors_of_the_decoder_are_raised(new_model: Callable[..., ServedModel], draw: Any) -> None:
-    model = new_model(max_pixels=100)
+def test_errors_of_the_decoder_are_raised(
+    make_model: Callable[..., ServedModel], draw: Any
+) -> None:
+    model = make_model(max_pixels=100)
     with pytest.raises(PayloadTooLarge):
         asyncio.run(model.classify(draw()))
     with pytest.raises(UndecodableImage):
@@ -86,7 +88,7 @@ class Upload(bytes):
 
 @pytest.fixture
 def no_collector() -> Iterator[None]:
-    """Switch the garbage collector off: it runs late, and does not count bytes."""
+    """Switch the garbage collector off, so that uploads are freed by reference counts alone."""
     Upload.freed.clear()
     gc.disable()
     yield
@@ -94,56 +96,56 @@ def no_collector() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_collector")
-@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("as_batch", [False, True])
 def test_a_refused_picture_does_not_stay_in_memory(
-    new_model: Callable[..., ServedModel], together: bool
+    make_model: Callable[..., ServedModel], as_batch: bool
 ) -> None:
-    model = new_model()
+    model = make_model()
 
-    async def ask(upload: Upload) -> None:
+    async def classify(upload: Upload) -> None:
         with suppress(RequestError):
-            await (gather_all([model.classify(upload)]) if together else model.classify(upload))
+            await (gather_all([model.classify(upload)]) if as_batch else model.classify(upload))
 
     uploads = [Upload(b"no picture"), Upload(b"\xff\xd8\xff" + bytes(100))]
     sizes = [len(upload) for upload in uploads]
     while uploads:
-        asyncio.run(ask(uploads.pop()))
-    model.close()  # its threads let go of their last task
+        asyncio.run(classify(uploads.pop()))
+    model.close()  # its threads release their last task
     assert sorted(Upload.freed) == sorted(sizes)
 
 
 @pytest.mark.usefixtures("no_collector")
-@pytest.mark.parametrize("together", [False, True])
-def test_a_picture_whose_time_is_up_does_not_stay_in_memory(
-    new_model: Callable[..., ServedModel],
+@pytest.mark.parametrize("as_batch", [False, True])
+def test_a_picture_past_its_deadline_does_not_stay_in_memory(
+    make_model: Callable[..., ServedModel],
     draw: Any,
     monkeypatch: pytest.MonkeyPatch,
-    together: bool,
+    as_batch: bool,
 ) -> None:
     gate = threading.Event()
-    model = new_model(threads=1, deadline_seconds=0.05)
+    model = make_model(threads=1, deadline_seconds=0.05)
     monkeypatch.setattr(
         model._predictor, "decode", lambda *_: gate.wait(20) and np.zeros((32, 32, 3))
     )
 
-    async def ask(uploads: list[Upload]) -> None:
-        asked = [model.classify(uploads.pop()) for _ in range(2 if together else 1)]
+    async def classify(uploads: list[Upload]) -> None:
+        classifications = [model.classify(uploads.pop()) for _ in range(2 if as_batch else 1)]
         with suppress(DeadlineExceeded):
-            await (gather_all(asked) if together else asked.pop())
+            await (gather_all(classifications) if as_batch else classifications.pop())
 
     uploads = [Upload(draw()), Upload(draw())]
-    for _ in range(1 if together else 2):
-        asyncio.run(ask(uploads))
+    for _ in range(1 if as_batch else 2):
+        asyncio.run(classify(uploads))
     gate.set()
     model.close()
     assert len(Upload.freed) == 2
 
 
 @pytest.mark.usefixtures("no_collector")
-def test_an_error_that_nobody_waits_for_any_more_frees_its_picture(
-    new_model: Callable[..., ServedModel],
+def test_an_abandoned_error_frees_its_picture(
+    make_model: Callable[..., ServedModel],
 ) -> None:
-    model = new_model()
+    model = make_model()
     job = model._scheduler.submit(Upload(b"no picture"))
     assert job.future.exception(20)
     job.cancel()
@@ -153,23 +155,23 @@ def test_an_error_that_nobody_waits_for_any_more_frees_its_picture(
 
 
 @pytest.mark.usefixtures("no_collector")
-def test_a_picture_given_up_in_the_queue_does_not_stay_in_memory(
-    new_model: Callable[..., ServedModel], draw: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_picture_cancelled_in_the_queue_does_not_stay_in_memory(
+    make_model: Callable[..., ServedModel], draw: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate, entered = threading.Event(), threading.Event()
-    model = new_model(threads=1)
+    model = make_model(threads=1)
 
-    def wait(images: Any) -> Any:
+    def predict_after_gate(images: Any) -> Any:
         entered.set()
         assert gate.wait(20)
         return [[1, 0, 0]] * len(images)
 
-    monkeypatch.setattr(model._predictor, "predict", wait)
+    monkeypatch.setattr(model._predictor, "predict", predict_after_gate)
     uploads = [Upload(draw())]
 
-    async def give_up() -> None:
-        held = asyncio.create_task(model.probabilities(draw()))
-        while not entered.is_set():  # the only thread is in there now
+    async def cancel_queued() -> None:
+        running = asyncio.create_task(model.probabilities(draw()))
+        while not entered.is_set():  # the only thread is blocked now
             await asyncio.sleep(0.01)
         queued = asyncio.create_task(model.probabilities(uploads.pop()))
         await asyncio.sleep(0)
@@ -180,32 +182,32 @@ def test_a_picture_given_up_in_the_queue_does_not_stay_in_memory(
             assert Upload.freed
         finally:
             gate.set()
-        held.cancel()
+        running.cancel()
 
-    asyncio.run(give_up())
+    asyncio.run(cancel_queued())
 
 
-def test_a_picture_whose_time_is_up_is_dropped(
-    new_model: Callable[..., ServedModel],
+def test_a_picture_past_its_deadline_is_dropped(
+    make_model: Callable[..., ServedModel],
     registry: CollectorRegistry,
     draw: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gate = threading.Event()
-    model = new_model(deadline_seconds=0.1, threads=1)
+    model = make_model(deadline_seconds=0.1, threads=1)
     predict = model._predictor.predict
 
-    def wait(images: Any) -> Any:
+    def predict_after_gate(images: Any) -> Any:
         assert gate.wait(20)
         return predict(images)
 
-    monkeypatch.setattr(model._predictor, "predict", wait)
+    monkeypatch.setattr(model._predictor, "predict", predict_after_gate)
 
-    async def two() -> list[Any]:
+    async def classify_two() -> list[Any]:
         jobs = (model.classify(draw("red")), model.classify(draw("green")))
         return await asyncio.gather(*jobs, return_exceptions=True)
 
-    answers = asyncio.run(two())
+    answers = asyncio.run(classify_two())
     assert [type(answer) for answer in answers] == [DeadlineExceeded] * 2
     assert str(answers[0]) == "no answer within 0.1 s; try again later"
     gate.set()
@@ -214,9 +216,9 @@ def test_a_picture_whose_time_is_up_is_dropped(
 
 
 def test_admission_is_counted_until_it_ends(
-    new_model: Callable[..., ServedModel], registry: CollectorRegistry
+    make_model: Callable[..., ServedModel], registry: CollectorRegistry
 ) -> None:
-    model = new_model(max_queue_size=2, max_pictures=2)
+    model = make_model(max_queue_size=2, max_pictures=2)
     with model.admit(2):
         assert registry.get_sample_value("graft_queue_depth_pictures") == 2
         assert model.is_full
@@ -227,9 +229,9 @@ def test_admission_is_counted_until_it_ends(
 
 
 def test_closing_waits_for_admitted_pictures(
-    new_model: Callable[..., ServedModel], draw: Any
+    make_model: Callable[..., ServedModel], draw: Any
 ) -> None:
-    model = new_model()
+    model = make_model()
     closing = threading.Thread(target=model.close)
     with model.admit(1):
         closing.start()

@@ -48,18 +48,24 @@ def test_each_field_is_one_variable() -> None:
     assert settings.model_dump() == values
 
 
-def test_variables_of_others_are_left_alone() -> None:
+def test_variables_of_other_programs_are_ignored() -> None:
     kubernetes = {"GRAFT_SERVICE_HOST": "10.0.0.1", "GRAFT_PORT": "tcp://10.0.0.1:80", "TOP_K": "3"}
-    another = {"GRAFT_AUTH_SERVICE_PORT_HTTP": "80", "GRAFT_AUTH_PORT_80_TCP_ADDR": "10.0.0.2"}
-    ours = {"GRAFT_CACHE": "/cache"}
-    assert Settings.from_environment({**kubernetes, **another, **ours}) == Settings()
+    other_service = {
+        "GRAFT_AUTH_SERVICE_PORT_HTTP": "80",
+        "GRAFT_AUTH_PORT_80_TCP_ADDR": "10.0.0.2",
+    }
+    cache = {"GRAFT_CACHE": "/cache"}
+    assert Settings.from_environment({**kubernetes, **other_service, **cache}) == Settings()
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"), [("GRAFT_APIKEYS", "GRAFT_API_KEYS"), ("GRAFT_MAX_PICTURE", "MAX_PICTURES")]
+    ("name", "suggestion"),
+    [("GRAFT_APIKEYS", "GRAFT_API_KEYS"), ("GRAFT_MAX_PICTURE", "MAX_PICTURES")],
 )
-def test_a_typing_error_is_refused(name: str, meant: str) -> None:
-    with pytest.raises(SettingError, match=f"^{name} is not a setting; did you mean .*{meant}"):
+def test_a_typing_error_is_refused(name: str, suggestion: str) -> None:
+    with pytest.raises(
+        SettingError, match=f"^{name} is not a setting; did you mean .*{suggestion}"
+    ):
         Settings.from_environment({name: "1"})
 
 
@@ -185,6 +191,6 @@ def test_invalid_origins_are_refused(origin: str) -> None:
 
 def test_origins_are_separated_by_commas() -> None:
     assert Settings(cors_origins="*").origins() == ["*"]
-    several = Settings(cors_origins="https://one.example:8443, capacitor://localhost,null")
-    assert several.origins() == ["https://one.example:8443", "capacitor://localhost", "null"]
+    settings = Settings(cors_origins="https://one.example:8443, capacitor://localhost,null")
+    assert settings.origins() == ["https://one.example:8443", "capacitor://localhost", "null"]
     assert Settings().origins() == []

@@ -23,16 +23,16 @@ def test_a_state_holds_what_handlers_need(make_state: Any, tiny_bundle: Any, dra
 
 
 def test_reloading_an_unchanged_model_keeps_it(state: ServiceState) -> None:
-    before = state.model
-    assert asyncio.run(state.reload()) == before.manifest
-    assert state.model is before
+    model = state.model
+    assert asyncio.run(state.reload()) == model.manifest
+    assert state.model is model
 
 
 def test_a_failed_reload_keeps_the_model(make_state: Any, tmp_path: Any, draw: Any) -> None:
     state: ServiceState = make_state()
-    before = state.model
+    model = state.model
     state.settings = state.settings.model_copy(update={"model": str(tmp_path / "nothing")})
     with pytest.raises(BundleError):
         asyncio.run(state.reload())
-    assert state.model is before
+    assert state.model is model
     assert asyncio.run(state.model.classify(draw("red")))["label"] == "red"

@@ -1,4 +1,4 @@
-"""deploy/compose.yaml: what its parts call each other is what they are called."""
+"""deploy/compose.yaml: services, ports, files and settings match those that it refers to."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def mounts(service: dict[str, Any]) -> dict[str, str]:
-    """Where what is mounted, but for the marks of reading only."""
+    """Map each mount point in the container to its source, without `:ro`."""
     pairs = (volume.removesuffix(":ro").split(":") for volume in service.get("volumes", ()))
-    return {place: source for source, place in pairs}
+    return {target: source for source, target in pairs}
 
 
 def settings() -> dict[str, str]:
@@ -42,7 +42,7 @@ def settings() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("part", SERVICES)
-def test_each_is_closed(services: dict[str, dict[str, Any]], part: str) -> None:
+def test_each_service_is_locked_down(services: dict[str, dict[str, Any]], part: str) -> None:
     service = services[part]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -52,18 +52,20 @@ def test_each_is_closed(services: dict[str, dict[str, Any]], part: str) -> None:
     assert {"mem_limit", "pids_limit", "restart"} <= set(service)
 
 
-def test_only_the_service_is_reached_from_elsewhere(services: dict[str, dict[str, Any]]) -> None:
+def test_only_the_service_is_reachable_from_other_machines(
+    services: dict[str, dict[str, Any]],
+) -> None:
     assert services["graft"]["ports"] == ["3000:3000"]
     for name in SERVICES[1:]:
         assert all(port.startswith("127.0.0.1:") for port in services[name]["ports"])
-    outside = [port.split(":")[-2] for one in services.values() for port in one["ports"]]
+    outside = [port.split(":")[-2] for service in services.values() for port in service["ports"]]
     assert len(set(outside)) == len(outside)
 
 
 def test_it_runs_the_image_of_the_manifests(services: dict[str, dict[str, Any]]) -> None:
     image = read("kubernetes/image/kustomization.yaml")["images"][0]
-    wanted = f"{image['newName']}:{image['newTag']}@{image['digest']}"
-    assert services["graft"]["image"] == wanted
+    expected = f"{image['newName']}:{image['newTag']}@{image['digest']}"
+    assert services["graft"]["image"] == expected
     text = (DEPLOY / "Dockerfile").read_text()
     assert re.search(r"^USER (\S+)$", text, re.MULTILINE)[1] == services["graft"]["user"]  # type: ignore[index]
     assert re.search(r"^EXPOSE (\d+)$", text, re.MULTILINE)[1] == "3000"  # type: ignore[index]
@@ -72,39 +74,40 @@ def test_it_runs_the_image_of_the_manifests(services: dict[str, dict[str, Any]])
 def test_the_settings_are_those_of_the_code(services: dict[str, dict[str, Any]]) -> None:
     graft = services["graft"]
     assert graft["env_file"] == "kubernetes/base/server/settings.env"
-    given = settings()
-    assert graft["environment"]["GRAFT_API_KEYS"].startswith("${GRAFT_API_KEYS?")  # never forgotten
-    names = (set(given) | set(graft["environment"])) - NO_SETTINGS
+    variables = settings()
+    assert graft["environment"]["GRAFT_API_KEYS"].startswith(
+        "${GRAFT_API_KEYS?"
+    )  # a required variable
+    names = (set(variables) | set(graft["environment"])) - NO_SETTINGS
     assert names <= {f"GRAFT_{field.upper()}" for field in Settings.model_fields}
-    read_by_it = Settings.from_environment(given)
-    waits = read_by_it.drain_seconds, read_by_it.upload_timeout_seconds, read_by_it.deadline_seconds
+    parsed = Settings.from_environment(variables)
+    waits = parsed.drain_seconds, parsed.upload_timeout_seconds, parsed.deadline_seconds
     assert sum(waits) + SEND_TIMEOUT_SECONDS < int(graft["stop_grace_period"].removesuffix("s"))
     writable = {entry.partition(":")[0]: entry.partition(":")[2] for entry in graft["tmpfs"]}
     uid, gid = graft["user"].split(":")
-    assert set(writable) == {"/tmp", given["GRAFT_CACHE"]}
-    assert {f"uid={uid}", f"gid={gid}"} <= set(writable[given["GRAFT_CACHE"]].split(","))
+    assert set(writable) == {"/tmp", variables["GRAFT_CACHE"]}
+    assert {f"uid={uid}", f"gid={gid}"} <= set(writable[variables["GRAFT_CACHE"]].split(","))
 
 
-def test_a_verify_key_is_found_where_the_settings_look_for_it() -> None:
-    """Both lines wait as comments."""
+def test_verify_key_is_mounted_at_the_path_in_the_settings() -> None:
+    """Both lines are commented out."""
     text = (DEPLOY / "kubernetes/base/server/settings.env").read_text()
     (path,) = re.findall(r"^# GRAFT_VERIFY_KEY=(\S+)$", text, re.MULTILINE)
     compose = (DEPLOY / "compose.yaml").read_text()
     (line,) = re.findall(r"^    # (volumes: .*)$", compose, re.MULTILINE)
-    assert mounts(yaml.safe_load(line)) == {
-        path: "../graft.pub"
-    }  # as openssl wrote it, in the checkout
+    # openssl wrote it into the checkout
+    assert mounts(yaml.safe_load(line)) == {path: "../graft.pub"}
 
 
-def test_everything_mounted_is_there(services: dict[str, dict[str, Any]]) -> None:
+def test_every_mount_source_exists(services: dict[str, dict[str, Any]]) -> None:
     volumes = read("compose.yaml")["volumes"]
     for service in services.values():
-        for place, source in mounts(service).items():
-            assert place.startswith("/")
+        for target, source in mounts(service).items():
+            assert target.startswith("/")
             assert source in volumes or (DEPLOY / source).exists(), source
 
 
-def test_prometheus_asks_the_service_and_finds_its_files(
+def test_prometheus_scrapes_the_service_and_finds_its_files(
     services: dict[str, dict[str, Any]],
 ) -> None:
     (scrape,) = read("prometheus.yml")["scrape_configs"]
@@ -118,17 +121,17 @@ def test_prometheus_asks_the_service_and_finds_its_files(
     assert files[options["--storage.tsdb.path"]] == "prometheus"
 
 
-def test_grafana_asks_prometheus_and_finds_the_dashboard(
+def test_grafana_queries_prometheus_and_finds_the_dashboard(
     services: dict[str, dict[str, Any]],
 ) -> None:
     (source,) = read("grafana/provisioning/datasources/prometheus.yaml")["datasources"]
     (port,) = services["prometheus"]["ports"]
     assert source["url"] == f"http://prometheus:{port.rpartition(':')[2]}"
-    assert source["isDefault"], "the dashboard takes the default"
+    assert source["isDefault"], "the dashboard uses the default data source"
     assert source["jsonData"]["timeInterval"] == read("prometheus.yml")["global"]["scrape_interval"]
     (provider,) = read("grafana/provisioning/dashboards/graft.yaml")["providers"]
     files = mounts(services["grafana"])
     assert files["/etc/grafana/provisioning"] == "./grafana/provisioning"
     assert files[f"{provider['options']['path']}/graft.json"] == "./grafana/graft.json"
     secret = services["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"]
-    assert secret.startswith("${GRAFANA_PASSWORD:?"), "no password of ours, and none that is known"
+    assert secret.startswith("${GRAFANA_PASSWORD:?"), "there must be no default password"

@@ -1,4 +1,4 @@
-"""The image without Docker: its steps, run one by one in a clean place."""
+"""The image without Docker: runs the steps of the Dockerfile in a temporary folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def instructions(name: str) -> list[str]:
     return [line.removeprefix(name).strip() for line in LINES if line.startswith(f"{name} ")]
 
 
-def test_what_is_copied_is_in_the_build_context() -> None:
+def test_copied_files_are_in_the_build_context() -> None:
     context = set((ROOT / ".dockerignore").read_text().splitlines())
     for copy in instructions("COPY"):
         source = next(word for word in copy.split() if not word.startswith("--"))
@@ -39,11 +39,11 @@ def test_what_is_copied_is_in_the_build_context() -> None:
 
 
 def test_no_compiled_files_of_this_machine_are_copied() -> None:
-    """Later lines win, so this one must follow the folders that are let in."""
+    """Later lines win, so this line must come after the lines that admit folders."""
     assert (ROOT / ".dockerignore").read_text().splitlines()[-1] == "**/__pycache__"
 
 
-def test_the_process_is_not_root_and_is_told_to_stop_directly() -> None:
+def test_process_is_not_root_and_receives_signals_directly() -> None:
     assert int(instructions("USER")[-1].split(":")[0]) > 0
     assert isinstance(json.loads(instructions("CMD")[-1]), list)
 
@@ -57,22 +57,24 @@ def test_no_training_code_or_framework_is_installed() -> None:
 
 
 @pytest.mark.parametrize("lock", ["serving", "serving-sign", "serving-gpu", "train", "train-gpu"])
-def test_a_lock_has_the_same_versions_as_the_one_that_tests_ran_on(lock: str) -> None:
-    """But for what a GPU needs in another place; and every line is one that pip can check."""
-    tested, ours = versions("dev"), versions(lock)
-    assert len(ours) > 70
-    assert {name: one for name, one in ours.items() if tested.get(name, one) != one} == {}
+def test_lock_has_the_tested_versions(lock: str) -> None:
+    """Packages that dev.txt also locks have the same version; each has a hash that pip checks."""
+    tested, locked = versions("dev"), versions(lock)
+    assert len(locked) > 70
+    assert {
+        name: version for name, version in locked.items() if tested.get(name, version) != version
+    } == {}
     text = (ROOT / f"requirements/{lock}.txt").read_text()
     assert text.count("==") <= text.count("--hash=sha256:")
-    assert "://" not in text, "addresses are for whoever installs to choose"
+    assert "://" not in text, "whoever installs chooses the package index"
 
 
-def test_what_the_locks_for_other_images_add() -> None:
+def test_locks_of_other_images_have_their_packages() -> None:
     assert "model-signing" in versions("serving-sign")
-    assert "pyopenssl" in versions("serving-sign"), "model-signing imports it without saying so"
+    assert "pyopenssl" in versions("serving-sign"), "model-signing imports it without declaring it"
     gpu = set(versions("serving-gpu"))
     assert "onnxruntime-gpu" in gpu
-    assert "onnxruntime" not in gpu, "two packages with one folder"
+    assert "onnxruntime" not in gpu, "both packages install into the same folder"
     assert any(name.startswith("nvidia-cudnn") for name in gpu)
     assert "tensorflow-cpu" in versions("train")
     assert {"tensorflow", "nvidia-cudnn-cu12"} <= set(versions("train-gpu"))
@@ -85,8 +87,8 @@ def versions(lock: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("file", ["deploy/Dockerfile", "deploy/training.Dockerfile", "Makefile"])
-def test_locks_are_installed_as_they_are(file: str) -> None:
-    """pip's own resolving fails where a package is asked for with an extra and locked without."""
+def test_locks_are_installed_without_resolving(file: str) -> None:
+    """pip's resolver fails if a package is required with an extra but locked without it."""
     text = (ROOT / file).read_text()
     lines = [line for line in text.splitlines() if "--require-hashes" in line and "-r " in line]
     assert lines
@@ -102,14 +104,14 @@ def test_labels_say_where_the_image_comes_from() -> None:
 
 
 @pytest.mark.slow
-def test_the_images_steps_lead_to_a_ready_service(tmp_path: Path, tiny_bundle: Bundle) -> None:
-    """venv, locked install, copies, environment and command as in the Dockerfile; then ask it."""
+def test_the_build_steps_produce_a_ready_service(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    """Packages, files, variables and command are those of the Dockerfile."""
     (tmp_path / "build").mkdir()
     shutil.copy(ROOT / "requirements/serving.txt", tmp_path / "build/lock.txt")
-    place = {"/opt/graft": f"{tmp_path}/graft", "/build/": f"{tmp_path}/build/"}
+    local_paths = {"/opt/graft": f"{tmp_path}/graft", "/build/": f"{tmp_path}/build/"}
     for step in instructions("RUN"):
-        for inside, here in place.items():
-            step = step.replace(inside, here)  # noqa: PLW2901  # paths of the image, in our folder
+        for image_path, local_path in local_paths.items():
+            step = step.replace(image_path, local_path)  # noqa: PLW2901  # paths of the image, in our folder
         step = step.replace("python -m venv", f"{sys.executable} -m venv")  # noqa: PLW2901
         subprocess.run(step, shell=True, check=True, capture_output=True)
     shutil.copytree(ROOT / "service", tmp_path / "app/service")
@@ -123,13 +125,13 @@ def test_the_images_steps_lead_to_a_ready_service(tmp_path: Path, tiny_bundle: B
     settings["TMPDIR"] = f"{tmp_path}/tmp"
     for name in ("BENTOML_HOME", "GRAFT_CACHE"):
         settings[name] = settings[name].replace("/tmp", settings["TMPDIR"])
-    settings["HOME"] = f"{tmp_path}/home"  # as in the image: nobody's, and not there
+    settings["HOME"] = f"{tmp_path}/home"  # as in the image: it does not exist
     settings["GRAFT_MODEL"] = str(tiny_bundle.path)
     command = json.loads(instructions("CMD")[-1])
     command = [f"{tmp_path}/graft/bin/bentoml", *command[1:]]
     command[command.index("0.0.0.0")] = "127.0.0.1"
     command[command.index("3000")] = port
-    before = files_outside_tmp(tmp_path)
+    files_before = files_outside_tmp(tmp_path)
     with subprocess.Popen(command, cwd=tmp_path / "app", env=settings) as process:
         try:
             url = f"http://127.0.0.1:{port}"
@@ -141,7 +143,7 @@ def test_the_images_steps_lead_to_a_ready_service(tmp_path: Path, tiny_bundle: B
             process.send_signal(signal.SIGTERM)
     assert process.returncode == 0
     # The root file system may be read-only. (ONNX Runtime's telemetry would show in the home.)
-    assert files_outside_tmp(tmp_path) == before
+    assert files_outside_tmp(tmp_path) == files_before
 
 
 def files_outside_tmp(root: Path) -> set[Path]:

@@ -17,7 +17,7 @@ def instructions(name: str) -> list[str]:
     return [line.removeprefix(name).strip() for line in LINES if line.startswith(f"{name} ")]
 
 
-def test_what_is_copied_is_let_in_by_its_own_ignore_file() -> None:
+def test_ignore_file_admits_exactly_the_copied_folders() -> None:
     ignored = FILE.with_name(f"{FILE.name}.dockerignore").read_text().splitlines()
     copies = [copy for copy in instructions("COPY") if "--from=" not in copy]
     copied = {copy.split("/")[0].split()[0] for copy in copies}
@@ -43,8 +43,8 @@ def test_it_starts_the_trainer_from_the_folder_of_the_packages() -> None:
     assert targets == {f"{folder}/{name}" for name in ("plugins", "trainers", "service")}
 
 
-def test_jobs_start_in_that_folder() -> None:
-    """A `command` takes the place of the ENTRYPOINT; another folder would hide the packages."""
+def test_jobs_keep_the_working_folder_of_the_image() -> None:
+    """Their `command` replaces the ENTRYPOINT, and finds the packages only in the WORKDIR."""
     for path in (ROOT / "deploy/kubernetes/training").rglob("*.yaml"):
         assert "workingDir" not in path.read_text()
         assert list(yaml.safe_load_all(path.read_text()))

@@ -14,15 +14,15 @@ import pytest
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]
 VERSIONS = ("1.30", "1.34", "1.37")
-"""The oldest that has all that is used (a preStop `sleep`), one between, the newest known here."""
+"""The oldest version with all features in use (preStop `sleep`), a middle one, and the newest."""
 
 
-def closed(required: str, optional: str = "", **known: Any) -> dict[str, Any]:
+def closed(required: str, optional: str = "", **schemas: Any) -> dict[str, Any]:
     """Make a schema of an object with these fields and no others."""
-    names = [*required.split(), *optional.split(), *known]
-    properties = {name: known.get(name, {}) for name in names}
-    needed = [*required.split(), *known]
-    return {"type": "object", "required": needed, "properties": properties} | {
+    names = [*required.split(), *optional.split(), *schemas]
+    properties = {name: schemas.get(name, {}) for name in names}
+    required_names = [*required.split(), *schemas]
+    return {"type": "object", "required": required_names, "properties": properties} | {
         "additionalProperties": False
     }
 
@@ -94,7 +94,7 @@ CUSTOM = {
         ),
     ),
 }
-"""Version and used fields of the operators' kinds, from their documentation."""
+"""API version and schema of each kind of the operators, from their documentation."""
 
 
 @functools.cache
@@ -114,16 +114,16 @@ def check(manifest: Manifest, version: str) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_kustomize_renders_follows_the_schemas(
+def test_rendered_manifests_follow_the_schemas(
     name: str, version: str, render: Render, pods: Callable[[Manifest], list[tuple[str, Manifest]]]
 ) -> None:
     manifests = render(name)
     assert manifests
     for manifest in manifests:
         check(manifest, version)
-    for _, pod in (found for manifest in manifests for found in pods(manifest)):
-        alone = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}}
-        validate(json.dumps({**alone, "spec": pod["spec"]}), version)
+    for _, pod in (entry for manifest in manifests for entry in pods(manifest)):
+        header = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}}
+        validate(json.dumps({**header, "spec": pod["spec"]}), version)
 
 
 @pytest.mark.parametrize(
@@ -141,9 +141,9 @@ def test_a_misspelt_field_is_noticed(kind: str, path: tuple[str, ...], render: R
     manifests = [manifest for name in names for manifest in render(f"overlays/{name}")]
     manifest = next(manifest for manifest in manifests if manifest["kind"] == kind)
     check(manifest, "1.34")
-    place = manifest["spec"]
+    node = manifest["spec"]
     for part in path[:-1]:
-        place = place[part]
-    place[path[-1]] = 80
+        node = node[part]
+    node[path[-1]] = 80
     with pytest.raises((kubernetes_validate.ValidationError, jsonschema.ValidationError)):
         check(manifest, "1.34")

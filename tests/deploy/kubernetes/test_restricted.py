@@ -25,7 +25,7 @@ Find = Callable[..., Manifest]
 ROOT = Path(__file__).parents[3]
 # A mount namespace in which everything except the named folders is read-only. Users other than root
 # can mount only inside a user namespace.
-LOCKED = """
+RUN_READ_ONLY = """
 set -e
 for place in $PLACES; do mount -t tmpfs -o "size=${place#*=}" tmpfs "${place%%=*}"; done
 mount -o remount,ro,bind "$(stat -c %m "$PWD")"
@@ -33,11 +33,11 @@ if touch "$PWD/.graft-locked" 2>/dev/null; then exit 77; fi
 exec "$@"
 """
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
-NOT_LOCKED = 77
+CANNOT_MOUNT = 77
 
 
 @pytest.fixture(scope="module")
-def can_lock() -> None:
+def user_namespaces() -> None:
     if not shutil.which("unshare"):
         pytest.skip("no unshare here (util-linux)")
     if subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode:
@@ -50,7 +50,7 @@ def megabytes(size: str) -> str:
 
 
 @contextmanager
-def locked(
+def restricted_service(
     home: Path, bundle: Bundle, pod: Manifest, settings: dict[str, str], port: int
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run the service like the pod: its mounts, its settings, everything else read-only."""
@@ -60,25 +60,27 @@ def locked(
         for volume in pod["volumes"]
         if "emptyDir" in volume
     }
-    places = {}
+    folders = {}
     for mount in container["volumeMounts"]:
         if mount["name"] not in volumes:
             continue
-        place = home / mount["name"]
-        place.mkdir()
-        places[mount["mountPath"]] = place, megabytes(volumes[mount["name"]])
-    tmp, cache = places["/tmp"][0], places[settings["GRAFT_CACHE"]][0]
-    own = {
+        folder = home / mount["name"]
+        folder.mkdir()
+        folders[mount["mountPath"]] = folder, megabytes(volumes[mount["name"]])
+    tmp, cache = folders["/tmp"][0], folders[settings["GRAFT_CACHE"]][0]
+    variables = {
         **{"TMPDIR": str(tmp), "HOME": str(tmp), "BENTOML_HOME": f"{tmp}/bentoml"},
         **{"GRAFT_CACHE": str(cache), "GRAFT_MODEL": str(bundle.path), "GRAFT_DRAIN_SECONDS": "0"},
         **{"BENTOML_CONTAINERIZED": "true", "ORT_DISABLE_TELEMETRY": "1"},
         **{"PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ["PATH"]},
-        "PLACES": " ".join(f"{place}={size}" for place, size in places.values()),
+        "PLACES": " ".join(f"{folder}={size}" for folder, size in folders.values()),
     }
     command = [str(Path(sys.executable).with_name("bentoml")), "serve", "service.app:Classifier"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     process = subprocess.Popen(
-        [*UNSHARE, "sh", "-c", LOCKED, "sh", *command], cwd=ROOT, env={**settings, **own}
+        [*UNSHARE, "sh", "-c", RUN_READ_ONLY, "sh", *command],
+        cwd=ROOT,
+        env={**settings, **variables},
     )
     try:
         yield process
@@ -88,20 +90,20 @@ def locked(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("can_lock")
+@pytest.mark.usefixtures("user_namespaces")
 def test_the_service_needs_no_other_writable_folder(
     tmp_path: Path, tiny_bundle: Bundle, render: Render, find: Find, environment: Callable[..., Any]
 ) -> None:
     manifests = render("overlays/cpu")
     pod = find(manifests, "Deployment")["spec"]["template"]["spec"]
     settings = environment(manifests, pod["containers"][0])
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with locked(tmp_path, tiny_bundle, pod, settings, port) as process:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with restricted_service(tmp_path, tiny_bundle, pod, settings, port) as process:
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 120
         while not is_ready(url):
-            if process.poll() == NOT_LOCKED:
+            if process.poll() == CANNOT_MOUNT:
                 pytest.skip("mounts cannot be made read-only here")
             assert process.poll() is None
             assert time.monotonic() < deadline
@@ -113,9 +115,9 @@ def test_the_service_needs_no_other_writable_folder(
         fields = [("images", large) for _ in range(3)]
         answer = httpx.post(f"{url}/predict_batch", files=fields, timeout=60)
         assert [result["label"] for result in answer.json()["results"]] == ["red"] * 3
-        used = [written(process.pid, tmp_path / name) for name in ("tmp", "cache")]
-        assert 0 < used[0] < 4 * 1024 * 1024, "a tenth of what the manifest gives"
-        assert 0 < used[1] < 1024 * 1024
+        used_bytes = [bytes_written(process.pid, tmp_path / name) for name in ("tmp", "cache")]
+        assert 0 < used_bytes[0] < 4 * 1024 * 1024, "a tenth of the limit in the manifest"
+        assert 0 < used_bytes[1] < 1024 * 1024
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
 
@@ -127,7 +129,7 @@ def is_ready(url: str) -> bool:
         return False
 
 
-def written(process: int, folder: Path) -> int:
+def bytes_written(process: int, folder: Path) -> int:
     """Return the bytes in a folder as the process sees it, in its mount namespace."""
     inside = Path(f"/proc/{process}/root") / folder.relative_to("/")
     return sum(path.stat().st_size for path in inside.rglob("*") if path.is_file())

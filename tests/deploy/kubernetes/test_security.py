@@ -14,69 +14,71 @@ Render = Callable[[str], list[Manifest]]
 Pods = Callable[[Manifest], list[tuple[str, Manifest]]]
 ROOT = Path(__file__).parents[3]
 USER = 65532
-PARTS = {"base/server", "training/settings"}
+COMPONENTS = {"base/server", "training/settings"}
 """Components of other kustomizations, which set the namespace."""
 PINNED = re.compile(r"registry\.example\.org/[a-z-]+:\d+\.\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}")
 
 
 @pytest.fixture
-def its_pods(name: str, render: Render, pods: Pods) -> list[tuple[str, Manifest]]:
-    return [found for manifest in render(name) for found in pods(manifest)]
+def rendered_pods(name: str, render: Render, pods: Pods) -> list[tuple[str, Manifest]]:
+    return [entry for manifest in render(name) for entry in pods(manifest)]
 
 
 def containers(pod: Manifest) -> list[Manifest]:
     return [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]
 
 
-def test_pods_keep_to_pod_security_restricted(its_pods: list[tuple[str, Manifest]]) -> None:
+def test_pods_keep_to_pod_security_restricted(rendered_pods: list[tuple[str, Manifest]]) -> None:
     """https://kubernetes.io/docs/concepts/security/pod-security-standards, and a read-only root."""
-    for where, pod in its_pods:
-        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod["spec"]), where
+    for owner, pod in rendered_pods:
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod["spec"]), owner
         rights = pod["spec"]["securityContext"]
-        assert rights["runAsNonRoot"] is True, where
-        assert (rights["runAsUser"], rights["runAsGroup"]) == (USER, USER), where
-        assert rights["seccompProfile"] == {"type": "RuntimeDefault"}, where
+        assert rights["runAsNonRoot"] is True, owner
+        assert (rights["runAsUser"], rights["runAsGroup"]) == (USER, USER), owner
+        assert rights["seccompProfile"] == {"type": "RuntimeDefault"}, owner
         for container in containers(pod):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
                 "capabilities": {"drop": ["ALL"]},
-            }, where
-            assert not [port for port in container.get("ports", ()) if "hostPort" in port], where
+            }, owner
+            assert not [port for port in container.get("ports", ()) if "hostPort" in port], owner
 
 
-def test_volumes_are_named_bounded_and_all_mounted(its_pods: list[tuple[str, Manifest]]) -> None:
-    for where, pod in its_pods:
+def test_volumes_are_named_bounded_and_all_mounted(
+    rendered_pods: list[tuple[str, Manifest]],
+) -> None:
+    for owner, pod in rendered_pods:
         volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
         mounted = {
             mount["name"]
             for container in containers(pod)
             for mount in container.get("volumeMounts", ())
         }
-        assert mounted == set(volumes), where
+        assert mounted == set(volumes), owner
         for volume in volumes.values():
             (kind,) = set(volume) - {"name"}
-            assert kind in {"emptyDir", "persistentVolumeClaim", "configMap"}, where
-            assert kind != "emptyDir" or volume["emptyDir"]["sizeLimit"], where
+            assert kind in {"emptyDir", "persistentVolumeClaim", "configMap"}, owner
+            assert kind != "emptyDir" or volume["emptyDir"]["sizeLimit"], owner
 
 
-def test_no_pod_has_a_token_of_the_cluster(its_pods: list[tuple[str, Manifest]]) -> None:
-    for where, pod in its_pods:
-        assert pod["spec"]["automountServiceAccountToken"] is False, where
-        assert pod["spec"]["enableServiceLinks"] is False, where
+def test_no_pod_has_a_token_of_the_cluster(rendered_pods: list[tuple[str, Manifest]]) -> None:
+    for owner, pod in rendered_pods:
+        assert pod["spec"]["automountServiceAccountToken"] is False, owner
+        assert pod["spec"]["enableServiceLinks"] is False, owner
 
 
-def test_images_are_pinned_by_tag_and_digest(its_pods: list[tuple[str, Manifest]]) -> None:
-    for where, pod in its_pods:
+def test_images_are_pinned_by_tag_and_digest(rendered_pods: list[tuple[str, Manifest]]) -> None:
+    for owner, pod in rendered_pods:
         for container in containers(pod):
-            assert PINNED.fullmatch(container["image"]), where
+            assert PINNED.fullmatch(container["image"]), owner
 
 
-def test_every_container_has_requests_and_limits(its_pods: list[tuple[str, Manifest]]) -> None:
-    for where, pod in its_pods:
+def test_every_container_has_requests_and_limits(rendered_pods: list[tuple[str, Manifest]]) -> None:
+    for owner, pod in rendered_pods:
         for container in containers(pod):
             for bound in ("requests", "limits"):
-                assert {"cpu", "memory"} <= set(container["resources"][bound]), where
+                assert {"cpu", "memory"} <= set(container["resources"][bound]), owner
 
 
 def test_the_images_run_as_the_same_user() -> None:
@@ -84,14 +86,14 @@ def test_the_images_run_as_the_same_user() -> None:
         assert f"USER {USER}:{USER}\n" in (ROOT / "deploy" / image).read_text()
 
 
-def test_everything_is_in_the_namespace_and_the_namespace_enforces_it(
+def test_manifests_are_in_a_namespace_that_enforces_restricted_pods(
     name: str, render: Render
 ) -> None:
     for manifest in render(name):
         if manifest["kind"] == "Namespace":
             labels = manifest["metadata"]["labels"]
             assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
-        elif name not in PARTS and manifest["kind"] != "PersistentVolume":
+        elif name not in COMPONENTS and manifest["kind"] != "PersistentVolume":
             assert manifest["metadata"]["namespace"] == "graft", manifest["kind"]
 
 
@@ -102,34 +104,40 @@ def test_the_repository_has_no_secrets_and_no_roles(name: str, render: Render) -
 
 def test_deleting_a_run_keeps_its_artifacts(name: str, render: Render) -> None:
     """`kubectl delete -k` of a canary or a run must delete no namespace and no volume."""
-    kept = {"Namespace", "PersistentVolumeClaim", "PersistentVolume", "ServiceAccount", "Service"}
+    lasting_kinds = {
+        "Namespace",
+        "PersistentVolumeClaim",
+        "PersistentVolume",
+        "ServiceAccount",
+        "Service",
+    }
     kinds = {manifest["kind"] for manifest in render(name)}
     if name == "overlays/canary" or name.startswith("training/"):
-        assert name in {"training/storage", "training/bucket"} or not kept & kinds
+        assert name in {"training/storage", "training/bucket"} or not lasting_kinds & kinds
 
 
 def allowed(policy: Manifest) -> tuple[Any, ...]:
     """Summarise a policy: selected pods, sources with ports, targets with ports."""
     spec = policy["spec"]
-    ins = [(rule["from"], [port["port"] for port in rule["ports"]]) for rule in spec["ingress"]]
-    outs = [(rule["to"], [port["port"] for port in rule["ports"]]) for rule in spec["egress"]]
-    return spec["podSelector"].get("matchLabels"), ins, outs
+    sources = [(rule["from"], [port["port"] for port in rule["ports"]]) for rule in spec["ingress"]]
+    targets = [(rule["to"], [port["port"] for port in rule["ports"]]) for rule in spec["egress"]]
+    return spec["podSelector"].get("matchLabels"), sources, targets
 
 
 def policies(manifests: list[Manifest]) -> dict[str, tuple[Any, ...]]:
-    found = [manifest for manifest in manifests if manifest["kind"] == "NetworkPolicy"]
-    for policy in found:
+    matching = [manifest for manifest in manifests if manifest["kind"] == "NetworkPolicy"]
+    for policy in matching:
         policy["spec"] = {"ingress": [], "egress": [], **policy["spec"]}
-    return {policy["metadata"]["name"]: allowed(policy) for policy in found}
+    return {policy["metadata"]["name"]: allowed(policy) for policy in matching}
 
 
 @pytest.mark.parametrize("overlay", ["cpu", "gpu", "keda", "kserve"])
 def test_only_the_port_of_the_service_is_open_to_clients(overlay: str, render: Render) -> None:
     server = {"app.kubernetes.io/name": "graft"}
-    asker = {"namespaceSelector": {"matchLabels": {"graft-client": "true"}}}
+    client = {"namespaceSelector": {"matchLabels": {"graft-client": "true"}}}
     assert policies(render(f"overlays/{overlay}")) == {
         "nothing": (None, [], []),
-        "askers": (server, [([asker], [3000])], []),
+        "askers": (server, [([client], [3000])], []),
     }
 
 
@@ -140,17 +148,17 @@ def test_the_empty_policy_covers_both_directions(
     assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
 
 
-def test_only_prometheus_is_admitted_as_well(render: Render) -> None:
-    ((name, (selected, ins, outs)),) = policies(render("overlays/monitoring")).items()
-    assert (name, outs) == ("prometheus", [])
+def test_only_prometheus_is_admitted_besides_clients(render: Render) -> None:
+    ((name, (selected, sources, targets)),) = policies(render("overlays/monitoring")).items()
+    assert (name, targets) == ("prometheus", [])
     assert selected == {"app.kubernetes.io/name": "graft"}
-    (((source,), ports),) = ins
+    (((source,), ports),) = sources
     assert ports == [3000]
-    assert set(source) == {"namespaceSelector", "podSelector"}, "both must match, not either"
+    assert set(source) == {"namespaceSelector", "podSelector"}, "both selectors must match"
 
 
 def test_training_may_only_use_dns(render: Render) -> None:
-    selected, ins, outs = policies(render("training/storage"))["training"]
+    selected, sources, targets = policies(render("training/storage"))["training"]
     assert selected == {"app.kubernetes.io/name": "graft-training"}
-    assert ins == []
-    assert [ports for _, ports in outs] == [[53, 53]]
+    assert sources == []
+    assert [ports for _, ports in targets] == [[53, 53]]

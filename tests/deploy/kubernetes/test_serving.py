@@ -28,7 +28,7 @@ def served(
 ) -> tuple[Manifest, dict[str, str]]:
     """The pod of a serving overlay, and its environment."""
     manifests = render(request.param)
-    ((_, pod),) = [found for manifest in manifests for found in pods(manifest)]
+    ((_, pod),) = [entry for manifest in manifests for entry in pods(manifest)]
     return pod, environment(manifests, pod["spec"]["containers"][0])
 
 
@@ -72,11 +72,11 @@ def test_settings_exist_and_are_valid(served: tuple[Manifest, dict[str, str]]) -
     parse_settings(settings)
 
 
-def test_folders_that_must_be_writable_are(served: tuple[Manifest, dict[str, str]]) -> None:
+def test_required_folders_are_writable(served: tuple[Manifest, dict[str, str]]) -> None:
     pod, settings = served
     (container,) = pod["spec"]["containers"]
-    given = container["volumeMounts"]
-    mounts = {mount["mountPath"] for mount in given if not mount.get("readOnly")}
+    volume_mounts = container["volumeMounts"]
+    mounts = {mount["mountPath"] for mount in volume_mounts if not mount.get("readOnly")}
     assert mounts == {"/tmp", "/cache"}
     assert {settings["GRAFT_CACHE"], settings["HOME"]} <= mounts
     assert "BENTOML_HOME=/tmp/bentoml" in (ROOT / "deploy/Dockerfile").read_text()
@@ -115,7 +115,7 @@ def test_the_key_of_signed_bundles_comes_from_an_optional_configmap(
 def test_stopping_takes_less_than_the_grace_period(
     served: tuple[Manifest, dict[str, str]],
 ) -> None:
-    """The pause, the draining, then at most an upload, its answer, and reading the answer."""
+    """Stopping consists of the pause, draining, the last upload, its answer, and sending it."""
     pod, variables = served
     settings = parse_settings(variables)
     pause = pod["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -141,7 +141,7 @@ def test_processors_are_whole_and_requested(served: tuple[Manifest, dict[str, st
 def test_a_rollout_keeps_capacity_and_can_be_undone(deployment: Manifest) -> None:
     spec = deployment["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
-    assert spec["revisionHistoryLimit"] > 1, "the way back"
+    assert spec["revisionHistoryLimit"] > 1, "a rollback needs an earlier revision"
     assert "replicas" not in spec, "each apply would overwrite the number of the autoscaler"
     probe = spec["template"]["spec"]["containers"][0]["startupProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] < spec["progressDeadlineSeconds"]
@@ -167,7 +167,7 @@ def test_services_budgets_and_spreading_select_the_pods(render: Render, find: Fi
     assert account["automountServiceAccountToken"] is False
 
 
-def test_a_changed_setting_is_a_rollout_that_can_be_undone(deployment: Manifest) -> None:
+def test_a_changed_setting_starts_a_rollout_that_can_be_undone(deployment: Manifest) -> None:
     """The generated name contains a hash, so an old ReplicaSet still finds its settings."""
     (source,) = deployment["spec"]["template"]["spec"]["containers"][0]["envFrom"]
     prefix, _, digest = source["configMapRef"]["name"].rpartition("-")
@@ -178,15 +178,20 @@ def test_a_changed_setting_is_a_rollout_that_can_be_undone(deployment: Manifest)
 def test_a_canary_shares_the_service_and_counts_its_own_pods(render: Render, find: Find) -> None:
     stable, canary = render("overlays/cpu"), render("overlays/canary")
     assert sorted(manifest["kind"] for manifest in canary) == ["ConfigMap", "Deployment"]
-    ours, its = find(stable, "Deployment"), find(canary, "Deployment")
-    assert its["metadata"]["name"] != ours["metadata"]["name"]
-    assert its["spec"]["replicas"] == 1
-    labels = its["spec"]["template"]["metadata"]["labels"]
+    stable_deployment, canary_deployment = find(stable, "Deployment"), find(canary, "Deployment")
+    assert canary_deployment["metadata"]["name"] != stable_deployment["metadata"]["name"]
+    assert canary_deployment["spec"]["replicas"] == 1
+    labels = canary_deployment["spec"]["template"]["metadata"]["labels"]
     assert find(stable, "Service")["spec"]["selector"].items() <= labels.items()
-    ours_select = ours["spec"]["selector"]["matchLabels"]
-    assert not ours_select.items() <= labels.items(), "each counts its own pods"
-    assert its["spec"]["selector"]["matchLabels"].items() <= labels.items()
-    images = [one["spec"]["template"]["spec"]["containers"][0]["image"] for one in (ours, its)]
+    stable_selector = stable_deployment["spec"]["selector"]["matchLabels"]
+    assert not stable_selector.items() <= labels.items(), (
+        "each Deployment must count only its own pods"
+    )
+    assert canary_deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    images = [
+        deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+        for deployment in (stable_deployment, canary_deployment)
+    ]
     assert images[0] != images[1]
 
 
@@ -194,19 +199,29 @@ def test_a_gpu_pod_asks_for_a_gpu_and_another_image(
     render: Render, find: Find, deployment: Manifest
 ) -> None:
     pod = find(render("overlays/gpu"), "Deployment")["spec"]["template"]["spec"]
-    container, usual = pod["containers"][0], deployment["spec"]["template"]["spec"]["containers"][0]
+    container, usual_container = (
+        pod["containers"][0],
+        deployment["spec"]["template"]["spec"]["containers"][0],
+    )
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    assert container["image"].partition("@")[0] == usual["image"].partition("@")[0] + "-gpu"
+    assert (
+        container["image"].partition("@")[0] == usual_container["image"].partition("@")[0] + "-gpu"
+    )
 
 
-def test_keda_takes_the_place_of_the_autoscaler(render: Render, find: Find) -> None:
+def test_keda_replaces_the_autoscaler(render: Render, find: Find) -> None:
     manifests = render("overlays/keda")
-    assert "HorizontalPodAutoscaler" not in {one["kind"] for one in manifests}
-    scaled, usual = find(manifests, "ScaledObject"), find(render("base"), "HorizontalPodAutoscaler")
+    assert "HorizontalPodAutoscaler" not in {manifest["kind"] for manifest in manifests}
+    scaled, autoscaler = (
+        find(manifests, "ScaledObject"),
+        find(render("base"), "HorizontalPodAutoscaler"),
+    )
     spec = scaled["spec"]
     assert spec["scaleTargetRef"]["name"] == find(manifests, "Deployment")["metadata"]["name"]
-    assert spec["advanced"]["horizontalPodAutoscalerConfig"]["name"] == usual["metadata"]["name"]
-    assert spec["minReplicaCount"] == usual["spec"]["minReplicas"]
+    assert (
+        spec["advanced"]["horizontalPodAutoscalerConfig"]["name"] == autoscaler["metadata"]["name"]
+    )
+    assert spec["minReplicaCount"] == autoscaler["spec"]["minReplicas"]
     (trigger,) = spec["triggers"]
     settings = Settings.from_environment({})
     assert 0 < int(trigger["metadata"]["threshold"]) < settings.max_queue_size / 2
@@ -215,19 +230,19 @@ def test_keda_takes_the_place_of_the_autoscaler(render: Render, find: Find) -> N
 def test_kserve_runs_the_same_pod(render: Render, find: Find, deployment: Manifest) -> None:
     manifests = render("overlays/kserve")
     assert not {"Deployment", "Service", "HorizontalPodAutoscaler"} & {
-        one["kind"] for one in manifests
+        manifest["kind"] for manifest in manifests
     }
     predictor = find(manifests, "InferenceService")["spec"]["predictor"]
-    usual = deployment["spec"]["template"]["spec"]
-    (its,), (ours,) = predictor["containers"], usual["containers"]
-    assert {"name": "PROTOCOL", "value": "v2"} in its["env"]
-    its["env"].remove({"name": "PROTOCOL", "value": "v2"})
-    for container in (its, ours):
+    usual_pod = deployment["spec"]["template"]["spec"]
+    (kserve_container,), (usual_container,) = predictor["containers"], usual_pod["containers"]
+    assert {"name": "PROTOCOL", "value": "v2"} in kserve_container["env"]
+    kserve_container["env"].remove({"name": "PROTOCOL", "value": "v2"})
+    for container in (kserve_container, usual_container):
         container["ports"][0].pop("protocol", None)
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             container[probe]["httpGet"].pop("path")
-    assert {**its, "name": ours["name"]} == ours
-    own = {"containers", "minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
-    of_the_pod = {key: value for key, value in predictor.items() if key not in own}
-    assert of_the_pod.items() <= usual.items()
-    assert set(usual) - set(of_the_pod) == {"containers", "topologySpreadConstraints"}
+    assert {**kserve_container, "name": usual_container["name"]} == usual_container
+    kserve_fields = {"containers", "minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
+    pod_fields = {key: value for key, value in predictor.items() if key not in kserve_fields}
+    assert pod_fields.items() <= usual_pod.items()
+    assert set(usual_pod) - set(pod_fields) == {"containers", "topologySpreadConstraints"}

@@ -20,9 +20,9 @@ Pods = Callable[[Manifest], list[tuple[str, Manifest]]]
 RUNS = ["job", "job-gpu", "retrain"]
 
 
-def expand(text: str, known: dict[str, str]) -> str:
-    """Expand Kubernetes' $(NAME) by earlier variables; unknown names stay as they are."""
-    return re.sub(r"\$\((\w+)\)", lambda match: known.get(match[1], match[0]), text)
+def expand(text: str, variables: dict[str, str]) -> str:
+    """Replace $(NAME) with earlier variables, as Kubernetes does; unknown names stay."""
+    return re.sub(r"\$\((\w+)\)", lambda match: variables.get(match[1], match[0]), text)
 
 
 def environment(
@@ -51,21 +51,21 @@ def test_settings_and_commands_are_accepted_by_the_trainer(
     manifests = render(f"training/{run_name}")
     text = find(manifests, "ConfigMap")["data"]["training.yaml"]
     (tmp_path / "training.yaml").write_text(text)
-    trained = [pod for manifest in manifests for pod in pods(manifest)]
-    for _, pod in trained:
-        first = [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]][0]
-        command = [*first["command"], *first["args"]]
+    training_pods = [pod for manifest in manifests for pod in pods(manifest)]
+    for _, pod in training_pods:
+        container = [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]][0]
+        command = [*container["command"], *container["args"]]
         assert command[:3] == ["python", "-m", "trainers.run"]
         words = [word.replace("/settings", str(tmp_path)) for word in command[3:]]
         config = parse(words).config
         assert config.resume
-        mounts = {mount["mountPath"]: mount for mount in first["volumeMounts"]}
+        mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
         assert config.data in mounts
         assert mounts["/artifacts"].get("readOnly") is not True
         assert config.output.parent == Path("/artifacts")
     (source,) = {
         volume["configMap"]["name"]
-        for _, pod in trained
+        for _, pod in training_pods
         for volume in pod["spec"]["volumes"]
         if "configMap" in volume
     }
@@ -73,17 +73,19 @@ def test_settings_and_commands_are_accepted_by_the_trainer(
 
 
 @pytest.mark.parametrize("run_name", RUNS)
-def test_a_stop_does_not_count_and_bad_data_is_final(run_name: str, render: Render) -> None:
+def test_stopped_runs_are_retried_and_wrong_use_fails_the_job(
+    run_name: str, render: Render
+) -> None:
     (manifest,) = (
         manifest for manifest in render(f"training/{run_name}") if manifest["kind"] != "ConfigMap"
     )
     spec = manifest["spec"].get("jobTemplate", manifest)["spec"]
-    disrupted, stopped, wrong = spec["podFailurePolicy"]["rules"]
-    assert disrupted["action"] == stopped["action"] == "Ignore"
-    assert disrupted["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
-    assert stopped["onExitCodes"] == {"operator": "In", "values": [exit_codes.STOPPED]}
-    assert wrong["action"] == "FailJob"
-    assert wrong["onExitCodes"] == {"operator": "In", "values": [run.WRONG_USE]}
+    disruption_rule, stop_rule, wrong_use_rule = spec["podFailurePolicy"]["rules"]
+    assert disruption_rule["action"] == stop_rule["action"] == "Ignore"
+    assert disruption_rule["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+    assert stop_rule["onExitCodes"] == {"operator": "In", "values": [exit_codes.STOPPED]}
+    assert wrong_use_rule["action"] == "FailJob"
+    assert wrong_use_rule["onExitCodes"] == {"operator": "In", "values": [run.WRONG_USE]}
     assert run.WRONG_USE == promote.WRONG_USE
     assert spec["podReplacementPolicy"] == "Failed", "two runs never share a folder"
     assert spec["template"]["spec"]["restartPolicy"] == "Never", "a failure policy requires it"
@@ -101,16 +103,22 @@ def test_retraining_compares_before_it_publishes(render: Render, find: Find) -> 
     pod = cron["jobTemplate"]["spec"]["template"]["spec"]
     (training,), (promotion,) = pod["initContainers"], pod["containers"]
     label = {"batch.kubernetes.io/job-name": "graft-retraining-1"}
-    first, second = (environment(container, label, {}) for container in (training, promotion))
-    assert first["BENTOML_HOME"] != second["BENTOML_HOME"], (
+    training_environment, promotion_environment = (
+        environment(container, label, {}) for container in (training, promotion)
+    )
+    assert training_environment["BENTOML_HOME"] != promotion_environment["BENTOML_HOME"], (
         "training sets `latest` in its own store"
     )
     job = environment(find_job(render), label, {})
-    assert second["BENTOML_HOME"] == job["BENTOML_HOME"], "where the first model is"
-    words = [expand(word, second) for word in (*promotion["command"], *promotion["args"])]
+    assert promotion_environment["BENTOML_HOME"] == job["BENTOML_HOME"], (
+        "the store of the current model"
+    )
+    words = [
+        expand(word, promotion_environment) for word in (*promotion["command"], *promotion["args"])
+    ]
     options = promote._parser().parse_args(words[3:])
     assert options.new == Path("/artifacts/graft-retraining-1")
-    assert expand(training["args"][1], first) == str(options.new)
+    assert expand(training["args"][1], training_environment) == str(options.new)
 
 
 def find_job(render: Render) -> Manifest:

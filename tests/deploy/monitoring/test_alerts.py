@@ -45,18 +45,18 @@ def promtool(*arguments: str | Path) -> str:
     """Run promtool; return its output, or fail if it finds a fault."""
     if not shutil.which("promtool"):
         pytest.skip("no promtool here (Debian's package prometheus)")
-    done = subprocess.run(
+    completed = subprocess.run(
         ["promtool", *map(str, arguments)], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    return completed.stdout
 
 
 def test_prometheus_and_its_operator_have_the_same_rules() -> None:
     expected = plain_rules(SOURCE.read_text())
     if os.environ.get("GRAFT_WRITE_ALERTS"):
         PLAIN.write_text(expected)
-    assert PLAIN.read_text() == expected, "GRAFT_WRITE_ALERTS=1 writes it"
+    assert PLAIN.read_text() == expected, "set GRAFT_WRITE_ALERTS=1 to write it"
     assert yaml.safe_load(expected) == yaml.safe_load(SOURCE.read_text())["spec"]
 
 
@@ -71,12 +71,12 @@ def test_promtool_sees_each_alert_fire_only_when_it_should() -> None:
 
 
 def test_each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
-    tried = [
+    tested = [
         (case["alertname"], bool(case["exp_alerts"]))
         for test in yaml.safe_load(UNITS.read_text())["tests"]
         for case in test["alert_rule_test"]
     ]
-    assert set(tried) == {(name, fires) for name in alerts() for fires in (True, False)}
+    assert set(tested) == {(name, fires) for name in alerts() for fires in (True, False)}
 
 
 @pytest.mark.parametrize("alert", sorted(alerts()))

@@ -74,23 +74,25 @@ def test_every_series_in_a_query_exists(queries: list[str], series: dict[str, se
 def test_every_label_in_a_query_exists(queries: list[str], series: dict[str, set[str]]) -> None:
     for query in queries:
         names = WORDS.findall(query)
-        known = FROM_PROMETHEUS.union(*(series[name] for name in names))
+        available = FROM_PROMETHEUS.union(*(series[name] for name in names))
         chosen = {part for group in re.findall(r"\{([^}]*)\}", query) for part in group.split(",")}
         labels = {re.split("[=!]", part)[0].strip() for part in chosen}
         for group in re.findall(r"\b(?:by|ignoring|on) \(([^)]*)\)", query):
             labels |= {part.strip() for part in group.split(",")}
-        assert labels <= known, query
+        assert labels <= available, query
 
 
-def test_each_pod_is_scraped_once_where_it_answers(
+def test_each_pod_is_scraped_once_on_its_http_port(
     render: Render, find: Find, paths: set[str]
 ) -> None:
     manifests, serving = render("overlays/monitoring"), render("overlays/cpu")
     service = find(manifests, "ServiceMonitor")["spec"]
     labels = find(serving, "Service")["metadata"]["labels"]
     assert service["selector"]["matchLabels"].items() <= labels.items()
-    (other,) = service["selector"]["matchExpressions"]
-    assert other == {"key": KSERVE, "operator": "DoesNotExist"}, "KServe's Services have our labels"
+    (exclusion,) = service["selector"]["matchExpressions"]
+    assert exclusion == {"key": KSERVE, "operator": "DoesNotExist"}, (
+        "KServe's Services have our labels"
+    )
     (port,) = find(serving, "Service")["spec"]["ports"]
     pods = find(manifests, "PodMonitor")["spec"]
     inference_service = find(render("overlays/kserve"), "InferenceService")

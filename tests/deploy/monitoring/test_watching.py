@@ -25,11 +25,11 @@ from tests.service.conftest import Serve, Server
 
 ROOT = Path(__file__).parents[3]
 SPEED = 100
-"""Windows and waits are divided by this: 5 minutes are 3 seconds."""
+"""Windows and waits are divided by this number: 5 minutes become 3 seconds."""
 INTERVAL = "500ms"
-"""Interval of scrapes: the shortest window needs two."""
+"""Time between scrapes; the shortest window must contain two of them."""
 LONGEST_SECONDS = "180"
-"""Prometheus ends by itself then, even if the test was killed."""
+"""Prometheus ends after this time, even if the test was killed."""
 
 JPEG, PNG = ({"Content-Type": f"image/{kind}"} for kind in ("jpeg", "png"))
 
@@ -98,14 +98,14 @@ def watched(server: Server, folder: Path) -> Iterator[Prometheus]:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: answers(f"{url}/-/ready"), (folder / "prometheus.log").read_text)
+        wait_for(lambda: is_answering(f"{url}/-/ready"), (folder / "prometheus.log").read_text)
         yield Prometheus(url)
     finally:
         process.terminate()
         process.wait(30)
 
 
-def answers(url: str) -> bool:
+def is_answering(url: str) -> bool:
     try:
         return httpx.get(url, timeout=5).status_code == 200
     except httpx.TransportError:
@@ -123,15 +123,15 @@ def wait_for(
 
 
 @contextmanager
-def load(ask: Callable[[], object], threads: int = 1) -> Iterator[None]:
-    """Call `ask` again and again, in threads, until the block ends."""
+def load(send: Callable[[], object], threads: int = 1) -> Iterator[None]:
+    """Call `send` again and again, in threads, until the block ends."""
     stop = threading.Event()
 
-    def keep_asking() -> None:
+    def keep_sending() -> None:
         while not stop.wait(0.05):
-            ask()
+            send()
 
-    running = [threading.Thread(target=keep_asking, daemon=True) for _ in range(threads)]
+    running = [threading.Thread(target=keep_sending, daemon=True) for _ in range(threads)]
     for thread in running:
         thread.start()
     try:
@@ -145,10 +145,12 @@ def load(ask: Callable[[], object], threads: int = 1) -> Iterator[None]:
 def dashboard_queries() -> Iterator[str]:
     """Yield every query of the dashboard, for all namespaces."""
     page = json.loads((ROOT / "deploy/grafana/graft.json").read_text())
-    (everything,) = (one["allValue"] for one in page["templating"]["list"] if "allValue" in one)
+    (all_namespaces,) = (
+        variable["allValue"] for variable in page["templating"]["list"] if "allValue" in variable
+    )
     for panel in page["panels"]:
         for target in panel["targets"]:
-            yield target["expr"].replace("$namespace", everything)
+            yield target["expr"].replace("$namespace", all_namespaces)
 
 
 def documented_series() -> list[str]:
@@ -180,7 +182,7 @@ def test_every_query_has_a_result_and_an_outage_raises_alerts(
     ):
         assert len(server.workers()) == 2
 
-        def ask() -> None:
+        def send() -> None:
             for content in (picture, picture[:99]):
                 httpx.post(f"{server.url}/predict", content=content, headers=JPEG, timeout=60)
             files = [("images", picture)] * 3
@@ -188,13 +190,13 @@ def test_every_query_has_a_result_and_an_outage_raises_alerts(
 
         queries = [*dashboard_queries(), *documented_series(), *alert_selectors()]
         assert len(queries) > 25
-        with load(ask):
+        with load(send):
             for query in queries:
                 wait_for(lambda query=query: prometheus.values(query), lambda query=query: query)
-            # One of five is damaged.
+            # One picture of five is damaged.
             wait_for(lambda: "GraftBadPictures" in prometheus.alerts(), prometheus.alerts)
         (workers,) = prometheus.values("sum(graft_model_info)")
-        assert workers == 1, "one target, however many workers"
+        assert workers == 1, "all workers are one target"
         for query in alert_queries():
             prometheus.values(query)
         wait_for(lambda: set(prometheus.rules().values()) == {"ok"}, prometheus.rules)
@@ -203,22 +205,22 @@ def test_every_query_has_a_result_and_an_outage_raises_alerts(
         server.process.terminate()
         server.process.wait(90)
         wait_for(lambda: outage <= set(prometheus.alerts()), prometheus.alerts)
-        where = server.url.removeprefix("http://")
-        assert prometheus.alerts()["GraftUnreachable"] == f"{where} does not answer Prometheus"
+        address = server.url.removeprefix("http://")
+        assert prometheus.alerts()["GraftUnreachable"] == f"{address} does not answer Prometheus"
 
 
 def test_overload_and_failures_raise_alerts_that_end(tmp_path: Path, serve: Serve) -> None:
     slow = io.BytesIO()
     Image.new("RGB", (4000, 4000)).save(slow, "PNG", compress_level=1)
     settings = {"GRAFT_MAX_QUEUE_SIZE": "1", "GRAFT_MAX_PICTURES": "1"}
-    too_soon = {"GRAFT_DEADLINE_SECONDS": "0.05"}
-    with serve(**settings, **too_soon) as server, watched(server, tmp_path) as prometheus:
+    short_deadline = {"GRAFT_DEADLINE_SECONDS": "0.05"}
+    with serve(**settings, **short_deadline) as server, watched(server, tmp_path) as prometheus:
 
-        def ask() -> int:
+        def send() -> int:
             url = f"{server.url}/predict"
             return httpx.post(url, content=slow.getvalue(), headers=PNG, timeout=60).status_code
 
-        assert ask() == 504
+        assert send() == 504
         wait_for(lambda: prometheus.values("up == 1"), list)
         raised: dict[str, str] = {}
 
@@ -226,7 +228,7 @@ def test_overload_and_failures_raise_alerts_that_end(tmp_path: Path, serve: Serv
             raised.update(prometheus.alerts())
             return {"GraftRefusing", "GraftFailing"} <= set(raised)
 
-        with load(ask, threads=4):
+        with load(send, threads=4):
             wait_for(are_raised, lambda: raised)
         assert re.fullmatch(r"[\d.]+% of the requests are answered 5xx", raised["GraftFailing"])
         expected = r"[\d.]+% of the requests are refused: overloaded"

@@ -28,9 +28,9 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def run(home: Path, *arguments: str, folder: Path = ROOT) -> None:
+def run_python(home: Path, *arguments: str, folder: Path = ROOT) -> None:
     environment = {**os.environ, "BENTOML_HOME": str(home)}
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
         env=environment,
@@ -39,7 +39,7 @@ def run(home: Path, *arguments: str, folder: Path = ROOT) -> None:
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
 @pytest.fixture
@@ -53,24 +53,30 @@ def save_as(home: Path, tiny_bundle: Bundle, manifest: Manifest, tmp_path: Path)
         bundle = seal(staging, manifest.model_copy(update=update), tmp_path)
         save = "import sys, pathlib, service.bundle.store as s, service.bundle.reading as b; "
         save += "s.save(b.Bundle.read(pathlib.Path(sys.argv[1])))"
-        run(home, "-c", save, str(bundle.path))
+        run_python(home, "-c", save, str(bundle.path))
         return bundle.manifest.version
 
     return save_as
 
 
-def test_a_bento_serves_the_model_it_was_built_with_without_training_code(
+def test_a_bento_serves_its_own_model_without_training_code(
     home: Path, save_as: Any, serve: Any, draw: Any
 ) -> None:
     version = save_as("classifier", "first")
-    run(home, "-m", "bentoml", "build")
+    run_python(home, "-m", "bentoml", "build")
     (bento,) = (path.parent for path in home.glob("bentos/graft/*/bento.yaml"))
-    kinds = ("*.py", "*.html")
+    patterns = ("*.py", "*.html")
     source = bento / "src"
-    files = {path.relative_to(source).as_posix() for kind in kinds for path in source.rglob(kind)}
+    files = {
+        path.relative_to(source).as_posix()
+        for pattern in patterns
+        for path in source.rglob(pattern)
+    }
     folder = ROOT / "service"
-    wanted = {path.relative_to(ROOT).as_posix() for kind in kinds for path in folder.rglob(kind)}
-    assert files == wanted
+    expected = {
+        path.relative_to(ROOT).as_posix() for pattern in patterns for path in folder.rglob(pattern)
+    }
+    assert files == expected
     assert not [path for path in bento.rglob("*") if path.name in ("trainers", "plugins")]
 
     newer = save_as("classifier", "second")
@@ -80,8 +86,8 @@ def test_a_bento_serves_the_model_it_was_built_with_without_training_code(
         assert answer["model"]["version"] == version
         assert httpx.get(f"{server.url}/model").json()["version"] == version
         assert "<title>Graft</title>" in httpx.get(f"{server.url}/ui").text
-    chosen = {"BENTOML_HOME": str(home), "GRAFT_MODEL": f"classifier:{newer}"}
-    with serve(bento="graft:latest", **chosen) as server:
+    variables = {"BENTOML_HOME": str(home), "GRAFT_MODEL": f"classifier:{newer}"}
+    with serve(bento="graft:latest", **variables) as server:
         assert httpx.get(f"{server.url}/model").json()["version"] == newer
 
 
@@ -92,7 +98,9 @@ def test_a_bento_may_have_a_model_of_another_name(
     bentofile = yaml.safe_load((ROOT / "bentofile.yaml").read_text())
     bentofile["models"][0]["tag"] = "leaves:latest"
     (tmp_path / "leaves.yaml").write_text(yaml.safe_dump(bentofile))
-    run(home, "-m", "bentoml", "build", "-f", str(tmp_path / "leaves.yaml"), "--name", "leaves")
+    run_python(
+        home, "-m", "bentoml", "build", "-f", str(tmp_path / "leaves.yaml"), "--name", "leaves"
+    )
     with serve(bento="leaves:latest", BENTOML_HOME=str(home), GRAFT_MODEL="") as server:
         model = httpx.get(f"{server.url}/model").json()
     assert (model["name"], model["version"]) == ("leaves", version)

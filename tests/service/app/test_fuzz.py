@@ -1,6 +1,6 @@
-"""Mutated pictures posted among intact ones: the answers to the intact ones never change.
+"""Posts damaged pictures among intact pictures, whose answers must never change.
 
-`make fuzz` posts many more, by GRAFT_FUZZ_POSTS.
+`make fuzz` posts many more: it sets GRAFT_FUZZ_POSTS.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ def test_intact_pictures_get_the_same_answers_among_damaged_ones(server: Any, dr
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(post_damaged, range(POSTS)))
-            before = worker.memory_info().rss
+            memory_before = worker.memory_info().rss
             list(pool.map(post_damaged, range(POSTS, 2 * POSTS)))
             list(pool.map(post_one_percent_damaged, range(2 * POSTS)))
-        assert worker.memory_info().rss - before < 64 * MEGABYTE
+        assert worker.memory_info().rss - memory_before < 64 * MEGABYTE
         assert [process.pid for process in server.workers()] == [worker.pid]
         log = server.log.read_text()[log_before:]
         assert "Traceback" not in log

@@ -1,4 +1,4 @@
-"""The running service under hostile requests: each gets an error of ours, never a 500."""
+"""Hostile requests to the running service: each gets an error in our format, never a 500."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ BODIES = {
     "text called .jpg": (415, "unsupported_media_type", b"I am no picture"),
     "SVG": (415, "unsupported_media_type", b'<svg xmlns="http://www.w3.org/2000/svg"/>'),
     "GIF": (415, "unsupported_media_type", b"GIF89a" + bytes(50)),
-    "nothing": (400, "undecodable_image", b""),
+    "empty": (400, "undecodable_image", b""),
     "100 megapixels": (413, "too_large", png_header(10_000, 10_000)),
     "no pixels": (400, "undecodable_image", png_header(0, 0)),
     "a JPEG's first bytes": (400, "undecodable_image", b"\xff\xd8\xff\xe0" + bytes(99)),
@@ -84,7 +84,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_bytes_that_are_no_picture_are_refused(client: httpx.Client, name: str) -> None:
+def test_bytes_that_are_not_a_picture_are_refused(client: httpx.Client, name: str) -> None:
     status, code, body = BODIES[name]
     by_form = client.post("/predict", files={"image": ("leaf.jpg", body, "image/jpeg")})
     by_body = client.post("/predict", content=body, headers=JPEG)
@@ -92,22 +92,24 @@ def test_bytes_that_are_no_picture_are_refused(client: httpx.Client, name: str) 
     assert by_form.json() == by_body.json()
 
 
-@pytest.mark.parametrize("kept", [0.01, 0.2, 0.6, 0.9])
-def test_truncated_jpeg_is_undecodable(client: httpx.Client, draw: Any, kept: float) -> None:
+@pytest.mark.parametrize("fraction", [0.01, 0.2, 0.6, 0.9])
+def test_truncated_jpeg_is_undecodable(client: httpx.Client, draw: Any, fraction: float) -> None:
     picture = draw(size=(640, 480))
-    response = client.post("/predict", content=picture[: int(len(picture) * kept)], headers=JPEG)
+    response = client.post(
+        "/predict", content=picture[: int(len(picture) * fraction)], headers=JPEG
+    )
     assert error_code(response, 400) == "undecodable_image"
 
 
 # Requests
 
 REQUESTS: dict[str, tuple[int, str, dict[str, Any]]] = {
-    "nothing at all": (422, "missing_field", {}),
+    "no body": (422, "missing_field", {}),
     "JSON with an address": (422, "missing_field", {"json": {"image": "http://127.0.0.1/"}}),
-    "JSON of others": (422, "missing_field", {"json": {"instances": [{"b64": ""}]}}),
-    "JSON without end": (400, "malformed_request", {"content": b'{"', "headers": JSON}),
-    "lists in JSON": (400, "malformed_request", {"content": b"[" * 999_999, "headers": JSON}),
-    "classes without end": (
+    "JSON of another API": (422, "missing_field", {"json": {"instances": [{"b64": ""}]}}),
+    "JSON cut short": (400, "malformed_request", {"content": b'{"', "headers": JSON}),
+    "deeply nested JSON": (400, "malformed_request", {"content": b"[" * 999_999, "headers": JSON}),
+    "too large top_k": (
         400,
         "bad_parameter",
         {"params": {"top_k": 10**9}, "content": b"x", "headers": JPEG},
@@ -215,11 +217,11 @@ def test_fifty_megabytes_are_refused_and_the_client_gets_the_error(client: httpx
     chunked = client.post("/predict", content=pieces(50), headers=JPEG)
     by_form = client.post("/predict", files={"image": bytes(50 * MEGABYTE)})
     form = itertools.chain([part("images", b"")[:-2]], pieces(70))
-    beyond_any = client.post("/predict_batch", content=form, headers=MULTIPART)
-    for response in (announced, chunked, by_form, beyond_any):
+    over_request_limit = client.post("/predict_batch", content=form, headers=MULTIPART)
+    for response in (announced, chunked, by_form, over_request_limit):
         assert error_code(response, 413) == "too_large"
     assert f"{Settings().max_image_bytes:,}" in announced.json()["error"]["message"]
-    assert "67,108,864" in beyond_any.json()["error"]["message"]
+    assert "67,108,864" in over_request_limit.json()["error"]["message"]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
@@ -240,16 +242,16 @@ def test_a_client_that_sends_before_it_reads_gets_the_error(
     assert set(json.load(refused.value)) == {"error"}
 
 
-def test_curl_without_a_content_type_gets_the_option(
+def test_the_error_without_a_content_type_names_the_option_of_curl(
     server: Any, tmp_path: Path, draw: Any
 ) -> None:
     (tmp_path / "leaf.jpg").write_bytes(draw("blue"))
     command = ["curl", "-sS", "--data-binary", f"@{tmp_path}/leaf.jpg", f"{server.url}/predict"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert "-H 'Content-Type: image/jpeg'" in run.stdout
-    told = [*command, "-H", "Content-Type: image/jpeg"]
-    run = subprocess.run(told, capture_output=True, text=True, timeout=60, check=False)
-    assert run.stdout.startswith('{"label":"blue"')
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "-H 'Content-Type: image/jpeg'" in completed.stdout
+    corrected = [*command, "-H", "Content-Type: image/jpeg"]
+    completed = subprocess.run(corrected, capture_output=True, text=True, timeout=60, check=False)
+    assert completed.stdout.startswith('{"label":"blue"')
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
@@ -261,19 +263,27 @@ def test_curl_without_a_content_type_gets_the_option(
         ["--data-binary", "@{file}", "-H", "Expect:", "-H", "Transfer-Encoding: chunked"],
         ["-F", "image=@{file}"],
     ],
-    ids=["asks first", "announced", "chunked", "form"],
+    ids=["Expect: 100-continue", "announced", "chunked", "form"],
 )
 def test_curl_gets_the_error(server: Any, tmp_path: Path, options: list[str]) -> None:
     large = tmp_path / "large.jpg"
     with large.open("wb") as file:
         file.truncate(50 * MEGABYTE)
-    given = [option.format(file=large) for option in options]
-    media_type = [] if "-F" in given else ["-H", "Content-Type: image/jpeg"]
-    command = ["curl", "-sS", "-w", "\n%{http_code}", *given, *media_type, f"{server.url}/predict"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout.startswith('{"error":{"code":"too_large"')
-    assert run.stdout.endswith("\n413")
+    arguments = [option.format(file=large) for option in options]
+    media_type = [] if "-F" in arguments else ["-H", "Content-Type: image/jpeg"]
+    command = [
+        "curl",
+        "-sS",
+        "-w",
+        "\n%{http_code}",
+        *arguments,
+        *media_type,
+        f"{server.url}/predict",
+    ]
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert completed.stdout.startswith('{"error":{"code":"too_large"')
+    assert completed.stdout.endswith("\n413")
 
 
 def test_an_error_does_not_wait_for_the_body_and_keeps_the_connection(server: Any) -> None:
@@ -282,12 +292,12 @@ def test_an_error_does_not_wait_for_the_body_and_keeps_the_connection(server: An
         connection.settimeout(60)
         waits = []
         for _ in range(6):
-            began = time.monotonic()
+            start_time = time.monotonic()
             connection.sendall(head + b"Content-Length: 100000\r\n\r\n")
             assert connection.recv(65_536).startswith(b"HTTP/1.1 415 ")
-            waits.append(time.monotonic() - began)
+            waits.append(time.monotonic() - start_time)
             connection.sendall(bytes(100_000))
-    assert min(waits) < 5  # the rest is waited for that long, each time, or not at all
+    assert min(waits) < 5  # waiting for the rest would take that long each time
 
 
 @pytest.mark.parametrize("charset", ["charset=punycode", "charset*=utf-8''punycode"])
@@ -299,10 +309,10 @@ def test_a_client_cannot_choose_the_charset(
     headers = {"content-type": f"multipart/form-data; boundary=edge; {charset}"}
     body = part("x-", letters + b"-" + letters, file=False) + b"--edge--\r\n"
     (worker,) = server.workers()
-    before = sum(worker.cpu_times()[:2])
+    cpu_seconds_before = sum(worker.cpu_times()[:2])
     response = client.post("/predict", content=body, headers=headers)
     assert error_code(response, 422) == "missing_field"
-    assert sum(worker.cpu_times()[:2]) - before < 10  # of the processor, whatever else it does
+    assert sum(worker.cpu_times()[:2]) - cpu_seconds_before < 10  # seconds of processor time
 
 
 @pytest.mark.parametrize(
@@ -340,14 +350,14 @@ def test_hostile_requests_change_neither_memory_nor_answers(
             client.post("/predict", content=pieces(3), headers=MULTIPART)
 
     attack(3)
-    before = worker.memory_info().rss
+    memory_before = worker.memory_info().rss
     attack(20)
-    assert worker.memory_info().rss - before < 30 * MEGABYTE
+    assert worker.memory_info().rss - memory_before < 30 * MEGABYTE
     assert client.post("/predict", files={"image": draw("blue")}).json()["label"] == "blue"
 
 
-def asked_in_v2(picture: bytes) -> dict[str, Any]:
-    """The protocol's binary form: JSON that says how long what follows is, and a counted string."""
+def v2_request(picture: bytes) -> dict[str, Any]:
+    """A binary request: JSON with the length of the data, then the data with its length."""
     data = struct.pack("<I", len(picture)) + picture
     images = {"name": "images", "shape": [1], "datatype": "BYTES"}
     images["parameters"] = {"binary_data_size": len(data)}  # type: ignore[assignment]
@@ -355,27 +365,27 @@ def asked_in_v2(picture: bytes) -> dict[str, Any]:
     return {"content": head + data, "headers": {HEADER_LENGTH: str(len(head))}}
 
 
-def in_pieces(megabytes: int) -> Iterator[bytes]:
-    """Of a body that does not announce its length."""
+def chunked_body(megabytes: int) -> Iterator[bytes]:
+    """Yield the pieces of a body without a Content-Length."""
     return itertools.repeat(bytes(MEGABYTE), megabytes)
 
 
 def large_requests() -> dict[str, tuple[str, dict[str, Any]]]:
-    """Of 10 MB and more, each refused in another place."""
+    """Requests of 10 MB and more, each refused by another part of the service."""
     bad = b"\xff\xd8\xff" + bytes(10 * MEGABYTE)
     large = bytes(25 * MEGABYTE)
     broken = part("image", large) + b"--edge\r\nno header at all\r\n\r\n"
     return {
         "a picture": ("/predict", {"files": {"image": bad}}),
         "as the body": ("/predict", {"content": bad, "headers": JPEG}),
-        "too long": ("/predict", {"content": in_pieces(25), "headers": JPEG}),
+        "too long": ("/predict", {"content": chunked_body(25), "headers": JPEG}),
         "too large a field": ("/predict", {"files": {"image": large}}),
         "broken form": ("/predict", {"content": broken, "headers": MULTIPART}),
         "no such field": ("/predict", {"files": {"picture": large}}),
         "in a batch": ("/predict_batch", {"files": {"images": bad}}),
         "too large in a batch": ("/predict_batch", {"files": {"images": large}}),
-        "in v2": ("/v2/models/tiny/infer", asked_in_v2(bad)),
-        "too large in v2": ("/v2/models/tiny/infer", asked_in_v2(large)),
+        "in v2": ("/v2/models/tiny/infer", v2_request(bad)),
+        "too large in v2": ("/v2/models/tiny/infer", v2_request(large)),
         "no JSON in v2": ("/v2/models/tiny/infer", {"content": bad}),
         "another media type": ("/predict", {"content": bad, "headers": {"content-type": "a/b"}}),
     }
@@ -393,13 +403,13 @@ def test_refused_bodies_do_not_stay_in_memory(server: Any, client: httpx.Client,
             assert "error" in client.post(path, **request).text
         return int(worker.memory_info().rss)
 
-    before = memory_after(5)
-    assert memory_after(15) - before < 60 * MEGABYTE  # 150 MB and more where it stays
+    memory_before = memory_after(5)
+    assert (
+        memory_after(15) - memory_before < 60 * MEGABYTE
+    )  # 150 MB and more if bodies stay in memory
 
 
-def test_disconnects_in_the_middle_are_survived(
-    server: Any, client: httpx.Client, draw: Any
-) -> None:
+def test_the_service_survives_disconnects(server: Any, client: httpx.Client, draw: Any) -> None:
     port = int(server.url.rpartition(":")[2])
     head = b"POST /predict HTTP/1.1\r\nHost: graft\r\nContent-Type: image/jpeg\r\n"
     for _ in range(20):
@@ -420,8 +430,8 @@ def test_disconnects_in_the_middle_are_survived(
     assert metrics['graft_requests_total{endpoint="/predict",status="499"}'] >= 20
 
 
-def test_no_request_of_this_file_was_a_bug(server: Any) -> None:
-    assert not counted_bugs(server)
+def test_no_request_of_this_file_caused_an_internal_error(server: Any) -> None:
+    assert not internal_errors(server)
     pickles = server.log.read_text().count("BentoMLException: application/vnd.bentoml+pickle")
     assert server.log.read_text().count("Traceback") == pickles
 
@@ -429,7 +439,7 @@ def test_no_request_of_this_file_was_a_bug(server: Any) -> None:
 # A bug
 
 
-def counted_bugs(server: Any) -> dict[str, float]:
+def internal_errors(server: Any) -> dict[str, float]:
     return {name: n for name, n in server.metrics().items() if 'status="500"' in name and n}
 
 
@@ -460,13 +470,13 @@ def test_a_bug_is_counted_and_logged_and_hidden_from_the_client(
     Image.new("RGB", (64, 48), "white").save(white, "PNG")
     with serve(GRAFT_MODEL=str(failing_model)) as server:
         assert httpx.post(f"{server.url}/predict", files={"image": draw()}).status_code == 200
-        assert not counted_bugs(server)
+        assert not internal_errors(server)
         for path, field in (("/predict", "image"), ("/predict_batch", "images")):
             response = httpx.post(f"{server.url}{path}", files={field: white.getvalue()})
             assert error_code(response, 500) == "internal_server_error"
             message = response.json()["error"]["message"]
             assert message == "An unexpected error has occurred, please check the server log."
-        assert counted_bugs(server) == {
+        assert internal_errors(server) == {
             f'graft_requests_total{{endpoint="{path}",status="500"}}': 1
             for path in ("/predict", "/predict_batch")
         }

@@ -1,4 +1,4 @@
-"""The service from start to stop: what it needs, what it refuses, its limits, how it ends."""
+"""The service from start to stop: refused configurations, limits, and shutdown."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def connect(server: Any) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=30)
 
 
-def begin(connection: socket.socket, length: int) -> None:
+def begin_upload(connection: socket.socket, length: int) -> None:
     """Send the head of a request, and wait until the service asks for the body."""
     lines = ["POST /predict HTTP/1.1", "Host: graft", "Content-Type: image/jpeg"]
     lines += [f"Content-Length: {length}", "Expect: 100-continue", "", ""]
@@ -44,7 +44,7 @@ def begin(connection: socket.socket, length: int) -> None:
     assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
 
 
-def answer_of(connection: socket.socket) -> tuple[int, dict[str, Any]]:
+def read_answer(connection: socket.socket) -> tuple[int, dict[str, Any]]:
     response = HTTPResponse(connection)
     response.begin()
     return response.status, json.loads(response.read())
@@ -54,10 +54,10 @@ def answer_of(connection: socket.socket) -> tuple[int, dict[str, Any]]:
 
 
 def test_training_code_is_not_needed(server: Any) -> None:
-    """TensorFlow, Keras, onnx, plugins and trainers cannot be imported there."""
+    """TensorFlow, Keras, onnx, plugins and trainers cannot be imported in these processes."""
     pids = {server.process.pid, *(worker.pid for worker in server.workers())}
     assert len(pids) == 2
-    assert pids <= {int(line) for line in server.without_training.read_text().split()}
+    assert pids <= {int(line) for line in server.blocker_log.read_text().split()}
 
 
 @pytest.mark.slow
@@ -68,11 +68,11 @@ def test_altered_bundle_ends_the_service_with_our_message(
     data = bytearray(model.read_bytes())
     data[len(data) // 2] ^= 1
     model.write_bytes(bytes(data))
-    code, said = refuse_to_serve(bundle_copy)
+    code, log = refuse_to_serve(bundle_copy)
     assert code == 1
-    assert f"graft: {bundle_copy}: model.onnx was altered (checksum differs); copy the" in said
-    assert "Traceback" not in said
-    assert "Starting" not in said
+    assert f"graft: {bundle_copy}: model.onnx was altered (checksum differs); copy the" in log
+    assert "Traceback" not in log
+    assert "Starting" not in log
 
 
 @pytest.mark.slow
@@ -87,42 +87,45 @@ def test_altered_bundle_ends_the_service_with_our_message(
 def test_wrong_environment_ends_the_service_with_our_message(
     refuse_to_serve: RefuseToServe, model: str, settings: dict[str, str], message: str
 ) -> None:
-    code, said = refuse_to_serve(model, **settings)
+    code, log = refuse_to_serve(model, **settings)
     assert code == 1
-    assert message in said
-    assert "Traceback" not in said
+    assert message in log
+    assert "Traceback" not in log
 
 
 @pytest.mark.slow
 def test_services_of_one_home_are_independent(
     serve: Any, refuse_to_serve: RefuseToServe, tiny_bundle: Bundle, draw: Any, tmp_path: Path
 ) -> None:
-    """Their metrics and reloads are; and a service whose port is taken disturbs no other."""
-    other = seal_another(tmp_path, tiny_bundle)
+    """They share no metrics or reloads, and a service whose port is taken disturbs no other."""
+    other_bundle = seal_another(tmp_path, tiny_bundle)
     link = tmp_path / "link"
     link.symlink_to(tiny_bundle.path)
-    shared = {"BENTOML_HOME": str(tmp_path / "home"), "GRAFT_RELOAD": "1"}
-    with serve(model=link, **shared) as first:
+    settings = {"BENTOML_HOME": str(tmp_path / "home"), "GRAFT_RELOAD": "1"}
+    with serve(model=link, **settings) as first_server:
         post = {"files": {"image": draw()}, "timeout": 60}
-        httpx.post(f"{first.url}/predict", **post).raise_for_status()
-        port = int(first.url.rpartition(":")[2])
-        code, said = refuse_to_serve(tiny_bundle.path, port=port, **shared)
+        httpx.post(f"{first_server.url}/predict", **post).raise_for_status()
+        port = int(first_server.url.rpartition(":")[2])
+        code, log = refuse_to_serve(tiny_bundle.path, port=port, **settings)
         assert code == 1
-        assert "Traceback" not in said
-        last = said.splitlines()[-1]
-        assert last.startswith(f"graft: cannot listen on 127.0.0.1 port {port}: another program")
-        with serve(model=link, **shared) as second:
+        assert "Traceback" not in log
+        last_line = log.splitlines()[-1]
+        assert last_line.startswith(
+            f"graft: cannot listen on 127.0.0.1 port {port}: another program"
+        )
+        with serve(model=link, **settings) as second_server:
             link.unlink()
-            link.symlink_to(other.path)
-            httpx.post(f"{second.url}/admin/reload", timeout=60).raise_for_status()
+            link.symlink_to(other_bundle.path)
+            httpx.post(f"{second_server.url}/admin/reload", timeout=60).raise_for_status()
             time.sleep(1.5)  # another worker follows within half a second
             versions = [
-                httpx.get(f"{server.url}/model").json()["version"] for server in (first, second)
+                httpx.get(f"{server.url}/model").json()["version"]
+                for server in (first_server, second_server)
             ]
-            assert versions == [tiny_bundle.manifest.version, other.manifest.version]
-            httpx.post(f"{first.url}/predict", **post).raise_for_status()
-            assert first.metrics()["graft_pictures_total"] == 2
-            assert second.metrics()["graft_pictures_total"] == 0
+            assert versions == [tiny_bundle.manifest.version, other_bundle.manifest.version]
+            httpx.post(f"{first_server.url}/predict", **post).raise_for_status()
+            assert first_server.metrics()["graft_pictures_total"] == 2
+            assert second_server.metrics()["graft_pictures_total"] == 0
 
 
 def seal_another(folder: Path, bundle: Bundle) -> Bundle:
@@ -143,31 +146,31 @@ def test_a_full_disk_for_metrics_does_not_stop_the_service(
 ) -> None:
     """New series appear, and a killed worker is replaced."""
     if subprocess.run([*SMALL_MEMORY, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this machine gives no user namespaces, or has no unshare")
+        pytest.skip("this machine has no user namespaces, or no unshare")
     options = f"services.graft.workers={workers}"
-    with serve(within=SMALL_MEMORY, BENTOML_CONFIG_OPTIONS=options) as server:
-        full = Path("/proc", str(server.process.pid), "root", "dev", "shm")
-        assert len(list(full.glob("graft-service-*"))) == 1
-        with suppress(OSError), (full / "fill").open("wb", buffering=0) as file:
+    with serve(wrapper=SMALL_MEMORY, BENTOML_CONFIG_OPTIONS=options) as server:
+        shared_memory = Path("/proc", str(server.process.pid), "root", "dev", "shm")
+        assert len(list(shared_memory.glob("graft-service-*"))) == 1
+        with suppress(OSError), (shared_memory / "fill").open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(4096))
 
-        def ask() -> None:
-            for _ in range(4):  # whichever worker it is
+        def post_pictures() -> None:
+            for _ in range(4):  # reaches every worker
                 files = {"image": draw()}
                 assert httpx.post(f"{server.url}/predict", files=files, timeout=60).is_success
                 files = {"image": b"no picture"}
-                post = httpx.post(f"{server.url}/predict", files=files, timeout=60)
-                assert post.status_code == 415
+                response = httpx.post(f"{server.url}/predict", files=files, timeout=60)
+                assert response.status_code == 415
 
-        ask()
+        post_pictures()
         killed = server.workers()[0]
         killed.kill()
         killed.wait(10)
-        ask()  # connections wait for the next one
-        shown = server.metrics()
-        assert shown["graft_pictures_total"] == 8
-        assert shown['graft_requests_total{endpoint="/predict",status="415"}'] == 8
+        post_pictures()  # connections wait for the new worker
+        samples = server.metrics()
+        assert samples["graft_pictures_total"] == 8
+        assert samples['graft_requests_total{endpoint="/predict",status="415"}'] == 8
     assert "Traceback" not in server.log.read_text()
 
 
@@ -175,11 +178,11 @@ def test_a_full_disk_for_metrics_does_not_stop_the_service(
 def test_a_relative_model_is_found_by_workers_in_another_folder(
     serve: Any, tiny_bundle: Bundle
 ) -> None:
-    """The caller stands elsewhere than the service's folder."""
+    """The current folder of the caller is not the folder of the service."""
     model = f"../{tiny_bundle.path.parent.name}/{tiny_bundle.path.name}"
     with serve(bento=str(ROOT), GRAFT_MODEL=model) as server:
-        shown = httpx.get(f"{server.url}/model").json()
-    assert shown["version"] == tiny_bundle.manifest.version
+        manifest = httpx.get(f"{server.url}/model").json()
+    assert manifest["version"] == tiny_bundle.manifest.version
 
 
 @pytest.mark.slow
@@ -193,7 +196,7 @@ def test_connections_are_refused_until_a_worker_can_answer(starting: Any) -> Non
         except ConnectionRefusedError:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-    assert " runs with " in starting.log.read_text(), "the model is still being loaded"
+    assert " runs with " in starting.log.read_text(), "the model was still being loaded"
     assert httpx.get(f"{starting.url}/readyz").status_code == 200
 
 
@@ -201,7 +204,7 @@ def test_connections_are_refused_until_a_worker_can_answer(starting: Any) -> Non
 
 
 @pytest.fixture(scope="module")
-def small(serve: Any) -> Iterator[Any]:
+def small_service(serve: Any) -> Iterator[Any]:
     """A service with a queue of one picture and short timeouts."""
     with serve(
         GRAFT_TOP_K="1",
@@ -228,23 +231,25 @@ def send_until_answered(server: Any, picture: bytes) -> dict[str, Any]:
     return dict(response.json())
 
 
-def test_settings_of_the_environment_are_used(small: Any, draw: Any) -> None:
-    answer = send_until_answered(small, draw("blue"))
+def test_settings_of_the_environment_are_used(small_service: Any, draw: Any) -> None:
+    answer = send_until_answered(small_service, draw("blue"))
     assert [entry["label"] for entry in answer["top"]] == ["blue"]
-    two = httpx.post(f"{small.url}/predict_batch", files=[("images", b"x")] * 2, timeout=60)
-    assert two.status_code == 413
+    response = httpx.post(
+        f"{small_service.url}/predict_batch", files=[("images", b"x")] * 2, timeout=60
+    )
+    assert response.status_code == 413
     assert (
         "at most 1 picture is accepted per request, in field `images`"
-        in two.json()["error"]["message"]
+        in response.json()["error"]["message"]
     )
 
 
 @pytest.mark.slow
-def test_overload_and_deadline_are_answered_and_end(
-    small: Any, slow_picture: bytes, draw: Any
+def test_overload_and_deadline_errors_are_temporary(
+    small_service: Any, slow_picture: bytes, draw: Any
 ) -> None:
     with ThreadPoolExecutor(6) as threads:
-        responses = list(threads.map(lambda _: send(small, slow_picture), range(6)))
+        responses = list(threads.map(lambda _: send(small_service, slow_picture), range(6)))
     by_status = {response.status_code: response for response in responses}
     assert set(by_status) == {429, 504}
     overloaded, late = by_status[429], by_status[504]
@@ -253,18 +258,18 @@ def test_overload_and_deadline_are_answered_and_end(
     assert late.json() == {
         "error": {"code": "deadline_exceeded", "message": "no answer within 0.3 s; try again later"}
     }
-    assert send_until_answered(small, draw("green"))["label"] == "green"
-    metrics = small.metrics()
+    assert send_until_answered(small_service, draw("green"))["label"] == "green"
+    metrics = small_service.metrics()
     assert metrics["graft_queue_depth_pictures"] == 0
     assert metrics['graft_requests_total{endpoint="/predict",status="429"}'] >= 1
     assert metrics['graft_refusals_total{reason="deadline_exceeded"}'] >= 1
 
 
-def test_a_body_that_does_not_arrive_gets_an_error_of_our_format(small: Any, draw: Any) -> None:
-    with connect(small) as connection:
-        begin(connection, 1000)
+def test_a_stalled_body_gets_an_error_in_our_format(small_service: Any, draw: Any) -> None:
+    with connect(small_service) as connection:
+        begin_upload(connection, 1000)
         connection.sendall(draw()[:100])
-        status, answer = answer_of(connection)
+        status, answer = read_answer(connection)
     assert status == 408
     assert answer == {
         "error": {
@@ -276,16 +281,16 @@ def test_a_body_that_does_not_arrive_gets_an_error_of_our_format(small: Any, dra
 
 
 @pytest.mark.slow
-def test_a_slow_but_steady_body_is_read(small: Any, draw: Any) -> None:
-    """It takes three times as long as it may stall."""
+def test_a_slow_but_steady_body_is_read(small_service: Any, draw: Any) -> None:
+    """The upload takes three times as long as the timeout, but never stalls."""
     picture = draw("green") + bytes(3_000)
     for _ in range(5):
-        with connect(small) as connection:
-            begin(connection, len(picture))
-            for at in range(0, len(picture), 1 + len(picture) // 10):
-                connection.sendall(picture[at : at + 1 + len(picture) // 10])
+        with connect(small_service) as connection:
+            begin_upload(connection, len(picture))
+            for offset in range(0, len(picture), 1 + len(picture) // 10):
+                connection.sendall(picture[offset : offset + 1 + len(picture) // 10])
                 time.sleep(0.3)
-            status, answer = answer_of(connection)
+            status, answer = read_answer(connection)
         if status != 504:  # a machine with other work may miss the deadline of 0.3 s
             break
     assert (status, answer["label"]) == (200, "green")
@@ -307,7 +312,7 @@ def test_unfinished_uploads_hold_no_more_than_the_quota(serve: Any, draw: Any) -
                 if len(answered) >= 17:  # the other three fit
                     break
                 time.sleep(0.1)
-            answers = [answer_of(upload) for upload in answered]
+            answers = [read_answer(upload) for upload in answered]
         assert [status for status, _ in answers] == [429] * len(answers)
         assert len(answers) >= 17
         assert "of 3,000,000 bytes are used" in answers[0][1]["error"]["message"]
@@ -339,19 +344,19 @@ def test_workers_share_their_metrics_and_sigterm_lets_them_finish(
                 range(30),
             )
         )
-    for _ in range(10):  # whichever worker is asked
+    for _ in range(10):  # reaches every worker
         metrics = two_workers.metrics()
         assert metrics["graft_pictures_total"] == 30
         assert [v for k, v in metrics.items() if k.startswith("graft_model_info{")] == [1]
 
     picture = draw("blue")
     with connect(two_workers) as connection:
-        begin(connection, len(picture))
+        begin_upload(connection, len(picture))
         connection.sendall(picture[:100])
         two_workers.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         connection.sendall(picture[100:])
-        status, answer = answer_of(connection)
+        status, answer = read_answer(connection)
     assert (status, answer["label"]) == (200, "blue")
     assert two_workers.process.wait(90) == 0
     assert "Traceback" not in two_workers.log.read_text()
@@ -369,11 +374,11 @@ def test_sigterm_drains_and_then_stops_the_server(classifier: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         assert not classifier.__is_ready__()
         assert stopped == []
-        began = time.monotonic()
+        start_time = time.monotonic()
         async with asyncio.timeout(60):
             while not stopped:
                 await asyncio.sleep(0.01)
-        assert time.monotonic() - began > 0.2
+        assert time.monotonic() - start_time > 0.2
 
     asyncio.run(drain())
     assert stopped == [signal.SIGTERM]
@@ -383,11 +388,11 @@ def test_closing_lets_cancelled_requests_finish(classifier: Any) -> None:
     """uvicorn cancels them at the end of --timeout-graceful-shutdown, and does not wait."""
 
     async def shut_down() -> None:
-        async def ask() -> None:
+        async def hold_pictures() -> None:
             with classifier.state.model.admit(2):
                 await asyncio.gather(asyncio.sleep(60), asyncio.sleep(60))
 
-        task = asyncio.create_task(ask())
+        task = asyncio.create_task(hold_pictures())
         await asyncio.sleep(0.01)
         task.cancel()
         await classifier.close()
@@ -404,16 +409,16 @@ def test_draining_is_visible_before_the_server_closes(serve: Any, draw: Any) -> 
     picture = draw("blue")
     with (
         serve(GRAFT_DRAIN_SECONDS="6") as server,
-        httpx.Client(base_url=server.url) as kept,
+        httpx.Client(base_url=server.url) as kept_client,
         connect(server) as accepted,
     ):
-        assert kept.get("/readyz").status_code == 200
-        begin(accepted, len(picture))
+        assert kept_client.get("/readyz").status_code == 200
+        begin_upload(accepted, len(picture))
         server.process.send_signal(signal.SIGTERM)
         while httpx.get(f"{server.url}/readyz").status_code == 200:
             time.sleep(0.05)
-        for client in (kept, httpx):  # a kept connection, and new ones
-            base = "" if client is kept else server.url
+        for client in (kept_client, httpx):  # a kept connection, and new ones
+            base = "" if client is kept_client else server.url
             ready = client.get(f"{base}/readyz")
             refused = client.post(f"{base}/predict", files={"image": picture})
             assert (ready.status_code, refused.status_code) == (503, 503)
@@ -421,7 +426,7 @@ def test_draining_is_visible_before_the_server_closes(serve: Any, draw: Any) -> 
             assert refused.json()["error"]["code"] == "draining"
             assert client.get(f"{base}/livez").status_code == 200
         accepted.sendall(picture)
-        status, answer = answer_of(accepted)
+        status, answer = read_answer(accepted)
         assert (status, answer["label"]) == (200, "blue")
         assert server.process.wait(90) == 0
     assert "Traceback" not in server.log.read_text()
@@ -430,23 +435,24 @@ def test_draining_is_visible_before_the_server_closes(serve: Any, draw: Any) -> 
 @pytest.fixture
 def terminal() -> Iterator[int]:
     """The file descriptor of a terminal whose output is read."""
-    ours, theirs = pty.openpty()
+    reader, writer = pty.openpty()
 
     def watch() -> None:
-        with suppress(OSError):  # nobody writes there any more
-            while os.read(ours, 10_000):
+        with suppress(OSError):  # the other end is closed
+            while os.read(reader, 10_000):
                 pass
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    yield theirs
-    os.close(theirs)
+    yield writer
+    os.close(writer)
     watcher.join(30)
-    os.close(ours)
+    os.close(reader)
 
 
 @pytest.mark.slow
 def test_ctrl_c_on_a_terminal_stops_at_once(serve: Any, terminal: int) -> None:
     with serve(stderr=terminal, GRAFT_DRAIN_SECONDS="60") as server:
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(50) == 0  # below the drain, which is for those behind a proxy
+        # less than the drain time, which matters only behind a proxy
+        assert server.process.wait(50) == 0

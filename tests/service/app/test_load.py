@@ -24,45 +24,45 @@ def post(server: Any, picture: bytes) -> httpx.Response:
     return httpx.post(f"{server.url}/predict", files={"image": picture}, timeout=60)
 
 
-def wait_until(is_so: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], failure: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, what
+    while not condition():
+        assert time.monotonic() < deadline, failure
         time.sleep(0.05)
 
 
-def depth(server: Any) -> float:
-    found: float = server.metrics()["graft_queue_depth_pictures"]
-    return found
+def queue_depth(server: Any) -> float:
+    value: float = server.metrics()["graft_queue_depth_pictures"]
+    return value
 
 
 @contextmanager
-def asking(count: int, ask: Callable[[], bool]) -> Iterator[None]:
-    """Run threads that call `ask` again and again until it returns False or the block ends."""
-    end = threading.Event()
+def calling_in_threads(count: int, call: Callable[[], bool]) -> Iterator[None]:
+    """Run threads that repeat `call` until it returns False or the block ends."""
+    stop = threading.Event()
 
-    def work() -> None:
-        while not end.is_set() and ask():
+    def call_repeatedly() -> None:
+        while not stop.is_set() and call():
             pass
 
     with ThreadPoolExecutor(count) as threads:
-        working = [threads.submit(work) for _ in range(count)]
+        futures = [threads.submit(call_repeatedly) for _ in range(count)]
         try:
             yield
         finally:
-            end.set()
-    for thread in working:
-        thread.result()
+            stop.set()
+    for future in futures:
+        future.result()
 
 
 @contextmanager
-def watched(server: Any, peak: list[int]) -> Iterator[None]:
-    """Append the worker's largest resident memory in the block to `peak`, in bytes."""
+def recording_memory_peak(server: Any, peaks: list[int]) -> Iterator[None]:
+    """Append the worker's largest resident memory during the block to `peaks`, in bytes."""
     (worker,) = server.workers()
-    largest, end = [0], threading.Event()
+    largest, stop = [0], threading.Event()
 
     def watch() -> None:
-        while not end.wait(0.01):
+        while not stop.wait(0.01):
             largest.append(worker.memory_info().rss)
 
     thread = threading.Thread(target=watch)
@@ -70,9 +70,9 @@ def watched(server: Any, peak: list[int]) -> Iterator[None]:
     try:
         yield
     finally:
-        end.set()
+        stop.set()
         thread.join()
-        peak.append(max(largest))
+        peaks.append(max(largest))
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +90,9 @@ def one_thread(serve: Any) -> Iterator[Any]:
 def test_overload_refuses_some_and_answers_the_others_correctly(
     one_thread: Any, slow_picture: bytes, draw: Any
 ) -> None:
-    peak: list[int] = []
-    with watched(one_thread, peak), ThreadPoolExecutor(2) as threads:  # what two cost
+    peaks: list[int] = []
+    # the memory that two pictures need
+    with recording_memory_peak(one_thread, peaks), ThreadPoolExecutor(2) as threads:
         list(threads.map(lambda _: post(one_thread, slow_picture), range(4)))
     before = one_thread.metrics()
     flood: list[httpx.Response] = []
@@ -104,7 +105,11 @@ def test_overload_refuses_some_and_answers_the_others_correctly(
         time.sleep(0.05)
         return True
 
-    with watched(one_thread, peak), asking(1, post_small), ThreadPoolExecutor(16) as threads:
+    with (
+        recording_memory_peak(one_thread, peaks),
+        calling_in_threads(1, post_small),
+        ThreadPoolExecutor(16) as threads,
+    ):
         flood += threads.map(lambda _: post(one_thread, slow_picture), range(64))
     responses = [*flood, *(response for _, response in small)]
     statuses = Counter(response.status_code for response in responses)
@@ -116,30 +121,30 @@ def test_overload_refuses_some_and_answers_the_others_correctly(
     after = one_thread.metrics()
     assert after["graft_queue_depth_pictures"] == 0
     decoded = after["graft_decode_seconds_count"] - before["graft_decode_seconds_count"]
-    assert decoded == statuses[200], "refused pictures cost decoding"
-    alone, flooded = peak
-    assert flooded < 1.25 * alone  # the peaks of two meet more often, the longer it takes
+    assert decoded == statuses[200], "refused pictures were decoded"
+    alone, flooded = peaks
+    assert flooded < 1.25 * alone  # in a longer time, the peaks of two threads coincide more often
 
 
-def test_clients_that_disconnect_while_queued_cost_nothing(
+def test_pictures_of_disconnected_clients_are_not_decoded(
     one_thread: Any, slow_picture: bytes, draw: Any
 ) -> None:
     before = one_thread.metrics()
     picture = draw("blue")
     head = b"POST /predict HTTP/1.1\r\nHost: graft\r\nContent-Type: image/jpeg\r\n"
     port = int(one_thread.url.rpartition(":")[2])
-    gone = 'graft_requests_total{endpoint="/predict",status="499"}'
+    disconnects = 'graft_requests_total{endpoint="/predict",status="499"}'
     with ThreadPoolExecutor(5) as threads:
         slow = [threads.submit(post, one_thread, slow_picture) for _ in range(5)]
-        wait_until(lambda: depth(one_thread) == 5, "the slow ones did not come in")
+        wait_until(lambda: queue_depth(one_thread) == 5, "the slow pictures were not queued")
         for _ in range(3):
             with socket.create_connection(("127.0.0.1", port)) as connection:
                 connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(picture) + picture)
                 time.sleep(0.05)
-        assert [post.result().status_code for post in slow] == [200] * 5
-    wait_until(lambda: depth(one_thread) == 0, "somebody is still waited for")
+        assert [future.result().status_code for future in slow] == [200] * 5
+    wait_until(lambda: queue_depth(one_thread) == 0, "the queue did not get empty")
     after = one_thread.metrics()
-    assert after[gone] - before.get(gone, 0) == 3
+    assert after[disconnects] - before.get(disconnects, 0) == 3
     for name in ("graft_decode_seconds_count", "graft_pictures_total"):
         assert after[name] - before[name] == 5
     assert post(one_thread, picture).json()["label"] == "blue"
@@ -148,14 +153,14 @@ def test_clients_that_disconnect_while_queued_cost_nothing(
 def test_sigterm_under_load_drains_answers_accepted_requests_and_exits(
     serve: Any, slow_picture: bytes, draw: Any
 ) -> None:
-    """Clients without a proxy, on kept connections; 0 to 2 s is the drain, then the end."""
+    """The clients keep their connections. The service drains for 2 s, then it closes."""
     drain_seconds, deadline_seconds = 2.0, 30.0
     outcomes: list[tuple[float, str]] = []
-    new: list[tuple[float, int, int]] = []
+    probes: list[tuple[float, int, int]] = []
     picture, local = draw("green"), threading.local()
 
-    def ask() -> bool:
-        """False once the service has closed."""
+    def post_picture() -> bool:
+        """Return False once the service has closed."""
         local.client = getattr(local, "client", None) or httpx.Client(base_url=server.url)
         try:
             response = local.client.post("/predict", files={"image": picture}, timeout=60)
@@ -179,26 +184,26 @@ def test_sigterm_under_load_drains_answers_accepted_requests_and_exits(
     ) as server:
         with ThreadPoolExecutor(6) as threads:
             slow = [threads.submit(post, server, slow_picture) for _ in range(6)]
-            wait_until(lambda: depth(server) == 6, "the slow ones did not come in")
-            with asking(4, ask):
-                wait_until(lambda: depth(server) > 6 or bool(outcomes), "no load")
-                stopped = time.monotonic()
+            wait_until(lambda: queue_depth(server) == 6, "the slow pictures were not queued")
+            with calling_in_threads(4, post_picture):
+                wait_until(lambda: queue_depth(server) > 6 or bool(outcomes), "no load")
+                stop_time = time.monotonic()
                 server.process.send_signal(signal.SIGTERM)
                 with suppress(httpx.TransportError):
-                    while time.monotonic() < stopped + drain_seconds:
+                    while time.monotonic() < stop_time + drain_seconds:
                         ready = httpx.get(f"{server.url}/readyz").status_code
                         answer = post(server, picture).status_code
-                        new.append((time.monotonic() - stopped, ready, answer))
+                        probes.append((time.monotonic() - stop_time, ready, answer))
                         time.sleep(0.05)
-                answered = {request.result().status_code for request in slow}
+                answered = {future.result().status_code for future in slow}
                 assert 200 in answered
                 assert answered <= {200, 504}  # a busy machine may miss the deadline of some
                 assert server.process.wait(90) == 0
         assert "Traceback" not in server.log.read_text()
-    refused = [statuses for seconds, *statuses in new if seconds > 0.7]
+    refused = [statuses for seconds, *statuses in probes if seconds > 0.7]
     assert refused
     assert refused == [[503, 503]] * len(refused)
-    assert {outcome for moment, outcome in outcomes if moment < stopped + drain_seconds} <= {
+    assert {outcome for moment, outcome in outcomes if moment < stop_time + drain_seconds} <= {
         "green",
         "503",
     }
@@ -209,7 +214,7 @@ def test_a_killed_worker_loses_only_the_requests_it_was_working_on(serve: Any, d
     outcomes: Counter[str] = Counter()
     clients = 4
 
-    def ask() -> bool:
+    def post_picture() -> bool:
         try:
             outcomes[str(post(server, draw()).status_code)] += 1
         except httpx.TransportError:
@@ -218,21 +223,26 @@ def test_a_killed_worker_loses_only_the_requests_it_was_working_on(serve: Any, d
         return True
 
     with serve(BENTOML_CONFIG_OPTIONS="services.graft.workers=2") as server:
-        with asking(clients, ask):
-            killed, other = server.workers()
+        with calling_in_threads(clients, post_picture):
+            killed, remaining = server.workers()
             wait_until(lambda: outcomes["200"] >= 40, "no load")
             killed.send_signal(signal.SIGKILL)
             psutil.wait_procs([killed], timeout=10)
-            answered = outcomes["200"]
-            wait_until(lambda: outcomes["200"] > answered + 40, "the other one does not answer")
+            answered_before = outcomes["200"]
+            wait_until(
+                lambda: outcomes["200"] > answered_before + 40,
+                "the remaining worker does not answer",
+            )
 
             def is_replaced() -> bool:
-                return bool({process.pid for process in server.workers()} - {killed.pid, other.pid})
+                return bool(
+                    {process.pid for process in server.workers()} - {killed.pid, remaining.pid}
+                )
 
-            wait_until(is_replaced, "it was not replaced")
-            time.sleep(5)  # the new one starts, and takes its part
+            wait_until(is_replaced, "the killed worker was not replaced")
+            time.sleep(5)  # the new worker starts and takes requests
         assert set(outcomes) <= {"200", "lost"}
         assert outcomes["lost"] <= clients
-        shown = server.metrics()
-        assert outcomes["200"] <= shown["graft_pictures_total"] <= outcomes.total()
-        assert shown["graft_queue_depth_pictures"] == 0
+        samples = server.metrics()
+        assert outcomes["200"] <= samples["graft_pictures_total"] <= outcomes.total()
+        assert samples["graft_queue_depth_pictures"] == 0

@@ -19,15 +19,15 @@ def tensor(name: str = "w") -> TensorProto:
     return numpy_helper.from_array(np.arange(4, dtype=np.float32), name)
 
 
-def outside(name: str = "w") -> TensorProto:
-    inside = tensor(name)
-    external_data_helper.set_external_data(inside, "/etc/passwd")
-    inside.ClearField("raw_data")
-    return inside
+def external_tensor(name: str = "w") -> TensorProto:
+    weight = tensor(name)
+    external_data_helper.set_external_data(weight, "/etc/passwd")
+    weight.ClearField("raw_data")
+    return weight
 
 
 def graph(name: str, weight: TensorProto, form: str) -> onnx.GraphProto:
-    """A graph that yields `y` = the weight, held as an initializer or as a Constant's value."""
+    """A graph whose output `y` is the weight, stored as an initializer or in a Constant node."""
     if form == "initializer":
         node = helper.make_node("Identity", [weight.name], ["y"])
         return helper.make_graph([node], name, [], OUTPUT, [weight])
@@ -41,7 +41,7 @@ def in_branch(inner: onnx.GraphProto) -> onnx.GraphProto:
 
 
 def in_list(weight: TensorProto) -> onnx.GraphProto:
-    """An attribute that is a list of tensors, and one that is a list of graphs."""
+    """A graph with a node that has a list of tensors as an attribute."""
     node = helper.make_node("Made", [], ["y"], domain="own")
     node.attribute.append(helper.make_attribute("tensors", [tensor("a"), weight]))
     return helper.make_graph([node], "outer", [], OUTPUT)
@@ -98,14 +98,14 @@ def save(model: onnx.ModelProto, path: Path) -> Path:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_tensor_outside_the_file_is_found_wherever_it_hangs(tmp_path: Path, form: str) -> None:
-    assert refers_to_external_data(save(FORMS[form](outside()), tmp_path / "m.onnx"))
+def test_an_external_tensor_is_found_in_every_place(tmp_path: Path, form: str) -> None:
+    assert refers_to_external_data(save(FORMS[form](external_tensor()), tmp_path / "m.onnx"))
     assert not refers_to_external_data(save(FORMS[form](tensor()), tmp_path / "m.onnx"))
 
 
 @pytest.mark.parametrize("form", ["initializer", "attribute", "initializer of a subgraph"])
-def test_it_agrees_with_the_onnx_package(tmp_path: Path, form: str) -> None:
-    """With a model that onnx itself saves with external data, and again as one file."""
+def test_the_result_agrees_with_the_onnx_package(tmp_path: Path, form: str) -> None:
+    """Compares them for models that onnx saves with external data, and as one file."""
     for external in (True, False):
         onnx.save(
             FORMS[form](tensor()),
@@ -121,7 +121,7 @@ def test_it_agrees_with_the_onnx_package(tmp_path: Path, form: str) -> None:
         assert refers_to_external_data(tmp_path / "m.onnx") == expected
 
 
-def test_location_alone_and_entries_alone_count(tmp_path: Path) -> None:
+def test_either_mark_of_external_data_is_sufficient(tmp_path: Path) -> None:
     location, entries = tensor(), tensor()
     location.data_location = TensorProto.EXTERNAL
     entries.external_data.add(key="location", value="x")
@@ -130,7 +130,7 @@ def test_location_alone_and_entries_alone_count(tmp_path: Path) -> None:
 
 
 def field(number: int, payload: bytes, key_extra: int = 0) -> bytes:
-    """One length-delimited protobuf field; `key_extra` sets bits that a 32-bit reader drops."""
+    """A length-delimited protobuf field; `key_extra` sets bits that a 32-bit reader drops."""
     return varint((number << 3 | 2) + key_extra) + varint(len(payload)) + payload
 
 
@@ -142,7 +142,7 @@ def varint(value: int) -> bytes:
     return output + bytes([value])
 
 
-def test_numbers_written_with_needless_bytes_hide_nothing(tmp_path: Path) -> None:
+def test_padded_numbers_do_not_hide_external_data(tmp_path: Path) -> None:
     external_location = varint(14 << 3) + b"\x81\x00"  # 1, in two bytes
     padded = tmp_path / "padded.onnx"
     padded.write_bytes(field(7, field(5, external_location)))
@@ -151,7 +151,7 @@ def test_numbers_written_with_needless_bytes_hide_nothing(tmp_path: Path) -> Non
 
 
 def test_field_number_beyond_32_bits_is_refused(tmp_path: Path) -> None:
-    """Protobuf readers that keep 32 bits of it would see a field where others see none."""
+    """Protobuf readers that keep only 32 bits of the number would read another field."""
     path = tmp_path / "m.onnx"
     path.write_bytes(field(7, field(5, field(13, b"", key_extra=1 << 32))))
     with pytest.raises(BundleError, match="not an ONNX model"):
@@ -165,18 +165,18 @@ def test_empty_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_model_cut_short_is_refused(tmp_path: Path) -> None:
-    whole = FORMS["initializer"](tensor()).SerializeToString()
+    content = FORMS["initializer"](tensor()).SerializeToString()
     refused = 0
-    for length in range(1, len(whole)):
-        (tmp_path / "m.onnx").write_bytes(whole[:length])
+    for length in range(1, len(content)):
+        (tmp_path / "m.onnx").write_bytes(content[:length])
         try:
             assert not refers_to_external_data(tmp_path / "m.onnx")
         except BundleError:
             refused += 1
-    assert refused > 0.9 * len(whole)  # a cut between two fields leaves a well-formed message
+    assert refused > 0.9 * len(content)  # a cut between two fields leaves a well-formed message
 
 
-def test_deep_nesting_is_refused_not_followed_forever(tmp_path: Path) -> None:
+def test_deep_nesting_is_refused(tmp_path: Path) -> None:
     payload = b""
     for _ in range(2000):
         payload = field(1, field(5, field(6, payload)))  # graph > node > attribute > graph
@@ -185,15 +185,15 @@ def test_deep_nesting_is_refused_not_followed_forever(tmp_path: Path) -> None:
         refers_to_external_data(tmp_path / "m.onnx")
 
 
-def test_garbage_is_refused_or_read_never_a_crash(tmp_path: Path) -> None:
-    chance = random.Random(3)
-    whole = FORMS["initializer of a subgraph"](tensor()).SerializeToString()
+def test_garbage_raises_no_other_error(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    content = FORMS["initializer of a subgraph"](tensor()).SerializeToString()
     refused = 0
     for _ in range(300):
-        damaged = bytearray(whole)
-        for _ in range(chance.randint(1, 4)):
-            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
-        candidate = bytes(damaged) if chance.random() < 0.7 else chance.randbytes(64)
+        damaged = bytearray(content)
+        for _ in range(rng.randint(1, 4)):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        candidate = bytes(damaged) if rng.random() < 0.7 else rng.randbytes(64)
         (tmp_path / "m.onnx").write_bytes(candidate)
         try:
             refers_to_external_data(tmp_path / "m.onnx")

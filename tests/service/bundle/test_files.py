@@ -14,7 +14,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_record_is_that_of_the_bytes(folder: Path) -> None:
+def test_a_record_describes_the_bytes(folder: Path) -> None:
     record = FileRecord.from_path(folder / "a")
     assert record == FileRecord.from_bytes(b"content")
     assert record != FileRecord.from_bytes(b"Content")
@@ -26,14 +26,12 @@ def test_a_record_is_that_of_the_bytes(folder: Path) -> None:
     ("name", "message"),
     [("b", "b is missing"), ("../a", "outside the bundle"), ("/a", "outside the bundle")],
 )
-def test_files_that_are_not_there_or_elsewhere_are_refused(
-    folder: Path, name: str, message: str
-) -> None:
+def test_missing_files_and_files_outside_are_refused(folder: Path, name: str, message: str) -> None:
     with pytest.raises(BundleError, match=message):
         verify_file(folder, name, FileRecord.from_bytes(b"content"))
 
 
-def test_another_content_is_refused(folder: Path) -> None:
+def test_changed_content_is_refused(folder: Path) -> None:
     with pytest.raises(BundleError, match="a was altered"):
         verify_file(folder, "a", FileRecord.from_bytes(b"contenT"))
 

@@ -19,7 +19,7 @@ Rewrite = Callable[..., None]
 @pytest.mark.parametrize(
     "decision", [{"temperature": 1.5}, {"temperature": 0}, {"thresholds": {"red": 0.9}}]
 )
-def test_decision_that_nothing_applies_is_refused_and_not_served_wrongly(
+def test_decisions_that_the_service_cannot_apply_are_refused(
     manifest: Manifest, decision: dict[str, Any]
 ) -> None:
     content = manifest.model_dump()
@@ -51,14 +51,14 @@ def test_one_class_is_not_enough(manifest: Manifest) -> None:
         Manifest(**{**manifest.model_dump(), "classes": ["only"]})
 
 
-def test_public_part_keeps_provenance_and_files_back(tiny_bundle: Bundle) -> None:
+def test_public_part_has_no_provenance_and_files(tiny_bundle: Bundle) -> None:
     public = tiny_bundle.manifest.public()
     assert set(tiny_bundle.manifest.model_dump()) - set(public) == {"provenance", "files"}
     assert public["version"] == tiny_bundle.manifest.version
     assert public["classes"] == ["red", "green", "blue"]
 
 
-def test_folder_without_manifest_is_no_bundle(bundle_copy: Path, tmp_path: Path) -> None:
+def test_folder_without_manifest_is_not_a_bundle(bundle_copy: Path, tmp_path: Path) -> None:
     (bundle_copy / MANIFEST).unlink()
     for path in (bundle_copy, tmp_path / "nowhere"):
         with pytest.raises(BundleError, match=rf"{path.name} is not a bundle: it has no manifest"):
@@ -74,7 +74,7 @@ def test_unknown_schema_version_says_what_to_do(
         Bundle.read(bundle_copy)
 
 
-def test_newer_manifest_is_told_by_its_version_not_by_its_unknown_fields(
+def test_newer_manifest_is_recognised_by_its_version(
     bundle_copy: Path,
     rewrite: Rewrite,
 ) -> None:
@@ -130,7 +130,7 @@ def test_manifest_that_is_not_json_cannot_be_read(bundle_copy: Path, content: by
 
 
 @pytest.mark.parametrize("content", ["[]", '"text"', "1", "{}"])
-def test_json_that_is_no_manifest_has_no_schema_version(bundle_copy: Path, content: str) -> None:
+def test_json_that_is_not_a_manifest_has_no_schema_version(bundle_copy: Path, content: str) -> None:
     (bundle_copy / MANIFEST).write_text(content)
     with pytest.raises(BundleError, match="schema version None"):
         Bundle.read(bundle_copy)

@@ -8,15 +8,15 @@ from service.bundle import model_name
 
 
 @pytest.mark.parametrize(
-    ("name", "typed"),
+    ("name", "suggestion"),
     [
         *[("MyLeaves", "myleaves"), ("my leaves", "my-leaves"), ("Blätter", "blatter")],
         *[("_x_", "x"), ("leaves/2", "leaves-2"), ("a" * 70, "a" * 63)],
     ],
 )
-def test_a_similar_valid_name_is_suggested(name: str, typed: str) -> None:
-    assert model_name.explain(name).endswith(f"; e.g. --name {typed}")
-    assert re.fullmatch(model_name.PATTERN, typed)
+def test_a_similar_valid_name_is_suggested(name: str, suggestion: str) -> None:
+    assert model_name.explain(name).endswith(f"; e.g. --name {suggestion}")
+    assert re.fullmatch(model_name.PATTERN, suggestion)
     assert not re.fullmatch(model_name.PATTERN, name)
 
 

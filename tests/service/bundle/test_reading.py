@@ -23,33 +23,33 @@ def record(path: Path) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
 
 
-def test_a_link_that_is_set_anew_leads_to_no_other_bundle(
+def test_a_bundle_does_not_follow_a_changed_link(
     staging: Path, manifest: Manifest, tmp_path: Path, tiny_bundle: Bundle
 ) -> None:
-    other = seal(staging, manifest.model_copy(update={"name": "other"}), tmp_path)
+    other_bundle = seal(staging, manifest.model_copy(update={"name": "other"}), tmp_path)
     link = tmp_path / "link"
     link.symlink_to(tiny_bundle.path)
     bundle = Bundle.read(link)
     link.unlink()
-    link.symlink_to(other.path)
+    link.symlink_to(other_bundle.path)
     assert bundle.path == tiny_bundle.path
     assert Bundle.read(link).manifest.name == "other"
 
 
-def test_contents_are_those_that_were_sealed_or_refused(bundle_copy: Path) -> None:
-    """Files may be links themselves, as in a volume of Kubernetes, or be written over."""
+def test_changed_contents_are_refused(bundle_copy: Path) -> None:
+    """Files may be links, as in a Kubernetes volume, or they may be overwritten."""
     bundle = Bundle.read(bundle_copy)
     model = bundle.content("model.onnx")
     assert model == bundle.model_path.read_bytes()
-    moved = bundle_copy.parent / "data"
-    moved.mkdir()
-    (bundle_copy / "model.onnx").rename(moved / "model.onnx")
-    (bundle_copy / "model.onnx").symlink_to(moved / "model.onnx")
+    data_folder = bundle_copy.parent / "data"
+    data_folder.mkdir()
+    (bundle_copy / "model.onnx").rename(data_folder / "model.onnx")
+    (bundle_copy / "model.onnx").symlink_to(data_folder / "model.onnx")
     assert bundle.content("model.onnx") == model
-    (moved / "model.onnx").write_bytes(model[:-1] + b"\0")
+    (data_folder / "model.onnx").write_bytes(model[:-1] + b"\0")
     with pytest.raises(BundleError, match=r"model\.onnx was replaced after the manifest was read"):
         bundle.content("model.onnx")
-    (moved / "model.onnx").unlink()
+    (data_folder / "model.onnx").unlink()
     with pytest.raises(BundleError, match=r"model\.onnx cannot be read"):
         bundle.content("model.onnx")
 
@@ -64,11 +64,11 @@ def test_golden_pairs_each_picture_with_its_recorded_answer(tiny_bundle: Bundle)
 def test_altered_byte_is_found_in_every_file(bundle_copy: Path) -> None:
     for name in Bundle.read(bundle_copy).manifest.files:
         path = bundle_copy / name
-        whole = path.read_bytes()
-        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        original = path.read_bytes()
+        path.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
         with pytest.raises(BundleError, match=f"{name} was altered"):
             Bundle.read(bundle_copy)
-        path.write_bytes(whole)
+        path.write_bytes(original)
     Bundle.read(bundle_copy)
 
 
@@ -143,7 +143,7 @@ def test_model_with_weights_outside_the_file_is_refused(
 def test_damaged_golden_answers_are_refused(
     staging: Path, manifest: Manifest, tmp_path: Path, content: bytes
 ) -> None:
-    """Checksums do not help against a bundle that was sealed like that."""
+    """Their checksums are right, because the bundle was sealed with damaged answers."""
     (staging / "golden/answers.json").write_bytes(content)
     sealed = seal(staging, manifest, tmp_path)
     with pytest.raises(BundleError, match=r"answers\.json is damaged|not in the manifest"):

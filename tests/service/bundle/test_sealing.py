@@ -42,12 +42,12 @@ def test_sealed_bundle_is_read_back_equal(
     }
 
 
-def test_manifests_are_utf_8_whatever_the_locale(staging: Path, manifest: Manifest) -> None:
+def test_manifests_are_utf_8_in_every_locale(staging: Path, manifest: Manifest) -> None:
     classes = ("écorce", "葉", "blue")
-    given = manifest.model_copy(update={"classes": classes})
-    (staging.parent / "given.json").write_text(given.model_dump_json(), encoding="utf-8")
+    source_manifest = manifest.model_copy(update={"classes": classes})
+    (staging.parent / "given.json").write_text(source_manifest.model_dump_json(), encoding="utf-8")
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", ROUND_TRIP, str(staging)],
         cwd=Path(__file__).parents[3],
         env={**os.environ, **ascii_only},
@@ -55,7 +55,7 @@ def test_manifests_are_utf_8_whatever_the_locale(staging: Path, manifest: Manife
         text=True,
         check=False,
     )
-    assert (done.stderr, done.stdout.strip()) == ("", ascii(classes))
+    assert (completed.stderr, completed.stdout.strip()) == ("", ascii(classes))
     (sealed,) = staging.parent.glob("tiny-*")
     assert "écorce" in (sealed / MANIFEST).read_text(encoding="utf-8")
 
@@ -81,22 +81,22 @@ def test_manifest_is_written_last_and_everything_is_flushed_before_the_rename(
     events: list[str] = []
     fsync, rename = os.fsync, Path.rename
 
-    def note_fsync(descriptor: int) -> None:
+    def record_fsync(descriptor: int) -> None:
         events.append(Path(f"/proc/self/fd/{descriptor}").resolve().name)
         fsync(descriptor)
 
-    def note_rename(self: Path, target: Path) -> Path:
+    def record_rename(self: Path, target: Path) -> Path:
         events.append("rename")
         return rename(self, target)
 
-    monkeypatch.setattr(os, "fsync", note_fsync)
-    monkeypatch.setattr(Path, "rename", note_rename)
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(Path, "rename", record_rename)
     seal(staging, manifest, tmp_path)
-    last = events.index("rename")
+    rename_index = events.index("rename")
     files = {"answers.json", "red.png", "green.png", "blue.png", "model.onnx", MANIFEST}
-    assert {*files, "golden", "staging"} == set(events[:last])
+    assert {*files, "golden", "staging"} == set(events[:rename_index])
     assert events.index(MANIFEST) > max(events.index(name) for name in files - {MANIFEST})
-    assert events[last + 1 :] == [tmp_path.name]
+    assert events[rename_index + 1 :] == [tmp_path.name]
 
 
 def test_failed_sealing_publishes_nothing(

@@ -23,13 +23,13 @@ from trainers.workspace import workspace
 
 @pytest.fixture(autouse=True)
 def store(bentoml_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty model store of the test's own."""
+    """An empty model store for each test."""
     monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
     folder = tmp_path / "home/models"
-    usual = BentoMLContainer.model_store.get()
+    original = BentoMLContainer.model_store.get()
     BentoMLContainer.model_store.set(ModelStore(folder))
     yield folder
-    BentoMLContainer.model_store.set(usual)
+    BentoMLContainer.model_store.set(original)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def other_bundle(staging: Path, manifest: Manifest) -> Bundle:
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """Simulates that the process is killed."""
 
 
 def kill(*_: object) -> None:
@@ -49,18 +49,20 @@ def test_saved_bundle_is_found_by_tag_by_latest_and_by_name(tiny_bundle: Bundle)
     tag = save(tiny_bundle)
     assert tag == f"tiny:{tiny_bundle.manifest.version}"
     for reference in (tag, "tiny:latest", "tiny"):
-        found = Bundle.read(resolve(reference))
-        assert found.manifest == tiny_bundle.manifest
-        assert found.path != tiny_bundle.path
+        bundle = Bundle.read(resolve(reference))
+        assert bundle.manifest == tiny_bundle.manifest
+        assert bundle.path != tiny_bundle.path
 
 
-def test_folder_is_found_as_it_is(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_resolved_to_itself(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert resolve(str(tiny_bundle.path)) == tiny_bundle.path
     monkeypatch.chdir(tiny_bundle.path.parent)
     assert resolve(tiny_bundle.path.name) == tiny_bundle.path
 
 
-def test_latest_is_the_last_one_saved(tiny_bundle: Bundle, other_bundle: Bundle) -> None:
+def test_latest_is_the_bundle_saved_last(tiny_bundle: Bundle, other_bundle: Bundle) -> None:
     save(tiny_bundle)
     assert Bundle.read(resolve("tiny:latest")).manifest == tiny_bundle.manifest
     save(other_bundle)
@@ -72,13 +74,13 @@ def test_saving_twice_changes_nothing(tiny_bundle: Bundle, other_bundle: Bundle)
     tag = save(tiny_bundle)
     save(other_bundle)
     (resolve(tag) / "model.onnx").touch()
-    before = (resolve(tag) / "model.onnx").stat()
+    stat_before = (resolve(tag) / "model.onnx").stat()
     assert save(tiny_bundle) == tag
-    assert (resolve(tag) / "model.onnx").stat() == before
+    assert (resolve(tag) / "model.onnx").stat() == stat_before
     assert len(bentoml.models.list("tiny")) == 2
 
 
-def test_save_that_was_killed_before_latest_was_set_is_mended_by_the_next(
+def test_save_repairs_latest_after_a_killed_save(
     tiny_bundle: Bundle, other_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(tiny_bundle)
@@ -97,23 +99,23 @@ def test_everything_is_on_the_disk_before_it_is_in_the_store(
     events: list[str] = []
     fsync = os.fsync
 
-    def note_fsync(descriptor: int) -> None:
+    def record_fsync(descriptor: int) -> None:
         path = Path(f"/proc/self/fd/{descriptor}").resolve()
         events.append(f"{path.name}, {(store / 'tiny/latest').exists()}")
         fsync(descriptor)
 
-    def note_rename(self: Path, target: Path) -> None:
+    def record_rename(self: Path, target: Path) -> None:
         events.append("rename")
-        os.rename(self, target)  # noqa: PTH104  # Path's is this function
+        os.rename(self, target)  # noqa: PTH104  # Path.rename is replaced by this function
 
-    monkeypatch.setattr(os, "fsync", note_fsync)
-    monkeypatch.setattr(Path, "rename", note_rename)
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(Path, "rename", record_rename)
     save(tiny_bundle)
-    last = events.index("rename")
+    rename_index = events.index("rename")
     copied = {"model.yaml", "golden", tiny_bundle.manifest.version}
     copied |= {path.name for path in tiny_bundle.path.rglob("*") if path.is_file()}
-    assert set(events[:last]) == {f"{name}, False" for name in copied}
-    assert events[last + 1 :] == [".latest, False", "tiny, True"]
+    assert set(events[:rename_index]) == {f"{name}, False" for name in copied}
+    assert events[rename_index + 1 :] == [".latest, False", "tiny, True"]
 
 
 def test_folder_of_a_killed_save_is_removed_by_the_next(tiny_bundle: Bundle, store: Path) -> None:
@@ -125,20 +127,18 @@ def test_folder_of_a_killed_save_is_removed_by_the_next(tiny_bundle: Bundle, sto
     assert not list(store.parent.glob(".graft-*.partial"))
 
 
-def test_the_workspace_of_a_training_run_is_left_alone(tiny_bundle: Bundle, store: Path) -> None:
+def test_the_workspace_of_a_training_run_is_kept(tiny_bundle: Bundle, store: Path) -> None:
     """Output and BENTOML_HOME may be one folder, as on a single volume."""
     with workspace(store.parent) as work:
         save(tiny_bundle)
         assert work.is_dir()
 
 
-def test_folder_of_a_save_that_goes_on_is_left_alone(tiny_bundle: Bundle, store: Path) -> None:
+def test_folder_of_a_running_save_is_kept(tiny_bundle: Bundle, store: Path) -> None:
     folder = store.parent / ".graft-store-going-on.partial"
     folder.mkdir(parents=True)
     with ThreadPoolExecutor(1) as threads:
-        with file_lock(
-            store.parent / ".graft-store-lock", wait=True
-        ):  # as the other process has it
+        with file_lock(store.parent / ".graft-store-lock", wait=True):  # held by the other process
             saving = threads.submit(save, tiny_bundle)
             with pytest.raises(TimeoutError):
                 saving.result(0.5)
@@ -146,7 +146,7 @@ def test_folder_of_a_save_that_goes_on_is_left_alone(tiny_bundle: Bundle, store:
         assert saving.result(30) == f"tiny:{tiny_bundle.manifest.version}"
 
 
-def test_model_of_the_store_tells_what_it_is(tiny_bundle: Bundle) -> None:
+def test_model_in_the_store_has_labels_and_metadata(tiny_bundle: Bundle) -> None:
     model = bentoml.models.get(save(tiny_bundle))
     assert model.info.labels == {"plugin": "colour-mean"}
     assert model.info.metadata == {
@@ -169,22 +169,22 @@ def test_failed_save_leaves_nothing_behind(
         with pytest.raises(OSError, match="no space left"):
             save(tiny_bundle)
     assert bentoml.models.list() == []
-    left = [path.name for path in store.parent.rglob("*") if path.is_file()]
-    assert left == [".graft-store-lock"]
+    remaining = [path.name for path in store.parent.rglob("*") if path.is_file()]
+    assert remaining == [".graft-store-lock"]
     save(tiny_bundle)
     assert resolve("tiny").is_dir()
 
 
 @pytest.mark.slow
-def test_bentoml_s_own_command_lists_and_exports_it(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_bentomls_command_lists_and_exports_the_model(tiny_bundle: Bundle, tmp_path: Path) -> None:
     tag = save(tiny_bundle)
 
     def bentoml_models(*arguments: str) -> str:
         command = [sys.executable, "-m", "bentoml", "models", *arguments]
-        run = subprocess.run(
+        completed = subprocess.run(
             command, env=os.environ, capture_output=True, text=True, check=True, timeout=120
         )
-        return run.stdout
+        return completed.stdout
 
     assert tag in bentoml_models("list", "-o", "json")
     bentoml_models("export", tag, str(tmp_path / "tiny.bentomodel"))
@@ -195,7 +195,7 @@ def test_bentoml_s_own_command_lists_and_exports_it(tiny_bundle: Bundle, tmp_pat
     "reference",
     ["nothing:latest", "nothing", "tiny:0", "a:b:c", ":", "..", "/no/such/folder", "x" * 5000],
 )
-def test_unknown_model_says_where_was_looked_and_what_to_do(reference: str) -> None:
+def test_the_error_for_an_unknown_model_names_the_remedy(reference: str) -> None:
     with pytest.raises(BundleError) as caught:
         resolve(reference, "GRAFT_MODEL")
     message = str(caught.value)
@@ -209,11 +209,12 @@ def test_unknown_model_says_where_was_looked_and_what_to_do(reference: str) -> N
 def test_without_a_home_there_is_no_store(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """BentoML would make one in a folder called ~."""
+    """BentoML would create a store in a folder called ~."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENTOML_HOME", "~/bentoml")
     monkeypatch.setenv("HOME", "")
-    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without an entry
+    # as without an entry in /etc/passwd
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     with pytest.raises(SettingError, match="set BENTOML_HOME"):
         save(tiny_bundle)
     with pytest.raises(BundleError, match="set BENTOML_HOME"):

@@ -14,7 +14,7 @@ MakeManifest = Callable[..., Manifest]
 
 @pytest.fixture
 def make_manifest(manifest: Manifest) -> MakeManifest:
-    """A manifest with other data and figures: make_manifest(data={...}, test_accuracy=0.5, ...)."""
+    """A manifest with other data and metrics: make_manifest(data={...}, test_accuracy=0.5, ...)."""
 
     def make_manifest(data: object = "drawn", **metrics: float) -> Manifest:
         return manifest.model_copy(update={"provenance": {"data": data}, "metrics": metrics})
@@ -22,7 +22,7 @@ def make_manifest(manifest: Manifest) -> MakeManifest:
     return make_manifest
 
 
-SOUND = {
+GOOD_METRICS = {
     "test_accuracy": 0.9,
     "test_pictures": 200,
     "test_accuracy_low": 0.85,
@@ -32,7 +32,7 @@ SOUND = {
 
 
 @pytest.mark.parametrize(
-    ("data", "source", "words"),
+    ("data", "source", "description"),
     [
         ({"source": DRAWN, "pictures": 600}, DRAWN, "trained on 600 drawn sample pictures, "),
         (
@@ -47,18 +47,18 @@ SOUND = {
     ],
 )
 def test_the_training_data_is_described_also_for_older_bundles(
-    make_manifest: MakeManifest, data: object, source: str, words: str
+    make_manifest: MakeManifest, data: object, source: str, description: str
 ) -> None:
-    manifest = make_manifest(data, **SOUND)
+    manifest = make_manifest(data, **GOOD_METRICS)
     assert summary.training_data(manifest)["source"] == source
-    assert summary.describe(manifest).startswith(f"tiny:{manifest.version}, {words}")
+    assert summary.describe(manifest).startswith(f"tiny:{manifest.version}, {description}")
     assert summary.describe(manifest).endswith("test accuracy 0.9000 on 200 test pictures")
     assert summary.public_manifest(manifest)["data"] == summary.training_data(manifest)
     assert "pets" not in str(summary.public_manifest(manifest))
 
 
 @pytest.mark.parametrize(
-    ("figures", "expected"),
+    ("metrics", "expected"),
     [
         ({"test_pictures": 4, "test_accuracy_low": 0.45}, "only 4 test pictures"),
         ({"test_pictures": 1, "test_accuracy_low": 0.45}, "only 1 test picture:"),
@@ -70,10 +70,10 @@ def test_the_training_data_is_described_also_for_older_bundles(
         ({}, None),
     ],
 )
-def test_few_test_pictures_and_accuracy_near_chance_are_warnings(
-    make_manifest: MakeManifest, figures: dict[str, float], expected: str | None
+def test_few_test_pictures_and_accuracy_near_chance_cause_warnings(
+    make_manifest: MakeManifest, metrics: dict[str, float], expected: str | None
 ) -> None:
-    warnings = list(summary.model_warnings(make_manifest(None, **{**SOUND, **figures})))
+    warnings = list(summary.model_warnings(make_manifest(None, **{**GOOD_METRICS, **metrics})))
     assert [text.startswith(expected or "") for text in warnings] == ([True] if expected else [])
 
 
@@ -85,8 +85,8 @@ def test_older_bundles_are_compared_with_classes_of_equal_size(
     assert not list(summary.model_warnings(make_manifest(None)))
 
 
-def test_drawn_pictures_are_a_warning_whatever_the_accuracy(make_manifest: MakeManifest) -> None:
-    (warning,) = summary.model_warnings(make_manifest({"source": DRAWN}, **SOUND))
+def test_drawn_pictures_cause_a_warning_at_any_accuracy(make_manifest: MakeManifest) -> None:
+    (warning,) = summary.model_warnings(make_manifest({"source": DRAWN}, **GOOD_METRICS))
     assert DRAWN in warning
 
 
@@ -94,8 +94,8 @@ def test_a_model_is_logged_with_its_warnings(
     make_manifest: MakeManifest, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    manifest = make_manifest({"source": DRAWN, "pictures": 9}, **SOUND)
+    manifest = make_manifest({"source": DRAWN, "pictures": 9}, **GOOD_METRICS)
     summary.log_summary(manifest, logging.getLogger("test"), "serving")
-    first, second = caplog.records
-    assert (first.levelname, second.levelname) == ("INFO", "WARNING")
-    assert first.getMessage() == f"serving {summary.describe(manifest)}"
+    summary_record, warning_record = caplog.records
+    assert (summary_record.levelname, warning_record.levelname) == ("INFO", "WARNING")
+    assert summary_record.getMessage() == f"serving {summary.describe(manifest)}"

@@ -20,7 +20,7 @@ def parser() -> CommandParser:
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
+    ("typed", "expected"),
     [
         *[("lr", "learning_rate"), ("--lr", "learning_rate"), ("learningRate", "learning_rate")],
         *[("epoch", "epochs"), ("num-epochs", "epochs"), ("n_epochs", "epochs")],
@@ -34,8 +34,8 @@ def parser() -> CommandParser:
         ("zoology", None),
     ],
 )
-def test_names_of_other_tools_lead_to_our_options(typed: str, meant: str | None) -> None:
-    assert closest_option(typed, OPTIONS) == meant
+def test_names_of_other_tools_lead_to_our_options(typed: str, expected: str | None) -> None:
+    assert closest_option(typed, OPTIONS) == expected
 
 
 def test_the_closest_match_keeps_its_spelling() -> None:

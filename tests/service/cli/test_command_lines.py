@@ -15,21 +15,21 @@ def test_the_command_uses_the_current_interpreter(tmp_path: Path) -> None:
     assert shlex.split(line) == [sys.executable, "-m", "trainers.promote", "a b", "--help"]
 
 
-@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("is_elsewhere", [False, True])
 def test_serving_changes_to_the_checkout_from_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_elsewhere: bool
 ) -> None:
     root = tmp_path / "a checkout"
     root.mkdir()
     (root / "bentofile.yaml").touch()
     monkeypatch.setattr(command_lines, "ROOT", root)
-    monkeypatch.chdir(tmp_path if elsewhere else root)
+    monkeypatch.chdir(tmp_path if is_elsewhere else root)
     line = command_lines.serve_command("leaves:1")
-    assert line.startswith(f"cd '{root}' && " if elsewhere else "GRAFT_MODEL=")
+    assert line.startswith(f"cd '{root}' && " if is_elsewhere else "GRAFT_MODEL=")
     assert line.endswith(f"GRAFT_MODEL=leaves:1 {Path(sys.executable).with_name('bentoml')} serve")
-    where = line.replace(line[line.index("GRAFT_MODEL") :], "pwd -P")  # in place of a server
-    found = subprocess.run(["sh", "-c", where], capture_output=True, text=True, check=True)
-    assert Path(found.stdout.strip()) == root.resolve()
+    command = line.replace(line[line.index("GRAFT_MODEL") :], "pwd -P")  # instead of a server
+    completed = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert Path(completed.stdout.strip()) == root.resolve()
 
 
 def test_without_a_checkout_the_command_names_the_service(

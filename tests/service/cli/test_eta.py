@@ -16,7 +16,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_the_speed_is_unknown_before_the_second_step(clock: list[float]) -> None:
     estimator = EtaEstimator(4)
-    clock[0] += 60  # compiles
+    clock[0] += 60  # the first step compiles
     estimator.advance(1)
     assert (estimator.seconds_left(), estimator.remaining()) == (None, "")
     clock[0] += 2

@@ -9,7 +9,7 @@ from service.cli.progress import ProgressLine
 
 
 class Clock:
-    """Stands in for the module `time`."""
+    """Replaces the module `time`."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -49,8 +49,8 @@ def test_on_a_terminal_one_line_changes_and_is_erased_at_the_end(
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     count(ProgressLine(6, is_shown=True), clock, 3, 0.125)
-    said = capsys.readouterr().err
-    assert said == "\r\x1b[K2 of 6 pictures, 8/s, about 0 s left\r\x1b[K"
+    output = capsys.readouterr().err
+    assert output == "\r\x1b[K2 of 6 pictures, 8/s, about 0 s left\r\x1b[K"
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

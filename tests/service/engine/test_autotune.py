@@ -18,13 +18,13 @@ from service.settings import Settings
 ROOT = Path(__file__).parents[3]
 
 
-def new_trial(sessions: int, threads: int, batch: int, rate: float) -> Trial:
+def make_trial(sessions: int, threads: int, batch: int, rate: float) -> Trial:
     return Trial(
         sessions=sessions, session_threads=threads, max_batch_size=batch, pictures_per_second=rate
     )
 
 
-def new_config(sessions: int, threads: int, batch: int) -> SessionConfig:
+def make_config(sessions: int, threads: int, batch: int) -> SessionConfig:
     return SessionConfig(sessions=sessions, session_threads=threads, max_batch_size=batch)
 
 
@@ -36,14 +36,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def measurements(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Replace the trials; return the number of cores of each measurement."""
     cores_measured = []
     curve = (
-        new_trial(2, 1, 1, 100),
-        new_trial(2, 1, 2, 90),
-        new_trial(1, 2, 1, 60),
-        new_trial(1, 2, 2, 80),
+        make_trial(2, 1, 1, 100),
+        make_trial(2, 1, 2, 90),
+        make_trial(1, 2, 1, 60),
+        make_trial(1, 2, 2, 80),
     )
 
     def run_trials(bundle: Bundle, cores: int, device: str) -> TuningResult:
@@ -58,13 +58,13 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_the_result_is_cached_for_this_model_on_this_machine(
-    tiny_bundle: Bundle, measured: list[int], cache: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_bundle: Bundle, measurements: list[int], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(threads=2)
     assert load_tuning(tiny_bundle, settings) is None
-    first = autotune(tiny_bundle, settings)
-    assert autotune(tiny_bundle, settings) == load_tuning(tiny_bundle, settings) == first
-    assert measured == [2]
+    result = autotune(tiny_bundle, settings)
+    assert autotune(tiny_bundle, settings) == load_tuning(tiny_bundle, settings) == result
+    assert measurements == [2]
     (file,) = cache.iterdir()
     assert file.name.startswith(tiny_bundle.manifest.version)
     autotune(tiny_bundle, Settings(threads=3))  # other cores
@@ -72,7 +72,7 @@ def test_the_result_is_cached_for_this_model_on_this_machine(
     autotune(tiny_bundle, settings)
     manifest = tiny_bundle.manifest.model_copy(update={"id": "f" * 64})
     autotune(Bundle(tiny_bundle.path, manifest), settings)  # another model
-    assert measured == [2, 3, 2, 2]
+    assert measurements == [2, 3, 2, 2]
     assert len(list(cache.iterdir())) == 4
 
 
@@ -87,29 +87,29 @@ def test_the_result_is_cached_for_this_model_on_this_machine(
         b'{"cores": 2, "curve": [],'
         b' "choice": {"sessions": 0, "session_threads": 1, "max_batch_size": 1}}',
     ],
-    ids=["empty", "cut short", "no text", "no object", "no choice", "no session"],
+    ids=["empty", "cut short", "not text", "not an object", "no choice", "no session"],
 )
 def test_a_damaged_cache_file_is_replaced(
-    tiny_bundle: Bundle, measured: list[int], cache: Path, damaged: bytes
+    tiny_bundle: Bundle, measurements: list[int], cache: Path, damaged: bytes
 ) -> None:
     settings = Settings(threads=2)
     result = autotune(tiny_bundle, settings)
     (file,) = cache.iterdir()
     file.write_bytes(damaged)
     assert autotune(tiny_bundle, settings) == result
-    assert len(measured) == 2
+    assert len(measurements) == 2
     assert json.loads(file.read_text())["cores"] == 2
     assert [path.name for path in cache.iterdir()] == [file.name]
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(
     tiny_bundle: Bundle,
-    measured: list[int],
+    measurements: list[int],
     cache: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     cache.parent.write_bytes(b"a file is in the way, for root as well")
-    assert autotune(tiny_bundle, Settings(threads=2)).choice == new_config(2, 1, 1)
+    assert autotune(tiny_bundle, Settings(threads=2)).choice == make_config(2, 1, 1)
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert str(cache) in record.getMessage()
@@ -117,24 +117,24 @@ def test_a_cache_that_cannot_be_written_is_a_warning(
 
 def test_without_a_home_folder_every_start_measures(
     tiny_bundle: Bundle,
-    measured: list[int],
+    measurements: list[int],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As in a container whose user is in no list of users."""
+    """As in a container whose user is not in /etc/passwd."""
 
     def cache_folder() -> Path:
         raise SettingError("this user has no home folder: set GRAFT_CACHE")
 
     monkeypatch.setattr("service.engine.autotune.cache_folder", cache_folder)
     for _ in range(2):
-        assert autotune(tiny_bundle, Settings(threads=2)).choice == new_config(2, 1, 1)
-    assert measured == [2, 2]
+        assert autotune(tiny_bundle, Settings(threads=2)).choice == make_config(2, 1, 1)
+    assert measurements == [2, 2]
     assert "set GRAFT_CACHE" in caplog.text
 
 
 def test_a_result_without_the_expected_gpu_is_not_cached(
-    tiny_bundle: Bundle, measured: list[int], cache: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_bundle: Bundle, measurements: list[int], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "service.engine.autotune.preferred_provider", lambda device: "CUDAExecutionProvider"
@@ -153,8 +153,8 @@ from service.engine.autotune import autotune
 print(autotune(Bundle.read(Path({str(tiny_bundle.path)!r})), Settings(threads=1)).choice)
 """
     command = [sys.executable, "-c", code]
-    both = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(2)]
-    for process in both:
+    processes = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in processes:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
     (file,) = cache.iterdir()
@@ -167,37 +167,38 @@ print(autotune(Bundle.read(Path({str(tiny_bundle.path)!r})), Settings(threads=1)
 
 
 def test_with_all_three_settings_nothing_is_measured(
-    tiny_bundle: Bundle, measured: list[int], cache: Path
+    tiny_bundle: Bundle, measurements: list[int], cache: Path
 ) -> None:
     settings = Settings(sessions=3, session_threads=2, max_batch_size=16)
     result = autotune(tiny_bundle, settings)
-    assert (result.choice, result.curve) == (new_config(3, 2, 16), ())
-    assert measured == []
+    assert (result.choice, result.curve) == (make_config(3, 2, 16), ())
+    assert measurements == []
     assert not cache.exists()
 
 
 @pytest.mark.parametrize(
-    ("settings", "chosen"),
+    ("settings", "expected"),
     [
-        ({}, new_config(2, 1, 1)),
-        # The best of what agrees: one session has both cores, and batches of two are faster for it.
-        ({"sessions": 1}, new_config(1, 2, 2)),
-        ({"session_threads": 2}, new_config(1, 2, 2)),
-        ({"max_batch_size": 2}, new_config(2, 1, 2)),
-        ({"sessions": 1, "max_batch_size": 1}, new_config(1, 2, 1)),
-        # Never tried: taken as it is errors.
-        ({"max_batch_size": 128}, new_config(2, 1, 128)),
-        ({"sessions": 5}, new_config(5, 1, 1)),
+        ({}, make_config(2, 1, 1)),
+        # The best matching trial: with one session on both cores, batches of two are faster.
+        ({"sessions": 1}, make_config(1, 2, 2)),
+        ({"session_threads": 2}, make_config(1, 2, 2)),
+        ({"max_batch_size": 2}, make_config(2, 1, 2)),
+        ({"sessions": 1, "max_batch_size": 1}, make_config(1, 2, 1)),
+        # Never measured: the setting is used all the same.
+        ({"max_batch_size": 128}, make_config(2, 1, 128)),
+        ({"sessions": 5}, make_config(5, 1, 1)),
     ],
 )
 def test_settings_narrow_the_choice(
-    tiny_bundle: Bundle, measured: list[int], settings: dict[str, int], chosen: SessionConfig
+    tiny_bundle: Bundle, measurements: list[int], settings: dict[str, int], expected: SessionConfig
 ) -> None:
-    given = Settings(threads=2, **settings)  # type: ignore[arg-type]
-    assert autotune(tiny_bundle, given).choice == chosen
-    assert autotune(tiny_bundle, given).choice == chosen  # from the file, which keeps no settings
-    assert autotune(tiny_bundle, Settings(threads=2)).choice == new_config(2, 1, 1)
-    assert measured == [2]
+    all_settings = Settings(threads=2, **settings)  # type: ignore[arg-type]
+    assert autotune(tiny_bundle, all_settings).choice == expected
+    # now from the cache, which stores no settings
+    assert autotune(tiny_bundle, all_settings).choice == expected
+    assert autotune(tiny_bundle, Settings(threads=2)).choice == make_config(2, 1, 1)
+    assert measurements == [2]
 
 
 def test_every_worker_logs_its_tuning_at_start(server: Any, tiny_bundle: Bundle) -> None:

@@ -13,35 +13,35 @@ from service.settings import Settings
 
 
 @pytest.fixture
-def built_for_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An ONNX Runtime with CUDA on a machine without: what is asked for falls back in silence."""
+def gpu_build_without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ONNX Runtime with CUDA on a machine without a GPU: it uses the CPU without an error."""
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
-    usual = onnxruntime.InferenceSession
+    original_session = onnxruntime.InferenceSession
 
     def session(model: Any, options: Any, providers: Any) -> Any:
-        return usual(model, options, providers=[CPU])
+        return original_session(model, options, providers=[CPU])
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda", "gpu:1"])
-def test_a_gpu_is_refused_where_onnxruntime_is_built_without(
-    tiny_bundle: Bundle, device: str
-) -> None:
+def test_a_gpu_is_refused_without_a_gpu_build(tiny_bundle: Bundle, device: str) -> None:
     with pytest.raises(SettingError, match=rf"GRAFT_DEVICE \(={device}\): .* without CUDA"):
         load_predictor(tiny_bundle, device)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:0"])
 def test_a_gpu_that_cannot_be_used_is_refused(
-    built_for_gpus: None, tiny_bundle: Bundle, device: str
+    gpu_build_without_gpu: None, tiny_bundle: Bundle, device: str
 ) -> None:
     with pytest.raises(SettingError, match=r"cannot use the GPU and would use CPUExecution"):
         load_predictor(tiny_bundle, device)
 
 
-def test_a_fallback_to_the_cpu_is_a_warning(built_for_gpus: None, tiny_bundle: Bundle) -> None:
+def test_a_fallback_to_the_cpu_is_a_warning(
+    gpu_build_without_gpu: None, tiny_bundle: Bundle
+) -> None:
     predictor = load_predictor(tiny_bundle, "auto")
     assert "runs on CPUExecutionProvider" in fallback_warning("auto", predictor)
     info = runtime_info("auto", predictor, workers=1, threads=2)
@@ -49,7 +49,7 @@ def test_a_fallback_to_the_cpu_is_a_warning(built_for_gpus: None, tiny_bundle: B
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
-def test_without_a_gpu_build_the_cpu_is_no_fallback(tiny_bundle: Bundle, device: str) -> None:
+def test_without_a_gpu_build_the_cpu_is_not_a_fallback(tiny_bundle: Bundle, device: str) -> None:
     predictor = load_predictor(tiny_bundle, device)
     assert fallback_warning(device, predictor) == ""
     info = runtime_info(device, predictor, workers=2, threads=1)
@@ -59,15 +59,15 @@ def test_without_a_gpu_build_the_cpu_is_no_fallback(tiny_bundle: Bundle, device:
     }
 
 
-def test_cpu_is_no_fallback_on_a_machine_with_a_gpu(
-    built_for_gpus: None, tiny_bundle: Bundle
+def test_the_cpu_by_choice_is_not_a_fallback(
+    gpu_build_without_gpu: None, tiny_bundle: Bundle
 ) -> None:
     assert not runtime_info(
         "cpu", load_predictor(tiny_bundle, "cpu"), workers=1, threads=1
     ).is_fallback
 
 
-def test_a_gpu_is_selected_by_its_number(built_for_gpus: None) -> None:
+def test_a_gpu_is_selected_by_its_number(gpu_build_without_gpu: None) -> None:
     assert providers_for("gpu:2") == [(CUDA, {"device_id": 2}), CPU]
     assert providers_for("cuda") == [(CUDA, {"device_id": 0}), CPU]
     assert providers_for("auto") == [(CUDA, {"device_id": 0}), CPU]

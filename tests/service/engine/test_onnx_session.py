@@ -30,8 +30,8 @@ sys.meta_path.insert(0, Watch())
     environment = {name: v for name, v in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     command = [sys.executable, "-c", code]
     root = Path(__file__).parents[3]
-    shown = subprocess.check_output(command, env=environment, cwd=root, text=True)
-    assert shown.strip() == "1"
+    output = subprocess.check_output(command, env=environment, cwd=root, text=True)
+    assert output.strip() == "1"
 
 
 def test_cudas_libraries_are_not_loaded_for_the_cpu(
@@ -45,16 +45,16 @@ def test_cudas_libraries_are_not_loaded_for_the_cpu(
 def test_cudas_libraries_are_loaded_before_the_first_session(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, has_gpu_build: bool
 ) -> None:
-    """The builds for GPUs find none of their own, and go on without a GPU."""
+    """GPU builds do not find the libraries themselves, and continue without a GPU."""
     order = []
-    usual = onnxruntime.InferenceSession
+    original_session = onnxruntime.InferenceSession
 
     def open_session(*arguments: object, **options: object) -> object:
         order.append("session")
-        return usual(*arguments, **{**options, "providers": ["CPUExecutionProvider"]})
+        return original_session(*arguments, **{**options, "providers": ["CPUExecutionProvider"]})
 
-    offered = ["CUDAExecutionProvider"] * has_gpu_build + ["CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+    providers = ["CUDAExecutionProvider"] * has_gpu_build + ["CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: order.append("libraries"))
     monkeypatch.setattr(onnxruntime, "InferenceSession", open_session)
     Predictor(tiny_bundle, threads=1)

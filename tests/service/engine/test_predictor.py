@@ -29,7 +29,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def test_classes_and_size_are_the_bundle_s(predictor: Predictor) -> None:
+def test_classes_and_size_are_those_of_the_bundle(predictor: Predictor) -> None:
     assert predictor.classes == ("red", "green", "blue")
     assert predictor.image_size == 32
 
@@ -55,8 +55,8 @@ def test_rank_lists_the_best_classes_first(predictor: Predictor) -> None:
 
 
 def test_equal_probabilities_keep_the_order_of_the_classes(predictor: Predictor) -> None:
-    even = np.full(3, 1 / 3, np.float32)
-    assert [label for label, _ in predictor.rank(even, 3)] == ["red", "green", "blue"]
+    equal = np.full(3, 1 / 3, np.float32)
+    assert [label for label, _ in predictor.rank(equal, 3)] == ["red", "green", "blue"]
 
 
 def change_gain(path: Path, gain: float) -> None:
@@ -69,7 +69,7 @@ def change_gain(path: Path, gain: float) -> None:
 
 
 @pytest.mark.parametrize("gain", [0.01, float("nan")])
-def test_model_that_answers_otherwise_than_recorded_is_refused(
+def test_model_with_other_answers_than_recorded_is_refused(
     staging: Path, manifest: Manifest, gain: float
 ) -> None:
     change_gain(staging / "model.onnx", gain)
@@ -91,7 +91,7 @@ def test_differences_of_another_processor_are_allowed(staging: Path, manifest: M
 def test_recorded_answers_need_one_probability_per_class(
     staging: Path, manifest: Manifest, length: int
 ) -> None:
-    """numpy would compare one number with three without a word."""
+    """numpy would compare one number with three without an error."""
     (staging / "golden/answers.json").write_text(json.dumps({"red.png": [0.98] * length}))
     with pytest.raises(
         BundleError, match=rf"3 classes, .* returns 3 .* {length} are recorded for .* red\.png"
@@ -100,12 +100,12 @@ def test_recorded_answers_need_one_probability_per_class(
 
 
 def test_model_must_answer_one_probability_per_class(staging: Path, manifest: Manifest) -> None:
-    two = manifest.model_copy(update={"classes": ("red", "green")})
+    two_classes = manifest.model_copy(update={"classes": ("red", "green")})
     with pytest.raises(BundleError, match="2 classes, but the model returns 3"):
-        Predictor(seal(staging, two, staging.parent))
+        Predictor(seal(staging, two_classes, staging.parent))
 
 
-def test_file_that_is_no_model_cannot_be_loaded(staging: Path, manifest: Manifest) -> None:
+def test_file_that_is_not_a_model_cannot_be_loaded(staging: Path, manifest: Manifest) -> None:
     (staging / "model.onnx").write_bytes(b"\x08\x07")  # well-formed, and empty
     with pytest.raises(BundleError, match=r"model\.onnx: ONNX Runtime cannot load"):
         Predictor(seal(staging, manifest, staging.parent))
@@ -114,7 +114,7 @@ def test_file_that_is_no_model_cannot_be_loaded(staging: Path, manifest: Manifes
 def test_a_model_that_was_replaced_since_its_manifest_was_read_is_refused(
     bundle_copy: Path,
 ) -> None:
-    """Its answers would be given the names of another model's classes."""
+    """Its answers would get the class names of another model."""
     bundle = Bundle.read(bundle_copy)
     change_gain(bundle_copy / "model.onnx", 0.03)
     with pytest.raises(BundleError, match=r"model\.onnx was replaced"):

@@ -16,18 +16,20 @@ def test_each_number_of_sessions_is_tried_with_doubling_batches(tiny_bundle: Bun
     result = run_trials(tiny_bundle, cores=4, max_seconds=2)
     assert result.cores == 4
     assert result.choice == choose_config(result.curve)
-    tried: dict[tuple[int, int], list[int]] = {}
+    batch_sizes: dict[tuple[int, int], list[int]] = {}
     for trial in result.curve:
         assert trial.pictures_per_second > 0
-        batches = tried.setdefault((trial.sessions, trial.session_threads), [])
+        batches = batch_sizes.setdefault((trial.sessions, trial.session_threads), [])
         batches.append(trial.max_batch_size)
-    assert next(iter(tried)) == (4, 1)
-    assert set(tried) <= {(4, 1), (1, 4), (2, 2)}
-    for batches in tried.values():
+    assert next(iter(batch_sizes)) == (4, 1)
+    assert set(batch_sizes) <= {(4, 1), (1, 4), (2, 2)}
+    for batches in batch_sizes.values():
         assert batches == [2**n for n in range(len(batches))]
 
 
-def test_the_time_is_limited(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trials_stop_at_the_time_limit(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loaded: list[int] = []
 
     def load(*arguments: Any) -> Any:
@@ -36,8 +38,8 @@ def test_the_time_is_limited(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("service.engine.trials.load_predictor", load)
     result = run_trials(tiny_bundle, cores=64, max_seconds=0)
-    assert len(result.curve) == 1  # what is needed for a choice
-    assert loaded == [64]  # and not seven times as many sessions
+    assert len(result.curve) == 1  # a choice needs one trial
+    assert loaded == [64]  # no other number of sessions was loaded
 
 
 def test_the_first_number_of_sessions_leaves_time_for_others(
@@ -45,7 +47,7 @@ def test_the_first_number_of_sessions_leaves_time_for_others(
 ) -> None:
     def rate(predictor: Any, sessions: int, batch: int) -> float:
         time.sleep(0.1)
-        return float(batch)  # it would pay to go on for ever
+        return float(batch)  # larger batches always seem to be faster
 
     monkeypatch.setattr("service.engine.trials._pictures_per_second", rate)
     result = run_trials(tiny_bundle, cores=2, max_seconds=0.6)

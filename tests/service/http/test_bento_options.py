@@ -27,7 +27,7 @@ def test_bentomls_defaults_are_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "instead"),
+    ("options", "alternative"),
     [
         ({"traffic": {"timeout": 5}}, "GRAFT_DEADLINE_SECONDS"),
         ({"traffic": {"timeout": 60, "max_concurrency": 4}}, "GRAFT_MAX_QUEUE_SIZE"),
@@ -37,12 +37,12 @@ def test_bentomls_defaults_are_accepted() -> None:
         ({"metrics": {"enabled": True}}, "/metrics"),
     ],
 )
-def test_an_option_without_effect_is_reported_with_what_has_one(
-    options: dict[str, Any], instead: str
+def test_an_option_without_effect_is_reported_with_its_alternative(
+    options: dict[str, Any], alternative: str
 ) -> None:
     (line,) = options_without_effect({**config(), **options})
     assert "has no effect on Graft" in line
-    assert instead in line
+    assert alternative in line
 
 
 def test_a_command_line_timeout_is_refused() -> None:
@@ -68,11 +68,11 @@ def test_a_keep_alive_that_bentoml_ignores_is_refused(seconds: str, is_refused: 
 
 
 @pytest.mark.slow
-def test_the_service_does_not_start_with_such_an_option(
+def test_the_service_does_not_start_with_an_option_without_effect(
     refuse_to_serve: RefuseToServe, tiny_bundle: Any
 ) -> None:
     options = "services.graft.traffic.timeout=5 services.graft.logging.access.enabled=true"
-    code, said = refuse_to_serve(Path(tiny_bundle.path), BENTOML_CONFIG_OPTIONS=options)
+    code, log = refuse_to_serve(Path(tiny_bundle.path), BENTOML_CONFIG_OPTIONS=options)
     assert code == 1
-    assert "graft: traffic.timeout=5 in BentoML's configuration has no effect on Graft" in said
-    assert "logging.access.enabled=True" in said
+    assert "graft: traffic.timeout=5 in BentoML's configuration has no effect on Graft" in log
+    assert "logging.access.enabled=True" in log

@@ -23,7 +23,7 @@ PREFLIGHT = {
 }
 
 
-def ask(settings: Settings, method: str, **headers: str) -> httpx.Response:
+def request(settings: Settings, method: str, **headers: str) -> httpx.Response:
     async def send() -> httpx.Response:
         app = CORSMiddleware(PlainTextResponse("refused", 429), **cors_options(settings))
         transport = httpx.ASGITransport(app)
@@ -37,12 +37,12 @@ def ask(settings: Settings, method: str, **headers: str) -> httpx.Response:
 def bentoml_cors() -> Iterator[dict[str, object]]:
     """`http.cors` of BentoML's configuration, for tests to change."""
     config = BentoMLContainer.config.get()
-    before = dict(config["api_server"]["http"]["cors"])
+    original = dict(config["api_server"]["http"]["cors"])
     try:
         yield config["api_server"]["http"]["cors"]
     finally:
         config["api_server"]["http"]["cors"].clear()
-        config["api_server"]["http"]["cors"].update(before)
+        config["api_server"]["http"]["cors"].update(original)
 
 
 def test_by_default_no_origin_is_allowed() -> None:
@@ -51,30 +51,31 @@ def test_by_default_no_origin_is_allowed() -> None:
 
 def test_pages_of_named_origins_may_send_requests_and_read_errors() -> None:
     settings = Settings(cors_origins=f"{PAGE}, http://localhost:5173")
-    preflight = ask(settings, "OPTIONS", **PREFLIGHT)
+    preflight = request(settings, "OPTIONS", **PREFLIGHT)
     assert preflight.status_code == 200
     assert preflight.headers["access-control-allow-origin"] == PAGE
     assert preflight.headers["access-control-allow-headers"] == "x-api-key, content-type"
     assert "POST" in preflight.headers["access-control-allow-methods"]
-    answer = ask(settings, "POST", Origin=PAGE)
+    answer = request(settings, "POST", Origin=PAGE)
     assert answer.status_code == 429
     assert answer.headers["access-control-allow-origin"] == PAGE
     assert "Retry-After" in answer.headers["access-control-expose-headers"]
 
 
-def test_pages_of_other_origins_may_not() -> None:
+def test_pages_of_other_origins_may_not_send_requests() -> None:
     settings = Settings(cors_origins=PAGE)
-    other = {**PREFLIGHT, "Origin": "https://evil.example"}
-    preflight = ask(settings, "OPTIONS", **other)
+    foreign_preflight = {**PREFLIGHT, "Origin": "https://evil.example"}
+    preflight = request(settings, "OPTIONS", **foreign_preflight)
     assert preflight.status_code == 400
     assert "access-control-allow-origin" not in preflight.headers
     assert (
-        "access-control-allow-origin" not in ask(settings, "POST", Origin=other["Origin"]).headers
+        "access-control-allow-origin"
+        not in request(settings, "POST", Origin=foreign_preflight["Origin"]).headers
     )
 
 
 def test_a_star_allows_every_origin() -> None:
-    answer = ask(Settings(cors_origins="*"), "POST", Origin="null")
+    answer = request(Settings(cors_origins="*"), "POST", Origin="null")
     assert answer.headers["access-control-allow-origin"] == "*"
     assert "access-control-allow-credentials" not in answer.headers
 

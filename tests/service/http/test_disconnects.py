@@ -29,7 +29,7 @@ class Client:
         return {"type": "http.disconnect"}
 
 
-async def wait(client: Client, seconds: float) -> str:
+async def answer_after(client: Client, seconds: float) -> str:
     async with cancel_on_disconnect(client.request):
         await asyncio.sleep(seconds)
     return "answered"
@@ -37,35 +37,35 @@ async def wait(client: Client, seconds: float) -> str:
 
 def test_a_disconnect_cancels_the_block() -> None:
     with pytest.raises(ClientDisconnected, match="before its answer"):
-        asyncio.run(wait(Client(0.05), 600))
+        asyncio.run(answer_after(Client(0.05), 600))
 
 
 def test_a_quick_answer_does_not_listen() -> None:
     client = Client(0)
-    assert asyncio.run(wait(client, 0)) == "answered"
+    assert asyncio.run(answer_after(client, 0)) == "answered"
     assert client.calls == 0
 
 
 def test_a_connected_client_is_answered_and_the_listener_ends() -> None:
-    async def ask() -> tuple[str, int]:
-        answer = await wait(Client(60), 3 * LISTEN_AFTER_SECONDS)
+    async def run() -> tuple[str, int]:
+        answer = await answer_after(Client(60), 3 * LISTEN_AFTER_SECONDS)
         await asyncio.sleep(0)
         return answer, len(asyncio.all_tasks())
 
-    assert asyncio.run(ask()) == ("answered", 1)
+    assert asyncio.run(run()) == ("answered", 1)
 
 
 def test_a_cancellation_from_outside_stays_a_cancellation() -> None:
     """uvicorn cancels requests at the end of its graceful shutdown."""
 
-    async def ask() -> None:
-        task = asyncio.create_task(wait(Client(60), 60))
+    async def run() -> None:
+        task = asyncio.create_task(answer_after(Client(60), 60))
         await asyncio.sleep(2 * LISTEN_AFTER_SECONDS)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    asyncio.run(ask())
+    asyncio.run(run())
 
 
 def test_errors_of_the_block_pass() -> None:

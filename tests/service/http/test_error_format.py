@@ -18,21 +18,21 @@ from service.http.error_format import ErrorFormatMiddleware, error_response
 def get(response: Response, method: str = "GET", path: str = "/") -> httpx.Response:
     """Send `response` through the middleware; return what a client receives."""
 
-    async def answer(request: object) -> Response:
+    async def respond(request: object) -> Response:
         return response
 
-    app = ErrorFormatMiddleware(Starlette(routes=[Route(path, answer)]))
+    app = ErrorFormatMiddleware(Starlette(routes=[Route(path, respond)]))
 
-    async def ask() -> httpx.Response:
+    async def send() -> httpx.Response:
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://graft"
         ) as client:
             return await client.request(method, path)
 
-    return asyncio.run(ask())
+    return asyncio.run(send())
 
 
-def error(response: httpx.Response) -> dict[str, Any]:
+def error_content(response: httpx.Response) -> dict[str, Any]:
     assert response.headers["content-type"] == "application/json"
     assert int(response.headers["content-length"]) == len(response.content)
     content = response.json()
@@ -52,23 +52,26 @@ def test_an_error_response_has_status_format_and_headers() -> None:
 
 
 def test_our_errors_pass_unchanged() -> None:
-    ours = get(error_response(MissingField("no picture")))
-    assert ours.status_code == 422
-    assert error(ours) == {"code": "missing_field", "message": "no picture"}
+    response = get(error_response(MissingField("no picture")))
+    assert response.status_code == 422
+    assert error_content(response) == {"code": "missing_field", "message": "no picture"}
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/models/tiny/infer"])
-def test_errors_under_v2_are_a_text(path: str) -> None:
-    ours = get(error_response(Draining("going down")), path=path)
-    assert (ours.status_code, ours.json()) == (503, {"error": "going down"})
-    assert ours.headers["retry-after"] == "1"
-    others = get(PlainTextResponse("gone fishing", 404), path=path)
-    assert (others.status_code, others.json()) == (404, {"error": "gone fishing"})
-    assert error(get(error_response(Draining("going down")), path="/v20"))["code"] == "draining"
+def test_errors_under_v2_are_strings(path: str) -> None:
+    own_error = get(error_response(Draining("going down")), path=path)
+    assert (own_error.status_code, own_error.json()) == (503, {"error": "going down"})
+    assert own_error.headers["retry-after"] == "1"
+    other_error = get(PlainTextResponse("gone fishing", 404), path=path)
+    assert (other_error.status_code, other_error.json()) == (404, {"error": "gone fishing"})
+    assert (
+        error_content(get(error_response(Draining("going down")), path="/v20"))["code"]
+        == "draining"
+    )
 
 
 @pytest.mark.parametrize("status", [200, 201, 304])
-def test_below_400_everything_passes_unchanged(status: int) -> None:
+def test_responses_below_400_pass_unchanged(status: int) -> None:
     response = get(PlainTextResponse("fine" if status != 304 else "", status, {"x-own": "1"}))
     assert response.status_code == status
     assert response.headers["content-type"].startswith("text/plain")
@@ -85,11 +88,11 @@ def test_streams_pass_chunk_by_chunk() -> None:
     async def collect(message: Any) -> None:
         sent.append(message.get("body", b"head"))
 
-    async def silent() -> Any:
+    async def receive_nothing() -> Any:
         await asyncio.sleep(60)
 
     scope = {"type": "http", "asgi": {"spec_version": "2.4"}}
-    asyncio.run(ErrorFormatMiddleware(app)(scope, silent, collect))
+    asyncio.run(ErrorFormatMiddleware(app)(scope, receive_nothing, collect))
     assert sent == [b"head", b"a", b"b", b""]
 
 
@@ -108,7 +111,7 @@ def test_streams_pass_chunk_by_chunk() -> None:
     ],
 )
 def test_other_errors_get_the_format(response: Response, code: str, message: str) -> None:
-    formatted = error(get(response))
+    formatted = error_content(get(response))
     assert formatted["message"] == message
     assert code in (formatted["code"], "*")
 
@@ -119,11 +122,11 @@ def test_status_and_headers_are_kept() -> None:
     assert (response.headers["allow"], response.headers["x-own"]) == ("GET", "1")
 
 
-def test_a_wrong_method_is_answered_with_the_allowed_ones() -> None:
+def test_a_wrong_method_is_answered_with_the_allowed_methods() -> None:
     response = get(PlainTextResponse("fine"), "POST")
     assert response.status_code == 405
     assert "GET" in response.headers["allow"]
-    assert error(response)["code"] == "method_not_allowed"
+    assert error_content(response)["code"] == "method_not_allowed"
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -135,23 +138,27 @@ def test_temporary_errors_get_a_retry_after(status: int) -> None:
 
 
 def test_lifespan_and_websockets_pass_unchanged() -> None:
-    seen: list[str] = []
+    scope_types: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append(scope["type"])
+        scope_types.append(scope["type"])
         assert send is untouched
 
     async def untouched(message: object) -> None: ...
 
     for kind in ("lifespan", "websocket"):
         asyncio.run(ErrorFormatMiddleware(app)({"type": kind}, untouched, untouched))  # type: ignore[arg-type]
-    assert seen == ["lifespan", "websocket"]
+    assert scope_types == ["lifespan", "websocket"]
 
 
 def test_an_unknown_path_is_answered_with_paths_to_use() -> None:
-    v1 = get(PlainTextResponse("Not Found", 404), path="/v1/models/classifier:predict")
-    assert error(v1)["message"].startswith('Not Found: POST {"image": "<base64>"} to /predict')
-    other = get(PlainTextResponse("Not Found", 404), path="/nothing")
-    assert error(other)["message"] == (
+    tensorflow_serving = get(
+        PlainTextResponse("Not Found", 404), path="/v1/models/classifier:predict"
+    )
+    assert error_content(tensorflow_serving)["message"].startswith(
+        'Not Found: POST {"image": "<base64>"} to /predict'
+    )
+    unknown = get(PlainTextResponse("Not Found", 404), path="/nothing")
+    assert error_content(unknown)["message"] == (
         "Not Found: there is no such path; / and /docs.json list the paths of this service"
     )

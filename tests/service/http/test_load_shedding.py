@@ -1,4 +1,4 @@
-"""Which requests are refused while the queue is full, and that they are not read."""
+"""Requests with pictures are refused while the queue is full, and their bodies are not read."""
 
 from __future__ import annotations
 
@@ -30,18 +30,20 @@ class Shedder:
             is_draining=is_draining,
         )
         self._app = LoadSheddingMiddleware(self._answer, State({"service": service}), PATHS)
-        self.read = 0
+        self.read_count = 0
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": PASSED, "headers": []})
         await send({"type": "http.response.body"})
 
-    def ask(self, method: str, path: str, **scope: Any) -> tuple[int, dict[bytes, bytes], bytes]:
+    def request(
+        self, method: str, path: str, **scope: Any
+    ) -> tuple[int, dict[bytes, bytes], bytes]:
         messages: list[Message] = []
 
         async def receive() -> Message:
-            self.read += 1
-            return {"type": "http.request", "body": b"picture", "more_body": self.read < 3}
+            self.read_count += 1
+            return {"type": "http.request", "body": b"picture", "more_body": self.read_count < 3}
 
         async def send(message: Message) -> None:
             messages.append(message)
@@ -63,14 +65,14 @@ class Shedder:
 )
 def test_pictures_are_refused_unread_and_counted(path: str, endpoint: str) -> None:
     shedder = Shedder()
-    status, headers, body = shedder.ask("POST", path)
+    status, headers, body = shedder.request("POST", path)
     assert status == 429
     assert headers[b"retry-after"] == b"1"
     assert int(headers[b"content-length"]) == len(body)
     message = b"the queue of pictures is full; try again in a moment"
-    ours = b'{"error":{"code":"overloaded","message":"%s"}}' % message
-    assert body == (b'{"error":"%s"}' % message if path.startswith("/v2") else ours)
-    assert shedder.read == 0
+    own_format = b'{"error":{"code":"overloaded","message":"%s"}}' % message
+    assert body == (b'{"error":"%s"}' % message if path.startswith("/v2") else own_format)
+    assert shedder.read_count == 0
     value = shedder.registry.get_sample_value
     assert value("graft_requests_total", {"endpoint": endpoint, "status": "429"}) == 1
     assert value("graft_refusals_total", {"reason": "overloaded"}) == 1
@@ -82,17 +84,17 @@ def test_pictures_are_refused_unread_and_counted(path: str, endpoint: str) -> No
     [("GET", "/predict"), ("POST", "/v2/models/any"), ("GET", "/readyz"), ("POST", "/predict/x")],
 )
 def test_everything_else_passes(method: str, path: str) -> None:
-    assert Shedder().ask(method, path)[0] == PASSED
+    assert Shedder().request(method, path)[0] == PASSED
 
 
-def test_pictures_pass_while_the_queue_has_room() -> None:
-    assert Shedder(is_full=False).ask("POST", "/predict")[0] == PASSED
+def test_pictures_pass_while_the_queue_is_not_full() -> None:
+    assert Shedder(is_full=False).request("POST", "/predict")[0] == PASSED
 
 
 def test_a_draining_server_passes_pictures_on() -> None:
-    assert Shedder(is_draining=True).ask("POST", "/predict")[0] == PASSED
+    assert Shedder(is_draining=True).request("POST", "/predict")[0] == PASSED
 
 
 def test_websockets_pass() -> None:
     shedder = Shedder()
-    assert shedder.ask("POST", "/predict", type="websocket")[0] == PASSED
+    assert shedder.request("POST", "/predict", type="websocket")[0] == PASSED

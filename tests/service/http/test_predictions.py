@@ -1,4 +1,4 @@
-"""The handlers, called with a state and a request; the running service is in test_app.py."""
+"""The handlers, called with a state and a request; test_app.py tests the running service."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def request(
     return Request({**scope, "query_string": query}, receive)
 
 
-def test_a_picture_may_come_as_json(state: ServiceState, draw: Any) -> None:
+def test_a_picture_may_be_sent_as_json(state: ServiceState, draw: Any) -> None:
     body = json.dumps({"image": base64.b64encode(draw("blue")).decode()}).encode()
     response = asyncio.run(predict(state, request(body, [], kind=b"application/json")))
     assert json.loads(response.body)["label"] == "blue"
@@ -61,7 +61,7 @@ def test_top_k_must_be_a_number_of_classes(state: ServiceState, draw: Any, value
         asyncio.run(predict(state, request(draw("blue"), [], query)))
 
 
-def test_bytes_that_are_no_picture_get_a_hint(state: ServiceState, draw: Any) -> None:
+def test_bytes_that_are_not_a_picture_get_a_hint(state: ServiceState, draw: Any) -> None:
     stripped = draw("blue").translate(None, b"\r\n\0")
     with pytest.raises(UndecodableImage, match=r"with curl use --data-binary @FILE.* \(.*damaged"):
         asyncio.run(predict(state, request(stripped, [])))
@@ -86,7 +86,7 @@ def test_a_body_that_does_not_arrive_is_a_timeout(make_state: Any) -> None:
 def test_a_queue_that_fills_up_while_the_body_arrives_refuses_the_request(
     make_state: Any, draw: Any
 ) -> None:
-    """Load shedding looks before the body arrives; other bodies arrive meanwhile."""
+    """Load shedding checks the queue before the body arrives; others may fill it meanwhile."""
     state = make_state(max_queue_size=1, max_pictures=1)
     received: list[str] = []
     with state.model.admit(1), pytest.raises(Overloaded):
@@ -98,13 +98,13 @@ def test_a_queue_that_fills_up_while_the_body_arrives_refuses_the_request(
 def test_a_model_reloaded_while_the_body_arrives_answers(
     state: ServiceState, make_state: Any, draw: Any
 ) -> None:
-    """The old model is closed by then."""
-    old = state.model
+    """The old model has been closed by then."""
+    old_model = state.model
     picture = draw("blue")
 
     async def receive() -> dict[str, Any]:
         state.model = make_state().model
-        old.close()
+        old_model.close()
         return {"type": "http.request", "body": picture, "more_body": False}
 
     headers = [(b"content-type", b"image/jpeg")]
@@ -128,8 +128,8 @@ def test_a_picture_of_a_batch_that_is_too_large_fails_alone(make_state: Any, dra
     assert large["error"]["code"] == "too_large"
 
 
-def test_a_failure_is_raised_after_all_others_have_finished() -> None:
-    """Otherwise a batch with a bug would leave the queue while its pictures are worked on."""
+def test_a_failure_is_raised_after_all_other_tasks_have_finished() -> None:
+    """Otherwise a failed batch would leave the queue while its pictures are still processed."""
     ended: list[int] = []
 
     async def work(seconds: float) -> float:

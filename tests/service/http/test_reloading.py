@@ -38,10 +38,10 @@ COLOURS = ("red", "green", "blue")
 
 
 @pytest.fixture
-def another(staging: Path, manifest: Manifest) -> Callable[..., Bundle]:
-    """Make a bundle with other classes, and another input size if given."""
+def make_bundle(staging: Path, manifest: Manifest) -> Callable[..., Bundle]:
+    """Make a bundle with other classes and, optionally, another input size."""
 
-    def another(classes: tuple[str, ...] = FRENCH, size: int = 32) -> Bundle:
+    def make_bundle(classes: tuple[str, ...] = FRENCH, size: int = 32) -> Bundle:
         model = onnx.load(staging / "model.onnx")
         for axis in (1, 2):
             model.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = size
@@ -50,11 +50,11 @@ def another(staging: Path, manifest: Manifest) -> Callable[..., Bundle]:
         changes = {"classes": classes, "input": spec}
         return seal(staging, manifest.model_copy(update=changes), staging.parent)
 
-    return another
+    return make_bundle
 
 
-def spoil(bundle: Bundle) -> None:
-    """Replace the golden answers by those of another model; the bundle is to be sealed again."""
+def swap_golden_answers(bundle: Bundle) -> None:
+    """Swap two golden answers, and delete the manifest so that the bundle can be sealed again."""
     answers = json.loads((bundle.path / "golden/answers.json").read_text())
     first, *_, last = answers
     answers[first], answers[last] = answers[last], answers[first]
@@ -67,42 +67,42 @@ def spoil(bundle: Bundle) -> None:
 
 @pytest.fixture
 def reloadable(make_state: Any, directory: RuntimeDirectory) -> ServiceState:
-    """A state that may be reloaded, and a directory that it shares with other workers."""
+    """A state with reloading enabled and a directory that it shares with other workers."""
     state: ServiceState = make_state(directory, reload=True)
     return state
 
 
-def name(state: ServiceState, bundle: Bundle) -> None:
-    """Let GRAFT_MODEL name a bundle."""
+def set_model(state: ServiceState, bundle: Bundle) -> None:
+    """Set GRAFT_MODEL to a bundle."""
     state.settings = state.settings.model_copy(update={"model": str(bundle.path)})
 
 
-def call(state: ServiceState) -> Any:
+def reload_now(state: ServiceState) -> Any:
     response = asyncio.run(reload_model(state, Request({"type": "http"})))
     return json.loads(bytes(response.body))
 
 
-def test_reloading_serves_the_named_model_and_skips_an_unchanged_one(
-    reloadable: ServiceState, another: Any, tiny_bundle: Bundle
+def test_reloading_serves_the_named_model_and_keeps_an_unchanged_model(
+    reloadable: ServiceState, make_bundle: Any, tiny_bundle: Bundle
 ) -> None:
-    before = reloadable.model
+    old_model = reloadable.model
     old = {"name": "tiny", "version": tiny_bundle.manifest.version}
-    assert call(reloadable) == {"old": old, "model": old}
-    assert reloadable.model is before
-    bundle = another()
-    name(reloadable, bundle)
+    assert reload_now(reloadable) == {"old": old, "model": old}
+    assert reloadable.model is old_model
+    bundle = make_bundle()
+    set_model(reloadable, bundle)
     new = {"name": "tiny", "version": bundle.manifest.version}
-    assert call(reloadable) == {"old": old, "model": new}
+    assert reload_now(reloadable) == {"old": old, "model": new}
     assert reloadable.model.bundle == bundle
     assert reloadable.runtime_directory.last_reload()[1] == bundle.manifest.version
 
 
-def test_a_model_without_tuning_gets_that_of_the_old_one(
-    reloadable: ServiceState, another: Any
+def test_a_model_without_tuning_gets_that_of_the_old_model(
+    reloadable: ServiceState, make_bundle: Any
 ) -> None:
     choice = reloadable.model.tuning.choice
-    name(reloadable, another())
-    call(reloadable)
+    set_model(reloadable, make_bundle())
+    reload_now(reloadable)
     assert reloadable.model.tuning.choice == choice
     assert reloadable.model.tuning.curve == ()  # it was measured with the old model
 
@@ -115,28 +115,28 @@ def test_a_model_without_tuning_gets_that_of_the_old_one(
     ],
     ids=["gone", "altered"],
 )
-def test_a_bundle_that_must_not_be_served_keeps_the_old_model(
-    reloadable: ServiceState, another: Any, damage: Any, message: str
+def test_a_refused_bundle_keeps_the_old_model(
+    reloadable: ServiceState, make_bundle: Any, damage: Any, message: str
 ) -> None:
-    before, bundle = reloadable.model, another()
+    old_model, bundle = reloadable.model, make_bundle()
     damage(bundle)
-    name(reloadable, bundle)
+    set_model(reloadable, bundle)
     with pytest.raises(ReloadRefused, match=message) as refusal:
-        call(reloadable)
-    assert f"(version {before.manifest.version} is still served)" in str(refusal.value)
-    assert reloadable.model is before
+        reload_now(reloadable)
+    assert f"(version {old_model.manifest.version} is still served)" in str(refusal.value)
+    assert reloadable.model is old_model
     assert reloadable.runtime_directory.last_reload() is None  # no other worker reloads
 
 
 def test_a_new_model_must_reproduce_its_golden_answers(
-    reloadable: ServiceState, another: Any, manifest: Any
+    reloadable: ServiceState, make_bundle: Any, manifest: Any
 ) -> None:
-    before, bundle = reloadable.model, another()
-    spoil(bundle)
-    name(reloadable, seal(bundle.path, manifest, bundle.path.parent))
+    old_model, bundle = reloadable.model, make_bundle()
+    swap_golden_answers(bundle)
+    set_model(reloadable, seal(bundle.path, manifest, bundle.path.parent))
     with pytest.raises(ReloadRefused, match="does not reproduce"):
-        call(reloadable)
-    assert reloadable.model is before
+        reload_now(reloadable)
+    assert reloadable.model is old_model
 
 
 def test_any_other_failure_keeps_the_old_model_and_is_logged(
@@ -147,7 +147,7 @@ def test_any_other_failure_keeps_the_old_model_and_is_logged(
 
     monkeypatch.setattr(Bundle, "read", read)
     with pytest.raises(ReloadRefused, match="the disk is gone"):
-        call(reloadable)
+        reload_now(reloadable)
     assert caplog.records[-1].exc_info
 
 
@@ -157,7 +157,7 @@ def test_any_other_failure_keeps_the_old_model_and_is_logged(
 )
 def test_a_reload_verifies_the_signature_and_reports_a_missing_key(
     reloadable: ServiceState,
-    another: Any,
+    make_bundle: Any,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     key: str,
@@ -170,25 +170,25 @@ def test_a_reload_verifies_the_signature_and_reports_a_missing_key(
     public = ec.generate_private_key(ec.SECP256R1()).public_key()
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     (tmp_path / "public").write_bytes(public.public_bytes(serialization.Encoding.PEM, form))
-    before = reloadable.model
-    name(reloadable, another())
+    old_model = reloadable.model
+    set_model(reloadable, make_bundle())
     change = {"verify_key": str(tmp_path / key)}
     reloadable.settings = reloadable.settings.model_copy(update=change)
     with pytest.raises(ReloadRefused, match=message):
-        call(reloadable)
-    assert reloadable.model is before
+        reload_now(reloadable)
+    assert reloadable.model is old_model
     assert not caplog.records[-1].exc_info
 
 
-def test_the_old_models_memory_is_freed_at_once(reloadable: ServiceState, another: Any) -> None:
-    """Without a garbage collection: the collector never visits objects frozen at start-up."""
+def test_the_old_models_memory_is_freed_at_once(reloadable: ServiceState, make_bundle: Any) -> None:
+    """It is freed without the garbage collector, which skips objects frozen at start-up."""
     gc.collect()
     gc.disable()
     try:
         model = weakref.ref(reloadable.model)
         session = weakref.ref(reloadable.model._predictor)
-        name(reloadable, another())
-        call(reloadable)
+        set_model(reloadable, make_bundle())
+        reload_now(reloadable)
         assert (model(), session()) == (None, None)
     finally:
         gc.enable()
@@ -196,7 +196,7 @@ def test_the_old_models_memory_is_freed_at_once(reloadable: ServiceState, anothe
 
 @dataclass
 class Worker:
-    """As much of the state as `watch_reloads` uses."""
+    """The part of the state that `watch_reloads` uses."""
 
     runtime_directory: RuntimeDirectory | None
     failure: Exception | None = None
@@ -215,7 +215,10 @@ class Worker:
 
 
 def watch(worker: Worker, *steps: Callable[[], object]) -> list[int]:
-    """Watch, and take one step after every few polls: the number of reloads after each."""
+    """Run `watch_reloads` and the steps, with a few polls after each step.
+
+    Return the number of reloads before the first step and after each step.
+    """
     polls = 0
     wait_for = asyncio.wait_for
 
@@ -224,23 +227,23 @@ def watch(worker: Worker, *steps: Callable[[], object]) -> list[int]:
         polls += 1
         return await wait_for(awaitable, seconds / 50)
 
-    async def run() -> list[int]:
+    async def watch_and_step() -> list[int]:
         task = asyncio.create_task(watch_reloads(worker))  # type: ignore[arg-type]
-        seen = []
+        reload_counts = []
         for step in (lambda: None, *steps):
             step()
-            enough = polls + 3  # the one it is in, one that sees the step, one after that
-            while polls < enough:
+            target_polls = polls + 3  # the current poll, one that sees the step, and another one
+            while polls < target_polls:
                 await asyncio.sleep(0.001)
-            seen.append(worker.reloads)
+            reload_counts.append(worker.reloads)
         assert not task.done()
         task.cancel()
         asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
-        return seen
+        return reload_counts
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("service.http.reloading.asyncio.wait_for", poll)
-        return asyncio.run(run())
+        return asyncio.run(watch_and_step())
 
 
 def test_a_worker_reloads_once_per_announcement(directory: RuntimeDirectory) -> None:
@@ -251,7 +254,7 @@ def test_a_worker_reloads_once_per_announcement(directory: RuntimeDirectory) -> 
 def test_a_worker_ignores_the_version_that_it_serves(
     directory: RuntimeDirectory,
 ) -> None:
-    """It does not look for a newer model in the store: nobody asked for it."""
+    """It does not load a newer model from the store, because nobody requested that."""
     assert watch(Worker(directory), lambda: directory.announce_reload("1")) == [0, 0]
 
 
@@ -292,7 +295,7 @@ def test_a_failed_reload_is_not_announced(directory: RuntimeDirectory) -> None:
     assert directory.last_reload() is None
 
 
-# From outside
+# Over HTTP
 
 
 def test_reloading_is_off_by_default(server: Any) -> None:
@@ -305,22 +308,22 @@ def test_reloading_is_off_by_default(server: Any) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A BENTOML_HOME of the test's own, here and for `serve`."""
+    """A temporary BENTOML_HOME, for this process and for `serve`."""
     monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
-    usual = BentoMLContainer.model_store.get()
+    original = BentoMLContainer.model_store.get()
     BentoMLContainer.model_store.set(ModelStore(tmp_path / "home/models"))
     yield tmp_path / "home"
-    BentoMLContainer.model_store.set(usual)
+    BentoMLContainer.model_store.set(original)
 
 
 def answers(server: Any, picture: bytes, count: int = 12) -> list[tuple[str, str]]:
-    """(version, label) of `count` requests, each on a new connection."""
-    given = []
+    """Return (version, label) for each of `count` requests on new connections."""
+    results = []
     for _ in range(count):
         response = httpx.post(f"{server.url}/predict", files={"image": picture}, timeout=60)
         answer = response.raise_for_status().json()
-        given.append((answer["model"]["version"], answer["label"]))
-    return given
+        results.append((answer["model"]["version"], answer["label"]))
+    return results
 
 
 def seconds_until_all(server: Any, picture: bytes, answer: tuple[str, str]) -> float:
@@ -342,19 +345,21 @@ class Load:
     draw: Any
     labels: dict[str, tuple[str, ...]]
     """The classes of each version that may answer."""
-    seen: list[list[str]] = field(default_factory=lambda: [[] for _ in range(6)])
+    versions_by_thread: list[list[str]] = field(default_factory=lambda: [[] for _ in range(6)])
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Load:
-        self.threads = ThreadPoolExecutor(len(self.seen))
-        self.posts = [self.threads.submit(self.post, number) for number in range(len(self.seen))]
+        self.threads = ThreadPoolExecutor(len(self.versions_by_thread))
+        self.posts = [
+            self.threads.submit(self.post, number) for number in range(len(self.versions_by_thread))
+        ]
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop.set()
         self.threads.shutdown()
         for post in self.posts:
-            post.result()  # raises where a request failed or an answer was wrong
+            post.result()  # raises if a request failed or an answer was wrong
 
     def post(self, number: int) -> None:
         index = number % 3
@@ -365,12 +370,12 @@ class Load:
                 answer = response.raise_for_status().json()
                 version = answer["model"]["version"]
                 assert answer["label"] == self.labels[version][index]
-                self.seen[number].append(version)
+                self.versions_by_thread[number].append(version)
 
     def wait_for(self, version: str) -> None:
-        """Wait until each thread was answered by this version."""
+        """Wait until each thread has received an answer of this version."""
         deadline = time.monotonic() + 60
-        while not all(version in versions for versions in self.seen):
+        while not all(version in versions for versions in self.versions_by_thread):
             for post in self.posts:
                 assert not post.done() or post.result()
             assert time.monotonic() < deadline
@@ -387,7 +392,8 @@ def two_workers(serve: Any, store: Path, tiny_bundle: Bundle) -> Iterator[Any]:
         GRAFT_MODEL="tiny:latest",
         GRAFT_RELOAD="1",
     ) as server:
-        deadline = time.monotonic() + 60  # one is enough to be ready; SIGHUP ends one that starts
+        # The service is ready with one worker; SIGHUP would end a worker that is still starting.
+        deadline = time.monotonic() + 60
         while server.log.read_text().count("Completed async startup hook: watch_reloads") < 2:
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -396,13 +402,13 @@ def two_workers(serve: Any, store: Path, tiny_bundle: Bundle) -> Iterator[Any]:
 
 @pytest.mark.slow
 def test_two_workers_reload_under_load(
-    two_workers: Any, tiny_bundle: Bundle, another: Any, draw: Any
+    two_workers: Any, tiny_bundle: Bundle, make_bundle: Any, draw: Any
 ) -> None:
     url = f"{two_workers.url}/admin/reload"
     old = tiny_bundle.manifest.version
-    same = httpx.post(url, timeout=60).json()
-    assert same["old"] == same["model"] == {"name": "tiny", "version": old}
-    bundle = another(FRENCH, size=16)
+    unchanged = httpx.post(url, timeout=60).json()
+    assert unchanged["old"] == unchanged["model"] == {"name": "tiny", "version": old}
+    bundle = make_bundle(FRENCH, size=16)
     new = bundle.manifest.version
     save(bundle)
     with Load(two_workers, draw, {old: COLOURS, new: FRENCH}) as load:
@@ -411,28 +417,28 @@ def test_two_workers_reload_under_load(
         load.wait_for(new)
     assert changed.json()["model"]["version"] == new
     seconds_until_all(two_workers, draw("blue"), (new, "bleu"))
-    (shown,) = shown_models(two_workers)
-    assert f'version="{new}"' in shown
+    (series,) = shown_models(two_workers)
+    assert f'version="{new}"' in series
     assert two_workers.metrics()["graft_queue_depth_pictures"] == 0
     assert f"reloaded: tiny:{new} is served instead of tiny:{old}" in two_workers.log.read_text()
 
 
 @pytest.mark.slow
 def test_two_workers_keep_their_model_on_failure_and_reload_on_sighup(
-    two_workers: Any, store: Path, tiny_bundle: Bundle, another: Any, draw: Any
+    two_workers: Any, store: Path, tiny_bundle: Bundle, make_bundle: Any, draw: Any
 ) -> None:
     old = tiny_bundle.manifest.version
-    bundle = another(FRENCH)
+    bundle = make_bundle(FRENCH)
     new = bundle.manifest.version
     save(bundle)
     model = store / f"models/tiny/{new}/model.onnx"
-    whole = model.read_bytes()
+    content = model.read_bytes()
     model.write_bytes(b"damaged")
     refused = httpx.post(f"{two_workers.url}/admin/reload", timeout=60)
     assert refused.status_code == 409
     assert refused.json()["error"]["code"] == "reload_refused"
     assert set(answers(two_workers, draw("blue"))) == {(old, "blue")}
-    model.write_bytes(whole)
+    model.write_bytes(content)
     two_workers.workers()[0].send_signal(signal.SIGHUP)
     seconds_until_all(two_workers, draw("blue"), (new, "bleu"))
     assert len(shown_models(two_workers)) == 1

@@ -35,35 +35,35 @@ from service.server.api_keys import ApiKeys
 GENERATED = r"[0-9a-f]{12}-[0-9a-f]+"
 
 
-def ask(app: Any, path: str = "/", **headers: str) -> httpx.Response:
-    async def ask() -> httpx.Response:
+def get(app: Any, path: str = "/", **headers: str) -> httpx.Response:
+    async def send() -> httpx.Response:
         transport = httpx.ASGITransport(RequestIdMiddleware(app), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://graft") as client:
             return await client.get(path, headers=headers)
 
-    return asyncio.run(ask())
+    return asyncio.run(send())
 
 
-async def say_id(request: Request) -> Response:
+async def respond_with_id(request: Request) -> Response:
     await asyncio.sleep(0)
     return Response(request_id.get())
 
 
 @pytest.fixture
 def app() -> Starlette:
-    return Starlette(routes=[Route("/", say_id)])
+    return Starlette(routes=[Route("/", respond_with_id)])
 
 
 @pytest.fixture
 def access_lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The access log, switched on."""
-    written = io.StringIO()
-    before = list(access_log.handlers)
+    """Switch the access log on; yield a function that returns its entries."""
+    output = io.StringIO()
+    original_handlers = list(access_log.handlers)
     with monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", written)
+        patch.setattr(sys, "stdout", output)
         log_requests()
-        yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
-    access_log.handlers[:] = before
+        yield lambda: [json.loads(line) for line in output.getvalue().splitlines()]
+    access_log.handlers[:] = original_handlers
     access_log.setLevel(logging.NOTSET)
     access_log.propagate = True
 
@@ -71,34 +71,34 @@ def access_lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 # Ids
 
 
-@pytest.mark.parametrize("sent", ["a", "5f2c9a.B_7-x", "x" * 64])
-def test_a_clients_id_is_kept(app: Starlette, sent: str) -> None:
-    response = ask(app, **{"X-Request-ID": sent})
-    assert response.headers["x-request-id"] == response.text == sent
+@pytest.mark.parametrize("client_id", ["a", "5f2c9a.B_7-x", "x" * 64])
+def test_a_clients_id_is_kept(app: Starlette, client_id: str) -> None:
+    response = get(app, **{"X-Request-ID": client_id})
+    assert response.headers["x-request-id"] == response.text == client_id
 
 
 @pytest.mark.parametrize(
-    "sent", ["", "x" * 65, "two words", 'quo"te', "naïve", "a\tb", "../../etc", "a{b}"]
+    "client_id", ["", "x" * 65, "two words", 'quo"te', "naïve", "a\tb", "../../etc", "a{b}"]
 )
-def test_an_id_that_could_forge_a_log_is_replaced(app: Starlette, sent: str) -> None:
-    response = ask(app, **{"X-Request-ID": sent.encode("latin-1")})  # type: ignore[arg-type]
+def test_an_id_that_could_forge_a_log_is_replaced(app: Starlette, client_id: str) -> None:
+    response = get(app, **{"X-Request-ID": client_id.encode("latin-1")})  # type: ignore[arg-type]
     assert re.fullmatch(GENERATED, response.headers["x-request-id"])
     assert response.text == response.headers["x-request-id"]
 
 
 def test_generated_ids_differ(app: Starlette) -> None:
-    assert len({ask(app).headers["x-request-id"] for _ in range(20)}) == 20
+    assert len({get(app).headers["x-request-id"] for _ in range(20)}) == 20
 
 
 def test_concurrent_requests_keep_their_ids(app: Starlette) -> None:
-    async def ask_all() -> list[httpx.Response]:
+    async def send_all() -> list[httpx.Response]:
         transport = httpx.ASGITransport(RequestIdMiddleware(app))
         async with httpx.AsyncClient(transport=transport, base_url="http://graft") as client:
             return await asyncio.gather(
                 *(client.get("/", headers={"X-Request-ID": str(n)}) for n in range(20))
             )
 
-    assert [response.text for response in asyncio.run(ask_all())] == [str(n) for n in range(20)]
+    assert [response.text for response in asyncio.run(send_all())] == [str(n) for n in range(20)]
 
 
 def test_an_application_may_omit_headers(app: Starlette) -> None:
@@ -106,7 +106,7 @@ def test_an_application_may_omit_headers(app: Starlette) -> None:
         await send({"type": "http.response.start", "status": 204})
         await send({"type": "http.response.body"})
 
-    assert re.fullmatch(GENERATED, ask(bare).headers["x-request-id"])
+    assert re.fullmatch(GENERATED, get(bare).headers["x-request-id"])
 
 
 @pytest.mark.parametrize(
@@ -127,12 +127,12 @@ def test_an_application_may_omit_headers(app: Starlette) -> None:
     ],
 )
 def test_every_answer_has_an_id(server: Any, method: str, path: str, status: int) -> None:
-    for sent in ("mine-1", ""):
-        response = httpx.request(method, server.url + path, headers={"X-Request-ID": sent})
+    for client_id in ("mine-1", ""):
+        response = httpx.request(method, server.url + path, headers={"X-Request-ID": client_id})
         assert response.status_code == status
-        found = response.headers.get_list("x-request-id")
-        assert len(found) == 1
-        assert found[0] == sent or (not sent and re.fullmatch(GENERATED, found[0]))
+        ids = response.headers.get_list("x-request-id")
+        assert len(ids) == 1
+        assert ids[0] == client_id or (not client_id and re.fullmatch(GENERATED, ids[0]))
 
 
 def test_a_bug_is_logged_with_the_id_and_hidden_from_the_client(
@@ -144,7 +144,7 @@ def test_a_bug_is_logged_with_the_id_and_hidden_from_the_client(
     metrics = Metrics(CollectorRegistry())
     app = Starlette(routes=[Endpoint("GET", "/bug", fail).route()])
     app.state.service = SimpleNamespace(metrics=metrics, api_keys=ApiKeys([]), is_draining=False)
-    response = ask(ErrorFormatMiddleware(app), "/bug", **{"X-Request-ID": "follow-me"})
+    response = get(ErrorFormatMiddleware(app), "/bug", **{"X-Request-ID": "follow-me"})
     assert response.status_code == 500
     assert response.headers["x-request-id"] == "follow-me"
     assert response.json()["error"]["code"] == "internal_server_error"
@@ -164,38 +164,38 @@ def test_a_bug_is_logged_with_the_id_and_hidden_from_the_client(
 
 
 def test_a_request_is_logged_as_a_line_of_json(app: Starlette, access_lines: Any) -> None:
-    ask(app, "/?secret=1", **{"X-Request-ID": "one"})
-    ask(app, "/no%22%0Apath", **{"X-Request-ID": "two"})
-    first, second = access_lines()
-    assert first.keys() == {
+    get(app, "/?secret=1", **{"X-Request-ID": "one"})
+    get(app, "/no%22%0Apath", **{"X-Request-ID": "two"})
+    entry, not_found_entry = access_lines()
+    assert entry.keys() == {
         *("time", "request_id", "method", "path", "status", "milliseconds", "client")
     }
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", first["time"])
-    assert first["request_id"] == "one"
-    assert (first["method"], first["path"], first["status"]) == ("GET", "/", 200)
-    assert first["client"] == "127.0.0.1"
-    assert 0 <= first["milliseconds"] < 10_000
-    assert (second["path"], second["status"]) == ('/no"\npath', 404)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", entry["time"])
+    assert entry["request_id"] == "one"
+    assert (entry["method"], entry["path"], entry["status"]) == ("GET", "/", 200)
+    assert entry["client"] == "127.0.0.1"
+    assert 0 <= entry["milliseconds"] < 10_000
+    assert (not_found_entry["path"], not_found_entry["status"]) == ('/no"\npath', 404)
 
 
 def test_an_application_that_fails_is_logged_with_500(access_lines: Any) -> None:
     async def fail(scope: Any, receive: Any, send: Any) -> None:
         raise ZeroDivisionError
 
-    ask(fail)
+    get(fail)
     assert [line["status"] for line in access_lines()] == [500]
 
 
 def test_switching_the_log_on_twice_writes_one_line(app: Starlette, access_lines: Any) -> None:
     log_requests()
-    ask(app)
+    get(app)
     assert len(access_lines()) == 1
 
 
 def test_the_access_log_is_off_by_default(
     app: Starlette, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    ask(app)
+    get(app)
     assert capsys.readouterr().out == ""
     assert caplog.records == []
 
@@ -203,17 +203,17 @@ def test_the_access_log_is_off_by_default(
 @pytest.mark.slow
 def test_the_setting_switches_the_log_on(serve: Any, server: Any, draw: Any) -> None:
     with serve(GRAFT_ACCESS_LOG="1") as logging_server:
-        for asked in (server, logging_server):
+        for target in (server, logging_server):
             headers = {"X-Request-ID": "seen"}
-            httpx.post(f"{asked.url}/predict", files={"image": draw()}, headers=headers)
-            httpx.get(f"{asked.url}/nothing", headers=headers)
+            httpx.post(f"{target.url}/predict", files={"image": draw()}, headers=headers)
+            httpx.get(f"{target.url}/nothing", headers=headers)
     lines = [
         json.loads(line)
         for line in logging_server.log.read_text().splitlines()
         if line.startswith("{")
     ]
-    mine = [line for line in lines if line["request_id"] == "seen"]
-    assert [(line["path"], line["status"]) for line in mine] == [
+    own_lines = [line for line in lines if line["request_id"] == "seen"]
+    assert [(line["path"], line["status"]) for line in own_lines] == [
         ("/predict", 200),
         ("/nothing", 404),
     ]
@@ -224,9 +224,9 @@ def test_the_setting_switches_the_log_on(serve: Any, server: Any, draw: Any) -> 
 def parsers_log() -> Iterator[logging.Logger]:
     """python-multipart's logger; its level is restored afterwards."""
     logger = logging.getLogger("python_multipart")
-    before = logger.level
+    original_level = logger.level
     yield logger
-    logger.setLevel(before)
+    logger.setLevel(original_level)
 
 
 def test_damaged_forms_do_not_write_into_the_log(

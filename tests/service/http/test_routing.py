@@ -1,4 +1,4 @@
-"""What an endpoint adds to its handler, with a state that has only what it uses."""
+"""The metrics, errors and keys that an endpoint adds to its handler, with a minimal state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.metrics import Metrics
 from service.server.api_keys import ApiKeys
 
 
-async def answer(state: Any, request: Request) -> Response:
+async def handle(state: Any, request: Request) -> Response:
     if "refuse" in request.query_params:
         raise MissingField("nothing there")
     if "fail" in request.query_params:
@@ -33,16 +33,16 @@ def registry() -> CollectorRegistry:
 
 
 def post(registry: CollectorRegistry, path: str, **changes: Any) -> httpx.Response:
-    app = Starlette(routes=[Endpoint("POST", "/there", answer).route()])
+    app = Starlette(routes=[Endpoint("POST", "/there", handle).route()])
     defaults = {"metrics": Metrics(registry), "is_draining": False, "api_keys": ApiKeys([])}
     app.state.service = SimpleNamespace(**{**defaults, **changes})
 
-    async def ask() -> httpx.Response:
+    async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://graft") as client:
             return await client.post(path, content=b"picture")
 
-    return asyncio.run(ask())
+    return asyncio.run(send())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The writers of the fuzz target, for tests of single kinds."""
+"""Makes the modules in tests/fuzz importable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each rule of the decoder, by pictures."""
+"""The rules of the decoder, tested with drawn pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pillow_may_complain_of_exif = pytest.mark.filterwarnings("ignore::UserWarning:PI
 
 
 def encode(picture: Image.Image, kind: str, **options: Any) -> bytes:
-    """As exactly as the format can."""
+    """Encode a picture as exactly as the format allows."""
     exact: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": 100, "subsampling": 0},
         "WebP": {"lossless": True, "exact": True},
@@ -37,7 +37,7 @@ def encode(picture: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def quarters(width: int = 64, height: int = 64) -> Image.Image:
-    """Red, green over blue, white."""
+    """Draw four quarters: red and green above blue and white."""
     picture = Image.new("RGB", (width, height), RED)
     picture.paste(GREEN, (width // 2, 0, width, height))
     picture.paste(BLUE, (0, height // 2, width, height))
@@ -47,14 +47,14 @@ def quarters(width: int = 64, height: int = 64) -> Image.Image:
 
 def photo(width: int, height: int) -> Image.Image:
     """Smooth shapes with some noise, as photographs have."""
-    chance = np.random.default_rng(5)
-    coarse = chance.integers(0, 256, (9, 12, 3), np.uint8)
+    rng = np.random.default_rng(5)
+    coarse = rng.integers(0, 256, (9, 12, 3), np.uint8)
     picture = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
     return picture.filter(ImageFilter.GaussianBlur(1))
 
 
 def corners(pixels: NDArray[np.uint8]) -> list[list[tuple[int, ...]]]:
-    """Colours of the four corners, rounded to 0 or 255."""
+    """The colours of the four corners, rounded to 0 or 255."""
     rounded = np.where(pixels < 128, 0, 255)
     return [[tuple(rounded[y, x].tolist()) for x in (0, -1)] for y in (0, -1)]
 
@@ -76,7 +76,7 @@ def png(
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IEND", b"")
 
 
-# What comes out
+# Output
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -110,8 +110,8 @@ def test_shrinking_is_antialiased() -> None:
 
 
 def test_enlarging_is_bilinear() -> None:
-    two = Image.fromarray(np.array([[0, 100]], np.uint8))
-    assert decode(encode(two, "PNG"), 4)[0, :, 0].tolist() == [0, 25, 75, 100]
+    picture = Image.fromarray(np.array([[0, 100]], np.uint8))
+    assert decode(encode(picture, "PNG"), 4)[0, :, 0].tolist() == [0, 25, 75, 100]
 
 
 # Orientation
@@ -166,7 +166,7 @@ def test_unknown_orientation_means_upright(value: int) -> None:
     ],
     ids=["noise", "offset beyond the end", "entries beyond the end", "text", "empty"],
 )
-def test_broken_exif_around_a_sound_picture_is_ignored(kind: str, block: bytes) -> None:
+def test_broken_exif_of_a_valid_picture_is_ignored(kind: str, block: bytes) -> None:
     assert corners(decode(encode(quarters(), kind, exif=block), 8)) == TURNED[1]
 
 
@@ -250,7 +250,7 @@ def test_transparency_is_laid_over_white(kind: str) -> None:
 
 
 def test_hidden_colours_of_clear_pixels_leave_no_fringe() -> None:
-    """They are covered before the resize, which would mix them into their neighbours."""
+    """They become white before the resize, which would mix them with their neighbours."""
     picture = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
     picture.paste((255, 255, 255, 255), (0, 0, 33, 64))
     assert_colour(decode(encode(picture, "PNG"), 7), WHITE)
@@ -277,7 +277,7 @@ def test_cmyk_is_converted(ink: tuple[int, ...], colour: tuple[int, ...]) -> Non
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WebP"])
-def test_first_frame_of_an_animation_counts(kind: str) -> None:
+def test_first_frame_of_an_animation_is_decoded(kind: str) -> None:
     frames = [Image.new("RGB", (16, 16), colour) for colour in (GREEN, BLUE)]
     data = encode(frames[0], kind, save_all=True, append_images=frames[1:], duration=50)
     assert Image.open(io.BytesIO(data)).n_frames == 2
@@ -292,12 +292,12 @@ def test_large_jpeg_is_decoded_at_a_reduced_size_close_to_the_full_one() -> None
     reduced = Image.open(io.BytesIO(data))
     reduced.draft("RGB", (64, 64))
     assert reduced.size == (200, 150)
-    by_hand = np.asarray(reduced.resize((64, 64), Image.Resampling.BILINEAR))
+    expected = np.asarray(reduced.resize((64, 64), Image.Resampling.BILINEAR))
     full = np.asarray(
         Image.open(io.BytesIO(data)).resize((64, 64), Image.Resampling.BILINEAR), np.int16
     )
     pixels = decode(data, 64)
-    np.testing.assert_array_equal(pixels, by_hand)
+    np.testing.assert_array_equal(pixels, expected)
     difference = np.abs(pixels - full)
     assert 0 < difference.mean() < 1
     assert difference.max() <= 8
@@ -308,7 +308,7 @@ def test_jpeg_is_never_reduced_below_the_input_size() -> None:
     data = encode(photo(1000, 70), "JPEG")
     full = Image.open(io.BytesIO(data)).resize((64, 64), Image.Resampling.BILINEAR)
     difference = np.abs(decode(data, 64).astype(int) - np.asarray(full))
-    assert difference.mean() < 1  # its columns are averaged by threes first
+    assert difference.mean() < 1  # groups of three columns are averaged first
     assert difference.max() <= 8
 
 
@@ -333,7 +333,7 @@ def webp_header(width: int, height: int) -> bytes:
     ids=KINDS,
 )
 def test_too_many_pixels_are_refused_by_the_header_alone(data: bytes) -> None:
-    """There are no such pixels in the data: decoding it would be another error."""
+    """The data has no pixels, so decoding it would raise another error."""
     with pytest.raises(PayloadTooLarge, match=r"16000 x 16000 = 256,000,000 pixels; at most 250,"):
         decode(data, 32)
 
@@ -372,14 +372,14 @@ def lossless_jpeg(pixels: NDArray[np.uint8]) -> bytes:
 
 
 @pytest.mark.parametrize("size", [16, 48, 96, 128])
-def test_lossless_jpeg_is_read_whole_for_libjpeg_does_not_reduce_it(size: int) -> None:
-    """Asked for a reduced one, it wrote the whole picture behind a buffer of the reduced size."""
+def test_lossless_jpeg_is_decoded_at_full_size(size: int) -> None:
+    """libjpeg cannot reduce it: it would write past the end of a buffer for the reduced size."""
     picture = photo(96, 96)
     pixels = decode(lossless_jpeg(np.asarray(picture)), size)
     np.testing.assert_array_equal(pixels, decode(encode(picture, "PNG"), size))
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -387,62 +387,62 @@ def test_identify_names_the_format_by_content(kind: str) -> None:
     assert identify_format(encode(quarters(), kind)).name == kind
 
 
-def test_nothing_is_undecodable() -> None:
+def test_empty_data_is_undecodable() -> None:
     with pytest.raises(UndecodableImage, match="empty"):
         decode(b"", 8)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("kept", [0.02, 0.1, 0.5, 0.9, 0.98])
-def test_truncated_picture_is_refused(kind: str, kept: float) -> None:
+@pytest.mark.parametrize("fraction", [0.02, 0.1, 0.5, 0.9, 0.98])
+def test_truncated_picture_is_refused(kind: str, fraction: float) -> None:
     data = encode(photo(200, 150), kind)
     with pytest.raises(
         UndecodableImage, match=rf"the {kind} data is damaged or cut short \([\d,]+"
     ):
-        decode(data[: int(len(data) * kept)], 32)
+        decode(data[: int(len(data) * fraction)], 32)
 
 
-def test_checksum_of_a_png_counts() -> None:
+def test_checksum_of_a_png_is_verified() -> None:
     data = bytearray(encode(quarters(), "PNG"))
     data[data.index(b"IDAT") + 9] ^= 1
     with pytest.raises(UndecodableImage):
         decode(bytes(data), 8)
 
 
-def flip_bytes(data: bytes, chance: random.Random) -> bytes:
+def flip_bytes(data: bytes, rng: random.Random) -> bytes:
     damaged = bytearray(data)
-    for _ in range(chance.randint(1, 8)):
-        damaged[chance.randrange(len(data))] = chance.randrange(256)
+    for _ in range(rng.randint(1, 8)):
+        damaged[rng.randrange(len(data))] = rng.randrange(256)
     return bytes(damaged)
 
 
-def cut(data: bytes, chance: random.Random) -> bytes:
-    return data[: chance.randrange(len(data))]
+def cut(data: bytes, rng: random.Random) -> bytes:
+    return data[: rng.randrange(len(data))]
 
 
-def splice(data: bytes, chance: random.Random) -> bytes:
-    start, stop = sorted(chance.randrange(len(data)) for _ in range(2))
-    return data[:start] + chance.randbytes(chance.randrange(40)) + data[stop:]
+def splice(data: bytes, rng: random.Random) -> bytes:
+    start, stop = sorted(rng.randrange(len(data)) for _ in range(2))
+    return data[:start] + rng.randbytes(rng.randrange(40)) + data[stop:]
 
 
-def noise_after_the_head(data: bytes, chance: random.Random) -> bytes:
-    return data[: chance.randint(12, 40)] + chance.randbytes(200)
+def noise_after_the_head(data: bytes, rng: random.Random) -> bytes:
+    return data[: rng.randint(12, 40)] + rng.randbytes(200)
 
 
 @pillow_may_complain_of_exif
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("damage", [flip_bytes, cut, splice, noise_after_the_head])
-def test_damaged_pictures_are_answered_or_refused_never_a_crash(
+def test_damaged_pictures_are_decoded_or_refused(
     kind: str, damage: Callable[[bytes, random.Random], bytes]
 ) -> None:
-    chance = random.Random(f"{kind} {damage.__name__}")
+    rng = random.Random(f"{kind} {damage.__name__}")
     exif = Image.Exif()
     exif[ORIENTATION] = 6
-    whole = encode(photo(40, 30), kind, exif=exif)
+    data = encode(photo(40, 30), kind, exif=exif)
     refused = 0
     for _ in range(120):
         try:
-            assert decode(damage(whole, chance), 16, Limits(pixels=1_000_000)).shape == (16, 16, 3)
+            assert decode(damage(data, rng), 16, Limits(pixels=1_000_000)).shape == (16, 16, 3)
         except RequestError:
             refused += 1
     assert refused > 10
@@ -465,7 +465,7 @@ def by_pillow(data: bytes, size: int) -> NDArray[np.int64]:
     [(500, 375), (300, 300), (224, 224), (225, 223), (64, 64), (90, 400), (2000, 1500), (504, 504)],
     ids=str,
 )
-def test_pixels_are_pillow_s_to_within_a_level_on_average(
+def test_pixels_differ_from_pillow_by_less_than_a_level_on_average(
     kind: str, shape: tuple[int, int]
 ) -> None:
     noise = np.random.default_rng(3).normal(0, 6, (*shape[::-1], 3))
@@ -477,7 +477,7 @@ def test_pixels_are_pillow_s_to_within_a_level_on_average(
 
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"subsampling": 1}, {"quality": 20}])
-def test_jpegs_that_need_no_resizing_are_pillow_s_bit_for_bit(options: dict[str, Any]) -> None:
+def test_jpegs_that_need_no_resizing_equal_pillows(options: dict[str, Any]) -> None:
     data = encode(photo(96, 96), "JPEG", **{"quality": 90, "subsampling": 2, **options})
     np.testing.assert_array_equal(decode(data, 96), by_pillow(data, 96))
     large = encode(photo(192, 192), "JPEG", **{"quality": 90, "subsampling": 2, **options})
@@ -485,7 +485,7 @@ def test_jpegs_that_need_no_resizing_are_pillow_s_bit_for_bit(options: dict[str,
 
 
 @pytest.mark.real
-def test_real_photographs_are_pillow_s_to_within_a_level_on_average(shared: Path) -> None:
+def test_real_photographs_differ_from_pillow_by_less_than_a_level_on_average(shared: Path) -> None:
     means = []
     for path in sorted((shared / "data/flowers").glob("*/*.jpg"))[::10]:
         data = path.read_bytes()

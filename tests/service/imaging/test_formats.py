@@ -10,7 +10,7 @@ from service.imaging import ALWAYS_ACCEPTED, FORMATS, SUFFIXES, decode, identify
 from service.imaging.readers.pillow_formats import HAS_HEIF
 
 
-def saved(kind: str) -> bytes:
+def encode(kind: str) -> bytes:
     if kind == "HEIC":
         pillow_heif = pytest.importorskip("pillow_heif", reason="the extra heif is not installed")
         pillow_heif.register_heif_opener()
@@ -22,7 +22,7 @@ def saved(kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", [image_format.name for image_format in FORMATS])
 def test_every_format_of_the_table_is_identified_and_decoded(kind: str) -> None:
-    data = saved(kind)
+    data = encode(kind)
     assert identify_format(data[:4096]).name == kind
     assert abs(decode(data, 16).astype(int) - (200, 30, 10)).max() <= 4
     with pytest.raises(
@@ -48,11 +48,11 @@ def test_without_the_extra_heic_is_refused_with_a_remedy(monkeypatch: pytest.Mon
         UnsupportedMediaType, match=r"pip install pillow-heif.*convert the picture to a JPEG"
     ):
         decode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", 16)
-    assert HAS_HEIF  # the tests' environment has it
+    assert HAS_HEIF  # installed for the tests
 
 
 def test_a_png_transferred_as_text_is_damaged() -> None:
     with pytest.raises(DamagedImage, match="transfer the file in binary mode"):
-        identify_format(saved("PNG").replace(b"\n", b"\r\n"))
+        identify_format(encode("PNG").replace(b"\n", b"\r\n"))
     with pytest.raises(UndecodableImage, match="0 bytes"):
         identify_format(b"")

@@ -44,7 +44,8 @@ def test_threads_share_the_budget_in_turn() -> None:
     large.start()
     while not budget._waiting:
         pass
-    small = threading.Thread(target=hold, args=("small", 10))  # would fit, and must not overtake
+    # it would fit, but must wait for its turn
+    small = threading.Thread(target=hold, args=("small", 10))
     small.start()
     while len(budget._waiting) < 2:
         pass
@@ -56,7 +57,7 @@ def test_threads_share_the_budget_in_turn() -> None:
     assert budget._free == 100
 
 
-def test_a_failure_gives_its_share_back() -> None:
+def test_a_failure_releases_its_memory() -> None:
     budget = MemoryBudget(100)
     with pytest.raises(ValueError, match="damaged"), budget.reserve(80):
         raise ValueError("damaged")

@@ -33,7 +33,7 @@ def test_each_picture_is_decoded_by_one_thread() -> None:
 
 @pytest.mark.usefixtures("configured")
 def test_damaged_pictures_write_nothing_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
-    """libtiff reports such data by OpenCV's log."""
+    """libtiff would report the damage in OpenCV's log."""
     noise = np.random.default_rng(0).integers(0, 65536, (30, 40, 3), np.uint16)
     data = bytearray(cv2.imencode(".tiff", noise)[1].tobytes())
     data[100:200] = b"\xff" * 100
@@ -43,9 +43,9 @@ def test_damaged_pictures_write_nothing_to_stderr(capfd: pytest.CaptureFixture[s
 
 
 @pytest.mark.usefixtures("configured")
-def test_pillow_s_warnings_are_off_and_others_are_not() -> None:
+def test_only_pillows_warnings_are_switched_off() -> None:
     warnings.warn_explicit("corrupt EXIF data", UserWarning, "file.py", 1, "PIL.TiffImagePlugin")
-    with pytest.raises(UserWarning, match="another"):  # pytest makes errors of warnings
+    with pytest.raises(UserWarning, match="another"):  # pytest turns warnings into errors
         warnings.warn_explicit("another", UserWarning, "file.py", 1, "PILLOW")
 
 

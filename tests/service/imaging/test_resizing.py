@@ -10,26 +10,28 @@ from service.imaging.resizing import resize_to_square, working_bytes
 
 def smooth(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
     rows, columns = np.mgrid[:height, :width]
-    waves = [127 + 90 * np.sin(rows / 40 + columns / (30 + 9 * at)) for at in range(channels)]
+    waves = [
+        127 + 90 * np.sin(rows / 40 + columns / (30 + 9 * channel)) for channel in range(channels)
+    ]
     return np.stack(waves, 2).astype(np.uint8)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L", "P", "CMYK"])
-def test_strips_give_the_pixels_of_the_whole(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+def test_strips_give_the_same_pixels(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     picture = Image.fromarray(smooth(317, 211)).convert(mode)
     if mode in ("RGBA", "LA"):
         picture.putalpha(77)
-    whole = resize_to_square(picture, 8, 16)
+    expected = resize_to_square(picture, 8, 16)
     monkeypatch.setattr("service.imaging.resizing._STRIP_PIXELS", 3000)
-    np.testing.assert_array_equal(resize_to_square(picture, 8, 16), whole)
+    np.testing.assert_array_equal(resize_to_square(picture, 8, 16), expected)
 
 
 @pytest.mark.slow
-def test_averages_of_blocks_hardly_change_what_the_filter_sees() -> None:
+def test_averaging_blocks_first_hardly_changes_the_result() -> None:
     pixels = smooth(3000, 2000)
     by_blocks = resize_to_square(pixels, 64, 16).astype(int)
-    at_once = np.asarray(Image.fromarray(pixels).resize((64, 64), Image.Resampling.BILINEAR))
-    assert np.abs(by_blocks - at_once).max() <= 2
+    direct = np.asarray(Image.fromarray(pixels).resize((64, 64), Image.Resampling.BILINEAR))
+    assert np.abs(by_blocks - direct).max() <= 2
 
 
 def test_a_picture_far_longer_than_wide_is_averaged_along_its_length() -> None:
@@ -40,7 +42,7 @@ def test_a_picture_far_longer_than_wide_is_averaged_along_its_length() -> None:
     assert square[8, -2].tolist() == [200, 200, 200]
 
 
-def test_16_bits_are_spread_over_those_that_count_and_alpha_is_not() -> None:
+def test_significant_bits_are_scaled_and_alpha_is_not() -> None:
     values = np.array([[0, 511, 1023, 4095]], np.uint16).repeat(4, 0)
     assert resize_to_square(values, 4, 10)[0, :, 0].tolist() == [0, 127, 255, 255]
     layered = np.stack([values, np.full_like(values, 0xFFFF)], 2)

@@ -45,13 +45,13 @@ def triton(server: Any) -> Iterator[InferenceServerClient]:
 
 @pytest.fixture(scope="module")
 def client(server: Any) -> Iterator[httpx.Client]:
-    at_once = httpx.Limits(max_keepalive_connections=0)  # none that the server closes meanwhile
-    with httpx.Client(base_url=server.url, timeout=60, limits=at_once) as client:
+    no_keep_alive = httpx.Limits(max_keepalive_connections=0)  # the server may close idle ones
+    with httpx.Client(base_url=server.url, timeout=60, limits=no_keep_alive) as client:
         yield client
 
 
-def files(*pictures: bytes, binary: bool = True, column: bool = False) -> InferInput:
-    """Encoded pictures as an input; base64 in JSON."""
+def encoded_input(*pictures: bytes, binary: bool = True, column: bool = False) -> InferInput:
+    """An input of encoded pictures; in JSON, they are base64."""
     data = pictures if binary else tuple(map(base64.b64encode, pictures))
     array = np.array(data, np.object_)
     array = array[:, np.newaxis] if column else array
@@ -59,22 +59,22 @@ def files(*pictures: bytes, binary: bool = True, column: bool = False) -> InferI
     return images.set_data_from_numpy(array, binary_data=binary)
 
 
-def squares(*pictures: bytes, binary: bool = True) -> InferInput:
-    """The same pictures, as the model takes them."""
+def decoded_input(*pictures: bytes, binary: bool = True) -> InferInput:
+    """An input of the same pictures, decoded and resized for the model."""
     array = np.stack([decode(picture, SIZE) for picture in pictures])
     images = InferInput("images", list(array.shape), "UINT8")
     return images.set_data_from_numpy(array, binary_data=binary)
 
 
 def predicted(client: httpx.Client, picture: bytes) -> NDArray[np.float32]:
-    """What /predict answers, in the order of the classes."""
+    """The probabilities that /predict returns, in the order of the classes."""
     answer = client.post("/predict", files={"image": picture}).json()
     scores = {entry["label"]: entry["score"] for entry in answer["top"]}
     return np.array([scores[name] for name in ("red", "green", "blue")], np.float32)
 
 
-def error(response: httpx.Response, status: int) -> str:
-    """The text of an error as the protocol has it."""
+def error_text(response: httpx.Response, status: int) -> str:
+    """Check status and format of an error of the protocol; return its text."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
     content = response.json()
@@ -102,7 +102,7 @@ def test_server_and_model_are_live_and_ready(triton: Any, tiny_bundle: Bundle) -
     assert not triton.is_model_ready("small")
 
 
-def test_probes_answer_as_kserves_do(client: httpx.Client, tiny_bundle: Bundle) -> None:
+def test_probes_answer_like_kserves(client: httpx.Client, tiny_bundle: Bundle) -> None:
     assert client.get("/v2/health/live").json() == {"live": True}
     assert client.get("/v2/health/ready").json() == {"ready": True}
     version = tiny_bundle.manifest.version
@@ -118,10 +118,10 @@ def test_metadata(triton: Any, tiny_bundle: Bundle) -> None:
         "extensions": ["binary_tensor_data"],
     }
     version = tiny_bundle.manifest.version
-    shown = triton.get_model_metadata("tiny")
-    assert shown == triton.get_model_metadata("tiny", version)
-    assert (shown["name"], shown["versions"]) == ("tiny", [version])
-    assert shown["inputs"][0]["shape"] == [-1, SIZE, SIZE, 3]
+    metadata = triton.get_model_metadata("tiny")
+    assert metadata == triton.get_model_metadata("tiny", version)
+    assert (metadata["name"], metadata["versions"]) == ("tiny", [version])
+    assert metadata["inputs"][0]["shape"] == [-1, SIZE, SIZE, 3]
 
 
 def test_the_version_is_that_of_the_package() -> None:
@@ -142,13 +142,13 @@ def test_an_input_as_declared_is_accepted(triton: Any) -> None:
 
 
 @pytest.mark.parametrize("binary", [True, False])
-@pytest.mark.parametrize("make", [files, squares])
+@pytest.mark.parametrize("make_input", [encoded_input, decoded_input])
 def test_answers_equal_those_of_predict_to_the_bit(
-    triton: Any, client: httpx.Client, draw: Any, make: Any, binary: bool
+    triton: Any, client: httpx.Client, draw: Any, make_input: Any, binary: bool
 ) -> None:
     pictures = [draw(colour, kind, (90, 70)) for colour, kind in zip(COLOURS, KINDS, strict=True)]
-    wanted = [InferRequestedOutput(name, binary) for name in ("probabilities", "label")]
-    result = triton.infer("tiny", [make(*pictures, binary=binary)], outputs=wanted)
+    requested = [InferRequestedOutput(name, binary) for name in ("probabilities", "label")]
+    result = triton.infer("tiny", [make_input(*pictures, binary=binary)], outputs=requested)
     assert result.as_numpy("label").tolist() == (
         [colour.encode() for colour in COLOURS] if binary else list(COLOURS)
     )
@@ -162,24 +162,24 @@ KINDS = ("JPEG", "PNG", "WebP")
 
 
 def test_all_outputs_are_returned_by_default(triton: Any, draw: Any, tiny_bundle: Bundle) -> None:
-    result = triton.infer("tiny", [files(draw("red"), column=True)])
+    result = triton.infer("tiny", [encoded_input(draw("red"), column=True)])
     assert result.as_numpy("label").tolist() == [b"red"]
     assert result.as_numpy("probabilities").shape == (1, 3)
-    answered = result.get_response()
-    assert "id" not in answered
-    assert answered["model_name"] == "tiny"
-    assert answered["model_version"] == tiny_bundle.manifest.version
+    response = result.get_response()
+    assert "id" not in response
+    assert response["model_name"] == "tiny"
+    assert response["model_version"] == tiny_bundle.manifest.version
 
 
 def test_only_requested_outputs_are_returned(triton: Any, draw: Any) -> None:
-    result = triton.infer("tiny", [files(draw())], outputs=[InferRequestedOutput("label")])
+    result = triton.infer("tiny", [encoded_input(draw())], outputs=[InferRequestedOutput("label")])
     assert [output["name"] for output in result.get_response()["outputs"]] == ["label"]
 
 
 def test_the_id_is_returned(triton: Any, draw: Any, tiny_bundle: Bundle) -> None:
     version = tiny_bundle.manifest.version
     result = triton.infer(
-        "tiny", [files(draw())], model_version=version, request_id="leaf 7 \u00fc"
+        "tiny", [encoded_input(draw())], model_version=version, request_id="leaf 7 \u00fc"
     )
     assert result.get_response()["id"] == "leaf 7 \u00fc"
 
@@ -187,13 +187,15 @@ def test_the_id_is_returned(triton: Any, draw: Any, tiny_bundle: Bundle) -> None
 def test_requests_run_concurrently(server: Any, draw: Any) -> None:
     address = server.url.removeprefix("http://")
     with InferenceServerClient(address, concurrency=4) as client:
-        waiting = [client.async_infer("tiny", [files(draw(one))]) for one in COLOURS * 4]
-        labels = [one.get_result().as_numpy("label")[0].decode() for one in waiting]
+        requests = [
+            client.async_infer("tiny", [encoded_input(draw(colour))]) for colour in COLOURS * 4
+        ]
+        labels = [request.get_result().as_numpy("label")[0].decode() for request in requests]
     assert labels == [*COLOURS * 4]
 
 
 def test_a_request_for_a_compressed_answer_gets_a_plain_one(triton: Any, draw: Any) -> None:
-    result = triton.infer("tiny", [files(draw())], response_compression_algorithm="gzip")
+    result = triton.infer("tiny", [encoded_input(draw())], response_compression_algorithm="gzip")
     assert result.as_numpy("label").tolist() == [b"red"]
 
 
@@ -215,9 +217,9 @@ def example_of_the_docs(language: str, word: str, server: Any, picture: Path) ->
     blocks = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
     (block,) = [block for block in blocks if word in block]
     address = server.url.removeprefix("http://")
-    for here, there in (("localhost:3000", address), ("PICTURE.jpg", str(picture))):
-        assert here in block
-        block = block.replace(here, there)
+    for placeholder, replacement in (("localhost:3000", address), ("PICTURE.jpg", str(picture))):
+        assert placeholder in block
+        block = block.replace(placeholder, replacement)
     return block.replace("classifier", "tiny")
 
 
@@ -240,12 +242,12 @@ def test_examples_of_the_docs_work(
     Image.fromarray(noise.astype(np.uint8)).save(picture)
     assert picture.stat().st_size > 150_000
     example = example_of_the_docs(language, word, server, picture)
-    run = subprocess.run(
+    completed = subprocess.run(
         [*command, example], capture_output=True, text=True, timeout=60, check=False
     )
-    assert run.returncode == 0, run.stderr
-    assert "red" in run.stdout
-    assert "0.9" in run.stdout
+    assert completed.returncode == 0, completed.stderr
+    assert "red" in completed.stdout
+    assert "0.9" in completed.stdout
 
 
 # Refusals
@@ -253,15 +255,15 @@ def test_examples_of_the_docs_work(
 
 @pytest.mark.parametrize(("name", "version"), [("small", ""), ("tiny", "1"), ("tiny", "x" * 999)])
 def test_another_model_is_not_found(triton: Any, draw: Any, name: str, version: str) -> None:
-    asks = [
+    calls = [
         lambda: triton.get_model_metadata(name, version),
-        lambda: triton.infer(name, [files(draw())], version),
+        lambda: triton.infer(name, [encoded_input(draw())], version),
     ]
-    for ask in asks:
+    for call in calls:
         with pytest.raises(
             InferenceServerException, match=r"is not served here; use 'tiny', ver"
         ) as refused:
-            ask()
+            call()
         assert refused.value.status() == "404"
         assert len(refused.value.message()) < 300
 
@@ -276,7 +278,7 @@ def test_one_bad_picture_fails_the_request_and_is_named(triton: Any, draw: Any) 
     }
     for picture, message in bad.items():
         with pytest.raises(InferenceServerException, match=rf"picture 1 of .*{message}") as refused:
-            triton.infer("tiny", [files(good, picture, picture[:100])])
+            triton.infer("tiny", [encoded_input(good, picture, picture[:100])])
         assert refused.value.status() == "400"
 
 
@@ -286,15 +288,19 @@ def test_an_unsuitable_request_is_refused_with_the_reason(triton: Any, draw: Any
     floats = InferInput("images", [1, SIZE, SIZE, 3], "FP32")
     floats.set_data_from_numpy(np.full((1, SIZE, SIZE, 3), np.nan, np.float32))
     shared = InferInput("images", [1], "BYTES").set_shared_memory("mine", 4)
-    many = files(*[draw()] * 33)
+    too_many = encoded_input(*[draw()] * 33)
     cases = [
         ([wide], None, r"UINT8 \[1, 4, 4, 3\]; the model takes BYTES"),
         ([floats], None, r"FP32 \[1, 32, 32, 3\]; the model takes BYTES"),
         ([shared], None, "shared memory is not supported"),
-        ([many], None, "holds 33 pictures; 1 to 32 are accepted"),
-        ([files(draw()), wide], None, "has one input"),
-        ([files(draw())], [InferRequestedOutput("logits")], "'logits' is unknown"),
-        ([files(draw())], [InferRequestedOutput("label", class_count=2)], "classification and sh"),
+        ([too_many], None, "holds 33 pictures; 1 to 32 are accepted"),
+        ([encoded_input(draw()), wide], None, "has one input"),
+        ([encoded_input(draw())], [InferRequestedOutput("logits")], "'logits' is unknown"),
+        (
+            [encoded_input(draw())],
+            [InferRequestedOutput("label", class_count=2)],
+            "classification and sh",
+        ),
     ]
     for inputs, outputs, message in cases:
         with pytest.raises(InferenceServerException, match=message) as refused:
@@ -305,14 +311,14 @@ def test_an_unsuitable_request_is_refused_with_the_reason(triton: Any, draw: Any
 @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
 def test_a_compressed_request_is_refused(triton: Any, draw: Any, algorithm: str) -> None:
     with pytest.raises(InferenceServerException, match=f"'{algorithm}' is not accep") as refused:
-        triton.infer("tiny", [files(draw())], request_compression_algorithm=algorithm)
+        triton.infer("tiny", [encoded_input(draw())], request_compression_algorithm=algorithm)
     assert refused.value.status() == "415"
 
 
-@pytest.mark.parametrize("algorithm", ["get_model_config", "get_inference_statistics"])
-def test_tritons_own_endpoints_are_not_found(triton: Any, algorithm: str) -> None:
+@pytest.mark.parametrize("method", ["get_model_config", "get_inference_statistics"])
+def test_tritons_own_endpoints_are_not_found(triton: Any, method: str) -> None:
     with pytest.raises(InferenceServerException, match="Not Found") as refused:
-        getattr(triton, algorithm)("tiny")
+        getattr(triton, method)("tiny")
     assert refused.value.status() == "404"
 
 
@@ -335,12 +341,12 @@ def test_tritons_own_endpoints_are_not_found(triton: Any, algorithm: str) -> Non
 def test_garbage_is_a_bad_request(
     client: httpx.Client, body: bytes, headers: dict[str, str]
 ) -> None:
-    error(client.post(INFER, content=body, headers=headers), 400)
+    error_text(client.post(INFER, content=body, headers=headers), 400)
 
 
 def test_a_large_body_is_refused_with_the_limit(client: httpx.Client) -> None:
-    assert "67,108,864" in error(client.post(INFER, content=bytes(70_000_000)), 413)
-    assert "at most 8,388,608" in error(client.post(INFER, content=b" " * 9_000_000), 400)
+    assert "67,108,864" in error_text(client.post(INFER, content=bytes(70_000_000)), 413)
+    assert "at most 8,388,608" in error_text(client.post(INFER, content=b" " * 9_000_000), 400)
 
 
 @pytest.mark.parametrize(
@@ -358,10 +364,10 @@ def test_a_large_body_is_refused_with_the_limit(client: httpx.Client) -> None:
 def test_wrong_methods_and_paths_get_the_error_format(
     client: httpx.Client, method: str, path: str, status: int
 ) -> None:
-    error(client.request(method, path), status)
+    error_text(client.request(method, path), status)
 
 
-def test_errors_elsewhere_keep_their_format(client: httpx.Client) -> None:
+def test_errors_of_other_paths_keep_their_format(client: httpx.Client) -> None:
     for path in ("/v2x", "/predict/v2/"):
         assert client.get(path).json()["error"].keys() == {"code", "message"}
 
@@ -382,9 +388,9 @@ def test_requests_are_counted(server: Any, triton: Any, draw: Any) -> None:
         "graft_queue_depth_pictures": 0,
     }
     before = server.metrics()
-    triton.infer("tiny", [squares(draw("green"))])
+    triton.infer("tiny", [decoded_input(draw("green"))])
     with pytest.raises(InferenceServerException):
-        triton.infer("tiny", [files(draw("green"), b"text")])
+        triton.infer("tiny", [encoded_input(draw("green"), b"text")])
     after = server.metrics()
     assert {name: after[name] - before.get(name, 0) for name in names} == names
 
@@ -392,11 +398,11 @@ def test_requests_are_counted(server: Any, triton: Any, draw: Any) -> None:
 def test_made_up_models_leave_no_trace_in_the_metrics(server: Any, client: httpx.Client) -> None:
     client.get("/v2/models/made-up")
     client.get("/v2/models/made-up/versions/7")
-    before = len(server.metrics())
+    count_before = len(server.metrics())
     for number in range(20):
         client.get(f"/v2/models/made-up-{number}")
         client.get(f"/v2/models/tiny/versions/made-up-{number}")
-    assert len(server.metrics()) <= before
+    assert len(server.metrics()) <= count_before
     assert "made-up" not in client.get("/metrics").text
 
 
@@ -404,7 +410,7 @@ def test_the_openapi_document_has_its_paths(client: httpx.Client) -> None:
     assert "/v2/models/{name}/versions/{version}/infer" in client.get("/docs.json").json()["paths"]
 
 
-def test_no_request_of_this_file_was_a_bug(server: Any) -> None:
+def test_no_request_of_this_file_caused_an_internal_error(server: Any) -> None:
     assert not [n for n, value in server.metrics().items() if 'status="500"' in n and value]
 
 
@@ -415,27 +421,27 @@ def test_keys_are_required_except_by_probes(serve: Any, draw: Any) -> None:
             assert client.is_server_live()
             assert client.is_server_ready()
             with pytest.raises(InferenceServerException, match="requires an API key") as refused:
-                client.infer("tiny", [files(draw())])
+                client.infer("tiny", [encoded_input(draw())])
             assert refused.value.status() == "401"
             for headers in ({"X-API-Key": "sesame"}, {"Authorization": "Bearer sesame"}):
-                result = client.infer("tiny", [files(draw())], headers=headers)
+                result = client.infer("tiny", [encoded_input(draw())], headers=headers)
                 assert result.as_numpy("label").tolist() == [b"red"]
                 assert client.is_model_ready("tiny", headers=headers)
         for path in ("/v2", "/v2/models/tiny", "/v2/models/tiny/ready"):
-            error(httpx.get(server.url + path), 401)
+            error_text(httpx.get(server.url + path), 401)
 
 
 @pytest.mark.slow
 def test_a_full_queue_refuses_pictures(serve: Any, draw: Any) -> None:
-    large = files(draw("blue", "PNG", (6000, 6000)))  # takes 0.2 s and more
+    large = encoded_input(draw("blue", "PNG", (6000, 6000)))  # takes 0.2 s and more
     with serve(GRAFT_MAX_QUEUE_SIZE="1", GRAFT_MAX_PICTURES="1") as server:
         address = server.url.removeprefix("http://")
         with InferenceServerClient(address, concurrency=6) as client:
             waiting = [client.async_infer("tiny", [large]) for _ in range(6)]
             refusals = []
-            for one in waiting:
+            for request in waiting:
                 try:
-                    assert one.get_result().as_numpy("label").tolist() == [b"blue"]
+                    assert request.get_result().as_numpy("label").tolist() == [b"blue"]
                 except InferenceServerException as refused:
                     refusals.append(str(refused))
             assert 1 <= len(refusals) <= 5
@@ -450,7 +456,7 @@ def test_deadline_and_draining_are_as_with_predict(serve: Any, draw: Any) -> Non
         address = server.url.removeprefix("http://")
         with InferenceServerClient(address) as client:
             with pytest.raises(InferenceServerException, match="no answer within") as late:
-                client.infer("tiny", [files(draw())])
+                client.infer("tiny", [encoded_input(draw())])
             assert late.value.status() == "504"
             assert server.metrics()["graft_queue_depth_pictures"] == 0
             server.process.terminate()
@@ -460,5 +466,5 @@ def test_deadline_and_draining_are_as_with_predict(serve: Any, draw: Any) -> Non
                 time.sleep(0.01)
             assert client.is_server_live()
             with pytest.raises(InferenceServerException, match="is stopping") as stopping:
-                client.infer("tiny", [files(draw())])
+                client.infer("tiny", [encoded_input(draw())])
             assert stopping.value.status() == "503"

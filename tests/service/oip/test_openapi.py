@@ -1,4 +1,4 @@
-"""The protocol's part of the OpenAPI document; the whole is in http/pages/test_openapi.py."""
+"""The protocol's part of the OpenAPI document; http/pages/test_openapi.py tests the rest."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def test_it_defines_the_schemas_that_it_uses(manifest: Manifest) -> None:
     section = build_section(manifest)
     used = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(section.paths)))
     assert used == {"InferenceRequest", "InferenceError", "ProtocolAnswer"}
-    inner = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(section.schemas)))
-    assert inner | used <= set(section.schemas)
+    nested = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(section.schemas)))
+    assert nested | used <= set(section.schemas)
 
 
 def test_examples_name_the_model(manifest: Manifest) -> None:

@@ -20,8 +20,8 @@ VALUES = SIZE * SIZE * 3
 def tensor(**changes: Any) -> dict[str, Any]:
     """Make an input of two encoded pictures, in JSON."""
     data = [base64.b64encode(picture).decode() for picture in (b"one", b"two")]
-    given = {"name": "images", "datatype": "BYTES", "shape": [2], "data": data, **changes}
-    return {name: value for name, value in given.items() if value is not None}
+    fields = {"name": "images", "datatype": "BYTES", "shape": [2], "data": data, **changes}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def decoded(**changes: Any) -> dict[str, Any]:
@@ -30,14 +30,16 @@ def decoded(**changes: Any) -> dict[str, Any]:
     return tensor(**{"datatype": "UINT8", "shape": shape, "data": [*range(VALUES)], **changes})
 
 
-def request(*inputs: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"inputs": [*inputs], **more}
+def request(*inputs: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"inputs": [*inputs], **fields}
 
 
-def read(content: Any, rest: bytes = b"", header_length: str | None = "right") -> ParsedRequest:
+def read(
+    content: Any, binary_data: bytes = b"", header_length: str | None = "right"
+) -> ParsedRequest:
     text = content if isinstance(content, bytes) else json.dumps(content).encode()
-    length = str(len(text)) if rest and header_length == "right" else header_length
-    return parse(text + rest, None if length == "right" else length, SIZE, max_pictures=3)
+    length = str(len(text)) if binary_data and header_length == "right" else header_length
+    return parse(text + binary_data, None if length == "right" else length, SIZE, max_pictures=3)
 
 
 # Accepted requests
@@ -54,21 +56,21 @@ def test_encoded_pictures_in_json_are_base64(shape: list[int]) -> None:
 def test_data_may_be_nested() -> None:
     assert read(request(tensor(shape=[2, 1], data=[["b25l"], ["dHdv"]]))).pictures[0] == b"one"
     nested = np.arange(VALUES).reshape(1, SIZE, SIZE, 3).tolist()
-    ((one,), (other,)) = (
+    ((nested_picture,), (flat_picture,)) = (
         read(request(decoded(data=data))).pictures for data in (nested, [*range(VALUES)])
     )
-    assert np.array_equal(one, other)
+    assert np.array_equal(nested_picture, flat_picture)
 
 
 def test_decoded_pictures_keep_their_shape_and_order() -> None:
-    given = np.arange(2 * VALUES, dtype=np.uint8).reshape(2, SIZE, SIZE, 3)
-    in_json = read(request(decoded(shape=[*given.shape], data=given.ravel().tolist())))
-    size = {"binary_data_size": given.nbytes}
+    pictures = np.arange(2 * VALUES, dtype=np.uint8).reshape(2, SIZE, SIZE, 3)
+    in_json = read(request(decoded(shape=[*pictures.shape], data=pictures.ravel().tolist())))
+    size = {"binary_data_size": pictures.nbytes}
     as_bytes = read(
-        request(decoded(shape=[*given.shape], data=None, parameters=size)), given.tobytes()
+        request(decoded(shape=[*pictures.shape], data=None, parameters=size)), pictures.tobytes()
     )
     for parsed in (in_json, as_bytes):
-        assert np.array_equal(np.stack(parsed.pictures), given)  # type: ignore[arg-type]
+        assert np.array_equal(np.stack(parsed.pictures), pictures)  # type: ignore[arg-type]
         assert all(picture.dtype == np.uint8 for picture in parsed.pictures)  # type: ignore[union-attr]
 
 
@@ -87,7 +89,7 @@ def test_the_header_is_accepted_without_binary_data() -> None:
 
 
 def test_null_is_an_absent_field() -> None:
-    """MLServer's client writes null for whatever is not set."""
+    """MLServer's client writes null for fields that are not set."""
     plain = request({**tensor(), "parameters": None}, id=None, parameters=None, outputs=None)
     assert read(plain).outputs == {"probabilities": False, "label": False}
     requested = [{"name": "label", "parameters": None}]
@@ -95,9 +97,9 @@ def test_null_is_an_absent_field() -> None:
 
 
 def test_unknown_fields_are_ignored() -> None:
-    more = {"parameters": {"priority": 3, "mine": [1]}, "hello": None}
+    extra_fields = {"parameters": {"priority": 3, "mine": [1]}, "hello": None}
     unknown = tensor(parameters={"content_type": "base64"}, comment="x")
-    assert len(read(request(unknown, **more)).pictures) == 2
+    assert len(read(request(unknown, **extra_fields)).pictures) == 2
 
 
 @pytest.mark.parametrize(
@@ -117,9 +119,9 @@ def test_unknown_fields_are_ignored() -> None:
 def test_outputs_are_those_requested(
     outputs: Any, default: bool, expected: dict[str, bool]
 ) -> None:
-    more = {} if outputs is None else {"outputs": outputs}
+    output_field = {} if outputs is None else {"outputs": outputs}
     parameters = {"binary_data_output": default}
-    outputs_read = read(request(tensor(), parameters=parameters, **more)).outputs
+    outputs_read = read(request(tensor(), parameters=parameters, **output_field)).outputs
     assert list(outputs_read.items()) == list(expected.items())
 
 
@@ -183,9 +185,9 @@ BAD_INPUTS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("name", BAD_INPUTS)
 def test_an_input_that_does_not_fit_is_refused(name: str) -> None:
-    given, message = BAD_INPUTS[name]
+    bad_input, message = BAD_INPUTS[name]
     with pytest.raises(MalformedRequest, match=message) as refused:
-        read(request(given))
+        read(request(bad_input))
     assert len(str(refused.value)) < 400
 
 
@@ -249,12 +251,12 @@ def test_a_wrong_header_length_is_refused(header_length: str | None, message: st
         read(request(tensor(data=None, parameters=SIZED)), RAW, header_length)
 
 
-@pytest.mark.parametrize("kept", range(len(RAW)))
-def test_binary_data_cut_short_is_refused(kept: int) -> None:
+@pytest.mark.parametrize("size", range(len(RAW)))
+def test_binary_data_cut_short_is_refused(size: int) -> None:
     content = request(tensor(data=None, parameters=SIZED))
     length = str(len(json.dumps(content)))
-    with pytest.raises(MalformedRequest, match=f"is 14, but {kept} bytes follow"):
-        read(content, RAW[:kept], length)
+    with pytest.raises(MalformedRequest, match=f"is 14, but {size} bytes follow"):
+        read(content, RAW[:size], length)
 
 
 def test_extra_binary_data_is_refused() -> None:
@@ -280,9 +282,9 @@ def test_large_json_is_refused_with_a_remedy() -> None:
 
 @pytest.mark.parametrize("value", [b"1,", b"[],", b"[[[[]]]],", b"{},"])
 def test_json_values_are_limited_and_long_strings_are_not(value: bytes) -> None:
-    many = value * (MAX_JSON_VALUES // (value.count(b"[") + value.count(b"{") + 1) + 1)
+    values = value * (MAX_JSON_VALUES // (value.count(b"[") + value.count(b"{") + 1) + 1)
     with pytest.raises(MalformedRequest, match="more than 600,000 values; send tensors as binary"):
-        read(b'{"inputs":[' + many + b"1]}")
+        read(b'{"inputs":[' + values + b"1]}")
     text = base64.b64encode(bytes(1_000_000)).decode()
     assert read(request(tensor(shape=[1], data=[text]))).pictures == [bytes(1_000_000)]
 

@@ -52,9 +52,9 @@ def test_an_answer_in_binary(manifest: Manifest) -> None:
 def test_an_answer_in_json_and_binary(manifest: Manifest) -> None:
     body, headers = answer({"probabilities": True, "label": False}, manifest)
     end = int(headers[HEADER_LENGTH])
-    first, second = json.loads(body[:end])["outputs"]
-    assert first["parameters"] == {"binary_data_size": 24}
-    assert second["data"] == ["green", "red"]
+    probabilities, label = json.loads(body[:end])["outputs"]
+    assert probabilities["parameters"] == {"binary_data_size": 24}
+    assert label["data"] == ["green", "red"]
     assert np.array_equal(np.frombuffer(body[end:], "<f4"), PROBABILITIES.ravel())
 
 
@@ -71,24 +71,24 @@ def test_top_k_returns_the_best_classes_in_order(manifest: Manifest) -> None:
 
 
 def test_json_keeps_every_bit_of_a_probability(manifest: Manifest) -> None:
-    given = np.random.default_rng(0).random((50, 3), np.float32)
-    body, _ = serialise(ParsedRequest(None, [], {"probabilities": False}), manifest, given)
+    probabilities = np.random.default_rng(0).random((50, 3), np.float32)
+    body, _ = serialise(ParsedRequest(None, [], {"probabilities": False}), manifest, probabilities)
     read_back = np.array(json.loads(body)["outputs"][0]["data"], np.float32).reshape(50, 3)
-    assert read_back.tobytes() == given.tobytes()
+    assert read_back.tobytes() == probabilities.tobytes()
 
 
 def test_metadata_declares_the_models_input_and_describes_files(
     manifest: Manifest,
 ) -> None:
-    shown = metadata(manifest, 32)
-    assert shown["name"] == "tiny"
-    assert shown["versions"] == [manifest.version]
-    assert shown["inputs"] == [{"name": "images", "datatype": "UINT8", "shape": [-1, 32, 32, 3]}]
-    assert {out["name"]: out["shape"] for out in shown["outputs"]} == {
+    content = metadata(manifest, 32)
+    assert content["name"] == "tiny"
+    assert content["versions"] == [manifest.version]
+    assert content["inputs"] == [{"name": "images", "datatype": "UINT8", "shape": [-1, 32, 32, 3]}]
+    assert {out["name"]: out["shape"] for out in content["outputs"]} == {
         "probabilities": [-1, 3],
         "label": [-1],
     }
-    assert "BYTES [N]" in shown["parameters"]["images"]
-    assert json.loads(shown["parameters"]["classes"]) == list(manifest.classes)
+    assert "BYTES [N]" in content["parameters"]["images"]
+    assert json.loads(content["parameters"]["classes"]) == list(manifest.classes)
     allowed = (str, int, float, bool)
-    assert all(isinstance(value, allowed) for value in shown["parameters"].values())
+    assert all(isinstance(value, allowed) for value in content["parameters"].values())

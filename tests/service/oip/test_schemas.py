@@ -9,7 +9,7 @@ INPUT = {"name": "images", "datatype": "BYTES", "shape": [1], "data": ["AAAA"]}
 
 
 def test_null_is_an_absent_field() -> None:
-    """MLServer's client writes null for whatever is not set."""
+    """MLServer's client writes null for fields that are not set."""
     nulls = {"id": None, "parameters": None, "outputs": None}
     with_nulls = {**nulls, "inputs": [{**INPUT, "parameters": None}]}
     assert InferenceRequest.model_validate(with_nulls) == InferenceRequest.model_validate(

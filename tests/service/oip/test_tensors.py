@@ -74,12 +74,12 @@ def test_elements_are_joined_and_split() -> None:
     assert [*deserialise_bytes_tensor(memoryview(raw), 3)] == [b"ab", b"", b"\xc3\xbc"]
 
 
-@pytest.mark.parametrize("kept", range(13))
-def test_a_tensor_cut_short_is_refused(kept: int) -> None:
+@pytest.mark.parametrize("length", range(13))
+def test_a_tensor_cut_short_is_refused(length: int) -> None:
     raw = serialise_bytes_tensor(["ab", "xyz"])
     assert len(raw) == 13
-    with pytest.raises(MalformedRequest, match=rf"ends within picture {int(kept >= 6)} of 2"):
-        [*deserialise_bytes_tensor(memoryview(raw[:kept]), 2)]
+    with pytest.raises(MalformedRequest, match=rf"ends within picture {int(length >= 6)} of 2"):
+        [*deserialise_bytes_tensor(memoryview(raw[:length]), 2)]
 
 
 def test_a_wrong_length_is_refused() -> None:

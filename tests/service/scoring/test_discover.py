@@ -52,8 +52,8 @@ def test_a_named_file_is_listed_whatever_it_is(tmp_path: Path) -> None:
 
 def test_the_order_is_that_of_the_command_line(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.jpg", "b/1.jpg")
-    places = [str(tmp_path / name) for name in ("b", "a/1.jpg")]
-    assert find_pictures(places) == [str(tmp_path / name) for name in ("b/1.jpg", "a/1.jpg")]
+    arguments = [str(tmp_path / name) for name in ("b", "a/1.jpg")]
+    assert find_pictures(arguments) == [str(tmp_path / name) for name in ("b/1.jpg", "a/1.jpg")]
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:
@@ -85,17 +85,17 @@ def test_broken_links_are_listed(tmp_path: Path) -> None:
 def test_folders_that_cannot_be_opened_are_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tests may run as root, who can open everything: the folder goes while it is walked."""
+    """Root can open every folder, so the test removes the folder during the search instead."""
     touch(tmp_path, "1.jpg", "closed/2.jpg")
-    walked = find_pictures([str(tmp_path / "1.jpg"), str(tmp_path)])
-    assert str(tmp_path / "closed/2.jpg") in walked
+    pictures = find_pictures([str(tmp_path / "1.jpg"), str(tmp_path)])
+    assert str(tmp_path / "closed/2.jpg") in pictures
 
-    def go(path: Path) -> bool:
+    def remove_folder(path: Path) -> bool:
         (tmp_path / "closed/2.jpg").unlink(missing_ok=True)
         (tmp_path / "closed").rmdir()
         return True
 
-    monkeypatch.setattr("service.scoring.discover._is_picture", go)
+    monkeypatch.setattr("service.scoring.discover._is_picture", remove_folder)
     assert names(tmp_path) == ["1.jpg", "closed"]
 
 

@@ -32,7 +32,7 @@ def predictor(tiny_bundle: Bundle) -> Predictor:
 
 @pytest.fixture
 def paths(tmp_path: Path, draw: Draw) -> list[str]:
-    """As many red, green and blue pictures as overflow the window."""
+    """Red, green and blue pictures, three times as many as fit into the window."""
     colours = [("red", "green", "blue")[number % 3] for number in range(3 * WINDOW)]
     files = [tmp_path / f"{number}-{colour}.png" for number, colour in enumerate(colours)]
     for file, colour in zip(files, colours, strict=True):
@@ -40,7 +40,7 @@ def paths(tmp_path: Path, draw: Draw) -> list[str]:
     return [str(file) for file in files]
 
 
-def scored(
+def score(
     paths: list[str], predictor: Predictor, settings: Settings = SETTINGS
 ) -> list[ScoredFile]:
     return list(score_files(paths, predictor, CONFIG, settings))
@@ -51,14 +51,16 @@ def picture_threads() -> list[str]:
     return [name for name in names if name.startswith("picture-")]
 
 
-def test_answers_are_the_predictor_s_in_the_order_of_the_paths(
+def test_answers_equal_the_predictors_in_the_order_of_the_paths(
     paths: list[str], predictor: Predictor
 ) -> None:
-    answers = scored(paths, predictor)
-    assert [one.path for one in answers] == paths
-    for one in answers:
-        image = decode(Path(one.path).read_bytes(), predictor.image_size)
-        np.testing.assert_allclose(one.probabilities, predictor.predict(image[None])[0], atol=1e-6)
+    answers = score(paths, predictor)
+    assert [result.path for result in answers] == paths
+    for result in answers:
+        image = decode(Path(result.path).read_bytes(), predictor.image_size)
+        np.testing.assert_allclose(
+            result.probabilities, predictor.predict(image[None])[0], atol=1e-6
+        )
     assert not picture_threads()
 
 
@@ -71,24 +73,24 @@ def test_a_slow_picture_keeps_its_place(
         return read_file(path, max_bytes)
 
     monkeypatch.setattr("service.scoring.files.read_file", slow_once)
-    assert [result.path for result in scored(paths, predictor)] == paths
+    assert [result.path for result in score(paths, predictor)] == paths
 
 
 def test_no_more_than_a_window_is_in_flight(paths: list[str], predictor: Predictor) -> None:
-    taken = 0
+    read_count = 0
 
     def counted() -> Iterator[str]:
-        nonlocal taken
+        nonlocal read_count
         for path in paths:
-            taken += 1
+            read_count += 1
             yield path
 
     with closing(score_files(counted(), predictor, CONFIG, SETTINGS)) as answers:
         for number, _ in enumerate(answers, 1):
-            assert taken <= number + WINDOW
+            assert read_count <= number + WINDOW
             if number == 5:
                 break
-    assert taken < len(paths)
+    assert read_count < len(paths)
 
 
 def test_a_bad_picture_fails_alone(tmp_path: Path, draw: Draw, predictor: Predictor) -> None:
@@ -105,13 +107,13 @@ def test_a_bad_picture_fails_alone(tmp_path: Path, draw: Draw, predictor: Predic
     (tmp_path / "heavy.jpg").write_bytes(draw("red") + bytes(10_000))
     names = [*contents, "heavy.jpg", "gone.jpg"]
     settings = SETTINGS.model_copy(update={"max_pixels": 10_000, "max_image_bytes": 10_000})
-    answers = scored([str(tmp_path / name) for name in names], predictor, settings)
-    codes = [one.error and one.error.code for one in answers]
+    answers = score([str(tmp_path / name) for name in names], predictor, settings)
+    codes = [result.error and result.error.code for result in answers]
     assert codes == [
         *(None, "undecodable_image", "unsupported_media_type", "undecodable_image"),
         *("too_large", None, "too_large", "unreadable_file"),
     ]
-    assert [one.probabilities is None for one in answers] == [bool(code) for code in codes]
+    assert [result.probabilities is None for result in answers] == [bool(code) for code in codes]
 
 
 def test_stopping_early_leaves_no_thread(paths: list[str], predictor: Predictor) -> None:
@@ -129,14 +131,14 @@ def test_an_error_of_the_model_ends_scoring(
 
     monkeypatch.setattr(predictor, "predict", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
-        scored(paths, predictor)
+        score(paths, predictor)
     assert not picture_threads()
 
 
 def test_paths_that_are_not_text_are_read(tmp_path: Path, draw: Draw, predictor: Predictor) -> None:
     name = os.fsencode(tmp_path) + b"/\xff.jpg"
     Path(os.fsdecode(name)).write_bytes(draw("blue"))
-    (answer,) = scored([os.fsdecode(name)], predictor)
+    (answer,) = score([os.fsdecode(name)], predictor)
     assert answer.error is None
 
 

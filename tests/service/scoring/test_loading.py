@@ -1,4 +1,4 @@
-"""A model in a Python program answers as the service does."""
+"""A model in a Python program gives the same answers as the service."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_file_its_bytes_and_a_pillow_picture_get_the_same_answer(
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV"])
-def test_pillow_pictures_of_every_mode_are_taken(model: Model, mode: str) -> None:
+def test_pillow_pictures_of_every_mode_are_accepted(model: Model, mode: str) -> None:
     picture = Image.new("RGB", (40, 40), (255, 0, 0))
     assert model.predict(picture.convert(mode)).score > 0
 
@@ -61,9 +61,9 @@ def test_pillow_pictures_of_every_mode_are_taken(model: Model, mode: str) -> Non
 def test_pillow_pictures_of_16_bits_get_the_answer_of_their_file(model: Model, mode: str) -> None:
     values = np.arange(1600, dtype=np.uint16).reshape(40, 40) * 40
     picture = Image.fromarray(values)
-    other = Image.frombytes("I;16B", (40, 40), values.astype(">u2").tobytes())
+    big_endian = Image.frombytes("I;16B", (40, 40), values.astype(">u2").tobytes())
     expected = model.predict(picture)
-    assert model.predict(other if mode == "I;16B" else picture.convert("I")) == expected
+    assert model.predict(big_endian if mode == "I;16B" else picture.convert("I")) == expected
 
 
 @pytest.mark.parametrize(
@@ -84,21 +84,19 @@ def test_pillow_pictures_without_usable_pixels_are_refused(
 
 
 @pytest.mark.slow
-def test_a_pillow_picture_that_is_too_large_names_the_way_out(model: Model) -> None:
+def test_the_error_for_a_too_large_pillow_picture_names_the_remedy(model: Model) -> None:
     with pytest.raises(PayloadTooLarge, match="pass the path of its file"):
         model.predict(Image.new("RGB", (9000, 9000)))
 
 
 @pytest.mark.parametrize("top_k", [0, -1, 4, 1.5, "2"])
-def test_a_number_of_classes_that_the_model_lacks_is_refused(
-    model: Model, draw: Draw, top_k: Any
-) -> None:
+def test_an_invalid_number_of_classes_is_refused(model: Model, draw: Draw, top_k: Any) -> None:
     with pytest.raises(BadParameter, match="from 1 to 3"):
         model.predict(draw(), top_k=top_k)
 
 
 @pytest.mark.parametrize("picture", [None, np.zeros((40, 40, 3), np.uint8), bytearray(9)])
-def test_what_is_no_picture_is_a_type_error(model: Model, picture: Any) -> None:
+def test_an_object_that_is_not_a_picture_is_a_type_error(model: Model, picture: Any) -> None:
     with pytest.raises(TypeError, match="a path, the bytes of a file, or a Pillow image"):
         model.predict(picture)
 
@@ -106,11 +104,11 @@ def test_what_is_no_picture_is_a_type_error(model: Model, picture: Any) -> None:
 def test_a_pillow_picture_is_turned_upright_like_its_file(
     tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    levels = np.zeros((60, 90, 3), np.uint8)
-    levels[:20] = (0, 255, 0)
+    pixels = np.zeros((60, 90, 3), np.uint8)
+    pixels[:20] = (0, 255, 0)
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(levels).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
     decoded: list[np.ndarray] = []
     decode = model._predictor.decode
     monkeypatch.setattr(
@@ -155,16 +153,16 @@ def test_errors_are_those_of_the_service(
     with pytest.raises(BundleError, match="no model 'nowhere:latest'"):
         load("nowhere:latest")
     monkeypatch.setenv("GRAFT_MAX_IMAGE_BYTES", "10")
-    small = load(model._predictor.bundle.path)
+    limited_model = load(model._predictor.bundle.path)
     with pytest.raises(PayloadTooLarge, match="GRAFT_MAX_IMAGE_BYTES"):
-        small.predict(draw())
+        limited_model.predict(draw())
 
 
-def test_importing_the_package_imports_nothing_of_it() -> None:
+def test_importing_the_package_imports_none_of_its_modules() -> None:
     code = "import service, sys; print([n for n in sys.modules if n.startswith('service.')])"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout == "[]\n"
+    completed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert completed.stdout == "[]\n"
 
 
 def test_loading_needs_neither_tensorflow_nor_the_trainer(tiny_bundle: Bundle) -> None:
@@ -176,5 +174,5 @@ from service import load
 print(load({str(tiny_bundle.path)!r}).predict({str(tiny_bundle.path / "golden/red.png")!r}).label)
 """
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    assert (done.stdout, done.stderr) == ("red\n", "")
+    completed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert (completed.stdout, completed.stderr) == ("red\n", "")

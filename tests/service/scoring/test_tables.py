@@ -56,7 +56,7 @@ def test_lines_of_json_are_the_answers_of_predict_batch(
     assert bad == {"path": "c.jpg", "error": {"code": "unreadable_file", "message": message}}
 
 
-def test_a_table_has_every_probability_and_no_two_columns_of_one_name(tmp_path: Path) -> None:
+def test_a_table_has_every_probability_and_unique_columns(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     with csv_table(path, CLASSES) as write:
         write(GOOD)
@@ -84,12 +84,12 @@ def test_a_path_cannot_break_a_table(tmp_path: Path, name: str) -> None:
     assert row[0] == name
 
 
-def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path: Path) -> None:
-    whole, link, pipe = (tmp_path / name for name in ("whole.csv", "link.csv", "pipe"))
-    link.symlink_to(whole)
+def test_a_link_is_kept_and_a_pipe_is_written_to(tmp_path: Path) -> None:
+    target, link, pipe = (tmp_path / name for name in ("whole.csv", "link.csv", "pipe"))
+    link.symlink_to(target)
     os.mkfifo(pipe)
-    read: list[str] = []
-    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    contents: list[str] = []
+    reader = threading.Thread(target=lambda: contents.append(pipe.read_text()))
     reader.start()
     for path in (link, pipe):
         with csv_table(path, CLASSES) as write:
@@ -97,11 +97,11 @@ def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path: Path) -> None:
     reader.join(20)
     assert link.is_symlink()
     assert pipe.is_fifo()
-    assert whole.read_text() == read[0]
+    assert target.read_text() == contents[0]
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_table_that_was_stopped_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_stopped_run_keeps_the_old_table(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
 

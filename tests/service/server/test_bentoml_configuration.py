@@ -13,13 +13,13 @@ from service.system.resources import usable_cores
 
 @pytest.fixture
 def configure() -> Iterator[Any]:
-    usual = BentoMLContainer.config.get()
+    original = BentoMLContainer.config.get()
 
     def configure(services: dict[str, Any]) -> None:
-        BentoMLContainer.config.set({**usual, "services": services})
+        BentoMLContainer.config.set({**original, "services": services})
 
     yield configure
-    BentoMLContainer.config.set(usual)
+    BentoMLContainer.config.set(original)
 
 
 @pytest.mark.parametrize(
@@ -44,11 +44,11 @@ def test_bentoml_stores_the_configuration_where_we_read_it(monkeypatch: pytest.M
     """The name is private: another version of BentoML may store it elsewhere."""
     from service.app import Classifier
 
-    usual = BentoMLContainer.config.get()
-    given = {"services": {"graft": {"workers": 7}}}
-    monkeypatch.setenv("BENTOML_CONFIG_OVERRIDES", json.dumps(given))
+    original = BentoMLContainer.config.get()
+    overrides = {"services": {"graft": {"workers": 7}}}
+    monkeypatch.setenv("BENTOML_CONFIG_OVERRIDES", json.dumps(overrides))
     Classifier.inject_config()
     try:
         assert worker_count() == 7
     finally:
-        BentoMLContainer.config.set(usual)
+        BentoMLContainer.config.set(original)

@@ -25,7 +25,7 @@ def test_a_relative_bundle_becomes_absolute_and_its_link_is_kept(folder: Path) -
 
 
 @pytest.mark.parametrize("model", ["classifier:latest", "nothing", "/nothing"])
-def test_a_value_that_leads_to_no_bundle_is_a_tag(folder: Path, model: str) -> None:
+def test_a_value_that_is_not_a_bundle_folder_is_kept(folder: Path, model: str) -> None:
     variables = {"GRAFT_MODEL": model}
     make_paths_absolute(variables)
     assert variables == {"GRAFT_MODEL": model}
@@ -47,7 +47,7 @@ def test_other_relative_paths_become_absolute(folder: Path) -> None:
 def test_without_a_home_folder_nothing_is_left_behind(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """BentoML takes a folder called ~ for the home of a user that has none."""
+    """For a user without a home folder, BentoML creates a folder called ~."""
 
     def bentoml_home() -> Path:
         raise SettingError("no home folder: set BENTOML_HOME")

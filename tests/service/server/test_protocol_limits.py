@@ -1,4 +1,4 @@
-"""Malformed and endless requests end with 4xx or a close, and take no memory."""
+"""Malformed and endless requests get a 4xx or a closed connection, and use little memory."""
 
 from __future__ import annotations
 
@@ -35,34 +35,36 @@ HOST = b"Host: graft\r\n"
 POST = b"POST /predict HTTP/1.1\r\n" + HOST + b"Content-Type: image/jpeg\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 SECRET = b"Zuckerrohr"
-"""Stands in whatever an answer might quote."""
+"""A word in each part of a request that an answer must not quote."""
 
 
-LAST = b"GET /livez HTTP/1.1\r\n" + HOST + b"Connection: close\r\nX-Request-ID: the-last\r\n\r\n"
+FINAL_REQUEST = (
+    b"GET /livez HTTP/1.1\r\n" + HOST + b"Connection: close\r\nX-Request-ID: the-last\r\n\r\n"
+)
 
 
 def talk(server: Any, pieces: Iterable[bytes], seconds: float = 60) -> bytes:
-    """Send, and read until the server closes; b"" when it only closed.
+    """Send pieces, and return all answers until the server closes; b"" if it only closes.
 
-    Once something was answered, one more request asks for the end: what is answered before it has
-    come then, and nobody waits to see that nothing more comes. Its own answer is left out.
+    After the first answer, FINAL_REQUEST makes the server close the connection, so that nobody has
+    to wait for a timeout. The answer to FINAL_REQUEST is removed.
 
     Args:
-        seconds: how long the server may say nothing; in the end that ends it, too.
+        seconds: timeout of each read; it ends the reading as well.
     """
-    port, answer, is_told = int(server.url.rpartition(":")[2]), b"", False
+    port, answer, is_final_sent = int(server.url.rpartition(":")[2]), b"", False
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
-        with suppress(OSError):  # closed in the middle
+        with suppress(OSError):  # the server closed the connection
             for piece in pieces:
                 connection.sendall(piece)
         with suppress(OSError):
             while received := connection.recv(65_536):
                 answer += received
-                if not is_told:
-                    is_told = True
+                if not is_final_sent:
+                    is_final_sent = True
                     with suppress(OSError):
-                        connection.sendall(LAST)
-    starts = [found.start() for found in re.finditer(rb"HTTP/1\.1 \d", answer)]
+                        connection.sendall(FINAL_REQUEST)
+    starts = [match.start() for match in re.finditer(rb"HTTP/1\.1 \d", answer)]
     return answer[: starts[-1]] if starts and b"the-last" in answer[starts[-1] :] else answer
 
 
@@ -88,9 +90,9 @@ ENDLESS = {
 @pytest.mark.parametrize("name", ENDLESS)
 def test_endless_requests_are_cut_off(server: Any, name: str) -> None:
     (worker,) = server.workers()
-    before = worker.memory_info().rss
+    memory_before = worker.memory_info().rss
     talk(server, endless(*ENDLESS[name]))
-    assert worker.memory_info().rss - before < 30_000_000  # 160 MB and more without bounds
+    assert worker.memory_info().rss - memory_before < 30_000_000  # 160 MB and more without limits
     assert httpx.get(f"{server.url}/livez").status_code == 200
     assert "Traceback" not in server.log.read_text()
 
@@ -103,7 +105,10 @@ def test_a_long_header_within_the_limit_is_accepted(server: Any) -> None:
 def test_large_bodies_do_not_count_as_headers(server: Any, draw: Any) -> None:
     picture = draw("blue") + bytes(3_000_000)
     pieces = iter(
-        [picture[:100], *(picture[at : at + 999_999] for at in range(100, 3_000_000, 999_999))]
+        [
+            picture[:100],
+            *(picture[offset : offset + 999_999] for offset in range(100, 3_000_000, 999_999)),
+        ]
     )
     for content in (picture, pieces):
         headers = {"content-type": "image/jpeg"}
@@ -118,18 +123,23 @@ def test_a_header_that_does_not_arrive_ends_the_connection(server: Any) -> None:
         ("127.0.0.1", port), timeout=HEADER_TIMEOUT_SECONDS + 60
     ) as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\nHos")
-        assert connection.recv(100) == b""  # closed; where it were waited for, a TimeoutError
+        assert connection.recv(100) == b""  # closed; otherwise recv would raise TimeoutError
 
 
 async def answer_at_once(scope: Any, receive: Any, send: Any) -> None:
     await PlainTextResponse("fine")(scope, receive, send)
 
 
-LATE = {"none": b"", "a piece": b"a", "all": b"a" * 9, "the next one's head": b"a" * 9 + b"GET /"}
+LATE_BODIES = {
+    "none": b"",
+    "a piece": b"a",
+    "all": b"a" * 9,
+    "the next request": b"a" * 9 + b"GET /",
+}
 
 
 async def connect(app: Any) -> tuple[ServerState, asyncio.Server, Any, asyncio.StreamWriter]:
-    """A server of our protocol, and a connection to it."""
+    """Start a server with our protocol, and connect to it."""
     config = uvicorn.Config(app, timeout_keep_alive=1, log_config=None)
     config.load()
     loop, state = asyncio.get_running_loop(), ServerState()
@@ -139,9 +149,9 @@ async def connect(app: Any) -> tuple[ServerState, asyncio.Server, Any, asyncio.S
     return state, server, *await asyncio.open_connection(*server.sockets[0].getsockname())
 
 
-async def until(is_so: Callable[[], object]) -> None:
+async def wait_until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(30):
-        while not is_so():
+        while not condition():
             await asyncio.sleep(0)
 
 
@@ -151,38 +161,38 @@ def test_an_unread_answer_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     async def answer_much(scope: Any, receive: Any, send: Any) -> None:
         await PlainTextResponse("a" * 20_000_000)(scope, receive, send)
 
-    async def ask() -> None:
+    async def exchange() -> None:
         state, server, _, writer = await connect(answer_much)
         writer.transport.pause_reading()
-        await until(lambda: state.connections)
+        await wait_until(lambda: state.connections)
         writer.write(b"GET /livez HTTP/1.1\r\n\r\n")
-        await until(lambda: not state.connections)
+        await wait_until(lambda: not state.connections)
         writer.close()
         server.close()
 
-    asyncio.run(ask())
+    asyncio.run(exchange())
 
 
-@pytest.mark.parametrize("rest", LATE.values(), ids=LATE)
+@pytest.mark.parametrize("late_body", LATE_BODIES.values(), ids=LATE_BODIES)
 def test_a_body_that_does_not_arrive_after_its_answer_ends_the_connection(
-    monkeypatch: pytest.MonkeyPatch, rest: bytes
+    monkeypatch: pytest.MonkeyPatch, late_body: bytes
 ) -> None:
     monkeypatch.setattr("service.server.protocol_limits.HEADER_TIMEOUT_SECONDS", 0.3)
 
-    async def ask() -> None:
+    async def exchange() -> None:
         _, server, reader, writer = await connect(answer_at_once)
         writer.write(b"GET /livez HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
         assert await reader.readuntil(b"fine")
-        writer.write(rest)
+        writer.write(late_body)
         assert await asyncio.wait_for(reader.read(), 30) == b""
         writer.close()
         server.close()
 
-    asyncio.run(ask())
+    asyncio.run(exchange())
 
 
 REFUSED = b"POST /livez HTTP/1.1\r\nHost: graft\r\n"
-"""Answered at once, whatever its body."""
+"""A request that is answered before its body arrives."""
 CLOSING = REFUSED + b"Connection: close\r\n"
 
 
@@ -191,10 +201,10 @@ CLOSING = REFUSED + b"Connection: close\r\n"
 def test_a_client_that_sends_slowly_before_it_reads_sees_the_answer(
     monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
-    """Longer than anybody is waited for who sends nothing."""
+    """It sends for longer than the server would wait for a client that sends nothing."""
     monkeypatch.setattr("service.server.protocol_limits.HEADER_TIMEOUT_SECONDS", 1)
 
-    async def ask() -> None:
+    async def exchange() -> None:
         _, server, reader, writer = await connect(answer_at_once)
         writer.write(head + b"Content-Length: 500000\r\n\r\n")
         for _ in range(12):
@@ -205,7 +215,7 @@ def test_a_client_that_sends_slowly_before_it_reads_sees_the_answer(
         writer.close()
         server.close()
 
-    asyncio.run(ask())
+    asyncio.run(exchange())
 
 
 @pytest.mark.parametrize("head", [REFUSED, CLOSING])
@@ -215,7 +225,7 @@ def test_a_trickling_or_endless_body_is_cut_off_after_its_answer(
     monkeypatch.setattr("service.server.protocol_limits.HEADER_TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr("service.server.protocol_limits.MAX_DISCARDED_BYTES", 1_000_000)
 
-    async def ask(piece: bytes, seconds: float) -> None:
+    async def exchange(piece: bytes, seconds: float) -> None:
         state, server, _, writer = await connect(answer_at_once)
         writer.write(head + b"Transfer-Encoding: chunked\r\n\r\n")
         for _ in range(200):
@@ -223,23 +233,25 @@ def test_a_trickling_or_endless_body_is_cut_off_after_its_answer(
                 break
             writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             await asyncio.sleep(seconds)
-        await until(lambda: not state.connections)
+        await wait_until(lambda: not state.connections)
         writer.close()
         server.close()
 
-    asyncio.run(ask(b"a", 0.05))
-    asyncio.run(ask(bytes(50_000), 0))
+    asyncio.run(exchange(b"a", 0.05))
+    asyncio.run(exchange(bytes(50_000), 0))
 
 
 @pytest.mark.parametrize("head", [REFUSED, CLOSING])
-def test_a_steady_body_is_cut_off_in_the_end(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
-    """More than the least pace, and far below the most bytes, for as long as the sender likes."""
+def test_a_steady_body_is_cut_off_at_the_time_limit(
+    monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    """Its rate and size are within the limits, so only the time limit ends it."""
     monkeypatch.setattr("service.server.protocol_limits.HEADER_TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr("service.server.protocol_limits.MAX_DISCARD_SECONDS", 0.3)
 
-    async def ask() -> None:
+    async def exchange() -> None:
         state, server, _, writer = await connect(answer_at_once)
-        await until(lambda: state.connections)
+        await wait_until(lambda: state.connections)
         writer.write(head + b"Content-Length: 100000000\r\n\r\n")
         for _ in range(100):
             writer.write(bytes(1_000))
@@ -250,11 +262,11 @@ def test_a_steady_body_is_cut_off_in_the_end(monkeypatch: pytest.MonkeyPatch, he
         writer.close()
         server.close()
 
-    asyncio.run(ask())
+    asyncio.run(exchange())
 
 
 def test_expect_100_continue_is_not_continued_after_a_refusal() -> None:
-    async def ask() -> None:
+    async def exchange() -> None:
         _, server, reader, writer = await connect(answer_at_once)
         writer.write(CLOSING + b"Expect: 100-continue\r\nContent-Length: 60000000\r\n\r\n")
         answer = await asyncio.wait_for(reader.read(), 30)
@@ -263,18 +275,18 @@ def test_expect_100_continue_is_not_continued_after_a_refusal() -> None:
         writer.close()
         server.close()
 
-    asyncio.run(ask())
+    asyncio.run(exchange())
 
 
 def test_a_stopping_server_soon_stops_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.server.protocol_limits.HEADER_TIMEOUT_SECONDS", 0.2)
 
-    async def ask() -> None:
+    async def exchange() -> None:
         state, server, reader, writer = await connect(answer_at_once)
         writer.write(REFUSED + b"Content-Length: 50000000\r\n\r\n")
         assert await reader.readuntil(b"fine")
         (connection,) = state.connections
-        connection.shutdown()  # as uvicorn does with each
+        connection.shutdown()  # as uvicorn does with each connection
         for _ in range(20):
             writer.write(bytes(50_000))
             await asyncio.sleep(0.05)
@@ -282,7 +294,7 @@ def test_a_stopping_server_soon_stops_reading(monkeypatch: pytest.MonkeyPatch) -
         writer.close()
         server.close()
 
-    asyncio.run(ask())
+    asyncio.run(exchange())
 
 
 @pytest.mark.parametrize(("setting", "expected"), [(75.0, 75.0), (None, 20.0)])
@@ -291,86 +303,88 @@ def test_idle_connections_are_kept_for_the_time_of_the_setting(
 ) -> None:
     monkeypatch.setattr(BoundedHttpProtocol, "keep_alive_seconds", setting)
 
-    async def kept() -> float:
+    async def measure_remaining() -> float:
         config = uvicorn.Config(answer_at_once, timeout_keep_alive=20, log_config=None)
         config.load()
         loop, state = asyncio.get_running_loop(), ServerState()
-        made: list[BoundedHttpProtocol] = []
+        protocols: list[BoundedHttpProtocol] = []
 
-        def make() -> BoundedHttpProtocol:
-            made.append(BoundedHttpProtocol(config, state, {}))
-            return made[0]
+        def make_protocol() -> BoundedHttpProtocol:
+            protocols.append(BoundedHttpProtocol(config, state, {}))
+            return protocols[0]
 
-        server = await loop.create_server(make, "127.0.0.1", 0)
+        server = await loop.create_server(make_protocol, "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.write(REFUSED + b"Content-Length: 9\r\n\r\n")
         await reader.readuntil(b"fine")
-        writer.write(bytes(9))  # of a body that comes after its answer
+        writer.write(bytes(9))  # the body, which arrives after its answer
         await asyncio.sleep(0.1)
-        task = made[0].timeout_keep_alive_task
+        task = protocols[0].timeout_keep_alive_task
         assert task is not None
-        assert made[0]._timeout is None
-        left = task.when() - loop.time()
+        assert protocols[0]._timeout is None
+        remaining_seconds = task.when() - loop.time()
         writer.close()
         server.close()
-        return left
+        return remaining_seconds
 
-    assert expected - 2 < asyncio.run(kept()) <= expected
+    assert expected - 2 < asyncio.run(measure_remaining()) <= expected
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("arguments", "expected"),
     [([], 620), (["--timeout-keep-alive", "5"], None), (["--timeout-keep-alive", "9"], None)],
 )
 def test_the_command_line_overrides_the_setting_for_idle_connections(
-    monkeypatch: pytest.MonkeyPatch, given: list[str], kept: float | None
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: float | None
 ) -> None:
-    """5 s, said, are 5 s, though they are the option's default, too."""
+    """An explicit 5 s counts, although 5 s is also the default of the option."""
     monkeypatch.setattr(BoundedHttpProtocol, "keep_alive_seconds", None)
     monkeypatch.setitem(uvicorn.config.HTTP_PROTOCOLS, "auto", "")
-    with worker.make_context("worker", ["graft", "--service-name", "graft", "--fd", "3", *given]):
+    with worker.make_context(
+        "worker", ["graft", "--service-name", "graft", "--fd", "3", *arguments]
+    ):
         bound_requests(620)
-    assert BoundedHttpProtocol.keep_alive_seconds == kept
+    assert BoundedHttpProtocol.keep_alive_seconds == expected
     config = uvicorn.Config(answer_at_once, log_config=None)
     config.load()
     assert config.http_protocol_class is BoundedHttpProtocol
 
 
 @pytest.mark.parametrize(
-    "rest",
+    "malformed",
     [
         b"3\r\nabc\r\nno number\r\n",
         b"0\r\n\r\nno request\r\n\r\n",
         b"0\r\n\r\n" + REFUSED + b"\r\nno request\r\n\r\n",
     ],
-    ids=["in its body", "behind it", "behind one that waits"],
+    ids=["in its body", "after it", "after a waiting request"],
 )
-def test_the_request_before_a_malformed_one_is_abandoned(rest: bytes) -> None:
-    """Its answer would be taken for another's, and nobody would read it."""
-    ended: list[str] = []
+def test_the_request_before_a_malformed_one_is_abandoned(malformed: bytes) -> None:
+    """A proxy could take its answer for the answer to another request."""
+    message_types: list[str] = []
 
     async def answer_late(scope: Any, receive: Any, send: Any) -> None:
         while (message := await receive())["type"] == "http.request":
             pass
-        ended.append(message["type"])
+        message_types.append(message["type"])
         await PlainTextResponse("late")(scope, receive, send)
 
-    async def ask() -> bytes:
+    async def exchange() -> bytes:
         _, server, reader, writer = await connect(answer_late)
-        writer.write(REFUSED + b"Transfer-Encoding: chunked\r\n\r\n" + rest)
+        writer.write(REFUSED + b"Transfer-Encoding: chunked\r\n\r\n" + malformed)
         answer = await asyncio.wait_for(reader.read(), 30)
         writer.close()
         server.close()
         return answer
 
-    answer = asyncio.run(ask())
+    answer = asyncio.run(exchange())
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1") == 1
-    assert ended == ["http.disconnect"]
+    assert message_types == ["http.disconnect"]
 
 
-def test_uvicorns_protocol_has_the_names_that_ours_uses() -> None:
-    """They are not documented: the names that `BoundedHttpProtocol` overrides or reads."""
+def test_uvicorns_protocol_has_the_names_that_we_use() -> None:
+    """`BoundedHttpProtocol` overrides or reads these names, which are not documented."""
     methods = {"send_400_response", "shutdown", "timeout_keep_alive_handler"}
     methods |= {"_unset_keepalive_if_required", "on_message_begin", "on_headers_complete"}
     methods |= {"on_body", "on_message_complete", "connection_made", "connection_lost"}
@@ -385,30 +399,32 @@ def test_uvicorns_protocol_has_the_names_that_ours_uses() -> None:
         server.close()
         return set(vars(protocol)), set(vars(protocol.cycle))
 
-    ours, cycles = asyncio.run(attributes())
-    assert {"parser", "url", "headers", "flow", "pipeline", "cycle", "loop"} <= ours
-    assert {"timeout_keep_alive", "timeout_keep_alive_task", "transport"} <= ours
-    assert {"response_complete", "disconnected", "message_event"} <= cycles
+    protocol_names, cycle_names = asyncio.run(attributes())
+    assert {"parser", "url", "headers", "flow", "pipeline", "cycle", "loop"} <= protocol_names
+    assert {"timeout_keep_alive", "timeout_keep_alive_task", "transport"} <= protocol_names
+    assert {"response_complete", "disconnected", "message_event"} <= cycle_names
 
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
 
 
 @pytest.mark.parametrize("chunk_size", [1, 70, 10_000])
-def test_an_offer_of_another_protocol_is_ignored(server: Any, draw: Any, chunk_size: int) -> None:
+def test_an_upgrade_offer_is_ignored(server: Any, draw: Any, chunk_size: int) -> None:
     picture = draw("blue")
     length = b"Content-Length: %d\r\n\r\n"
-    asked = POST + OFFER + length % len(picture) + picture
-    asked += b"GET /livez HTTP/1.1\r\n" + HOST + OFFER + b"\r\n"
-    hidden = b"GET /model HTTP/1.1\r\n\r\n"  # a body that looks like a request stays one
-    asked += POST + OFFER + length % len(hidden) + hidden
-    pieces = [asked[at : at + chunk_size] for at in range(0, len(asked), chunk_size)]
+    requests = POST + OFFER + length % len(picture) + picture
+    requests += b"GET /livez HTTP/1.1\r\n" + HOST + OFFER + b"\r\n"
+    hidden = b"GET /model HTTP/1.1\r\n\r\n"  # a body that looks like a request is still a body
+    requests += POST + OFFER + length % len(hidden) + hidden
+    pieces = [
+        requests[offset : offset + chunk_size] for offset in range(0, len(requests), chunk_size)
+    ]
     answers = talk(server, pieces).split(b"HTTP/1.1 ")[1:]
     assert [answer[:3] for answer in answers] == [b"200", b"200", b"415"]
     assert b'"label":"blue"' in answers[0]
 
 
-def test_an_offer_on_a_connection_that_closes_may_be_followed_by_a_byte(server: Any) -> None:
+def test_an_upgrade_offer_with_an_extra_byte_is_answered(server: Any) -> None:
     closing = OFFER.replace(b"Upgrade, HTTP2-Settings", b"close, Upgrade")
     answer = talk(server, [b"GET /livez HTTP/1.1\r\n" + HOST + closing + b"\r\nx"])
     assert answer.startswith(b"HTTP/1.1 200 ")
@@ -418,10 +434,10 @@ def test_an_offer_on_a_connection_that_closes_may_be_followed_by_a_byte(server: 
 def test_curl_may_offer_http_2(server: Any, draw: Any, tmp_path: Path) -> None:
     (tmp_path / "leaf.jpg").write_bytes(draw("blue"))
     command = ["curl", "-sS", "--http2", "-F", f"image=@{tmp_path}/leaf.jpg"]
-    done = subprocess.run(
+    completed = subprocess.run(
         [*command, f"{server.url}/predict"], capture_output=True, text=True, check=False
     )
-    assert done.stdout.startswith('{"label":"blue"'), done.stderr
+    assert completed.stdout.startswith('{"label":"blue"'), completed.stderr
 
 
 MALFORMED = {
@@ -429,13 +445,13 @@ MALFORMED = {
     "negative length": POST + b"Content-Length: -5\r\n\r\nabcde",
     "length and chunks": POST
     + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n",
-    "unknown coding": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-    "no number": CHUNKED + b"ZZ\r\nabc\r\n",
+    "unknown transfer encoding": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "chunk size is not a number": CHUNKED + b"ZZ\r\nabc\r\n",
     "chunk of 2^72 bytes": CHUNKED + b"F" * 18 + b"\r\nabc",
-    "chunk longer than said": CHUNKED + b"1\r\nabc\r\n0\r\n\r\n",
+    "chunk longer than its size": CHUNKED + b"1\r\nabc\r\n0\r\n\r\n",
     "NUL in the path": b"GET /\0" + SECRET + b" HTTP/1.1\r\n" + HOST + b"\r\n",
     "path traversal": b"GET /../../" + SECRET + b" HTTP/1.1\r\n" + HOST + b"\r\n",
-    "hidden traversal": b"GET /static_content/..%2f..%2f" + SECRET + b" HTTP/1.1\r\n\r\n",
+    "encoded traversal": b"GET /static_content/..%2f..%2f" + SECRET + b" HTTP/1.1\r\n\r\n",
     "script in the path": b"GET /<script>" + SECRET + b"</script> HTTP/1.1\r\n" + HOST + b"\r\n",
     "bytes in the path": b"GET /%ff%fe%00" + SECRET + b" HTTP/1.1\r\n" + HOST + b"\r\n",
     "redirect elsewhere": b"GET /model/ HTTP/1.1\r\nHost: " + SECRET + b"\r\n\r\n",
@@ -468,12 +484,18 @@ def form(parts: bytes, boundary: bytes = b"edge") -> bytes:
     return head + boundary + b"\r\nContent-Length: " + length + b"\r\n\r\n" + parts
 
 
-def part(disposition: bytes, content: bytes = b"x", more: bytes = b"") -> bytes:
-    head = b"--edge\r\nContent-Disposition: form-data; " + disposition + b"\r\n" + more + b"\r\n"
+def part(disposition: bytes, content: bytes = b"x", extra_headers: bytes = b"") -> bytes:
+    head = (
+        b"--edge\r\nContent-Disposition: form-data; "
+        + disposition
+        + b"\r\n"
+        + extra_headers
+        + b"\r\n"
+    )
     return head + content + b"\r\n"
 
 
-NESTED = part(b'name="a"', more=b"Content-Type: multipart/mixed; boundary=edge2\r\n")
+NESTED = part(b'name="a"', extra_headers=b"Content-Type: multipart/mixed; boundary=edge2\r\n")
 FORMS = {
     "thousands of parts": form(part(b'name="a"') * 5_000 + b"--edge--\r\n"),
     "thousands of files": form(part(b'name="a"; filename="b"') * 5_000 + b"--edge--\r\n"),
@@ -482,7 +504,9 @@ FORMS = {
     "lines that end in LF": form((part(b'name="a"') + b"--edge--\r\n").replace(b"\r", b"")),
     "no name": form(part(SECRET) + b"--edge--\r\n"),
     "endless part header": form(part(b'name="' + b"a" * 3_000_000 + b'"') + b"--edge--\r\n"),
-    "many part headers": form(part(b'name="a"', more=b"a: b\r\n" * 100_000) + b"--edge--\r\n"),
+    "many part headers": form(
+        part(b'name="a"', extra_headers=b"a: b\r\n" * 100_000) + b"--edge--\r\n"
+    ),
     "bytes in a name": form(part(b'name="\xff\xfe' + SECRET + b'"') + b"--edge--\r\n"),
     "unknown charset": form(part(b'name="\xff"'), b"edge; charset=" + SECRET),
     "another disposition": form(
@@ -506,16 +530,17 @@ def test_compressed_bodies_are_not_unpacked(server: Any) -> None:
 
 
 def test_old_clients_and_proxies_are_understood(server: Any) -> None:
-    old = talk(server, [b"GET /livez HTTP/1.0\r\n\r\n"])
-    absolute = talk(server, [b"GET http://elsewhere/livez HTTP/1.1\r\n" + HOST + b"\r\n"])
-    assert old.startswith(b"HTTP/1.1 200")
-    assert absolute.startswith(b"HTTP/1.1 200")
+    old_answer = talk(server, [b"GET /livez HTTP/1.0\r\n\r\n"])
+    proxy_answer = talk(server, [b"GET http://elsewhere/livez HTTP/1.1\r\n" + HOST + b"\r\n"])
+    assert old_answer.startswith(b"HTTP/1.1 200")
+    assert proxy_answer.startswith(b"HTTP/1.1 200")
 
 
-def test_no_test_of_this_file_made_a_traceback(server: Any) -> None:
+def test_the_requests_of_this_file_caused_no_traceback(server: Any) -> None:
     log = server.log.read_text()
     assert "Traceback" not in log
-    assert not re.search("Did not find|Invalid HTTP|boundary", log)  # strangers do not write it
+    # clients cannot write to the log
+    assert not re.search("Did not find|Invalid HTTP|boundary", log)
     assert not [n for n, value in server.metrics().items() if 'status="500"' in n and value]
 
 

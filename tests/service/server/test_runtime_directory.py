@@ -23,7 +23,7 @@ from service.server.runtime_directory import (
 from service.server.slots import METRIC_FILE_TYPES, RESERVED_BYTES
 
 ROOT = Path(__file__).parents[3]
-SERVICE = """
+SERVICE_SCRIPT = """
 import os, sys
 from pathlib import Path
 from service.server import runtime_directory
@@ -35,17 +35,17 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where directories of services are made."""
-    monkeypatch.setenv(DIRECTORY_VARIABLE, "")  # to be as it was, afterwards
+def memory_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which services create their directories."""
+    monkeypatch.setenv(DIRECTORY_VARIABLE, "")  # restored afterwards
     monkeypatch.setattr(runtime_directory, "_MEMORY_FOLDER", tmp_path)
     return tmp_path
 
 
 @contextmanager
-def another_service(place: Path) -> Iterator[Path]:
+def another_service(memory_folder: Path) -> Iterator[Path]:
     """The directory of a service that runs until it is killed."""
-    command = [sys.executable, "-c", SERVICE, str(place)]
+    command = [sys.executable, "-c", SERVICE_SCRIPT, str(memory_folder)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout
@@ -62,91 +62,91 @@ def full_disk() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_all_files_are_allocated_before_a_worker_starts(place: Path) -> None:
-    """A page of a mapped file that finds the disk full kills its process."""
+def test_all_files_are_allocated_before_a_worker_starts(memory_folder: Path) -> None:
+    """On a full disk, writing to a new page of a mapped file kills the process."""
     create_runtime_directory(2)
-    (path,) = place.iterdir()
+    (path,) = memory_folder.iterdir()
     for slot in (0, 1):
         for kind in METRIC_FILE_TYPES:
-            found = (path / f"{kind}_{slot}.db").stat()
-            assert found.st_size == RESERVED_BYTES <= found.st_blocks * 512
+            status = (path / f"{kind}_{slot}.db").stat()
+            assert status.st_size == RESERVED_BYTES <= status.st_blocks * 512
     assert path.stat().st_mode & 0o777 == 0o700
 
 
 def test_only_the_directory_of_a_killed_service_is_removed(
-    place: Path,
+    memory_folder: Path,
 ) -> None:
-    with another_service(place) as theirs:
+    with another_service(memory_folder) as other_directory:
         create_runtime_directory(1)
-        ours = Path(os.environ[DIRECTORY_VARIABLE])
-        assert theirs != ours
-        assert {theirs, ours} == set(place.iterdir())
+        own_directory = Path(os.environ[DIRECTORY_VARIABLE])
+        assert other_directory != own_directory
+        assert {other_directory, own_directory} == set(memory_folder.iterdir())
     create_runtime_directory(1)
-    assert not theirs.exists()
-    assert ours.exists()
+    assert not other_directory.exists()
+    assert own_directory.exists()
 
 
 def test_a_worker_that_outlives_its_parent_keeps_the_directory(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    memory_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with another_service(place) as theirs:
-        monkeypatch.setenv(DIRECTORY_VARIABLE, str(theirs))
+    with another_service(memory_folder) as other_directory:
+        monkeypatch.setenv(DIRECTORY_VARIABLE, str(other_directory))
         worker = join_runtime_directory()
     assert worker
     create_runtime_directory(1)
-    assert theirs.exists()
+    assert other_directory.exists()
 
 
-def test_other_files_with_the_prefix_stay(place: Path) -> None:
-    (place / "graft-service-x").mkdir()
-    (place / "graft-service-y").write_bytes(b"")
+def test_other_files_with_the_prefix_stay(memory_folder: Path) -> None:
+    (memory_folder / "graft-service-x").mkdir()
+    (memory_folder / "graft-service-y").write_bytes(b"")
     create_runtime_directory(1)
-    assert (place / "graft-service-x").exists()
-    assert (place / "graft-service-y").exists()
+    assert (memory_folder / "graft-service-x").exists()
+    assert (memory_folder / "graft-service-y").exists()
 
 
-def test_each_worker_has_a_slot_even_beyond_the_expected_number(place: Path) -> None:
+def test_each_worker_has_a_slot_even_beyond_the_expected_number(memory_folder: Path) -> None:
     create_runtime_directory(1)
     workers = [join_runtime_directory(), join_runtime_directory()]
     assert [worker and worker.slot for worker in workers] == [0, 1]
 
 
-def test_without_room_in_memory_the_directory_is_a_temporary_folder(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_shared_memory_the_directory_is_a_temporary_folder(
+    memory_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime_directory, "_MEMORY_FOLDER", place / "missing")
-    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    monkeypatch.setattr(runtime_directory, "_MEMORY_FOLDER", memory_folder / "missing")
+    monkeypatch.setattr(tempfile, "tempdir", str(memory_folder))
     create_runtime_directory(1)
-    assert Path(os.environ[DIRECTORY_VARIABLE]).parent == place
+    assert Path(os.environ[DIRECTORY_VARIABLE]).parent == memory_folder
 
 
-def test_without_any_room_workers_share_nothing(
-    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_without_any_space_workers_share_nothing(
+    memory_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    monkeypatch.setattr(tempfile, "tempdir", str(memory_folder))
     with full_disk():
         create_runtime_directory(2)
     assert "the workers cannot share a directory" in caplog.text
     assert DIRECTORY_VARIABLE not in os.environ
-    assert list(place.iterdir()) == []
+    assert list(memory_folder.iterdir()) == []
     assert join_runtime_directory() is None
 
 
-def test_a_worker_without_room_shares_nothing(
-    place: Path, caplog: pytest.LogCaptureFixture
+def test_a_worker_without_space_shares_nothing(
+    memory_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     create_runtime_directory(1)
-    first = join_runtime_directory()
+    worker = join_runtime_directory()
     with full_disk():
         assert join_runtime_directory() is None
     assert "this worker cannot share its metrics" in caplog.text
-    assert first
-    assert all("_0.db" in name for name in first.metrics_files())
-    assert (second := join_runtime_directory())  # once there is room again
-    assert second.slot == 1
+    assert worker
+    assert all("_0.db" in name for name in worker.metrics_files())
+    assert (next_worker := join_runtime_directory())  # once there is space again
+    assert next_worker.slot == 1
 
 
-def test_reserve_allocates_or_refuses(place: Path) -> None:
+def test_reserve_allocates_or_refuses(memory_folder: Path) -> None:
     create_runtime_directory(1)
     worker = join_runtime_directory()
     assert worker
@@ -160,7 +160,7 @@ def test_reserve_allocates_or_refuses(place: Path) -> None:
 
 
 def test_a_missing_temporary_folder_is_an_error(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    memory_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gettempdir() -> str:
         raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
@@ -176,17 +176,17 @@ def test_a_reload_is_announced_even_on_a_full_disk(directory: Any) -> None:
     assert directory.last_reload() is None
     with full_disk():
         directory.announce_reload("0123456789ab")
-        first = directory.last_reload()
-    assert first[1] == "0123456789ab"
+        reload = directory.last_reload()
+    assert reload[1] == "0123456789ab"
     directory.announce_reload("ba9876543210")
     assert directory.last_reload()[1] == "ba9876543210"
-    assert directory.last_reload() != first
+    assert directory.last_reload() != reload
 
 
 def test_a_worker_without_a_directory_shares_nothing(
     directory: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """systemd-logind empties /dev/shm of a user who logs out, cleaners take old files in /tmp."""
+    """systemd-logind empties /dev/shm when a user logs out; cleaners remove old files in /tmp."""
     shutil.rmtree(directory.path)
     assert join_runtime_directory() is None
     assert not directory.path.exists()

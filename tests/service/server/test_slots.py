@@ -10,19 +10,19 @@ from service.server.slots import METRIC_FILE_TYPES, RESERVED_BYTES, allocate
 
 
 def test_a_free_slot_is_acquired_before_a_new_one(tmp_path: Path) -> None:
-    first, lock = slots.acquire_slot(tmp_path)
-    slots.prepare_slot(tmp_path, first)
-    second, other = slots.acquire_slot(tmp_path)
-    slots.prepare_slot(tmp_path, second)
-    assert (first, second) == (0, 1)
+    slot, lock = slots.acquire_slot(tmp_path)
+    slots.prepare_slot(tmp_path, slot)
+    next_slot, next_lock = slots.acquire_slot(tmp_path)
+    slots.prepare_slot(tmp_path, next_slot)
+    assert (slot, next_slot) == (0, 1)
     assert slots.is_held(tmp_path, 0)
     lock.release()
     assert not slots.is_held(tmp_path, 0)
-    again, lock = slots.acquire_slot(tmp_path)
-    assert again == 0
+    reused_slot, lock = slots.acquire_slot(tmp_path)
+    assert reused_slot == 0
     assert slots.slot_numbers(tmp_path) == [0, 1]
     lock.release()
-    other.release()
+    next_lock.release()
 
 
 def test_counters_are_kept_and_gauges_start_at_0(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Spans by an exporter in memory, through BentoML's own configuration and the real service."""
+"""Spans in memory, and spans that the running service exports with BentoML's configuration."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OPTIONS = "services.graft.tracing."
 
 
-def switch(monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+def configure_tracing(monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
     config = BentoMLContainer.config.get()
     monkeypatch.setitem(config, "tracing", {**config.get("tracing", {}), **options})
 
 
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    """Tracing, switched on as BentoML's configuration does it; what was exported."""
-    switch(monkeypatch, exporter_type="in_memory", sample_rate=1.0)
+    """Switch tracing on as BentoML's configuration does; yield the exporter with the spans."""
+    configure_tracing(monkeypatch, exporter_type="in_memory", sample_rate=1.0)
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -44,73 +44,73 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     BentoMLContainer.tracer_provider.reset()
 
 
-def ask(state: ServiceState, path: str, **options: Any) -> httpx.Response:
+def send(state: ServiceState, path: str, **options: Any) -> httpx.Response:
     app = Starlette(routes=[endpoint.route() for endpoint in routes.HTTP_ENDPOINTS])
     app.state.service = state
 
-    async def ask() -> httpx.Response:
+    async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://graft") as client:
             return await client.post(path, **options)
 
-    return asyncio.run(ask())
+    return asyncio.run(send())
 
 
 def by_name(exporter: InMemorySpanExporter) -> dict[str, list[ReadableSpan]]:
-    found: dict[str, list[ReadableSpan]] = {}
+    groups: dict[str, list[ReadableSpan]] = {}
     for span in exporter.get_finished_spans():
-        found.setdefault(span.name, []).append(span)
-    return found
+        groups.setdefault(span.name, []).append(span)
+    return groups
 
 
 def test_a_request_is_a_child_of_its_caller_and_parent_of_its_stages(
     spans: InMemorySpanExporter, state: ServiceState, draw: Any
 ) -> None:
     before = time.time_ns()
-    response = ask(state, "/predict", files={"image": draw()}, headers={"traceparent": PARENT})
+    response = send(state, "/predict", files={"image": draw()}, headers={"traceparent": PARENT})
     after = time.time_ns()
     assert response.status_code == 200
-    found = by_name(spans)
-    assert sorted(found) == ["POST /predict", "decode", "inference", "queue"]
-    (request,) = found["POST /predict"]
+    spans_by_name = by_name(spans)
+    assert sorted(spans_by_name) == ["POST /predict", "decode", "inference", "queue"]
+    (request,) = spans_by_name["POST /predict"]
     assert request.parent
     assert f"{request.parent.trace_id:032x}-{request.parent.span_id:016x}" in PARENT
-    moments = [request.start_time]
+    timestamps = [request.start_time]
     for stage in ("decode", "queue", "inference"):
-        (span,) = found[stage]
+        (span,) = spans_by_name[stage]
         assert span.context
         assert request.context
         assert span.parent == request.context
         assert span.context.trace_id == request.context.trace_id
-        moments += [span.start_time, span.end_time]
-    moments.append(request.end_time)
+        timestamps += [span.start_time, span.end_time]
+    timestamps.append(request.end_time)
     slack = 1_000_000  # two clocks, read one after the other
-    for earlier, later in pairwise(moments):
+    for earlier, later in pairwise(timestamps):
         assert earlier is not None
         assert later is not None
         assert earlier <= later + slack
-    assert before <= moments[0]  # type: ignore[operator]
-    assert moments[-1] <= after  # type: ignore[operator]
+    assert before <= timestamps[0]  # type: ignore[operator]
+    assert timestamps[-1] <= after  # type: ignore[operator]
 
 
 def test_every_picture_of_a_batch_has_its_stages(
     spans: InMemorySpanExporter, state: ServiceState, draw: Any
 ) -> None:
     files = [("images", draw()), ("images", b"text"), ("images", draw("blue"))]
-    assert ask(state, "/predict_batch", files=files).status_code == 200
-    found = by_name(spans)
-    assert {name: len(several) for name, several in found.items()} == {
+    assert send(state, "/predict_batch", files=files).status_code == 200
+    spans_by_name = by_name(spans)
+    assert {name: len(group) for name, group in spans_by_name.items()} == {
         **{"POST /predict_batch": 1, "decode": 2, "queue": 2, "inference": 2}
     }
-    (request,) = found["POST /predict_batch"]
+    (request,) = spans_by_name["POST /predict_batch"]
     assert request.parent is None
-    assert all(span.parent == request.context for span in found["decode"])
+    assert all(span.parent == request.context for span in spans_by_name["decode"])
 
 
 def test_a_refusal_is_a_span_with_its_status(
     spans: InMemorySpanExporter, state: ServiceState
 ) -> None:
-    assert ask(state, "/predict", content=b"").status_code == 422
+    assert send(state, "/predict", content=b"").status_code == 422
     (request,) = spans.get_finished_spans()
     assert request.attributes
     assert request.attributes["http.status_code"] == 422
@@ -121,7 +121,7 @@ def test_unsampled_requests_have_no_spans(
 ) -> None:
     headers = {"traceparent": PARENT[:-2] + "00"}
     BentoMLContainer.tracer_provider.get().sampler = TraceIdRatioBased(0.0)
-    assert ask(state, "/predict", files={"image": draw()}, headers=headers).is_success
+    assert send(state, "/predict", files={"image": draw()}, headers=headers).is_success
     assert spans.get_finished_spans() == ()
 
 
@@ -133,11 +133,11 @@ def test_unsampled_requests_have_no_spans(
         {"exporter_type": None, "sample_rate": 1.0},
     ],
 )
-def test_switched_off_there_is_no_middleware(
+def test_without_tracing_there_is_no_middleware(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
-    switch(monkeypatch, **options)
-    monkeypatch.setattr(BentoMLContainer.tracer_provider, "get", None)  # not even asked for
+    configure_tracing(monkeypatch, **options)
+    monkeypatch.setattr(BentoMLContainer.tracer_provider, "get", None)  # must not be called
     assert tracing.middleware() == []
     tracing.record_stages([1.0, 2.0, 3.0, 4.0, 5.0])
     tracing.flush()
@@ -166,7 +166,7 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
 
 
 @pytest.mark.slow
-def test_bentoml_s_configuration_sends_spans_to_a_collector(
+def test_bentomls_configuration_sends_spans_to_a_collector(
     serve: Any, collector: tuple[str, list[bytes]], draw: Any
 ) -> None:
     pytest.importorskip(
@@ -176,11 +176,11 @@ def test_bentoml_s_configuration_sends_spans_to_a_collector(
     address, bodies = collector
     options = ["exporter_type=otlp", "sample_rate=1.0", "otlp.protocol=http"]
     options.append(f"otlp.endpoint={address}")
-    chosen = " ".join(OPTIONS + option for option in options)
-    with serve(BENTOML_CONFIG_OPTIONS=chosen) as server:
+    overrides = " ".join(OPTIONS + option for option in options)
+    with serve(BENTOML_CONFIG_OPTIONS=overrides) as server:
         files, headers = {"image": draw()}, {"traceparent": PARENT}
         assert httpx.post(f"{server.url}/predict", files=files, headers=headers).is_success
-    sent = b"".join(bodies)  # at the latest when the service ended
+    sent = b"".join(bodies)  # the last spans are sent when the service ends
     for part in (b"POST /predict", b"decode", b"queue", b"inference"):
         assert part in sent
     assert sent.count(bytes.fromhex(PARENT.split("-")[1])) >= 4

@@ -35,52 +35,52 @@ class RecordingTransport:
         self.calls.append("aborted")
 
 
-def test_writes_of_one_turn_are_sent_together_and_before_closing() -> None:
-    recorded = RecordingTransport()
+def test_writes_of_one_loop_iteration_are_sent_together_and_before_closing() -> None:
+    recording = RecordingTransport()
 
     async def write() -> None:
-        transport = CoalescingTransport(recorded, asyncio.get_running_loop())  # type: ignore[arg-type]
+        transport = CoalescingTransport(recording, asyncio.get_running_loop())  # type: ignore[arg-type]
         transport.write(b"head ")
         transport.write(b"body")
-        assert recorded.calls == []
+        assert recording.calls == []
         await asyncio.sleep(0)
         transport.write(b"another")
         transport.close()
         await asyncio.sleep(0)
 
     asyncio.run(write())
-    assert recorded.calls == [b"head body", b"another", "closed"]
+    assert recording.calls == [b"head body", b"another", "closed"]
 
 
 def test_a_closed_connection_with_unread_data_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.server.transport.SEND_TIMEOUT_SECONDS", 0.05)
-    recorded = RecordingTransport()
+    recording = RecordingTransport()
 
     async def write() -> None:
-        transport = CoalescingTransport(recorded, asyncio.get_running_loop())  # type: ignore[arg-type]
+        transport = CoalescingTransport(recording, asyncio.get_running_loop())  # type: ignore[arg-type]
         transport.write(b"answer")
         transport.close()
         transport.write(b"too late")
         await asyncio.sleep(0.3)
 
     asyncio.run(write())
-    assert recorded.calls == [b"answer", "closed", "aborted"]
+    assert recording.calls == [b"answer", "closed", "aborted"]
 
 
 def test_while_the_client_sends_only_the_sending_side_is_closed() -> None:
-    recorded = RecordingTransport()
+    recording = RecordingTransport()
 
     async def write() -> None:
         loop = asyncio.get_running_loop()
-        transport = CoalescingTransport(recorded, loop, lambda: True)  # type: ignore[arg-type]
+        transport = CoalescingTransport(recording, loop, lambda: True)  # type: ignore[arg-type]
         transport.write(b"answer")
         transport.close()
         assert transport.is_closing()
         transport.write(b"too late")
         await asyncio.sleep(0)
-        assert recorded.calls == [b"answer", "no more"]
-        transport.close()  # as at the server's end
+        assert recording.calls == [b"answer", "no more"]
+        transport.close()  # as when the server stops
         transport.close_now()
 
     asyncio.run(write())
-    assert recorded.calls[:3] == [b"answer", "no more", "closed"]
+    assert recording.calls[:3] == [b"answer", "no more", "closed"]

@@ -8,12 +8,12 @@ from service.server.upload_quota import UploadQuota
 
 def test_requests_share_a_bounded_quota_and_give_it_back() -> None:
     quota = UploadQuota(100)
-    with quota.upload() as first, quota.upload() as second:
-        first.add(60)
-        second.add(40)
+    with quota.upload() as first_upload, quota.upload() as second_upload:
+        first_upload.add(60)
+        second_upload.add(40)
         assert quota.used_bytes == 100
         with pytest.raises(Overloaded, match=r"uploads is full \(100 of 100 bytes"):
-            first.add(1)
+            first_upload.add(1)
     assert quota.used_bytes == 0
 
 

@@ -19,7 +19,7 @@ def test_variables_set_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user without HOME whom /etc/passwd does not know, and no settings."""
+    """A user without HOME, without an entry in /etc/passwd, and without settings."""
     for name in ("HOME", "GRAFT_CACHE", "XDG_CACHE_HOME", "BENTOML_HOME"):
         monkeypatch.delenv(name, raising=False)
 
@@ -49,7 +49,7 @@ def test_without_a_home_folder_the_error_names_the_variable(
 
 def test_a_relative_home_folder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GRAFT_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # ignored, as the specification has it
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # ignored, as the specification requires
     monkeypatch.setenv("HOME", "/home/somebody")
     assert cache_folder() == Path("/home/somebody/.cache/graft")
     monkeypatch.setenv("HOME", "here")

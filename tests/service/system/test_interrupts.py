@@ -11,7 +11,7 @@ from service.system import interrupts
 from service.system.interrupts import INTERRUPTED, cleanup_on_signal, exit_on_signals
 
 ROOT = Path(__file__).parents[3]
-BLOCKING = f"""
+BLOCKING_SCRIPT = f"""
 import hashlib, os, pathlib, signal, sys
 sys.path.insert(0, {str(ROOT)!r})
 from service.system.interrupts import cleanup_on_signal, exit_on_signals
@@ -25,16 +25,16 @@ with exit_on_signals(codes, lambda: "stopped"), cleanup:
 
 
 @pytest.mark.parametrize(
-    ("number", "times", "code"),
+    ("signal_number", "times", "code"),
     [(signal.SIGINT, 1, 130), (signal.SIGINT, 2, 130), (signal.SIGTERM, 1, 75)],
 )
 def test_a_blocking_call_is_ended_and_cleaned_up(
-    tmp_path: Path, number: signal.Signals, times: int, code: int
+    tmp_path: Path, signal_number: signal.Signals, times: int, code: int
 ) -> None:
-    half = tmp_path / "half"
-    half.touch()
+    partial_file = tmp_path / "half"
+    partial_file.touch()
     process = subprocess.Popen(
-        [sys.executable, "-c", BLOCKING, str(half)],
+        [sys.executable, "-c", BLOCKING_SCRIPT, str(partial_file)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -43,31 +43,31 @@ def test_a_blocking_call_is_ended_and_cleaned_up(
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
     for _ in range(times):
-        process.send_signal(number)
+        process.send_signal(signal_number)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (code, "stopped\n")
-    assert not half.exists()
+    assert not partial_file.exists()
 
 
 def restore_sigint() -> None:
-    """Shells let what they start in the background ignore it, tests included."""
+    """Let Ctrl+C stop the child: processes that a shell starts in the background ignore it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_handlers_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = signal.getsignal(signal.SIGTERM)
+    previous_handler = signal.getsignal(signal.SIGTERM)
     with exit_on_signals({signal.SIGTERM: INTERRUPTED}, str):
-        assert signal.getsignal(signal.SIGTERM) is not before
-    assert signal.getsignal(signal.SIGTERM) is before
+        assert signal.getsignal(signal.SIGTERM) is not previous_handler
+    assert signal.getsignal(signal.SIGTERM) is previous_handler
 
 
 def test_ignored_signals_stay_ignored() -> None:
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    previous_handler = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         with exit_on_signals({signal.SIGTERM: INTERRUPTED}, str):
             assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous_handler)
 
 
 def test_cleanup_is_forgotten_after_the_block() -> None:

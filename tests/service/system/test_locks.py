@@ -41,12 +41,12 @@ time.sleep(600)
     acquire_lock(tmp_path / "lock", wait=False).release()
 
 
-@pytest.mark.parametrize("lack", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("error_number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_reported(
-    tmp_path: Path, lack: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, error_number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: int) -> None:
-        raise OSError(lack, os.strerror(lack))
+        raise OSError(error_number, os.strerror(error_number))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(NoLocksError, match=r"has no file locks .*local disk") as caught:

@@ -41,27 +41,27 @@ def test_processor_has_a_name() -> None:
     assert processor_name()
 
 
-MAPPED = """
+MALLOC_SCRIPT = """
 import ctypes
 from service.system.resources import release_large_memory
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 libc.free.argtypes = [ctypes.c_void_p]
 def is_mapped(size):
-    place = libc.malloc(size)
-    mark = ctypes.c_size_t.from_address(place - ctypes.sizeof(ctypes.c_size_t)).value & 2
-    libc.free(place)
+    address = libc.malloc(size)
+    mark = ctypes.c_size_t.from_address(address - ctypes.sizeof(ctypes.c_size_t)).value & 2
+    libc.free(address)
     return bool(mark)
-is_mapped(30_000_000)  # once it was freed, glibc keeps what is as large
+is_mapped(30_000_000)  # once freed, glibc keeps blocks of this size
 print(is_mapped(5_000_000))
 release_large_memory()
-print(is_mapped(20_000_000), is_mapped(100_000))  # the first 5 MB are free and would do for 5
+print(is_mapped(20_000_000), is_mapped(100_000))  # the 5 MB are free already
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 def test_large_memory_goes_back_to_the_system() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", MAPPED], capture_output=True, text=True, check=True
+    completed = subprocess.run(
+        [sys.executable, "-c", MALLOC_SCRIPT], capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ["False", "True", "False"]
+    assert completed.stdout.split() == ["False", "True", "False"]

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what it says, and that the service behaves as it says."""
+"""The OpenAPI document: its content, and that the service behaves as documented."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from service.oip import openapi as oip_openapi
 from service.settings import Settings
 
 EXAMPLES = int(os.environ.get("GRAFT_FUZZ_EXAMPLES", "15"))
-"""For each operation; `make fuzz` sets more."""
+"""The number of generated requests for each operation; `make fuzz` increases it."""
 CHECKS = [
     not_a_server_error,
     checks.status_code_conformance,
@@ -51,7 +51,7 @@ def test_the_document_names_the_model_and_its_classes(docs: dict[str, Any]) -> N
 def test_every_operation_has_a_unique_id_a_summary_and_a_group(docs: dict[str, Any]) -> None:
     ids = [operation["operationId"] for operation in operations(docs)]
     assert len({*ids}) == len(ids) == 17
-    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in ids)  # a function's name
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in ids)  # valid as a function name
     groups = [group["name"] for group in docs["tags"]]
     assert groups == ["predictions", "model", "open inference protocol", "operations"]
     assert all(group["description"] for group in docs["tags"])
@@ -63,7 +63,7 @@ def test_every_operation_has_a_unique_id_a_summary_and_a_group(docs: dict[str, A
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
+    ("name", "escaped"),
     [
         ("<script>alert(1)</script>", r"\<script\>alert\(1\)\<\/script\>"),
         ("[a](javascript:b)", r"\[a\]\(javascript\:b\)"),
@@ -72,13 +72,13 @@ def test_every_operation_has_a_unique_id_a_summary_and_a_group(docs: dict[str, A
         ("Größe 漢字", "Größe 漢字"),
     ],
 )
-def test_class_names_are_text_and_never_markup(manifest: Manifest, name: str, shown: str) -> None:
-    """Swagger renders descriptions as Markdown with HTML; examples it shows as they are."""
+def test_class_names_are_text_and_never_markup(manifest: Manifest, name: str, escaped: str) -> None:
+    """Swagger renders descriptions as Markdown with HTML, and shows examples unchanged."""
     document = build_document(manifest.model_copy(update={"classes": (name, "b")}), Settings())
-    assert document["info"]["description"].endswith(f"Classes: {shown}, b")
+    assert document["info"]["description"].endswith(f"Classes: {escaped}, b")
     example = document["paths"]["/predict"]["post"]["responses"]["200"]["content"]
     assert example["application/json"]["example"]["label"] == name
-    if shown != name:
+    if escaped != name:
         assert not [text for text in descriptions(document) if name in text]
 
 
@@ -96,17 +96,17 @@ def descriptions(value: object) -> Iterator[str]:
 def test_every_error_is_documented_in_its_format(docs: dict[str, Any]) -> None:
     documented = {}
     for name, path in docs["paths"].items():
-        shape = "InferenceError" if name.startswith("/v2") else "ErrorResponse"
+        schema_name = "InferenceError" if name.startswith("/v2") else "ErrorResponse"
         for operation in path.values():
             for status, response in operation["responses"].items():
                 if status == "200":
                     continue
                 (content,) = response["content"].values()
-                assert content["schema"] == {"$ref": f"#/components/schemas/{shape}"}
+                assert content["schema"] == {"$ref": f"#/components/schemas/{schema_name}"}
                 documented |= {
                     code: int(status) for code in re.findall(r"`(\w+)`:", response["description"])
                 }
-    kinds = {*RequestError.__subclasses__()} - {ClientDisconnected}  # which nobody is left to read
+    kinds = {*RequestError.__subclasses__()} - {ClientDisconnected}  # no client is left to read it
     expected = {kind.code: kind.status for kind in kinds}
     assert documented == {**expected, "internal_server_error": 500}
 
@@ -169,11 +169,11 @@ def test_a_model_guarded_by_keys_is_hidden(manifest: Manifest) -> None:
 
 
 def test_schemas_are_computed_once(manifest: Manifest) -> None:
-    """It takes 18 ms of the event loop, and needs no key."""
-    first, second = (
+    """Computing them takes 18 ms of the event loop, and the document needs no key."""
+    schemas, later_schemas = (
         build_document(manifest, Settings(top_k=top_k))["components"]["schemas"] for top_k in (1, 2)
     )
-    assert all(first[name] is second[name] for name in first)
+    assert all(schemas[name] is later_schemas[name] for name in schemas)
 
 
 def test_every_referenced_schema_is_defined(docs: dict[str, Any]) -> None:
@@ -183,8 +183,8 @@ def test_every_referenced_schema_is_defined(docs: dict[str, Any]) -> None:
 
 
 def test_only_public_fields_of_the_model_are_documented(docs: dict[str, Any]) -> None:
-    shown = docs["components"]["schemas"]["Model"]["properties"]
-    assert not {"provenance", "files"} & set(shown)
+    properties = docs["components"]["schemas"]["Model"]["properties"]
+    assert not {"provenance", "files"} & set(properties)
 
 
 @pytest.mark.slow
@@ -200,14 +200,14 @@ def test_the_service_behaves_as_documented(
             server = request.getfixturevalue("server")
         log_before = len(server.log.read_text())
         schema = schemathesis.openapi.from_url(f"{server.url}/docs.json")
-        found = [result.ok() for result in schema.get_all_operations()]
-        assert len(found) == 17
-        for operation in found:
-            _ask(operation)
+        all_operations = [result.ok() for result in schema.get_all_operations()]
+        assert len(all_operations) == 17
+        for operation in all_operations:
+            _send_generated_requests(operation)
         assert "Traceback" not in server.log.read_text()[log_before:]
 
 
-def _ask(operation: Any) -> None:
+def _send_generated_requests(operation: Any) -> None:
     @hypothesis.settings(
         max_examples=EXAMPLES,
         deadline=None,
@@ -216,7 +216,7 @@ def _ask(operation: Any) -> None:
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     @hypothesis.given(operation.as_strategy())
-    def ask(case: Any) -> None:
+    def validate(case: Any) -> None:
         case.call_and_validate(checks=CHECKS)
 
-    ask()
+    validate()

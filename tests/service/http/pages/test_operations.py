@@ -8,12 +8,12 @@ from service.http.pages.operations import describe_operation, escape_markdown, s
 
 def test_an_operation_lists_its_errors_by_status() -> None:
     errors = (Overloaded, Unauthorized, DeadlineExceeded)
-    described = describe_operation("work", "Do it", success_response("text/plain"), errors)
-    assert described["operationId"] == "work"
-    assert described["summary"] == "Do it"
-    assert "description" not in described
-    assert list(described["responses"]) == ["200", "401", "429", "500", "504"]
-    overloaded = described["responses"]["429"]
+    operation = describe_operation("work", "Do it", success_response("text/plain"), errors)
+    assert operation["operationId"] == "work"
+    assert operation["summary"] == "Do it"
+    assert "description" not in operation
+    assert list(operation["responses"]) == ["200", "401", "429", "500", "504"]
+    overloaded = operation["responses"]["429"]
     assert overloaded["description"].startswith("`overloaded`: ")
     assert set(overloaded["headers"]) == {"Retry-After"}
     (example,) = overloaded["content"]["application/json"]["examples"].values()
@@ -21,18 +21,18 @@ def test_an_operation_lists_its_errors_by_status() -> None:
 
 
 def test_errors_of_one_status_are_one_response() -> None:
-    described = describe_operation(
+    operation = describe_operation(
         "work", "", success_response("text/plain"), (RequestTimeout, RequestTimeout)
     )
-    assert described["responses"]["408"]["description"].count("`request_timeout`") == 2
+    assert operation["responses"]["408"]["description"].count("`request_timeout`") == 2
 
 
 def test_errors_of_another_schema_have_no_examples_of_ours() -> None:
-    described = describe_operation(
+    operation = describe_operation(
         "work", "", success_response("text/plain"), (Overloaded,), "", "Plain"
     )
     for status in ("429", "500"):
-        (content,) = described["responses"][status]["content"].values()
+        (content,) = operation["responses"][status]["content"].values()
         assert content == {"schema": {"$ref": "#/components/schemas/Plain"}}
 
 

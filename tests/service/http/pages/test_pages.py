@@ -12,12 +12,12 @@ ROOT = Path(__file__).parents[4]
 UI = ROOT / "service/http/pages/ui.html"
 
 
-def test_model_shows_the_public_manifest_and_how_it_is_run(server: Any) -> None:
-    shown = httpx.get(f"{server.url}/model").json()
-    assert shown["classes"] == ["red", "green", "blue"]
-    assert shown["tuning"]["choice"]["sessions"] >= 1
-    assert not {"provenance", "files"} & set(shown)
-    assert next(iter(shown.items())) == ("data", {"source": "unknown", "pictures": None})
+def test_model_shows_the_public_manifest_and_its_tuning(server: Any) -> None:
+    model = httpx.get(f"{server.url}/model").json()
+    assert model["classes"] == ["red", "green", "blue"]
+    assert model["tuning"]["choice"]["sessions"] >= 1
+    assert not {"provenance", "files"} & set(model)
+    assert next(iter(model.items())) == ("data", {"source": "unknown", "pictures": None})
 
 
 def test_metrics_can_be_parsed_by_prometheus(server: Any) -> None:
@@ -41,7 +41,7 @@ def test_the_ui_is_served_with_a_strict_security_policy(server: Any) -> None:
     assert httpx.post(f"{server.url}/ui").status_code == 405
 
 
-def test_the_ui_loads_nothing_and_makes_no_markup_of_text() -> None:
+def test_the_ui_loads_nothing_and_inserts_no_html() -> None:
     page = UI.read_text(encoding="utf-8")
     urls = set(re.findall(r"[a-z]+://[^\s'\"]+", page))
     assert urls == {"http://www.w3.org/2000/svg"}  # an XML namespace, in the icon
@@ -57,6 +57,6 @@ def test_the_package_contains_its_pages() -> None:
 
 def test_the_document_describes_the_served_model(server: Any) -> None:
     document = httpx.get(f"{server.url}/docs.json").json()
-    shown = httpx.get(f"{server.url}/model").json()
-    assert document["info"]["version"] == shown["version"]
-    assert document["components"]["schemas"]["Model"]["required"] == sorted(shown)
+    model = httpx.get(f"{server.url}/model").json()
+    assert document["info"]["version"] == model["version"]
+    assert document["components"]["schemas"]["Model"]["required"] == sorted(model)

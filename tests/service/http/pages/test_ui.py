@@ -33,7 +33,7 @@ pytestmark = [
 ]
 
 Open = Callable[..., Any]
-GIVE = """([type, files]) => {
+DISPATCH_FILES = """([type, files]) => {
   const data = new DataTransfer();
   for (const [name, kind, content] of files) {
     const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
@@ -59,7 +59,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_ui(browser: Any, server: Any) -> Iterator[Open]:
-    """Open /ui of a server; no script may fail, and no other host be contacted."""
+    """Open /ui of a server; no script may fail, and no other host may be contacted."""
     contexts, requested, problems = [], [], []
 
     def open_ui(url: str = server.url, viewport: dict[str, int] = PHONE, **options: Any) -> Any:
@@ -87,33 +87,33 @@ def picture(name: str, content: bytes, kind: str = "image/jpeg") -> dict[str, An
     return {"name": name, "mimeType": kind, "buffer": content}
 
 
-def give(page: Any, event: str, *files: dict[str, Any]) -> bool:
-    listed = [
+def dispatch_files(page: Any, event: str, *files: dict[str, Any]) -> bool:
+    encoded_files = [
         [file["name"], file["mimeType"], base64.b64encode(file["buffer"]).decode()]
         for file in files
     ]
-    return bool(page.evaluate(GIVE, [event, listed]))
+    return bool(page.evaluate(DISPATCH_FILES, [event, encoded_files]))
 
 
 def row(page: Any, name: str) -> Any:
     return page.locator(".row").filter(has=page.get_by_text(name, exact=True))
 
 
-def wait_for(page: Any, is_so: Callable[[], bool]) -> None:
+def wait_for(page: Any, condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
-    while not is_so():
+    while not condition():
         assert time.monotonic() < deadline
         page.wait_for_timeout(20)
 
 
 def overflow(page: Any) -> int:
-    """Measure by how many pixels the page is wider than its window."""
+    """Return the number of pixels by which the page is wider than its window."""
     width = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     return int(page.evaluate(width))
 
 
-def answer_by(page: Any, path: str, *answers: tuple[int, dict[str, str], Any]) -> list[str]:
-    """Give these answers instead of the server, repeating the last; returns the URLs requested."""
+def mock_answers(page: Any, path: str, *answers: tuple[int, dict[str, str], Any]) -> list[str]:
+    """Answer requests instead of the server; the last answer repeats. Return the requested URLs."""
     requested: list[str] = []
 
     def answer(route: Any) -> None:
@@ -146,11 +146,11 @@ def test_the_first_line_warns_of_a_model_trained_on_drawn_pictures(open_ui: Open
     model = {"name": "leaves", "version": "1", "classes": ["a", "b"], **INPUT}
     model |= {"data": {"source": "drawn sample pictures", "pictures": 600}}
     model |= {"metrics": {"test_accuracy": 0.99, "test_pictures": 91}}
-    answer_by(page, "/model", (200, {}, model))
+    mock_answers(page, "/model", (200, {}, model))
     page.reload()
     expect(page.locator("#version")).to_have_text("version 1 · accuracy 99.0% on 91 test pictures")
-    first = page.locator("body").inner_text().splitlines()[0]
-    assert first.startswith("This model was trained on drawn sample pictures")
+    first_line = page.locator("body").inner_text().splitlines()[0]
+    assert first_line.startswith("This model was trained on drawn sample pictures")
     expect(page).to_have_title("leaves · drawn sample pictures · Graft")
     assert overflow(page) == 0
 
@@ -187,30 +187,32 @@ def test_pictures_are_classified_and_a_bad_one_fails_alone(open_ui: Open, draw: 
 
 def test_pictures_can_be_dropped_and_pasted(open_ui: Open, draw: Any) -> None:
     page = open_ui()
-    give(page, "dragover", picture("a.jpg", draw("red")))
+    dispatch_files(page, "dragover", picture("a.jpg", draw("red")))
     expect(page.locator("body")).to_have_class("over")
-    assert give(page, "drop", picture("a.jpg", draw("red")), picture("b.jpg", draw("blue")))
+    assert dispatch_files(
+        page, "drop", picture("a.jpg", draw("red")), picture("b.jpg", draw("blue"))
+    )
     expect(page.locator("body")).not_to_have_class("over")
     expect(page.get_by_role("status")).to_have_text("2 pictures classified")
-    assert give(page, "paste", picture("image.png", draw("green", "PNG"), "image/png"))
+    assert dispatch_files(page, "paste", picture("image.png", draw("green", "PNG"), "image/png"))
     expect(page.get_by_role("status")).to_have_text("3 pictures classified")
     labels = page.locator(".best .label").all_text_contents()
-    assert labels == ["green", "red", "blue"]  # the newest come first
+    assert labels == ["green", "red", "blue"]  # the newest picture comes first
 
 
 def test_pasting_without_files_is_left_to_the_browser(open_ui: Open) -> None:
-    assert not give(open_ui(), "paste")
+    assert not dispatch_files(open_ui(), "paste")
 
 
 def test_markup_in_names_is_shown_as_text(open_ui: Open, draw: Any) -> None:
     page = open_ui()
     model = {"name": MARKUP, "version": "1", "classes": [MARKUP, "other"], **INPUT}
-    answer_by(page, "/model", (200, {}, model))
-    answer_by(page, "/predict", (200, {}, ANSWER), (400, {}, {"error": {"message": MARKUP}}))
+    mock_answers(page, "/model", (200, {}, model))
+    mock_answers(page, "/predict", (200, {}, ANSWER), (400, {}, {"error": {"message": MARKUP}}))
     page.reload()
     expect(page.get_by_role("heading", level=1)).to_have_text(MARKUP)
     page.get_by_label("Choose pictures").set_input_files([picture(MARKUP, draw())])
-    # The name that the page gives a picture is the file's; slashes cannot be in it.
+    # The page shows the name of the file, which cannot contain slashes.
     expect(page.locator(".name")).to_have_text(MARKUP)
     expect(page.locator(".best .label")).to_have_text("<b>bold</b>")
     expect(page.locator(".share")).to_have_text([">99.9%", "<0.1%"])
@@ -225,27 +227,27 @@ def test_markup_in_names_is_shown_as_text(open_ui: Open, draw: Any) -> None:
 
 def test_at_most_four_pictures_are_sent_at_a_time(open_ui: Open, draw: Any) -> None:
     page = open_ui()
-    held: list[Any] = []
+    routes: list[Any] = []
 
-    def hold(route: Any) -> None:
-        held.append(route)
+    def hold_route(route: Any) -> None:
+        routes.append(route)
 
-    page.route("**/predict", hold)
+    page.route("**/predict", hold_route)
     files = [picture(f"{number}.jpg", draw()) for number in range(7)]
     page.get_by_label("Choose pictures").set_input_files(files)
     expect(page.locator("[data-state=running]")).to_have_count(4)
     expect(page.locator("[data-state=waiting]")).to_have_count(3)
     expect(page.get_by_role("progressbar")).to_be_visible()
-    wait_for(page, lambda: len(held) >= 4)
+    wait_for(page, lambda: len(routes) >= 4)
     page.wait_for_timeout(200)
-    assert len(held) == 4
-    assert held[0].request.headers["content-type"] == "image/jpeg"
-    assert "x-api-key" not in held[0].request.headers
-    held.pop(0).fulfill(json=ANSWER)
+    assert len(routes) == 4
+    assert routes[0].request.headers["content-type"] == "image/jpeg"
+    assert "x-api-key" not in routes[0].request.headers
+    routes.pop(0).fulfill(json=ANSWER)
     expect(page.locator("[data-state=waiting]")).to_have_count(2)
     for _ in range(6):
-        wait_for(page, lambda: bool(held))
-        held.pop(0).fulfill(json=ANSWER)
+        wait_for(page, lambda: bool(routes))
+        routes.pop(0).fulfill(json=ANSWER)
     expect(page.get_by_role("status")).to_have_text("7 pictures classified")
     expect(page.get_by_role("progressbar")).to_be_hidden()
 
@@ -254,7 +256,7 @@ def test_at_most_four_pictures_are_sent_at_a_time(open_ui: Open, draw: Any) -> N
 def test_a_busy_server_is_retried(open_ui: Open, draw: Any, status: int) -> None:
     page = open_ui()
     busy = (status, {"Retry-After": "0.2"}, {"error": {"code": "x", "message": "come back"}})
-    requested = answer_by(page, "/predict", busy, busy, (200, {}, ANSWER))
+    requested = mock_answers(page, "/predict", busy, busy, (200, {}, ANSWER))
     page.get_by_label("Choose pictures").set_input_files([picture("a.jpg", draw())])
     expect(page.locator(".state")).to_have_text("the server is busy; trying again in 0.2 seconds …")
     expect(page.locator(".best")).to_be_visible()
@@ -264,7 +266,7 @@ def test_a_busy_server_is_retried(open_ui: Open, draw: Any, status: int) -> None
 def test_retries_end_until_the_user_asks_for_more(open_ui: Open, draw: Any) -> None:
     page = open_ui()
     busy = (429, {"Retry-After": "0.1"}, {"error": {"code": "overloaded", "message": "full up"}})
-    requested = answer_by(page, "/predict", *[busy] * 5, (200, {}, ANSWER))
+    requested = mock_answers(page, "/predict", *[busy] * 5, (200, {}, ANSWER))
     page.get_by_label("Choose pictures").set_input_files([picture("a.jpg", draw())])
     expect(page.locator(".state")).to_have_text("full up")
     expect(page.get_by_role("status")).to_have_text("a.jpg: full up")
@@ -307,8 +309,8 @@ def test_a_key_is_asked_for_and_not_stored(open_ui: Open, serve: Any, draw: Any)
         expect(page.locator(".best .label")).to_have_text(["green"] * 6)
         expect(page.locator("#lock")).to_be_hidden()
         expect(page.get_by_role("heading", name="tiny")).to_be_visible()
-        kept = page.evaluate("[{...localStorage}, {...sessionStorage}, document.cookie]")
-        assert json.dumps(kept) == '[{}, {}, ""]'
+        stored = page.evaluate("[{...localStorage}, {...sessionStorage}, document.cookie]")
+        assert json.dumps(stored) == '[{}, {}, ""]'
         page.reload()
         expect(page.get_by_label("This service needs an API key")).to_have_value("")
 
@@ -316,7 +318,7 @@ def test_a_key_is_asked_for_and_not_stored(open_ui: Open, serve: Any, draw: Any)
 def test_a_key_that_is_no_longer_accepted_is_asked_for_again(open_ui: Open, draw: Any) -> None:
     page = open_ui()
     refused = (401, {}, {"error": {"code": "unauthorized", "message": "asks for a key"}})
-    answer_by(page, "/predict", *[refused] * 4, (200, {}, ANSWER))
+    mock_answers(page, "/predict", *[refused] * 4, (200, {}, ANSWER))
     page.get_by_label("Choose pictures").set_input_files(
         [picture(f"{number}.jpg", draw()) for number in range(6)]
     )
@@ -332,11 +334,11 @@ def test_a_key_that_is_no_longer_accepted_is_asked_for_again(open_ui: Open, draw
 def test_the_keyboard_reaches_everything(open_ui: Open, draw: Any) -> None:
     page = open_ui()
     expect(page.locator("#classes")).to_be_visible()
-    reached = []
+    focused = []
     for _ in range(3):
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
-    assert reached == ["SUMMARY", "UL", "files"]
+        focused.append(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+    assert focused == ["SUMMARY", "UL", "files"]
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Space")
     assert chooser.value.is_multiple()
@@ -377,16 +379,16 @@ def test_thumbnails_are_shown_and_their_urls_revoked(open_ui: Open, draw: Any) -
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_nothing_scrolls_sideways(open_ui: Open, draw: Any, width: int) -> None:
+def test_the_page_does_not_scroll_sideways(open_ui: Open, draw: Any, width: int) -> None:
     page = open_ui(viewport={"width": width, "height": 844})
     name = f"{'a-very-long-name-' * 8}.jpg"
-    wordy = [{"label": "Donaudampfschifffahrt" * 6, "score": 0.5}] * 5
+    long_ranking = [{"label": "Donaudampfschifffahrt" * 6, "score": 0.5}] * 5
     model = {"name": "n" * 90, "version": "v" * 64, "classes": ["c" * 120] * 9, **INPUT}
-    answer_by(page, "/model", (200, {}, model))
-    answer_by(
+    mock_answers(page, "/model", (200, {}, model))
+    mock_answers(
         page,
         "/predict",
-        (200, {}, {**ANSWER, "label": wordy[0]["label"], "top": wordy}),
+        (200, {}, {**ANSWER, "label": long_ranking[0]["label"], "top": long_ranking}),
         (400, {}, {"error": {"message": "m" * 300}}),
     )
     page.reload()
@@ -397,7 +399,7 @@ def test_nothing_scrolls_sideways(open_ui: Open, draw: Any, width: int) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_can_be_read_in_both_schemes(open_ui: Open, draw: Any, scheme: str) -> None:
+def test_text_has_enough_contrast_in_both_schemes(open_ui: Open, draw: Any, scheme: str) -> None:
     """Every text has a contrast of at least 4.5 to 1 (WCAG 2.2, 1.4.3)."""
     page = open_ui(color_scheme=scheme)
     page.get_by_label("Choose pictures").set_input_files(
@@ -460,12 +462,12 @@ def test_the_policy_is_enforced(browser: Any, server: Any, directive: str) -> No
 
 def test_the_page_cannot_be_framed(browser: Any, server: Any) -> None:
     page = browser.new_context().new_page()
-    refused: list[str] = []
-    page.on("console", lambda message: refused.append(message.text))
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
     page.goto(f"{server.url}/livez")
     page.evaluate(
         "() => { const frame = document.createElement('iframe'); frame.src = '/ui';"
         " document.body.append(frame) }"
     )
-    wait_for(page, lambda: any("frame-ancestors" in text for text in refused))
+    wait_for(page, lambda: any("frame-ancestors" in text for text in messages))
     page.context.close()

@@ -33,7 +33,7 @@ class Clock(asyncio.SelectorEventLoop):
 def receive(
     *waits: tuple[float, int], settings: Settings = SETTINGS, drained_at: float = 1e9
 ) -> float:
-    """Receive bytes after waits of (seconds, bytes); returns the simulated time at the end."""
+    """Receive bytes after waits of (seconds, bytes); return the simulated time at the end."""
 
     async def read() -> float:
         upload = Upload(UploadQuota(1_000_000_000))
@@ -53,13 +53,13 @@ def test_a_steady_body_may_take_long() -> None:
     assert receive(*[(9, 1_000)] * 100) == 900
 
 
-@pytest.mark.parametrize("before", [[], [(1.0, 50_000)], [(9.0, 1_000)] * 5])
-def test_a_stalled_body_is_given_up(before: list[tuple[float, int]]) -> None:
+@pytest.mark.parametrize("first_waits", [[], [(1.0, 50_000)], [(9.0, 1_000)] * 5])
+def test_a_stalled_body_times_out(first_waits: list[tuple[float, int]]) -> None:
     with pytest.raises(RequestTimeout, match="no data of the request body arrived for 10 s"):
-        receive(*before, (12, 1))
+        receive(*first_waits, (12, 1))
 
 
-def test_a_slow_body_is_given_up_however_fast_it_began() -> None:
+def test_a_slow_body_times_out_even_after_a_fast_start() -> None:
     with pytest.raises(RequestTimeout, match="less than 1,000 bytes in 10 s"):
         receive((0, 10_000_000), *[(1, 1)] * 30)
     assert receive((0, 10_000_000), *[(1, 1)] * 8) == 8

@@ -27,7 +27,7 @@ MULTIPART = "multipart/form-data; boundary=edge"
 
 
 class Client:
-    """Sends a body in pieces, and counts how many of them were read."""
+    """Sends a body in pieces, and counts the pieces that were read."""
 
     def __init__(self, pieces: Iterable[bytes], disconnects: bool = False) -> None:
         self.sent = 0
@@ -59,7 +59,7 @@ def form(*parts: bytes) -> bytes:
 
 
 def upload() -> Upload:
-    """An upload with a quota for everything."""
+    """An upload with a quota that is never full."""
     return Upload(UploadQuota(1_000_000_000))
 
 
@@ -121,11 +121,11 @@ def test_missing_field_is_named() -> None:
 
 START = b'--edge\r\nContent-Disposition: form-data; name="image"'
 FILES = {
-    "name of RFC 5987 alone": b"; filename*=utf-8''%E6%BC%A2.jpg\r\n",
+    "only a name of RFC 5987": b"; filename*=utf-8''%E6%BC%A2.jpg\r\n",
     "name in two pieces": b'; filename*0="le"; filename*1="af.jpg"\r\n',
-    "content type alone": b"\r\nContent-Type: image/jpeg\r\n",
+    "only a content type": b"\r\nContent-Type: image/jpeg\r\n",
     "octets": b"\r\nContent-Type: application/octet-stream\r\n",
-    "bytes that are no text": b"\r\n",
+    "bytes that are not text": b"\r\n",
     "text and bytes": b"\r\nContent-Type: text/plain\r\n",
     "empty name": b'; filename=""\r\n',
 }
@@ -135,7 +135,7 @@ FILES = {
 @pytest.mark.parametrize("content", [b"\xff\xd8 bytes", b"GIF89a"])
 def test_a_file_needs_no_file_name(head: bytes, content: bytes) -> None:
     """Bytes that could be text need a file name, or a content type that is not text."""
-    if content.isascii() and head in (FILES["bytes that are no text"], FILES["text and bytes"]):
+    if content.isascii() and head in (FILES["bytes that are not text"], FILES["text and bytes"]):
         with pytest.raises(MissingField, match="holds text, not a file"):
             read_one(MULTIPART, START + head + b"\r\n" + content + b"\r\n--edge--\r\n")
         return
@@ -148,7 +148,7 @@ def test_base64_in_a_text_field_is_refused_with_a_hint(text: bytes) -> None:
         read_one(MULTIPART, form(part("image", text, filename=None)))
 
 
-def typed(name: str, kind: str, content: bytes, filename: str = "x") -> bytes:
+def typed_part(name: str, kind: str, content: bytes, filename: str = "x") -> bytes:
     file = f'; filename="{filename}"' if filename else ""
     head = f'--edge\r\nContent-Disposition: form-data; name="{name}"{file}\r\n'
     return (head + f"Content-Type: {kind}\r\n\r\n").encode() + content + b"\r\n"
@@ -156,15 +156,15 @@ def typed(name: str, kind: str, content: bytes, filename: str = "x") -> bytes:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_files_in_other_fields_are_refused(count: int) -> None:
-    others = [part(f"mask{number}", b"x") for number in range(count)]
+    other_fields = [part(f"mask{number}", b"x") for number in range(count)]
     with pytest.raises(PayloadTooLarge, match=f"the form has {count} files? in other fields"):
-        read_one(MULTIPART, form(*others, part("image", b"abc")))
+        read_one(MULTIPART, form(*other_fields, part("image", b"abc")))
 
 
 def test_text_and_empty_files_in_other_fields_are_ignored() -> None:
-    blob = typed("about", "application/json", b"{}", "blob")  # a page's FormData
-    text = typed("note", "text/plain; charset=utf-8", b"hello", "")  # .NET's StringContent
-    empty = typed("mask", "application/octet-stream", b"", "")
+    blob = typed_part("about", "application/json", b"{}", "blob")  # a page's FormData
+    text = typed_part("note", "text/plain; charset=utf-8", b"hello", "")  # .NET's StringContent
+    empty = typed_part("mask", "application/octet-stream", b"", "")
     assert read_one(MULTIPART, form(blob, text, empty, part("image", b"abc"))) == b"abc"
 
 
@@ -180,8 +180,8 @@ def test_text_in_the_file_field_is_refused_with_the_curl_option() -> None:
         read_one(MULTIPART, form(part("image", b"http://127.0.0.1/leaf.jpg", filename=None)))
 
 
-def test_missing_content_type_says_what_to_send() -> None:
-    with pytest.raises(MissingField, match="no content type; send the multipart field `image`"):
+def test_the_error_for_a_missing_content_type_names_what_to_send() -> None:
+    with pytest.raises(MissingField, match="no content type; send the multipart field `image`:"):
         read_one(None, b"abc")
 
 
@@ -210,8 +210,8 @@ def test_other_content_types_are_refused_by_name(content_type: str) -> None:
 # JSON
 
 
-def in_json(text: object, **others: object) -> bytes:
-    return json.dumps({"image": text, **others}).encode()
+def in_json(text: object, **other_fields: object) -> bytes:
+    return json.dumps({"image": text, **other_fields}).encode()
 
 
 @pytest.mark.parametrize(
@@ -221,14 +221,14 @@ def test_json_holds_the_picture_as_base64(kind: str) -> None:
     assert read_one(kind, in_json("YWJjZA==", note=1)) == b"abcd"
 
 
-def test_json_has_the_limit_of_a_picture_and_room_for_base64_in_lines() -> None:
+def test_json_has_the_limit_of_a_picture_after_decoding() -> None:
     lines = base64.encodebytes(bytes(100)).decode()
     assert read_one("application/json", in_json(lines)) == bytes(100)
     with pytest.raises(PayloadTooLarge, match="the picture has 101 bytes; at most 100"):
         read_one("application/json", in_json(base64.b64encode(bytes(101)).decode()))
-    large = Settings(max_image_bytes=100)
+    settings = Settings(max_image_bytes=100)
     with pytest.raises(PayloadTooLarge, match="at most 65,686 bytes are accepted"):
-        read_one("application/json", bytes(65_687), settings=large)
+        read_one("application/json", bytes(65_687), settings=settings)
 
 
 # Limits
@@ -267,7 +267,7 @@ def test_picture_in_a_form_has_the_limit_of_a_picture() -> None:
         read_one(MULTIPART, form(part("image", bytes(101))))
 
 
-def test_lower_of_both_limits_holds_for_a_body() -> None:
+def test_the_lower_limit_applies_to_a_body() -> None:
     with pytest.raises(PayloadTooLarge, match="at most 50 bytes"):
         read_one(
             "image/png", bytes(51), settings=Settings(max_image_bytes=100, max_request_bytes=50)
@@ -283,17 +283,17 @@ def test_concurrent_uploads_share_the_quota(content_type: str) -> None:
         with quota.upload() as upload:
             await read_picture(client.request(content_type), SETTINGS, upload)
 
-    async def read_three() -> None:
-        with quota.upload() as first, quota.upload() as second:
-            first.add(90)
-            second.add(90)
+    async def read_beyond_quota() -> None:
+        with quota.upload() as first_upload, quota.upload() as second_upload:
+            first_upload.add(90)
+            second_upload.add(90)
             client = Client([body[:60], body[60:], b"more"])
             with pytest.raises(Overloaded, match=r"uploads is full \(240 of 250 bytes"):
                 await read(client)
             assert client.sent == 2
             assert quota.used_bytes == 180
 
-    asyncio.run(read_three())
+    asyncio.run(read_beyond_quota())
     assert quota.used_bytes == 0
 
 
@@ -309,7 +309,7 @@ def test_pictures_keep_the_order_of_the_fields() -> None:
 
 
 def test_a_large_picture_of_several_is_returned() -> None:
-    """The handler refuses it alone."""
+    """The handler refuses only this picture."""
     large = bytes(101)
     assert read_several(form(part("images", b"1"), part("images", large))) == [b"1", large]
     with pytest.raises(PayloadTooLarge, match="the picture has 101 bytes; at most 100 "):

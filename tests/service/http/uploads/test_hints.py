@@ -9,17 +9,17 @@ import pytest
 from service.http.uploads.hints import find_encoding_hint, find_hint, with_hint
 
 
-def test_bytes_that_are_no_picture_get_a_hint(draw: Any) -> None:
+def test_bytes_that_are_not_a_picture_get_a_hint(draw: Any) -> None:
     picture = draw(size=(300, 200))
     stripped = picture.translate(None, b"\r\n\0")  # as curl --data does
-    packed = {
+    encoded_pictures = {
         "with gzip": gzip.compress(picture),
         "a data URL": b"data:image/jpeg;base64," + base64.b64encode(picture),
         "the data is base64": base64.encodebytes(picture),
         "JSON": b'\n {"image": ""}',
         "a web page": b"<!doctype html>\n<HTML>",
     }
-    for text, data in packed.items():
+    for text, data in encoded_pictures.items():
         assert text in find_encoding_hint(data)
         assert find_hint(data) == find_encoding_hint(data)
     assert "--data-binary @FILE" in find_hint(stripped)
@@ -36,7 +36,7 @@ def test_the_hint_comes_before_the_message() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_pictures_get_no_hint_whole_or_cut(draw: Any, kind: str) -> None:
+def test_complete_and_truncated_pictures_get_no_hint(draw: Any, kind: str) -> None:
     picture = draw("red", kind, (300, 200))
     for data in (picture, picture[: len(picture) // 2], picture[:12], b""):
         assert find_hint(data) == ""

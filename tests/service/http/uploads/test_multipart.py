@@ -1,4 +1,4 @@
-"""Forms as different clients write them, complete and cut short."""
+"""Forms as different clients write them, complete and truncated."""
 
 from __future__ import annotations
 
@@ -16,36 +16,38 @@ CONTENT = b"\xff\xd8\r\n--ed\r\n \0\xff"
 KIND = "multipart/form-data; boundary=edge"
 
 
-def part(disposition: bytes = b'form-data; name="image"; filename="x"', more: bytes = b"") -> bytes:
-    return b"--edge\r\nContent-Disposition: " + disposition + b"\r\n" + more + b"\r\n"
+def part(
+    disposition: bytes = b'form-data; name="image"; filename="x"', headers: bytes = b""
+) -> bytes:
+    return b"--edge\r\nContent-Disposition: " + disposition + b"\r\n" + headers + b"\r\n"
 
 
-def read(body: bytes, kind: str = KIND, step: int = 0, max_pictures: int = 3) -> list[Part]:
+def read(body: bytes, kind: str = KIND, chunk_size: int = 0, max_pictures: int = 3) -> list[Part]:
     async def chunks() -> AsyncIterator[bytes]:
-        for at in range(0, len(body), step or len(body) or 1):
-            yield body[at : at + (step or len(body))]
+        for offset in range(0, len(body), chunk_size or len(body) or 1):
+            yield body[offset : offset + (chunk_size or len(body))]
 
     return asyncio.run(read_form(kind, chunks(), "image", max_pictures))
 
 
-WHOLE = part() + CONTENT + b"\r\n--edge--"
+COMPLETE_FORM = part() + CONTENT + b"\r\n--edge--"
 
 
-@pytest.mark.parametrize("step", [0, 1, 7])
+@pytest.mark.parametrize("chunk_size", [0, 1, 7])
 @pytest.mark.parametrize("end", [b"", b"\r\n", b"\r\nan epilogue\r\n--edge\r\n"])
 @pytest.mark.parametrize("start", [b"", b"\r\n", b"This is a preamble -- of lines\r\n\r\n"])
-def test_preamble_and_epilogue_are_ignored(start: bytes, end: bytes, step: int) -> None:
-    (part_read,) = read(start + WHOLE + end, step=step)
+def test_preamble_and_epilogue_are_ignored(start: bytes, end: bytes, chunk_size: int) -> None:
+    (part_read,) = read(start + COMPLETE_FORM + end, chunk_size=chunk_size)
     assert (part_read.name, part_read.has_filename, part_read.content()) == ("image", True, CONTENT)
 
 
-@pytest.mark.parametrize("step", [0, 5])
-def test_a_form_cut_short_anywhere_is_refused(step: int) -> None:
-    body = WHOLE.replace(b"--edge--", b"") + WHOLE
+@pytest.mark.parametrize("chunk_size", [0, 5])
+def test_a_form_cut_short_anywhere_is_refused(chunk_size: int) -> None:
+    body = COMPLETE_FORM.replace(b"--edge--", b"") + COMPLETE_FORM
     for end in range(len(body)):
         with pytest.raises(MalformedRequest, match=r"is empty|does not contain|was cut short"):
-            read(body[:end], step=step)
-    assert len(read(body, step=step)) == 2
+            read(body[:end], chunk_size=chunk_size)
+    assert len(read(body, chunk_size=chunk_size)) == 2
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_a_form_cut_short_anywhere_is_refused(step: int) -> None:
     ],
 )
 def test_a_boundary_may_be_written_in_several_ways(kind: str) -> None:
-    assert read(WHOLE, kind)[0].content() == CONTENT
+    assert read(COMPLETE_FORM, kind)[0].content() == CONTENT
 
 
 NAMES = {
@@ -84,7 +86,7 @@ def test_dispositions_of_all_clients_are_read(disposition: bytes) -> None:
 
 def test_the_media_type_of_a_part_is_read() -> None:
     kinds = (b"Image/JPEG; q=1", b"text/plain", b"application/json; charset=utf-8")
-    heads = [part(more=b"content-type: " + kind + b"\r\n") for kind in kinds]
+    heads = [part(headers=b"content-type: " + kind + b"\r\n") for kind in kinds]
     parts = read(b"\r\n".join(heads) + b"\r\n--edge--")
     assert [part.media_type for part in parts] == ["image/jpeg", "text/plain", "application/json"]
     assert [part.is_textual for part in parts] == [False, True, True]
@@ -101,8 +103,8 @@ def test_the_media_type_of_a_part_is_read() -> None:
     ],
 )
 def test_encodings_of_a_part_are_decoded(encoding: bytes, content: bytes) -> None:
-    more = b"Content-Transfer-Encoding: " + encoding + b"\r\n"
-    (part_read,) = read(part(more=more) + content + b"\r\n--edge--")
+    headers = b"Content-Transfer-Encoding: " + encoding + b"\r\n"
+    (part_read,) = read(part(headers=headers) + content + b"\r\n--edge--")
     assert part_read.content() in (CONTENT, CONTENT * 20)
 
 
@@ -114,18 +116,18 @@ def test_encodings_of_a_part_are_decoded(encoding: bytes, content: bytes) -> Non
     ],
 )
 def test_other_encodings_are_refused(encoding: bytes, reason: str) -> None:
-    more = b"Content-Transfer-Encoding: " + encoding + b"\r\n"
-    (part_read,) = read(part(more=more) + b"?" + b"\r\n--edge--")
+    headers = b"Content-Transfer-Encoding: " + encoding + b"\r\n"
+    (part_read,) = read(part(headers=headers) + b"?" + b"\r\n--edge--")
     with pytest.raises(MalformedRequest, match=reason):
         part_read.content()
 
 
 BROKEN = {
-    "names no boundary": (WHOLE, "multipart/form-data"),
-    "must end in CR LF": (WHOLE.replace(b"\r\n", b"\n"), KIND),
-    "does not contain the boundary": (WHOLE, "multipart/form-data; boundary=other"),
+    "names no boundary": (COMPLETE_FORM, "multipart/form-data"),
+    "must end in CR LF": (COMPLETE_FORM.replace(b"\r\n", b"\n"), KIND),
+    "does not contain the boundary": (COMPLETE_FORM, "multipart/form-data; boundary=other"),
     "does not start with the boundary": (
-        bytes(70_000) + WHOLE,
+        bytes(70_000) + COMPLETE_FORM,
         "multipart/form-data; boundary=other",
     ),
     "it is empty": (b"", KIND),

@@ -32,7 +32,7 @@ def test_the_field_image_is_decoded(body: bytes) -> None:
         ({"image": "https://example.org/"}, "holds a URL, which this service does not fetch"),
     ],
 )
-def test_requests_for_other_apis_are_told_what_to_send(content: object, message: str) -> None:
+def test_errors_for_requests_of_other_apis_name_what_to_send(content: object, message: str) -> None:
     with pytest.raises(MissingField) as refused:
         picture_in_json(json.dumps(content).encode())
     assert message in str(refused.value)
@@ -58,7 +58,7 @@ def test_malformed_json_is_refused(body: bytes, message: str) -> None:
 def test_json_with_too_many_values_is_refused_before_it_is_parsed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """27 MB of empty lists block the event loop for seconds."""
+    """Parsing 27 MB of empty lists would block the event loop for seconds."""
     monkeypatch.setattr("service.http.uploads.picture_json.PictureRequest", None)
     with pytest.raises(MalformedRequest, match="more than 1,000 values"):
         picture_in_json(b"[]," * 1_000)

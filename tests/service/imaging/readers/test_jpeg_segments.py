@@ -11,7 +11,7 @@ from service.imaging.readers.jpeg_segments import read_frame
 
 
 def scan_of(data: bytes) -> bytes:
-    """The header of the last scan, which alone is a scan without data."""
+    """The header of the last scan; without its data, it is an empty scan."""
     start = data.rindex(b"\xff\xda")
     return data[start : start + 2 + int.from_bytes(data[start + 2 : start + 4])]
 
@@ -31,16 +31,15 @@ def photo(**options: Any) -> bytes:
 def test_scans_are_counted(options: dict[str, Any], scans: int) -> None:
     data = photo(**options)
     assert read_frame(data).scans == scans
-    assert (
-        read_frame(data + b"\xff\xda" * 100).scans == scans
-    )  # what follows the end is not decoded
+    # bytes after the end of the picture are not decoded
+    assert read_frame(data + b"\xff\xda" * 100).scans == scans
     assert (
         read_frame(data[:2] + b"\xff\xfe\0\x08\xff\xda\xff\xda\xff\xda" + data[2:]).scans == scans
     )
 
 
-@pytest.mark.parametrize("shell", [b"\xff\x05", b"\xff\x01", b"\xff\xd3", b"\xff\xff\xff"])
-def test_nothing_hides_a_scan(shell: bytes) -> None:
-    """libjpeg skips what is no marker without its length: so does the count."""
+@pytest.mark.parametrize("skipped_bytes", [b"\xff\x05", b"\xff\x01", b"\xff\xd3", b"\xff\xff\xff"])
+def test_skipped_bytes_do_not_hide_a_scan(skipped_bytes: bytes) -> None:
+    """libjpeg skips these bytes without reading a length, and so must the count."""
     data = photo()
-    assert read_frame(data[:-2] + shell + scan_of(data) + b"\xff\xd9").scans == 2
+    assert read_frame(data[:-2] + skipped_bytes + scan_of(data) + b"\xff\xd9").scans == 2

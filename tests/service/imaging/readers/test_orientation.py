@@ -9,7 +9,7 @@ from service.imaging.readers.orientation import read_orientation
 
 
 def exif(value: int, order: str = ">", kind: int = 3) -> bytes:
-    """A block with the one entry Orientation."""
+    """An EXIF block whose only entry is Orientation."""
     start = b"MM\0*" if order == ">" else b"II*\0"
     number = struct.pack(order + {1: "B", 3: "H", 4: "I"}[kind], value).ljust(4, b"\0")
     entry = struct.pack(order + "HHI", 0x0112, kind, 1) + number

@@ -13,15 +13,15 @@ from service.imaging import decode, inspect
 from service.imaging.readers.pillow_formats import read_gif_header
 
 
-def saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
+def encode(picture: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def test_of_a_gif_the_first_frame_counts_and_comments_do_not() -> None:
+def test_a_gif_is_its_first_frame_and_comments_are_ignored() -> None:
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("lime", "blue")]
-    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:], comment=b"x" * 5000)
+    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:], comment=b"x" * 5000)
     assert read_gif_header(data, 8).frames == 2
     assert (decode(data, 8) == (0, 255, 0)).all()
     comment = b"!\xfe" + b"\xffy" * 0 + (b"\xff" + b"y" * 255) * 100_000 + b"\0"
@@ -33,28 +33,28 @@ def test_clear_pixels_of_a_gif_are_white() -> None:
     picture = Image.new("P", (8, 8), 1)
     picture.putpalette([0, 0, 0, 10, 200, 30])
     picture.paste(0, (0, 0, 8, 4))
-    pixels = decode(saved(picture, "GIF", transparency=0), 8)
+    pixels = decode(encode(picture, "GIF", transparency=0), 8)
     assert (pixels[:4] == 255).all()
     assert (pixels[4:] == (10, 200, 30)).all()
 
 
 def test_a_canvas_of_gigapixels_is_refused() -> None:
-    data = bytearray(saved(Image.new("P", (8, 8)), "GIF"))
+    data = bytearray(encode(Image.new("P", (8, 8)), "GIF"))
     data[6:10] = b"\xff\xff\xff\xff"
     with pytest.raises(PayloadTooLarge, match="65535 x 65535"):
         decode(bytes(data), 8)
 
 
 @pytest.mark.parametrize(("side", "length"), [(3000, 4_000_000), (4000, 100)])
-def test_runs_of_a_bmp_cost_more(side: int, length: int) -> None:
-    """Pillow reads them in Python, pixel by pixel where lines end early."""
+def test_a_compressed_bmp_costs_more(side: int, length: int) -> None:
+    """Pillow decodes run-length encoding in Python, and pixel by pixel if lines end early."""
     head = b"BM" + struct.pack("<IHHI", 0, 0, 0, 1078)
     head += struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, 0, 0, 0, 256, 0)
     with pytest.raises(PayloadTooLarge, match="decoding it takes about"):
         decode(head + bytes(1024) + b"\1\7" * length, 8)
 
 
-def test_a_bmp_of_odd_masks_is_refused_by_its_kind_and_reserved_bytes_do_not_matter() -> None:
+def test_a_bmp_with_unusual_masks_is_refused_and_reserved_bytes_are_ignored() -> None:
     head = b"BM" + struct.pack("<IHHI", 0, 7, 7, 66)
     head += struct.pack("<IiiHHIIiiII", 40, 4, 4, 1, 16, 3, 0, 0, 0, 0, 0)
     masks = struct.pack("<III", 0xF00, 0xF0, 0xF)
@@ -62,36 +62,36 @@ def test_a_bmp_of_odd_masks_is_refused_by_its_kind_and_reserved_bytes_do_not_mat
         decode(head + masks + bytes(32), 4)
 
 
-def test_what_a_gif_s_first_frame_leaves_of_the_screen_is_white() -> None:
-    data = bytearray(saved(Image.new("RGB", (8, 8), "red"), "GIF"))
+def test_the_screen_around_the_first_gif_frame_is_white() -> None:
+    data = bytearray(encode(Image.new("RGB", (8, 8), "red"), "GIF"))
     data[6:10] = struct.pack("<HH", 16, 8)  # the screen
     pixels = decode(bytes(data), 16)
     assert (pixels[:, :7] == (255, 0, 0)).all()
     assert (pixels[:, 9:] == 255).all()
 
 
-def test_blocks_of_a_gif_without_end_are_refused_at_once() -> None:
-    data = saved(Image.new("P", (8, 8)), "GIF")
+def test_endless_blocks_of_a_gif_are_refused_at_once() -> None:
+    data = encode(Image.new("P", (8, 8)), "GIF")
     comments = b"!\xfe" + b"\1y" * 200_000 + b"\0"
     with pytest.raises(DamagedImage, match="blocks"):
         decode(data[:-1] + comments * 3 + b";", 8)
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "BMP", "GIF"])
-def test_what_is_cut_short_is_damaged(kind: str) -> None:
+def test_truncated_files_are_damaged(kind: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    data = saved(Image.fromarray(noise), kind)
-    for kept in (0.1, 0.5, 0.9):
+    data = encode(Image.fromarray(noise), kind)
+    for fraction in (0.1, 0.5, 0.9):
         with pytest.raises(DamagedImage):
-            decode(data[: int(kept * len(data))], 32)
+            decode(data[: int(fraction * len(data))], 32)
 
 
-def test_an_avif_is_turned_as_its_metadata_says() -> None:
+def test_the_orientation_of_an_avif_is_applied() -> None:
     picture = Image.new("RGB", (64, 32), "red")
     picture.paste("blue", (0, 0, 64, 16))
     exif = Image.Exif()
     exif[0x0112] = 3
-    pixels = decode(saved(picture, "AVIF", exif=exif.tobytes(), quality=90), 16).astype(int)
+    pixels = decode(encode(picture, "AVIF", exif=exif.tobytes(), quality=90), 16).astype(int)
     assert pixels[-1, 0, 2] - pixels[-1, 0, 0] > 150
     assert pixels[0, 0, 0] - pixels[0, 0, 2] > 150
 
@@ -99,9 +99,9 @@ def test_an_avif_is_turned_as_its_metadata_says() -> None:
 def test_heic_is_read_with_the_extra() -> None:
     pillow_heif = pytest.importorskip("pillow_heif", reason="the extra heif is not installed")
     pillow_heif.register_heif_opener()
-    data = saved(Image.new("RGB", (64, 64), (200, 30, 10)), "HEIF", quality=90)
-    seen = inspect(data, 16)
-    assert (seen.header.format, seen.header.width) == ("HEIC", 64)
-    assert abs(seen.pixels.astype(int) - (200, 30, 10)).max() <= 6
+    data = encode(Image.new("RGB", (64, 64), (200, 30, 10)), "HEIF", quality=90)
+    image = inspect(data, 16)
+    assert (image.header.format, image.header.width) == ("HEIC", 64)
+    assert abs(image.pixels.astype(int) - (200, 30, 10)).max() <= 6
     with pytest.raises(DamagedImage):
         decode(data[: len(data) // 2], 16)

@@ -16,7 +16,7 @@ Entry = tuple[int, int, int, int]
 """Tag, type, count, value."""
 
 
-def saved(picture: Image.Image, **options: Any) -> bytes:
+def encode(picture: Image.Image, **options: Any) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "TIFF", **options)
     return buffer.getvalue()
@@ -35,7 +35,7 @@ def _value(order: str, kind: int, value: int) -> bytes:
 
 
 def gray(bits: int = 16, photometric: int = 1, samples: int = 1, order: str = "<") -> bytes:
-    """8 x 8, uncompressed."""
+    """An uncompressed gray picture of 8 x 8 pixels."""
     values = np.arange(64 * samples) * (60 if bits == 16 else 1)
     data = values.astype(f"{order}u{bits // 8}").tobytes()
     rows: list[Entry] = [(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, bits), (259, 3, 1, 1)]
@@ -61,28 +61,28 @@ def test_16_bits_of_colour_keep_their_lower_bits() -> None:
 
 
 def test_white_may_be_zero() -> None:
-    first = decode(gray(photometric=0), 8)
-    assert first[0, 0].tolist() == [255, 255, 255]
+    pixels = decode(gray(photometric=0), 8)
+    assert pixels[0, 0].tolist() == [255, 255, 255]
     assert decode(gray(bits=8, photometric=0), 8)[0, 0].tolist() == [255, 255, 255]
 
 
-def rgb(*more: Entry, samples: int = 3, bits: int = 16) -> bytes:
-    """8 x 8 of colours that count up."""
+def rgb(*extra_entries: Entry, samples: int = 3, bits: int = 16) -> bytes:
+    """A picture of 8 x 8 pixels whose samples increase by 200."""
     data = (np.arange(64 * samples) * 200).astype(f"<u{bits // 8}").tobytes()
     entries: list[Entry] = [(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, bits), (259, 3, 1, 1)]
     entries += [(262, 3, 1, 2), (273, 4, 1, 8), (277, 3, 1, samples), (278, 3, 1, 8)]
-    return tiff(sorted([*entries, (279, 4, 1, len(data)), *more]), data)
+    return tiff(sorted([*entries, (279, 4, 1, len(data)), *extra_entries]), data)
 
 
-def test_a_fourth_sample_that_is_no_alpha_is_left_out() -> None:
+def test_a_fourth_sample_that_is_not_alpha_is_ignored() -> None:
     expected = (np.arange(64 * 4) * 200).reshape(8, 8, 4)[..., :3] >> 8
     np.testing.assert_array_equal(decode(rgb((338, 3, 1, 0), samples=4), 8), expected)
 
 
 def test_premultiplied_gray_is_laid_over_white() -> None:
-    data = bytearray(saved(Image.new("LA", (8, 8), (0, 255))))
-    at = data.index(struct.pack("<HH", 338, 3)) + 8
-    data[at : at + 2] = b"\1\0"
+    data = bytearray(encode(Image.new("LA", (8, 8), (0, 255))))
+    offset = data.index(struct.pack("<HH", 338, 3)) + 8
+    data[offset : offset + 2] = b"\1\0"
     assert (decode(bytes(data), 8) == 0).all()
 
 
@@ -95,8 +95,8 @@ def test_premultiplied_gray_is_laid_over_white() -> None:
         (gray(samples=5), "TIFF with 5 channels"),
         (gray(photometric=8), "TIFF with colour space 8"),
         (gray(photometric=32803), "raw picture of a camera"),
-        (saved(Image.new("F", (8, 8))), "floating-point"),
-        (saved(Image.new("I", (8, 8))), "signed"),
+        (encode(Image.new("F", (8, 8))), "floating-point"),
+        (encode(Image.new("I", (8, 8))), "signed"),
         (b"II+\0\x08\0\0\0" + bytes(40), "BigTIFF"),
         (tiff([(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, 12), (262, 3, 1, 1), (273, 4, 1, 8)]),
          "TIFF with 12 bits"),
@@ -104,17 +104,17 @@ def test_premultiplied_gray_is_laid_over_white() -> None:
          "TIFF with compression 34712"),
     ],
 )  # fmt: skip
-def test_what_is_not_read_is_refused_by_its_name(data: bytes, name: str) -> None:
+def test_unsupported_variants_are_refused_by_name(data: bytes, name: str) -> None:
     with pytest.raises(UnsupportedMediaType, match=name):
         decode(data, 8)
 
 
-def test_the_first_page_counts_upright() -> None:
+def test_the_first_page_is_read_upright() -> None:
     red, blue = (Image.new("RGB", (16, 8), colour) for colour in ("red", "blue"))
     red.paste("green", (0, 0, 16, 4))
     exif = Image.Exif()
     exif[0x0112] = 3
-    data = saved(red, save_all=True, append_images=[blue], exif=exif)
+    data = encode(red, save_all=True, append_images=[blue], exif=exif)
     header = read_header(data, 8)
     assert (header.frames, header.orientation) == (2, 3)
     pixels = decode(data, 8)
@@ -122,18 +122,24 @@ def test_the_first_page_counts_upright() -> None:
     assert pixels[-1, 0].tolist() == [0, 128, 0]
 
 
-def test_tags_that_point_at_the_whole_file_cost_nothing() -> None:
+def test_tags_that_point_at_the_whole_file_are_not_read() -> None:
     """Pillow would copy a megabyte for each of 30,000 tags."""
-    data = saved(Image.new("RGB", (8, 8), "red"))
+    data = encode(Image.new("RGB", (8, 8), "red"))
     start = int.from_bytes(data[4:8], "little")
     count = int.from_bytes(data[start : start + 2], "little")
-    own = [data[at : at + 12] for at in range(start + 2, start + 2 + 12 * count, 12)]
-    many = [struct.pack("<HHII", tag, 7, 1_000_000, 8) for tag in range(40_000, 43_000)]
+    entries = [
+        data[offset : offset + 12] for offset in range(start + 2, start + 2 + 12 * count, 12)
+    ]
+    large_entries = [struct.pack("<HHII", tag, 7, 1_000_000, 8) for tag in range(40_000, 43_000)]
     padded = data + bytes(1_000_000 - len(data) % 2)
-    place = len(padded)
-    directory = struct.pack("<H", len(own) + len(many)) + b"".join(own + many) + bytes(4)
-    crowded = padded[:4] + struct.pack("<I", place) + padded[8:] + directory
-    assert (decode(crowded, 8) == (255, 0, 0)).all()
+    directory_offset = len(padded)
+    directory = (
+        struct.pack("<H", len(entries) + len(large_entries))
+        + b"".join(entries + large_entries)
+        + bytes(4)
+    )
+    data_with_tags = padded[:4] + struct.pack("<I", directory_offset) + padded[8:] + directory
+    assert (decode(data_with_tags, 8) == (255, 0, 0)).all()
 
 
 @pytest.mark.parametrize("data", [b"II*\0", b"II*\0\xff\xff\xff\xff", gray()[:-30], gray()[:60]])
@@ -142,18 +148,18 @@ def test_damage_is_refused(data: bytes) -> None:
         decode(data, 8)
 
 
-@pytest.mark.parametrize("kept", [10, 100, 200])
-def test_pixels_that_end_beyond_the_file_are_damage(kept: int) -> None:
-    """The directory that is put behind them would be read as pixels."""
+@pytest.mark.parametrize("missing_bytes", [10, 100, 200])
+def test_pixels_that_end_beyond_the_file_are_damage(missing_bytes: int) -> None:
+    """Otherwise, bytes after the end of the file would be read as pixels."""
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    data = saved(Image.fromarray(noise))
+    data = encode(Image.fromarray(noise))
     assert (decode(data, 32) == noise).all()
     with pytest.raises(DamagedImage, match="past the end of the file"):
-        decode(data[:-kept], 32)
+        decode(data[:-missing_bytes], 32)
 
 
-def test_a_tile_costs_what_it_holds_not_what_is_shown() -> None:
-    """A tile of 16,000 x 16,000 for a picture of 64 x 64 took 732 MB."""
+def test_a_tile_costs_its_full_size() -> None:
+    """A tile of 16,000 x 16,000 pixels in a picture of 64 x 64 needs 732 MB."""
     entries: list[Entry] = [(256, 3, 1, 64), (257, 3, 1, 64), (258, 3, 1, 8), (259, 3, 1, 8)]
     entries += [(262, 3, 1, 1), (277, 3, 1, 1), (322, 4, 1, 30_000), (323, 4, 1, 30_000)]
     data = tiff([*entries, (324, 4, 1, 8), (325, 4, 1, 100)], bytes(100))

@@ -12,7 +12,7 @@ from service.imaging import Limits, decode
 from service.imaging.readers.webp import read_header
 
 
-def saved(picture: Image.Image, **options: Any) -> bytes:
+def encode(picture: Image.Image, **options: Any) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "WebP", **options)
     return buffer.getvalue()
@@ -28,10 +28,10 @@ def saved(picture: Image.Image, **options: Any) -> bytes:
     ],
     ids=["lossy", "lossless", "extended", "animated"],
 )
-def test_a_canvas_is_read_before_libwebp_takes_memory_for_it(
+def test_the_canvas_size_is_checked_before_memory_is_allocated(
     options: dict[str, Any], mode: str, frames: int
 ) -> None:
-    data = saved(Image.new("RGB", (64, 48), "red"), **options)
+    data = encode(Image.new("RGB", (64, 48), "red"), **options)
     header = read_header(data, 32)
     assert (header.width, header.height, header.mode, header.frames) == (64, 48, mode, frames)
     with pytest.raises(PayloadTooLarge, match="64 x 48 = 3,072 pixels"):
@@ -40,7 +40,7 @@ def test_a_canvas_is_read_before_libwebp_takes_memory_for_it(
 
 @pytest.mark.parametrize("lossless", [True, False])
 def test_transparency_is_known_from_the_header(lossless: bool) -> None:
-    data = saved(Image.new("RGBA", (64, 48), (255, 0, 0, 51)), lossless=lossless)
+    data = encode(Image.new("RGBA", (64, 48), (255, 0, 0, 51)), lossless=lossless)
     assert read_header(data, 32).is_transparent
     assert abs(decode(data, 16).astype(int) - (255, 204, 204)).max() <= 3
 
@@ -48,23 +48,24 @@ def test_transparency_is_known_from_the_header(lossless: bool) -> None:
 def test_a_first_frame_smaller_than_its_canvas_lies_on_white() -> None:
     frames = [Image.new("RGBA", (64, 64)), Image.new("RGBA", (64, 64), "blue")]
     frames[0].paste((255, 0, 0, 255), (32, 0, 64, 32))
-    data = bytearray(saved(frames[0], save_all=True, append_images=frames[1:], lossless=True))
-    at = data.index(b"ANMF") + 8
-    if int.from_bytes(data[at + 6 : at + 9], "little") + 1 == 64:  # the encoder did not cut it
-        single = saved(Image.new("RGB", (32, 32), "red"), lossless=True)[12:]
+    data = bytearray(encode(frames[0], save_all=True, append_images=frames[1:], lossless=True))
+    offset = data.index(b"ANMF") + 8
+    # if the encoder did not crop the frame
+    if int.from_bytes(data[offset + 6 : offset + 9], "little") + 1 == 64:
+        single = encode(Image.new("RGB", (32, 32), "red"), lossless=True)[12:]
         box = b"".join(number.to_bytes(3, "little") for number in (16, 0, 31, 31, 100)) + b"\0"
         body = box + single
         frame = b"ANMF" + len(body).to_bytes(4, "little") + body
-        head = bytes(data[12 : at - 8])
-        rest = head + frame + frame
-        data = bytearray(b"RIFF" + (4 + len(rest)).to_bytes(4, "little") + b"WEBP" + rest)
+        head = bytes(data[12 : offset - 8])
+        chunks = head + frame + frame
+        data = bytearray(b"RIFF" + (4 + len(chunks)).to_bytes(4, "little") + b"WEBP" + chunks)
     pixels = decode(bytes(data), 64)
     assert (pixels[4:28, 36:60] == (255, 0, 0)).all()
     assert (pixels[36:, :28] == 255).all()
 
 
-@pytest.mark.parametrize("kept", [13, 20, 30, 60, -1])
-def test_what_is_cut_short_is_damaged(kept: int) -> None:
+@pytest.mark.parametrize("length", [13, 20, 30, 60, -1])
+def test_truncated_files_are_damaged(length: int) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     with pytest.raises(DamagedImage):
-        decode(saved(Image.fromarray(noise), lossless=True)[:kept], 32)
+        decode(encode(Image.fromarray(noise), lossless=True)[:length], 32)

@@ -100,10 +100,10 @@ def log_capture(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureF
 def test_the_requested_devices_are_used(
     machine: Callable[..., Machine], device: str, expected: list[str]
 ) -> None:
-    gpus = machine((8, 0), (8, 0))
+    fake_machine = machine((8, 0), (8, 0))
     prepare(0, device)
     assert hardware.gpus() == expected
-    assert [gpu.name for gpu in gpus.growing] == expected
+    assert [gpu.name for gpu in fake_machine.growing] == expected
 
 
 @pytest.mark.parametrize("device", ["gpu:2", "gpu:10"])

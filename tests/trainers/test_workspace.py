@@ -104,9 +104,8 @@ def test_a_run_that_ends_waits_for_one_that_starts(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_vanishes_does_not_stop_a_run(tmp_path: Path) -> None:
-    (tmp_path / ".graft-x.partial").symlink_to(
-        tmp_path / "nowhere"
-    )  # listed, but it does not exist
+    # A broken link is listed, but it does not exist.
+    (tmp_path / ".graft-x.partial").symlink_to(tmp_path / "nowhere")
     with workspace(tmp_path) as folder:
         assert folder.is_dir()
 
@@ -118,7 +117,7 @@ from pathlib import Path
 from trainers.workspace import workspace
 for _ in range(100):
     with workspace(Path({str(tmp_path)!r})) as folder:
-        for number in range(100):  # removing them takes as long as a start
+        for number in range(100):  # removing them takes about as long as starting a run
             (folder / str(number)).touch()
 """
     command = [sys.executable, "-c", code]

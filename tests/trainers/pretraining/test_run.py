@@ -20,30 +20,30 @@ CONFIG = PretrainingConfig(classes=4, per_class=20, epochs=2, batch_size=16)
 QUIET = Progress(is_quiet=True)
 
 
-def weights_of(path: Path) -> list[Any]:
+def load_weights(path: Path) -> list[Any]:
     weights: list[Any] = resolve("pocket").load(str(path), 32).get_weights()
     return weights
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_continues_to_the_same_weights(
+def test_an_interrupted_run_reaches_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = weights_of(pretrain(CONFIG, tmp_path / "whole", QUIET))
+    expected = load_weights(pretrain(CONFIG, tmp_path / "whole", QUIET))
 
-    def stop(*_: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run.log, "info", lambda text, *_: stop() if "epoch" in text else None)
+        patch.setattr(run.log, "info", lambda text, *_: interrupt() if "epoch" in text else None)
         with pytest.raises(KeyboardInterrupt):
             pretrain(CONFIG, tmp_path / "stopped", QUIET)
     assert not (tmp_path / "stopped" / run.WEIGHTS).exists()
-    done = keras.saving.load_model(tmp_path / "stopped/checkpoint.keras").optimizer.iterations
-    assert int(done) == CONFIG.steps
-    weights = weights_of(pretrain(CONFIG, tmp_path / "stopped", QUIET))
-    for before, after in zip(expected, weights, strict=True):
-        np.testing.assert_allclose(before, after, atol=2e-3)
+    iterations = keras.saving.load_model(tmp_path / "stopped/checkpoint.keras").optimizer.iterations
+    assert int(iterations) == CONFIG.steps
+    weights = load_weights(pretrain(CONFIG, tmp_path / "stopped", QUIET))
+    for expected_weight, weight in zip(expected, weights, strict=True):
+        np.testing.assert_allclose(expected_weight, weight, atol=2e-3)
     files = [tmp_path / name / run.WEIGHTS for name in ("whole", "stopped")]
     assert files[0].stat().st_size == files[1].stat().st_size
 

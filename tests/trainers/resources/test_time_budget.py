@@ -12,7 +12,7 @@ from trainers.resources.time_budget import UNLIMITED, TimeBudget, TimeBudgetStop
 
 
 def budget_at(now: float, seconds: float | None = 10) -> TimeBudget:
-    """A budget that started at 100, seen at `now`."""
+    """A budget that started at second 100, with a clock that shows `now`."""
     return TimeBudget(100, seconds, now=lambda: now)
 
 

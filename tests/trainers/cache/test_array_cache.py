@@ -165,9 +165,8 @@ def test_stores_in_use_are_kept_until_the_run_ends(tmp_path: Path) -> None:
     first_cache, second_cache = make_cache(tmp_path, limit), make_cache(tmp_path, limit)
     numbers = NUMBERS[:20]
     Squares(numbers).fill(first_cache, "a")
-    check_squares(
-        Squares(numbers).fill(second_cache, "b"), numbers
-    )  # stored in the workspace of that run
+    records = Squares(numbers).fill(second_cache, "b")  # stored in the workspace of that run
+    check_squares(records, numbers)
     assert len(list((tmp_path / "cache").glob("*/records"))) == 1
     squares_a = Squares(numbers)
     squares_a.fill(make_cache(tmp_path, limit), "a")

@@ -52,7 +52,7 @@ def test_the_loss_is_scaled_in_float16_only() -> None:
 
 
 def test_gradients_below_the_range_of_float16_change_the_weights() -> None:
-    """1e-9 is 0 in float16, whose smallest number is 6e-8. Steps with an infinite loss are skipped."""
+    """1e-9 is 0 in float16, whose smallest number is 6e-8; infinite losses are skipped."""
     values = keras.Input((1,))
     layer = keras.layers.Dense(1, use_bias=False, dtype="mixed_float16")
     model = keras.Model(values, keras.layers.Activation("linear", dtype="float32")(layer(values)))

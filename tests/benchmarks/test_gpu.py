@@ -47,9 +47,9 @@ def test_device_counts_double_up_to_all_devices() -> None:
     ]
 
 
-def step(name: str, second: int, done: int, total: int, **more: float) -> str:
+def step(name: str, second: int, done: int, total: int, **fields: float) -> str:
     event = {"time": f"2026-11-29T12:00:{second:02}.000+00:00", "event": "step", "step": name}
-    return json.dumps({**event, "done": done, "total": total, **more})
+    return json.dumps({**event, "done": done, "total": total, **fields})
 
 
 def test_speeds_are_read_from_the_log_of_a_run() -> None:

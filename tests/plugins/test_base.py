@@ -82,7 +82,7 @@ def test_fine_tuning_no_layer_is_refused() -> None:
 
 
 def test_keras_shows_the_layers_inside_a_layer() -> None:
-    """`_flatten_layers`, which is not public, is used by `leaf_layers` and plugins.copying."""
+    """`leaf_layers` and plugins.copying use `_flatten_layers`, which is not public."""
     attention = keras.layers.MultiHeadAttention(2, 4, name="attention")
     wrapped = keras.layers.TimeDistributed(attention, name="wrapped")
     inner_layers = wrapped._flatten_layers(include_self=False, recursive=False)

@@ -153,7 +153,7 @@ def test_weights_of_another_shape_are_refused(model: keras.Model) -> None:
 
 
 def test_only_two_modules_use_the_copy_functions_of_keras() -> None:
-    """`set_weights` and `clone_model` forget what layers derive from weights."""
+    """`set_weights` and `clone_model` lose state that layers derive from weights."""
     calls = {
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for package in ("plugins", "trainers", "examples")

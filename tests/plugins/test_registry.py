@@ -100,7 +100,7 @@ def test_the_table_has_a_line_for_every_name_and_marks_defaults() -> None:
 
 @pytest.fixture
 def outside_package(tmp_path: Path) -> Path:
-    """An installed package of someone else: one module and its entry points."""
+    """An installed third-party package: one module and its entry points."""
     (tmp_path / "outsider.py").write_text(
         textwrap.dedent("""
             from plugins.base import Backbone, Variant

@@ -81,7 +81,7 @@ def test_a_failed_download_names_the_file_and_its_folder() -> None:
     assert "--weights PATH" in message
 
 
-def test_the_folder_of_downloads_is_known_without_a_home_folder(
+def test_the_download_folder_is_defined_without_a_home_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("KERAS_HOME", raising=False)

@@ -45,13 +45,13 @@ def test_findings_are_printed_and_fatal_only_with_strict(
     assert check(folder, "--strict") == 2
 
 
-@pytest.mark.parametrize(("name", "shown"), [("co\tw", r"co\x09w"), ("co\u202ew", r"co\u202ew")])
+@pytest.mark.parametrize(("name", "escaped"), [("co\tw", r"co\x09w"), ("co\u202ew", r"co\u202ew")])
 def test_a_class_without_readable_names_is_an_error(
-    folder: Path, name: str, shown: str, capsys: pytest.CaptureFixture[str]
+    folder: Path, name: str, escaped: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(folder / "cat", folder / name)
     assert check(folder) == 2
-    assert f"every class needs at least 2 readable pictures, but `{shown}` has 0" in (
+    assert f"every class needs at least 2 readable pictures, but `{escaped}` has 0" in (
         capsys.readouterr().err
     )
 

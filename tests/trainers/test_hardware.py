@@ -107,7 +107,7 @@ def test_the_requested_devices_are_used(
 
 
 @pytest.mark.parametrize("device", ["gpu:2", "gpu:10"])
-def test_a_gpu_beyond_the_last_is_refused_and_the_present_ones_are_named(
+def test_a_missing_gpu_number_is_refused_with_the_existing_numbers(
     machine: Callable[..., Machine], device: str
 ) -> None:
     machine((8, 0), (8, 0))

@@ -1,4 +1,4 @@
-"""A new model replaces the old one only if it is no worse on pictures that are new to both."""
+"""A new model replaces the old one only if it is not worse on pictures that are new to both."""
 
 from __future__ import annotations
 

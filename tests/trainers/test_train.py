@@ -124,7 +124,7 @@ def test_importing_trainers_imports_none_of_its_modules() -> None:
 
 @pytest.mark.parametrize("package", ["trainers", "service"])
 def test_the_packages_import_only_importlib(package: str) -> None:
-    """With more imports there, all cached features would depend on the whole program."""
+    """With other imports in `__init__.py`, cached features would depend on the whole program."""
     source = (ROOT / package / "__init__.py").read_bytes()
     imports = set(code_identity._imports(source, package, is_package=True))
     assert imports == {"importlib", "importlib.import_module"}

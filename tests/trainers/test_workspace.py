@@ -58,7 +58,7 @@ with workspace(Path({str(tmp_path)!r})) as folder:
 def test_an_output_that_cannot_be_written_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object, **__: object) -> str:  # a fake, because root may write everywhere
+    def refuse(*_: object, **__: object) -> str:  # faked, because root may write everywhere
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(tempfile, "mkdtemp", refuse)
@@ -91,7 +91,7 @@ def test_a_full_disk_is_reported_before_anything_is_written(
         disk_array(tmp_path / "a.f32", np.float32, (100_000_000,))
 
 
-def test_a_run_that_ends_waits_for_one_that_starts(tmp_path: Path) -> None:
+def test_a_run_that_ends_waits_for_a_run_that_starts(tmp_path: Path) -> None:
     context = workspace(tmp_path)
     folder = context.__enter__()
     thread = Thread(target=context.__exit__, args=(None, None, None))

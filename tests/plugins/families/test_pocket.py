@@ -66,7 +66,7 @@ def test_embeddings_differ_by_texture_and_not_by_light() -> None:
 
 
 def texture_similarities(weights: str) -> tuple[float, float]:
-    """Smallest cosine of one texture in two lights, and largest cosine of two textures."""
+    """Return the smallest cosine of one texture in two lights, and the largest of two textures."""
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     stripes = (np.indices((128, 128)).sum(axis=0) // 8 % 2)[..., None] * np.array([200, 150, 60])

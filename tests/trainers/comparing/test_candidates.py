@@ -54,7 +54,9 @@ def recommend_among(*measured: tuple[float, float], pictures: int = 100) -> Reco
 
 
 def test_the_fastest_within_one_standard_error_is_recommended() -> None:
-    recommended = recommend_among((0.90, 20.0), (0.88, 5.0), (0.86, 1.0))  # the error is 3.1 points
+    recommended = recommend_among(
+        (0.90, 20.0), (0.88, 5.0), (0.86, 1.0)
+    )  # standard error: 3.1 points
     assert recommended.candidate.label == "1"
     assert [candidate.label for candidate in recommended.near_best] == ["0", "1"]
     assert recommended.reason == (

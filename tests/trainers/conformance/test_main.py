@@ -53,7 +53,7 @@ def test_an_unknown_name_is_refused_with_a_suggestion(capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("size", ["0", "-3", "99999999", "x"])
 def test_an_impossible_image_size_is_refused(size: str) -> None:
-    with pytest.raises(SystemExit) as caught:  # by argparse, which names the option
+    with pytest.raises(SystemExit) as caught:  # argparse names the option in its message
         __main__.main(["pocket", "--image-size", size])
     assert caught.value.code == 2
 

@@ -18,7 +18,7 @@ def test_rows_without_pairs_stay_in_their_groups() -> None:
 
 def test_a_chain_of_pairs_is_one_group_labelled_with_its_first_row() -> None:
     assert join(ROWS, np.array([5, 4, 1]), np.array([4, 2, 5])).tolist() == [0, 1, 1, 3, 1, 1]
-    groups = np.array([0, 1, 2, 2, 4, 1])  # 2 with 3, and 1 with 5
+    groups = np.array([0, 1, 2, 2, 4, 1])  # groups: 2 and 3, 1 and 5
     assert join(groups, np.array([3]), np.array([5])).tolist() == [0, 1, 1, 1, 4, 1]
 
 

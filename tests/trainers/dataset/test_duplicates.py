@@ -68,7 +68,7 @@ def test_different_scenes_are_not_duplicates(scene: Scene) -> None:
 
 
 def test_pictures_with_the_same_background_are_not_duplicates(scene: Scene) -> None:
-    """A good part and a scratched one on the same stand, and a subject that has moved."""
+    """A good part and a scratched part on the same stand, and a subject that has moved."""
     scratched, left, right = scene(0), scene(0), scene(0)
     ImageDraw.Draw(scratched).line((150, 100, 175, 130), "white", width=6)
     ImageDraw.Draw(left).ellipse((60, 60, 140, 140), "red")
@@ -85,7 +85,7 @@ def test_almost_uniform_pictures_are_duplicates_only_if_copied() -> None:
 
 
 def test_mirrored_copies_are_duplicates_only_within_a_class(scene: Scene) -> None:
-    """Left and right may be the classes; an upright copy in two classes is a wrong label."""
+    """Left and right may be two classes. An upright copy in two classes has a wrong label."""
     files = [encoded(scene(5)), ALTERED["mirrored"](scene(5)), ALTERED["half size"](scene(5))]
     inspections, digests = np.stack([inspect_picture(data) for data in files]), ["a", "b", "c"]
     assert group_duplicates(digests, inspections, np.array([0, 1, 1])).tolist() == [
@@ -130,7 +130,7 @@ def test_no_pictures_give_no_groups() -> None:
 def test_many_similar_pictures_need_a_bounded_number_of_comparisons(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Parts on one stand: every pair is a candidate, and few are compared."""
+    """If parts are photographed on one stand, every pair is a candidate, but few are compared."""
     inspections = np.zeros(3000, INSPECTION)
     parts = np.random.default_rng(0).normal(0, 16, (3000, 8, 8)).repeat(2, 1).repeat(2, 2)
     inspections["thumbnail"] = inspect_picture(encoded(scene(0)))["thumbnail"]

@@ -135,4 +135,4 @@ def test_a_rule_that_matches_no_path_is_refused() -> None:
 def test_an_invalid_regular_expression_is_refused_by_the_config() -> None:
     with pytest.raises(ValueError, match="not a valid regular expression"):
         TrainingConfig(plugin="tiny", group="clip(")
-    assert TrainingConfig(plugin="tiny", group="(.csv").group == "(.csv"  # a table's name
+    assert TrainingConfig(plugin="tiny", group="(.csv").group == "(.csv"  # the name of a table

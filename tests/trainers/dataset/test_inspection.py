@@ -127,7 +127,7 @@ def test_a_read_error_is_not_cached(
 
     def flaky(path: Path) -> bytes:
         calls.append(path)
-        if len(calls) == 2:  # the first is for the hash
+        if len(calls) == 2:  # the first read is for the hash
             raise OSError("the network is away")
         return read(path)
 

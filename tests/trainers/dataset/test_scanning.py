@@ -95,7 +95,7 @@ def test_without_train_the_other_split_names_are_classes(tmp_path: Path) -> None
     assert result.classes == ("cats", "test")
 
 
-def test_an_ambiguous_layout_is_refused_and_the_folder_named(tmp_path: Path) -> None:
+def test_an_ambiguous_layout_is_refused_with_the_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"^{tmp_path}: .* has test, val but no folder for train"):
         scan(touch(tmp_path, "test/a/1.jpg", "val/a/1.jpg"))
 
@@ -133,7 +133,7 @@ def test_folders_without_pictures_beside_splits_do_not_matter(tmp_path: Path) ->
 
 @pytest.mark.parametrize("others", [(), ("test/a/2.jpg",)])
 def test_classes_beside_splits_are_refused(tmp_path: Path, others: tuple[str, ...]) -> None:
-    """Otherwise the model would learn to tell train from test."""
+    """Otherwise, the model would learn the difference between train and test."""
     with pytest.raises(DataError, match=r"\(.*train\) and next to them .*\(cats\): move"):
         scan(touch(tmp_path, "train/a/1.jpg", "cats/3.jpg", *others))
 

@@ -18,7 +18,7 @@ def make_result(correct: int, total: int, score: float = 0.7) -> ValidationResul
 
 
 def test_13_of_23_do_not_replace_18_of_23() -> None:
-    """In a real case, accuracy 0.57 had replaced 0.78. So few pictures prove nothing."""
+    """In a real case, accuracy 0.57 replaced 0.78, although so few pictures prove nothing."""
     head, tuned = make_result(18, 23), make_result(13, 23, score=0.6)
     assert not is_clearly_lower(head.losses, tuned.losses - 0.2)
     assert not should_replace(tuned, head)

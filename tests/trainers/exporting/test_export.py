@@ -112,7 +112,7 @@ def test_parity_allows_neither_large_differences_nor_nan(exported: list[float]) 
 
 
 def test_classes_that_tie_may_change_places() -> None:
-    """Copies of one picture in two classes: rounding decides which of them is best."""
+    """If two classes have copies of one picture, rounding decides which class comes first."""
     tied, rounded = probabilities([0.5, 0.5]), probabilities([0.49999997, 0.50000003])
     assert export._difference("onnx", tied, rounded) < 1e-7
 

@@ -36,7 +36,7 @@ def tiny() -> tuple[Backbone, keras.Model]:
 @pytest.mark.parametrize(
     ("layers", "last_layer"),
     [
-        (1, "add"),  # conv3 trains: all before it is frozen, and the sum carries it alone
+        (1, "add"),  # conv3 trains: all layers before it are frozen, and only the sum leads to it
         (2, "relu1"),  # conv2 trains: its shortcut also starts at relu1
     ],
 )
@@ -109,7 +109,7 @@ def test_features_are_the_models_outputs_for_each_view(
 def test_features_do_not_depend_on_the_content_of_the_cache(
     tiny: tuple[Backbone, keras.Model], cache: Cache
 ) -> None:
-    """Bit for bit: each picture goes through by itself, not in a batch with others."""
+    """They are equal bit for bit, because each picture is extracted alone, not in a batch."""
     _, model = tiny
     at_once = extract("maps", lambda: FrozenLayers(model), "one", PICTURES, 2, cache).read_all()
     for rows in ([4], [1, 4], [0, 1, 2, 3, 4]):

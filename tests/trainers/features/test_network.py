@@ -13,7 +13,7 @@ def make_network(weights: str = "none", size: int = 32, seed: int = 0) -> Networ
     return Network(resolve("tiny"), weights, size, seed)
 
 
-def test_the_identity_is_known_without_loading_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_identity_is_computed_without_loading_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise AssertionError("loaded")
 

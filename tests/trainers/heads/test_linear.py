@@ -82,7 +82,7 @@ def test_weights_make_rare_classes_more_probable() -> None:
 
 
 def cross_validated(data: Examples) -> Examples:
-    """Hold out the training pictures in turn, so that the training loss is useless."""
+    """Hold out the training pictures in turn, as in cross-validation."""
     count = len(data.labels)
     draws = np.random.default_rng(0).random(count)
     folds = split_into_folds(data.labels, np.arange(count), draws)

@@ -85,7 +85,7 @@ def test_without_time_the_first_head_is_used(start: Start) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear", "hidden", "auto"])
 def test_every_part_of_the_head_respects_the_time_budget(start: Start, kind: str) -> None:
-    """Once it is spent, a hundred thousand epochs become one, and five penalties become one."""
+    """Once it is spent, training ends after one of 100,000 epochs or one of five penalties."""
     context = start(head=kind, epochs=100_000, time_budget=1e-6)
     assert len(head_phase.train_head(context).history) == 1
 

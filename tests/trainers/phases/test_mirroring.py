@@ -140,7 +140,7 @@ def test_the_default_is_used_without_time(start: Callable[..., TrainingContext])
 def test_solvers_respect_the_time_budget(
     start: Callable[..., TrainingContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All embeddings are computed in time, and then the budget is spent."""
+    """The budget is spent when all embeddings are computed."""
     now, solved = [0.0], []
     budget = TimeBudget(seconds=10.0, now=lambda: now[0])
     monkeypatch.setattr(TrainingContext, "time_budget", budget)

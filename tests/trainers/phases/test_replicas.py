@@ -70,7 +70,7 @@ def fitted() -> dict[str, dict[str, list[float]]]:
 
 @pytest.mark.slow
 def test_two_devices_reach_the_weights_of_one(fitted: dict[str, dict[str, list[float]]]) -> None:
-    """Even though 37 pictures are an odd number, and their weights differ."""
+    """37 pictures do not divide evenly between two devices, and their weights differ."""
     np.testing.assert_allclose(fitted["two"]["weights"], fitted["one"]["weights"], atol=1e-5)
 
 
@@ -163,7 +163,9 @@ def test_the_last_batch_is_filled_up_with_weight_0() -> None:
     inputs, targets, weights = even[1]
     assert inputs.shape == (3, 1)
     assert targets.shape == (3, 2)
-    np.testing.assert_allclose(weights, [9, 0, 0])  # the mean of three is the one picture's 3
+    np.testing.assert_allclose(
+        weights, [9, 0, 0]
+    )  # the mean over three rows is 3, the weight of the only picture
     inputs, _, weights = even[0]
     np.testing.assert_array_equal(inputs[:, 0], [0, 1, 2, 3, 0, 1])
     np.testing.assert_allclose(weights, [4.5] * 4 + [0, 0])

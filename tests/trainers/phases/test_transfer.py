@@ -84,7 +84,7 @@ def test_two_pictures_per_class_are_enough_to_run(start: Start) -> None:
 
 @pytest.mark.slow
 def test_few_pictures_are_cross_validated_and_the_decision_says_so(start: Start) -> None:
-    """Three pictures per class leave one for training, so the training loss is useless."""
+    """Three pictures per class leave one for training, so the training loss says nothing."""
     trained = transfer.train(start(red=3, blue=3))
     assert "cross-validated loss" in trained.decision
     assert trained.selection["head"]["method"] == "cross-validation"

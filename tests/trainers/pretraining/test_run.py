@@ -87,7 +87,7 @@ def test_two_runs_in_one_folder_exclude_each_other(tmp_path: Path) -> None:
         pretrain(CONFIG, tmp_path, QUIET)
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_reported(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.keras").write_bytes(b"junk")
     with pytest.raises(run.GraftError, match=r"checkpoint\.keras is damaged; remove it"):
         run.train(CONFIG, draw_dataset(4, 20, 0, tmp_path, QUIET), tmp_path, QUIET)

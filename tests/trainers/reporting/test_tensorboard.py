@@ -46,4 +46,4 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         BoardError, match=f"--tensorboard: cannot create the folder {tmp_path}/file/logs"
     ):
-        Board(tmp_path / "file/logs")  # before anything is trained
+        Board(tmp_path / "file/logs")  # raised before anything is trained

@@ -1,4 +1,4 @@
-"""A folder with at least 40 defects of every kind: all are found, and nothing else."""
+"""A folder with at least 40 defects of all kinds: the checks find all of them and nothing else."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import pytest
 from tests.trainers.dataset.findings.conftest import Scene, by_kind, check, encoded
 
 
-def test_each_reason_is_named_once(folder: Path) -> None:
+def test_each_reason_is_listed_once(folder: Path) -> None:
     for number in range(3):
         (folder / f"train/apple/a{number}.jpg").write_bytes(b"8BPS")
         (folder / f"train/apple/b{number}.jpg").write_bytes(b"\xff\x0a\0\0")

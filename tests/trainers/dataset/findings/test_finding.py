@@ -81,7 +81,7 @@ def test_files_left_out_without_a_finding_are_noted_by_reason(
     for number in range(5):
         (folder / f"archive/red/{number}.txt").write_text("hello")
     (folder / "archive/@eaDir").mkdir()
-    (folder / "archive/red/1.jpg").write_bytes(b"")  # a finding
+    (folder / "archive/red/1.jpg").write_bytes(b"")  # reported as a finding
     cache = Cache(folder.parent, 0, folder.parent / "work", SILENT)
     assert list_notes(load_dataset(scanning.scan(folder), cache)) == [
         "the class folders are in archive",

@@ -110,7 +110,7 @@ def test_the_rejection_follows_the_kind_of_an_error_not_its_message(tmp_path: Pa
     assert explain_error(path, unknown_kind).kind == "unreadable"
 
 
-def test_non_picture_kinds_are_named_as_in_the_table_of_kinds() -> None:
+def test_non_picture_kinds_are_in_the_table_of_kinds() -> None:
     assert {known.name for known in unsupported._UNSUPPORTED} >= NON_PICTURE_KINDS
 
 

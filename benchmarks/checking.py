@@ -37,8 +37,8 @@ def main(pictures: str = "10000", thumbnails: str = "30000") -> None:
         print(f"drew {count:,} pictures in {time.monotonic() - started:.1f} s", flush=True)
         started = time.monotonic()
         command = [sys.executable, "-m", "trainers.check", "--data", folder]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        seconds, output = time.monotonic() - started, done.stdout.strip()
+        completed = subprocess.run(command, check=True, capture_output=True, text=True)
+        seconds, output = time.monotonic() - started, completed.stdout.strip()
         print(f"checked the folder in {seconds:.1f} s; the check printed: {output}", flush=True)
     started = time.monotonic()
     groups = duplicates.group_duplicates(

@@ -113,23 +113,23 @@ def measure(data: bytes) -> dict[str, float]:
     """Decode once; return the processor time, the additional memory, and the longest stall."""
     configure_process()
     decode(draw_small_jpeg(), SIZE)
-    longest, stop = [0.0], threading.Event()
+    longest_stall, stop = [0.0], threading.Event()
     clock = time.pthread_getcpuclockid(threading.get_ident())  # of the decoding thread
 
     def watch() -> None:
         last = time.clock_gettime(clock)
         while not stop.wait(0.0005):
             now = time.clock_gettime(clock)
-            longest[0], last = max(longest[0], now - last), now
+            longest_stall[0], last = max(longest_stall[0], now - last), now
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    before, began = peak_resident_mb(), time.thread_time()
+    mb_before, started = peak_resident_mb(), time.thread_time()
     decode(data, SIZE)
-    seconds, peak = time.thread_time() - began, peak_resident_mb()
+    seconds, peak = time.thread_time() - started, peak_resident_mb()
     stop.set()
     watcher.join()
-    return {"seconds": seconds, "mb": peak - before, "stall_ms": longest[0] * 1000}
+    return {"seconds": seconds, "mb": peak - mb_before, "stall_ms": longest_stall[0] * 1000}
 
 
 def draw_small_jpeg() -> bytes:
@@ -162,10 +162,10 @@ def decode_mixed(folder: str) -> dict[str, float]:
     paths = [path for path in Path(folder).iterdir() for _ in range(3)]
     random.Random(0).shuffle(paths)
     decode(draw_small_jpeg(), SIZE)
-    before = peak_resident_mb()
+    mb_before = peak_resident_mb()
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(lambda path: decode(path.read_bytes(), SIZE), paths))
-    return {"before_mb": before, "peak_mb": peak_resident_mb()}
+    return {"before_mb": mb_before, "peak_mb": peak_resident_mb()}
 
 
 def main() -> None:
@@ -178,17 +178,19 @@ def main() -> None:
                 data = run_in_process(encode, name, megapixels)
                 header = identify_format(data).read_header(data, SIZE)
                 memory = header.memory_bytes + working_bytes(header.width, header.height, SIZE)
-                start = f"| {name} | {header.pixels / 1e6:.0f} | {len(data) / 1e6:.1f} |"
+                row_start = f"| {name} | {header.pixels / 1e6:.0f} | {len(data) / 1e6:.1f} |"
                 try:
                     Limits().check(header, memory)
                 except PayloadTooLarge:
-                    line = f"refused | {header.seconds:.2f} | refused | {memory / 1e6:.0f} | |"
+                    row_end = f"refused | {header.seconds:.2f} | refused | {memory / 1e6:.0f} | |"
                 else:
                     (Path(folder) / f"{name}-{megapixels}").write_bytes(data)
                     actual = run_in_process(measure, data)
-                    line = f"{actual['seconds']:.2f} | {header.seconds:.2f} | {actual['mb']:.0f} | "
-                    line += f"{memory / 1e6:.0f} | {actual['stall_ms']:.0f} |"
-                print(start, line, flush=True)
+                    row_end = (
+                        f"{actual['seconds']:.2f} | {header.seconds:.2f} | {actual['mb']:.0f} | "
+                    )
+                    row_end += f"{memory / 1e6:.0f} | {actual['stall_ms']:.0f} |"
+                print(row_start, row_end, flush=True)
         print(json.dumps(run_in_process(decode_mixed, folder)))
 
 

@@ -44,8 +44,8 @@ def main(plugin: str = "resnet:50", pictures: str = "8000", cpus: str = "") -> i
             list(processes.map(draw, [work] * len(tasks), tasks, chunksize=100))
         for count in device_counts(len(gpus["names"])):
             for precision in (HALF,) if cpus else ("float32", HALF):
-                given = (plugin, work, str(count), precision, cpus)
-                row = make_row(count, run_part("train", *given), run_part("loop", *given))
+                arguments = (plugin, work, str(count), precision, cpus)
+                row = make_row(count, run_part("train", *arguments), run_part("loop", *arguments))
                 print(format_row(row), flush=True)
     return 0
 
@@ -59,11 +59,15 @@ def device_counts(devices: int) -> Iterator[int]:
     yield devices
 
 
-def make_row(count: int, run: dict[str, Any], loop: dict[str, Any]) -> tuple[object, ...]:
+def make_row(count: int, training: dict[str, Any], loop: dict[str, Any]) -> tuple[object, ...]:
     figures: list[object] = [count, loop["policy"] + " + TF32" * loop["is_tf32"]]
     for name in ("extraction", "fine_tuning"):
-        figures += [f"{run[name]:,.0f}", f"{loop[name]:,.0f}", f"{run[name] / loop[name]:.2f}"]
-    peak = run["peak_bytes"]
+        figures += [
+            f"{training[name]:,.0f}",
+            f"{loop[name]:,.0f}",
+            f"{training[name] / loop[name]:.2f}",
+        ]
+    peak = training["peak_bytes"]
     return (*figures, f"{peak / 1e9:.1f}" if peak else "-")
 
 
@@ -92,15 +96,18 @@ def run_part(part: str, *arguments: str) -> Any:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     command = [sys.executable, __file__, part, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
+    completed = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False
+    )
+    if completed.returncode:
         sys.exit(
-            f"{' '.join(command)} ended with exit code {done.returncode}:\n{done.stderr[-4000:]}"
+            f"{' '.join(command)} ended with exit code {completed.returncode}:\n"
+            f"{completed.stderr[-4000:]}"
         )
-    answer = json.loads(done.stdout.splitlines()[-1])
+    result = json.loads(completed.stdout.splitlines()[-1])
     if part == "train":
-        answer |= parse_speeds(done.stderr, answer["learned_from"])
-    return answer
+        result |= parse_speeds(completed.stderr, result["learned_from"])
+    return result
 
 
 def parse_speeds(log: str, pictures: int) -> dict[str, float]:
@@ -175,13 +182,13 @@ def train(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict
     options += ["--batch-size", str(BATCH), "--precision", precision]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        code = run.main([*options, "--device", "cpu" if cpus else "gpu"])
-    if code:
-        sys.exit(code)
+        exit_code = run.main([*options, "--device", "cpu" if cpus else "gpu"])
+    if exit_code:
+        sys.exit(exit_code)
     bundle = Path(json.loads(printed.getvalue().splitlines()[-1])["bundle"])
     metrics = json.loads((bundle / "metrics.json").read_text())
-    used = [name.removeprefix("/device:") for name in hardware.gpus()]
-    peaks = [tf.config.experimental.get_memory_info(name)["peak"] for name in used]
+    names = [name.removeprefix("/device:") for name in hardware.gpus()]
+    peaks = [tf.config.experimental.get_memory_info(name)["peak"] for name in names]
     return {"learned_from": metrics["train"]["n"], "peak_bytes": max(peaks, default=0)}
 
 
@@ -208,17 +215,17 @@ def measure_loop(plugin: str, work: str, count: str, precision: str, cpus: str) 
     frozen = tf.function(
         lambda batch: model(tf.cast(batch, tf.float32), training=False), input_signature=signature
     )
-    run = DevicePool(frozen, devices)
+    pool = DevicePool(frozen, devices)
 
     def extract(device: str) -> int:
         with tf.device(device):
-            batch, done = tf.constant(images), 0
-            run._function(batch)
+            batch, count = tf.constant(images), 0
+            pool._function(batch)
             end = time.monotonic() + duration
             while time.monotonic() < end:
-                np.asarray(run._function(batch)[0])
-                done += BATCH
-        return done
+                np.asarray(pool._function(batch)[0])
+                count += BATCH
+        return count
 
     with ThreadPoolExecutor() as threads:
         extracted = sum(threads.map(extract, devices)) / duration

@@ -38,9 +38,9 @@ def main(folder: str, imagenet: str = "") -> None:
     rows: dict[str, list[str]] = {name: [] for name in networks}
     with tempfile.TemporaryDirectory() as work:
         cache = Cache(Path(work) / "cache", 20e9, Path(work), QUIET)
-        found = load_dataset(scanning.scan(Path(folder)), cache)
+        data = load_dataset(scanning.scan(Path(folder)), cache)
         for size in SIZES:
-            dataset = decoding.decode_lazily(found, size, cache)
+            dataset = decoding.decode_lazily(data, size, cache)
             for name, (plugin, weights) in networks.items():
                 figures = [accuracy(dataset, plugin, weights, seed, cache) for seed in SEEDS]
                 rows[name].append(f"{np.mean(figures):.3f}")
@@ -59,9 +59,9 @@ def accuracy(dataset: Dataset, plugin: str, weights: str, seed: int, cache: Cach
     split = splitting.split(dataset, seed)
     network = Network(resolve(plugin), weights, dataset.images.shape[1], seed)
     config = TrainingConfig(plugin=plugin, seed=seed)
-    run = TrainingContext(config, network, split, cache, QUIET)
-    test = head_phase.extract_embeddings(run, run.pictures("test"), 1).read_all()[:, 0]
-    answers = np.asarray(head_phase.train_head(run).model(test, training=False))
+    context = TrainingContext(config, network, split, cache, QUIET)
+    test = head_phase.extract_embeddings(context, context.pictures("test"), 1).read_all()[:, 0]
+    answers = np.asarray(head_phase.train_head(context).model(test, training=False))
     return float((answers.argmax(axis=1) == split.labels[split.rows("test")]).mean())
 
 

@@ -96,9 +96,11 @@ def measure_command(bundle: str, folder: str) -> float:
     """Return the pictures per second that the command reports."""
     table = Path(folder, "answers.csv")
     command = [sys.executable, "-m", "service.predict", folder, "--bundle", bundle]
-    done = subprocess.run([*command, "--csv", table], check=True, capture_output=True, text=True)
-    rate = re.search(r"\(([\d.]+)/s\)", done.stderr)
-    assert rate, done.stderr
+    completed = subprocess.run(
+        [*command, "--csv", table], check=True, capture_output=True, text=True
+    )
+    rate = re.search(r"\(([\d.]+)/s\)", completed.stderr)
+    assert rate, completed.stderr
     return float(rate[1])
 
 

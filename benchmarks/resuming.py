@@ -27,24 +27,24 @@ COMPARED = ("test", "validation", "phases", "decision")
 
 
 def main(kills: str = "20", seed: str = "0", *options: str) -> int:
-    chosen = options or DEFAULT_OPTIONS
+    run_options = options or DEFAULT_OPTIONS
     rng = random.Random(int(seed))
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        expected, _ = run_training(Path(folder), "uninterrupted", chosen)
+        expected, _ = run_training(Path(folder), "uninterrupted", run_options)
         seconds = time.monotonic() - started
         print(f"the uninterrupted run took {seconds:.1f} s")
         equal = 0
         for number in range(int(kills)):
             moment = rng.uniform(0, seconds)
             name = f"killed-{number}"
-            _, last = run_training(Path(folder), name, chosen, kill_after=moment)
-            resumed, _ = run_training(Path(folder), name, (*chosen, "--resume"))
+            _, last_line = run_training(Path(folder), name, run_options, kill_after=moment)
+            resumed, _ = run_training(Path(folder), name, (*run_options, "--resume"))
             is_equal = resumed == expected
             equal += is_equal
             verdict = "equal" if is_equal else f"DIFFERENT: {differences(expected, resumed)}"
-            where = f"killed after {moment:.1f} s, at the log line `{last}`"
-            print(f"{number + 1}. {where}; after --resume: {verdict}", flush=True)
+            kill = f"killed after {moment:.1f} s, at the log line `{last_line}`"
+            print(f"{number + 1}. {kill}; after --resume: {verdict}", flush=True)
     print(f"{equal} of {kills} resumed runs gave the result of the uninterrupted run")
     return 0 if equal == int(kills) else 1
 

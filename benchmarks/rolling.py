@@ -67,9 +67,8 @@ class Replica:
     def start(self) -> None:
         self.folder.mkdir(exist_ok=True)
         variables = {
-            "BENTOML_HOME": str(
-                self.folder
-            ),  # not shared: a start resets the metrics of other servers in it
+            # Each replica has its own home, because a start resets the metrics of servers in it.
+            "BENTOML_HOME": str(self.folder),
             "GRAFT_MODEL": str(self.bundle),
             "GRAFT_DRAIN_SECONDS": str(DRAIN_SECONDS),
         }
@@ -90,8 +89,10 @@ class Replica:
             with suppress(OSError), urllib.request.urlopen(address, timeout=5):
                 return
             time.sleep(0.1)
-        end = (self.folder / "log").read_text()[-1500:]
-        raise RuntimeError(f"the replica on port {self.port} is not ready; its log ends:\n{end}")
+        log_end = (self.folder / "log").read_text()[-1500:]
+        raise RuntimeError(
+            f"the replica on port {self.port} is not ready; its log ends:\n{log_end}"
+        )
 
     def stop(self) -> float:
         """Send SIGTERM; return the seconds until the process ended.
@@ -170,9 +171,8 @@ def nginx(folder: Path, ports: list[int]) -> Iterator[int]:
     for number, replica in enumerate(ports, 1):
         text = text.replace(f"server 127.0.0.1:300{number} ", f"server 127.0.0.1:{replica} ")
     (folder / "graft.conf").write_text(text.replace("listen 8080;", f"listen 127.0.0.1:{port};"))
-    user = (
-        "user root;" if os.geteuid() == 0 else ""
-    )  # otherwise its workers may not read the folder
+    # Without this line, the workers of an nginx that root started may not read the folder.
+    user = "user root;" if os.geteuid() == 0 else ""
     (folder / "main.conf").write_text(NGINX_CONF.format(folder=folder, user=user))
     command = ["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/main.conf"]
     process = subprocess.Popen(command)
@@ -211,9 +211,8 @@ def restart_replicas(
     replicas = [Replica(folder / f"replica-{number}", bundle) for number in (1, 2)]
     stops = []
     try:
-        for (
-            replica
-        ) in replicas:  # in turn: the first one times the model, the second uses its result
+        # One after another: the first replica times the model, and the second uses its result.
+        for replica in replicas:
             replica.start()
             replica.wait_until_ready()
         with nginx(folder, [replica.port for replica in replicas]) as port:

@@ -6,7 +6,7 @@ WEIGHTS is a file of MobileNetV2 0.35 without its top, or imagenet. The recipe i
 tutorials of transfer learning: ImageDataGenerator with rescaling and random flips, shifts and
 zooms; a frozen MobileNetV2 with Dense(128) for 20 epochs of Adam; then the last 50 layers for 10
 more epochs at 1e-5. Both are trained on the same training pictures. All their models are measured
-on the same test pictures, which does not count as training time. Each runs in a process of its own.
+on the same test pictures, which does not count as training time. Each runs in a separate process.
 Times are wall-clock seconds after the imports, which are reported separately. "Cold" is a run with
 an empty cache, "warm" is a second run.
 """
@@ -41,12 +41,12 @@ def main(
     results = []
     for seed in seeds.split(","):
         with tempfile.TemporaryDirectory() as work:
-            kept = {"GRAFT_CACHE": f"{work}/cache", "BENTOML_HOME": f"{work}/bentoml"}
-            environment = {**os.environ, **kept, "TF_CPP_MIN_LOG_LEVEL": "3"}
+            folders = {"GRAFT_CACHE": f"{work}/cache", "BENTOML_HOME": f"{work}/bentoml"}
+            environment = {**os.environ, **folders, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
-            given = (folder, weights, seed, size, work)
+            arguments = (folder, weights, seed, size, work)
             parts = ("split", "tutorial", "graft", "graft")
-            _, tutorial, cold, warm = (run_part(name, given, environment) for name in parts)
+            _, tutorial, cold, warm = (run_part(name, arguments, environment) for name in parts)
         results.append(compare(seed, tutorial, cold, warm))
     summarise(Path(folder).name, results)
 
@@ -54,24 +54,26 @@ def main(
 def run_part(name: str, arguments: tuple[str, ...], environment: dict[str, str]) -> Any:
     """Run a part of the benchmark in a new process; return the JSON on the last line it prints."""
     command = [sys.executable, __file__, name, *arguments]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    completed = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return json.loads(completed.stdout.splitlines()[-1])
 
 
 def compare(seed: str, tutorial: Any, cold: Any, warm: Any) -> dict[str, float]:
     """Compare the times and accuracies of one split, and print them.
 
     Args:
-        tutorial, cold, warm: what the parts printed; `models` is a list of pairs (seconds, test
-            accuracy), in the order in which the models were made.
+        tutorial, cold, warm: the JSON that the parts printed; `models` is a list of pairs
+            (seconds, test accuracy), in the order in which the models were made.
     """
     best_seconds, best = max(tutorial["models"], key=lambda model: (model[1], -model[0]))
     reached = {}
-    for name, run in (("cold", cold), ("warm", warm)):
+    for name, result in (("cold", cold), ("warm", warm)):
         reached[name] = next(
-            (seconds for seconds, accuracy in run["models"] if accuracy >= best), np.nan
+            (seconds for seconds, accuracy in result["models"] if accuracy >= best), np.nan
         )
-    found = {
+    figures = {
         "tutorial's seconds": tutorial["models"][-1][0],
         "tutorial's seconds to its best": best_seconds,
         "tutorial's last accuracy": tutorial["models"][-1][1],
@@ -84,30 +86,30 @@ def compare(seed: str, tutorial: Any, cold: Any, warm: Any) -> dict[str, float]:
         "tutorial's imports": tutorial["imports"],
         "Graft's imports": cold["imports"],
     }
-    print(f"seed {seed}:", json.dumps({name: round(value, 3) for name, value in found.items()}))
-    return found
+    print(f"seed {seed}:", json.dumps({name: round(value, 3) for name, value in figures.items()}))
+    return figures
 
 
 def summarise(name: str, results: list[dict[str, float]]) -> None:
     def mean(key: str) -> float:
-        return float(
-            np.mean([result[key] for result in results])
-        )  # nan if a run never reached that accuracy
+        # nan if a run never reached that accuracy
+        return float(np.mean([result[key] for result in results]))
 
-    def ratio(one: str, other: str, also: tuple[str, str] | None = None) -> float:
-        more = (mean(also[0]), mean(also[1])) if also else (0.0, 0.0)
-        return (mean(one) + more[0]) / (mean(other) + more[1])
+    def ratio(numerator: str, denominator: str, added: tuple[str, str] | None = None) -> float:
+        seconds = (mean(added[0]), mean(added[1])) if added else (0.0, 0.0)
+        return (mean(numerator) + seconds[0]) / (mean(denominator) + seconds[1])
 
     print(f"\n{name}, {len(results)} splits, means:")
     for key in results[0]:
         print(f"  {key:<40}{mean(key):9.3f}")
     imports = ("tutorial's imports", "Graft's imports")
-    for temper in ("cold", "warm"):
-        there = f"Graft's seconds to that, {temper}"
-        for whole in ("tutorial's seconds", "tutorial's seconds to its best"):
+    for cache_state in ("cold", "warm"):
+        graft_key = f"Graft's seconds to that, {cache_state}"
+        for tutorial_key in ("tutorial's seconds", "tutorial's seconds to its best"):
             print(
-                f"{temper}: {ratio(whole, there):.1f} times as fast by {whole} "
-                f"({ratio(whole, there, imports):.1f} with imports)"
+                f"{cache_state}: {ratio(tutorial_key, graft_key):.1f} times as fast by "
+                f"{tutorial_key} "
+                f"({ratio(tutorial_key, graft_key, imports):.1f} with imports)"
             )
     for key in ("tutorial's last accuracy", "tutorial's best accuracy"):
         gains = [result["Graft's accuracy"] - result[key] for result in results]
@@ -141,9 +143,9 @@ def tutorial(weights: str, seed: int, size: int, work: Path) -> None:
     keras.utils.set_random_seed(seed)
 
     def flow(split: str, generator: Any, **options: Any) -> Any:
-        where = work / "split" / split
+        path = work / "split" / split
         return generator.flow_from_directory(
-            where, (size, size), batch_size=BATCH, class_mode="categorical", seed=seed, **options
+            path, (size, size), batch_size=BATCH, class_mode="categorical", seed=seed, **options
         )
 
     plain = image.ImageDataGenerator(rescale=1 / 255)
@@ -182,10 +184,10 @@ def tutorial(weights: str, seed: int, size: int, work: Path) -> None:
     class Measure(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             nonlocal stopped
-            at = time.monotonic()
+            epoch_end = time.monotonic()
             accuracy = model.evaluate(test, verbose=0)[1]
-            models.append((at - imported - stopped, float(accuracy)))
-            stopped += time.monotonic() - at
+            models.append((epoch_end - imported - stopped, float(accuracy)))
+            stopped += time.monotonic() - epoch_end
 
     def fit(rate: float, epochs: int) -> None:
         model.compile(keras.optimizers.Adam(rate), "categorical_crossentropy", metrics=["accuracy"])
@@ -216,19 +218,19 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
 
     imported = time.monotonic()
     heads: list[tuple[float, Any]] = []
-    runs: list[Any] = []
+    contexts: list[Any] = []
     solved, train = head_phase._train, transfer.train
 
-    def noted(*arguments: Any) -> Any:
+    def train_and_record(*arguments: Any) -> Any:
         head = solved(*arguments)
         heads.append((time.monotonic() - imported, head.model))
         return head
 
-    def kept(run: Any) -> Any:
-        runs.append(run)
-        return train(run)
+    def record_and_train(context: Any) -> Any:
+        contexts.append(context)
+        return train(context)
 
-    head_phase._train, transfer.train = noted, kept
+    head_phase._train, transfer.train = train_and_record, record_and_train
     config = TrainingConfig(
         plugin=PLUGIN,
         data=folder,
@@ -240,16 +242,16 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
     result = run.train_classifier(config, Progress(is_quiet=True))
     seconds = time.monotonic() - imported
     cache = run.make_cache(config, work / "after", Progress(is_quiet=True))
-    after, dataset = replace(runs[0], cache=cache), runs[0].dataset
-    test = head_phase.extract_embeddings(after, after.pictures("test"), 1).read_all()[:, 0]
+    context, dataset = replace(contexts[0], cache=cache), contexts[0].dataset
+    test = head_phase.extract_embeddings(context, context.pictures("test"), 1).read_all()[:, 0]
     labels = dataset.labels[dataset.rows("test")]
     models = [
-        (at, float((np.asarray(model(test)).argmax(axis=1) == labels).mean()))
-        for at, model in heads
+        (made_at, float((np.asarray(model(test)).argmax(axis=1) == labels).mean()))
+        for made_at, model in heads
     ]
     models.append((seconds, result["test_accuracy"]))
-    found = {"models": models, "seconds": seconds, "accuracy": result["test_accuracy"]}
-    print(json.dumps({**found, "imports": imported - started}))
+    figures = {"models": models, "seconds": seconds, "accuracy": result["test_accuracy"]}
+    print(json.dumps({**figures, "imports": imported - started}))
 
 
 if __name__ == "__main__":

@@ -121,25 +121,28 @@ def _result(
             table.append(["C1, in process", name, *figures])
         else:
             table.append(["in process", name, *_figures(measured, ours, None)])
-    ordered = sorted(servers, key=lambda server: -np.median(_rates(loads[server.contender.name])))
-    for server in ordered:
+    fastest_first = sorted(
+        servers, key=lambda server: -np.median(_rates(loads[server.contender.name]))
+    )
+    for server in fastest_first:
         contender = server.contender
         target = TARGETS.get(contender.name)
         figures = _figures(loads[contender.name], ours, target)
-        table.append([contender.name, contender.what, *figures])
+        table.append([contender.name, contender.description, *figures])
     for name, reason in absent.items():
         table.append([name, f"did not run: {_short(reason)}", *[""] * 5])
     rows = [Bar("C1, in process", _rates(ceilings[best]), "ceiling")]
-    for server in ordered:
+    for server in fastest_first:
         name = server.contender.name
         rows.append(Bar(name, _rates(loads[name]), "ours" if name == "Graft" else "peer"))
     title = f"{plugin}: pictures per second, {CONNECTIONS} connections, {usable_cores()} cores"
     p99 = {name: _p99(measured) for name, measured in loads.items()}
-    first = min(p99, key=lambda name: (name == "Graft", p99[name]))  # Graft if there is no other
+    # Graft itself if no other server was measured.
+    best_peer = min(p99, key=lambda name: (name == "Graft", p99[name]))
     notes = [
         f"Graft / C1, median (range): {format_ratios(ours, _rates(ceilings[best]))}",
-        f"p99 of Graft in ms, compared with the lowest of another server ({first}): "
-        f"{format_verdict(p99['Graft'], p99[first], '<=')}",
+        f"p99 of Graft in ms, compared with the lowest of another server ({best_peer}): "
+        f"{format_verdict(p99['Graft'], p99[best_peer], '<=')}",
         "pictures/s: median (range) of the rounds; ratios: median (range) of the ratios of each "
         "round; latencies: medians of the rounds",
     ]
@@ -148,9 +151,9 @@ def _result(
 
 def _figures(loads: list[Load], ours: list[float], target: float | None) -> list[str]:
     rates = _rates(loads)
-    middle = float(np.median(np.divide(ours, rates)))
-    judged = "" if target is None else format_verdict(round(middle, 2), target, ">=")
-    return [format_spread(rates), format_ratios(ours, rates), judged, *format_latencies(loads)]
+    median_ratio = float(np.median(np.divide(ours, rates)))
+    verdict = "" if target is None else format_verdict(round(median_ratio, 2), target, ">=")
+    return [format_spread(rates), format_ratios(ours, rates), verdict, *format_latencies(loads)]
 
 
 def _p99(loads: list[Load]) -> float:

@@ -1,4 +1,4 @@
-"""The servers to compare: Graft with default settings, and others in environments of their own."""
+"""The servers to compare: Graft with default settings, and others in separate environments."""
 
 from __future__ import annotations
 

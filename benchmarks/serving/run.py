@@ -55,10 +55,10 @@ def main() -> None:
     for folder in options.bundles:
         bundle = Bundle.read(folder)
         for name in options.measurements or ["peers"]:
-            before = measure_other_load()
-            if before > MAX_OTHER_LOAD_PERCENT:
+            load_before = measure_other_load()
+            if load_before > MAX_OTHER_LOAD_PERCENT:
                 print(
-                    f"other programs use {before:.0f}% of the processors: {BUSY_MACHINE}",
+                    f"other programs use {load_before:.0f}% of the processors: {BUSY_MACHINE}",
                     flush=True,
                 )
             with tempfile.TemporaryDirectory(prefix="graft-bench-") as temporary:
@@ -66,13 +66,13 @@ def main() -> None:
                     bundle, Path(temporary), options.seconds, options.rounds, options.only
                 )
                 result = MEASUREMENTS[name](context)
-            others = max(before, measure_other_load())
+            others = max(load_before, measure_other_load())
             conditions = describe_machine(options.seconds, options.rounds, others)
             print(f"\n{result.markdown(conditions)}\n", flush=True)
             if others > MAX_OTHER_LOAD_PERCENT:
-                used = f"other programs used {others:.0f}% of the processors"
+                message = f"other programs used {others:.0f}% of the processors"
                 written = "; nothing was written to benchmarks/README.md" if options.write else ""
-                print(f"{used}: {BUSY_MACHINE}{written}", flush=True)
+                print(f"{message}: {BUSY_MACHINE}{written}", flush=True)
             elif options.write:
                 result.write(conditions)
 

@@ -30,7 +30,7 @@ class Contender:
 
     Attributes:
         name: its name in tables and charts.
-        what: how it handles a request, in the words of the table.
+        description: how it handles a request, in the words of the table.
         command: makes the command line for a port.
         environment: additional environment variables.
         decoder: `graft` or `pillow`, the decoder that it uses.
@@ -41,7 +41,7 @@ class Contender:
     """
 
     name: str
-    what: str
+    description: str
     command: Callable[[int], list[str]]
     environment: Mapping[str, str] = field(default_factory=dict)
     decoder: str = "pillow"
@@ -140,10 +140,10 @@ class Server:
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.02)
-        end = self._log.read_text(errors="replace")[-1500:]
+        log_end = self._log.read_text(errors="replace")[-1500:]
         raise RuntimeError(
             f"{self.contender.name} ended, or was not ready within {START_SECONDS} s; its "
-            f"log ends:\n{end}"
+            f"log ends:\n{log_end}"
         )
 
 

@@ -1,4 +1,4 @@
-"""`benchmarks/gpu.py`: without a GPU, on logical CPUs, and how it computes speeds from a log."""
+"""The benchmark gpu.py without a GPU and on logical CPUs, and how it reads speeds from a log."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ SCRIPT = Path(gpu.__file__)
 def test_a_missing_gpu_is_reported_with_the_reason() -> None:
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("there is a GPU here")
-    done = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, check=False)
-    assert done.returncode == gpu.NO_GPU, done.stderr
-    assert done.stdout.startswith("nothing was measured, because TensorFlow finds no GPU: ")
-    assert len(done.stdout.splitlines()) == 1
+    completed = subprocess.run(
+        [sys.executable, SCRIPT], capture_output=True, text=True, check=False
+    )
+    assert completed.returncode == gpu.NO_GPU, completed.stderr
+    assert completed.stdout.startswith("nothing was measured, because TensorFlow finds no GPU: ")
+    assert len(completed.stdout.splitlines()) == 1
 
 
 @pytest.mark.slow
@@ -32,8 +34,8 @@ def test_two_logical_devices_fill_a_row_of_its_table(
     monkeypatch.setenv("GRAFT_GPU_BENCH_SECONDS", "0.5")
     for number in range(40):
         gpu.draw(str(tmp_path), number)
-    given = ("pocket", str(tmp_path), "2", "auto", "cpu:2")
-    row = gpu.make_row(2, gpu.run_part("train", *given), gpu.run_part("loop", *given))
+    arguments = ("pocket", str(tmp_path), "2", "auto", "cpu:2")
+    row = gpu.make_row(2, gpu.run_part("train", *arguments), gpu.run_part("loop", *arguments))
     assert len(row) == len(gpu.HEADINGS) == len(gpu.WIDTHS)
     assert row[:2] == (2, "float32")
     assert all(float(str(row[column]).replace(",", "")) > 0 for column in (2, 3, 5, 6))
@@ -45,9 +47,9 @@ def test_device_counts_double_up_to_all_devices() -> None:
     ]
 
 
-def step(name: str, second: int, done: int, total: int, **more: float) -> str:
+def step(name: str, second: int, done: int, total: int, **fields: float) -> str:
     event = {"time": f"2026-11-29T12:00:{second:02}.000+00:00", "event": "step", "step": name}
-    return json.dumps({**event, "done": done, "total": total, **more})
+    return json.dumps({**event, "done": done, "total": total, **fields})
 
 
 def test_speeds_are_read_from_the_log_of_a_run() -> None:

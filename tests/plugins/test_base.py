@@ -51,7 +51,7 @@ def test_fine_tuning_unfreezes_the_last_layers_but_no_normalisation(
 
 
 def test_normalisation_inside_composite_layers_stays_frozen() -> None:
-    """A block that is a Layer, not a Model, does not show them in `model.layers`."""
+    """`model.layers` does not list the layers inside a block that is a Layer, not a Model."""
 
     class Block(keras.layers.Layer):
         def __init__(self) -> None:
@@ -82,13 +82,13 @@ def test_fine_tuning_no_layer_is_refused() -> None:
 
 
 def test_keras_shows_the_layers_inside_a_layer() -> None:
-    """`_flatten_layers`, which is not public, is used by `leaf_layers` and plugins.copying."""
+    """`leaf_layers` and plugins.copying use `_flatten_layers`, which is not public."""
     attention = keras.layers.MultiHeadAttention(2, 4, name="attention")
     wrapped = keras.layers.TimeDistributed(attention, name="wrapped")
-    inside = wrapped._flatten_layers(include_self=False, recursive=False)
-    assert [layer.name for layer in inside] == ["attention"]
-    first, second, *_ = wrapped._flatten_layers()
-    assert (first, second) == (wrapped, attention)
+    inner_layers = wrapped._flatten_layers(include_self=False, recursive=False)
+    assert [layer.name for layer in inner_layers] == ["attention"]
+    outer_layer, inner_layer, *_ = wrapped._flatten_layers()
+    assert (outer_layer, inner_layer) == (wrapped, attention)
     attention.build((None, 3, 8), (None, 3, 8))
     names = {layer.name for layer in attention._flatten_layers(include_self=False)}
     assert {"query", "key", "value", "attention_output"} <= names

@@ -1,4 +1,4 @@
-"""Copies answer like their originals, whatever their layers derive from weights."""
+"""Copies give the outputs of their originals, even if layers derive state from weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMAGES = RNG.normal(size=(4, 8, 8, 3)).astype(np.float32)
 
 
 class Block(keras.layers.Layer):
-    """A layer made of layers, as backbones of other packages have them."""
+    """A layer made of layers, as in backbones of other packages."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -50,7 +50,7 @@ class DerivedNumber(keras.layers.Layer):
 
 
 class UnweightedState(keras.layers.Layer):
-    """Has state that is no weight, saved by `save_own_variables`."""
+    """Has state that is not a weight, saved by `save_own_variables`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -66,8 +66,8 @@ class UnweightedState(keras.layers.Layer):
         return inputs + self.number
 
 
-def draw_network() -> keras.Model:
-    """Normalizations in a nested model, in a composite layer and in a Sequential."""
+def build_network() -> keras.Model:
+    """Build a network with Normalization in a nested model, a composite layer and a Sequential."""
     layers = keras.layers
     inputs = keras.Input((8, 8, 3))
     scaled = layers.Rescaling(np.array([2.0, 3, 1]), np.array([0.1, 0.2, 0.3]))(inputs)
@@ -89,28 +89,28 @@ def draw_network() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
-    return draw_network()
+    return build_network()
 
 
 def predict(model: keras.Model) -> Any:
     return keras.ops.convert_to_numpy(model(IMAGES, training=False))
 
 
-def test_a_clone_answers_like_its_original(model: keras.Model) -> None:
+def test_a_clone_gives_the_outputs_of_its_original(model: keras.Model) -> None:
     np.testing.assert_array_equal(predict(clone(model)), predict(model))
 
 
 def test_a_clone_may_compute_with_another_dtype(model: keras.Model) -> None:
-    other = clone(model, "mixed_bfloat16")
-    actual, expected = predict(other).astype(np.float32), predict(model)
+    copy = clone(model, "mixed_bfloat16")
+    actual, expected = predict(copy).astype(np.float32), predict(model)
     assert 0 < np.abs(actual - expected).max() < 0.05 * np.abs(expected).max()
-    assert {weight.dtype for weight in other.trainable_weights} == {"float32"}
+    assert {weight.dtype for weight in copy.trainable_weights} == {"float32"}
 
 
 @pytest.mark.parametrize(
     "copy",
     [
-        lambda other, model: assign_weights(other, model.get_weights()),
+        lambda target, model: assign_weights(target, model.get_weights()),
         load_state,
     ],
     ids=["assign_weights", "load_state"],
@@ -118,33 +118,33 @@ def test_a_clone_may_compute_with_another_dtype(model: keras.Model) -> None:
 def test_derived_state_is_recomputed(
     model: keras.Model, copy: Callable[[keras.Model, keras.Model], None]
 ) -> None:
-    other = clone(model)
-    assign_weights(other, [weight * 0 + 1 for weight in model.get_weights()])
-    assert np.abs(predict(other) - predict(model)).max() > 0.1
-    copy(other, model)
-    np.testing.assert_array_equal(predict(other), predict(model))
+    target = clone(model)
+    assign_weights(target, [weight * 0 + 1 for weight in model.get_weights()])
+    assert np.abs(predict(target) - predict(model)).max() > 0.1
+    copy(target, model)
+    np.testing.assert_array_equal(predict(target), predict(model))
 
 
-def test_refreshing_recomputes_what_is_derived_from_assigned_variables(model: keras.Model) -> None:
-    other = clone(model)
-    for weight in other.weights:
+def test_refreshing_recomputes_derived_state(model: keras.Model) -> None:
+    copy = clone(model)
+    for weight in copy.weights:
         weight.assign(weight * 2)
-    before = predict(other)
-    refresh_derived_state(other)
-    assert np.abs(predict(other) - before).max() > 0.1
+    output_before = predict(copy)
+    refresh_derived_state(copy)
+    assert np.abs(predict(copy) - output_before).max() > 0.1
 
 
 def test_frozen_layers_are_frozen_in_a_clone() -> None:
-    model = draw_network()
+    model = build_network()
     model.get_layer("nested").trainable = False
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization | keras.layers.Normalization):
             layer.trainable = False
     expected = [layer.trainable for layer in model._flatten_layers()]
     assert not all(expected)
-    other = clone(model)
-    assert [layer.trainable for layer in other._flatten_layers()] == expected
-    assert len(other.trainable_weights) == len(model.trainable_weights) == 2
+    copy = clone(model)
+    assert [layer.trainable for layer in copy._flatten_layers()] == expected
+    assert len(copy.trainable_weights) == len(model.trainable_weights) == 2
 
 
 def test_weights_of_another_shape_are_refused(model: keras.Model) -> None:
@@ -152,8 +152,8 @@ def test_weights_of_another_shape_are_refused(model: keras.Model) -> None:
         assign_weights(clone(model), model.get_weights()[:-1])
 
 
-def test_no_other_module_copies_by_keras_own_functions() -> None:
-    """`set_weights` and `clone_model` forget what layers derive from weights."""
+def test_only_two_modules_use_the_copy_functions_of_keras() -> None:
+    """`set_weights` and `clone_model` lose state that layers derive from weights."""
     calls = {
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for package in ("plugins", "trainers", "examples")

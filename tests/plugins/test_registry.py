@@ -38,7 +38,7 @@ def test_an_unknown_variant_is_refused_with_a_suggestion_and_all_names() -> None
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
+    ("name", "suggestion"),
     [
         *[("resnet50", "resnet:50"), ("ResNet-50", "resnet:50"), ("ResNet50V2", "resnet:50-v2")],
         *[("EfficientNetB0", "efficientnet:b0"), ("EfficientNetV2S", "efficientnet:v2-s")],
@@ -50,17 +50,17 @@ def test_an_unknown_variant_is_refused_with_a_suggestion_and_all_names() -> None
         *[("keras.applications.ConvNeXtTiny", "convnext:tiny"), ("Xception", "xception")],
     ],
 )
-def test_names_of_keras_and_other_libraries_are_answered_with_ours(typed: str, meant: str) -> None:
-    with pytest.raises(BackboneError, match=f"Did you mean `{meant}`"):
-        resolve(typed)
-    resolve(meant)
+def test_names_of_keras_and_other_libraries_get_a_suggestion(name: str, suggestion: str) -> None:
+    with pytest.raises(BackboneError, match=f"Did you mean `{suggestion}`"):
+        resolve(name)
+    resolve(suggestion)
 
 
 def test_the_suggestion_for_a_keras_function_builds_that_network() -> None:
     for backbone in families().values():
         for spec in backbone.variants.values():
             name = spec.application
-            if name and name != "MobileNet":  # which is also our name for all of them
+            if name and name != "MobileNet":  # also the name of a family of Graft
                 assert resolve(str(suggest_name(name)))._spec.application == name
 
 
@@ -100,7 +100,7 @@ def test_the_table_has_a_line_for_every_name_and_marks_defaults() -> None:
 
 @pytest.fixture
 def outside_package(tmp_path: Path) -> Path:
-    """An installed package of someone else: one module and its entry points."""
+    """An installed third-party package: one module and its entry points."""
     (tmp_path / "outsider.py").write_text(
         textwrap.dedent("""
             from plugins.base import Backbone, Variant

@@ -25,8 +25,8 @@ KERAS_NAMES = [
 
 
 @pytest.mark.parametrize("name", KERAS_NAMES)
-def test_scaling_is_what_the_network_was_trained_with(name: str) -> None:
-    """Every network of keras.applications."""
+def test_the_scaling_equals_preprocess_input(name: str) -> None:
+    """Tests every network of keras.applications."""
     family, variant = name.split(":")
     spec = families()[family].variants[variant]
     module = sys.modules[getattr(keras.applications, spec.application).__module__]

@@ -81,13 +81,13 @@ def test_a_failed_download_names_the_file_and_its_folder() -> None:
     assert "--weights PATH" in message
 
 
-def test_the_folder_of_downloads_is_known_without_a_home_folder(
+def test_the_download_folder_is_defined_without_a_home_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("KERAS_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert keras_home() == tmp_path / ".keras"
-    for home in ("/nowhere", "~"):  # not writable, and what a missing home folder looks like
+    for home in ("/nowhere", "~"):  # not writable, and the value for a missing home folder
         monkeypatch.setenv("HOME", home)
         assert keras_home() == Path("/tmp/.keras")
     monkeypatch.setenv("KERAS_HOME", "/elsewhere")
@@ -96,7 +96,7 @@ def test_the_folder_of_downloads_is_known_without_a_home_folder(
 
 @pytest.mark.slow
 def test_no_library_makes_a_folder_called_tilde(tmp_path: Path) -> None:
-    """TensorFlow's copy of Keras would, without a home folder."""
+    """Without a home folder, TensorFlow's copy of Keras would create one."""
     code = "from trainers.hardware import prepare; prepare(0)"
     environment = {**os.environ, "HOME": "~", "PYTHONPATH": str(Path(__file__).parents[2])}
     environment.pop("KERAS_HOME", None)
@@ -110,9 +110,11 @@ def test_imagenet_without_internet_access_names_the_file_to_fetch(tmp_path: Path
     code = "from plugins.registry import resolve; resolve('mobilenet:v2-0.35').load('imagenet')"
     environment = {**os.environ, "KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert "Fetch  https://storage.googleapis.com/tensorflow/keras-applications" in done.stderr
-    assert str(tmp_path / "models" / REAL) in done.stderr
+    completed = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment
+    )
+    assert "Fetch  https://storage.googleapis.com/tensorflow/keras-applications" in completed.stderr
+    assert str(tmp_path / "models" / REAL) in completed.stderr
 
 
 @pytest.mark.real
@@ -120,7 +122,7 @@ def test_imagenet_without_internet_access_names_the_file_to_fetch(tmp_path: Path
 def test_imagenet_weights_are_found_in_the_folder_that_the_message_names(
     shared: Path, tmp_path: Path
 ) -> None:
-    """The real file gives the same weights by `imagenet` and by its path."""
+    """The real file gives the same weights with `imagenet` and with its path."""
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / REAL).symlink_to(shared / "weights" / REAL)
     code = """
@@ -134,9 +136,11 @@ print(len(named))
 """
     environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
     command = [sys.executable, "-c", code, str(shared / "weights" / REAL)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == 260
+    completed = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment
+    )
+    assert completed.returncode == 0, completed.stderr
+    assert int(completed.stdout) == 260
 
 
 @pytest.mark.real

@@ -1,4 +1,4 @@
-"""What tests of training share: a tiny backbone and a run on drawn pictures."""
+"""Fixtures of the training tests: a cache, a run of the tiny backbone, pictures like photos."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Scene = Callable[..., Image.Image]
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Cache:
-    """Room for everything that a test makes, and for nothing beyond it."""
+    """A cache of 1 GB in the temporary folder of the test."""
     return Cache(tmp_path / "cache", 1e9, tmp_path / "work", SILENT)
 
 
 @pytest.fixture
 def start(tmp_path: Path, draw_folder: DrawFolder, cache: Cache) -> Callable[..., TrainingContext]:
-    """A run of the tiny backbone on drawn pictures: start(fine_tune_epochs=3, red=9, ...)."""
+    """Prepare a run of the tiny backbone on drawn pictures: start(fine_tune_epochs=3, red=9)."""
 
     def start(red: int = 30, blue: int = 30, **options: object) -> TrainingContext:
         folder = draw_folder(tmp_path / "pictures", red=red, blue=blue)
@@ -49,7 +49,7 @@ def start(tmp_path: Path, draw_folder: DrawFolder, cache: Cache) -> Callable[...
 
 
 def draw_scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
-    """A picture like a photo: patches of colour of all sizes; each seed another scene."""
+    """Draw patches of colour of all sizes, like a photo. Each seed gives a different scene."""
     rng = np.random.default_rng(seed)
     scene = np.full((size[1], size[0], 3), 128.0)
     for cells, strength in ((3, 40), (8, 25), (24, 15)):

@@ -24,12 +24,12 @@ def folder(tmp_path: Path, scene: Scene) -> Path:
     return tmp_path / "pictures"
 
 
-def run(folder: Path, *options: object) -> int:
+def check(folder: Path, *options: object) -> int:
     return main(["--data", str(folder), "--quiet", *map(str, options)])
 
 
 def test_a_clean_folder_has_no_findings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(folder, "--strict") == 0
+    assert check(folder, "--strict") == 0
     assert capsys.readouterr() == ("24 pictures of 2 classes: 0 findings\n", "")
 
 
@@ -37,21 +37,21 @@ def test_findings_are_printed_and_fatal_only_with_strict(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "cat/1.jpg").write_bytes((folder / "cat/1.jpg").read_bytes()[:900])
-    assert run(folder) == 0
+    assert check(folder) == 0
     printed = capsys.readouterr().out
     assert "warning: 1 file is damaged or cut short, and left out: copy it again" in printed
     assert "  truncated: cat/1.jpg\n" in printed
     assert printed.endswith("23 pictures of 2 classes: 1 finding\n")
-    assert run(folder, "--strict") == 2
+    assert check(folder, "--strict") == 2
 
 
-@pytest.mark.parametrize(("name", "shown"), [("co\tw", r"co\x09w"), ("co\u202ew", r"co\u202ew")])
+@pytest.mark.parametrize(("name", "escaped"), [("co\tw", r"co\x09w"), ("co\u202ew", r"co\u202ew")])
 def test_a_class_without_readable_names_is_an_error(
-    folder: Path, name: str, shown: str, capsys: pytest.CaptureFixture[str]
+    folder: Path, name: str, escaped: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(folder / "cat", folder / name)
-    assert run(folder) == 2
-    assert f"every class needs at least 2 readable pictures, but `{shown}` has 0" in (
+    assert check(folder) == 2
+    assert f"every class needs at least 2 readable pictures, but `{escaped}` has 0" in (
         capsys.readouterr().err
     )
 
@@ -61,7 +61,7 @@ def test_all_paths_go_into_the_file_and_into_json(
 ) -> None:
     for number in range(5):
         shutil.copy(folder / "cat/7.jpg", folder / f"cat/copy{number}.jpg")
-    assert run(folder, "--json", "--output", tmp_path / "findings.json") == 0
+    assert check(folder, "--json", "--output", tmp_path / "findings.json") == 0
     printed = json.loads(capsys.readouterr().out)
     assert json.loads((tmp_path / "findings.json").read_text()) == printed
     (finding,) = printed["findings"]
@@ -70,8 +70,8 @@ def test_all_paths_go_into_the_file_and_into_json(
     assert finding["groups"] == [["cat/7.jpg", *copies]]
 
 
-def test_the_input_size_decides_what_is_small(folder: Path) -> None:
-    assert run(folder, "--strict", "--image-size", 600) == 2
+def test_pictures_smaller_than_the_image_size_are_a_finding(folder: Path) -> None:
+    assert check(folder, "--strict", "--image-size", 600) == 2
 
 
 def test_an_unusable_folder_is_refused_after_its_findings(
@@ -79,15 +79,15 @@ def test_an_unusable_folder_is_refused_after_its_findings(
 ) -> None:
     (folder / "owl").mkdir()
     (folder / "owl/1.jpg").write_text("no picture")
-    assert run(folder) == 2
+    assert check(folder) == 2
     captured = capsys.readouterr()
     assert "unreadable: owl/1.jpg" in captured.out
     assert "every class needs at least 2 readable pictures, but `owl` has 0" in captured.err
 
 
-def test_what_is_left_out_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_skipped_files_are_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "cat/notes.txt").write_text("tabby")
-    assert run(folder, "--strict") == 0
+    assert check(folder, "--strict") == 0
     printed = capsys.readouterr().out
     assert printed.startswith("left out: cat/notes.txt: is text, not a picture\n")
 
@@ -99,7 +99,7 @@ def test_an_archive_is_checked_like_a_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
-    assert run(Path(shutil.make_archive(str(tmp_path / "packed"), "zip", folder))) == 0
+    assert check(Path(shutil.make_archive(str(tmp_path / "packed"), "zip", folder))) == 0
     assert capsys.readouterr().out == "24 pictures of 2 classes: 0 findings\n"
 
 
@@ -110,7 +110,7 @@ def test_an_archive_is_checked_like_a_folder(
         ("unknown", "or move the folder away if its pictures are not labelled"),
     ],
 )
-def test_what_a_run_refuses_is_not_usable(
+def test_test_classes_without_training_pictures_are_refused(
     folder: Path, label: str, advice: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "train").mkdir()
@@ -119,22 +119,22 @@ def test_what_a_run_refuses_is_not_usable(
     for number in (3, 4):
         (folder / "test" / label).mkdir(parents=True, exist_ok=True)
         (folder / f"train/cat/{number}.jpg").rename(folder / f"test/{label}/{number}.jpg")
-    assert run(folder) == 2
-    said = capsys.readouterr().err
-    assert f"class `{label}` of {folder} has no pictures in train/" in said
-    assert advice in said
+    assert check(folder) == 2
+    errors = capsys.readouterr().err
+    assert f"class `{label}` of {folder} has no pictures in train/" in errors
+    assert advice in errors
 
 
-@pytest.mark.parametrize("wrong", [("--image-size", "-5"), ("--image-size", "x"), ("--data", "")])
+@pytest.mark.parametrize("option", [("--image-size", "-5"), ("--image-size", "x"), ("--data", "")])
 def test_impossible_values_are_refused(
-    folder: Path, wrong: tuple[str, str], capsys: pytest.CaptureFixture[str]
+    folder: Path, option: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(folder, *wrong) == 2
-    assert capsys.readouterr().err.startswith(f"graft: argument {wrong[0]}: ")
+    assert check(folder, *option) == 2
+    assert capsys.readouterr().err.startswith(f"graft: argument {option[0]}: ")
 
 
 def test_a_missing_folder_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(tmp_path / "nowhere") == 2
+    assert check(tmp_path / "nowhere") == 2
     assert "no folder" in capsys.readouterr().err
 
 

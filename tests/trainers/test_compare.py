@@ -36,7 +36,7 @@ class Broken(Backbone):
 
 @pytest.fixture
 def folder(tmp_path: Path, draw_folder: DrawFolder, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))  # nothing is known before
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))  # an empty cache
     monkeypatch.setattr(measuring, "MIN_SECONDS", 0.0)
     return draw_folder(tmp_path / "pictures", red=14, green=14, blue=14)
 
@@ -61,24 +61,25 @@ def test_backbones_are_compared_and_those_that_fail_are_listed(
     assert {path.name for path in page.parent.iterdir()} == {
         *(page.name, page.with_suffix(".json").name, ".graft.lock")
     }
-    text = captured.out
-    assert "tiny:s: left out: the ImageNet weights of tiny:s cannot be downloaded here." in text
-    assert "unbuildable:s=none: left out: ZeroDivisionError: a stranger's bug" in text
-    assert "tiny:s=missing.h5: left out: the weights file missing.h5 does not exist" in text
+    printed = captured.out
+    assert "tiny:s: left out: the ImageNet weights of tiny:s cannot be downloaded here." in printed
+    assert "unbuildable:s=none: left out: ZeroDivisionError: a stranger's bug" in printed
+    assert "tiny:s=missing.h5: left out: the weights file missing.h5 does not exist" in printed
     assert "unbuildable:s=none is left out" in captured.err
     content = json.loads(page.with_suffix(".json").read_text())
-    found = [one["validation_accuracy"] for one in content["candidates"] if "problem" not in one]
-    assert len(found) == 2
+    rows = content["candidates"]
+    accuracies = [row["validation_accuracy"] for row in rows if "problem" not in row]
+    assert len(accuracies) == 2
     assert content["plugin"] in ("tiny:s", "pocket:1")
-    assert content["command"] in text
+    assert content["command"] in printed
     assert hostile in content["data"]["classes"]
-    shown = page.read_text()
-    assert "<script" not in shown
-    assert "&lt;script&gt;alert(1)&lt;" in shown
+    html = page.read_text()
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)&lt;" in html
 
 
 @pytest.mark.slow
-def test_a_run_of_the_winner_finds_its_features_and_its_figures(
+def test_a_run_of_the_winner_reuses_its_features_and_has_the_same_figures(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert start(folder, "--plugins", "tiny=none", "--seed", 5, "--json") == 0
@@ -90,9 +91,9 @@ def test_a_run_of_the_winner_finds_its_features_and_its_figures(
     bundle = json.loads(capsys.readouterr().out.splitlines()[-1])["bundle"]
     metrics = json.loads((Path(bundle) / "metrics.json").read_text())
     assert "extracting features" not in metrics["seconds"]
-    (one,) = result["candidates"]
-    assert metrics["validation"]["accuracy"] == one["validation_accuracy"]
-    assert metrics["test"]["accuracy"] == one["test_accuracy"]
+    (candidate,) = result["candidates"]
+    assert metrics["validation"]["accuracy"] == candidate["validation_accuracy"]
+    assert metrics["test"]["accuracy"] == candidate["test_accuracy"]
 
 
 @pytest.mark.slow
@@ -121,11 +122,11 @@ def test_wrong_use_is_reported_before_anything_is_loaded(
     assert message in capsys.readouterr().err
 
 
-def test_the_usual_backbones_exist() -> None:
+def test_the_default_backbones_exist() -> None:
     assert len(compare.parse_candidates(compare.PLUGINS)) == 6
 
 
-def test_help_comes_at_once_without_tensorflow() -> None:
+def test_help_works_without_tensorflow() -> None:
     code = """
 import sys
 for name in ("tensorflow", "keras", "onnxruntime", "bentoml"):
@@ -134,5 +135,5 @@ from trainers.compare import main
 main(["--help"])
 """
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
-    assert "--plugins A,B,C" in done.stdout
+    completed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    assert "--plugins A,B,C" in completed.stdout

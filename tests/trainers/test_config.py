@@ -18,11 +18,11 @@ def test_flags_become_the_config() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["yaml", "json"])
-def test_a_file_gives_values_and_flags_win(tmp_path: Path, suffix: str) -> None:
+def test_flags_override_the_values_of_a_file(tmp_path: Path, suffix: str) -> None:
     values = {"plugin": "resnet:50", "epochs": 3, "fine-tune-layers": 7}
     path = tmp_path / f"run.{suffix}"
     text = (
-        json.dumps(values, indent="\t")  # which YAML does not allow
+        json.dumps(values, indent="\t")  # with tabs, which YAML does not allow
         if suffix == "json"
         else "plugin: resnet:50\nepochs: 3\nfine-tune-layers: 7\n"
     )
@@ -31,7 +31,7 @@ def test_a_file_gives_values_and_flags_win(tmp_path: Path, suffix: str) -> None:
     assert (config.plugin, config.epochs, config.fine_tune_layers) == ("resnet:50", 4, 7)
 
 
-def test_an_unknown_key_in_a_file_is_refused_with_the_closest(tmp_path: Path) -> None:
+def test_an_unknown_key_in_a_file_is_refused_with_a_suggestion(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("plugin: vgg\nepoch: 3\n")
     with pytest.raises(
         ConfigError, match=r"run\.yaml: unknown option `epoch`: did you mean `epochs`"
@@ -43,7 +43,9 @@ def test_an_unknown_key_in_a_file_is_refused_with_the_closest(tmp_path: Path) ->
     ("content", "message"),
     [("- a list", "must hold `name: value` lines"), ("a: [", "cannot be read")],
 )
-def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str, message: str) -> None:
+def test_a_file_that_is_not_a_mapping_is_refused(
+    tmp_path: Path, content: str, message: str
+) -> None:
     (tmp_path / "run.yaml").write_text(content)
     with pytest.raises(ConfigError, match=message):
         parse(["--config", str(tmp_path / "run.yaml")])
@@ -64,39 +66,39 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str, mess
         ("--data", ""),
     ],
 )
-def test_an_impossible_value_is_refused_by_flag_and_value(flag: str, value: str) -> None:
+def test_an_impossible_value_is_refused_with_its_flag(flag: str, value: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(["--plugin", "vgg", f"{flag}={value}"])
     assert str(caught.value).startswith(f"{flag} (={value!r}): ")
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"), [("cuda", "gpu"), ("cuda:1", "gpu:1"), ("GPU", "gpu"), ("0", "gpu:0")]
+    ("device", "suggestion"), [("cuda", "gpu"), ("cuda:1", "gpu:1"), ("GPU", "gpu"), ("0", "gpu:0")]
 )
-def test_a_device_of_another_name_is_refused_with_the_right_one(given: str, meant: str) -> None:
+def test_other_names_of_devices_are_refused_with_a_suggestion(device: str, suggestion: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse(["--plugin", "vgg", "--device", given])
-    message = f"--device (={given!r}): must be auto, cpu, gpu or gpu:N; did you mean {meant}?"
+        parse(["--plugin", "vgg", "--device", device])
+    message = f"--device (={device!r}): must be auto, cpu, gpu or gpu:N; did you mean {suggestion}?"
     assert str(caught.value) == message
 
 
-def test_a_bare_no_of_yaml_is_to_be_quoted(tmp_path: Path) -> None:
+def test_an_unquoted_no_in_yaml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("plugin: vgg\nflip: no\n")
     with pytest.raises(ConfigError, match=r"--flip \(=False\): .*add quotes"):
         parse(["--config", str(tmp_path / "run.yaml")])
 
 
-def test_a_group_that_is_no_regular_expression_is_refused() -> None:
+def test_a_group_that_is_not_a_regular_expression_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^--group \(='\(\['\): not a valid regular expr"):
         parse(["--plugin", "vgg", "--group", "(["])
 
 
-def test_without_a_plugin_the_message_says_what_to_type() -> None:
+def test_without_a_plugin_the_message_shows_an_example() -> None:
     with pytest.raises(ConfigError, match="--plugin efficientnet"):
         parse([])
 
 
-def test_a_tilde_is_the_home_folder_wherever_it_comes_from(
+def test_a_tilde_is_the_home_folder_in_files_and_flags(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
@@ -145,6 +147,6 @@ def test_a_file_that_yaml_cannot_read_is_refused(tmp_path: Path, content: str) -
         parse(["--config", str(tmp_path / "run.yaml")])
 
 
-def test_every_script_can_name_a_folder() -> None:
+def test_folder_names_may_use_any_writing_system() -> None:
     config = parse(["--plugin", "vgg", "--output", "出力　先", "--data", "می‌خواهم"]).config
     assert (str(config.output), config.data) == ("出力　先", "می‌خواهم")

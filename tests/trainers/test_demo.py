@@ -23,9 +23,9 @@ from trainers.demo import main
 main(["--help"])
 """
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
-    assert done.stdout.startswith("usage: python -m trainers.demo [-h]")
-    assert "$ python -m trainers.run" not in done.stdout
+    completed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    assert completed.stdout.startswith("usage: python -m trainers.demo [-h]")
+    assert "$ python -m trainers.run" not in completed.stdout
 
 
 @pytest.mark.slow
@@ -33,16 +33,16 @@ def test_the_demo_trains_serves_and_shows_an_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code = demo.main([])
-    printed, said = capfd.readouterr()
-    assert code == 0, said
+    exit_code = demo.main([])
+    printed, errors = capfd.readouterr()
+    assert exit_code == 0, errors
     assert '"label": "' in printed
     assert "python -m trainers.run --plugin efficientnet --data YOUR_FOLDER" in printed
     (report,) = (tmp_path / "artifacts").glob("demo-*/report.html")
-    found = re.search(r"leaves: ([\d.]+) with .*\n([\d.]+) with random weights", printed)
-    assert found
-    accuracy, random_accuracy = map(float, found.groups())
+    accuracies = re.search(r"leaves: ([\d.]+) with .*\n([\d.]+) with random weights", printed)
+    assert accuracies
+    accuracy, random_accuracy = map(float, accuracies.groups())
     metrics = json.loads(report.with_name("metrics.json").read_text())
     assert metrics["test"]["accuracy"] == pytest.approx(accuracy, abs=5e-4)
     assert accuracy >= 0.95
-    assert accuracy > random_accuracy + 0.05  # what pretraining is worth
+    assert accuracy > random_accuracy + 0.05  # the gain from pretraining

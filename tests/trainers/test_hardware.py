@@ -1,4 +1,4 @@
-"""Which devices are used. GPUs are faked answers of TensorFlow; logical CPUs are real."""
+"""Which devices are used. TensorFlow's answers about GPUs are faked; logical CPUs are real."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class Machine:
     """TensorFlow's answers on a machine with GPUs."""
 
     def __init__(self, *capabilities: tuple[int, int]) -> None:
-        self.gpus = [Gpu(f"GPU:{at}", value) for at, value in enumerate(capabilities)]
+        self.gpus = [
+            Gpu(f"GPU:{index}", capability) for index, capability in enumerate(capabilities)
+        ]
         self.visible, self.growing = self.gpus, []
 
     def set_visible(self, gpus: list[Gpu], kind: str) -> None:
@@ -77,7 +79,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Machine]]
 
 
 @pytest.fixture(autouse=True)
-def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+def log_capture(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     log.addHandler(caplog.handler)
     level = log.level
     log.setLevel("INFO")
@@ -98,14 +100,14 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture
 def test_the_requested_devices_are_used(
     machine: Callable[..., Machine], device: str, expected: list[str]
 ) -> None:
-    cards = machine((8, 0), (8, 0))
+    fake_machine = machine((8, 0), (8, 0))
     prepare(0, device)
     assert hardware.gpus() == expected
-    assert [gpu.name for gpu in cards.growing] == expected
+    assert [gpu.name for gpu in fake_machine.growing] == expected
 
 
 @pytest.mark.parametrize("device", ["gpu:2", "gpu:10"])
-def test_a_gpu_beyond_the_last_is_refused_and_the_present_ones_are_named(
+def test_a_missing_gpu_number_is_refused_with_the_existing_numbers(
     machine: Callable[..., Machine], device: str
 ) -> None:
     machine((8, 0), (8, 0))
@@ -127,16 +129,16 @@ def test_a_missing_gpu_is_refused_with_the_reason(device: str) -> None:
 def test_a_missing_gpu_that_was_not_requested_is_logged_with_the_reason(
     machine: Callable[..., Machine],
     monkeypatch: pytest.MonkeyPatch,
-    lines: pytest.LogCaptureFixture,
+    log_capture: pytest.LogCaptureFixture,
 ) -> None:
     machine()
     monkeypatch.setattr(hardware, "explain_missing_gpu", lambda: "cuInit failed")
     prepare(0)
-    assert "cores), no GPU found: cuInit failed" in lines.text
+    assert "cores), no GPU found: cuInit failed" in log_capture.text
     assert device_kind() == "CPU"
-    lines.clear()
+    log_capture.clear()
     prepare(0, "cpu")
-    assert "no GPU" not in lines.text
+    assert "no GPU" not in log_capture.text
 
 
 def test_a_command_ends_with_2_if_its_gpu_is_missing(
@@ -171,7 +173,7 @@ def test_an_unknown_device_is_refused(device: str) -> None:
 )
 def test_tensorfloat_32_is_on_if_precision_allows_and_logged(
     machine: Callable[..., Machine],
-    lines: pytest.LogCaptureFixture,
+    log_capture: pytest.LogCaptureFixture,
     capabilities: list[tuple[int, int]],
     precision: str,
     expected: str,
@@ -179,7 +181,7 @@ def test_tensorfloat_32_is_on_if_precision_allows_and_logged(
     machine(*capabilities)
     prepare(0, "auto", precision)
     assert device_kind() == expected
-    assert ("multiply in TensorFloat-32" in lines.text) == (expected == "GPU TF32")
+    assert ("multiply in TensorFloat-32" in log_capture.text) == (expected == "GPU TF32")
     is_on = tf.config.experimental.tensor_float_32_execution_enabled
     with without_tensor_float_32():
         assert not is_on(), "export and parity"
@@ -189,14 +191,15 @@ def test_tensorfloat_32_is_on_if_precision_allows_and_logged(
 def test_several_gpus_are_mirrored_and_counted(
     machine: Callable[..., Machine],
     monkeypatch: pytest.MonkeyPatch,
-    lines: pytest.LogCaptureFixture,
+    log_capture: pytest.LogCaptureFixture,
 ) -> None:
     machine((8, 0), (8, 0), (7, 0))
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda names: names)
     prepare(0)
     assert choose_strategy() == ["GPU:0", "GPU:1", "GPU:2"]
     assert (
-        "running on 2 x Card (compute capability 8.0), Card (compute capability 7.0)" in lines.text
+        "running on 2 x Card (compute capability 8.0), Card (compute capability 7.0)"
+        in log_capture.text
     )
     prepare(0, "gpu:1")
     assert not tf.distribute.has_strategy()
@@ -204,7 +207,7 @@ def test_several_gpus_are_mirrored_and_counted(
 
 
 def test_messages_about_gpus_are_filtered_from_tensorflows_log() -> None:
-    written = """WARNING: All log messages before absl::InitializeLog() are written to STDERR
+    stderr = """WARNING: All log messages before absl::InitializeLog() are written to STDERR
 I0000 00:00:1795963127.8 10435 port.cc:153] oneDNN custom operations are on.
 I0000 00:00:1795963127.8 10435 cudart_stub.cc:31] Could not find cuda drivers on your machine.
 I0000 00:00:1795963127.9 10435 cpu_feature_guard.cc:227] This TensorFlow binary is optimized.
@@ -212,7 +215,7 @@ I0000 00:00:1795963136.8 10435 cudart_stub.cc:31] Could not find cuda drivers on
 E0000 00:00:1795963138.4 10435 cuda_platform.cc:52] failed call to cuInit: UNKNOWN ERROR (303)
 2026-11-29 12:00:00.000001: W tensorflow/core/gpu_device.cc:2343] Cannot dlopen some GPU libraries.
 """
-    assert filter_gpu_messages(written) == (
+    assert filter_gpu_messages(stderr) == (
         "Could not find cuda drivers on your machine; failed call to cuInit: UNKNOWN ERROR (303); "
         "Cannot dlopen some GPU libraries"
     )
@@ -239,13 +242,13 @@ def test_a_run_on_two_devices_takes_a_batch_on_each(
     options += ["--data", str(folder), "--output", str(tmp_path), "--head", "linear"]
     options += ["--batch-size", "4", "--fine-tune-epochs", "2", "--fine-tune-layers", "2"]
     command = [sys.executable, "-c", TWO_DEVICES, *options, "--precision", "float16"]
-    done = subprocess.run(
+    completed = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ}
     )
-    assert done.returncode == 0, done.stderr
-    assert "8 pictures in a step of 2 device(s)" in done.stderr
-    assert "in mixed_float16\n" in done.stderr
-    assert "the exported ONNX runs in ONNX Runtime, on CPUExecutionProvider" in done.stderr
-    metrics = json.loads((Path(done.stdout.splitlines()[-1]) / "metrics.json").read_text())
+    assert completed.returncode == 0, completed.stderr
+    assert "8 pictures in a step of 2 device(s)" in completed.stderr
+    assert "in mixed_float16\n" in completed.stderr
+    assert "the exported ONNX runs in ONNX Runtime, on CPUExecutionProvider" in completed.stderr
+    metrics = json.loads((Path(completed.stdout.splitlines()[-1]) / "metrics.json").read_text())
     assert metrics["test"]["accuracy"] > 0.9
     assert len(metrics["phases"]["fine-tuning"]) == 2

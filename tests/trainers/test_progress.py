@@ -13,15 +13,15 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True)
 def restore_logging() -> object:
-    kept = log.handlers, log.level, log.propagate
+    handlers, level, propagate = log.handlers, log.level, log.propagate
     yield
-    log.handlers, log.propagate = kept[0], kept[2]
-    log.setLevel(kept[1])
+    log.handlers, log.propagate = handlers, propagate
+    log.setLevel(level)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds of a clock that stands still; add to the first entry to let time pass."""
+    """A clock that stands still: add seconds to its only entry to let time pass."""
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
@@ -29,13 +29,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_items_pass_through_in_order() -> None:
     for is_quiet, is_terminal in ((True, False), (False, False), (False, True)):
-        show = Progress(is_quiet, is_terminal)
-        assert list(show.track(range(5), 5, "work")) == list(range(5))
+        reporter = Progress(is_quiet, is_terminal)
+        assert list(reporter.track(range(5), 5, "work")) == list(range(5))
 
 
-def test_the_log_gets_a_line_now_and_then_with_the_time_left(
-    clock: list[float], capsys: Capture
-) -> None:
+def test_the_log_shows_progress_and_the_time_left(clock: list[float], capsys: Capture) -> None:
     set_up_logging(is_quiet=False)
     with Progress(is_terminal=False).steps(60, "pictures") as advance:
         for seconds in (6, 6, 3, 8):
@@ -61,7 +59,6 @@ def test_steps_of_an_earlier_run_are_left_out_of_the_speed(
 def test_the_first_epoch_which_compiles_is_left_out_of_the_speed(
     clock: list[float], capsys: Capture
 ) -> None:
-
     set_up_logging(is_quiet=False)
     with Progress(is_terminal=False).steps(12, "fine-tuning", warm_up=3) as advance:
         for seconds in (40, 11, 11, 11, 11, 11):
@@ -80,14 +77,14 @@ def test_a_terminal_gets_a_bar_with_the_log_above_it(capsys: Capture) -> None:
         advance(1)
         log.info("half way")
         advance(1)
-    shown = capsys.readouterr().err
-    assert "decoding" in shown
-    assert "2/2" in shown
-    assert "about 0 s left" in shown
-    assert "half way" in shown
+    printed = capsys.readouterr().err
+    assert "decoding" in printed
+    assert "2/2" in printed
+    assert "about 0 s left" in printed
+    assert "half way" in printed
 
 
-def test_work_without_a_count_is_shown_as_well(capsys: Capture) -> None:
+def test_a_step_without_a_count_is_shown(capsys: Capture) -> None:
     set_up_logging(is_quiet=False)
     with Progress(is_terminal=True).step("exporting"):
         pass
@@ -98,41 +95,47 @@ def test_work_without_a_count_is_shown_as_well(capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize("is_quiet", [True, False])
-def test_the_time_of_each_step_is_kept_in_order(clock: list[float], is_quiet: bool) -> None:
-    show = Progress(is_quiet, is_terminal=False)
+def test_the_seconds_of_each_step_are_recorded_in_order(clock: list[float], is_quiet: bool) -> None:
+    reporter = Progress(is_quiet, is_terminal=False)
     for label, seconds in (("looks", 2), ("embeddings", 3), ("embeddings", 4)):
-        with show.steps(1, label):
+        with reporter.steps(1, label):
             clock[0] += seconds
-    with show.step("exporting"):
+    with reporter.step("exporting"):
         clock[0] += 5
-    assert show.seconds == {"looking at files": 2, "extracting features": 7, "exporting": 5}
-    assert next(iter(show.seconds)) == "looking at files"
+    assert reporter.seconds == {"looking at files": 2, "extracting features": 7, "exporting": 5}
+    assert next(iter(reporter.seconds)) == "looking at files"
 
 
-def test_json_lines_for_machines(clock: list[float], capsys: Capture) -> None:
+def test_progress_and_log_are_json_lines(clock: list[float], capsys: Capture) -> None:
     set_up_logging(is_quiet=False, is_json=True)
-    show = Progress(is_terminal=True, is_json=True)
-    with show.steps(4, "pictures") as advance:
+    reporter = Progress(is_terminal=True, is_json=True)
+    with reporter.steps(4, "pictures") as advance:
         clock[0] += 2
         advance(1)
         log.warning("a `line`\nof the log")
         clock[0] += 3
         advance(1)
-    with show.step("exporting"):
+    with reporter.step("exporting"):
         clock[0] += 0.5
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert all(line.pop("time").endswith("+00:00") for line in lines)
-    step = {"event": "step", "step": "decoding", "total": 4}
+    step_line = {"event": "step", "step": "decoding", "total": 4}
     log_line = {"event": "log", "level": "warning", "message": "a `line`\nof the log"}
-    export = {"event": "step", "step": "exporting", "total": None, "done": 0, "eta_seconds": None}
+    export_line = {
+        "event": "step",
+        "step": "exporting",
+        "total": None,
+        "done": 0,
+        "eta_seconds": None,
+    }
     assert lines == [
-        {**step, "done": 0, "eta_seconds": None},
-        {**step, "done": 1, "eta_seconds": None},
+        {**step_line, "done": 0, "eta_seconds": None},
+        {**step_line, "done": 1, "eta_seconds": None},
         log_line,
-        {**step, "done": 2, "eta_seconds": 6.0},
-        {**step, "done": 2, "eta_seconds": 6.0, "seconds": 5.0},
-        export,
-        {**export, "seconds": 0.5},
+        {**step_line, "done": 2, "eta_seconds": 6.0},
+        {**step_line, "done": 2, "eta_seconds": 6.0, "seconds": 5.0},
+        export_line,
+        {**export_line, "seconds": 0.5},
     ]
 
 
@@ -140,9 +143,9 @@ def test_quiet_hides_all_but_warnings(capsys: Capture) -> None:
     set_up_logging(is_quiet=True)
     log.info("fine")
     log.warning("careful")
-    show = Progress(is_quiet=True, is_terminal=True, is_json=True)
-    with show.steps(1, "decoding") as advance:
+    reporter = Progress(is_quiet=True, is_terminal=True, is_json=True)
+    with reporter.steps(1, "decoding") as advance:
         advance(1)
-    with show.step("exporting"):
+    with reporter.step("exporting"):
         pass
     assert capsys.readouterr().err == "careful\n"

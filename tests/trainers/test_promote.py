@@ -1,4 +1,4 @@
-"""A new model replaces the old one only if it is no worse on pictures that are new to both."""
+"""A new model replaces the old one only if it is not worse on pictures that are new to both."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from trainers.evaluation.promotion import find_newest
 from trainers.promote import main
 
 Draw = Callable[..., bytes]
-Make = Callable[..., Bundle]
+MakeBundle = Callable[..., Bundle]
 
 
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path) -> Iterator[None]:
-    """Use an empty model store for each test."""
-    usual = BentoMLContainer.model_store.get()
+    """Use an empty model store in each test."""
+    default_store = BentoMLContainer.model_store.get()
     BentoMLContainer.model_store.set(ModelStore(tmp_path / "models"))
     yield
-    BentoMLContainer.model_store.set(usual)
+    BentoMLContainer.model_store.set(default_store)
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def data(tmp_path: Path, draw: Draw) -> Path:
 
 
 @pytest.fixture
-def make(tmp_path: Path, data: Path, tiny_bundle: Bundle, manifest: Manifest) -> Make:
-    """Make a bundle, e.g. make("new", test=(2, 3), colours=2, created="...").
+def make_bundle(tmp_path: Path, data: Path, tiny_bundle: Bundle, manifest: Manifest) -> MakeBundle:
+    """Make a bundle, e.g. make_bundle("new", test=(2, 3), colours=2, created="...").
 
     Its split.csv lists the pictures that are in `data` at that moment.
 
@@ -60,7 +60,7 @@ def make(tmp_path: Path, data: Path, tiny_bundle: Bundle, manifest: Manifest) ->
         changes: fields of the manifest.
     """
 
-    def make(
+    def make_bundle(
         folder: str,
         test: tuple[int, ...] = (2, 3),
         colours: int = 3,
@@ -77,8 +77,8 @@ def make(tmp_path: Path, data: Path, tiny_bundle: Bundle, manifest: Manifest) ->
         matrix.CopyFrom(numpy_helper.from_array(gains, "matrix"))
         onnx.save(model, staging / "model.onnx")
         answers = {}
-        for at, colour in enumerate(("red", "green", "blue")):
-            powers = np.exp(255 * gains[at].astype(float))
+        for index, colour in enumerate(("red", "green", "blue")):
+            powers = np.exp(255 * gains[index].astype(float))
             answers[f"{colour}.png"] = (powers / powers.sum()).tolist()
         (staging / "golden/answers.json").write_text(json.dumps(answers))
         with (staging / "split.csv").open("w", newline="") as file:
@@ -92,19 +92,19 @@ def make(tmp_path: Path, data: Path, tiny_bundle: Bundle, manifest: Manifest) ->
                 writer.writerow({"path": name, "sha256": sha256, "class": label, "split": split})
         return seal(staging, manifest.model_copy(update=changes), tmp_path / folder)
 
-    return make
+    return make_bundle
 
 
-def promote(new: Path, data: Path, over: str = "tiny:latest") -> int:
-    return main([str(new), "--over", over, "--data", str(data)])
+def promote(new: Path, data: Path, replaced: str = "tiny:latest") -> int:
+    return main([str(new), "--over", replaced, "--data", str(data)])
 
 
-def test_a_better_one_becomes_latest(
-    make: Make, data: Path, capsys: pytest.CaptureFixture[str]
+def test_a_better_model_becomes_latest(
+    make_bundle: MakeBundle, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    old = make("old", colours=2)
+    old = make_bundle("old", colours=2)
     save(old)
-    new = make("new")
+    new = make_bundle("new")
     assert promote(new.path, data) == 0
     printed = capsys.readouterr()
     assert printed.out.splitlines()[-1] == f"tiny:{new.manifest.version}"
@@ -114,76 +114,79 @@ def test_a_better_one_becomes_latest(
     assert Bundle.read(resolve("tiny:latest")).manifest == new.manifest
 
 
-def test_it_replaces_the_latest_of_its_own_name(make: Make, data: Path) -> None:
-    save(make("old", colours=2))
-    new = make("new")
+def test_without_over_the_latest_model_of_the_same_name_is_replaced(
+    make_bundle: MakeBundle, data: Path
+) -> None:
+    save(make_bundle("old", colours=2))
+    new = make_bundle("new")
     assert main([str(new.path), "--data", str(data)]) == 0
     assert Bundle.read(resolve("tiny:latest")).manifest == new.manifest
 
 
-def test_a_worse_one_does_not(make: Make, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    old = make("old")
+def test_a_worse_model_does_not_become_latest(
+    make_bundle: MakeBundle, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = make_bundle("old")
     save(old)
-    assert promote(make("new", colours=2).path, data) == 0
+    assert promote(make_bundle("new", colours=2).path, data) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"tiny:{old.manifest.version}"
     assert Bundle.read(resolve("tiny:latest")).manifest == old.manifest
 
 
-def test_pictures_that_the_old_model_learned_from_do_not_count(
-    make: Make, data: Path, capsys: pytest.CaptureFixture[str]
+def test_training_pictures_of_the_old_model_do_not_count(
+    make_bundle: MakeBundle, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save(make("old", test=(0, 3)))
-    assert promote(make("new", test=(2, 3)).path, data) == 0
+    save(make_bundle("old", test=(0, 3)))
+    assert promote(make_bundle("new", test=(2, 3)).path, data) == 0
     assert "on 3 test pictures the accuracy" in capsys.readouterr().err
-    save(make("learned", test=(0, 1)))
-    assert promote(make("newer", test=(2, 3), colours=2).path, data) == 2
+    save(make_bundle("learned", test=(0, 1)))
+    assert promote(make_bundle("newer", test=(2, 3), colours=2).path, data) == 2
     assert "was trained on all 6 test pictures" in capsys.readouterr().err
 
 
-def rename(data: Path) -> None:
+def rename_pictures(data: Path) -> None:
     for path in sorted(data.rglob("*.jpg")):
         path.rename(path.with_stem(f"new-{path.stem}"))
 
 
-def test_a_picture_is_the_same_under_another_name(
-    make: Make, data: Path, capsys: pytest.CaptureFixture[str]
+def test_a_renamed_picture_is_recognised(
+    make_bundle: MakeBundle, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save(make("old", test=(0, 3)))
-    rename(data)
-    assert promote(make("new", test=(2, 3)).path, data) == 0
+    save(make_bundle("old", test=(0, 3)))
+    rename_pictures(data)
+    assert promote(make_bundle("new", test=(2, 3)).path, data) == 0
     printed = capsys.readouterr().err
-    assert (
-        "on 3 test pictures the accuracy" in printed
-    )  # 2 was learned from, whatever it is called now
+    # The old model was trained on picture 2, under its old name.
+    assert "on 3 test pictures the accuracy" in printed
     assert "compared by path" not in printed
 
 
-def test_another_picture_under_an_old_name_counts(
-    make: Make, data: Path, draw: Draw, capsys: pytest.CaptureFixture[str]
+def test_a_replaced_picture_counts_as_new(
+    make_bundle: MakeBundle, data: Path, draw: Draw, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save(make("old", test=(0, 3)))
+    save(make_bundle("old", test=(0, 3)))
     for path in data.rglob("2.jpg"):
         path.write_bytes(draw(path.parent.name, size=(64, 99)))
-    assert promote(make("new", test=(2, 3)).path, data) == 0
+    assert promote(make_bundle("new", test=(2, 3)).path, data) == 0
     assert "on 6 test pictures the accuracy" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("old", ["old", "new"])
+@pytest.mark.parametrize("without_digests", ["old", "new"])
 def test_a_bundle_without_digests_is_compared_by_path_with_a_warning(
-    old: str, make: Make, data: Path, capsys: pytest.CaptureFixture[str]
+    without_digests: str, make_bundle: MakeBundle, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save(make("old", test=(0, 3), is_old=old == "old"))
-    assert promote(make("new", test=(2, 3), is_old=old == "new").path, data) == 0
+    save(make_bundle("old", test=(0, 3), is_old=without_digests == "old"))
+    assert promote(make_bundle("new", test=(2, 3), is_old=without_digests == "new").path, data) == 0
     printed = capsys.readouterr().err
     assert "on 3 test pictures the accuracy" in printed
     assert "pictures are compared by path" in printed
 
 
-def test_pictures_that_changed_since_the_training_are_not_asked_about(
-    make: Make, data: Path, draw: Draw, capsys: pytest.CaptureFixture[str]
+def test_a_test_picture_that_changed_since_training_is_an_error(
+    make_bundle: MakeBundle, data: Path, draw: Draw, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save(make("old", colours=2))
-    new = make("new")
+    save(make_bundle("old", colours=2))
+    new = make_bundle("new")
     (data / "red/2.jpg").write_bytes(draw("blue"))
     assert promote(new.path, data) == 2
     assert (
@@ -191,29 +194,37 @@ def test_pictures_that_changed_since_the_training_are_not_asked_about(
     )
 
 
-def test_the_folder_of_a_run_means_its_newest_bundle(tmp_path: Path, make: Make) -> None:
-    times = ("2026-11-02T00:00:00Z", "2026-11-03T00:00:00Z", "2026-11-01T00:00:00Z")
-    made = [make(f"at{at}", created=time) for at, time in enumerate(times)]
-    for bundle in made:
-        bundle.path.rename(tmp_path / bundle.path.name)
-    assert find_newest(tmp_path).manifest == made[1].manifest
-    assert find_newest(tmp_path / made[2].path.name).manifest == made[2].manifest
-
-
-@pytest.mark.parametrize("what", ["nothing", "name", "store", "data"])
-def test_wrong_use_is_reported_and_changes_nothing(
-    what: str, tmp_path: Path, make: Make, data: Path, capsys: pytest.CaptureFixture[str]
+def test_the_folder_of_a_run_means_its_newest_bundle(
+    tmp_path: Path, make_bundle: MakeBundle
 ) -> None:
-    new = make("new", name="other" if what == "name" else "tiny").path
-    if what != "store":
-        save(make("old", colours=2))
-    expected = {
+    times = ("2026-11-02T00:00:00Z", "2026-11-03T00:00:00Z", "2026-11-01T00:00:00Z")
+    bundles = [
+        make_bundle(f"bundle{index}", created=created) for index, created in enumerate(times)
+    ]
+    for bundle in bundles:
+        bundle.path.rename(tmp_path / bundle.path.name)
+    assert find_newest(tmp_path).manifest == bundles[1].manifest
+    assert find_newest(tmp_path / bundles[2].path.name).manifest == bundles[2].manifest
+
+
+@pytest.mark.parametrize("mistake", ["nothing", "name", "store", "data"])
+def test_wrong_use_is_reported_and_changes_nothing(
+    mistake: str,
+    tmp_path: Path,
+    make_bundle: MakeBundle,
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    new = make_bundle("new", name="other" if mistake == "name" else "tiny").path
+    if mistake != "store":
+        save(make_bundle("old", colours=2))
+    cases = {
         "nothing": ("no bundle in", tmp_path / "nowhere", data),
         "name": ("can only replace one of the same name", new, data),
         "store": ("no model 'tiny:latest'", new, data),
         "data": ("use --data to name the folder", new, tmp_path),
     }
-    message, folder, pictures = expected[what]
+    message, folder, pictures = cases[mistake]
     assert promote(folder, pictures) == 2
     printed = capsys.readouterr()
     assert message in printed.err

@@ -1,4 +1,4 @@
-"""The whole training run by its command line, on the tiny backbone."""
+"""The command trainers.run from start to end, with the tiny backbone."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, draw_folder: DrawFolder) 
 
 @pytest.fixture(scope="module")
 def bundle(pictures: Path) -> Bundle:
-    """One finished run, read by what it printed."""
+    """The bundle of one finished run, found by the path that the run printed."""
     output = pictures.parent / "artifacts"
     command = [sys.executable, "-c", RUN_WITH_TINY, *QUICK, "--json"]
     command += ["--data", str(pictures), "--output", str(output), "--strategy", "fine-tune"]
     command += ["--head", "linear", "--tensorboard", str(pictures.parent / "logs")]
-    command += ["--name", "first"]  # no model of another test has this name and is replaced
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    command += ["--name", "first"]  # no other test uses this name, so no model is replaced
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert completed.returncode == 0, completed.stderr
+    lines = [json.loads(line) for line in completed.stderr.splitlines() if line.startswith("{")]
     assert {line["event"] for line in lines} == {"log", "step"}
     assert any(line["step"] == "fine-tuning" for line in lines if line["event"] == "step")
-    result = json.loads(done.stdout.splitlines()[-1])
+    result = json.loads(completed.stdout.splitlines()[-1])
     assert set(result) >= {"bundle", "model", "test_accuracy", "seconds"}
     assert (result["data"], result["replaces"]) == ("pictures of a folder", None)
     bundle = Bundle.read(Path(result["bundle"]))
@@ -98,7 +98,7 @@ def test_a_run_ends_in_a_bundle_that_has_all_its_parts(bundle: Bundle) -> None:
     assert manifest.parity["max_difference"]["onnx"] < export.PARITY_TOLERANCE
 
 
-def test_the_reported_accuracy_is_that_of_the_served_answers(
+def test_the_reported_accuracy_equals_that_of_the_served_bundle(
     bundle: Bundle, pictures: Path
 ) -> None:
     metrics = json.loads((bundle.path / "metrics.json").read_text())
@@ -106,16 +106,16 @@ def test_the_reported_accuracy_is_that_of_the_served_answers(
     with (bundle.path / "split.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
     images = np.stack([decode((pictures / row["path"]).read_bytes(), 32) for row in rows])
-    labels = [bundle.manifest.classes[at] for at in predictor.predict(images).argmax(axis=1)]
-    right = sum(label == row["class"] for label, row in zip(labels, rows, strict=True))
+    labels = [bundle.manifest.classes[index] for index in predictor.predict(images).argmax(axis=1)]
+    correct = sum(label == row["class"] for label, row in zip(labels, rows, strict=True))
     assert metrics["test"]["n"] == len(rows) == 5
-    assert metrics["test"]["accuracy"] == right / len(rows)
+    assert metrics["test"]["accuracy"] == correct / len(rows)
     assert metrics["test"]["accuracy"] > 0.6
     assert bundle.manifest.metrics["test_accuracy"] == metrics["test"]["accuracy"]
 
 
-def odd_kinds(folder: Path) -> set[str]:
-    """Turn a picture of each kind that is not plain RGB into a file beside the others."""
+def add_unusual_pictures(folder: Path) -> set[str]:
+    """Add a picture of each kind that is not plain RGB; return the paths in the folder."""
     upright = Image.open(folder / "red/0.png")
     deep = (np.asarray(upright.convert("L"), np.uint16) << 8) + 77
     turned = Image.Exif()
@@ -133,8 +133,10 @@ def odd_kinds(folder: Path) -> set[str]:
     return {*names, "blue/turned.jpg", "blue/alpha.webp", "blue/misnamed.jpg"}
 
 
-def test_pictures_of_every_kind_train_and_serve_alike(folder: Path, tmp_path: Path) -> None:
-    odd = odd_kinds(folder)
+def test_unusual_pictures_are_decoded_alike_in_training_and_service(
+    folder: Path, tmp_path: Path
+) -> None:
+    unusual_paths = add_unusual_pictures(folder)
     options = ("--data", folder, *HEAD_ONLY, "--output", tmp_path / "out", "--name", "odd")
     assert run(*QUICK, *options) == 0
     (path,) = (tmp_path / "out").glob("odd-*")
@@ -142,18 +144,20 @@ def test_pictures_of_every_kind_train_and_serve_alike(folder: Path, tmp_path: Pa
     metrics = json.loads((path / "metrics.json").read_text())
     with (path / "split.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert odd <= {row["path"] for row in rows}
+    assert unusual_paths <= {row["path"] for row in rows}
     for split in ("test", "validation"):
-        asked = [row for row in rows if row["split"] == split]
-        images = np.stack([decode((folder / row["path"]).read_bytes(), 32) for row in asked])
-        answers = [predictor.classes[at] for at in predictor.predict(images).argmax(axis=1)]
-        right = sum(one == row["class"] for one, row in zip(answers, asked, strict=True))
-        assert metrics[split]["accuracy"] == right / len(asked)
+        split_rows = [row for row in rows if row["split"] == split]
+        images = np.stack([decode((folder / row["path"]).read_bytes(), 32) for row in split_rows])
+        labels = [predictor.classes[index] for index in predictor.predict(images).argmax(axis=1)]
+        correct = sum(label == row["class"] for label, row in zip(labels, split_rows, strict=True))
+        assert metrics[split]["accuracy"] == correct / len(split_rows)
         wrong = {
-            row["path"] for one, row in zip(answers, asked, strict=True) if one != row["class"]
+            row["path"]
+            for label, row in zip(labels, split_rows, strict=True)
+            if label != row["class"]
         }
-        assert {one["path"] for one in metrics[split]["mistakes"]} == wrong
-    assert odd & {row["path"] for row in rows if row["split"] != "train"}
+        assert {row["path"] for row in metrics[split]["mistakes"]} == wrong
+    assert unusual_paths & {row["path"] for row in rows if row["split"] != "train"}
 
 
 def test_the_bundle_is_in_bentomls_store(bundle: Bundle, bentoml_home: Path) -> None:
@@ -163,8 +167,8 @@ def test_the_bundle_is_in_bentomls_store(bundle: Bundle, bentoml_home: Path) -> 
 
 
 def test_nothing_is_left_beside_the_bundle(bundle: Bundle) -> None:
-    left = {path.name for path in bundle.path.parent.iterdir()}
-    assert left == {bundle.path.name, "checkpoints", ".graft.lock"}
+    names = {path.name for path in bundle.path.parent.iterdir()}
+    assert names == {bundle.path.name, "checkpoints", ".graft.lock"}
 
 
 def test_the_config_that_was_used_is_recorded(bundle: Bundle) -> None:
@@ -185,10 +189,10 @@ def test_the_report_shows_the_figures(bundle: Bundle) -> None:
 
 def test_the_findings_are_in_the_bundle(bundle: Bundle) -> None:
     metrics = json.loads((bundle.path / "metrics.json").read_text())
-    found = json.loads((bundle.path / "findings.json").read_text())
-    assert found["classes"] == {"blue": 14, "green": 14, "red": 14}
-    assert [one["kind"] for one in metrics["findings"]] == []
-    assert found["findings"] == []
+    findings = json.loads((bundle.path / "findings.json").read_text())
+    assert findings["classes"] == {"blue": 14, "green": 14, "red": 14}
+    assert [finding["kind"] for finding in metrics["findings"]] == []
+    assert findings["findings"] == []
     assert "The check of the folder found no problems" in (bundle.path / "report.html").read_text()
 
 
@@ -198,14 +202,14 @@ def test_findings_are_logged_and_fatal_with_strict(
     shutil.copy(folder / "red/0.png", folder / "blue/also.png")
     options = ("--data", folder, "--output", tmp_path / "out", "--strict")
     assert run(*QUICK, *options) == 2
-    said = capsys.readouterr().err
-    assert "error: 1 group of duplicates in different classes" in said
-    assert "blue/also.png = red/0.png" in said
-    assert "--strict stops the run because of the findings listed above (1)" in said
+    errors = capsys.readouterr().err
+    assert "error: 1 group of duplicates in different classes" in errors
+    assert "blue/also.png = red/0.png" in errors
+    assert "--strict stops the run because of the findings listed above (1)" in errors
     assert not list((tmp_path / "out").glob("classifier*"))
 
 
-def test_metrics_say_how_long_each_step_took(bundle: Bundle) -> None:
+def test_metrics_hold_the_seconds_of_each_step(bundle: Bundle) -> None:
     metrics = json.loads((bundle.path / "metrics.json").read_text())
     assert list(metrics["seconds"]) == [
         *(
@@ -229,14 +233,14 @@ def test_metrics_name_the_misclassified_pictures(bundle: Bundle) -> None:
     test = json.loads((bundle.path / "metrics.json").read_text())["test"]
     wrong = round(test["n"] * (1 - test["accuracy"]))
     assert len(test["mistakes"]) == wrong
-    assert all(one["path"].startswith(f"{one['truth']}/") for one in test["mistakes"])
+    assert all(row["path"].startswith(f"{row['truth']}/") for row in test["mistakes"])
 
 
 def test_tensorboard_logs_hold_both_phases(bundle: Bundle) -> None:
     logs = bundle.path.parents[1] / "logs"
-    found = {path.parent.relative_to(logs).as_posix() for path in logs.rglob("events.out.*")}
+    folders = {path.parent.relative_to(logs).as_posix() for path in logs.rglob("events.out.*")}
     phases, kinds = ("head", "fine-tuning"), ("training", "validation")
-    assert found == {f"{phase}/{kind}" for phase in phases for kind in kinds}
+    assert folders == {f"{phase}/{kind}" for phase in phases for kind in kinds}
 
 
 def run(*arguments: object) -> int:
@@ -286,8 +290,10 @@ def test_bad_data_ends_with_2_and_leaves_nothing(
 def test_an_export_that_differs_publishes_nothing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bentoml_home: Path
 ) -> None:
-    wrong = export.Format("model.onnx", export._write_onnx, lambda path: lambda images: images / 0)
-    monkeypatch.setitem(export.FORMATS, "onnx", wrong)
+    broken_format = export.Format(
+        "model.onnx", export._write_onnx, lambda path: lambda images: images / 0
+    )
+    monkeypatch.setitem(export.FORMATS, "onnx", broken_format)
     options = ("--data", folder, "--output", tmp_path / "out", "--name", "wrong", *HEAD_ONLY)
     with np.errstate(all="ignore"):
         assert run(*QUICK, *options) == 1
@@ -313,16 +319,16 @@ def test_without_data_the_sample_pictures_are_drawn_with_a_warning(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
-    few = draw_samples(tmp_path / "few", per_class=20)  # 600 take half a minute
+    samples = draw_samples(tmp_path / "few", per_class=20)  # drawing 600 takes half a minute
     (tmp_path / "cache").mkdir()
-    few.rename(tmp_path / "cache" / few.name.replace("-20-", f"-{PICTURES_PER_CLASS}-"))
+    samples.rename(tmp_path / "cache" / samples.name.replace("-20-", f"-{PICTURES_PER_CLASS}-"))
     options = (*HEAD_ONLY, "--name", "leaves")
     assert run(*QUICK, *options) == 0
-    said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith("training on drawn sample pictures of leaves in ")
-    assert said[0].endswith(" (no --data is given, and there is no folder data/ here)")
-    assert re.search(r"test accuracy \S+ on \d+ drawn sample pictures", "\n".join(said))
-    assert any(line.startswith("careful: it was trained on drawn sample") for line in said)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("training on drawn sample pictures of leaves in ")
+    assert lines[0].endswith(" (no --data is given, and there is no folder data/ here)")
+    assert re.search(r"test accuracy \S+ on \d+ drawn sample pictures", "\n".join(lines))
+    assert any(line.startswith("careful: it was trained on drawn sample") for line in lines)
     (bundle,) = Path("artifacts").glob("leaves-*")
     manifest = Bundle.read(bundle).manifest
     assert manifest.classes[0] == "healthy"
@@ -330,41 +336,44 @@ def test_without_data_the_sample_pictures_are_drawn_with_a_warning(
     page = (bundle / "report.html").read_text()
     assert page.index("drawn sample pictures, not on yours") < page.index("<h1>")
     assert run(*QUICK, *options, "--data", "demo", "--weights", "none") == 0
-    said = capsys.readouterr().err.splitlines()
+    lines = capsys.readouterr().err.splitlines()
     replaced = f"the model is now `leaves:latest` and replaces leaves:{manifest.version}"
-    assert replaced in "\n".join(said)
-    assert any(line.startswith("on the same ") for line in said)
+    assert replaced in "\n".join(lines)
+    assert any(line.startswith("on the same ") for line in lines)
 
 
-def stop(
+def run_process(
     arguments: Sequence[object],
     moment: str = "(never)",
-    how: signal.Signals = signal.SIGKILL,
+    signal_number: signal.Signals = signal.SIGKILL,
     pause: float = 0,
 ) -> int:
-    """Start a run in a process of its own, end it when it says `moment`; return its exit code."""
+    """Run the command in another process; return its exit code.
+
+    The signal is sent `pause` seconds after a log line that starts with `moment`.
+    """
     command = [sys.executable, "-c", RUN_WITH_TINY, *QUICK, *map(str, arguments)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stderr
         for line in process.stderr:
             if line.startswith(moment):
                 time.sleep(pause)
-                process.send_signal(how)
+                process.send_signal(signal_number)
         process.communicate(timeout=300)
     return process.returncode
 
 
-def parts(output: Path, name: str) -> tuple[dict[str, Any], list[bytes]]:
-    """What a bundle says it is worth, and the weights in its ONNX file."""
+def read_results(output: Path, name: str) -> tuple[dict[str, Any], list[bytes]]:
+    """Read the metrics of a bundle and the weights in its ONNX file."""
     (path,) = output.glob(f"{name}-*")
     metrics = json.loads((path / "metrics.json").read_text())
     weights = onnx.load(path / "model.onnx").graph.initializer
     chosen = {key: metrics[key] for key in ("test", "validation", "phases", "decision")}
-    return chosen, sorted(one.raw_data for one in weights)
+    return chosen, sorted(tensor.raw_data for tensor in weights)
 
 
 @pytest.mark.parametrize(
-    ("moment", "promise"),
+    ("moment", "hint"),
     [
         ("training on", ""),
         ("linear head", "; the results so far are kept in the cache"),
@@ -374,8 +383,8 @@ def parts(output: Path, name: str) -> tuple[dict[str, Any], list[bytes]]:
         ),
     ],
 )
-def test_ctrl_c_leaves_nothing_incomplete_and_promises_only_what_is_there(
-    folder: Path, tmp_path: Path, moment: str, promise: str
+def test_ctrl_c_leaves_nothing_incomplete_and_says_what_is_saved(
+    folder: Path, tmp_path: Path, moment: str, hint: str
 ) -> None:
     output = tmp_path / "out"
     options = ["--data", folder, "--fine-tune-epochs", 50, "--name", "one", "--output", output]
@@ -387,24 +396,24 @@ def test_ctrl_c_leaves_nothing_incomplete_and_promises_only_what_is_there(
         text=True,
         cwd=ROOT,
         env=environment,
-        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no thread of ours holds a lock then
+        preexec_fn=enable_ctrl_c,  # noqa: PLW1509 - no thread of ours holds a lock then
     ) as process:
         assert process.stderr
         next(line for line in process.stderr if line.startswith(moment))
-        for _ in range(2):  # people press it twice
+        for _ in range(2):  # users press Ctrl-C twice
             process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=300)
+        _, stderr = process.communicate(timeout=300)
     assert process.returncode == 130
-    assert "Traceback" not in said
-    last = said.splitlines()[-1]
-    assert last.startswith(f"graft: stopped; no incomplete bundle is left{promise}")
-    assert promise or last.endswith("is left")
-    left = {path.name for path in output.glob("*")}
-    assert left <= {".graft.lock", "checkpoints"}
+    assert "Traceback" not in stderr
+    last_line = stderr.splitlines()[-1]
+    assert last_line.startswith(f"graft: stopped; no incomplete bundle is left{hint}")
+    assert hint or last_line.endswith("is left")
+    names = {path.name for path in output.glob("*")}
+    assert names <= {".graft.lock", "checkpoints"}
 
 
-def hear_ctrl_c() -> None:
-    """Shells let what they start in the background ignore it, tests included."""
+def enable_ctrl_c() -> None:
+    """Restore SIGINT, which shells disable in background processes (tests may be one)."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -415,31 +424,31 @@ FOUR_EPOCHS = ("--fine-tune-epochs", 4, "--name", "one")
 def uninterrupted(
     pictures: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, Any], list[bytes]]:
-    output = tmp_path_factory.mktemp("whole")
-    assert stop(("--data", pictures, *FOUR_EPOCHS, "--output", output)) == 0
-    return parts(output, "one")
+    output = tmp_path_factory.mktemp("uninterrupted")
+    assert run_process(("--data", pictures, *FOUR_EPOCHS, "--output", output)) == 0
+    return read_results(output, "one")
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_resumed_run_ends_as_the_uninterrupted_one(
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_resumed_run_has_the_results_of_an_uninterrupted_one(
     pictures: Path,
     tmp_path: Path,
     uninterrupted: tuple[dict[str, Any], list[bytes]],
-    how: signal.Signals,
+    signal_number: signal.Signals,
 ) -> None:
     options = ("--data", pictures, *FOUR_EPOCHS, "--output", tmp_path)
-    code = stop(options, "fine-tuning epoch 2/", how)
-    assert code == (75 if how == signal.SIGTERM else -signal.SIGKILL)
+    exit_code = run_process(options, "fine-tuning epoch 2/", signal_number)
+    assert exit_code == (75 if signal_number == signal.SIGTERM else -signal.SIGKILL)
     assert not list(tmp_path.glob("one-*"))
-    assert stop((*options, "--resume")) == 0
-    assert parts(tmp_path, "one") == uninterrupted
+    assert run_process((*options, "--resume")) == 0
+    assert read_results(tmp_path, "one") == uninterrupted
 
 
-def test_the_same_run_again_gives_the_same_bits(folder: Path, tmp_path: Path) -> None:
+def test_the_same_run_twice_gives_identical_results(folder: Path, tmp_path: Path) -> None:
     options = ("--data", folder, *HEAD_ONLY, "--output", tmp_path / "out", "--name")
     assert run(*QUICK, *options, "one") == 0
     assert run(*QUICK, *options, "two", "--cache-gigabytes", 0) == 0
-    assert parts(tmp_path / "out", "one") == parts(tmp_path / "out", "two")
+    assert read_results(tmp_path / "out", "one") == read_results(tmp_path / "out", "two")
 
 
 def test_resuming_with_other_options_is_refused(
@@ -454,8 +463,8 @@ def test_a_killed_run_leaves_no_incomplete_bundle(folder: Path, tmp_path: Path) 
     output = tmp_path / "out"
     command = ("--name", "killed", "--data", folder, "--output", output)
     for moment in ("linear head", "fine-tuning epoch 1/", "exporting", "test accuracy"):
-        stop(command, moment, signal.SIGKILL, pause=0.3)
+        run_process(command, moment, signal.SIGKILL, pause=0.3)
         for path in output.glob("killed-*"):
-            Bundle.read(path)  # whole, if it is there at all
+            Bundle.read(path)  # raises an error if the bundle is incomplete
     assert run(*QUICK, "--data", folder, "--output", output, "--name", "next", *HEAD_ONLY) == 0
     assert not list(output.glob(".graft-*.partial"))

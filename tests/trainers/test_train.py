@@ -1,4 +1,4 @@
-"""`trainers.train`: the command trainers.run as a function."""
+"""The function trainers.train, which does the work of the command trainers.run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def folder(tmp_path: Path, draw_folder: DrawFolder) -> Path:
 
 @pytest.fixture(autouse=True)
 def _fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log as a new process has it, whatever commands earlier tests have run here."""
+    """Give each test a log without handlers, as in a new process."""
     monkeypatch.setattr(log, "handlers", [])
     monkeypatch.setattr(log, "propagate", True)
 
@@ -58,7 +58,7 @@ def test_a_result_has_metrics_report_and_bundle_and_nothing_is_printed(
 
 
 @pytest.mark.slow
-def test_the_log_is_shown_to_those_who_ask(
+def test_verbose_shows_the_log(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     train("tiny", folder, verbose=True, output=tmp_path / "out", name="loud", **QUICK)
@@ -69,7 +69,7 @@ def test_the_log_is_shown_to_those_who_ask(
 
 
 @pytest.mark.parametrize(
-    ("options", "kind", "message"),
+    ("options", "error", "message"),
     [
         ({"plugin": "tinny"}, GraftError, "Did you mean `tiny`"),
         ({"epoch": 3}, ConfigError, "did you mean `epochs`"),
@@ -82,10 +82,10 @@ def test_the_log_is_shown_to_those_who_ask(
         ),
     ],
 )
-def test_errors_are_those_of_the_command(
-    options: dict[str, object], kind: type[GraftError], message: str, tmp_path: Path
+def test_wrong_options_raise_the_errors_of_the_command(
+    options: dict[str, object], error: type[GraftError], message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(kind, match=message):
+    with pytest.raises(error, match=message):
         train(**{"plugin": "tiny", "output": tmp_path / "out", **options})  # type: ignore[arg-type]
 
 
@@ -101,7 +101,7 @@ def test_ctrl_c_is_a_keyboard_interrupt_and_leaves_nothing_incomplete(
                 threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     handler, level = Interrupt(), log.level
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    previous_handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     options = {**QUICK, "strategy": "fine-tune", "fine_tune_epochs": 1000}
@@ -111,20 +111,20 @@ def test_ctrl_c_is_a_keyboard_interrupt_and_leaves_nothing_incomplete(
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous_handler)
     assert {path.name for path in (tmp_path / "out").iterdir()} <= {".graft.lock", "checkpoints"}
 
 
-def test_importing_the_package_imports_nothing_of_it() -> None:
-    code = "import trainers, sys; print([n for n in sys.modules if n.startswith('trainers.')])"
+def test_importing_trainers_imports_none_of_its_modules() -> None:
+    code = "import trainers, sys; print([m for m in sys.modules if m.startswith('trainers.')])"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout == "[]\n"
+    completed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert completed.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("package", ["trainers", "service"])
-def test_features_do_not_depend_on_what_the_packages_offer_to_python(package: str) -> None:
-    """Statements in `__init__.py` would make all cached features depend on the whole program."""
+def test_the_packages_import_only_importlib(package: str) -> None:
+    """With other imports in `__init__.py`, cached features would depend on the whole program."""
     source = (ROOT / package / "__init__.py").read_bytes()
     imports = set(code_identity._imports(source, package, is_package=True))
     assert imports == {"importlib", "importlib.import_module"}

@@ -15,7 +15,7 @@ from service.system.locks import file_lock
 from trainers.workspace import WorkspaceError, disk_array, workspace
 
 
-def partial(output: Path) -> list[Path]:
+def list_partial(output: Path) -> list[Path]:
     return list(output.glob(".graft-*.partial"))
 
 
@@ -23,24 +23,24 @@ def test_the_folder_is_gone_after_the_work(tmp_path: Path) -> None:
     with workspace(tmp_path / "out") as folder:
         (folder / "big").write_bytes(b"x")
         assert folder.parent == tmp_path / "out"
-    assert partial(tmp_path / "out") == []
+    assert list_partial(tmp_path / "out") == []
 
 
 def test_the_folder_is_gone_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), workspace(tmp_path):
         raise RuntimeError
-    assert partial(tmp_path) == []
+    assert list_partial(tmp_path) == []
 
 
 def test_two_runs_do_not_disturb_each_other(tmp_path: Path) -> None:
-    with workspace(tmp_path) as first:
-        (first / "mine").touch()
-        with workspace(tmp_path) as second:
-            assert first != second
-        assert (first / "mine").exists()
+    with workspace(tmp_path) as first_folder:
+        (first_folder / "mine").touch()
+        with workspace(tmp_path) as second_folder:
+            assert first_folder != second_folder
+        assert (first_folder / "mine").exists()
 
 
-def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
+def test_the_folder_of_a_killed_run_is_removed_by_the_next(tmp_path: Path) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
@@ -50,15 +50,15 @@ with workspace(Path({str(tmp_path)!r})) as folder:
     os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
-    assert len(partial(tmp_path)) == 1
+    assert len(list_partial(tmp_path)) == 1
     with workspace(tmp_path) as folder:
-        assert partial(tmp_path) == [folder]
+        assert list_partial(tmp_path) == [folder]
 
 
 def test_an_output_that_cannot_be_written_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object, **__: object) -> str:  # a fake, because root may write everywhere
+    def refuse(*_: object, **__: object) -> str:  # faked, because root may write everywhere
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(tempfile, "mkdtemp", refuse)
@@ -72,7 +72,7 @@ def test_an_output_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
         workspace(tmp_path / "file").__enter__()
 
 
-def test_an_array_lies_in_its_file(tmp_path: Path) -> None:
+def test_an_array_is_stored_in_its_file(tmp_path: Path) -> None:
     array = disk_array(tmp_path / "a.f32", np.float32, (3, 2))
     assert (array == 0).all()
     array[2, 1] = 5
@@ -91,20 +91,21 @@ def test_a_full_disk_is_reported_before_anything_is_written(
         disk_array(tmp_path / "a.f32", np.float32, (100_000_000,))
 
 
-def test_a_run_that_ends_waits_for_one_that_starts(tmp_path: Path) -> None:
-    run = workspace(tmp_path)
-    folder = run.__enter__()
-    end = Thread(target=run.__exit__, args=(None, None, None))
-    with file_lock(tmp_path / ".graft.lock", wait=True):  # as a starting run does
-        end.start()
-        end.join(0.3)
+def test_a_run_that_ends_waits_for_a_run_that_starts(tmp_path: Path) -> None:
+    context = workspace(tmp_path)
+    folder = context.__enter__()
+    thread = Thread(target=context.__exit__, args=(None, None, None))
+    with file_lock(tmp_path / ".graft.lock", wait=True):  # a starting run holds this lock
+        thread.start()
+        thread.join(0.3)
         assert (folder / "lock").exists()
-    end.join()
-    assert partial(tmp_path) == []
+    thread.join()
+    assert list_partial(tmp_path) == []
 
 
-def test_a_folder_that_vanishes_meanwhile_does_not_stop_a_run(tmp_path: Path) -> None:
-    (tmp_path / ".graft-x.partial").symlink_to(tmp_path / "nowhere")  # listed, and not there
+def test_a_folder_that_vanishes_does_not_stop_a_run(tmp_path: Path) -> None:
+    # A broken link is listed, but it does not exist.
+    (tmp_path / ".graft-x.partial").symlink_to(tmp_path / "nowhere")
     with workspace(tmp_path) as folder:
         assert folder.is_dir()
 
@@ -116,10 +117,10 @@ from pathlib import Path
 from trainers.workspace import workspace
 for _ in range(100):
     with workspace(Path({str(tmp_path)!r})) as folder:
-        for number in range(100):  # to remove them takes as long as another run takes to start
+        for number in range(100):  # removing them takes about as long as starting a run
             (folder / str(number)).touch()
 """
     command = [sys.executable, "-c", code]
-    runs = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    assert [run.communicate()[1] for run in runs] == ["", "", ""]
-    assert partial(tmp_path) == []
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [process.communicate()[1] for process in processes] == ["", "", ""]
+    assert list_partial(tmp_path) == []

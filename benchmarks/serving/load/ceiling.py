@@ -2,8 +2,8 @@
 
     python -m benchmarks.serving.load.ceiling MODEL SIZE THREADS SESSION_THREADS PICTURES...
 
-starts one process of it. The process prints `ready`, reads a number of seconds from stdin, works
-for this time, and prints its measurements as JSON.
+starts one process of the measurement. The process prints `ready`, reads a number of seconds from
+stdin, works for this time, and prints its measurements as JSON.
 """
 
 from __future__ import annotations
@@ -103,17 +103,20 @@ def main(model: str, size: str, threads: str, session_threads: str, *paths: str)
     times: list[list[float]] = [[] for _ in range(int(threads))]
     started = time.perf_counter()
     workers = [
-        threading.Thread(target=loop, args=(classify, pictures, started + seconds, own))
-        for own in times
+        threading.Thread(target=loop, args=(classify, pictures, started + seconds, thread_times))
+        for thread_times in times
     ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    spent = time.perf_counter() - started
+    elapsed = time.perf_counter() - started
     print(
         json.dumps(
-            {"seconds": spent, "milliseconds": [time_ms for own in times for time_ms in own]}
+            {
+                "seconds": elapsed,
+                "milliseconds": [time_ms for thread_times in times for time_ms in thread_times],
+            }
         )
     )
 
@@ -125,8 +128,8 @@ def loop(
     number, now = 0, time.perf_counter()
     while now < until:
         classify(pictures[number % len(pictures)])
-        number, before, now = number + 1, now, time.perf_counter()
-        times.append((now - before) * 1000)
+        number, started, now = number + 1, now, time.perf_counter()
+        times.append((now - started) * 1000)
 
 
 if __name__ == "__main__":

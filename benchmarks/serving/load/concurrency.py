@@ -49,9 +49,9 @@ def measure_concurrency(context: BenchmarkContext) -> Result:
 
 
 def _row(connections: int, loads: list[list[Load]]) -> list[str]:
-    measured, *fixed = ([load.per_second for load in own] for own in loads)
+    measured, *fixed = ([load.per_second for load in server_loads] for server_loads in loads)
     better = max(fixed, key=lambda rates: float(np.median(rates)))
-    ratios = [a / b for a, b in zip(measured, better, strict=True)]
+    ratios = [rate / fixed_rate for rate, fixed_rate in zip(measured, better, strict=True)]
     return [
         str(connections),
         *(format_spread(rates) for rates in (measured, *fixed)),
@@ -63,17 +63,18 @@ def _row(connections: int, loads: list[list[Load]]) -> list[str]:
 
 def _latency_alone(context: BenchmarkContext, measure: Callable[[], Load]) -> list[str]:
     """Compare the latency over one connection with the time of decoder and model alone."""
-    ratios, served, bare = [], [], []
+    ratios, served, without_server = [], [], []
     for _ in range(context.rounds):
-        bare.append(
+        without_server.append(
             measure_ceiling(
                 single_thread_layout(), context.bundle, context.bodies["raw"], context.seconds
             ).p50_ms
         )
         served.append(measure().p50_ms)
-        ratios.append(served[-1] / bare[-1])
+        ratios.append(served[-1] / without_server[-1])
     return [
         f"one connection: p50 {format_spread(served, 2)} ms; without a server, one picture after "
-        f"another in one thread: {format_spread(bare, 2)} ms; ratio {format_spread(ratios, 2)} "
+        f"another in one thread: {format_spread(without_server, 2)} ms; ratio "
+        f"{format_spread(ratios, 2)} "
         f"({format_verdict(float(np.median(ratios)), 1.15, '<=')})"
     ]

@@ -58,7 +58,7 @@ class Expected:
         contender = server.contender
         expected = self._answers[contender.decoder]
         for number, (label, score) in enumerate(expected):
-            actual, actual_score = _ask(server, number)
+            actual, actual_score = _request_answer(server, number)
             if actual != label or abs(actual_score - score) > TOLERANCE:
                 raise RuntimeError(
                     f"{contender.name} answers picture {number} with {actual} {actual_score:.4f}, "
@@ -66,7 +66,7 @@ class Expected:
                 )
 
 
-def _ask(server: Server, number: int) -> Answer:
+def _request_answer(server: Server, number: int) -> Answer:
     """Send a picture and return the answer; retry while the queue is full (429)."""
     deadline = time.monotonic() + RETRY_SECONDS
     while (response := _post(server, number))[0] == 429 and time.monotonic() < deadline:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.serving.load.generator PORT PATH CONTENT_TYPE RATE:SECONDS,... FILES...
 
-starts the generator in a process of its own. It prints JSON after the last answer. It uses plain
+starts the generator in a separate process. It prints JSON after the last answer. It uses plain
 sockets and one epoll, because it takes processor time away from the service; asyncio with uvloop
 took three times as much.
 """
@@ -153,11 +153,11 @@ class Generator:
     def run(self, times: Sequence[float]) -> dict[str, object]:
         lags = []
         self._started = time.perf_counter()
-        used = time.process_time()
-        for number, at in enumerate(times):
-            lags.append(self._read_until(self._started + at) * 1000)
+        processor_time = time.process_time()
+        for number, send_time in enumerate(times):
+            lags.append(self._read_until(self._started + send_time) * 1000)
             self._send(self._requests[number % len(self._requests)])
-        share = (time.process_time() - used) / (time.perf_counter() - self._started)
+        share = (time.process_time() - processor_time) / (time.perf_counter() - self._started)
         deadline = time.perf_counter() + TIMEOUT_SECONDS
         while len(self._idle) < len(self._connections) and time.perf_counter() < deadline:
             self._read_until(time.perf_counter() + 0.01)
@@ -214,10 +214,10 @@ def draw_arrivals(phases: Sequence[tuple[float, float]], seed: int = 0) -> Itera
     rng = np.random.default_rng(seed)
     begin = 0.0
     for rate, seconds in phases:
-        at = begin + rng.exponential(1 / rate)
-        while at < begin + seconds:
-            yield at
-            at += rng.exponential(1 / rate)
+        arrival = begin + rng.exponential(1 / rate)
+        while arrival < begin + seconds:
+            yield arrival
+            arrival += rng.exponential(1 / rate)
         begin += seconds
 
 

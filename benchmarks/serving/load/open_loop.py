@@ -22,7 +22,7 @@ def measure_open_loop(context: BenchmarkContext) -> Result:
     """In each round, measure the time without a server, saturation, and latency at 70% of it."""
     measured: dict[str, list[float]] = {}
 
-    def note(**values: float) -> None:
+    def record(**values: float) -> None:
         for name, value in values.items():
             measured.setdefault(name, []).append(value)
 
@@ -35,7 +35,7 @@ def measure_open_loop(context: BenchmarkContext) -> Result:
                 load = measure_ceiling(
                     layout, context.bundle, context.bodies["raw"], context.seconds
                 )
-                note(**{name: load.p50_ms})
+                record(**{name: load.p50_ms})
             server.resume()
             run_wrk(server, SATURATING, 1)
             saturation = run_wrk(server, SATURATING, context.seconds).per_second
@@ -44,8 +44,8 @@ def measure_open_loop(context: BenchmarkContext) -> Result:
             requests = traffic.phases[1]
             failed = sum(request.status != 200 for request in requests)
             p50, p99 = np.percentile([request.milliseconds for request in requests], [50, 99])
-            note(saturation=saturation, p50=p50, p99=p99, failed=failed)
-            note(lag=traffic.lag_p99_ms, share=100 * traffic.processor_share)
+            record(saturation=saturation, p50=p50, p99=p99, failed=failed)
+            record(lag=traffic.lag_p99_ms, share=100 * traffic.processor_share)
             context.log(f"{SHARE * saturation:.0f}/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
     return _result(context, measured)
 
@@ -66,13 +66,13 @@ def _result(context: BenchmarkContext, measured: dict[str, list[float]]) -> Resu
     )
     for name in ("p50", "p99"):
         ratios = np.divide(measured[name], measured["bare"])
-        holds = format_verdict(float(np.median(ratios)), LIMIT, "<=")
+        verdict = format_verdict(float(np.median(ratios)), LIMIT, "<=")
         rows.append(
             [
                 f"{name} of the service, random arrivals",
                 format_spread(measured[name], 1),
                 format_spread(ratios, 1),
-                holds,
+                verdict,
             ]
         )
     notes = [

@@ -25,7 +25,7 @@ OK, REFUSED = 200, (429, 503)
 class Row(NamedTuple):
     """One row of the table: a figure and its target."""
 
-    what: str
+    name: str
     value: float
     unit: str
     target: float
@@ -37,21 +37,24 @@ def measure_overload(context: BenchmarkContext) -> Result:
     with context.start(graft(context.bundle, context.folder)) as server:
         context.expected.check(server)
         run_wrk(server, SATURATING, 2)
-        before = run_wrk(server, SATURATING, context.seconds).per_second
-        phases = [(CALM_PER_SECOND, CALM_SECONDS), (TIMES * before, SECONDS)]
+        rate_before = run_wrk(server, SATURATING, context.seconds).per_second
+        phases = [(CALM_PER_SECOND, CALM_SECONDS), (TIMES * rate_before, SECONDS)]
         phases += [(CALM_PER_SECOND, CALM_SECONDS)]
-        context.log(f"saturation {before:.0f}/s; overload {TIMES * before:.0f}/s for {SECONDS:g} s")
+        context.log(
+            f"saturation {rate_before:.0f}/s; "
+            f"overload {TIMES * rate_before:.0f}/s for {SECONDS:g} s"
+        )
         megabytes = [server.megabytes()]
         generator = start_load(server, phases)
-        ends = time.monotonic() + CALM_SECONDS + SECONDS
-        while time.monotonic() < ends:
+        deadline = time.monotonic() + CALM_SECONDS + SECONDS
+        while time.monotonic() < deadline:
             time.sleep(5)  # measuring takes some milliseconds from the service
             megabytes.append(server.megabytes())
         traffic = collect(generator, phases)
-        after = run_wrk(server, SATURATING, context.seconds).per_second
+        rate_after = run_wrk(server, SATURATING, context.seconds).per_second
         context.expected.check(server)
     growth = max(megabytes) - megabytes[0]
-    return _result(context, traffic, (before + after) / 2, growth)
+    return _result(context, traffic, (rate_before + rate_after) / 2, growth)
 
 
 def _result(
@@ -84,7 +87,7 @@ def _result(
     for row in rows:
         figure = f"{row.value:.2f}" if row.value < 1 else f"{row.value:.0f}"
         table.append(
-            [row.what, figure + row.unit, format_verdict(row.value, row.target, row.relation)]
+            [row.name, figure + row.unit, format_verdict(row.value, row.target, row.relation)]
         )
     answered = np.percentile([request.milliseconds for request in good], [50, 99])
     notes = [

@@ -43,12 +43,15 @@ def run_wrk(server: Server, connections: int, seconds: float) -> Load:
     command = ["wrk", "--threads", "1", "--connections", str(connections)]
     command += ["--duration", f"{max(1, round(seconds))}s", "--timeout", "30s", "--latency"]
     command += ["--script", str(script), server.url]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
+    completed = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False
+    )
+    if completed.returncode:
         raise RuntimeError(
-            f"wrk ended with exit code {done.returncode}: {done.stderr or done.stdout}"
+            f"wrk ended with exit code {completed.returncode}: "
+            f"{completed.stderr or completed.stdout}"
         )
-    result = json.loads(done.stdout.strip().splitlines()[-1])
+    result = json.loads(completed.stdout.strip().splitlines()[-1])
     if result["refused"] or result["failed"]:
         raise RuntimeError(
             f"{server.contender.name} refused {result['refused']} of {result['requests']} "

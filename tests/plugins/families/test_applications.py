@@ -33,7 +33,7 @@ class SizesError(Exception):
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_image_sizes_are_those_of_keras(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_sizes_equal_those_of_keras(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def raise_sizes(shape: Any, default_size: int, min_size: int, **others: Any) -> None:
         raise SizesError(default_size, min_size)
 

@@ -66,7 +66,7 @@ def test_embeddings_differ_by_texture_and_not_by_light() -> None:
 
 
 def texture_similarities(weights: str) -> tuple[float, float]:
-    """Smallest cosine of one texture in two lights, and largest cosine of two textures."""
+    """Return the smallest cosine of one texture in two lights, and the largest of two textures."""
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     stripes = (np.indices((128, 128)).sum(axis=0) // 8 % 2)[..., None] * np.array([200, 150, 60])
@@ -74,8 +74,8 @@ def texture_similarities(weights: str) -> tuple[float, float]:
     pictures = np.stack([stripes, 0.7 * stripes + 20, grain, 0.7 * grain + 20])
     embedder = build_embedder(resolve("pocket").load(weights))
     embeddings = np.asarray(embedder(pictures.astype(np.float32)))
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    cosines = unit @ unit.T
+    normalized = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    cosines = normalized @ normalized.T
     return min(cosines[0, 1], cosines[2, 3]), cosines[[0, 0, 1, 1], [2, 3, 2, 3]].max()
 
 
@@ -98,5 +98,5 @@ def test_an_installed_package_has_the_weights() -> None:
         for folder in ("plugins", "trainers", "service")
         for path in (ROOT / folder).rglob("*.py")
     }
-    found = find_packages(str(ROOT), include=project["packages"]["find"]["include"])
-    assert set(found) == packages
+    installed = find_packages(str(ROOT), include=project["packages"]["find"]["include"])
+    assert set(installed) == packages

@@ -53,7 +53,7 @@ def test_a_change_of_another_module_does_not_change_the_hash(package: Path) -> N
     assert identity("graft_a.net") == before
 
 
-def test_other_distributions_count_by_version(
+def test_the_version_of_another_distribution_changes_the_hash(
     package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = identity("graft_a.net")
@@ -64,14 +64,14 @@ def test_other_distributions_count_by_version(
 
 
 @pytest.fixture
-def _clean() -> Iterator[None]:
+def _clear_identity_cache() -> Iterator[None]:
     yield
     code_identity.identity.cache_clear()
 
 
-@pytest.mark.usefixtures("_clean")
+@pytest.mark.usefixtures("_clear_identity_cache")
 @pytest.mark.parametrize(
-    ("result", "module"),
+    ("maker", "module"),
     [
         *(
             ("trainers.features.network", f"trainers.{name}")
@@ -95,17 +95,17 @@ def _clean() -> Iterator[None]:
         ),
     ],
 )
-def test_the_modules_behind_a_record_are_found(
-    result: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_change_of_any_module_that_affects_a_record_changes_the_hash(
+    maker: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, find = identity(result), code_identity._file
+    hash_before, find = identity(maker), code_identity._file
 
-    def changed(name: str) -> Path | None:
+    def find_changed(name: str) -> Path | None:
         path = find(name)
         if name != module or path is None:
             return path
         (tmp_path / path.name).write_bytes(path.read_bytes() + b"\n# changed\n")
         return tmp_path / path.name
 
-    monkeypatch.setattr(code_identity, "_file", changed)
-    assert identity(result) != before
+    monkeypatch.setattr(code_identity, "_file", find_changed)
+    assert identity(maker) != hash_before

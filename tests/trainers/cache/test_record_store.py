@@ -20,11 +20,11 @@ def store(tmp_path: Path) -> RecordStore:
 def test_records_are_found_in_the_order_of_the_keys(store: RecordStore) -> None:
     store.append(KEYS[:2], VALUES[:2])
     store.append(KEYS[2:], VALUES[2:])
-    found = store.find([KEYS[4], KEYS[0], KEYS[4]])
-    assert found is not None
-    assert found.shape == (3, 2, 2)
-    np.testing.assert_array_equal(found[:], VALUES[[4, 0, 4]])
-    np.testing.assert_array_equal(found[np.array([2, 1])], VALUES[[4, 0]])
+    records = store.find([KEYS[4], KEYS[0], KEYS[4]])
+    assert records is not None
+    assert records.shape == (3, 2, 2)
+    np.testing.assert_array_equal(records[:], VALUES[[4, 0, 4]])
+    np.testing.assert_array_equal(records[np.array([2, 1])], VALUES[[4, 0]])
 
 
 def test_find_returns_all_records_or_none(store: RecordStore) -> None:
@@ -37,25 +37,25 @@ def test_structured_scalar_records_are_stored(store: RecordStore) -> None:
     inspections = np.zeros(2, np.dtype([("width", np.uint32), ("thumbnail", np.uint8, (2, 2))]))
     inspections["width"], inspections["thumbnail"] = [3, 4], [[[1, 2], [3, 4]]] * 2
     store.append(KEYS[:2], inspections)
-    found = store.find(KEYS[:2])
-    assert found is not None
-    np.testing.assert_array_equal(found[:], inspections)
+    records = store.find(KEYS[:2])
+    assert records is not None
+    np.testing.assert_array_equal(records[:], inspections)
 
 
-@pytest.mark.parametrize("lost", [1, 15, 16, 17])
-def test_truncated_records_are_written_again(store: RecordStore, lost: int) -> None:
-    """Records are written before their keys: a truncated record has no key, or loses it."""
+@pytest.mark.parametrize("lost_bytes", [1, 15, 16, 17])
+def test_truncated_records_are_written_again(store: RecordStore, lost_bytes: int) -> None:
+    """Records are written before their keys, so a truncated record has no key, or loses its key."""
     store.append(KEYS[:3], VALUES[:3])
-    records = store.folder / "records"
-    with records.open("r+b") as file:
-        file.truncate(3 * 16 - lost)
-    whole = 2 if lost <= 16 else 1
-    assert store.find(KEYS[:whole]) is not None
+    path = store.folder / "records"
+    with path.open("r+b") as file:
+        file.truncate(3 * 16 - lost_bytes)
+    complete = 2 if lost_bytes <= 16 else 1
+    assert store.find(KEYS[:complete]) is not None
     assert store.find(KEYS[:3]) is None
-    store.append(KEYS[whole:], VALUES[whole:])
-    found = store.find(KEYS)
-    assert found is not None
-    np.testing.assert_array_equal(found[:], VALUES)
+    store.append(KEYS[complete:], VALUES[complete:])
+    records = store.find(KEYS)
+    assert records is not None
+    np.testing.assert_array_equal(records[:], VALUES)
 
 
 def test_records_with_truncated_keys_are_written_again(store: RecordStore) -> None:
@@ -63,18 +63,18 @@ def test_records_with_truncated_keys_are_written_again(store: RecordStore) -> No
     with (store.folder / "keys").open("r+b") as file:
         file.truncate(2 * 32 + 7)
     store.append(KEYS[2:], VALUES[2:] + 100)
-    found = store.find(KEYS)
-    assert found is not None
-    np.testing.assert_array_equal(found[:], np.concatenate([VALUES[:2], VALUES[2:] + 100]))
+    records = store.find(KEYS)
+    assert records is not None
+    np.testing.assert_array_equal(records[:], np.concatenate([VALUES[:2], VALUES[2:] + 100]))
 
 
 def test_mapped_records_stay_readable_after_removal(store: RecordStore) -> None:
     store.append(KEYS, VALUES)
-    found = store.find(KEYS)
-    assert found is not None
+    records = store.find(KEYS)
+    assert records is not None
     for path in store.folder.iterdir():
         path.unlink()
-    np.testing.assert_array_equal(found[:], VALUES)
+    np.testing.assert_array_equal(records[:], VALUES)
 
 
 def test_an_altered_record_is_refused(store: RecordStore) -> None:
@@ -82,10 +82,10 @@ def test_an_altered_record_is_refused(store: RecordStore) -> None:
     with (store.folder / "records").open("r+b") as file:
         file.seek(3 * 16 + 5)
         file.write(b"\x55")
-    found = store.find(KEYS)
-    assert found is not None
-    np.testing.assert_array_equal(found[:3], VALUES[:3])
-    for read in (lambda: found[np.array([5, 3])], found.verify):
+    records = store.find(KEYS)
+    assert records is not None
+    np.testing.assert_array_equal(records[:3], VALUES[:3])
+    for read in (lambda: records[np.array([5, 3])], records.verify):
         with pytest.raises(CorruptRecordError, match=r"store is damaged: .* Remove that folder"):
             read()
 
@@ -96,6 +96,6 @@ def test_a_store_with_a_damaged_form_is_replaced(store: RecordStore, form: str) 
     (store.folder / "form.json").write_text(form)
     assert store.find(KEYS) is None
     store.append(KEYS, VALUES)
-    found = store.find(KEYS)
-    assert found is not None
-    np.testing.assert_array_equal(found[:], VALUES)
+    records = store.find(KEYS)
+    assert records is not None
+    np.testing.assert_array_equal(records[:], VALUES)

@@ -9,7 +9,7 @@ from trainers.cli.arguments import parse
 from trainers.config import ConfigError, TrainingConfig
 
 
-def test_an_unknown_flag_is_refused_in_a_line() -> None:
+def test_an_unknown_flag_is_refused_with_a_suggestion() -> None:
     with pytest.raises(
         ConfigError,
         match=r"^unrecognized arguments: --epoch; use --epochs instead of --epoch; --help lists",
@@ -31,14 +31,14 @@ def test_every_option_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None
     assert all(f"--{name.replace('_', '-')} " in printed for name in TrainingConfig.model_fields)
 
 
-def test_what_is_a_flag_in_other_tools_is_suggested_with_its_value() -> None:
+def test_fine_tune_as_a_flag_suggests_the_strategy() -> None:
     with pytest.raises(
         ConfigError, match="use --strategy fine-tune instead of --fine-tune; --help"
     ):
         parse(["--plugin", "tiny", "--fine-tune"])
 
 
-def test_help_needs_no_framework() -> None:
+def test_help_imports_no_framework() -> None:
     code = """
 import sys
 from trainers.run import main
@@ -53,7 +53,7 @@ except SystemExit:
 
 
 @pytest.mark.parametrize("flip", ["auto", "none", "horizontal", "all"])
-def test_mirrored_views_and_groups_are_options(flip: str) -> None:
+def test_flip_and_group_are_options(flip: str) -> None:
     flags = ["--plugin", "tiny", "--flip", flip, "--group", r"clip\d+"]
     config = parse(flags).config
     assert (config.flip, config.group) == (flip, r"clip\d+")

@@ -11,7 +11,5 @@ from trainers.cli.exit_codes import is_fixable
     ("number", "expected"),
     [(errno.ENOSPC, True), (errno.EACCES, True), (errno.EIO, False), (errno.EBADF, False)],
 )
-def test_a_full_disk_is_the_users_to_fix_and_a_broken_one_is_not(
-    number: int, expected: bool
-) -> None:
+def test_a_full_disk_is_fixable_and_a_broken_one_is_not(number: int, expected: bool) -> None:
     assert is_fixable(OSError(number, "")) is expected

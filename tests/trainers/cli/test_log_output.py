@@ -14,8 +14,8 @@ from trainers.progress import log
 ROOT = Path(__file__).parents[3]
 
 
-def test_warnings_and_the_logs_of_libraries_are_json_lines_as_well() -> None:
-    """In a process of its own, because pytest captures warnings and logs."""
+def test_warnings_and_library_logs_are_json_lines() -> None:
+    """In another process, because pytest captures warnings and logs."""
     code = """
 import logging, sys, warnings
 sys.path.insert(0, ".")
@@ -26,16 +26,16 @@ logging.getLogger("tensorflow").warning("graphs are deep")
 raise ValueError("a bug")
 """
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    messages = [json.loads(line)["message"] for line in done.stderr.splitlines()]
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    messages = [json.loads(line)["message"] for line in completed.stderr.splitlines()]
     assert len(messages) == 3
     assert "classes are many" in messages[0]
     assert messages[1] == "graphs are deep"
     assert messages[2].endswith("ValueError: a bug")
-    assert done.returncode == 1
+    assert completed.returncode == 1
 
 
-def test_nothing_is_printed_for_a_caller_that_does_not_ask() -> None:
+def test_nothing_is_printed_unless_verbose() -> None:
     code = """
 import sys
 from absl import logging as absl
@@ -47,23 +47,23 @@ with log_for_caller(is_verbose=False):
 print("handlers:", log.handlers)
 """
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    assert (done.stdout, done.stderr) == ("handlers: []\n", "")
+    completed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert (completed.stdout, completed.stderr) == ("handlers: []\n", "")
 
 
 @pytest.fixture(autouse=True)
 def _fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log as a new process has it, whatever commands earlier tests have run here."""
+    """Give each test a log without handlers, as in a new process."""
     monkeypatch.setattr(log, "handlers", [])
     monkeypatch.setattr(log, "propagate", True)
 
 
-def test_a_caller_can_ask_for_the_log(capsys: pytest.CaptureFixture[str]) -> None:
-    before = log.handlers[:], log.level, logging.getLogger().handlers[:]
+def test_verbose_prints_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    state = log.handlers[:], log.level, logging.getLogger().handlers[:]
     with log_for_caller(is_verbose=True):
         log.info("14 pictures")
     assert capsys.readouterr().err == "14 pictures\n"
-    assert (log.handlers, log.level, logging.getLogger().handlers) == before
+    assert (log.handlers, log.level, logging.getLogger().handlers) == state
 
 
 def test_handlers_of_the_caller_get_the_messages(caplog: pytest.LogCaptureFixture) -> None:

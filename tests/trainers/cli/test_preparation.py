@@ -18,13 +18,13 @@ DrawFolder = Callable[..., Path]
 SILENT = Progress(is_quiet=True)
 
 
-def test_a_named_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_given_folder_is_used(tmp_path: Path) -> None:
     assert choose_folder(TrainingConfig(plugin="tiny", data=str(tmp_path))) == tmp_path
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("data", "level"), [("demo", logging.INFO), (None, logging.WARNING)])
-def test_samples_are_drawn_and_a_missing_folder_is_a_warning(
+def test_samples_are_drawn_for_demo_and_with_a_warning_without_data(
     data: str | None,
     level: int,
     tmp_path: Path,

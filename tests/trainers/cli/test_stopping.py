@@ -13,22 +13,22 @@ from trainers.progress import log
 
 
 @pytest.fixture(autouse=True)
-def logging_as_it_was() -> object:
-    kept = log.handlers, log.level, log.propagate
+def restore_logging() -> object:
+    handlers, level, propagate = log.handlers, log.level, log.propagate
     set_up_logging(is_quiet=False)
     yield
-    log.handlers, log.propagate = kept[0], kept[2]
-    log.setLevel(kept[1])
+    log.handlers, log.propagate = handlers, propagate
+    log.setLevel(level)
 
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the index of a cache of the test's own will be."""
+    """The path of the index in the cache of the test; the file does not exist yet."""
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache/arrays/embeddings-0/keys"
 
 
-def config(tmp_path: Path, **options: object) -> TrainingConfig:
+def make_config(tmp_path: Path, **options: object) -> TrainingConfig:
     return TrainingConfig(plugin="vgg", output=tmp_path / "out", **options)
 
 
@@ -38,44 +38,44 @@ def write(path: Path, time_ns: int = 10**18) -> None:
     os.utime(path, ns=(time_ns, time_ns))
 
 
-def test_nothing_is_promised_before_there_is_anything(tmp_path: Path, index: Path) -> None:
+def test_nothing_is_promised_before_anything_is_saved(tmp_path: Path, index: Path) -> None:
     message = StopMessage()
     assert message() == "graft: stopped; no incomplete bundle is left"
-    message.watch(config(tmp_path))
+    message.watch(make_config(tmp_path))
     assert message() == "graft: stopped; no incomplete bundle is left"
 
 
-def test_what_an_older_run_left_is_not_promised(tmp_path: Path, index: Path) -> None:
-    message, options = StopMessage("stopped"), config(tmp_path)
+def test_files_of_an_older_run_are_not_promised(tmp_path: Path, index: Path) -> None:
+    message, config = StopMessage("stopped"), make_config(tmp_path)
     write(index)
-    write(options.checkpoint)
-    message.watch(options)
+    write(config.checkpoint)
+    message.watch(config)
     assert message() == "graft: stopped"
 
 
-def test_computed_features_and_then_an_epoch_are_promised(tmp_path: Path, index: Path) -> None:
-    message, options = StopMessage("stopped"), config(tmp_path)
-    write(options.checkpoint)
-    message.watch(options)
+def test_saved_features_and_then_the_checkpoint_are_promised(tmp_path: Path, index: Path) -> None:
+    message, config = StopMessage("stopped"), make_config(tmp_path)
+    write(config.checkpoint)
+    message.watch(config)
     write(index)
     assert message() == f"graft: stopped; {KEPT}"
-    write(options.checkpoint, 2 * 10**18)
+    write(config.checkpoint, 2 * 10**18)
     assert message() == f"graft: stopped; {RESUME}"
 
 
-def test_a_cache_that_keeps_nothing_promises_nothing(tmp_path: Path, index: Path) -> None:
+def test_without_a_cache_no_features_are_promised(tmp_path: Path, index: Path) -> None:
     message = StopMessage("stopped")
-    message.watch(config(tmp_path, cache_gigabytes=0))
+    message.watch(make_config(tmp_path, cache_gigabytes=0))
     write(index)
     assert message() == "graft: stopped"
 
 
-def test_a_resumed_run_can_be_resumed_again_at_once(tmp_path: Path, index: Path) -> None:
-    message, options = StopMessage("stopped"), config(tmp_path, resume=True)
-    message.watch(options)
+def test_a_resumed_run_promises_its_checkpoint_at_once(tmp_path: Path, index: Path) -> None:
+    message, config = StopMessage("stopped"), make_config(tmp_path, resume=True)
+    message.watch(config)
     assert message() == "graft: stopped"
-    write(options.checkpoint)
-    message.watch(options)
+    write(config.checkpoint)
+    message.watch(config)
     assert message() == f"graft: stopped; {RESUME}"
 
 

@@ -31,10 +31,12 @@ FIGURES: dict[str, Any] = {
 
 
 @pytest.fixture(scope="session")
-def compared() -> Callable[..., Comparison]:
-    """Make a comparison: compared(("cat", "dog"), folder="pets")."""
+def make_comparison() -> Callable[..., Comparison]:
+    """Make a comparison: make_comparison(("cat", "dog"), folder="pets")."""
 
-    def compared(classes: tuple[str, ...] = ("cat", "dog"), folder: str = "pets") -> Comparison:
+    def make_comparison(
+        classes: tuple[str, ...] = ("cat", "dog"), folder: str = "pets"
+    ) -> Comparison:
         slow = Figures(**FIGURES, validation_accuracy=0.9, inference_ms=20.0, were_kept=False)
         fast = Figures(**FIGURES, validation_accuracy=0.89, inference_ms=2.0, were_kept=True)
         results = [
@@ -60,4 +62,4 @@ def compared() -> Callable[..., Comparison]:
         config = TrainingConfig(plugin="tiny", data=folder)
         return Comparison(results, recommend(results), dataset, findings, config)
 
-    return compared
+    return make_comparison

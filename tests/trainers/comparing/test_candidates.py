@@ -38,24 +38,28 @@ def figures(accuracy: float, ms: float, pictures: int = 100) -> Figures:
     )
 
 
-def choice(*measured: tuple[float, float], pictures: int = 100) -> Recommendation:
+def recommend_among(*measured: tuple[float, float], pictures: int = 100) -> Recommendation:
     """Recommend one of the candidates `0`, `1`, ..., given their accuracies and milliseconds.
 
     Another candidate, which failed, comes first.
     """
     results = [
-        CandidateResult(Candidate("tiny:s", "none", str(at)), figures(*one, pictures))
-        for at, one in enumerate(measured)
+        CandidateResult(
+            Candidate("tiny:s", "none", str(index)), figures(*accuracy_and_ms, pictures)
+        )
+        for index, accuracy_and_ms in enumerate(measured)
     ]
     broken = CandidateResult(Candidate("tiny:s", "none", "broken"), problem="no weights")
     return recommend([broken, *results])
 
 
-def test_the_fastest_within_one_standard_error_is_taken() -> None:
-    taken = choice((0.90, 20.0), (0.88, 5.0), (0.86, 1.0))  # the error is 3.1 points
-    assert taken.candidate.label == "1"
-    assert [one.label for one in taken.near_best] == ["0", "1"]
-    assert taken.reason == (
+def test_the_fastest_within_one_standard_error_is_recommended() -> None:
+    recommended = recommend_among(
+        (0.90, 20.0), (0.88, 5.0), (0.86, 1.0)
+    )  # standard error: 3.1 points
+    assert recommended.candidate.label == "1"
+    assert [candidate.label for candidate in recommended.near_best] == ["0", "1"]
+    assert recommended.reason == (
         "it is the fastest of the 2 backbones whose validation accuracy is at most 3.1 percentage "
         "points (one standard error) below the best (90.0%, 0): 5.0 ms per picture, validation "
         "accuracy 88.0%"
@@ -63,22 +67,23 @@ def test_the_fastest_within_one_standard_error_is_taken() -> None:
 
 
 def test_with_more_pictures_smaller_differences_count() -> None:
-    taken = choice((0.90, 20.0), (0.88, 5.0), pictures=2000)
-    assert taken.candidate.label == "0"
-    assert taken.reason == (
+    recommended = recommend_among((0.90, 20.0), (0.88, 5.0), pictures=2000)
+    assert recommended.candidate.label == "0"
+    assert recommended.reason == (
         "it has the best validation accuracy, 90.0%, and all others are more than 0.7 percentage "
         "points (one standard error) lower"
     )
 
 
-def test_of_equally_fast_ones_the_most_accurate_is_taken() -> None:
-    taken = choice((0.90, 20.0), (0.88, 5.0), (0.89, 5.4), (0.89, 5.6))
-    assert taken.candidate.label == "2"
-    assert "it is the most accurate of the 2 fastest (times within 10%) among the 4" in taken.reason
-    assert ": 5.4 ms per picture" in taken.reason
+def test_the_most_accurate_of_equally_fast_candidates_is_recommended() -> None:
+    recommended = recommend_among((0.90, 20.0), (0.88, 5.0), (0.89, 5.4), (0.89, 5.6))
+    assert recommended.candidate.label == "2"
+    reason = "it is the most accurate of the 2 fastest (times within 10%) among the 4"
+    assert reason in recommended.reason
+    assert ": 5.4 ms per picture" in recommended.reason
 
 
-def test_the_test_decides_nothing() -> None:
+def test_the_test_accuracy_does_not_affect_the_recommendation() -> None:
     results = [
         CandidateResult(Candidate("tiny:s", "none", name), figures(0.9, ms))
         for name, ms in (("a", 2), ("b", 1))
@@ -89,20 +94,22 @@ def test_the_test_decides_nothing() -> None:
     assert recommend([changed, results[1]]).candidate.label == "b"
 
 
-def test_one_alone_is_taken_without_a_comparison() -> None:
-    assert choice((0.5, 1.0)).reason == "it has the best validation accuracy, 50.0%"
+def test_a_single_candidate_is_recommended() -> None:
+    assert recommend_among((0.5, 1.0)).reason == "it has the best validation accuracy, 50.0%"
 
 
-def test_a_perfect_one_on_few_pictures_has_an_error_too() -> None:
+def test_a_perfect_accuracy_on_few_pictures_has_a_standard_error() -> None:
     assert standard_error(1.0, 20) == pytest.approx((22 / 24 * 2 / 24 / 24) ** 0.5)
     assert standard_error(0.9, 1000) == pytest.approx((0.09 / 1000) ** 0.5, rel=0.01)
-    assert choice((1.0, 20.0), (0.95, 1.0), pictures=20).candidate.label == "1"
-    assert choice((1.0, 20.0), (0.90, 1.0), pictures=20).candidate.label == "0"
+    assert recommend_among((1.0, 20.0), (0.95, 1.0), pictures=20).candidate.label == "1"
+    assert recommend_among((1.0, 20.0), (0.90, 1.0), pictures=20).candidate.label == "0"
 
 
 def test_entries_name_backbones_and_weights() -> None:
-    found = parse_candidates("pocket, mobilenet:v2-0.35=a/file.h5,resnet=none,,pocket:1,tiny:s")
-    assert [(one.plugin, one.weights, one.label) for one in found] == [
+    candidates = parse_candidates(
+        "pocket, mobilenet:v2-0.35=a/file.h5,resnet=none,,pocket:1,tiny:s"
+    )
+    assert [(candidate.plugin, candidate.weights, candidate.label) for candidate in candidates] == [
         ("pocket:1", "embedded", "pocket:1"),
         ("mobilenet:v2-0.35", "a/file.h5", "mobilenet:v2-0.35"),
         ("resnet:50", "none", "resnet:50=none"),
@@ -110,20 +117,20 @@ def test_entries_name_backbones_and_weights() -> None:
     ]
 
 
-def test_weights_for_all_yield_to_those_of_an_entry() -> None:
-    found = parse_candidates("pocket=embedded,tiny", "none")
-    assert [one.weights for one in found] == ["embedded", "none"]
+def test_weights_of_an_entry_override_the_default() -> None:
+    candidates = parse_candidates("pocket=embedded,tiny", "none")
+    assert [candidate.weights for candidate in candidates] == ["embedded", "none"]
 
 
-def test_several_weights_of_one_backbone_are_told_apart() -> None:
-    found = parse_candidates(f"tiny,tiny=none,tiny=x/one.h5,tiny=x/{'long' * 9}.h5")
-    assert [one.label for one in found] == [
+def test_several_weights_of_one_backbone_have_different_labels() -> None:
+    candidates = parse_candidates(f"tiny,tiny=none,tiny=x/one.h5,tiny=x/{'long' * 9}.h5")
+    assert [candidate.label for candidate in candidates] == [
         *("tiny:s", "tiny:s=none", "tiny:s=one.h5"),
         "tiny:s=longlonglonglonglonglon…",
     ]
 
 
-def test_wrong_entries_are_said() -> None:
+def test_wrong_entries_are_refused() -> None:
     with pytest.raises(ConfigError, match="--plugins is empty"):
         parse_candidates(" , ")
     with pytest.raises(ConfigError, match="write weights after the ="):
@@ -132,17 +139,17 @@ def test_wrong_entries_are_said() -> None:
         parse_candidates("mobilnet")
 
 
-def test_the_command_trains_the_same_on_the_same_split() -> None:
-    (one,) = parse_candidates("tiny=my weights/file.h5")
+def test_the_training_command_has_the_options_of_the_comparison() -> None:
+    (candidate,) = parse_candidates("tiny=my weights/file.h5")
     shared = TrainingConfig(plugin="tiny", data="my data", image_size=64, seed=3, head="linear")
-    words = shlex.split(one.training_command(shared))
+    words = shlex.split(candidate.training_command(shared))
     assert words[:3] == [sys.executable, "-m", "trainers.run"]
     config = parse(words[3:]).config
-    assert config == one.config(shared)
+    assert config == candidate.config(shared)
     assert config.weights == str(Path("my weights/file.h5"))
 
 
-def test_the_command_leaves_out_what_is_so_anyway() -> None:
-    (one,) = parse_candidates("pocket")
-    command = one.training_command(TrainingConfig(plugin="tiny"))
+def test_the_training_command_omits_defaults() -> None:
+    (candidate,) = parse_candidates("pocket")
+    command = candidate.training_command(TrainingConfig(plugin="tiny"))
     assert command.endswith("python -m trainers.run --plugin pocket:1")

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from trainers.comparing import comparison
 from trainers.comparing.comparison import Comparison
 
-Compared = Callable[..., Comparison]
+MakeComparison = Callable[..., Comparison]
 
 
-def test_the_table_is_aligned_and_says_what_to_take(compared: Compared) -> None:
-    lines = comparison.table(compared()).splitlines()
+def test_the_table_is_aligned_and_shows_the_recommendation(make_comparison: MakeComparison) -> None:
+    lines = comparison.table(make_comparison()).splitlines()
     assert lines[0].split() == [
         *("backbone", "input", "px", "validation", "accuracy", "test", "accuracy"),
         *("(95%", "interval)", "ms/picture", "MB", "parameters", "embedding", "length", "seconds"),
@@ -27,8 +27,8 @@ def test_the_table_is_aligned_and_says_what_to_take(compared: Compared) -> None:
     assert lines[-1] == f"  {sys.executable} -m trainers.run --plugin pocket:1 --data pets"
 
 
-def test_the_record_has_every_figure_and_every_problem(compared: Compared) -> None:
-    content = comparison.record(compared())
+def test_the_record_has_every_figure_and_every_problem(make_comparison: MakeComparison) -> None:
+    content = comparison.record(make_comparison())
     assert (content["plugin"], content["weights"]) == ("pocket:1", "embedded")
     resnet, vgg, pocket = content["candidates"]
     assert resnet["validation_accuracy"] == 0.9
@@ -38,11 +38,11 @@ def test_the_record_has_every_figure_and_every_problem(compared: Compared) -> No
     assert content["data"]["pictures"] == {"train": 2, "validation": 1, "test": 1}
 
 
-def test_the_identity_depends_on_what_was_compared(compared: Compared) -> None:
-    identity = compared().identity
-    assert compared().identity == identity
-    results = compared().results
-    fewer = dataclasses.replace(compared(), results=results[:2])
-    other_seed = compared().config.model_copy(update={"seed": 1})
+def test_the_identity_depends_on_candidates_and_options(make_comparison: MakeComparison) -> None:
+    identity = make_comparison().identity
+    assert make_comparison().identity == identity
+    results = make_comparison().results
+    fewer = dataclasses.replace(make_comparison(), results=results[:2])
+    other_seed = make_comparison().config.model_copy(update={"seed": 1})
     assert fewer.identity != identity
-    assert dataclasses.replace(compared(), config=other_seed).identity != identity
+    assert dataclasses.replace(make_comparison(), config=other_seed).identity != identity

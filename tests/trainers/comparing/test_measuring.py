@@ -14,51 +14,52 @@ Start = Callable[..., TrainingContext]
 
 
 @pytest.mark.slow
-def test_the_figures_are_those_of_the_head_phase(
+def test_the_figures_equal_those_of_the_head_phase(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measuring, "MIN_SECONDS", 0.0)
-    run = start(head="linear")
-    one = measuring.measure(run.config, run.dataset, run.cache, run.progress)
-    run, _ = mirroring.resolve_flip(run)
-    head = head_phase.train_head(run)
-    assert one.validation_accuracy == head.selection_result.accuracy
-    assert one.head == head.description
-    parts = ("train", "validation")  # the latter alone are too few to say anything
-    assert one.validation_pictures == sum(len(run.dataset.rows(part)) for part in parts)
-    assert one.test_pictures == len(run.dataset.rows("test"))
-    assert one.test_interval[0] <= one.test_accuracy <= one.test_interval[1]
-    assert (one.image_size, one.width) == (32, 12)
-    assert one.parameters == run.network.body.count_params() + 12 * 2 + 2
-    assert one.parameters * 4 < one.model_bytes < 100_000
-    assert 0 < one.inference_ms < 50
+    context = start(head="linear")
+    figures = measuring.measure(context.config, context.dataset, context.cache, context.progress)
+    context, _ = mirroring.resolve_flip(context)
+    head = head_phase.train_head(context)
+    assert figures.validation_accuracy == head.selection_result.accuracy
+    assert figures.head == head.description
+    parts = ("train", "validation")  # validation pictures alone are too few
+    assert figures.validation_pictures == sum(len(context.dataset.rows(part)) for part in parts)
+    assert figures.test_pictures == len(context.dataset.rows("test"))
+    assert figures.test_interval[0] <= figures.test_accuracy <= figures.test_interval[1]
+    assert (figures.image_size, figures.width) == (32, 12)
+    assert figures.parameters == context.network.body.count_params() + 12 * 2 + 2
+    assert figures.parameters * 4 < figures.model_bytes < 100_000
+    assert 0 < figures.inference_ms < 50
 
 
 @pytest.mark.slow
-def test_kept_features_are_said_and_change_nothing(
+def test_cached_features_are_reported_and_change_no_accuracy(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measuring, "MIN_SECONDS", 0.0)
-    run = start(head="linear")
+    context = start(head="linear")
     first, second = (
-        measuring.measure(run.config, run.dataset, run.cache, run.progress) for _ in range(2)
+        measuring.measure(context.config, context.dataset, context.cache, context.progress)
+        for _ in range(2)
     )
     assert (first.were_kept, second.were_kept) == (False, True)
     assert first.test_accuracy == second.test_accuracy
     assert first.validation_accuracy == second.validation_accuracy
 
 
-def test_nothing_is_decoded_for_weights_that_cannot_be_had(start: Start) -> None:
-    run = start()
-    before = dict(run.progress.seconds)
-    config = run.config.model_copy(update={"weights": "imagenet", "image_size": 40})
+def test_nothing_is_decoded_if_the_weights_cannot_be_downloaded(start: Start) -> None:
+    context = start()
+    seconds_before = dict(context.progress.seconds)
+    config = context.config.model_copy(update={"weights": "imagenet", "image_size": 40})
     with pytest.raises(WeightsError, match="cannot be downloaded here"):
-        measuring.measure(config, run.dataset, run.cache, run.progress)
-    assert run.progress.seconds.get("decoding") == before.get("decoding")
+        measuring.measure(config, context.dataset, context.cache, context.progress)
+    assert context.progress.seconds.get("decoding") == seconds_before.get("decoding")
 
 
 @pytest.mark.parametrize(("milliseconds", "calls"), [(4.0, 500), (400.0, measuring.MIN_CALLS)])
-def test_the_median_is_that_of_many_calls_after_a_warm_up(
+def test_the_median_is_taken_over_many_calls_after_a_warm_up(
     monkeypatch: pytest.MonkeyPatch, milliseconds: float, calls: int
 ) -> None:
     clock, shapes = [0.0], []

@@ -9,31 +9,33 @@ import pytest
 from trainers.comparing import comparison, page
 from trainers.comparing.comparison import Comparison
 
-Compared = Callable[..., Comparison]
+MakeComparison = Callable[..., Comparison]
 
 
-def test_page_and_json_lie_side_by_side(compared: Compared, tmp_path: Path) -> None:
+def test_page_and_json_are_written_side_by_side(
+    make_comparison: MakeComparison, tmp_path: Path
+) -> None:
     (tmp_path / "work").mkdir()
-    path = page.write(compared(), tmp_path / "work", tmp_path)
-    assert path == tmp_path / f"compare-{compared().identity}.html"
-    assert path.read_text() == page.render(compared())
+    path = page.write(make_comparison(), tmp_path / "work", tmp_path)
+    assert path == tmp_path / f"compare-{make_comparison().identity}.html"
+    assert path.read_text() == page.render(make_comparison())
     content = json.loads(path.with_suffix(".json").read_text())
-    assert content == json.loads(json.dumps(comparison.record(compared())))
+    assert content == json.loads(json.dumps(comparison.record(make_comparison())))
     assert not list((tmp_path / "work").iterdir())
 
 
-def test_a_page_that_cannot_be_drawn_leaves_nothing(
-    compared: Compared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_page_that_cannot_be_rendered_leaves_no_file(
+    make_comparison: MakeComparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "work").mkdir()
     monkeypatch.setattr(page, "render", lambda comparison: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        page.write(compared(), tmp_path / "work", tmp_path)
+        page.write(make_comparison(), tmp_path / "work", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["work"]
 
 
-def test_the_page_shows_plot_figures_choice_and_reasons(compared: Compared) -> None:
-    html = page.render(compared())
+def test_the_page_shows_plot_figures_choice_and_reasons(make_comparison: MakeComparison) -> None:
+    html = page.render(make_comparison())
     assert '<p class="figure">pocket:1</p>' in html
     assert "python -m trainers.run --plugin pocket:1 --data pets" in html
     assert html.count("<svg") == 2
@@ -44,9 +46,9 @@ def test_the_page_shows_plot_figures_choice_and_reasons(compared: Compared) -> N
     assert "<script" not in html
 
 
-def test_names_from_folders_cannot_become_markup(compared: Compared) -> None:
+def test_names_from_folders_cannot_become_markup(make_comparison: MakeComparison) -> None:
     hostile = "<script>alert(1)</script>"
-    html = page.render(compared((hostile, "{{ 7 * 7 }}"), f"<img src=x>{hostile}"))
+    html = page.render(make_comparison((hostile, "{{ 7 * 7 }}"), f"<img src=x>{hostile}"))
     assert "<script" not in html
     assert "<img" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html

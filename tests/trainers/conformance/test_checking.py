@@ -56,7 +56,7 @@ def test_a_backbone_keeps_its_promises(
     name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not request.node.get_closest_marker("large"):  # test_copies.py tries more ways of copying
-        others = {name: promise for name, promise in PROMISES.items() if name != "copies"}
-        monkeypatch.setattr(checking, "PROMISES", others)
+        other_promises = {name: promise for name, promise in PROMISES.items() if name != "copies"}
+        monkeypatch.setattr(checking, "PROMISES", other_promises)
     results = list(check_backbone(resolve(name), IMAGE_SIZES.get(name)))
     assert [str(result) for result in results if not result.is_kept] == []

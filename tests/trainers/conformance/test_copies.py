@@ -23,7 +23,7 @@ from trainers.resources import precision
 MEAN, VARIANCE = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225]) ** 2
 """Mean and variance of ImageNet's pixels (0 to 1), as in the weights of EfficientNet."""
 TOLERANCES = {"bfloat16": 0.1}
-"""Allowed difference of feature maps relative to their norm; for all other ways it is 1e-6.
+"""Allowed difference of feature maps relative to their norm; for all other methods it is 1e-6.
 For comparison: EfficientNet B0 without its normalisation differs by 0.78."""
 
 
@@ -54,30 +54,30 @@ def copy_by_strategy(model: keras.Model) -> keras.Model:
 
 
 def transfer_by_file(suffix: str) -> Callable[[keras.Model, keras.Model, Path], None]:
-    def transfer(other: keras.Model, model: keras.Model, folder: Path) -> None:
+    def transfer(target: keras.Model, model: keras.Model, folder: Path) -> None:
         path = folder / f"network{suffix}"
         model.save(path) if suffix == ".keras" else model.save_weights(path)
-        load_weights(other, path, "a network")
+        load_weights(target, path, "a network")
         path.unlink()
 
     return transfer
 
 
-def transfer_by_checkpoint(other: keras.Model, model: keras.Model, folder: Path) -> None:
+def transfer_by_checkpoint(target: keras.Model, model: keras.Model, folder: Path) -> None:
     plan = Plan(2, 1, 0.01, ())
-    for network in (model, other):
+    for network in (model, target):
         network.compile("sgd", "mse")
-    written = Checkpoint(folder / "checkpoint.npz", "a")
-    written.resume(model, plan)
-    for callback in (written, written.early_stopping):
+    writer = Checkpoint(folder / "checkpoint.npz", "a")
+    writer.resume(model, plan)
+    for callback in (writer, writer.early_stopping):
         callback.set_model(model)
     model.optimizer.build(model.trainable_variables)
-    written.early_stopping.on_train_begin()
-    written.early_stopping.on_epoch_end(0, {"val_loss": 1.0})
-    written.on_epoch_end(0)
-    read = Checkpoint(folder / "checkpoint.npz", "a")
-    assert read.load() == plan
-    assert read.resume(other, plan) == 1
+    writer.early_stopping.on_train_begin()
+    writer.early_stopping.on_epoch_end(0, {"val_loss": 1.0})
+    writer.on_epoch_end(0)
+    reader = Checkpoint(folder / "checkpoint.npz", "a")
+    assert reader.load() == plan
+    assert reader.resume(target, plan) == 1
 
 
 COPIES: dict[str, Callable[[keras.Model], keras.Model]] = {
@@ -86,8 +86,8 @@ COPIES: dict[str, Callable[[keras.Model], keras.Model]] = {
     "strategy": copy_by_strategy,
 }
 TRANSFERS: dict[str, Callable[[keras.Model, keras.Model, Path], None]] = {
-    "weights": lambda other, model, folder: assign_weights(other, model.get_weights()),
-    "network": lambda other, model, folder: load_state(other, model),
+    "weights": lambda target, model, folder: assign_weights(target, model.get_weights()),
+    "network": lambda target, model, folder: load_state(target, model),
     ".keras": transfer_by_file(".keras"),
     ".weights.h5": transfer_by_file(".weights.h5"),
     "checkpoint": transfer_by_checkpoint,
@@ -95,7 +95,7 @@ TRANSFERS: dict[str, Callable[[keras.Model, keras.Model, Path], None]] = {
 
 
 @pytest.mark.parametrize(("name", "variant"), list(smallest_variants()))
-def test_every_copy_answers_like_the_network(name: str, variant: str, tmp_path: Path) -> None:
+def test_every_copy_gives_the_same_feature_maps(name: str, variant: str, tmp_path: Path) -> None:
     model = load_normalized(name, variant)
     images = np.random.default_rng(0).integers(0, 256, (2, *model.input_shape[1:]))
 
@@ -104,18 +104,20 @@ def test_every_copy_answers_like_the_network(name: str, variant: str, tmp_path: 
         return keras.ops.convert_to_numpy(maps).astype(np.float32)
 
     expected = predict(model)
-    length = float(np.linalg.norm(expected))
+    norm = float(np.linalg.norm(expected))
     differences = {
-        way: np.linalg.norm(predict(copy(model)) - expected) for way, copy in COPIES.items()
+        method: np.linalg.norm(predict(copy(model)) - expected) for method, copy in COPIES.items()
     }
-    other, empty = clone(model), [weight * 0 for weight in model.get_weights()]
-    for way, transfer in TRANSFERS.items():
-        assign_weights(other, empty)
-        assert np.linalg.norm(predict(other) - expected) > 0.5 * length
-        transfer(other, model, tmp_path)
-        differences[way] = np.linalg.norm(predict(other) - expected)
-    allowed = {way: TOLERANCES.get(way, 1e-6) * length for way in differences}
+    target, empty = clone(model), [weight * 0 for weight in model.get_weights()]
+    for method, transfer in TRANSFERS.items():
+        assign_weights(target, empty)
+        assert np.linalg.norm(predict(target) - expected) > 0.5 * norm
+        transfer(target, model, tmp_path)
+        differences[method] = np.linalg.norm(predict(target) - expected)
+    allowed = {method: TOLERANCES.get(method, 1e-6) * norm for method in differences}
     too_large = {
-        way: difference for way, difference in differences.items() if not difference <= allowed[way]
+        method: difference
+        for method, difference in differences.items()
+        if not difference <= allowed[method]
     }
     assert too_large == {}

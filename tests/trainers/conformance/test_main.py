@@ -35,8 +35,8 @@ def broken_family() -> Iterator[str]:
 def test_the_command_exits_with_2_and_prints_broken_promises(
     broken_family: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only = {"parameters": checking.PROMISES["parameters"]}
-    monkeypatch.setattr(checking, "PROMISES", only)
+    promises = {"parameters": checking.PROMISES["parameters"]}
+    monkeypatch.setattr(checking, "PROMISES", promises)
     assert __main__.main([broken_family, "--image-size", "32"]) == 2
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("ok   builds: ")
@@ -46,14 +46,14 @@ def test_the_command_exits_with_2_and_prints_broken_promises(
     assert capsys.readouterr().out.splitlines()[-1] == "tiny:s: all 2 checks passed"
 
 
-def test_an_unknown_name_is_answered_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_name_is_refused_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     assert __main__.main(["resnett"]) == 2
     assert "Did you mean `resnet`?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", ["0", "-3", "99999999", "x"])
-def test_a_size_that_no_run_takes_is_refused(size: str) -> None:
-    with pytest.raises(SystemExit) as caught:  # by argparse, which names the option
+def test_an_impossible_image_size_is_refused(size: str) -> None:
+    with pytest.raises(SystemExit) as caught:  # argparse names the option in its message
         __main__.main(["pocket", "--image-size", size])
     assert caught.value.code == 2
 
@@ -62,9 +62,9 @@ def test_help_imports_no_framework() -> None:
     code = "import sys; from trainers.conformance.__main__ import main; sys.argv[1:] = ['--help'];"
     code += "import atexit; atexit.register(lambda: print(*sys.modules)); main()"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    assert "FAMILY[:VARIANT]" in done.stdout
-    assert not {"keras", "tensorflow", "onnx"} & set(done.stdout.split())
+    completed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "FAMILY[:VARIANT]" in completed.stdout
+    assert not {"keras", "tensorflow", "onnx"} & set(completed.stdout.split())
 
 
 @pytest.mark.slow
@@ -79,17 +79,18 @@ def test_the_example_package_is_found_and_keeps_every_promise(tmp_path: Path) ->
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "--no-index", "--target", target, source], check=True)
 
-    def run(module: str, *arguments: str) -> str:
+    def run_module(module: str, *arguments: str) -> str:
         path = os.pathsep.join([str(target), str(ROOT)])
         environment = {**os.environ, "PYTHONPATH": path}
         command = [sys.executable, "-m", module, *arguments]
-        done = subprocess.run(
+        completed = subprocess.run(
             command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert completed.returncode == 0, completed.stdout + completed.stderr
+        return completed.stdout
 
-    assert "squeeze:1 " in run("trainers.run", "--list-plugins")
+    assert "squeeze:1 " in run_module("trainers.run", "--list-plugins")
     assert (
-        run("trainers.conformance", "squeeze").splitlines()[-1] == "squeeze:1: all 12 checks passed"
+        run_module("trainers.conformance", "squeeze").splitlines()[-1]
+        == "squeeze:1: all 12 checks passed"
     )

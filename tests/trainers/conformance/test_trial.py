@@ -10,7 +10,7 @@ from tests.trainers.conformance.conftest import LastResult, Sound
 from trainers.conformance.trial import Result
 
 
-def test_a_fixed_batch_is_found(last_result: LastResult) -> None:
+def test_a_fixed_batch_size_is_found(last_result: LastResult) -> None:
     class Fixed(Sound):
         def middle(self, maps: Any) -> Any:
             return keras.ops.reshape(maps, (8, 16, 16, 8))

@@ -11,7 +11,7 @@ Thumbnail = NDArray[np.uint8]
 
 
 def smooth(shift: float = 0.0, seed: int = 0) -> NDArray[np.float64]:
-    """A thumbnail (side, side) of slow waves, shifted by so many pixels."""
+    """Draw a thumbnail (side, side) of slow waves, shifted by `shift` pixels."""
     rng = np.random.default_rng(seed)
     x, y = np.meshgrid(np.arange(THUMBNAIL_SIZE) + shift, np.arange(THUMBNAIL_SIZE))
     waves = [
@@ -30,11 +30,11 @@ def pixels(values: NDArray[np.float64]) -> Thumbnail:
     [smooth(), smooth(shift=0.5), 20 + 0.9 * smooth()],
     ids=["equal", "shifted", "in another light"],
 )
-def test_small_changes_keep_a_duplicate(altered: NDArray[np.float64]) -> None:
+def test_slightly_changed_copies_are_duplicates(altered: NDArray[np.float64]) -> None:
     assert are_duplicates(pixels(smooth()), pixels(altered)).tolist() == [True]
 
 
-def test_other_pictures_and_large_spots_are_no_duplicates() -> None:
+def test_other_pictures_and_large_spots_are_not_duplicates() -> None:
     spot = smooth()
     spot[12:15, 12:15] += 90
     for other in (spot, smooth(seed=1), 255 - smooth()):

@@ -56,7 +56,7 @@ def test_deeper_folders_belong_to_their_class(folder: Path) -> None:
     assert dataset.classes == ("blue", "red")
 
 
-def test_files_that_are_no_pictures_are_left_out_with_a_reason(folder: Path) -> None:
+def test_files_that_are_not_pictures_are_left_out_with_a_reason(folder: Path) -> None:
     good = (folder / "red/0.png").read_bytes()
     (folder / "red/cut.png").write_bytes(good[: len(good) // 2])
     (folder / "red/empty.jpg").write_bytes(b"")
@@ -77,7 +77,7 @@ def test_files_that_are_no_pictures_are_left_out_with_a_reason(folder: Path) -> 
     assert "is hidden" in left_out["red/.hidden.png"]
     assert len(left_out) == 7
     assert len(dataset.paths) == len(dataset.inspections) == 8
-    # inspections and paths still match, though files between them are left out
+    # Inspections and paths still match, although files between them are left out.
     for path, digest, inspection in zip(
         dataset.paths, dataset.digests, dataset.inspections, strict=True
     ):
@@ -93,7 +93,7 @@ def test_a_picture_with_a_wrong_suffix_is_used(folder: Path) -> None:
     assert dataset.left_out == ()
 
 
-def test_folders_without_pictures_are_no_classes(folder: Path) -> None:
+def test_folders_without_pictures_are_not_classes(folder: Path) -> None:
     (folder / "licence").mkdir()
     (folder / "licence/LICENSE.txt").write_text("free")
     (folder / ".cache").mkdir()

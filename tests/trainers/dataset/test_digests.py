@@ -24,21 +24,21 @@ def files(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files that are read from now on."""
+    """The names of the files that the test reads, in order."""
     names: list[str] = []
     read = digests.read_file
 
-    def noted(path: Path) -> bytes:
+    def read_and_record(path: Path) -> bytes:
         names.append(path.name)
         return read(path)
 
-    monkeypatch.setattr(digests, "read_file", noted)
+    monkeypatch.setattr(digests, "read_file", read_and_record)
     return names
 
 
 @pytest.fixture
-def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the clock show a minute later."""
+def a_minute_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the clock a minute ahead, so that no file counts as just changed."""
     now = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: now() + 60_000_000_000)
 
@@ -54,7 +54,7 @@ def expected(paths: list[Path]) -> list[str]:
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
 
 
-@pytest.mark.usefixtures("settled")
+@pytest.mark.usefixtures("a_minute_later")
 def test_an_unchanged_file_is_read_once(files: list[Path], cache: Cache, reads: list[str]) -> None:
     assert hashes(files, cache) == expected(files)
     assert sorted(reads) == [path.name for path in files]
@@ -63,31 +63,31 @@ def test_an_unchanged_file_is_read_once(files: list[Path], cache: Cache, reads: 
     assert reads == []
 
 
-@pytest.mark.usefixtures("settled")
-@pytest.mark.parametrize("how", ["written", "same time", "replaced", "renamed", "swapped"])
+@pytest.mark.usefixtures("a_minute_later")
+@pytest.mark.parametrize("change", ["written", "same time", "replaced", "renamed", "swapped"])
 def test_a_changed_file_is_read_again(
-    files: list[Path], cache: Cache, reads: list[str], how: str
+    files: list[Path], cache: Cache, reads: list[str], change: str
 ) -> None:
     hashes(files, cache)
     reads.clear()
     times = files[2].stat()
-    if how in {"written", "same time"}:
-        files[2].write_bytes(b"2.gif")  # as long as before
-    if how == "same time":
+    if change in {"written", "same time"}:
+        files[2].write_bytes(b"2.gif")  # of the same length
+    if change == "same time":
         os.utime(files[2], ns=(times.st_atime_ns, times.st_mtime_ns))
-    if how == "replaced":
+    if change == "replaced":
         other = files[2].with_name("other")
         other.write_bytes(b"2.gif")
         os.utime(other, ns=(times.st_atime_ns, times.st_mtime_ns))
         other.replace(files[2])
-    if how == "renamed":
+    if change == "renamed":
         files[2] = files[2].rename(files[2].with_name("renamed.jpg"))
-    if how == "swapped":
+    if change == "swapped":
         spare = files[2].rename(files[2].with_name("spare"))
         files[3].rename(files[2])
         spare.rename(files[3])
     assert hashes(files, cache) == expected(files)
-    assert set(reads) == {files[2].name, *([files[3].name] if how == "swapped" else [])}
+    assert set(reads) == {files[2].name, *([files[3].name] if change == "swapped" else [])}
 
 
 def test_a_file_changed_a_moment_ago_is_read_again(
@@ -104,18 +104,18 @@ def test_a_file_changed_a_moment_ago_is_read_again(
     assert len(reads) == 5
 
 
-@pytest.mark.usefixtures("settled")
+@pytest.mark.usefixtures("a_minute_later")
 def test_a_failure_is_not_cached(files: list[Path], cache: Cache, reads: list[str]) -> None:
-    complaints: dict[int, Exception] = {}
+    errors: dict[int, Exception] = {}
     gone = files[0].rename(files[0].with_name("gone"))
     files[0].mkdir()  # it can be examined, but not read
-    found = hash_files(files, complaints.__setitem__, cache)
-    assert found[0] == ""
-    assert found[1:] == expected(files[1:])
-    assert isinstance(complaints[0], IsADirectoryError)
+    result = hash_files(files, errors.__setitem__, cache)
+    assert result[0] == ""
+    assert result[1:] == expected(files[1:])
+    assert isinstance(errors[0], IsADirectoryError)
     files[0].rmdir()
-    assert hash_files(files, complaints.__setitem__, cache)[0] == ""
-    assert isinstance(complaints[0], FileNotFoundError)
+    assert hash_files(files, errors.__setitem__, cache)[0] == ""
+    assert isinstance(errors[0], FileNotFoundError)
     gone.rename(files[0])
     reads.clear()
     assert hashes(files, cache) == expected(files)

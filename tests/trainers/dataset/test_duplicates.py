@@ -31,8 +31,8 @@ ALTERED: dict[str, Callable[[Image.Image], bytes]] = {
     "strongly compressed": lambda picture: encoded(picture, quality=40),
     "as WebP": lambda picture: encoded(picture, "WebP", 70),
     "as PNG": lambda picture: encoded(picture, "PNG"),
-    "half": lambda picture: encoded(resized(picture, 0.5)),
-    "double": lambda picture: encoded(resized(picture, 2)),
+    "half size": lambda picture: encoded(resized(picture, 0.5)),
+    "double size": lambda picture: encoded(resized(picture, 2)),
     "cropped": lambda picture: encoded(picture.crop((9, 0, picture.width, picture.height - 7))),
     "brighter": lambda picture: encoded(ImageEnhance.Brightness(picture).enhance(1.1)),
     "more contrast": lambda picture: encoded(ImageEnhance.Contrast(picture).enhance(1.15)),
@@ -63,12 +63,12 @@ def test_altered_copies_are_duplicates(scene: Scene, name: str) -> None:
     assert grouped(files) == [*range(10), *range(10)]
 
 
-def test_different_scenes_are_no_duplicates(scene: Scene) -> None:
+def test_different_scenes_are_not_duplicates(scene: Scene) -> None:
     assert grouped([encoded(scene(seed)) for seed in range(150)]) == list(range(150))
 
 
-def test_shots_with_the_same_background_are_no_duplicates(scene: Scene) -> None:
-    """A good part and a scratched one on the same stand, and a subject that has moved."""
+def test_pictures_with_the_same_background_are_not_duplicates(scene: Scene) -> None:
+    """A good part and a scratched part on the same stand, and a subject that has moved."""
     scratched, left, right = scene(0), scene(0), scene(0)
     ImageDraw.Draw(scratched).line((150, 100, 175, 130), "white", width=6)
     ImageDraw.Draw(left).ellipse((60, 60, 140, 140), "red")
@@ -77,7 +77,7 @@ def test_shots_with_the_same_background_are_no_duplicates(scene: Scene) -> None:
     assert grouped(files) == [0, 1, 2, 3]
 
 
-def test_almost_uniform_pictures_are_duplicates_only_as_copies() -> None:
+def test_almost_uniform_pictures_are_duplicates_only_if_copied() -> None:
     rng = np.random.default_rng(0)
     sea = 60 + np.linspace(0, 4, 64)[None, :, None] + rng.normal(0, 1, (8, 64, 64, 3))
     files = [encoded(Image.fromarray(pixels.astype(np.uint8))) for pixels in sea]
@@ -85,21 +85,21 @@ def test_almost_uniform_pictures_are_duplicates_only_as_copies() -> None:
 
 
 def test_mirrored_copies_are_duplicates_only_within_a_class(scene: Scene) -> None:
-    """Left and right may be the classes; an upright copy in two classes is a wrong label."""
-    files = [encoded(scene(5)), ALTERED["mirrored"](scene(5)), ALTERED["half"](scene(5))]
+    """Left and right may be two classes. An upright copy in two classes has a wrong label."""
+    files = [encoded(scene(5)), ALTERED["mirrored"](scene(5)), ALTERED["half size"](scene(5))]
     inspections, digests = np.stack([inspect_picture(data) for data in files]), ["a", "b", "c"]
     assert group_duplicates(digests, inspections, np.array([0, 1, 1])).tolist() == [
         0,
         0,
         0,
-    ]  # through the last one
+    ]  # joined through the last picture
     assert group_duplicates(digests[:2], inspections[:2], np.array([0, 1])).tolist() == [0, 1]
     assert group_duplicates(digests[:2], inspections[:2], np.array([1, 1])).tolist() == [0, 0]
     assert group_duplicates([*"ac"], inspections[[0, 2]], np.array([0, 1])).tolist() == [0, 0]
 
 
-def test_small_marks_on_plain_ground_are_duplicates_only_as_copies() -> None:
-    """Arrows of one class: once moved and scaled, each explains the next."""
+def test_small_marks_on_a_plain_background_are_duplicates_only_if_copied() -> None:
+    """Arrows at different places: moved and scaled, each would match the next."""
     files = []
     for number in range(20):
         picture = Image.new("RGB", (96, 96), "white")
@@ -112,8 +112,13 @@ def test_small_marks_on_plain_ground_are_duplicates_only_as_copies() -> None:
 
 def test_groups_are_connected_components(scene: Scene) -> None:
     picture = scene(5)
-    first = picture.crop((0, 0, 312, 240))
-    files = [encoded(first), encoded(scene(6)), encoded(picture), encoded(ImageOps.mirror(picture))]
+    cropped = picture.crop((0, 0, 312, 240))
+    files = [
+        encoded(cropped),
+        encoded(scene(6)),
+        encoded(picture),
+        encoded(ImageOps.mirror(picture)),
+    ]
     assert grouped(files) == [0, 1, 0, 0]
 
 
@@ -125,7 +130,7 @@ def test_no_pictures_give_no_groups() -> None:
 def test_many_similar_pictures_need_a_bounded_number_of_comparisons(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Parts on one stand: every pair is a candidate, and few are compared."""
+    """If parts are photographed on one stand, every pair is a candidate, but few are compared."""
     inspections = np.zeros(3000, INSPECTION)
     parts = np.random.default_rng(0).normal(0, 16, (3000, 8, 8)).repeat(2, 1).repeat(2, 2)
     inspections["thumbnail"] = inspect_picture(encoded(scene(0)))["thumbnail"]
@@ -135,12 +140,12 @@ def test_many_similar_pictures_need_a_bounded_number_of_comparisons(
     compared = 0
     are_duplicates = duplicates.are_duplicates
 
-    def counted(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    def count_and_compare(left: np.ndarray, right: np.ndarray) -> np.ndarray:
         nonlocal compared
         compared += len(left)
         return are_duplicates(left, right)
 
-    monkeypatch.setattr(duplicates, "are_duplicates", counted)
+    monkeypatch.setattr(duplicates, "are_duplicates", count_and_compare)
     assert (
         len(set(group_duplicates([str(row) for row in range(3000)], inspections, one_class(3000))))
         == 3000
@@ -157,17 +162,17 @@ def test_groups_are_cached(scene: Scene, cache: Cache, monkeypatch: pytest.Monke
     assert group_duplicates(digests, inspections, one_class(7)).tolist() == expected
     assert find_duplicates(digests, inspections, one_class(7), cache).tolist() == expected
 
-    def compared(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise AssertionError("compared again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(duplicates, "group_duplicates", compared)
+        patch.setattr(duplicates, "group_duplicates", fail)
         assert find_duplicates(digests, inspections, one_class(7), cache).tolist() == expected
         order = [6, 5, 4, 3, 2, 1, 0]  # other paths, the same pictures
-        again = find_duplicates(
+        groups = find_duplicates(
             [digests[row] for row in order], inspections[order], one_class(7), cache
         )
-        assert again.tolist() == [0, 1, 1, 3, 4, 3, 6]
+        assert groups.tolist() == [0, 1, 1, 3, 4, 3, 6]
         with pytest.raises(AssertionError, match="compared again"):
             find_duplicates(digests[:4], inspections[:4], one_class(4), cache)
     assert (

@@ -18,8 +18,8 @@ def clips(per_class: int, frames: int) -> Dataset:
     """Frames of `per_class` clips in each of two classes."""
     data = dataset(per_class * frames, per_class * frames)
     paths = [
-        f"{'ab'[at // (per_class * frames)]}/clip{at // frames:02}_{at % frames:04}.jpg"
-        for at in range(len(data.paths))
+        f"{'ab'[index // (per_class * frames)]}/clip{index // frames:02}_{index % frames:04}.jpg"
+        for index in range(len(data.paths))
     ]
     return replace(data, paths=tuple(paths))
 
@@ -34,7 +34,7 @@ def clips(per_class: int, frames: int) -> Dataset:
         (r"clip\d+", "a/other.jpg", ""),
     ],
 )
-def test_the_first_group_or_else_the_whole_match_is_the_source(
+def test_the_source_is_the_first_group_or_the_whole_match(
     pattern: str, path: str, expected: str
 ) -> None:
     assert grouping.match_source(pattern, path) == expected
@@ -43,11 +43,11 @@ def test_the_first_group_or_else_the_whole_match_is_the_source(
 @pytest.mark.parametrize("seed", range(10))
 def test_frames_of_one_source_share_a_split_and_all_splits_have_sources(seed: int) -> None:
     data = split(grouping.assign_sources(clips(10, 12), r"clip\d+"), seed)
-    found: dict[str, set[str]] = {}
-    for name, part in zip(data.sources, data.splits, strict=True):
-        found.setdefault(name, set()).add(part)
-    assert len(found) == 20
-    assert all(len(parts) == 1 for parts in found.values())
+    splits_by_source: dict[str, set[str]] = {}
+    for source, part in zip(data.sources, data.splits, strict=True):
+        splits_by_source.setdefault(source, set()).add(part)
+    assert len(splits_by_source) == 20
+    assert all(len(parts) == 1 for parts in splits_by_source.values())
     for label in range(2):
         rows = np.flatnonzero(data.labels == label)
         parts = {data.splits[row] for row in rows}
@@ -55,7 +55,7 @@ def test_frames_of_one_source_share_a_split_and_all_splits_have_sources(seed: in
 
 
 def test_large_and_small_sources_are_equally_likely_in_each_split() -> None:
-    """The name is hashed: by its highest frame, a large source would always be for training."""
+    """If sources were ranked by their highest frame, large sources would always be for training."""
     data = split(grouping.assign_sources(clips(60, 50), r"clip\d+"), 0)
     counts = [len(data.rows(part)) / len(data.paths) for part in ("test", "validation")]
     np.testing.assert_allclose(counts, 0.15, atol=0.06)
@@ -70,9 +70,9 @@ def test_without_a_rule_nothing_changes() -> None:
 def test_duplicates_merge_sources() -> None:
     data = clips(4, 3)
     data = replace(data, duplicate_groups=np.where(np.arange(24) == 4, 0, np.arange(24)))
-    together = grouping.merge_groups(grouping.assign_sources(data, r"clip\d+"))
-    assert together[:6].tolist() == [0] * 6  # the second clip has a copy of a frame of the first
-    assert together[6:9].tolist() == [6] * 3
+    groups = grouping.merge_groups(grouping.assign_sources(data, r"clip\d+"))
+    assert groups[:6].tolist() == [0] * 6  # the second clip has a copy of a frame of the first clip
+    assert groups[6:9].tolist() == [6] * 3
     chained = replace(data, duplicate_groups=np.array([*range(23), 0]))
     assert grouping.merge_groups(grouping.assign_sources(chained, r"clip\d+"))[21:].tolist() == [
         0,
@@ -83,7 +83,7 @@ def test_duplicates_merge_sources() -> None:
 
 def test_sources_are_read_from_a_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = clips(2, 2)
-    lines = [f"{path},patient {at // 2}" for at, path in enumerate(data.paths[:6])]
+    lines = [f"{path},patient {index // 2}" for index, path in enumerate(data.paths[:6])]
     table = tmp_path / "sources.csv"
     table.write_text("path,group\n" + "\n".join([*lines, "elsewhere.jpg,x"]), encoding="utf-8-sig")
     sources = grouping.assign_sources(data, str(table)).sources
@@ -92,9 +92,9 @@ def test_sources_are_read_from_a_table(tmp_path: Path, caplog: pytest.LogCapture
     grouped = grouping.assign_sources(data, str(table))
     assert grouping.merge_groups(grouped)[6:].tolist() == [6, 7]
     write_csv(split(grouped, 0), tmp_path / "split.csv")
-    first, second = (tmp_path / "split.csv").read_text().splitlines()[:2]
-    assert first == "path,sha256,class,split,group"
-    assert second.endswith(",patient 0")
+    header, row = (tmp_path / "split.csv").read_text().splitlines()[:2]
+    assert header == "path,sha256,class,split,group"
+    assert row.endswith(",patient 0")
 
 
 @pytest.mark.parametrize("content", [None, "file,video\na,b\n", b"\xff\xfe\x00"])
@@ -119,7 +119,7 @@ def test_a_rule_with_one_source_per_class_is_refused(rule: str, message: str) ->
     assert message in str(caught.value)
 
 
-def test_a_missing_table_is_named_once() -> None:
+def test_a_missing_table_is_reported_once() -> None:
     with pytest.raises(ConfigError) as caught:
         grouping.assign_sources(clips(2, 2), "none.csv")
     assert str(caught.value) == "--group: none.csv cannot be read: No such file or directory"
@@ -132,7 +132,7 @@ def test_a_rule_that_matches_no_path_is_refused() -> None:
         grouping.assign_sources(clips(2, 2), "video")
 
 
-def test_no_regular_expression_is_refused_before_anything_is_read() -> None:
+def test_an_invalid_regular_expression_is_refused_by_the_config() -> None:
     with pytest.raises(ValueError, match="not a valid regular expression"):
         TrainingConfig(plugin="tiny", group="clip(")
-    assert TrainingConfig(plugin="tiny", group="(.csv").group == "(.csv"  # a table's name
+    assert TrainingConfig(plugin="tiny", group="(.csv").group == "(.csv"  # the name of a table

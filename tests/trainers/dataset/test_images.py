@@ -16,7 +16,7 @@ PICTURES = np.arange(10, dtype=np.uint8)[:, np.newaxis, np.newaxis, np.newaxis] 
 
 
 class Decoder:
-    """Decodes rows of PICTURES, and records which."""
+    """Decodes rows of PICTURES, and records the rows of each call."""
 
     def __init__(self, pause: float = 0) -> None:
         self.pause, self.filled = pause, list[list[int]]()
@@ -47,8 +47,8 @@ def test_a_batch_is_decoded_once_for_all_threads() -> None:
     rows = np.array([2, 5, 7])
     images.prefetch(rows)
     with ThreadPoolExecutor(4) as threads:
-        for part in threads.map(images.records, [rows] * 8):
-            np.testing.assert_array_equal(part[:], PICTURES[rows])
+        for records in threads.map(images.records, [rows] * 8):
+            np.testing.assert_array_equal(records[:], PICTURES[rows])
     np.testing.assert_array_equal(images[np.array([7, 2])], PICTURES[[7, 2]])
     assert decoder.filled == [[2, 5, 7]]
     np.testing.assert_array_equal(images[np.array([0, 7, 1, 5])], PICTURES[[0, 7, 1, 5]])
@@ -61,9 +61,9 @@ def test_a_failure_is_raised_for_its_batch_only() -> None:
     images = Decoder().images()
     images.prefetch(np.array([8, 9]))
     np.testing.assert_array_equal(images[:8], PICTURES[:8])
-    for ask in (lambda: images.records(np.array([8, 9])), lambda: images[8:9]):
+    for read in (lambda: images.records(np.array([8, 9])), lambda: images[8:9]):
         with pytest.raises(ValueError, match="9 changed"):
-            ask()
+            read()
 
 
 def test_images_wrap_an_array() -> None:

@@ -56,7 +56,7 @@ def test_the_thumbnail_is_the_upright_picture_in_gray(scene: Scene) -> None:
     np.testing.assert_allclose(inspection["thumbnail"].astype(float), upright.astype(float), atol=8)
 
 
-def rgb_of_16_bits() -> bytes:
+def rgb_png_of_16_bits() -> bytes:
     """A PNG that Pillow reads but does not write."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
@@ -73,7 +73,7 @@ def test_bits_modes_transparency_and_frames_are_recognized(scene: Scene) -> None
     picture = scene(1)
     deep = Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000)
     assert inspect_picture(encoded(deep))["bits"] == 16
-    assert inspect_picture(rgb_of_16_bits())["bits"] == 16
+    assert inspect_picture(rgb_png_of_16_bits())["bits"] == 16
     assert inspect_picture(encoded(picture.convert("CMYK"), "JPEG"))["mode"] == b"CMYK"
     assert inspect_picture(encoded(picture.convert("L"), "JPEG"))["mode"] == b"L"
     clear = picture.convert("RGBA")
@@ -84,13 +84,13 @@ def test_bits_modes_transparency_and_frames_are_recognized(scene: Scene) -> None
 
 
 @pytest.mark.parametrize(("kind", "options"), [("JPEG", {"progressive": True}), ("JPEG", {})])
-@pytest.mark.parametrize("kept", [0.05, 0.5, 0.97])
-def test_a_truncated_picture_is_refused_wherever_it_is_cut(
-    scene: Scene, kind: str, options: dict[str, bool], kept: float
+@pytest.mark.parametrize("fraction", [0.05, 0.5, 0.97])
+def test_a_truncated_picture_is_refused(
+    scene: Scene, kind: str, options: dict[str, bool], fraction: float
 ) -> None:
     data = encoded(scene(4, (1600, 1200)), kind, **options)  # decoded at a reduced size
     with pytest.raises(UndecodableImage):
-        inspect_picture(data[: int(kept * len(data))])
+        inspect_picture(data[: int(fraction * len(data))])
 
 
 def test_files_are_inspected_and_problems_explained(
@@ -103,11 +103,11 @@ def test_files_are_inspected_and_problems_explained(
         (tmp_path / "a" / name).write_bytes(content)
     (tmp_path / "a/5.png").write_bytes(good + b"\0" * len(good))
     monkeypatch.setattr(digests, "MAX_FILE_BYTES", len(good) + 10)
-    inspections, found, problems = inspect_files(
+    inspections, hashes, problems = inspect_files(
         scan(tmp_path).pictures, Cache(tmp_path / ".c", 0, tmp_path / ".w", SILENT)
     )
     assert inspections[0] == inspect_picture(good)
-    assert found[0] == hashlib.sha256(good).hexdigest()
+    assert hashes[0] == hashlib.sha256(good).hexdigest()
     assert {row: problem.kind for row, problem in problems.items()} == {
         1: "truncated",
         2: "unreadable",
@@ -127,7 +127,7 @@ def test_a_read_error_is_not_cached(
 
     def flaky(path: Path) -> bytes:
         calls.append(path)
-        if len(calls) == 2:  # the first is for the hash
+        if len(calls) == 2:  # the first read is for the hash
             raise OSError("the network is away")
         return read(path)
 

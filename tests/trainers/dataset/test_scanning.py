@@ -53,7 +53,7 @@ def test_hidden_pictures_and_folders_are_left_out(tmp_path: Path) -> None:
     assert result.left_out == tuple(LeftOut(path, "is hidden, so it is not read") for path in paths)
 
 
-def test_files_that_are_no_pictures_are_left_out(tmp_path: Path) -> None:
+def test_files_that_are_not_pictures_are_left_out(tmp_path: Path) -> None:
     data = touch(tmp_path, "a/1.jpg", "lost.jpg", "b/2.jpg", "licence/LICENSE", "b/a.xyz")
     (data / "a/notes.txt").write_text("red ones")
     (data / "licence/LICENSE").write_text("free")
@@ -75,7 +75,7 @@ def test_split_folders_are_recognized_by_their_usual_names(tmp_path: Path) -> No
     ]
 
 
-def test_a_train_folder_alone_is_a_split_where_it_holds_classes(tmp_path: Path) -> None:
+def test_a_train_folder_alone_is_a_split_if_it_holds_classes(tmp_path: Path) -> None:
     result = scan(touch(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "docs/readme.txt"))
     assert names(result) == [("train/a/1.jpg", "a", "train"), ("train/b/2.jpg", "b", "train")]
 
@@ -95,7 +95,7 @@ def test_without_train_the_other_split_names_are_classes(tmp_path: Path) -> None
     assert result.classes == ("cats", "test")
 
 
-def test_an_ambiguous_layout_is_refused_and_the_folder_named(tmp_path: Path) -> None:
+def test_an_ambiguous_layout_is_refused_with_the_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"^{tmp_path}: .* has test, val but no folder for train"):
         scan(touch(tmp_path, "test/a/1.jpg", "val/a/1.jpg"))
 
@@ -107,7 +107,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
         scan(tmp_path)
 
 
-def test_pictures_in_no_class_folder_are_listed_in_short(tmp_path: Path) -> None:
+def test_pictures_outside_class_folders_are_listed_briefly(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"left out:\n  1\.jpg: is not in a class folder") as error:
         scan(touch(tmp_path, *(f"{number}.jpg" for number in range(1, 31))))
     assert str(error.value).count("is not in a class folder") == 5
@@ -133,7 +133,7 @@ def test_folders_without_pictures_beside_splits_do_not_matter(tmp_path: Path) ->
 
 @pytest.mark.parametrize("others", [(), ("test/a/2.jpg",)])
 def test_classes_beside_splits_are_refused(tmp_path: Path, others: tuple[str, ...]) -> None:
-    """Otherwise the model would learn to tell train from test."""
+    """Otherwise, the model would learn the difference between train and test."""
     with pytest.raises(DataError, match=r"\(.*train\) and next to them .*\(cats\): move"):
         scan(touch(tmp_path, "train/a/1.jpg", "cats/3.jpg", *others))
 
@@ -203,7 +203,7 @@ def test_empty_folders_are_left_out_with_a_finding(tmp_path: Path) -> None:
     assert result.classes == ("a",)
 
 
-def test_a_folder_of_unsupported_pictures_is_a_class_and_one_of_texts_is_not(
+def test_folders_of_unsupported_pictures_are_classes_and_folders_of_texts_are_not(
     tmp_path: Path,
 ) -> None:
     data = touch(tmp_path, "a/1.jpg", "b/1.bmp", "c/1.HEIC", "licence/LICENSE", "notes/x.txt")
@@ -255,7 +255,7 @@ def test_a_closed_folder_is_left_out_with_a_finding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = touch(tmp_path, "a/1.jpg", "b/2.jpg", "b/closed/3.jpg")
-    close(monkeypatch, "closed")
+    deny_opening(monkeypatch, "closed")
     result = scan(data)
     reason = "cannot be opened: Permission denied"
     assert result.left_out == (LeftOut("b/closed", reason, "unreadable"),)
@@ -265,21 +265,21 @@ def test_a_closed_class_folder_is_still_a_class(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = touch(tmp_path, "a/1.jpg", "b/2.jpg", "closed/3.jpg")
-    close(monkeypatch, "closed")
+    deny_opening(monkeypatch, "closed")
     assert scan(data).classes == ("a", "b", "closed")
-    close(monkeypatch, data.name)
+    deny_opening(monkeypatch, data.name)
     with pytest.raises(DataError, match=r"--data .*cannot be opened: .*make it readable"):
         scan(data)
 
 
-def close(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Refuse to open folders of this name, as a fake: root may open everything."""
-    scandir_of_os = os.scandir
+def deny_opening(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Make folders of this name fail to open, with a patch because root may open everything."""
+    original_scandir = os.scandir
 
     def scandir(path: Path) -> object:
         if Path(path).name == name:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return scandir_of_os(path)
+        return original_scandir(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
 
@@ -300,7 +300,7 @@ def test_system_folders_are_left_out_with_a_reason(tmp_path: Path) -> None:
     }
 
 
-def test_bundles_and_the_cache_are_no_classes(
+def test_bundles_and_the_cache_are_not_classes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = "artifacts/classifier-1"
@@ -345,7 +345,7 @@ def test_an_archive_is_read_like_its_folder(
         assert packed.layout.notes == ("the class folders are in archive",)
 
 
-def test_links_in_an_archive_are_findings_where_a_picture_or_a_class_is_lost(
+def test_links_in_an_archive_are_findings_if_a_picture_or_a_class_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
@@ -374,7 +374,7 @@ def test_a_data_folder_with_an_unprintable_name_is_refused(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "name", ["データ　写真", "می‌خواهم", "👩‍🔬", "a\xa0b", "1.00\u202fPM", "a\xadb"]
 )
-def test_names_in_every_script_are_read(tmp_path: Path, name: str) -> None:
+def test_names_in_all_writing_systems_are_read(tmp_path: Path, name: str) -> None:
     result = scan(touch(tmp_path / name, f"{name}/{name}.jpg", "b/1.jpg"))
     assert name in result.classes
     assert len(result.pictures) == 2

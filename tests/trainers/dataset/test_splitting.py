@@ -54,7 +54,7 @@ def test_about_15_percent_go_to_validation_and_to_test() -> None:
         (5, {"train": 3, "validation": 1, "test": 1}),
     ],
 )
-def test_small_classes_go_to_training_first_and_the_test_second(
+def test_small_classes_fill_training_first_then_the_test(
     pictures: int, expected: dict[str, int]
 ) -> None:
     data = split(dataset(pictures, 10), seed=3)
@@ -67,22 +67,22 @@ def test_the_seed_decides_the_split() -> None:
     assert first != other
 
 
-def test_a_given_split_is_kept() -> None:
-    given = ("train", "validation", "test", "train", "validation", "test")
-    assert split(dataset(3, 3, splits=given), seed=0).splits == given
+def test_split_folders_are_not_changed() -> None:
+    splits = ("train", "validation", "test", "train", "validation", "test")
+    assert split(dataset(3, 3, splits=splits), seed=0).splits == splits
 
 
 def test_missing_validation_pictures_are_drawn_from_training() -> None:
-    given = ("train",) * 20 + ("test",) * 5
-    data = split(dataset(25, 25, splits=given * 2), seed=0)
+    splits = ("train",) * 20 + ("test",) * 5
+    data = split(dataset(25, 25, splits=splits * 2), seed=0)
     assert counts(data, 0) == {"train": 17, "validation": 3, "test": 5}
     assert data.splits[20:25] == ("test",) * 5
 
 
 def test_a_class_without_training_pictures_is_refused() -> None:
-    given = ("train",) * 3 + ("test",) * 3
+    splits = ("train",) * 3 + ("test",) * 3
     with pytest.raises(DataError, match="class `b` of pictures has no pictures in train/"):
-        split(dataset(3, 3, splits=given), seed=0)
+        split(dataset(3, 3, splits=splits), seed=0)
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,12 @@ def test_a_class_without_training_pictures_is_refused() -> None:
         (("cat", "unknown"), "or move the folder away if its pictures are not labelled"),
     ],
 )
-def test_a_class_without_training_pictures_may_be_misspelt(
+def test_a_class_without_training_pictures_is_refused_with_advice(
     classes: tuple[str, str], advice: str
 ) -> None:
-    given = dataset(3, 3, splits=("train",) * 3 + ("test",) * 3)
+    data = dataset(3, 3, splits=("train",) * 3 + ("test",) * 3)
     with pytest.raises(DataError, match=advice):
-        split(replace(given, classes=classes), seed=0)
+        split(replace(data, classes=classes), seed=0)
 
 
 def test_split_csv_lists_every_picture(tmp_path: Path) -> None:
@@ -121,9 +121,9 @@ def test_describe_counts_pictures_per_split() -> None:
 
 
 def test_a_dataset_without_test_pictures_is_refused() -> None:
-    given = ("train", "validation", "validation") * 2
+    splits = ("train", "validation", "validation") * 2
     with pytest.raises(DataError, match="no picture is left for the test: add pictures until"):
-        split(dataset(3, 3, splits=given), seed=0)
+        split(dataset(3, 3, splits=splits), seed=0)
 
 
 def test_pictures_drawn_from_train_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def shuffled(data: Dataset, rng: np.random.Generator) -> Dataset:
     )
 
 
-def by_digest(data: Dataset) -> dict[str, str]:
+def splits_by_digest(data: Dataset) -> dict[str, str]:
     return dict(zip(data.digests, data.splits, strict=True))
 
 
@@ -173,7 +173,7 @@ def random_dataset(rng: np.random.Generator, pictures: int, most_copies: int) ->
     )
 
 
-def taken(data: Dataset, rows: np.ndarray) -> Dataset:
+def select_rows(data: Dataset, rows: np.ndarray) -> Dataset:
     return replace(
         data,
         paths=tuple(data.paths[row] for row in rows),
@@ -189,18 +189,21 @@ def taken(data: Dataset, rows: np.ndarray) -> Dataset:
 def test_names_order_and_folder_do_not_matter(seed: int) -> None:
     rng = np.random.default_rng(seed)
     data = random_dataset(rng, 120, 3)
-    assert by_digest(split(data, seed)) == by_digest(split(shuffled(data, rng), seed))
+    assert splits_by_digest(split(data, seed)) == splits_by_digest(split(shuffled(data, rng), seed))
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_added_pictures_move_no_old_picture_to_the_test(seed: int) -> None:
-    """Nor from training to validation, even where they merge groups of old pictures."""
+    """Old pictures may only move towards training, even if new ones merge their groups."""
     rng = np.random.default_rng(seed)
     grown = random_dataset(rng, 600, 3)
-    kept = np.flatnonzero(rng.random(len(grown.paths)) < rng.uniform(0.3, 0.95))
-    before, after = by_digest(split(taken(grown, kept), seed)), by_digest(split(grown, seed))
-    place = {"train": 2, "validation": 1, "test": 0}
-    assert all(place[after[digest]] >= place[part] for digest, part in before.items())
+    rows = np.flatnonzero(rng.random(len(grown.paths)) < rng.uniform(0.3, 0.95))
+    before, after = (
+        splits_by_digest(split(select_rows(grown, rows), seed)),
+        splits_by_digest(split(grown, seed)),
+    )
+    rank = {"train": 2, "validation": 1, "test": 0}
+    assert all(rank[after[digest]] >= rank[part] for digest, part in before.items())
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -263,11 +266,13 @@ def test_a_folder_that_grows_and_is_tidied_keeps_its_test_pictures(
     after = read(new)
     assert len(after.paths) == 100
     assert len(set(after.duplicate_groups)) == 80
-    place = {"train": 2, "validation": 1, "test": 0}
-    now = by_digest(after)
-    moved = [place[now[digest]] - place[part] for digest, part in by_digest(before).items()]
-    assert min(moved) == 0
-    assert sum(move > 0 for move in moved) <= 20  # only pictures that got a copy
+    rank = {"train": 2, "validation": 1, "test": 0}
+    new_splits = splits_by_digest(after)
+    moves = [
+        rank[new_splits[digest]] - rank[part] for digest, part in splits_by_digest(before).items()
+    ]
+    assert min(moves) == 0
+    assert sum(move > 0 for move in moves) <= 20  # only pictures that got a copy
     for group in set(after.duplicate_groups):
         assert (
             len({after.splits[row] for row in np.flatnonzero(after.duplicate_groups == group)}) == 1

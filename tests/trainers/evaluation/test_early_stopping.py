@@ -20,16 +20,16 @@ class Model(SimpleNamespace):
         self.restored = int(weights[0])
 
 
-def begin() -> tuple[EarlyStopping, Model]:
+def start_training() -> tuple[EarlyStopping, Model]:
     stopping, model = EarlyStopping(), Model(optimizer=None, epoch=0, stop_training=False)
     stopping.set_model(model)
     stopping.on_train_begin()
     return stopping, model
 
 
-def run(stopping: EarlyStopping, model: Model, first: int = 0, count: int = 99) -> int:
-    """Run epochs until training stops; return the number of the last one, from 1."""
-    for epoch, loss in list(enumerate(LOSSES))[first : first + count]:
+def run_epochs(stopping: EarlyStopping, model: Model, first_epoch: int = 0, count: int = 99) -> int:
+    """Run epochs until training stops; return the number of the last epoch, from 1."""
+    for epoch, loss in list(enumerate(LOSSES))[first_epoch : first_epoch + count]:
         model.epoch = epoch + 1
         stopping.on_epoch_end(epoch, {"val_loss": np.float64(loss)})
         if model.stop_training:
@@ -38,9 +38,9 @@ def run(stopping: EarlyStopping, model: Model, first: int = 0, count: int = 99) 
 
 
 def test_training_ends_after_the_patience_with_the_best_weights() -> None:
-    stopping, model = begin()
+    stopping, model = start_training()
     assert stopping.selected_epoch == 0
-    assert run(stopping, model) == 2 + PATIENCE
+    assert run_epochs(stopping, model) == 2 + PATIENCE
     assert stopping.has_stopped
     assert stopping.selected_epoch == 2
     stopping.on_train_end()
@@ -48,11 +48,11 @@ def test_training_ends_after_the_patience_with_the_best_weights() -> None:
 
 
 def test_a_restored_state_stops_at_the_same_epoch() -> None:
-    first, model = begin()
-    run(first, model, count=4)
-    assert not first.has_stopped
-    counters = json.loads(json.dumps(first.counters()))
-    second, model = begin()
-    second.restore(counters, first.best_weights)
-    assert run(second, model, first=4) == 2 + PATIENCE
-    assert second.selected_epoch == 2
+    stopping, model = start_training()
+    run_epochs(stopping, model, count=4)
+    assert not stopping.has_stopped
+    counters = json.loads(json.dumps(stopping.counters()))
+    restored, model = start_training()
+    restored.restore(counters, stopping.best_weights)
+    assert run_epochs(restored, model, first_epoch=4) == 2 + PATIENCE
+    assert restored.selected_epoch == 2

@@ -1,4 +1,4 @@
-"""The exported model must be the selected one, by its figures on the same pictures."""
+"""The exported model must have the losses and answers of the selected one on the same pictures."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ LOSSES = np.linspace(0.1, 0.9, 100)
 
 
 def answers(losses: object, wrong: int = 10) -> Predictions:
-    """To as many pictures, of which the last so many are wrong."""
+    """Predictions for pictures with these losses; the last `wrong` answers are wrong."""
     losses = np.asarray(losses)
     count = len(losses)
-    true, found = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    found[count - wrong :] = 1
-    return Predictions(np.arange(count), true, found, np.ones(count, np.float32), losses)
+    labels, predicted = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    predicted[count - wrong :] = 1
+    return Predictions(np.arange(count), labels, predicted, np.ones(count, np.float32), losses)
 
 
 def selected(computed_in: str = "float32") -> SelectedModel:
@@ -47,24 +47,24 @@ def test_equal_figures_pass_and_are_recorded() -> None:
 def test_rounding_passes_and_more_does_not(computed_in: str) -> None:
     rounding = ROUNDINGS[computed_in]
     sign = np.where(np.arange(100) % 2, 1, -1)
-    most = max(1, round(100 * rounding.changed_share))
+    allowed = max(1, round(100 * rounding.changed_share))
     require_faithful(
-        selected(computed_in), answers(LOSSES + 0.9 * rounding.loss_difference * sign, 10 + most)
+        selected(computed_in), answers(LOSSES + 0.9 * rounding.loss_difference * sign, 10 + allowed)
     )
-    with pytest.raises(ParityError):  # though the mean stays
+    with pytest.raises(ParityError):  # although the mean is unchanged
         require_faithful(
             selected(computed_in), answers(LOSSES + 1.1 * rounding.loss_difference * sign)
         )
     with pytest.raises(ParityError):
-        require_faithful(selected(computed_in), answers(LOSSES + 2e-5, 11 + most))
+        require_faithful(selected(computed_in), answers(LOSSES + 2e-5, 11 + allowed))
 
 
-def test_pictures_that_change_both_ways_count_though_the_accuracy_is_the_same() -> None:
-    turned = answers(LOSSES + 2e-5)
-    turned.predicted[[0, 1, 98, 99]] = [1, 1, 0, 0]
-    assert turned.accuracy == selected().result.accuracy
+def test_changed_answers_count_even_if_the_accuracy_is_equal() -> None:
+    predictions = answers(LOSSES + 2e-5)
+    predictions.predicted[[0, 1, 98, 99]] = [1, 1, 0, 0]
+    assert predictions.accuracy == selected().result.accuracy
     with pytest.raises(ParityError, match=r"4 answers change between .* \(allowed: 1\)"):
-        require_faithful(selected(), turned)
+        require_faithful(selected(), predictions)
 
 
 def test_ties_between_classes_may_change_by_rounding() -> None:
@@ -76,24 +76,24 @@ def test_losses_that_are_not_numbers_do_not_pass() -> None:
         require_faithful(selected(), answers(LOSSES * np.nan))
 
 
-def test_the_message_says_what_where_and_what_next() -> None:
+def test_the_message_has_figures_and_advice() -> None:
     with pytest.raises(ParityError) as caught:
         require_faithful(selected(), answers(LOSSES + 1, 50))
-    words = str(caught.value)
-    assert re.search(r"the selected model \(fine-tuning\) on 100 pictures", words)
-    assert "loss 1.5000 instead of 0.5000, accuracy 0.5000 instead of 0.9000" in words
-    assert "no bundle was written" in words
-    assert "--precision float32" in words
+    message = str(caught.value)
+    assert re.search(r"the selected model \(fine-tuning\) on 100 pictures", message)
+    assert "loss 1.5000 instead of 0.5000, accuracy 0.5000 instead of 0.9000" in message
+    assert "no bundle was written" in message
+    assert "--precision float32" in message
 
 
-def train_and_write(run: TrainingContext, tmp_path: Path) -> tuple[TrainedClassifier, object]:
-    trained = transfer.train(run)
+def train_and_write(context: TrainingContext, tmp_path: Path) -> tuple[TrainedClassifier, object]:
+    trained = transfer.train(context)
     work = tmp_path / "work-bundle"
     work.mkdir()
-    run.config.output.mkdir(exist_ok=True)
-    config = run.config
+    context.config.output.mkdir(exist_ok=True)
+    config = context.config
     silent = Progress(is_quiet=True)
-    _, metrics = bundle_writer.write_bundle(trained, run.dataset, [], config, work, silent)
+    _, metrics = bundle_writer.write_bundle(trained, context.dataset, [], config, work, silent)
     return trained, metrics["fidelity"]
 
 
@@ -101,13 +101,13 @@ def train_and_write(run: TrainingContext, tmp_path: Path) -> tuple[TrainedClassi
 def test_a_trained_copy_that_was_not_copied_back_is_not_published(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = start(
+    context = start(
         strategy="fine-tune", fine_tune_epochs=3, precision="bfloat16", fine_tune_learning_rate=0.01
     )
     monkeypatch.setattr(fine_tuning, "load_state", lambda model, source: None)
     monkeypatch.setattr("trainers.heads.head.is_clearly_lower", lambda *_: False)
     with pytest.raises(ParityError, match=r"the selected model \(fine-tuning\)"):
-        train_and_write(run, tmp_path)
+        train_and_write(context, tmp_path)
     assert not list((tmp_path / "out").glob("classifier-*"))
 
 

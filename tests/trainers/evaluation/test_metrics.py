@@ -44,7 +44,7 @@ def test_figures_by_hand() -> None:
     assert figures["confusion_matrix"] == MATRIX.tolist()
 
 
-def test_a_class_that_is_never_answered_has_zeros_not_errors() -> None:
+def test_a_class_that_is_never_predicted_has_zeros_not_errors() -> None:
     figures = summarise(np.array([[3, 0], [2, 0]]), ("a", "b"))["per_class"]["b"]
     assert figures == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "n": 2}
 
@@ -74,7 +74,7 @@ def test_without_pictures_there_is_no_accuracy() -> None:
     assert figures["accuracy_interval"] is None
 
 
-def test_confused_pairs_come_worst_first_each_with_advice() -> None:
+def test_the_most_confused_pairs_come_first_with_advice() -> None:
     pairs = list(most_confused(MATRIX, CLASSES))
     assert [pair["pair"] for pair in pairs] == [("cat", "dog"), ("owl", "dog")]
     assert [pair["mistakes"] for pair in pairs] == [3, 3]
@@ -87,29 +87,29 @@ def test_confused_pairs_come_worst_first_each_with_advice() -> None:
     )
 
 
-def test_no_mistakes_no_advice() -> None:
+def test_without_mistakes_there_is_no_advice() -> None:
     assert list(most_confused(np.diag([3, 4, 5]), CLASSES)) == []
 
 
 class Dogs:
-    """Answers dog, with a higher score for later pictures; has memory for `most` at a time."""
+    """Answers dog, with a higher score for later pictures; fails above `max_batch` pictures."""
 
     provider = "CPUExecutionProvider"
-    most = 1000
+    max_batch = 1000
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         self.sizes.append(len(images))
-        if len(images) > self.most:
+        if len(images) > self.max_batch:
             raise RuntimeError("Failed to allocate memory for requested buffer of size 8")
-        sure = 0.5 + images / 1000
-        return np.stack([(1 - sure) / 2, sure, (1 - sure) / 2], axis=1)
+        confidence = 0.5 + images / 1000
+        return np.stack([(1 - confidence) / 2, confidence, (1 - confidence) / 2], axis=1)
 
 
 def predict_dogs(count: int, predictor: Dogs | None = None) -> tuple[Predictions, SimpleNamespace]:
-    """The answer is always dog, to pictures of cats, dogs and owls in turn."""
+    """Predict dog for pictures of cats, dogs and owls in turn; return predictions and dataset."""
 
     rows = np.arange(1, 2 * count, 2)
     dataset = SimpleNamespace(
@@ -125,7 +125,7 @@ def predict_dogs(count: int, predictor: Dogs | None = None) -> tuple[Predictions
 def test_every_picture_of_the_split_is_classified() -> None:
     predictions, _ = predict_dogs(20)
     assert predictions.rows.tolist() == list(range(1, 40, 2))
-    assert predictions.labels.tolist() == [at % 3 for at in range(20)]
+    assert predictions.labels.tolist() == [index % 3 for index in range(20)]
     assert predictions.predicted.tolist() == [1] * 20
     assert predictions.scores == pytest.approx([0.5 + row / 1000 for row in predictions.rows])
 
@@ -141,7 +141,9 @@ class Descending:
 
 
 @pytest.mark.parametrize(("classes", "top"), [(6, {3: 3 / 6, 5: 5 / 6}), (5, {3: 3 / 5}), (3, {})])
-def test_log_loss_and_top_k_are_those_of_scikit_learn(classes: int, top: dict[int, float]) -> None:
+def test_log_loss_and_top_k_equal_those_of_scikit_learn(
+    classes: int, top: dict[int, float]
+) -> None:
     labels = np.arange(60) % classes
     dataset: Any = SimpleNamespace(
         classes=tuple("abcdef"[:classes]),
@@ -164,8 +166,8 @@ def test_log_loss_and_top_k_are_those_of_scikit_learn(classes: int, top: dict[in
 
 def test_an_empty_split_has_no_figures() -> None:
     _, dataset = predict_dogs(2)
-    none = predict_split(Dogs(), dataset, "validation", Progress(is_quiet=True))  # type: ignore[arg-type]
-    figures = evaluate(none, dataset)  # type: ignore[arg-type]
+    predictions = predict_split(Dogs(), dataset, "validation", Progress(is_quiet=True))  # type: ignore[arg-type]
+    figures = evaluate(predictions, dataset)  # type: ignore[arg-type]
     assert (figures["n"], figures["accuracy"], figures["mistakes"]) == (0, None, [])
     assert figures["log_loss"] is None
 
@@ -183,9 +185,9 @@ def test_mistakes_are_listed_the_highest_score_first(monkeypatch: pytest.MonkeyP
     assert len(evaluate(predictions, dataset)["mistakes"]) == 2  # type: ignore[arg-type]
 
 
-def test_where_memory_is_short_batches_are_smaller() -> None:
+def test_batches_are_smaller_if_memory_is_short() -> None:
     dogs = Dogs()
-    dogs.most = 3
+    dogs.max_batch = 3
     predictions, _ = predict_dogs(20, dogs)
     assert predictions.scores == pytest.approx([0.5 + row / 1000 for row in predictions.rows])
     assert dogs.sizes[:3] == [8, 4, 2]
@@ -195,7 +197,7 @@ def test_where_memory_is_short_batches_are_smaller() -> None:
 @pytest.mark.parametrize(
     ("provider", "size"), [("CPUExecutionProvider", 8), ("CUDAExecutionProvider", 32)]
 )
-def test_the_provider_is_logged_and_gets_batches_of_its_size(
+def test_the_provider_is_logged_and_determines_the_batch_size(
     caplog: pytest.LogCaptureFixture, provider: str, size: int
 ) -> None:
     dogs = Dogs()
@@ -211,10 +213,10 @@ def test_the_provider_is_logged_and_gets_batches_of_its_size(
 
 
 def test_the_matrix_of_many_classes_is_written_sparsely() -> None:
-    """Two matrices of 1,000 classes took 22 MB of metrics.json."""
+    """Two dense matrices of 1,000 classes would take 22 MB of metrics.json."""
     rng = np.random.default_rng(0)
-    true, found = rng.integers(0, 1000, (2, 3000))
-    matrix = confusion_matrix(true, found, 1000)
+    labels, predicted = rng.integers(0, 1000, (2, 3000))
+    matrix = confusion_matrix(labels, predicted, 1000)
     classes = tuple(f"class {number}" for number in range(1000))
     recorded = summarise(matrix, classes)["confusion_matrix"]
     assert recorded["shape"] == [1000, 1000]

@@ -13,21 +13,21 @@ from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
 from trainers.evaluation import replacement
 
-Make = Callable[..., Bundle]
+MakeBundle = Callable[..., Bundle]
 DATA = Path("my data")
 
 
 @pytest.fixture
-def make(tmp_path: Path, manifest: Manifest) -> Make:
-    """A bundle as far as it is read here: make("a", wrong=["7"], test=20, fingerprint="f", ...)."""
+def make_bundle(tmp_path: Path, manifest: Manifest) -> MakeBundle:
+    """Write the files that a comparison reads: make_bundle("a", wrong=["7"], test=20)."""
 
-    def make(
+    def make_bundle(
         version: str,
         wrong: Sequence[str] = (),
         test: int = 40,
         fingerprint: str = "f",
         source: str = summary.FOLDER,
-        **more: Any,
+        **changes: Any,
     ) -> Bundle:
         path = tmp_path / version
         path.mkdir()
@@ -35,64 +35,66 @@ def make(tmp_path: Path, manifest: Manifest) -> Make:
             rows = [(str(number), "red", "test") for number in range(test)]
             csv.writer(file).writerows([("path", "class", "split"), *rows, ("x", "red", "train")])
         accuracy = 1 - len(wrong) / test
-        mistakes = [{"path": one} for one in wrong]
-        page = {"test": {"accuracy": accuracy, "mistakes": mistakes}}
-        (path / "metrics.json").write_text(json.dumps(page))
+        mistakes = [{"path": name} for name in wrong]
+        recorded = {"test": {"accuracy": accuracy, "mistakes": mistakes}}
+        (path / "metrics.json").write_text(json.dumps(recorded))
         data = {"fingerprint": fingerprint, "source": source, "pictures": 9, "folder": "pets"}
         metrics = {"test_accuracy": accuracy, "test_pictures": test}
-        update = {"id": version, "provenance": {"data": data}, "metrics": metrics, **more}
+        update = {"id": version, "provenance": {"data": data}, "metrics": metrics, **changes}
         return Bundle(path, manifest.model_copy(update=update))
 
-    return make
+    return make_bundle
 
 
-def test_the_first_of_its_name_replaces_nothing(make: Make) -> None:
-    new = make("new")
-    said = list(replacement.describe(new, None, DATA))
-    assert said == ["the model is `tiny:latest` in BentoML's store, and the first with that name"]
+def test_the_first_model_of_a_name_replaces_nothing(make_bundle: MakeBundle) -> None:
+    new = make_bundle("new")
+    lines = list(replacement.describe(new, None, DATA))
+    assert lines == ["the model is `tiny:latest` in BentoML's store, and the first with that name"]
     assert not list(replacement.list_doubts(new, None))
 
 
-def test_the_same_test_pictures_are_compared_in_pairs(make: Make) -> None:
-    old, new = make("old", ["1", "2"]), make("new", ["2", "3", "4", "5"])
-    first, compared, last = replacement.describe(new, old, DATA)
-    assert "and replaces tiny:old, trained on 9 pictures of `pets`, test accuracy 0.9500" in first
+def test_the_same_test_pictures_are_compared_in_pairs(make_bundle: MakeBundle) -> None:
+    old, new = make_bundle("old", ["1", "2"]), make_bundle("new", ["2", "3", "4", "5"])
+    first_line, comparison, last_line = replacement.describe(new, old, DATA)
+    assert (
+        "and replaces tiny:old, trained on 9 pictures of `pets`, test accuracy 0.9500" in first_line
+    )
     assert (
         "on the same 40 test pictures the accuracy of the new model is 0.9000, that of the"
-        in compared
+        in comparison
     )
-    assert last == "the old model is still in the store: GRAFT_MODEL=tiny:old serves it"
+    assert last_line == "the old model is still in the store: GRAFT_MODEL=tiny:old serves it"
     assert list(replacement.list_doubts(new, old)) == [
         "the model is less accurate than tiny:old; the difference may be chance"
     ]
     assert not list(replacement.list_doubts(old, new))
 
 
-def test_a_clear_loss_is_no_chance(make: Make) -> None:
-    old, new = make("old"), make("new", [str(number) for number in range(15)])
+def test_a_clear_loss_is_not_called_chance(make_bundle: MakeBundle) -> None:
+    old, new = make_bundle("old"), make_bundle("new", [str(number) for number in range(15)])
     assert "the model is less accurate than tiny:old" in list(replacement.list_doubts(new, old))
 
 
-@pytest.mark.parametrize("other", [{"fingerprint": "g"}, {"test": 39}])
-def test_other_test_pictures_do_not_compare_and_promote_is_named(
-    make: Make, other: dict[str, Any]
+@pytest.mark.parametrize("changes", [{"fingerprint": "g"}, {"test": 39}])
+def test_different_test_pictures_are_not_compared_and_promote_is_advised(
+    make_bundle: MakeBundle, changes: dict[str, Any]
 ) -> None:
-    old, new = make("old", **other), make("new")
+    old, new = make_bundle("old", **changes), make_bundle("new")
     assert replacement.compare_recorded(new, old) is None
     compared = list(replacement.describe(new, old, DATA))[1]
     assert compared.startswith("the two accuracies cannot be compared: they were measured on")
     assert compared.endswith(f"promote {new.path} --over tiny:old --data 'my data'")
 
 
-def test_a_page_that_lists_some_mistakes_only_is_not_counted(make: Make) -> None:
-    old, new = make("old", ["1", "2"]), make("new")
-    page = {"test": {"accuracy": 0.5, "mistakes": [{"path": "1"}]}}
-    (old.path / "metrics.json").write_text(json.dumps(page))
+def test_an_incomplete_list_of_mistakes_is_not_compared(make_bundle: MakeBundle) -> None:
+    old, new = make_bundle("old", ["1", "2"]), make_bundle("new")
+    recorded = {"test": {"accuracy": 0.5, "mistakes": [{"path": "1"}]}}
+    (old.path / "metrics.json").write_text(json.dumps(recorded))
     assert replacement.compare_recorded(new, old) is None
 
 
-def test_a_bundle_of_another_version_does_not_compare(make: Make) -> None:
-    old, new = make("old"), make("new")
+def test_bundles_with_unknown_metrics_are_not_compared(make_bundle: MakeBundle) -> None:
+    old, new = make_bundle("old"), make_bundle("new")
     for content in ("{}", '{"test": {"accuracy": null}}', "no json"):
         (old.path / "metrics.json").write_text(content)
         assert replacement.compare_recorded(new, old) is None
@@ -100,18 +102,20 @@ def test_a_bundle_of_another_version_does_not_compare(make: Make) -> None:
     assert replacement.compare_recorded(new, old) is None
 
 
-def test_other_classes_do_not_compare_at_all(make: Make) -> None:
-    old, new = make("old", classes=("cat", "dog")), make("new")
+def test_models_with_different_classes_are_not_compared(make_bundle: MakeBundle) -> None:
+    old, new = make_bundle("old", classes=("cat", "dog")), make_bundle("new")
     compared = list(replacement.describe(new, old, DATA))[1]
     assert compared == "the two models cannot be compared: their classes differ"
 
 
-def test_drawn_pictures_in_the_place_of_real_ones_are_a_doubt(make: Make) -> None:
-    old, new = make("old"), make("new", source=summary.DRAWN, fingerprint="g")
-    said = list(replacement.list_doubts(new, old))
-    assert said[-1] == "the model replaces tiny:old, which was not trained on drawn sample pictures"
-    assert len(list(replacement.list_doubts(make("newer", source=summary.DRAWN), new))) == 1
+def test_drawn_pictures_replacing_real_ones_are_a_doubt(make_bundle: MakeBundle) -> None:
+    old, new = make_bundle("old"), make_bundle("new", source=summary.DRAWN, fingerprint="g")
+    lines = list(replacement.list_doubts(new, old))
+    assert (
+        lines[-1] == "the model replaces tiny:old, which was not trained on drawn sample pictures"
+    )
+    assert len(list(replacement.list_doubts(make_bundle("newer", source=summary.DRAWN), new))) == 1
 
 
-def test_no_model_of_that_name_is_none() -> None:
+def test_find_latest_returns_none_for_an_unknown_name() -> None:
     assert replacement.find_latest("never-trained") is None

@@ -41,7 +41,7 @@ def folder(classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-def test_the_onnx_has_the_contracts_names_types_and_dimensions(folder: Path) -> None:
+def test_the_onnx_has_the_names_types_and_dimensions_of_the_contract(folder: Path) -> None:
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     (images,) = session.get_inputs()
     assert (images.name, images.type, images.shape) == (
@@ -49,7 +49,7 @@ def test_the_onnx_has_the_contracts_names_types_and_dimensions(folder: Path) -> 
         "tensor(uint8)",
         ["batch", 32, 32, 3],
     )
-    outputs = {one.name: (one.type, one.shape) for one in session.get_outputs()}
+    outputs = {output.name: (output.type, output.shape) for output in session.get_outputs()}
     assert outputs == {
         "probabilities": ("tensor(float)", ["batch", 4]),
         "embedding": ("tensor(float)", ["batch", 12]),
@@ -61,13 +61,15 @@ def test_the_onnx_has_the_contracts_names_types_and_dimensions(folder: Path) -> 
 def test_all_formats_give_keras_outputs(classifier: Classifier, folder: Path) -> None:
     expected = classifier.build_model()(IMAGES.astype(np.float32), training=False)
     session = onnxruntime.InferenceSession(folder / "model.onnx")
-    found = session.run(["probabilities", "embedding"], {"images": IMAGES})
-    np.testing.assert_allclose(found[0], expected["probabilities"], atol=1e-5)
-    np.testing.assert_allclose(found[1], expected["embedding"], atol=1e-5)
+    onnx_outputs = session.run(["probabilities", "embedding"], {"images": IMAGES})
+    np.testing.assert_allclose(onnx_outputs[0], expected["probabilities"], atol=1e-5)
+    np.testing.assert_allclose(onnx_outputs[1], expected["embedding"], atol=1e-5)
     signature = tf.saved_model.load(str(folder / "saved_model")).signatures["serving_default"]
-    answers = signature(images=tf.constant(IMAGES))
-    np.testing.assert_allclose(answers["probabilities"], expected["probabilities"], atol=1e-5)
-    np.testing.assert_allclose(answers["embedding"], expected["embedding"], atol=1e-5)
+    saved_model_outputs = signature(images=tf.constant(IMAGES))
+    np.testing.assert_allclose(
+        saved_model_outputs["probabilities"], expected["probabilities"], atol=1e-5
+    )
+    np.testing.assert_allclose(saved_model_outputs["embedding"], expected["embedding"], atol=1e-5)
 
 
 def test_parity_is_measured_on_all_formats_and_batch_sizes(
@@ -92,29 +94,31 @@ def test_an_export_that_differs_is_refused(
         export.check_parity(classifier, tmp_path, IMAGES)
 
 
-def answers(*rows: list[float]) -> NDArray[np.float32]:
+def probabilities(*rows: list[float]) -> NDArray[np.float32]:
     return np.array(rows, np.float32)
 
 
 @pytest.mark.parametrize(
-    "found",
+    "exported",
     [
-        [0.5002, 0.4998],  # too far away
-        [0.4999, 0.5001],  # and another best class
+        [0.5002, 0.4998],  # the difference is too large
+        [0.4999, 0.5001],  # and another class has the highest probability
         [float("nan"), 0.5],
     ],
 )
-def test_parity_allows_neither_distance_nor_nan(found: list[float]) -> None:
+def test_parity_allows_neither_large_differences_nor_nan(exported: list[float]) -> None:
     with pytest.raises(ParityError):
-        export._difference("onnx", answers([0.50001, 0.49999]), answers(found))
+        export._difference("onnx", probabilities([0.50001, 0.49999]), probabilities(exported))
 
 
 def test_classes_that_tie_may_change_places() -> None:
-    """Copies of one picture in two classes: rounding decides which of them is best."""
-    tied, rounded = answers([0.5, 0.5]), answers([0.49999997, 0.50000003])
+    """If two classes have copies of one picture, rounding decides which class comes first."""
+    tied, rounded = probabilities([0.5, 0.5]), probabilities([0.49999997, 0.50000003])
     assert export._difference("onnx", tied, rounded) < 1e-7
 
 
 def test_parity_counts_the_largest_difference() -> None:
-    found = export._difference("onnx", answers([0.6, 0.4]), answers([0.60005, 0.39995]))
-    assert found == pytest.approx(5e-5, rel=1e-2)
+    difference = export._difference(
+        "onnx", probabilities([0.6, 0.4]), probabilities([0.60005, 0.39995])
+    )
+    assert difference == pytest.approx(5e-5, rel=1e-2)

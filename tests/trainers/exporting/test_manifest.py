@@ -28,7 +28,7 @@ def test_the_commit_of_another_repository_is_not_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(manifest, "_ROOT", tmp_path)
-    assert manifest._git_commit() is None  # no repository
+    assert manifest._git_commit() is None  # the folder is not a repository
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
     for command in (["init", "-q"], ["commit", "-qm", "a", "--allow-empty"]):
         subprocess.run([*git, *command], check=True)
@@ -37,4 +37,4 @@ def test_the_commit_of_another_repository_is_not_recorded(
     assert len(commit) == 40
     (tmp_path / "inside").mkdir()
     monkeypatch.setattr(manifest, "_ROOT", tmp_path / "inside")
-    assert manifest._git_commit() is None  # Graft was copied into somebody's repository
+    assert manifest._git_commit() is None  # Graft was copied into another repository

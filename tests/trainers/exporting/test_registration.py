@@ -22,7 +22,7 @@ TEST = {
 
 
 @pytest.fixture
-def captured(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+def log_capture(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     log.addHandler(caplog.handler)
     level = log.level
     log.setLevel(logging.INFO)
@@ -31,8 +31,8 @@ def captured(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixt
     log.removeHandler(caplog.handler)
 
 
-def test_a_bundle_becomes_the_latest_and_the_log_says_what_it_is_worth(
-    tiny_bundle: Bundle, captured: pytest.LogCaptureFixture
+def test_a_bundle_becomes_the_latest_and_the_log_shows_its_accuracy(
+    tiny_bundle: Bundle, log_capture: pytest.LogCaptureFixture
 ) -> None:
     result = register(tiny_bundle, TEST, Path("pictures"))
     tag = f"tiny:{tiny_bundle.manifest.version}"
@@ -40,7 +40,7 @@ def test_a_bundle_becomes_the_latest_and_the_log_says_what_it_is_worth(
     assert set(result) == {"bundle", "model", "test_accuracy", "data", "replaces"}
     assert (result["bundle"], result["model"]) == (str(tiny_bundle.path), tag)
     assert result["test_accuracy"] == 2 / 3
-    text = "\n".join(captured.messages)
+    text = "\n".join(log_capture.messages)
     assert "test accuracy 0.6667 on 3 pictures (95% interval 0.200 to 0.900)" in text
     assert "pair 2" in text
     assert "pair 3" not in text  # the report shows more

@@ -27,7 +27,7 @@ def test_a_zoomed_view_shows_a_part_at_the_same_size() -> None:
     assert right[-1] > 225
 
 
-def test_a_view_is_the_same_in_every_run_and_another_for_another_picture() -> None:
+def test_a_view_is_reproducible_and_differs_between_pictures() -> None:
     np.testing.assert_array_equal(make_view(IMAGE, 2, KEY), make_view(IMAGE, 2, KEY))
     assert not np.array_equal(make_view(IMAGE, 2, KEY), make_view(IMAGE, 2, bytes([255, 0])))
 

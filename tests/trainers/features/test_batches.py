@@ -24,7 +24,7 @@ class Echo:
         return np.stack([rows, views], axis=1)
 
 
-def epoch(batches: Batches, number: int = 0) -> tuple[list[int], list[int], list[int]]:
+def read_epoch(batches: Batches, number: int = 0) -> tuple[list[int], list[int], list[int]]:
     batches.start_epoch(number)
     rows, views, labels = [], [], []
     for index in range(len(batches)):
@@ -39,25 +39,25 @@ def test_an_epoch_has_every_picture_once_with_its_label() -> None:
     batches = Batches(Echo(), np.arange(10)[::-1], EVEN, batch_size=4, seed=1)
     assert len(batches) == 3
     for number in range(3):
-        rows, _, labels = epoch(batches, number)
+        rows, _, labels = read_epoch(batches, number)
         assert sorted(rows) == list(range(10))
         assert labels == [9 - row for row in rows]
 
 
 def test_order_and_views_change_from_epoch_to_epoch_and_follow_the_seed() -> None:
     first, same, other = (Batches(Echo(), np.arange(10), EVEN, 4, seed) for seed in (1, 1, 2))
-    epochs = [epoch(first, 0), epoch(first, 1)]
+    epochs = [read_epoch(first, 0), read_epoch(first, 1)]
     assert epochs[0][0] != epochs[1][0]
     assert epochs[0][1] != epochs[1][1]
-    assert [epoch(same, 1), epoch(same, 0)] == epochs[::-1]
-    assert epoch(other) != epochs[0]
+    assert [read_epoch(same, 1), read_epoch(same, 0)] == epochs[::-1]
+    assert read_epoch(other) != epochs[0]
     assert set(epochs[0][1] + epochs[1][1]) == {0, 1}
 
 
 def test_without_a_seed_pictures_come_in_order_and_unmirrored() -> None:
     batches = Batches(Echo(), np.arange(10), EVEN, batch_size=4)
     for number in range(2):
-        assert epoch(batches, number) == (list(range(10)), [0] * 10, list(range(10)))
+        assert read_epoch(batches, number) == (list(range(10)), [0] * 10, list(range(10)))
 
 
 def test_mixup_blends_inputs_and_targets_alike() -> None:
@@ -80,14 +80,14 @@ def test_inputs_and_targets_are_floats() -> None:
     assert inputs.dtype == targets.dtype == np.float32
 
 
-def test_a_blend_weighs_as_its_parts_do() -> None:
+def test_a_blend_has_the_blended_weight_of_its_pictures() -> None:
     weights = np.arange(1, 11, dtype=np.float32)
     batches = Batches(Echo(), np.arange(10), weights, batch_size=10, seed=1, mixup=0.3)
-    _, targets, found = batches[0]
+    _, targets, blended_weights = batches[0]
     assert (targets.max(axis=1) < 0.999).any()
-    np.testing.assert_allclose(found, targets @ weights, rtol=1e-6)
-    _, _, plain = Batches(Echo(), np.arange(10), weights, batch_size=10)[0]
-    np.testing.assert_array_equal(plain, weights)
+    np.testing.assert_allclose(blended_weights, targets @ weights, rtol=1e-6)
+    _, _, plain_weights = Batches(Echo(), np.arange(10), weights, batch_size=10)[0]
+    np.testing.assert_array_equal(plain_weights, weights)
 
 
 def test_every_device_takes_a_batch_unless_an_epoch_has_too_few_steps() -> None:
@@ -112,18 +112,18 @@ def test_a_tf_dataset_has_the_batches_of_the_current_epoch_in_order() -> None:
 
 
 class Slow(Echo):
-    """Inputs that count how many batches are read at a time, and in all."""
+    """Slow inputs that count the batches read at the same time, and all batches read."""
 
     def __init__(self) -> None:
-        self.lock, self.now, self.most, self.all = threading.Lock(), 0, 0, 0
+        self.lock, self.active, self.max_active, self.total = threading.Lock(), 0, 0, 0
 
     def read(self, rows: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[np.int64]:
         with self.lock:
-            self.now, self.all = self.now + 1, self.all + 1
-            self.most = max(self.most, self.now)
+            self.active, self.total = self.active + 1, self.total + 1
+            self.max_active = max(self.max_active, self.active)
         time.sleep(0.05)
         with self.lock:
-            self.now -= 1
+            self.active -= 1
         return super().read(rows, views)
 
 
@@ -134,11 +134,11 @@ def test_several_threads_prepare_batches_within_the_memory_limit(
     monkeypatch.setattr("trainers.features.batches.usable_cores", lambda: 4)
     inputs = Slow()
     assert len(list(to_tf_dataset(Batches(inputs, np.arange(10), EVEN, 1)))) == 10
-    assert inputs.most > 1
+    assert inputs.max_active > 1
     monkeypatch.setattr("trainers.features.batches.PREFETCH_BYTES", 1)
     inputs = Slow()
     waiting = iter(to_tf_dataset(Batches(inputs, np.arange(10), EVEN, 1)))
     next(waiting)
     time.sleep(1)
-    assert inputs.most == 1
-    assert inputs.all <= 5, "one for its shape, one returned, and few ahead"
+    assert inputs.max_active == 1
+    assert inputs.total <= 5, "one for the shape, one returned, and a few prefetched"

@@ -36,7 +36,7 @@ def tiny() -> tuple[Backbone, keras.Model]:
 @pytest.mark.parametrize(
     ("layers", "last_layer"),
     [
-        (1, "add"),  # conv3 trains: all before it is frozen, and the sum carries it alone
+        (1, "add"),  # conv3 trains: all layers before it are frozen, and only the sum leads to it
         (2, "relu1"),  # conv2 trains: its shortcut also starts at relu1
     ],
 )
@@ -51,9 +51,9 @@ def test_the_frozen_part_is_as_large_as_possible(
     assert frozen.layers[-1].name.startswith(last_layer)
     assert frozen.trainable_weights == []
     assert len(trained.trainable_weights) == len(model.trainable_weights)
-    whole = model(IMAGES.astype(np.float32), training=False)
-    halves = trained(frozen(IMAGES.astype(np.float32), training=False), training=False)
-    np.testing.assert_allclose(halves, whole, atol=1e-5)
+    expected = model(IMAGES.astype(np.float32), training=False)
+    actual = trained(frozen(IMAGES.astype(np.float32), training=False), training=False)
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
 def test_nothing_is_split_off_if_the_first_layer_trains(tiny: tuple[Backbone, keras.Model]) -> None:
@@ -78,9 +78,9 @@ def test_training_the_second_part_trains_the_model(tiny: tuple[Backbone, keras.M
     parts = frozen_features.split_off_frozen(model, records=5)
     assert parts is not None
     parts[1].trainable_weights[0].assign_add(parts[1].trainable_weights[0])
-    whole = model(IMAGES.astype(np.float32), training=False)
-    halves = parts[1](parts[0](IMAGES.astype(np.float32), training=False), training=False)
-    np.testing.assert_allclose(halves, whole, atol=1e-5)
+    expected = model(IMAGES.astype(np.float32), training=False)
+    actual = parts[1](parts[0](IMAGES.astype(np.float32), training=False), training=False)
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
 def test_features_are_the_models_outputs_for_each_view(
@@ -106,10 +106,10 @@ def test_features_are_the_models_outputs_for_each_view(
 
 
 @pytest.mark.slow
-def test_features_do_not_depend_on_what_is_in_the_cache(
+def test_features_do_not_depend_on_the_content_of_the_cache(
     tiny: tuple[Backbone, keras.Model], cache: Cache
 ) -> None:
-    """Bit for bit: each picture goes through by itself, not in a batch with others."""
+    """They are equal bit for bit, because each picture is extracted alone, not in a batch."""
     _, model = tiny
     at_once = extract("maps", lambda: FrozenLayers(model), "one", PICTURES, 2, cache).read_all()
     for rows in ([4], [1, 4], [0, 1, 2, 3, 4]):
@@ -127,8 +127,8 @@ def test_the_extractor_is_not_loaded_if_the_cache_has_everything(
         raise AssertionError("loaded")
 
     first = extract("maps", lambda: FrozenLayers(tiny[1]), "tiny", PICTURES, 2, cache)
-    again = extract("maps", fail, "tiny", select([3, 1]), 1, cache)
-    np.testing.assert_array_equal(again.read_all()[:, 0], first.read_all()[[3, 1], 0])
+    second = extract("maps", fail, "tiny", select([3, 1]), 1, cache)
+    np.testing.assert_array_equal(second.read_all()[:, 0], first.read_all()[[3, 1], 0])
 
 
 def test_pictures_are_read_in_the_requested_view() -> None:

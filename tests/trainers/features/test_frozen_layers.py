@@ -45,28 +45,28 @@ def test_an_extractor_stops_when_the_time_is_up() -> None:
         extractor(np.ones(2, np.uint8))
 
 
-class Hungry(keras.layers.Layer):
-    """Wants terabytes for each picture beyond four."""
+class MemoryHungry(keras.layers.Layer):
+    """Allocates terabytes for each picture beyond `max_pictures`."""
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
-        wanted = tf.maximum(tf.shape(images, tf.int64)[0] - self.most, 0) * 2**42
-        return images + tf.reduce_sum(tf.random.uniform([wanted]))
+        count = tf.maximum(tf.shape(images, tf.int64)[0] - self.max_pictures, 0) * 2**42
+        return images + tf.reduce_sum(tf.random.uniform([count]))
 
-    most = 4
+    max_pictures = 4
 
 
 def test_a_device_that_runs_out_of_memory_gets_smaller_batches() -> None:
     images = keras.Input((32, 32, 3))
-    model = keras.Model(images, keras.layers.GlobalAveragePooling2D()(Hungry()(images)))
+    model = keras.Model(images, keras.layers.GlobalAveragePooling2D()(MemoryHungry()(images)))
     layers = FrozenLayers(model, ["/device:CPU:0"])
     np.testing.assert_allclose(layers(IMAGES), IMAGES.mean(axis=(1, 2)), rtol=1e-5)
     assert layers._extract.batch_size <= 4
 
 
 def test_a_picture_too_large_for_a_device_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Hungry, "most", 0)
+    monkeypatch.setattr(MemoryHungry, "max_pictures", 0)
     images = keras.Input((32, 32, 3))
-    layers = FrozenLayers(keras.Model(images, Hungry()(images)), ["/device:CPU:0"])
+    layers = FrozenLayers(keras.Model(images, MemoryHungry()(images)), ["/device:CPU:0"])
     with pytest.raises(
         MemoryShortageError, match=r"extracting features: the memory .*for one picture"
     ):
@@ -74,18 +74,18 @@ def test_a_picture_too_large_for_a_device_is_an_error(monkeypatch: pytest.Monkey
 
 
 def test_callers_wait_for_a_device_that_is_busy() -> None:
-    lock, now, most = threading.Lock(), 0, 0
-    barrier = threading.Barrier(CALLS_PER_DEVICE)  # nobody goes on before so many are in there
+    lock, active, max_active = threading.Lock(), 0, 0
+    barrier = threading.Barrier(CALLS_PER_DEVICE)  # no call continues before this many are active
 
     def count(images: tf.Tensor) -> list[tf.Tensor]:
-        nonlocal now, most
+        nonlocal active, max_active
         with lock:
-            now += 1
-            most = max(most, now)
+            active += 1
+            max_active = max(max_active, active)
         barrier.wait(60)
-        time.sleep(0.05)  # for one more, if it were let in
+        time.sleep(0.05)  # time for one more call, if it were admitted
         with lock:
-            now -= 1
+            active -= 1
         return [images]
 
     @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.uint8)], autograph=False)
@@ -93,13 +93,13 @@ def test_callers_wait_for_a_device_that_is_busy() -> None:
         return tf.cast(images, tf.float32)
 
     pool = DevicePool(function, ["/device:CPU:0"])
-    pool._function = count  # TensorFlow's own threads would hide how many call
+    pool._function = count  # without TensorFlow's threads, which would hide the number of calls
     with ThreadPoolExecutor(6) as threads:
         assert len(list(threads.map(pool, [np.ones((3, 2), np.uint8)] * 6))) == 6
-    assert most == CALLS_PER_DEVICE
+    assert max_active == CALLS_PER_DEVICE
 
 
-ON_TWO = f"""
+EXTRACT_ON_TWO_DEVICES = f"""
 import sys
 sys.path[:0] = [{str(Path(__file__).parents[3])!r}, {str(Path(__file__).parents[2])!r}]
 import conftest  # registers the tiny backbone
@@ -126,8 +126,12 @@ print(*places)
 
 @pytest.mark.slow
 def test_all_devices_extract_with_weights_of_their_own() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", ON_TWO], capture_output=True, text=True, check=False, timeout=300
+    completed = subprocess.run(
+        [sys.executable, "-c", EXTRACT_ON_TWO_DEVICES],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["CPU:0", "CPU:1"]
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout.split() == ["CPU:0", "CPU:1"]

@@ -8,7 +8,7 @@ from trainers.heads.examples import Examples
 
 
 def examples(counts: tuple[int, int, int], distance: float) -> Examples:
-    """Three clouds in a row, overlapping: `counts` to learn from; 20, 20 and none to validate."""
+    """Three overlapping clouds: `counts` points for training; 20, 20 and 0 for validation."""
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], counts)
     validation_labels = np.repeat([0, 1], [20, 20])
@@ -37,9 +37,9 @@ def test_class_weights_raise_the_recall_of_the_rare_class() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weights", "answer"), [((1, 1), False), ((0.8, 1.3), False), ((0.5, 3), True)]
+    ("weights", "expected"), [((1, 1), False), ((0.8, 1.3), False), ((0.5, 3), True)]
 )
 def test_classes_are_imbalanced_beyond_the_ratio(
-    weights: tuple[float, float], answer: bool
+    weights: tuple[float, float], expected: bool
 ) -> None:
-    assert is_imbalanced(np.array(weights, np.float32)) is answer
+    assert is_imbalanced(np.array(weights, np.float32)) is expected

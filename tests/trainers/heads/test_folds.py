@@ -7,7 +7,7 @@ from trainers.heads.folds import sample_rows, split_into_folds
 
 
 def random_groups(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels, groups (also across classes, also of one class alone) and draws."""
+    """Random labels, groups (within a class and across classes) and draws."""
     rng = np.random.default_rng(seed)
     count = int(rng.integers(5, 80))
     groups = rng.integers(0, max(2, count // 2), count)
@@ -15,13 +15,13 @@ def random_groups(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_folds_keep_groups_together_and_leave_every_class_something_to_learn_from(
+def test_folds_keep_groups_together_and_every_class_in_training(
     seed: int,
 ) -> None:
     labels, groups, draws = random_groups(seed)
     folds = split_into_folds(labels, groups, draws)
-    held = np.concatenate([np.zeros(0, int), *(rows for _, rows in folds)])
-    assert len(set(held)) == len(held)
+    held_out = np.concatenate([np.zeros(0, int), *(rows for _, rows in folds)])
+    assert len(set(held_out)) == len(held_out)
     for train, validation in folds:
         assert len(train) + len(validation) == len(labels)
         assert not set(groups[train]) & set(groups[validation])
@@ -31,23 +31,25 @@ def test_folds_keep_groups_together_and_leave_every_class_something_to_learn_fro
 def test_every_picture_is_held_out_once_if_classes_have_enough_groups() -> None:
     labels = np.repeat([0, 1, 2], [20, 7, 2])
     folds = split_into_folds(labels, np.arange(29), np.random.default_rng(0).random(29))
-    assert sorted(np.concatenate([held for _, held in folds])) == list(range(29))
-    counts = [np.bincount(labels[held], minlength=3)[:2] for _, held in folds]
+    assert sorted(np.concatenate([held_out for _, held_out in folds])) == list(range(29))
+    counts = [np.bincount(labels[held_out], minlength=3)[:2] for _, held_out in folds]
     assert np.ptp(counts, axis=0).max() <= 1  # stratified
 
 
 def test_one_picture_of_each_class_is_never_held_out() -> None:
     assert split_into_folds(np.arange(4), np.arange(4), np.linspace(0, 1, 4)) == ()
-    copies = np.repeat([0, 1], 5)  # nor can copies of it
+    copies = np.repeat([0, 1], 5)  # the same for copies of one picture
     assert split_into_folds(copies, copies, np.linspace(0, 1, 10)) == ()
 
 
 def test_folds_do_not_depend_on_the_order_of_pictures() -> None:
     labels, groups, draws = random_groups(3)
     order = np.random.default_rng(0).permutation(len(labels))
-    first = {frozenset(held.tolist()) for _, held in split_into_folds(labels, groups, draws)}
-    again = split_into_folds(labels[order], groups[order], draws[order])
-    assert {frozenset(order[held].tolist()) for _, held in again} == first
+    expected = {
+        frozenset(held_out.tolist()) for _, held_out in split_into_folds(labels, groups, draws)
+    }
+    shuffled_folds = split_into_folds(labels[order], groups[order], draws[order])
+    assert {frozenset(order[held_out].tolist()) for _, held_out in shuffled_folds} == expected
 
 
 def test_a_sample_takes_whole_groups_of_every_class() -> None:
@@ -61,7 +63,7 @@ def test_a_sample_takes_whole_groups_of_every_class() -> None:
 
 
 @pytest.mark.parametrize("large", [[1500], [1500, 1400], [995, 3], [3000, 3000, 3000]])
-def test_a_group_that_is_too_large_gives_some_rows_and_leaves_room(large: list[int]) -> None:
+def test_a_group_that_is_too_large_is_sampled(large: list[int]) -> None:
     """Sources of `--group` may be films; their frames share a draw, here the lowest of all."""
     groups = np.repeat(np.arange(len(large) + 600), [*large, *[1] * 600])
     labels = groups % 2

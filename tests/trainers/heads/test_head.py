@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 
 
 def result(losses: object, correct: int, folds: int = 0) -> ValidationResult:
-    """Losses of pictures of which the first so many are classified correctly."""
+    """A result with these losses; the first `correct` pictures are classified correctly."""
     losses = np.asarray(losses)
     return ValidationResult(losses, np.arange(len(losses)) < correct, folds)
 
@@ -25,19 +25,19 @@ GOOD = result(np.zeros(2), 2)
 
 
 @pytest.mark.parametrize(
-    ("gain", "spread", "is_taken"), [(0.1, 0.01, True), (0.1, 3.0, False), (-0.1, 0.01, False)]
+    ("gain", "spread", "is_selected"), [(0.1, 0.01, True), (0.1, 3.0, False), (-0.1, 0.01, False)]
 )
-def test_the_simple_head_stays_unless_the_other_is_clearly_prefer_linear(
-    gain: float, spread: float, is_taken: bool
+def test_the_simple_head_is_kept_unless_the_other_is_clearly_better(
+    gain: float, spread: float, is_selected: bool
 ) -> None:
     losses = RNG.uniform(0, 1, 100)
     simple = Head(None, "simple", result(losses, 80))
     other_losses = losses - gain + spread * RNG.normal(0, 1, 100).round(2)
     other = Head(None, "other", result(other_losses, 90))
-    assert (prefer_linear(simple, other) is other) == is_taken
+    assert (prefer_linear(simple, other) is other) == is_selected
 
 
-def test_a_lower_loss_with_as_many_mistakes_is_not_enough() -> None:
+def test_a_lower_loss_with_equally_many_mistakes_is_not_enough() -> None:
     simple = Head(None, "simple", result(np.ones(5), 4))
     assert prefer_linear(simple, Head(None, "other", result(np.zeros(5), 4))) is simple
 
@@ -47,7 +47,7 @@ def test_a_head_that_diverged_is_not_selected() -> None:
     assert prefer_linear(simple, Head(None, "other", result(np.full(5, np.nan), 5))) is simple
 
 
-def test_an_untrained_head_finds_all_classes_equally_probable() -> None:
+def test_an_untrained_head_gives_all_classes_the_same_probability() -> None:
     head = build_head(np.ones(4, np.float32), np.zeros(4, np.float32), classes=5)
     np.testing.assert_allclose(head(np.ones((2, 4), np.float32)), 0.2, rtol=1e-6)
 
@@ -61,7 +61,7 @@ def test_embeddings_of_any_size_are_standardised(size: float) -> None:
     np.testing.assert_allclose(standardised.std(axis=0), 1, rtol=1e-4)
 
 
-def test_a_feature_that_never_changes_does_no_harm() -> None:
+def test_a_constant_feature_gives_finite_values() -> None:
     scale, offset = fit_standardisation(np.full((4, 1, 2), 7, np.float32))
     assert np.isfinite(np.full((1, 2), 8, np.float32) * scale + offset).all()
 
@@ -76,5 +76,5 @@ def test_heads_are_selected_and_described_by_cross_validation() -> None:
 
 def test_the_last_head_is_selected_if_nothing_could_be_measured() -> None:
     unknown = ValidationResult.from_folds([])
-    heads = [Head(None, views, GOOD, [], unknown) for views in ("one", "four")]
+    heads = [Head(None, name, GOOD, [], unknown) for name in ("one", "four")]
     assert select_lowest_loss(heads) is heads[1]

@@ -30,13 +30,13 @@ def exclusive_or() -> Examples:
 
 @pytest.mark.slow
 def test_a_hidden_layer_learns_what_a_linear_head_cannot() -> None:
-    given = exclusive_or()
+    data = exclusive_or()
     keras.utils.set_random_seed(0)
-    linear, curved = fit_linear(given), train_hidden(given, 60, 3e-3)
+    linear, nonlinear = fit_linear(data), train_hidden(data, 60, 3e-3)
     assert linear.validation.accuracy < 0.65
-    assert curved.validation.accuracy > linear.validation.accuracy + 0.2
-    assert prefer_linear(linear, curved) is curved
-    assert set(curved.history[0]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert nonlinear.validation.accuracy > linear.validation.accuracy + 0.2
+    assert prefer_linear(linear, nonlinear) is nonlinear
+    assert set(nonlinear.history[0]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
 
 
 @pytest.mark.slow
@@ -49,14 +49,14 @@ def test_training_ends_in_the_first_epoch_when_the_time_budget_is_spent() -> Non
 def test_one_fold_is_validated_and_one_warning_logged_when_the_time_budget_is_spent(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built = []
+    builds = []
     monkeypatch.setattr(
-        hidden, "build_head", lambda *a, **k: built.append(1) or build_head(*a, **k)
+        hidden, "build_head", lambda *a, **k: builds.append(1) or build_head(*a, **k)
     )
     log.addHandler(caplog.handler)
     head = train_hidden(cross_validated(examples(n=30)), 30, 3e-3, TimeBudget(seconds=1e-9))
     log.removeHandler(caplog.handler)
-    assert len(built) == 2  # of five folds and the head itself
+    assert len(builds) == 2  # one of five folds, and the head itself
     assert head.cross_validation is not None
     assert head.cross_validation.folds == 1
     (message,) = {line.getMessage() for line in caplog.records if line.name == log.name}
@@ -69,6 +69,6 @@ def test_in_cross_validation_the_folds_decide_the_number_of_epochs() -> None:
     head = train_hidden(cross_validated(examples(noise=5.0, n=30)), 30, 3e-3)
     assert head.cross_validation is not None
     assert len(head.cross_validation.losses) == 30
-    assert 1 <= len(head.history) < 30  # on their own loss it would never stop
+    assert 1 <= len(head.history) < 30  # with the training loss it would never stop
     assert {row["val_loss"] for row in head.history} == {None}
     assert head.validation.accuracy > head.selection_result.accuracy + 0.2

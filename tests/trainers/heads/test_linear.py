@@ -23,8 +23,10 @@ def examples(classes: int = 3, views: int = 2, noise: float = 2.0, n: int = 90) 
     labels, validation_labels = np.arange(n) % classes, np.arange(60) % classes
 
     def points(labels: np.ndarray, views: int) -> np.ndarray:
-        seen = centres[labels] + rng.normal(0, noise, (len(labels), 12))
-        return (seen[:, None] + rng.normal(0, 0.1, (len(labels), views, 12)) + 5).astype(np.float32)
+        picture_points = centres[labels] + rng.normal(0, noise, (len(labels), 12))
+        return (picture_points[:, None] + rng.normal(0, 0.1, (len(labels), views, 12)) + 5).astype(
+            np.float32
+        )
 
     return Examples(
         points(labels, views),
@@ -38,16 +40,16 @@ def examples(classes: int = 3, views: int = 2, noise: float = 2.0, n: int = 90) 
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_linear_head_is_logistic_regression_folded_into_layers(classes: int) -> None:
-    given = examples(classes, views=1)
-    head = fit_linear(given)
+    data = examples(classes, views=1)
+    head = fit_linear(data)
     strength = min(head.history, key=lambda row: row["val_loss"] or 0)["C"]
-    scale, offset = fit_standardisation(given.train)
+    scale, offset = fit_standardisation(data.train)
     expected = LogisticRegression(C=strength or 0, tol=1e-6, max_iter=1000).fit(
-        given.train[:, 0] * scale + offset, given.labels
+        data.train[:, 0] * scale + offset, data.labels
     )
-    found = np.asarray(head.model(given.validation, training=False))
+    actual = np.asarray(head.model(data.validation, training=False))
     np.testing.assert_allclose(
-        found, expected.predict_proba(given.validation * scale + offset), atol=0.02
+        actual, expected.predict_proba(data.validation * scale + offset), atol=0.02
     )
     assert head.selection_result.loss == pytest.approx(
         min(row["val_loss"] or 9 for row in head.history), abs=1e-5
@@ -55,13 +57,13 @@ def test_the_linear_head_is_logistic_regression_folded_into_layers(classes: int)
 
 
 def test_the_penalty_with_the_lowest_validation_loss_is_selected() -> None:
-    tried = fit_linear(examples()).history
-    assert [row["C"] for row in tried] == list(INVERSE_REGULARISATIONS)
+    history = fit_linear(examples()).history
+    assert [row["C"] for row in history] == list(INVERSE_REGULARISATIONS)
     assert "C = 0.00" in str(fit_linear(examples(noise=50.0)))  # only noise
     assert "C = 0.1" in str(fit_linear(examples(noise=0.3)))
 
 
-def test_the_penalty_stays_for_fine_tuning() -> None:
+def test_the_layer_keeps_the_penalty_for_fine_tuning() -> None:
     """scikit-learn minimises C * sum(loss) + |w|^2 / 2; Keras mean(loss) + l2 * |w|^2."""
     head = fit_linear(examples(noise=0.3, n=90))
     penalty = head.model.get_layer("logits").kernel_regularizer.l2
@@ -69,31 +71,29 @@ def test_the_penalty_stays_for_fine_tuning() -> None:
 
 
 def test_weights_make_rare_classes_more_probable() -> None:
-    given = examples(classes=2, noise=3.0)
-    rare = np.where(given.labels == 1, 20, 1).astype(np.float32)
-    weighted = Examples(
-        given.train, given.labels, rare, given.validation, given.validation_labels, 2
-    )
+    data = examples(classes=2, noise=3.0)
+    rare = np.where(data.labels == 1, 20, 1).astype(np.float32)
+    weighted = Examples(data.train, data.labels, rare, data.validation, data.validation_labels, 2)
     even, tilted = (
-        np.asarray(fit_linear(one).model(given.validation))[:, 1].mean()
-        for one in (given, weighted)
+        np.asarray(fit_linear(training_data).model(data.validation))[:, 1].mean()
+        for training_data in (data, weighted)
     )
     assert tilted > even + 0.1
 
 
-def cross_validated(given: Examples) -> Examples:
-    """The same training pictures, held out in turn; their training loss is useless."""
-    count = len(given.labels)
+def cross_validated(data: Examples) -> Examples:
+    """Hold out the training pictures in turn, as in cross-validation."""
+    count = len(data.labels)
     draws = np.random.default_rng(0).random(count)
-    folds = split_into_folds(given.labels, np.arange(count), draws)
-    pool = Pool(given.train, given.labels, given.weights, folds, given.classes)
-    return replace(given, validation=given.train[:, 0], validation_labels=given.labels, pool=pool)
+    folds = split_into_folds(data.labels, np.arange(count), draws)
+    pool = Pool(data.train, data.labels, data.weights, folds, data.classes)
+    return replace(data, validation=data.train[:, 0], validation_labels=data.labels, pool=pool)
 
 
 def test_training_loss_selects_nothing_in_cross_validation() -> None:
-    """On noise, the training loss is the lower the weaker the penalty is."""
-    given = cross_validated(examples(noise=50.0, n=30))
-    head = fit_linear(given)
+    """On noise, a weaker penalty always lowers the training loss."""
+    data = cross_validated(examples(noise=50.0, n=30))
+    head = fit_linear(data)
     assert head.cross_validation is not None
     assert head.cross_validation.folds == 5
     assert len(head.cross_validation.losses) == 30
@@ -106,14 +106,16 @@ def test_training_loss_selects_nothing_in_cross_validation() -> None:
 
 
 def test_cross_validation_agrees_with_many_validation_pictures() -> None:
-    given = examples(n=300)
-    held, crossed = fit_linear(given), fit_linear(cross_validated(given))
-    assert crossed.selection_result.accuracy == pytest.approx(held.validation.accuracy, abs=0.1)
+    data = examples(n=300)
+    validated, cross_validated_head = fit_linear(data), fit_linear(cross_validated(data))
+    assert cross_validated_head.selection_result.accuracy == pytest.approx(
+        validated.validation.accuracy, abs=0.1
+    )
 
 
-def test_without_any_picture_to_validate_on_the_penalty_is_the_default() -> None:
-    given = cross_validated(examples(n=3))
-    head = fit_linear(given)
+def test_without_validation_pictures_the_penalty_is_the_default() -> None:
+    data = cross_validated(examples(n=3))
+    head = fit_linear(data)
     assert f"C = {DEFAULT_INVERSE_REGULARISATION:g}" in head.description
     assert "not validated" in str(head)
     assert [row["C"] for row in head.history] == list(INVERSE_REGULARISATIONS)
@@ -121,5 +123,5 @@ def test_without_any_picture_to_validate_on_the_penalty_is_the_default() -> None
 
 
 @pytest.mark.filterwarnings("error")
-def test_as_many_classes_as_pictures_bring_no_warning_of_scikit_learn() -> None:
+def test_one_picture_per_class_gives_no_warning_of_scikit_learn() -> None:
     fit_linear(examples(classes=40, n=40))

@@ -31,10 +31,10 @@ def test_outputs_have_our_names_and_give_tensorflows_values() -> None:
     session = onnxruntime.InferenceSession(model.SerializeToString())
     assert session.get_inputs()[0].shape == ["batch", 8, 8, 3]
     expected = hard_swish(IMAGES)
-    for name, found in zip(
+    for name, actual in zip(
         ("maps", "halves"), session.run(["maps", "halves"], {"images": IMAGES}), strict=True
     ):
-        np.testing.assert_allclose(found, expected[name], atol=1e-6)
+        np.testing.assert_allclose(actual, expected[name], atol=1e-6)
 
 
 @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 3), tf.uint8, "images")], autograph=False)
@@ -78,10 +78,10 @@ def test_an_operation_that_onnx_lacks_is_named() -> None:
         to_onnx(strange, ("maps",))
 
 
-def test_garbage_collection_is_as_before_afterwards() -> None:
-    before = (gc.get_threshold(), gc.get_freeze_count())
+def test_garbage_collection_settings_are_restored() -> None:
+    settings = (gc.get_threshold(), gc.get_freeze_count())
     to_onnx(hard_swish, ("maps", "halves"))
-    assert (gc.get_threshold(), gc.get_freeze_count()) == before
+    assert (gc.get_threshold(), gc.get_freeze_count()) == settings
 
 
 def operations_of_a_mobilenet() -> list[str]:
@@ -101,16 +101,16 @@ def operations_of_a_mobilenet() -> list[str]:
 def test_feature_maps_are_transposed_once() -> None:
     """One Transpose, from the pictures' layout to ONNX's, in a network full of hard swishes.
 
-    In a process of its own, as a run is: tf2onnx numbers its nodes on from whatever the process
-    converted before, and after many other tests was seen to leave two.
+    Runs in a new process, as a training run does: tf2onnx continues to number its nodes after
+    earlier conversions in the process, and after many other tests it left two.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
-        operations = fresh.submit(operations_of_a_mobilenet).result()
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+        operations = executor.submit(operations_of_a_mobilenet).result()
     assert operations.count("Transpose") == 1
 
 
-def test_tensorflow_makes_constants_of_variables() -> None:
-    """`convert_variables_to_constants_v2` is not public; the networks to convert are made by it."""
+def test_tensorflow_converts_variables_to_constants() -> None:
+    """The conversion to ONNX uses `convert_variables_to_constants_v2`, which is not public."""
     factor = tf.Variable(2.0)
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.float32)], autograph=False)

@@ -39,13 +39,13 @@ def from_the_input(images: Any) -> Any:
 
 
 def nested(images: Any) -> Any:
-    inside = keras.Input((8, 8, 3))
-    block = keras.Model(inside, convolution("a")(inside), name="last")
+    block_input = keras.Input((8, 8, 3))
+    block = keras.Model(block_input, convolution("a")(block_input), name="last")
     return convolution("b", trains=True)(block(images))
 
 
 @pytest.mark.parametrize(
-    ("network", "last"),
+    ("network", "last_layer"),
     [
         (straight, "relu"),
         (shared, "last"),
@@ -54,24 +54,28 @@ def nested(images: Any) -> Any:
         (nested, "last"),
     ],
 )
-def test_both_parts_are_the_model_and_the_frozen_one_is_as_large_as_possible(
-    network: Any, last: str | None
+def test_the_parts_compute_the_model_and_the_frozen_one_is_as_large_as_possible(
+    network: Any, last_layer: str | None
 ) -> None:
     images = keras.Input((8, 8, 3))
     model = keras.Model(images, network(images))
     frozen, trained = split_at_trainable(model)
     assert frozen.trainable_weights == []
-    assert [id(one) for one in trained.trainable_weights] == [
-        id(one) for one in model.trainable_weights
+    assert [id(weight) for weight in trained.trainable_weights] == [
+        id(weight) for weight in model.trainable_weights
     ]
     np.testing.assert_allclose(trained(frozen(IMAGES)), model(IMAGES), atol=1e-6)
     operation = frozen.operations[-1]
-    assert operation.name.startswith(last) if last else isinstance(operation, layers.InputLayer)
+    assert (
+        operation.name.startswith(last_layer)
+        if last_layer
+        else isinstance(operation, layers.InputLayer)
+    )
 
 
 def test_a_model_can_be_split_several_times() -> None:
     images = keras.Input((8, 8, 3))
     model = keras.Model(images, straight(images))
-    first, again = split_at_trainable(model), split_at_trainable(model)
-    assert [len(half.operations) for half in first] == [len(half.operations) for half in again]
-    assert first[0](IMAGES).shape == again[0](IMAGES).shape
+    first, second = split_at_trainable(model), split_at_trainable(model)
+    assert [len(part.operations) for part in first] == [len(part.operations) for part in second]
+    assert first[0](IMAGES).shape == second[0](IMAGES).shape

@@ -20,63 +20,63 @@ class Killed(BaseException):
     pass
 
 
-def model() -> keras.Model:
+def make_model() -> keras.Model:
     keras.utils.set_random_seed(0)
     numbers = keras.Input((4,))
     hidden = keras.layers.Dropout(0.3)(keras.layers.Dense(8, "relu")(numbers))
-    one = keras.Model(numbers, keras.layers.Dense(2, "softmax")(hidden))
+    model = keras.Model(numbers, keras.layers.Dense(2, "softmax")(hidden))
     rate = keras.optimizers.schedules.CosineDecay(0.3, 18)
-    one.compile(keras.optimizers.Adam(rate), "categorical_crossentropy")
-    return one
+    model.compile(keras.optimizers.Adam(rate), "categorical_crossentropy")
+    return model
 
 
 def fit(path: Path, identity: str = "a", resume: bool = False, kill_at: int = 99) -> keras.Model:
-    """Six epochs, or as many as there is time for."""
-    one, checkpoint = model(), Checkpoint(path, identity)
+    """Train for six epochs, or until the epoch `kill_at` begins; return the model."""
+    model, checkpoint = make_model(), Checkpoint(path, identity)
     plan = (checkpoint.load() if resume else None) or PLAN
 
     def kill(epoch: int, logs: dict[str, float]) -> None:
         if epoch == kill_at:
             raise Killed
 
-    note = keras.callbacks.LambdaCallback(
+    recorder = keras.callbacks.LambdaCallback(
         on_epoch_begin=kill,
         on_epoch_end=lambda epoch, logs: checkpoint.history.append({"val_loss": logs["val_loss"]}),
     )
-    first = checkpoint.resume(one, plan)
-    one.fit(
+    first_epoch = checkpoint.resume(model, plan)
+    model.fit(
         X[:30],
         Y[:30],
         validation_data=(X[30:], Y[30:]),
         shuffle=False,
         batch_size=10,
         epochs=plan.epochs,
-        initial_epoch=first,
+        initial_epoch=first_epoch,
         verbose=0,
-        callbacks=[note, checkpoint.early_stopping, checkpoint],
+        callbacks=[recorder, checkpoint.early_stopping, checkpoint],
     )
-    one.history_kept = checkpoint.history
-    return one
+    model.recorded_history = checkpoint.history
+    return model
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("epochs", [1, 3, 5])
-def test_a_resumed_run_ends_as_the_uninterrupted_one_did(tmp_path: Path, epochs: int) -> None:
-    whole = fit(tmp_path / "whole.npz")
+def test_a_resumed_run_has_the_results_of_an_uninterrupted_one(tmp_path: Path, epochs: int) -> None:
+    uninterrupted = fit(tmp_path / "whole.npz")
     with pytest.raises(Killed):
         fit(tmp_path / "part.npz", kill_at=epochs)
-    again = fit(tmp_path / "part.npz", resume=True)
-    assert again.history_kept == whole.history_kept
-    assert all(map(np.array_equal, again.get_weights(), whole.get_weights()))
-    assert again.optimizer.learning_rate.numpy() == whole.optimizer.learning_rate.numpy()
-    assert whole.optimizer.learning_rate.numpy() < 1e-6
+    resumed = fit(tmp_path / "part.npz", resume=True)
+    assert resumed.recorded_history == uninterrupted.recorded_history
+    assert all(map(np.array_equal, resumed.get_weights(), uninterrupted.get_weights()))
+    assert resumed.optimizer.learning_rate.numpy() == uninterrupted.optimizer.learning_rate.numpy()
+    assert uninterrupted.optimizer.learning_rate.numpy() < 1e-6
 
 
 @pytest.mark.slow
-def test_a_finished_run_is_resumed_at_its_end(tmp_path: Path) -> None:
-    whole = fit(tmp_path / "one.npz")
-    again = fit(tmp_path / "one.npz", resume=True, kill_at=0)
-    assert all(map(np.array_equal, again.get_weights(), whole.get_weights()))
+def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
+    uninterrupted = fit(tmp_path / "one.npz")
+    resumed = fit(tmp_path / "one.npz", resume=True, kill_at=0)
+    assert all(map(np.array_equal, resumed.get_weights(), uninterrupted.get_weights()))
 
 
 @pytest.mark.slow
@@ -101,10 +101,10 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     fit(tmp_path / "one.npz")
-    whole = (tmp_path / "one.npz").read_bytes()
+    complete = (tmp_path / "one.npz").read_bytes()
     foreign = io.BytesIO()
     np.savez(foreign, page=np.frombuffer(b"[1]", np.uint8))
-    for content in (whole[: len(whole) // 2], b"x" * 500, b"PK\3\4" * 50, foreign.getvalue()):
+    for content in (complete[: len(complete) // 2], b"x" * 500, b"PK\3\4" * 50, foreign.getvalue()):
         (tmp_path / "one.npz").write_bytes(content)
         with pytest.raises(CheckpointError, match=r"one\.npz is damaged .*without --resume"):
             fit(tmp_path / "one.npz", resume=True)
@@ -116,7 +116,7 @@ def test_a_full_disk_is_an_error_and_keeps_the_last_checkpoint(
 ) -> None:
     with pytest.raises(Killed):
         fit(tmp_path / "one.npz", kill_at=2)
-    before = (tmp_path / "one.npz").read_bytes()
+    content = (tmp_path / "one.npz").read_bytes()
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -125,7 +125,7 @@ def test_a_full_disk_is_an_error_and_keeps_the_last_checkpoint(
     with pytest.raises(OSError, match="No space left"):
         fit(tmp_path / "one.npz", resume=True)
     assert [path.name for path in tmp_path.iterdir()] == ["one.npz"]
-    assert (tmp_path / "one.npz").read_bytes() == before
+    assert (tmp_path / "one.npz").read_bytes() == content
 
 
 @pytest.mark.slow
@@ -138,18 +138,18 @@ def test_a_checkpoint_has_arrays_and_json(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_epoch_is_not_saved(tmp_path: Path) -> None:
-    """Neither a time budget nor NaN ends what a later run could go on with."""
-    one, checkpoint = model(), Checkpoint(tmp_path / "one.npz", "a")
-    checkpoint.resume(one, PLAN)
-    checkpoint.set_model(one)
-    checkpoint.early_stopping.set_model(one)
+    """A stop by the time budget or NaN keeps the checkpoint of the last complete epoch."""
+    model, checkpoint = make_model(), Checkpoint(tmp_path / "one.npz", "a")
+    checkpoint.resume(model, PLAN)
+    checkpoint.set_model(model)
+    checkpoint.early_stopping.set_model(model)
     checkpoint.early_stopping.on_train_begin()
-    one.fit(X[:30], Y[:30], verbose=0)
+    model.fit(X[:30], Y[:30], verbose=0)
     checkpoint.early_stopping.on_epoch_end(0, {"val_loss": 1.0})
-    one.stop_training = True
+    model.stop_training = True
     checkpoint.on_epoch_end(0)
     assert not (tmp_path / "one.npz").exists()
-    one.stop_training = False
+    model.stop_training = False
     checkpoint.on_epoch_end(0)
     assert (tmp_path / "one.npz").exists()
 
@@ -162,5 +162,5 @@ def test_a_second_attempt_has_its_own_history(tmp_path: Path) -> None:
     plan = checkpoint.load()
     assert plan
     for _ in range(2):
-        assert checkpoint.resume(model(), plan) == 2
+        assert checkpoint.resume(make_model(), plan) == 2
         assert len(checkpoint.history) == 2

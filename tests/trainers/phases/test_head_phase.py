@@ -23,86 +23,93 @@ Start = Callable[..., TrainingContext]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear", "hidden"])
-def test_the_kind_of_head_can_be_named(start: Start, kind: str) -> None:
+def test_the_kind_of_head_can_be_chosen(start: Start, kind: str) -> None:
     assert head_phase.train_head(start(head=kind, epochs=2)).description.startswith(kind)
 
 
 @pytest.mark.slow
 def test_examples_are_embeddings_with_the_weights_of_their_classes(start: Start) -> None:
-    run = start(red=40, blue=12)
-    given = head_phase.load_examples(run, 2)
-    assert given.train.shape == (len(run.train), 2, 12)
-    assert given.validation.shape == (len(run.validation), 12)
-    np.testing.assert_array_equal(given.weights, run.class_weights[run.labels])
-    images = run.validation.images[:].astype(np.float32)
-    expected = run.network.embedder(images, training=False)
-    np.testing.assert_allclose(given.validation, expected, atol=1e-5)
+    context = start(red=40, blue=12)
+    examples = head_phase.load_examples(context, 2)
+    assert examples.train.shape == (len(context.train), 2, 12)
+    assert examples.validation.shape == (len(context.validation), 12)
+    np.testing.assert_array_equal(examples.weights, context.class_weights[context.labels])
+    images = context.validation.images[:].astype(np.float32)
+    expected = context.network.embedder(images, training=False)
+    np.testing.assert_allclose(examples.validation, expected, atol=1e-5)
 
 
 @pytest.mark.slow
 def test_no_picture_is_decoded_if_all_features_are_in_the_cache(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = start(head="linear")
-    first = head_phase.train_head(run)
+    context = start(head="linear")
+    first = head_phase.train_head(context)
 
     def prefetch(*_: object) -> None:
         raise AssertionError("decoded")
 
     monkeypatch.setattr(Images, "prefetch", prefetch)
-    again = replace(run, dataset=decoding.decode_lazily(run.dataset, 32, run.cache))
-    assert str(head_phase.train_head(again)) == str(first)
+    second_context = replace(
+        context, dataset=decoding.decode_lazily(context.dataset, 32, context.cache)
+    )
+    assert str(head_phase.train_head(second_context)) == str(first)
 
 
 @pytest.mark.slow
 def test_views_that_would_not_fit_are_left_out(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    view_counts = []
     solve = linear.fit_linear
     monkeypatch.setattr(
         linear,
         "fit_linear",
-        lambda given, budget: (seen.append(given.train.shape[1]), solve(given, budget))[1],
+        lambda examples, budget: (
+            view_counts.append(examples.train.shape[1]),
+            solve(examples, budget),
+        )[1],
     )
     head_phase.train_head(start(head="linear"))
     monkeypatch.setattr(head_phase, "MAX_EMBEDDING_BYTES", 10)
     head_phase.train_head(start(head="linear"))
-    assert seen == [1, len(TRAINING_VIEWS["horizontal"]), 1]
+    assert view_counts == [1, len(TRAINING_VIEWS["horizontal"]), 1]
 
 
 @pytest.mark.slow
 def test_without_time_the_first_head_is_used(start: Start) -> None:
-    described = str(head_phase.train_head(start(time_budget=1e-6)))
-    assert "one view" in described
+    description = str(head_phase.train_head(start(time_budget=1e-6)))
+    assert "one view" in description
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear", "hidden", "auto"])
 def test_every_part_of_the_head_respects_the_time_budget(start: Start, kind: str) -> None:
-    """Once it is spent, a hundred thousand epochs become one, and five penalties become one."""
-    run = start(head=kind, epochs=100_000, time_budget=1e-6)
-    assert len(head_phase.train_head(run).history) == 1
+    """Once it is spent, training ends after one of 100,000 epochs or one of five penalties."""
+    context = start(head=kind, epochs=100_000, time_budget=1e-6)
+    assert len(head_phase.train_head(context).history) == 1
 
 
 @pytest.mark.slow
 def test_the_extraction_of_more_views_stops_when_the_time_is_spent(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was computed before stays in the cache for the next run."""
-    run, calls = start(head="linear", time_budget=1e9), []
+    """Features computed before then stay in the cache for the next run."""
+    context, calls = start(head="linear", time_budget=1e9), []
     monkeypatch.setattr(
         TimeBudget, "is_spent", lambda *_: calls.append(1) is None and len(calls) > 99
     )
     call = TimeLimitedExtractor.__call__
 
-    def late(layers: TimeLimitedExtractor, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def call_and_spend_the_budget(
+        layers: TimeLimitedExtractor, images: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
         calls.extend([1] * 99)
         return call(layers, images)
 
-    head_phase.load_examples(run, 1)
-    monkeypatch.setattr(TimeLimitedExtractor, "__call__", late)
-    assert "one view" in head_phase.train_head(run).description
+    head_phase.load_examples(context, 1)
+    monkeypatch.setattr(TimeLimitedExtractor, "__call__", call_and_spend_the_budget)
+    assert "one view" in head_phase.train_head(context).description
 
 
 @pytest.mark.slow
@@ -113,11 +120,11 @@ def test_a_hidden_layer_that_diverges_is_an_error(start: Start) -> None:
 
 @pytest.mark.slow
 def test_embeddings_that_are_not_finite_are_an_error(start: Start) -> None:
-    run = start()
-    weights = [weight * np.float32(1e38) for weight in run.network.body.get_weights()]
-    run.network.body.set_weights(weights)
+    context = start()
+    weights = [weight * np.float32(1e38) for weight in context.network.body.get_weights()]
+    context.network.body.set_weights(weights)
     with pytest.raises(WeightsError, match="not finite"):
-        head_phase.train_head(run)
+        head_phase.train_head(context)
 
 
 @pytest.mark.slow

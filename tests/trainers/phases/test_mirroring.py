@@ -63,10 +63,10 @@ def test_the_default_is_used_if_nothing_could_be_measured() -> None:
 
 
 def draw_arrow(background: Image.Image, seed: int, turns: int) -> Image.Image:
-    """An arrow to the right, turned by so many quarters, somewhere on a background of 64 px."""
+    """Draw an arrow to the right, rotated by quarter turns, on a background of 64 pixels."""
     rng = np.random.default_rng((seed, turns))
     layer = Image.new("RGBA", (64, 64))
-    x, y, length = (int(one) for one in (*rng.integers(-6, 7, 2), rng.integers(18, 26)))
+    x, y, length = (int(value) for value in (*rng.integers(-6, 7, 2), rng.integers(18, 26)))
     pen, colour = ImageDraw.Draw(layer), (*rng.integers(180, 256, 3).tolist(), 255)
     pen.line([(32 - length + x, 32 + y), (32 + length + x, 32 + y)], colour, 5)
     tip = 32 + length + x
@@ -80,7 +80,7 @@ def draw_arrow(background: Image.Image, seed: int, turns: int) -> Image.Image:
 def arrows(
     tmp_path: Path, cache: Cache, scene: Callable[..., Image.Image]
 ) -> Callable[..., TrainingContext]:
-    """A run on arrows: two classes, turned by so many quarters each."""
+    """Prepare a run on two classes of arrows, given their quarter turns: arrows(2, 0)."""
 
     def start(left: int, right: int, **options: object) -> TrainingContext:
         folder = tmp_path / "arrows"
@@ -105,30 +105,30 @@ def arrows(
 def test_arrows_to_the_left_and_to_the_right_are_not_mirrored(
     arrows: Callable[..., TrainingContext],
 ) -> None:
-    run = arrows(2, 0)
-    settled, choice = mirroring.resolve_flip(run)
-    assert choice.flip == settled.config.flip == "none"
-    assert settled.train.view_numbers == TRAINING_VIEWS["none"]
+    context = arrows(2, 0)
+    resolved, choice = mirroring.resolve_flip(context)
+    assert choice.flip == resolved.config.flip == "none"
+    assert resolved.train.view_numbers == TRAINING_VIEWS["none"]
     results = choice.results
     assert results["none"]["accuracy"] > results["horizontal"]["accuracy"] + 0.1
-    trained = transfer.train(arrows_as(run, "features"))
+    trained = transfer.train(with_strategy(context, "features"))
     assert trained.selection["flip"]["chosen"] == "none"
     assert "2 views" in trained.decision or "one view" in trained.decision
 
 
-def arrows_as(run: TrainingContext, strategy: str) -> TrainingContext:
-    config = run.config.model_copy(update={"strategy": strategy})
-    return TrainingContext(config, run.network, run.dataset, run.cache, SILENT)
+def with_strategy(context: TrainingContext, strategy: str) -> TrainingContext:
+    config = context.config.model_copy(update={"strategy": strategy})
+    return TrainingContext(config, context.network, context.dataset, context.cache, SILENT)
 
 
 @pytest.mark.parametrize("flip", FLIPS)
-def test_an_option_decides_without_cross_validation(
+def test_the_flip_option_skips_cross_validation(
     start: Callable[..., TrainingContext], flip: str
 ) -> None:
-    settled, choice = mirroring.resolve_flip(start(flip=flip))
-    assert settled.config.flip == choice.flip == flip
+    resolved, choice = mirroring.resolve_flip(start(flip=flip))
+    assert resolved.config.flip == choice.flip == flip
     assert choice.results == {}
-    assert settled.train.view_numbers == TRAINING_VIEWS[flip]
+    assert resolved.train.view_numbers == TRAINING_VIEWS[flip]
 
 
 def test_the_default_is_used_without_time(start: Callable[..., TrainingContext]) -> None:
@@ -140,40 +140,40 @@ def test_the_default_is_used_without_time(start: Callable[..., TrainingContext])
 def test_solvers_respect_the_time_budget(
     start: Callable[..., TrainingContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All embeddings are computed in time, and then the budget is spent."""
+    """The budget is spent when all embeddings are computed."""
     now, solved = [0.0], []
     budget = TimeBudget(seconds=10.0, now=lambda: now[0])
     monkeypatch.setattr(TrainingContext, "time_budget", budget)
     build_pool, cross_validate = head_phase.build_pool, linear.cross_validate
 
-    def build_at_last(*args: Any) -> Pool:
+    def build_and_spend_the_budget(*args: Any) -> Pool:
         pool = build_pool(*args)
         now[0] = 11.0
         return pool
 
-    def count(*args: Any) -> list[ValidationResult]:
+    def count_and_validate(*args: Any) -> list[ValidationResult]:
         results = cross_validate(*args)
         solved.append(len(results))
         return results
 
-    monkeypatch.setattr(head_phase, "build_pool", build_at_last)
-    monkeypatch.setattr(linear, "cross_validate", count)
+    monkeypatch.setattr(head_phase, "build_pool", build_and_spend_the_budget)
+    monkeypatch.setattr(linear, "cross_validate", count_and_validate)
     _, choice = mirroring.resolve_flip(start())
-    assert solved == [1]  # penalty of five, for one of three kinds of views
+    assert solved == [1]  # one of five penalties, for one of three kinds of views
     assert str(choice) == (
         "mirrored views (--flip): horizontal, the default, because the time budget was spent"
     )
 
 
 @pytest.mark.parametrize("flip", FLIPS)
-def test_fine_tuning_sees_the_same_views(start: Callable[..., TrainingContext], flip: str) -> None:
-    """Kept feature maps and pictures alike: views are drawn by `ModelInputs.views`."""
-    run, _ = mirroring.resolve_flip(start(flip=flip))
-    assert run.train.views == len(TRAINING_VIEWS[flip])
-    rows, views = np.zeros(run.train.views, np.int64), np.arange(run.train.views)
-    seen = run.train.read(rows, views)
-    picture = run.train.images[[0]][0]
-    is_mirrored = [np.array_equal(one, picture[:, ::-1]) for one in seen]
-    is_upside_down = [np.array_equal(one, picture[::-1]) for one in seen]
+def test_fine_tuning_uses_the_same_views(start: Callable[..., TrainingContext], flip: str) -> None:
+    """`ModelInputs.views` is the number of views for cached feature maps and for pictures."""
+    context, _ = mirroring.resolve_flip(start(flip=flip))
+    assert context.train.views == len(TRAINING_VIEWS[flip])
+    rows, views = np.zeros(context.train.views, np.int64), np.arange(context.train.views)
+    images = context.train.read(rows, views)
+    picture = context.train.images[[0]][0]
+    is_mirrored = [np.array_equal(view, picture[:, ::-1]) for view in images]
+    is_upside_down = [np.array_equal(view, picture[::-1]) for view in images]
     assert any(is_mirrored) == (flip != "none")
     assert any(is_upside_down) == (flip == "all")

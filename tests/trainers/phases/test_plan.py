@@ -28,7 +28,7 @@ def test_reasons_are_three_lines() -> None:
         assert all("\n" not in line for line in chosen.reasons)
 
 
-def test_it_fine_tunes_with_enough_pictures_and_mistakes() -> None:
+def test_fine_tuning_follows_with_enough_pictures_and_mistakes() -> None:
     chosen = plan()
     assert chosen.epochs > 0
     assert "the head gets 15 of 150 validation pictures wrong" in chosen.reasons[1]
@@ -42,7 +42,7 @@ def test_it_fine_tunes_with_enough_pictures_and_mistakes() -> None:
         (Conditions(700, 5, 150, -1.0), 0.9, "time budget was spent"),
     ],
 )
-def test_where_fine_tuning_cannot_gain_the_head_is_used(
+def test_the_head_is_used_if_fine_tuning_cannot_gain(
     conditions: Conditions, accuracy: float, reason: str
 ) -> None:
     chosen = plan(conditions, accuracy)
@@ -63,7 +63,7 @@ def test_flags_override_any_part() -> None:
     assert (chosen.epochs, chosen.layers, chosen.learning_rate) == (3, 7, 0.5)
 
 
-def test_a_plan_survives_being_recorded() -> None:
+def test_a_plan_can_be_restored_from_its_record() -> None:
     chosen = plan()
     assert Plan.from_record(chosen.record()) == chosen
 
@@ -72,7 +72,7 @@ def test_a_plan_survives_being_recorded() -> None:
     "options",
     [{"fine_tune_epochs": 3}, {"fine_tune_layers": 2}, {"fine_tune_learning_rate": 1e-4}],
 )
-def test_an_option_of_fine_tuning_asks_for_it(options: dict[str, object]) -> None:
+def test_an_option_of_fine_tuning_requests_it(options: dict[str, object]) -> None:
     chosen = plan(accuracy=1.0, **options)
     assert chosen.epochs > 0
     assert chosen.reasons[1] == "fine-tuning follows, because the options ask for it"

@@ -1,4 +1,4 @@
-"""Several devices train as one does: here two logical ones, in a process of their own."""
+"""Several devices train as one device does: tested with two logical CPUs in another process."""
 
 from __future__ import annotations
 
@@ -61,16 +61,16 @@ print(json.dumps(results))
 
 @pytest.fixture(scope="module")
 def fitted() -> dict[str, dict[str, list[float]]]:
-    """Weights and losses after training on the same pictures, by one device and by two."""
+    """Weights and losses after training on the same pictures, with one device and with two."""
     command = [sys.executable, "-c", FIT]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert completed.returncode == 0, completed.stderr
+    return dict(json.loads(completed.stdout.splitlines()[-1]))
 
 
 @pytest.mark.slow
-def test_two_devices_take_the_steps_of_one(fitted: dict[str, dict[str, list[float]]]) -> None:
-    """Even though 37 pictures are an odd number, and their weights differ."""
+def test_two_devices_reach_the_weights_of_one(fitted: dict[str, dict[str, list[float]]]) -> None:
+    """37 pictures do not divide evenly between two devices, and their weights differ."""
     np.testing.assert_allclose(fitted["two"]["weights"], fitted["one"]["weights"], atol=1e-5)
 
 
@@ -100,7 +100,7 @@ from trainers.reporting.tensorboard import Board
 logical = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-run = SimpleNamespace(
+context = SimpleNamespace(
     config=SimpleNamespace(precision="float32"),
     strategy=strategy,
     progress=Progress(is_quiet=True),
@@ -128,18 +128,18 @@ def fit(name, resume=False, kill_at=9):
     batches[0].start_epoch = begin
     checkpoint = Checkpoint(Path(sys.argv[1]) / name, "a")
     plan = checkpoint.load() if resume else Plan(3, 1, 0.1, ())
-    training_loop.fit(model, *batches, plan, checkpoint, run)
+    training_loop.fit(model, *batches, plan, checkpoint, context)
     return model
 
-whole = fit("whole")
+uninterrupted = fit("whole")
 try:
     fit("part", kill_at=2)
 except KeyboardInterrupt:
     pass
-again = fit("part", resume=True)
-for one, other in zip(again.weights, whole.weights, strict=True):
-    np.testing.assert_allclose(one, other, atol=1e-6)
-np.testing.assert_allclose(again(inputs), whole(inputs), atol=1e-6)
+resumed = fit("part", resume=True)
+for actual, expected in zip(resumed.weights, uninterrupted.weights, strict=True):
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+np.testing.assert_allclose(resumed(inputs), uninterrupted(inputs), atol=1e-6)
 print("equal")
 """
 
@@ -147,8 +147,8 @@ print("equal")
 @pytest.mark.slow
 def test_two_devices_resume_from_a_checkpoint(tmp_path: Path) -> None:
     command = [sys.executable, "-c", RESUME, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.stdout.splitlines()[-1:] == ["equal"], done.stderr
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert completed.stdout.splitlines()[-1:] == ["equal"], completed.stderr
 
 
 def batches(count: int) -> Batches:
@@ -163,22 +163,24 @@ def test_the_last_batch_is_filled_up_with_weight_0() -> None:
     inputs, targets, weights = even[1]
     assert inputs.shape == (3, 1)
     assert targets.shape == (3, 2)
-    np.testing.assert_allclose(weights, [9, 0, 0])  # the mean of three is the one picture's 3
+    np.testing.assert_allclose(
+        weights, [9, 0, 0]
+    )  # the mean over three rows is 3, the weight of the only picture
     inputs, _, weights = even[0]
     np.testing.assert_array_equal(inputs[:, 0], [0, 1, 2, 3, 0, 1])
     np.testing.assert_allclose(weights, [4.5] * 4 + [0, 0])
 
 
 def test_even_batches_are_unchanged() -> None:
-    ours = batches(8)
-    for mine, filled in zip(ours[1], replicas.EvenBatches(ours, 2)[1], strict=True):
-        np.testing.assert_array_equal(mine, filled)
+    source = batches(8)
+    for expected, filled in zip(source[1], replicas.EvenBatches(source, 2)[1], strict=True):
+        np.testing.assert_array_equal(expected, filled)
 
 
 def test_one_device_trains_the_model_itself() -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    ours = batches(5)
+    source = batches(5)
     strategy = tf.distribute.get_strategy()
     with strategy.scope():
         assert replicas.replicate(model) is model
-    assert replicas.distribute(ours, strategy) is ours
+    assert replicas.distribute(source, strategy) is source

@@ -13,10 +13,10 @@ Start = Callable[..., TrainingContext]
 
 
 @pytest.mark.slow
-def test_the_recorded_loss_is_the_one_that_is_selected_by(start: Start) -> None:
-    """Log, report and decision show the same validation loss, that of the best epoch."""
-    run = start(fine_tune_epochs=3, strategy="fine-tune")
-    trained = transfer.train(run)
+def test_the_recorded_loss_is_the_one_used_for_selection(start: Start) -> None:
+    """Log, report and decision show the same validation loss, the loss of the best epoch."""
+    context = start(fine_tune_epochs=3, strategy="fine-tune")
+    trained = transfer.train(context)
     recorded = [row["val_loss"] for row in trained.history["fine-tuning"]]
     assert len(recorded) == 3
     loss_in_decision = float(
@@ -27,8 +27,8 @@ def test_the_recorded_loss_is_the_one_that_is_selected_by(start: Start) -> None:
 
 @pytest.mark.slow
 def test_a_diverging_fine_tuning_is_recorded_without_nan(start: Start) -> None:
-    run = start(strategy="fine-tune", fine_tune_epochs=2, fine_tune_learning_rate=1e30)
-    trained = transfer.train(run)
+    context = start(strategy="fine-tune", fine_tune_epochs=2, fine_tune_learning_rate=1e30)
+    trained = transfer.train(context)
     assert "linear head" in trained.decision.split(";")[0]
     assert "--fine-tune-learning-rate (it was 1e+30)" in trained.decision
     json.dumps(trained.history, allow_nan=False)
@@ -38,16 +38,18 @@ def test_a_diverging_fine_tuning_is_recorded_without_nan(start: Start) -> None:
 def test_fine_tuning_stops_when_the_time_budget_is_spent(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Only fine-tuning reserves seconds for what follows it; all else has time.
+    # Only fine-tuning reserves seconds for what follows it; all other steps have time.
     monkeypatch.setattr(TimeBudget, "is_spent", lambda _, *reserve: bool(reserve))
-    run = start(strategy="fine-tune", fine_tune_epochs=50, time_budget=1e9)
-    trained = transfer.train(run)
+    context = start(strategy="fine-tune", fine_tune_epochs=50, time_budget=1e9)
+    trained = transfer.train(context)
     assert len(trained.history["fine-tuning"]) == 1
 
 
 @pytest.mark.slow
 def test_two_runs_have_the_same_weights(start: Start) -> None:
-    one, other = (transfer.train(start(strategy="fine-tune", fine_tune_epochs=2)) for _ in range(2))
-    assert one.history == other.history
-    for a, b in zip(one.classifier.get_weights(), other.classifier.get_weights(), strict=True):
+    first, second = (
+        transfer.train(start(strategy="fine-tune", fine_tune_epochs=2)) for _ in range(2)
+    )
+    assert first.history == second.history
+    for a, b in zip(first.classifier.get_weights(), second.classifier.get_weights(), strict=True):
         assert (a == b).all()

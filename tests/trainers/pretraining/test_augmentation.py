@@ -41,7 +41,7 @@ def test_crops_differ_in_scale_and_direction(drawn: DrawnDataset) -> None:
 
 def test_an_epoch_depends_on_the_seed(drawn: DrawnDataset) -> None:
     first, again, other = (
-        AugmentedDataset(drawn, np.arange(10), 4, seed=(0, e))[0][0] for e in (1, 1, 2)
+        AugmentedDataset(drawn, np.arange(10), 4, seed=(0, epoch))[0][0] for epoch in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)

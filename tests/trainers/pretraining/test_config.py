@@ -13,7 +13,7 @@ from trainers.pretraining.config import PretrainingConfig
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("numbers", "message"),
     [
         ({"classes": 1}, "--classes must be at least 2"),
         ({"held_out": 0}, "--held-out must be at least 1"),
@@ -25,9 +25,9 @@ from trainers.pretraining.config import PretrainingConfig
         ({"learning_rate": float("nan")}, "must be finite numbers above 0"),
     ],
 )
-def test_invalid_numbers_are_refused(wrong: dict[str, Any], message: str) -> None:
+def test_invalid_numbers_are_refused(numbers: dict[str, Any], message: str) -> None:
     with pytest.raises(GraftError, match=message):
-        PretrainingConfig(**wrong)
+        PretrainingConfig(**numbers)
 
 
 def test_a_run_of_other_code_is_not_continued(

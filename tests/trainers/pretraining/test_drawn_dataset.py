@@ -28,16 +28,18 @@ def test_pictures_of_a_class_are_contiguous(tmp_path: Path) -> None:
 
 
 def test_finished_classes_are_not_drawn_again(tmp_path: Path) -> None:
-    whole = np.array(draw_dataset(4, 2, 0, tmp_path, QUIET).images)
-    # as after a kill during the third class
+    expected = np.array(draw_dataset(4, 2, 0, tmp_path, QUIET).images)
+    # The state after a kill during the third class.
     (tmp_path / "classes-drawn.txt").write_text("2")
-    cut_off = np.memmap(tmp_path / "pictures.u8", np.uint8, "r+", shape=whole.shape)
+    cut_off = np.memmap(tmp_path / "pictures.u8", np.uint8, "r+", shape=expected.shape)
     cut_off[4:] = 0
-    kept = cut_off[0, 0, 0, 0] = np.uint8(whole[0, 0, 0, 0] ^ 1)  # a change to a finished picture
+    changed_value = cut_off[0, 0, 0, 0] = np.uint8(
+        expected[0, 0, 0, 0] ^ 1
+    )  # change a finished picture
     cut_off.flush()
-    again = draw_dataset(4, 2, 0, tmp_path, QUIET).images
-    np.testing.assert_array_equal(again[4:], whole[4:])
-    assert again[0, 0, 0, 0] == kept
+    redrawn = draw_dataset(4, 2, 0, tmp_path, QUIET).images
+    np.testing.assert_array_equal(redrawn[4:], expected[4:])
+    assert redrawn[0, 0, 0, 0] == changed_value
 
 
 def test_the_last_pictures_of_each_class_are_held_out(tmp_path: Path) -> None:
@@ -75,10 +77,12 @@ def test_a_killed_run_leaves_no_process_behind(tmp_path: Path) -> None:
     assert alive == []
 
 
-@pytest.mark.parametrize("note", ["", "abc", "-3"])
-def test_a_damaged_progress_file_or_array_is_drawn_again(tmp_path: Path, note: str) -> None:
-    whole = np.array(draw_dataset(2, 2, 0, tmp_path, QUIET).images)
-    (tmp_path / "classes-drawn.txt").write_text(note)
-    np.testing.assert_array_equal(draw_dataset(2, 2, 0, tmp_path, QUIET).images, whole)
+@pytest.mark.parametrize("content", ["", "abc", "-3"])
+def test_pictures_are_drawn_again_after_damage_to_progress_file_or_array(
+    tmp_path: Path, content: str
+) -> None:
+    expected = np.array(draw_dataset(2, 2, 0, tmp_path, QUIET).images)
+    (tmp_path / "classes-drawn.txt").write_text(content)
+    np.testing.assert_array_equal(draw_dataset(2, 2, 0, tmp_path, QUIET).images, expected)
     os.truncate(tmp_path / "pictures.u8", 1000)
-    np.testing.assert_array_equal(draw_dataset(2, 2, 0, tmp_path, QUIET).images, whole)
+    np.testing.assert_array_equal(draw_dataset(2, 2, 0, tmp_path, QUIET).images, expected)

@@ -20,30 +20,30 @@ CONFIG = PretrainingConfig(classes=4, per_class=20, epochs=2, batch_size=16)
 QUIET = Progress(is_quiet=True)
 
 
-def weights_of(path: Path) -> list[Any]:
+def load_weights(path: Path) -> list[Any]:
     weights: list[Any] = resolve("pocket").load(str(path), 32).get_weights()
     return weights
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_continues_to_the_same_weights(
+def test_an_interrupted_run_reaches_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = weights_of(pretrain(CONFIG, tmp_path / "whole", QUIET))
+    expected = load_weights(pretrain(CONFIG, tmp_path / "whole", QUIET))
 
-    def stop(*_: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run.log, "info", lambda text, *_: stop() if "epoch" in text else None)
+        patch.setattr(run.log, "info", lambda text, *_: interrupt() if "epoch" in text else None)
         with pytest.raises(KeyboardInterrupt):
             pretrain(CONFIG, tmp_path / "stopped", QUIET)
     assert not (tmp_path / "stopped" / run.WEIGHTS).exists()
-    done = keras.saving.load_model(tmp_path / "stopped/checkpoint.keras").optimizer.iterations
-    assert int(done) == CONFIG.steps
-    weights = weights_of(pretrain(CONFIG, tmp_path / "stopped", QUIET))
-    for before, after in zip(expected, weights, strict=True):
-        np.testing.assert_allclose(before, after, atol=2e-3)
+    iterations = keras.saving.load_model(tmp_path / "stopped/checkpoint.keras").optimizer.iterations
+    assert int(iterations) == CONFIG.steps
+    weights = load_weights(pretrain(CONFIG, tmp_path / "stopped", QUIET))
+    for expected_weight, weight in zip(expected, weights, strict=True):
+        np.testing.assert_allclose(expected_weight, weight, atol=2e-3)
     files = [tmp_path / name / run.WEIGHTS for name in ("whole", "stopped")]
     assert files[0].stat().st_size == files[1].stat().st_size
 
@@ -87,7 +87,7 @@ def test_two_runs_in_one_folder_exclude_each_other(tmp_path: Path) -> None:
         pretrain(CONFIG, tmp_path, QUIET)
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_reported(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.keras").write_bytes(b"junk")
     with pytest.raises(run.GraftError, match=r"checkpoint\.keras is damaged; remove it"):
         run.train(CONFIG, draw_dataset(4, 20, 0, tmp_path, QUIET), tmp_path, QUIET)

@@ -32,7 +32,7 @@ def test_every_layout_can_be_drawn(layout: str) -> None:
 def test_a_picture_depends_on_the_seed() -> None:
     template = SceneTemplate.sample(np.random.default_rng(5))
     first, again, other = (
-        draw_picture(template, SIZE, np.random.default_rng(s)) for s in (1, 1, 2)
+        draw_picture(template, SIZE, np.random.default_rng(seed)) for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -42,8 +42,8 @@ def test_pictures_of_a_class_share_their_colours() -> None:
     colours = [
         mean_colours(SceneTemplate.sample(np.random.default_rng(seed))) for seed in range(12)
     ]
-    within = np.mean([own.std(axis=0).mean() for own in colours])
-    between = np.stack([own.mean(axis=0) for own in colours]).std(axis=0).mean()
+    within = np.mean([class_colours.std(axis=0).mean() for class_colours in colours])
+    between = np.stack([class_colours.mean(axis=0) for class_colours in colours]).std(axis=0).mean()
     assert between > 1.3 * within
 
 
@@ -51,11 +51,11 @@ def test_shapes_lie_on_the_ground() -> None:
     template = replace(
         SceneTemplate.sample(np.random.default_rng(3)), palette=PLAIN, colour_spread=0.0
     )
-    without = mean_colours(replace(template, layout="none"))
-    with_one = mean_colours(replace(template, layout="one", shape=DISC))
+    without_shapes = mean_colours(replace(template, layout="none"))
+    with_disc = mean_colours(replace(template, layout="one", shape=DISC))
     # a red disc on a blue ground
-    assert (with_one[:, 0] > without[:, 0]).all()
-    assert (with_one[:, 2] < without[:, 2]).all()
+    assert (with_disc[:, 0] > without_shapes[:, 0]).all()
+    assert (with_disc[:, 2] < without_shapes[:, 2]).all()
 
 
 PLAIN = np.array([[0, 0, 1], [0, 0, 1], [1, 0, 0], [1, 0, 0], [1, 0, 0]], np.float32)

@@ -24,8 +24,10 @@ def test_a_pattern_stays_in_range_and_varies(pattern: str) -> None:
         assert painted.min() >= -overshoot
         assert painted.max() <= 1 + overshoot
         np.testing.assert_array_equal(painted, texture.paint(X, Y, np.random.default_rng(seed)))
-        others = [texture.paint(X, Y, np.random.default_rng(number)).std() for number in range(8)]
-        assert max(others) > 0.01
+        deviations = [
+            texture.paint(X, Y, np.random.default_rng(number)).std() for number in range(8)
+        ]
+        assert max(deviations) > 0.01
 
 
 def test_a_grating_has_its_frequency() -> None:

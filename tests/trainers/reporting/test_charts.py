@@ -9,12 +9,12 @@ from markupsafe import Markup
 from trainers.reporting.charts import Axis, Line, bar, curves, interval, scale
 
 
-def parsed(svg: Markup) -> ElementTree.Element:
+def parse_svg(svg: Markup) -> ElementTree.Element:
     return ElementTree.fromstring(svg)
 
 
 def points(svg: Markup, name: str) -> list[list[tuple[float, float]]]:
-    lines = parsed(svg).findall(f"./g[@class='{name}']/polyline")
+    lines = parse_svg(svg).findall(f"./g[@class='{name}']/polyline")
     return [
         [tuple(map(float, pair.split(","))) for pair in line.attrib["points"].split()]  # type: ignore[misc]
         for line in lines
@@ -32,7 +32,7 @@ def test_time_runs_to_the_right_and_high_values_are_up() -> None:
     assert first[1] < third[1] < second[1]
 
 
-def test_strengths_stand_on_a_logarithmic_axis() -> None:
+def test_a_logarithmic_axis_spaces_powers_of_ten_evenly() -> None:
     axis = Axis("C", (0.001, 0.01, 0.1), is_logarithmic=True)
     ((first, second, third),) = points(
         curves("Loss", axis, [Line("validation", [1, 2, 3])], None), "validation"
@@ -48,18 +48,18 @@ def test_a_curve_has_a_gap_where_training_diverged(gap: float | None) -> None:
 
 
 @pytest.mark.parametrize("values", [[None], [0.5], [0.0], []])
-def test_a_curve_of_next_to_nothing_is_drawn(values: list[float | None]) -> None:
+def test_a_curve_with_at_most_one_value_is_drawn(values: list[float | None]) -> None:
     svg = plot(Line("training", values), xs=tuple(range(1, len(values) + 1)))
-    assert len(parsed(svg).findall(".//circle")) == sum(value is not None for value in values)
+    assert len(parse_svg(svg).findall(".//circle")) == sum(value is not None for value in values)
 
 
-def test_the_description_says_what_is_drawn() -> None:
+def test_the_label_describes_the_curve_and_its_mark() -> None:
     svg = plot(Line("training", [3.0, 1.25, 2.0]), mark=(1, "epoch 2 is used"))
-    label = parsed(svg).attrib["aria-label"]
+    label = parse_svg(svg).attrib["aria-label"]
     assert label == ("Loss by epoch: training from 3 to 2, lowest 1.25, highest 3; epoch 2 is used")
-    texts = [text.text for text in parsed(svg).findall("text")]
+    texts = [text.text for text in parse_svg(svg).findall("text")]
     assert "epoch 2 is used" in texts
-    mark = parsed(svg).find("./line[@class='mark']")
+    mark = parse_svg(svg).find("./line[@class='mark']")
     assert mark is not None
     assert float(mark.attrib["x1"]) == points(svg, "training")[0][1][0]
 
@@ -82,20 +82,20 @@ def test_names_cannot_become_markup() -> None:
     ],
 )
 def test_ticks_are_round_and_hold_the_values(low: float, high: float, ticks: list[float]) -> None:
-    first, last, found = scale(low, high)
+    first, last, actual = scale(low, high)
     assert first <= low <= high <= last
-    assert found == pytest.approx(ticks)
+    assert actual == pytest.approx(ticks)
 
 
 @pytest.mark.parametrize(("share", "width"), [(0.5, "50.0%"), (0, "0.0%"), (1.2, "100.0%")])
 def test_a_bar_is_as_wide_as_its_share(share: float, width: str) -> None:
-    filled = parsed(bar(share)).find("./rect[@class='filled']")
+    filled = parse_svg(bar(share)).find("./rect[@class='filled']")
     assert filled is not None
     assert filled.attrib["width"] == width
 
 
 def test_the_interval_lies_around_the_share() -> None:
-    svg = parsed(interval(0.9, 0.82, 0.95))
+    svg = parse_svg(interval(0.9, 0.82, 0.95))
     x1, x2 = (float(svg.find("./line[@class='range']").attrib[x][:-1]) for x in ("x1", "x2"))  # type: ignore[union-attr]
     assert x1 < float(svg.find("./circle").attrib["cx"][:-1]) < x2  # type: ignore[union-attr]
     assert re.search(r"90\.0%, 95% interval from 82\.0% to 95\.0%", svg.attrib["aria-label"])

@@ -25,11 +25,11 @@ CLASSES = ("cat", "dog", "owl")
 @pytest.fixture
 def dataset() -> Dataset:
     """Six grey pictures with the values 0, 40, 80, ..."""
-    images = np.stack([np.full((160, 160, 3), 40 * at, np.uint8) for at in range(6)])
+    images = np.stack([np.full((160, 160, 3), 40 * number, np.uint8) for number in range(6)])
     return Dataset(
         folder=Path("pets"),
         classes=CLASSES,
-        paths=tuple(f"{at}.png" for at in range(6)),
+        paths=tuple(f"{number}.png" for number in range(6)),
         labels=np.array([0, 0, 0, 1, 1, 2]),
         splits=("test",) * 6,
         digests=("00" * 32,) * 6,
@@ -51,7 +51,7 @@ def predictions() -> Predictions:
     )
 
 
-def opened(data_uri: str) -> Image.Image:
+def open_data_uri(data_uri: str) -> Image.Image:
     kind, data = data_uri.split(",")
     assert kind == "data:image/jpeg;base64"
     return Image.open(io.BytesIO(base64.b64decode(data)))
@@ -67,7 +67,7 @@ def test_the_most_confident_mistakes_come_first_each_with_its_picture(
         ("3.png", "dog", "cat"),
     ]
     assert mistakes[0].score == pytest.approx(0.8)
-    levels = [opened(picture.data_uri).getpixel((9, 9))[0] for picture in mistakes]  # type: ignore[index]
+    levels = [open_data_uri(picture.data_uri).getpixel((9, 9))[0] for picture in mistakes]  # type: ignore[index]
     assert levels == [200, 80, 120]
 
 
@@ -77,9 +77,9 @@ def test_a_pair_is_shown_both_ways(predictions: Predictions, dataset: Dataset) -
     assert confusions_of_pair(predictions, dataset, ("cat", "owl"), 9) == []
 
 
-@pytest.mark.parametrize(("size", "shown"), [(600, SIDE_PIXELS), (32, 32)])
-def test_thumbnails_are_small_and_never_enlarged(size: int, shown: int) -> None:
+@pytest.mark.parametrize(("size", "expected"), [(600, SIDE_PIXELS), (32, 32)])
+def test_thumbnails_are_small_and_never_enlarged(size: int, expected: int) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     data_uri = shrink(noise)
-    assert opened(data_uri).size == (shown, shown)
+    assert open_data_uri(data_uri).size == (expected, expected)
     assert len(data_uri) < 20_000

@@ -30,22 +30,22 @@ def page(tmp_path: Path) -> Write:
     """Write the page for a confusion matrix of the test; other metrics can be given by name."""
 
     def write(
-        matrix: list[list[int]], classes: tuple[str, ...], source: str = "", **more: Any
+        matrix: list[list[int]], classes: tuple[str, ...], source: str = "", **changes: Any
     ) -> str:
         pairs = [
-            (actual, found)
+            (actual, predicted)
             for actual, row in enumerate(matrix)
-            for found, count in enumerate(row)
+            for predicted, count in enumerate(row)
             for _ in range(count)
         ]
-        true, found = np.array(pairs).T
+        labels, predicted = np.array(pairs).T
         count = len(pairs)
         noise = np.random.default_rng(0).integers(0, 256, (count, 128, 128, 3), np.uint8)
         dataset = Dataset(
             folder=Path("pets"),
             classes=classes,
-            paths=tuple(f"{classes[at]}/{row}<i>.png" for row, at in enumerate(true)),
-            labels=true,
+            paths=tuple(f"{classes[label]}/{row}<i>.png" for row, label in enumerate(labels)),
+            labels=labels,
             splits=("test",) * count,
             digests=("00" * 32,) * count,
             inspections=np.zeros(count, INSPECTION),
@@ -55,7 +55,7 @@ def page(tmp_path: Path) -> Write:
             images=Images.from_array(noise),
         )
         scores = np.linspace(0.3, 0.9, count, dtype=np.float32)
-        predictions = Predictions(np.arange(count), true, found, scores)
+        predictions = Predictions(np.arange(count), labels, predicted, scores)
         test = evaluate(predictions, dataset)
         metrics = {
             "test": test,
@@ -74,7 +74,7 @@ def page(tmp_path: Path) -> Write:
             "left_out": [{"path": "a/<b>.txt", "reason": "no picture", "kind": ""}],
             "findings": [{"severity": "warning", "message": "2 classes: `<b>` is small"}],
             "seconds": {"decoding": 1.5, "fine-tuning": 120.0},
-            **more,
+            **changes,
         }
         manifest = Manifest(
             name="leaves",
@@ -100,66 +100,66 @@ def page(tmp_path: Path) -> Write:
     return write
 
 
-def text(shown: str) -> str:
+def page_text(html: str) -> str:
     """The text of the page, without markup and with single spaces."""
-    body = shown[shown.index("<body>") :]
+    body = html[html.index("<body>") :]
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
 
 
 CATS = ([[8, 2], [0, 10]], ("cat", "dog"))
 
 
-def test_the_first_line_says_where_the_pictures_are_drawn(page: Write) -> None:
-    shown = page(*CATS, source="drawn sample pictures")
-    assert text(shown).lstrip().startswith("Trained on drawn sample pictures, not on yours.")
-    assert "<title>leaves: 90.0% on drawn sample pictures</title>" in shown
+def test_the_first_line_warns_about_drawn_pictures(page: Write) -> None:
+    html = page(*CATS, source="drawn sample pictures")
+    assert page_text(html).lstrip().startswith("Trained on drawn sample pictures, not on yours.")
+    assert "<title>leaves: 90.0% on drawn sample pictures</title>" in html
     assert "drawn" not in page(*CATS)
 
 
 def test_the_headline_says_what_the_accuracy_means(page: Write) -> None:
-    shown = text(page(*CATS))
+    html = page_text(page(*CATS))
     assert (
-        "90.0% test accuracy: this share of the 20 test pictures is classified correctly." in shown
+        "90.0% test accuracy: this share of the 20 test pictures is classified correctly." in html
     )
-    assert "about 90 correct answers" in shown
-    assert "anything from 70 to 97 (95% confidence interval 69.9% to 97.2%)" in shown
-    assert "accuracy of always answering the most common class 50.0%" in shown
+    assert "about 90 correct answers" in html
+    assert "anything from 70 to 97 (95% confidence interval 69.9% to 97.2%)" in html
+    assert "accuracy of always answering the most common class 50.0%" in html
 
 
-def test_the_page_says_what_was_chosen_found_left_out_and_how_long_it_took(page: Write) -> None:
-    shown = page(*CATS)
-    assert "The <code>&lt;b&gt;</code> head is solved." in shown
-    assert "<strong>The model is the result of fine-tuning.</strong>" in shown
-    assert "Mirrored views (--flip): none, by cross-validation on 40 pictures." in shown
-    assert "chosen by cross-validation in 5 folds" in shown
-    assert "cross-validated accuracy of the head 62.5%" in text(shown)
-    assert "<b>Warning:</b> 2 classes: <code>&lt;b&gt;</code> is small." in shown
-    assert "a/&lt;b&gt;.txt: no picture" in shown
-    assert "decoding 1.5 s" in text(shown)
-    assert "fine-tuning 2 min" in text(shown)
-    assert "weights source &lt;b&gt;.h5" in text(shown)
-    assert "onnx 2.0e-07" in shown
+def test_the_page_shows_decisions_findings_skipped_files_and_times(page: Write) -> None:
+    html = page(*CATS)
+    assert "The <code>&lt;b&gt;</code> head is solved." in html
+    assert "<strong>The model is the result of fine-tuning.</strong>" in html
+    assert "Mirrored views (--flip): none, by cross-validation on 40 pictures." in html
+    assert "chosen by cross-validation in 5 folds" in html
+    assert "cross-validated accuracy of the head 62.5%" in page_text(html)
+    assert "<b>Warning:</b> 2 classes: <code>&lt;b&gt;</code> is small." in html
+    assert "a/&lt;b&gt;.txt: no picture" in html
+    assert "decoding 1.5 s" in page_text(html)
+    assert "fine-tuning 2 min" in page_text(html)
+    assert "weights source &lt;b&gt;.h5" in page_text(html)
+    assert "onnx 2.0e-07" in html
 
 
 def test_confused_pairs_and_mistakes_have_their_pictures(page: Write) -> None:
-    shown = page(*CATS)
-    assert "2 of 10 <code>cat</code> pictures were taken for <code>dog</code>" in shown
-    assert len(re.findall(r'<img src="data:image/jpeg;base64,', shown)) == 2 + 2
-    assert 'alt="cat/9&lt;i&gt;.png: shows cat, classified as dog"' in shown
-    assert "All wrong answers, the highest score first." in text(shown)
+    html = page(*CATS)
+    assert "2 of 10 <code>cat</code> pictures were taken for <code>dog</code>" in html
+    assert len(re.findall(r'<img src="data:image/jpeg;base64,', html)) == 2 + 2
+    assert 'alt="cat/9&lt;i&gt;.png: shows cat, classified as dog"' in html
+    assert "All wrong answers, the highest score first." in page_text(html)
 
 
-def test_no_mistakes_are_said(page: Write) -> None:
-    shown = page([[1, 0], [0, 1]], ("a", "b"))
-    assert "All test pictures are classified correctly" in shown
-    assert "Wrong predictions with the highest scores" not in shown
+def test_a_page_without_mistakes_says_so(page: Write) -> None:
+    html = page([[1, 0], [0, 1]], ("a", "b"))
+    assert "All test pictures are classified correctly" in html
+    assert "Wrong predictions with the highest scores" not in html
 
 
-def test_curves_mark_what_is_used(page: Write) -> None:
-    shown = page(*CATS)
-    assert shown.count('<svg class="chart"') == 4
-    assert "C = 0.1 is best" in shown
-    assert "epoch 1 is used" in shown
+def test_curves_mark_the_penalty_and_epoch_that_are_used(page: Write) -> None:
+    html = page(*CATS)
+    assert html.count('<svg class="chart"') == 4
+    assert "C = 0.1 is best" in html
+    assert "epoch 1 is used" in html
     head = page(
         *CATS, phases={"head": EPOCHS}, shipped={"phase": "head", "best_fine_tuning_epoch": 0}
     )
@@ -173,34 +173,34 @@ def test_uneven_classes_show_their_weight_and_its_effect(page: Write) -> None:
         "cat": {"n": 4, "with_weights": 0.75, "without_weights": 0.5},
         "dog": {"n": 0, "with_weights": None, "without_weights": None},
     }
-    shown = text(page(*CATS, balance=effect))
-    assert "cat 50.0% 75.0% +25.0 4 7 1.50" in shown
-    assert "dog – – – 0 7 1.50" in shown
+    html = page_text(page(*CATS, balance=effect))
+    assert "cat 50.0% 75.0% +25.0 4 7 1.50" in html
+    assert "dog – – – 0 7 1.50" in html
 
 
 def test_weakest_classes_come_first(page: Write) -> None:
-    shown = page([[9, 1, 0], [5, 5, 0], [0, 0, 9]], ("a", "b", "c"))
-    assert re.findall(r'<th scope="row"><span class="cut" title="(.)">', shown) == ["b", "a", "c"]
+    html = page([[9, 1, 0], [5, 5, 0], [0, 0, 9]], ("a", "b", "c"))
+    assert re.findall(r'<th scope="row"><span class="cut" title="(.)">', html) == ["b", "a", "c"]
 
 
 def test_of_many_classes_only_the_most_confused_are_in_the_matrix(page: Write) -> None:
     matrix = np.eye(40, dtype=int)
     matrix[7, 3] = matrix[7, 39] = 2
-    shown = page(matrix.tolist(), tuple(f"c{at:02}" for at in range(40)))
-    table = shown[shown.index('<table class="matrix"') :]
+    html = page(matrix.tolist(), tuple(f"c{number:02}" for number in range(40)))
+    table = html[html.index('<table class="matrix"') :]
     table = table[: table.index("</table>")]
     assert table.count("<tr>") == 21
     assert all(f'title="{label}"' in table for label in ("c03", "c07", "c39"))
-    assert "Only the 20 most confused of 40 classes are shown" in shown
+    assert "Only the 20 most confused of 40 classes are shown" in html
 
 
-class Strict(HTMLParser):
+class StrictParser(HTMLParser):
     """Collects unclosed tags, scripts, and attributes that refer to other files or pages."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.open: list[str] = []
-        self.bad: list[str] = []
+        self.open_tags: list[str] = []
+        self.problems: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
@@ -209,35 +209,35 @@ class Strict(HTMLParser):
         if (
             outside
             or tag in {"script", "i", "link", "iframe"}
-            or any(k[:2] == "on" for k in values)
+            or any(name[:2] == "on" for name in values)
         ):
-            self.bad.append(str(self.get_starttag_text()))
+            self.problems.append(str(self.get_starttag_text()))
         if tag == "img" and not values.get("alt"):
-            self.bad.append("picture without words")
+            self.problems.append("picture without alternative text")
         if tag not in VOID:
-            self.open.append(tag)
+            self.open_tags.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID and (not self.open or self.open.pop() != tag):
-            self.bad.append(f"</{tag}>")
+        if tag not in VOID and (not self.open_tags or self.open_tags.pop() != tag):
+            self.problems.append(f"</{tag}>")
 
 
-def test_hostile_names_are_only_text_and_the_page_needs_nothing_from_elsewhere(page: Write) -> None:
+def test_hostile_names_are_only_text_and_the_page_loads_nothing(page: Write) -> None:
     names = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7*7 }} `x` &amp;")
-    shown = page([[3, 2, 1], [1, 2, 0], [2, 0, 4]], names)
-    parser = Strict()
-    parser.feed(shown)
-    assert parser.bad == []
-    assert parser.open == []
-    assert "url(" not in shown
-    assert "http" not in shown
-    assert "49" not in text(shown)
+    html = page([[3, 2, 1], [1, 2, 0], [2, 0, 4]], names)
+    parser = StrictParser()
+    parser.feed(html)
+    assert parser.problems == []
+    assert parser.open_tags == []
+    assert "url(" not in html
+    assert "http" not in html
+    assert "49" not in page_text(html)
 
 
 def test_a_page_with_all_its_pictures_stays_small(page: Write) -> None:
-    shown = page(np.full((6, 6), 4).tolist(), tuple("abcdef"))
-    assert shown.count("<img") == 5 * 6 + 24
-    assert len(shown) < 1_000_000  # of noise, the worst a JPEG can meet
+    html = page(np.full((6, 6), 4).tolist(), tuple("abcdef"))
+    assert html.count("<img") == 5 * 6 + 24
+    assert len(html) < 1_000_000  # the pictures are noise, the worst case for JPEG
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.9333, "93.3%"), (1, "100.0%"), (None, "–")])

@@ -20,20 +20,20 @@ def plot(*dots: Dot, threshold: float = 0.88, width: int = 720) -> SVG:
 
 
 def circle(svg: SVG, kind: str) -> dict[str, float]:
-    (found,) = svg.findall(f"g[@class='{kind}']/circle")
-    return {name: float(value) for name, value in found.attrib.items()}
+    (element,) = svg.findall(f"g[@class='{kind}']/circle")
+    return {name: float(value) for name, value in element.attrib.items()}
 
 
 def test_left_is_faster_up_is_better_and_the_area_is_the_size() -> None:
     small = dot("small", 1.0, 0.7, 1_000_000)
     svg = plot(small, dot("large", 10.0, 0.9, 4_000_000, "chosen"))
-    one, other = circle(svg, "far"), circle(svg, "chosen")
-    assert one["cx"] < other["cx"]
-    assert one["cy"] > other["cy"]
-    assert other["r"] == pytest.approx(2 * one["r"])
+    small_circle, large_circle = circle(svg, "far"), circle(svg, "chosen")
+    assert small_circle["cx"] < large_circle["cx"]
+    assert small_circle["cy"] > large_circle["cy"]
+    assert large_circle["r"] == pytest.approx(2 * small_circle["r"])
 
 
-def test_times_ten_are_the_same_distance_everywhere() -> None:
+def test_the_time_axis_is_logarithmic() -> None:
     svg = plot(dot("a", 1, 0.9, kind="near"), dot("b", 10, 0.9), dot("c", 100, 0.9, kind="chosen"))
     a, b, c = (circle(svg, kind)["cx"] for kind in ("near", "far", "chosen"))
     assert b - a == pytest.approx(c - b, abs=0.2)
@@ -58,26 +58,33 @@ NAMES = ("pocket:1", "mobilenet:v3-small", "mobilenet:v2-1.0", "resnet:50", "vgg
 def test_labels_stay_in_the_plot_and_cover_neither_dots_nor_each_other(
     width: int, names: Sequence[str]
 ) -> None:
-    dots = [dot(name, 2.0 + at / 10, 0.9 + at / 200) for at, name in enumerate(names)]
+    dots = [dot(name, 2.0 + index / 10, 0.9 + index / 200) for index, name in enumerate(names)]
     svg = plot(*dots, width=width)
     boxes = []
     for text in svg.findall("text"):
         if not text.attrib["class"].startswith("label"):
             continue
-        long, x, y = 6.5 * len(str(text.text)), float(text.attrib["x"]), float(text.attrib["y"])
-        left = x if text.attrib["text-anchor"] == "start" else x - long
+        text_width, x, y = (
+            6.5 * len(str(text.text)),
+            float(text.attrib["x"]),
+            float(text.attrib["y"]),
+        )
+        left = x if text.attrib["text-anchor"] == "start" else x - text_width
         assert left >= 0
-        assert left + long <= width
-        boxes.append((left, y - 10, left + long, y + 2))
+        assert left + text_width <= width
+        boxes.append((left, y - 10, left + text_width, y + 2))
     assert len(boxes) == len(names)
-    for at, one in enumerate(boxes):
-        for other in boxes[:at]:
+    for index, box in enumerate(boxes):
+        for earlier in boxes[:index]:
             assert (
-                one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+                box[2] <= earlier[0]
+                or earlier[2] <= box[0]
+                or box[3] <= earlier[1]
+                or earlier[3] <= box[1]
             )
 
 
-def test_equal_dots_and_certain_ones_can_be_drawn() -> None:
+def test_equal_dots_with_empty_intervals_can_be_drawn() -> None:
     certain = Dot("a", "a", 1.0, 1.0, 1.0, 1.0, 1, "chosen")
     assert not re.search("nan|inf", scatter([certain, certain], 1.0, 720).lower())
 

@@ -10,15 +10,15 @@ from trainers.reporting.tensorboard import Board, BoardError
 
 
 def read(folder: Path) -> list[tuple[str, int, float]]:
-    """Tag, step and value of all scalars in the only event file of a folder."""
+    """Read tag, step and value of all scalars in the only event file of a folder."""
     (file,) = folder.glob("events.out.tfevents.*")
-    found = []
+    scalars = []
     for record in tf.data.TFRecordDataset(str(file)):
         event = event_pb2.Event.FromString(record.numpy())
         for value in event.summary.value:
             assert value.metadata.plugin_data.plugin_name == "scalars"
-            found.append((value.tag, event.step, float(tf.make_ndarray(value.tensor))))
-    return found
+            scalars.append((value.tag, event.step, float(tf.make_ndarray(value.tensor))))
+    return scalars
 
 
 def test_epochs_can_be_read_back_as_scalars(tmp_path: Path) -> None:
@@ -46,4 +46,4 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         BoardError, match=f"--tensorboard: cannot create the folder {tmp_path}/file/logs"
     ):
-        Board(tmp_path / "file/logs")  # before anything is trained
+        Board(tmp_path / "file/logs")  # raised before anything is trained

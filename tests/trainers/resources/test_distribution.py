@@ -28,7 +28,9 @@ def set_variable(text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "text", [None, "", " ", "{}", config({"worker": ["a:1"]}), config({"chief": ["a:1"], "ps": []})]
 )
-def test_one_process_may_train(text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tf_config_with_one_task_is_accepted(
+    text: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     set_variable(text, monkeypatch)
     refuse_several_hosts()
 

@@ -25,15 +25,15 @@ def log_lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFix
     log.removeHandler(caplog.handler)
 
 
-class Small:
-    """A device with memory for so many pictures."""
+class SmallDevice:
+    """A device with memory for batches of up to `max_pictures`."""
 
-    def __init__(self, most: int) -> None:
-        self.most, self.asked = most, []
+    def __init__(self, max_pictures: int) -> None:
+        self.max_pictures, self.batch_sizes = max_pictures, []
 
     def __call__(self, images: NDArray[np.int64]) -> NDArray[np.int64]:
-        self.asked.append(len(images))
-        if len(images) > self.most:
+        self.batch_sizes.append(len(images))
+        if len(images) > self.max_pictures:
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
         return images * 10
 
@@ -74,16 +74,16 @@ def test_other_errors_are_raised_again(error: Exception) -> None:
         retry_with_half(8, "work", lambda size: (_ for _ in ()).throw(error))
 
 
-def test_batches_stay_half_as_large(
+def test_halved_batches_stay_halved(
     log_lines: pytest.LogCaptureFixture,
 ) -> None:
-    device = Small(5)
-    run = AdaptiveBatches(device, 32, "extracting")
+    device = SmallDevice(5)
+    extract = AdaptiveBatches(device, 32, "extracting")
     images = np.arange(40)
-    np.testing.assert_array_equal(run(images), images * 10)
-    assert device.asked == [32, 16, 8, *[4] * 10]
-    np.testing.assert_array_equal(run(images[:7]), images[:7] * 10)
-    assert device.asked[-2:] == [4, 3]
+    np.testing.assert_array_equal(extract(images), images * 10)
+    assert device.batch_sizes == [32, 16, 8, *[4] * 10]
+    np.testing.assert_array_equal(extract(images[:7]), images[:7] * 10)
+    assert device.batch_sizes[-2:] == [4, 3]
     lines = list(dict.fromkeys(record.getMessage() for record in log_lines.records))
     assert lines[-1] == "extracting: too little memory for 8 pictures at a time; continuing with 4"
     assert len(lines) == 3
@@ -93,20 +93,20 @@ def test_a_picture_that_is_too_large_alone_is_an_error() -> None:
     with pytest.raises(
         MemoryShortageError, match=r"extracting: the memory .*for one picture.*--device cpu"
     ):
-        AdaptiveBatches(Small(0), 4, "extracting")(np.arange(4))
+        AdaptiveBatches(SmallDevice(0), 4, "extracting")(np.arange(4))
     with pytest.raises(MemoryShortageError, match=r"fine-tuning: the memory .*for one picture"):
-        retry_with_half(4, "fine-tuning", lambda size: Small(0)(np.arange(size)))
+        retry_with_half(4, "fine-tuning", lambda size: SmallDevice(0)(np.arange(size)))
 
 
 def test_threads_that_run_out_of_memory_together_halve_once() -> None:
-    both = threading.Barrier(2)
+    barrier = threading.Barrier(2)
 
-    def run(images: NDArray[np.int64]) -> NDArray[np.int64]:
+    def extract_together(images: NDArray[np.int64]) -> NDArray[np.int64]:
         if len(images) == 8:
-            both.wait(60)
-        return Small(4)(images)
+            barrier.wait(60)
+        return SmallDevice(4)(images)
 
-    extract = AdaptiveBatches(run, 8, "extracting")
+    extract = AdaptiveBatches(extract_together, 8, "extracting")
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(extract, [np.arange(8), np.arange(8)]))
     assert extract.batch_size == 4

@@ -51,14 +51,14 @@ def test_the_loss_is_scaled_in_float16_only() -> None:
     assert with_loss_scaling(adam, "mixed_float16").inner_optimizer is adam
 
 
-def test_gradients_below_the_range_of_float16_are_learned_from() -> None:
-    """1e-9 is 0 in float16, whose smallest number is 6e-8; too large a loss skips its step."""
+def test_gradients_below_the_range_of_float16_change_the_weights() -> None:
+    """1e-9 is 0 in float16, whose smallest number is 6e-8; infinite losses are skipped."""
     values = keras.Input((1,))
     layer = keras.layers.Dense(1, use_bias=False, dtype="mixed_float16")
     model = keras.Model(values, keras.layers.Activation("linear", dtype="float32")(layer(values)))
 
-    def loss(_: object, found: object) -> object:
-        return 1e-9 * found
+    def loss(_: object, predicted: object) -> object:
+        return 1e-9 * predicted
 
     for name, is_learned in (("float32", False), ("mixed_float16", True)):
         layer.set_weights([np.ones((1, 1), np.float32)])
@@ -72,15 +72,15 @@ def test_a_copy_has_the_weights_and_computes_in_16_bits() -> None:
     backbone = resolve("tiny")
     model = backbone.load("none")
     backbone.fine_tune(model, 1)
-    other = with_policy(model, MIXED)
-    assert all(map(np.array_equal, other.get_weights(), model.get_weights()))
-    layers = [layer for layer in leaf_layers(other) if layer.weights]
+    copy = with_policy(model, MIXED)
+    assert all(map(np.array_equal, copy.get_weights(), model.get_weights()))
+    layers = [layer for layer in leaf_layers(copy) if layer.weights]
     assert {layer.compute_dtype for layer in layers} == {"bfloat16"}
-    assert {weight.dtype for weight in other.weights} == {"float32"}
-    trained = [layer.name for layer in leaf_layers(other) if layer.trainable_weights]
+    assert {weight.dtype for weight in copy.weights} == {"float32"}
+    trained = [layer.name for layer in leaf_layers(copy) if layer.trainable_weights]
     assert trained == ["conv3"]
-    found, expected = np.asarray(other(IMAGES), np.float32), np.asarray(model(IMAGES))
-    assert 0 < np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+    actual, expected = np.asarray(copy(IMAGES), np.float32), np.asarray(model(IMAGES))
+    assert 0 < np.abs(actual - expected).max() < 0.05 * np.abs(expected).max()
 
 
 def test_nothing_is_copied_for_float32() -> None:
@@ -93,17 +93,19 @@ def test_nothing_is_copied_for_float32() -> None:
 def test_a_model_trained_in_16_bits_is_exported_in_32(
     start: Start, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
-    run = start(strategy="fine-tune", fine_tune_epochs=2, precision=precision)
+    context = start(strategy="fine-tune", fine_tune_epochs=2, precision=precision)
     monkeypatch.setattr("trainers.model.classifier.Classifier.assign_weights", lambda *_: None)
-    before = run.network.body.get_layer("conv3").get_weights()[0]
-    outputs = transfer.train(run).classifier.build_model()
-    assert not np.array_equal(before, run.network.body.get_layer("conv3").get_weights()[0])
+    kernel_before = context.network.body.get_layer("conv3").get_weights()[0]
+    outputs = transfer.train(context).classifier.build_model()
+    assert not np.array_equal(
+        kernel_before, context.network.body.get_layer("conv3").get_weights()[0]
+    )
     assert {weight.dtype for weight in outputs.weights} == {"float32"}
     assert outputs(IMAGES)["embedding"].dtype == "float32"
 
 
 class Block(keras.layers.Layer):
-    """A layer with layers inside, as outside backbones have them."""
+    """A layer that contains layers, as in backbones of other packages."""
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options)
@@ -118,7 +120,7 @@ class Block(keras.layers.Layer):
         return self.norm(self.convolution(inputs))
 
 
-def test_what_is_frozen_inside_a_layer_stays_frozen_in_the_copy() -> None:
+def test_layers_frozen_inside_a_layer_stay_frozen_in_the_copy() -> None:
     images = keras.Input((8, 8, 3))
     model = keras.Model(images, Block()(images))
     resolve("tiny").fine_tune(model, 1)

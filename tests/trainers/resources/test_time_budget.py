@@ -12,7 +12,7 @@ from trainers.resources.time_budget import UNLIMITED, TimeBudget, TimeBudgetStop
 
 
 def budget_at(now: float, seconds: float | None = 10) -> TimeBudget:
-    """A budget that started at 100, seen at `now`."""
+    """A budget that started at second 100, with a clock that shows `now`."""
     return TimeBudget(100, seconds, now=lambda: now)
 
 
@@ -33,8 +33,8 @@ def test_without_a_limit_a_budget_is_never_spent() -> None:
 
 
 def test_training_stops_early_enough_for_validation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two seconds a batch, three batches of validation, ten seconds: there is time for one more
-    batch after the first, which includes tracing the graph."""
+    """With two seconds per batch, three validation batches and a budget of ten seconds, there is
+    time for one more batch after the first, which includes tracing the graph."""
     now = [100.0]
     monkeypatch.setattr(time_budget.time, "monotonic", lambda: now[0])
     callback = TimeBudgetStopping(

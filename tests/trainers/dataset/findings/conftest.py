@@ -1,4 +1,4 @@
-"""A clean folder of pictures, and what the checks find in a folder."""
+"""A clean folder of pictures, and helpers that run the checks on a folder."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ def check(folder: Path, image_size: int = 224) -> tuple[Finding, ...]:
 
 
 def by_kind(findings: tuple[Finding, ...]) -> dict[str, set[str]]:
-    """All paths of all findings of a kind."""
-    found: dict[str, set[str]] = {}
+    """Group the paths of all findings by the kind of the finding."""
+    paths: dict[str, set[str]] = {}
     for finding in findings:
-        found.setdefault(finding.kind, set()).update(finding.paths)
-    return found
+        paths.setdefault(finding.kind, set()).update(finding.paths)
+    return paths
 
 
 @pytest.fixture
 def folder(tmp_path: Path, scene: Scene) -> Path:
-    """A clean folder with a split of its own: upright, turned by EXIF, wide and high pictures."""
+    """A clean folder with train and test folders: upright, EXIF-rotated, wide and high pictures."""
     turned = Image.Exif()
     turned[0x0112] = 6
-    for at, label in enumerate(CLASSES):
+    for index, label in enumerate(CLASSES):
         for number in range(PER_CLASS):
             part = "test" if number < 3 else "train"
             size = (320, 240) if number % 2 else (260, 390)
             path = tmp_path / "pictures" / part / label / f"{number}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             options = {"exif": turned} if number % 5 == 4 else {}
-            path.write_bytes(encoded(scene(100 * at + number, size), quality=90, **options))
+            path.write_bytes(encoded(scene(100 * index + number, size), quality=90, **options))
     (tmp_path / "pictures/LICENSE.txt").write_text("free")
     return tmp_path / "pictures"

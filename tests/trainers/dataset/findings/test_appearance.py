@@ -42,7 +42,7 @@ def examine(data: Dataset, image_size: int = 224) -> list[Finding]:
     return [finding for check in checks for finding in check(data, image_size)]
 
 
-def found(data: Dataset, image_size: int = 224) -> dict[str, tuple[str, ...]]:
+def paths_by_kind(data: Dataset, image_size: int = 224) -> dict[str, tuple[str, ...]]:
     return {finding.kind: finding.paths for finding in examine(data, image_size)}
 
 
@@ -62,7 +62,7 @@ def found(data: Dataset, image_size: int = 224) -> dict[str, tuple[str, ...]]:
     ],
 )
 def test_a_picture_unlike_the_others_is_found(values: dict[str, object], kind: str) -> None:
-    assert found(dataset(**values)) == {kind: ("a/9.png",)}
+    assert paths_by_kind(dataset(**values)) == {kind: ("a/9.png",)}
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ def test_a_tiff_has_pages_and_a_gif_has_frames(kind: bytes, word: str) -> None:
 
 
 def test_similar_pictures_are_not_odd() -> None:
-    assert found(dataset()) == {}
-    assert found(dataset(1, mode=b"CMYK")) == {}
-    assert found(dataset(0)) == {}
+    assert paths_by_kind(dataset()) == {}
+    assert paths_by_kind(dataset(1, mode=b"CMYK")) == {}
+    assert paths_by_kind(dataset(0)) == {}
 
 
 def test_too_small_depends_on_the_input_of_the_model() -> None:
-    assert found(dataset(), image_size=480) == {}
-    assert found(dataset(), image_size=481).keys() == {"too_small"}
+    assert paths_by_kind(dataset(), image_size=480) == {}
+    assert paths_by_kind(dataset(), image_size=481).keys() == {"too_small"}
 
 
 def test_a_narrow_range_is_a_finding_with_its_bits() -> None:

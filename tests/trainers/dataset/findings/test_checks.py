@@ -1,4 +1,4 @@
-"""A folder with at least 40 defects of every kind: all are found, and nothing else."""
+"""A folder with at least 40 defects of all kinds: the checks find all of them and nothing else."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def seed_defects(folder: Path, scene: Scene) -> dict[str, set[str]]:  # noqa: PL
     (folder / f"{b}/gone.jpg").symlink_to(folder / "nowhere.jpg")
     defects["unreadable"].add(f"{b}/gone.jpg")
 
-    whole = {kind: encoded(fresh((900, 700)), kind) for kind in ("JPEG", "PNG", "WebP")}
-    whole["late"] = whole["JPEG"]
-    whole["progressive"] = encoded(fresh((900, 700)), progressive=True)
-    for kind, content in whole.items():
-        kept = 0.95 if kind == "late" else 0.6
+    complete = {kind: encoded(fresh((900, 700)), kind) for kind in ("JPEG", "PNG", "WebP")}
+    complete["late"] = complete["JPEG"]
+    complete["progressive"] = encoded(fresh((900, 700)), progressive=True)
+    for kind, content in complete.items():
+        fraction = 0.95 if kind == "late" else 0.6
         suffix = {"PNG": ".png", "WebP": ".webp"}.get(kind, ".jpg")
-        put("truncated", f"{a}/cut-{kind}{suffix}", content[: int(kept * len(content))])
+        put("truncated", f"{a}/cut-{kind}{suffix}", content[: int(fraction * len(content))])
     damaged = bytearray(encoded(fresh(), "PNG"))
     damaged[len(damaged) // 2] ^= 0xFF
     put("truncated", f"{c}/damaged.png", bytes(damaged))
@@ -115,8 +115,8 @@ def seed_defects(folder: Path, scene: Scene) -> dict[str, set[str]]:  # noqa: PL
     put("odd_mode", f"{c}/clear.png", encoded(clear, "PNG"))
     put("odd_mode", f"{c}/palette.png", encoded(fresh().quantize(), "PNG"))
     put("odd_mode", f"{c}/gray.jpg", encoded(fresh().convert("L")))
-    others = [fresh(), fresh()]
-    moving = encoded(fresh(), "WebP", save_all=True, append_images=others)
+    frames = [fresh(), fresh()]
+    moving = encoded(fresh(), "WebP", save_all=True, append_images=frames)
     put("odd_mode", f"{c}/moving.webp", moving)
 
     for number in range(4):
@@ -143,14 +143,14 @@ def test_all_defects_are_found_and_nothing_else(folder: Path, scene: Scene) -> N
 @pytest.mark.slow
 def test_each_group_of_duplicates_is_listed(folder: Path, scene: Scene) -> None:
     seed_defects(folder, scene)
-    found = {finding.kind: finding for finding in check(folder)}
-    assert len(found["near_duplicate"].groups) == 8
-    assert all(len(group) == 2 for group in found["near_duplicate"].groups)
-    assert ("train/apple/3.jpg", "train/apple/copy3.jpg") in found["exact_duplicate"].groups
+    findings = {finding.kind: finding for finding in check(folder)}
+    assert len(findings["near_duplicate"].groups) == 8
+    assert all(len(group) == 2 for group in findings["near_duplicate"].groups)
+    assert ("train/apple/3.jpg", "train/apple/copy3.jpg") in findings["exact_duplicate"].groups
 
 
 @pytest.mark.slow
-def test_findings_that_make_figures_untrue_are_errors_and_come_first(
+def test_findings_that_make_metrics_wrong_are_errors_and_come_first(
     folder: Path, scene: Scene
 ) -> None:
     seed_defects(folder, scene)
@@ -173,7 +173,7 @@ def test_a_folder_of_one_mode_is_not_odd(tmp_path: Path, scene: Scene, mode: str
     assert "odd_mode" not in by_kind(check(tmp_path))
 
 
-def test_a_finding_counts_and_uses_the_singular_for_one(folder: Path, scene: Scene) -> None:
+def test_the_message_of_a_finding_uses_singular_and_plural(folder: Path, scene: Scene) -> None:
     (folder / "train/apple/3.jpg").write_bytes(encoded(scene(501).convert("L")))
     (single,) = check(folder)
     assert str(single).startswith("warning: 1 picture is gray, unlike most pictures")

@@ -11,7 +11,7 @@ from trainers.dataset.findings.finding import Finding
 
 
 def grouped(*groups: int, splits: tuple[str, ...] | None = None) -> Dataset:
-    """Pictures of two classes, half of the groups each."""
+    """A dataset of pictures in these duplicate groups; each half of them is one class."""
     half = len(groups) // 2
     return replace(dataset(half, half, splits=splits), duplicate_groups=np.array(groups))
 
@@ -25,11 +25,11 @@ def test_pictures_without_duplicates_have_no_finding() -> None:
 
 
 def test_the_kind_of_a_group_is_its_worst_problem() -> None:
-    found = find(grouped(0, 0, 2, 3, 4, 2))
-    assert found.keys() == {"near_duplicate", "duplicate_across_classes"}
-    assert found["near_duplicate"].groups == (("0/0.png", "0/1.png"),)
-    assert found["duplicate_across_classes"].paths == ("0/2.png", "1/5.png")
-    assert found["duplicate_across_classes"].severity == "error"
+    findings = find(grouped(0, 0, 2, 3, 4, 2))
+    assert findings.keys() == {"near_duplicate", "duplicate_across_classes"}
+    assert findings["near_duplicate"].groups == (("0/0.png", "0/1.png"),)
+    assert findings["duplicate_across_classes"].paths == ("0/2.png", "1/5.png")
+    assert findings["duplicate_across_classes"].severity == "error"
 
 
 def test_a_group_in_two_splits_is_an_error() -> None:
@@ -40,6 +40,6 @@ def test_a_group_in_two_splits_is_an_error() -> None:
 
 def test_copies_of_a_file_are_exact_duplicates() -> None:
     data = replace(grouped(0, 0, 0, 3, 4, 5), digests=("a", "a", "b", "c", "d", "e"))
-    found = find(data)
-    assert found.keys() == {"exact_duplicate", "near_duplicate"}
-    assert found["exact_duplicate"].message.startswith("1 group of copies of the same file")
+    findings = find(data)
+    assert findings.keys() == {"exact_duplicate", "near_duplicate"}
+    assert findings["exact_duplicate"].message.startswith("1 group of copies of the same file")

@@ -7,7 +7,7 @@ import pytest
 from tests.trainers.dataset.findings.conftest import Scene, by_kind, check, encoded
 
 
-def test_each_reason_is_named_once(folder: Path) -> None:
+def test_each_reason_is_listed_once(folder: Path) -> None:
     for number in range(3):
         (folder / f"train/apple/a{number}.jpg").write_bytes(b"8BPS")
         (folder / f"train/apple/b{number}.jpg").write_bytes(b"\xff\x0a\0\0")
@@ -27,6 +27,6 @@ def test_a_jpeg_with_a_second_picture_in_it_is_a_jpeg(
 
 
 @pytest.mark.parametrize("name", ["1.jpe", "1.jfif", "1.jpg?w=500", "1.jpg.1"])
-def test_rare_suffixes_of_a_kind_are_no_finding(folder: Path, scene: Scene, name: str) -> None:
+def test_rare_suffixes_of_jpeg_are_not_a_finding(folder: Path, scene: Scene, name: str) -> None:
     (folder / "train/apple" / name).write_bytes(encoded(scene(900)))
     assert check(folder) == ()

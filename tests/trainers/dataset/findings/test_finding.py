@@ -55,7 +55,7 @@ def test_findings_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     assert messages == ["warning: 1 picture cut short\n  truncated: 100%.jpg"]
 
 
-def test_findings_json_holds_every_path_and_what_was_left_out(
+def test_findings_json_holds_every_path_and_the_files_left_out(
     tmp_path: Path, draw_folder: DrawFolder
 ) -> None:
     folder = draw_folder(tmp_path / "pictures", red=3, blue=2)
@@ -63,8 +63,8 @@ def test_findings_json_holds_every_path_and_what_was_left_out(
     dataset = load_dataset(
         scanning.scan(folder), Cache(folder.parent, 0, folder.parent / "work", SILENT)
     )
-    found = [make_finding("truncated", "cut short", [f"{number}.jpg" for number in range(9)])]
-    write_json(tmp_path / "findings.json", dataset, found)
+    findings = [make_finding("truncated", "cut short", [f"{number}.jpg" for number in range(9)])]
+    write_json(tmp_path / "findings.json", dataset, findings)
     content = json.loads((tmp_path / "findings.json").read_text(encoding="utf-8"))
     assert content["classes"] == {"blue": 2, "red": 3}
     assert content["pictures"] == 5
@@ -81,7 +81,7 @@ def test_files_left_out_without_a_finding_are_noted_by_reason(
     for number in range(5):
         (folder / f"archive/red/{number}.txt").write_text("hello")
     (folder / "archive/@eaDir").mkdir()
-    (folder / "archive/red/1.jpg").write_bytes(b"")  # a finding
+    (folder / "archive/red/1.jpg").write_bytes(b"")  # reported as a finding
     cache = Cache(folder.parent, 0, folder.parent / "work", SILENT)
     assert list_notes(load_dataset(scanning.scan(folder), cache)) == [
         "the class folders are in archive",
@@ -92,7 +92,7 @@ def test_files_left_out_without_a_finding_are_noted_by_reason(
     ]
 
 
-def test_a_summary_has_counts_in_place_of_paths() -> None:
+def test_a_summary_has_counts_instead_of_paths() -> None:
     (row,) = summarize([make_finding("truncated", "cut short", ["a", "b"])])
     message = "2 pictures cut short"
     assert row == {"kind": "truncated", "severity": "warning", "message": message, "n": 2}

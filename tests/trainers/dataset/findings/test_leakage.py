@@ -13,7 +13,7 @@ from trainers.dataset.findings import leakage
 
 
 def named(*names: str) -> Dataset:
-    """Pictures of two classes, a and b, half of the names each."""
+    """A dataset of pictures with these names; each half of them is one class."""
     data = dataset(len(names) // 2, len(names) // 2)
     return replace(data, paths=names)
 
@@ -59,17 +59,21 @@ def test_numbered_frames_of_few_sources_are_found(data: Dataset) -> None:
         numbered("n01440764_{1}.JPEG", range(1), range(200)),
         numbered("leaf{0}_{1}.jpg", range(100), range(2)),  # two pictures are not a video
         named(
-            *(f"{'ab'[at // 50]}/{at * 7919 % 10**6}_{at * 104729:x}_n.jpg" for at in range(100))
+            *(
+                f"{'ab'[index // 50]}/{index * 7919 % 10**6}_{index * 104729:x}_n.jpg"
+                for index in range(100)
+            )
         ),
         named(
             *(
-                f"{'ab'[at // 60]}/IMG_2023010{at % 6}_{10_000 + at * at * 37 % 49_999}.jpg"
-                for at in range(120)
+                f"{'ab'[number // 60]}/"
+                f"IMG_2023010{number % 6}_{10_000 + number**2 * 37 % 49_999}.jpg"
+                for number in range(120)
             )
         ),  # names of a phone, by day and time
     ],
 )
-def test_other_names_are_no_finding(data: Dataset) -> None:
+def test_other_names_are_not_a_finding(data: Dataset) -> None:
     assert list(leakage.find_leaks(data, 224)) == []
 
 

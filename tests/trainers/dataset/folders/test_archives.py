@@ -39,23 +39,23 @@ def pack_tar(path: Path, files: dict[str, bytes] = FILES, mode: str = "w") -> Pa
     return path
 
 
-def content(folder: Path) -> dict[str, bytes]:
+def read_files(folder: Path) -> dict[str, bytes]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def shown(cache: Path) -> list[str]:
+def list_unpacked(cache: Path) -> list[str]:
     return [path.name for path in cache.iterdir() if not path.name.endswith(".lock")]
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz", "w"])
 def test_tar_archives_are_unpacked(tmp_path: Path, mode: str) -> None:
-    assert content(unpack(pack_tar(tmp_path / "pictures", mode=mode))) == FILES
+    assert read_files(unpack(pack_tar(tmp_path / "pictures", mode=mode))) == FILES
 
 
 def test_zip_archives_are_unpacked_once_by_content(tmp_path: Path) -> None:
     folder = unpack(pack_zip(tmp_path / "one.zip"))
-    assert content(folder) == FILES
+    assert read_files(folder) == FILES
     (folder / "a/1.jpg").write_bytes(b"seen")
     (tmp_path / "one.zip").rename(tmp_path / "two.zip")
     assert unpack(tmp_path / "two.zip") == folder
@@ -65,18 +65,20 @@ def test_zip_archives_are_unpacked_once_by_content(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../x.jpg", "/x.jpg", "a/../../x.jpg", "C:/x.jpg", "..\\x.jpg"])
 @pytest.mark.parametrize("pack", [pack_zip, pack_tar])
-def test_no_path_leaves_the_folder(tmp_path: Path, cache: Path, name: str, pack: object) -> None:
+def test_members_outside_the_folder_are_refused(
+    tmp_path: Path, cache: Path, name: str, pack: object
+) -> None:
     if pack is pack_tar and "\\" in name:
-        pytest.skip("a backslash in a tar's name is a letter")
+        pytest.skip("in the names of a tar archive, a backslash is an ordinary character")
     archive = pack(tmp_path / "data", {"a/1.jpg": b"", name: b"x"})  # type: ignore[operator]
     with pytest.raises(DataError, match="outside the folder into which it is unpacked"):
         unpack(archive)
-    assert shown(cache) == []
+    assert list_unpacked(cache) == []
     assert not list(tmp_path.rglob("x.jpg"))
 
 
 def pack_links(path: Path, *links: tuple[bytes, str, str], files: tuple[str, ...]) -> Path:
-    """A tar of files that contain their names, and of links (type, name, target)."""
+    """Write a tar archive with files that contain their names, and links (type, name, target)."""
     with tarfile.open(pack_tar(path, {name: name.encode() for name in files}), "a") as archive:
         for kind, name, target in links:
             member = tarfile.TarInfo(name)
@@ -92,17 +94,17 @@ def test_links_and_devices_are_left_out_and_listed_each_time(tmp_path: Path) -> 
     archive = pack_links(tmp_path / "links.tar", *links, files=("a/1.jpg",))
     for _ in range(2):
         folder = unpack(archive)
-        assert content(folder) == {"a/1.jpg": b"a/1.jpg"}
+        assert read_files(folder) == {"a/1.jpg": b"a/1.jpg"}
         assert [name for name, _ in archives.read_left_out(folder)] == [
             name for _, name, _ in links
         ]
-    with zipfile.ZipFile(tmp_path / "links.zip", "w") as packed:
+    with zipfile.ZipFile(tmp_path / "links.zip", "w") as zip_file:
         link = zipfile.ZipInfo("a/link.jpg")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
-        packed.writestr(link, "/etc/passwd")
-        packed.writestr("a/1.jpg", b"")
+        zip_file.writestr(link, "/etc/passwd")
+        zip_file.writestr("a/1.jpg", b"")
     folder = unpack(tmp_path / "links.zip")
-    assert content(folder) == {"a/1.jpg": b""}
+    assert read_files(folder) == {"a/1.jpg": b""}
     ((name, reason),) = archives.read_left_out(folder)
     assert name == "a/link.jpg"
     assert "is a link" in reason
@@ -111,7 +113,7 @@ def test_links_and_devices_are_left_out_and_listed_each_time(tmp_path: Path) -> 
 def test_a_hard_link_has_the_content_of_the_earlier_file(tmp_path: Path) -> None:
     links = [(tarfile.LNKTYPE, "b/2.jpg", "a/1.jpg"), (tarfile.LNKTYPE, "b/3.jpg", "b/2.jpg")]
     folder = unpack(pack_links(tmp_path / "hard.tar", *links, files=("a/1.jpg",)))
-    assert content(folder) == dict.fromkeys(("a/1.jpg", "b/2.jpg", "b/3.jpg"), b"a/1.jpg")
+    assert read_files(folder) == dict.fromkeys(("a/1.jpg", "b/2.jpg", "b/3.jpg"), b"a/1.jpg")
     assert archives.read_left_out(folder) == []
 
 
@@ -126,10 +128,10 @@ def test_unprintable_names_are_left_out_and_listed(tmp_path: Path, name: str) ->
         link.type, link.pax_headers = tarfile.LNKTYPE, {"linkpath": name}
         archive.addfile(link)
     folder = unpack(path)
-    assert content(folder) == {"a/1.jpg": b"x"}
-    (first, why), (second, _) = archives.read_left_out(folder)
-    assert (first, second) == (escape(name), "a/link.jpg")
-    assert "control characters" in why
+    assert read_files(folder) == {"a/1.jpg": b"x"}
+    (name_left_out, reason), (link_left_out, _) = archives.read_left_out(folder)
+    assert (name_left_out, link_left_out) == (escape(name), "a/link.jpg")
+    assert "control characters" in reason
 
 
 def test_decompression_bombs_are_refused(
@@ -147,23 +149,23 @@ def test_decompression_bombs_are_refused(
     monkeypatch.setattr(archives, "MAX_FILES", 2)
     with pytest.raises(DataError, match="more than 2 files"):
         unpack(pack_tar(tmp_path / "many.tar"))
-    assert shown(cache) == []
+    assert list_unpacked(cache) == []
 
 
-@pytest.mark.parametrize("kept", [0.3, 0.9])
+@pytest.mark.parametrize("fraction", [0.3, 0.9])
 @pytest.mark.parametrize("kind", ["zip", "w", "w:gz", "w:xz"])
 def test_truncated_archives_are_refused(
-    tmp_path: Path, cache: Path, kind: str, kept: float
+    tmp_path: Path, cache: Path, kind: str, fraction: float
 ) -> None:
     rng = np.random.default_rng(0)
     files = {f"a/{number}.jpg": rng.bytes(10_000) for number in range(9)}
     path = tmp_path / "data"
     archive = pack_zip(path, files) if kind == "zip" else pack_tar(path, files, kind)
-    whole = archive.read_bytes().rstrip(b"\0")
-    archive.write_bytes(whole[: int(kept * len(whole))])
+    complete = archive.read_bytes().rstrip(b"\0")
+    archive.write_bytes(complete[: int(fraction * len(complete))])
     with pytest.raises(DataError, match=r"data is damaged or cut short .*download it again"):
         unpack(archive)
-    assert not cache.exists() or shown(cache) == []
+    assert not cache.exists() or list_unpacked(cache) == []
 
 
 def test_a_partial_folder_of_a_killed_run_is_replaced(tmp_path: Path, cache: Path) -> None:
@@ -172,8 +174,8 @@ def test_a_partial_folder_of_a_killed_run_is_replaced(tmp_path: Path, cache: Pat
     partial = cache / f".{folder.name}.partial"
     folder.rename(partial)
     (partial / "a/old.jpg").touch()
-    assert content(unpack(archive)) == FILES
-    assert shown(cache) == [folder.name]
+    assert read_files(unpack(archive)) == FILES
+    assert list_unpacked(cache) == [folder.name]
 
 
 def test_encrypted_archives_and_other_files_are_refused_with_advice(tmp_path: Path) -> None:
@@ -191,8 +193,8 @@ def test_encrypted_archives_and_other_files_are_refused_with_advice(tmp_path: Pa
 def test_names_written_by_macos_and_windows_are_decoded(tmp_path: Path) -> None:
     data = pack_zip(tmp_path / "a.zip", {"café/1.jpg": b"", "tea\\2.jpg": b""}).read_bytes()
     name = "café/1.jpg".encode()
-    for at in (data.index(name) - 30, data.rindex(name) - 46):  # local and central header
-        flags = at + (6 if data[at + 2 : at + 4] == b"\x03\x04" else 8)
-        data = data[:flags] + b"\0\0" + data[flags + 2 :]
+    for header in (data.index(name) - 30, data.rindex(name) - 46):  # local and central header
+        flag_offset = header + (6 if data[header + 2 : header + 4] == b"\x03\x04" else 8)
+        data = data[:flag_offset] + b"\0\0" + data[flag_offset + 2 :]
     (tmp_path / "a.zip").write_bytes(data)
-    assert set(content(unpack(tmp_path / "a.zip"))) == {"café/1.jpg", "tea/2.jpg"}
+    assert set(read_files(unpack(tmp_path / "a.zip"))) == {"café/1.jpg", "tea/2.jpg"}

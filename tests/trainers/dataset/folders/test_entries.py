@@ -12,7 +12,7 @@ def touch(folder: Path, *names: str) -> Path:
     return folder
 
 
-def test_entries_come_in_order_with_the_reason_why_one_is_not_used(tmp_path: Path) -> None:
+def test_entries_are_sorted_and_have_the_reason_of_a_rejection(tmp_path: Path) -> None:
     data = touch(tmp_path, "b/2.jpg", "a/1.jpg", "a/notes.csv", ".Trash/1.jpg", "__MACOSX/1.jpg")
     (data / "a/notes.csv").write_text("1,2")
     (data / "c").mkdir()

@@ -18,7 +18,7 @@ from trainers.dataset.folders.filenames import (
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
+    ("name", "escaped"),
     [
         ("a\x1b[2J\n", "a\\x1b[2J\\x0a"),
         ("c\x85", "c\\x85"),
@@ -27,15 +27,15 @@ from trainers.dataset.folders.filenames import (
         ("photo\u202egpj.exe", "photo\\u202egpj.exe"),
     ],
 )
-def test_control_characters_are_unprintable_and_escaped(name: str, shown: str) -> None:
+def test_control_characters_are_unprintable_and_escaped(name: str, escaped: str) -> None:
     assert not is_printable(name)
-    assert escape(name) == shown
+    assert escape(name) == escaped
 
 
 @pytest.mark.parametrize(
     "name", ["データ　写真", "می‌خواهم", "👩‍🔬", "a\xa0b", "a\xadb", "1\u202fPM", "א\u200fב", ""]
 )
-def test_blanks_and_joiners_of_every_script_are_printable(name: str) -> None:
+def test_spaces_and_joiners_of_all_writing_systems_are_printable(name: str) -> None:
     assert is_printable(name)
     assert escape(name) == name
 
@@ -54,7 +54,7 @@ def test_blanks_and_joiners_of_every_script_are_printable(name: str) -> None:
         ("LICENSE", ""),
     ],
 )
-def test_what_downloads_append_is_not_part_of_the_suffix(name: str, expected: str) -> None:
+def test_endings_added_by_downloads_are_not_part_of_the_suffix(name: str, expected: str) -> None:
     assert suffix_of(name) == expected
 
 
@@ -75,12 +75,12 @@ def test_hidden_names_and_system_folders() -> None:
         *[(name, "test") for name in ("test_dir", "Testing", "evaluation", "testImages")],
     ],
 )
-def test_names_of_splits(name: str, split: str) -> None:
+def test_common_names_of_split_folders_are_recognized(name: str, split: str) -> None:
     assert split_of(name) == split
     assert is_split_name(name)
 
 
-def test_names_that_mention_a_split_and_more() -> None:
+def test_the_word_of_a_split_within_a_longer_name() -> None:
     assert (split_of("seg_train"), is_split_name("seg_train")) == ("train", False)
     assert (split_of("test tube"), is_split_name("test tube")) == ("test", False)
     assert not any(map(split_of, ("trains", "train_test", "contest", "latest", "value")))

@@ -12,13 +12,13 @@ def layout(*pictures: str) -> Layout:
     return detect_layout(tuple(path.split("/")) for path in pictures)
 
 
-def located(*pictures: str) -> list[tuple[str, str] | None]:
+def locate_all(*pictures: str) -> list[tuple[str, str] | None]:
     detected = layout(*pictures)
     return [detected.locate(tuple(path.split("/"))) for path in pictures]
 
 
-def both(*parts: str) -> list[str]:
-    """Pictures of two classes in each of these folders."""
+def two_classes(*parts: str) -> list[str]:
+    """List pictures of two classes in each of these folders."""
     return [f"{part}/{label}/1.jpg" for part in parts for label in ("ash", "oak")]
 
 
@@ -27,12 +27,12 @@ def splits(*pictures: str) -> dict[str, str]:
 
 
 def test_folders_are_classes() -> None:
-    assert located("ash/1.jpg", "oak/monday/2.jpg", "lost.jpg") == [
+    assert locate_all("ash/1.jpg", "oak/monday/2.jpg", "lost.jpg") == [
         ("ash", ""),
         ("oak", ""),
         ("", ""),
     ]
-    assert layout(*both(".")[:0]) == Layout({(): ClassRoot("")})
+    assert layout(*two_classes(".")[:0]) == Layout({(): ClassRoot("")})
 
 
 @pytest.mark.parametrize(
@@ -50,20 +50,20 @@ def test_folders_are_classes() -> None:
         ("train/images", "test/images"),
     ],
 )
-def test_split_folders_are_found_under_their_many_names(train: str, test: str) -> None:
-    assert splits(*both(train, test)) == {train: "train", test: "test"}
+def test_split_folders_may_have_many_names(train: str, test: str) -> None:
+    assert splits(*two_classes(train, test)) == {train: "train", test: "test"}
 
 
 def test_unusual_layouts_are_noted() -> None:
-    assert layout(*both("train", "val")).notes == ()
-    assert layout(*both("training_set", "val")).notes == (
+    assert layout(*two_classes("train", "val")).notes == ()
+    assert layout(*two_classes("training_set", "val")).notes == (
         "split folders: train = training_set, validation = val",
     )
-    assert layout(*both("a/b")).notes == ("the class folders are in a/b",)
+    assert layout(*two_classes("a/b")).notes == ("the class folders are in a/b",)
 
 
 def test_a_test_folder_with_one_class_is_a_split() -> None:
-    pictures = [*both("seg_train/seg_train"), "seg_test/seg_test/oak/1.jpg"]
+    pictures = [*two_classes("seg_train/seg_train"), "seg_test/seg_test/oak/1.jpg"]
     assert splits(*pictures) == {"seg_train/seg_train": "train", "seg_test/seg_test": "test"}
 
 
@@ -87,21 +87,21 @@ def test_classes_may_be_named_like_splits(pictures: list[str]) -> None:
 
 
 def test_train_alone_is_a_split_at_any_depth() -> None:
-    assert splits(*both("train")) == {"train": "train"}
-    assert splits(*both("archive/train")) == {"archive/train": "train"}
-    assert splits(*both("train/train")) == {"train/train": "train"}
+    assert splits(*two_classes("train")) == {"train": "train"}
+    assert splits(*two_classes("archive/train")) == {"archive/train": "train"}
+    assert splits(*two_classes("train/train")) == {"train/train": "train"}
 
 
 def test_levels_with_a_single_folder_are_skipped() -> None:
-    assert splits(*both("archive/dataset")) == {"archive/dataset": ""}
-    assert splits(*both("archive/dataset"), "cover.jpg") == {"archive/dataset": ""}
+    assert splits(*two_classes("archive/dataset")) == {"archive/dataset": ""}
+    assert splits(*two_classes("archive/dataset"), "cover.jpg") == {"archive/dataset": ""}
     assert splits("cats/1.jpg") == {"": ""}
     assert splits("archive/cats/1.jpg") == {"archive": ""}
 
 
-def test_splits_within_each_class() -> None:
+def test_split_folders_may_be_inside_each_class() -> None:
     pictures = ["cat/train/1.jpg", "cat/test/2.jpg", "dog/train/3.jpg", "dog/test/4.jpg"]
-    assert located(*pictures) == [
+    assert locate_all(*pictures) == [
         ("cat", "train"),
         ("cat", "test"),
         ("dog", "train"),
@@ -111,21 +111,23 @@ def test_splits_within_each_class() -> None:
 
 
 @pytest.mark.parametrize(
-    "form", ["{}_train|{}_test", "train-{}|test-{}", "{}Train|{}Test", "{} trn|{} tst"]
+    "pattern", ["{}_train|{}_test", "train-{}|test-{}", "{}Train|{}Test", "{} trn|{} tst"]
 )
-def test_a_class_and_a_split_in_each_name(form: str) -> None:
-    train, test = form.split("|")
+def test_folder_names_may_combine_a_class_and_a_split(pattern: str) -> None:
+    train, test = pattern.split("|")
     pictures = [f"{name.format(label)}/1.jpg" for name in (train, test) for label in ("cat", "dog")]
-    assert located(*pictures) == [
+    assert locate_all(*pictures) == [
         ("cat", "train"),
         ("dog", "train"),
         ("cat", "test"),
         ("dog", "test"),
     ]
     assert layout(*pictures).notes == ("the folder names combine a class and a split",)
-    inside = [f"data/{path.replace('1.jpg', f'{at}/1.jpg')}" for at, path in enumerate(pictures)]
-    assert located(*inside) == located(*pictures)
-    assert located("cat_train/1.jpg", "Cat_val/1.jpg", "dog_train/1.jpg") == [
+    nested = [
+        f"data/{path.replace('1.jpg', f'{index}/1.jpg')}" for index, path in enumerate(pictures)
+    ]
+    assert locate_all(*nested) == locate_all(*pictures)
+    assert locate_all("cat_train/1.jpg", "Cat_val/1.jpg", "dog_train/1.jpg") == [
         ("cat", "train"),
         ("cat", "validation"),
         ("dog", "train"),
@@ -142,25 +144,25 @@ def test_a_class_and_a_split_in_each_name(form: str) -> None:
         ("paper fold1", "wing fold2"),
     ],
 )
-def test_class_names_may_contain_the_word_of_a_split(names: tuple[str, ...]) -> None:
+def test_class_names_may_contain_a_split_word(names: tuple[str, ...]) -> None:
     assert splits(*(f"{name}/1.jpg" for name in names)) == {"": ""}
 
 
 def test_folders_of_folds_are_nested_classes() -> None:
-    assert layout(*both("fold1", "fold2")).nested_classes == ("fold1", "fold2")
-    assert splits(*both("trn", "tst")) == {"trn": "train", "tst": "test"}
+    assert layout(*two_classes("fold1", "fold2")).nested_classes == ("fold1", "fold2")
+    assert splits(*two_classes("trn", "tst")) == {"trn": "train", "tst": "test"}
 
 
-def test_unlabelled_pictures_beside_splits() -> None:
-    found = splits(*both("seg_train", "seg_test"), "seg_pred/1.jpg")
-    assert found == {"seg_train": "train", "seg_test": "test", "seg_pred": "unlabelled"}
+def test_unlabelled_pictures_may_lie_beside_splits() -> None:
+    roots = splits(*two_classes("seg_train", "seg_test"), "seg_pred/1.jpg")
+    assert roots == {"seg_train": "train", "seg_test": "test", "seg_pred": "unlabelled"}
 
 
 @pytest.mark.parametrize(
     ("pictures", "message"),
     [
         (
-            [*both("train", "test"), "cats/1.jpg"],
+            [*two_classes("train", "test"), "cats/1.jpg"],
             "the folder has split folders (test, train) and next to them other folders with "
             "pictures (cats): move",
         ),
@@ -185,9 +187,9 @@ def test_unlabelled_pictures_beside_splits() -> None:
             "the names a_fold1, a_fold2, b_fold1, b_fold2 each combine a class and a fold: move "
             "the pictures of each class into one folder, e.g. a",
         ),
-        (both("x/val", "x/test"), "x has test, val but no folder for training: rename one"),
+        (two_classes("x/val", "x/test"), "x has test, val but no folder for training: rename one"),
         (
-            both("flowers/train", "flowers/test", "trees/train", "trees/test"),
+            two_classes("flowers/train", "flowers/test", "trees/train", "trees/test"),
             "there are several datasets with split folders, flowers, trees: set --data to the one "
             "to train on, e.g. --data DIR/flowers",
         ),
@@ -198,7 +200,7 @@ def test_ambiguous_layouts_are_refused(pictures: list[str], message: str) -> Non
         layout(*pictures)
 
 
-def test_a_folder_one_level_too_high_names_the_inner_ones() -> None:
+def test_a_folder_one_level_too_high_has_inner_roots() -> None:
     flowers = ["flowers/rose/1.jpg", "flowers/daisy/1.jpg"]
     detected = layout(*flowers, "satellites/forest/1.jpg", "satellites/sea/1.jpg")
     assert (detected.inner_roots, detected.nested_classes) == (("flowers", "satellites"), ())
@@ -208,7 +210,7 @@ def test_a_folder_one_level_too_high_names_the_inner_ones() -> None:
 
 
 def test_the_same_folders_in_all_classes_are_nested_classes() -> None:
-    detected = layout(*both("north", "south"))
+    detected = layout(*two_classes("north", "south"))
     assert (detected.inner_roots, detected.nested_classes) == ((), ("north", "south"))
 
 
@@ -227,4 +229,4 @@ def test_folders_within_a_class_are_fine(pictures: list[str]) -> None:
 
 
 def test_a_deep_chain_of_split_folders_is_quick() -> None:
-    assert len(splits(*both("/".join(["train"] * 300)))) == 1
+    assert len(splits(*two_classes("/".join(["train"] * 300)))) == 1

@@ -17,7 +17,7 @@ def folder(tmp_path: Path, draw_folder: DrawFolder) -> Path:
     return draw_folder(tmp_path / "my pictures", red=2, blue=2)
 
 
-def test_the_parent_of_a_class_folder_is_suggested_as_it_has_to_be_typed(
+def test_the_parent_of_a_class_folder_is_suggested_as_a_shell_argument(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert suggest_folder(folder / "red").endswith(f": --data '{folder}'")
@@ -44,7 +44,9 @@ def test_for_a_missing_folder_the_closest_name_is_suggested(folder: Path) -> Non
     assert suggest_folder(folder / "no/where") == ""
 
 
-def test_a_right_folder_or_a_single_class_gets_no_suggestion(folder: Path, tmp_path: Path) -> None:
+def test_a_suitable_folder_or_a_single_class_gets_no_suggestion(
+    folder: Path, tmp_path: Path
+) -> None:
     assert suggest_folder(folder) == ""
     (tmp_path / "alone/scans").mkdir(parents=True)
     (folder / "red/0.png").rename(tmp_path / "alone/scans/0.png")
@@ -63,7 +65,11 @@ def test_the_message_of_a_scan_ends_with_the_suggestion(folder: Path) -> None:
 def test_the_current_folder_is_suggested_when_it_holds_pictures(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place, hint in ((folder, "--data ."), (folder / "red", "--data .."), (folder.parent, "")):
-        monkeypatch.chdir(place)
+    for current_folder, hint in (
+        (folder, "--data ."),
+        (folder / "red", "--data .."),
+        (folder.parent, ""),
+    ):
+        monkeypatch.chdir(current_folder)
         assert suggest_current_folder().endswith(hint)
         assert bool(suggest_current_folder()) is bool(hint)

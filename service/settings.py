@@ -61,7 +61,7 @@ class Settings(BaseModel):
         0, ge=0, le=256, description=f"number of concurrent calls of the model; {_AUTOTUNED}"
     )
     session_threads: int = Field(
-        0, ge=0, le=256, description=f"number of CPU threads of each call; {_AUTOTUNED}"
+        0, ge=0, le=256, description=f"number of CPU threads per model call; {_AUTOTUNED}"
     )
     max_batch_size: int = Field(
         0, ge=0, description=f"largest number of pictures in one call of the model; {_AUTOTUNED}"

@@ -64,7 +64,7 @@ class TrainingConfig(BaseModel):
     name: str = Field(
         "classifier",
         pattern=model_name.PATTERN,
-        description="name of the model; allowed are lower-case letters, digits, . _ and -",
+        description="name of the model; it may contain lower-case letters, digits, . _ and -",
     )
     image_size: int | None = Field(
         None,

@@ -55,9 +55,9 @@ def promote(new: Path, over: str | None, data: Path) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m trainers.promote",
-        description="Compare a new model with an old one on the new model's test pictures. If the "
-        "new one is right at least as often, it becomes `latest` in BentoML's store; otherwise the "
-        "old one stays `latest`, or becomes `latest` again.",
+        description="Compare a new model with an old one on those test pictures of the new model "
+        "that the old model was not trained on. If the new one is right at least as often, it "
+        "becomes `latest` in BentoML's store; otherwise the old one stays or becomes `latest`.",
         epilog="The last line of the output is the tag of the latest model. Exit codes: 0 done, "
         "whichever model is the latest; 2 wrong use or bad data.",
         allow_abbrev=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
@@ -105,8 +106,9 @@ class Manifest(_Part):
     @field_validator("classes")
     @classmethod
     def _must_differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(classes)) < len(classes):
-            raise ValueError("two classes have the same name; train the model again")
+        repeated = [name for name, count in Counter(classes).items() if count > 1]
+        if repeated:
+            raise ValueError(f"two classes have the name {repeated[0]!r}")
         return classes
 
     @property

@@ -68,7 +68,7 @@ def predict_split(
     label = f"evaluating on {split}"
     size = _GPU_BATCH if predictor.provider == CUDA else _BATCH
     predict = AdaptiveBatches(predictor.predict, size, label)
-    log.info("%s: the exported ONNX runs in ONNX Runtime, on %s", label, predictor.provider)
+    log.info("%s with the exported ONNX model, in ONNX Runtime on %s", label, predictor.provider)
     probabilities = np.zeros((len(rows), len(dataset.classes)), np.float32)
     with progress.steps(len(rows), label) as advance:
         for start in range(0, len(rows), size):

@@ -137,5 +137,5 @@ def test_json_that_is_not_a_manifest_has_no_schema_version(bundle_copy: Path, co
 
 
 def test_two_classes_of_one_name_are_refused(manifest: Manifest) -> None:
-    with pytest.raises(ValidationError, match="two classes have the same name"):
+    with pytest.raises(ValidationError, match="two classes have the name"):
         Manifest.model_validate({**manifest.model_dump(), "classes": ("a", "a")})

@@ -209,7 +209,7 @@ def test_the_provider_is_logged_and_determines_the_batch_size(
     log.setLevel(level)
     log.removeHandler(caplog.handler)
     assert dogs.sizes[0] == size
-    assert f"on test: the exported ONNX runs in ONNX Runtime, on {provider}" in caplog.text
+    assert f"on test with the exported ONNX model, in ONNX Runtime on {provider}" in caplog.text
 
 
 def test_the_matrix_of_many_classes_is_written_sparsely() -> None:

@@ -38,8 +38,8 @@ test-families: setup ## test the smallest backbone of each less common family (1
 test-large: setup ## test the larger backbones: training, export, copies (about an hour, 16 GB of memory)
 	$(RUN) -m pytest -m large $(CONFORMANCE)
 
-test-lowest: artifacts/lowest/.ready ## run the fast tests of the service with the lowest versions that pyproject.toml allows
-	artifacts/lowest/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not large and not image" tests/service
+test-lowest: artifacts/lowest/.ready ## run the tests of the service with the lowest versions that pyproject.toml allows
+	artifacts/lowest/bin/python -m pytest -n 2 --dist loadfile tests/service
 
 artifacts/lowest/.ready: requirements/lowest.txt pyproject.toml
 	$(PYTHON) -m venv artifacts/lowest

@@ -11,9 +11,9 @@ from typing import ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from service.api_keys import read_keys, split_keys
 from service.errors import SettingError
 from service.imaging import MAX_PIXELS, Limits
-from service.server.api_keys import read_keys, split_keys
 from service.system.resources import usable_cores
 
 PREFIX = "GRAFT_"

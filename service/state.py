@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from service.api_keys import ApiKeys
 from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
 from service.bundle.signature import load_verified
@@ -11,7 +12,6 @@ from service.engine.autotune import load_tuning
 from service.engine.session_config import TuningResult
 from service.metrics import Metrics
 from service.served_model import ServedModel
-from service.server.api_keys import ApiKeys
 from service.server.runtime_directory import RuntimeDirectory
 from service.server.upload_quota import UploadQuota
 from service.settings import Settings

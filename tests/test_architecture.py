@@ -183,6 +183,18 @@ def test_service_imports_no_training_code() -> None:
     }
 
 
+def test_training_reaches_no_web_framework() -> None:
+    graph = import_graph()
+    reached, todo = set(), {name for name in graph if name.startswith("trainers.")}
+    while todo:
+        reached |= todo
+        todo = {used for name in todo for used in graph[name]} - reached
+    paths = {ROOT.joinpath(*name.split(".")) for name in reached}
+    files = [path / "__init__.py" if path.is_dir() else path.with_suffix(".py") for path in paths]
+    web = {"starlette", "uvicorn", "httptools", "click", "circus", "python_multipart"}
+    assert top_level_packages(files) & web == set()
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_modules_are_not_longer_than_the_limit(package: str) -> None:
     lengths = {str(path): len(path.read_text().splitlines()) for path in modules(package)}

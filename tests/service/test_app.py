@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -263,3 +264,11 @@ def test_unknown_paths_add_nothing_to_the_metrics(server: Any, client: httpx.Cli
         client.get(f"/made-up-{number}")
     assert len(server.metrics()) <= count_before + 5
     assert "made-up" not in client.get("/metrics").text
+
+
+def test_bentoml_has_the_hooks_that_the_service_overrides() -> None:
+    assert "service_class" in inspect.signature(bentoml.service).parameters
+    assert list(inspect.signature(bentoml.Service.to_asgi).parameters) == ["self", "is_main"]
+    assert isinstance(inspect.getattr_static(bentoml.Service, "openapi_spec"), property)
+    from_request = inspect.signature(bentoml.IODescriptor.from_http_request)
+    assert list(from_request.parameters) == ["request", "serde"]

@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m trainers.conformance",
         description="Check that a backbone can do what training and export need. Prints one line "
         "for each check; the line of a failed check says what to change.",
-        epilog="Exit codes: 0 all checks passed; 2 a check failed, or wrong use, such as an unknown backbone.",
+        epilog="Exit codes: 0 all checks passed; 2 a check failed, or wrong use, such as an "
+        "unknown backbone.",
     )
     parser.add_argument("name", help="name of the backbone, FAMILY[:VARIANT], e.g. efficientnet:b3")
     parser.add_argument(

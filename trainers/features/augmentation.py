@@ -19,8 +19,6 @@ FLIPS: tuple[Flip, ...] = get_args(Flip)
 
 MIRRORED, ZOOMED, UPSIDE_DOWN = 1, 2, 4
 """The number of a view is a bit mask of these changes; 0 is the unchanged picture."""
-VIEW_COUNT = 8
-"""Number of different views: one for each combination of the changes above."""
 ZOOM = 1.25
 """Magnification of a zoomed view."""
 
@@ -41,7 +39,7 @@ def make_view(image: NDArray[np.uint8], number: int, key: bytes) -> NDArray[np.u
 
     Args:
         image: (S, S, 3) uint8.
-        number: 0 (the picture itself) to VIEW_COUNT - 1.
+        number: a combination of the changes above; 0 is the picture itself.
         key: the SHA-256 of the picture. It decides which part a zoomed view shows, so the view is
             the same in every run.
     """

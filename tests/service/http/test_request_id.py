@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from service.api_keys import ApiKeys
 from service.http.error_format import ErrorFormatMiddleware
 from service.http.request_id import (
     RequestIdMiddleware,
@@ -30,7 +31,6 @@ from service.http.request_id import (
 )
 from service.http.routing import Endpoint
 from service.metrics import Metrics
-from service.server.api_keys import ApiKeys
 
 GENERATED = r"[0-9a-f]{12}-[0-9a-f]+"
 

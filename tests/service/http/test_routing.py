@@ -13,10 +13,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from service.api_keys import ApiKeys
 from service.errors import MissingField
 from service.http.routing import Endpoint
 from service.metrics import Metrics
-from service.server.api_keys import ApiKeys
 
 
 async def handle(state: Any, request: Request) -> Response:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.features.augmentation import VIEW_COUNT, make_view, mix_up
+from trainers.features.augmentation import MIRRORED, UPSIDE_DOWN, ZOOMED, make_view, mix_up
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
 KEY = bytes([0, 255]) + bytes(30)
@@ -10,9 +10,9 @@ KEY = bytes([0, 255]) + bytes(30)
 
 def test_the_first_view_is_the_picture_and_odd_ones_are_mirrored() -> None:
     np.testing.assert_array_equal(make_view(IMAGE, 0, KEY), IMAGE)
-    for number in range(1, VIEW_COUNT, 2):
+    for number in (0, ZOOMED, UPSIDE_DOWN, ZOOMED | UPSIDE_DOWN):
         np.testing.assert_array_equal(
-            make_view(IMAGE, number, KEY), make_view(IMAGE, number - 1, KEY)[:, ::-1]
+            make_view(IMAGE, number | MIRRORED, KEY), make_view(IMAGE, number, KEY)[:, ::-1]
         )
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from service.api_keys import ApiKeys, read_keys, split_keys
 from service.errors import SettingError, Unauthorized
-from service.server.api_keys import ApiKeys, read_keys, split_keys
 
 KEYS = ApiKeys(["first-key", "second-key"])
 

@@ -115,7 +115,7 @@ class TrainingConfig(BaseModel):
     head: Literal["auto", "linear", "hidden"] = Field(
         "auto",
         description="linear = logistic regression; hidden = the same after a hidden layer of 128 "
-        "units; auto = hidden if it is clearly better in cross-validation, otherwise linear",
+        "units; auto = hidden if it is clearly better on 100 or more validation pictures",
     )
     epochs: int = Field(
         60,

@@ -11,8 +11,9 @@ from starlette.requests import Request
 from service.errors import ClientDisconnected
 
 LISTEN_AFTER_SECONDS: Final = 0.1
-"""Time after which the service starts to listen for a disconnect. Most answers are sent earlier, so
-no task is started for them. Clients rarely disconnect this early."""
+"""Time from the start of the block until the service listens for a disconnect. Most answers are
+ready before this time, so that no listening task is started for their requests. Clients rarely
+disconnect this early."""
 
 
 class cancel_on_disconnect:  # noqa: N801  # used like asyncio.timeout

@@ -24,7 +24,7 @@ def error_response(error: RequestError, path: str = "") -> JSONResponse:
 
 
 class ErrorFormatMiddleware:
-    """ASGI middleware that converts the error responses of BentoML and Starlette to one format.
+    """ASGI middleware that converts the error responses of BentoML and Starlette to Graft's format.
 
     These responses are plain text, or JSON in another format. Errors that already have Graft's
     format keep their message and, outside /v2, their code. Responses with status 429 or 503 get a

@@ -1,8 +1,8 @@
 """Refuse pictures while the queue is full, before the request is routed or read.
 
-Routing, reading and parsing take an eighth of the time of an answer. So the queue is checked
-before they start: also before the API key is checked, and before tracing and the duration metric
-start (docs/decisions/serving.md).
+Routing, reading and parsing a request take an eighth of the time of an answer. So the queue is
+checked before all of them, and also before the API key check, tracing and the duration metric
+(docs/decisions/serving.md).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class LoadSheddingMiddleware:
         await app(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """Return the response that refuses a request; None if the application shall answer it.
+        """Return the response that refuses a request; None if the application should answer it.
 
         Refusals are counted in the metrics.
         """
@@ -60,6 +60,6 @@ class LoadSheddingMiddleware:
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    """Compile a route's path to a pattern in which `{name}` matches a text without slashes."""
+    """Compile a route's path to a pattern in which `{name}` matches text without slashes."""
     literals = re.split(r"\{\w+\}", path)
     return re.compile("[^/]+".join(map(re.escape, literals)) + r"\Z")

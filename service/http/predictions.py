@@ -80,7 +80,7 @@ def requested_top_k(request: Request, model: ServedModel) -> int | None:
 async def gather_all(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
     """Wait until all awaitables have finished, then return their results in order.
 
-    If awaitables fail, the exception of the first of them, in the order of `awaitables`, is raised.
+    If several fail, the exception of the one that comes first in `awaitables` is raised.
     `asyncio.gather` alone raises an exception at once. The caller would then give back the room
     that it reserved in the queue, while other pictures of the request are still being classified.
     """
@@ -96,7 +96,10 @@ async def gather_all(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
 
 
 async def _classify(model: ServedModel, data: bytes, top_k: int | None) -> dict[str, object]:
-    """Return the answer for one picture; errors say what the bytes seem to be if not a picture."""
+    """Return the answer for one picture.
+
+    If the bytes are not a valid picture, the error message says what they seem to be, if known.
+    """
     try:
         return await model.classify(data, top_k)
     except (UndecodableImage, UnsupportedMediaType) as error:
@@ -107,7 +110,7 @@ async def _classify(model: ServedModel, data: bytes, top_k: int | None) -> dict[
 async def _classify_or_refuse(
     state: ServiceState, model: ServedModel, top_k: int | None, data: bytes
 ) -> dict[str, object]:
-    """Return the result for one picture of a batch; if the picture is refused, that is an error."""
+    """Return the answer for one picture of a batch, or the error if the picture is refused."""
     try:
         return await _classify(model, check_size(data, state.settings), top_k)
     except RequestError as error:

@@ -94,7 +94,7 @@ async def _reload(state: ServiceState) -> Manifest:
 def _announce(state: ServiceState) -> None:
     """Tell the other workers to reload, even if this worker's model is unchanged.
 
-    Another worker, which failed to load this model earlier, then tries again.
+    Another worker may have failed to load this model earlier; that worker then tries again.
     """
     if state.runtime_directory is None:  # a warning was logged when the service started
         return

@@ -34,7 +34,10 @@ def decode(text: str) -> bytes:
 
 
 def is_url(text: str) -> bool:
-    """Whether the text starts as the URL of a file, such as http: or s3:; False for a data URL."""
+    """Whether the text starts like the URL of a file, with http: or s3: for example.
+
+    A data URL is not the URL of a file.
+    """
     return bool(_URL.match(text))
 
 

@@ -20,9 +20,9 @@ Failure = tuple[type[RequestError], str]
 class body_timeout:  # noqa: N801  # used like asyncio.timeout
     """Cancel the enclosed block, which reads the body, if the body stalls or arrives too slowly.
 
-    The body stalls if nothing arrives for `upload_timeout_seconds`. The body is too slow if less
-    than `upload_bytes_per_second` arrive on average in any period of `upload_timeout_seconds`;
-    these periods follow one another from the start of the block. Once the server is draining, the
+    The body stalls if nothing arrives for `upload_timeout_seconds`. The speed is measured in
+    successive periods of `upload_timeout_seconds`: if fewer than `upload_bytes_per_second` bytes
+    per second arrive on average in a period, the body is too slow. Once the server is draining, the
     rest of the body must arrive within `upload_timeout_seconds`.
 
     Args:
@@ -78,7 +78,7 @@ class body_timeout:  # noqa: N801  # used like asyncio.timeout
             self._task.cancel()
 
     def _find_failure(self, now: float, received_bytes: int) -> Failure | None:
-        """Return why to stop reading the body, as error class and message; None if it may go on."""
+        """Return why to stop reading the body, as (error class, message); None to continue."""
         limit = self._limit_seconds
         if received_bytes > self._seen_bytes:
             self._seen_bytes, self._last_progress = received_bytes, now

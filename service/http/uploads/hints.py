@@ -15,8 +15,8 @@ size contains neither in 5% of cases."""
 _STRIPPED: Final = (b"\0", b"\r", b"\n")
 """Bytes that `curl --data` removes from a file."""
 _SNIFFED_BYTES: Final = 512
-"""Number of bytes at the start of the data that are searched for an encoding. Data that is not
-shorter than this is never reported as text."""
+"""Number of bytes at the start of the data that are searched for an encoding. Only shorter
+data can be reported as text."""
 _SEND_AS_JSON: Final = 'send it as JSON, {"image": "..."}, to /predict, or send the decoded bytes'
 
 

@@ -27,7 +27,7 @@ file names that are not ASCII."""
 _LAST_NAME: Final = re.compile(rb';\s*name\s*=\s*"([^"]*)"\s*$', re.IGNORECASE)
 """Matches a field name at the end of the header Content-Disposition. The parser does not find a
 field name that follows a file name with a final backslash: browsers do not escape this backslash,
-so the parser does not recognise the quote after it."""
+so the parser treats the quote after the backslash as part of the file name."""
 
 
 @dataclass

@@ -69,7 +69,10 @@ class Frame:
 
     @property
     def coefficient_bytes(self) -> int:
-        """Bytes of memory for libjpeg's coefficients; 0 unless progressive or in several scans."""
+        """Bytes of memory for libjpeg's coefficients.
+
+        0 for a JPEG that has one scan and is not progressive: libjpeg keeps no coefficients of it.
+        """
         if self.process != _PROGRESSIVE and self.scans < 2:
             return 0
         maxima = [max(1, *factors) for factors in zip(*self.sampling, strict=True)]
@@ -138,8 +141,8 @@ def read_frame(data: bytes) -> Frame:
 def _scans(data: bytes, process: int) -> bytes:
     """Return `data`, the file from the first scan on, as the decoder gets it.
 
-    In a sequential JPEG, three parameters of the first scan have only one valid value each. The
-    parameters are set to these values, which libjpeg assumes anyway.
+    In a sequential JPEG, each of the last three bytes of the first scan's header has only one valid
+    value. The three bytes are set to these values, which libjpeg assumes anyway.
     """
     length = int.from_bytes(data[2:4])
     if process not in (_BASELINE, _EXTENDED) or length < 6:

@@ -23,7 +23,7 @@ def decode_with_opencv(
 
     Raises:
         ValueError: the file cannot be decoded, or the result has another size than `size`, or
-            neither 8-bit nor 16-bit samples.
+            samples with neither 8 nor 16 bits.
     """
     try:
         stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -1,4 +1,4 @@
-"""Read PNG: parse its chunks, verify their checksums, and decode its pixels with Pillow.
+"""Read PNG: parse and check its chunks, and decode its pixels with Pillow.
 
 Pillow gets a copy that has only the chunks on which the pixels depend. So metadata may have any
 size, and wrong checksums.
@@ -55,7 +55,7 @@ class _Contents:
     """The chunks of a PNG that Graft uses.
 
     `header`, `palette`, `transparency` and `pixels` hold whole chunks, from the length to the
-    checksum; `exif` and `texts` hold only the content of chunks. `frames` is their number.
+    checksum; `exif` and `texts` hold only the content of chunks. `frames` is a number.
     """
 
     header: bytes = b""

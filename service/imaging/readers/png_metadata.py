@@ -21,7 +21,9 @@ def keyword_of(body: bytes) -> bytes:
 
 
 def png_orientation(exif: bytes, texts: Texts) -> int:
-    """Return the orientation, 1 (upright) to 8, in EXIF or else in XMP metadata; 1 by default.
+    """Return the orientation, 1 (upright) to 8, in EXIF or else in XMP metadata.
+
+    Return 1 if neither has an orientation.
 
     Args:
         exif: content of the chunk eXIf; b"" if there is no such chunk.

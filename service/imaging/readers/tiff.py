@@ -113,7 +113,7 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
     """Read the header of the first page of a TIFF.
 
     Raises:
-        UnsupportedMediaType: a BigTIFF, or samples, colours or a compression not supported.
+        UnsupportedMediaType: it is a BigTIFF, or has unsupported samples, colours or compression.
         DamagedImage: the directory or the pixels are missing or invalid.
     """
     page = _first_page(data)

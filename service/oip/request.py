@@ -176,8 +176,8 @@ def _binary_data(tensor: InputTensor, rest: memoryview) -> memoryview | None:
     """Return the bytes of the tensor, which follow the JSON; None if the JSON contains the data.
 
     Raises:
-        MalformedRequest: the data is missing, given in both places or in shared memory, or the
-            bytes after the JSON do not have the length `binary_data_size`.
+        MalformedRequest: the data is missing, is in shared memory, or is given both in the JSON and
+            after it; or the bytes after the JSON do not have the length `binary_data_size`.
     """
     size = tensor.parameters.binary_data_size
     if tensor.parameters.shared_memory_region is not None:

@@ -38,8 +38,8 @@ async def show_model(state: ServiceState, request: Request) -> JSONResponse:
 def show_metrics(request: Request) -> Response:
     """GET /metrics: the metrics of all workers together, for Prometheus.
 
-    The function reads files, so it must run in a thread. Starlette runs every handler in a thread
-    that is not a coroutine function.
+    The function reads files, so it must run in a thread. Starlette runs a handler in a thread if
+    the handler is not a coroutine function.
     """
     state: ServiceState = request.app.state.service
     return Response(state.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -38,9 +38,11 @@ async def read_picture(request: Request, settings: Settings, upload: Upload) -> 
     """Read the picture of a request: multipart field `image`, JSON, or the body itself.
 
     Raises:
-        PayloadTooLarge, Overloaded: the body exceeds a limit, or the upload quota is used up.
-        UnsupportedMediaType, MissingField, MalformedRequest: the body does not have a supported
-            form, or contains no picture.
+        PayloadTooLarge: the body, the picture or the number of pictures exceeds its limit.
+        Overloaded: the upload quota is used up.
+        UnsupportedMediaType: the content type is not supported, or the body is compressed.
+        MissingField: the request has no content type, or contains no picture.
+        MalformedRequest: the body does not match its content type.
         ClientDisconnected: the client disconnected.
     """
     media_type = _media_type(request)
@@ -68,9 +70,11 @@ async def read_pictures(request: Request, settings: Settings, upload: Upload) ->
     The size of the body is checked, but not the size of each picture: see `check_size`.
 
     Raises:
-        PayloadTooLarge, Overloaded: the body exceeds a limit, or the upload quota is used up.
-        UnsupportedMediaType, MissingField, MalformedRequest: the body does not have a supported
-            form, or contains no picture.
+        PayloadTooLarge: the body or the number of pictures exceeds its limit.
+        Overloaded: the upload quota is used up.
+        UnsupportedMediaType: the content type is not supported, or the body is compressed.
+        MissingField: the request has no content type, or contains no picture.
+        MalformedRequest: the body does not match its content type.
         ClientDisconnected: the client disconnected.
     """
     media_type = _media_type(request)

@@ -10,13 +10,13 @@ from typing import Final
 
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{60,}")
 _MIN_STRIPPED_BYTES: Final = 256
-"""Smallest size of data that is checked for missing zero bytes and line breaks. Random data of this
-size contains neither in 5% of cases."""
+"""Smallest size of data that is checked for missing zero bytes and line breaks. In 5% of cases,
+random data of this size happens to have none of these bytes."""
 _STRIPPED: Final = (b"\0", b"\r", b"\n")
 """Bytes that `curl --data` removes from a file."""
 _SNIFFED_BYTES: Final = 512
-"""Number of bytes at the start of the data that are searched for an encoding. Only shorter
-data can be reported as text."""
+"""Number of bytes at the start of the data that are searched for an encoding. Only data
+with fewer bytes can be reported as text."""
 _SEND_AS_JSON: Final = 'send it as JSON, {"image": "..."}, to /predict, or send the decoded bytes'
 
 

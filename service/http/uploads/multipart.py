@@ -22,8 +22,8 @@ from service.errors import MalformedRequest, PayloadTooLarge
 _MAX_OTHER_PARTS: Final = 16
 _MAX_PREAMBLE_BYTES: Final = 65_536
 _EXTENDED_FILENAME: Final = re.compile(rb";\s*filename\*(0\*?)?\s*=", re.IGNORECASE)
-"""Matches a file name in the syntax of RFC 5987 or RFC 2231, which urllib3 before 1.25 uses for
-file names that are not ASCII."""
+"""Matches the start of a file name in the syntax of RFC 5987 or RFC 2231, which urllib3 before 1.25
+uses for file names that are not ASCII."""
 _LAST_NAME: Final = re.compile(rb';\s*name\s*=\s*"([^"]*)"\s*$', re.IGNORECASE)
 """Matches a field name at the end of the header Content-Disposition. The parser does not find a
 field name that follows a file name with a final backslash: browsers do not escape this backslash,

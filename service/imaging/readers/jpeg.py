@@ -1,4 +1,4 @@
-"""Read JPEG: the header here, and the pixels with simplejpeg (libjpeg-turbo) or, rarely, Pillow."""
+"""Read JPEG: its header, and its pixels with simplejpeg (libjpeg-turbo) or, rarely, Pillow."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class _Contents:
     """The chunks of a PNG that Graft uses.
 
     `header`, `palette`, `transparency` and `pixels` hold whole chunks, from the length to the
-    checksum; `exif` and `texts` hold only the content of chunks. `frames` is a number.
+    checksum; `exif` and `texts` hold only the content of chunks.
     """
 
     header: bytes = b""

@@ -42,7 +42,7 @@ async def read_picture(request: Request, settings: Settings, upload: Upload) -> 
         Overloaded: the upload quota is used up.
         UnsupportedMediaType: the content type is not supported, or the body is compressed.
         MissingField: the request has no content type, or contains no picture.
-        MalformedRequest: the body does not match its content type.
+        MalformedRequest: the body does not match its content type, or that header is too long.
         ClientDisconnected: the client disconnected.
     """
     media_type = _media_type(request)
@@ -74,7 +74,7 @@ async def read_pictures(request: Request, settings: Settings, upload: Upload) ->
         Overloaded: the upload quota is used up.
         UnsupportedMediaType: the content type is not supported, or the body is compressed.
         MissingField: the request has no content type, or contains no picture.
-        MalformedRequest: the body does not match its content type.
+        MalformedRequest: the body does not match its content type, or that header is too long.
         ClientDisconnected: the client disconnected.
     """
     media_type = _media_type(request)

@@ -1,4 +1,4 @@
-"""What GET requests show: the web page, the model's description, metrics, the OpenAPI document.
+"""Handlers of GET requests: the web page, the model's description, metrics, the OpenAPI document.
 
 In: the `ServiceState`, or the manifest and settings in it.
 Out: HTML, JSON, and Prometheus' text format.

@@ -1,6 +1,7 @@
 """Refuse options of BentoML that have no effect on Graft's routes.
 
-These options apply only to BentoML's own routes, but BentoML's log would report them as active.
+Most of these options apply only to BentoML's own routes. Without this check, users would believe
+that the options are active.
 BentoML's options for CORS, tracing, workers and TLS do work with Graft, and are accepted.
 """
 
@@ -28,16 +29,18 @@ _WITHOUT_EFFECT: Final[dict[str, tuple[object, str]]] = {
     "logging.access.enabled": (False, "set GRAFT_ACCESS_LOG=1 to log each request"),
     "metrics.enabled": (False, "remove the option; /metrics always shows Graft's own metrics"),
 }
-"""Option of BentoML -> (default value, which is accepted; advice for the error message)."""
+"""Option of BentoML -> (value, advice for the error message).
+
+The value is BentoML's default or the value that Graft sets itself; any other value is refused."""
 
 
 def check_bento_options(settings: Settings) -> None:
-    """Refuse options that have no effect, in BentoML's configuration and on its command line.
+    """Refuse options without effect, in BentoML's configuration and on BentoML's command line.
 
-    Call it in the parent process, before the workers start.
+    Call this function in the parent process, before the workers start.
 
     Raises:
-        SettingError: an option is set that has no effect, or the CORS options are invalid.
+        SettingError: an option without effect is set, or the CORS options are invalid.
     """
     cors_options(settings)
     problems = options_without_effect(bentoml_container().config.services[SERVICE_NAME].get())

@@ -44,7 +44,10 @@ def cors_options(settings: Settings) -> dict[str, Any]:
 
 
 def _bentoml_options() -> dict[str, Any] | None:
-    """Read `http.cors` from BentoML's configuration; None if it is not enabled."""
+    """Return the section `http.cors` of BentoML's configuration; None if CORS is not enabled.
+
+    The options are renamed to the parameters of Starlette's CORSMiddleware.
+    """
     config: dict[str, Any] = bentoml_container().http.cors.get()
     if not config["enabled"]:
         return None

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from service.errors import ClientDisconnected
 
 LISTEN_AFTER_SECONDS: Final = 0.1
-"""Time after which the service starts to listen for a disconnect. Most answers are sent earlier, so
-no task is started for them. Clients rarely disconnect this early."""
+"""Time after which `cancel_on_disconnect` starts a task that listens for a disconnect. Most answers
+are ready earlier, so no task is started for them. Clients rarely disconnect this early."""
 
 
 class cancel_on_disconnect:  # noqa: N801  # used like asyncio.timeout

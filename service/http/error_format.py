@@ -24,10 +24,11 @@ def error_response(error: RequestError, path: str = "") -> JSONResponse:
 
 
 class ErrorFormatMiddleware:
-    """ASGI middleware that converts the error responses of BentoML and Starlette.
+    """ASGI middleware that converts the error responses of BentoML and Starlette to Graft's format.
 
     These responses are plain text, or JSON in another format. Errors that already have Graft's
-    format keep their code and message. Responses with a status below 400 are sent unchanged.
+    format keep their message and, outside /v2, their code. Responses with status 429 or 503 get a
+    Retry-After header if they have none. Responses with a status below 400 are sent unchanged.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -76,7 +77,7 @@ def _formatted(path: str, start: Message, body: bytes) -> JSONResponse:
 
 
 def _other_paths(path: str) -> str:
-    """Say which paths to use instead of a path that does not exist."""
+    """Return the end of the message "Not Found": which paths to use instead."""
     if path.startswith("/v1/"):
         return (
             ': POST {"image": "<base64>"} to /predict, or use /v2/models/NAME/infer; the '
@@ -101,7 +102,7 @@ def _parsed(body: bytes) -> object:
 def _message(content: object) -> str:
     """Return the message of an error in BentoML's JSON; "" if there is none.
 
-    The JSON is {"error": message}, or a list that holds this object.
+    BentoML's JSON is {"error": message}, or a list whose first element is such an object.
     """
     if isinstance(content, list) and content:
         content = content[0]

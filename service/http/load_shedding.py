@@ -1,7 +1,7 @@
-"""Refuse pictures while the queue is full, before any other work on the request.
+"""Refuse pictures while the queue is full, before the request is routed or read.
 
-Routing, reading and parsing take an eighth of the time of an answer. So the queue is checked
-first, before the API key is checked, and before tracing and the duration metric start
+Routing, reading and parsing a request take an eighth of the time of an answer. So the queue is
+checked before all of them, and also before the API key check, tracing and the duration metric
 (docs/decisions/serving.md).
 """
 
@@ -27,8 +27,8 @@ class LoadSheddingMiddleware:
 
     Args:
         app: the application that answers all other requests.
-        state: the state of the Starlette application. Its attribute `service` must be the
-            `ServiceState` when the first request arrives.
+        state: the state of the Starlette application. Its attribute `service` must be set to the
+            `ServiceState` before the first request arrives.
         paths: paths to which clients post pictures, with `{parameters}` as in Starlette's routes.
     """
 
@@ -44,7 +44,10 @@ class LoadSheddingMiddleware:
         await app(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """Return the response that refuses a request; None if the request is accepted."""
+        """Return the response that refuses a request; None if the application should answer it.
+
+        Refusals are counted in the metrics.
+        """
         state: ServiceState = self._state.service
         if not state.model.is_full or state.is_draining or scope["method"] != "POST":
             return None
@@ -57,6 +60,6 @@ class LoadSheddingMiddleware:
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    """Compile a route's path to a pattern in which `{name}` matches any text without a slash."""
+    """Compile a route's path to a pattern in which `{name}` matches text without slashes."""
     literals = re.split(r"\{\w+\}", path)
     return re.compile("[^/]+".join(map(re.escape, literals)) + r"\Z")

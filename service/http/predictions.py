@@ -23,11 +23,14 @@ Result = TypeVar("Result")
 
 
 async def predict(state: ServiceState, request: Request) -> JSONResponse:
-    """POST /predict: classify the picture in the field `image`, in JSON, or in the raw body."""
+    """POST /predict: classify one picture.
+
+    The client sends the picture in the multipart field `image`, in JSON, or as the body itself.
+    """
     with state.upload_quota.upload() as upload:
         async with body_timeout(upload, state.settings, lambda: state.is_draining):
             picture = await read_picture(request, state.settings, upload)
-        model = state.model  # read it only now: a reload may replace it while the body arrives
+        model = state.model  # not read earlier: a reload may replace it while the body arrives
         top_k = requested_top_k(request, model)
         with model.admit(1):
             async with cancel_on_disconnect(request):
@@ -38,7 +41,8 @@ async def predict(state: ServiceState, request: Request) -> JSONResponse:
 async def predict_batch(state: ServiceState, request: Request) -> JSONResponse:
     """POST /predict_batch: classify the pictures in the multipart fields `images`.
 
-    The result of a picture that cannot be classified is an error; the other pictures are answered.
+    The result of a picture that cannot be classified is an error; the other pictures are still
+    classified.
     """
     with state.upload_quota.upload() as upload:
         async with body_timeout(upload, state.settings, lambda: state.is_draining):
@@ -53,10 +57,11 @@ async def predict_batch(state: ServiceState, request: Request) -> JSONResponse:
 
 
 def requested_top_k(request: Request, model: ServedModel) -> int | None:
-    """Read `?top_k=`, the number of classes in the answer; None if it is absent.
+    """Return the query parameter `top_k`, the number of classes in the answer; None if absent.
 
     Raises:
-        BadParameter: the value is not a whole number from 1 to the model's number of classes.
+        BadParameter: the value is not a whole number from 1 to the model's number of classes, or
+            the parameter is given several times.
     """
     if not request.scope.get("query_string"):
         return None
@@ -73,24 +78,28 @@ def requested_top_k(request: Request, model: ServedModel) -> int | None:
 
 
 async def gather_all(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
-    """Wait until all awaitables have finished; return their results, or raise the first exception.
+    """Wait until all awaitables have finished, then return their results in order.
 
-    `asyncio.gather` alone raises immediately, while other pictures are still being classified. The
-    queue would no longer count them.
+    If several fail, the exception of the one that comes first in `awaitables` is raised.
+    `asyncio.gather` alone raises an exception at once. The caller would then give back the room
+    that it reserved in the queue, while other pictures of the request are still being classified.
     """
     outcomes = await asyncio.gather(*awaitables, return_exceptions=True)
     results = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
     failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     del outcomes
     if failures:
-        # No local variable may refer to the exception, which refers to this frame: that would be a
-        # reference cycle.
+        # The exception refers to this frame. If a local variable referred to the exception, that
+        # would be a reference cycle.
         raise failures.pop(0)
     return results
 
 
 async def _classify(model: ServedModel, data: bytes, top_k: int | None) -> dict[str, object]:
-    """Classify one picture; if the bytes are not a picture, the error says what they seem to be."""
+    """Return the answer for one picture.
+
+    If the bytes are not a valid picture, the error message says what they seem to be, if known.
+    """
     try:
         return await model.classify(data, top_k)
     except (UndecodableImage, UnsupportedMediaType) as error:
@@ -101,7 +110,7 @@ async def _classify(model: ServedModel, data: bytes, top_k: int | None) -> dict[
 async def _classify_or_refuse(
     state: ServiceState, model: ServedModel, top_k: int | None, data: bytes
 ) -> dict[str, object]:
-    """Classify one picture of a batch; if it is refused, return the error as its result."""
+    """Return the answer for one picture of a batch, or the error if the picture is refused."""
     try:
         return await _classify(model, check_size(data, state.settings), top_k)
     except RequestError as error:

@@ -1,9 +1,9 @@
 """Reload the model without a restart.
 
 POST /admin/reload, or the signal SIGHUP, makes a worker look up GRAFT_MODEL again. The current
-model answers requests until the new model has reproduced its golden answers, which were recorded
-when it was exported. If anything fails, the current model is kept. The other workers of the service
-reload within a second.
+model answers requests until the new model has reproduced the golden answers that were recorded when
+the new model was exported. If anything fails, the current model is kept. After a successful reload,
+the other workers of the service start to reload within a second.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ async def reload(state: ServiceState, request: Request) -> JSONResponse:
     """POST /admin/reload: load and serve the newest model that GRAFT_MODEL refers to.
 
     Raises:
-        Disabled: GRAFT_RELOAD is not set.
+        Disabled: the service was not started with GRAFT_RELOAD=1.
         ReloadRefused: the new model cannot be served; the current model is kept.
     """
     if not state.settings.reload:
@@ -63,17 +63,17 @@ async def watch_reloads(state: ServiceState) -> None:
         try:
             await _reload(state)
         except ReloadRefused:
-            continue  # logged already
+            continue  # `_reload` has logged the error
         if is_signalled:
             _announce(state)
 
 
 async def _reload(state: ServiceState) -> Manifest:
-    """Reload, and log the result; return the manifest of the previous model.
+    """Reload; return the manifest of the previous model. A new model or a failure is logged.
 
     Raises:
-        ReloadRefused: the reload failed. Unexpected exceptions become this error too, because they
-            would end `watch_reloads`.
+        ReloadRefused: the reload failed. Unexpected exceptions are converted to this error too,
+            because otherwise they would end `watch_reloads`.
     """
     try:
         old = await state.reload()
@@ -94,13 +94,13 @@ async def _reload(state: ServiceState) -> Manifest:
 def _announce(state: ServiceState) -> None:
     """Tell the other workers to reload, even if this worker's model is unchanged.
 
-    Another worker may have failed to load this model earlier.
+    Another worker may have failed to load this model earlier; that worker then tries again.
     """
     if state.runtime_directory is None:  # a warning was logged when the service started
         return
     try:
         state.runtime_directory.announce_reload(state.model.manifest.version)
-    except OSError as error:  # must not end `watch_reloads`: this worker has reloaded
+    except OSError as error:  # do not end `watch_reloads`: this worker has reloaded
         _log.error(
             "reload: this worker reloaded, but cannot tell the other workers (%s): restart the "
             "service, or send SIGHUP to each worker",

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID_HEADER = b"x-request-id"
 _ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-"""Matches the ids that are accepted from clients. Other characters, such as line breaks, could
-forge log entries."""
+"""Matches the ids that are accepted from clients. An id with other characters, such as line breaks,
+could forge log entries."""
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 access_log = logging.getLogger("graft.access")
@@ -41,8 +41,8 @@ def silence_parser() -> None:
 class RequestIdMiddleware:
     """ASGI middleware that gives each request an id, and writes the access log if it is enabled.
 
-    If the client or a proxy sent an X-Request-ID, that id is kept. So a request has the same id in
-    all logs.
+    If the client or a proxy sent an X-Request-ID of 1 to 64 letters, digits, dots, underscores and
+    hyphens, that id is kept. So a request has the same id in all logs.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -58,7 +58,7 @@ class RequestIdMiddleware:
         generated = b"%s-%x" % (self._process, next(self._numbers))
         identifier = sent if _ACCEPTED.fullmatch(sent) else generated
         request_id.set(identifier.decode())
-        status = 500  # kept if the application ends without a response
+        status = 500  # logged if the application ends without a response
         started = time.monotonic()
 
         async def send_with_id(message: Message) -> None:

@@ -1,4 +1,7 @@
-"""The table of Graft's own routes. To add an endpoint, write a handler and add a line here."""
+"""A table of Graft's own routes; those under /v2 are in service/oip/routes.py.
+
+To add an endpoint, write a handler and add a line here.
+"""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ class Endpoint:
         method: HTTP method, such as GET.
         path: path in Starlette's notation, with `{parameters}`; also the label in metrics.
         handler: coroutine function that answers a request, or raises a `RequestError`.
-        accepts_pictures: whether requests bring pictures. Such requests are refused while the queue
-            is full, before their bodies are read.
+        accepts_pictures: whether requests contain pictures. Requests with pictures are refused
+            while the queue is full, before their bodies are read.
     """
 
     method: str

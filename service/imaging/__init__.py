@@ -1,8 +1,8 @@
 """Decode the bytes of a picture to RGB uint8 at the model's input size.
 
 Training and serving both call `decode`, so that both see the same pixels.
-In: the bytes of a file. Before anything is decoded, its headers show the format, the size, and how
-much time and memory decoding will take.
+In: the bytes of a file. The headers of the file show the format, the size, and how much time and
+memory decoding will take; they are read before anything is decoded.
 Out: an array (size, size, 3) uint8, or a `RequestError` that says what is wrong with the picture.
 May use: service.{errors, imaging.readers}.
 """

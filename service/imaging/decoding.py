@@ -3,7 +3,8 @@
 These are the rules; tests/service/imaging/test_decoding.py tests each of them:
 
 - The format is identified by the content, never by the name of a file or a content type.
-- The orientation in EXIF or XMP metadata is applied. Of several frames or pages, the first is used.
+- The orientation in EXIF or XMP metadata is applied. If there are several frames or pages, the
+  first is used.
 - Gray becomes R=G=B, CMYK is converted to RGB, and palettes are resolved. 16-bit samples are
   reduced to the upper 8 of their significant bits; the training pictures determine how many bits
   are significant.
@@ -67,8 +68,9 @@ class Inspection:
 
     Attributes:
         header: size, mode and other properties, from the headers of the file.
-        significant_bits: number of bits that the samples use, 8 to 16.
-        pixels: (size, size, 3) uint8 RGB; 16-bit samples are scaled by `significant_bits`.
+        significant_bits: number of bits that the samples use, 8 to 16, ignoring outliers.
+        pixels: (size, size, 3) uint8 RGB; 16-bit samples are reduced to the upper 8 of their
+            significant bits.
     """
 
     header: ImageHeader
@@ -97,8 +99,9 @@ def decode(
         (size, size, 3) uint8, RGB, 0..255.
 
     Raises:
-        UnsupportedMediaType: the format of the picture is not accepted.
-        UndecodableImage: the picture is damaged or cut short.
+        UnsupportedMediaType: the format of the picture, or its variant of the format, is not
+            accepted.
+        UndecodableImage: the picture is damaged, cut short or empty.
         PayloadTooLarge: the picture exceeds the limits.
     """
     image_format = _identify_accepted(data, formats)
@@ -113,7 +116,8 @@ def inspect(data: bytes, size: int) -> Inspection:
     """Decode a picture, and determine its number of significant bits.
 
     Returns:
-        The pixels, scaled by this number of bits, with the number and the header of the picture.
+        The header of the picture, the number of significant bits, and the pixels, for which 16-bit
+        samples are reduced to the upper 8 of these bits.
 
     Raises:
         RequestError: the same errors as `decode`.
@@ -145,7 +149,7 @@ def _read_header(
     """Read the header and check it against the limits.
 
     Returns:
-        The header, and the bytes of memory that decoding and resizing take.
+        The header, and the number of bytes of memory that decoding and resizing take at most.
     """
     header = image_format.read_header(data, size)
     memory_bytes = header.memory_bytes + working_bytes(header.width, header.height, size)
@@ -155,7 +159,7 @@ def _read_header(
 
 @contextmanager
 def _decoding_errors(image_format: ImageFormat, data: bytes) -> Iterator[None]:
-    """Convert the various errors that libraries raise for damaged data to a DamagedImage."""
+    """Raise DamagedImage instead of the various errors that libraries raise for damaged data."""
     try:
         yield
     except RequestError:
@@ -166,7 +170,7 @@ def _decoding_errors(image_format: ImageFormat, data: bytes) -> Iterator[None]:
 
 
 def _significant_bits(stored: StoredPixels) -> int:
-    """Return how many bits the 16-bit samples use, ignoring outliers; 8 for 8-bit samples."""
+    """Return how many bits the samples use, 8 to 16, ignoring outliers and the alpha channel."""
     if isinstance(stored, np.ndarray) and stored.dtype == np.uint16:
         has_alpha = stored.ndim == 3 and stored.shape[2] in (2, 4)
         colours = stored[..., :-1] if has_alpha else stored
@@ -183,8 +187,8 @@ def _significant_bits(stored: StoredPixels) -> int:
 def _apply_orientation(square: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Rotate or flip the square to apply an EXIF orientation.
 
-    The result is the same as if the picture had been rotated before it was resized, but this takes
-    less time.
+    The result is almost the same as if the picture had been rotated before it was resized, but this
+    order takes less time.
     """
     transpose = _ORIENTATION_TO_TRANSPOSE.get(orientation)
     if transpose is None:

@@ -79,7 +79,7 @@ def identify_format(first_bytes: bytes) -> ImageFormat:
         first_bytes: the first bytes of a file; 4 KiB are enough.
 
     Raises:
-        UndecodableImage: there are no bytes, or a PNG was transferred in text mode.
+        UndecodableImage: there are no bytes, or the first bytes of a PNG were altered.
         UnsupportedMediaType: Graft does not read the format. If the format is recognised, the
             message names it and says what to do.
     """

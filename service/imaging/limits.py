@@ -22,8 +22,8 @@ MAX_SIDE: Final = 65_535
 """Largest accepted width and height in pixels, the same as JPEG's own limit. Conversions hold whole
 rows in memory, so even a picture of few pixels must not be too wide."""
 MAX_DECODING_BYTES: Final = 400_000_000
-"""Most memory, in bytes, for decoding one picture. The pictures that a process decodes at the same
-time share the same amount."""
+"""Most memory for decoding one picture, and for all pictures together that a process decodes at the
+same time."""
 MAX_DECODING_SECONDS: Final = 1.25
 """Longest accepted time for decoding one picture, estimated for one core of an AMD EPYC of 2023."""
 
@@ -76,8 +76,8 @@ def _too_large(reason: str, remedy: str) -> PayloadTooLarge:
 class MemoryBudget:
     """An amount of memory that decoding threads share.
 
-    A thread that needs more than is free waits. Waiting threads are served in the order in which
-    they started to wait.
+    A thread waits while it needs more memory than is free. Waiting threads get memory in the order
+    in which they started to wait.
     """
 
     def __init__(self, total_bytes: int) -> None:
@@ -89,7 +89,8 @@ class MemoryBudget:
     def reserve(self, amount: int) -> Iterator[None]:
         """Wait until `amount` bytes are free, and hold them while the block runs.
 
-        An amount above the total is reduced to the total: such a picture is decoded alone.
+        An amount above the total is reduced to the total: a picture that needs so much is decoded
+        alone.
         """
         amount = min(amount, self._total)
         with self._changed:
@@ -115,5 +116,5 @@ class MemoryBudget:
 
 
 DECODING_MEMORY: Final = MemoryBudget(MAX_DECODING_BYTES)
-"""The memory budget of this process. A picture that needs 400 MB is decoded alone; pictures that
-need less are decoded in parallel."""
+"""The memory budget of this process. A picture that needs all of it is decoded alone; pictures that
+fit into the budget together are decoded in parallel."""

@@ -11,8 +11,8 @@ from PIL import AvifImagePlugin
 def configure_process() -> None:
     """Configure OpenCV and Pillow for decoding in many threads, and silence their warnings.
 
-    Graft's own processes call it when they start. It does not change the pixels or errors of
-    `decode`, so a program that only imports Graft need not call it.
+    Graft's own processes call this function when they start. It does not change the pixels or
+    errors of `decode`, so a program that only imports Graft need not call it.
     """
     # Pictures are decoded in parallel, one per thread. More threads would make this slower.
     cv2.setNumThreads(1)

@@ -58,7 +58,7 @@ def resize_to_square(pixels: StoredPixels, size: int, significant_bits: int) -> 
 def _block_averages(
     pixels: StoredPixels, block: tuple[int, int], significant_bits: int
 ) -> NDArray[np.uint8]:
-    """Average blocks of (width, height) pixels, strip by strip.
+    """Average each block of pixels, strip by strip; `block` is the width and height of a block.
 
     Returns:
         The averages as RGB, of shape (rows of blocks, columns of blocks, 3).
@@ -75,7 +75,7 @@ def _block_averages(
 
 
 def _resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Resize (H, W, 3) to (size, size, 3); use OpenCV for small reductions, Pillow for larger."""
+    """Resize (H, W, 3) to (size, size, 3): large reductions with Pillow, all others with OpenCV."""
     height, width, _ = pixels.shape
     if max(height, width) > _MAX_SMOOTHING_SCALE * size:
         return np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
@@ -106,7 +106,7 @@ def _size_of(pixels: StoredPixels) -> tuple[int, int]:
 
 
 def _rgb_strip(pixels: StoredPixels, top: int, bottom: int, significant_bits: int) -> Image.Image:
-    """Convert the rows from `top` to `bottom` to an RGB image, blended with white."""
+    """Return the rows top, ..., bottom - 1 as an RGB image, blended with white."""
     if isinstance(pixels, Image.Image):
         is_whole = (top, bottom) == (0, pixels.height)
         strip = pixels if is_whole else pixels.crop((0, top, pixels.width, bottom))
@@ -141,9 +141,10 @@ def _to_8_bits(
 def _smoothing_kernel(scale: float) -> NDArray[np.float32]:
     """Return the three weights of a smoothing filter, to apply before linear interpolation.
 
-    The two steps imitate Pillow's bilinear filter, a triangle that extends `scale` pixels to each
-    side, by the same variance, scale^2 / 6. Linear interpolation has the variance 1 / 6, and the
-    weights [w, 1 - 2w, w] add 2w.
+    Smoothing and interpolation together imitate Pillow's bilinear filter: they have the same
+    variance. Pillow's filter is a triangle that extends `scale` pixels to each side; the variance
+    of this triangle is scale^2 / 6. Linear interpolation has the variance 1 / 6, and the weights
+    [w, 1 - 2w, w] add 2w.
     """
     weight = max(0.0, (scale**2 - 1) / 12)
     return np.array([weight, 1 - 2 * weight, weight], np.float32)

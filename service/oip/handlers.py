@@ -100,8 +100,8 @@ async def _predict(
     """Return the probabilities of one picture, of shape (classes,).
 
     Raises:
-        UndecodableImage: the picture cannot be classified; the message contains the index of the
-            picture in the request.
+        UndecodableImage: the picture is damaged, too large or in a format that is not accepted; the
+            message contains the index of the picture in the request.
     """
     try:
         if isinstance(picture, bytes):

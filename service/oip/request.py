@@ -1,7 +1,7 @@
 """Parse an inference request of the Open Inference Protocol v2.
 
 The body is JSON, or JSON followed by tensors as bytes (extension `binary_tensor_data`). The header
-Inference-Header-Content-Length is the length of the JSON.
+Inference-Header-Content-Length gives the length of the JSON in bytes.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class ParsedRequest:
     Attributes:
         id: id of the request, which the answer repeats.
         pictures: the pictures, each the bytes of a file or an array (size, size, 3) uint8.
-        outputs: requested output -> whether it is sent as bytes after the JSON, in the order of the
-            request.
+        outputs: requested output -> whether it is sent as bytes after the JSON. The outputs have
+            the same order as in the request.
     """
 
     id: str | None
@@ -51,12 +51,13 @@ def parse(body: bytes, header_length: str | None, size: int, max_pictures: int) 
 
     Args:
         body: the body of the HTTP request, uncompressed.
-        header_length: the header Inference-Header-Content-Length, or None if it is absent.
+        header_length: value of the header Inference-Header-Content-Length; None if it is absent.
         size: side of the model's square input, in pixels.
         max_pictures: the largest accepted number of pictures.
 
     Raises:
-        MalformedRequest: the body does not follow the protocol, or does not fit the model.
+        MalformedRequest: the body does not follow the protocol, does not fit the model, exceeds a
+            limit, or uses a part of the protocol that is not supported.
     """
     end = _json_end(body, header_length)
     try:
@@ -76,7 +77,11 @@ def parse(body: bytes, header_length: str | None, size: int, max_pictures: int) 
 
 
 def _json_end(body: bytes, header_length: str | None) -> int:
-    """Return the offset where the JSON ends; raise MalformedRequest if the JSON is too large."""
+    """Return the offset where the JSON ends.
+
+    Raises:
+        MalformedRequest: the header is not a valid length, or the JSON is too large.
+    """
     if header_length is None:
         end = len(body)
     elif header_length.isascii() and header_length.isdigit() and len(header_length) < 16:
@@ -111,7 +116,12 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _outputs(request: InferenceRequest) -> dict[str, bool]:
-    """Return the requested outputs, and whether each is sent as bytes; all outputs by default."""
+    """Return the requested outputs, and whether each is sent as bytes; all outputs by default.
+
+    Raises:
+        MalformedRequest: an output is unknown, requested twice, or requested in a form that is not
+            supported.
+    """
     default = request.parameters.binary_data_output
     chosen: dict[str, bool] = {}
     for output in request.outputs:
@@ -163,10 +173,11 @@ def _picture_shape(tensor: InputTensor, size: int, max_pictures: int) -> tuple[i
 
 
 def _binary_data(tensor: InputTensor, rest: memoryview) -> memoryview | None:
-    """Return the tensor's bytes, which follow the JSON; None if its data is in the JSON.
+    """Return the bytes of the tensor, which follow the JSON; None if the JSON contains the data.
 
     Raises:
-        MalformedRequest: there is no data, or its length does not match `binary_data_size`.
+        MalformedRequest: the data is missing, is in shared memory, or is given both in the JSON and
+            after it; or the bytes after the JSON do not have the length `binary_data_size`.
     """
     size = tensor.parameters.binary_data_size
     if tensor.parameters.shared_memory_region is not None:

@@ -16,14 +16,18 @@ _LENGTH = struct.Struct("<I")
 
 
 def flatten(values: list[Any]) -> list[Any]:
-    """Flatten the data of a tensor in JSON, which may be nested lists or a flat list."""
+    """Return the data of a tensor in JSON as a flat list; `values` may be nested lists."""
     while values and all(isinstance(value, list) for value in values):
         values = list(chain.from_iterable(values))
     return values
 
 
 def from_base64(texts: list[Any]) -> Iterator[bytes]:
-    """Decode the elements of a BYTES tensor in JSON, which must be base64 strings."""
+    """Decode the elements of a BYTES tensor in JSON.
+
+    Raises:
+        MalformedRequest: an element is not a base64 string.
+    """
     for index, text in enumerate(texts):
         try:
             yield base64.b64decode(text, validate=True)
@@ -36,7 +40,11 @@ def from_base64(texts: list[Any]) -> Iterator[bytes]:
 
 
 def from_integers(values: list[Any]) -> bytes:
-    """Convert the elements of a UINT8 tensor in JSON, which must be integers from 0 to 255."""
+    """Convert the elements of a UINT8 tensor in JSON to bytes.
+
+    Raises:
+        MalformedRequest: an element is not an integer from 0 to 255.
+    """
     try:
         if set(map(type, values)) <= {int}:  # `bytes` alone would accept True as well
             return bytes(values)
@@ -46,9 +54,12 @@ def from_integers(values: list[Any]) -> bytes:
 
 
 def deserialise_bytes_tensor(raw: memoryview, count: int) -> Iterator[bytes]:
-    """Yield the elements of a binary BYTES tensor.
+    """Yield the elements of a BYTES tensor in binary data.
 
     Before each element stands its length, a little-endian uint32.
+
+    Raises:
+        MalformedRequest: the data holds more or fewer than `count` elements.
     """
     start = 0
     for index in range(count):

@@ -52,7 +52,7 @@ _HIDDEN_MODEL: Final = Manifest(
     provenance={},
 )
 """Placeholder that the document describes instead of the served model if the service requires API
-keys: anybody can read the document."""
+keys, because anybody can read the document."""
 _TEXT, _FORM = "text/plain", "multipart/form-data"
 _BINARY: Final = {"type": "string", "format": "binary"}
 _KEY_SCHEMES: Final = {
@@ -72,9 +72,9 @@ def build_document(
 
     Args:
         manifest: manifest of the served model. If the service requires API keys, the document
-            describes a placeholder instead, because anybody can read it.
+            describes a placeholder instead, because anybody can read the document.
         settings: settings of the service; the document contains their limits.
-        others: functions that build further sections from the manifest.
+        others: functions that build further sections of the document from a manifest.
     """
     schemes: list[Json] = [{name: []} for name in _KEY_SCHEMES] if settings.requires_keys else []
     manifest = _HIDDEN_MODEL if schemes else manifest
@@ -109,7 +109,7 @@ def build_document(
 
 
 def top_k_parameter(manifest: Manifest) -> Json:
-    """Describe `?top_k=`.
+    """Describe the query parameter `top_k`.
 
     Its maximum, the number of classes, is left out if `manifest` is the placeholder.
     """
@@ -122,7 +122,7 @@ def top_k_parameter(manifest: Manifest) -> Json:
 
 
 def _tagged(operation: Json, tag: str, schemes: list[Json]) -> Json:
-    """Add the tag, and the API key schemes if the operation can answer with status 401."""
+    """Return the operation with its tag, and with the API key schemes if status 401 is possible."""
     security = {"security": schemes} if "401" in operation["responses"] else {}
     return {"tags": [tag], **operation, **security}
 
@@ -218,7 +218,7 @@ def _pages() -> Section:
     return Section("operations", "Probes, metrics, and a web page.", paths, {})
 
 
-@functools.cache  # it takes 18 ms, and runs in the event loop
+@functools.cache  # building it takes 18 ms in the event loop
 def _schemas() -> Json:
     models = (
         *(Answer, BatchAnswer, ErrorResponse, Reloaded, PictureRequest),

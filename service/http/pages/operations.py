@@ -46,7 +46,7 @@ class Section:
         tag: the heading.
         description: a sentence below the heading.
         paths: path -> method -> operation.
-        schemas: name -> JSON schema, for every schema that the operations refer to.
+        schemas: name -> JSON schema. Operations may refer to the schemas of all sections.
     """
 
     tag: str
@@ -87,7 +87,10 @@ def success_response(media_type: str, schema: str = "", example: object = None) 
 
 
 def error_responses(errors: ErrorClasses, schema: str = "ErrorResponse") -> Json:
-    """Describe the error responses: one per status, which lists the error codes of that status."""
+    """Describe the error responses: one per status, with the error codes of that status.
+
+    Status 500 is always described, because any request can fail because of a bug.
+    """
     responses: Json = {}
     for error_class in errors:
         response = responses.setdefault(
@@ -108,7 +111,10 @@ def error_responses(errors: ErrorClasses, schema: str = "ErrorResponse") -> Json
 
 
 def escape_markdown(text: str) -> str:
-    """Escape Markdown and HTML in a text, so that a description shows the text as it is."""
+    """Escape Markdown and HTML in a text, so that a description shows the text as it is.
+
+    Line breaks and repeated spaces become one space.
+    """
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
 
 

@@ -38,7 +38,8 @@ async def show_model(state: ServiceState, request: Request) -> JSONResponse:
 def show_metrics(request: Request) -> Response:
     """GET /metrics: the metrics of all workers together, for Prometheus.
 
-    This is not a coroutine, because it reads files: Starlette runs it in a thread.
+    The function reads files, so it must run in a thread. Starlette runs a handler in a thread if
+    the handler is not a coroutine function.
     """
     state: ServiceState = request.app.state.service
     return Response(state.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -65,9 +66,9 @@ def _page_and_policy() -> tuple[str, str]:
 
 
 def _hash_source(tag: str, page: str) -> str:
-    """Return the source expression that allows the page's only `tag` element, by its SHA-256.
+    """Return the value in a content security policy that allows the page's only `tag` element.
 
-    Source expressions are the values of a content security policy.
+    The value (a "source expression") contains the SHA-256 of the element's text.
     """
     (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -10,16 +10,16 @@ from typing import Final
 _DATA_URL: Final = re.compile(r"\s*data:[^,]{0,200},", re.IGNORECASE)
 _URL: Final = re.compile(r"\s*(https?|ftp|file|s3|gs|blob):", re.IGNORECASE)
 _TO_STANDARD: Final = str.maketrans("-_", "+/", " \t\r\n\v\f")
-"""Translation table from base64url (RFC 4648, section 5) to base64, which also removes whitespace.
-`str.split` is not used for this: with 66 MB of short pieces it took 3 GB of memory."""
+"""Translation table that converts base64url (RFC 4648, section 5) to base64 and removes whitespace.
+`str.split` is not used to remove it: splitting 66 MB into short pieces took 3 GB of memory."""
 
 
 def decode(text: str) -> bytes:
-    """Decode base64 or a data URL; accepts line breaks, missing padding and the URL alphabet.
+    """Decode base64 or a data URL; accepts whitespace, missing padding and base64url.
 
     Raises:
-        ValueError: the text is neither base64 nor a data URL. The message is the end of a
-            sentence that the caller begins, such as "is not base64: ...".
+        ValueError: the text is neither base64 nor a data URL with base64. The message is the end of
+            a sentence that the caller begins, such as "is not base64: ...".
     """
     if is_url(text):
         raise ValueError("holds a URL, which this service does not fetch: send the picture itself")
@@ -34,7 +34,10 @@ def decode(text: str) -> bytes:
 
 
 def is_url(text: str) -> bool:
-    """Whether the text is a URL of a file, such as http: or s3:; False for a data URL."""
+    """Whether the text starts like the URL of a file, with http: or s3: for example.
+
+    A data URL is not the URL of a file.
+    """
     return bool(_URL.match(text))
 
 

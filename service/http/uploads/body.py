@@ -11,7 +11,8 @@ from service.errors import ClientDisconnected, PayloadTooLarge, UnsupportedMedia
 from service.server.upload_quota import Upload
 
 _KNOWN_ENCODINGS: Final = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress")
-"""Content encodings that the error message names. It does not quote other values of the header."""
+"""Content encodings that the error message names. Other values of the header Content-Encoding
+are not quoted."""
 
 
 async def stream_body(

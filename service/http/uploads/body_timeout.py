@@ -20,9 +20,10 @@ Failure = tuple[type[RequestError], str]
 class body_timeout:  # noqa: N801  # used like asyncio.timeout
     """Cancel the enclosed block, which reads the body, if the body stalls or arrives too slowly.
 
-    The body stalls if nothing arrives for `upload_timeout_seconds`. It is too slow if it
-    arrives with less than `upload_bytes_per_second`, averaged over that time. Once the server is
-    draining, the whole body must arrive within `upload_timeout_seconds`.
+    The body stalls if nothing arrives for `upload_timeout_seconds`. The speed is measured in
+    successive periods of `upload_timeout_seconds`: if fewer than `upload_bytes_per_second` bytes
+    per second arrive on average in a period, the body is too slow. Once the server is draining, the
+    rest of the body must arrive within `upload_timeout_seconds`.
 
     Args:
         upload: counts the bytes received.
@@ -77,7 +78,7 @@ class body_timeout:  # noqa: N801  # used like asyncio.timeout
             self._task.cancel()
 
     def _find_failure(self, now: float, received_bytes: int) -> Failure | None:
-        """Return why to stop reading the body, as error class and message; None to go on."""
+        """Return why to stop reading the body, as (error class, message); None to continue."""
         limit = self._limit_seconds
         if received_bytes > self._seen_bytes:
             self._seen_bytes, self._last_progress = received_bytes, now

@@ -1,7 +1,7 @@
 """Read pictures from a request, within limits: from multipart fields, the raw body or JSON.
 
-Bodies are kept in memory and never written to temporary files. Text in a field for
-files is an error; BentoML's own file inputs would take it for a URL and fetch it.
+Bodies are kept in memory and never written to temporary files. Text in a field for files is an
+error. BentoML's own file inputs are not used: they would treat the text as a URL and fetch it.
 """
 
 from __future__ import annotations
@@ -38,9 +38,11 @@ async def read_picture(request: Request, settings: Settings, upload: Upload) -> 
     """Read the picture of a request: multipart field `image`, JSON, or the body itself.
 
     Raises:
-        PayloadTooLarge, Overloaded: the body exceeds a limit, or the upload quota is used up.
-        UnsupportedMediaType, MissingField, MalformedRequest: the body does not have a supported
-            form, or contains no picture.
+        PayloadTooLarge: the body, the picture or the number of pictures exceeds its limit.
+        Overloaded: the upload quota is used up.
+        UnsupportedMediaType: the content type is not supported, or the body is compressed.
+        MissingField: the request has no content type, or contains no picture.
+        MalformedRequest: the body does not match its content type, or that header is too long.
         ClientDisconnected: the client disconnected.
     """
     media_type = _media_type(request)
@@ -68,9 +70,11 @@ async def read_pictures(request: Request, settings: Settings, upload: Upload) ->
     The size of the body is checked, but not the size of each picture: see `check_size`.
 
     Raises:
-        PayloadTooLarge, Overloaded: the body exceeds a limit, or the upload quota is used up.
-        UnsupportedMediaType, MissingField, MalformedRequest: the body does not have a supported
-            form, or contains no picture.
+        PayloadTooLarge: the body or the number of pictures exceeds its limit.
+        Overloaded: the upload quota is used up.
+        UnsupportedMediaType: the content type is not supported, or the body is compressed.
+        MissingField: the request has no content type, or contains no picture.
+        MalformedRequest: the body does not match its content type, or that header is too long.
         ClientDisconnected: the client disconnected.
     """
     media_type = _media_type(request)
@@ -139,7 +143,10 @@ async def _read_multipart(
 
 
 def _is_file(part: Part) -> bool:
-    """Whether a part is a file with content. Browsers send an empty file if no file was chosen."""
+    """Whether a part is a file that is neither empty nor declared as text.
+
+    Browsers send an empty file if the user chose no file.
+    """
     is_file = part.has_filename or bool(part.media_type)
     return is_file and not part.is_textual and any(part.pieces)
 
@@ -148,8 +155,10 @@ def _content(part: Part) -> bytes:
     """Return the bytes of the picture in a part of a form.
 
     Raises:
-        MissingField: the part is text. A part is a file if it has a file name, a content type that
-            is not textual, or bytes that are not UTF-8.
+        MissingField: the part is text, not a file. A part is a file if it has a file name, a
+            content type that is not textual, or bytes that are not UTF-8.
+        MalformedRequest: the Content-Transfer-Encoding of the part is unknown, or does not match
+            the content.
     """
     content = part.content()
     is_file = part.has_filename or (part.media_type and not part.is_textual)

@@ -10,17 +10,18 @@ from typing import Final
 
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{60,}")
 _MIN_STRIPPED_BYTES: Final = 256
-"""Smallest size of data that is checked for missing zeros and line breaks. Random data of this size
-contains none of them in 5% of cases."""
+"""Smallest size of data that is checked for missing zero bytes and line breaks. In 5% of cases,
+random data of this size happens to have none of these bytes."""
 _STRIPPED: Final = (b"\0", b"\r", b"\n")
 """Bytes that `curl --data` removes from a file."""
 _SNIFFED_BYTES: Final = 512
-"""Number of bytes at the start of the data that are examined for text and encodings."""
+"""Number of bytes at the start of the data that are searched for an encoding. Only data
+with fewer bytes can be reported as text."""
 _SEND_AS_JSON: Final = 'send it as JSON, {"image": "..."}, to /predict, or send the decoded bytes'
 
 
 def with_hint(message: str, data: bytes) -> str:
-    """Return a decoder's error message, preceded by the hint about `data` if there is one."""
+    """Return a decoder's error message, preceded by a hint about `data` if there is one."""
     found = find_hint(data)
     return f"{found} ({message})" if found else message
 

@@ -22,11 +22,12 @@ from service.errors import MalformedRequest, PayloadTooLarge
 _MAX_OTHER_PARTS: Final = 16
 _MAX_PREAMBLE_BYTES: Final = 65_536
 _EXTENDED_FILENAME: Final = re.compile(rb";\s*filename\*(0\*?)?\s*=", re.IGNORECASE)
-"""Matches a file name in the syntax of RFC 5987 or RFC 2231, which urllib3 before 1.25 uses for
-names that are not ASCII."""
+"""Matches the start of a file name in the syntax of RFC 5987 or RFC 2231, which urllib3 before 1.25
+uses for file names that are not ASCII."""
 _LAST_NAME: Final = re.compile(rb';\s*name\s*=\s*"([^"]*)"\s*$', re.IGNORECASE)
-"""Matches a field name at the end of the header. The parser does not find a name that follows a
-file name with a final backslash, because browsers do not escape the backslash."""
+"""Matches a field name at the end of the header Content-Disposition. The parser does not find a
+field name that follows a file name with a final backslash: browsers do not escape this backslash,
+so the parser treats the quote after the backslash as part of the file name."""
 
 
 @dataclass
@@ -52,7 +53,11 @@ class Part:
         return self.media_type.startswith("text/") or self.media_type == "application/json"
 
     def content(self) -> bytes:
-        """Return the decoded content; raise MalformedRequest if its encoding is invalid."""
+        """Return the decoded content.
+
+        Raises:
+            MalformedRequest: the encoding is unknown, or the content is not base64 as declared.
+        """
         content = b"".join(self.pieces)
         match self.encoding:
             case "" | "binary" | "8bit" | "7bit":
@@ -81,11 +86,13 @@ async def read_form(
         content_type: the request's Content-Type header, which names the boundary.
         chunks: the chunks of the request's body.
         field_name: name of the fields that hold pictures.
-        max_pictures: the largest accepted number of fields with that name.
+        max_pictures: the largest accepted number of fields named `field_name`.
 
     Raises:
-        MalformedRequest: the body is not a form, is cut short, or has too many other fields.
+        MalformedRequest: the body is not a form, is cut short, or has too many fields besides those
+            named `field_name`.
         PayloadTooLarge: the form has more than `max_pictures` pictures.
+        RequestError: any error that `chunks` raises.
     """
     boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
     if not boundary:
@@ -120,7 +127,11 @@ async def read_form(
 
 
 def _from_first_boundary(body: bytes, boundary: bytes) -> bytes:
-    """Return the body without its preamble; empty if the first boundary has not arrived yet."""
+    """Return the body without its preamble; empty if the first boundary has not arrived yet.
+
+    Raises:
+        MalformedRequest: the preamble is too long.
+    """
     delimiter = b"--" + boundary
     if body.startswith(delimiter):
         return body
@@ -135,7 +146,7 @@ def _from_first_boundary(body: bytes, boundary: bytes) -> bytes:
 
 
 class _Reader:
-    """Collects the parts of a form; its methods are the parser's callbacks."""
+    """Collects the parts of a form in methods that the parser calls (its callbacks)."""
 
     def __init__(self, field_name: str, max_pictures: int) -> None:
         self.parts: list[Part] = []
@@ -199,17 +210,20 @@ class _Reader:
         self.is_complete = True
 
     def parser_problem(self) -> str:
-        """Return why the parser failed: at the first boundary, or later in the header of a part."""
+        """Return the reason and the advice for the error message after the parser has failed.
+
+        Before the first part, the parser fails at the boundary; later, in the header of a part.
+        """
         if not self.parts:
             return "its lines must end in CR LF"
         return "the header of a part is damaged or too long; use a shorter file name"
 
 
 def _read_disposition(part: Part, disposition: bytes) -> bool:
-    """Read the names of the field and its file into `part`; return whether the field has a name.
+    """Set `part.name` and `part.has_filename`; return whether the field has a name.
 
-    Names are decoded as UTF-8, even if the form declares another charset: a client could choose
-    `punycode`, which Python takes 20 s to decode for 400 KB.
+    The name is decoded as UTF-8, even if the form declares another charset: a client could choose
+    `punycode`, and Python takes 20 s to decode 400 KB of it.
     """
     options = parse_options_header(disposition)[1]
     part.has_filename = b"filename" in options or bool(_EXTENDED_FILENAME.search(disposition))

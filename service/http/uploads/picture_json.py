@@ -26,11 +26,12 @@ _OTHER_APIS: Final = {
 
 
 def picture_in_json(body: bytes) -> bytes:
-    """Decode the field `image` of a JSON object, which holds base64 or a data URL.
+    """Decode the base64 or the data URL in the field `image` of a JSON object.
 
     Raises:
         MissingField: `image` is absent, not a string, or a URL such as https:.
-        MalformedRequest: the body is not a JSON object, or `image` is not base64.
+        MalformedRequest: the body is not a JSON object or has too many values, or `image` is not
+            base64.
     """
     if sum(map(body.count, (b",", b"[", b"{"))) > _MAX_VALUES:
         raise MalformedRequest(f"the JSON has more than {_MAX_VALUES:,} values; {_USAGE}")

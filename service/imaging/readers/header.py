@@ -31,7 +31,7 @@ class ImageHeader:
         bits: bits per sample, 1 to 16.
         frames: number of frames or pages; if it is larger than 1, it may be only a lower bound.
         is_transparent: whether pixels may be transparent.
-        orientation: EXIF orientation, 1 (upright) to 8.
+        orientation: orientation in the metadata, numbered as in EXIF, 1 (upright) to 8.
         memory_bytes: most memory that `decode` takes, including its result.
         seconds: estimated time that `decode` takes on one core.
         decode: function that decodes the pixels; it may raise any exception for damaged data.

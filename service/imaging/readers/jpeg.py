@@ -1,4 +1,4 @@
-"""Read JPEG: its header, and its pixels with simplejpeg (libjpeg-turbo)."""
+"""Read JPEG: its header, and its pixels with simplejpeg (libjpeg-turbo) or, rarely, Pillow."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _NANOSECONDS_PER: Final = {
     "scanned sample": 0.35,
     "decoded pixel": 12.0,
 }
-"""Estimated time of decoding: per byte of the file, per pixel of the stored picture, per sample and
-scan, and per pixel of the picture after its reduction."""
+"""Estimated time of decoding: per byte of the file, per pixel of the stored picture, per sample in
+each scan (if libjpeg keeps coefficients), and per pixel of the picture after its reduction."""
 
 
 def read_header(data: bytes, size: int) -> ImageHeader:
@@ -35,8 +35,8 @@ def read_header(data: bytes, size: int) -> ImageHeader:
 
     Raises:
         UnsupportedMediaType: the coding process, precision or components are not supported.
-        UndecodableImage: the file has no frame header, or has more segments, or more bytes between
-            segments, than any program writes.
+        UndecodableImage: the file has no valid frame header, or has more segments, or more bytes
+            between segments, than any program writes.
     """
     frame = read_frame(data)
     pixels = frame.width * frame.height
@@ -61,7 +61,10 @@ def read_header(data: bytes, size: int) -> ImageHeader:
 
 
 def _max_reduction(width: int, height: int, size: int) -> int:
-    """Return libjpeg's largest reduction (1, 2, 4, 8) that keeps both sides at `size` or more."""
+    """Return libjpeg's largest reduction (2, 4, 8) that keeps both sides at `size` or more.
+
+    Return 1 (no reduction) if there is none.
+    """
     return max(scale for scale in (1, 2, 4, 8) if scale <= max(1, min(width, height) // size))
 
 
@@ -90,7 +93,7 @@ def _decode(frame: Frame, size: int, reduction: int) -> StoredPixels:
 
 
 def _allocate(size: int) -> NDArray[np.uint8]:
-    """Allocate memory for libjpeg to write to."""
+    """Allocate `size` bytes of memory for libjpeg to write to."""
     return np.empty(size, np.uint8)
 
 

@@ -1,8 +1,8 @@
-"""Parse the segments of a JPEG up to its end.
+"""Parse the segments of a JPEG file from the start to the end of the picture.
 
-The segments are parsed here because the decoder does not report what determines its cost: lossless
-pictures cannot be decoded at a reduced size, and each scan takes a pass over the whole picture,
-even if the scan is empty.
+The segments are parsed here because the decoder does not report what determines the time that it
+will take: lossless pictures cannot be decoded at a reduced size, and each scan takes a pass over
+the whole picture, even if the scan is empty.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from service.imaging.readers.orientation import read_orientation
 
 _MAX_SEGMENTS: Final = 10_000
 _MAX_JUNK_BYTES: Final = 65_536
-"""Largest number of bytes between two segments of the header. Some cameras write a few there."""
+"""Largest number of bytes between two segments of the header. Some cameras write a few."""
 
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
-"""Matches the markers that start a segment, and the end marker. After any other marker, the parser
-must not skip bytes: libjpeg skips only the marker itself, and could find a scan in these bytes."""
+"""Matches the markers that start a segment, and the end marker. After any other marker, this parser
+must not skip bytes: libjpeg skips only the marker itself, and could find a scan after it."""
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _DHT, _DQT, _DRI, _SOS, _DNL, _DHP, _APP0, _APP1, _APP14 = (
     *(0xC4, 0xDB, 0xDD, 0xDA, 0xDC, 0xDE, 0xE0, 0xE1, 0xEE),
@@ -31,7 +31,7 @@ _NOT_FRAMES: Final = (_DHT, 0xC8, 0xCC)
 """The markers from C0 to CF that do not start a frame header: Huffman tables, a reserved marker,
 and tables for arithmetic coding."""
 _JFIF: Final = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
-"""JFIF segment of version 1.01, which replaces the JFIF segment of a file."""
+"""JFIF segment of version 1.01. The decoder gets it instead of the JFIF segment of a file."""
 _SUPPORTED_COMPONENTS: Final = (1, 3, 4)
 _BASELINE, _EXTENDED, _PROGRESSIVE, _LOSSLESS = 0xC0, 0xC1, 0xC2, 0xC3
 _TO_BASELINE: Final = (
@@ -49,9 +49,9 @@ class Frame:
         width, height: size in pixels, before the orientation is applied.
         sampling: horizontal and vertical sampling factor of each component.
         scans: number of scans.
-        orientation: EXIF orientation, 1 to 8.
-        clean: the file without metadata, without bytes between segments and without bytes after its
-            end, and with an end marker even if the file has none.
+        orientation: orientation in the metadata, numbered as in EXIF, 1 (upright) to 8.
+        clean: the file as the decoder gets it: without metadata, without bytes between the segments
+            of the header, without bytes after the picture, and always with an end marker.
     """
 
     process: int
@@ -69,7 +69,10 @@ class Frame:
 
     @property
     def coefficient_bytes(self) -> int:
-        """Bytes of memory for libjpeg's coefficients; 0 for a sequential JPEG with one scan."""
+        """Bytes of memory for libjpeg's coefficients.
+
+        0 for a JPEG that has one scan and is not progressive: libjpeg keeps no coefficients of it.
+        """
         if self.process != _PROGRESSIVE and self.scans < 2:
             return 0
         maxima = [max(1, *factors) for factors in zip(*self.sampling, strict=True)]
@@ -78,7 +81,7 @@ class Frame:
 
 
 def read_frame(data: bytes) -> Frame:
-    """Parse the segments of a JPEG up to its end.
+    """Parse the segments of a JPEG file from the start to the end of the picture.
 
     Raises:
         UnsupportedMediaType: the coding process, precision or components are not supported.
@@ -136,10 +139,10 @@ def read_frame(data: bytes) -> Frame:
 
 
 def _scans(data: bytes, process: int) -> bytes:
-    """Return the data from the first scan on.
+    """Return `data`, the file from the first scan on, as the decoder gets it.
 
-    In a sequential JPEG, the parameters of the first scan are set to the only valid values, which
-    libjpeg assumes anyway.
+    In a sequential JPEG, each of the last three bytes of the first scan's header has only one valid
+    value. The three bytes are set to these values, which libjpeg assumes anyway.
     """
     length = int.from_bytes(data[2:4])
     if process not in (_BASELINE, _EXTENDED) or length < 6:
@@ -148,9 +151,10 @@ def _scans(data: bytes, process: int) -> bytes:
 
 
 def _reject_unsupported(frame: bytes, data: bytes) -> None:
-    """Raise UnsupportedMediaType if this variant of JPEG cannot be decoded.
+    """Check by the frame header that this variant of JPEG can be decoded.
 
     Raises:
+        UnsupportedMediaType: this variant of JPEG cannot be decoded.
         DamagedImage: the frame header is missing.
     """
     if len(frame) < 10:

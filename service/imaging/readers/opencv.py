@@ -1,4 +1,4 @@
-"""Decode pixels with OpenCV, which needs a third of Pillow's memory for WebP and reads 16 bits."""
+"""Decode pixels with OpenCV, which reads 16-bit samples, and WebP in a third of Pillow's memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def decode_with_opencv(
         (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA; uint8 or uint16.
 
     Raises:
-        ValueError: the file cannot be decoded, or the result has another size or bit depth.
+        ValueError: the file cannot be decoded, or the result has another size than `size`, or
+            samples with neither 8 nor 16 bits.
     """
     try:
         stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -41,12 +41,22 @@ _RLE_NANOSECONDS_PER: Final = {"pixel": 130.0, "byte": 400.0}
 
 
 def read_avif_header(data: bytes, _size: int) -> ImageHeader:
-    """Read the header of an AVIF; raise UndecodableImage if it is invalid."""
+    """Read the header of an AVIF.
+
+    Raises:
+        UnsupportedMediaType: Pillow does not read this variant of AVIF.
+        DamagedImage: the header is invalid.
+    """
     return _header("AVIF", data, lambda: AvifImagePlugin.AvifImageFile(io.BytesIO(data)))
 
 
 def read_bmp_header(data: bytes, _size: int) -> ImageHeader:
-    """Read the header of a BMP; raise DamagedImage if it is invalid."""
+    """Read the header of a BMP.
+
+    Raises:
+        UnsupportedMediaType: Pillow does not read this variant of BMP.
+        DamagedImage: the header is invalid.
+    """
     is_run_length_encoded = len(data) > 34 and data[30] in _RLE_COMPRESSIONS
     header = _header("BMP", data, lambda: BmpImageFile(io.BytesIO(data)))
     if not is_run_length_encoded:
@@ -58,7 +68,11 @@ def read_bmp_header(data: bytes, _size: int) -> ImageHeader:
 
 
 def read_gif_header(data: bytes, _size: int) -> ImageHeader:
-    """Read the header of a GIF; raise DamagedImage if it has too many blocks, or no picture."""
+    """Read the header of the first frame of a GIF.
+
+    Raises:
+        DamagedImage: the GIF is invalid, or has too many blocks or no picture.
+    """
     first, box, has_more = _first_frame(data)
     header = _header("GIF", data, lambda: GifImageFile(io.BytesIO(first)))
     header = replace(header, frames=1 + has_more)
@@ -81,8 +95,9 @@ def read_heic_header(data: bytes, _size: int) -> ImageHeader:
     """Read the header of a HEIC.
 
     Raises:
-        UnsupportedMediaType: Graft's extra `heif` is not installed.
-        UndecodableImage: the header is invalid.
+        UnsupportedMediaType: the package pillow_heif is not installed, or does not read this
+            variant of HEIC.
+        DamagedImage: the header is invalid.
     """
     if not HAS_HEIF:
         raise UnsupportedMediaType(
@@ -138,7 +153,7 @@ def _header(
 
 
 def _first_frame(data: bytes) -> tuple[bytes, tuple[int, int, int, int], bool]:
-    """Return a GIF with only the first frame, its position, and whether there are more frames.
+    """Return a GIF with only the first frame, the frame's position, and whether more frames follow.
 
     The position is (left, top, right, bottom) in pixels.
     """
@@ -168,10 +183,13 @@ def _palette_bytes(flags: bytes) -> int:
 
 
 def _end_of_blocks(data: bytes, position: int, left: int) -> tuple[int, int]:
-    """Skip data blocks up to the empty block that ends them.
+    """Skip the data blocks that start at `position`, up to the empty block that ends them.
 
     Returns:
         The offset after the empty block, and how many more blocks the GIF may have.
+
+    Raises:
+        DamagedImage: there are more than `left` blocks.
     """
     while left:
         length, left = data[position] if position < len(data) else 0, left - 1

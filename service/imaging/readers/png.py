@@ -1,4 +1,4 @@
-"""Read PNG: parse its chunks, verify their checksums, and decode its pixels with Pillow.
+"""Read PNG: parse and check its chunks, and decode its pixels with Pillow.
 
 Pillow gets a copy that has only the chunks on which the pixels depend. So metadata may have any
 size, and wrong checksums.
@@ -29,9 +29,9 @@ from service.imaging.readers.png_metadata import Texts, keyword_of, png_orientat
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS: Final = 10_000
-"""Largest number of chunks of a file, plus one more for each `_CHUNK_BYTES` bytes of the file."""
+"""A file may have this many chunks, and one more for each `_CHUNK_BYTES` bytes of its size."""
 _CHUNK_BYTES: Final = 4096
-"""Half the size of the chunks that libpng writes. With these, a PNG of 100 MB has 12,000 chunks."""
+"""Half the size of libpng's chunks. A PNG of 100 MB that libpng writes has 12,000 chunks."""
 _END: Final = b"\0\0\0\0IEND\xaeB`\x82"
 
 # Tables whose keys are the colour types of PNG: gray, RGB, palette, gray + alpha, RGBA.
@@ -54,8 +54,8 @@ filter), and per byte of the file."""
 class _Contents:
     """The chunks of a PNG that Graft uses.
 
-    The attributes from `header` to `pixels` hold whole chunks, from the length to the checksum;
-    `exif` and `texts` hold only the content.
+    `header`, `palette`, `transparency` and `pixels` hold whole chunks, from the length to the
+    checksum; `exif` and `texts` hold only the content of chunks.
     """
 
     header: bytes = b""
@@ -77,8 +77,9 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
 
     Raises:
         UnsupportedMediaType: the file is in CgBI, Apple's variant of PNG.
-        DamagedImage: the file has no header, a wrong checksum in a chunk on which the pixels
-            depend, or more chunks than any program writes.
+        DamagedImage: the header, the palette or the pixels are missing or invalid, a chunk on which
+            the pixels depend has a wrong checksum, or there are more chunks than any program
+            writes.
     """
     contents = _read_chunks(data)
     width, height, bits, colour = struct.unpack(">IIBB", contents.header[8:18])
@@ -161,7 +162,11 @@ def _chunk(content: bytes) -> bytes:
 
 
 def _iter_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the type of each chunk, and the whole chunk, from its length to its checksum."""
+    """Yield the type of each chunk, and the whole chunk, from its length to its checksum.
+
+    Raises:
+        DamagedImage: there are more chunks than any program writes.
+    """
     position = len(SIGNATURE)
     max_chunks = _MAX_CHUNKS + len(data) // _CHUNK_BYTES
     for _ in range(max_chunks):
@@ -193,15 +198,15 @@ def _decode(clean: bytes) -> Image.Image:
 def _decode_16_bits(clean: bytes, colour: int) -> NDArray[np.uint16]:
     """Decode 16-bit samples: (H, W) gray, or (H, W, 2 to 4) gray + alpha, RGB or RGBA.
 
-    If there are several channels, Pillow keeps only the upper byte of each sample. So the picture
-    is decoded a second time in the wrong byte order, for which Pillow keeps the lower bytes.
+    For RGB and RGBA, Pillow keeps only the upper byte of each sample. So the picture is decoded a
+    second time with the wrong byte order, for which Pillow keeps the lower bytes.
     """
     if colour == 0:
         stored = _decode(clean)
         gray: NDArray[np.uint16] = np.empty((stored.height, stored.width), np.uint16)
         gray[:] = np.asarray(stored)
         return _add_alpha(gray, clean)
-    if colour == 4:  # it has four bytes per pixel, so decode it as 8-bit RGBA
+    if colour == 4:  # gray + alpha has four bytes per pixel, so decode it as 8-bit RGBA
         header = b"IHDR" + clean[16:24] + b"\x08\x06" + clean[26:29]
         clean = clean[:8] + _chunk(header) + clean[33:]
         return np.ascontiguousarray(np.asarray(_decode(clean))).view(">u2").astype(np.uint16)

@@ -21,7 +21,9 @@ def keyword_of(body: bytes) -> bytes:
 
 
 def png_orientation(exif: bytes, texts: Texts) -> int:
-    """Return the orientation in EXIF or else in XMP metadata, 1 (upright) to 8.
+    """Return the orientation, 1 (upright) to 8, in EXIF or else in XMP metadata.
+
+    Return 1 if neither has an orientation.
 
     Args:
         exif: content of the chunk eXIf; b"" if there is no such chunk.
@@ -35,7 +37,7 @@ def png_orientation(exif: bytes, texts: Texts) -> int:
 def _raw_exif(texts: Texts) -> bytes:
     """Return the EXIF metadata that ImageMagick stores in a text chunk; b"" if there is none.
 
-    The text consists of three lines of heading and hexadecimal digits.
+    The text has three heading lines; hexadecimal digits follow.
     """
     for keyword in (b"Raw profile type exif", b"Raw profile type APP1"):
         name, body = texts.get(keyword, (b"", b""))
@@ -49,7 +51,7 @@ def _raw_exif(texts: Texts) -> bytes:
 
 
 def _xmp(body: bytes) -> bytes:
-    """Return the text of an iTXt chunk."""
+    """Return the start of the text of an iTXt chunk, decompressed; `body` is its content."""
     _, _, rest = body[: _MAX_METADATA_BYTES + _MAX_KEYWORD_BYTES].partition(b"\0")
     text = rest[2:].split(b"\0", 2)[-1]
     return _decompress(text) if rest[:1] == b"\1" else text

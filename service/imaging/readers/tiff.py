@@ -77,8 +77,8 @@ class _Page:
         order: byte order as in `struct`, `<` or `>`.
         entries: the directory's entries on which the pixels depend, as stored.
         numbers: tag -> its first value.
-        arrays: tag -> all its values; only for bits, and for the offsets and lengths of strips and
-            tiles.
+        arrays: tag -> all its values; only for the bits per sample, and for the offsets and lengths
+            of strips and tiles.
         has_more: whether another page follows.
     """
 
@@ -94,7 +94,7 @@ class _Page:
 
     @property
     def block(self) -> tuple[int, int]:
-        """Width and height of a tile or strip, as the tags state it; each is decoded as a whole."""
+        """Width and height in pixels of a tile or strip, which is always decoded as a whole."""
         if _TILES in self.numbers:
             return max(1, self.number(_TILE_WIDTH)), max(1, self.number(_TILE_HEIGHT))
         rows = self.number(_ROWS_PER_STRIP) or self.number(_HEIGHT)
@@ -113,8 +113,8 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
     """Read the header of the first page of a TIFF.
 
     Raises:
-        UnsupportedMediaType: the samples, the colour space or the compression are not supported.
-        DamagedImage: the directory is missing or invalid.
+        UnsupportedMediaType: it is a BigTIFF, or has unsupported samples, colours or compression.
+        DamagedImage: the directory or the pixels are missing or invalid.
     """
     page = _first_page(data)
     width, height = page.number(_WIDTH), page.number(_HEIGHT)

@@ -1,4 +1,4 @@
-"""Read WebP: parse its chunks, and decode its pixels (or first frame) with OpenCV."""
+"""Read WebP: parse its chunks, and decode the picture or the first frame with OpenCV."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
     """Read the header of a WebP.
 
     Raises:
-        UndecodableImage: the file has no picture, or more chunks than any program writes.
+        DamagedImage: the picture is missing or exceeds the canvas, or the file has more chunks than
+            any program writes.
     """
     exif, xmp, frames, still = b"", b"", 0, data
     alpha, canvas, box = False, (0, 0), (0, 0, 0, 0)
@@ -96,7 +97,8 @@ def _uint24(body: bytes, at: int) -> int:
 def _frame_size(name: bytes, body: bytes) -> tuple[int, int]:
     """Return the width and the height of the picture in a VP8 or VP8L chunk; 0, 0 if unknown.
 
-    This size is checked, because libwebp allocates memory for it before it decodes anything.
+    The size is read here because libwebp allocates memory for it before decoding anything, so the
+    limits must be checked earlier.
     """
     if len(body) < 10:
         return 0, 0

@@ -22,7 +22,7 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
     """Keras' callback with the settings of Graft, and with a state that can be saved.
 
     When training ends, the model gets the weights of the epoch with the lowest `val_loss`. The
-    checkpoint saves the state, because Keras' own BackupAndRestore would not.
+    checkpoint of fine-tuning contains the state; Keras' own BackupAndRestore does not save it.
     """
 
     def __init__(self) -> None:

@@ -91,7 +91,7 @@ def evaluate(predictions: Predictions, dataset: Dataset) -> dict[str, Any]:
         log_loss: the mean cross-entropy in nats; None if it is unknown.
         top_3_accuracy: the share of pictures whose true class is one of the 3 most probable ones.
             It is missing if there are at most 3 classes.
-        top_5_accuracy: likewise for 5.
+        top_5_accuracy: the same for 5.
         mistakes: path, truth, answer and score of at most 200 mistakes, the highest score first.
     """
     matrix = confusion_matrix(predictions.labels, predictions.predicted, len(dataset.classes))

@@ -45,7 +45,7 @@ def promote(new: Bundle, old: Bundle, data: Path) -> str:
         data: the folder with the pictures.
 
     Returns:
-        The tag of the model that is the latest afterwards.
+        The tag of the new model, or of the old model if that is more accurate.
 
     Raises:
         GraftError: the models cannot be compared, or a picture cannot be used.
@@ -70,7 +70,7 @@ def promote(new: Bundle, old: Bundle, data: Path) -> str:
 
 
 def _keep_latest(old: Bundle, instead_of: Bundle) -> str:
-    """Make the old model the latest again if the new one is; return the tag of the old model."""
+    """If the new model is the latest, make the old one the latest again; return the old tag."""
     latest = Bundle.read(store.resolve(old.manifest.name))
     if latest.manifest.id != instead_of.manifest.id:
         log.info("the new model is worse: %s is still the latest", tag(old))

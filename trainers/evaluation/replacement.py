@@ -1,4 +1,4 @@
-"""Log lines about a new model: which model it replaces in the store, and which of both is better.
+"""Log lines about a new model: which model it replaces in the store, and which one is better.
 
 Both models are compared by the answers that their bundles record; no picture is classified.
 """

@@ -52,8 +52,8 @@ def write_bundle(
     Args:
         trained: the classifier, and how it was trained.
         findings: the results of the check of the dataset.
-        work: a temporary folder, in which the bundle is built; on the file system of the output
-            folder.
+        work: a temporary folder on the file system of the output folder. The bundle is built in
+            it.
 
     Returns:
         The bundle in the output folder, and the content of its metrics.json.

@@ -39,7 +39,7 @@ class Format:
 
     Attributes:
         path: path of the file or folder, relative to the bundle.
-        write: writes the module that `serving_module` returns to a path.
+        write: writes the result of `serving_module` to a path.
         open: loads what `write` has written to a path, and returns its prediction function.
     """
 
@@ -106,7 +106,7 @@ def keras_predict(classifier: Classifier) -> Predict:
 
 
 def _difference(name: str, expected: NDArray[np.float32], exported: NDArray[np.float32]) -> float:
-    """Return the largest difference of a probability between two arrays of probabilities.
+    """Return the largest difference between the probabilities of Keras and of a format.
 
     Raises:
         ParityError: the difference is larger than PARITY_TOLERANCE.

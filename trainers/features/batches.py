@@ -1,4 +1,4 @@
-"""Batches for `fit`. In training, an epoch has each picture once, in random order and view."""
+"""Batches for `fit`. A training epoch has each picture once, in random order, in a random view."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from trainers.features.augmentation import mix_up
 from trainers.features.frozen_features import ModelInputs
 
 MIN_STEPS_PER_EPOCH = 20
-"""If several devices share a batch, the batch is enlarged only as far as an epoch keeps this many
-steps: training with fewer steps on larger batches ends at a higher loss."""
+"""Several devices share a batch that is larger than --batch-size only if an epoch keeps this number
+of steps. Training with fewer steps on larger batches ends at a higher loss."""
 PREFETCH_BYTES = 512 * 1024**2
 """Limit of the memory for the batches that threads prepare at the same time, one batch per thread.
 There is at least one thread, however large a batch is."""
@@ -31,9 +31,8 @@ class Batches(keras.utils.PyDataset):
         class_weights: (classes,) weight of each class in the loss. For a mixture of two pictures,
             the weights of their classes are mixed in the same shares.
         batch_size: pictures in a batch; the last batch may be smaller.
-        seed: together with the number of the epoch, it determines the order, the views and the
-            mixtures. None means that every epoch has the unchanged pictures in their original
-            order.
+        seed: determines the order, the views and the mixtures, together with the number of the
+            epoch. None means that every epoch has the unchanged pictures in their original order.
         mixup: `alpha` of `augmentation.mix_up`; 0 switches mixup off.
     """
 

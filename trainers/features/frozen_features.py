@@ -42,7 +42,7 @@ class ModelInputs(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the inputs (M, ...) for pictures `rows` (M,), each in its view of `views` (M,)."""
+        """Return the inputs (M, ...) for the pictures `rows` (M,) in the views `views` (M,)."""
         ...
 
 

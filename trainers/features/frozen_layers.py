@@ -84,7 +84,7 @@ class FrozenLayers(FeatureExtractor):
 class TimeLimitedExtractor(FeatureExtractor):
     """A feature extractor that raises TimeBudgetSpentError once the time budget is spent.
 
-    The cache keeps the features that were computed before.
+    The features that were computed before stay in the cache.
     """
 
     def __init__(self, extractor: FeatureExtractor, budget: TimeBudget) -> None:

@@ -1,4 +1,4 @@
-"""The backbone of a run. Its network and its weights are loaded when they are first needed."""
+"""The backbone of a run. The network and its weights are loaded when they are first needed."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class _TrainedLayer(NamedTuple):
         epoch: the epoch that early stopping selected, counted from 1. The model has the weights of
             this epoch. Without early stopping, this is the largest number of epochs, even if the
             time budget ended the training earlier.
-        was_stopped: whether training stopped because the time budget was spent.
+        was_stopped: whether the time budget stopped the training.
     """
 
     model: keras.Model

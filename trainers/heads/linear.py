@@ -1,4 +1,7 @@
-"""The linear head: logistic regression on standardised embeddings, with the best value of C."""
+"""The linear head: logistic regression on standardised embeddings, with the best value of C.
+
+C is the inverse regularisation strength, as in scikit-learn.
+"""
 
 from __future__ import annotations
 

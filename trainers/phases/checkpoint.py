@@ -32,7 +32,7 @@ class CheckpointError(GraftError):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """A callback that saves the state of training and of early stopping after each epoch.
+    """A callback that saves the state of training and of early stopping after each whole epoch.
 
     In the list of callbacks it must come after `early_stopping`, for two reasons. After an epoch,
     it saves what early stopping has decided. When `fit` begins, it restores the state of early

@@ -77,7 +77,7 @@ def fine_tune(
 def split_off_frozen(
     classifier: Classifier, plan: Plan, context: TrainingContext
 ) -> tuple[keras.Model, ModelInputs, ModelInputs]:
-    """Split off the frozen layers, so that their output is computed only once for each view.
+    """Split off the frozen layers, so that their output is computed once per view of a picture.
 
     Returns:
         The layers after the frozen ones, and their inputs for training and for validation, which

@@ -1,4 +1,4 @@
-"""Halves the batch size, and logs it, if a device has too little memory for a batch."""
+"""Halves the batch size if a device has too little memory for a batch, and logs the new size."""
 
 from __future__ import annotations
 

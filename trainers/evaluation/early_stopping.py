@@ -21,8 +21,8 @@ _COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch")
 class EarlyStopping(keras.callbacks.EarlyStopping):
     """Keras' callback with the settings of Graft, and with a state that can be saved.
 
-    When training ends, the model gets the weights of the epoch with the lowest `val_loss`. Keras'
-    own BackupAndRestore does not save the state of early stopping.
+    When training ends, the model gets the weights of the epoch with the lowest `val_loss`. The
+    checkpoint of fine-tuning contains the state; Keras' own BackupAndRestore does not save it.
     """
 
     def __init__(self) -> None:

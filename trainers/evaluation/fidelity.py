@@ -1,4 +1,4 @@
-"""The last check before a bundle is written: the exported model is the one that was selected.
+"""The last check before a bundle is written: does the exported model answer like the selected one?
 
 It finds errors between selection and export, such as weights that were trained in a copy of the
 model and not copied back, outdated features from the cache, or a format that rounds differently.

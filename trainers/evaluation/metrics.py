@@ -19,7 +19,7 @@ _BATCH, _GPU_BATCH = 8, 32
 TOP_K = (3, 5)
 MAX_CONFUSED_PAIRS = 5
 MAX_MISTAKES = 200
-"""The largest number of mistakes in metrics.json. It keeps the file small for large splits."""
+"""The largest number of mistakes of a split in metrics.json. The limit keeps the file small."""
 MAX_DENSE_CLASSES = 100
 """With more classes, metrics.json contains the confusion matrix without its zeros. With zeros, the
 matrix of 1,000 classes would take 11 MB."""
@@ -27,15 +27,15 @@ matrix of 1,000 classes would take 11 MB."""
 
 @dataclass(frozen=True)
 class Predictions:
-    """The answers of a model to n pictures of a dataset. All arrays are (n,), in the same order.
+    """The answers of a model to n pictures of a dataset. All arrays have the same order.
 
     Attributes:
-        rows: the rows of the pictures in the dataset.
-        labels: indexes of the true classes.
-        predicted: indexes of the predicted classes.
-        scores: probabilities of the predicted classes, 0 to 1.
-        losses: cross-entropies in nats.
-        ranks: the rank of the true class by probability, 0 for the highest; empty if unknown.
+        rows: (n,) the rows of the pictures in the dataset.
+        labels: (n,) indexes of the true classes.
+        predicted: (n,) indexes of the predicted classes.
+        scores: (n,) probabilities of the predicted classes, 0 to 1.
+        losses: (n,) cross-entropies in nats; empty if unknown.
+        ranks: (n,) the rank of the true class by probability, 0 for the highest; empty if unknown.
     """
 
     rows: NDArray[np.int64]
@@ -88,8 +88,10 @@ def evaluate(predictions: Predictions, dataset: Dataset) -> dict[str, Any]:
 
     Returns:
         The result of `summarise`, and also:
-        log_loss: the mean cross-entropy in nats.
-        top_3_accuracy, top_5_accuracy: if there are more than 3 or 5 classes.
+        log_loss: the mean cross-entropy in nats; None if it is unknown.
+        top_3_accuracy: the share of pictures whose true class is one of the 3 most probable ones.
+            It is missing if there are at most 3 classes.
+        top_5_accuracy: the same for 5.
         mistakes: path, truth, answer and score of at most 200 mistakes, the highest score first.
     """
     matrix = confusion_matrix(predictions.labels, predictions.predicted, len(dataset.classes))
@@ -114,6 +116,7 @@ def summarise(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> dict[str, 
     """Return all metrics that can be computed from a confusion matrix.
 
     Returns:
+        A dictionary. The accuracies and the interval are None if there are no pictures.
         n: the number of pictures.
         accuracy, accuracy_interval: the share of correct answers, and its 95% interval.
         balanced_accuracy: the mean recall of the classes that have pictures.
@@ -169,7 +172,7 @@ def to_sparse(matrix: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def to_dense(recorded: Sequence[Sequence[int]] | Mapping[str, Any]) -> NDArray[np.int64]:
-    """Return the confusion matrix (classes, classes) that a metrics.json has, dense or sparse."""
+    """Return the confusion matrix (classes, classes) that a metrics.json has, as a dense array."""
     if not isinstance(recorded, Mapping):
         return np.array(recorded, np.int64)
     matrix = np.zeros(recorded["shape"], np.int64)
@@ -178,7 +181,10 @@ def to_dense(recorded: Sequence[Sequence[int]] | Mapping[str, Any]) -> NDArray[n
 
 
 def wilson_interval(correct: int, count: int) -> tuple[float, float] | None:
-    """Return the 95% confidence interval of a share (Wilson 1927), also valid for small counts."""
+    """Return the 95% confidence interval of the share correct / count; None if `count` is 0.
+
+    The interval of Wilson (1927) is also valid for small counts.
+    """
     from scipy.stats import binomtest
 
     if not count:

@@ -34,9 +34,9 @@ class PairedComparison:
 def compare_answers(new: Sequence[bool], old: Sequence[bool]) -> PairedComparison:
     """Compare two models by their correct answers to the same pictures.
 
-    The confidence interval is that of Agresti and Min (2005) for matched pairs. It adds half a
-    picture to each of the four cells of the 2x2 table, so that its width is not 0 even if the
-    answers of both models are equal.
+    The confidence interval is that of Agresti and Min (2005) for matched pairs. Half a picture is
+    added to each of the four cells of the 2x2 table, so that the width of the interval is not 0
+    even if the answers of both models are equal.
 
     Args:
         new, old: for each model, whether each answer is correct, in the order of the pictures.

@@ -39,16 +39,16 @@ def promote(new: Bundle, old: Bundle, data: Path) -> str:
     """Make the new model the latest of its name if it is at least as accurate as the old one.
 
     Both models classify the same pictures: the test pictures of the new model that the old model
-    was not trained on. They run in the predictor that the service uses.
+    was neither trained nor validated on. Both models run in the predictor that the service uses.
 
     Args:
         data: the folder with the pictures.
 
     Returns:
-        The tag of the model that is the latest afterwards.
+        The tag of the new model, or of the old model if that is more accurate.
 
     Raises:
-        GraftError: the models or the pictures cannot be compared.
+        GraftError: the models cannot be compared, or a picture cannot be used.
     """
     if new.manifest.name != old.manifest.name:
         raise BundleError(
@@ -70,7 +70,7 @@ def promote(new: Bundle, old: Bundle, data: Path) -> str:
 
 
 def _keep_latest(old: Bundle, instead_of: Bundle) -> str:
-    """Keep the old model the latest, or undo the training run that made the new one the latest."""
+    """If the new model is the latest, make the old one the latest again; return the old tag."""
     latest = Bundle.read(store.resolve(old.manifest.name))
     if latest.manifest.id != instead_of.manifest.id:
         log.info("the new model is worse: %s is still the latest", tag(old))
@@ -80,7 +80,7 @@ def _keep_latest(old: Bundle, instead_of: Bundle) -> str:
 
 
 def find_newest(folder: Path) -> Bundle:
-    """Read the bundle in `folder`, or the newest bundle in its sub-folders.
+    """Read `folder` if it is a bundle; otherwise read the newest bundle in its sub-folders.
 
     Raises:
         BundleError: there is no bundle, or a bundle is damaged.
@@ -97,7 +97,7 @@ def find_newest(folder: Path) -> Bundle:
 
 
 def unseen_test_rows(new: Bundle, old: Bundle) -> list[SplitRow]:
-    """Return the test pictures of the new model that the old model was not trained on.
+    """Return the new model's test pictures that the old one was neither trained nor validated on.
 
     Pictures are compared by content, or by path if one of the bundles does not record the contents.
 

@@ -1,4 +1,4 @@
-"""Log lines about a new model: which model it replaces in the store, and which of them is better.
+"""Log lines about a new model: which model it replaces in the store, and which one is better.
 
 Both models are compared by the answers that their bundles record; no picture is classified.
 """
@@ -77,7 +77,8 @@ def compare_recorded(new: Bundle, old: Bundle) -> PairedComparison | None:
     """Compare two models by their recorded answers to the test pictures.
 
     Returns:
-        None if the test pictures of the models differ, or answers were not recorded.
+        None if the datasets or the test pictures of the models differ, or if a bundle does not
+        record all answers.
     """
     try:
         return _compare(new, old)

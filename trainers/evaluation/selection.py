@@ -17,12 +17,12 @@ Hits = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """The result of a classifier on m pictures that it was not trained on.
+    """The result of a classifier on the m pictures that it was validated on.
 
     Attributes:
-        losses: (m,) cross-entropy of each picture in nats; empty if there was no such picture.
+        losses: (m,) cross-entropy of each picture in nats; empty if there was no picture.
         hits: (m,) whether each picture is classified correctly.
-        folds: number of folds of cross-validation; 0 if the validation pictures were used.
+        folds: number of folds that were held out in turn; 0 without cross-validation.
     """
 
     losses: Losses
@@ -92,7 +92,10 @@ class ValidationResult:
 
 
 def cross_entropies(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> Losses:
-    """Return the cross-entropy (m,) of each picture in nats, from probabilities (m, classes)."""
+    """Return the cross-entropy (m,) of each picture in nats, from probabilities (m, classes).
+
+    A probability below 1e-7 counts as 1e-7.
+    """
     true = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)
     losses: Losses = -np.log(true)
     return losses
@@ -101,7 +104,8 @@ def cross_entropies(probabilities: NDArray[np.floating], labels: NDArray[np.int6
 def is_clearly_lower(losses: Losses, others: Losses) -> bool:
     """Whether `losses` (m,) are lower than `others` (m,) on the same pictures, and not by chance.
 
-    The mean of the differences must be larger than its standard error. NaN is never lower.
+    The mean of the differences must be larger than its standard error. If a loss is NaN, or there
+    are no pictures, the result is False.
     """
     gains = others - losses
     return bool(len(gains)) and bool(gains.mean() > gains.std() / np.sqrt(len(gains)))

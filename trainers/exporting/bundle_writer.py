@@ -52,7 +52,8 @@ def write_bundle(
     Args:
         trained: the classifier, and how it was trained.
         findings: the results of the check of the dataset.
-        work: a temporary folder, in which the bundle is built.
+        work: a temporary folder on the file system of the output folder. The bundle is built in
+            it.
 
     Returns:
         The bundle in the output folder, and the content of its metrics.json.
@@ -61,6 +62,8 @@ def write_bundle(
         ParityError: the answers of the exported model differ from those of the trained model. No
             bundle is written.
         BundleError: the exported model does not reproduce the golden answers. No bundle is written.
+        ConversionError: the network contains an operation that cannot be converted to ONNX.
+        MemoryShortageError: the memory is too small for one picture.
     """
     classifier = trained.classifier
     staging = work / "bundle"
@@ -109,7 +112,7 @@ def write_bundle(
 
 
 def _training_counts(dataset: Dataset) -> dict[str, Any]:
-    """Return the number of training pictures and the weight in the loss of each class."""
+    """Return the number of training pictures, and the number and the weight of each class."""
     counts = np.bincount(dataset.labels[dataset.rows("train")], minlength=len(dataset.classes))
     columns = zip(dataset.classes, counts, dataset.class_weights(), strict=True)
     return {

@@ -1,4 +1,4 @@
-"""Export a trained classifier as ONNX and SavedModel, and compare both with the Keras model.
+"""Exports a trained classifier as ONNX and SavedModel, and compares both with the Keras model.
 
 Both formats are made from the same TensorFlow function: uint8 pictures in, embedding and
 probabilities out, in inference mode.
@@ -39,8 +39,8 @@ class Format:
 
     Attributes:
         path: path of the file or folder, relative to the bundle.
-        write: writes a serving module to a path.
-        open: loads a path and returns its prediction function.
+        write: writes the result of `serving_module` to a path.
+        open: loads what `write` has written to a path, and returns its prediction function.
     """
 
     path: str
@@ -49,7 +49,12 @@ class Format:
 
 
 def export(classifier: Classifier, folder: Path) -> None:
-    """Write the classifier into `folder` in every format."""
+    """Write the classifier into `folder` in every format.
+
+    Raises:
+        ConversionError: the network contains an operation that cannot be converted to ONNX.
+        OSError: the disk is full.
+    """
     module = serving_module(classifier)
     for export_format in FORMATS.values():
         try:
@@ -101,7 +106,7 @@ def keras_predict(classifier: Classifier) -> Predict:
 
 
 def _difference(name: str, expected: NDArray[np.float32], exported: NDArray[np.float32]) -> float:
-    """Return the largest difference of a probability.
+    """Return the largest difference between the probabilities of Keras and of a format.
 
     Raises:
         ParityError: the difference is larger than PARITY_TOLERANCE.

@@ -27,7 +27,7 @@ _ROOT = Path(__file__).parents[2]
 def build_manifest(
     classifier: Classifier, dataset: Dataset, config: TrainingConfig, parity: dict[str, Any]
 ) -> Manifest:
-    """Return the manifest without the metrics and the list of files, which are added later.
+    """Return the manifest without metrics, list of files and id, which are added later.
 
     The metrics are measured with a predictor that needs this manifest.
 
@@ -86,13 +86,13 @@ def headline_metrics(test: dict[str, Any]) -> dict[str, float]:
 
 
 def _accepted_kinds(dataset: Dataset) -> tuple[str, ...]:
-    """Return the formats that the model accepts: JPEG, PNG, WebP and those it was trained on."""
+    """Return the formats that the model accepts: JPEG, PNG, WebP and those of the dataset."""
     trained_on = {name.decode() for name in dataset.inspections["format"].tolist()}
     return tuple(kind.name for kind in FORMATS if kind.name in trained_on | set(ALWAYS_ACCEPTED))
 
 
 def _data_provenance(dataset: Dataset, config: TrainingConfig) -> dict[str, Any]:
-    """Describe the pictures that the model was trained on."""
+    """Describe the dataset: the hash, the number and the source of its pictures."""
     known = {"fingerprint": dataset.fingerprint, "pictures": len(dataset.paths)}
     if samples.is_sample_dataset(dataset.folder):
         return {**known, "source": summary.DRAWN}

@@ -1,4 +1,4 @@
-"""Add a finished bundle to BentoML's model store, and log how good the model is."""
+"""Adds a finished bundle to BentoML's model store, and logs how good the model is."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def save(bundle: Bundle) -> str:
     """Copy a bundle into the store; return its tag.
 
     Raises:
-        GraftError: the store is not writable. The message says how to serve the bundle without it.
+        GraftError: the store is not writable. The message says how to serve the bundle without the
+            store.
     """
     try:
         return store.save(bundle)
@@ -61,7 +62,7 @@ def save(bundle: Bundle) -> str:
 
 
 def log_test(bundle: Bundle, model: str, test: Mapping[str, Any]) -> None:
-    """Log the test accuracy, the most confused classes, the report and the command to serve it."""
+    """Log the test accuracy, the most confused classes, the report and the command for serving."""
     low, high = test["accuracy_interval"]
     is_drawn = summary.training_data(bundle.manifest)["source"] == summary.DRAWN
     log.info(

@@ -2,8 +2,9 @@
 
 Views (mirrored, zoomed, upside down) are a fixed set of changed copies of each picture, so that the
 features of a view are computed once and cached. Mixup is random: it changes every batch. To add a
-change of pictures, add a bit to the view number, and apply the change in `make_view`. To add a
-random change of batches, add a function beside `mix_up`, and call it in `batches.Batches`.
+change of pictures, add a bit to the view number, double VIEW_COUNT, apply the change in
+`make_view`, and list the new views in TRAINING_VIEWS. To add a random change of batches, add a
+function beside `mix_up`, and call it in `batches.Batches`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ TRAINING_VIEWS: dict[Flip, tuple[int, ...]] = {
     "horizontal": (0, MIRRORED, ZOOMED, MIRRORED | ZOOMED),
     "all": (0, MIRRORED, UPSIDE_DOWN, MIRRORED | UPSIDE_DOWN),
 }
-"""The numbers of the views that a model is trained on, for each value of --flip."""
+"""The numbers of the views that a model is trained on, for each value of --flip except auto."""
 UNZOOMED_VIEWS: dict[Flip, tuple[int, ...]] = {
     flip: tuple(number for number in numbers if not number & ZOOMED)
     for flip, numbers in TRAINING_VIEWS.items()
@@ -40,8 +41,8 @@ def make_view(image: NDArray[np.uint8], number: int, key: bytes) -> NDArray[np.u
     Args:
         image: (S, S, 3) uint8.
         number: a combination of the changes above; 0 is the picture itself.
-        key: the SHA-256 of the picture. It decides which part a zoomed view shows, so the view is
-            the same in every run.
+        key: the cache key of the picture. Its first two bytes decide which part of the picture a
+            zoomed view shows, so the view is the same in every run.
     """
     if number & ZOOMED:
         image = _zoom(image, key)
@@ -73,7 +74,8 @@ def mix_up(
     Args:
         inputs: (M, ...) float32: pictures or features.
         targets: (M, classes) float32: class probabilities.
-        alpha: both parameters of the beta distribution of the shares; larger values mix more.
+        alpha: both parameters of the beta distribution, from which the share of each row in its
+            mixture is drawn; larger values mix more.
     """
     share = rng.beta(alpha, alpha, len(inputs)).astype(np.float32)
     other = rng.permutation(len(inputs))

@@ -1,4 +1,4 @@
-"""Training batches: an epoch has every picture once, in random order and in a random view."""
+"""Batches for `fit`. A training epoch has each picture once, in random order, in a random view."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from trainers.features.augmentation import mix_up
 from trainers.features.frozen_features import ModelInputs
 
 MIN_STEPS_PER_EPOCH = 20
-"""If several devices share a batch, an epoch keeps at least this number of steps: training with
-fewer steps on larger batches ends at a higher loss."""
+"""Several devices share a batch that is larger than --batch-size only if an epoch keeps this number
+of steps. Training with fewer steps on larger batches ends at a higher loss."""
 PREFETCH_BYTES = 512 * 1024**2
-"""Limit of the memory for batches that are prepared ahead; one batch is always prepared ahead."""
+"""Limit of the memory for the batches that threads prepare at the same time, one batch per thread.
+There is at least one thread, however large a batch is."""
 
 
 class Batches(keras.utils.PyDataset):
@@ -27,11 +28,11 @@ class Batches(keras.utils.PyDataset):
     Args:
         inputs: the inputs of the model: pictures or features, by row and view.
         labels: (N,) int64, class indices.
-        class_weights: (classes,) weight of each class in the loss. The weight of a mixture is the
-            mean of the weights of its two classes, by their shares.
+        class_weights: (classes,) weight of each class in the loss. For a mixture of two pictures,
+            the weights of their classes are mixed in the same shares.
         batch_size: pictures in a batch; the last batch may be smaller.
-        seed: decides, with the number of the epoch, the order, the views and the mixtures. None
-            means that every epoch has the unchanged pictures in their original order.
+        seed: determines the order, the views and the mixtures, together with the number of the
+            epoch. None means that every epoch has the unchanged pictures in their original order.
         mixup: `alpha` of `augmentation.mix_up`; 0 switches mixup off.
     """
 
@@ -88,11 +89,11 @@ def global_batch_size(batch_size: int, devices: int, pictures: int) -> int:
 
 
 def to_tf_dataset(batches: keras.utils.PyDataset) -> tf.data.Dataset:
-    """Return the batches in order; threads, one per core, prepare them ahead.
+    """Return the batches in order; threads prepare them ahead.
 
-    The memory of the prepared batches is limited by PREFETCH_BYTES. Every iteration yields the
-    batches of the epoch that was last started by `start_epoch`. (The threads that Keras starts for
-    a PyDataset would still return some batches of the previous epoch.)
+    There is one thread per core, or fewer if their batches would exceed PREFETCH_BYTES. Every
+    iteration yields the batches of the epoch that was last started by `start_epoch`. (The threads
+    that Keras starts for a PyDataset would still return some batches of the previous epoch.)
     """
     first = batches[0]
     batch_bytes = sum(array.nbytes for array in first)

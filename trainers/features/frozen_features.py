@@ -42,7 +42,7 @@ class ModelInputs(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the inputs (M, ...) for rows (M,), each in one of its views (M,)."""
+        """Return the inputs (M, ...) for the pictures `rows` (M,) in the views `views` (M,)."""
         ...
 
 
@@ -52,7 +52,7 @@ class AugmentedPictures:
 
     Attributes:
         load_images: returns the decoded pictures; it may wait until they are decoded.
-        keys: the SHA-256 of each picture.
+        keys: the cache key of each picture, as in `Dataset.cache_keys`.
         view_numbers: the views to train on, as numbers for `augmentation.make_view`.
     """
 
@@ -110,14 +110,18 @@ def extract(
     views: int,
     cache: Cache,
 ) -> Features:
-    """Return the features of the pictures in their first views; compute those not in the cache.
+    """Return the features of the first views of each picture; compute those not in the cache.
 
     Args:
-        label: the kind of features, which names their folder in the cache.
+        label: the kind of features. The name of their folder in the cache begins with it.
         load_extractor: returns the extractor; called only if the cache lacks a feature.
-        dependencies: a hash of everything besides the pictures that decides the features, such as
-            `Network.identity`.
+        dependencies: a text that identifies everything besides the pictures that decides the
+            features, such as `Network.identity`.
         views: number of views of each picture.
+
+    Raises:
+        CacheError: the cache cannot be written, or its disk is full.
+        CorruptRecordError: a record in the cache is damaged.
     """
     pairs = np.array([(row, view) for row in range(len(pictures)) for view in range(views)])
     keys = record_keys(pictures, views)
@@ -149,10 +153,10 @@ def split_off_frozen(model: keras.Model, records: int) -> tuple[keras.Model, ker
 
     Args:
         model: a model with frozen and trainable layers.
-        records: number of inputs whose feature maps would be cached: pictures times views.
+        records: number of feature maps that would be cached, one for each view of each picture.
 
     Returns:
-        None if no layer with weights is frozen, or if the outputs of the frozen part for all
+        The two parts; None if the frozen part would have no weights, or if its outputs for all
         records would be larger than MAX_FEATURE_MAP_BYTES.
     """
     frozen, trainable = split_at_trainable(model)

@@ -21,7 +21,8 @@ from trainers.resources.out_of_memory import AdaptiveBatches
 from trainers.resources.time_budget import TimeBudget, TimeBudgetSpentError
 
 BATCH_SIZE, CALLS_PER_DEVICE = 32, 2
-"""Largest number of pictures per call, and number of calls that a device runs at the same time."""
+"""Largest number of pictures in one call of TensorFlow, and number of calls that each device runs
+at the same time."""
 
 Extract = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -43,12 +44,13 @@ class FeatureExtractor(ABC):
 class FrozenLayers(FeatureExtractor):
     """A frozen network, run with TensorFlow on all GPUs, or with ONNX Runtime if there is no GPU.
 
-    Each call of ONNX Runtime computes one picture in one thread. This is the fastest way, and it
-    makes the features of a picture bit for bit independent of the other pictures in the call.
+    ONNX Runtime computes each picture in a separate call, in one thread. This is the fastest way,
+    and other pictures do not change the features of a picture, not even in the last bit.
 
     Args:
         model: the frozen network.
-        devices: TensorFlow's names of the devices to compute on; by default the GPUs in use.
+        devices: TensorFlow's names of the devices to compute on; by default the GPUs in use. If
+            there are none, ONNX Runtime is used.
     """
 
     def __init__(self, model: keras.Model, devices: Sequence[str] | None = None) -> None:
@@ -82,7 +84,7 @@ class FrozenLayers(FeatureExtractor):
 class TimeLimitedExtractor(FeatureExtractor):
     """A feature extractor that raises TimeBudgetSpentError once the time budget is spent.
 
-    The cache keeps the features that were computed before.
+    The features that were computed before stay in the cache.
     """
 
     def __init__(self, extractor: FeatureExtractor, budget: TimeBudget) -> None:
@@ -119,7 +121,11 @@ class DevicePool:
 
 
 def open_on_cpu(content: bytes) -> Extract:
-    """Open an ONNX model on the CPU; each call computes picture by picture, in one thread."""
+    """Return a function that runs an ONNX model on the CPU, one picture at a time, in one thread.
+
+    Args:
+        content: the model, with the input `images` and the output `maps`.
+    """
     session = open_session(content, threads=1, providers=["CPUExecutionProvider"])
 
     def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:

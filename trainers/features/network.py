@@ -1,4 +1,4 @@
-"""The backbone of a run with its weights, which is loaded only if features have to be computed."""
+"""The backbone of a run. The network and its weights are loaded when they are first needed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Network:
 
     Args:
         backbone: the backbone plugin.
-        weights: a name or a file, as for `Backbone.load`.
+        weights: a name or the path of a file, as for `Backbone.load`.
         image_size: side of the square input in pixels.
         seed: seed of random weights (`weights="none"`); not used otherwise.
     """

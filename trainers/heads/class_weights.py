@@ -20,7 +20,7 @@ ClassWeightEffect = list[dict[str, float | int | None]]
 
 
 def is_imbalanced(class_weights: NDArray[np.float32]) -> bool:
-    """Whether the largest weight (classes,) is more than IMBALANCE_RATIO times the smallest."""
+    """Whether the largest class weight is more than IMBALANCE_RATIO times the smallest."""
     return bool(class_weights.max() > IMBALANCE_RATIO * class_weights.min())
 
 
@@ -28,9 +28,9 @@ def compare_recalls(examples: Examples, budget: TimeBudget = UNLIMITED) -> Class
     """Train the linear head with and without class weights, and compare the recall of each class.
 
     Returns:
-        One dictionary per class, in the order of the classes: `n`, the number of its validation
-        pictures, and its recall `with_weights` and `without_weights`, which are None for a class
-        without validation pictures.
+        One dictionary per class, in the order of the classes. `n` is the number of validation
+        pictures of the class, in all folds if heads are cross-validated. `with_weights` and
+        `without_weights` are the recalls of the class; None if it has no validation pictures.
     """
     weighted = list(examples.splits())
     unweighted = [replace(split, weights=np.ones_like(split.weights)) for split in weighted]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trainers.heads.folds import Fold
 
 MIN_VALIDATION_PICTURES = 100
-"""With fewer validation pictures, accuracy is too uncertain, and heads are cross-validated."""
+"""With fewer validation pictures, their accuracy is too uncertain: heads are cross-validated."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Pool:
     """The pictures for cross-validation: all training and validation pictures, or a sample of them.
 
     Attributes:
-        embeddings: (N, views, D) of the pictures.
+        embeddings: embeddings (N, views, D) of the pictures.
         labels: (N,) the class index of each picture, 0 to `classes` - 1.
         weights: (N,) the weight in the loss of each picture.
         folds: the folds; empty if no class has two groups. A group is a set of pictures that must

@@ -36,8 +36,9 @@ def sample_rows(labels: Rows, groups: Rows, draws: NDArray[np.float64], max_pict
     Args:
         labels: (N,) the class index of each picture.
         groups: (N,) the group of each picture, as a number.
-        draws: (N,) a pseudo-random number from 0 to 1 for each picture, the same in any order of
-            the pictures. Groups are sampled in ascending order of their highest draw.
+        draws: (N,) a pseudo-random number from 0 to 1 for each picture, which does not depend on
+            the order of the pictures. The groups of a class are sampled in ascending order of their
+            highest draw.
 
     Returns:
         The sampled rows, in ascending order.
@@ -65,7 +66,7 @@ def _max_rows_of_group(sizes: Rows, classes: int, max_pictures: int) -> int:
 
     The limit is as high as possible while all groups still fit into the sample. But it is at least
     `max_pictures` divided by the number of folds and by the number of classes, because with this
-    value each class still has room for one group per fold.
+    value each class still has room for one group per fold. And it is at least 1.
     """
     limits = range(1, int(sizes.max(initial=0)) + 1)
     fitting = bisect_right(limits, max_pictures, key=lambda limit: np.minimum(sizes, limit).sum())
@@ -108,7 +109,7 @@ def _sort_groups(labels: Rows, group: Rows, draws: NDArray[np.float64]) -> tuple
     """Sort the groups by their lowest class, and groups of one class by their highest draw.
 
     Returns:
-        The sorted groups, and the lowest class of each group.
+        The numbers of the groups, sorted; and the lowest class of each group, by its number.
     """
     count = group.max(initial=-1) + 1
     highest, first_labels = np.zeros(count), np.full(count, labels.max(initial=0))

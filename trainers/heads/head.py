@@ -20,7 +20,8 @@ DROPOUT = 0.5
 """Dropout rate in training. The exported model has no dropout."""
 HIDDEN_UNITS = 128
 HistoryRow = dict[str, float | None]
-"""The figures of one epoch, or of one value of C, by name."""
+"""The figures, by name, of one epoch of training, or of one value of C (the inverse regularisation
+strength of logistic regression)."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Head:
     Attributes:
         model: embeddings (N, D) -> probabilities (N, classes).
         name: the kind of head, such as "linear head".
-        validation: its result on the validation pictures.
+        validation: the result of the head on the validation pictures.
         history: one row per epoch of training, or per value of C that was tried.
         cross_validation: the result of heads of this kind in cross-validation; None if there are
             enough validation pictures to select a head by.
@@ -51,12 +52,12 @@ class Head:
 
     @property
     def figures(self) -> str:
-        """The details and the validation result, as text for the log and the report."""
+        """The details and the selection result, as text for the log and the report."""
         return "; ".join(filter(None, (self.details, str(self.selection_result))))
 
     @property
     def selection_result(self) -> ValidationResult:
-        """The result that heads are compared by: `cross_validation`, or `validation` without it."""
+        """The result that heads are compared by: `cross_validation`, or `validation` if None."""
         return self.cross_validation or self.validation
 
     def __str__(self) -> str:
@@ -85,14 +86,16 @@ def fit_standardisation(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return scale (D,) and offset (D,) that standardise embeddings (n, views, D).
 
-    `embeddings * scale + offset` has mean 0 and standard deviation 1.
+    Every column of `embeddings * scale + offset` has mean 0 and standard deviation 1. A
+    constant column becomes 0.
     """
     rows = embeddings.reshape(-1, embeddings.shape[-1])
     mean = rows.mean(axis=0, dtype=np.float64)
     blocks = np.array_split(rows, 1 + len(rows) // 4096)  # avoids a float64 copy of all rows
     variance = sum(np.square(block - mean).sum(axis=0) for block in blocks) / len(rows)
     deviation = np.sqrt(variance)
-    scale = 1 / np.where(deviation > 0, deviation, 1)  # tiny if backbone weights are random
+    # No lower limit except 0: the deviations are tiny if the weights of the backbone are random.
+    scale = 1 / np.where(deviation > 0, deviation, 1)
     offset = -mean * scale
     return scale.astype(np.float32), offset.astype(np.float32)
 
@@ -104,15 +107,16 @@ def build_head(
     penalty: float = 0.0,
     hidden_units: int = 0,
 ) -> keras.Model:
-    """Build a head, (N, D) embeddings -> probabilities (N, classes).
+    """Build a head: embeddings (N, D) -> probabilities (N, classes).
 
-    Untrained, it gives all classes the same probability.
+    Before training, the head gives all classes the same probability.
 
     Args:
         scale, offset: (D,) the standardisation, which is constant in the model.
         classes: number of classes.
         penalty: factor of the L2 regularisation, for fine-tuning. The factor 1 / (2 C n) has the
-            same effect as the inverse regularisation C of logistic regression on n pictures.
+            same effect as the inverse regularisation strength C of logistic regression on n
+            pictures.
         hidden_units: size of the hidden layer; 0 for a linear head.
     """
     layers = keras.layers

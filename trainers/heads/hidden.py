@@ -26,7 +26,7 @@ BATCH_SIZE = 64
 STEPS_PER_CHECK = 100
 """Number of batches after which training checks the time budget, if there is one."""
 DEFAULT_EPOCHS = 20
-"""The number of epochs if there are no held-out pictures to select the number with."""
+"""The largest number of epochs if there are no held-out pictures to select the number with."""
 
 
 class _TrainedLayer(NamedTuple):
@@ -34,8 +34,10 @@ class _TrainedLayer(NamedTuple):
 
     Attributes:
         history: one row per epoch.
-        epoch: the epoch whose weights the model has, counted from 1.
-        was_stopped: whether training stopped because the time budget was spent.
+        epoch: the epoch that early stopping selected, counted from 1. The model has the weights of
+            this epoch. Without early stopping, this is the largest number of epochs, even if the
+            time budget ended the training earlier.
+        was_stopped: whether the time budget stopped the training.
     """
 
     model: keras.Model
@@ -49,10 +51,10 @@ def train_hidden(
 ) -> Head:
     """Train a head with one hidden layer of HIDDEN_UNITS units.
 
-    Early stopping on the validation loss selects the number of epochs. With cross-validation, the
-    head is trained for the mean number of epochs of the folds instead. When the time budget is
-    spent, training stops, and the remaining folds are left out. The first fold and the head itself
-    are trained for at least one step in any case.
+    Early stopping on the validation loss selects the number of epochs. With cross-validation, early
+    stopping selects a number for each fold, and the head is trained for the mean of these numbers.
+    When the time budget is spent, training stops, and the remaining folds are left out. The first
+    fold and the head itself are trained on at least one batch in any case.
 
     Args:
         epochs: the largest number of epochs.
@@ -81,7 +83,7 @@ def _cross_validate(
 
     Returns:
         The result, the number of epochs to train the head for, and whether the time budget stopped
-        the training of a fold.
+        the training of a fold, or left a fold out.
     """
     results: list[ValidationResult] = []
     fold_epochs: list[int] = []

@@ -1,4 +1,7 @@
-"""The linear head: logistic regression on standardised embeddings, with the best value of C."""
+"""The linear head: logistic regression on standardised embeddings, with the best value of C.
+
+C is the inverse regularisation strength, as in scikit-learn.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ from trainers.heads.head import Head, HistoryRow, build_head, fit_standardisatio
 from trainers.resources.time_budget import UNLIMITED, TimeBudget
 
 INVERSE_REGULARISATIONS = (0.001, 0.003, 0.01, 0.03, 0.1)
-"""The values of `C`, scikit-learn's inverse regularisation strength, that are tried. With several
-views of each picture, they are divided by the number of views."""
+"""The values that are tried for `C`, scikit-learn's inverse regularisation strength. With several
+views of each picture, scikit-learn gets the value divided by the number of views."""
 DEFAULT_INVERSE_REGULARISATION = 0.01
-"""The value of `C` if there are no held-out pictures to select the value with."""
+"""The value of `C` if there are no held-out pictures to select a value with."""
 TOLERANCE = 1e-3
-"""Tolerance of the solver. A value of 1e-4 takes three times as long, and is not more accurate."""
+"""Tolerance of the solver. With 1e-4, it takes three times as long, and is not more accurate."""
 MAX_ITERATIONS, ITERATIONS_PER_CHECK = 200, 20
-"""Iterations of the solver: the largest number, and the number after which it checks the time
+"""Iterations of the solver: the largest number, and the number between two checks of the time
 budget, if there is one."""
 
 
@@ -31,7 +34,9 @@ def fit_linear(examples: Examples, budget: TimeBudget = UNLIMITED) -> Head:
 
     The loss is that of cross-validation if the examples have a pool, otherwise the validation loss.
     When the time budget is spent, the solver stops, and the remaining values of C are left out. The
-    first value is fitted in any case, for at least a few iterations.
+    first value is fitted in any case, for at least a few iterations. If there are no pictures to
+    measure the loss on, the head has DEFAULT_INVERSE_REGULARISATION, or, if the time budget was
+    spent before, the last value that was fitted.
     """
     n, views, _ = examples.train.shape
     path = _fit_path(examples, budget)
@@ -66,7 +71,7 @@ def fit_linear(examples: Examples, budget: TimeBudget = UNLIMITED) -> Head:
 def cross_validate(pool: Pool, budget: TimeBudget = UNLIMITED) -> list[ValidationResult]:
     """Return the cross-validation result of each value of C.
 
-    There are fewer results than values of C if the time budget was spent.
+    There may be fewer results than values of C if the time budget was spent.
     """
     folds = [_fit_path(split, budget).validate(split) for split in pool.splits()]
     if not folds:
@@ -80,7 +85,7 @@ class _Path:
 
     Attributes:
         scale, offset: (D,) the standardisation of the embeddings.
-        weights: kernel (D, classes) and bias (classes,) for each value of C.
+        weights: kernel (D, classes) and bias (classes,) for each value of C that was fitted.
     """
 
     scale: NDArray[np.float32]
@@ -88,7 +93,7 @@ class _Path:
     weights: list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
     def validate(self, examples: Examples) -> list[ValidationResult]:
-        """Return the result of each value of C on the validation pictures."""
+        """Return the result on the validation pictures for each value of C that was fitted."""
         values = examples.validation * self.scale + self.offset
         return [
             ValidationResult.from_probabilities(

@@ -19,7 +19,7 @@ OPSET = 17
 
 
 class ConversionError(GraftError):
-    """A network contains an operation that does not exist in ONNX."""
+    """A network contains an operation that cannot be converted to ONNX."""
 
 
 def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
@@ -30,15 +30,16 @@ def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
 
     Args:
         function: a tf.function. Its input signature is one tensor, whose first dimension is None.
-        outputs: the names of the tensors that `function` returns.
+        outputs: the keys of the dictionary of tensors that `function` returns; or one name, if it
+            returns one tensor.
 
     Returns:
         A model with the input `images` and the outputs `outputs`. The first dimension of all inputs
         and outputs is named `batch`.
 
     Raises:
-        ConversionError: the function uses an operation that does not exist in ONNX. The message
-            names the operation.
+        ConversionError: the function uses an operation that cannot be converted to ONNX. The
+            message names the operation.
     """
     import tf2onnx
     from tensorflow.python.framework.convert_to_constants import (

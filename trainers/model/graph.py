@@ -1,4 +1,4 @@
-"""Split the graph of a network into two models, before its first trainable layer."""
+"""Splits the graph of a network into two models, before its first trainable layer."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ Call = tuple[Any, list[Any], list[Any]]
 def split_at_trainable(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     """Split a functional model into (frozen, trainable) with `model(x) == trainable(frozen(x))`.
 
-    Both parts share their layers with the model. The frozen part ends in a single tensor that is
-    computed before all trainable layers, and on which all later layers depend. If there are several
-    such tensors, it ends in the last one. If there is none, the frozen part contains no layers.
+    Both parts share their layers with the model. The frozen part ends in a single tensor, which is
+    computed before all trainable layers. Later layers may use this tensor, but no earlier one. If
+    several tensors fit, the frozen part ends in the last of them. If none fits, the frozen part
+    contains no layers.
     """
     copy, calls = _list_calls(model)
     tensor = _last_frozen_tensor(copy.input, calls)

@@ -1,4 +1,4 @@
-"""The checkpoint: the state of fine-tuning after each epoch in one file, for --resume."""
+"""The checkpoint: a file with the state of fine-tuning after the last whole epoch, for --resume."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from trainers.phases.plan import Plan
 from trainers.progress import log
 
 _ABANDONED_SECONDS = 60
-"""The age from which a temporary file is removed, because its process must have been killed."""
+"""A temporary file older than this is removed, because its process must have been killed."""
 
 
 class CheckpointError(GraftError):
@@ -32,7 +32,7 @@ class CheckpointError(GraftError):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """A callback that saves the state of training after each epoch, including early stopping.
+    """A callback that saves the state of training and of early stopping after each whole epoch.
 
     In the list of callbacks it must come after `early_stopping`, for two reasons. After an epoch,
     it saves what early stopping has decided. When `fit` begins, it restores the state of early
@@ -44,6 +44,10 @@ class Checkpoint(keras.callbacks.Callback):
             second run with the same name.
         identity: a hash of pictures, options and weights. A checkpoint with another hash is
             refused.
+
+    Attributes:
+        early_stopping: the callback that ends the training and selects the best epoch.
+        history: one row per epoch, including the epochs of the run that is resumed.
     """
 
     def __init__(self, path: Path, identity: str) -> None:
@@ -90,7 +94,7 @@ class Checkpoint(keras.callbacks.Callback):
         return Plan.from_record(metadata["plan"])
 
     def resume(self, model: keras.Model, plan: Plan) -> int:
-        """Restore weights, optimizer and random generators from the checkpoint, if one was loaded.
+        """Restore weights, optimizer, random generators and history, if a checkpoint was loaded.
 
         The state of early stopping is restored later, when `fit` begins.
 

@@ -27,8 +27,8 @@ _IRRELEVANT_OPTIONS = {
     *("output", "resume", "time_budget", "tensorboard", "cache_gigabytes", "strict", "group"),
     *("data", "weights", "device"),  # `checkpoint` hashes their contents
 }
-"""The options that may differ between a stopped run and the run that resumes it. All other options
-must be equal, because they change what an epoch computes."""
+"""The options whose values may differ between a stopped run and the run that resumes it. All other
+options must be equal, because they change what an epoch computes."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,10 @@ class TrainingContext:
         return self.pictures_of_rows(self.dataset.rows(split))
 
     def pictures_of_rows(self, rows: NDArray[np.int64]) -> AugmentedPictures:
-        """Return the pictures of dataset rows (M,), with the views that --flip selects."""
+        """Return the pictures of dataset rows (M,), with the views that --flip selects.
+
+        The value "auto" counts as "horizontal".
+        """
         cache_keys, flip = self.dataset.cache_keys, self.config.flip
         keys = tuple(cache_keys[row] for row in rows)
         view_numbers = TRAINING_VIEWS["horizontal" if flip == "auto" else flip]

@@ -77,12 +77,16 @@ def fine_tune(
 def split_off_frozen(
     classifier: Classifier, plan: Plan, context: TrainingContext
 ) -> tuple[keras.Model, ModelInputs, ModelInputs]:
-    """Split off the frozen layers, so that their output is computed only once for each picture.
+    """Split off the frozen layers, so that their output is computed once per view of a picture.
 
     Returns:
-        The layers that are trained, and their inputs for training and for validation. The inputs
+        The layers after the frozen ones, and their inputs for training and for validation, which
         are the feature maps of the frozen layers. If no layer is frozen, or the feature maps would
-        be too large, the inputs are the pictures.
+        be too large, the result is the whole embedder and the pictures.
+
+    Raises:
+        TimeBudgetSpentError: the time budget was spent before all feature maps were computed.
+        MemoryShortageError: the memory of a device is too small for one picture.
     """
     records = len(context.train) * context.train.views + len(context.validation)
     parts = frozen_features.split_off_frozen(classifier.embedder, records)

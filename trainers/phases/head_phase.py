@@ -27,16 +27,23 @@ from trainers.resources.time_budget import UNLIMITED, TimeBudget, TimeBudgetSpen
 MAX_POOL_PICTURES = 2000
 """The largest number of pictures that the cross-validation of a head uses."""
 MAX_EMBEDDING_BYTES = 1024**3
-"""If the embeddings of all views are larger, heads are trained on one view of each picture only."""
+"""If the embeddings of all views of the training pictures take more bytes than this, heads are
+trained on one view of each picture only."""
 
 
 def train_head(context: TrainingContext) -> Head:
-    """Train several heads on the embeddings of the frozen backbone, and return the best one.
+    """Train heads of the kind that --head names, or of both kinds, and return the best one.
 
-    A linear head is first trained on one view of each picture, whatever the time budget is, and
-    then on all views. If heads are cross-validated, because there are few pictures, a head with a
-    hidden layer is tried only if the options ask for it. On few pictures, it is less accurate than
-    a linear head, and its training takes 60 times as long.
+    With --head linear or auto, a linear head is trained on one view of each picture, whatever the
+    time budget is. If time is left, and the embeddings of all views are not too large, a second one
+    is trained on all views. With --head auto, a head with a hidden layer follows if time is left.
+    It is left out if heads are cross-validated, because there are few pictures: then it would be
+    less accurate than a linear head, and its training would take 60 times as long.
+
+    Raises:
+        ConfigError: with --head hidden, the loss became infinite or not a number.
+        WeightsError: embeddings are infinite or not a number.
+        MemoryShortageError: the memory of a device is too small for one picture.
     """
     kind, budget = context.config.head, context.time_budget
     linear_heads: list[Head] = []
@@ -78,14 +85,14 @@ def _train(context: TrainingContext, train: Callable[[], Head]) -> Head:
 
 
 def load_examples(context: TrainingContext, views: int, budget: TimeBudget = UNLIMITED) -> Examples:
-    """Return the embeddings of training and validation pictures, with labels and weights.
+    """Return the embeddings, labels and weights that heads are trained and validated on.
 
     Args:
         views: number of views of each training picture. Validation pictures have one view.
 
     Raises:
         TimeBudgetSpentError: the time budget was spent before all embeddings were computed.
-        WeightsError: embeddings are infinite or not a number.
+        WeightsError: embeddings of training pictures are infinite or not a number.
     """
     train = extract_embeddings(context, context.train, views, budget).read_all()
     if not np.isfinite(train.sum(dtype=np.float64)):
@@ -121,12 +128,12 @@ def build_pool(
     max_classes: int | None = None,
     budget: TimeBudget = UNLIMITED,
 ) -> Pool:
-    """Return a sample of the training and validation pictures for cross-validation, with folds.
+    """Sample the training and validation pictures, and split the sample into folds.
 
     Args:
-        view_numbers: the views of each picture, as numbers that `make_view` takes.
+        view_numbers: the views of each picture, as numbers for `augmentation.make_view`.
         max_pictures: largest number of pictures in the sample.
-        max_classes: largest number of classes in the sample; None for all classes.
+        max_classes: largest number of classes in the sample; None if there is no limit.
 
     Raises:
         TimeBudgetSpentError: the time budget was spent before all embeddings were computed.
@@ -153,7 +160,10 @@ def build_pool(
 
 
 def measure_class_weights(context: TrainingContext) -> ClassWeightEffect | None:
-    """Return the effect of class weights; None if classes are balanced, or no time is left."""
+    """Return the recall of each class with and without class weights.
+
+    The result is None if the classes are balanced, or if no time is left.
+    """
     budget = context.time_budget
     if not class_weights.is_imbalanced(context.class_weights) or budget.is_spent():
         return None
@@ -169,10 +179,14 @@ def extract_embeddings(
     views: int,
     budget: TimeBudget = UNLIMITED,
 ) -> Features:
-    """Return the embeddings of `views` views of each picture, from the cache or the backbone.
+    """Return the embeddings of the first views of each picture, from the cache or the backbone.
+
+    Args:
+        views: number of views of each picture.
 
     Raises:
         TimeBudgetSpentError: the time budget was spent before all embeddings were computed.
+        MemoryShortageError: the memory of a device is too small for one picture.
     """
     network = context.network
 

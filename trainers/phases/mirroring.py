@@ -31,7 +31,8 @@ class FlipChoice:
     Attributes:
         flip: the value of --flip that was chosen.
         reason: why it was chosen, as the end of a sentence in log and report.
-        results: the cross-validation result of each choice, for metrics.json.
+        results: the cross-validation result of each value of --flip, for metrics.json; empty if
+            nothing was cross-validated.
     """
 
     flip: Flip
@@ -47,7 +48,7 @@ class FlipChoice:
 
 
 def resolve_flip(context: TrainingContext) -> tuple[TrainingContext, FlipChoice]:
-    """Choose which mirrored views are used, and return the context with --flip set accordingly."""
+    """Choose a value of --flip; return the context with this value, and the choice."""
     choice = _choose_flip(context)
     log.info("%s", choice)
     config = context.config.model_copy(update={"flip": choice.flip})
@@ -67,7 +68,10 @@ def _choose_flip(context: TrainingContext) -> FlipChoice:
 
 
 def select_flip(results: dict[Flip, ValidationResult]) -> FlipChoice:
-    """Select the choice with the lowest loss, or the default if its loss is not clearly higher."""
+    """Select the value of --flip with the lowest loss, if this loss is clearly below the default's.
+
+    Otherwise, select DEFAULT_FLIP, also if no picture could be held out.
+    """
     records = {flip: result.record() for flip, result in results.items()}
     default = results[DEFAULT_FLIP]
     if not default.is_known:
@@ -86,7 +90,7 @@ def select_flip(results: dict[Flip, ValidationResult]) -> FlipChoice:
 
 
 def _cross_validate(context: TrainingContext, flip: Flip) -> ValidationResult:
-    """Return the result of the linear head with the best value of C, on views without zoom.
+    """Cross-validate linear heads on views without zoom; return the result of the best value of C.
 
     Raises:
         TimeBudgetSpentError: the time budget was spent before all heads were trained.

@@ -11,7 +11,7 @@ from trainers.heads.head import Head
 MIN_PICTURES_PER_CLASS = 10
 """With fewer training pictures per class on average, fine-tuning memorises the pictures."""
 LAYERS, MAX_EPOCHS, LEARNING_RATE = 20, 10, 3e-4
-"""Defaults of fine-tuning. The learning rate falls to 0 along a cosine."""
+"""Defaults of fine-tuning: number of layers, largest number of epochs, first learning rate."""
 ENOUGH_PICTURES_SEEN, MIN_EPOCHS = 50_000, 3
 """Large datasets get fewer epochs than MAX_EPOCHS. The number is chosen so that the network sees
 about ENOUGH_PICTURES_SEEN pictures in total, counting each picture once per epoch. But it is at
@@ -24,10 +24,11 @@ class Plan:
 
     Attributes:
         epochs: largest number of epochs; 0 if there is no fine-tuning.
-        layers: number of the last layers of the backbone that are trained.
-        learning_rate: the first learning rate, which falls to 0 along a cosine.
+        layers: how many layers at the end of the backbone are trained; 0 if there is no
+            fine-tuning.
+        learning_rate: the learning rate at the start. It falls to 0 along a cosine.
         reasons: three sentences for the log and the report: how the head was trained, why
-            fine-tuning follows or not, and which layers it trains.
+            fine-tuning follows or not, and which layers fine-tuning trains.
     """
 
     epochs: int
@@ -54,7 +55,8 @@ class Conditions:
         pictures: number of training pictures.
         classes: number of classes.
         validation_pictures: number of validation pictures.
-        seconds_left: remaining time budget; infinite if there is no limit.
+        seconds_left: the rest of the time budget; infinite if there is no limit, 0 or negative if
+            the time budget is spent.
     """
 
     pictures: int
@@ -64,7 +66,7 @@ class Conditions:
 
 
 def make_plan(config: TrainingConfig, head: Head, conditions: Conditions) -> Plan:
-    """Decide whether to fine-tune, and how. Options override the rules."""
+    """Decide whether to fine-tune, and how. Options override some of the rules."""
     result = head.selection_result
     situation = (
         f"the {head.name} was trained on {conditions.pictures} pictures of {conditions.classes} "
@@ -97,7 +99,10 @@ def make_plan(config: TrainingConfig, head: Head, conditions: Conditions) -> Pla
 
 
 def is_requested(config: TrainingConfig) -> bool:
-    """Whether an option asks for fine-tuning, which overrides most rules."""
+    """Whether an option asks for fine-tuning.
+
+    Fine-tuning then follows even on few pictures, or if the head makes no mistake.
+    """
     options = (
         config.fine_tune_epochs,
         config.fine_tune_layers,

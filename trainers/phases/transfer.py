@@ -30,15 +30,17 @@ class TrainedClassifier:
     """The classifier with the weights that are exported, and how they were trained and selected.
 
     Attributes:
-        history: the figures of each epoch or value of C, by name of the phase.
+        history: by name of the phase, the figures of each epoch, or of each value of C (the inverse
+            regularisation strength of the linear head).
         plan: how the classifier was fine-tuned, or why it was not.
         decision: a sentence for the log and the report: which weights are exported, and why.
-        selected: the validation result of these weights. The exported model must reproduce it.
+        selected: the classifier's validation result with these weights, which the exported model
+            must reproduce, and the number format in which it was computed.
         selection: how the head and the mirrored views were selected, for metrics.json.
         phase: the phase whose weights are exported.
         epoch: the best epoch of fine-tuning, counted from 1, even if its weights are not exported;
             0 without fine-tuning.
-        class_weight_effect: the recall of each class with and without class weights; None if the
+        class_weight_effect: for each class, the recall with and without class weights; None if the
             classes are balanced or the time budget was spent.
     """
 
@@ -54,12 +56,13 @@ class TrainedClassifier:
 
 
 def train(context: TrainingContext) -> TrainedClassifier:
-    """Train the head, and fine-tune if the rules of `make_plan` say so.
+    """Train the head, and fine-tune if the plan says so.
 
-    The fine-tuned weights are used only if they pass `selection.should_replace`.
+    With --resume, the plan comes from the checkpoint if there is one, otherwise from `make_plan`.
+    The fine-tuned weights are used only if `selection.should_replace` returns True.
     """
     context, flip = mirroring.resolve_flip(context)
-    # They are created now, so that an error about one of their folders precedes the training.
+    # Before the head is trained, so that errors about --tensorboard and --resume come early.
     board, checkpoint = context.board, context.checkpoint()
     resumed_plan = checkpoint.load() if context.config.resume else None
     head = head_phase.train_head(context)
@@ -111,7 +114,7 @@ def conditions(context: TrainingContext) -> Conditions:
 def _number_format(policy: str) -> str:
     """Return the key of `fidelity.ROUNDINGS` for a dtype policy.
 
-    TensorFloat-32 counts as 16 bits, because it rounds products like float16.
+    TensorFloat-32 counts as 16 bits, because it rounds the factors of products like float16.
     """
     is_float32 = policy == "float32" and hardware.device_kind() != "GPU TF32"
     return "float32" if is_float32 else "16 bits"

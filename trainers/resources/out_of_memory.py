@@ -1,4 +1,4 @@
-"""If a device has too little memory for a batch, halve the batch size, log it, and continue."""
+"""Halves the batch size if a device has too little memory for a batch, and logs the new size."""
 
 from __future__ import annotations
 
@@ -97,7 +97,11 @@ class AdaptiveBatches:
 
 
 def _halve(error: Exception, batch_size: int, label: str) -> int:
-    """Return half the batch size if `error` means that memory ran out; raise any other error."""
+    """Return half the batch size if `error` means that memory ran out; raise any other error.
+
+    Raises:
+        MemoryShortageError: memory ran out, and the batch size is already 1.
+    """
     if not is_out_of_memory(error):
         raise error
     if batch_size == 1:

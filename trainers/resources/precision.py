@@ -8,7 +8,7 @@ from plugins.copying import clone
 from trainers import hardware
 
 POLICIES = {"bfloat16": "mixed_bfloat16", "float16": "mixed_float16", "float32": "float32"}
-"""The name of Keras' dtype policy for each value of --precision."""
+"""The name of Keras' dtype policy for each value of --precision except auto."""
 VOLTA = (7, 0)
 """The lowest compute capability of GPUs with float16 tensor cores."""
 
@@ -31,16 +31,17 @@ def with_loss_scaling(
 ) -> keras.optimizers.Optimizer:
     """Wrap an optimizer in loss scaling if the policy is float16 (Micikevicius et al. 2018).
 
-    Without loss scaling, small gradients become 0 in float16. bfloat16 needs none, because its
-    range is as large as that of float32. Keras adds loss scaling by itself only if the model has
-    the float16 policy. Here the layers of the model have that policy, but the model does not.
+    Without loss scaling, small gradients become 0 in float16. bfloat16 needs no loss scaling,
+    because its range is as large as that of float32. Keras adds loss scaling by itself only if the
+    model has the float16 policy. Here the layers of the model have that policy, but the model does
+    not.
     """
     is_float16 = policy == POLICIES["float16"]
     return keras.optimizers.LossScaleOptimizer(optimizer) if is_float16 else optimizer
 
 
 def with_policy(model: keras.Model, policy: str) -> keras.Model:
-    """Return a copy of a model that computes with the given dtype policy. Inputs stay float32.
+    """Copy a model and give the copy a dtype policy to compute with. Inputs stay float32.
 
     For the policy "float32", the model itself is returned.
     """

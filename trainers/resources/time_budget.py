@@ -50,8 +50,8 @@ UNLIMITED = TimeBudget()
 class TimeBudgetStopping(keras.callbacks.Callback):
     """A callback that stops training when the remaining time is just enough for validation.
 
-    The callback measures the time of a training batch, and assumes that a validation batch takes as
-    long. In fact it takes less.
+    The callback measures the mean time of a training batch, and assumes that a validation batch
+    takes as long. In fact, a validation batch takes less time.
 
     Args:
         is_spent: takes a number of seconds, and returns whether at most this time is left.

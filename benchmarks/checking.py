@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/checking.py [PICTURES] [THUMBNAILS]
 
 All pictures are different and have 500 x 375 pixels; half of them are JPEG, a quarter PNG and a
-quarter WebP. Then it measures the search for duplicates among 30,000 thumbnails. The time of that
-search grows with the square of their number.
+quarter WebP. Then the script measures the search for duplicates among 30,000 thumbnails. The time
+of that search grows with the square of the number of thumbnails.
 """
 
 from __future__ import annotations
@@ -65,7 +65,10 @@ def draw(folder: str, number: int) -> None:
 
 
 def draw_thumbnails(count: int) -> np.ndarray:
-    """Return inspections (N,) with drawn thumbnails, whose spectrum is like that of photographs."""
+    """Return records (N,) of dtype INSPECTION with drawn thumbnails.
+
+    The spectrum of the thumbnails is like that of photographs.
+    """
     rng = np.random.default_rng(0)
     inspections = np.zeros(count, INSPECTION)
     for start in range(0, count, 1000):

@@ -1,6 +1,6 @@
 """Measures the time and memory of decoding, and compares them with the estimates from headers.
 
-    python -m benchmarks.decoding [MEGAPIXELS]
+    python -m benchmarks.decoding [MEGAPIXELS ...]
 
 Each picture is drawn, encoded, and decoded to 224 x 224 pixels, in a separate process. The table
 shows the processor time, the additional resident memory, and the stall: the longest time for which
@@ -43,7 +43,7 @@ def flat(width: int, height: int) -> Image.Image:
 
 
 def photo(width: int, height: int) -> Image.Image:
-    """Draw repeated smooth shapes with a little noise; files are about as large as photographs."""
+    """Draw repeated smooth shapes with a little noise. The file is as large as that of a photo."""
     chance = np.random.default_rng(0)
     coarse = Image.fromarray(chance.integers(0, 256, (64, 48, 3), np.uint8))
     tile = np.asarray(coarse.resize((1024, 768), Image.Resampling.BICUBIC), np.int16)
@@ -153,10 +153,10 @@ def run_in_process(task: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def decode_mixed(folder: str) -> dict[str, float]:
-    """Decode each picture of a folder three times, in two threads.
+    """Decode each picture of a folder three times, in random order, in two threads.
 
     Returns:
-        The resident memory before that, and its peak, in MB.
+        The peak of the resident memory of this process before that and after it, in MB.
     """
     configure_process()
     paths = [path for path in Path(folder).iterdir() for _ in range(3)]

@@ -5,10 +5,10 @@
 It runs `trainers.run` on drawn pictures and fine-tunes the whole network: on one GPU, two, four and
 so on, up to all in CUDA_VISIBLE_DEVICES. It measures float32 without TensorFloat-32, and the 16-bit
 format that is fastest on these GPUs (feature extraction then uses TensorFloat-32 if available).
-Beside each figure is that of a plain loop: the same network on the same devices, with one batch
-that is in device memory already. The memory is TensorFlow's peak on the device that used the most.
-The weights are random, so nothing is downloaded. `cpu:2` runs the script on two logical CPUs, only
-to test it.
+Beside each figure is the figure of a plain loop: the same network on the same devices, with one
+batch that is already in device memory. "peak GB" is TensorFlow's peak memory on the device that
+used the most. The weights are random, so nothing is downloaded. To test the script without GPUs,
+`cpu:2` runs it on two logical CPUs.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ WIDTHS = (8, 24, 14, 9, 7, 15, 9, 7, 9)
 
 
 def draw(folder: str, number: int) -> None:
-    """Draw a JPEG of 500 x 375 pixels, with noise in one of a few colours."""
+    """Draw a JPEG of 500 x 375 pixels: random patches, with a tint that depends on the class."""
     import numpy as np
     from PIL import Image
 
@@ -92,7 +92,7 @@ def draw(folder: str, number: int) -> None:
 
 
 def run_part(part: str, *arguments: str) -> Any:
-    """Run a part of the benchmark in a new process; return the JSON on the last line it prints."""
+    """Run a part in a new process; return the JSON that it prints, and for `train` also speeds."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     command = [sys.executable, __file__, part, *arguments]
@@ -113,7 +113,7 @@ def run_part(part: str, *arguments: str) -> Any:
 def parse_speeds(log: str, pictures: int) -> dict[str, float]:
     """Compute pictures per second from the JSON lines in the log of a run.
 
-    Feature extraction is measured in its longest part, because a shorter part before it warms up.
+    Feature extraction is measured in its largest part, because a smaller part before it warms up.
     Fine-tuning is measured after the first epoch, and includes validation.
     """
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
@@ -133,7 +133,7 @@ def timestamp(event: dict[str, Any]) -> float:
 
 
 def limit_devices(count: int, cpus: str, precision: str) -> None:
-    """Make only the first `count` devices visible to TensorFlow."""
+    """Make only the first `count` devices visible to TensorFlow; set up precision and JSON log."""
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     if not cpus:
         visible = visible or [str(number) for number in range(count)]
@@ -152,7 +152,7 @@ def limit_devices(count: int, cpus: str, precision: str) -> None:
 
 
 def find_gpus(cpus: str) -> dict[str, Any]:
-    """Return the names of the GPUs, or the reason why TensorFlow finds none."""
+    """Return the names of the GPUs (or logical CPUs); if there are none, also the reason."""
     if cpus:
         return {"names": [f"logical {cpus[:3]}"] * int(cpus.partition(":")[2])}
     import tensorflow as tf
@@ -193,7 +193,7 @@ def train(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict
 
 
 def measure_loop(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[str, Any]:
-    """Run the same network repeatedly on a batch in device memory; return pictures per second."""
+    """Run, then train the network on a batch in device memory; return pictures per second."""
     duration = float(os.environ.get("GRAFT_GPU_BENCH_SECONDS", "10"))
     limit_devices(int(count), cpus, precision)
     import keras

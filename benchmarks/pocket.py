@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/pocket.py DATA_FOLDER [MOBILENET_V2_0.35_WEIGHTS]
 
-The table shows mean test accuracies over three splits, at three input sizes. Its rows are random
-weights, pocket's own (embedded) weights and, if a file of them is given, ImageNet weights of
-MobileNetV2 0.35.
+The table shows mean test accuracies over three splits, at three input sizes. It has a row for
+random weights, a row for pocket's own (embedded) weights and, if their file is given, a row for
+ImageNet weights of MobileNetV2 0.35.
 """
 
 from __future__ import annotations

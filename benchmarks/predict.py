@@ -2,10 +2,11 @@
 
     .venv/bin/python benchmarks/predict.py BUNDLE [PICTURES] [ROUNDS]
 
-A round reads, decodes and scores a folder of drawn 500 x 375 JPEGs three times: in one process with
-a thread for each core, in a process with one thread for each core, and with the command and --csv.
-Imports and the loading of the model do not count. The speed of a machine changes over time, so the
-result is a ratio within each round: the speed of the command, divided by that of the faster loop.
+A round reads, decodes and scores a folder of drawn 500 x 375 JPEGs three times: with a loop in one
+process that has a thread for each core, with loops in several processes (one for each core, each
+with one thread), and with the command and --csv. Imports and the loading of the model do not count.
+The speed of a machine changes over time, so the result is a ratio within each round: the speed of
+the command, divided by that of the faster kind of loop.
 """
 
 from __future__ import annotations

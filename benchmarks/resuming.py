@@ -1,10 +1,11 @@
-"""Kills training runs at random moments, resumes them, and compares them with an unbroken run.
+"""Kills training runs at random moments, resumes them, and compares them with an uninterrupted run.
 
     .venv/bin/python benchmarks/resuming.py [KILLS] [SEED] [OPTIONS OF trainers.run ...]
 
 Each run starts with an empty cache, so that some are killed while they decode pictures or extract
-features. "Equal" means that accuracies, histories of both phases, the decision, and every weight in
-the ONNX file are equal bit for bit.
+features. "Equal" means that the metrics of test and validation, the histories of both phases, the
+sentence that says which weights are exported, and every weight in the ONNX file are equal bit for
+bit.
 """
 
 from __future__ import annotations

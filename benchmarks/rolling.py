@@ -3,10 +3,10 @@
     .venv/bin/python -m benchmarks.rolling BUNDLE [RESTARTS=20]
 
 nginx runs with `deploy/nginx.conf`, in which only the ports are changed. A restart sends SIGTERM,
-waits until the replica ends (with exit code 0, after the drain and the deadline at the latest),
-starts it again on the same port, and waits until /readyz answers 200. Then the other replica is
-restarted. Clients wait for each answer, compare it with the answer before the first restart, and
-never retry.
+waits until the replica ends (with exit code 0, within STOP_SECONDS), starts it again on the same
+port, and waits until /readyz answers 200. Then the other replica is restarted. Clients wait for
+each answer, compare it with the answer to the same picture before the first restart, and never
+retry.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ GRAFT_CONF = ROOT / "deploy/nginx.conf"
 CLIENTS, PAUSE_SECONDS = 4, 0.1
 READY_SECONDS = 120.0
 DRAIN_SECONDS, STOP_SECONDS = 2.0, 2.0 + 10.0 + 3.0
-"""GRAFT_DRAIN_SECONDS, and the longest wait for the end of a replica: the drain, the deadline, and
-3 s for circus and Python."""
+"""GRAFT_DRAIN_SECONDS, and the longest wait for the end of a replica: the drain, 10 s for the
+requests that it has already taken (GRAFT_DEADLINE_SECONDS), and 3 s for circus and Python."""
 NGINX_CONF = """\
 daemon off;
 {user}
@@ -67,7 +67,7 @@ class Replica:
     def start(self) -> None:
         self.folder.mkdir(exist_ok=True)
         variables = {
-            # Each replica has its own home, because a start resets the metrics of servers in it.
+            # Each replica has its own home: a start resets the metrics of all servers in a home.
             "BENTOML_HOME": str(self.folder),
             "GRAFT_MODEL": str(self.bundle),
             "GRAFT_DRAIN_SECONDS": str(DRAIN_SECONDS),
@@ -98,7 +98,7 @@ class Replica:
         """Send SIGTERM; return the seconds until the process ended.
 
         Raises:
-            RuntimeError: its exit code is not 0.
+            RuntimeError, subprocess.TimeoutExpired: exit code not 0; no end within STOP_SECONDS.
         """
         started = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
@@ -171,7 +171,7 @@ def nginx(folder: Path, ports: list[int]) -> Iterator[int]:
     for number, replica in enumerate(ports, 1):
         text = text.replace(f"server 127.0.0.1:300{number} ", f"server 127.0.0.1:{replica} ")
     (folder / "graft.conf").write_text(text.replace("listen 8080;", f"listen 127.0.0.1:{port};"))
-    # Without this line, the workers of an nginx that root started may not read the folder.
+    # Without this line, the workers of an nginx that root started cannot read the folder.
     user = "user root;" if os.geteuid() == 0 else ""
     (folder / "main.conf").write_text(NGINX_CONF.format(folder=folder, user=user))
     command = ["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/main.conf"]
@@ -189,9 +189,9 @@ class Result:
 
     Attributes:
         outcomes: how often clients got each status or error.
-        upstream: how often nginx got each status from the replicas.
+        upstream: how often nginx got each status, or e.g. `503, 200` if it asked both replicas.
         slowest_seconds: the longest wait of a client for an answer.
-        stops_seconds: how long each replica took to stop.
+        stops_seconds: how long each stop of a replica took, in the order of the restarts.
     """
 
     outcomes: Counter[str]

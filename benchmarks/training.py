@@ -2,13 +2,13 @@
 
     .venv/bin/python benchmarks/training.py [DATA_FOLDER|demo] [WEIGHTS] [SEEDS] [IMAGE_SIZE]
 
-WEIGHTS is a file of MobileNetV2 0.35 without its top, or imagenet. The recipe is the one in most
-tutorials of transfer learning: ImageDataGenerator with rescaling and random flips, shifts and
-zooms; a frozen MobileNetV2 with Dense(128) for 20 epochs of Adam; then the last 50 layers for 10
-more epochs at 1e-5. Both are trained on the same training pictures. All their models are measured
-on the same test pictures, which does not count as training time. Each runs in a separate process.
-Times are wall-clock seconds after the imports, which are reported separately. "Cold" is a run with
-an empty cache, "warm" is a second run.
+WEIGHTS is a file of MobileNetV2 0.35 without its top layers, or imagenet. The recipe is the one in
+most tutorials of transfer learning: ImageDataGenerator with rescaling and random flips, rotations,
+shifts and zooms; a frozen MobileNetV2 with Dense(128) for 20 epochs of Adam; then the last 50
+layers for 10 more epochs at 1e-5. Graft and the recipe use the same training pictures. All their
+models are measured on the same test pictures, which does not count as training time. Both run in
+separate processes. Times are wall-clock seconds after the imports, which are reported separately.
+"Cold" is a run of Graft with an empty cache, "warm" is a second run with the same cache.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ def tutorial(weights: str, seed: int, size: int, work: Path) -> None:
 
 
 def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
-    """Run the training of `trainers.run`, and record each model that it makes, with its time."""
+    """Train with the code of `trainers.run`; print time and test accuracy of each model."""
     started = time.monotonic()
     from trainers import hardware, run
     from trainers.cli.log_output import set_up_logging

@@ -1,7 +1,7 @@
 """The base class of all backbones: loads weights, freezes layers, and unfreezes the last ones.
 
-A family of networks is one subclass of `Backbone` in one file. The subclass lists its networks, and
-the function that scales pictures for each of them. This module does the rest. Keras is imported
+A family of networks is one subclass of `Backbone` in one file. The subclass lists its networks,
+each with the function that scales pictures for it. This module does the rest. Keras is imported
 only when a network is built, because listing the backbones must be fast.
 """
 
@@ -101,7 +101,8 @@ class Backbone:
 
         Raises:
             BackboneError: the input is too small for the network.
-            WeightsError: the family has no such weights, or the weights file does not exist.
+            WeightsError: the family has no such weights, or the weights file does not exist or has
+                a suffix that Keras cannot load.
         """
         if image_size < self._spec.min_image_size:
             raise BackboneError(
@@ -132,7 +133,8 @@ class Backbone:
 
         Raises:
             BackboneError: the input is too small for the network.
-            WeightsError: the weights cannot be downloaded, or the file does not fit the network.
+            WeightsError: the family has no such weights, they cannot be downloaded, or the file
+                does not exist, has a suffix that Keras cannot load, or does not fit the network.
         """
         import keras
 
@@ -159,8 +161,9 @@ class Backbone:
         """Load all weights of `network` from a file.
 
         Raises:
-            WeightsError: the file does not fit the network. Some of the weights may already have
-                been loaded, so the network must not be used.
+            WeightsError: the file does not exist, has a suffix that Keras cannot load, or does not
+                fit the network. Some of the weights may already have been loaded, so the network
+                must not be used.
         """
         load_weights(network, path, self.name)
 
@@ -171,7 +174,7 @@ class Backbone:
     def fine_tune(self, model: keras.Model, layers: int) -> list[keras.layers.Layer]:
         """Unfreeze the last `layers` layers, freeze all others, and return the unfrozen ones.
 
-        Layers without trainable weights and BatchNormalization are not counted. BatchNormalization
+        BatchNormalization and layers without trainable weights are not counted. BatchNormalization
         always stays frozen: inside `fit`, its moving statistics stay unchanged only with
         `trainable = False`, not with `training=False` (keras#20285). If there are fewer than
         `layers` layers to count, all of them are unfrozen.

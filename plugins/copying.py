@@ -21,8 +21,9 @@ def clone(model: keras.Model, policy: str | None = None) -> keras.Model:
     In the scope of a distribution strategy, the strategy creates the variables of the copy.
 
     Args:
-        policy: Keras' name of the dtype policy of the copy, such as "mixed_bfloat16"; None
-            keeps the policy of the model. Inputs keep their dtype in any case.
+        policy: Keras' name of the dtype policy of the copy, such as "mixed_bfloat16", which changes
+            the rounding of its outputs; None keeps the policy of the model. Inputs keep their dtype
+            in any case.
     """
     import keras
 

@@ -83,8 +83,8 @@ def resolve(name: str) -> Backbone:
     """Return the backbone with the name `family:variant`, or the default variant of `family`.
 
     Raises:
-        BackboneError: there is no such backbone. The message lists all names, and suggests the
-            most similar one.
+        BackboneError: there is no such backbone. The message lists the families, or the variants
+            if the family exists, and suggests the most similar name.
     """
     known = families()
     family, _, variant = name.partition(":")
@@ -120,12 +120,12 @@ def _unknown_name(name: str, known: list[str]) -> str:
 
 
 def suggest_name(name: str) -> str | None:
-    """Suggest the backbone with the most similar name: `resnet:50` for `ResNet50`.
+    """Suggest the backbone or family with the most similar name: `resnet:50` for `ResNet50`.
 
     Capitals and punctuation are ignored. The names of the networks in Keras are recognised, too.
 
     Returns:
-        None if no name is similar enough.
+        `family:variant` or `family`; None if no name is similar enough.
     """
     spellings: dict[str, str] = {}
     for family, backbone in families().items():

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def as_is(images: Any) -> Any:
-    """RGB 0..255 -> unchanged: for networks whose first layer scales the pixels."""
+    """RGB 0..255 -> unchanged: for networks whose first layers scale the pixels."""
     return images
 
 

@@ -50,8 +50,9 @@ def load_weights(network: keras.Model, path: Path, name: str) -> None:
         name: `family:variant` of the backbone, for the error message.
 
     Raises:
-        WeightsError: the file does not fit the network. Some of the weights may already have been
-            loaded, so the network must not be used.
+        WeightsError: the file does not exist, has a suffix that Keras cannot load, or does not fit
+            the network. Some of the weights may already have been loaded, so the network must not
+            be used.
     """
     import keras
 
@@ -74,7 +75,11 @@ def load_weights(network: keras.Model, path: Path, name: str) -> None:
 
 
 def download_error(name: str, error: Exception) -> WeightsError:
-    """Return the error for a failed download. It names the URL and the folder for the file."""
+    """Return a WeightsError that replaces the error of Keras, and says what to do.
+
+    If Keras' message contains the URL of the file, the new message also names this URL, and the
+    path at which Keras looks for the file, so that the user can copy it there.
+    """
     match = re.search(r"https?://[^\s:]+(?::\d+)?[^\s:]*", str(error))
     if not match:
         return WeightsError(

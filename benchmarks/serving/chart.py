@@ -19,7 +19,7 @@ class Bar:
     Attributes:
         name: the label.
         rounds: the figure of each round; the bar shows the median, the line shows the range.
-        kind: `ours`, `ceiling` or `peer`, which chooses the colour.
+        kind: `ours`, `ceiling` or `peer`. It determines the colour.
     """
 
     name: str

@@ -32,13 +32,16 @@ TARGETS = {
     "LitServe": 1.3,
     "BentoML, stock": 2.2,
 }
-"""Target for the speed of Graft, divided by that of this server."""
+"""For each server, the lowest ratio to reach: speed of Graft / speed of this server."""
 CEILING_TARGETS = {"mobilenet:v2-1.0": 0.85, "efficientnet:b0": 0.93, "resnet:50": 0.93}
-"""Target for the speed of Graft, divided by the fastest ceiling (C1), by plugin."""
+"""For each plugin, the lowest ratio to reach: speed of Graft / fastest ceiling (C1 in tables)."""
 
 
 def compare_servers(context: BenchmarkContext) -> Result:
-    """Start every server once, and measure them in turn; all others are paused meanwhile."""
+    """Start every server once, and measure them in turn.
+
+    While a server is measured, all others are paused, except those that cannot be paused.
+    """
     layouts = thread_layouts(usable_cores())
     ceilings: dict[str, list[Load]] = {layout.name: [] for layout in layouts}
     with ExitStack() as stack:
@@ -77,7 +80,7 @@ def measure_server(server: Server, context: BenchmarkContext, connections: int) 
 
 
 def _start(context: BenchmarkContext, stack: ExitStack) -> tuple[list[Server], dict[str, str]]:
-    """Start the servers, Graft first; return them, and why others did not start, by name."""
+    """Start the servers, Graft first; return the started ones, and by name why others failed."""
     servers, absent = [], {}
     ours = graft(context.bundle, context.folder)
     for contender in [ours, *peers(context.bundle, context.folder)]:

@@ -19,7 +19,13 @@ _HERE = Path(__file__).parent / "peers"
 def graft(
     bundle: Bundle, folder: Path, name: str = "Graft", settings: Mapping[str, str] | None = None
 ) -> Contender:
-    """Describe how to start `bentoml serve` with default settings except for model and folders."""
+    """Describe how to start `bentoml serve` with default settings except for model and folders.
+
+    Args:
+        folder: a folder for temporary files.
+        name: the name in tables and charts.
+        settings: further environment variables, for example GRAFT_MAX_BATCH_SIZE.
+    """
     store = folder / "bentoml"
     store.mkdir(exist_ok=True)
     return Contender(

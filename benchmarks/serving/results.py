@@ -27,10 +27,10 @@ class Result:
 
     Attributes:
         key: marks the place of the table in benchmarks/README.md.
-        title: its heading.
+        title: the heading of the table.
         table: rows of cells; the first row has the headings of the columns.
         notes: list items below the table.
-        chart: an SVG to show with it, or empty.
+        chart: an SVG to show with the table, or empty.
     """
 
     key: str
@@ -55,7 +55,10 @@ class Result:
         ).rstrip()
 
     def write(self, conditions: str) -> None:
-        """Replace the table with this key in benchmarks/README.md, or append it."""
+        """Write the table to benchmarks/README.md, and the chart to benchmarks/charts.
+
+        The table replaces the one with the same key. If there is none, it is appended.
+        """
         start, end = f"<!-- {self.key} -->", f"<!-- /{self.key} -->"
         block = f"{start}\n{self.markdown(conditions)}\n{end}"
         text = README.read_text() if README.is_file() else "# Benchmarks\n"
@@ -75,12 +78,18 @@ def make_key(mode: str, bundle: Bundle) -> str:
 
 
 def measure_other_load() -> float:
-    """Measure for one second how much processor time other programs use, in percent."""
+    """Measure for one second which share of all processors other programs use, in percent."""
     return float(psutil.cpu_percent(1.0))
 
 
 def describe_machine(seconds: float, rounds: int, others: float) -> str:
-    """Describe the machine, the versions, the duration, and the load by other programs."""
+    """Describe the conditions of a measurement: the machine, the versions and the arguments.
+
+    Args:
+        seconds: duration of one round.
+        rounds: the number of rounds.
+        others: share of all processors that other programs used, in percent.
+    """
     versions = [f"{name} {metadata.version(name)}" for name in ("onnxruntime", "bentoml", "numpy")]
     return (
         f"{datetime.date.today()}, {processor_name() or platform.machine()}, {usable_cores()} "

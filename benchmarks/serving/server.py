@@ -34,7 +34,7 @@ class Contender:
         command: makes the command line for a port.
         environment: additional environment variables.
         decoder: `graft` or `pillow`, the decoder that it uses.
-        body: the kind of request body that it takes, a key of `pictures.draw_bodies`.
+        body: the kind of request body that it takes, a key of the dict from `draw_bodies`.
         path: the path that classifies a picture.
         ready: a path that answers 200 once the server is ready.
         is_pausable: whether it can be stopped with SIGSTOP while another server is measured.
@@ -55,8 +55,8 @@ class Server:
     """A running server; a context manager that ends all processes of the server.
 
     Raises:
-        RuntimeError: the server ended, or was not ready within START_SECONDS. The message has the
-            last lines of its log.
+        RuntimeError: the server ended, or was not ready within START_SECONDS. The message contains
+            the end of the server's log.
     """
 
     def __init__(self, contender: Contender, bodies: Bodies, folder: Path) -> None:
@@ -92,7 +92,7 @@ class Server:
         self.stop()
 
     def pause(self) -> None:
-        """Stop all processes of the server until `resume` is called."""
+        """Stop all processes of the server until `resume`, if `Contender.is_pausable`."""
         if self.contender.is_pausable:
             self._signal(signal.SIGSTOP)
 
@@ -101,7 +101,7 @@ class Server:
             self._signal(signal.SIGCONT)
 
     def megabytes(self) -> float:
-        """Return the memory of all its processes in MB; shared memory counts once (PSS)."""
+        """Return the memory of the server's processes in MB; shared memory counts once (PSS)."""
         total = 0
         for process in self._tree():
             with suppress(psutil.Error):

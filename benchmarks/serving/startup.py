@@ -13,11 +13,11 @@ from benchmarks.serving.results import Result, format_spread, format_verdict, ma
 
 CONNECTIONS = 16
 MAX_SECONDS, MAX_MEGABYTES = 5.0, 350.0
-"""Targets."""
+"""Targets for the time until the service is ready, and for its memory."""
 
 
 def measure_startup(context: BenchmarkContext) -> Result:
-    """In each round, start Graft twice: it first times the model, then uses the cached result."""
+    """Start Graft twice in each round: first it times the model, then it uses the cached result."""
     first, second, idle, loaded = [], [], [], []
     contender = graft(context.bundle, context.folder)
     for _ in range(context.rounds):

@@ -15,7 +15,7 @@ from trainers.config import ConfigError, TrainingConfig
 from trainers.dataset.folders.filenames import is_printable
 
 EQUAL_TIME_RATIO = 1.1
-"""Two times per picture count as equal if the longer is at most 1.1 times the shorter.
+"""Two backbones count as equally fast if the slower takes at most 1.1 times as long as the faster.
 
 Other programs on the machine change measured times by about that much.
 """
@@ -52,7 +52,11 @@ class Candidate:
         return shared.model_copy(update={"plugin": self.plugin, "weights": self.weights})
 
     def training_command(self, shared: TrainingConfig) -> str:
-        """The command that trains this backbone on the same split and at the same input size."""
+        """The command that trains this backbone on the same split, with the same image size.
+
+        Args:
+            shared: the options of the comparison. --flip and --head are kept, too.
+        """
         words = ["--plugin", self.plugin]
         words += [] if self.has_default_weights else ["--weights", self.weights]
         for name in ("data", "image_size", "seed", "group", "flip", "head"):
@@ -68,9 +72,9 @@ class Figures:
 
     Attributes:
         image_size: side of the input in pixels.
-        validation_accuracy: accuracy on the validation pictures, 0 to 1. The recommendation is
-            based on it.
-        validation_pictures: the number of validation pictures.
+        validation_accuracy: accuracy on the validation pictures, or in cross-validation if there
+            are too few of them, 0 to 1. The recommendation is based on it.
+        validation_pictures: the number of pictures on which `validation_accuracy` was measured.
         test_accuracy: accuracy on the test pictures, 0 to 1. It does not affect the recommendation.
         test_interval: the 95% confidence interval of the test accuracy, 0 to 1.
         test_pictures: the number of test pictures.
@@ -78,9 +82,9 @@ class Figures:
         model_bytes: size of the ONNX file, which contains backbone and head.
         parameters: number of weights in backbone and head.
         width: embedding length, the number of values that the backbone computes for a picture.
-        seconds: time to compute the embeddings and to train the head; only to train the head if
-            `were_kept`.
-        were_kept: whether all embeddings were in the cache before.
+        seconds: time to compute the embeddings, choose mirrored views and train the head. If
+            `were_kept`, the embeddings took no time, because they were read from the cache.
+        were_kept: whether the cache already had all embeddings for the choice and the training.
         head: description of the head that was trained.
     """
 
@@ -131,7 +135,7 @@ def parse_candidates(text: str, weights: str | None = None) -> list[Candidate]:
         weights: weights for entries without =WEIGHTS; None means the default of each backbone.
 
     Raises:
-        ConfigError: the list is empty, or the text after a = is empty or not printable.
+        ConfigError: the list is empty, or the weights of an entry are empty or not printable.
         BackboneError: an entry names an unknown backbone.
     """
     pairs: list[tuple[str, str]] = []
@@ -156,8 +160,9 @@ def parse_candidates(text: str, weights: str | None = None) -> list[Candidate]:
 def _labels(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Yield a label for each pair of plugin and weights.
 
-    The label is the name of the plugin. It includes the weights if they are random, or if the
-    plugin is compared with several weights and these are not its default.
+    The label is the name of the plugin, or PLUGIN=WEIGHTS if the weights are random, or if the same
+    plugin is in the list with several weights and the weights of this pair are not its default. For
+    a weights file, WEIGHTS is the name of the file, of which at most 24 characters are shown.
     """
     counts = Counter(plugin for plugin, _ in pairs)
     for plugin, weights in pairs:

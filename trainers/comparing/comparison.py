@@ -52,7 +52,7 @@ class Comparison:
 
     @property
     def identity(self) -> str:
-        """A short hash of the pictures, the split, the options and the backbones."""
+        """A short hash of pictures, split, backbones, image sizes, --seed, --head and --flip."""
         config, dataset = self.config, self.dataset
         candidates = [result.candidate for result in self.results]
         parts = [dataset.fingerprint, *dataset.splits, config.seed, config.head, config.flip]
@@ -104,7 +104,7 @@ def _rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
 
 
 def _align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Pad each row to equal column widths: text (two columns) to the left, numbers to the right."""
+    """Pad columns to equal widths. The first two columns are aligned left, the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -115,7 +115,7 @@ def _align(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def record(comparison: Comparison) -> dict[str, Any]:
-    """The content of the JSON file: all figures, not rounded, in the order of --plugins."""
+    """The content of the JSON file: all figures, not rounded; backbones in --plugins order."""
     dataset, recommended = comparison.dataset, comparison.recommendation
     return {
         "plugin": recommended.candidate.plugin,

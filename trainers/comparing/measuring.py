@@ -34,7 +34,7 @@ from trainers.progress import Progress, log
 MIN_CALLS, MIN_SECONDS, WARM_UP_CALLS = 30, 2.0, 5
 """A model is called at least MIN_CALLS times, and for at least MIN_SECONDS.
 
-Before that, WARM_UP_CALLS calls are not timed.
+These calls are timed. WARM_UP_CALLS calls before them are not timed.
 """
 
 
@@ -45,7 +45,11 @@ def try_candidate(
     cache: Cache,
     progress: Progress,
 ) -> CandidateResult:
-    """Measure a candidate. Log and return an error, so that the next candidate can be measured."""
+    """Measure a candidate.
+
+    If that fails, the error is logged, and the result contains its message instead of figures. So
+    the next candidate can be measured.
+    """
     log.info("measuring %s", candidate.label)
     try:
         figures = measure(candidate.config(shared), dataset, cache, progress)
@@ -64,10 +68,11 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     Args:
         config: the options, with the backbone and its weights.
         dataset: the pictures, already split.
-        cache: keeps the embeddings, which training runs use, too.
+        cache: keeps the embeddings. Later training runs use them, too.
 
     Raises:
-        WeightsError: the weights cannot be loaded.
+        BackboneError: --image-size is too small for the backbone.
+        WeightsError: the weights cannot be loaded, or embeddings are infinite or not a number.
         GraftError: any other error of a training run.
     """
     keras.backend.clear_session()  # frees the network of the previous candidate
@@ -119,7 +124,7 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
 def count_correct(context: TrainingContext, head: Head) -> tuple[int, int]:
     """Return how many test pictures get a correct answer, and how many test pictures there are.
 
-    The embeddings of the test pictures are read from the cache, or else computed with ONNX Runtime.
+    The embeddings of the test pictures are read from the cache, or computed if they are not there.
     """
     embeddings = head_phase.extract_embeddings(context, context.pictures("test"), 1).read_all()[
         :, 0

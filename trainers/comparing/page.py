@@ -26,7 +26,7 @@ MAX_CLASSES = 30
 def write(comparison: Comparison, work: Path, output: Path) -> Path:
     """Write compare-ID.html and compare-ID.json to `output`; return the path of the page.
 
-    If the process is killed, each file is either complete or absent.
+    If the process is killed, neither file is left incomplete.
 
     Args:
         work: a folder for temporary files, on the file system of `output`.

@@ -1,7 +1,7 @@
 """The command `python -m trainers.conformance NAME`: checks that a backbone keeps its promises.
 
-A promise is something that training or export expects of every backbone. Graft's tests call the
-same function, `check_backbone`, for every backbone in plugins/families.
+A promise is something that training or export expects of every backbone. The command calls
+`check_backbone`. Graft's tests call it, too, for every backbone in plugins/families.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ PROMISES: dict[str, Promise] = {
 }
 """The checks by the name of the promise, in the order in which they run.
 
-Before them, `try_promises` checks that the network can be built. If it cannot, none of them runs.
+Before these checks, `try_promises` checks that the network can be loaded, and the shapes of its
+input and output. If this first check fails, the others do not run.
 """
 
 

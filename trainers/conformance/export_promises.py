@@ -1,4 +1,7 @@
-"""Promises about the export: it succeeds, and exported classifiers answer like the Keras model."""
+"""Promises about the export: it succeeds, and exported classifiers answer like the Keras model.
+
+A promise is something that training or export expects of every backbone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Promises about the loaded network: parameter count, image size, scaling, determinism."""
+"""Promises about the loaded network: parameter count, image size, scaling, determinism.
+
+A promise is something that training or export expects of every backbone.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def check_parameters(trial: Trial) -> str:
 
 
 def check_smallest_size(trial: Trial) -> str:
-    """Check that the network can be built at `min_image_size`, and `load` refuses smaller sizes."""
+    """Check that the network can be built at `min_image_size`, and that `load` refuses less."""
     backbone = trial.backbone
     smallest = backbone.variants[backbone.variant].min_image_size
     try:
@@ -56,7 +59,8 @@ def check_scaling(trial: Trial) -> str:
     """Check that the first layer with weights gets pixels in the range that it was trained with.
 
     For networks of keras.applications, this layer must get the same inputs as after Keras'
-    `preprocess_input`. For other networks, only the range is checked.
+    `preprocess_input`. For other networks, only the range and spread of the inputs are checked, or
+    nothing if this layer itself normalises its inputs.
     """
     import keras
 
@@ -120,7 +124,7 @@ class _StopCall(BaseException):
 
 
 def check_determinism(trial: Trial) -> str:
-    """Check that a picture gets the same feature maps in every call and in every batch."""
+    """Check that feature maps are finite, and the same in every call, alone and in a batch."""
     import keras
 
     def predict(images: Any) -> Any:

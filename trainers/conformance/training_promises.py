@@ -1,4 +1,7 @@
-"""Promises about training: freezing, fine-tuning, weights files and copies of the network."""
+"""Promises about training: freezing, fine-tuning, weights files and copies of the network.
+
+A promise is something that training or export expects of every backbone.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ if TYPE_CHECKING:
 
 BFLOAT16_TOLERANCE = 0.1
 """The largest allowed difference between the feature maps of a bfloat16 clone and those of the
-network, relative to their norm. bfloat16 has only 8 significant bits."""
+network, relative to the norm of the latter. bfloat16 has only 8 significant bits."""
 LAYERS, CLASSES = 5, 3
-"""The number of layers that a trial fine-tunes, and of classes in its pictures."""
+"""The number of layers that the checks fine-tune, and the number of classes of their heads."""
 
 
 def check_freezing(trial: Trial) -> str:
@@ -121,9 +124,10 @@ def check_copies(trial: Trial) -> str:
 
 
 def _statistic_shift(name: str) -> float:
-    """Return the number to add to a weight: 0, unless it is a statistic of BatchNormalization.
+    """Return the number to add to the weight with this name.
 
-    Means are lowered, because that keeps ReLU active.
+    It is 0 for all weights except the means and variances of BatchNormalization. Means are lowered,
+    because that keeps ReLU active.
     """
     return 0.1 if name.endswith("variance") else -0.1 if name.endswith("mean") else 0.0
 

@@ -1,4 +1,7 @@
-"""Runs checks of promises: loads a backbone with random weights, and passes it to each check."""
+"""Runs checks of promises: loads a backbone with random weights, and passes it to each check.
+
+A promise is something that training or export expects of every backbone.
+"""
 
 from __future__ import annotations
 
@@ -62,10 +65,11 @@ def try_promises(
 ) -> Iterator[Result]:
     """Load a backbone and check promises one after another on the same network.
 
-    Checks may change the network. Any exception of a check counts as a broken promise.
+    Checks may change the network. Any exception of a check counts as a broken promise. The first
+    result says whether the backbone could be loaded. If it could not, no other results follow.
 
     Args:
-        folder: an empty folder for files.
+        folder: an empty folder for the files of the checks.
         size: side of the pictures in pixels; None means 64, or min_image_size if that is larger.
     """
     import keras

@@ -19,6 +19,9 @@ class PretrainingConfig:
 
     The defaults were chosen by the accuracy on drawn classes that were left out of training, and on
     the sample pictures of leaves.
+
+    Raises:
+        GraftError: a value is out of range, or too few pictures remain for training.
     """
 
     seed: int = 0
@@ -53,7 +56,7 @@ class PretrainingConfig:
 
 
 def claim_folder(config: PretrainingConfig, folder: Path) -> None:
-    """Create the folder of a run, or check that it belongs to the same run.
+    """Create the folder of a run, or check that an existing folder belongs to the same run.
 
     Raises:
         GraftError: the folder belongs to a run with another configuration or other code.

@@ -23,7 +23,8 @@ from trainers.workspace import disk_array
 PICTURE_SIZE = 72
 """Side of a drawn picture in pixels, before training crops it."""
 _CLASSES_PER_FLUSH = 32
-"""The number of classes after which pictures are flushed to disk. A stopped run continues there."""
+"""Each time this number of classes is drawn, pictures are flushed to disk. A stopped run continues
+after the last flush."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 draw pictures -> train a classifier of their classes -> save its backbone as float16 weights
 
-After an interruption, the same command continues from the last complete epoch. On the same kind of
-machine, it gives the same weights as a run without interruption.
+After an interruption, the same command continues from the last complete epoch. The weights are the
+same as those of a run without interruption on the same kind of machine.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def pretrain(config: PretrainingConfig, folder: Path, progress: Progress) -> Pat
     """Draw the pictures, train on them and save the weights; return the path of their file.
 
     Raises:
-        GraftError: `folder` belongs to a run with other options, or another process uses it.
+        GraftError: `folder` belongs to a run with other options or code, or another process uses
+            it; or `train` or `save` fails.
+        WorkspaceError: there is too little space on the disk for the pictures.
     """
     claim_folder(config, folder)
     try:
@@ -67,7 +69,11 @@ def pretrain(config: PretrainingConfig, folder: Path, progress: Progress) -> Pat
 def train(
     config: PretrainingConfig, drawn: DrawnDataset, folder: Path, progress: Progress
 ) -> keras.Model:
-    """Train the network to classify the drawn pictures; save a checkpoint after each epoch."""
+    """Train the network to classify the drawn pictures; save a checkpoint after each epoch.
+
+    Raises:
+        GraftError: the checkpoint in `folder` is damaged, or training diverged.
+    """
     import keras
 
     from trainers.pretraining.augmentation import AugmentedDataset
@@ -140,7 +146,7 @@ def compile_model(config: PretrainingConfig) -> keras.Model:
 
 
 def save(model: keras.Model, path: Path) -> Path:
-    """Write the weights of the backbone as float16, like those of the file in the repository.
+    """Write the weights of the backbone as float16, the type of the file in the repository.
 
     Raises:
         GraftError: a weight is too large for float16, or there is too little space on the disk.

@@ -18,8 +18,8 @@ from trainers.pretraining.fields import TURN, Map, as_map, smooth_step, to_frame
 from trainers.pretraining.textures import Texture
 
 LAYOUTS = {"none": 0.25, "one": 0.25, "few": 0.15, "many": 0.2, "path": 0.15}
-"""The layouts, that is, how many shapes lie on the ground and where, and the share of classes with
-each layout."""
+"""The layouts, with the share of classes that have each layout. A layout says how many shapes lie
+on the ground, and where."""
 
 Picture = NDArray[np.float32]
 """(S, S, 3) float32 RGB, 0 to 1. Values outside this range are clipped when a picture is ready."""
@@ -53,7 +53,7 @@ class Shape:
         )
 
     def depth(self, x: Map, y: Map) -> Map:
-        """Return the distance (S, S) from the centre: 1 on the outline, more than 1 outside."""
+        """Return the relative distance (S, S) from the centre: 1 on the outline, more outside."""
         n1, n2, n3 = self.exponents
         angle = np.arctan2(y, x) * self.symmetry / 4
         powers = np.abs(np.cos(angle)) ** n2 + np.abs(np.sin(angle)) ** n3
@@ -170,7 +170,7 @@ def _warped_plane(warp: float, size: int, rng: np.random.Generator) -> tuple[Map
 def _shape_layers(
     template: SceneTemplate, x: Map, y: Map, angle: float, scale: float, rng: np.random.Generator
 ) -> Iterator[tuple[Map, Map, Map]]:
-    """Yield the coordinates x and y and the `Shape.depth` of each layer of shapes, all (S, S)."""
+    """Yield x, y and depth (see `Shape.depth`) of each layer of shapes. All are maps (S, S)."""
     shape = template.shape
     if template.layout == "path":
         along, across = to_frame(x, y, angle, scale)
@@ -201,7 +201,7 @@ def _blend(first: NDArray[np.float32], second: NDArray[np.float32], share: Map) 
 
 
 def _light(relief: float, height: Map, rng: np.random.Generator) -> Map:
-    """Return the brightness (S, S), which changes across the picture and on the relief's slopes."""
+    """Return the brightness (S, S). It changes across the picture and on the slopes of `height`."""
     line = np.linspace(-1, 1, len(height), dtype=np.float32)
     light = 1 + rng.normal(0, 0.15) * line + rng.normal(0, 0.15) * line[:, None]
     if relief:

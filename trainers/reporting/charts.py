@@ -14,7 +14,7 @@ from markupsafe import Markup
 _WIDTH, _HEIGHT = 360, 226
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 36, 34  # margins of the plot
 _STEPS = (1, 2, 2.5, 5, 10)
-"""Distances between ticks, times a power of ten."""
+"""The distance between ticks is one of these numbers times a power of ten."""
 
 Value = float | None
 

@@ -15,7 +15,8 @@ from trainers.dataset.dataset import Dataset
 from trainers.evaluation.metrics import Predictions
 
 SIDE_PIXELS = 112
-"""The longer side of a thumbnail in pixels: 56 thumbnails add 0.3 MB to the page."""
+"""The longer side of a thumbnail in pixels. A report contains up to 54 thumbnails, which add 0.3 MB
+to the page."""
 _JPEG_QUALITY = 80
 
 

@@ -29,7 +29,7 @@ MAX_IN_MATRIX, MAX_IN_TABLE, MAX_LEFT_OUT = 30, 100, 20
 """The largest number of classes in the confusion matrix, of classes in a table, and of files in the
 list of files that were left out. metrics.json has all of them."""
 _MOST_CONFUSED = 20
-"""The number of classes in the confusion matrix if there are more than MAX_IN_MATRIX."""
+"""The number of classes in the confusion matrix of a model with more than MAX_IN_MATRIX classes."""
 
 Row = Mapping[str, float | None]
 
@@ -113,7 +113,7 @@ def sentence(text: str) -> str:
 
 
 def _majority_class(test: Mapping[str, Any]) -> tuple[str, float] | None:
-    """The class with the most test pictures, and its share of them, 0 to 1; None without any."""
+    """The class with the most test pictures, and its share, 0 to 1; None without test pictures."""
     if not test["n"]:
         return None
     label, figures = max(test["per_class"].items(), key=lambda item: item[1]["n"])
@@ -138,7 +138,8 @@ def _per_class(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _weight_effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The effect of class weights on the recall of each class, as rows of a table.
 
-    The rarest class comes first. There are no rows if the classes are balanced.
+    The class with the fewest training pictures comes first. There are no rows if the effect was not
+    measured, because the classes are balanced or the time budget was spent.
     """
     train = metrics["train"]["per_class"]
     rows = [
@@ -151,7 +152,8 @@ def _weight_effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     """The confusion matrix of all classes, or of the most confused ones if there are many.
 
-    `others` counts, for each class in the matrix, the answers with classes outside the matrix.
+    `others` counts, for the pictures of each class in the matrix, the answers with classes outside
+    the matrix.
     """
     matrix = to_dense(test["confusion_matrix"])
     chosen = np.arange(len(classes))
@@ -169,7 +171,7 @@ def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
 
 
 def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield plots of loss and accuracy for each phase; a mark shows the chosen epoch or C."""
+    """Yield plots of loss and accuracy for each phase; a mark shows the chosen epoch or C value."""
     for phase, rows in metrics["phases"].items():
         if not rows:
             continue
@@ -194,7 +196,7 @@ def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _best_row(phase: str, rows: Sequence[Row], metrics: Mapping[str, Any]) -> int:
     """Index of the row (epoch or value of C) whose weights were kept; -1 if there is none."""
-    if phase != "head":  # its epoch is selected by the loss with penalties, which rows do not have
+    if phase != "head":  # fine-tuning selects by the loss with penalties, which rows do not have
         return int(metrics["shipped"]["best_fine_tuning_epoch"]) - 1
     losses = [row["val_loss"] for row in rows]
     known = [row for row, loss in enumerate(losses) if loss is not None and np.isfinite(loss)]

@@ -55,8 +55,8 @@ def scatter(dots: Sequence[Dot], threshold: float, width: int) -> Markup:
 
     Args:
         dots: at least one.
-        threshold: the lowest accuracy, 0 to 1, that counts as about as accurate as the best. The
-            band between this accuracy and the best is shaded.
+        threshold: backbones with at least this accuracy, 0 to 1, count as about as accurate as the
+            best. The band between this accuracy and the best accuracy is shaded.
         width: width of the plot in pixels. The height of the plot and of its letters is fixed.
     """
     low, high, ticks = scale(min(dot.low for dot in dots), max(dot.high for dot in dots))

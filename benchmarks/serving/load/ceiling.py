@@ -53,7 +53,7 @@ def thread_layouts(cores: int) -> list[ThreadLayout]:
 
 
 def single_thread_layout(session_threads: int = 1) -> ThreadLayout:
-    """A layout that processes one picture after another, which shows the time of a picture."""
+    """A layout that processes one picture after another, to measure how long a picture takes."""
     return ThreadLayout(
         f"one picture at a time, session of {session_threads}", 1, 1, session_threads
     )

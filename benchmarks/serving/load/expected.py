@@ -1,4 +1,4 @@
-"""The expected answers, computed with the same model in this process, with both decoders."""
+"""The expected answers: those of the same model in this process, for each of the two decoders."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from service.engine.predictor import Predictor
 from service.imaging import decode
 
 TOLERANCE = 1e-3
-"""Allowed difference of a score; it depends a little on the batch size."""
+"""The largest allowed difference of a score from the expected score. Scores depend a little on the
+batch size."""
 
 RETRY_SECONDS = 30.0
-"""How long a request is repeated that is refused with 429."""
+"""A request is repeated for at most this time while the server refuses it with 429."""
 
 Answer = tuple[str, float]
 
@@ -53,7 +54,7 @@ class Expected:
         """Send each picture once.
 
         Raises:
-            RuntimeError: an answer differs from the expected one.
+            RuntimeError: an answer differs from the expected one, or its status is not 200.
         """
         contender = server.contender
         expected = self._answers[contender.decoder]

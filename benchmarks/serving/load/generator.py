@@ -3,8 +3,8 @@
     python -m benchmarks.serving.load.generator PORT PATH CONTENT_TYPE RATE:SECONDS,... FILES...
 
 starts the generator in a separate process. It prints JSON after the last answer. It uses plain
-sockets and one epoll, because it takes processor time away from the service; asyncio with uvloop
-took three times as much.
+sockets and one epoll, because the service cannot use the processor time that the generator takes.
+With asyncio and uvloop, the generator took three times as much.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Request:
 
     Attributes:
         sent: when it was sent, in seconds since the start.
-        milliseconds: time until the answer was complete.
+        milliseconds: time until the answer was complete, or the request was given up.
         status: HTTP status, or LOST.
         has_retry_after: whether the answer has the header Retry-After.
     """
@@ -57,7 +57,7 @@ class Traffic:
 
     Attributes:
         phases: the requests of each phase.
-        lag_p99_ms: 99% of the requests were sent at most this late.
+        lag_p99_ms: 99% of the requests were sent at most this many milliseconds late.
         processor_share: processor time of the generator, as a share of one core.
     """
 
@@ -80,7 +80,11 @@ def start_load(server: Server, phases: Sequence[tuple[float, float]]) -> subproc
 
 
 def collect(generator: subprocess.Popen[str], phases: Sequence[tuple[float, float]]) -> Traffic:
-    """Wait until the generator ends, and divide its requests by phase."""
+    """Wait until the generator ends, and divide its requests by phase.
+
+    Raises:
+        RuntimeError: the generator failed.
+    """
     output = generator.communicate()[0]
     if generator.returncode:
         raise RuntimeError(
@@ -102,7 +106,7 @@ class Connection:
     """A keep-alive connection that carries at most one request at a time.
 
     Attributes:
-        sent: when this request was sent (`time.perf_counter`); None if there is none.
+        sent: when the current request was sent (`time.perf_counter`); None without a request.
     """
 
     def __init__(self, port: int) -> None:
@@ -120,10 +124,11 @@ class Connection:
             self.socket.sendall(request)
 
     def read_answer(self) -> tuple[int, bool] | None:
-        """Read from the connection. Return None until the answer is complete.
+        """Read the part of the answer that has arrived.
 
         Returns:
-            Then its status, and whether it has the header Retry-After.
+            None if the answer is not yet complete. Otherwise its status (LOST if the connection is
+            closed or broken), and whether it has the header Retry-After.
         """
         try:
             received = self.socket.recv(1 << 16)
@@ -140,7 +145,7 @@ class Connection:
 
 
 class Generator:
-    """Sends each request at its time, over an idle connection if there is one, else a new one."""
+    """Sends each request at its time, over an idle connection, or a new one if none is idle."""
 
     def __init__(self, port: int, requests: list[bytes]) -> None:
         self._port, self._requests = port, requests
@@ -170,7 +175,11 @@ class Generator:
         }
 
     def _read_until(self, moment: float) -> float:
-        """Read answers until `moment` (`time.perf_counter`); return the seconds since then."""
+        """Read answers until `moment` (`time.perf_counter`).
+
+        Returns:
+            The seconds that have passed since `moment`.
+        """
         while (wait := moment - time.perf_counter()) > 0:
             for number, _ in self._epoll.poll(wait):
                 connection = self._connections[number]

@@ -19,7 +19,7 @@ LIMIT = 4.0
 
 
 def measure_open_loop(context: BenchmarkContext) -> Result:
-    """In each round, measure the time without a server, saturation, and latency at 70% of it."""
+    """In each round, time a picture without a server, then measure saturation, then latency."""
     measured: dict[str, list[float]] = {}
 
     def record(**values: float) -> None:

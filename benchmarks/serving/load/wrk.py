@@ -31,7 +31,7 @@ def run_wrk(server: Server, connections: int, seconds: float) -> Load:
     """Measure pictures per second and latencies, with one thread of wrk.
 
     Raises:
-        RuntimeError: a request failed or was refused.
+        RuntimeError: wrk failed, or a request failed or was refused.
     """
     script = Path(__file__).with_suffix(".lua")
     bodies = server.bodies

@@ -34,8 +34,12 @@ class Pocket(Backbone):
     def build(self, weights: str | None, image_size: int) -> keras.Model:
         """Build the network. Its output is the concatenation of the feature maps of five depths.
 
-        Each map is pooled to a sixteenth of the input's height and width. Shallow maps contain
-        colours and fine textures, which the last layers of a small network lose.
+        The height and width of all maps are a sixteenth of those of the input; shallow maps are
+        pooled to this size. Shallow maps contain colours and fine textures, which the last layers
+        of a small network lose.
+
+        Raises:
+            WeightsError: the weights file of Graft is missing or damaged.
         """
         import keras
 

@@ -2,7 +2,7 @@
 
 Views (mirrored, zoomed, upside down) are a fixed set of changed copies of each picture, so that the
 features of a view are computed once and cached. Mixup is random: it changes every batch. To add a
-change of pictures, add a bit to the view number, double VIEW_COUNT, apply the change in
+change of pictures, add a bit to the view number, apply the change in
 `make_view`, and list the new views in TRAINING_VIEWS. To add a random change of batches, add a
 function beside `mix_up`, and call it in `batches.Batches`.
 """

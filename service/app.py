@@ -77,7 +77,7 @@ class Classifier:
     @bentoml.on_deployment
     @staticmethod
     def verify() -> None:
-        """Check the settings and the model, autotune the model, and prepare for the workers.
+        """Check the settings, check and autotune the model, and prepare directory and port.
 
         This runs once, in BentoML's parent process, before the workers start. If a step raises
         a `GraftError`, the process prints the message and ends.
@@ -131,8 +131,9 @@ class Classifier:
     async def predict_batch(self, images: Request) -> dict[str, Any]:
         """Classify the pictures in the multipart fields `images`; each gets a result or an error.
 
-        The answer is the JSON of a `BatchAnswer`. The declared return type is a dict, because in
-        BentoML's client a union has only its first type: the client would drop the errors.
+        The answer is the JSON of a `BatchAnswer`. The declared return type is a dict instead: of a
+        union, as in `BatchAnswer.results`, BentoML's client uses only the first type, so it would
+        drop the errors.
         """
         return await predict_batch(self.state, images)  # type: ignore[return-value]
 
@@ -186,7 +187,7 @@ class Classifier:
 
 
 def _settings() -> Settings:
-    """Read the settings. If GRAFT_THREADS is 0 (default), divide the cores among the workers."""
+    """Read the settings. If GRAFT_THREADS is 0 or unset, divide the cores among workers."""
     settings = Settings.from_environment()
     threads = settings.threads or max(1, usable_cores() // worker_count())
     return settings.model_copy(update={"threads": threads})

@@ -20,7 +20,7 @@ GraftError                     the base class; the message says what failed, whe
     ├── UnsupportedMediaType   415  not a picture, or a kind of picture that is not accepted
     ├── MissingField           422  a request without a picture
     ├── Overloaded             429  the queue of pictures or the upload quota is full
-    ├── ClientDisconnected     499  the client closed the connection before its answer
+    ├── ClientDisconnected     499  the client closed the connection before the answer
     ├── Draining               503  this process is about to stop
     └── DeadlineExceeded       504  no answer in time
 

@@ -133,7 +133,7 @@ class Metrics:
         )
 
     def initialize(self, endpoints: Iterable[str]) -> None:
-        """Create series with the value 0: of these endpoints (paths), and of all error codes."""
+        """Create the series of these endpoints (paths) and of all error codes, with the value 0."""
         for endpoint in endpoints:
             for status in _STATUSES:
                 self.requests.labels(endpoint, status)
@@ -192,7 +192,7 @@ def _store_values_in(shared: RuntimeDirectory | None) -> None:
     Args:
         shared: the directory with the files, and this worker's slot in it; None = in memory.
     """
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # not in shared files
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # shared files cannot hold these
     if shared is None:
         values.ValueClass = values.MutexValue
         return

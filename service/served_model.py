@@ -51,7 +51,7 @@ class ServedModel:
         tuning: the number of sessions, threads and pictures per batch to use.
         settings: the device, the threads, the limits on pictures, the size of the queue, the
             deadline and top_k are used.
-        metrics: receive the numbers of pictures, the durations, the model and the device.
+        metrics: updated with the numbers of pictures, the durations, the model and the device.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.

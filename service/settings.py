@@ -18,7 +18,7 @@ from service.system.resources import usable_cores
 
 PREFIX = "GRAFT_"
 _MIN_SIMILARITY: Final = 0.9
-"""An unknown name counts as a misspelt setting if `difflib` rates the similarity this high."""
+"""An unknown name counts as a misspelt setting if its similarity in `difflib` is at least this."""
 _SECRET: Final = re.compile(r"KEY|TOKEN|AUTH|SECRET|PASS|PWD|CRED|BEARER|LOGIN|JWT|VERIFY")
 """If the name of a GRAFT* variable that is not a setting contains one of these words, the service
 refuses to start: the user probably meant to set API keys."""

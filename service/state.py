@@ -52,8 +52,8 @@ class ServiceState:
     async def reload(self) -> Manifest:
         """Load the model that GRAFT_MODEL names now, check its golden answers, and serve it.
 
-        The current model answers in the meantime, and stays if anything fails. If GRAFT_MODEL still
-        names the current model, that model stays too.
+        The current model answers in the meantime. It stays if anything fails, or if GRAFT_MODEL
+        still names it.
 
         Returns:
             The manifest of the model that was served before.

@@ -115,7 +115,7 @@ class Manifest(_Part):
         return self.id[:12]
 
     def public(self) -> dict[str, Any]:
-        """Return what every client may see (GET /model): the version, and a part of the fields."""
+        """Return the JSON that every client may see (GET /model): the version and most fields."""
         hidden = {"provenance", "files"}
         return {"version": self.version, **self.model_dump(mode="json", exclude=hidden)}
 

@@ -17,7 +17,7 @@ _GOLDEN: TypeAdapter[dict[str, list[float]]] = TypeAdapter(dict[str, list[float]
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk, which `Bundle.read` verifies."""
+    """A bundle on disk. `Bundle.read` verifies it; the constructor does not."""
 
     path: Path
     manifest: Manifest

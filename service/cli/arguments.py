@@ -101,7 +101,7 @@ class CommandParser(argparse.ArgumentParser):
         raise self.error_class("; ".join([message, *self._hints(), "--help lists all options"]))
 
     def _hints(self) -> Iterator[str]:
-        """Suggest a known option for each unknown one; or `--data`, for a folder without option."""
+        """Suggest a known option for each unknown one, or `--data` for a folder without option."""
         options = re.findall(r"--([a-z][a-z-]*)", self.format_usage())
         typed = list(dict.fromkeys(filter(None, map(_option_name, self._arguments))))
         for name in typed:
@@ -126,6 +126,6 @@ class PrintAction(argparse.Action):
 
 
 def _option_name(argument: str) -> str:
-    """Return the option name in `argument`, with the dashes as typed; "" if it is only a value."""
+    """Return the option name in `argument`, with the dashes as typed; "" if there is none."""
     match = re.match(r"--?[A-Za-z][\w.-]*|[A-Za-z][\w-]*(?==)", argument)
     return match.group() if match else ""

@@ -18,7 +18,7 @@ class EtaEstimator:
         self.total, self.done = total, done
         self._warm_up_end = done + warm_up
         self._reference: tuple[float, int] | None = None
-        """Time and number of finished steps at the first call after the warm-up; None before it."""
+        """Time and number of finished steps just after the warm-up; None = it has not ended."""
 
     def advance(self, count: int) -> None:
         """Count finished steps."""

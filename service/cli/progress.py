@@ -1,4 +1,4 @@
-"""Progress on stderr: a terminal gets one line that is updated, a file a line every 10 seconds."""
+"""Progress on stderr: on a terminal, a line that is updated; otherwise, a line every 10 seconds."""
 
 from __future__ import annotations
 

@@ -67,11 +67,11 @@ class TuningResult(BaseModel):
 
 
 def choose_config(trials: Sequence[Trial]) -> SessionConfig:
-    """Choose the largest number of sessions, then the smallest batch, of the trials close to best.
+    """Choose a nearly fastest trial with as many sessions, and then as small batches, as possible.
 
-    First, trials within `_THREADS_GAIN` of the fastest compete: the one with most sessions decides
-    the sessions. Then, of the trials with this many sessions, those within `_BATCH_GAIN` of their
-    fastest compete: the one with the smallest batch is chosen.
+    Of the trials that are slower than the fastest by at most the factor `_THREADS_GAIN`, those with
+    the most sessions are kept. Of these trials, those that are slower than the fastest of them by
+    at most `_BATCH_GAIN` are kept, and the trial with the smallest batch is chosen.
     """
     fast = _within_factor(_THREADS_GAIN, trials)
     sessions = max(trial.sessions for trial in fast)

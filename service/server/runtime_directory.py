@@ -193,7 +193,7 @@ def _remove(path: Path, lock: BaseFileLock) -> None:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove the directories in `parent` of killed services, in which nobody holds a lock."""
+    """Remove the directories of killed services from `parent`: those in which no lock is held."""
     for path in parent.glob(f"{DIRECTORY_PREFIX}*"):
         try:
             if not (path / _SERVICE_LOCK).is_file():

@@ -77,7 +77,7 @@ class Classifier:
     @bentoml.on_deployment
     @staticmethod
     def verify() -> None:
-        """Check the settings, check and autotune the model, and prepare directory and port.
+        """Check the settings, check and autotune the model, and prepare what workers share.
 
         This runs once, in BentoML's parent process, before the workers start. If a step raises
         a `GraftError`, the process prints the message and ends.

@@ -24,8 +24,8 @@ class ServiceState:
         settings: the settings of this process.
         bundle: a verified bundle, whose model is served until the first reload.
         tuning: the number of sessions, threads and pictures per batch for the bundle's model.
-        runtime_directory: the directory that the workers of this service share; None = there is
-            none.
+        runtime_directory: the directory that the workers of this service share; None = no
+            directory.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.

@@ -69,8 +69,8 @@ class Bundle:
     def content(self, name: str) -> bytes:
         """Read a file of the bundle, and compare it with its checksum in the manifest.
 
-        The check in `read` is not enough: a file may have been replaced after it, and a model must
-        not be served with the manifest of another bundle.
+        The check in `read` is not enough: a file may have been replaced since then, and a model
+        must not be served with the manifest of another bundle.
 
         Raises:
             BundleError: the file cannot be read, or was altered or replaced since `read`.

@@ -1,4 +1,4 @@
-"""Verify the signature of a bundle before it is loaded, if GRAFT_VERIFY_KEY is set.
+"""Verify the signature of a bundle before the bundle is read, if GRAFT_VERIFY_KEY is set.
 
 Users sign a bundle with the command line of OpenSSF Model Signing and their own key pair. The
 signature is a sigstore bundle: a signed in-toto statement that lists the SHA-256 of every file. Two
@@ -53,7 +53,7 @@ def _verify(folder: Path, key: Path) -> None:
     rules = hashing.Config().set_ignored_paths(paths=_UNSIGNED, ignore_git_paths=False)
     try:
         verifier = verifying.Config().use_elliptic_key_verifier(public_key=key)
-    except Exception as error:  # OSError, ValueError, or one of the package cryptography
+    except Exception as error:  # OSError, ValueError, or an error of `cryptography`
         path = key.absolute()  # a bento runs in another folder than the user's
         raise SettingError(
             f"GRAFT_VERIFY_KEY (={path}) is not a public key in PEM format ({error}); set it to "

@@ -43,7 +43,7 @@ def preferred_provider(device: str) -> str:
 def load_predictor(
     bundle: Bundle, device: str, threads: int | None = None, sessions: int = 1
 ) -> Predictor:
-    """Load a model on a device, and check that this device is used.
+    """Load a model on the device that `device` names.
 
     If ONNX Runtime cannot use a GPU, it only logs a line and uses the CPU. This function raises an
     error instead if `device` requires a GPU.

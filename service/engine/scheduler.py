@@ -69,7 +69,8 @@ class Scheduler:
 
     Args:
         decode: bytes -> (H, W, 3) uint8; raises an error for bad pictures. Called by all threads.
-        predict: (N, H, W, 3) uint8 -> (N, classes) float32; called by up to `sessions` threads.
+        predict: (N, H, W, 3) uint8 -> (N, classes) float32; called by up to `sessions` threads at
+            the same time.
         threads: number of threads; if `sessions` is larger, there are `sessions` threads.
         sessions: largest number of concurrent calls of the model.
         max_batch_size: largest number of pictures in one call of the model.

@@ -116,8 +116,9 @@ class Model:
 def load(reference: str | os.PathLike[str] | None = None) -> Model:
     """Load a model, with the same checks of the model that the service makes before it starts.
 
-    The GRAFT_* variables about the model, its device, its threads and single pictures, such as
-    GRAFT_TOP_K, apply as in the service. Unless BENTOML_DO_NOT_TRACK is set, it is set to True.
+    GRAFT_* variables about the model, its device and single pictures, such as GRAFT_TOP_K, apply as
+    in the service. GRAFT_THREADS is the number of threads of one call. BENTOML_DO_NOT_TRACK is set
+    to True, unless it has a value.
 
     Args:
         reference: a BentoML tag, e.g. classifier:latest, or the folder of a bundle; None for the

@@ -64,10 +64,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     """uvicorn's protocol, with limits on the headers and the time of each request.
 
     A request whose header, chunk extension or trailer is too large is answered with status 400; if
-    these take too long, the connection is closed. If a request is answered before its body has
-    arrived, the body is read and discarded, within limits, because many clients send the whole body
-    before they read the answer. If the client sent `Expect: 100-continue` with this
-    request, it is not asked to send the body.
+    one of them takes too long, the connection is closed. If a request is answered before its body
+    has arrived, the body is read and discarded, within limits, because many clients send the whole
+    body before they read the answer. If such a request has the header `Expect: 100-continue`, the
+    client is not asked to send the body.
     """
 
     keep_alive_seconds: float | None = None  # None: uvicorn's own setting

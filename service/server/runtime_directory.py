@@ -1,8 +1,8 @@
 """The directory through which the workers of a running service share metrics and the last reload.
 
-The parent process creates the directory, in memory if possible (/dev/shm), and removes it when it
-ends. Each worker holds a slot: numbered files for its metrics, with a lock that is released when
-the worker ends. A worker that replaces an ended one takes over the slot and continues the counters.
+The parent process creates the directory, in memory if possible (/dev/shm). It removes the directory
+when the service ends. Each worker holds a slot: numbered files for its metrics, with a lock that is
+released when the worker ends. A worker that replaces it takes over the slot and its counters.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ name nor span."""
 def middleware() -> list[Middleware]:
     """Return the middleware that makes a span for each request; empty if tracing is not enabled.
 
-    Call it after BentoML's application was created: before that, the configuration is incomplete.
+    Call this after BentoML's application exists: before that, the configuration is incomplete.
     """
     if not is_enabled():
         return []

@@ -53,7 +53,7 @@ class CoalescingTransport:
     def close(self) -> None:
         """Send what was written, then close the connection.
 
-        If `keep_reading()` is true, only the sending side is closed.
+        If `keep_reading()` is true, this closes only the sending side; a second call closes both.
         """
         self._flush()
         if self._is_closed or not self._keep_reading():

@@ -77,9 +77,9 @@ class Classifier:
     @bentoml.on_deployment
     @staticmethod
     def verify() -> None:
-        """Check the settings and the model, and autotune the model.
+        """Check the settings, check and autotune the model, and prepare what workers share.
 
-        This runs once, in BentoML's parent process, before the workers start. If a check raises
+        This runs once, in BentoML's parent process, before the workers start. If a step raises
         a `GraftError`, the process prints the message and ends.
         """
         configure_process()
@@ -131,8 +131,9 @@ class Classifier:
     async def predict_batch(self, images: Request) -> dict[str, Any]:
         """Classify the pictures in the multipart fields `images`; each gets a result or an error.
 
-        Returns the JSON of a `BatchAnswer`. The declared return type is a dict instead, because
-        BentoML's client keeps only the first type of a union: it would drop the errors.
+        The answer is the JSON of a `BatchAnswer`. The declared return type is a dict instead: of a
+        union, as in `BatchAnswer.results`, BentoML's client uses only the first type, so it would
+        drop the errors.
         """
         return await predict_batch(self.state, images)  # type: ignore[return-value]
 
@@ -145,7 +146,7 @@ class Classifier:
 
     @bentoml.on_startup
     def freeze_gc(self) -> None:
-        """Exclude all objects that exist after start-up from garbage collection.
+        """Exclude the objects that the start-up has created from garbage collection.
 
         Without this, each full collection delayed the answers by 0.2 s.
         """
@@ -177,13 +178,16 @@ class Classifier:
 
     @bentoml.on_shutdown
     async def close(self) -> None:
-        """Close the model in a thread: the event loop must be free to finish cancelled requests."""
+        """Close the model, then send the spans that are still pending.
+
+        Both run in a thread: the event loop must be free to finish cancelled requests.
+        """
         await asyncio.to_thread(self.state.close)
         await asyncio.to_thread(tracing.flush)
 
 
 def _settings() -> Settings:
-    """Read the settings. If GRAFT_THREADS is not set, divide the cores among the workers."""
+    """Read the settings. If GRAFT_THREADS is 0 or unset, divide the cores among workers."""
     settings = Settings.from_environment()
     threads = settings.threads or max(1, usable_cores() // worker_count())
     return settings.model_copy(update={"threads": threads})

@@ -44,9 +44,9 @@ class GraftService(bentoml.Service[Any]):
 
     @property
     def openapi_spec(self) -> Any:
-        """Return BentoML's OpenAPI document, and log which model the bento contains.
+        """Return BentoML's OpenAPI document, and log which model the bento serves by default.
 
-        BentoML reads this property only while it builds a bento.
+        BentoML reads this property only while it builds a bento, its package of a service.
         """
         with suppress(GraftError):  # if there is no model, BentoML itself ends the build
             model = Bundle.read(resolve(Settings.model_fields["model"].default))
@@ -87,7 +87,7 @@ def add_middleware(app: Starlette, settings: Settings) -> ASGIApp:
 
     Raises:
         SettingError: both GRAFT_CORS_ORIGINS and BentoML's configuration enable CORS, or BentoML's
-            configuration enables it but names no origins.
+            configuration enables CORS but names no origins.
     """
     paths = [endpoint.path for endpoint in ALL_ENDPOINTS if endpoint.accepts_pictures]
     wrapped: ASGIApp = LoadSheddingMiddleware(ErrorFormatMiddleware(app), app.state, paths)
@@ -98,7 +98,7 @@ def add_middleware(app: Starlette, settings: Settings) -> ASGIApp:
 
 
 def _add_routes(bento: Starlette) -> Starlette:
-    """Make an application with Graft's own routes, and BentoML's application for other paths."""
+    """Make an application that answers Graft's own routes, and passes other paths to `bento`."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -3,7 +3,7 @@
 GraftError                     the base class; the message says what failed, where, and what to do
 ├── BundleError                a bundle that must not be served
 ├── ParityError                an exported model that answers differently from the trained one
-├── SettingError               a GRAFT_* variable that cannot be used
+├── SettingError               a setting, such as a GRAFT_* variable, that cannot be used
 ├── UnreadableFile             a file that cannot be read
 ├── UsageError                 a command line with an option, path or value that cannot be used
 └── RequestError               a refused request, with its HTTP status and code
@@ -20,9 +20,11 @@ GraftError                     the base class; the message says what failed, whe
     ├── UnsupportedMediaType   415  not a picture, or a kind of picture that is not accepted
     ├── MissingField           422  a request without a picture
     ├── Overloaded             429  the queue of pictures or the upload quota is full
-    ├── ClientDisconnected     499  the client closed the connection before its answer
+    ├── ClientDisconnected     499  the client closed the connection before the answer
     ├── Draining               503  this process is about to stop
     └── DeadlineExceeded       504  no answer in time
+
+Other modules derive more errors from `GraftError`, such as service.system.locks.NoLocksError.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ class ParityError(GraftError):
 
 
 class SettingError(GraftError):
-    """A setting cannot be used; the message names the variable, its value and valid values."""
+    """A setting cannot be used; the message names the setting and says how to correct it."""
 
 
 class UnreadableFile(GraftError):
@@ -165,7 +167,7 @@ class UnsupportedMediaType(RequestError):
     code = "unsupported_media_type"
 
     def __init__(self, message: str, kind: str = "", remedy: str = "") -> None:
-        """`kind`: for example `JPEG 2000`; "" = unknown. `remedy`: what the sender can do."""
+        """`kind`: the format, such as `JPEG 2000`; "" = unknown. `remedy`: advice to the sender."""
         super().__init__(message)
         self.kind, self.remedy = kind, remedy
 

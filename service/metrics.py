@@ -1,8 +1,8 @@
 """Prometheus metrics of the service, exposed at /metrics.
 
-All workers store their values in files of the runtime directory, and /metrics merges these files.
-A worker without such files exposes only its own values. Series whose labels are known in advance
-start at 0, because `rate()` misses the first error if the series starts with that error.
+All workers store their values in files of a directory that they share, the runtime directory, and
+/metrics merges these files. A worker without such files exposes only its own values. Series that
+alerts need start at 0, because `rate()` misses the first error if the series starts with it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from service.server.runtime_directory import RuntimeDirectory
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _PICTURES = (1, 2, 4, 8, 16, 32, 64)
 _STATUSES = (200, 429, 500, 503, 504)
-"""HTTP statuses that alerts use. The series of these statuses start at 0; the series of any other
-status appears with the first answer that has this status."""
+"""HTTP statuses whose series start at 0 for every endpoint. The series of any other status appears
+with the first answer that has this status."""
 _SERIES_BYTES: Final = 512
 """Upper bound on the size of a series in a metrics file, without the text of its labels."""
 _CHARACTER_BYTES: Final = 12
@@ -133,7 +133,7 @@ class Metrics:
         )
 
     def initialize(self, endpoints: Iterable[str]) -> None:
-        """Create the series of these endpoints and of all error codes, with the value 0."""
+        """Create the series of these endpoints (paths) and of all error codes, with the value 0."""
         for endpoint in endpoints:
             for status in _STATUSES:
                 self.requests.labels(endpoint, status)
@@ -142,11 +142,11 @@ class Metrics:
             self.refusals.labels(error.code)
 
     def show_model(self, manifest: Manifest, is_served: bool = True) -> None:
-        """Set `graft_model_info` of a model to 1 or 0, and create the counters of its classes.
+        """Set `graft_model_info` of a model, and create the counters of its classes.
 
-        prometheus_client cannot remove a series from shared files. So the series of an old model
-        gets the value 0, and `_ServedModelFilter` leaves it out. A model or class for which the
-        disk has no room is left out of the metrics.
+        The value is 1 for the served model. For an old model it is 0, because prometheus_client
+        cannot remove a series from shared files; `_ServedModelFilter` leaves this series out of
+        the answer. A model or class for which the disk has no room gets no series.
         """
         labels = (manifest.name, manifest.version, manifest.plugin)
         if self._has_room("gauge_livemax", labels):
@@ -187,7 +187,7 @@ def _store_values_in(shared: RuntimeDirectory | None) -> None:
 
     prometheus_client makes this choice at import, from PROMETHEUS_MULTIPROC_DIR, which BentoML
     sets. BentoML's folder cannot be used: all services with the same BENTOML_HOME share it, and
-    each of them empties it at its start.
+    each service empties the folder when it starts.
 
     Args:
         shared: the directory with the files, and this worker's slot in it; None = in memory.

@@ -28,8 +28,9 @@ WRONG_USE = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code.
 
-    0 = all pictures were scored; 1 = some pictures were not scored; 2 = the command line is wrong,
-    or the bundle is refused; 130 = interrupted.
+    0 = all pictures were scored; 1 = some pictures were not scored, or nothing reads stdout any
+    more; 2 = the command line or a setting is wrong, the bundle is refused, or the results cannot
+    be written. SIGINT or SIGTERM ends the process at once, with exit code 130.
     """
     try:
         options = _parser().parse_args(arguments)

@@ -18,7 +18,7 @@ class Ranked(BaseModel):
 
 
 class ModelName(BaseModel):
-    """The model that answered."""
+    """The name and the version of a model."""
 
     name: str
     version: str

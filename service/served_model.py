@@ -27,6 +27,8 @@ from service.settings import Settings
 async def wait_for_answer(job: Job) -> NDArray[np.float32]:
     """Wait for the (classes,) probabilities of a job; if this task is cancelled, cancel the job.
 
+    If the job failed, its error is raised.
+
     `asyncio.wrap_future` would do the same with three more callbacks, which take a tenth of the
     event loop's time per request.
     """
@@ -47,8 +49,9 @@ class ServedModel:
     Args:
         bundle: a verified bundle.
         tuning: the number of sessions, threads and pictures per batch to use.
-        settings: the device, the limits, the deadline and top_k are used.
-        metrics: updated with the pictures, the durations and the name of the model.
+        settings: the device, the threads, the limits on pictures, the size of the queue, the
+            deadline and top_k are used.
+        metrics: updated with the numbers of pictures, the durations, the model and the device.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.
@@ -159,7 +162,7 @@ class ServedModel:
             tracing.record_stages(tuple(job.times))
 
     def close(self) -> None:
-        """Answer all admitted pictures, then stop the threads."""
+        """Hide the model in the metrics, answer all admitted pictures, then stop the threads."""
         self._metrics.show_model(self.bundle.manifest, is_served=False)
         self._scheduler.close()
 

@@ -18,22 +18,23 @@ from service.system.resources import usable_cores
 
 PREFIX = "GRAFT_"
 _MIN_SIMILARITY: Final = 0.9
-"""An unknown name counts as a misspelt setting if `difflib` finds at least this similarity."""
+"""An unknown name counts as a misspelt setting if its similarity in `difflib` is at least this."""
 _SECRET: Final = re.compile(r"KEY|TOKEN|AUTH|SECRET|PASS|PWD|CRED|BEARER|LOGIN|JWT|VERIFY")
-"""Words in the names of unknown variables that a user may have set to protect the service."""
+"""If the name of a GRAFT* variable that is not a setting contains one of these words, the service
+refuses to start: the user probably meant to set API keys."""
 _KUBERNETES: Final = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$"
 )
-"""Endings of variables that Kubernetes sets for each Service, such as GRAFT_AUTH_SERVICE_HOST."""
+"""Variables with these endings are ignored: Kubernetes sets them, e.g. GRAFT_AUTH_SERVICE_HOST."""
 _ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s*]+")
 MAX_WAIT_SECONDS: Final = 30.0
-"""Largest allowed timeout: requests that wait take up room in the queue or in upload memory."""
+"""Largest allowed timeout: waiting requests take up room in the queue or in upload memory."""
 _AUTOTUNED: Final = "0 = the value that is fastest on this machine, measured at the first start"
 _MIB: Final = 1024 * 1024
 
 
 class Settings(BaseModel):
-    """The settings of one process; `Settings.from_environment()` reads them once, at start-up."""
+    """The settings of one process, which `Settings.from_environment()` reads at start-up."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
@@ -177,11 +178,10 @@ class Settings(BaseModel):
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Read the variables `GRAFT_<FIELD>`; ignore others unless they look like typing errors.
 
-        Kubernetes itself sets `GRAFT_SERVICE_HOST` and the like for a Service called graft.
-
         Raises:
-            SettingError: a value cannot be used, or an unknown name resembles a setting or contains
-                a word such as TOKEN. If GRAFT_TOKEN were ignored, anybody could use the service.
+            SettingError: a value cannot be used, or the name of another GRAFT* variable resembles
+                a setting or contains a word such as TOKEN. If GRAFT_TOKEN were ignored, anybody
+                could use the service.
         """
         names = [PREFIX + field.upper() for field in cls.model_fields]
         for name in sorted(environment.keys() - set(names)):
@@ -202,7 +202,7 @@ class Settings(BaseModel):
         return bool(self.api_keys or self.api_keys_file)
 
     def keys(self) -> list[str]:
-        """Return the API keys of GRAFT_API_KEYS and of the file GRAFT_API_KEYS_FILE.
+        """Return the API keys in GRAFT_API_KEYS and in the file that GRAFT_API_KEYS_FILE names.
 
         Raises:
             SettingError: the file cannot be read, contains no key, or contains an invalid key.
@@ -219,7 +219,7 @@ class Settings(BaseModel):
         return Limits(pixels=self.max_pixels)
 
     def usable_threads(self) -> int:
-        """Return `threads`, or the number of cores that this process may use."""
+        """Return `threads`; if it is 0, the number of cores that this process may use."""
         return self.threads or usable_cores()
 
 

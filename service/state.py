@@ -23,8 +23,9 @@ class ServiceState:
     Args:
         settings: the settings of this process.
         bundle: a verified bundle, whose model is served until the first reload.
-        tuning: the number of sessions, threads and pictures per batch for that model.
-        runtime_directory: shared with the other workers of this service; None = not shared.
+        tuning: the number of sessions, threads and pictures per batch for the bundle's model.
+        runtime_directory: the directory that the workers of this service share; None = no
+            directory.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.
@@ -51,13 +52,15 @@ class ServiceState:
     async def reload(self) -> Manifest:
         """Load the model that GRAFT_MODEL names now, check its golden answers, and serve it.
 
-        The current model answers in the meantime, and keeps being served if anything fails.
+        The current model answers in the meantime. It stays if anything fails, or if GRAFT_MODEL
+        still names it.
 
         Returns:
             The manifest of the model that was served before.
 
         Raises:
-            BundleError: the new model is damaged, or does not reproduce its golden answers.
+            BundleError: the new model is missing, damaged or not signed as GRAFT_VERIFY_KEY
+                requires, or does not reproduce its golden answers.
             SettingError: the public key of GRAFT_VERIFY_KEY can no longer be read, or the GPU that
                 GRAFT_DEVICE requires can no longer be used.
         """

@@ -67,7 +67,12 @@ def _has_external(data: mmap.mmap, message: str, start: int, end: int) -> bool:
 
 
 def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (field number, start, end) of each field's value between `start` and `end`."""
+    """Yield the number of each field from `start` to `end`, and where its value begins and ends.
+
+    Raises:
+        ValueError: a field is malformed.
+        IndexError: the data ends within a field.
+    """
     while start < end:
         key, start = _varint(data, start)
         wire_type = key & 7

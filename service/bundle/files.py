@@ -13,7 +13,7 @@ from service.errors import BundleError
 
 
 class FileRecord(BaseModel):
-    """The checksum and size that a file had when its bundle was sealed."""
+    """The checksum and size of a file, as the manifest of its bundle records them."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,7 +34,12 @@ class FileRecord(BaseModel):
 
 
 def verify_file(folder: Path, name: str, record: FileRecord) -> None:
-    """Compare a file of a bundle with its record; raise BundleError if they differ."""
+    """Compare a file of a bundle with its record.
+
+    Raises:
+        BundleError: the file differs from its record, is missing or cannot be read, or `name` leads
+            out of the bundle.
+    """
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts:
         raise BundleError(

@@ -29,7 +29,7 @@ class _Part(BaseModel):
 
 
 class InputSpec(_Part):
-    """The input of the model: (N, size, size, 3) RGB, as `service.imaging.decode` returns it.
+    """The input of the model: N pictures (N, size, size, 3), decoded by `service.imaging.decode`.
 
     `kinds` are the picture formats that the model accepts, such as JPEG. The samples of 16-bit
     pictures range from 0 to 2 ** `significant_bits` - 1.
@@ -117,7 +117,7 @@ class Manifest(_Part):
         return self.id[:12]
 
     def public(self) -> dict[str, Any]:
-        """Return the part that every client may see (GET /model), as JSON."""
+        """Return the JSON that every client may see (GET /model): the version and most fields."""
         hidden = {"provenance", "files"}
         return {"version": self.version, **self.model_dump(mode="json", exclude=hidden)}
 
@@ -126,7 +126,8 @@ def read_manifest(folder: Path) -> Manifest:
     """Read manifest.json and check that its content matches its id.
 
     Raises:
-        BundleError: the manifest is missing, altered, invalid, or of an unknown schema version.
+        BundleError: the manifest is missing, unreadable, altered or invalid, or has an unknown
+            schema version.
     """
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -164,8 +165,9 @@ def content_id(content: dict[str, Any]) -> str:
     """Compute the id of a manifest: the SHA-256 of its JSON without the id.
 
     Args:
-        content: the JSON of manifest.json itself, not of a parsed `Manifest`. If the file is older
-            than a field, the parsed `Manifest` has the default of this field, and so another id.
+        content: the JSON in manifest.json. Do not pass the JSON of a `Manifest` that was read from
+            the file: if a field is newer than the file, this `Manifest` contains the default of the
+            field, so it would get another id.
     """
     content = {key: value for key, value in content.items() if key != "id"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

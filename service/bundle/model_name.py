@@ -14,7 +14,7 @@ _RULE = (
 
 
 def explain(name: str) -> str:
-    """Return the rule for names, and a similar valid name if any character of `name` is valid."""
+    """Return the rule for names, and a similar valid name if one can be made from `name`."""
     ascii_name = unicodedata.normalize("NFKD", name.lower()).encode("ascii", "ignore").decode()
     valid_name = re.sub(r"[^a-z0-9._]+", "-", ascii_name)[:_MAX_LENGTH].strip(".-_")
     return f"{_RULE}; e.g. --name {valid_name}" if valid_name else _RULE

@@ -17,7 +17,7 @@ _GOLDEN: TypeAdapter[dict[str, list[float]]] = TypeAdapter(dict[str, list[float]
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle on disk."""
+    """A bundle on disk. `Bundle.read` verifies it; the constructor does not."""
 
     path: Path
     manifest: Manifest
@@ -27,8 +27,9 @@ class Bundle:
         """Read and verify a bundle.
 
         Raises:
-            BundleError: the manifest is missing or of an unknown schema version, a file is missing
-                or altered, or the ONNX model stores weights in other files.
+            BundleError: the manifest is missing, invalid or of an unknown schema version; a file is
+                missing or altered; there are no golden answers; or the ONNX model stores weights in
+                other files.
         """
         path = path.resolve()  # a symbolic link may later point to another bundle
         manifest = read_manifest(path)
@@ -68,11 +69,11 @@ class Bundle:
     def content(self, name: str) -> bytes:
         """Read a file of the bundle, and compare it with its checksum in the manifest.
 
-        The check in `read` is not enough: a file may have been replaced after it, and a model must
-        not be served with the manifest of another bundle.
+        The check in `read` is not enough: a file may have been replaced since then, and a model
+        must not be served with the manifest of another bundle.
 
         Raises:
-            BundleError: the file was altered, replaced or removed since `read`.
+            BundleError: the file cannot be read, or was altered or replaced since `read`.
         """
         try:
             data = (self.path / name).read_bytes()
@@ -90,7 +91,7 @@ class Bundle:
         return data
 
     def golden(self) -> list[tuple[Path, list[float]]]:
-        """List the path of each golden picture, with the probabilities recorded at export."""
+        """List the path of each golden picture, with its probabilities recorded at export."""
         try:
             answers = _GOLDEN.validate_json(self.content(GOLDEN_ANSWERS))
         except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Seal a bundle: write its checksums and manifest, and rename the folder to its final name."""
+"""Seal a bundle: write its manifest with all checksums, and rename the folder to its final name."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ def seal(staging: Path, manifest: Manifest, output: Path) -> Bundle:
     Args:
         staging: a folder on the same file system as `output` that holds every file of the bundle.
         manifest: the manifest without `id` and `files`, which are computed here.
-        output: the parent folder of the sealed bundle, which is called `<name>-<version>`.
+        output: the folder in which the sealed bundle appears, as `<name>-<version>`.
 
     Raises:
         BundleError: the manifest that was written cannot be read.
+        OSError: a file cannot be read or written, or `output` has a bundle of that name.
     """
     paths = sorted(path for path in staging.rglob("*") if path.is_file())
     files = {path.relative_to(staging).as_posix(): FileRecord.from_path(path) for path in paths}

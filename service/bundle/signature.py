@@ -1,8 +1,8 @@
-"""Verify the signature of a bundle before it is loaded, if GRAFT_VERIFY_KEY is set.
+"""Verify the signature of a bundle before the bundle is read, if GRAFT_VERIFY_KEY is set.
 
 Users sign a bundle with the command line of OpenSSF Model Signing and their own key pair. The
-signature is a sigstore bundle: a signed in-toto statement that lists the SHA-256 of every file. The
-only file that is not signed is model.yaml, which BentoML's store adds.
+signature is a sigstore bundle: a signed in-toto statement that lists the SHA-256 of every file. Two
+files are not signed: model.sig, the signature itself, and model.yaml, which BentoML's store adds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def load_verified(reference: str, verify_key: str, option: str = "") -> Bundle:
             error messages; "" = neither.
 
     Raises:
-        BundleError: the bundle does not exist, was altered, or has no signature by this key.
+        BundleError: the bundle does not exist, `Bundle.read` refuses it, or it has no valid
+            signature by this key.
         SettingError: the key cannot be read, or the package model_signing is not installed.
     """
     folder = resolve(reference, option)
@@ -52,8 +53,8 @@ def _verify(folder: Path, key: Path) -> None:
     rules = hashing.Config().set_ignored_paths(paths=_UNSIGNED, ignore_git_paths=False)
     try:
         verifier = verifying.Config().use_elliptic_key_verifier(public_key=key)
-    except Exception as error:  # OSError, ValueError, or an error of cryptography
-        path = key.absolute()  # BentoML serves a bento in another current folder
+    except Exception as error:  # OSError, ValueError, or an error of `cryptography`
+        path = key.absolute()  # a bento runs in another folder than the user's
         raise SettingError(
             f"GRAFT_VERIFY_KEY (={path}) is not a public key in PEM format ({error}); set it to "
             "the path of the signer's public key"

@@ -1,7 +1,7 @@
 """Save bundles in BentoML's model store, under tags `<name>:<version>`, and find them there.
 
 A stored bundle is an ordinary BentoML model: `bentoml models list`, `export`, `push` and
-`bentoml build` work as usual. `latest` is the bundle that was saved last.
+`bentoml build` work as usual. `<name>:latest` is the bundle that was saved last with that name.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ def save(bundle: Bundle) -> str:
     """Copy a bundle into the store, complete or not at all; return its tag `<name>:<version>`.
 
     BentoML copies directly to the final folder, so a killed process would leave half a model there.
-    This function copies to a temporary store beside it and renames the copy. It sets `latest` even
-    if the store already has the bundle: an earlier save may have been killed before this step.
+    This function copies to a temporary store beside BentoML's store, and renames the copy. It sets
+    `latest` even if the store already has the bundle: an earlier save may have been killed before
+    this step.
 
     Raises:
         SettingError: BENTOML_HOME is empty, or the user has no home folder for the store.
@@ -42,7 +43,7 @@ def save(bundle: Bundle) -> str:
         OSError: the store cannot be written to.
     """
     bentoml_home()
-    # The only way to the configured store: docs/decisions/private-interfaces.md.
+    # No public name leads to the configured store: docs/decisions/private-interfaces.md.
     from bentoml._internal.configuration.containers import BentoMLContainer
 
     store = BentoMLContainer.model_store.get()
@@ -64,7 +65,10 @@ def save(bundle: Bundle) -> str:
 
 @contextmanager
 def _staging(parent: Path) -> Iterator[Path]:
-    """Make a temporary folder while holding a lock; remove the folders of killed processes."""
+    """Yield a temporary folder inside `parent`, and hold a lock while the block runs.
+
+    Temporary folders that killed processes left there are removed first.
+    """
     with file_lock(parent / f"{_STAGING}lock", wait=True):
         for abandoned in parent.glob(f"{_STAGING}*.partial"):
             shutil.rmtree(abandoned)

@@ -13,7 +13,7 @@ from service.bundle.manifest import Manifest
 DRAWN: Final = "drawn sample pictures"
 FOLDER: Final = "pictures of a folder"
 UNKNOWN: Final = "unknown"
-"""The source of training pictures if the manifest does not record it, as in older bundles."""
+"""The value of `TrainingData.source` if the manifest records no valid source, as in old bundles."""
 FEW_TEST_PICTURES: Final = 20
 """A model that was tested on fewer pictures than this gets a warning about its accuracy."""
 _MIN_GAIN: Final = 0.1
@@ -28,7 +28,7 @@ class TrainingData(BaseModel):
 
 
 def training_data(manifest: Manifest) -> dict[str, Any]:
-    """Build the JSON of a `TrainingData`; invalid values become UNKNOWN or None."""
+    """Build the JSON of a `TrainingData`; a missing or invalid value becomes UNKNOWN or None."""
     record = _data_record(manifest)
     source, pictures = record.get("source"), record.get("pictures")
     return {
@@ -58,7 +58,7 @@ def describe(manifest: Manifest) -> str:
 
 
 def describe_accuracy(manifest: Manifest) -> str:
-    """Return the test accuracy in words, with the number of test pictures."""
+    """Return the test accuracy as text, with the number of test pictures if it is known."""
     metrics = manifest.metrics
     if "test_accuracy" not in metrics:
         return "test accuracy unknown"

@@ -44,13 +44,14 @@ OPTION_ALIASES: Final[Mapping[str, str]] = {
     "csv": "out output outputfile save table o",
     "over": "old replace baseline current against model",
 }
-"""For each option: the names that other tools use for it, spelt as `_normalized` returns them."""
+"""For each option: the names that other tools use for it, spelt as `_normalized` returns them, with
+spaces between them."""
 _VALUE_ALIASES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("finetune", "finetuning"), "fine-tune"),
     **dict.fromkeys(("freeze", "freezebackbone"), "features"),
 }
-"""For switches of other tools that correspond to our option --strategy, such as --freeze: the value
-of --strategy that does the same."""
+"""For the name of a switch of another tool, such as --freeze: the value of our option --strategy
+that does the same."""
 
 
 def closest_match(name: str, candidates: Iterable[str]) -> str | None:
@@ -87,7 +88,7 @@ def _normalized(name: str) -> str:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that raises `error_class` with a one-line message, instead of exiting."""
+    """A parser that raises `error_class` with a one-line message if the command line is wrong."""
 
     error_class: ClassVar[type[GraftError]] = UsageError
     _arguments: Sequence[str] = ()
@@ -100,7 +101,7 @@ class CommandParser(argparse.ArgumentParser):
         raise self.error_class("; ".join([message, *self._hints(), "--help lists all options"]))
 
     def _hints(self) -> Iterator[str]:
-        """Suggest a known option for each unknown one, or `--data` if only a folder was typed."""
+        """Suggest a known option for each unknown one, or `--data` for a folder without option."""
         options = re.findall(r"--([a-z][a-z-]*)", self.format_usage())
         typed = list(dict.fromkeys(filter(None, map(_option_name, self._arguments))))
         for name in typed:
@@ -113,7 +114,7 @@ class CommandParser(argparse.ArgumentParser):
 
 
 class PrintAction(argparse.Action):
-    """An option without a value that calls `text`, prints the result and ends the command."""
+    """An option that takes no value: it prints the result of `text` and ends the command."""
 
     def __init__(self, text: Callable[[], str], **options: Any) -> None:
         super().__init__(nargs=0, **options)
@@ -125,6 +126,6 @@ class PrintAction(argparse.Action):
 
 
 def _option_name(argument: str) -> str:
-    """Return the name of an option as it was typed, with its dashes; "" if it is a value."""
+    """Return the option name in `argument`, with the dashes as typed; "" if there is none."""
     match = re.match(r"--?[A-Za-z][\w.-]*|[A-Za-z][\w-]*(?==)", argument)
     return match.group() if match else ""

@@ -1,8 +1,8 @@
 """Command lines that users can paste and run in any folder, with any `python` on their PATH.
 
 A command names the current interpreter by its path, because `python` may be another interpreter.
-`bentoml serve` reads bentofile.yaml in the current folder, so the command begins with a `cd` to
-Graft's folder.
+`bentoml serve` reads bentofile.yaml in the current folder. So its command line begins with a `cd`
+to Graft's folder, unless that folder is the current one or has no bentofile.yaml.
 """
 
 from __future__ import annotations

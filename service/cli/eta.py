@@ -18,7 +18,7 @@ class EtaEstimator:
         self.total, self.done = total, done
         self._warm_up_end = done + warm_up
         self._reference: tuple[float, int] | None = None
-        """Time and number of finished steps when the warm-up ended; None = it has not ended."""
+        """Time and number of finished steps just after the warm-up; None = it has not ended."""
 
     def advance(self, count: int) -> None:
         """Count finished steps."""

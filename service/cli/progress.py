@@ -1,4 +1,4 @@
-"""Progress on stderr: on a terminal a line that is updated, otherwise a line every 10 seconds."""
+"""Progress on stderr: on a terminal, a line that is updated; otherwise, a line every 10 seconds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ProgressLine:
             self._print(self._done / (now - self._started))
 
     def close(self) -> None:
-        """Erase the line on a terminal."""
+        """Erase the line if stderr is a terminal."""
         if self._is_shown and self._is_terminal:
             print(_ERASE_LINE, end="", file=sys.stderr, flush=True)
 

@@ -59,15 +59,16 @@ def load_tuning(bundle: Bundle, settings: Settings) -> TuningResult | None:
 
 
 def _fixed_fields(settings: Settings) -> dict[str, int]:
-    """Return the fields of a SessionConfig that have a value in the settings."""
+    """Return the fields of a SessionConfig that the settings give (0 = not given), with values."""
     names = SessionConfig.model_fields
     return {name: value for name in names if (value := getattr(settings, name))}
 
 
 def _apply_settings(result: TuningResult, settings: Settings) -> TuningResult:
-    """Choose the best trial that agrees with the settings.
+    """Return `result` with the best of the trials that agree with the settings as its choice.
 
-    If there is no such trial, replace the fields of the earlier choice that the settings give.
+    If no trial agrees with them, the choice of `result` stays, except for the fields that the
+    settings give.
     """
     fixed = _fixed_fields(settings)
     agreeing = [trial for trial in result.curve if fixed.items() <= trial.model_dump().items()]
@@ -97,7 +98,7 @@ def _save(result: TuningResult, bundle: Bundle, settings: Settings) -> None:
 
 
 def _machine_hash(settings: Settings) -> str:
-    """Return a hash of this machine, its cores, the device and the version of ONNX Runtime."""
+    """Return a hash of this machine, its usable cores, the device and ONNX Runtime's version."""
     parts = [platform.node(), platform.machine(), processor_name(), str(settings.usable_threads())]
     parts += [preferred_provider(settings.device), onnxruntime_version()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

@@ -27,6 +27,7 @@ class RuntimeInfo(BaseModel):
     is_fallback: bool
     """Whether the CPU is used although GRAFT_DEVICE and the build of ONNX Runtime allow a GPU."""
     onnxruntime: str
+    """Version of ONNX Runtime."""
     workers: int
     """Number of workers of the service."""
     threads: int
@@ -42,10 +43,16 @@ def preferred_provider(device: str) -> str:
 def load_predictor(
     bundle: Bundle, device: str, threads: int | None = None, sessions: int = 1
 ) -> Predictor:
-    """Load a model on the device that GRAFT_DEVICE names.
+    """Load a model on the device that `device` names.
 
     If ONNX Runtime cannot use a GPU, it only logs a line and uses the CPU. This function raises an
     error instead if `device` requires a GPU.
+
+    Args:
+        bundle: a bundle that `Bundle.read` has verified.
+        device: a value of GRAFT_DEVICE.
+        threads: number of threads of one call; None = the default of ONNX Runtime.
+        sessions: largest number of concurrent calls; further calls wait.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.

@@ -26,12 +26,12 @@ def import_onnxruntime() -> Any:
 
 
 def onnxruntime_version() -> str:
-    """Return the version of ONNX Runtime, from the installed package for CPUs or GPUs."""
+    """Return the version of the installed ONNX Runtime, whether its package is for CPUs or GPUs."""
     return str(import_onnxruntime().__version__)
 
 
 def available_providers() -> list[str]:
-    """List the providers of the installed ONNX Runtime: CUDA if it is built with CUDA, then CPU."""
+    """List the usable execution providers: CUDA if ONNX Runtime is built with it, then the CPU."""
     available = import_onnxruntime().get_available_providers()
     return [name for name in (CUDA, CPU) if name in available]
 
@@ -56,7 +56,7 @@ def open_session(
 
     Args:
         model: the path of the file, or its content.
-        threads: number of threads of one call; None = one for each core.
+        threads: number of threads of one call; None = the default of ONNX Runtime.
         providers: execution providers, best first; None = all `available_providers`.
 
     Raises:

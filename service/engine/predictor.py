@@ -28,11 +28,14 @@ class Predictor:
 
     Args:
         bundle: a bundle that `Bundle.read` has verified.
-        threads: number of threads of one call; None = one for each core.
+        threads: number of threads of one call; None = the default of ONNX Runtime.
         sessions: largest number of concurrent calls; further calls wait.
         providers: execution providers, best first; None = all `available_providers`.
 
     Attributes:
+        bundle: the bundle that contains the model.
+        classes: labels of the classes, in the order of the probabilities.
+        image_size: side of the model's square input, in pixels.
         provider: ONNX Runtime's name of the execution provider in use.
 
     Raises:
@@ -90,13 +93,23 @@ class Predictor:
         )
 
     def rank(self, probabilities: NDArray[np.float32], top_k: int) -> list[tuple[str, float]]:
-        """Rank one picture's classes: (classes,) -> `top_k` x (class, probability), best first."""
+        """List the `top_k` most probable classes as (class, probability) pairs, best first.
+
+        Args:
+            probabilities: the (classes,) probabilities of one picture.
+            top_k: number of classes; if it is too large, all classes are listed.
+        """
         order = (-probabilities).argsort(kind="stable")[:top_k].tolist()
         scores = probabilities.tolist()
         return [(self.classes[index], scores[index]) for index in order]
 
     def check_golden(self) -> None:
-        """Decode and classify the golden pictures; raise BundleError if an answer has changed."""
+        """Decode and classify the golden pictures, and compare with the golden answers.
+
+        Raises:
+            BundleError: a probability differs by more than GOLDEN_TOLERANCE, the number of classes
+                is wrong, or the model cannot classify a golden picture.
+        """
         for picture, expected in self.bundle.golden():
             data = self.bundle.content(f"golden/{picture.name}")
             try:

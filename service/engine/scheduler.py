@@ -1,9 +1,9 @@
 """A pool of threads that decodes pictures, and classifies them in batches.
 
-If a session of the model is free, an idle thread calls it with a batch of the decoded pictures that
-wait; otherwise the thread decodes the next picture. No picture waits for a batch to fill: batches
-become larger only while all sessions are busy. A picture that cannot be decoded does not affect
-other pictures.
+The model has one or more sessions, each for one call at a time. If decoded pictures wait and a
+session is free, an idle thread classifies a batch of these pictures. Otherwise it decodes the next
+picture. No picture waits for a batch to fill: batches become larger only while all sessions are
+busy. A picture that cannot be decoded does not affect other pictures.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Job:
     """One picture to be classified.
 
     Attributes:
-        data: the bytes of the picture, until it is decoded.
-        image: the decoded picture.
+        data: the bytes from which `decode` makes the picture; empty once it is decoded.
+        image: the decoded picture, (H, W, 3) uint8.
         future: will hold the (classes,) probabilities; read it with `result`.
         times: values of `time.monotonic`, one for each event so far. The events are: submitted,
             decoding started, decoding ended, call of the model started, call of the model ended.
@@ -48,7 +48,7 @@ class Job:
     def result(self) -> NDArray[np.float32]:
         """Wait for the (classes,) probabilities; if the job failed, raise its error.
 
-        Call this only once. A job that failed drops its future. This breaks the reference cycle
+        Call this only once: the future of a failed job is dropped. This breaks the reference cycle
         error -> traceback -> frames -> job -> error, which would keep the bytes of the picture in
         memory until the garbage collector runs.
         """
@@ -59,7 +59,7 @@ class Job:
             raise
 
     def cancel(self) -> None:
-        """Cancel the job and free its bytes, unless the model has already been called with it."""
+        """Cancel the job and free `data`, unless the model was already called with the picture."""
         if self.future.cancel():
             self.data = b""
 
@@ -69,7 +69,8 @@ class Scheduler:
 
     Args:
         decode: bytes -> (H, W, 3) uint8; raises an error for bad pictures. Called by all threads.
-        predict: (N, H, W, 3) uint8 -> (N, classes) float32; called by up to `sessions` threads.
+        predict: (N, H, W, 3) uint8 -> (N, classes) float32; called by up to `sessions` threads at
+            the same time.
         threads: number of threads; if `sessions` is larger, there are `sessions` threads.
         sessions: largest number of concurrent calls of the model.
         max_batch_size: largest number of pictures in one call of the model.
@@ -94,8 +95,9 @@ class Scheduler:
         self._is_open = True
         self._lock = threading.Lock()
         self._idle_threads: list[threading.Lock] = []
-        """Idle threads wait for these locks. The thread that became idle last is woken first: its
-        core still has the model in its caches, which saves 20% of the latency at partial load."""
+        """A lock for each idle thread, which waits for it. The thread that became idle last is
+        woken first: the caches of its core still hold the model, which saves 20% of the latency at
+        partial load."""
         self._admitted = 0
         self._admission_lock = threading.Lock()
         self._threads = [
@@ -148,7 +150,7 @@ class Scheduler:
         return self._enqueue(self._decoded, job)
 
     def close(self) -> None:
-        """Answer all admitted pictures, then stop the threads. Do not call `admit` after this."""
+        """Answer all admitted and queued pictures, then stop the threads. Submit nothing later."""
         while self._admitted:
             sleep(0.01)
         with self._lock:

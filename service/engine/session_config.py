@@ -9,11 +9,13 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 _THREADS_GAIN: Final = 1.15
-"""A configuration with fewer sessions and more threads per session is chosen only if it is faster
-by this factor in the trial. In a server it gains less than in the trial, because the threads also
-decode pictures, and a call waits for its slowest thread."""
+"""A configuration with fewer sessions, and so more threads per session, is chosen only if it is
+faster in the trial by this factor than all configurations with more sessions. More threads per
+session gain less in a server than in the trial, because the threads also decode pictures there, and
+a call waits for its slowest thread."""
 _BATCH_GAIN: Final = 1.03
-"""A larger batch is chosen only if it is faster by this factor, because it delays the answers."""
+"""A larger batch is chosen only if it is faster than all smaller ones by this factor, because it
+delays the answers."""
 
 
 class SessionConfig(BaseModel):
@@ -46,7 +48,8 @@ class TuningResult(BaseModel):
     def summary(self) -> str:
         """Describe the result in one line: the choice, then the trials.
 
-        A trial is written as sessions x threads, then batch size = pictures per second.
+        Trials with the same numbers of sessions and of threads per session are written together:
+        `2x4: 1=90/s 2=120/s` are 2 sessions of 4 threads with batches of 1 and of 2 pictures.
         """
         curve = "; ".join(
             f"{sessions}x{threads}: "
@@ -64,9 +67,11 @@ class TuningResult(BaseModel):
 
 
 def choose_config(trials: Sequence[Trial]) -> SessionConfig:
-    """Choose the largest fast-enough number of sessions, then its smallest fast-enough batch size.
+    """Choose a nearly fastest trial with as many sessions, and then as small batches, as possible.
 
-    A trial is fast enough if it is slower than the fastest trial by at most a fixed factor.
+    Of the trials that are slower than the fastest by at most the factor `_THREADS_GAIN`, those with
+    the most sessions are kept. Of these trials, those that are slower than the fastest of them by
+    at most `_BATCH_GAIN` are kept, and the trial with the smallest batch is chosen.
     """
     fast = _within_factor(_THREADS_GAIN, trials)
     sessions = max(trial.sessions for trial in fast)
@@ -76,6 +81,6 @@ def choose_config(trials: Sequence[Trial]) -> SessionConfig:
 
 
 def _within_factor(factor: float, trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials that are slower than the fastest trial by at most `factor`."""
+    """Return the trials that are slower than the fastest of `trials` by at most `factor`."""
     threshold = max(trial.pictures_per_second for trial in trials) / factor
     return [trial for trial in trials if trial.pictures_per_second >= threshold]

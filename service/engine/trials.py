@@ -19,7 +19,8 @@ MAX_SECONDS: Final = 2.5
 _TRIAL_SECONDS: Final = 0.12
 """Duration of one trial; enough for about 5 calls of a ResNet50."""
 _STOP_RATIO: Final = 0.9
-"""Once the throughput is below this fraction of the best, no larger batches are tried."""
+"""Once the throughput is below this fraction of the best one with the same number of sessions, no
+larger batches are tried."""
 _MAX_BATCH_SIZE: Final = 64
 
 

@@ -11,10 +11,11 @@ from service.imaging import OTHER_SUFFIXES, SUFFIXES, identify_format
 
 
 def find_pictures(paths: Sequence[str]) -> list[str]:
-    """List the pictures, in the order of `paths` and, inside a folder, in the order of names.
+    """List the paths of pictures, in the order of `paths`; inside a folder, in the order of names.
 
-    A file in `paths` is always listed. Inside folders, a file is listed if it has the suffix of a
-    picture, or no suffix but the first bytes of a picture; hidden files are skipped. Folders that
+    A file in `paths` is always listed. Inside folders and their sub-folders, a file is listed if it
+    has the suffix of a picture, or no suffix but the first bytes of a picture. Hidden files and
+    folders are skipped, and so are those that macOS adds to archives (`__MACOSX`). Folders that
     cannot be opened are listed too, so that scoring reports them. Symbolic links are followed, and
     each folder is searched only once.
 

@@ -32,7 +32,7 @@ class ScoredFile:
     Attributes:
         path: path of the file.
         probabilities: probabilities of shape (classes,) float32; None after an error.
-        error: the reason why there are no probabilities; None otherwise.
+        error: the reason why there are no probabilities; None if there are.
     """
 
     path: str
@@ -46,7 +46,8 @@ def score_files(
     """Classify files in several threads; yield the results in the order of `paths`.
 
     Memory holds the bytes of one file per thread, and a limited number of decoded pictures: two
-    batches per session and a few pictures per thread. To stop early, close the generator.
+    batches per session and `_JOBS_PER_THREAD` pictures per thread. To stop early, close the
+    generator.
 
     Args:
         paths: paths of the files.
@@ -83,9 +84,10 @@ def score_files(
 
 
 def _path_decoder(predictor: Predictor, settings: Settings) -> Callable[[bytes], NDArray[np.uint8]]:
-    """Make the function that decodes pictures for the scheduler; it takes a path as bytes.
+    """Make a function that reads and decodes a file, whose path it takes as bytes.
 
-    With paths instead of data, a file is read only when a thread is free to decode it.
+    The scheduler calls it. Because the scheduler queues paths instead of data, a file is read only
+    when a thread is free to decode it.
     """
     limits = settings.limits()
 
@@ -117,7 +119,7 @@ def read_file(path: Path, max_bytes: int) -> bytes:
 
 
 def too_many_bytes(size_bytes: int, max_bytes: int) -> PayloadTooLarge:
-    """Make the error for a picture of `size_bytes` if at most `max_bytes` are accepted."""
+    """Make the error for a picture that has `size_bytes` bytes, more than `max_bytes`."""
     return PayloadTooLarge(
         f"the picture has {size_bytes:,} bytes; at most {max_bytes:,} are accepted: shrink it, or "
         "raise the limit with the environment variable GRAFT_MAX_IMAGE_BYTES"

@@ -20,10 +20,10 @@ from service.settings import Settings
 
 _PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
 """Pillow's modes that PNG can hold. Pictures of other modes are converted to RGB, except those of
-`_INTEGER_MODES`."""
+`_INTEGER_MODES`; mode F is refused."""
 _INTEGER_MODES = {"I", "I;16B", "I;16L", "I;16N"}
-"""Pillow's modes of gray integers. They are converted to 16 bits, because Pillow's own conversion
-to RGB would clip their values at 255."""
+"""Pillow's modes of gray integers. Pictures of these modes are converted to 16 bits: Pillow's own
+conversion to RGB would clip their values at 255."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Prediction(ClassScore):
 
 
 class Model:
-    """A verified model that classifies pictures in this process.
+    """A verified model that classifies pictures in this process; `load` makes it.
 
     Attributes:
         name: tag of the model, NAME:VERSION.
@@ -74,7 +74,8 @@ class Model:
         Raises:
             UnreadableFile: the file cannot be read.
             RequestError: the picture cannot be decoded, is too large, or has a format that this
-                model does not accept; or `top_k` is not between 1 and the number of classes.
+                model does not accept; or `top_k` is not a whole number from 1 to the number of
+                classes.
             TypeError: `picture` is something else, such as an array.
         """
         count = len(self.classes)
@@ -113,10 +114,11 @@ class Model:
 
 
 def load(reference: str | os.PathLike[str] | None = None) -> Model:
-    """Load a model, with the same checks that the service makes before it starts.
+    """Load a model, with the same checks of the model that the service makes before it starts.
 
-    Environment variables GRAFT_* that concern a single picture, such as GRAFT_TOP_K, apply as in
-    the service.
+    GRAFT_* variables about the model, its device and single pictures, such as GRAFT_TOP_K, apply as
+    in the service. GRAFT_THREADS is the number of threads of one call. BENTOML_DO_NOT_TRACK is set
+    to True, unless it has a value.
 
     Args:
         reference: a BentoML tag, e.g. classifier:latest, or the folder of a bundle; None for the
@@ -125,7 +127,7 @@ def load(reference: str | os.PathLike[str] | None = None) -> Model:
     Raises:
         BundleError: there is no such model, it is damaged, or it does not reproduce its golden
             answers.
-        SettingError: a GRAFT_* variable has an invalid value.
+        SettingError: a GRAFT_* variable cannot be used, for example because its value is invalid.
     """
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     settings = Settings.from_environment()
@@ -138,7 +140,7 @@ def _encode(picture: Image.Image) -> bytes:
     """Encode a Pillow image as PNG, with its EXIF data, so that `decode` can read it.
 
     Raises:
-        UndecodableImage: the pixels cannot be read, or their mode has no fixed range of values.
+        UndecodableImage: the pixels cannot be read, or `_storable` cannot convert them.
     """
     buffer = io.BytesIO()
     try:
@@ -153,7 +155,7 @@ def _storable(picture: Image.Image) -> Image.Image:
     """Convert an image to a mode that PNG can hold; integer values are kept unchanged.
 
     Raises:
-        ValueError: the mode has no fixed range of values, or the values exceed 16 bits.
+        ValueError: the mode has no fixed range of values, or the values do not fit in 16 bits.
     """
     if picture.mode == "F":
         raise ValueError(

@@ -24,7 +24,7 @@ def write_line(classes: Sequence[str], scored: ScoredFile) -> None:
     """Print a line of text for one file: path, label and score, separated by tabs.
 
     If there is an error, label and score are empty and the error is a fourth column. Tabs and line
-    breaks inside a path become spaces, so that each picture has exactly one line.
+    breaks inside a column become spaces, so that each picture has exactly one line.
     """
     if scored.probabilities is None:
         fields = [scored.path, "", "", _error_text(scored)]
@@ -46,10 +46,10 @@ def write_json_line(predictor: Predictor, top_k: int, scored: ScoredFile) -> Non
 
 @contextmanager
 def csv_table(path: Path, classes: Sequence[str]) -> Iterator[WriteRow]:
-    """Open a CSV file; yield a function that writes the row of one file.
+    """Open a CSV file; yield a function that writes the row of one picture.
 
-    The complete CSV file appears when the block ends; if the block raises an error, it does not
-    appear. The columns are path, label, score, `probability_<class>` of every class, and error.
+    The CSV file appears, complete, when the block ends; if the block raises an error, no CSV file
+    appears. The columns are path, label, score, `probability_<class>` of every class, and error.
 
     Raises:
         UsageError: the CSV file cannot be written.
@@ -72,8 +72,9 @@ def csv_table(path: Path, classes: Sequence[str]) -> Iterator[WriteRow]:
 def _replacing(path: Path) -> Iterator[TextIO]:
     """Open a temporary file that replaces `path` when the block ends.
 
-    If `path` is a symbolic link, the file to which it leads is replaced. If `path` is a pipe, a
-    device or stdout, the block writes to it directly.
+    If the block raises an error, `path` stays as it was. If `path` is a symbolic link, the file to
+    which it leads is replaced. If `path` is a pipe, a device or stdout, the block writes to it
+    directly.
     """
     with _usage_error_on_oserror(path):
         is_stdout = path.exists() and os.path.samestat(path.stat(), os.fstat(1))

@@ -27,11 +27,12 @@ _PATH_VARIABLES: Final = (
 def require_home() -> None:
     """Check that BentoML has a home folder.
 
-    Without a home folder, BentoML creates a folder in the working directory whose name is really
-    `~`. This function removes that folder if it is empty.
+    Without a home folder, BentoML creates a folder that is called `~` in the working directory.
+    This function then removes the empty folders that BentoML has created, and raises an error.
 
     Raises:
-        SettingError: neither BENTOML_HOME nor the user's home folder exists.
+        SettingError: BENTOML_HOME is empty, or BentoML's home would be inside the user's home
+            folder, and this user has none.
     """
     try:
         bentoml_home()
@@ -46,9 +47,9 @@ def require_home() -> None:
 def make_paths_absolute(environment: MutableMapping[str, str] = os.environ) -> None:
     """Make relative paths in environment variables absolute.
 
-    Call it in the parent process before any of the variables is used. GRAFT_MODEL counts as a
-    path if there is a bundle in that folder now, and as a tag otherwise. Symbolic links are not
-    resolved: each reload follows them again.
+    Call this in the parent process before any of the variables is used. GRAFT_MODEL counts as a
+    path if it names a folder that contains a bundle now, and as a tag otherwise. Paths that start
+    with ~ are not changed. Symbolic links are not resolved: each reload follows them again.
     """
     names = [*_PATH_VARIABLES]
     if (Path(environment.get("GRAFT_MODEL", "")) / MANIFEST).is_file():

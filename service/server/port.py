@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def exit_if_port_is_taken() -> None:
     """Make the process exit with a one-line message if the service's address cannot be bound.
 
-    Call it in the parent process before it binds the port.
+    Call this in BentoML's parent process, before that process binds the port.
     """
     from circus.sockets import CircusSocket
 
@@ -23,11 +23,11 @@ def exit_if_port_is_taken() -> None:
 
 
 def defer_listening() -> None:
-    """Bind the port without listening on it, until the first worker is ready and listens.
+    """Make BentoML's parent process bind the port without listening on it.
 
-    Call it in the parent process before it makes its socket. If the process
-    listened immediately, connections would wait for the seconds that the workers need to load. A
-    refused connection lets a proxy try another replica instead.
+    The first worker that is ready listens. Call this in the parent process, before that process
+    makes its socket. If the parent process listened at once, connections would wait for the seconds
+    that a worker needs to load. A refused connection lets a proxy try another replica instead.
     """
     from circus.sockets import CircusSocket
 
@@ -53,7 +53,8 @@ def _claim(unbound: CircusSocket, address: Any) -> None:
 
     Two services could bind the same port as long as neither listens; later, the workers of one
     service would fail again and again. The reservation is an abstract Unix socket: like a port, it
-    belongs to the network namespace, and it is released when this process ends.
+    belongs to the network namespace, and it is released when this process ends. Only Linux has such
+    sockets; on other systems nothing is reserved.
 
     Raises:
         OSError: another service has reserved the address.

@@ -25,13 +25,13 @@ MAX_HEADER_BYTES: Final = 65_536
 MAX_PIPELINED_REQUESTS: Final = 16
 """Largest number of pipelined requests that wait; browsers and proxies do not pipeline."""
 HEADER_TIMEOUT_SECONDS: Final = 10.0
-"""Longest time to wait for a request's header. Until the request is answered, its body has another
-timeout, `service.http.uploads.body_timeout`."""
+"""Longest time to wait for a request's header. The body has a timeout of its own while the request
+is not yet answered: `service.http.uploads.body_timeout`."""
 MIN_DISCARD_BYTES_PER_SECOND: Final = 240
 """Smallest accepted speed of a body that still arrives after its answer was sent, averaged over
 HEADER_TIMEOUT_SECONDS."""
 MAX_DISCARDED_BYTES: Final = 128 * 1024 * 1024
-"""Largest size of a body that is read after its answer was sent: twice the largest request."""
+"""Largest body that is read after its answer was sent: twice GRAFT_MAX_REQUEST_BYTES's default."""
 MAX_DISCARD_SECONDS: Final = 60.0
 """Longest time for which a body is read after its answer was sent; nginx's limit is 30 s."""
 
@@ -54,7 +54,7 @@ def bound_requests(keep_alive_seconds: float) -> None:
 
 
 def _has_keep_alive_option() -> bool:
-    """Whether `--timeout-keep-alive` was given, even with its default value."""
+    """Whether `--timeout-keep-alive` or its environment variable is set, even to the default."""
     command = click.get_current_context(silent=True)
     source = command and command.get_parameter_source("timeout_keep_alive")
     return source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
@@ -63,10 +63,11 @@ def _has_keep_alive_option() -> bool:
 class BoundedHttpProtocol(HttpToolsProtocol):
     """uvicorn's protocol, with limits on the headers and the time of each request.
 
-    A request whose header, chunk extension or trailer never ends is answered with status 400. If a
-    request is answered before its body has arrived, the body is read and discarded, within limits,
-    because many clients send the whole body before they read the answer. If the client sent
-    `Expect: 100-continue`, it is not asked to send the body.
+    A request whose header, chunk extension or trailer is too large is answered with status 400; if
+    one of them takes too long, the connection is closed. If a request is answered before its body
+    has arrived, the body is read and discarded, within limits, because many clients send the whole
+    body before they read the answer. If such a request has the header `Expect: 100-continue`, the
+    client is not asked to send the body.
     """
 
     keep_alive_seconds: float | None = None  # None: uvicorn's own setting
@@ -207,7 +208,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Start to discard the rest of a body before the connection closes.
 
         Returns:
-            Whether there is such a body; if not, the connection can be closed immediately.
+            False if there is no such body, so the connection can be closed immediately.
         """
         if not self._is_body_expected or self._is_discarding:
             return False

@@ -1,8 +1,8 @@
 """The directory through which the workers of a running service share metrics and the last reload.
 
-The parent process creates it, in memory if possible (/dev/shm), and removes it at its end. Each
-worker holds a slot in the directory, with a lock that is released when the worker ends. The
-worker that replaces an ended worker takes over its slot, and continues the counters there.
+The parent process creates the directory, in memory if possible (/dev/shm). It removes the directory
+when the service ends. Each worker holds a slot: numbered files for its metrics, with a lock that is
+released when the worker ends. A worker that replaces it takes over the slot and its counters.
 """
 
 from __future__ import annotations
@@ -49,17 +49,18 @@ class RuntimeDirectory:
         self.path, self.slot, self._lock = path, slot, lock
 
     def reserve(self, file_type: str, size_bytes: int) -> bool:
-        """Make sure that this worker's metrics file has room for `size_bytes` more.
+        """Make sure that a metrics file of this worker has room for `size_bytes` more.
 
-        prometheus_client doubles a file that is full, so `size_bytes` must not exceed the size of
-        the file. The first 4 bytes of a file hold the number of bytes used.
+        If there is no room, this method doubles the file, as prometheus_client itself would do. So
+        `size_bytes` must not exceed the size of the file. The first 4 bytes of a file hold the
+        number of bytes used.
 
         Args:
             file_type: type of the metrics file, one of `METRIC_FILE_TYPES`.
             size_bytes: number of bytes that will be added.
 
         Returns:
-            False if the disk has no room.
+            False if the disk has no room, or the file cannot be read.
         """
         path = slots.metrics_file(self.path, file_type, self.slot)
         try:
@@ -73,7 +74,7 @@ class RuntimeDirectory:
         return True
 
     def metrics_files(self) -> list[str]:
-        """List the metrics files of all workers, except the gauges of dead workers."""
+        """List the paths of all workers' metrics files, except the gauges of workers that ended."""
         files = []
         for slot in slots.slot_numbers(self.path):
             is_live = slot == self.slot or slots.is_held(self.path, slot)
@@ -92,7 +93,7 @@ class RuntimeDirectory:
             file.write(version.encode().ljust(_RELOAD_BYTES))
 
     def last_reload(self) -> tuple[int, str] | None:
-        """Return the time (ns since the epoch) and the version of the last reload, if any."""
+        """Return time (ns since the epoch) and version of the last reload; None = no reload yet."""
         path = self.path / _RELOAD
         try:
             time_ns, version = path.stat().st_mtime_ns, path.read_bytes().strip().decode()
@@ -102,9 +103,10 @@ class RuntimeDirectory:
 
 
 def create_runtime_directory(workers: int) -> None:
-    """Create the runtime directory of a service; call it once, in the parent process.
+    """Create the runtime directory of a service; call this once, in the parent process.
 
-    If no disk has room for it, a warning is logged, and each worker reports only its own metrics.
+    If that fails, for example because no disk has room, a warning is logged, and each worker
+    reports only its own metrics.
 
     Args:
         workers: number of workers, for each of which a slot is allocated.
@@ -142,10 +144,10 @@ def _temporary_folder() -> Path:
 
 
 def join_runtime_directory() -> RuntimeDirectory | None:
-    """Take a slot in the runtime directory; call it once in each worker.
+    """Take a slot in the runtime directory; call this once in each worker.
 
     Returns:
-        The directory, or None if there is no runtime directory or no room for another slot.
+        The directory; None if there is no runtime directory or no slot can be taken.
     """
     if not os.environ.get(DIRECTORY_VARIABLE):
         return None
@@ -191,7 +193,7 @@ def _remove(path: Path, lock: BaseFileLock) -> None:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove the directories that killed services left behind: no lock in them is held."""
+    """Remove the directories of killed services from `parent`: those in which no lock is held."""
     for path in parent.glob(f"{DIRECTORY_PREFIX}*"):
         try:
             if not (path / _SERVICE_LOCK).is_file():

@@ -31,8 +31,12 @@ _PAUSE_SECONDS: Final = 0.01
 def acquire_slot(directory: Path) -> tuple[int, BaseFileLock]:
     """Take the first free slot, or add a slot; return its number and its lock.
 
-    It makes several attempts, because `is_held` locks a slot for a moment while metrics are
-    collected.
+    A slot is added only after several attempts to take an existing one, because `is_held` locks a
+    free slot for a moment while metrics are collected.
+
+    Raises:
+        OSError: the lock file cannot be opened.
+        NoLocksError: the file system does not support file locks.
     """
     for is_last in (*[False] * _ATTEMPTS, True):
         existing = slot_numbers(directory)
@@ -52,7 +56,7 @@ def slot_numbers(directory: Path) -> list[int]:
 
 
 def prepare_slot(directory: Path, slot: int) -> None:
-    """Allocate the metrics files of an acquired slot, and set its gauges to 0.
+    """Allocate the metrics files of a slot that this worker has acquired; set its gauges to 0.
 
     Raises:
         OSError: the disk has no room for the files.
@@ -75,7 +79,7 @@ def lock_file(directory: Path, slot: int) -> Path:
 
 
 def is_held(directory: Path, slot: int) -> bool:
-    """Whether the worker of a slot is alive; True if that cannot be determined."""
+    """Whether a worker holds the slot; True if that cannot be determined."""
     try:
         acquire_lock(lock_file(directory, slot), wait=False).release()
     except (OSError, GraftError):

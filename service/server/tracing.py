@@ -24,7 +24,7 @@ name nor span."""
 def middleware() -> list[Middleware]:
     """Return the middleware that makes a span for each request; empty if tracing is not enabled.
 
-    Call it after BentoML's application was created: before, BentoML's configuration is incomplete.
+    Call this after BentoML's application exists: before that, the configuration is incomplete.
     """
     if not is_enabled():
         return []
@@ -49,6 +49,8 @@ def is_enabled() -> bool:
 def record_stages(times: Sequence[float]) -> None:
     """Make spans for the stages that a picture has completed, as children of its request's span.
 
+    If the request is not traced, do nothing.
+
     Args:
         times: start of the first stage and end of each completed stage, as returned by
             `time.monotonic()`; see `service.engine.scheduler.Job`.
@@ -64,6 +66,6 @@ def record_stages(times: Sequence[float]) -> None:
 
 
 def flush() -> None:
-    """Send pending spans. Call it before a signal ends the process, or these would be lost."""
+    """Send pending spans; they are lost if this is not called before a signal ends the process."""
     if is_enabled():
         bentoml_container().tracer_provider.get().force_flush()

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 SEND_TIMEOUT_SECONDS: Final = 10.0
-"""Longest time for which the server keeps unsent answers in memory while the client does not
-read them and the system's buffers (a few MB) are full. It also limits how long a closing connection
-waits until the client has read everything."""
+"""Longest time for which the server keeps an unsent answer in memory, if the client does not read
+and the system's buffers (a few MB) are full. A connection that is being closed also waits at most
+this long for the client to read everything."""
 
 
 class CoalescingTransport:
-    """A transport that sends all data together that is written in one event loop iteration.
+    """A transport that collects the data of one event loop iteration and sends it together.
 
     uvicorn writes the header and the body of an answer separately, which would take two system
     calls and two packets, and wake up the client twice.
@@ -47,11 +47,14 @@ class CoalescingTransport:
         self._buffer.append(data)
 
     def is_closing(self) -> bool:
-        """Whether `close` or `close_now` was called."""
+        """Whether `close` or `close_now` was called, or the connection was lost."""
         return self._is_closed or self._transport.is_closing()
 
     def close(self) -> None:
-        """Send what was written, then close; only the sending side if `keep_reading()` is true."""
+        """Send what was written, then close the connection.
+
+        If `keep_reading()` is true, this closes only the sending side; a second call closes both.
+        """
         self._flush()
         if self._is_closed or not self._keep_reading():
             self.close_now()

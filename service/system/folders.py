@@ -12,7 +12,7 @@ def cache_folder() -> Path:
     """Return GRAFT_CACHE, or `graft` in the user's cache folder (XDG), as an absolute path.
 
     Raises:
-        SettingError: GRAFT_CACHE is not set, and the user has no home folder.
+        SettingError: the folder would be inside the home folder, which this user does not have.
     """
     if path := os.environ.get("GRAFT_CACHE"):
         return expand_home(path, "GRAFT_CACHE").absolute()
@@ -23,11 +23,12 @@ def cache_folder() -> Path:
 
 
 def bentoml_home() -> Path:
-    """Return BENTOML_HOME, or `bentoml` in the user's home folder, as BentoML does.
+    """Return BENTOML_HOME, or `bentoml` in the user's home folder, as an absolute path.
 
     Raises:
-        SettingError: BENTOML_HOME is empty, or it is not set and the user has no home folder. In
-            these cases BentoML itself would use the current folder, or a folder `~` inside it.
+        SettingError: BENTOML_HOME is empty, or the folder would be inside the home folder, which
+            this user does not have. BentoML itself would then use the current folder, or a folder
+            that is called `~` inside it.
     """
     path = os.environ.get("BENTOML_HOME", "~/bentoml")
     if not path:
@@ -43,7 +44,8 @@ def expand_home(path: str, name: str) -> Path:
         name: the name of that variable, for the error message.
 
     Raises:
-        SettingError: the user has no home folder: neither HOME nor /etc/passwd names one.
+        SettingError: the path starts with ~, but the user has no home folder: neither HOME nor
+            /etc/passwd names one.
     """
     expanded = Path(os.path.expanduser(path))  # noqa: PTH111 - leaves a folder called ~name alone
     if expanded.is_absolute() or path.partition("/")[0] != "~":

@@ -29,9 +29,9 @@ _cleanups: list[Callable[[], object]] = []
 
 @contextmanager
 def cleanup_on_signal(cleanup: Callable[[], object]) -> Iterator[None]:
-    """Call `cleanup` if a signal ends the process while the block runs.
+    """Call `cleanup` if `exit_on_signals` ends the process while the block runs.
 
-    `cleanup` runs in another thread, whatever the block is doing, so it must not take locks.
+    `cleanup` runs in another thread, at any point of the block, so it must not take locks.
     """
     _cleanups.append(cleanup)
     try:
@@ -44,11 +44,11 @@ def cleanup_on_signal(cleanup: Callable[[], object]) -> Iterator[None]:
 def exit_on_signals(
     codes: Mapping[signal.Signals, int], message: Callable[[], str]
 ) -> Iterator[None]:
-    """End the process at once on a signal while the block runs; call this in the main thread only.
+    """End the process at once if a signal arrives while the block runs; for the main thread only.
 
     Args:
-        codes: the exit code for each signal. A signal that the process already ignores stays
-            ignored: shells set this for commands in the background.
+        codes: the signals, with an exit code for each. A signal that the process already ignores
+            stays ignored: shells make commands in the background ignore SIGINT.
         message: returns a line that is printed on stderr at the end.
     """
     sender, receiver = socket.socketpair()
@@ -74,7 +74,7 @@ def exit_on_signals(
 
 
 def _block_forever(*_: object) -> None:
-    """Block the main thread, so that it does not fail when the clean-up removes its files."""
+    """Block the main thread: it would fail when the clean-up removes the files that it uses."""
     threading.Event().wait()
 
 

@@ -26,7 +26,7 @@ def usable_cores() -> int:
 
 
 def cgroup_cores(root: Path) -> int | None:
-    """Return the CPU limit of this container in cores, rounded up; None = no limit.
+    """Return the CPU limit of this container in cores, rounded up; None = no limit was found.
 
     Args:
         root: the folder where cgroups are mounted.
@@ -45,7 +45,7 @@ def cgroup_cores(root: Path) -> int | None:
 
 
 def processor_name() -> str:
-    """Return the model name of the processor from /proc/cpuinfo, or else from `platform`."""
+    """Return the model name of the processor, from /proc/cpuinfo if it exists; "" = unknown."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

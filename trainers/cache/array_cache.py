@@ -1,7 +1,7 @@
 """Caches arrays on disk under a hash of what they were computed from; all runs share the cache.
 
 A picture is decoded once, and its features are computed once, unless the picture, the input size or
-the code changes, or the cache evicts them. Concurrent runs write in turn. Reads are memory-mapped.
+the code changes, or these results are evicted. Concurrent runs take turns in writing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from trainers.cache.record_store import OVERHEAD_BYTES, Records, RecordStore
 from trainers.progress import Progress
 
 _BLOCK_BYTES = 32 * 1024**2
-"""Size of the blocks in which records are made and written. A killed run loses at most two."""
+"""Size of the blocks in which records are written. A killed run loses at most two blocks."""
 _CHUNK = 32
 """Records per call of a recipe: a small number keeps all threads busy and lets them stop soon."""
 _DISK_ADVICE = {

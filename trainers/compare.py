@@ -46,7 +46,7 @@ _SHARED_OPTIONS = (
     *("data", "weights", "image_size", "seed", "group", "flip", "head"),
     *("cache_gigabytes", "strict", "device"),
 )
-"""The options of a training run that are also options of a comparison."""
+"""The options of a training run that a comparison takes over, with the same help texts."""
 
 
 class NothingMeasuredError(GraftError):

@@ -30,8 +30,8 @@ OPTIONS = ("--plugin", "pocket", "--data", "demo", "--strategy", "features")
 """The options of both training runs. Only the head is trained: fine-tuning would take most of the
 time, and does not improve the accuracy on the generated leaves."""
 PRETRAINED_OPTIONS = ("--name", "demo")
-"""Options of the first run. The model does not get the default name, `classifier`: without
-GRAFT_MODEL, `bentoml serve` serves the latest model of this name, and must not serve the demo's."""
+"""Options of the first run. The model does not get the default name, `classifier`, so that it does
+not become the model that `bentoml serve` serves by default."""
 RANDOM_OPTIONS = ("--weights", "none", "--name", "from-random")
 """Options of the second run. It starts from random weights, to show how much pretraining helps."""
 OUTPUT = Path("artifacts")

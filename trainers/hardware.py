@@ -68,7 +68,7 @@ def prepare(seed: int, device: str = "auto", precision: str = "float32") -> None
 
 
 def devices() -> list[str]:
-    """TensorFlow's names of the devices that compute: the GPUs in use, or the CPU without GPUs.
+    """TensorFlow's names of the devices in use: the GPUs, or the CPU if no GPU is used.
 
     The CPU is one device, unless this process has configured several logical CPUs.
     """

@@ -109,7 +109,7 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
     """Train a classifier, measure it, and register its bundle in BentoML's model store.
 
     Data flow: folder -> scan, inspect, assign sources, check, split -> decode -> train the head ->
-    fine-tune -> measured, sealed bundle -> model store.
+    fine-tune -> export, measure -> bundle -> model store.
 
     Returns:
         A dict with the figures that the command prints with --json (see `registration.register`).

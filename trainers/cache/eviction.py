@@ -14,8 +14,8 @@ def make_room(
 
     The least recently used stores are evicted first. Stores that this run has used are evicted only
     after all others. Stores that another run uses, or that this run is still filling, are never
-    evicted. If that would not make enough room, `store` itself is evicted too, with its old
-    records, unless a run uses `store` now.
+    evicted. If evicting all permitted stores would not make enough room, `store` itself is evicted
+    too, with its old records, unless a run uses `store` now.
 
     The caller must hold the lock of the cache.
 

@@ -63,9 +63,9 @@ def _fit(
     Moving and scaling are approximated to first order.
 
     Returns:
-        (M, 5), log b and four movements in pixels: a shift along each axis, and for each axis the
-        movement of the edges by scaling; (M,), the error in gray levels; and (M,), whether the two
-        thumbnails correlate, without a single large difference.
+        Three arrays. (M, 5): log b, and four movements in pixels (the shift along each axis, and
+        how far scaling moves the edges along each axis). (M,): the error in gray levels. (M,):
+        whether the two thumbnails correlate, without a single large difference.
     """
     moved, target = _blur(left), _blur(right)
     down, across = np.gradient(moved, axis=(1, 2))

@@ -1,4 +1,4 @@
-"""Hashes picture files with SHA-256. A digest is the cache key of results of its picture."""
+"""Hashes picture files with SHA-256. Results computed from a file are cached under its digest."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 MIN_COSINE = 0.8
-"""Smallest cosine of two perceptual hashes that makes the pair a candidate."""
+"""Two pictures may be duplicates if the cosine of their perceptual hashes is at least this."""
 MIN_CONTRAST = 3.0
 """Smallest standard deviation of a thumbnail, in gray levels. Pictures with less contrast (open
 sea, blank paper) show too little to be compared, so only copies of the same file count as
@@ -36,8 +36,8 @@ within PLAIN_LEVELS gray levels of their median. If the share is larger, the pic
 mark (an arrow, a letter) on a plain background. Even different marks can often be aligned by moving
 and scaling, so for such pictures only copies of the same file count as duplicates."""
 MAX_CANDIDATES = 16
-"""In each orientation, a picture is compared with at most this number of later pictures, the most
-similar ones. This limits the work if all pictures look alike."""
+"""In each orientation, a picture is aligned with at most this number of later pictures: those with
+the most similar hashes. This limits the work if all pictures look alike."""
 _BLOCK = 2048
 _FREQUENCIES = 8
 _UPRIGHT = (False, 1, 1)
@@ -72,8 +72,8 @@ def group_duplicates(digests: Sequence[str], inspections: NDArray[np.void], labe
 
     Mirrored or turned pictures are duplicates only within a class, because the direction may be the
     difference between two classes. Groups are connected components without a size limit. So an
-    added picture can enlarge or join groups. It can split a group only if a picture has more than
-    MAX_CANDIDATES candidates. Time grows with N squared, memory with N.
+    added picture can enlarge or join groups. It can split a group only where MAX_CANDIDATES limits
+    the comparisons. Time grows with N squared, memory with N.
 
     Args:
         digests: SHA-256 of the N files.

@@ -2,8 +2,8 @@
 
 The measured accuracy is too high if frames of one video are in both training and test. So --group
 names the source of each picture, by a regular expression for paths or by a table. Like duplicates,
-pictures of one source are put into the same split and the same cross-validation fold. Only if the
-folder itself names the splits can they be in different splits; the check reports this.
+pictures of one source are put into the same split and the same cross-validation fold. If the folder
+itself names the splits, a source may be in several of them; the check of the dataset reports this.
 """
 
 from __future__ import annotations

@@ -42,10 +42,10 @@ class Images:
     def prefetch(self, rows: Rows) -> Future[Records]:
         """Decode rows (M,) in the background, after the rows of earlier calls.
 
-        Rows that an earlier call named in the same order are not decoded again.
+        If an earlier call had the same rows in the same order, they are not decoded again.
 
         Returns:
-            The future of their records.
+            A future with the records of the rows.
         """
         with self._lock:
             if (batch := self._batches.get(rows.tobytes())) is None:

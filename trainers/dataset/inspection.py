@@ -24,7 +24,7 @@ THUMBNAIL_SIZE = 32
 """Side of a thumbnail, in pixels."""
 _DECODED_SIZE = 2 * THUMBNAIL_SIZE
 _MAX_BLANK_RANGE = 2
-"""Largest difference between pixels, in each channel, of a picture that counts as a single colour:
+"""A picture counts as a single colour if the pixels differ by at most this in each channel, because
 JPEG compression adds such noise."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillow's mode L
 

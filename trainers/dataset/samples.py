@@ -22,7 +22,7 @@ from service.system.interrupts import cleanup_on_signal
 PICTURES_PER_CLASS = 150
 SIZE = 160
 VERSION = 1
-"""Part of the folder's name: increase it whenever the pictures change."""
+"""Part of the name of the dataset's folder: increase it whenever the pictures change."""
 
 Colour = tuple[int, int, int]
 Draw = Callable[[Image.Image, NDArray[np.bool_], np.random.Generator], Image.Image]

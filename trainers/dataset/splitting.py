@@ -37,9 +37,9 @@ def split(dataset: Dataset, seed: int) -> Dataset:
 
     If a class would have no picture in a split, the picture or group with the nearest draw goes
     there. (A class of two pictures has one in training and one in the test; a class of three or
-    more is in all splits.) In a class with such an exception, an added picture can also move
-    another picture to the test: if the added one joins two groups, or is the first with a draw
-    above 0.30. There is no other case.
+    more is in all splits.) In a class with such an exception, and only there, an added picture can
+    move another picture to the test. This happens if the added picture joins two groups, or is the
+    first with a draw above 0.30.
 
     If a group has pictures of several classes, these rules may give several splits. The group goes
     to the split that is nearest to training.

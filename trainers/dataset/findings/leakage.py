@@ -23,7 +23,7 @@ _VIDEO_WORDS = re.compile(r"frame|clip|video|movie|scene|sequence", re.IGNORECAS
 
 
 def find_leaks(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find sources (--group) in several splits; without --group, find names as frames have them."""
+    """Find sources (--group) in several splits, or, without --group, pictures named like frames."""
     if dataset.sources:
         yield from _sources_across_splits(dataset)
     else:

@@ -91,7 +91,10 @@ class Folder:
 
     @property
     def is_class_of_splits(self) -> bool:
-        """Whether this is a class folder that holds only splits, as in cat/train and cat/test."""
+        """Whether this is a class folder that holds only splits, e.g. cat/ with train/ and test/.
+
+        One of the splits must be for training, and the splits must hold no folders.
+        """
         splits = [self.mentioned_splits[name] for name in self.subfolders if is_split_name(name)]
         is_flat = not any(folder.subfolders for folder in self.subfolders.values())
         has_splits_only = len(splits) == len(self.subfolders) and not self.has_files

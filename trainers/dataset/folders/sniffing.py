@@ -26,15 +26,15 @@ NON_PICTURE_KINDS: Final = frozenset(
         *("PDF", "PostScript"),
     }
 )
-"""Kinds of files that often lie beside pictures. If their suffix is not that of a picture, they are
-not reported as findings, and a folder that holds nothing else is not a class."""
+"""Kinds of files that often lie beside pictures. If the suffix of such a file is not that of a
+picture, no finding reports the file. A folder that holds nothing else is not a class."""
 
 
 class Rejection(NamedTuple):
-    """Why a file is not used.
+    """Why a file or folder is not used.
 
     Attributes:
-        kind: the kind of finding that reports the file; "" if the file is not reported.
+        kind: the kind of finding that reports the file or folder; "" if no finding reports it.
         reason: the end of a sentence that begins with the path.
     """
 

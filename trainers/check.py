@@ -20,7 +20,7 @@ from trainers.cli.log_output import set_up_logging
 from trainers.progress import Progress
 
 MAX_CACHE_BYTES = 1e12
-"""Effectively no limit: a check writes only small records, which must not evict those of runs."""
+"""Effectively no limit: a check writes only small records, and must not evict records of runs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

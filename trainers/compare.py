@@ -35,17 +35,18 @@ from trainers.workspace import workspace
 PLUGINS = (
     "pocket,mobilenet:v3-small,mobilenet:v2-1.0,efficientnet:v2-b0,efficientnet:v2-b3,resnet:50"
 )
-"""The backbones that are compared without --plugins.
+"""The backbones that are compared if --plugins is not given.
 
 They have 0.9 to 24 million parameters. `pocket` needs no download; all others start from ImageNet
-weights. ResNet is slower than others of the same ImageNet accuracy. It is included because ResNets
-gave the best frozen features in Kornblith et al. 2019 (Do Better ImageNet Models Transfer Better?).
+weights. `resnet:50` is slower than other backbones of the same ImageNet accuracy. It is included
+because ResNets gave the best frozen features in Kornblith et al. 2019 (Do Better ImageNet Models
+Transfer Better?).
 """
 _SHARED_OPTIONS = (
     *("data", "weights", "image_size", "seed", "group", "flip", "head"),
     *("cache_gigabytes", "strict", "device"),
 )
-"""The options of a training run that are also options of a comparison."""
+"""The options of a training run that a comparison takes over, with the same help texts."""
 
 
 class NothingMeasuredError(GraftError):
@@ -57,16 +58,21 @@ def compare(
 ) -> tuple[Comparison, Path]:
     """Measure each candidate on the same split, recommend one, and write the page.
 
-    Data flow: folder -> scan, check, split -> measure each backbone -> recommendation -> page.
+    Data flow: folder -> scan, inspect, assign sources, check, split -> measure each backbone ->
+    recommendation -> page.
 
     Args:
         config: the options, which apply to every candidate.
+        candidates: the backbones, each with its weights.
+        progress: shows the progress.
 
     Returns:
         The comparison, and the path of its page.
 
     Raises:
         NothingMeasuredError: no backbone could be measured.
+        GraftError: an option or the data cannot be used.
+        BackboneError: a backbone is unknown.
     """
     folder = preparation.choose_folder(config)
     with progress.step("scanning"):

@@ -1,8 +1,8 @@
 """The options of a training run.
 
-Each field of `TrainingConfig` is a flag of `python -m trainers.run`, and its description is the
-help text of the flag. A --config file (YAML or JSON) uses the same names. The bundle's config.json
-records the values that were used.
+Each field of `TrainingConfig` is a flag of `python -m trainers.run`. The description of the field
+is the help text of the flag. A --config file (YAML or JSON) uses the same names. The values of a
+run are recorded in the config.json of its bundle.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ MAX_EPOCHS = 1_000_000
 
 
 def is_table(group: str) -> bool:
-    """Whether the value of --group names a CSV table rather than a regular expression."""
+    """Whether the value of --group is the path of a CSV file rather than a regular expression."""
     return group.lower().endswith(".csv")
 
 
 class ConfigError(GraftError):
-    """A flag, or an option in a config file, has an unknown name or an invalid value."""
+    """An option is unknown, missing or invalid, or a file that it names cannot be read."""
 
 
 class TrainingConfig(BaseModel):
@@ -198,7 +198,7 @@ class TrainingConfig(BaseModel):
         return value
 
     def folder(self) -> Path | None:
-        """The folder to train on; None for the generated sample pictures."""
+        """The folder or archive to train on; None means the generated sample pictures."""
         if self.data is None:
             return DEFAULT_FOLDER if DEFAULT_FOLDER.is_dir() else None
         return None if self.data == DEMO else Path(self.data)
@@ -212,8 +212,8 @@ def validate(values: Mapping[str, Any], message_prefix: str = "") -> TrainingCon
         message_prefix: text before the error message, such as the name of the config file.
 
     Raises:
-        ConfigError: values are not allowed. The message names all of them, or, if some have
-            unprintable characters, only the first of these.
+        ConfigError: option names are unknown, or values are not allowed. The message names them
+            all; but if values have unprintable characters, it names only the first such value.
     """
     for name, value in values.items():
         if isinstance(value, str) and not is_printable(value):

@@ -30,10 +30,10 @@ OPTIONS = ("--plugin", "pocket", "--data", "demo", "--strategy", "features")
 """The options of both training runs. Only the head is trained: fine-tuning would take most of the
 time, and does not improve the accuracy on the generated leaves."""
 PRETRAINED_OPTIONS = ("--name", "demo")
-"""Options of the first run. Its name is not the default name, because `bentoml serve` serves the
-model with the default name, and that should be a model of the user."""
+"""Options of the first run. The model does not get the default name, `classifier`, so that it does
+not become the model that `bentoml serve` serves by default."""
 RANDOM_OPTIONS = ("--weights", "none", "--name", "from-random")
-"""Options of the second run. Its random weights show how much pretraining helps."""
+"""Options of the second run. It starts from random weights, to show how much pretraining helps."""
 OUTPUT = Path("artifacts")
 START_SECONDS = 120
 """The longest time to wait until the service is ready."""
@@ -91,7 +91,11 @@ The report on the model of this demo: {bundle}/report.html"""
 
 
 def train(options: Sequence[str]) -> tuple[Path, float]:
-    """Run `trainers.run`; return the path of the bundle and the test accuracy of its model."""
+    """Run `trainers.run`; return the path of the bundle and the test accuracy of its model.
+
+    Raises:
+        GraftError: the training failed.
+    """
     arguments = [*options, "--output", str(OUTPUT)]
     print("\n$ python -m trainers.run", *arguments, flush=True)
     command = [sys.executable, "-m", "trainers.run", *arguments]
@@ -111,7 +115,11 @@ def train(options: Sequence[str]) -> tuple[Path, float]:
 
 @contextmanager
 def serve(bundle: Path) -> Iterator[str]:
-    """Run `bentoml serve` on a free port of this machine; yield the address when it is ready."""
+    """Run `bentoml serve` on a free port of this machine; yield its address once it is ready.
+
+    Raises:
+        GraftError: the service ended, or was not ready within START_SECONDS.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -131,10 +139,10 @@ def serve(bundle: Path) -> Iterator[str]:
 
 
 def wait_until_ready(address: str, server: subprocess.Popen[bytes]) -> None:
-    """Ask /readyz until it answers 200.
+    """Send GET requests to /readyz until the service answers with status 200.
 
     Raises:
-        GraftError: the server ended, or was not ready within START_SECONDS.
+        GraftError: the service ended, or was not ready within START_SECONDS.
     """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
@@ -150,14 +158,14 @@ def wait_until_ready(address: str, server: subprocess.Popen[bytes]) -> None:
 
 
 def choose_test_picture(bundle: Path) -> tuple[Path, str]:
-    """Return the path and the class of a test picture of the model."""
+    """Return the path and the class of the first test picture in the split.csv of a bundle."""
     with (bundle / "split.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
     return draw_samples(cache_folder()) / rows[0]["path"], rows[0]["class"]
 
 
 def post(url: str, picture: Path) -> object:
-    """Send a picture as the body of a POST request; return the JSON of the answer."""
+    """Send a JPEG file as the body of a POST request; return the JSON of the answer."""
     headers = {"Content-Type": "image/jpeg"}
     request = urllib.request.Request(url, data=picture.read_bytes(), headers=headers)
     with urllib.request.urlopen(request, timeout=30) as response:

@@ -39,14 +39,14 @@ def prepare(seed: int, device: str = "auto", precision: str = "float32") -> None
         device: auto (all GPUs, or the CPU if there are none), cpu, gpu (all GPUs, at least one) or
             gpu:N (one GPU).
         precision: as in `TrainingConfig`. With "float32", GPUs multiply in full float32; with all
-            other values, they multiply in TensorFloat-32 if they support it.
+            other values, they multiply in TensorFloat-32 if all GPUs in use support it.
 
     Raises:
         DeviceError: a requested GPU is missing, or TensorFlow already runs on other devices.
     """
     # TensorFlow and Keras read these variables once, when they are imported.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("KERAS_HOME", str(keras_home()))  # the default may be ./~
+    os.environ.setdefault("KERAS_HOME", str(keras_home()))  # Keras's default may be ./~
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _native_stderr_silenced():  # TensorFlow's C++ code logs before its log level applies
         import tensorflow as tf
@@ -68,7 +68,7 @@ def prepare(seed: int, device: str = "auto", precision: str = "float32") -> None
 
 
 def devices() -> list[str]:
-    """TensorFlow's names of the devices that compute: the GPUs in use, or else the CPU.
+    """TensorFlow's names of the devices in use: the GPUs, or the CPU if no GPU is used.
 
     The CPU is one device, unless this process has configured several logical CPUs.
     """
@@ -101,7 +101,7 @@ def device_kind() -> str:
 def without_tensor_float_32() -> Iterator[None]:
     """Switch TensorFloat-32 off inside the `with` block.
 
-    It is not precise enough to compare export formats.
+    TensorFloat-32 is not precise enough for comparing export formats with the trained model.
     """
     from tensorflow import config
 
@@ -236,7 +236,7 @@ def _logical_devices(kind: str) -> list[str]:
 
 @contextmanager
 def _native_stderr_silenced() -> Iterator[None]:
-    """Discard all output to stderr, also from C++ code. Exceptions are still raised."""
+    """Discard all output to stderr inside the `with` block, even that of C++ code."""
     original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)

@@ -44,8 +44,8 @@ class Progress:
         is_json: whether to write JSON lines instead of bars and plain lines.
 
     Attributes:
-        seconds: the time of each step, in the order in which the steps began. The time of a step
-            that runs several times is the sum.
+        seconds: the duration of each step in seconds, by its label, in the order in which the steps
+            first began. If a step runs several times, its durations are added.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Progress:
         self._display: rich.progress.Progress
 
     def track(self, items: Iterable[T], total: int, label: str) -> Iterator[T]:
-        """Yield `items`, and show the number of items that are done, of `total`."""
+        """Yield `items`, and show how many of the `total` items are done."""
         with self.steps(total, label) as advance:
             for item in items:
                 yield item
@@ -68,9 +68,9 @@ class Progress:
     def steps(
         self, total: int, label: str, done: int = 0, warm_up: int = 0
     ) -> Iterator[Callable[[int], None]]:
-        """Show the progress of work in `total` steps.
+        """Show the progress of work that consists of `total` steps.
 
-        Yields a function that takes the number of steps that were done since the last call.
+        Yields a function. Call it with the number of steps that were done since its last call.
 
         Args:
             total: number of steps.
@@ -162,7 +162,10 @@ class _Lines:
 
 
 class _JsonLines(_Lines):
-    """Writes a line of JSON when a step begins, every second, and when it ends."""
+    """Writes JSON lines: when a step begins, while it advances, and when it ends without an error.
+
+    While the step advances, there is at most one line per second.
+    """
 
     def __init__(self, pace: EtaEstimator, label: str) -> None:
         super().__init__(pace, label)

@@ -34,12 +34,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def promote(new: Path, over: str | None, data: Path) -> str:
-    """Compare a new model with an old one; return the tag of the one that is the latest now.
+    """Make a new model the latest if it is at least as accurate as an old one.
+
+    If it is not, the old model stays the latest, or becomes the latest again.
 
     Args:
-        new: a bundle, or a folder of bundles, the newest of which is compared.
-        over: the old model, as a BentoML tag or a bundle; None means the latest of the same name.
+        new: the path of a bundle, or of a folder of bundles. In such a folder, the newest bundle is
+            the new model.
+        over: the old model, as a BentoML tag or the path of a bundle; None means the latest model
+            with the name of the new one.
         data: the folder of pictures that the new model was trained on.
+
+    Returns:
+        The tag of the new model if it is the latest now, otherwise the tag of the old model.
+
+    Raises:
+        GraftError: a model cannot be found or used, or the pictures cannot be compared.
     """
     from service.bundle import store
     from service.bundle.reading import Bundle

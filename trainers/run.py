@@ -80,13 +80,16 @@ def train(
 
     Args:
         plugin: the backbone, FAMILY or FAMILY:VARIANT.
-        data: a folder with one sub-folder per class, or an archive of such a folder; "demo"
-            generates sample pictures of leaves.
+        data: a folder with one sub-folder per class, or an archive of such a folder. "demo"
+            generates sample pictures of leaves. None means the folder data/ if it exists,
+            otherwise "demo".
         verbose: whether to show the log and the progress on stderr.
         options: any other option of the command, with _ instead of -, e.g. fine_tune_epochs=0.
 
     Raises:
-        GraftError: an option or the data cannot be used; the message says what to do.
+        GraftError: an option or the data cannot be used, or the exported model does not answer as
+            the trained model does. The message says what to do.
+        OSError: the disk is full, or a file cannot be read or written.
     """
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     values = {"plugin": plugin, "data": data, **options}
@@ -105,12 +108,17 @@ def train(
 def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
     """Train a classifier, measure it, and register its bundle in BentoML's model store.
 
-    Data flow: folder -> scan, check, split, decode once -> train the head -> fine-tune -> measured,
-    sealed bundle -> model store.
+    Data flow: folder -> scan, inspect, assign sources, check, split -> decode -> train the head ->
+    fine-tune -> export, measure -> bundle -> model store.
 
     Returns:
-        A dict with `bundle`, the path of the bundle; `model`, its tag in the model store; and
-        `test_accuracy`, the accuracy of the exported model on the test pictures, 0 to 1.
+        A dict with the figures that the command prints with --json (see `registration.register`).
+        Among them are `bundle`, the path of the bundle; `model`, the tag of the model in the model
+        store; and `test_accuracy`, the accuracy of the exported model on the test pictures, 0 to 1.
+
+    Raises:
+        GraftError, BackboneError, WeightsError: an option, the data, the backbone or its weights
+            cannot be used, or the exported model does not answer as the trained model does.
     """
     distribution.refuse_several_hosts()
     backbone = resolve(config.plugin)
@@ -162,10 +170,14 @@ def make_cache(config: TrainingConfig, workspace_folder: Path, progress: Progres
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit code: 0 done, 2 wrong use or bad data, 1 a bug.
+    """Run the command; return the exit code.
 
-    Signals end the process: Ctrl-C with exit code 130, SIGTERM with 75. The next run can continue
-    with --resume.
+    0 = done; 2 = wrong use, bad data or another error that the user can fix, such as a full disk;
+    1 = a bug: the exported model does not answer as the trained model does. Other bugs raise their
+    exceptions.
+
+    Signals end the process: Ctrl-C with exit code 130, SIGTERM with 75. If fine-tuning has written
+    a checkpoint, the next run can continue with --resume.
     """
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     arguments = sys.argv[1:] if arguments is None else arguments

@@ -31,10 +31,11 @@ def workspace(output: Path) -> Iterator[Path]:
 
     The folder is in `output`, on the file system of the bundle, so that finished files can be moved
     into place. The run locks the folder. If the run is killed, the operating system releases the
-    lock, and the next run removes the folder.
+    lock, and the next run with the same `output` removes the folder.
 
     Raises:
-        WorkspaceError: `output` is not a folder, or cannot be written.
+        WorkspaceError: `output` is not a folder, or cannot be made or written.
+        NoLocksError: the file system of `output` does not support file locks.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Caches arrays on disk under a hash of what they were computed from; all runs share the cache.
 
-A picture is decoded once, and its features are computed once, until the picture, the input size or
-the code changes. Concurrent runs take turns in writing. Files are memory-mapped for reading.
+A picture is decoded once, and its features are computed once, unless the picture, the input size or
+the code changes, or these results are evicted. Concurrent runs take turns in writing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from trainers.cache.record_store import OVERHEAD_BYTES, Records, RecordStore
 from trainers.progress import Progress
 
 _BLOCK_BYTES = 32 * 1024**2
-"""Size of the blocks in which records are written: a run that is killed loses at most one block."""
+"""Size of the blocks in which records are written. A killed run loses at most two blocks."""
 _CHUNK = 32
 """Records per call of a recipe: a small number keeps all threads busy and lets them stop soon."""
 _DISK_ADVICE = {
@@ -97,12 +97,12 @@ class Cache:
 
         Args:
             label: the kind of records, for the progress bar and the name of the store.
-            dependencies: text that names everything else that decides the content of records.
+            dependencies: text that names everything, besides the keys, that decides the records.
             keys: 32 bytes each; the same key means the same record.
-            make_recipe: called only if a record is missing.
+            make_recipe: called only if a record is missing, or if there are no keys.
 
         Raises:
-            CacheError: a folder cannot be written, or its disk is full.
+            CacheError: a folder cannot be written, its disk is full, or the cache was closed.
         """
         name = _store_name(label, dependencies)
         if (records := self._find(name, keys)) is not None:
@@ -110,7 +110,7 @@ class Cache:
         recipe = make_recipe()
         if not keys:
             return Records(np.zeros((0, *recipe.shape), recipe.dtype), np.zeros(0, np.int64))
-        while (records := self._find(name, keys)) is None:  # again if another run evicted it
+        while (records := self._find(name, keys)) is None:  # again if the store was evicted
             store, missing = self._choose_store(name, keys, recipe.record_bytes)
             try:
                 for positions, values in self._make(missing, label, recipe):
@@ -131,7 +131,7 @@ class Cache:
         positions: NDArray[np.int64],
         values: NDArray[Any],
     ) -> None:
-        """Add records (M, ...) that were made elsewhere, for the keys at positions (M,).
+        """Add records `values` (M, ...) that were made elsewhere, for the keys at positions (M,).
 
         Raises:
             CacheError: a folder cannot be written, or its disk is full.

@@ -21,7 +21,8 @@ def identity(*modules: str) -> str:
 
     Modules of the same distributions (installed packages) as `modules`, and modules of no
     distribution, are hashed by their source code. All others are hashed by the version of their
-    distribution. An import whose name is computed at run time is not found.
+    distribution. Modules of the standard library are not hashed. An import whose name is computed
+    at run time is not found.
     """
     owners = _distributions()  # of each top-level module
     own = {owner for name in modules for owner in owners.get(_root(name), ())}

@@ -14,8 +14,8 @@ def make_room(
 
     The least recently used stores are evicted first. Stores that this run has used are evicted only
     after all others. Stores that another run uses, or that this run is still filling, are never
-    evicted. If the room is still too small, the store that needs it is evicted with its old
-    records, unless a run uses this store now.
+    evicted. If evicting all permitted stores would not make enough room, `store` itself is evicted
+    too, with its old records, unless a run uses `store` now.
 
     The caller must hold the lock of the cache.
 
@@ -23,7 +23,7 @@ def make_room(
         leases: the leases of this run.
         store: the name of the store that needs room.
         total_bytes: size of all records that this run needs from the store.
-        present_bytes: size of those records that the store already has.
+        present_bytes: size of the part of these records that the store already has.
         max_bytes: limit of the whole cache.
 
     Returns:

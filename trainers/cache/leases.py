@@ -1,4 +1,4 @@
-"""Tracks which record stores the running processes use, and how many bytes they will still write.
+"""Tracks which record stores each run uses, and how many bytes each run will still write to them.
 
 A lease is a JSON file with a locked file beside it. The operating system releases the lock when the
 process ends, so the next run can remove the lease, and the workspace, of a run that was killed.
@@ -18,8 +18,8 @@ from service.system.locks import acquire_lock, file_lock
 from trainers.workspace import remove_abandoned
 
 _STORES = "shelves"
-"""The field of a lease file with the reserved bytes of each store. It keeps its old name, because
-runs of older versions read it."""
+"""The name of the field of a lease file that maps each store to its reserved bytes. The name is not
+changed to "stores", because runs of older versions read and write the same files."""
 
 
 class Leases:
@@ -56,7 +56,10 @@ class Leases:
         (self.folder / f"{self._name}.json").write_text(json.dumps(lease), encoding="utf-8")
 
     def reserved_by_others(self) -> dict[str, int]:
-        """Bytes that all other running processes will still write, by the name of the store."""
+        """Return the bytes that all other runs will still write, by the name of each store in use.
+
+        The leases of runs that have ended are removed.
+        """
         reserved: dict[str, int] = {}
         for path in self.folder.glob("*.lock"):
             if path.stem == self._name or self._remove_abandoned(path):
@@ -73,7 +76,7 @@ class Leases:
         self._lock, self.reserved, self._is_released = None, {}, True
 
     def _remove_abandoned(self, path: Path) -> bool:
-        """Remove the lease and the workspace of the run with this lock, if the run has ended.
+        """Remove the lease and the workspace of the run with this lock file, if it has ended.
 
         Returns:
             Whether the run has ended.
@@ -94,7 +97,10 @@ class Leases:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read a lease; return an empty lease if the file is incomplete after a kill or a full disk."""
+    """Read the lease of the run with this lock file.
+
+    The lease is empty if its file is missing, or incomplete after a kill or on a full disk.
+    """
     lease: dict[str, Any] = {"workspace": "", _STORES: {}}
     with suppress(OSError, ValueError):
         lease |= json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))

@@ -1,7 +1,8 @@
 """Stores arrays of one shape on disk, each under a key: the hash of what it was computed from.
 
-A store has three files that only grow: records, checksums and keys. The keys are written last. So a
-process that is killed leaves at most records without keys, which the next writer overwrites.
+The file form.json of a store holds the shape and the data type. New records are appended to three
+other files: `records`, `sums` (checksums) and `keys`. The keys are written last. So a process that
+is killed leaves at most records without keys, which the next writer overwrites.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class CorruptRecordError(GraftError):
 
 @dataclass(frozen=True)
 class Records:
-    """Records (N, ...) in the order of the requested keys, read from disk by index.
+    """Records (N, ...) in the order of the requested keys. Indexing reads them from the disk.
 
     A record is compared with its CRC-32 when it is first read, so that no model is trained on data
     that a disk, a crash or another program has altered.
@@ -71,7 +72,7 @@ class Records:
         return values
 
     def verify(self) -> None:
-        """Compare all records with their checksums, in batches.
+        """Read all records in batches, so that each is compared with its checksum.
 
         Raises:
             CorruptRecordError: a record differs from what was written.
@@ -82,7 +83,7 @@ class Records:
 
 @dataclass(frozen=True)
 class Checksums:
-    """The expected CRC-32 of each row of a store (N,), and whether the row was verified (N,)."""
+    """The expected CRC-32 of each row of a store (N,), and whether each was verified (N,)."""
 
     folder: Path
     expected: NDArray[np.uint32]
@@ -104,8 +105,8 @@ class Checksums:
 class RecordStore:
     """A folder with records of one shape; other runs may create it, add to it or remove it.
 
-    Callers of a method must hold the lock of the parent folder. `Records` need no lock, because a
-    memory-mapped file stays readable after it is removed.
+    Callers of a method must hold the lock of the parent folder. Reading the `Records` that `find`
+    returns needs no lock, because a memory-mapped file stays readable after it is removed.
     """
 
     folder: Path

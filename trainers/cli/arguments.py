@@ -15,7 +15,7 @@ from trainers.config import ConfigError, TrainingConfig, validate
 
 
 class TrainingParser(arguments.CommandParser):
-    """A parser that raises `ConfigError` for an unknown flag or a missing value."""
+    """A parser that raises `ConfigError` for wrong use, such as an unknown flag."""
 
     error_class = ConfigError
 
@@ -29,10 +29,11 @@ class Options(argparse.Namespace):
 
 
 def parse(line: Sequence[str]) -> Options:
-    """Parse a command line, and the config file if it names one; flags override the file.
+    """Parse a command line, and the file that its --config names; flags override the file.
 
     Raises:
-        ConfigError: a flag or a value cannot be used, or the file cannot be read.
+        ConfigError: a flag or a value cannot be used, no backbone is given, or the config file
+            cannot be read.
         SystemExit: for --help and --list-plugins, as argparse does.
     """
     parser = _parser()

@@ -16,9 +16,9 @@ LIBRARY_LOGGERS = ("py.warnings", "tensorflow", "absl", "keras", "tf2onnx", "ben
 
 
 class _StderrHandler(logging.Handler):
-    """Writes to what sys.stderr is at the time of each message.
+    """Writes each message to the current `sys.stderr`, even if this was replaced after start-up.
 
-    A progress bar replaces sys.stderr while the bar is shown.
+    A progress bar replaces `sys.stderr` while the bar is shown.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -32,7 +32,10 @@ class _JsonFormatter(logging.Formatter):
 
 
 def log_line(message: str) -> str:
-    """Format an error message like a line of the log, for code that must not wait for a lock."""
+    """Format an error message like a line of the log, but take no lock, unlike `log.error`.
+
+    The thread that receives signals calls this function, and must not wait for other threads.
+    """
     record = logging.LogRecord(log.name, logging.ERROR, "", 0, message, None, None)
     return log.handlers[0].format(record)
 
@@ -43,9 +46,9 @@ def _log_uncaught(*error: Any) -> None:
 
 @contextmanager
 def log_for_caller(is_verbose: bool) -> Iterator[None]:
-    """Log to stderr, or not at all, while a function that was called from Python runs.
+    """Log to stderr if `is_verbose` is set, while a function that was called from Python runs.
 
-    Handlers that the calling program has set up receive the messages in both cases.
+    Handlers that the calling program has set up receive the messages in any case.
     """
     silence, root = logging.NullHandler(), logging.getLogger()
     root.addHandler(silence)  # without a handler there, absl would add one that writes to stderr

@@ -1,4 +1,7 @@
-"""The first steps of every command that trains: choose the pictures, then read and split them."""
+"""The first steps of every command that trains: choose a folder; read, check and split pictures.
+
+Between `choose_folder` and `prepare_dataset`, the command lists the files with `scanning.scan`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,11 @@ from trainers.progress import Progress, log
 
 
 def choose_folder(config: TrainingConfig) -> Path:
-    """Return the folder to train on; generate the sample pictures if there is no folder."""
+    """Return the folder or archive to train on.
+
+    The folder of the sample pictures is returned if --data is `demo`, or if it is not given and
+    there is no folder data/. The sample pictures are drawn unless the cache has them.
+    """
     folder = config.folder()
     if folder:
         log.info("training on the pictures in %s", folder)
@@ -41,18 +48,22 @@ def choose_folder(config: TrainingConfig) -> Path:
 def prepare_dataset(
     files: Scan, config: TrainingConfig, image_size: int, cache: Cache, progress: Progress
 ) -> tuple[Dataset, Sequence[Finding]]:
-    """Read, group, check and split the pictures that were found in a folder.
+    """Inspect pictures and group duplicates; then assign sources, check the dataset and split it.
 
     Args:
         files: the files of the folder, not yet decoded.
         config: the options of the run, of which `group`, `strict` and `seed` are used.
         image_size: side of the model's input in pixels; much smaller pictures are reported.
+        cache: keeps the digests, the inspections and the groups of duplicates.
+        progress: shows the progress of the check.
 
     Returns:
         The dataset with its splits, and the findings of the check.
 
     Raises:
-        DataError: the folder cannot be trained on.
+        DataError: the folder cannot be trained on, or there is a finding and --strict is set.
+        ConfigError: the table that --group names cannot be read.
+        CacheError: the cache cannot be written.
     """
     dataset = load_dataset(files, cache)
     dataset = grouping.assign_sources(dataset, config.group)
@@ -64,7 +75,7 @@ def prepare_dataset(
 
 
 def check(dataset: Dataset, image_size: int, is_strict: bool) -> Sequence[Finding]:
-    """Look for problems in the pictures and log them.
+    """Look for problems in the dataset; log and return the findings.
 
     Raises:
         DataError: the folder cannot be trained on, or there is a finding and `is_strict` is set.

@@ -1,4 +1,4 @@
-"""The last log line of a run that is stopped, which says how to continue the run."""
+"""The last log line of a stopped run; it says how to continue the run, if that is possible."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ KEPT = "the results so far are kept in the cache: run the same command again to 
 class StopMessage:
     """Makes the last log line of a run that is stopped by a signal.
 
-    The line says how to continue only if this run has written a checkpoint or results to the cache
-    since `watch` was called.
+    The line says how to continue if a checkpoint was written, or results were written to the cache,
+    since `watch` was called. It also does so if the run was started with --resume and there is a
+    checkpoint of an earlier run.
 
     Args:
         prefix: the start of the message.
@@ -29,7 +30,7 @@ class StopMessage:
         self._before: dict[Path, int] = {}
 
     def watch(self, config: TrainingConfig) -> None:
-        """Note which files exist before the run, to distinguish them from files that it writes."""
+        """Note when the checkpoint and the indexes of the cache were modified before the run."""
         self._config, self._before = config, dict(_modification_times(config))
 
     def __call__(self) -> str:
@@ -47,7 +48,7 @@ class StopMessage:
 
 
 def _modification_times(config: TrainingConfig) -> Iterator[tuple[Path, int]]:
-    """Yield the checkpoint and the indexes of the cache, with their modification times in ns."""
+    """Yield the paths and modification times (ns) of the checkpoint and of the cache's indexes."""
     indexes = (cache_folder() / "arrays").glob("*/keys") if config.cache_gigabytes else ()
     for path in (config.checkpoint, *indexes):
         try:

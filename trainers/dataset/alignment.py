@@ -22,12 +22,12 @@ BASE_ERROR, MAX_ERROR = 2.0, 7.0
 the limit if the fit neither moves the thumbnail nor changes its contrast. The limit grows with the
 movement and the change of contrast, up to MAX_ERROR."""
 ERROR_PER_PIXEL, FREE_PIXELS, ERROR_PER_CONTRAST = 12.0, 0.2, 30.0
-"""Terms that are added to BASE_ERROR: gray levels per pixel of shift beyond FREE_PIXELS, and gray
-levels per unit of the logarithm of the contrast."""
+"""What is added to BASE_ERROR: ERROR_PER_PIXEL gray levels for each pixel of movement beyond
+FREE_PIXELS, and ERROR_PER_CONTRAST gray levels for each unit of the logarithm of the contrast."""
 MIN_SPOT, MIN_SPOT_RATIO = 20.0, 10.5
 """Two pictures are different if the remaining difference at one pixel exceeds both limits: MIN_SPOT
 gray levels, and MIN_SPOT_RATIO times the root mean square of the differences at all pixels. A copy
-that was brightened until colours saturate stays below these limits."""
+that was brightened until colours saturate does not exceed both."""
 _BORDER = 2
 """Pixels at each edge that are not compared, because a shifted thumbnail may not show them."""
 
@@ -63,8 +63,9 @@ def _fit(
     Moving and scaling are approximated to first order.
 
     Returns:
-        log b and the four shifts in pixels (M, 5); the error in gray levels (M,); and whether the
-        two thumbnails correlate, without a single large difference (M,).
+        Three arrays. (M, 5): log b, and four movements in pixels (the shift along each axis, and
+        how far scaling moves the edges along each axis). (M,): the error in gray levels. (M,):
+        whether the two thumbnails correlate, without a single large difference.
     """
     moved, target = _blur(left), _blur(right)
     down, across = np.gradient(moved, axis=(1, 2))

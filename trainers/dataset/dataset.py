@@ -30,15 +30,15 @@ MIN_PICTURES = 2
 class Dataset:
     """Pictures that can be decoded, with their classes and splits.
 
-    `paths`, `labels`, `splits`, `digests`, `inspections`, `duplicate_groups` and `images` have one
-    entry per picture, in the same order.
+    `paths`, `labels`, `splits`, `digests`, `inspections` and `duplicate_groups` have one entry per
+    picture, in the same order. So do `images` and `sources`, unless they are empty.
 
     Attributes:
         folder: the folder of the pictures; for an archive, the folder into which it was unpacked.
         classes: names, sorted.
         paths: relative to the folder.
         labels: (N,) int64, indices of classes.
-        splits: names from SPLITS; "" if the folder does not name a split.
+        splits: names from SPLITS. Before `splitting.split`, "" if the folder does not name a split.
         digests: SHA-256 of the files, in hexadecimal.
         inspections: (N,) records of `inspection.INSPECTION`.
         duplicate_groups: (N,) int64, for each picture the first row of its group of duplicates.
@@ -77,8 +77,8 @@ class Dataset:
     def significant_bits(self) -> int:
         """The number of bits, 8 to 16, that the samples of the 16-bit pictures use.
 
-        The decoder scales samples from 0 to 2 ** significant_bits - 1 to the range of the model's
-        input.
+        The decoder maps the samples of 16-bit pictures, which range from 0 to
+        2 ** significant_bits - 1, to 0..255. Without 16-bit pictures, the number is 16.
         """
         bits = self.inspections["bits"]
         used = self.inspections["significant_bits"][bits == FULL_RANGE_BITS]
@@ -88,7 +88,8 @@ class Dataset:
     def cache_keys(self) -> list[bytes]:
         """The cache key of each picture: its digest, 32 bytes.
 
-        The key of a 16-bit picture also depends on `significant_bits`, like its decoded pixels.
+        If `significant_bits` is less than 16, the keys of 16-bit pictures also depend on this
+        number, as their decoded pixels do.
         """
         keys, bits = [bytes.fromhex(digest) for digest in self.digests], self.significant_bits
         if bits < FULL_RANGE_BITS:
@@ -100,7 +101,7 @@ class Dataset:
         """Read the file of a picture.
 
         Raises:
-            DataError: the file has changed since the folder was read.
+            DataError: the file has changed since the folder was read, or can no longer be read.
         """
         return read_unchanged(self.folder / self.paths[row], self.digests[row])
 
@@ -124,8 +125,8 @@ class Dataset:
     def class_weights(self) -> NDArray[np.float32]:
         """Weights (classes,) float32 that balance the classes of the training split.
 
-        The formula is that of class_weight="balanced" in scikit-learn: N / (classes * count). If
-        all classes have the same size, their weights are 1.
+        The formula for N training pictures is that of class_weight="balanced" in scikit-learn:
+        N / (classes * count). If all classes have the same size, the weights are 1.
         """
         labels = self.labels[self.rows("train")]
         counts = np.bincount(labels, minlength=len(self.classes))
@@ -133,7 +134,12 @@ class Dataset:
 
 
 def load_dataset(scan: Scan, cache: Cache) -> Dataset:
-    """Inspect every scanned picture and group duplicates; leave out undecodable files."""
+    """Inspect every scanned picture and group duplicates; leave out undecodable files.
+
+    Raises:
+        DataError: a file was changed while the folder was read.
+        CacheError: the cache cannot be written.
+    """
     inspections, digests, problems = inspect_files(scan.pictures, cache)
     readable = [row for row in range(len(scan.pictures)) if row not in problems]
     pictures = [scan.pictures[row] for row in readable]

@@ -1,4 +1,4 @@
-"""SHA-256 digests of picture files, which are the cache keys of results computed from pictures."""
+"""Hashes picture files with SHA-256. Results computed from a file are cached under its digest."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ _STATE_FIELDS = "path, size, mtime, ctime and inode"
 def hash_files(
     paths: Sequence[Path], on_error: Callable[[int, Exception], None], cache: Cache
 ) -> list[str]:
-    """Return the SHA-256 of every file, in hexadecimal; "" for a file that cannot be read.
+    """Return the SHA-256 of every file, in hexadecimal; "" for an unreadable or too large file.
 
     The digest of a file is cached until its path, size, inode, mtime or ctime changes. (Programs
     may set the mtime of a file back, but not its ctime.)
 
     Args:
         paths: the files, in order.
-        on_error: called with the row and the error of each file that cannot be read.
+        on_error: called with the position in `paths` and the error of each file that has no digest.
+            Several threads call it.
         cache: keeps the digests.
     """
     now = time.time_ns()
@@ -68,8 +69,8 @@ def hash_files(
 def _file_state(path: Path, now: int) -> bytes | None:
     """Return a hash that changes when the file changes.
 
-    None if there is no such hash: the file system does not describe the file, or the file changed
-    so recently that another change could leave the same times.
+    None if there is no such hash: the size and the times cannot be read, or the file changed so
+    recently that another change could leave the same times.
     """
     try:
         stat = path.stat()
@@ -89,7 +90,7 @@ def _hash_file(path: Path) -> NDArray[np.uint8]:
 def _hash_or_zeros(path: Path) -> NDArray[np.uint8]:
     try:
         return _hash_file(path)
-    except (RequestError, OSError):  # perhaps temporary: files with zeros are read again
+    except (RequestError, OSError):  # perhaps temporary: `hash_files` reads the file again
         return np.zeros(32, np.uint8)
 
 

@@ -2,8 +2,8 @@
 
 A perceptual hash finds pairs that may be duplicates; `alignment` decides which of them are. The
 hash holds the 8 x 8 lowest frequencies of a thumbnail as in pHash, but as numbers instead of bits.
-Each is weighted by its frequency, because photos have little energy in high frequencies. Hashes are
-compared by their cosine.
+Each number is multiplied by its frequency, because photos have little energy in high frequencies.
+Hashes are compared by their cosine.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 MIN_COSINE = 0.8
-"""Smallest cosine of two perceptual hashes that makes the pair a candidate."""
+"""Two pictures may be duplicates if the cosine of their perceptual hashes is at least this."""
 MIN_CONTRAST = 3.0
 """Smallest standard deviation of a thumbnail, in gray levels. Pictures with less contrast (open
 sea, blank paper) show too little to be compared, so only copies of the same file count as
 duplicates."""
 MAX_PLAIN_SHARE, PLAIN_LEVELS = 0.85, 2
-"""Largest share of the pixels of a thumbnail within PLAIN_LEVELS gray levels of its median.
-Pictures with a larger share show a small mark (an arrow, a letter) on a plain background. Even
-different marks can often be aligned by moving and scaling, so only copies of the same file count as
-duplicates."""
+"""A picture is compared with others only if less than MAX_PLAIN_SHARE of its thumbnail's pixels are
+within PLAIN_LEVELS gray levels of their median. If the share is larger, the picture shows a small
+mark (an arrow, a letter) on a plain background. Even different marks can often be aligned by moving
+and scaling, so for such pictures only copies of the same file count as duplicates."""
 MAX_CANDIDATES = 16
-"""Each picture is compared with at most this number of candidates, the most similar ones. This
-limits the work if all pictures look alike."""
+"""In each orientation, a picture is aligned with at most this number of later pictures: those with
+the most similar hashes. This limits the work if all pictures look alike."""
 _BLOCK = 2048
 _FREQUENCIES = 8
 _UPRIGHT = (False, 1, 1)
@@ -49,7 +49,7 @@ _ORIENTATIONS = [(swap, *signs) for swap in (False, True) for signs in product((
 def find_duplicates(
     digests: Sequence[str], inspections: NDArray[np.void], labels: Rows, cache: Cache
 ) -> Rows:
-    """Return the result of `group_duplicates` for these files, from the cache if it is there."""
+    """Group duplicates as `group_duplicates` does, or take its result from the cache."""
     unique, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
     lowest_labels = np.full(len(unique), np.iinfo(np.int64).max)
     np.minimum.at(lowest_labels, inverse, labels)  # copies of a file may be in several classes
@@ -71,8 +71,9 @@ def group_duplicates(digests: Sequence[str], inspections: NDArray[np.void], labe
     """Group pictures that are duplicates of each other.
 
     Mirrored or turned pictures are duplicates only within a class, because the direction may be the
-    difference between two classes. Groups are connected components without a size limit, so a group
-    can only grow when pictures are added. Time grows with N squared, memory with N.
+    difference between two classes. Groups are connected components without a size limit. So an
+    added picture can enlarge or join groups. It can split a group only where MAX_CANDIDATES limits
+    the comparisons. Time grows with N squared, memory with N.
 
     Args:
         digests: SHA-256 of the N files.
@@ -140,11 +141,11 @@ def _find_candidates(hashes: Floats, block: Floats, start: int) -> tuple[Rows, R
 
     Args:
         hashes: (N, 64), all hashes.
-        block: (M, 64), the hashes of rows `start` to `start` + M, perhaps of turned pictures.
+        block: (M, 64), the hashes of M rows from row `start` on, perhaps of turned pictures.
         start: first row of the block.
 
     Returns:
-        The rows of the pairs (K,) and (K,): one in the block, and a later one in `hashes`.
+        Two arrays (K,) with the rows of K pairs: a row of the block, and a later row of `hashes`.
     """
     lefts, rights, cosines = [], [], []
     for stop in range(start, len(hashes), _BLOCK):

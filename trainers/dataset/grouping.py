@@ -1,8 +1,9 @@
 """Assigns a source to each picture: the video, patient or plant that it comes from.
 
 The measured accuracy is too high if frames of one video are in both training and test. So --group
-names the source of each picture, by a regular expression for paths or by a table. Pictures of the
-same source always share a split and a cross-validation fold, as duplicates do.
+names the source of each picture, by a regular expression for paths or by a table. Like duplicates,
+pictures of one source are put into the same split and the same cross-validation fold. If the folder
+itself names the splits, a source may be in several of them; the check of the dataset reports this.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
 
     Args:
         dataset: the pictures.
-        rule: the value of --group. Either a regular expression for paths relative to the folder:
-            its first capture group, or its whole match if it has no group, names the source. Or
-            the path of a CSV file with the columns `path` and `group`.
+        rule: the value of --group. Either a regular expression for paths relative to the data
+            folder; the source is what its first capture group matches, or its whole match if it has
+            no group. Or the path of a CSV file with the columns `path` and `group`.
 
     Raises:
         ConfigError: the table cannot be read.
@@ -67,7 +68,7 @@ def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
 
 
 def match_source(pattern: str, path: str) -> str:
-    """Return the source that a regular expression finds in a path; "" if it does not match."""
+    """Return the source that a regular expression finds in a path; "" if it finds none."""
     match = re.search(pattern, path)
     if not match:
         return ""
@@ -78,7 +79,7 @@ def read_table(path: Path) -> Mapping[str, str]:
     """Read a CSV file with the source of each picture.
 
     Returns:
-        Sources, by the path of the picture relative to the folder.
+        Sources, by the path of the picture relative to the data folder.
 
     Raises:
         ConfigError: the file cannot be read, or a column is missing.
@@ -118,7 +119,7 @@ def merge_groups(dataset: Dataset) -> NDArray[np.int64]:
 
 
 def explain_coarse_sources(dataset: Dataset) -> str:
-    """Explain what is wrong with --group if every class has only one source; "" otherwise."""
+    """Say what is wrong with --group if every class has only one source; otherwise return ""."""
     by_class: dict[int, set[str]] = {}
     for label, source in zip(dataset.labels.tolist(), dataset.sources, strict=False):
         by_class.setdefault(label, set()).add(source)
@@ -134,7 +135,10 @@ def explain_coarse_sources(dataset: Dataset) -> str:
 
 
 def split_keys(dataset: Dataset) -> Sequence[str]:
-    """Return the keys whose hash decides the split: the source of a picture, or else its digest."""
+    """Return the key of each picture whose hash decides its split.
+
+    The key is the source of the picture, or the digest of the file if it has no source.
+    """
     if not dataset.sources:
         return dataset.digests
     pairs = zip(dataset.sources, dataset.digests, strict=True)

@@ -40,7 +40,13 @@ class Images:
         return cls(len(images), images.shape[1], lambda rows: Records(images, rows))
 
     def prefetch(self, rows: Rows) -> Future[Records]:
-        """Decode rows (M,) in the background, after the rows of earlier calls."""
+        """Decode rows (M,) in the background, after the rows of earlier calls.
+
+        If an earlier call had the same rows in the same order, they are not decoded again.
+
+        Returns:
+            A future with the records of the rows.
+        """
         with self._lock:
             if (batch := self._batches.get(rows.tobytes())) is None:
                 batch = self._batches[rows.tobytes()] = self._thread.submit(self._decode, rows)
@@ -61,7 +67,11 @@ class Images:
     def __getitem__(self, positions: Any) -> NDArray[np.uint8]:
         """Return a copy of the pictures at `positions`: an index array, a mask or a slice.
 
-        The call waits until they are decoded, and raises the same errors as `records`.
+        The call waits until these pictures are decoded.
+
+        Raises:
+            DataError, CacheError: as in `records`.
+            CorruptRecordError: a record in the cache differs from what was written.
         """
         rows = np.arange(len(self._batch_of_row))[positions]
         new = [row for row in rows.tolist() if self._batch_of_row[row] is None]

@@ -1,7 +1,7 @@
 """Inspects every file once: format, mode, size, and a thumbnail for the search for duplicates.
 
 An inspection depends only on the bytes of the file, not on the input size of the model. So splits
-and findings do not change with the backbone.
+do not change with the backbone. Findings do not either, except those about the size of pictures.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ THUMBNAIL_SIZE = 32
 """Side of a thumbnail, in pixels."""
 _DECODED_SIZE = 2 * THUMBNAIL_SIZE
 _MAX_BLANK_RANGE = 2
-"""Largest difference between pixels, in each channel, of a picture that counts as a single colour:
+"""A picture counts as a single colour if the pixels differ by at most this in each channel, because
 JPEG compression adds such noise."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillow's mode L
 
@@ -34,7 +34,7 @@ INSPECTION = np.dtype(
         ("mode", "S8"),  # Pillow's mode: RGB, L, CMYK, P, ...
         ("bits", np.uint8),  # per sample, 1 to 16
         ("significant_bits", np.uint8),  # number of bits that the values use, at least 8
-        ("is_blank", np.bool_),  # whether all decoded pixels have the same colour
+        ("is_blank", np.bool_),  # whether all decoded pixels have (almost) the same colour
         ("is_transparent", np.bool_),
         ("frames", np.uint32),
         ("orientation", np.uint8),  # EXIF orientation; 1 is upright
@@ -77,8 +77,13 @@ def inspect_files(
     """Inspect files in threads; the inspection of a file is cached until its bytes change.
 
     Returns:
-        Inspections (N,) of INSPECTION, N SHA-256 digests, and the problems by row. The inspection
-        of a row with a problem is all zeros.
+        Inspections (N,) of INSPECTION; N SHA-256 digests in hexadecimal, "" for unreadable files;
+        and the problems, by the position of the file in `files`. The inspection of a file with a
+        problem is all zeros.
+
+    Raises:
+        DataError: a file was changed between its hashing and its inspection.
+        CacheError: the cache cannot be written.
     """
     inspections = np.zeros(len(files), INSPECTION)
     problems: dict[int, LeftOut] = {}

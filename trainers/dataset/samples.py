@@ -1,8 +1,8 @@
 """Draws the sample dataset: leaves, healthy and with three diseases.
 
-It is for trying Graft out, for tests, and for machines without pictures. The leaves differ in
-shape, colour, angle, light and background, and the diseases in extent, so that the classes can be
-learned but are not trivial.
+It serves for trying Graft out, for tests, and for machines without pictures. The leaves differ in
+shape, colour, angle, light and background, and the diseases differ in extent, so that the classes
+can be learned but are not trivial.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from service.system.interrupts import cleanup_on_signal
 PICTURES_PER_CLASS = 150
 SIZE = 160
 VERSION = 1
-"""Part of the folder's name: increase it whenever the pictures change."""
+"""Part of the name of the dataset's folder: increase it whenever the pictures change."""
 
 Colour = tuple[int, int, int]
 Draw = Callable[[Image.Image, NDArray[np.bool_], np.random.Generator], Image.Image]
 
 
 def draw_samples(cache: Path, per_class: int = PICTURES_PER_CLASS, seed: int = 0) -> Path:
-    """Draw the dataset unless `cache` has it; return its folder, with a sub-folder per class.
+    """Draw the dataset unless `cache` has it; return the folder that holds one folder per class.
 
     Args:
         cache: the folder that keeps the dataset.
@@ -57,7 +57,10 @@ def draw_samples(cache: Path, per_class: int = PICTURES_PER_CLASS, seed: int = 0
 
 
 def is_sample_dataset(folder: Path) -> bool:
-    """Whether `draw_samples` made this folder; links to it are followed."""
+    """Whether this is a folder of sample pictures, by its place in Graft's cache and its name.
+
+    If `folder` is a link, the folder that it leads to counts.
+    """
     place = folder.resolve()
     return place.parent == cache_folder().resolve() and place.name.startswith("leaves-")
 
@@ -75,7 +78,7 @@ def draw_leaf(rng: np.random.Generator, disease: Draw, size: int = SIZE) -> Imag
 
 
 def healthy(leaf: Image.Image, inside: NDArray[np.bool_], rng: np.random.Generator) -> Image.Image:
-    """Draw at most a few specks of dust on a leaf."""
+    """Draw at most two specks of dust on a leaf."""
     _draw_spots(
         leaf, inside, rng, count=int(rng.integers(0, 3)), radius=(0.5, 1.5), colour=(150, 140, 110)
     )

@@ -1,7 +1,8 @@
 """Lists the files of a folder or an archive: pictures with their class, and files left out.
 
-A file is a picture if it has the suffix of a picture; otherwise its first bytes decide. The module
-`folders.layout` finds the class folders; `inspection` decodes the pictures later.
+A file counts as a picture if it has the suffix of a format that Graft reads; for other files, the
+first bytes decide. The module `folders.layout` finds the class folders. No picture is decoded here:
+`inspection` does that later.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class LeftOut:
     Attributes:
         path: relative to the data folder.
         reason: why it is not used, as the end of a sentence that begins with the path.
-        kind: the kind of finding that reports the file (see `findings.files`); "" if the file was
-            not meant as a picture, so that it is not reported as a finding.
+        kind: the kind of finding that reports the file or folder (see `findings.files`); "" if it
+            was not meant as a picture or a class, and is therefore not reported as a finding.
     """
 
     path: str
@@ -40,9 +41,9 @@ class PictureFile:
     """A file that is a picture by its suffix or its first bytes; it is not decoded yet.
 
     Attributes:
-        path: the file.
-        name: its path relative to the data folder.
-        label: the name of its class.
+        path: the path of the file.
+        name: the path relative to the data folder, with / as separator.
+        label: the name of the class.
         split: a name from SPLITS; "" if the folder does not name a split.
     """
 
@@ -60,7 +61,8 @@ class Scan:
         data_path: the folder or the archive, as the user named it.
         folder: the folder of the files; for an archive, the folder into which it was unpacked.
         pictures: the files that are pictures, in a fixed order.
-        classes: the names of all class folders, sorted, even of those without a readable picture.
+        classes: the names of the classes, sorted. Each has a file that is meant as a picture, even
+            if it is not readable, or a folder that cannot be opened.
         left_out: files and folders that are not used.
         layout: where in the folder the classes are.
     """
@@ -77,8 +79,8 @@ def scan(data_path: Path) -> Scan:
     """List the files of a folder, or of a Zip or tar archive, and find their classes.
 
     Raises:
-        DataError: the folder is missing, cannot be opened or holds no pictures, or it is not clear
-            which of its folders are the classes.
+        DataError: the folder is missing, cannot be opened or holds no pictures, the archive cannot
+            be unpacked, or it is not clear which folders are the classes.
     """
     if not is_printable(str(data_path)):
         raise DataError(f"--data {escape(str(data_path))} {UNPRINTABLE.reason}")
@@ -149,7 +151,7 @@ def _classes(entries: Sequence[Entry], layout: Layout) -> tuple[str, ...]:
 def format_left_out(left_out: Sequence[LeftOut], limit: int = 5) -> str:
     """Return the end of an error message: at most `limit` of the files left out, and the reasons.
 
-    Files that are findings come first. The result is "" if no file was left out.
+    Files that are reported as findings come first. The result is "" if no file was left out.
     """
     ordered = sorted(left_out, key=lambda file: not file.kind)
     lines = [f"\n  {file.path}: {file.reason}" for file in ordered[:limit]]

@@ -1,4 +1,4 @@
-"""Splits a dataset into training, validation and test pictures, by a hash of their content."""
+"""Splits a dataset into training, validation and test pictures, by hashes of content or source."""
 
 from __future__ import annotations
 
@@ -18,29 +18,31 @@ from trainers.dataset.folders.filenames import SPLITS, normalize
 from trainers.progress import log
 
 HELD_OUT_SHARE = 0.15
-"""Share of the pictures in the test split, and also the share in the validation split."""
+"""Share of all pictures that the test split gets. The validation split gets the same share."""
 
 
 def split(dataset: Dataset, seed: int) -> Dataset:
-    """Assign every picture to a split; splits that the folder names stay as they are.
+    """Assign every picture to a split; test and validation folders stay as they are.
 
-    The pictures of missing splits are taken from the training pictures. Each picture has a draw, a
-    number from 0 to 1 that is a hash of the seed and of its content. A picture with a draw below
-    0.15 goes to the test, below 0.30 to validation, otherwise to training. So file names and their
-    order do not matter.
+    The other pictures, in train/ or in no split folder, are divided by their draws. The draw of a
+    picture is a number from 0 to 1: a hash of the seed and of the content of the file. A picture
+    with a draw below 0.15 goes to the test, below 0.30 to validation, otherwise to training. (If
+    only one of test and validation has a folder, pictures with draws below 0.15 go to the other; if
+    both have one, all go to training.) So file names and their order do not matter.
 
     Duplicates share a split: the draw of a group of duplicates is the highest draw of its members.
-    So if a picture is added to the folder, no other picture moves except its duplicates, and these
-    only towards training. Pictures of one source (--group) share a split, too: their draw is a hash
-    of the seed and the name of the source.
+    So if a picture is added to the folder, no other picture moves except duplicates of the added
+    one, and these only towards training. Pictures of one source (--group) share a split, too: their
+    draw is a hash of the seed and the name of the source.
 
     If a class would have no picture in a split, the picture or group with the nearest draw goes
     there. (A class of two pictures has one in training and one in the test; a class of three or
-    more is in all splits.) Only in a class with such an exception can an added picture move another
-    picture to the test: if the added one joins two groups, or is the first with a draw above 0.30.
+    more is in all splits.) In a class with such an exception, and only there, an added picture can
+    move another picture to the test. This happens if the added picture joins two groups, or is the
+    first with a draw above 0.30.
 
     If a group has pictures of several classes, these rules may give several splits. The group goes
-    to the one that is nearest to training.
+    to the split that is nearest to training.
 
     Args:
         dataset: the pictures.
@@ -75,7 +77,7 @@ def split(dataset: Dataset, seed: int) -> Dataset:
 
 
 def _suggest_rename(dataset: Dataset, label: str, trained: set[int]) -> str:
-    """Suggest what to do about a class without training pictures; its name may be misspelt."""
+    """Suggest what to do about a class without training pictures, such as to correct its name."""
     others = {normalize(dataset.classes[index]): dataset.classes[index] for index in trained}
     close = difflib.get_close_matches(normalize(label), others, n=1, cutoff=0.8)
     if not close:
@@ -129,7 +131,7 @@ def _draw_splits(
 def write_csv(dataset: Dataset, path: Path) -> None:
     """Write a CSV file with path, SHA-256, class and split of every picture.
 
-    With --group it also has the source of every picture. Paths are relative to the data folder.
+    With --group, it also has the source of every picture. Paths are relative to the data folder.
     """
     columns = {
         "path": dataset.paths,

@@ -19,8 +19,9 @@ MIN_SIDE = 0.5
 """A picture is reported if its shorter side is less than this share of the model's input side."""
 MAX_SIDE_RATIO, MAX_ASPECT_RATIO = 4.0, 2.0
 """A picture is reported if its side (the square root of its area) differs from the median of the
-folder by more than the factor MAX_SIDE_RATIO, or if its aspect ratio is larger than the median
-aspect ratio by more than the factor MAX_ASPECT_RATIO."""
+folder by more than the factor MAX_SIDE_RATIO and it is not already reported as small. It is also
+reported if its aspect ratio is larger than the median aspect ratio by more than the factor
+MAX_ASPECT_RATIO."""
 
 _MODES = {
     "pages": "{have} several pages, but only the first is used: if another page matters, save it "
@@ -40,7 +41,7 @@ _MODES = {
     "coloured": "{are} coloured, unlike most pictures, and the model may learn that difference: "
     "this is fine only if the service will get coloured pictures too",
 }
-"""Messages about pictures in another mode than most pictures, by mode."""
+"""The message about pictures of each mode, for folders in which another mode is the most common."""
 
 
 def find_odd_sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
@@ -76,7 +77,7 @@ def find_odd_sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
 
 
 def find_odd_modes(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find pictures whose mode differs from that of most pictures in the folder."""
+    """Find pictures whose mode differs from the most common mode in the folder."""
     inspections = dataset.inspections
     tests = [
         (inspections["frames"] > 1) & (inspections["format"] == b"TIFF"),
@@ -95,7 +96,7 @@ def find_odd_modes(dataset: Dataset, _: int) -> Iterator[Finding]:
 
 
 def find_blank_pictures(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find pictures of a single colour."""
+    """Find pictures that show only one colour."""
     if paths := _paths(dataset, dataset.inspections["is_blank"]):
         text = (
             "{have} the same colour everywhere when decoded (e.g. black, or transparent "
@@ -105,7 +106,7 @@ def find_blank_pictures(dataset: Dataset, _: int) -> Iterator[Finding]:
 
 
 def find_narrow_range(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find 16-bit pictures that use only some of their bits."""
+    """Report all 16-bit pictures if none of them uses all 16 bits."""
     bits = dataset.significant_bits
     if bits < FULL_RANGE_BITS:
         text = (

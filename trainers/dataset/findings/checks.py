@@ -1,8 +1,8 @@
 """Runs all checks of a dataset.
 
-A new check is a function from a dataset to findings, in the module of its topic or in a new one,
-and a line in CHECKS. Choose its thresholds so that a clean folder has no finding: tests marked
-`real` run all checks on photos of flowers and on satellite tiles.
+To add a check, write a `Check` function in the module of its topic or in a new module, and add the
+function to CHECKS. Choose thresholds with which a clean folder has no finding: tests marked `real`
+run all checks on photos of flowers and on satellite tiles.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from trainers.dataset.findings import appearance, classes, duplication, files, l
 from trainers.dataset.findings.finding import Finding
 
 Check = Callable[[Dataset, int], Iterator[Finding]]
-"""(dataset, side of the model's input in pixels) -> findings."""
+"""A function: (dataset, side of the model's input in pixels) -> findings."""
 
 CHECKS: tuple[Check, ...] = (
     classes.find_nested_classes,

@@ -10,15 +10,15 @@ from trainers.dataset.findings.finding import Finding, make_finding
 from trainers.dataset.folders.filenames import format_names, normalize
 
 FEW_PICTURES = 10
-"""A class with fewer pictures is reported: it has only one or two test pictures, so its accuracy
-can only be 0, 50 or 100%."""
+"""A class with fewer pictures is reported: it usually has only one or two test pictures, so its
+accuracy on them can only be 0, 50 or 100%."""
 MAX_IMBALANCE = 3.0
 """The imbalance is reported if the largest class is at least this number of times as large as the
 smallest class."""
 
 
 def find_nested_classes(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find class folders that hold other folders, which are perhaps the classes."""
+    """Find class folders that hold other folders, if perhaps the inner folders are the classes."""
     if inner := dataset.layout.inner_roots:
         message = (
             f"the class folders ({format_names(list(dataset.classes))}) hold folders that look "
@@ -67,10 +67,10 @@ def find_imbalance(dataset: Dataset, _: int) -> Iterator[Finding]:
 
 
 def find_similar_names(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find class names that differ only in case, spaces or the Unicode form of accents.
+    """Find class names that differ only in case, spaces, `_`, `-` or the Unicode form of accents.
 
-    macOS and Windows often treat such folders as the same folder. The finding is only a warning,
-    because there may be classes `a` and `A`.
+    If the names differ in case or accents, macOS and Windows often see only one folder. The finding
+    is only a warning, because `a` and `A` may be two classes.
     """
     similar: dict[str, list[str]] = {}
     for label in dataset.classes:

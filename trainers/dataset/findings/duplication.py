@@ -57,7 +57,10 @@ def find_duplicates(dataset: Dataset, _: int) -> Iterator[Finding]:
 
 
 def _kinds(dataset: Dataset, rows: NDArray[np.int64]) -> Iterator[str]:
-    """Yield the kinds of problem of a group. Copies are reported only if nothing is worse."""
+    """Yield the kinds of findings that report a group of duplicates.
+
+    Duplicates within a class and a split are reported only if the group has no worse problem.
+    """
     is_mislabelled = len(set(dataset.labels[rows])) > 1
     is_leak = len({dataset.splits[row] for row in rows}) > 1
     if is_mislabelled:

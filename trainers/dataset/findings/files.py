@@ -1,4 +1,4 @@
-"""Findings about files that are left out, and about files with a wrong suffix."""
+"""Findings about files and folders that are left out, and about files with a wrong suffix."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _LEFT_OUT = {
 }
 """Messages of findings, by the kind of `LeftOut`."""
 _SELF_EXPLANATORY = ("web_page", "empty_file", "misplaced", "empty_class")
-"""Kinds with only one possible reason, which the message already gives."""
+"""Kinds of findings with only one possible reason, which the message already gives."""
 _MAX_REASONS = 3
 
 
 def find_left_out(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find files that were meant as pictures but are left out; one finding for each kind."""
+    """Find what is left out but was meant as a picture or a class; one finding for each kind."""
     for kind, text in _LEFT_OUT.items():
         files = [file for file in dataset.left_out if file.kind == kind]
         if files:

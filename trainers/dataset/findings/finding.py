@@ -1,7 +1,7 @@
 """A finding of the check of a dataset, and its form in the log, in findings.json and in reports.
 
-A finding is a warning or an error. An error makes training impossible, or the measured accuracy
-wrong. With --strict, a run stops at findings of both kinds.
+A finding is a warning or an error. It is an error if training is impossible, or if the model or its
+measured accuracy would be wrong. With --strict, warnings stop a run, too.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ class Finding:
         kind: the identifier of the problem, such as `near_duplicate`.
         severity: "error" or "warning".
         message: what is wrong, why it matters, and what to do; without a full stop at the end.
-        paths: all pictures (or folders or classes) with the problem, relative to the data folder.
-        groups: the same paths, group by group, if the problem concerns groups, e.g. of duplicates.
+        paths: all pictures or folders with the problem, relative to the data folder; if the problem
+            concerns classes, the names of the classes.
+        groups: the same paths, group by group, if the problem concerns groups, e.g. of duplicates;
+            otherwise empty.
     """
 
     kind: str
@@ -55,8 +57,8 @@ def make_finding(
         kind: the kind of finding.
         text: the rest of the message. {they}, {them}, {their}, {are} and {have} are replaced by
             these words or, for one path, by their singular.
-        paths: relative to the data folder.
-        noun: what each path is, in the singular.
+        paths: relative to the data folder, or names of classes.
+        noun: what each of `paths` is, in the singular: "picture", "file", "folder" or "class".
         severity: "error" or "warning".
     """
     is_one = len(paths) == 1
@@ -78,7 +80,7 @@ def log_findings(findings: Sequence[Finding]) -> None:
 
 
 def list_notes(dataset: Dataset) -> list[str]:
-    """Describe how the folder was understood, and the files left out that are not findings.
+    """Describe how the folder was understood, and which files are left out without a finding.
 
     Returns:
         Lines for the log.
@@ -119,6 +121,6 @@ def to_dict(dataset: Dataset, findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def write_json(path: Path, dataset: Dataset, findings: Sequence[Finding]) -> None:
-    """Write findings.json."""
+    """Write the content of findings.json to a file."""
     text = json.dumps(to_dict(dataset, findings), indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")

@@ -12,9 +12,9 @@ from trainers.dataset.findings.finding import Finding
 from trainers.dataset.folders.filenames import format_names
 
 FRAME_PATTERN = r"^(.+?)[\W_]*\d+\.\w+$"
-"""Matches a path whose file name ends in a number; the capture group is the part before it."""
+"""Matches a path that ends in a number and a suffix; captures the part before the number."""
 MIN_FRAMES = 5
-"""Smallest number of numbered pictures that may be frames of a video."""
+"""Numbered pictures may be frames of a video if they have at least this many different numbers."""
 MIN_SHARE_OF_STEPS = 0.5
 """Numbered pictures may be frames of a video if at least this share of the steps between their
 numbers are equal; some frames may have been dropped. The names of many photos end in a time of day,
@@ -23,7 +23,7 @@ _VIDEO_WORDS = re.compile(r"frame|clip|video|movie|scene|sequence", re.IGNORECAS
 
 
 def find_leaks(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find sources (--group) in several splits; without --group, find names like video frames."""
+    """Find sources (--group) in several splits, or, without --group, pictures named like frames."""
     if dataset.sources:
         yield from _sources_across_splits(dataset)
     else:
@@ -75,7 +75,7 @@ def _numbered_frames(dataset: Dataset) -> Iterator[Finding]:
 
 
 def _is_video(paths: Sequence[str], name: str) -> bool:
-    """Whether enough of the numbers after the name follow each other in equal steps."""
+    """Whether there are enough numbers after the name, and enough steps between them are equal."""
     numbers = sorted({int(digits[-1]) for path in paths if (digits := _numbers(path, name))})
     steps = Counter(later - earlier for earlier, later in pairwise(numbers))
     if len(numbers) < MIN_FRAMES:

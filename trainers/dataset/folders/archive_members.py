@@ -28,7 +28,7 @@ class Member(NamedTuple):
     """A file, a link or a device in an archive.
 
     Attributes:
-        name: its path in the archive.
+        name: the path in the archive.
         content: an open file; None for links and devices.
         link_target: for a hard link, the name of the earlier member that has the same content.
     """
@@ -56,7 +56,11 @@ def iter_members(archive: Path) -> Iterator[Member]:
 
     Raises:
         DataError: the file is neither a Zip nor a tar archive.
-        BadZipFile, TarError: the archive is damaged. They are also raised during the iteration.
+        BadZipFile, TarError: the archive is damaged.
+
+    The iteration raises BadZipFile and TarError, too. It also raises the errors of decompression
+    (OSError, EOFError, zlib.error, LZMAError), RuntimeError for an encrypted file, and
+    NotImplementedError for a compression method that Python does not know.
     """
     try:  # tar first, because a tar that contains a Zip also passes `is_zipfile`
         tarfile.open(archive).close()

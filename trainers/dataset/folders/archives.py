@@ -1,8 +1,8 @@
-"""Unpacks Zip and tar archives once into the cache, each into a folder named by its SHA-256.
+"""Unpacks Zip and tar archives once into the cache, each into a folder named after its SHA-256.
 
-Archives are not trusted: only regular files are extracted, no path may lead out of the folder, and
-the unpacked size is limited. The folder exists only if the archive was unpacked completely. A JSON
-file beside the folder lists the members that were left out.
+Archives are not trusted: only regular files are written, no path may lead out of the folder, and
+the unpacked size is limited. The folder exists only if the archive was read to its end. If members
+were left out, a JSON file beside the folder lists them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from trainers.progress import log
 SUFFIXES: Final = (".zip", ".tar", ".tgz", ".gz", ".tbz2", ".bz2", ".txz", ".xz")
 """Suffixes of archives, used only for hints: the content decides whether a file is an archive."""
 MAX_FILES: Final = 2_000_000
-"""Largest number of files in an archive: more than any dataset that fits on one machine."""
+"""Largest number of files in an archive; datasets for one machine have fewer."""
 MAX_RATIO: Final = 200
 """Largest unpacked size, relative to the size of the archive. Photos hardly shrink in an archive;
 drawings shrink up to this much."""
@@ -53,8 +53,10 @@ def unpack(archive: Path) -> Path:
     """Unpack an archive unless the cache already has it; return the folder with its files.
 
     Raises:
-        DataError: the file is not a Zip or tar archive, it is damaged or encrypted, or the unpacked
-            files would fill the disk.
+        DataError: the file is not a Zip or tar archive; it is damaged, encrypted or empty; it has
+            too many files, or a path that leads out of the folder; or it would unpack to too large
+            a size, or fill the disk.
+        OSError: the archive cannot be opened, or the cache cannot be written.
     """
     try:
         members = iter_members(archive)
@@ -88,7 +90,11 @@ def unpack(archive: Path) -> Path:
 
 
 def read_left_out(folder: Path) -> list[tuple[str, str]]:
-    """Return the name of every archive member that was not unpacked, and the reason."""
+    """Return the name of every archive member that was not unpacked, and the reason.
+
+    Args:
+        folder: the folder that `unpack` returned.
+    """
     path = _left_out_path(folder)
     if not path.is_file():
         return []
@@ -100,7 +106,7 @@ def _left_out_path(folder: Path) -> Path:
 
 
 def _unpack_members(members: Iterator[Member], archive_bytes: int, folder: Path) -> None:
-    """Write all members into a staging folder beside `folder`, then rename it."""
+    """Write all members into a staging folder beside `folder`, then rename it to `folder`."""
     limit, left_out = _SizeLimit(archive_bytes, folder.parent), []
     staging = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(staging, ignore_errors=True)  # left by a run that was killed

@@ -1,4 +1,4 @@
-"""Walks through a folder: lists every file, and why some folders are not entered."""
+"""Walks through a folder: lists its files, the folders that are not entered, and the reasons."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Entry:
 
     Attributes:
         path: the file or folder.
-        parts: the parts of its path relative to the data folder. A folder that cannot be opened has
-            an additional last part "", which stands for the unknown files in it.
-        is_picture: whether it is meant as a picture, even of an unsupported format, or as a folder
-            of pictures.
-        rejection: why it is left out before decoding; None for a picture.
+        parts: the parts of the path relative to the data folder. If a folder cannot be opened, an
+            additional last part "" stands for the unknown files in it.
+        is_picture: whether the entry is meant as a picture, even of an unsupported format, or is a
+            folder that cannot be opened and so may hold pictures.
+        rejection: why the entry is left out before decoding; None for a picture.
     """
 
     path: Path
@@ -59,10 +59,11 @@ def list_entries(folder: Path) -> list[Entry]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield all files that are not hidden, and all folders that are not entered; follow links.
+    """Yield files, and folders that are not entered, from a folder and all folders below it.
 
-    Folders that are empty, hidden, not readable, already visited, or made by an operating system, a
-    tool or Graft are not entered.
+    Hidden files are skipped unless they are pictures. Folders of version control are skipped, too.
+    Other folders are yielded but not entered if they are empty, hidden, not readable, already
+    visited, or made by an operating system, a tool or Graft. Links are followed.
     """
     visited = {os.path.realpath(folder)}
     closed: list[Path] = []
@@ -93,7 +94,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _is_hidden_picture(name: str) -> bool:
-    """Whether a hidden file is a picture.
+    """Whether a hidden file is a picture, judging by its name.
 
     The file ._1.jpg is not a picture: macOS stores attributes of 1.jpg in it.
     """

@@ -12,7 +12,7 @@ _CONTROL_CATEGORIES: Final = ("Cc", "Cs", "Zl", "Zp")
 """Unicode categories of characters that break a line, control a terminal, or are not valid UTF-8.
 Spaces of other scripts, joiners (in emoji and Persian) and soft hyphens are allowed."""
 _OVERRIDES: Final = "\u202d\u202e"
-"""Characters that reverse the text after them, so that a log would show a wrong path."""
+"""Characters that override the direction of text, so that a log might show a wrong path."""
 
 SYSTEM_FOLDERS: Final = frozenset(
     {
@@ -111,7 +111,7 @@ def is_system_folder(name: str) -> bool:
 
 
 def suffix_of(name: str) -> str:
-    """Return the suffix in lower case with its dot, `.jpg`; "" for a name without a suffix.
+    """Return the suffix in lower case with its dot, e.g. `.jpg`; "" for a name without a suffix.
 
     Text that a download appended is ignored, as in `1.jpg?w=500`, `1.jpg.1` or `1.jpg_large`.
     """
@@ -138,13 +138,13 @@ def _words(name: str) -> Iterator[str]:
 
 
 def split_of(name: str) -> str:
-    """Return the split that a folder name mentions; "" if it mentions no split or several."""
+    """Return the split, or UNLABELLED, that a folder name mentions; "" if it is none or several."""
     splits = {SPLIT_WORDS[word] for word in _words(name) if word in SPLIT_WORDS}
     return splits.pop() if len(splits) == 1 else ""
 
 
 def is_split_name(name: str) -> bool:
-    """Whether a name mentions a split and nothing else: training_set does, seg_train does not."""
+    """Whether a name is a split, with filler words at most: training_set is, seg_train is not."""
     return bool(split_of(name)) and {*_words(name)} <= {*SPLIT_WORDS, *_FILLERS}
 
 

@@ -15,9 +15,9 @@ class Folder:
     """A folder that holds pictures, directly or in folders below it.
 
     Attributes:
-        parts: the parts of its path relative to the data folder.
-        has_files: whether it holds pictures directly.
-        subfolders: the folders in it that hold pictures, by name.
+        parts: the parts of the path relative to the data folder.
+        has_files: whether the folder holds pictures directly.
+        subfolders: the folders in this folder that hold pictures, by name.
     """
 
     def __init__(self, parts: Parts = ()) -> None:
@@ -60,8 +60,8 @@ class Folder:
     def class_root(self) -> Folder:
         """The folder whose subfolders are the classes.
 
-        Usually it is this folder. It is a folder further down if each folder on the way there holds
-        nothing but a single folder.
+        Usually it is this folder itself. If this folder holds nothing but a single folder, the
+        class root may be that inner folder, or one further down.
         """
         root = self
         while len(root.subfolders) == 1 and not root.has_files:
@@ -73,9 +73,11 @@ class Folder:
         return root
 
     def _shares_classes(self, name: str) -> bool:
-        """Whether a subfolder has class folders of the same names as another split.
+        """Whether a subfolder whose name mentions a split has the classes of another split.
 
-        If so, it is a split, too. A subfolder test_tube/ has no such folders, so it is a class.
+        If it shares at least one class name with a subfolder that mentions another split, it is a
+        split itself. So is a subfolder of unlabelled pictures without class folders. A subfolder
+        test_tube/ has no such class folders, so it is a class.
         """
         split, root = self.mentioned_splits[name], self.subfolders[name].class_root
         other_splits = [
@@ -89,7 +91,10 @@ class Folder:
 
     @property
     def is_class_of_splits(self) -> bool:
-        """Whether this is a class folder that holds only splits, as in cat/train and cat/test."""
+        """Whether this is a class folder that holds only splits, e.g. cat/ with train/ and test/.
+
+        One of the splits must be for training, and the splits must hold no folders.
+        """
         splits = [self.mentioned_splits[name] for name in self.subfolders if is_split_name(name)]
         is_flat = not any(folder.subfolders for folder in self.subfolders.values())
         has_splits_only = len(splits) == len(self.subfolders) and not self.has_files
@@ -97,7 +102,7 @@ class Folder:
 
 
 def build_tree(pictures: Iterable[Parts]) -> Folder:
-    """Build the tree of all folders above these pictures; return its root."""
+    """Build the tree of all folders above these pictures; return the root of the tree."""
     root = Folder()
     for parts in pictures:
         folder = root

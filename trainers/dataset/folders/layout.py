@@ -44,7 +44,7 @@ class Layout:
 
     Attributes:
         roots: the folders that hold classes, by their paths; no root is inside another.
-        notes: how the folder was understood, if that is not obvious from its names.
+        notes: how the folder was understood, if that is not obvious from the names in it.
         inner_roots: class folders that look like datasets themselves: perhaps the user meant one of
             these instead of the folder above.
         nested_classes: class folders that all hold folders of the same names, such as `north` and
@@ -77,8 +77,8 @@ def detect_layout(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
         folder: the name of the data folder in messages.
 
     Raises:
-        DataError: there are other folders beside the splits, splits without classes, or several
-            datasets.
+        DataError: there are other folders beside the splits, splits without classes or without one
+            for training, several datasets, or folder names that cannot be interpreted.
     """
     root = build_tree(pictures)
     top = root.class_root
@@ -116,8 +116,8 @@ def _without_splits(root: Folder, top: Folder, folder: str) -> Layout:
     """Find out the layout of folders whose `top` holds no split folders.
 
     Raises:
-        DataError: the folders are splits without classes, or without a training split, or several
-            of them hold splits.
+        DataError: the folders are splits without classes or without a training split, one of
+            several folders holds splits, or the names cannot be interpreted.
     """
     subfolders = list(top.subfolders.values())
     if subfolders and all(subfolder.is_class_of_splits for subfolder in subfolders):
@@ -211,6 +211,7 @@ def _nested_folders(roots: list[Folder]) -> tuple[tuple[str, ...], tuple[str, ..
 
     Such a class folder holds no pictures but several folders: flowers/rose, flowers/daisy. Folders
     with numbers or dates as names (session1, 2026-05-03) are parts of one class and do not count.
+    Both results are empty unless more than half of the class folders look like datasets.
     """
     folders = [folder for root in roots for folder in root.subfolders.values()]
     nested = [folder.class_root for folder in folders if len(folder.class_root.subfolders) > 1]

@@ -1,6 +1,7 @@
 """Decides from the first bytes of a file whether it is a picture; if not, explains why.
 
-A reason ends with advice if there is any: to fetch, convert or copy the file again.
+If the user can do something about it, the reason ends with advice, such as to download the file
+again or to convert it.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ NON_PICTURE_KINDS: Final = frozenset(
         *("PDF", "PostScript"),
     }
 )
-"""Kinds of files that often lie beside pictures. They are not reported as findings, and a folder
-that holds only such files is not a class."""
+"""Kinds of files that often lie beside pictures. If the suffix of such a file is not that of a
+picture, no finding reports the file. A folder that holds nothing else is not a class."""
 
 
 class Rejection(NamedTuple):
-    """Why a file is not used.
+    """Why a file or folder is not used.
 
     Attributes:
-        kind: the kind of finding that reports the file; "" if the file is not reported.
+        kind: the kind of finding that reports the file or folder; "" if no finding reports it.
         reason: the end of a sentence that begins with the path.
     """
 
@@ -49,8 +50,8 @@ def has_picture_suffix(name: str) -> bool:
 def sniff(path: Path) -> Rejection | None:
     """Read the first bytes of a file, and explain why it is not used; None for a picture.
 
-    The kind of the rejection is "" if the file was not meant as a picture, such as a text or a film
-    without the suffix of a picture.
+    The kind of the rejection is "" if the file was not meant as a picture: for example, a text or a
+    film without the suffix of a picture.
     """
     try:
         head = _read_head(path)
@@ -93,7 +94,7 @@ def _explain(head: bytes, error: Exception) -> Rejection:
 
 
 def _explain_kind(error: Exception) -> Rejection:
-    """Explain why a file is left out whose first bytes are not those of a supported picture."""
+    """Explain why a file is left out if its first bytes are not those of a supported format."""
     kind = _kind(error)
     if kind == GIT_ANNEX_POINTER:
         return Rejection("pointer", "is a pointer of git-annex: run `git annex get .`")

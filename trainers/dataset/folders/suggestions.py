@@ -11,11 +11,11 @@ from service.cli.arguments import closest_match
 from trainers.dataset.folders.sniffing import has_picture_suffix
 
 _MAX_ENTRIES = 1000
-"""Largest number of entries of a folder to look at, because folders may be huge and disks slow."""
+"""Largest number of entries that are read in a folder: folders may be huge, and disks slow."""
 
 
 def suggest_folder(folder: Path) -> str:
-    """Return a sentence that names the folder to use instead of this one; "" if there is none."""
+    """Return the end of a message, with the folder that was probably meant; "" if none is found."""
     if not folder.exists():
         close = closest_match(folder.name, [path.name for path in _subfolders(folder.parent)])
         return f". Did you mean --data {_quote(folder.parent / close)}?" if close else ""

@@ -1,4 +1,4 @@
-"""A folder or an archive of pictures -> a labelled, split, checked `Dataset`.
+"""A folder or an archive of pictures -> a labelled, checked, split `Dataset`.
 
 In: a path. Out: paths, classes, digests and splits of the pictures, and the files that were left
 out, with the reasons.

@@ -246,8 +246,8 @@ def test_a_run_on_two_devices_takes_a_batch_on_each(
         command, capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ}
     )
     assert completed.returncode == 0, completed.stderr
-    assert "8 pictures in a step of 2 device(s)" in completed.stderr
-    assert "in mixed_float16\n" in completed.stderr
+    assert "batch size: 8 pictures on 2 device(s)" in completed.stderr
+    assert "with the dtype policy mixed_float16\n" in completed.stderr
     assert "the exported ONNX model, in ONNX Runtime on CPUExecutionProvider" in completed.stderr
     metrics = json.loads((Path(completed.stdout.splitlines()[-1]) / "metrics.json").read_text())
     assert metrics["test"]["accuracy"] > 0.9

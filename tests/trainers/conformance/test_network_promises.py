@@ -101,7 +101,9 @@ def test_a_layer_that_is_random_at_inference_is_found(last_result: LastResult) -
             return Noise()(maps)
 
     assert "a layer is random at inference" in last_result(Random(), "determinism")
-    assert "a layer is random at inference" in last_result(Random(), "export", "parity")
+    assert "make layers random only if `training` is true" in last_result(
+        Random(), "export", "parity"
+    )
 
 
 def test_pictures_that_depend_on_their_batch_are_found(last_result: LastResult) -> None:

@@ -123,7 +123,7 @@ def test_embeddings_that_are_not_finite_are_an_error(start: Start) -> None:
     context = start()
     weights = [weight * np.float32(1e38) for weight in context.network.body.get_weights()]
     context.network.body.set_weights(weights)
-    with pytest.raises(WeightsError, match="not finite"):
+    with pytest.raises(WeightsError, match="are infinite or not a number"):
         head_phase.train_head(context)
 
 

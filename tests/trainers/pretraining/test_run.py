@@ -58,7 +58,7 @@ def test_the_command_writes_half_precision_and_refuses_other_numbers(
     path = Path(capsys.readouterr().out.strip())
     assert path.stat().st_size < 2_000_000
     assert main([*arguments, "--epochs", "3"]) == 2
-    assert "other numbers" in capsys.readouterr().err
+    assert "run with other options" in capsys.readouterr().err
 
 
 def test_weights_too_large_for_half_precision_are_refused(tmp_path: Path) -> None:

@@ -43,9 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 = done; 1 = a step failed."""
     argparse.ArgumentParser(
         prog="python -m trainers.demo",
-        description="Train on generated leaves, serve the model and classify a picture "
-        "with it. Takes a few minutes and downloads nothing. The models are called demo and "
-        "from-random.",
+        description="Train two models on generated leaves: `demo` with pretrained weights and, for "
+        "comparison, `from-random` with random weights. Then serve `demo` and classify a picture "
+        "with it. Takes a few minutes and downloads nothing.",
         epilog="Exit codes: 0 done, 1 a step failed.",
     ).parse_args(arguments)
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}

@@ -159,14 +159,15 @@ def _storable(picture: Image.Image) -> Image.Image:
     """
     if picture.mode == "F":
         raise ValueError(
-            "mode F has no fixed range of values; convert it to 8 bits, e.g. to mode L"
+            "it has mode F, which has no fixed range of values; scale the values to 0..255, then "
+            "convert it to mode L"
         )
     if picture.mode in _INTEGER_MODES:
         values = np.asarray(picture)
         if values.min(initial=0) < 0 or values.max(initial=0) > np.iinfo(np.uint16).max:
             raise ValueError(
-                f"mode {picture.mode} has values below 0 or above 65,535; convert it to 8 bits, "
-                "e.g. to mode L"
+                f"it has mode {picture.mode} and values below 0 or above 65,535; scale the values "
+                "to 0..255, then convert it to mode L"
             )
         return Image.fromarray(values.astype(np.uint16))
     return picture if picture.mode in _PNG_MODES else picture.convert("RGB")

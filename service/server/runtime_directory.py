@@ -1,4 +1,4 @@
-"""The directory through which the workers of a running service share metrics and the last reload.
+"""The directory in which the workers of a service share metrics and the last reloaded model.
 
 The parent process creates the directory, in memory if possible (/dev/shm). It removes the directory
 when the service ends. Each worker holds a slot: numbered files for its metrics, with a lock that is

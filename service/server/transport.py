@@ -1,4 +1,8 @@
-"""The sending side of a connection: one packet per answer, and a close that loses no answer."""
+"""The sending side of a connection: it joins writes, and closes after the client read the answer.
+
+Header and body of an answer are sent together. A client that does not read its answer gets 10 s
+before the connection is aborted.
+"""
 
 from __future__ import annotations
 

@@ -78,8 +78,9 @@ def _train(context: TrainingContext, train: Callable[[], Head]) -> Head:
     log.info("%s", trained)
     if not np.isfinite(trained.validation.losses).all() and context.config.head == "hidden":
         raise ConfigError(
-            f"--learning-rate (={context.config.learning_rate:g}) is too high for the hidden "
-            "layer, whose loss became infinite or not a number: choose a lower learning rate"
+            f"--learning-rate (={context.config.learning_rate:g}) is too high: the validation "
+            "loss of the head with a hidden layer became infinite or not a number; choose a lower "
+            "learning rate"
         )
     return trained
 

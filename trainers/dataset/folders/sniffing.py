@@ -26,8 +26,8 @@ NON_PICTURE_KINDS: Final = frozenset(
         *("PDF", "PostScript"),
     }
 )
-"""Kinds of files that often lie beside pictures. If the suffix of such a file is not that of a
-picture, no finding reports the file. A folder that holds nothing else is not a class."""
+"""Kinds of files that often lie beside pictures. They are left out without a finding, unless
+their name has the suffix of a picture. A folder that holds only such files is not a class."""
 
 
 class Rejection(NamedTuple):

@@ -45,6 +45,13 @@ def test_findings_are_printed_and_fatal_only_with_strict(
     assert check(folder, "--strict") == 2
 
 
+def test_an_invalid_regular_expression_is_an_error(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(folder, "--group", "(") == 2
+    assert "graft: --group (='('): not a valid regular expression" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("name", "escaped"), [("co\tw", r"co\x09w"), ("co\u202ew", r"co\u202ew")])
 def test_a_class_without_readable_names_is_an_error(
     folder: Path, name: str, escaped: str, capsys: pytest.CaptureFixture[str]

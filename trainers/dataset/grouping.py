@@ -38,7 +38,7 @@ def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
             no group. Or the path of a CSV file with the columns `path` and `group`.
 
     Raises:
-        ConfigError: the table cannot be read.
+        ConfigError: the table cannot be read, or the regular expression is not valid.
         DataError: no picture has a source by this rule.
     """
     if not rule:
@@ -47,6 +47,11 @@ def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
         table = read_table(Path(rule))
         sources = tuple(table.get(path, "") for path in dataset.paths)
     else:
+        try:
+            re.compile(rule)
+        except re.error as error:
+            message = f"--group (={rule!r}): not a valid regular expression: {error}"
+            raise ConfigError(message) from error
         sources = tuple(match_source(rule, path) for path in dataset.paths)
     counts = Counter(filter(None, sources))
     if not counts:

@@ -213,7 +213,9 @@ def most_confused(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> Iterat
 def _advice(matrix: NDArray[np.int64], classes: tuple[str, ...], first: int, second: int) -> str:
     a, b = classes[first], classes[second]
     total, reverse = matrix[first].sum(), matrix[second, first]
-    count = f"{matrix[first, second]} of {total} `{a}` pictures were taken for `{b}`"
+    mistakes = matrix[first, second]
+    verb = "was" if mistakes == 1 else "were"
+    count = f"{mistakes} of {total} `{a}` pictures {verb} taken for `{b}`"
     if reverse:
         return (
             f"{count} and {reverse} the other way round: check the labels of both, then collect "

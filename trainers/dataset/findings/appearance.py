@@ -58,7 +58,7 @@ def find_odd_sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
     if paths := _paths(dataset, is_small):
         text = (
             f"{{are}} less than half as wide or high as the model's input ({image_size} x "
-            f"{image_size}) and become blurred when enlarged: use larger pictures, or a smaller "
+            f"{image_size}), so enlarging blurs the details: use larger pictures, or a smaller "
             "--image-size"
         )
         yield make_finding("too_small", text, paths)

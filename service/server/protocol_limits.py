@@ -31,9 +31,9 @@ MIN_DISCARD_BYTES_PER_SECOND: Final = 240
 """Smallest accepted speed of a body that still arrives after its answer was sent, averaged over
 HEADER_TIMEOUT_SECONDS."""
 MAX_DISCARDED_BYTES: Final = 128 * 1024 * 1024
-"""Largest body that is read after its answer was sent: twice GRAFT_MAX_REQUEST_BYTES's default."""
+"""How much of a body is read and discarded after an early answer: twice the default limit."""
 MAX_DISCARD_SECONDS: Final = 60.0
-"""Longest time for which a body is read after its answer was sent; nginx's limit is 30 s."""
+"""For how long a body is read and discarded after an early answer. nginx does so for 30 s."""
 
 
 def bound_requests(keep_alive_seconds: float) -> None:

@@ -23,7 +23,7 @@ OK, REFUSED = 200, (429, 503)
 
 
 class Row(NamedTuple):
-    """One row of the table: a figure and its target."""
+    """One row of the result table: a measured figure and the target that it is compared with."""
 
     name: str
     value: float

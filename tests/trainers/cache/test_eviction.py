@@ -2,8 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from trainers.cache.eviction import make_room
 from trainers.cache.leases import Leases
 
@@ -11,16 +9,6 @@ from trainers.cache.leases import Leases
 def write_store(folder: Path, name: str, size_bytes: int) -> None:
     (folder / name).mkdir(parents=True)
     (folder / name / "records").write_bytes(b"x" * size_bytes)
-
-
-@pytest.fixture
-def own_leases(tmp_path: Path) -> Leases:
-    return Leases(tmp_path, tmp_path / "work")
-
-
-@pytest.fixture
-def other_leases(tmp_path: Path) -> Leases:
-    return Leases(tmp_path, tmp_path / "other-work")
 
 
 def test_reserved_bytes_are_not_available_to_others(

@@ -9,16 +9,6 @@ import pytest
 from trainers.cache.leases import Leases
 
 
-@pytest.fixture
-def own_leases(tmp_path: Path) -> Leases:
-    return Leases(tmp_path, tmp_path / "work")
-
-
-@pytest.fixture
-def other_leases(tmp_path: Path) -> Leases:
-    return Leases(tmp_path, tmp_path / "other-work")
-
-
 def test_leases_are_visible_to_other_runs_until_released(
     own_leases: Leases, other_leases: Leases
 ) -> None:

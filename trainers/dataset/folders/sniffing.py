@@ -112,5 +112,5 @@ def _explain_kind(error: Exception) -> Rejection:
 
 
 def _kind(error: Exception) -> str:
-    """Return the name of a file format that is known but not supported; "" for other errors."""
+    """Return the format that an error names as not supported, or "" if it is another error."""
     return error.kind if isinstance(error, UnsupportedMediaType) else ""

@@ -1,26 +1,11 @@
 from __future__ import annotations
 
-import io
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from service.imaging.readers.jpeg_segments import read_frame
-
-
-def scan_of(data: bytes) -> bytes:
-    """The header of the last scan; without its data, it is an empty scan."""
-    start = data.rindex(b"\xff\xda")
-    return data[start : start + 2 + int.from_bytes(data[start + 2 : start + 4])]
-
-
-def photo(**options: Any) -> bytes:
-    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).save(buffer, "JPEG", **options)
-    return buffer.getvalue()
+from tests.service.imaging.readers.test_jpeg import photo, scan_of
 
 
 @pytest.mark.parametrize(

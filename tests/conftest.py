@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.models import ModelStore
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -58,14 +60,24 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def bentoml_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep BentoML's files in a temporary folder, and switch its tracking off.
 
-    Both hold in subprocesses as well. BentoML reads BENTOML_HOME only once, so this fixture must
-    come before every test.
+    Both hold in subprocesses as well. BentoML reads BENTOML_HOME only once: here, before a test
+    can set another one.
     """
     home = tmp_path_factory.mktemp("bentoml")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENTOML_HOME", str(home))
         patch.setenv("BENTOML_DO_NOT_TRACK", "True")
         patch.setenv("GRAFT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        BentoMLContainer.model_store.get()
+        yield home
+
+
+@pytest.fixture
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty BENTOML_HOME for one test, in this process and in its subprocesses."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("BENTOML_HOME", str(home))
+    with BentoMLContainer.model_store.patch(ModelStore(home / "models")):
         yield home
 
 

@@ -6,14 +6,12 @@ import csv
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from bentoml._internal.configuration.containers import BentoMLContainer
-from bentoml._internal.models import ModelStore
 from onnx import numpy_helper
 
 from service.bundle.manifest import Manifest
@@ -26,14 +24,7 @@ from trainers.promote import main
 Draw = Callable[..., bytes]
 MakeBundle = Callable[..., Bundle]
 
-
-@pytest.fixture(autouse=True)
-def store(tmp_path: Path) -> Iterator[None]:
-    """Use an empty model store in each test."""
-    default_store = BentoMLContainer.model_store.get()
-    BentoMLContainer.model_store.set(ModelStore(tmp_path / "models"))
-    yield
-    BentoMLContainer.model_store.set(default_store)
+pytestmark = pytest.mark.usefixtures("empty_home")
 
 
 @pytest.fixture

@@ -3,14 +3,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import bentoml
 import pytest
-from bentoml._internal.configuration.containers import BentoMLContainer
-from bentoml._internal.models import ModelStore
 
 from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
@@ -22,14 +19,8 @@ from trainers.workspace import workspace
 
 
 @pytest.fixture(autouse=True)
-def store(bentoml_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty model store for each test."""
-    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
-    folder = tmp_path / "home/models"
-    original = BentoMLContainer.model_store.get()
-    BentoMLContainer.model_store.set(ModelStore(folder))
-    yield folder
-    BentoMLContainer.model_store.set(original)
+def store(empty_home: Path) -> Path:
+    return empty_home / "models"
 
 
 @pytest.fixture

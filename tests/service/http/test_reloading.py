@@ -19,8 +19,6 @@ from typing import Any
 import httpx
 import onnx
 import pytest
-from bentoml._internal.configuration.containers import BentoMLContainer
-from bentoml._internal.models import ModelStore
 from starlette.requests import Request
 
 from service.bundle.manifest import Manifest
@@ -306,16 +304,6 @@ def test_reloading_is_off_by_default(server: Any) -> None:
     assert "GRAFT_RELOAD=1" in error["message"]
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A temporary BENTOML_HOME, for this process and for `serve`."""
-    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
-    original = BentoMLContainer.model_store.get()
-    BentoMLContainer.model_store.set(ModelStore(tmp_path / "home/models"))
-    yield tmp_path / "home"
-    BentoMLContainer.model_store.set(original)
-
-
 def answers(server: Any, picture: bytes, count: int = 12) -> list[tuple[str, str]]:
     """Return (version, label) for each of `count` requests on new connections."""
     results = []
@@ -383,11 +371,11 @@ class Load:
 
 
 @pytest.fixture
-def two_workers(serve: Any, store: Path, tiny_bundle: Bundle) -> Iterator[Any]:
+def two_workers(serve: Any, empty_home: Path, tiny_bundle: Bundle) -> Iterator[Any]:
     """A service of two workers with the newest model called `tiny`, which may be reloaded."""
     save(tiny_bundle)
     with serve(
-        BENTOML_HOME=str(store),
+        BENTOML_HOME=str(empty_home),
         BENTOML_CONFIG_OPTIONS="services.graft.workers=2",
         GRAFT_MODEL="tiny:latest",
         GRAFT_RELOAD="1",
@@ -425,13 +413,13 @@ def test_two_workers_reload_under_load(
 
 @pytest.mark.slow
 def test_two_workers_keep_their_model_on_failure_and_reload_on_sighup(
-    two_workers: Any, store: Path, tiny_bundle: Bundle, make_bundle: Any, draw: Any
+    two_workers: Any, empty_home: Path, tiny_bundle: Bundle, make_bundle: Any, draw: Any
 ) -> None:
     old = tiny_bundle.manifest.version
     bundle = make_bundle(FRENCH)
     new = bundle.manifest.version
     save(bundle)
-    model = store / f"models/tiny/{new}/model.onnx"
+    model = empty_home / f"models/tiny/{new}/model.onnx"
     content = model.read_bytes()
     model.write_bytes(b"damaged")
     refused = httpx.post(f"{two_workers.url}/admin/reload", timeout=60)

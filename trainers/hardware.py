@@ -123,8 +123,8 @@ def explain_missing_gpu() -> str:
 
     if not tf.test.is_built_with_gpu_support():
         return (
-            "this TensorFlow was built without GPU support: to install one with GPU support, run "
-            '`pip install -e ".[gpu]"` instead of `make setup`'
+            "this TensorFlow was built without GPU support: install one with GPU support, as in "
+            "the section GPUs of docs/training.md"
         )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
     command = [sys.executable, "-c", _LIST_GPUS]

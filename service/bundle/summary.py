@@ -52,7 +52,7 @@ def describe(manifest: Manifest) -> str:
     folder = f"`{record['folder']}`" if "folder" in record else "unknown origin"
     source = DRAWN if data["source"] == DRAWN else f"pictures of {folder}"
     return (
-        f"{manifest.name}:{manifest.version}, trained on {pictures}{source}, "
+        f"{manifest.name}:{manifest.version}, made from {pictures}{source}, "
         f"{describe_accuracy(manifest)}"
     )
 

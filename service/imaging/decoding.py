@@ -133,7 +133,7 @@ def inspect(data: bytes, size: int) -> Inspection:
 
 
 def _identify_accepted(data: bytes, formats: Sequence[str]) -> ImageFormat:
-    image_format = identify_format(data)
+    image_format = identify_format(data, formats)
     if image_format.name not in formats:
         raise UnsupportedMediaType(
             f"format not supported: {image_format.name}; this model was trained without "

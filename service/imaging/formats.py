@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -72,11 +72,12 @@ SUFFIXES: Final = tuple(suffix for image_format in FORMATS for suffix in image_f
 """The file name suffixes of all formats that Graft reads."""
 
 
-def identify_format(first_bytes: bytes) -> ImageFormat:
+def identify_format(first_bytes: bytes, accepted: Sequence[str] = ()) -> ImageFormat:
     """Identify the format of a picture by its first bytes.
 
     Args:
         first_bytes: the first bytes of a file; 4 KiB are enough.
+        accepted: names of the formats that an error suggests; all formats if empty.
 
     Raises:
         UndecodableImage: there are no bytes, or the first bytes of a PNG were altered.
@@ -93,4 +94,4 @@ def identify_format(first_bytes: bytes) -> ImageFormat:
             "the first bytes of the PNG were altered, probably by a transfer in text mode: "
             "transfer the file in binary mode"
         )
-    raise explain_unsupported(first_bytes, [image_format.name for image_format in FORMATS])
+    raise explain_unsupported(first_bytes, accepted or [row.name for row in FORMATS])

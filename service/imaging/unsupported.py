@@ -100,12 +100,12 @@ _UNSUPPORTED: Final = (
 """The recognised formats. The first match counts, so specific rows stand before general ones."""
 
 
-def explain_unsupported(first_bytes: bytes, supported: Iterable[str]) -> UnsupportedMediaType:
+def explain_unsupported(first_bytes: bytes, accepted: Iterable[str]) -> UnsupportedMediaType:
     """Make the error for a file whose format is not supported.
 
     Args:
         first_bytes: the first bytes of the file.
-        supported: names of the supported formats.
+        accepted: names of the formats that are accepted here.
     """
     first_bytes = first_bytes[:_SNIFFED_BYTES]
     for known in _UNSUPPORTED:
@@ -122,7 +122,7 @@ def explain_unsupported(first_bytes: bytes, supported: Iterable[str]) -> Unsuppo
         )
     return UnsupportedMediaType(
         "not a picture in a supported format, judging by its content; use one of the formats "
-        f"{', '.join(supported)}",
+        f"{', '.join(accepted)}",
         TEXT if _is_text(first_bytes) else "",
     )
 

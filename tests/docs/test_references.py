@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -24,6 +25,7 @@ NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 LONGEST_PAGE = 150
 """The largest number of lines of README.md and CONTRIBUTING.md."""
 TEST_VARIABLES = {"GRAFT_CACHE", "GRAFT_NO_SKIPS", "GRAFT_WRITE_ALERTS", "GRAFT_WRITE_DOCS"}
+PACKAGES = ("plugins", "trainers", "service")
 FOLDERS = "plugins|trainers|service|deploy|tests|docs|benchmarks|examples|requirements"
 
 
@@ -124,3 +126,20 @@ def test_the_page_about_scoring_names_every_option() -> None:
     section = (ROOT / "docs/serving.md").read_text().partition("\n## Score a folder\n")[2]
     named = set(re.findall(r"--[a-z]+", section.partition("\n## ")[0]))
     assert named == set(re.findall(r"--[a-z]+", help_text)) - {"--help"}
+
+
+def test_quoted_messages_exist() -> None:
+    sources = [path for name in PACKAGES for path in (ROOT / name).rglob("*.py")]
+    nodes = (node for path in sources for node in ast.walk(ast.parse(path.read_text())))
+    texts = [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    seen = re.findall(r"^\| ([^|]+) \|", page, re.MULTILINE)
+    quotes = [quote for cell in seen for quote in re.findall('"([^"]+)"', cell)]
+    assert len(quotes) > 5
+    for quote in quotes:
+        for part in re.split(r"\.\.\.|'[^']+'", quote):  # the rest of a message varies
+            assert any(part.strip() in text for text in texts), quote

@@ -46,7 +46,7 @@ def test_a_line_per_picture_on_stdout(folder: Path, capsys: pytest.CaptureFixtur
         [str(folder / f"{name}.png"), name, "0.9880"] for name in ("red", "blue", "green", "red")
     ]
     model_line, summary_line = err.splitlines()
-    assert model_line.endswith("trained on pictures of unknown origin, test accuracy 1.0000")
+    assert model_line.endswith("made from pictures of unknown origin, test accuracy 1.0000")
     assert summary_line.startswith("graft: 4 pictures in 0.")
     assert "/s) with tiny:" in err
 

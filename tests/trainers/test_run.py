@@ -221,7 +221,7 @@ def test_metrics_hold_the_seconds_of_each_step(bundle: Bundle) -> None:
             "decoding",
             "extracting features",
         ),
-        *("solving the head", "extracting feature maps", "fine-tuning"),
+        *("training the head", "extracting feature maps", "fine-tuning"),
         *("exporting ONNX and SavedModel", "comparing them with Keras"),
         *("evaluating on validation", "evaluating on test"),
     ]

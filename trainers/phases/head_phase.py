@@ -73,7 +73,7 @@ def train_head(context: TrainingContext) -> Head:
 
 def _train(context: TrainingContext, train: Callable[[], Head]) -> Head:
     keras.utils.set_random_seed(context.config.seed)  # the same, whichever steps ran before
-    with context.progress.step("solving the head"):
+    with context.progress.step("training the head"):
         trained = train()
     log.info("%s", trained)
     if not np.isfinite(trained.validation.losses).all() and context.config.head == "hidden":

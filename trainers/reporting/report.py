@@ -182,7 +182,7 @@ def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         best = _best_row(phase, rows, metrics)
         mark = None
         if best >= 0:
-            verb = "is used" if metrics["shipped"]["phase"] == phase else "is best"
+            verb = "is used" if metrics["shipped"]["phase"] == phase else "was best by loss"
             mark = (best, f"{'C =' if 'C' in rows[0] else 'epoch'} {axis.values[best]:g} {verb}")
         yield {
             "name": phase,

@@ -34,16 +34,16 @@ GOOD_METRICS = {
 @pytest.mark.parametrize(
     ("data", "source", "description"),
     [
-        ({"source": DRAWN, "pictures": 600}, DRAWN, "trained on 600 drawn sample pictures, "),
+        ({"source": DRAWN, "pictures": 600}, DRAWN, "made from 600 drawn sample pictures, "),
         (
             {"source": FOLDER, "folder": "pets", "pictures": 1200},
             FOLDER,
-            "trained on 1,200 pictures of `pets`, ",
+            "made from 1,200 pictures of `pets`, ",
         ),
-        ({"fingerprint": "", "pictures": 5}, UNKNOWN, "trained on 5 pictures of unknown origin, "),
-        ({"pictures": "many"}, UNKNOWN, "trained on pictures of unknown origin, "),
-        ("drawn", UNKNOWN, "trained on pictures of unknown origin, "),
-        (None, UNKNOWN, "trained on pictures of unknown origin, "),
+        ({"fingerprint": "", "pictures": 5}, UNKNOWN, "made from 5 pictures of unknown origin, "),
+        ({"pictures": "many"}, UNKNOWN, "made from pictures of unknown origin, "),
+        ("drawn", UNKNOWN, "made from pictures of unknown origin, "),
+        (None, UNKNOWN, "made from pictures of unknown origin, "),
     ],
 )
 def test_the_training_data_is_described_also_for_older_bundles(

@@ -43,3 +43,8 @@ def test_unsupported_files_are_refused_by_name(data: bytes, name: str) -> None:
 )
 def test_text_and_web_pages_are_named_and_other_bytes_are_not(head: bytes, kind: str) -> None:
     assert explain_unsupported(head, ["JPEG"]).kind == kind
+
+
+def test_the_formats_of_the_model_are_suggested() -> None:
+    with pytest.raises(UnsupportedMediaType, match="one of the formats JPEG, PNG$"):
+        decode(b"just text", 8, formats=("JPEG", "PNG"))

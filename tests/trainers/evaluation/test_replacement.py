@@ -57,7 +57,7 @@ def test_the_same_test_pictures_are_compared_in_pairs(make_bundle: MakeBundle) -
     old, new = make_bundle("old", ["1", "2"]), make_bundle("new", ["2", "3", "4", "5"])
     first_line, comparison, last_line = replacement.describe(new, old, DATA)
     assert (
-        "and replaces tiny:old, trained on 9 pictures of `pets`, test accuracy 0.9500" in first_line
+        "and replaces tiny:old, made from 9 pictures of `pets`, test accuracy 0.9500" in first_line
     )
     assert (
         "on the same 40 test pictures the accuracy of the new model is 0.9000, that of the"

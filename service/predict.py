@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.cli.arguments import CommandParser
+from service.cli.os_errors import explain
 from service.errors import GraftError, UsageError
 from service.system.interrupts import INTERRUPTED, exit_on_signals
 
@@ -52,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (GraftError, OSError) as error:
-        _report(str(error))
+        _report(explain(error))
         return WRONG_USE
     return code
 

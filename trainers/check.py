@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.cli.arguments import CommandParser
+from service.cli.os_errors import explain
 from service.errors import GraftError, SettingError
 from service.system.folders import expand_home
 from service.system.interrupts import INTERRUPTED, TERMINATED, cleanup_on_signal, exit_on_signals
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _check(_parser().parse_args(arguments))
         except (GraftError, OSError) as error:
-            print(f"graft: {error}", file=sys.stderr)
+            print(f"graft: {explain(error)}", file=sys.stderr)
             return WRONG_USE
 
 
@@ -119,10 +120,9 @@ def _folder(text: str) -> Path:
 
 
 def _size(text: str) -> int:
-    size = int(text)
-    if size < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1 pixel, not {size}")
-    return size
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a number of pixels, at least 1, not {text}")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from plugins.base import BackboneError
+from service.cli.os_errors import explain
 from service.errors import GraftError
 from service.imaging import configure_process
 from service.system.folders import cache_folder
@@ -126,7 +127,7 @@ def _run(arguments: Sequence[str], message: StopMessage) -> int:
         message.watch(config)
         result, page = compare(config, candidates, Progress(is_quiet, is_json=is_json))
     except (GraftError, BackboneError, OSError) as error:
-        log.error("graft: %s", error)
+        log.error("graft: %s", explain(error))
         return WRONG_USE
     if is_json:
         seconds = round(time.monotonic() - started, 1)

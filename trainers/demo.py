@@ -5,7 +5,6 @@ The demo does what a user would do: it runs `trainers.run` and `bentoml serve`, 
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import os
@@ -21,9 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from service.cli import command_lines
-from service.errors import GraftError
+from service.cli.arguments import CommandParser
+from service.errors import GraftError, UsageError
 from service.system.folders import cache_folder
 from service.system.interrupts import INTERRUPTED, TERMINATED, cleanup_on_signal, exit_on_signals
+from trainers.cli.exit_codes import WRONG_USE
 from trainers.dataset.samples import draw_samples
 
 OPTIONS = ("--plugin", "pocket", "--data", "demo", "--strategy", "features")
@@ -40,14 +41,19 @@ START_SECONDS = 120
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 0 = done; 1 = a step failed."""
-    argparse.ArgumentParser(
+    """Run the command; return its exit code: 0 = done; 1 = a step failed; 2 = wrong use."""
+    parser = CommandParser(
         prog="python -m trainers.demo",
         description="Train two models on generated leaves: `demo` with pretrained weights and, for "
         "comparison, `from-random` with random weights. Then serve `demo` and classify a picture "
         "with it. Takes a few minutes and downloads nothing.",
-        epilog="Exit codes: 0 done, 1 a step failed.",
-    ).parse_args(arguments)
+        epilog="Exit codes: 0 done; 1 a step failed; 2 wrong use.",
+    )
+    try:
+        parser.parse_args(arguments)
+    except UsageError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return WRONG_USE
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
     with exit_on_signals(codes, lambda: "demo: stopped"):
         return run_demo()

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.cli.arguments import CommandParser
+from service.cli.os_errors import explain
 from service.errors import GraftError
 from service.system.interrupts import INTERRUPTED, TERMINATED, exit_on_signals
 from trainers.cli.exit_codes import WRONG_USE
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = _parser().parse_args(arguments)
             print(promote(options.new, options.over, options.data))
         except (GraftError, OSError) as error:
-            log.error("graft: %s", error)
+            log.error("graft: %s", explain(error))
             return WRONG_USE
     return 0
 

@@ -5,7 +5,6 @@ The function `train` does the same from Python.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from typing import Any
 
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
+from service.cli.os_errors import explain
 from service.errors import GraftError, ParityError
 from service.imaging import configure_process
 from service.system.folders import bentoml_home, cache_folder
@@ -205,9 +205,7 @@ def _run(arguments: Sequence[str], message: StopMessage) -> int:
     except OSError as error:
         if not is_fixable(error):
             raise
-        is_full = error.errno == errno.ENOSPC
-        hint = "; make room on the disk, or set another --output" if is_full else ""
-        log.error("graft: %s%s", error, hint)
+        log.error("graft: %s", explain(error))
         return WRONG_USE
     result["seconds"] = round(time.monotonic() - started, 1)
     print(json.dumps(result) if options.json else result["bundle"])

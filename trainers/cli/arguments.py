@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m trainers.run",
         description="Train an image classifier on a folder of labelled pictures.",
         epilog="Exit codes: 0 done; 2 wrong use or bad data; 75 stopped, continue with --resume; "
-        "1 a bug.",
+        "130 stopped by Ctrl-C; 1 a bug.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )

@@ -6,14 +6,16 @@ A promise is something that training or export expects of every backbone. The co
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 
 from plugins.base import BackboneError
 from plugins.registry import resolve
+from service.cli.arguments import CommandParser
+from service.errors import UsageError
 from trainers.conformance.checking import check_backbone
 
 SIZES = range(32, 1025)
@@ -22,7 +24,7 @@ SIZES = range(32, 1025)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 if all promises are kept, otherwise 2."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m trainers.conformance",
         description="Check that a backbone can do what training and export need. Prints one line "
         "for each check; the line of a failed check says what to change.",
@@ -36,13 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="side of the input in pixels, 32 to 1024 (default: 64, or the smallest size that the "
         "backbone accepts if that is larger)",
     )
-    options = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in ("tensorflow", "tf2onnx"):  # their errors appear in the results
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
+        options = parser.parse_args(arguments)
         backbone = resolve(options.name)
-    except BackboneError as error:
+    except (UsageError, BackboneError) as error:
         print(f"graft: {error}", file=sys.stderr)
         return 2
     tried = broken = 0
@@ -56,10 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse_size(text: str) -> int:
-    size = int(text)
-    if size not in SIZES:
-        raise argparse.ArgumentTypeError(f"{size} is not a size from 32 to 1024 pixels")
-    return size
+    if not text.isdecimal() or int(text) not in SIZES:
+        raise ArgumentTypeError(f"{text} is not a size from 32 to 1024 pixels")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -91,9 +91,9 @@ def make_plan(config: TrainingConfig, head: Head, conditions: Conditions) -> Pla
         else f"fine-tuning follows, because the head gets {result.mistakes} of "
         f"{len(result.losses)} {'held-out' if result.folds else 'validation'} pictures wrong and "
         "there are enough pictures to learn more from",
-        f"fine-tuning trains up to {layers} layers at the end of the backbone, for at most {epochs} "
-        f"epochs with a learning rate of {learning_rate:g}; if the result is worse than that of the head "
-        "on the unchanged backbone, it is discarded",
+        f"fine-tuning trains up to {layers} layers at the end of the backbone, for at most "
+        f"{epochs} epochs with a learning rate of {learning_rate:g}; if the result is worse than "
+        "that of the head on the unchanged backbone, it is discarded",
     )
     return Plan(epochs, layers, learning_rate, reasons)
 

@@ -8,7 +8,6 @@ same as those of a run without interruption on the same kind of machine.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import math
 import shutil
@@ -21,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from service.bundle.files import fsync
 from service.cli import command_lines
+from service.cli.arguments import CommandParser
+from service.cli.os_errors import explain
 from service.errors import GraftError
 from service.system.locks import file_lock
 from trainers import hardware
@@ -186,7 +187,7 @@ def save(model: keras.Model, path: Path) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 = done; 2 = an error; 130 = stopped by Ctrl-C."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m trainers.pretraining.run",
         description="Make the weights of the pocket backbone. After an interruption, the same "
         "command continues.",
@@ -203,13 +204,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(
             flag, type=type(value), default=value, help=f"{_HELP[name]} (default: {value})"
         )
-    given = vars(parser.parse_args(arguments))
-    output, is_quiet = given.pop("output"), given.pop("quiet")
-    set_up_logging(is_quiet)
     try:
+        given = vars(parser.parse_args(arguments))
+        output, is_quiet = given.pop("output"), given.pop("quiet")
+        set_up_logging(is_quiet)
         path = pretrain(PretrainingConfig(**given), output, Progress(is_quiet))
     except (GraftError, OSError) as error:
-        print(f"graft: {error}", file=sys.stderr)
+        print(f"graft: {explain(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(

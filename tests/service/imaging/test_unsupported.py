@@ -46,5 +46,5 @@ def test_text_and_web_pages_are_named_and_other_bytes_are_not(head: bytes, kind:
 
 
 def test_the_formats_of_the_model_are_suggested() -> None:
-    with pytest.raises(UnsupportedMediaType, match="one of the formats JPEG, PNG$"):
+    with pytest.raises(UnsupportedMediaType, match=r"one of the formats JPEG, PNG$"):
         decode(b"just text", 8, formats=("JPEG", "PNG"))

@@ -76,7 +76,7 @@ def test_an_output_that_is_a_file_is_refused(
 ) -> None:
     (tmp_path / "file").touch()
     assert main(["--output", str(tmp_path / "file")]) == 2
-    assert "File exists" in capsys.readouterr().err
+    assert "file: file exists; choose another path" in capsys.readouterr().err
 
 
 def test_two_runs_in_one_folder_exclude_each_other(tmp_path: Path) -> None:

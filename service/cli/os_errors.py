@@ -1,0 +1,37 @@
+"""Explains errors of the operating system, such as a full disk, to the users of the commands."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from typing import Final
+
+_FULL: Final = "make room on the disk, or use a folder on another disk"
+_FORBIDDEN: Final = "give this user access to it, or choose another path"
+_REMEDIES: Final[Mapping[int | None, str]] = {
+    errno.ENOSPC: f"{_FULL} (--output, GRAFT_CACHE, BENTOML_HOME)",
+    errno.EDQUOT: f"{_FULL} (--output, GRAFT_CACHE, BENTOML_HOME)",
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EROFS: "choose a path on a disk that can be written",
+    errno.ENOENT: "check the path",
+    errno.EEXIST: "choose another path",
+    errno.EISDIR: "name a file, not a folder",
+    errno.ENOTDIR: "a part of the path is a file: choose another path",
+    errno.ENAMETOOLONG: "choose a shorter path",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+
+
+def explain(error: Exception) -> str:
+    """Return the message of an error in one line.
+
+    Graft's own errors say what to do. For an error of the operating system, the message names the
+    file if it is known, the reason, and a remedy.
+    """
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    reason = error.strerror[:1].lower() + error.strerror[1:]
+    remedy = _REMEDIES.get(error.errno)
+    return f"{where}{reason}; {remedy}" if remedy else f"{where}{reason}"

@@ -12,8 +12,12 @@ from tests.trainers.conformance.conftest import Sound, smallest_mark
 from trainers.conformance import checking
 from trainers.conformance.checking import PROMISES, check_backbone
 
-DIFFERENT = {"efficientnet:v2-b0": pytest.mark.family, "mobilenet:v3-small": pytest.mark.slow}
-"""Backbones that are built differently from the smallest of their family, with their marks."""
+EXCEPTIONS = {
+    "mobilenet:v3-small": pytest.mark.slow,  # it is built differently from the other MobileNets,
+    "efficientnet:v2-b0": pytest.mark.family,  # and this one from the other EfficientNets
+    "efficientnet:b0": pytest.mark.family,  # slow; `make test` checks its copies in test_copies.py
+}
+"""Backbones with another mark than the smallest or the larger ones of a family have."""
 
 IMAGE_SIZES = {"convnext:tiny": 32}
 """Image sizes other than 64, for backbones that would take too long: gradients of grouped
@@ -31,8 +35,8 @@ def parameter_counts() -> dict[str, int]:
 
 
 def marked_names() -> Iterator[Any]:
-    """All backbones, marked `large` except for the smallest of each family and DIFFERENT."""
-    marks: dict[str, pytest.MarkDecorator] = dict(DIFFERENT)
+    """All backbones, marked `large` except for the smallest of each family and EXCEPTIONS."""
+    marks: dict[str, pytest.MarkDecorator] = {}
     counts = parameter_counts()
     families_seen = set()
     for name in sorted(counts, key=counts.__getitem__):
@@ -41,7 +45,8 @@ def marked_names() -> Iterator[Any]:
             marks[name] = smallest_mark(family)
         families_seen.add(family)
     for name in counts:
-        yield pytest.param(name, marks=marks.get(name, pytest.mark.large))
+        mark = EXCEPTIONS.get(name) or marks.get(name, pytest.mark.large)
+        yield pytest.param(name, marks=mark)
 
 
 @pytest.mark.slow

@@ -333,6 +333,7 @@ def test_a_key_that_is_no_longer_accepted_is_asked_for_again(open_ui: Open, draw
 
 def test_the_keyboard_reaches_everything(open_ui: Open, draw: Any) -> None:
     page = open_ui()
+    page.on("filechooser", lambda _: None)  # choosers are intercepted before a key can open one
     expect(page.locator("#classes")).to_be_visible()
     focused = []
     for _ in range(3):

@@ -1,6 +1,6 @@
 """Limits on decoding: the pixels, memory and time per picture, and the memory of all threads.
 
-docs/decisions/imaging.md explains the values.
+docs/decisions/imaging.md explains the limits on memory and time.
 """
 
 from __future__ import annotations

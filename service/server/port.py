@@ -52,9 +52,9 @@ def _claim(unbound: CircusSocket, address: Any) -> None:
     """Reserve the address, so that no other service can start on it at the same time.
 
     Without a reservation, two services could bind the same port as long as neither listens. Then
-    the workers of one would fail again and again. The reservation is an abstract Unix socket:
-    like a port, it belongs to the network namespace and is released when this process ends. Only
-    Linux has such sockets; on other systems, this function does nothing.
+    the workers of one of them would fail again and again. The reservation is an abstract Unix
+    socket: like a port, it belongs to the network namespace, and it is released when this process
+    ends. Only Linux has such sockets; on other systems, this function does nothing.
 
     Raises:
         OSError: another service has reserved the address.

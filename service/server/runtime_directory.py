@@ -136,7 +136,7 @@ def create_runtime_directory(workers: int) -> None:
     _log.warning(
         "the workers cannot share a directory (%s): /metrics shows the metrics of one worker only, "
         "and a reload affects one worker only; free some space in /dev/shm or the folder for "
-        "temporary files, then restart",
+        "temporary files, then restart the service",
         "; ".join(problems),
     )
 
@@ -172,7 +172,7 @@ def join_runtime_directory() -> RuntimeDirectory | None:
         _log.warning(
             "this worker cannot share its metrics (%s): /metrics may show the metrics of one "
             "worker only; free some space in /dev/shm or the folder for temporary files, then "
-            "restart",
+            "restart the service",
             error,
         )
         return None

@@ -1,9 +1,10 @@
 """Decode the bytes of a picture to RGB uint8 at the model's input size.
 
-Training and serving both call `decode`, so that both see the same pixels.
-In: the bytes of a file. The headers of the file show the format, the size, and how much time and
-memory decoding will take; they are read before anything is decoded.
-Out: an array (size, size, 3) uint8, or a `RequestError` that says what is wrong with the picture.
+Training and serving both call `decode`, so that both use the same pixels.
+In: the bytes of a file. Its headers are read before its pixels are decoded. They show the format
+and the size of the picture, and how much time and memory decoding will take.
+Out: a uint8 array of shape (size, size, 3), or a `RequestError` that says what is wrong with the
+picture.
 May use: service.{errors, imaging.readers}.
 """
 

@@ -2,18 +2,19 @@
 
 These are the rules; tests/service/imaging/test_decoding.py tests each of them:
 
-- The format is identified by the content, never by the name of a file or a content type.
+- The format is identified by the content of the file, never by its name or a Content-Type header.
 - The orientation in EXIF or XMP metadata is applied. If there are several frames or pages, the
   first is used.
-- Gray becomes R=G=B, CMYK is converted to RGB, and palettes are resolved. 16-bit samples are
-  reduced to the upper 8 of their significant bits; the training pictures determine how many bits
-  are significant.
+- Gray becomes R=G=B, CMYK is converted to RGB, and palette indices are replaced with their colours.
+- 16-bit samples are reduced to the upper 8 of their significant bits. The training pictures
+  determine how many bits are significant.
 - Transparent pixels are blended with white, as on a web page.
 - The picture is stretched to a square with an antialiased bilinear filter; nothing is cropped.
 - libjpeg can decode a JPEG at 1/2, 1/4 or 1/8 of its size. A large JPEG is decoded at the smallest
-  of these sizes that is not smaller than the model's input. Other large pictures are averaged in
-  blocks before they are resized.
-- Damaged pictures are refused, even if a part of them could be decoded.
+  of these sizes that is not smaller than the model's input.
+- A decoded picture that is much larger than the model's input is averaged in blocks before it is
+  resized.
+- A damaged picture is refused, even if a part of it could be decoded.
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ DECODER: Final = (
     f"graft-3 pillow-{PIL.__version__} opencv-{cv2.__version__} "
     f"simplejpeg-{metadata.version('simplejpeg')}"
 )
-"""Versions of the decoder and its libraries. They are recorded with every model, because other
-versions may decode a picture to slightly different pixels."""
+"""The versions of Graft's decoder and of its libraries. They are recorded with every model, because
+other versions may decode a picture to slightly different pixels."""
 
 _MAX_OUTLIER_SHARE: Final = 1e-3
-"""Largest share of samples that may use more than the significant bits. Such samples are outliers,
-for example hot pixels of a sensor."""
+"""Largest share of a picture's samples that may exceed the range of the significant bits. These
+samples are outliers, for example hot pixels of a sensor."""
 
 FULL_RANGE_BITS: Final = 16
-"""Number of significant bits of 16-bit samples, unless the training pictures have fewer."""
+"""Number of significant bits if the samples use the full 16-bit range."""
 
 _ALL_FORMATS: Final = tuple(image_format.name for image_format in FORMATS)
 _ORIENTATION_TO_TRANSPOSE: Final = {
@@ -64,10 +65,10 @@ _ORIENTATION_TO_TRANSPOSE: Final = {
 
 @dataclass(frozen=True)
 class Inspection:
-    """A decoded picture, with its header and the number of bits that its samples use.
+    """A decoded picture, its header, and the number of bits that its samples use.
 
     Attributes:
-        header: size, mode and other properties, from the headers of the file.
+        header: size, mode and other properties, read from the headers of the file.
         significant_bits: number of bits that the samples use, 8 to 16, ignoring outliers.
         pixels: (size, size, 3) uint8 RGB; 16-bit samples are reduced to the upper 8 of their
             significant bits.
@@ -86,23 +87,24 @@ def decode(
     significant_bits: int = FULL_RANGE_BITS,
     formats: Sequence[str] = _ALL_FORMATS,
 ) -> NDArray[np.uint8]:
-    """Decode a picture.
+    """Decode a picture to RGB at the model's input size.
 
     Args:
         data: the bytes of a file.
         size: side of the model's square input, in pixels.
         limits: limits on pixels, memory and time.
-        significant_bits: 16-bit samples are expected to range from 0 to 2 ** significant_bits - 1.
+        significant_bits: number of significant bits of 16-bit samples, 8 to 16. Samples that exceed
+            the range of these bits become 255.
         formats: names of the accepted formats, as in `FORMATS`.
 
     Returns:
         (size, size, 3) uint8, RGB, 0..255.
 
     Raises:
-        UnsupportedMediaType: the format of the picture, or its variant of the format, is not
-            accepted.
+        UnsupportedMediaType: Graft does not read the format or this variant of it, or `formats`
+            does not contain the format.
         UndecodableImage: the picture is damaged, cut short or empty.
-        PayloadTooLarge: the picture exceeds the limits.
+        PayloadTooLarge: the picture exceeds a limit.
     """
     image_format = _identify_accepted(data, formats)
     with _decoding_errors(image_format, data):
@@ -113,14 +115,16 @@ def decode(
 
 
 def inspect(data: bytes, size: int) -> Inspection:
-    """Decode a picture, and determine its number of significant bits.
+    """Decode a picture, and determine how many bits of its samples are significant.
 
-    Returns:
-        The header of the picture, the number of significant bits, and the pixels, for which 16-bit
-        samples are reduced to the upper 8 of these bits.
+    All formats that Graft reads are accepted, and the default limits apply.
+
+    Args:
+        data: the bytes of a file.
+        size: side of the model's square input, in pixels.
 
     Raises:
-        RequestError: the same errors as `decode`.
+        RequestError: for the same reasons as in `decode`.
     """
     image_format = _identify_accepted(data, _ALL_FORMATS)
     with _decoding_errors(image_format, data):
@@ -149,7 +153,7 @@ def _read_header(
     """Read the header and check it against the limits.
 
     Returns:
-        The header, and the number of bytes of memory that decoding and resizing take at most.
+        The header, and the largest number of bytes that decoding and resizing may allocate.
     """
     header = image_format.read_header(data, size)
     memory_bytes = header.memory_bytes + working_bytes(header.width, header.height, size)
@@ -187,8 +191,8 @@ def _significant_bits(stored: StoredPixels) -> int:
 def _apply_orientation(square: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Rotate or flip the square to apply an EXIF orientation.
 
-    The result is almost the same as if the picture had been rotated before it was resized, but this
-    order takes less time.
+    Rotating the resized square takes less time than rotating the whole picture before resizing, and
+    the result is almost the same.
     """
     transpose = _ORIENTATION_TO_TRANSPOSE.get(orientation)
     if transpose is None:

@@ -1,4 +1,4 @@
-"""The table of image formats, each with its first bytes, its file name suffixes and its reader."""
+"""The table of image formats: the first bytes, file name suffixes and reader of each format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ImageFormat:
     """An image format that Graft reads.
 
     Attributes:
-        name: name of the format in messages and manifests.
+        name: name of the format, as messages and manifests show it.
         suffixes: suffixes of file names, in lower case.
         pattern: regular expression that matches the first bytes of a file.
         read_header: function that takes the bytes of a file and the size of the model's input, and
@@ -62,7 +62,7 @@ FORMATS: Final = (
     ),
     ImageFormat("TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]", tiff.read_header),
 )
-"""All formats that Graft reads. To add a format, add a line."""
+"""All formats that Graft reads. To add a format, add an entry."""
 
 ALWAYS_ACCEPTED: Final = ("JPEG", "PNG", "WebP")
 """Formats that every model accepts. A model accepts another format only if some of its training
@@ -80,8 +80,8 @@ def identify_format(first_bytes: bytes, accepted: Sequence[str] = ()) -> ImageFo
         accepted: names of the formats that an error suggests; all formats if empty.
 
     Raises:
-        UndecodableImage: there are no bytes, or the first bytes of a PNG were altered.
-        UnsupportedMediaType: Graft does not read the format. If the format is recognised, the
+        UndecodableImage: the file is empty, or the first bytes of a PNG were altered.
+        UnsupportedMediaType: Graft does not read the format. If Graft recognises the format, the
             message names it and says what to do.
     """
     if not first_bytes:

@@ -1,6 +1,6 @@
-"""Limits on decoding: the pixels, memory and time of a picture, and the memory of all threads.
+"""Limits on decoding: the pixels, memory and time per picture, and the memory of all threads.
 
-The figures were measured with benchmarks/decoding.py; see docs/decisions/imaging.md.
+docs/decisions/imaging.md explains the limits on memory and time.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from service.errors import PayloadTooLarge
 from service.imaging.readers.header import ImageHeader
 
 MAX_PIXELS: Final = 250_000_000
-"""Largest accepted number of pixels (width times height) by default. The largest sensors of phones
-have 200 megapixels."""
+"""Default limit on the number of pixels (width times height) of a picture. The largest sensors of
+phones have 200 megapixels."""
 MAX_SIDE: Final = 65_535
-"""Largest accepted width and height in pixels, the same as JPEG's own limit. Conversions hold whole
-rows in memory, so even a picture of few pixels must not be too wide."""
+"""Limit on the width and on the height of a picture, in pixels. The JPEG format has the same limit.
+Resizing needs memory for whole rows, so the width is limited even if a picture has few rows."""
 MAX_DECODING_BYTES: Final = 400_000_000
-"""Most memory for decoding one picture, and for all pictures together that a process decodes at the
-same time."""
+"""Limit on the memory for decoding, in bytes. It applies to each picture, and to the sum of all
+pictures that a process decodes at the same time."""
 MAX_DECODING_SECONDS: Final = 1.25
-"""Longest accepted time for decoding one picture, estimated for one core of an AMD EPYC of 2023."""
+"""Limit on the estimated time for decoding one picture, on one core of an AMD EPYC of 2023."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Limits:
     """Limits on decoding one picture.
 
     Attributes:
-        pixels: largest number of pixels, width times height.
-        memory_bytes: most memory that decoding may take.
-        seconds: longest time that decoding may take on one core, as estimated.
+        pixels: largest accepted number of pixels, width times height.
+        memory_bytes: largest number of bytes that decoding may allocate.
+        seconds: longest estimated time that decoding may take on one core.
     """
 
     pixels: int = MAX_PIXELS
@@ -43,7 +43,12 @@ class Limits:
     seconds: float = MAX_DECODING_SECONDS
 
     def check(self, header: ImageHeader, memory_bytes: int) -> None:
-        """Raise PayloadTooLarge if a picture exceeds a limit; the message names the limit."""
+        """Raise PayloadTooLarge if a picture exceeds a limit; the message names the limit.
+
+        Args:
+            header: the header of the picture.
+            memory_bytes: number of bytes that decoding and resizing may allocate.
+        """
         size = f"the {header.format} picture has {header.width} x {header.height} ="
         size = f"{size} {header.pixels:,} pixels"
         if max(header.width, header.height) > MAX_SIDE:
@@ -76,8 +81,8 @@ def _too_large(reason: str, remedy: str) -> PayloadTooLarge:
 class MemoryBudget:
     """An amount of memory that decoding threads share.
 
-    A thread waits while it needs more memory than is free. Waiting threads get memory in the order
-    in which they started to wait.
+    A thread waits if it needs more memory than is free. Waiting threads get memory in the order in
+    which they started to wait.
     """
 
     def __init__(self, total_bytes: int) -> None:
@@ -87,10 +92,10 @@ class MemoryBudget:
 
     @contextmanager
     def reserve(self, amount: int) -> Iterator[None]:
-        """Wait until `amount` bytes are free, and hold them while the block runs.
+        """Wait until `amount` bytes are free, and reserve them until the block ends.
 
-        An amount above the total is reduced to the total: a picture that needs so much is decoded
-        alone.
+        If `amount` exceeds the whole budget, reserve the whole budget, so that the picture is
+        decoded alone.
         """
         amount = min(amount, self._total)
         with self._changed:
@@ -116,5 +121,5 @@ class MemoryBudget:
 
 
 DECODING_MEMORY: Final = MemoryBudget(MAX_DECODING_BYTES)
-"""The memory budget of this process. A picture that needs all of it is decoded alone; pictures that
-fit into the budget together are decoded in parallel."""
+"""The memory budget of this process. Pictures that together fit into the budget are decoded in
+parallel."""

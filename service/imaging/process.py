@@ -11,8 +11,9 @@ from PIL import AvifImagePlugin
 def configure_process() -> None:
     """Configure OpenCV and Pillow for decoding in many threads, and silence their warnings.
 
-    Graft's own processes call this function when they start. It does not change the pixels or
-    errors of `decode`, so a program that only imports Graft need not call it.
+    Graft's own processes call this function when they start. It affects neither the pixels that
+    `decode` returns nor the errors that it raises, so a program that imports Graft need not call
+    this function.
     """
     # Pictures are decoded in parallel, one per thread. More threads would make this slower.
     cv2.setNumThreads(1)

@@ -1,8 +1,8 @@
-"""Convert decoded pixels to RGB, blended with white, and resize them to the model's input.
+"""Convert decoded pixels to RGB on a white background, and resize them to the model's input size.
 
-Large pictures are converted in strips of some rows: each strip is reduced to 8 bits, blended with
-white and averaged in blocks. So memory never holds the whole picture twice, and no single operation
-holds the GIL for long.
+A large picture is converted in strips of rows: each strip is reduced to 8 bits, blended with white
+and averaged in blocks. So memory never contains a second copy of the whole picture, and no single
+operation holds the GIL for long.
 """
 
 from __future__ import annotations
@@ -17,17 +17,22 @@ from PIL import Image
 from service.imaging.readers.header import StoredPixels
 
 _MAX_SMOOTHING_SCALE: Final = 2.25
-"""Largest reduction (side of the picture / side of the model's input) for which `_smoothing_kernel`
-is used. The middle weight of the kernel would be too small for larger reductions."""
+"""Largest ratio of the picture's side to the model's input side for which `_smoothing_kernel` is
+used. For larger ratios, the middle weight of the kernel would be too small."""
 _OVERSAMPLING: Final = 4
-"""Large pictures are averaged in blocks, down to at least this multiple of the model's input size.
-The resized result then differs from a result without averaging by less than 1 of 255 levels."""
+"""After a large picture is averaged in blocks, each of its sides is at least this multiple of the
+model's input side. So averaging changes the resized picture by less than 1 of 255 levels."""
 _STRIP_PIXELS: Final = 1 << 20
-"""Approximate number of pixels of a strip."""
+"""Approximate number of pixels in a strip of rows."""
 
 
 def working_bytes(width: int, height: int, size: int) -> int:
-    """Return how many bytes `resize_to_square` takes at most, besides the decoded pixels."""
+    """Return the largest number of bytes that `resize_to_square` may allocate for a picture.
+
+    Args:
+        width, height: size of the decoded picture, in pixels.
+        size: side of the model's input, in pixels.
+    """
     max_side = 2 * _OVERSAMPLING * size
     strip = min(width * height, max(_STRIP_PIXELS, width * (height // (_OVERSAMPLING * size))))
     return 7 * min(width, max_side) * min(height, max_side) + 16 * strip
@@ -37,10 +42,10 @@ def resize_to_square(pixels: StoredPixels, size: int, significant_bits: int) -> 
     """Convert pixels to RGB and stretch them to a square with an antialiased bilinear filter.
 
     Args:
-        pixels: the decoded pixels, as returned by `ImageHeader.decode`.
+        pixels: the decoded pixels, as `ImageHeader.decode` returns them.
         size: side of the model's input, in pixels.
-        significant_bits: 8 to 16; 16-bit samples are expected to range from 0 to
-            2 ** significant_bits - 1.
+        significant_bits: number of significant bits of 16-bit samples, 8 to 16. Samples that exceed
+            the range of these bits become 255.
 
     Returns:
         (size, size, 3) uint8.
@@ -58,10 +63,15 @@ def resize_to_square(pixels: StoredPixels, size: int, significant_bits: int) -> 
 def _block_averages(
     pixels: StoredPixels, block: tuple[int, int], significant_bits: int
 ) -> NDArray[np.uint8]:
-    """Average each block of pixels, strip by strip; `block` is the width and height of a block.
+    """Average each block of pixels, strip by strip.
+
+    Args:
+        pixels: the decoded pixels.
+        block: width and height of a block, in pixels.
+        significant_bits: number of significant bits of 16-bit samples.
 
     Returns:
-        The averages as RGB, of shape (rows of blocks, columns of blocks, 3).
+        The averages in RGB, of shape (rows of blocks, columns of blocks, 3).
     """
     (width, height), (block_width, block_height) = _size_of(pixels), block
     rows = max(1, _STRIP_PIXELS // (width * block_height)) * block_height
@@ -75,7 +85,7 @@ def _block_averages(
 
 
 def _resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Resize (H, W, 3) to (size, size, 3): large reductions with Pillow, all others with OpenCV."""
+    """Resize (H, W, 3) to (size, size, 3), with Pillow for large reductions, else with OpenCV."""
     height, width, _ = pixels.shape
     if max(height, width) > _MAX_SMOOTHING_SCALE * size:
         return np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
@@ -106,7 +116,7 @@ def _size_of(pixels: StoredPixels) -> tuple[int, int]:
 
 
 def _rgb_strip(pixels: StoredPixels, top: int, bottom: int, significant_bits: int) -> Image.Image:
-    """Return the rows top, ..., bottom - 1 as an RGB image, blended with white."""
+    """Return the rows from `top` to `bottom - 1` as an RGB image, blended with white."""
     if isinstance(pixels, Image.Image):
         is_whole = (top, bottom) == (0, pixels.height)
         strip = pixels if is_whole else pixels.crop((0, top, pixels.width, bottom))
@@ -126,7 +136,7 @@ def _to_8_bits(
 ) -> NDArray[np.uint8]:
     """Reduce 16-bit samples to the upper 8 of their significant bits.
 
-    Samples that exceed the significant bits become 255. In the alpha channel, all 16 bits are
+    Samples that exceed the range of these bits become 255. In the alpha channel, all 16 bits are
     significant.
     """
     if pixels.dtype == np.uint8:
@@ -139,12 +149,15 @@ def _to_8_bits(
 
 
 def _smoothing_kernel(scale: float) -> NDArray[np.float32]:
-    """Return the three weights of a smoothing filter, to apply before linear interpolation.
+    """Return the three weights of a smoothing filter, which is applied before linear interpolation.
 
     Smoothing and interpolation together imitate Pillow's bilinear filter: they have the same
-    variance. Pillow's filter is a triangle that extends `scale` pixels to each side; the variance
-    of this triangle is scale^2 / 6. Linear interpolation has the variance 1 / 6, and the weights
-    [w, 1 - 2w, w] add 2w.
+    variance. Pillow's filter is a triangle that extends `scale` pixels to each side; its variance
+    is scale^2 / 6. Linear interpolation has the variance 1 / 6, and smoothing with the weights
+    [w, 1 - 2w, w] adds the variance 2w.
+
+    Args:
+        scale: side of the picture divided by the side of the model's input.
     """
     weight = max(0.0, (scale**2 - 1) / 12)
     return np.array([weight, 1 - 2 * weight, weight], np.float32)

@@ -12,22 +12,22 @@ RAW_SUFFIXES: Final = (
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".nef", ".nrw", ".orf", ".pef"),
     *(".raf", ".rw2", ".sr2", ".srw", ".x3f"),
 )
-"""Suffixes of the raw files of cameras. Many of these files are TIFFs whose first page is only a
-thumbnail."""
+"""File name suffixes of raw camera pictures. Many of these files are TIFFs whose first page is just
+a thumbnail."""
 
 OTHER_SUFFIXES: Final = (
     *(".jp2", ".j2k", ".jpx", ".jls", ".jxl", ".jxr", ".jng", ".svg", ".psd", ".xcf", ".ico"),
     *(".pbm", ".pgm", ".ppm", ".pnm", ".pfm", ".tga", ".exr", ".hdr", ".dds", ".qoi", ".dcm"),
     *RAW_SUFFIXES,
 )
-"""Suffixes of picture formats that Graft does not read, raw files included."""
+"""File name suffixes of picture formats that Graft does not read, including `RAW_SUFFIXES`."""
 
 GIT_LFS_POINTER: Final = "Git LFS pointer"
 GIT_ANNEX_POINTER: Final = "git-annex pointer"
 WEB_PAGE: Final = "web page"
 TEXT: Final = "text"
 _SNIFFED_BYTES: Final = 4096
-"""Number of bytes at the start of a file by which its format is recognised."""
+"""Number of bytes at the start of a file that are used to recognise its format."""
 
 _TO_JPEG: Final = "convert it to a JPEG or PNG"
 _TO_PNG: Final = "convert it to a PNG"
@@ -43,7 +43,7 @@ class _Unsupported(NamedTuple):
         name: name of the format, as error messages show it.
         magic: the bytes by which a file of this format is recognised.
         remedy: what the user can do.
-        offset: position of `magic` in the file.
+        offset: position of `magic` in the file, in bytes from the start.
     """
 
     name: str
@@ -59,7 +59,7 @@ _UNSUPPORTED: Final = (
     _Unsupported(
         GIT_ANNEX_POINTER, b"/annex/objects/", "fetch the picture itself: git annex get ."
     ),
-    _Unsupported("raw picture of a camera (CR3)", b"ftypcrx", _TO_JPEG, offset=4),
+    _Unsupported("raw camera picture (CR3)", b"ftypcrx", _TO_JPEG, offset=4),
     _Unsupported("QuickTime film", b"ftypqt", _EXTRACT_FRAMES, offset=4),
     _Unsupported("MP4 film", b"ftyp", _EXTRACT_FRAMES, offset=4),
     _Unsupported("JPEG 2000", b"\0\0\0\x0cjP  ", f"{_TO_JPEG}: magick in.jp2 out.png"),
@@ -78,9 +78,9 @@ _UNSUPPORTED: Final = (
     ),
     _Unsupported("OpenEXR", b"\x76\x2f\x31\x01", _TO_JPEG),
     _Unsupported("Radiance HDR", b"#?RADIANCE", _TO_JPEG),
-    _Unsupported("raw picture of a camera (RAF)", b"FUJIFILMCCD", _TO_JPEG),
-    _Unsupported("raw picture of a camera (ORF)", b"IIRO", _TO_JPEG),
-    _Unsupported("raw picture of a camera (RW2)", b"IIU\0", _TO_JPEG),
+    _Unsupported("raw camera picture (RAF)", b"FUJIFILMCCD", _TO_JPEG),
+    _Unsupported("raw camera picture (ORF)", b"IIRO", _TO_JPEG),
+    _Unsupported("raw camera picture (RW2)", b"IIU\0", _TO_JPEG),
     _Unsupported("Windows icon", b"\0\0\1\0", _TO_JPEG),
     _Unsupported("QOI", b"qoif", _TO_JPEG),
     _Unsupported("DirectDraw surface", b"DDS ", _TO_JPEG),
@@ -97,7 +97,7 @@ _UNSUPPORTED: Final = (
     _Unsupported("RAR archive", b"Rar!", _UNPACK),
     _Unsupported("SVG drawing", b"<svg", "export it as PNG"),
 )
-"""The recognised formats. The first match counts, so specific rows stand before general ones."""
+"""The recognised formats. The first match counts, so specific formats stand before general ones."""
 
 
 def explain_unsupported(first_bytes: bytes, accepted: Iterable[str]) -> UnsupportedMediaType:
@@ -105,7 +105,7 @@ def explain_unsupported(first_bytes: bytes, accepted: Iterable[str]) -> Unsuppor
 
     Args:
         first_bytes: the first bytes of the file.
-        accepted: names of the formats that are accepted here.
+        supported: names of the supported formats, for the message.
     """
     first_bytes = first_bytes[:_SNIFFED_BYTES]
     for known in _UNSUPPORTED:
@@ -116,19 +116,19 @@ def explain_unsupported(first_bytes: bytes, accepted: Iterable[str]) -> Unsuppor
         return unsupported_error("SVG drawing", "export it as PNG")
     if text.startswith((b"{", b"<")) and _is_text(first_bytes):
         return UnsupportedMediaType(
-            "this is text, not a picture: perhaps an error page that was saved instead of the "
-            "picture; download the picture again",
+            "this is text, not a picture: perhaps an error page was saved instead of the picture; "
+            "download the picture again",
             WEB_PAGE,
         )
     return UnsupportedMediaType(
-        "not a picture in a supported format, judging by its content; use one of the formats "
+        "the data is not a picture in a supported format; use one of the formats "
         f"{', '.join(accepted)}",
         TEXT if _is_text(first_bytes) else "",
     )
 
 
 def _is_text(first_bytes: bytes) -> bool:
-    """Whether the first bytes of a file are UTF-8 without zero bytes.
+    """Whether the first bytes of a file are UTF-8 text without zero bytes.
 
     The last character may be incomplete, because `first_bytes` is only the start of the file.
     """

@@ -1,4 +1,4 @@
-"""Find the pictures that a command line refers to: files, and the pictures inside folders."""
+"""Find the pictures at the paths on a command line: files, and the pictures inside folders."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from service.imaging import OTHER_SUFFIXES, SUFFIXES, identify_format
 def find_pictures(paths: Sequence[str]) -> list[str]:
     """List the paths of pictures, in the order of `paths`; inside a folder, in the order of names.
 
-    A file in `paths` is always listed. Inside folders and their sub-folders, a file is listed if it
-    has the suffix of a picture, or no suffix but the first bytes of a picture. Hidden files and
-    folders are skipped, and so are those that macOS adds to archives (`__MACOSX`). Folders that
-    cannot be opened are listed too, so that scoring reports them. Symbolic links are followed, and
-    each folder is searched only once.
+    A file in `paths` is always listed. In folders and their sub-folders, a file is listed if it has
+    the suffix of a picture format, or if it has no suffix and its first bytes are those of a
+    picture. Hidden files and folders are skipped, and so are the `__MACOSX` folders that macOS adds
+    to archives. A folder that cannot be opened is listed too, so that scoring reports it. Symbolic
+    links are followed, and each folder is searched only once.
+
+    Args:
+        paths: paths of files and folders.
 
     Raises:
         UsageError: a path does not exist, or there are no pictures.
@@ -40,11 +43,11 @@ def find_pictures(paths: Sequence[str]) -> list[str]:
 
 
 def _walk(root: str, visited: set[str]) -> Iterator[str]:
-    """Yield the pictures inside a folder, then the folders inside it that cannot be opened.
+    """Yield the paths of the pictures in a folder, then the paths of folders that cannot be opened.
 
     Args:
-        root: path of the folder.
-        visited: real paths of the folders that were searched already; this call adds more.
+        root: path of the folder; its sub-folders are searched too.
+        visited: real paths of the folders that have been searched. This function adds to them.
     """
     if (real_path := os.path.realpath(root)) in visited:
         return

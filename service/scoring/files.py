@@ -1,4 +1,4 @@
-"""Classify files with the decoder, the scheduler and the predictor that the service uses."""
+"""Classify files with the same decoder, scheduler and predictor as the service."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from service.errors import PayloadTooLarge, RequestError, UnreadableFile
 from service.settings import Settings
 
 _JOBS_PER_THREAD: Final = 16
-"""Number of queued pictures per thread. Results are returned in order, so a slow picture delays the
-results after it. The queue lets the other threads continue in the meantime."""
+"""Number of pictures per thread that are queued in advance. Results are returned in order, so a
+slow picture delays the results after it. Meanwhile, other threads process the queued pictures."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredFile:
-    """The result for one file: its probabilities, or the error that prevented them.
+    """The result for one file: the probabilities of the classes, or an error.
 
     Attributes:
         path: path of the file.
-        probabilities: probabilities of shape (classes,) float32; None after an error.
-        error: the reason why there are no probabilities; None if there are.
+        probabilities: (classes,) float32; None if there was an error.
+        error: the reason why the file was not classified; None if it was.
     """
 
     path: str
@@ -45,9 +45,9 @@ def score_files(
 ) -> Generator[ScoredFile]:
     """Classify files in several threads; yield the results in the order of `paths`.
 
-    Memory holds the bytes of one file per thread, and a limited number of decoded pictures: two
-    batches per session and `_JOBS_PER_THREAD` pictures per thread. To stop early, close the
-    generator.
+    At most this much is in memory at the same time: one file per thread, two batches of decoded
+    pictures per session, and `_JOBS_PER_THREAD` decoded pictures per thread. To stop early, close
+    the generator.
 
     Args:
         paths: paths of the files.
@@ -84,10 +84,10 @@ def score_files(
 
 
 def _path_decoder(predictor: Predictor, settings: Settings) -> Callable[[bytes], NDArray[np.uint8]]:
-    """Make a function that reads and decodes a file, whose path it takes as bytes.
+    """Make the function that the scheduler calls to read and decode a file.
 
-    The scheduler calls it. Because the scheduler queues paths instead of data, a file is read only
-    when a thread is free to decode it.
+    The function takes the path of the file, as bytes. The scheduler queues paths instead of the
+    contents of files, so a file is read only when a thread is free to decode it.
     """
     limits = settings.limits()
 
@@ -112,14 +112,19 @@ def read_file(path: Path, max_bytes: int) -> bytes:
         if stat.S_ISDIR(status.st_mode):
             next(path.iterdir(), None)  # raises an OSError if the folder cannot be searched
     except OSError as error:
-        raise UnreadableFile(f"{path} cannot be read: {error.strerror}") from error
+        raise UnreadableFile(
+            f"{path} cannot be read: {error.strerror}; check that it exists and that this user "
+            "may read it"
+        ) from error
     if not stat.S_ISREG(status.st_mode):
-        raise UnreadableFile(f"{path} is a folder, a pipe or a device, not a picture file")
+        raise UnreadableFile(
+            f"{path} is a folder, a pipe or a device, not a picture file; choose a picture file"
+        )
     raise too_many_bytes(status.st_size, max_bytes)
 
 
 def too_many_bytes(size_bytes: int, max_bytes: int) -> PayloadTooLarge:
-    """Make the error for a picture that has `size_bytes` bytes, more than `max_bytes`."""
+    """Make the error for a picture of `size_bytes` bytes, if only `max_bytes` are accepted."""
     return PayloadTooLarge(
         f"the picture has {size_bytes:,} bytes; at most {max_bytes:,} are accepted: shrink it, or "
         "raise the limit with the environment variable GRAFT_MAX_IMAGE_BYTES"

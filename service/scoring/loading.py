@@ -19,16 +19,16 @@ from service.scoring.files import read_file, too_many_bytes
 from service.settings import Settings
 
 _PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
-"""Pillow's modes that PNG can hold. Pictures of other modes are converted to RGB, except those of
-`_INTEGER_MODES`; mode F is refused."""
+"""Pillow's modes that PNG supports. Images in other modes are converted to RGB, except those in
+`_INTEGER_MODES`. Mode F is refused."""
 _INTEGER_MODES = {"I", "I;16B", "I;16L", "I;16N"}
-"""Pillow's modes of gray integers. Pictures of these modes are converted to 16 bits: Pillow's own
-conversion to RGB would clip their values at 255."""
+"""Pillow's modes with integer gray values. Images in these modes are converted to 16 bits, because
+Pillow's conversion to RGB would clip their values at 255."""
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """A class, and its probability from 0 to 1."""
+    """The label of a class, and its probability (`score`), from 0 to 1."""
 
     label: str
     score: float
@@ -36,17 +36,17 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Prediction(ClassScore):
-    """The most probable class of a picture, and its probability from 0 to 1.
+    """The label of the most probable class of a picture, and its probability, from 0 to 1.
 
     Attributes:
-        top: the most probable classes, best first.
+        top: the most probable classes, most probable first.
     """
 
     top: tuple[ClassScore, ...]
 
 
 class Model:
-    """A verified model that classifies pictures in this process; `load` makes it.
+    """A model that classifies pictures in this process; `load` checks it and returns it.
 
     Attributes:
         name: tag of the model, NAME:VERSION.
@@ -69,14 +69,14 @@ class Model:
 
         Args:
             picture: the path of a file, the bytes of a file, or a Pillow image.
-            top_k: number of classes in `top`; None for the value of GRAFT_TOP_K.
+            top_k: number of classes in `Prediction.top`; None for the value of GRAFT_TOP_K.
 
         Raises:
             UnreadableFile: the file cannot be read.
             RequestError: the picture cannot be decoded, is too large, or has a format that this
                 model does not accept; or `top_k` is not a whole number from 1 to the number of
                 classes.
-            TypeError: `picture` is something else, such as an array.
+            TypeError: `picture` has another type, for example a NumPy array.
         """
         count = len(self.classes)
         if top_k is not None and (not isinstance(top_k, int) or not 1 <= top_k <= count):
@@ -114,19 +114,19 @@ class Model:
 
 
 def load(reference: str | os.PathLike[str] | None = None) -> Model:
-    """Load a model, with the same checks of the model that the service makes before it starts.
+    """Load a model, and check it as the service does before it starts.
 
-    GRAFT_* variables about the model, its device and single pictures, such as GRAFT_TOP_K, apply as
-    in the service. GRAFT_THREADS is the number of threads of one call. BENTOML_DO_NOT_TRACK is set
-    to True, unless it has a value.
+    The GRAFT_* variables for the model, the device and single pictures, such as GRAFT_TOP_K, apply
+    as in the service. GRAFT_THREADS is the number of threads that one call of `predict` uses. The
+    environment variable BENTOML_DO_NOT_TRACK is set to True, unless it has a value.
 
     Args:
         reference: a BentoML tag, e.g. classifier:latest, or the folder of a bundle; None for the
             value of GRAFT_MODEL.
 
     Raises:
-        BundleError: there is no such model, it is damaged, or it does not reproduce its golden
-            answers.
+        BundleError: there is no such model, it is damaged, or its probabilities for the golden
+            pictures differ from the recorded ones.
         SettingError: a GRAFT_* variable cannot be used, for example because its value is invalid.
     """
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
@@ -137,7 +137,7 @@ def load(reference: str | os.PathLike[str] | None = None) -> Model:
 
 
 def _encode(picture: Image.Image) -> bytes:
-    """Encode a Pillow image as PNG, with its EXIF data, so that `decode` can read it.
+    """Encode a Pillow image as PNG, with its EXIF metadata, so that `Predictor.decode` can read it.
 
     Raises:
         UndecodableImage: the pixels cannot be read, or `_storable` cannot convert them.
@@ -152,10 +152,10 @@ def _encode(picture: Image.Image) -> bytes:
 
 
 def _storable(picture: Image.Image) -> Image.Image:
-    """Convert an image to a mode that PNG can hold; integer values are kept unchanged.
+    """Convert an image to a mode that PNG supports, without a change of integer values.
 
     Raises:
-        ValueError: the mode has no fixed range of values, or the values do not fit in 16 bits.
+        ValueError: the image has mode F, or integers that do not fit in 16 bits.
     """
     if picture.mode == "F":
         raise ValueError(

@@ -23,8 +23,8 @@ WriteRow = Callable[[ScoredFile], None]
 def write_line(classes: Sequence[str], scored: ScoredFile) -> None:
     """Print a line of text for one file: path, label and score, separated by tabs.
 
-    If there is an error, label and score are empty and the error is a fourth column. Tabs and line
-    breaks inside a column become spaces, so that each picture has exactly one line.
+    If the file was not classified, label and score are empty, and a fourth column shows the error.
+    Tabs and line breaks inside a column become spaces, so each picture has exactly one line.
     """
     if scored.probabilities is None:
         fields = [scored.path, "", "", _error_text(scored)]
@@ -35,7 +35,7 @@ def write_line(classes: Sequence[str], scored: ScoredFile) -> None:
 
 
 def write_json_line(predictor: Predictor, top_k: int, scored: ScoredFile) -> None:
-    """Print a line of JSON for one file: `path`, and the fields of a result of /predict_batch."""
+    """Print a line of JSON for one file: `path`, and the fields of a result in /predict_batch."""
     content: dict[str, object] = {"path": scored.path}
     if scored.probabilities is not None:
         content |= classified_json(predictor.rank(scored.probabilities, top_k))
@@ -48,8 +48,13 @@ def write_json_line(predictor: Predictor, top_k: int, scored: ScoredFile) -> Non
 def csv_table(path: Path, classes: Sequence[str]) -> Iterator[WriteRow]:
     """Open a CSV file; yield a function that writes the row of one picture.
 
-    The CSV file appears, complete, when the block ends; if the block raises an error, no CSV file
-    appears. The columns are path, label, score, `probability_<class>` of every class, and error.
+    The complete file appears at `path` when the block ends. If the block raises an error, `path`
+    remains unchanged. The columns are path, label, score, `probability_<class>` for every class,
+    and error.
+
+    Args:
+        path: path of the CSV file.
+        classes: labels of all classes, in the order of the model's outputs.
 
     Raises:
         UsageError: the CSV file cannot be written.
@@ -72,9 +77,9 @@ def csv_table(path: Path, classes: Sequence[str]) -> Iterator[WriteRow]:
 def _replacing(path: Path) -> Iterator[TextIO]:
     """Open a temporary file that replaces `path` when the block ends.
 
-    If the block raises an error, `path` stays as it was. If `path` is a symbolic link, the file to
-    which it leads is replaced. If `path` is a pipe, a device or stdout, the block writes to it
-    directly.
+    If the block raises an error, `path` remains unchanged. If `path` is a symbolic link, the file
+    to which it points is replaced. If `path` is a pipe, a device or stdout, the block writes to it
+    directly, without a temporary file.
     """
     with _usage_error_on_oserror(path):
         is_stdout = path.exists() and os.path.samestat(path.stat(), os.fstat(1))
@@ -118,5 +123,5 @@ def _usage_error_on_oserror(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UsageError(
             f"cannot write {path}: {error.strerror}; give --csv the path of a file in an existing "
-            "folder, to which you may write, on a disk with enough free space"
+            "folder to which you may write, on a disk with enough free space"
         ) from error

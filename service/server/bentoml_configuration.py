@@ -10,7 +10,7 @@ SERVICE_NAME: Final = "graft"
 
 
 def bentoml_container() -> Any:
-    """Return BentoML's configuration container, which has only a private name.
+    """Return BentoML's configuration container, which is available only under a private name.
 
     `bentoml.save_config`, the only public way to read the configuration, fails
     (docs/decisions/private-interfaces.md).
@@ -21,10 +21,10 @@ def bentoml_container() -> Any:
 
 
 def worker_count() -> int:
-    """Return the number of worker processes: option `workers` of service `graft`, 1 by default.
+    """Return the number of worker processes: the option `workers` of the service `graft`.
 
-    Call it in a worker, or in the parent process once the service is starting; before that, the
-    configuration is not complete.
+    The default is 1. Call this in a worker, or in the parent process while the service starts.
+    Before that, the configuration is incomplete.
     """
     services = bentoml_container().config.get().get("services", {})
     workers = services.get(SERVICE_NAME, {}).get("workers")

@@ -1,6 +1,6 @@
-"""Environment variables that the parent process prepares for its workers.
+"""Prepare environment variables for the workers, in the parent process.
 
-Workers run in another working directory, so paths in variables must be absolute.
+Workers run in a different working directory, so paths in variables must be absolute.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _PATH_VARIABLES: Final = (
 def require_home() -> None:
     """Check that BentoML has a home folder.
 
-    Without a home folder, BentoML creates a folder that is called `~` in the working directory.
-    This function then removes the empty folders that BentoML has created, and raises an error.
+    Without a home folder, BentoML creates a folder named `~` in the working directory. In that
+    case, this function removes the folder, unless it contains files, and raises an error.
 
     Raises:
-        SettingError: BENTOML_HOME is empty, or BentoML's home would be inside the user's home
-            folder, and this user has none.
+        SettingError: BENTOML_HOME is empty, or BentoML's home depends on the user's home folder,
+            which is unknown.
     """
     try:
         bentoml_home()
@@ -47,9 +47,9 @@ def require_home() -> None:
 def make_paths_absolute(environment: MutableMapping[str, str] = os.environ) -> None:
     """Make relative paths in environment variables absolute.
 
-    Call this in the parent process before any of the variables is used. GRAFT_MODEL counts as a
-    path if it names a folder that contains a bundle now, and as a tag otherwise. Paths that start
-    with ~ are not changed. Symbolic links are not resolved: each reload follows them again.
+    Call this in the parent process before any of the variables is used. GRAFT_MODEL is treated
+    as a path if a bundle exists at this path, and as a tag otherwise. Paths that start with ~ are
+    not changed. Symbolic links are not resolved, so each reload follows them again.
     """
     names = [*_PATH_VARIABLES]
     if (Path(environment.get("GRAFT_MODEL", "")) / MANIFEST).is_file():

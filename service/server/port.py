@@ -1,4 +1,4 @@
-"""The port of the service: exit with a clear message if it is taken, and listen only when ready."""
+"""The port of the service: exit if the port is taken, and listen only when a worker is ready."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def exit_if_port_is_taken() -> None:
 def defer_listening() -> None:
     """Make BentoML's parent process bind the port without listening on it.
 
-    The first worker that is ready listens. Call this in the parent process, before that process
-    makes its socket. If the parent process listened at once, connections would wait for the seconds
-    that a worker needs to load. A refused connection lets a proxy try another replica instead.
+    The first worker that is ready starts to listen. Until then, connections are refused, so that a
+    proxy can try another replica. If the parent process listened, connections would wait until a
+    worker is ready. Call this in the parent process, before that process creates its socket.
     """
     from circus.sockets import CircusSocket
 
@@ -51,10 +51,10 @@ def _bind_or_exit(unbound: CircusSocket, address: Any) -> None:
 def _claim(unbound: CircusSocket, address: Any) -> None:
     """Reserve the address, so that no other service can start on it at the same time.
 
-    Two services could bind the same port as long as neither listens; later, the workers of one
-    service would fail again and again. The reservation is an abstract Unix socket: like a port, it
-    belongs to the network namespace, and it is released when this process ends. Only Linux has such
-    sockets; on other systems nothing is reserved.
+    Without a reservation, two services could bind the same port as long as neither listens. Then
+    the workers of one of them would fail again and again. The reservation is an abstract Unix
+    socket: like a port, it belongs to the network namespace, and it is released when this process
+    ends. Only Linux has such sockets; on other systems, this function does nothing.
 
     Raises:
         OSError: another service has reserved the address.

@@ -1,7 +1,7 @@
-"""Limits on the memory and time of a connection, before a request has arrived and after its answer.
+"""Limits on the memory and time of a connection while a request arrives, and after its response.
 
 uvicorn's parser httptools has no such limits. Without them, endless headers or pipelined requests
-would fill the memory, and the server would wait forever for a header that never ends.
+would fill the memory, and the server would wait forever for the end of an incomplete header.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 MAX_HEADER_BYTES: Final = 65_536
-"""Largest size of a request's header, and of a chunk extension or trailer; the same as in h11."""
+"""Limit on a request's header, and on a chunk extension or trailer. h11 has the same limit."""
 MAX_PIPELINED_REQUESTS: Final = 16
-"""Largest number of pipelined requests that wait; browsers and proxies do not pipeline."""
+"""Limit on pipelined requests that wait on a connection; browsers and proxies send none."""
 HEADER_TIMEOUT_SECONDS: Final = 10.0
-"""Longest time to wait for a request's header. The body has a timeout of its own while the request
-is not yet answered: `service.http.uploads.body_timeout`."""
+"""Limit on the time for a request's header to arrive. Until the response is sent, the body has a
+timeout of its own: `service.http.uploads.body_timeout`."""
 MIN_DISCARD_BYTES_PER_SECOND: Final = 240
-"""Smallest accepted speed of a body that still arrives after its answer was sent, averaged over
-HEADER_TIMEOUT_SECONDS."""
+"""If the response is sent before the body has arrived, the rest of the body must arrive at least
+this fast, on average over HEADER_TIMEOUT_SECONDS; otherwise the connection is closed."""
 MAX_DISCARDED_BYTES: Final = 128 * 1024 * 1024
-"""How much of a body is read and discarded after an early answer: twice the default limit."""
+"""Limit on the bytes of a body that arrive after the response: twice the default body limit."""
 MAX_DISCARD_SECONDS: Final = 60.0
-"""For how long a body is read and discarded after an early answer. nginx does so for 30 s."""
+"""Limit on the time for which a body may arrive after the response. The limit of nginx is 30 s."""
 
 
 def bound_requests(keep_alive_seconds: float) -> None:
     """Make uvicorn use `BoundedHttpProtocol` in this process.
 
-    BentoML has no option for uvicorn's protocol, so this replaces the default in uvicorn's table.
+    BentoML has no option for uvicorn's protocol. So the default in uvicorn's table is replaced.
 
     Args:
         keep_alive_seconds: how long idle connections are kept open. The option
@@ -63,11 +63,11 @@ def _has_keep_alive_option() -> bool:
 class BoundedHttpProtocol(HttpToolsProtocol):
     """uvicorn's protocol, with limits on the headers and the time of each request.
 
-    A request whose header, chunk extension or trailer is too large is answered with status 400; if
-    one of them takes too long, the connection is closed. If a request is answered before its body
-    has arrived, the body is read and discarded, within limits, because many clients send the whole
-    body before they read the answer. If such a request has the header `Expect: 100-continue`, the
-    client is not asked to send the body.
+    If a header, chunk extension or trailer is too large, the response has status 400. If one takes
+    too long, the connection is closed. If the response is sent before the body has arrived, the
+    body is read and discarded, within limits, because many clients send the whole body before they
+    read the response. The server does not ask for such a body if the request has the header
+    `Expect: 100-continue`.
     """
 
     keep_alive_seconds: float | None = None  # None: uvicorn's own setting
@@ -116,16 +116,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if not self._pending_bytes or self.transport.is_closing():
             self._cancel_timeout()
         elif self._pending_bytes > MAX_HEADER_BYTES:
-            self.send_400_response(f"The header has more than {MAX_HEADER_BYTES:,} bytes.")
+            self.send_400_response(f"A header or trailer exceeds {MAX_HEADER_BYTES:,} bytes.")
         elif self._timeout is None:
             self._start_timeout()
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser, and ignore offers to upgrade to another protocol.
 
-        `curl --http2` and Java's HttpClient offer h2c. After such an offer, httptools takes all
-        further data, even the body, for data of the other protocol, and uvicorn takes it for the
-        next request.
+        `curl --http2` and Java's HttpClient offer h2c. After an offer, httptools would treat all
+        further data, even the body, as data of the other protocol, and uvicorn would treat it as
+        the next request. So the header is parsed again without the offer.
         """
         while data:
             try:
@@ -141,7 +141,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 return
 
     def _header_without_offer(self) -> bytes:
-        """Return the request's header without the field `Upgrade`."""
+        """Return the header of the request without the field `Upgrade`."""
         version = self.parser.get_http_version().encode()
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
         lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
@@ -183,7 +183,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             )
 
     def _is_answered(self) -> bool:
-        """Whether the current request is answered. If so, the rest of its body is discarded."""
+        """Whether the current response is complete. If so, the rest of the body is discarded."""
         return self.cycle is not None and self.cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:
@@ -208,7 +208,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Start to discard the rest of a body before the connection closes.
 
         Returns:
-            False if there is no such body, so the connection can be closed immediately.
+            False if there is nothing to discard: the connection can be closed immediately.
         """
         if not self._is_body_expected or self._is_discarding:
             return False

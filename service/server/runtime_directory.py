@@ -1,8 +1,8 @@
-"""The directory in which the workers of a service share metrics and the last reloaded model.
+"""The directory in which the workers of a service share metrics and the version of the last reload.
 
-The parent process creates the directory, in memory if possible (/dev/shm). It removes the directory
-when the service ends. Each worker holds a slot: numbered files for its metrics, with a lock that is
-released when the worker ends. A worker that replaces it takes over the slot and its counters.
+The parent process creates the directory, in memory if possible (/dev/shm), and removes it when the
+service ends. Each worker has a slot: numbered files for its metrics, and a lock that is released
+when the worker ends. The next worker that starts takes over the slot, with its counters.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from service.server.slots import METRIC_FILE_TYPES, RESERVED_BYTES
 from service.system.locks import acquire_lock, file_lock
 
 DIRECTORY_VARIABLE: Final = "_GRAFT_RUNTIME_DIRECTORY"
-"""Environment variable in which the parent process passes the path of the directory to workers."""
+"""Environment variable in which the parent process passes the directory's path to the workers."""
 DIRECTORY_PREFIX: Final = "graft-service-"
 _SERVICE_LOCK: Final = "service.lock"
 _RELOAD: Final = "reload"
@@ -42,25 +42,25 @@ class RuntimeDirectory:
     Args:
         path: path of the directory.
         slot: number of this worker's slot.
-        lock: lock of this slot, which is held until the process ends.
+        lock: the lock of this slot, which this worker holds until it ends.
     """
 
     def __init__(self, path: Path, slot: int, lock: BaseFileLock) -> None:
         self.path, self.slot, self._lock = path, slot, lock
 
     def reserve(self, file_type: str, size_bytes: int) -> bool:
-        """Make sure that a metrics file of this worker has room for `size_bytes` more.
+        """Make sure that `size_bytes` more bytes fit into a metrics file of this worker.
 
-        If there is no room, this method doubles the file, as prometheus_client itself would do. So
-        `size_bytes` must not exceed the size of the file. The first 4 bytes of a file hold the
-        number of bytes used.
+        If they do not fit, this method doubles the size of the file, as prometheus_client would do.
+        So `size_bytes` must not exceed the size of the file. The first 4 bytes of a file are the
+        number of used bytes.
 
         Args:
             file_type: type of the metrics file, one of `METRIC_FILE_TYPES`.
             size_bytes: number of bytes that will be added.
 
         Returns:
-            False if the disk has no room, or the file cannot be read.
+            False if the disk is full, or the file cannot be read.
         """
         path = slots.metrics_file(self.path, file_type, self.slot)
         try:
@@ -74,7 +74,7 @@ class RuntimeDirectory:
         return True
 
     def metrics_files(self) -> list[str]:
-        """List the paths of all workers' metrics files, except the gauges of workers that ended."""
+        """List the paths of all metrics files, without the gauges of workers that have ended."""
         files = []
         for slot in slots.slot_numbers(self.path):
             is_live = slot == self.slot or slots.is_held(self.path, slot)
@@ -88,12 +88,20 @@ class RuntimeDirectory:
         return files
 
     def announce_reload(self, version: str) -> None:
-        """Tell the other workers which version was loaded; raise OSError if that fails."""
+        """Announce to the other workers that this version of the model was loaded.
+
+        Raises:
+            OSError: the version cannot be written.
+        """
         with (self.path / _RELOAD).open("r+b", buffering=0) as file:
             file.write(version.encode().ljust(_RELOAD_BYTES))
 
     def last_reload(self) -> tuple[int, str] | None:
-        """Return time (ns since the epoch) and version of the last reload; None = no reload yet."""
+        """Return when the last reload was, and which version it loaded.
+
+        Returns:
+            The time (ns since the epoch) and the version; None if there was no reload.
+        """
         path = self.path / _RELOAD
         try:
             time_ns, version = path.stat().st_mtime_ns, path.read_bytes().strip().decode()
@@ -105,14 +113,14 @@ class RuntimeDirectory:
 def create_runtime_directory(workers: int) -> None:
     """Create the runtime directory of a service; call this once, in the parent process.
 
-    If that fails, for example because no disk has room, a warning is logged, and each worker
-    reports only its own metrics.
+    If the directory cannot be created, for example because the disk is full, a warning is logged,
+    and each worker reports only its own metrics.
 
     Args:
-        workers: number of workers, for each of which a slot is allocated.
+        workers: number of workers. A slot is allocated for each of them.
 
     Raises:
-        SettingError: there is no folder for temporary files, which BentoML needs too.
+        SettingError: there is no usable folder for temporary files. BentoML needs one, too.
     """
     os.environ.pop(DIRECTORY_VARIABLE, None)
     problems = []
@@ -128,7 +136,7 @@ def create_runtime_directory(workers: int) -> None:
     _log.warning(
         "the workers cannot share a directory (%s): /metrics shows the metrics of one worker only, "
         "and a reload affects one worker only; free some space in /dev/shm or the folder for "
-        "temporary files, then restart",
+        "temporary files, then restart the service",
         "; ".join(problems),
     )
 
@@ -164,7 +172,7 @@ def join_runtime_directory() -> RuntimeDirectory | None:
         _log.warning(
             "this worker cannot share its metrics (%s): /metrics may show the metrics of one "
             "worker only; free some space in /dev/shm or the folder for temporary files, then "
-            "restart",
+            "restart the service",
             error,
         )
         return None
@@ -193,7 +201,7 @@ def _remove(path: Path, lock: BaseFileLock) -> None:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove the directories of killed services from `parent`: those in which no lock is held."""
+    """Remove the directories in `parent` of killed services: no process holds their locks."""
     for path in parent.glob(f"{DIRECTORY_PREFIX}*"):
         try:
             if not (path / _SERVICE_LOCK).is_file():

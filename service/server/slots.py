@@ -1,8 +1,8 @@
-"""Slots of the runtime directory. A slot holds the metrics files of one worker, fully allocated.
+"""Slots of the runtime directory, each with the metrics files of one worker.
 
-prometheus_client writes these files in its multiprocess mode, through memory maps. If the disk is
-full when it first writes to a page, the process is killed (SIGBUS). So all pages are allocated
-before they are needed.
+In its multiprocess mode, prometheus_client writes these files through memory maps. If the disk is
+full when it first writes to a page, the process is killed (SIGBUS). So all pages are allocated on
+disk before they are needed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from service.errors import GraftError
 from service.system.locks import acquire_lock
 
 METRIC_FILE_TYPES: Final = ("counter", "histogram", "gauge_livesum", "gauge_livemax")
-"""Types of the metrics files. prometheus_client writes one file per type of metric; gauges have
+"""Types of the metrics files. prometheus_client writes one file per type of metric, and for gauges
 one file per mode."""
 RESERVED_BYTES: Final = 128 * 1024
-"""Initial size of each file. Without the time series that have a class as label, the file for
-counters needs 32 KB, and the file for histograms 48 KB."""
+"""Initial size of each metrics file. Without time series per class, the file for counters needs
+32 KB, and the file for histograms needs 48 KB."""
 _ATTEMPTS: Final = 3
 _PAUSE_SECONDS: Final = 0.01
 
@@ -31,8 +31,8 @@ _PAUSE_SECONDS: Final = 0.01
 def acquire_slot(directory: Path) -> tuple[int, BaseFileLock]:
     """Take the first free slot, or add a slot; return its number and its lock.
 
-    A slot is added only after several attempts to take an existing one, because `is_held` locks a
-    free slot for a moment while metrics are collected.
+    A slot is added only after several attempts to take an existing one: `is_held`, which is called
+    when metrics are collected, locks a free slot for a moment.
 
     Raises:
         OSError: the lock file cannot be opened.
@@ -56,10 +56,10 @@ def slot_numbers(directory: Path) -> list[int]:
 
 
 def prepare_slot(directory: Path, slot: int) -> None:
-    """Allocate the metrics files of a slot that this worker has acquired; set its gauges to 0.
+    """Allocate the metrics files of a slot that this worker has acquired, and set its gauges to 0.
 
     Raises:
-        OSError: the disk has no room for the files.
+        OSError: the disk is full.
     """
     for file_type in METRIC_FILE_TYPES:
         path = metrics_file(directory, file_type, slot)
@@ -69,7 +69,7 @@ def prepare_slot(directory: Path, slot: int) -> None:
 
 
 def metrics_file(directory: Path, file_type: str, slot: int) -> Path:
-    """Return the path that prometheus_client uses for a type of metrics in this slot."""
+    """Return the path that prometheus_client uses for a type of metrics file of a slot."""
     return directory / f"{file_type}_{slot}.db"
 
 
@@ -88,10 +88,10 @@ def is_held(directory: Path, slot: int) -> bool:
 
 
 def allocate(path: Path, size_bytes: int) -> None:
-    """Extend a file with zeros to `size_bytes` bytes, all of which are allocated on disk.
+    """Extend a file with zeros to `size_bytes` bytes, and allocate all of them on disk.
 
     Raises:
-        OSError: the disk has no room; the file is unchanged.
+        OSError: the disk is full. The file then keeps its old size.
     """
     with path.open("ab", buffering=0) as file:
         old_size = file.tell()

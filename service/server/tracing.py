@@ -1,8 +1,8 @@
-"""OpenTelemetry spans of requests, and of the stages of their pictures.
+"""OpenTelemetry spans for requests, and for the stages of their pictures.
 
 Tracing is enabled in BentoML's own configuration, BENTOML_CONFIG or BENTOML_CONFIG_OPTIONS: set
-`exporter_type` and `sample_rate` in the section `tracing` of service `graft`. If it is not enabled,
-no middleware is installed, and the only cost per picture is to look up a context variable.
+`exporter_type` and `sample_rate` in the section `tracing` of the service `graft`. If tracing is not
+enabled, no middleware is installed, and the only cost per picture is to read a context variable.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from starlette.middleware import Middleware
 from service.server.bentoml_configuration import bentoml_container
 
 _STAGES = ("", "decode", "queue", "inference")
-"""Names of the stages of a picture, in order. The first stage, the wait for a thread, has neither
-name nor span."""
+"""Names of the stages of a picture, in order. The first stage is the wait for a thread; it has
+neither a name nor a span."""
 
 
 def middleware() -> list[Middleware]:
-    """Return the middleware that makes a span for each request; empty if tracing is not enabled.
+    """Return the middleware that makes a span for each request, or [] if tracing is not enabled.
 
-    Call this after BentoML's application exists: before that, the configuration is incomplete.
+    Call this after BentoML has created its application. Before that, the configuration is
+    incomplete.
     """
     if not is_enabled():
         return []
@@ -41,15 +42,15 @@ def middleware() -> list[Middleware]:
 
 
 def is_enabled() -> bool:
-    """Whether the configuration has an exporter and a sample rate above 0."""
+    """Whether the configuration enables tracing: it has an exporter and a sample rate above 0."""
     config = bentoml_container().config.tracing
     return bool(config.exporter_type.get() and config.sample_rate.get())
 
 
 def record_stages(times: Sequence[float]) -> None:
-    """Make spans for the stages that a picture has completed, as children of its request's span.
+    """Make a span for each completed stage of a picture, as a child of the request's span.
 
-    If the request is not traced, do nothing.
+    Do nothing if the request is not traced.
 
     Args:
         times: start of the first stage and end of each completed stage, as returned by
@@ -66,6 +67,6 @@ def record_stages(times: Sequence[float]) -> None:
 
 
 def flush() -> None:
-    """Send pending spans; they are lost if this is not called before a signal ends the process."""
+    """Send pending spans. Call this before a signal ends the process, or they are lost."""
     if is_enabled():
         bentoml_container().tracer_provider.get().force_flush()

@@ -1,7 +1,7 @@
-"""The sending side of a connection: it joins writes, and closes after the client read the answer.
+"""The sending side of a connection, which sends the header and body of a response together.
 
-Header and body of an answer are sent together. A client that does not read its answer gets 10 s
-before the connection is aborted.
+The connection is closed after the client has read the response. If the client does not read it
+within 10 s, the connection is aborted.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from collections.abc import Callable
 from typing import Any, Final
 
 SEND_TIMEOUT_SECONDS: Final = 10.0
-"""Longest time for which the server keeps an unsent answer in memory, if the client does not read
-and the system's buffers (a few MB) are full. A connection that is being closed also waits at most
-this long for the client to read everything."""
+"""Limit on the time for which an unsent response stays in memory because the client does not read
+and the system's buffers (a few MB) are full. When a connection is closed, the client has the same
+time to read the rest. Then the connection is aborted."""
 
 
 class CoalescingTransport:
     """A transport that collects the data of one event loop iteration and sends it together.
 
-    uvicorn writes the header and the body of an answer separately, which would take two system
-    calls and two packets, and wake up the client twice.
+    uvicorn writes the header and the body of a response separately. Without this class, that would
+    take two system calls and two packets, and wake up the client twice.
 
     Args:
         transport: the transport of the connection.
         loop: the event loop.
-        keep_reading: function that `close` calls. It returns True if the protocol will go on
-            reading and call `close_now` later. This matters because a connection is reset if the
-            server closes it with unread data. Clients that send everything before they read, such
-            as Python's urllib, would then lose the answer.
+        keep_reading: function that `close` calls. It returns True if the protocol will continue to
+            read and will call `close_now` later. If the server closes a connection that has unread
+            data, the connection is reset. Clients that send everything before they read, such as
+            Python's urllib, would then lose the response.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class CoalescingTransport:
         return self._is_closed or self._transport.is_closing()
 
     def close(self) -> None:
-        """Send what was written, then close the connection.
+        """Send the collected data, then close the connection.
 
-        If `keep_reading()` is true, this closes only the sending side; a second call closes both.
+        If `keep_reading()` is true, close only the sending side; a second call closes both sides.
         """
         self._flush()
         if self._is_closed or not self._keep_reading():

@@ -1,4 +1,4 @@
-"""Limit the memory of request bodies that are arriving or being processed."""
+"""Limit the memory for request bodies that are arriving or being processed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from service.errors import Overloaded
 class UploadQuota:
     """Limits the total size of the request bodies that this process holds in memory.
 
-    The queue limits pictures only after they have arrived; without this quota, many slow uploads
-    could fill the memory. Use it only in the event loop, because it has no lock.
+    The queue limits pictures only after they have arrived. Without this quota, many slow uploads
+    could fill the memory. Use the quota only in the event loop, because it has no lock.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -37,10 +37,10 @@ class Upload:
         self.received_bytes = 0
 
     def add(self, size_bytes: int) -> None:
-        """Add `size_bytes` to the count.
+        """Count `size_bytes` more bytes.
 
         Raises:
-            Overloaded: the quota would be exceeded.
+            Overloaded: the bytes would exceed the quota.
         """
         quota = self._quota
         if quota.used_bytes + size_bytes > quota.limit_bytes:

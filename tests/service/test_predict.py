@@ -57,7 +57,7 @@ def test_bad_pictures_are_rows_and_exit_code_1(
     (folder / "bad.jpg").write_bytes(b"no picture")
     assert main([str(folder), "--quiet"]) == 1
     out, err = capsys.readouterr()
-    assert out.splitlines()[0].startswith(f"{folder}/bad.jpg\t\t\tunsupported_media_type: not a ")
+    assert out.splitlines()[0].startswith(f"{folder}/bad.jpg\t\t\tunsupported_media_type: the ")
     assert len(out.splitlines()) == 4
     assert err == "graft: could not score 1 of 4 pictures; the reasons are on stdout\n"
 

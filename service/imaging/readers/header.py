@@ -17,7 +17,7 @@ StoredPixels = Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
 gray, (H, W, 2) for gray with alpha, (H, W, 3) for RGB or (H, W, 4) for RGBA."""
 
 BLENDING_NANOSECONDS_PER_PIXEL: Final = 12.0
-"""Estimated time of blending a pixel with white on one core."""
+"""Estimated time for blending one pixel with white, on one core."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class ImageHeader:
     """The properties of a picture that are known before it is decoded.
 
     Attributes:
-        format: name of the format in the table of formats, e.g. `JPEG`.
+        format: name of the format in `service.imaging.formats`, e.g. `JPEG`.
         width, height: size in pixels, before the orientation is applied.
         mode: Pillow's mode of the stored pixels: RGB, RGBA, L, LA, P, CMYK or 1.
         bits: bits per sample, 1 to 16.
-        frames: number of frames or pages; if it is larger than 1, it may be only a lower bound.
+        frames: number of frames or pages. If there are several, the number may be too low.
         is_transparent: whether pixels may be transparent.
-        orientation: orientation in the metadata, numbered as in EXIF, 1 (upright) to 8.
-        memory_bytes: most memory that `decode` takes, including its result.
+        orientation: orientation in the metadata, numbered as in EXIF: 1 (upright) to 8.
+        memory_bytes: largest number of bytes that `decode` may allocate, including its result.
         seconds: estimated time that `decode` takes on one core.
         decode: function that decodes the pixels; it may raise any exception for damaged data.
     """
@@ -51,7 +51,7 @@ class ImageHeader:
 
     @property
     def pixels(self) -> int:
-        """Width times height."""
+        """The number of pixels: width times height."""
         return self.width * self.height
 
 
@@ -59,9 +59,9 @@ def damaged_error(format_name: str, data: bytes, reason: object = "") -> Damaged
     """Make the error for data that is damaged or cut short.
 
     Args:
-        format_name: name of the format in the table of formats.
-        data: the bytes of the file; the message contains their number.
-        reason: what is wrong with the data, if that is known.
+        format_name: name of the format, e.g. `JPEG`.
+        data: the bytes of the file. The message contains their number.
+        reason: what is wrong with the data; empty if that is unknown.
     """
     detail = f": {reason}" if str(reason) else ""
     problem = f"the {format_name} data is damaged or cut short ({len(data):,} bytes){detail}"
@@ -70,5 +70,10 @@ def damaged_error(format_name: str, data: bytes, reason: object = "") -> Damaged
 
 
 def unsupported_error(name: str, remedy: str) -> UnsupportedMediaType:
-    """Make the error for a format, or a variant of a format, that is recognised but not read."""
+    """Make the error for a format, or a variant of a format, that Graft recognises but cannot read.
+
+    Args:
+        name: name of the format or variant.
+        remedy: what the user can do.
+    """
     return UnsupportedMediaType(f"format not supported: {name}; {remedy}", name, remedy)

@@ -1,4 +1,4 @@
-"""Read JPEG: its header, and its pixels with simplejpeg (libjpeg-turbo) or, rarely, Pillow."""
+"""Read JPEG: parse the header, and decode with simplejpeg (libjpeg-turbo) or, rarely, Pillow."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _NANOSECONDS_PER: Final = {
     "scanned sample": 0.35,
     "decoded pixel": 12.0,
 }
-"""Estimated time of decoding: per byte of the file, per pixel of the stored picture, per sample in
-each scan (if libjpeg keeps coefficients), and per pixel of the picture after its reduction."""
+"""Estimated decoding times: per byte of the file, per pixel of the stored picture, per sample of
+each scan (only if libjpeg stores coefficients), and per pixel at the decoded size."""
 
 
 def read_header(data: bytes, size: int) -> ImageHeader:
@@ -31,12 +31,13 @@ def read_header(data: bytes, size: int) -> ImageHeader:
 
     Args:
         data: the bytes of the file.
-        size: side of the model's input, for which the picture may be decoded at a reduced size.
+        size: side of the model's input, in pixels. A larger picture may be decoded at a reduced
+            size.
 
     Raises:
         UnsupportedMediaType: the coding process, precision or components are not supported.
-        UndecodableImage: the file has no valid frame header, or has more segments, or more bytes
-            between segments, than any program writes.
+        DamagedImage: the file has no valid frame header, too many segments, or too many bytes
+            between segments.
     """
     frame = read_frame(data)
     pixels = frame.width * frame.height
@@ -61,7 +62,7 @@ def read_header(data: bytes, size: int) -> ImageHeader:
 
 
 def _max_reduction(width: int, height: int, size: int) -> int:
-    """Return libjpeg's largest reduction (2, 4, 8) that keeps both sides at `size` or more.
+    """Return the largest reduction by libjpeg (2, 4 or 8) that leaves both sides at least `size`.
 
     Return 1 (no reduction) if there is none.
     """

@@ -1,8 +1,8 @@
 """Parse the segments of a JPEG file from the start to the end of the picture.
 
-The segments are parsed here because the decoder does not report what determines the time that it
-will take: lossless pictures cannot be decoded at a reduced size, and each scan takes a pass over
-the whole picture, even if the scan is empty.
+The decoder does not report two properties that determine the decoding time, so they are read here:
+whether the picture is lossless (then it cannot be decoded at a reduced size), and the number of
+scans. For each scan, even an empty one, the decoder processes the whole picture once.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from service.imaging.readers.orientation import read_orientation
 
 _MAX_SEGMENTS: Final = 10_000
 _MAX_JUNK_BYTES: Final = 65_536
-"""Largest number of bytes between two segments of the header. Some cameras write a few."""
+"""Limit on the bytes between two segments of the header. Some cameras write a few bytes there."""
 
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
-"""Matches the markers that start a segment, and the end marker. After any other marker, this parser
-must not skip bytes: libjpeg skips only the marker itself, and could find a scan after it."""
+"""Matches the markers that start a segment, and the end marker. If libjpeg meets another marker, it
+skips only its two bytes. This parser must do the same, or it could miss a scan."""
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _DHT, _DQT, _DRI, _SOS, _DNL, _DHP, _APP0, _APP1, _APP14 = (
     *(0xC4, 0xDB, 0xDD, 0xDA, 0xDC, 0xDE, 0xE0, 0xE1, 0xEE),
 )
 _TABLES: Final = (_DHT, _DQT, _DRI)
 _NOT_FRAMES: Final = (_DHT, 0xC8, 0xCC)
-"""The markers from C0 to CF that do not start a frame header: Huffman tables, a reserved marker,
-and tables for arithmetic coding."""
+"""The markers from C0 to CF that do not start a frame header: DHT (Huffman tables), JPG (reserved)
+and DAC (tables for arithmetic coding)."""
 _JFIF: Final = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
-"""JFIF segment of version 1.01. The decoder gets it instead of the JFIF segment of a file."""
+"""A JFIF segment of version 1.01, which replaces the JFIF segment of a file for the decoder."""
 _SUPPORTED_COMPONENTS: Final = (1, 3, 4)
 _BASELINE, _EXTENDED, _PROGRESSIVE, _LOSSLESS = 0xC0, 0xC1, 0xC2, 0xC3
 _TO_BASELINE: Final = (
@@ -44,14 +44,14 @@ class Frame:
     """The frame header (SOF) of a JPEG, and other properties of the file.
 
     Attributes:
-        process: second byte of the SOF marker, which names the coding process.
+        process: second byte of the SOF marker, which identifies the coding process.
         bits: bits per sample.
         width, height: size in pixels, before the orientation is applied.
-        sampling: horizontal and vertical sampling factor of each component.
+        sampling: horizontal and vertical sampling factors of each component.
         scans: number of scans.
-        orientation: orientation in the metadata, numbered as in EXIF, 1 (upright) to 8.
-        clean: the file as the decoder gets it: without metadata, without bytes between the segments
-            of the header, without bytes after the picture, and always with an end marker.
+        orientation: orientation in the metadata, numbered as in EXIF: 1 (upright) to 8.
+        clean: a copy of the file for the decoder. It has an end marker, but no metadata, no bytes
+            between the segments of the header, and no bytes after the picture.
     """
 
     process: int
@@ -69,9 +69,10 @@ class Frame:
 
     @property
     def coefficient_bytes(self) -> int:
-        """Bytes of memory for libjpeg's coefficients.
+        """The number of bytes that libjpeg needs to store coefficients.
 
-        0 for a JPEG that has one scan and is not progressive: libjpeg keeps no coefficients of it.
+        It is 0 for a JPEG with one scan that is not progressive: libjpeg does not store its
+        coefficients.
         """
         if self.process != _PROGRESSIVE and self.scans < 2:
             return 0
@@ -139,10 +140,14 @@ def read_frame(data: bytes) -> Frame:
 
 
 def _scans(data: bytes, process: int) -> bytes:
-    """Return `data`, the file from the first scan on, as the decoder gets it.
+    """Return the scans of a JPEG as the decoder gets them.
 
-    In a sequential JPEG, each of the last three bytes of the first scan's header has only one valid
-    value. The three bytes are set to these values, which libjpeg assumes anyway.
+    In a sequential JPEG, the last three bytes of a scan header must have fixed values. In the first
+    scan header, they are set to these values, which libjpeg assumes in any case.
+
+    Args:
+        data: the file from the first scan on.
+        process: the coding process, as in `Frame`.
     """
     length = int.from_bytes(data[2:4])
     if process not in (_BASELINE, _EXTENDED) or length < 6:
@@ -151,7 +156,11 @@ def _scans(data: bytes, process: int) -> bytes:
 
 
 def _reject_unsupported(frame: bytes, data: bytes) -> None:
-    """Check by the frame header that this variant of JPEG can be decoded.
+    """Raise an error if the frame header shows that this variant of JPEG cannot be decoded.
+
+    Args:
+        frame: the segment of the frame header.
+        data: the bytes of the file.
 
     Raises:
         UnsupportedMediaType: this variant of JPEG cannot be decoded.
@@ -179,7 +188,11 @@ def _reject_unsupported(frame: bytes, data: bytes) -> None:
 
 
 def _sampling_factors(frame: bytes, data: bytes) -> tuple[tuple[int, int], ...]:
-    """Return the horizontal and vertical sampling factor of each component.
+    """Return the horizontal and vertical sampling factors of each component.
+
+    Args:
+        frame: the segment of the frame header.
+        data: the bytes of the file.
 
     Raises:
         UnsupportedMediaType: this variant of JPEG cannot be decoded.

@@ -1,4 +1,4 @@
-"""Decode pixels with OpenCV, which reads 16-bit samples, and WebP in a third of Pillow's memory."""
+"""Decode pixels with OpenCV, which reads 16-bit samples, and WebP with less memory than Pillow."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def decode_with_opencv(
         (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA; uint8 or uint16.
 
     Raises:
-        ValueError: the file cannot be decoded, or the result has another size than `size`, or
-            samples with neither 8 nor 16 bits.
+        ValueError: the file cannot be decoded, the decoded size is not `size`, or the samples have
+            neither 8 nor 16 bits.
     """
     try:
         stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -34,7 +34,7 @@ def decode_with_opencv(
         or stored.shape[:2] != size[::-1]
         or stored.dtype not in (np.uint8, np.uint16)
     ):
-        raise ValueError("it cannot be decoded, or has another size or bit depth than expected")
+        raise ValueError("the pixels cannot be decoded, or have an unexpected size or bit depth")
     pixels: NDArray[np.uint8] | NDArray[np.uint16] = stored  # type: ignore[assignment]
     if pixels.ndim == 3:
         to_rgb = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA

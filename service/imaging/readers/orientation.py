@@ -10,14 +10,14 @@ _EXIF_ORIENTATION: Final = 0x0112
 _INTEGER_TYPES: Final = {1: "B", 3: "H", 4: "I"}
 _XMP_ORIENTATION: Final = re.compile(rb"tiff:Orientation(?:=\"|>)([1-8])")
 _MAX_XMP_BYTES: Final = 1 << 20
-"""Number of bytes at the start of the XMP metadata that are searched for an orientation."""
+"""Only this many bytes at the start of XMP metadata are searched for an orientation."""
 
 
 def read_orientation(exif: bytes, xmp: bytes = b"") -> int:
-    """Return the orientation, 1 to 8, in EXIF or else in XMP metadata; 1 if neither has one.
+    """Return the orientation in EXIF or, if there is none, in XMP metadata: 1 (upright) to 8.
 
-    EXIF is not parsed with Pillow, which reads every tag: a file can have 65,535 tags that each
-    refer to megabytes. Damaged metadata is ignored.
+    Return 1 if neither has an orientation. Damaged metadata is ignored. Pillow is not used here,
+    because it reads every EXIF tag: a file can have 65,535 tags that each refer to megabytes.
 
     Args:
         exif: EXIF metadata, with or without the prefix `Exif\\0\\0`; may be empty.

@@ -1,6 +1,6 @@
-"""Read AVIF, BMP, GIF and HEIC with Pillow (HEIC with a plugin).
+"""Read AVIF, BMP, GIF and HEIC with Pillow; HEIC needs a plugin.
 
-The reader of each format is called directly, because Image.open would try all formats of Pillow.
+Pillow's reader for each format is called directly, because Image.open would try all formats.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ HAS_HEIF: Final = importlib.util.find_spec("pillow_heif") is not None
 """Whether Graft's extra `heif` (the package pillow_heif) is installed."""
 
 _MAX_BLOCKS: Final = 300_000
-"""Largest number of data blocks of a GIF. A block has up to 255 bytes, so this number
-suffices for a GIF of 64 MiB."""
+"""Limit on the number of data blocks of a GIF. A block has up to 255 bytes, so the limit allows a
+GIF of 64 MiB."""
 _RLE_COMPRESSIONS: Final = (1, 2)
-"""Values of the field `compression` of a BMP that mean run-length encoding."""
+"""Values of the BMP field `compression` that mean run-length encoding."""
 # Estimated time and memory of decoding, by format.
 _NANOSECONDS_PER_PIXEL: Final = {"AVIF": 28.0, "BMP": 8.0, "GIF": 12.0, "HEIC": 34.0}
 _NANOSECONDS_PER_BYTE: Final = {"AVIF": 60.0, "BMP": 1.0, "GIF": 10.0, "HEIC": 40.0}
@@ -71,7 +71,7 @@ def read_gif_header(data: bytes, _size: int) -> ImageHeader:
     """Read the header of the first frame of a GIF.
 
     Raises:
-        DamagedImage: the GIF is invalid, or has too many blocks or no picture.
+        DamagedImage: the GIF is invalid, has too many blocks, or has no picture.
     """
     first, box, has_more = _first_frame(data)
     header = _header("GIF", data, lambda: GifImageFile(io.BytesIO(first)))
@@ -122,7 +122,7 @@ def _header(
     except Exception as error:  # Pillow's readers raise many types of errors for damaged data
         if "nsupported" in str(error):
             raise unsupported_error(
-                f"a variant of {name} that cannot be read here",
+                f"a variant of {name} that Pillow cannot read",
                 f"convert it to a PNG, e.g. with ImageMagick: magick in.{name.lower()} out.png",
             ) from error
         raise damaged_error(name, data) from error
@@ -153,9 +153,14 @@ def _header(
 
 
 def _first_frame(data: bytes) -> tuple[bytes, tuple[int, int, int, int], bool]:
-    """Return a GIF with only the first frame, the frame's position, and whether more frames follow.
+    """Extract the first frame of a GIF.
 
-    The position is (left, top, right, bottom) in pixels.
+    Returns:
+        A GIF with only this frame; the position of the frame as (left, top, right, bottom) in
+        pixels; and whether more frames follow.
+
+    Raises:
+        DamagedImage: the GIF has too many blocks, or has no picture.
     """
     position = 13 + _palette_bytes(data[10:11])
     blocks, control, box, left = [data[:position]], b"", (0, 0, 0, 0), _MAX_BLOCKS
@@ -183,10 +188,15 @@ def _palette_bytes(flags: bytes) -> int:
 
 
 def _end_of_blocks(data: bytes, position: int, left: int) -> tuple[int, int]:
-    """Skip the data blocks that start at `position`, up to the empty block that ends them.
+    """Skip a sequence of data blocks, which ends with an empty block.
+
+    Args:
+        data: the bytes of the file.
+        position: offset of the first block.
+        left: number of blocks that are still allowed.
 
     Returns:
-        The offset after the empty block, and how many more blocks the GIF may have.
+        The offset after the empty block, and the number of blocks that are allowed after it.
 
     Raises:
         DamagedImage: there are more than `left` blocks.

@@ -1,7 +1,7 @@
-"""Read PNG: parse and check its chunks, and decode its pixels with Pillow.
+"""Read PNG: parse and check the chunks, and decode the pixels with Pillow.
 
-Pillow gets a copy that has only the chunks on which the pixels depend. So metadata may have any
-size, and wrong checksums.
+Pillow gets a copy of the file with only the chunks on which the pixels depend. So metadata may
+have any size, and its checksums may be wrong.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from service.imaging.readers.png_metadata import Texts, keyword_of, png_orientat
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS: Final = 10_000
-"""A file may have this many chunks, and one more for each `_CHUNK_BYTES` bytes of its size."""
+"""A PNG may have this many chunks, plus one for every `_CHUNK_BYTES` bytes of the file."""
 _CHUNK_BYTES: Final = 4096
-"""Half the size of libpng's chunks. A PNG of 100 MB that libpng writes has 12,000 chunks."""
+"""Half the size of the chunks that libpng writes: a PNG of 100 MB has about 12,000 of them."""
 _END: Final = b"\0\0\0\0IEND\xaeB`\x82"
 
 # Tables whose keys are the colour types of PNG: gray, RGB, palette, gray + alpha, RGBA.
@@ -39,14 +39,14 @@ _MODES: Final = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 _BIT_DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _TRANSPARENT_COLOUR_BYTES: Final = {0: 2, 2: 6}
-"""Length in bytes of the content of a tRNS chunk that names one transparent colour."""
+"""Bytes in the content of a tRNS chunk that contains one transparent colour, by colour type."""
 _BYTES_PER_8_BIT_PIXEL: Final = {0: 1, 2: 4, 3: 1, 4: 4, 6: 4}
-"""Memory per pixel while a picture with up to 8 bits per sample is decoded."""
+"""Memory per pixel for decoding pictures with up to 8 bits per sample, by colour type."""
 _BYTES_PER_16_BIT_PIXEL: Final = {0: 7, 2: 17, 4: 17, 6: 21}
-"""Memory per pixel while a picture with 16 bits per sample is decoded."""
+"""Memory per pixel for decoding pictures with 16 bits per sample, by colour type."""
 
 _NANOSECONDS_PER: Final = {"pixel": 4.0, "byte of a row": 5.0, "byte": 6.0}
-"""Estimated time of decoding: per pixel, per byte of the decompressed rows (with Paeth, the slowest
+"""Estimated decoding times: per pixel, per byte of the decompressed rows (for Paeth, the slowest
 filter), and per byte of the file."""
 
 
@@ -54,8 +54,8 @@ filter), and per byte of the file."""
 class _Contents:
     """The chunks of a PNG that Graft uses.
 
-    `header`, `palette`, `transparency` and `pixels` hold whole chunks, from the length to the
-    checksum; `exif` and `texts` hold only the content of chunks.
+    `header`, `palette`, `transparency` and `pixels` are whole chunks, with length, type and
+    checksum. `exif` and `texts` are only the contents of chunks.
     """
 
     header: bytes = b""
@@ -76,10 +76,9 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
     """Read the header of a PNG.
 
     Raises:
-        UnsupportedMediaType: the file is in CgBI, Apple's variant of PNG.
-        DamagedImage: the header, the palette or the pixels are missing or invalid, a chunk on which
-            the pixels depend has a wrong checksum, or there are more chunks than any program
-            writes.
+        UnsupportedMediaType: the format is CgBI, Apple's variant of PNG.
+        DamagedImage: the header, palette or pixels are missing or invalid; or a chunk on which the
+            pixels depend has a wrong checksum; or there are too many chunks.
     """
     contents = _read_chunks(data)
     width, height, bits, colour = struct.unpack(">IIBB", contents.header[8:18])
@@ -157,15 +156,15 @@ def _transparency_chunk(chunk: bytes, colour: int, bits: int) -> bytes:
 
 
 def _chunk(content: bytes) -> bytes:
-    """Return a chunk with its length and checksum; `content` starts with the chunk's type."""
+    """Make a chunk from `content`, its type and data: add the length and the checksum."""
     return (len(content) - 4).to_bytes(4) + content + zlib.crc32(content).to_bytes(4)
 
 
 def _iter_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the type of each chunk, and the whole chunk, from its length to its checksum.
+    """Yield the type of each chunk, and the whole chunk with length, type and checksum.
 
     Raises:
-        DamagedImage: there are more chunks than any program writes.
+        DamagedImage: there are too many chunks.
     """
     position = len(SIGNATURE)
     max_chunks = _MAX_CHUNKS + len(data) // _CHUNK_BYTES
@@ -196,10 +195,13 @@ def _decode(clean: bytes) -> Image.Image:
 
 
 def _decode_16_bits(clean: bytes, colour: int) -> NDArray[np.uint16]:
-    """Decode 16-bit samples: (H, W) gray, or (H, W, 2 to 4) gray + alpha, RGB or RGBA.
+    """Decode a PNG with 16-bit samples.
 
     For RGB and RGBA, Pillow keeps only the upper byte of each sample. So the picture is decoded a
-    second time with the wrong byte order, for which Pillow keeps the lower bytes.
+    second time, with the wrong byte order: then Pillow keeps the lower bytes.
+
+    Returns:
+        (H, W) gray, (H, W, 2) gray with alpha, (H, W, 3) RGB or (H, W, 4) RGBA.
     """
     if colour == 0:
         stored = _decode(clean)
@@ -222,7 +224,7 @@ def _decode_16_bits(clean: bytes, colour: int) -> NDArray[np.uint16]:
 
 
 def _add_alpha(pixels: NDArray[np.uint16], clean: bytes) -> NDArray[np.uint16]:
-    """Add an alpha channel if the PNG has a tRNS chunk, which names a transparent colour."""
+    """Add an alpha channel if the PNG has a tRNS chunk, which contains a transparent colour."""
     key = next((chunk[8:-4] for name, chunk in _iter_chunks(clean) if name == b"tRNS"), b"")
     if len(key) != 2 * (1 if pixels.ndim == 2 else pixels.shape[2]):
         return pixels

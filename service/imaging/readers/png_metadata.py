@@ -16,7 +16,7 @@ _MAX_KEYWORD_BYTES: Final = 80
 
 
 def keyword_of(body: bytes) -> bytes:
-    """Return the keyword of a text chunk."""
+    """Return the keyword of a text chunk; `body` is the content of the chunk."""
     return body[:_MAX_KEYWORD_BYTES].partition(b"\0")[0]
 
 
@@ -37,7 +37,7 @@ def png_orientation(exif: bytes, texts: Texts) -> int:
 def _raw_exif(texts: Texts) -> bytes:
     """Return the EXIF metadata that ImageMagick stores in a text chunk; b"" if there is none.
 
-    The text has three heading lines; hexadecimal digits follow.
+    The text has three header lines; the other lines are the metadata as hexadecimal digits.
     """
     for keyword in (b"Raw profile type exif", b"Raw profile type APP1"):
         name, body = texts.get(keyword, (b"", b""))
@@ -51,14 +51,18 @@ def _raw_exif(texts: Texts) -> bytes:
 
 
 def _xmp(body: bytes) -> bytes:
-    """Return the start of the text of an iTXt chunk, decompressed; `body` is its content."""
+    """Return the start of the text in an iTXt chunk, decompressed if necessary.
+
+    Args:
+        body: content of the chunk.
+    """
     _, _, rest = body[: _MAX_METADATA_BYTES + _MAX_KEYWORD_BYTES].partition(b"\0")
     text = rest[2:].split(b"\0", 2)[-1]
     return _decompress(text) if rest[:1] == b"\1" else text
 
 
 def _decompress(compressed: bytes) -> bytes:
-    """Decompress the start of a text; return b"" if the data is damaged."""
+    """Return the start of a compressed text; b"" if the data is damaged."""
     try:
         return zlib.decompressobj().decompress(compressed, _MAX_METADATA_BYTES)
     except zlib.error:

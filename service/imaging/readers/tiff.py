@@ -1,7 +1,7 @@
-"""Read the first page of a TIFF: its tags, and its pixels with Pillow (16-bit with OpenCV).
+"""Read the first page of a TIFF: parse the tags, and decode with Pillow, or 16 bits with OpenCV.
 
-The decoder gets the file with a new directory (list of tags), which has only the tags on which the
-pixels depend. So the decoder reads neither other pages nor metadata, whose size has no limit.
+The decoder gets a copy of the file with a new directory (list of tags), which has only the tags on
+which the pixels depend. So the decoder reads neither other pages nor metadata.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PIXEL_TAGS: Final = (
 _TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _MAX_TAGS, _MAX_STRIPS = 4096, 100_000
 _COMPRESSIONS: Final = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
-"""Supported compressions: none, CCITT (3 variants), LZW, JPEG, Deflate, PackBits, old Deflate."""
+"""Supported compressions: none, 3 variants of CCITT, LZW, JPEG, Deflate, PackBits, old Deflate."""
 
 # Values of the tag PhotometricInterpretation, and tables whose keys they are.
 _WHITE_IS_ZERO, _GRAY, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
@@ -65,7 +65,7 @@ _DTYPES: Final = {"B": "u1", "H": "u2", "I": "u4"}
 """Code of `struct` -> NumPy dtype without byte order."""
 _NO_VALUES: Final = np.zeros(0, np.int64)
 _NANOSECONDS_PER: Final = {"pixel": 4.0, "byte of a row": 3.0, "byte": 10.0}
-"""Estimated time of decoding: per pixel, per byte of the decompressed rows, and per byte of the
+"""Estimated decoding times: per pixel, per byte of the decompressed rows, and per byte of the
 file."""
 
 
@@ -75,10 +75,10 @@ class _Page:
 
     Attributes:
         order: byte order as in `struct`, `<` or `>`.
-        entries: the directory's entries on which the pixels depend, as stored.
-        numbers: tag -> its first value.
-        arrays: tag -> all its values; only for the bits per sample, and for the offsets and lengths
-            of strips and tiles.
+        entries: the entries of the directory on which the pixels depend, as bytes of the file.
+        numbers: tag -> first value of the tag.
+        arrays: tag -> all values of the tag; only for the bits per sample, and for the offsets and
+            lengths of strips and tiles.
         has_more: whether another page follows.
     """
 
@@ -94,7 +94,7 @@ class _Page:
 
     @property
     def block(self) -> tuple[int, int]:
-        """Width and height in pixels of a tile or strip, which is always decoded as a whole."""
+        """Width and height of a tile or strip, in pixels. Each is always decoded completely."""
         if _TILES in self.numbers:
             return max(1, self.number(_TILE_WIDTH)), max(1, self.number(_TILE_HEIGHT))
         rows = self.number(_ROWS_PER_STRIP) or self.number(_HEIGHT)
@@ -102,7 +102,7 @@ class _Page:
 
     @property
     def end(self) -> int:
-        """Offset of the end of the last strip or tile in the file, according to the tags."""
+        """Offset in the file at which the last strip or tile ends, according to the tags."""
         starts = self.arrays.get(_TILES, self.arrays.get(_STRIPS, _NO_VALUES))
         lengths = self.arrays.get(_TILE_BYTES, self.arrays.get(_STRIP_BYTES, _NO_VALUES))
         common = min(len(starts), len(lengths))
@@ -113,7 +113,7 @@ def read_header(data: bytes, _size: int) -> ImageHeader:
     """Read the header of the first page of a TIFF.
 
     Raises:
-        UnsupportedMediaType: it is a BigTIFF, or has unsupported samples, colours or compression.
+        UnsupportedMediaType: Graft does not read BigTIFF, or these samples, colours or compression.
         DamagedImage: the directory or the pixels are missing or invalid.
     """
     page = _first_page(data)
@@ -207,7 +207,7 @@ def _reject_unsupported(page: _Page, bits: int, samples: int, colours: int) -> N
     elif page.number(_SAMPLE_FORMAT, 1) not in (1, 4):
         name = "TIFF with signed or floating-point samples"
     elif colours in (32803, 34892):
-        name = "raw picture of a camera (DNG)"
+        name = "raw camera picture (DNG)"
     elif colours not in _MODES:
         name = f"TIFF with colour space {colours}"
     elif bits not in _BIT_DEPTHS[colours] or (page.arrays.get(_BITS, _NO_VALUES) != bits).any():
@@ -223,9 +223,9 @@ def _reject_unsupported(page: _Page, bits: int, samples: int, colours: int) -> N
 
 
 def _with_clean_directory(data: bytes, page: _Page) -> bytes:
-    """Return the file with a new directory, which has only the tags on which the pixels depend.
+    """Return a copy of the file that ends with a new directory.
 
-    The new directory stands at the end of the file.
+    The new directory has only the tags on which the pixels depend.
     """
     count = struct.pack(page.order + "H", len(page.entries))
     place = len(data) + len(data) % 2

@@ -20,15 +20,14 @@ from service.imaging.readers.orientation import read_orientation
 _MAX_CHUNKS: Final = 10_000
 _HAS_ALPHA, _IS_ANIMATED = 0x10, 0x02
 _NANOSECONDS_PER: Final = {"pixel": 8.0, "byte": 80.0}
-"""Estimated time of decoding, per pixel and per byte of the file."""
+"""Estimated decoding times: per pixel, and per byte of the file."""
 
 
 def read_header(data: bytes, _size: int) -> ImageHeader:
     """Read the header of a WebP.
 
     Raises:
-        DamagedImage: the picture is missing or exceeds the canvas, or the file has more chunks than
-            any program writes.
+        DamagedImage: the picture is missing or exceeds the canvas, or there are too many chunks.
     """
     exif, xmp, frames, still = b"", b"", 0, data
     alpha, canvas, box = False, (0, 0), (0, 0, 0, 0)
@@ -97,8 +96,8 @@ def _uint24(body: bytes, at: int) -> int:
 def _frame_size(name: bytes, body: bytes) -> tuple[int, int]:
     """Return the width and the height of the picture in a VP8 or VP8L chunk; 0, 0 if unknown.
 
-    The size is read here because libwebp allocates memory for it before decoding anything, so the
-    limits must be checked earlier.
+    libwebp allocates memory for the whole picture before it decodes anything. So the size must be
+    known earlier, to check the limits.
     """
     if len(body) < 10:
         return 0, 0
@@ -111,7 +110,12 @@ def _frame_size(name: bytes, body: bytes) -> tuple[int, int]:
 
 
 def _as_still(chunks: bytes, size: tuple[int, int]) -> bytes:
-    """Make a WebP file from the chunks of one frame of an animation."""
+    """Make a WebP file from one frame of an animation.
+
+    Args:
+        chunks: the chunks of the frame.
+        size: width and height of the frame, in pixels.
+    """
     flags = _HAS_ALPHA if any(name in (b"ALPH", b"VP8L") for name, _ in _chunks(chunks, 0)) else 0
     width, height = ((side - 1).to_bytes(3, "little") for side in size)
     extended = b"VP8X\x0a\0\0\0" + bytes([flags, 0, 0, 0]) + width + height
@@ -127,7 +131,16 @@ def _as_still(chunks: bytes, size: tuple[int, int]) -> bytes:
 def _on_canvas(
     frame: NDArray[np.uint8], size: tuple[int, int], corner: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Place a frame on a transparent canvas; return the canvas, (H, W, 4) RGBA."""
+    """Place a frame on a transparent canvas.
+
+    Args:
+        frame: (H, W, 3) RGB or (H, W, 4) RGBA.
+        size: width and height of the canvas, in pixels.
+        corner: position of the frame's upper left corner on the canvas, (x, y) in pixels.
+
+    Returns:
+        The canvas, (height, width, 4) RGBA.
+    """
     canvas = np.zeros((size[1], size[0], 4), np.uint8)
     part = canvas[corner[1] : corner[1] + len(frame), corner[0] : corner[0] + frame.shape[1]]
     part[..., :3], part[..., 3] = frame[..., :3], frame[..., 3] if frame.shape[2] == 4 else 255

@@ -16,7 +16,7 @@ def test_channels_are_rgb_and_the_size_must_agree(capfd: pytest.CaptureFixture[s
     pixels = decode_with_opencv(data, (40, 30))
     assert pixels.shape == (30, 40, 4)
     assert (pixels == (200, 30, 10, 99)).all()
-    with pytest.raises(ValueError, match="another size"):
+    with pytest.raises(ValueError, match="unexpected size"):
         decode_with_opencv(data, (30, 40))
     with pytest.raises(ValueError, match="cannot be decoded"):
         decode_with_opencv(data[:-20], (40, 30))

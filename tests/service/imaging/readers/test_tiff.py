@@ -94,7 +94,7 @@ def test_premultiplied_gray_is_laid_over_white() -> None:
         (gray(samples=3), "TIFF with 3 channels"),
         (gray(samples=5), "TIFF with 5 channels"),
         (gray(photometric=8), "TIFF with colour space 8"),
-        (gray(photometric=32803), "raw picture of a camera"),
+        (gray(photometric=32803), "raw camera picture"),
         (encode(Image.new("F", (8, 8))), "floating-point"),
         (encode(Image.new("I", (8, 8))), "signed"),
         (b"II+\0\x08\0\0\0" + bytes(40), "BigTIFF"),

@@ -105,7 +105,7 @@ def explain_unsupported(first_bytes: bytes, accepted: Iterable[str]) -> Unsuppor
 
     Args:
         first_bytes: the first bytes of the file.
-        supported: names of the supported formats, for the message.
+        accepted: names of the formats that are accepted here, for the message.
     """
     first_bytes = first_bytes[:_SNIFFED_BYTES]
     for known in _UNSUPPORTED:

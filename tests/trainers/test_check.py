@@ -58,7 +58,7 @@ def test_a_class_without_readable_names_is_an_error(
 ) -> None:
     shutil.copytree(folder / "cat", folder / name)
     assert check(folder) == 2
-    assert f"every class needs at least 2 readable pictures, but `{escaped}` has 0" in (
+    assert f"needs at least 2 readable pictures, but there are fewer in `{escaped}` (0)" in (
         capsys.readouterr().err
     )
 
@@ -89,7 +89,7 @@ def test_an_unusable_folder_is_refused_after_its_findings(
     assert check(folder) == 2
     captured = capsys.readouterr()
     assert "unreadable: owl/1.jpg" in captured.out
-    assert "every class needs at least 2 readable pictures, but `owl` has 0" in captured.err
+    assert "needs at least 2 readable pictures, but there are fewer in `owl` (0)" in captured.err
 
 
 def test_skipped_files_are_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,9 @@
 """Decides whether two thumbnails show the same photo, by aligning one with the other.
 
 A least-squares fit moves and scales one thumbnail by about a pixel, and changes its brightness and
-contrast, to match the other. Two thumbnails show the same photo if the remaining difference is a
-few gray levels, without a single large spot. So photos of a good and of a scratched part on the
-same stand are different pictures.
+contrast, to match the other. Two thumbnails count as the same photo if the fit leaves a difference
+of only a few gray levels, and no spot that differs much more. So a photo of an intact part and a
+photo of a scratched part on the same stand count as different pictures.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from trainers.dataset.inspection import THUMBNAIL_SIZE
 Floats = NDArray[np.float32]
 
 MIN_CORRELATION = 0.97
-"""Smallest correlation of two aligned thumbnails that are duplicates."""
+"""Two thumbnails count as duplicates only if their correlation after the fit is at least this."""
 BASE_ERROR, MAX_ERROR = 2.0, 7.0
-"""Largest remaining difference between duplicates (root mean square, in gray levels). BASE_ERROR is
-the limit if the fit neither moves the thumbnail nor changes its contrast. The limit grows with the
-movement and the change of contrast, up to MAX_ERROR."""
+"""Two thumbnails count as duplicates only if the difference that the fit leaves (root mean square,
+in gray levels) is within a limit. The limit is BASE_ERROR if the fit changes neither position,
+scale nor contrast. It grows with these changes, up to MAX_ERROR."""
 ERROR_PER_PIXEL, FREE_PIXELS, ERROR_PER_CONTRAST = 12.0, 0.2, 30.0
-"""What is added to BASE_ERROR: ERROR_PER_PIXEL gray levels for each pixel of movement beyond
-FREE_PIXELS, and ERROR_PER_CONTRAST gray levels for each unit of the logarithm of the contrast."""
+"""The limit grows by ERROR_PER_PIXEL gray levels for each pixel of movement beyond FREE_PIXELS, and
+by ERROR_PER_CONTRAST gray levels for each unit by which the logarithm of the contrast changes."""
 MIN_SPOT, MIN_SPOT_RATIO = 20.0, 10.5
-"""Two pictures are different if the remaining difference at one pixel exceeds both limits: MIN_SPOT
-gray levels, and MIN_SPOT_RATIO times the root mean square of the differences at all pixels. A copy
-that was brightened until colours saturate does not exceed both."""
+"""Two pictures count as different if the difference at any pixel exceeds both limits: MIN_SPOT gray
+levels, and MIN_SPOT_RATIO times the root mean square of the differences at all pixels. The second
+limit is for copies that were brightened until colours saturate: these differ at many pixels."""
 _BORDER = 2
-"""Pixels at each edge that are not compared, because a shifted thumbnail may not show them."""
+"""Width in pixels of the border that is not compared, because a shift may move it out of view."""
 
 
 def are_duplicates(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -63,9 +63,10 @@ def _fit(
     Moving and scaling are approximated to first order.
 
     Returns:
-        Three arrays. (M, 5): log b, and four movements in pixels (the shift along each axis, and
-        how far scaling moves the edges along each axis). (M,): the error in gray levels. (M,):
-        whether the two thumbnails correlate, without a single large difference.
+        Three arrays. (M, 5): log b and four movements in pixels, which are the shift along each
+        axis and how far scaling moves the edges along each axis. (M,): the remaining difference in
+        gray levels. (M,): whether the thumbnails correlate and no pixel differs much more than the
+        others.
     """
     moved, target = _blur(left), _blur(right)
     down, across = np.gradient(moved, axis=(1, 2))

@@ -1,4 +1,4 @@
-"""Connected components: merges pairs of rows that belong together into groups."""
+"""Connected components: rows that are linked, directly or through other rows, form a group."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ Rows = NDArray[np.int64]
 
 
 def join(groups: Rows, left: Rows, right: Rows) -> Rows:
-    """Join the groups of rows that belong together.
+    """Join the groups of each pair of linked rows.
 
     Args:
-        groups: (N,) int64, for each row any row of its group, such as the first.
-        left, right: (M,) int64, pairs of rows that belong together.
+        groups: (N,) int64, for each row the number of some row of its group, such as the first.
+        left, right: (M,) int64, the rows of M pairs of linked rows.
 
     Returns:
         (N,) int64, for each row the first row of its group.

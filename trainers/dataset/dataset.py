@@ -38,7 +38,8 @@ class Dataset:
         classes: names, sorted.
         paths: relative to the folder.
         labels: (N,) int64, indices of classes.
-        splits: names from SPLITS. Before `splitting.split`, "" if the folder does not name a split.
+        splits: names from SPLITS. Until `splitting.split` has run, "" for each picture whose folder
+            does not name a split.
         digests: SHA-256 of the files, in hexadecimal.
         inspections: (N,) records of `inspection.INSPECTION`.
         duplicate_groups: (N,) int64, for each picture the first row of its group of duplicates.
@@ -70,7 +71,7 @@ class Dataset:
 
     @property
     def title(self) -> Path:
-        """The path that messages name: the folder or the archive that the user named."""
+        """The folder or the archive, as the user named it; messages show this path."""
         return self.data_path or self.folder
 
     @property
@@ -86,10 +87,10 @@ class Dataset:
 
     @property
     def cache_keys(self) -> list[bytes]:
-        """The cache key of each picture: its digest, 32 bytes.
+        """The cache key of each picture, 32 bytes: normally the digest of its file.
 
         If `significant_bits` is less than 16, the keys of 16-bit pictures also depend on this
-        number, as their decoded pixels do.
+        number, because their decoded pixels depend on it.
         """
         keys, bits = [bytes.fromhex(digest) for digest in self.digests], self.significant_bits
         if bits < FULL_RANGE_BITS:
@@ -175,11 +176,11 @@ def check_classes(dataset: Dataset) -> None:
             MIN_PICTURES.
     """
     title, counts = dataset.title, dataset.class_counts()
-    small = [f"`{label}` has {count}" for label, count in counts.items() if count < MIN_PICTURES]
+    small = [f"`{label}` ({count})" for label, count in counts.items() if count < MIN_PICTURES]
     if small:
         raise DataError(
-            f"{title}: every class needs at least {MIN_PICTURES} readable pictures, but "
-            f"{format_names(small)}; add pictures there, or remove the folder of the class"
+            f"{title}: every class needs at least {MIN_PICTURES} readable pictures, but there are "
+            f"fewer in {format_names(small)}: add pictures to each such class, or remove its folder"
             + format_left_out(dataset.left_out)
         )
     if len(counts) < 2:
@@ -187,7 +188,7 @@ def check_classes(dataset: Dataset) -> None:
         hint = f"; if the folders inside it are the classes, use {inner[0]}" if inner else ""
         raise DataError(
             f"{title} has only one class (`{next(iter(counts))}`), but a classifier needs at least "
-            f"two: make one sub-folder per class (tables of labels are not read){hint}"
+            f"two: make one sub-folder per class (Graft does not read tables of labels){hint}"
             + suggest_folder(dataset.title)
             + format_left_out(dataset.left_out)
         )

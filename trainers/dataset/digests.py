@@ -37,8 +37,8 @@ def hash_files(
 
     Args:
         paths: the files, in order.
-        on_error: called with the position in `paths` and the error of each file that has no digest.
-            Several threads call it.
+        on_error: called for each file without a digest, with its position in `paths` and its error.
+            Calls come from several threads.
         cache: keeps the digests.
     """
     now = time.time_ns()
@@ -69,8 +69,8 @@ def hash_files(
 def _file_state(path: Path, now: int) -> bytes | None:
     """Return a hash that changes when the file changes.
 
-    None if there is no such hash: the size and the times cannot be read, or the file changed so
-    recently that another change could leave the same times.
+    Return None if the size and the times cannot be read, or if the file changed so recently that
+    another change could leave the same times.
     """
     try:
         stat = path.stat()
@@ -108,8 +108,8 @@ def read_unchanged(path: Path, digest: str) -> bytes:
     except (RequestError, OSError) as error:
         reason = f" ({error})"
     raise DataError(
-        f"{path} was changed after the folder was read{reason}: run the command again when no "
-        "program writes to the folder any more"
+        f"{path} was changed after the folder was read{reason}: wait until no program writes to "
+        "the folder, then run the command again"
     )
 
 

@@ -1,9 +1,9 @@
 """Groups duplicates: copies of a file, and copies that were re-encoded, resized or retouched.
 
-A perceptual hash finds pairs that may be duplicates; `alignment` decides which of them are. The
-hash holds the 8 x 8 lowest frequencies of a thumbnail as in pHash, but as numbers instead of bits.
+A perceptual hash finds pairs that may be duplicates; `alignment` decides which of them are. Like
+pHash, the hash holds the 8 x 8 lowest frequencies of a thumbnail, but as numbers instead of bits.
 Each number is multiplied by its frequency, because photos have little energy in high frequencies.
-Hashes are compared by their cosine.
+Two hashes are compared by cosine similarity.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 MIN_COSINE = 0.8
-"""Two pictures may be duplicates if the cosine of their perceptual hashes is at least this."""
+"""Two pictures are aligned only if the cosine similarity of their perceptual hashes is at least
+this."""
 MIN_CONTRAST = 3.0
-"""Smallest standard deviation of a thumbnail, in gray levels. Pictures with less contrast (open
-sea, blank paper) show too little to be compared, so only copies of the same file count as
-duplicates."""
+"""A picture is compared with others only if the standard deviation of its thumbnail is at least
+this, in gray levels. Pictures with less contrast (open sea, blank paper) show too little detail, so
+only copies of the same file count as their duplicates."""
 MAX_PLAIN_SHARE, PLAIN_LEVELS = 0.85, 2
 """A picture is compared with others only if less than MAX_PLAIN_SHARE of its thumbnail's pixels are
 within PLAIN_LEVELS gray levels of their median. If the share is larger, the picture shows a small
-mark (an arrow, a letter) on a plain background. Even different marks can often be aligned by moving
-and scaling, so for such pictures only copies of the same file count as duplicates."""
+mark (an arrow, a letter) on a plain background. Moving and scaling can often align even different
+marks, so only copies of the same file count as duplicates of such pictures."""
 MAX_CANDIDATES = 16
 """In each orientation, a picture is aligned with at most this number of later pictures: those with
 the most similar hashes. This limits the work if all pictures look alike."""
@@ -70,10 +71,10 @@ def find_duplicates(
 def group_duplicates(digests: Sequence[str], inspections: NDArray[np.void], labels: Rows) -> Rows:
     """Group pictures that are duplicates of each other.
 
-    Mirrored or turned pictures are duplicates only within a class, because the direction may be the
-    difference between two classes. Groups are connected components without a size limit. So an
-    added picture can enlarge or join groups. It can split a group only where MAX_CANDIDATES limits
-    the comparisons. Time grows with N squared, memory with N.
+    Mirrored or turned copies count as duplicates only within a class, because two classes may
+    differ only in direction, such as left and right arrows. Groups are connected components without
+    a size limit. So an added picture can enlarge or join groups. It can split a group only where
+    MAX_CANDIDATES limits the comparisons. Time grows with N squared, memory with N.
 
     Args:
         digests: SHA-256 of the N files.
@@ -106,7 +107,7 @@ def group_duplicates(digests: Sequence[str], inspections: NDArray[np.void], labe
 
 
 def _has_detail(thumbnails: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether each of the thumbnails (N, side, side) shows enough to be compared; (N,) bool."""
+    """Whether each of the thumbnails (N, side, side) shows enough detail to compare; (N,) bool."""
     pixels = thumbnails.reshape(-1, THUMBNAIL_SIZE**2)
     median = np.median(pixels, axis=1, keepdims=True).astype(np.int16)
     plain_share = (np.abs(pixels - median) <= PLAIN_LEVELS).mean(axis=1)
@@ -123,7 +124,7 @@ def _turn(thumbnails: NDArray[np.uint8], orientation: tuple[bool, int, int]) -> 
 def perceptual_hashes(thumbnails: NDArray[np.uint8]) -> Floats:
     """Compute the perceptual hashes (N, 64) of thumbnails (N, side, side).
 
-    A hash holds weighted low frequencies, and has length 1 as a vector.
+    Each hash is a vector of weighted low frequencies, scaled to length 1.
     """
     places = np.arange(THUMBNAIL_SIZE) + 0.5
     waves = np.cos(np.pi * places * np.arange(_FREQUENCIES)[:, None] / THUMBNAIL_SIZE)
@@ -141,11 +142,11 @@ def _find_candidates(hashes: Floats, block: Floats, start: int) -> tuple[Rows, R
 
     Args:
         hashes: (N, 64), all hashes.
-        block: (M, 64), the hashes of M rows from row `start` on, perhaps of turned pictures.
-        start: first row of the block.
+        block: (M, 64), the hashes of M consecutive rows, whose pictures may be turned or mirrored.
+        start: the first of these rows.
 
     Returns:
-        Two arrays (K,) with the rows of K pairs: a row of the block, and a later row of `hashes`.
+        Two arrays (K,): for each of K pairs, a row of the block, and a later row of `hashes`.
     """
     lefts, rights, cosines = [], [], []
     for stop in range(start, len(hashes), _BLOCK):
@@ -166,9 +167,11 @@ def _find_candidates(hashes: Floats, block: Floats, start: int) -> tuple[Rows, R
 
 
 def _nearest_pairs(left: Rows, cosines: Floats) -> Rows:
-    """Return the positions of the pairs to keep: the most similar ones of each left row.
+    """Return the positions of the most similar pairs: at most MAX_CANDIDATES for each left row.
 
-    At most MAX_CANDIDATES pairs are kept for each left row.
+    Args:
+        left: (K,) the left row of each pair.
+        cosines: (K,) the cosine similarity of each pair.
     """
     order = np.lexsort((-cosines, left))
     counts = np.bincount(left)
@@ -182,7 +185,7 @@ def _join_duplicates(
     thumbnails: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     pairs: tuple[Rows, Rows],
 ) -> Rows:
-    """Join the groups of pairs that are duplicates; skip pairs that already share a group."""
+    """Join the two groups of each pair of duplicates; skip pairs that already share a group."""
     is_apart = groups[rows[pairs[0]]] != groups[rows[pairs[1]]]
     left, right = pairs[0][is_apart], pairs[1][is_apart]
     is_same = are_duplicates(thumbnails[0][left], thumbnails[1][right])

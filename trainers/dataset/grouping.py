@@ -1,9 +1,10 @@
 """Assigns a source to each picture: the video, patient or plant that it comes from.
 
-The measured accuracy is too high if frames of one video are in both training and test. So --group
-names the source of each picture, by a regular expression for paths or by a table. Like duplicates,
-pictures of one source are put into the same split and the same cross-validation fold. If the folder
-itself names the splits, a source may be in several of them; the check of the dataset reports this.
+The measured accuracy is too high if frames of one video are in both training and test. So the user
+can give the source of each picture with --group, by a regular expression for paths or by a table.
+Like duplicates, pictures of one source are put into the same split and the same cross-validation
+fold. If the folder itself names the splits, a source may be in several of them; the check of the
+dataset reports this.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ COLUMNS = ("path", "group")
 
 
 def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
-    """Set the source of every picture; without a rule, return the same dataset.
+    """Return the dataset with the source of every picture; without a rule, return it unchanged.
 
     Args:
         dataset: the pictures.
-        rule: the value of --group. Either a regular expression for paths relative to the data
-            folder; the source is what its first capture group matches, or its whole match if it has
-            no group. Or the path of a CSV file with the columns `path` and `group`.
+        rule: the value of --group: the path of a CSV file with the columns `path` and `group`, or a
+            regular expression for paths relative to the data folder. The source is what the first
+            capture group matches, or the whole match if the expression has no group.
 
     Raises:
         ConfigError: the table cannot be read, or the regular expression is not valid.
-        DataError: no picture has a source by this rule.
+        DataError: the rule finds no source for any picture.
     """
     if not rule:
         return dataset
@@ -61,13 +62,15 @@ def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
             f"{format_names(list(dataset.paths), 2)}"
         )
     log.info(
-        "--group finds %d source%s, such as %s; the largest has %d pictures",
+        "--group finds %d source%s, such as %s; number of pictures in the largest: %d",
         *(len(counts), "" if len(counts) == 1 else "s"),
         *(format_names([f"`{name}`" for name in counts], 3), max(counts.values())),
     )
     if without := sources.count(""):
         log.warning(
-            "--group finds no source for %d pictures: each is treated as a separate source", without
+            "--group finds no source for some pictures (number: %d): each is treated as a "
+            "separate source",
+            without,
         )
     return replace(dataset, sources=sources)
 
@@ -140,7 +143,7 @@ def explain_coarse_sources(dataset: Dataset) -> str:
 
 
 def split_keys(dataset: Dataset) -> Sequence[str]:
-    """Return the key of each picture whose hash decides its split.
+    """Return a key for each picture; the hash of the key decides the split of the picture.
 
     The key is the source of the picture, or the digest of the file if it has no source.
     """

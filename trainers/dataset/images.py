@@ -23,7 +23,8 @@ class Images:
     Args:
         count: N, the number of pictures.
         size: side of a decoded picture in pixels.
-        decode: function from rows (M,) to their records. It decodes pictures that the cache lacks.
+        decode: function that returns the decoded pictures of rows (M,). It takes them from the
+            cache if possible.
     """
 
     def __init__(self, count: int, size: int, decode: Callable[[Rows], Records]) -> None:
@@ -45,7 +46,7 @@ class Images:
         If an earlier call had the same rows in the same order, they are not decoded again.
 
         Returns:
-            A future with the records of the rows.
+            A future with the decoded pictures.
         """
         with self._lock:
             if (batch := self._batches.get(rows.tobytes())) is None:
@@ -56,11 +57,11 @@ class Images:
             return batch
 
     def records(self, rows: Rows) -> Records:
-        """Return the records of rows (M,); wait until they are decoded.
+        """Return the decoded pictures of rows (M,); wait until they are decoded.
 
         Raises:
             DataError: a file has changed since the folder was read.
-            CacheError: the disk has too little room.
+            CacheError: there is too little space on the disk.
         """
         return self.prefetch(rows).result()
 

@@ -1,7 +1,7 @@
 """Inspects every file once: format, mode, size, and a thumbnail for the search for duplicates.
 
 An inspection depends only on the bytes of the file, not on the input size of the model. So splits
-do not change with the backbone. Findings do not either, except those about the size of pictures.
+do not depend on the backbone. Of the findings, only those about the size of pictures depend on it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ THUMBNAIL_SIZE = 32
 """Side of a thumbnail, in pixels."""
 _DECODED_SIZE = 2 * THUMBNAIL_SIZE
 _MAX_BLANK_RANGE = 2
-"""A picture counts as a single colour if the pixels differ by at most this in each channel, because
-JPEG compression adds such noise."""
+"""A picture counts as a single colour if the values (0 to 255) of each channel differ by at most
+this number. JPEG compression adds such noise."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillow's mode L
 
 INSPECTION = np.dtype(
@@ -55,7 +55,7 @@ def inspect_picture(data: bytes) -> NDArray[np.void]:
 
     Raises:
         RequestError: the data is not a picture, or the picture is damaged, cut short or too large.
-            The message is the same as in an answer of the service.
+            The message is the same as in a response of the service.
     """
     picture = inspect(data, _DECODED_SIZE)
     header, gray = picture.header, picture.pixels.astype(np.float32) @ _LUMA
@@ -77,9 +77,9 @@ def inspect_files(
     """Inspect files in threads; the inspection of a file is cached until its bytes change.
 
     Returns:
-        Inspections (N,) of INSPECTION; N SHA-256 digests in hexadecimal, "" for unreadable files;
-        and the problems, by the position of the file in `files`. The inspection of a file with a
-        problem is all zeros.
+        N records of INSPECTION; N SHA-256 digests in hexadecimal, "" for unreadable files; and the
+        problems: position of the file in `files` -> reason. The record of a file with a problem is
+        all zeros.
 
     Raises:
         DataError: a file was changed between its hashing and its inspection.

@@ -1,6 +1,6 @@
 """Draws the sample dataset: leaves, healthy and with three diseases.
 
-It serves for trying Graft out, for tests, and for machines without pictures. The leaves differ in
+It is for trying out Graft, for tests, and for machines without pictures. The leaves differ in
 shape, colour, angle, light and background, and the diseases differ in extent, so that the classes
 can be learned but are not trivial.
 """
@@ -57,9 +57,9 @@ def draw_samples(cache: Path, per_class: int = PICTURES_PER_CLASS, seed: int = 0
 
 
 def is_sample_dataset(folder: Path) -> bool:
-    """Whether this is a folder of sample pictures, by its place in Graft's cache and its name.
+    """Whether a folder is a sample dataset, judging by its name and its place in Graft's cache.
 
-    If `folder` is a link, the folder that it leads to counts.
+    A link to a sample dataset counts, too.
     """
     place = folder.resolve()
     return place.parent == cache_folder().resolve() and place.name.startswith("leaves-")

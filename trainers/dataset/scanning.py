@@ -55,12 +55,12 @@ class PictureFile:
 
 @dataclass(frozen=True)
 class Scan:
-    """The content of a folder, in a fixed order.
+    """The files, classes and layout of a folder.
 
     Attributes:
         data_path: the folder or the archive, as the user named it.
         folder: the folder of the files; for an archive, the folder into which it was unpacked.
-        pictures: the files that are pictures, in a fixed order.
+        pictures: the files that are pictures by suffix or first bytes, in a fixed order.
         classes: the names of the classes, sorted. Each has a file that is meant as a picture, even
             if it is not readable, or a folder that cannot be opened.
         left_out: files and folders that are not used.
@@ -149,7 +149,7 @@ def _classes(entries: Sequence[Entry], layout: Layout) -> tuple[str, ...]:
 
 
 def format_left_out(left_out: Sequence[LeftOut], limit: int = 5) -> str:
-    """Return the end of an error message: at most `limit` of the files left out, and the reasons.
+    """Return the end of an error message: at most `limit` of the left-out files, with reasons.
 
     Files that are reported as findings come first. The result is "" if no file was left out.
     """

@@ -24,29 +24,29 @@ HELD_OUT_SHARE = 0.15
 def split(dataset: Dataset, seed: int) -> Dataset:
     """Assign every picture to a split; test and validation folders stay as they are.
 
-    The other pictures, in train/ or in no split folder, are divided by their draws. The draw of a
-    picture is a number from 0 to 1: a hash of the seed and of the content of the file. A picture
-    with a draw below 0.15 goes to the test, below 0.30 to validation, otherwise to training. (If
-    only one of test and validation has a folder, pictures with draws below 0.15 go to the other; if
-    both have one, all go to training.) So file names and their order do not matter.
+    Each of the other pictures, in train/ or in no split folder, gets a number from 0 to 1: a hash
+    of the seed and of the content of the file. So file names and their order do not matter.
+    Pictures with numbers below 0.15 go to the test, those below 0.30 to validation, and the rest to
+    training. (If only one of test and validation has a folder, pictures with numbers below 0.15 go
+    to the other; if both have one, all go to training.)
 
-    Duplicates share a split: the draw of a group of duplicates is the highest draw of its members.
-    So if a picture is added to the folder, no other picture moves except duplicates of the added
-    one, and these only towards training. Pictures of one source (--group) share a split, too: their
-    draw is a hash of the seed and the name of the source.
+    Duplicates share a split: the number of a group of duplicates is the highest of its members. So
+    an added picture can change only the splits of its own duplicates, and only towards training.
+    Pictures of one source (--group) share a split, too: their number is a hash of the seed and of
+    the name of the source.
 
-    If a class would have no picture in a split, the picture or group with the nearest draw goes
-    there. (A class of two pictures has one in training and one in the test; a class of three or
-    more is in all splits.) In a class with such an exception, and only there, an added picture can
+    If a class would have no picture in a split, the split gets the picture or group with the number
+    nearest to its range. (A class of two pictures has one in training and one in the test; a class
+    of three or more is in all splits.) Only in a class with such an exception can an added picture
     move another picture to the test. This happens if the added picture joins two groups, or is the
-    first with a draw above 0.30.
+    first with a number above 0.30.
 
     If a group has pictures of several classes, these rules may give several splits. The group goes
-    to the split that is nearest to training.
+    to the one that is nearest to training, in the order test, validation, training.
 
     Args:
         dataset: the pictures.
-        seed: part of the hash; another seed gives other splits.
+        seed: part of each hash; another seed gives other splits.
 
     Raises:
         DataError: a class has no training picture, or no class has a test picture.
@@ -77,7 +77,7 @@ def split(dataset: Dataset, seed: int) -> Dataset:
 
 
 def _suggest_rename(dataset: Dataset, label: str, trained: set[int]) -> str:
-    """Suggest what to do about a class without training pictures, such as to correct its name."""
+    """Return advice for a class without training pictures, such as to correct its name."""
     others = {normalize(dataset.classes[index]): dataset.classes[index] for index in trained}
     close = difflib.get_close_matches(normalize(label), others, n=1, cutoff=0.8)
     if not close:
@@ -103,8 +103,8 @@ def _draw_splits(
     Args:
         dataset: the pictures.
         free: (M,) rows of the pictures to assign.
-        seed: the seed of the draws.
-        train_index: index of the training split, which is the last.
+        seed: the seed of the hashes.
+        train_index: index of the training split, the last of the splits.
 
     Returns:
         (M,) int64, 0 to `train_index`.
@@ -160,12 +160,15 @@ def _log_drawn_splits(dataset: Dataset, splits: NDArray[np.object_], drawn: Sequ
         count = int((splits == name).sum())
         if "train" in dataset.splits:
             log.info(
-                "there is no folder %s/: %d pictures of train/ are used for %s", name, count, name
+                "there is no folder %s/: part of train/ is used for %s (number of pictures: %d)",
+                name,
+                name,
+                count,
             )
         if duplicates > HELD_OUT_SHARE * len(splits) and count < HELD_OUT_SHARE / 2 * len(splits):
             log.warning(
-                "only %d of %d pictures are used for %s: %d pictures have duplicates, duplicates "
+                "the %s split gets only %d of %d pictures: %d pictures have duplicates, duplicates "
                 "must stay in the same split, and most groups of duplicates go to training. To get "
                 "larger splits, delete the duplicates",
-                *(count, len(splits), name, duplicates),
+                *(name, count, len(splits), duplicates),
             )

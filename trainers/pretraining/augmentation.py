@@ -31,9 +31,9 @@ class AugmentedDataset(keras.utils.PyDataset):
         drawn: all pictures.
         rows: the rows of the pictures to use.
         batch_size: the number of images in a batch.
-        seed: for training, the seed with which the pictures are shuffled and augmented; the last
-            incomplete batch is dropped. None is for validation: the pictures keep their order, and
-            the centre of each is used.
+        seed: for training, the seed for shuffling and augmenting the pictures; the last incomplete
+            batch is dropped. None is for validation: the pictures keep their order, and the network
+            gets the centre of each.
     """
 
     def __init__(

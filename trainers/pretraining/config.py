@@ -73,7 +73,10 @@ def claim_folder(config: PretrainingConfig, folder: Path) -> None:
 
 
 def code_hash() -> str:
-    """Return the SHA-256 of the code that draws and trains: other code makes other weights."""
+    """Return the SHA-256 of the code that determines the weights.
+
+    This is the code that draws the pictures, trains the network and builds it.
+    """
     digest = hashlib.sha256()
     here = Path(__file__).parent
     for path in (

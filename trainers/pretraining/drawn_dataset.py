@@ -23,7 +23,7 @@ from trainers.workspace import disk_array
 PICTURE_SIZE = 72
 """Side of a drawn picture in pixels, before training crops it."""
 _CLASSES_PER_FLUSH = 32
-"""Each time this number of classes is drawn, pictures are flushed to disk. A stopped run continues
+"""Pictures are flushed to disk after each batch of this number of classes. A stopped run continues
 after the last flush."""
 
 
@@ -42,7 +42,7 @@ class DrawnDataset:
     per_class: int
 
     def split(self, held_out: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the rows for training, and those of the last `held_out` pictures of each class."""
+        """Return the rows for training, and the last `held_out` rows of each class."""
         rows = np.arange(len(self.images))
         is_held_out = rows % self.per_class >= self.per_class - held_out
         return rows[~is_held_out], rows[is_held_out]

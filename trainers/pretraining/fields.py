@@ -13,7 +13,7 @@ Map = NDArray[np.float32]
 TURN = 2 * np.pi
 """A full turn, in radians."""
 PERIOD = 64
-"""The pattern of random cells repeats after this number of cells, more than a picture shows."""
+"""The pattern of random cells repeats after this number of cells; a picture shows fewer."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ def worley_cells(x: Map, y: Map, jitter: float, rng: np.random.Generator) -> Cel
     """Return cellular noise (Worley 1996) at the coordinates (x, y).
 
     Args:
-        jitter: how irregular the points are: 0 = the centres of unit squares, 1 = anywhere in them.
+        jitter: how irregular the points are: 0 = each at the centre of a unit square, 1 = anywhere
+            in the square.
     """
     column, row = np.floor(x).astype(np.int32), np.floor(y).astype(np.int32)
     table = rng.uniform(size=(3, PERIOD, PERIOD)).astype(np.float32)

@@ -2,8 +2,8 @@
 
 draw pictures -> train a classifier of their classes -> save its backbone as float16 weights
 
-After an interruption, the same command continues from the last complete epoch. The weights are the
-same as those of a run without interruption on the same kind of machine.
+After an interruption, the same command continues from the last complete epoch. On the same kind of
+machine, it makes the same weights as a run without interruption.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 WEIGHTS = "pocket.weights.h5"
 _HELP = {
-    "seed": "seed of the pictures, the initial weights and the order of training",
+    "seed": "seed of the pictures, of the initial weights and of the order of training pictures",
     "classes": "number of classes to draw",
     "per_class": "number of pictures in each class",
-    "held_out": "number of pictures of each class that only measure the accuracy",
+    "held_out": "number of pictures of each class used only to measure the accuracy",
     "epochs": "number of epochs",
     "batch_size": "number of pictures per step",
     "learning_rate": "highest learning rate, reached after half an epoch",
@@ -50,8 +50,8 @@ def pretrain(config: PretrainingConfig, folder: Path, progress: Progress) -> Pat
     """Draw the pictures, train on them and save the weights; return the path of their file.
 
     Raises:
-        GraftError: `folder` belongs to a run with other options or code, or another process uses
-            it; or `train` or `save` fails.
+        GraftError: `folder` belongs to a run with other options or code, or is used by another
+            process; or `train` or `save` raises this error.
         WorkspaceError: there is too little space on the disk for the pictures.
     """
     claim_folder(config, folder)
@@ -147,7 +147,7 @@ def compile_model(config: PretrainingConfig) -> keras.Model:
 
 
 def save(model: keras.Model, path: Path) -> Path:
-    """Write the weights of the backbone as float16, the type of the file in the repository.
+    """Write the weights of the backbone as float16, as in the weights file of the repository.
 
     Raises:
         GraftError: a weight is too large for float16, or there is too little space on the disk.
@@ -175,7 +175,7 @@ def save(model: keras.Model, path: Path) -> Path:
         assign_weights(layer, [array.astype(np.float16) for array in weights])
     if shutil.disk_usage(path.parent).free < 16 * 2**20:  # HDF5 ends the process on a full disk
         raise GraftError(
-            f"too little space for {path}: free 16 MB, and run the same command again, which "
+            f"too little space for {path}: free 16 MB, then run the same command again; it "
             "continues with the trained network"
         )
     partial = path.with_name(f"partial-{path.name}")

@@ -1,6 +1,6 @@
 """Draws pictures of scenes: each class has its own colours, textures and shapes.
 
-The pictures of a class share a palette, textures, a kind of shape and a layout. They differ in
+The pictures of a class share a palette, textures, a shape and a layout. They differ in
 angle, distortion, positions, light, contrast, blur and grain, as photographs of one kind of object
 do.
 """
@@ -18,8 +18,8 @@ from trainers.pretraining.fields import TURN, Map, as_map, smooth_step, to_frame
 from trainers.pretraining.textures import Texture
 
 LAYOUTS = {"none": 0.25, "one": 0.25, "few": 0.15, "many": 0.2, "path": 0.15}
-"""The layouts, with the share of classes that have each layout. A layout says how many shapes lie
-on the ground, and where."""
+"""Layout -> share of the classes that have it. A layout says how many shapes lie on the ground, and
+where."""
 
 Picture = NDArray[np.float32]
 """(S, S, 3) float32 RGB, 0 to 1. Values outside this range are clipped when a picture is ready."""
@@ -78,7 +78,8 @@ class SceneTemplate:
         turn: standard deviation of that angle between pictures, in radians.
         warp: the largest distortion; 1 is half the side of the picture.
         relief: strength of light and shade on the slopes of the textures.
-        colour_spread: standard deviation of the colours of a picture from the palette.
+        colour_spread: standard deviation of the differences between a picture's colours and the
+            palette.
     """
 
     palette: NDArray[np.float32]
@@ -170,7 +171,10 @@ def _warped_plane(warp: float, size: int, rng: np.random.Generator) -> tuple[Map
 def _shape_layers(
     template: SceneTemplate, x: Map, y: Map, angle: float, scale: float, rng: np.random.Generator
 ) -> Iterator[tuple[Map, Map, Map]]:
-    """Yield x, y and depth (see `Shape.depth`) of each layer of shapes. All are maps (S, S)."""
+    """Yield three maps (S, S) for each layer of shapes: x, y and depth.
+
+    The coordinates x and y are relative to the shapes; for depth, see `Shape.depth`.
+    """
     shape = template.shape
     if template.layout == "path":
         along, across = to_frame(x, y, angle, scale)
@@ -201,7 +205,7 @@ def _blend(first: NDArray[np.float32], second: NDArray[np.float32], share: Map) 
 
 
 def _light(relief: float, height: Map, rng: np.random.Generator) -> Map:
-    """Return the brightness (S, S). It changes across the picture and on the slopes of `height`."""
+    """Return the brightness (S, S). It varies across the picture and with the slope of `height`."""
     line = np.linspace(-1, 1, len(height), dtype=np.float32)
     light = 1 + rng.normal(0, 0.15) * line + rng.normal(0, 0.15) * line[:, None]
     if relief:

@@ -1,4 +1,4 @@
-"""Procedural textures: waves, noise, cells, bricks. Values are 0 to 1; noise can exceed them a bit.
+"""Procedural textures: waves, noise, cells, bricks. Values are 0 to 1; noise may go a bit beyond.
 
 Pretraining on drawn pictures follows Kataoka et al. 2020 (formulas instead of photographs) and
 Baradad et al. 2021 (noise with the statistics of natural pictures).
@@ -34,7 +34,7 @@ class Texture:
         smoothness: smoothness of noise, from 0.6 (grain) to 2.2 (clouds). Larger values also make
             spots and the gaps between bricks larger.
         stretch: scale of one direction relative to the other.
-        irregularity: 0 to 1: how irregular the pattern is, for example the places of cells.
+        irregularity: how irregular the pattern is, from 0 to 1; e.g. the positions of its cells.
     """
 
     pattern: str

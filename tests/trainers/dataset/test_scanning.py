@@ -134,7 +134,7 @@ def test_folders_without_pictures_beside_splits_do_not_matter(tmp_path: Path) ->
 @pytest.mark.parametrize("others", [(), ("test/a/2.jpg",)])
 def test_classes_beside_splits_are_refused(tmp_path: Path, others: tuple[str, ...]) -> None:
     """Otherwise, the model would learn the difference between train and test."""
-    with pytest.raises(DataError, match=r"\(.*train\) and next to them .*\(cats\): move"):
+    with pytest.raises(DataError, match=r"\(.*train\) and, next to them, .*\(cats\): move"):
         scan(touch(tmp_path, "train/a/1.jpg", "cats/3.jpg", *others))
 
 
@@ -149,10 +149,10 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     result = scan(data)
     assert [file.name for file in result.pictures] == ["a/1.jpg", "b/2.jpg", "c/3.jpg"]
     assert {file.path: file.reason for file in result.left_out} == {
-        "a/loop": "is the same folder as one that is already read",
+        "a/loop": "is already read under another path",
         "b/gone.jpg": "is a broken link",
         "d": "is a broken link",
-        "e/loop": "is the same folder as one that is already read",
+        "e/loop": "is already read under another path",
     }
 
 

@@ -132,10 +132,13 @@ def test_pictures_drawn_from_train_are_logged(monkeypatch: pytest.MonkeyPatch) -
     split(dataset(20, 20), seed=0)
     assert messages == []
     split(dataset(20, 20, splits=(("train",) * 15 + ("validation",) * 5) * 2), seed=0)
-    assert messages == ["there is no folder test/: 4 pictures of train/ are used for test"]
+    assert messages == [
+        "there is no folder test/: part of train/ is used for test (number of pictures: 4)"
+    ]
     split(dataset(20, 20, splits=("train",) * 40), seed=0)
     assert messages[1:] == [
-        f"there is no folder {part}/: {count} pictures of train/ are used for {part}"
+        f"there is no folder {part}/: part of train/ is used for {part} "
+        f"(number of pictures: {count})"
         for part, count in (("test", 5), ("validation", 13))
     ]
 
@@ -236,7 +239,7 @@ def test_many_duplicates_give_a_warning(monkeypatch: pytest.MonkeyPatch) -> None
     split(data, seed=0)
     assert messages == []
     split(replace(data, duplicate_groups=np.arange(400) // 5 * 5), seed=0)
-    assert "pictures are used for test: 400 pictures have duplicates" in messages[0]
+    assert " of 400 pictures: 400 pictures have duplicates" in messages[0]
 
 
 def test_a_folder_that_grows_and_is_tidied_keeps_its_test_pictures(

@@ -33,7 +33,7 @@ def test_a_file_that_has_changed_since_the_scan_stops_the_run(
 ) -> None:
     path = dataset.folder / "red/2.png"
     path.write_bytes((dataset.folder / "red/1.png").read_bytes())
-    with pytest.raises(DataError, match=r"red/2\.png was changed after the folder was read: run"):
+    with pytest.raises(DataError, match=r"red/2\.png was changed after the folder was read: wait"):
         decoding.decode_lazily(dataset, 32, cache).images[:]
     path.unlink()
     with pytest.raises(DataError, match=r"red/2\.png was changed"):

@@ -1,7 +1,7 @@
-"""Findings about how pictures look: their size, their mode, and pictures without content.
+"""Findings about the size and the mode of pictures, and about pictures without content.
 
-Most findings compare a picture with the other pictures of the folder. Only `too_small` compares a
-picture with the input of the model.
+`odd_size` and `odd_mode` compare a picture with the other pictures of the folder. Only `too_small`
+depends on the size of the model's input.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from trainers.dataset.findings.finding import Finding, make_finding
 MIN_SIDE = 0.5
 """A picture is reported if its shorter side is less than this share of the model's input side."""
 MAX_SIDE_RATIO, MAX_ASPECT_RATIO = 4.0, 2.0
-"""A picture is reported if its side (the square root of its area) differs from the median of the
-folder by more than the factor MAX_SIDE_RATIO and it is not already reported as small. It is also
-reported if its aspect ratio is larger than the median aspect ratio by more than the factor
-MAX_ASPECT_RATIO."""
+"""A picture is reported if its side (the square root of its area) differs from the median side by
+more than the factor MAX_SIDE_RATIO, or if its aspect ratio exceeds the median aspect ratio by more
+than the factor MAX_ASPECT_RATIO. The first rule skips pictures that `too_small` reports."""
 
 _MODES = {
     "pages": "{have} several pages, but only the first is used: if another page matters, save it "
-    "as a picture",
+    "as a separate picture",
     "animated": "{are} animated, but only the first frame is used: if another frame matters, save "
-    "it as a picture",
+    "it as a separate picture",
     "16-bit": "{have} 16 bits per sample, unlike most pictures: check that {they} {are} as bright "
-    "as the others, or the model may learn the difference",
+    "as the others, because the model may learn a difference in brightness",
     "CMYK": "{are} in CMYK, a mode for printing, and {their} colours may change when {they} {are} "
     "converted to RGB: save {them} as RGB",
     "transparent": "{are} transparent, unlike most pictures, and transparent parts become white: "
@@ -41,7 +40,7 @@ _MODES = {
     "coloured": "{are} coloured, unlike most pictures, and the model may learn that difference: "
     "this is fine only if the service will get coloured pictures too",
 }
-"""The message about pictures of each mode, for folders in which another mode is the most common."""
+"""The message about the pictures of each mode. The most common mode of a folder is not reported."""
 
 
 def find_odd_sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
@@ -57,9 +56,9 @@ def find_odd_sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
     is_small = np.minimum(width, height) < MIN_SIDE * image_size
     if paths := _paths(dataset, is_small):
         text = (
-            f"{{are}} less than half as wide or high as the model's input ({image_size} x "
-            f"{image_size}), so enlarging blurs the details: use larger pictures, or a smaller "
-            "--image-size"
+            f"{{are}} less than half as wide or as high as the model's input ({image_size} x "
+            f"{image_size}), so enlarging {{them}} blurs the details: use larger pictures, or a "
+            "smaller --image-size"
         )
         yield make_finding("too_small", text, paths)
     side, aspect = np.sqrt(width * height), np.maximum(width, height) / np.minimum(width, height)
@@ -69,9 +68,9 @@ def find_odd_sizes(dataset: Dataset, image_size: int) -> Iterator[Finding]:
     if paths := _paths(dataset, is_odd):
         typical = f"{np.median(width):.0f} x {np.median(height):.0f}"
         text = (
-            f"{{have}} a very different size or shape than most pictures (typically {typical}), "
-            "and the model may learn that difference: check whether {they} {are} cut out, stitched "
-            "or scanned"
+            "{have} a size or shape very different from that of most pictures (typically "
+            f"{typical}), and the model may learn that difference: check whether {{they}} {{are}} "
+            "cut out, stitched or scanned"
         )
         yield make_finding("odd_size", text, paths)
 
@@ -99,8 +98,8 @@ def find_blank_pictures(dataset: Dataset, _: int) -> Iterator[Finding]:
     """Find pictures that show only one colour."""
     if paths := _paths(dataset, dataset.inspections["is_blank"]):
         text = (
-            "{have} the same colour everywhere when decoded (e.g. black, or transparent "
-            "throughout), so there is nothing to learn from: replace or remove {them}"
+            "{have} the same colour everywhere when decoded (e.g. all black or fully transparent), "
+            "so the model can learn nothing from {them}: replace or remove {them}"
         )
         yield make_finding("blank", text, paths)
 
@@ -112,7 +111,7 @@ def find_narrow_range(dataset: Dataset, _: int) -> Iterator[Finding]:
         text = (
             f"{{have}} 16 bits per sample, but {{their}} values stay below {2**bits:,} ({bits} "
             "bits). Graft stretches this range to the full range of brightness, in training and in "
-            "the service: send the service only pictures of the same range"
+            "the service: send the service only pictures with the same range"
         )
         paths = _paths(dataset, dataset.inspections["bits"] == FULL_RANGE_BITS)
         yield make_finding("narrow_range", text, paths)

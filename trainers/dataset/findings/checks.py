@@ -1,7 +1,7 @@
 """Runs all checks of a dataset.
 
 To add a check, write a `Check` function in the module of its topic or in a new module, and add the
-function to CHECKS. Choose thresholds with which a clean folder has no finding: tests marked `real`
+function to CHECKS. Choose thresholds that give no finding for a clean folder. Tests marked `real`
 run all checks on photos of flowers and on satellite tiles.
 """
 
@@ -37,7 +37,7 @@ def run_checks(dataset: Dataset, image_size: int) -> tuple[Finding, ...]:
     """Run all checks; return the findings, errors first.
 
     Args:
-        dataset: the dataset, with only the splits that the folder names.
+        dataset: the dataset before `splitting.split`, with only the splits that the folder names.
         image_size: side of the model's input, in pixels.
     """
     findings = [finding for check in CHECKS for finding in check(dataset, image_size)]

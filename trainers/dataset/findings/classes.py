@@ -18,7 +18,7 @@ smallest class."""
 
 
 def find_nested_classes(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find class folders that hold other folders, if perhaps the inner folders are the classes."""
+    """Find class folders that hold other folders, if these inner folders may be the classes."""
     if inner := dataset.layout.inner_roots:
         message = (
             f"the class folders ({format_names(list(dataset.classes))}) hold folders that look "
@@ -29,15 +29,15 @@ def find_nested_classes(dataset: Dataset, _: int) -> Iterator[Finding]:
         yield Finding("nested_classes", "error", message, inner)
     if nested := dataset.layout.nested_classes:
         message = (
-            "the class folders all hold folders of the same names, so perhaps the inner folders "
-            "are the classes. If so, merge the inner folders of the same name, or, if the outer "
+            "the class folders hold folders with the same names, so perhaps the inner folders are "
+            "the classes. If so, merge the inner folders that have the same name. Or, if the outer "
             "folders are splits, rename them to train, val and test"
         )
         yield Finding("nested_classes", "warning", message, nested)
 
 
 def find_small_classes(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find classes with too few pictures to train on, or to measure the accuracy."""
+    """Find classes with too few pictures to train on, or to measure their accuracy reliably."""
     counts = dataset.class_counts()
     if unusable := [label for label, count in counts.items() if count < MIN_PICTURES]:
         text = (
@@ -69,8 +69,8 @@ def find_imbalance(dataset: Dataset, _: int) -> Iterator[Finding]:
 def find_similar_names(dataset: Dataset, _: int) -> Iterator[Finding]:
     """Find class names that differ only in case, spaces, `_`, `-` or the Unicode form of accents.
 
-    If the names differ in case or accents, macOS and Windows often see only one folder. The finding
-    is only a warning, because `a` and `A` may be two classes.
+    macOS and Windows often treat names that differ only in case or accents as the same folder. The
+    finding is only a warning, because `a` and `A` may be two classes.
     """
     similar: dict[str, list[str]] = {}
     for label in dataset.classes:
@@ -78,8 +78,8 @@ def find_similar_names(dataset: Dataset, _: int) -> Iterator[Finding]:
     groups = tuple(tuple(labels) for labels in similar.values() if len(labels) > 1)
     if groups:
         text = (
-            "{have} names that differ only in capitals, spaces or accents: if {they} {are} the "
-            "same class, move {their} pictures into one folder"
+            "{have} names that differ only in capitals, spaces, _, - or accents: if {they} {are} "
+            "the same class, move {their} pictures into one folder"
         )
         labels = [label for group in groups for label in group]
         yield replace(make_finding("same_class", text, labels, "class"), groups=groups)

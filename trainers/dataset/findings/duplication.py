@@ -29,12 +29,12 @@ _MESSAGES: dict[str, tuple[Severity, str]] = {
     ),
     "near_duplicate": (
         "warning",
-        "of pictures of the same shot (re-encoded, resized, turned or retouched). Graft keeps them "
-        "in one split, but each counts as a picture: delete all but the best of each group",
+        "of copies of the same photo (re-encoded, resized, turned or retouched). Graft keeps "
+        "copies in one split, but each counts as a picture: delete all but the best of each group",
     ),
 }
-"""Severity and message of each kind of finding. The message follows the number of groups, such as
-"3 groups"."""
+"""Severity and message of each kind of finding. The number of groups ("3 groups") precedes the
+message."""
 
 
 def find_duplicates(dataset: Dataset, _: int) -> Iterator[Finding]:
@@ -57,9 +57,9 @@ def find_duplicates(dataset: Dataset, _: int) -> Iterator[Finding]:
 
 
 def _kinds(dataset: Dataset, rows: NDArray[np.int64]) -> Iterator[str]:
-    """Yield the kinds of findings that report a group of duplicates.
+    """Yield the kind of each finding that must report this group of duplicates.
 
-    Duplicates within a class and a split are reported only if the group has no worse problem.
+    Duplicates in one class and one split are reported only if the group has no worse problem.
     """
     is_mislabelled = len(set(dataset.labels[rows])) > 1
     is_leak = len({dataset.splits[row] for row in rows}) > 1

@@ -14,7 +14,7 @@ from trainers.dataset.folders.filenames import suffix_of
 _SUFFIXES = {kind.name: kind.suffixes for kind in FORMATS}
 _LEFT_OUT = {
     "unreadable": "cannot be read and {are} left out: replace, rename or delete {them}",
-    "pointer": "{are} left out because the picture itself was not downloaded: fetch {them}",
+    "pointer": "{are} left out because {their} content was not downloaded: download {them}",
     "web_page": "with a web page or an error message of a server instead of a picture {are} left "
     "out: download {them} again",
     "empty_file": "{have} 0 bytes and {are} left out: copy {them} again from where {they} came "
@@ -26,7 +26,7 @@ _LEFT_OUT = {
     "or PNG",
     "misplaced": "{are} not in a class folder, and left out because {their} class is unknown: "
     "move {them} into one",
-    "empty_class": "{are} empty, so the model does not learn {them} as a class: add the missing "
+    "empty_class": "{are} empty, so the model learns no class from {them}: add the missing "
     "pictures, or remove {them}",
 }
 """Messages of findings, by the kind of `LeftOut`."""
@@ -36,7 +36,10 @@ _MAX_REASONS = 3
 
 
 def find_left_out(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find what is left out but was meant as a picture or a class; one finding for each kind."""
+    """Find left-out files and folders that were meant as pictures or classes.
+
+    There is one finding for each kind of `LeftOut`.
+    """
     for kind, text in _LEFT_OUT.items():
         files = [file for file in dataset.left_out if file.kind == kind]
         if files:

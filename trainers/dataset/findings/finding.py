@@ -1,4 +1,4 @@
-"""A finding of the check of a dataset, and its form in the log, in findings.json and in reports.
+"""A finding of a dataset check, and its form in the log, in findings.json and in reports.
 
 A finding is a warning or an error. It is an error if training is impossible, or if the model or its
 measured accuracy would be wrong. With --strict, warnings stop a run, too.
@@ -55,8 +55,8 @@ def make_finding(
 
     Args:
         kind: the kind of finding.
-        text: the rest of the message. {they}, {them}, {their}, {are} and {have} are replaced by
-            these words or, for one path, by their singular.
+        text: the rest of the message. It may contain {they}, {them}, {their}, {are} and {have}. If
+            there is only one path, these become the singular: it, it, its, is and has.
         paths: relative to the data folder, or names of classes.
         noun: what each of `paths` is, in the singular: "picture", "file", "folder" or "class".
         severity: "error" or "warning".

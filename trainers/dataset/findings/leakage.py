@@ -17,8 +17,8 @@ MIN_FRAMES = 5
 """Numbered pictures may be frames of a video if they have at least this many different numbers."""
 MIN_SHARE_OF_STEPS = 0.5
 """Numbered pictures may be frames of a video if at least this share of the steps between their
-numbers are equal; some frames may have been dropped. The names of many photos end in a time of day,
-which has no common step."""
+numbers are equal. Not all steps need to be equal, because frames may be missing. If names end in a
+time of day, as those of many photos do, the steps differ."""
 _VIDEO_WORDS = re.compile(r"frame|clip|video|movie|scene|sequence", re.IGNORECASE)
 
 
@@ -63,19 +63,23 @@ def _numbered_frames(dataset: Dataset) -> Iterator[Finding]:
     frames = tuple(path for paths in videos.values() for path in paths)
     if 2 * len(frames) > len(dataset.paths):
         examples = format_names(
-            [f"{name} ({len(paths)})" for (_, name), paths in videos.items()], 3
+            [f"{name} ({len(paths)} pictures)" for (_, name), paths in videos.items()], 3
         )
         message = (
-            f"{len(frames):,} pictures have names like numbered frames of {len(videos):,} sources "
-            f"(such as videos), e.g. {examples}: if frames of one source are in both training and "
-            "test, the measured accuracy is too high. If they are frames, keep those of a source "
-            f"together with --group, e.g. --group '{FRAME_PATTERN}'"
+            f"{len(frames):,} pictures have names like numbered frames of {len(videos):,} "
+            f"source{'' if len(videos) == 1 else 's'} (such as videos), e.g. {examples}: if frames "
+            "of one source are in both training and test, the measured accuracy is too high. If "
+            "they are frames, use --group to keep the frames of each source in one split, e.g. "
+            f"--group '{FRAME_PATTERN}'"
         )
         yield Finding("numbered_frames", "warning", message, frames)
 
 
 def _is_video(paths: Sequence[str], name: str) -> bool:
-    """Whether there are enough numbers after the name, and enough steps between them are equal."""
+    """Whether the numbers after the name look like those of frames.
+
+    There are at least MIN_FRAMES numbers, and at least MIN_SHARE_OF_STEPS of the steps are equal.
+    """
     numbers = sorted({int(digits[-1]) for path in paths if (digits := _numbers(path, name))})
     steps = Counter(later - earlier for earlier, later in pairwise(numbers))
     if len(numbers) < MIN_FRAMES:
@@ -90,7 +94,7 @@ def _numbers(path: str, name: str) -> list[str]:
 def _strip_class(name: str, label: str) -> str:
     """Return the part of a name below the class folder.
 
-    Digits in the name of the class folder do not identify a source.
+    The class folder is removed because digits in its name do not identify a source.
     """
     parts = name.split("/")
     return "/".join(parts[parts.index(label) + 1 :]) if label in parts else parts[-1]

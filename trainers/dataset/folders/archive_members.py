@@ -39,7 +39,7 @@ class Member(NamedTuple):
 
 
 class _StrictTarInfo(tarfile.TarInfo):
-    """Raises an error for a damaged header, where `tarfile` would see the end of the archive."""
+    """Raises an error for a damaged header; `tarfile` would take it for the end of the archive."""
 
     @classmethod
     def frombuf(cls, buf: Any, encoding: str, errors: str) -> Any:
@@ -58,9 +58,9 @@ def iter_members(archive: Path) -> Iterator[Member]:
         DataError: the file is neither a Zip nor a tar archive.
         BadZipFile, TarError: the archive is damaged.
 
-    The iteration raises BadZipFile and TarError, too. It also raises the errors of decompression
-    (OSError, EOFError, zlib.error, LZMAError), RuntimeError for an encrypted file, and
-    NotImplementedError for a compression method that Python does not know.
+    The iteration raises BadZipFile or TarError, too; OSError, EOFError, zlib.error or LZMAError if
+    decompression fails; RuntimeError for an encrypted file; and NotImplementedError for a
+    compression method that Python does not know.
     """
     try:  # tar first, because a tar that contains a Zip also passes `is_zipfile`
         tarfile.open(archive).close()

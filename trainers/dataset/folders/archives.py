@@ -31,18 +31,19 @@ from trainers.progress import log
 SUFFIXES: Final = (".zip", ".tar", ".tgz", ".gz", ".tbz2", ".bz2", ".txz", ".xz")
 """Suffixes of archives, used only for hints: the content decides whether a file is an archive."""
 MAX_FILES: Final = 2_000_000
-"""Largest number of files in an archive; datasets for one machine have fewer."""
+"""Archives with more files than this are rejected; datasets for one machine have fewer."""
 MAX_RATIO: Final = 200
-"""Largest unpacked size, relative to the size of the archive. Photos hardly shrink in an archive;
-drawings shrink up to this much."""
+"""An archive is rejected if its unpacked size is more than this many times its own size.
+Compression hardly shrinks photos; it shrinks drawings by up to this factor."""
 MIN_LIMIT_BYTES: Final = 100_000_000
-"""Unpacked size that is allowed even for the smallest archive."""
+"""Unpacked size that is always allowed, even for a very small archive."""
 RESERVE_BYTES: Final = 500_000_000
-"""Free disk space that is left for the run itself."""
+"""Disk space that unpacking leaves free for the run itself."""
 _UNPRINTABLE: Final = "has control characters in its name, or a name that is not UTF-8: rename it"
 _NOT_A_FILE: Final = "is a link or a device in the archive: pack the file or folder itself"
 _BAD_NAME: Final = (
-    "cannot be stored on this disk: its name is too long, or a file and a folder have the same name"
+    "cannot be stored on this disk: its name is too long, or a file and a folder have the same "
+    "name: rename it"
 )
 _NAME_ERRORS: Final = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 _BLOCK_BYTES: Final = 1 << 20
@@ -184,17 +185,17 @@ class _SizeLimit:
             )
         if self._consumed > self._free:
             raise DataError(
-                f"the archive needs more room than is free in {self._disk}: make room there, set "
-                "GRAFT_CACHE to a folder on a larger disk, or unpack the archive yourself and set "
-                "--data to the folder"
+                f"the archive needs more space than is free in {self._disk}: free some space "
+                "there, set GRAFT_CACHE to a folder on a larger disk, or unpack the archive "
+                "yourself and set --data to the folder"
             )
 
 
 def _relative_path(name: str) -> PurePosixPath:
-    """Return the name of a member as a path below the folder.
+    """Return the path of a member, relative to the folder into which the archive is unpacked.
 
     Raises:
-        DataError: the path leads out of the folder.
+        DataError: the path leads out of that folder.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:(/|$)", name):

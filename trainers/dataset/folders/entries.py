@@ -1,4 +1,4 @@
-"""Walks through a folder: lists its files, the folders that are not entered, and the reasons."""
+"""Lists all files below a folder, and the folders that are not entered, with the reasons."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Entry:
         path: the file or folder.
         parts: the parts of the path relative to the data folder. If a folder cannot be opened, an
             additional last part "" stands for the unknown files in it.
-        is_picture: whether the entry is meant as a picture, even of an unsupported format, or is a
-            folder that cannot be opened and so may hold pictures.
-        rejection: why the entry is left out before decoding; None for a picture.
+        is_picture: True for a file that is meant as a picture, even in an unsupported format. Also
+            True for a folder that cannot be opened, because it may hold pictures.
+        rejection: why the entry is left out before decoding; None if it is a picture.
     """
 
     path: Path
@@ -59,7 +59,7 @@ def list_entries(folder: Path) -> list[Entry]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield files, and folders that are not entered, from a folder and all folders below it.
+    """Yield the files in a folder and in all folders below it, and the folders not entered.
 
     Hidden files are skipped unless they are pictures. Folders of version control are skipped, too.
     Other folders are yielded but not entered if they are empty, hidden, not readable, already
@@ -146,5 +146,5 @@ def _why_not_entered(folder: Path) -> Rejection:
     if os.path.realpath(folder) == os.path.realpath(cache_folder()):
         return Rejection("", "is the cache of Graft")
     if not all(map(is_hidden, names)):
-        return Rejection("", "is the same folder as one that is already read")
+        return Rejection("", "is already read under another path")
     return EMPTY

@@ -121,10 +121,10 @@ def suffix_of(name: str) -> str:
 
 
 def normalize(name: str) -> str:
-    """Return a form that is equal for names that people take for the same name.
+    """Return a form of a name that is the same for all its spellings.
 
-    Names are equal if they differ only in case, spaces, `_`, `-`, or the Unicode form of accents
-    (macOS decomposes accents).
+    Spellings differ in case, spaces, `_`, `-`, or the Unicode form of accents (macOS decomposes
+    accents).
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return re.sub(r"[\s_-]+", " ", folded).strip()
@@ -138,23 +138,29 @@ def _words(name: str) -> Iterator[str]:
 
 
 def split_of(name: str) -> str:
-    """Return the split, or UNLABELLED, that a folder name mentions; "" if it is none or several."""
+    """Return the split, or UNLABELLED, that a folder name mentions; "" for none or several."""
     splits = {SPLIT_WORDS[word] for word in _words(name) if word in SPLIT_WORDS}
     return splits.pop() if len(splits) == 1 else ""
 
 
 def is_split_name(name: str) -> bool:
-    """Whether a name is a split, with filler words at most: training_set is, seg_train is not."""
+    """Whether a name has only split and filler words: training_set does, seg_train does not."""
     return bool(split_of(name)) and {*_words(name)} <= {*SPLIT_WORDS, *_FILLERS}
 
 
 def strip_split(name: str) -> str:
-    """Return `cats` for cats_train, test-cats or catsVal; "" if there is no split at an end."""
+    """Remove the split from a name: cats_train, test-cats and catsVal become `cats`.
+
+    Return "" if the name neither starts nor ends with a split.
+    """
     return _class_in(name, _CLASS_AND_SPLIT) if split_of(name) else ""
 
 
 def strip_fold(name: str) -> str:
-    """Return `cats` for cats_fold1 or fold-1-cats; "" if there is no fold at an end."""
+    """Remove the fold from a name: cats_fold1 and fold-1-cats become `cats`.
+
+    Return "" if the name neither starts nor ends with a fold.
+    """
     return _class_in(name, _CLASS_AND_FOLD)
 
 

@@ -1,4 +1,4 @@
-"""The folders that hold pictures, as a tree that knows which of them are splits."""
+"""The tree of the folders that hold pictures; it finds out which of these folders are splits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Folder:
 
     @cached_property
     def mentioned_splits(self) -> dict[str, str]:
-        """The split that the name of a subfolder mentions, by the name of the subfolder.
+        """The subfolders whose names mention a split: name of the subfolder -> split.
 
         Such a subfolder need not be a split: a class may be called `test_tube`.
         """
@@ -41,9 +41,9 @@ class Folder:
 
     @cached_property
     def split_folders(self) -> dict[str, Folder]:
-        """The `class_root` of each subfolder that is a split, by the name of the subfolder.
+        """The subfolders that are splits: name of the subfolder -> its `class_root`.
 
-        Empty unless one of the splits is for training and holds class folders.
+        Empty unless one of these splits is for training and holds class folders.
         """
         roots = {
             name: self.subfolders[name].class_root
@@ -73,11 +73,11 @@ class Folder:
         return root
 
     def _shares_classes(self, name: str) -> bool:
-        """Whether a subfolder whose name mentions a split has the classes of another split.
+        """Whether a subfolder whose name mentions a split is a split, judging by its class folders.
 
-        If it shares at least one class name with a subfolder that mentions another split, it is a
-        split itself. So is a subfolder of unlabelled pictures without class folders. A subfolder
-        test_tube/ has no such class folders, so it is a class.
+        It is a split if a subfolder that mentions another split has at least one class of the same
+        name. A subfolder of unlabelled pictures is also a split if it has no class folders. A
+        subfolder test_tube/ meets neither condition, so it is a class.
         """
         split, root = self.mentioned_splits[name], self.subfolders[name].class_root
         other_splits = [
@@ -102,7 +102,7 @@ class Folder:
 
 
 def build_tree(pictures: Iterable[Parts]) -> Folder:
-    """Build the tree of all folders above these pictures; return the root of the tree."""
+    """Build the tree of the folders that hold these pictures; return the root of the tree."""
     root = Folder()
     for parts in pictures:
         folder = root

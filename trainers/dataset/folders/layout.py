@@ -43,12 +43,12 @@ class Layout:
     """Where the class folders are.
 
     Attributes:
-        roots: the folders that hold classes, by their paths; no root is inside another.
+        roots: path of the folder -> `ClassRoot`; no root is inside another.
         notes: how the folder was understood, if that is not obvious from the names in it.
         inner_roots: class folders that look like datasets themselves: perhaps the user meant one of
             these instead of the folder above.
-        nested_classes: class folders that all hold folders of the same names, such as `north` and
-            `south`, both with `cat` and `dog`.
+        nested_classes: class folders that hold folders with the same names, such as `north` and
+            `south` if both hold `cat` and `dog`.
     """
 
     roots: Mapping[Parts, ClassRoot] = field(default_factory=lambda: {(): ClassRoot("")})
@@ -77,8 +77,8 @@ def detect_layout(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
         folder: the name of the data folder in messages.
 
     Raises:
-        DataError: there are other folders beside the splits, splits without classes or without one
-            for training, several datasets, or folder names that cannot be interpreted.
+        DataError: other folders are beside the splits, the splits hold no class folders, no split
+            is for training, a folder is a dataset of its own, or names cannot be interpreted.
     """
     root = build_tree(pictures)
     top = root.class_root
@@ -90,8 +90,8 @@ def detect_layout(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
         return _without_splits(root, top, folder)
     if others := set(top.subfolders) - set(top.split_folders):
         raise DataError(
-            f"{_title(top)} has split folders ({_format_sorted(top.split_folders)}) and next to "
-            f"them other folders with pictures ({_format_sorted(others)}): move the other folders "
+            f"{_title(top)} has split folders ({_format_sorted(top.split_folders)}) and, next to "
+            f"them, other folders with pictures ({_format_sorted(others)}): move the other folders "
             "into the split folders or elsewhere; or, if the split folders are classes, rename them"
         )
     roots = {
@@ -113,11 +113,11 @@ def detect_layout(pictures: Iterable[Parts], folder: str = "DIR") -> Layout:
 
 
 def _without_splits(root: Folder, top: Folder, folder: str) -> Layout:
-    """Find out the layout of folders whose `top` holds no split folders.
+    """Find out the layout of the tree `root` if its class root `top` holds no split folders.
 
     Raises:
-        DataError: the folders are splits without classes or without a training split, one of
-            several folders holds splits, or the names cannot be interpreted.
+        DataError: the splits hold no class folders, no split is for training, one of several
+            folders is a dataset with split folders, or names cannot be interpreted.
     """
     subfolders = list(top.subfolders.values())
     if subfolders and all(subfolder.is_class_of_splits for subfolder in subfolders):
@@ -126,7 +126,7 @@ def _without_splits(root: Folder, top: Folder, folder: str) -> Layout:
             for label, subfolder in top.subfolders.items()
             for name, split in subfolder.mentioned_splits.items()
         }
-        return Layout(roots, ("the split folders are in each class folder",))
+        return Layout(roots, ("each class folder has its own split folders",))
     if roots := _classes_with_splits(top):
         return Layout(roots, ("the folder names combine a class and a split",))
     datasets = [
@@ -134,8 +134,9 @@ def _without_splits(root: Folder, top: Folder, folder: str) -> Layout:
     ]
     if len(subfolders) > 1 and datasets:
         raise DataError(
-            f"there are several datasets with split folders, {_format_sorted(datasets)}: set "
-            f"--data to the one to train on, e.g. --data {folder}/{datasets[0]}"
+            "folders with split folders are datasets of their own, not classes "
+            f"({_format_sorted(datasets)}): set --data to the one to train on, e.g. --data "
+            f"{folder}/{datasets[0]}"
         )
     _check_splits_hold_classes(top)
     notes = () if top is root else (f"the class folders are in {top}",)
@@ -159,19 +160,19 @@ def _check_splits_hold_classes(top: Folder) -> None:
 def _no_class_folders(names: Iterable[str], training: str) -> DataError:
     return DataError(
         f"{_format_sorted(names)} hold pictures but no class folders: sort the pictures into one "
-        f"folder per class, e.g. {training}/healthy/1.jpg (tables of labels are not read)"
+        f"folder per class, e.g. {training}/healthy/1.jpg (Graft does not read tables of labels)"
     )
 
 
 def _classes_with_splits(top: Folder) -> dict[Parts, ClassRoot]:
-    """Find roots whose names combine a class and a split: cats_train, dogs_train, cats_test.
+    """Find class roots whose names combine a class and a split: cats_train, dogs_train, cats_test.
 
-    There are none if no two names share a class, as in train_station and test_tube, or if none of
-    them is for training.
+    The result is empty if no two names share a class, as in train_station and test_tube, or if no
+    name mentions training.
 
     Raises:
-        DataError: all these names have the same class, there are other folders next to them, or the
-            names combine a class and a fold.
+        DataError: all these names mention the same class, other folders are next to these folders,
+            or the names combine a class and a fold.
     """
     folds = {name: strip_fold(name) for name in top.subfolders}
     if all(folds.values()) and len(set(folds.values())) < len(folds):
@@ -193,7 +194,7 @@ def _classes_with_splits(top: Folder) -> dict[Parts, ClassRoot]:
     if others:
         raise DataError(
             f"{_title(top)} has folders whose names combine a class and a split "
-            f"({_format_sorted(labels)}) and next to them other folders "
+            f"({_format_sorted(labels)}) and, next to them, other folders "
             f"({_format_sorted(others)}): rename the other folders in the same way, e.g. "
             f"{min(others)}_train, or move them away"
         )
@@ -209,8 +210,9 @@ def _classes_with_splits(top: Folder) -> dict[Parts, ClassRoot]:
 def _nested_folders(roots: list[Folder]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Find class folders that look like datasets: `inner_roots` and `nested_classes` of a `Layout`.
 
-    Such a class folder holds no pictures but several folders: flowers/rose, flowers/daisy. Folders
-    with numbers or dates as names (session1, 2026-05-03) are parts of one class and do not count.
+    Such a class folder holds several folders, such as flowers/rose and flowers/daisy, and no
+    pictures beside them. It does not count if its folders are named by numbers or dates (session1,
+    2026-05-03), because these are parts of one class.
     Both results are empty unless more than half of the class folders look like datasets.
     """
     folders = [folder for root in roots for folder in root.subfolders.values()]

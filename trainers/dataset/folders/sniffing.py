@@ -27,7 +27,7 @@ NON_PICTURE_KINDS: Final = frozenset(
     }
 )
 """Kinds of files that often lie beside pictures. They are left out without a finding, unless
-their name has the suffix of a picture. A folder that holds only such files is not a class."""
+they have the suffix of a picture. A folder that holds only such files is not a class."""
 
 
 class Rejection(NamedTuple):
@@ -48,7 +48,7 @@ def has_picture_suffix(name: str) -> bool:
 
 
 def sniff(path: Path) -> Rejection | None:
-    """Read the first bytes of a file, and explain why it is not used; None for a picture.
+    """Return why a file is not used, judging by its first bytes; None for a picture.
 
     The kind of the rejection is "" if the file was not meant as a picture: for example, a text or a
     film without the suffix of a picture.
@@ -102,7 +102,8 @@ def _explain_kind(error: Exception) -> Rejection:
         return Rejection("pointer", "is a pointer of Git LFS: run `git lfs pull`")
     if kind == WEB_PAGE:
         return Rejection(
-            "web_page", "is a web page or a server's answer, not the picture: download it again"
+            "web_page",
+            "is a web page or a server's error message, not a picture: download it again",
         )
     if kind == TEXT:
         return Rejection("unreadable", "is text, not a picture")
@@ -112,5 +113,5 @@ def _explain_kind(error: Exception) -> Rejection:
 
 
 def _kind(error: Exception) -> str:
-    """Return the format that an error names as not supported, or "" if it is another error."""
+    """Return the unsupported format that an error names; "" for other errors."""
     return error.kind if isinstance(error, UnsupportedMediaType) else ""

@@ -11,7 +11,7 @@ from service.cli.arguments import closest_match
 from trainers.dataset.folders.sniffing import has_picture_suffix
 
 _MAX_ENTRIES = 1000
-"""Largest number of entries that are read in a folder: folders may be huge, and disks slow."""
+"""At most this number of entries of a folder are read: folders may be huge, and disks slow."""
 
 
 def suggest_folder(folder: Path) -> str:

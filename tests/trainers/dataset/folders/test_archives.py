@@ -143,7 +143,7 @@ def test_decompression_bombs_are_refused(
         unpack(bomb)
     monkeypatch.setattr(archives, "MIN_LIMIT_BYTES", 100_000_000)
     monkeypatch.setattr(archives, "RESERVE_BYTES", 1 << 60)
-    with pytest.raises(DataError, match=r"more room than is free in .*GRAFT_CACHE"):
+    with pytest.raises(DataError, match=r"more space than is free in .*GRAFT_CACHE"):
         unpack(bomb)
     monkeypatch.setattr(archives, "RESERVE_BYTES", 0)
     monkeypatch.setattr(archives, "MAX_FILES", 2)

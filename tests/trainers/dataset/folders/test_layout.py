@@ -107,7 +107,7 @@ def test_split_folders_may_be_inside_each_class() -> None:
         ("dog", "train"),
         ("dog", "test"),
     ]
-    assert layout(*pictures).notes == ("the split folders are in each class folder",)
+    assert layout(*pictures).notes == ("each class folder has its own split folders",)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_unlabelled_pictures_may_lie_beside_splits() -> None:
     [
         (
             [*two_classes("train", "test"), "cats/1.jpg"],
-            "the folder has split folders (test, train) and next to them other folders with "
+            "the folder has split folders (test, train) and, next to them, other folders with "
             "pictures (cats): move",
         ),
         (
@@ -174,8 +174,8 @@ def test_unlabelled_pictures_may_lie_beside_splits() -> None:
         (
             [f"{name}/1.jpg" for name in ("a_train", "b_train", "a_test", "b_test", "c")],
             "the folder has folders whose names combine a class and a split (a_test, a_train, "
-            "b_test, b_train) and next to them other folders (c): rename the other folders in the "
-            "same way, e.g. c_train, or",
+            "b_test, b_train) and, next to them, other folders (c): rename the other folders in "
+            "the same way, e.g. c_train, or",
         ),
         (
             ["seg_train/1.jpg", "seg_test/1.jpg"],
@@ -190,8 +190,8 @@ def test_unlabelled_pictures_may_lie_beside_splits() -> None:
         (two_classes("x/val", "x/test"), "x has test, val but no folder for training: rename one"),
         (
             two_classes("flowers/train", "flowers/test", "trees/train", "trees/test"),
-            "there are several datasets with split folders, flowers, trees: set --data to the one "
-            "to train on, e.g. --data DIR/flowers",
+            "folders with split folders are datasets of their own, not classes (flowers, trees): "
+            "set --data to the one to train on, e.g. --data DIR/flowers",
         ),
     ],
 )

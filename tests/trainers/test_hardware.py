@@ -246,7 +246,7 @@ def test_a_run_on_two_devices_takes_a_batch_on_each(
         command, capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ}
     )
     assert completed.returncode == 0, completed.stderr
-    assert "batch size: 8 pictures on 2 device(s)" in completed.stderr
+    assert "global batch size: 8; number of devices: 2" in completed.stderr
     assert "with the dtype policy mixed_float16\n" in completed.stderr
     assert "the exported ONNX model, in ONNX Runtime on CPUExecutionProvider" in completed.stderr
     metrics = json.loads((Path(completed.stdout.splitlines()[-1]) / "metrics.json").read_text())

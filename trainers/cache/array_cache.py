@@ -1,7 +1,7 @@
-"""Caches arrays on disk under a hash of what they were computed from; all runs share the cache.
+"""Caches arrays on disk for all runs, each under a hash of what it was computed from.
 
-A picture is decoded once, and its features are computed once, unless the picture, the input size or
-the code changes, or these results are evicted. Concurrent runs take turns in writing.
+Pictures are decoded, and features computed, only once, unless the picture, the input size or the
+code changes, or the cache evicts the results. Only one run writes to the cache at a time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from trainers.progress import Progress
 _BLOCK_BYTES = 32 * 1024**2
 """Size of the blocks in which records are written. A killed run loses at most two blocks."""
 _CHUNK = 32
-"""Records per call of a recipe: a small number keeps all threads busy and lets them stop soon."""
+"""Records per call of `Recipe.make`: few, so that all threads have work and can stop quickly."""
 _DISK_ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "with more room"),
     **dict.fromkeys(
@@ -40,16 +40,16 @@ _DISK_ADVICE = {
 
 
 class CacheError(GraftError):
-    """The cache cannot be written, or was closed."""
+    """The cache cannot be written to, or it was closed."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Makes missing records.
+    """How to compute missing records.
 
     Attributes:
         shape, dtype: the shape and the data type of one record.
-        make: positions (M,) in the list of keys -> records (M, *shape).
+        make: a function: positions (M,) in the list of keys -> records (M, *shape).
     """
 
     shape: tuple[int, ...]
@@ -62,14 +62,14 @@ class Recipe:
 
 
 class Cache:
-    """Record stores in a folder, with a limit to their total size.
+    """Record stores in a folder, with a limit on their total size.
 
     Args:
-        folder: the folder of the stores, shared by all runs of a user.
-        max_bytes: limit of the total size. If new records would exceed it, `eviction` removes
-            stores. Records that still do not fit go to the run's workspace and are removed with
-            the workspace. If the limit is 0, all records go there.
-        workspace: the run's own folder.
+        folder: the folder of the stores, which all runs of a user share.
+        max_bytes: the limit on the total size. If new records would exceed it, `eviction` removes
+            stores. Records that still do not fit go to the workspace, and are removed with it.
+            If the limit is 0, all records go to the workspace.
+        workspace: the folder for the temporary files of this run.
         progress: shows the progress of `get_or_create`.
     """
 
@@ -80,7 +80,7 @@ class Cache:
         self._is_closed = False
 
     def close(self) -> None:
-        """Release the stores of this run; threads that still make records end with CacheError."""
+        """Release the stores of this run. Threads that still make records raise CacheError."""
         self._is_closed = True
         if self._max_bytes and self._folder.is_dir():
             with self._locked(self._folder):
@@ -93,16 +93,16 @@ class Cache:
         keys: Sequence[bytes],
         make_recipe: Callable[[], Recipe],
     ) -> Records:
-        """Get the records of `keys`; make the missing ones, with one thread per processor core.
+        """Return the records of `keys`. Make missing records with one thread per processor core.
 
         Args:
             label: the kind of records, for the progress bar and the name of the store.
-            dependencies: text that names everything, besides the keys, that decides the records.
-            keys: 32 bytes each; the same key means the same record.
-            make_recipe: called only if a record is missing, or if there are no keys.
+            dependencies: a text that identifies all that determines a record, besides its key.
+            keys: 32 bytes each; equal keys mean equal records.
+            make_recipe: returns the recipe; called only if a record is missing or `keys` is empty.
 
         Raises:
-            CacheError: a folder cannot be written, its disk is full, or the cache was closed.
+            CacheError: a folder cannot be written to, its disk is full, or the cache was closed.
         """
         name = _store_name(label, dependencies)
         if (records := self._find(name, keys)) is not None:
@@ -120,7 +120,7 @@ class Cache:
         return records
 
     def find(self, label: str, dependencies: str, keys: Sequence[bytes]) -> Records | None:
-        """Return the records of `keys`; None unless the cache has all of them."""
+        """Return the records of `keys`, or None if the cache lacks any of them."""
         return self._find(_store_name(label, dependencies), keys)
 
     def add(
@@ -131,10 +131,10 @@ class Cache:
         positions: NDArray[np.int64],
         values: NDArray[Any],
     ) -> None:
-        """Add records `values` (M, ...) that were made elsewhere, for the keys at positions (M,).
+        """Add records `values` (M, ...), computed elsewhere, for the keys at `positions` (M,).
 
         Raises:
-            CacheError: a folder cannot be written, or its disk is full.
+            CacheError: a folder cannot be written to, or its disk is full.
         """
         store, _ = self._choose_store(_store_name(label, dependencies), keys, values[0].nbytes)
         self._append(store, keys, positions, values)
@@ -165,7 +165,7 @@ class Cache:
     def _choose_store(
         self, name: str, keys: Sequence[bytes], record_bytes: int
     ) -> tuple[RecordStore, NDArray[np.int64]]:
-        """Choose a store with room for the records of all keys: the shared one, or the workspace's.
+        """Choose a store with room for the records of all keys: in the cache, or in the workspace.
 
         Returns:
             The store, and the positions of the keys whose records it lacks.
@@ -215,7 +215,7 @@ class Cache:
     def _make(
         self, missing: NDArray[np.int64], label: str, recipe: Recipe
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
-        """Yield blocks of positions and their records; make one while the caller writes another."""
+        """Yield blocks of positions and records. Make one block while the caller writes another."""
         size = max(_CHUNK, _BLOCK_BYTES // recipe.record_bytes)
         blocks = [missing[start : start + size] for start in range(0, len(missing), size)]
         pool = ThreadPoolExecutor(usable_cores())
@@ -245,6 +245,6 @@ def _store_name(label: str, dependencies: str) -> str:
 
 
 def _missing_positions(keys: Sequence[bytes], index: dict[bytes, int]) -> NDArray[np.int64]:
-    """Return the positions of the keys that are not in the index, each key once."""
+    """Return the positions of the keys that are not in the index; of equal keys, only the first."""
     first = {key: at for at, key in reversed(list(enumerate(keys))) if key not in index}
     return np.array(sorted(first.values()), np.int64)

@@ -1,6 +1,6 @@
 """Hashes the code of modules and of everything that they import.
 
-The hash is part of the names of cached results, so results of older code are not used.
+The names of record stores depend on this hash, so results of older code are not used.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 
 @cache
 def identity(*modules: str) -> str:
-    """Hash these modules and everything that they import, at the top or inside functions.
+    """Hash `modules` and everything that they import, including imports inside functions.
 
-    Modules of the same distributions (installed packages) as `modules`, and modules of no
-    distribution, are hashed by their source code. All others are hashed by the version of their
-    distribution. Modules of the standard library are not hashed. An import whose name is computed
-    at run time is not found.
+    The hash covers the source code of modules that belong to no distribution (installed package),
+    or to the same distribution as one of `modules`. Of other distributions, it covers only the
+    versions. It does not cover the standard library, or imports whose names are computed at run
+    time.
     """
     owners = _distributions()  # of each top-level module
     own = {owner for name in modules for owner in owners.get(_root(name), ())}
@@ -54,7 +54,7 @@ _distributions = cache(packages_distributions)  # slow: it reads the metadata of
 
 
 def _file(name: str) -> Path | None:
-    """Find the file of a module without importing it; None if there is none."""
+    """Find the file of a module without importing the module; return None if it has no file."""
     if loaded := getattr(sys.modules.get(name), "__file__", None):
         return Path(loaded) if Path(loaded).is_file() else None
     root, *rest = name.split(".")
@@ -69,7 +69,7 @@ def _file(name: str) -> Path | None:
 
 
 def _imports(source: bytes, name: str, is_package: bool) -> Iterator[str]:
-    """Yield the names that a module may import; `from a import b` yields both a and a.b."""
+    """Yield the names of modules that may be imported: `from a import b` yields a and a.b."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

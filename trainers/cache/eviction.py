@@ -12,10 +12,10 @@ def make_room(
 ) -> bool:
     """Reserve room for the missing records of a store; evict other stores if necessary.
 
-    The least recently used stores are evicted first. Stores that this run has used are evicted only
+    The least recently used stores are evicted first. Stores that this run has used are evicted
     after all others. Stores that another run uses, or that this run is still filling, are never
-    evicted. If evicting all permitted stores would not make enough room, `store` itself is evicted
-    too, with its old records, unless a run uses `store` now.
+    evicted. If all this does not make enough room, `store` itself is evicted too, with all its
+    records, unless a run uses it.
 
     The caller must hold the lock of the cache.
 
@@ -24,7 +24,7 @@ def make_room(
         store: the name of the store that needs room.
         total_bytes: size of all records that this run needs from the store.
         present_bytes: size of the part of these records that the store already has.
-        max_bytes: limit of the whole cache.
+        max_bytes: the limit on the size of the whole cache.
 
     Returns:
         Whether there is room now. If not, nothing was removed and nothing was reserved.

@@ -1,7 +1,7 @@
 """Tracks which record stores each run uses, and how many bytes each run will still write to them.
 
 A lease is a JSON file with a locked file beside it. The operating system releases the lock when the
-process ends, so the next run can remove the lease, and the workspace, of a run that was killed.
+process ends. So the next run can remove the lease and the workspace of a run that was killed.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from service.system.locks import acquire_lock, file_lock
 from trainers.workspace import remove_abandoned
 
 _STORES = "shelves"
-"""The name of the field of a lease file that maps each store to its reserved bytes. The name is not
-changed to "stores", because runs of older versions read and write the same files."""
+"""The field of a lease file that maps each store to its reserved bytes. Do not rename the field:
+runs of older versions of Graft read and write the same files."""
 
 
 class Leases:
-    """The leases of this run and of others. Callers of a method must hold the lock of the cache.
+    """The leases of this run and of other runs. Callers of a method must hold the cache's lock.
 
     Args:
         cache_folder: the folder of the cache; each store is a folder in it.
-        workspace: the run's own folder.
+        workspace: the folder for the temporary files of this run.
 
     Attributes:
         folder: the folder of the lease files, inside the folder of the cache.
-        reserved: bytes that this run will still write, by the name of each store that it uses.
+        reserved: how many bytes this run will still write to each store that it uses, by the name
+            of the store.
     """
 
     def __init__(self, cache_folder: Path, workspace: Path) -> None:
@@ -43,9 +44,9 @@ class Leases:
         self.reserved: dict[str, int] = {}
 
     def reserve(self, store: str, pending_bytes: int) -> None:
-        """Lease a store, and reserve the bytes that this run will still write there.
+        """Lease a store, and reserve space for the bytes that this run will still write to it.
 
-        After `release`, this method does nothing: background threads may still call it.
+        After `release`, this method does nothing, because background threads may still call it.
         """
         if self._is_released or self.reserved.get(store) == pending_bytes:
             return
@@ -56,9 +57,9 @@ class Leases:
         (self.folder / f"{self._name}.json").write_text(json.dumps(lease), encoding="utf-8")
 
     def reserved_by_others(self) -> dict[str, int]:
-        """Return the bytes that all other runs will still write, by the name of each store in use.
+        """Return how many bytes other runs will still write to each store that they use, by name.
 
-        The leases of runs that have ended are removed.
+        The leases of runs that have ended are not counted; they are removed.
         """
         reserved: dict[str, int] = {}
         for path in self.folder.glob("*.lock"):
@@ -76,7 +77,7 @@ class Leases:
         self._lock, self.reserved, self._is_released = None, {}, True
 
     def _remove_abandoned(self, path: Path) -> bool:
-        """Remove the lease and the workspace of the run with this lock file, if it has ended.
+        """Remove the lease and the workspace of the run with this lock file, if the run has ended.
 
         Returns:
             Whether the run has ended.
@@ -99,7 +100,7 @@ class Leases:
 def _read(path: Path) -> dict[str, Any]:
     """Read the lease of the run with this lock file.
 
-    The lease is empty if its file is missing, or incomplete after a kill or on a full disk.
+    If the lease file is missing, or was not written completely, return an empty lease.
     """
     lease: dict[str, Any] = {"workspace": "", _STORES: {}}
     with suppress(OSError, ValueError):

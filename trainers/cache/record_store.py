@@ -2,7 +2,7 @@
 
 The file form.json of a store holds the shape and the data type. New records are appended to three
 other files: `records`, `sums` (checksums) and `keys`. The keys are written last. So a process that
-is killed leaves at most records without keys, which the next writer overwrites.
+is killed can only leave records without keys. The next write overwrites them.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from service.errors import GraftError
 
 KEY_BYTES, CHECKSUM_BYTES = 32, 4
 OVERHEAD_BYTES = KEY_BYTES + CHECKSUM_BYTES
-"""Bytes on disk for each record besides its values."""
+"""Size of the key and the checksum of a record on disk, in bytes."""
 _VERIFY_BATCH = 64
 
 
 class CorruptRecordError(GraftError):
-    """A record on the disk differs from what was written."""
+    """A record on disk differs from the record that was written."""
 
 
 @dataclass(frozen=True)
 class Records:
     """Records (N, ...) in the order of the requested keys. Indexing reads them from the disk.
 
-    A record is compared with its CRC-32 when it is first read, so that no model is trained on data
-    that a disk, a crash or another program has altered.
+    When a record is first read, it is compared with its CRC-32. So no model is trained on data that
+    the disk, a crash or another program has altered.
 
     Attributes:
         array: the memory-mapped file, or an array in memory.
@@ -72,7 +72,7 @@ class Records:
         return values
 
     def verify(self) -> None:
-        """Read all records in batches, so that each is compared with its checksum.
+        """Read all records, in batches, and compare each record with its checksum.
 
         Raises:
             CorruptRecordError: a record differs from what was written.
@@ -83,7 +83,7 @@ class Records:
 
 @dataclass(frozen=True)
 class Checksums:
-    """The expected CRC-32 of each row of a store (N,), and whether each was verified (N,)."""
+    """The expected CRC-32 of each row of a store (N,), and whether the row was verified (N,)."""
 
     folder: Path
     expected: NDArray[np.uint32]
@@ -103,7 +103,7 @@ class Checksums:
 
 @dataclass(frozen=True)
 class RecordStore:
-    """A folder with records of one shape; other runs may create it, add to it or remove it.
+    """A folder with records of one shape. Other runs may create it, add to it or remove it.
 
     Callers of a method must hold the lock of the parent folder. Reading the `Records` that `find`
     returns needs no lock, because a memory-mapped file stays readable after it is removed.
@@ -112,7 +112,7 @@ class RecordStore:
     folder: Path
 
     def find(self, keys: Sequence[bytes]) -> Records | None:
-        """Memory-map the records of `keys`; return None unless the store has all of them."""
+        """Memory-map the records of `keys`, or return None if the store lacks any of them."""
         index = self.index()
         if not all(key in index for key in keys):
             return None
@@ -124,7 +124,7 @@ class RecordStore:
         return Records(array, np.array([index[key] for key in keys], np.int64), checksums)
 
     def index(self) -> dict[bytes, int]:
-        """Return the row of every complete record, by its key."""
+        """Return the row of each complete record, by key."""
         try:
             keys = (self.folder / "keys").read_bytes()
             checksums = (self.folder / "sums").stat().st_size

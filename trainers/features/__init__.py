@@ -1,4 +1,4 @@
-"""Pictures -> decoded arrays, augmented views, the features of a frozen backbone, and batches.
+"""Turns pictures into decoded arrays, augmented views, features of a frozen backbone, and batches.
 
 In: a `Dataset` and a backbone. Out: arrays from the cache, and batches for training.
 A new augmentation goes into `augmentation.py`, whether it changes pictures or training batches.

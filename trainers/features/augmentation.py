@@ -1,10 +1,11 @@
 """Augmentation of the training pictures: fixed views, and mixup of training batches.
 
-Views (mirrored, zoomed, upside down) are a fixed set of changed copies of each picture, so that the
-features of a view are computed once and cached. Mixup is random: it changes every batch. To add a
-change of pictures, add a bit to the view number, apply the change in
-`make_view`, and list the new views in TRAINING_VIEWS. To add a random change of batches, add a
-function beside `mix_up`, and call it in `batches.Batches`.
+A view is a copy of a picture with some changes: mirrored, zoomed, upside down. It is the same in
+every run, so its features are computed once and cached. Mixup is random and changes every batch.
+
+To add another such change, add a constant for its bit, apply the change in `make_view`, and list
+the new views in TRAINING_VIEWS. To add a random change of batches, add a function beside `mix_up`,
+and call it in `batches.Batches`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Flip = Literal["none", "horizontal", "all"]
 FLIPS: tuple[Flip, ...] = get_args(Flip)
 
 MIRRORED, ZOOMED, UPSIDE_DOWN = 1, 2, 4
-"""The number of a view is a bit mask of these changes; 0 is the unchanged picture."""
+"""Changes of a picture. The number of a view is the sum of its changes; 0 is the picture itself."""
 ZOOM = 1.25
 """Magnification of a zoomed view."""
 
@@ -28,7 +29,7 @@ TRAINING_VIEWS: dict[Flip, tuple[int, ...]] = {
     "horizontal": (0, MIRRORED, ZOOMED, MIRRORED | ZOOMED),
     "all": (0, MIRRORED, UPSIDE_DOWN, MIRRORED | UPSIDE_DOWN),
 }
-"""The numbers of the views that a model is trained on, for each value of --flip except auto."""
+"""The views that a model is trained on, as numbers, for each value of --flip except auto."""
 UNZOOMED_VIEWS: dict[Flip, tuple[int, ...]] = {
     flip: tuple(number for number in numbers if not number & ZOOMED)
     for flip, numbers in TRAINING_VIEWS.items()
@@ -40,9 +41,9 @@ def make_view(image: NDArray[np.uint8], number: int, key: bytes) -> NDArray[np.u
 
     Args:
         image: (S, S, 3) uint8.
-        number: a combination of the changes above; 0 is the picture itself.
-        key: the cache key of the picture. Its first two bytes decide which part of the picture a
-            zoomed view shows, so the view is the same in every run.
+        number: the number of the view, such as MIRRORED | ZOOMED; 0 is the picture itself.
+        key: the cache key of the picture. Its first two bytes determine the part of the picture
+            that a zoomed view shows. So the view is the same in every run.
     """
     if number & ZOOMED:
         image = _zoom(image, key)
@@ -66,7 +67,7 @@ def mix_up(
     alpha: float,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mix each row of a batch, inputs and targets, with a random row of the batch (mixup).
+    """Mix the inputs and the targets of each row with those of a random row of the batch (mixup).
 
     Source: Zhang et al. 2018, https://arxiv.org/abs/1710.09412; applied to features: Verma et al.
     2019, https://arxiv.org/abs/1806.05236.
@@ -74,8 +75,8 @@ def mix_up(
     Args:
         inputs: (M, ...) float32: pictures or features.
         targets: (M, classes) float32: class probabilities.
-        alpha: both parameters of the beta distribution, from which the share of each row in its
-            mixture is drawn; larger values mix more.
+        alpha: both parameters of the beta distribution of the share that a row keeps. With larger
+            values, the shares are closer to one half.
     """
     share = rng.beta(alpha, alpha, len(inputs)).astype(np.float32)
     other = rng.permutation(len(inputs))
@@ -85,7 +86,7 @@ def mix_up(
 def _mix(
     values: NDArray[Any], other: NDArray[np.int64], share: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """share * values + (1 - share) * values[other], row by row."""
+    """Return share * values + (1 - share) * values[other], row by row."""
     share = share.reshape(-1, *[1] * (values.ndim - 1))
     mixed: NDArray[np.float32] = share * values + (1 - share) * values[other]
     return mixed

@@ -1,4 +1,4 @@
-"""Batches for `fit`. A training epoch has each picture once, in random order, in a random view."""
+"""Batches for `fit`. A training epoch has each picture once, in random order and a random view."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from trainers.features.augmentation import mix_up
 from trainers.features.frozen_features import ModelInputs
 
 MIN_STEPS_PER_EPOCH = 20
-"""Several devices share a batch that is larger than --batch-size only if an epoch keeps this number
-of steps. Training with fewer steps on larger batches ends at a higher loss."""
+"""With several devices, batches are made larger than --batch-size only as long as an epoch has at
+least this many steps. Training with fewer steps on larger batches ends at a higher loss."""
 PREFETCH_BYTES = 512 * 1024**2
-"""Limit of the memory for the batches that threads prepare at the same time, one batch per thread.
-There is at least one thread, however large a batch is."""
+"""Limit on the memory for the batches that threads prepare at the same time, one batch per thread.
+Even if one batch is larger than this, one thread prepares batches."""
 
 
 class Batches(keras.utils.PyDataset):
     """Batches for `fit`: inputs (M, ...), class probabilities (M, classes) and weights (M,).
 
     Args:
-        inputs: the inputs of the model: pictures or features, by row and view.
-        labels: (N,) int64, class indices.
-        class_weights: (classes,) weight of each class in the loss. For a mixture of two pictures,
-            the weights of their classes are mixed in the same shares.
-        batch_size: pictures in a batch; the last batch may be smaller.
-        seed: determines the order, the views and the mixtures, together with the number of the
-            epoch. None means that every epoch has the unchanged pictures in their original order.
+        inputs: the inputs of the model (pictures or features), by row and view.
+        labels: (N,) int64, the class index of each row.
+        class_weights: (classes,) the weight of each class in the loss. For a mixture of two
+            pictures, the weights of their classes are mixed in the same shares.
+        batch_size: number of pictures in a batch; the last batch may be smaller.
+        seed: seed of the order, the views and the mixtures, which differ from epoch to epoch. If it
+            is None, every epoch has the unchanged pictures in their original order.
         mixup: `alpha` of `augmentation.mix_up`; 0 switches mixup off.
     """
 
@@ -56,7 +56,7 @@ class Batches(keras.utils.PyDataset):
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:
-        """Draw the order and the views of an epoch, from the seed and `epoch` alone."""
+        """Choose the order and the views of an epoch. They depend only on the seed and `epoch`."""
         count = len(self._targets)
         self._epoch = epoch
         self._rows, self._views = np.arange(count), np.zeros(count, np.int64)
@@ -80,20 +80,25 @@ class Batches(keras.utils.PyDataset):
 
 
 def global_batch_size(batch_size: int, devices: int, pictures: int) -> int:
-    """Return the number of pictures that all devices together take in a step.
+    """Return the number of pictures that all devices together process in one step.
 
-    This is `batch_size` times `devices`. If an epoch of all `pictures` would then have fewer than
-    MIN_STEPS_PER_EPOCH steps, the number is smaller, but never below `batch_size`.
+    This is `batch_size` times `devices`, or fewer if an epoch would otherwise have fewer than
+    MIN_STEPS_PER_EPOCH steps. But it is never less than `batch_size`.
+
+    Args:
+        batch_size: number of pictures per step on one device.
+        devices: number of devices.
+        pictures: number of pictures in an epoch.
     """
     return max(batch_size, min(batch_size * devices, pictures // MIN_STEPS_PER_EPOCH))
 
 
 def to_tf_dataset(batches: keras.utils.PyDataset) -> tf.data.Dataset:
-    """Return the batches in order; threads prepare them ahead.
+    """Return a dataset that yields the batches in order. Threads prepare them in advance.
 
     There is one thread per core, or fewer if their batches would exceed PREFETCH_BYTES. Every
-    iteration yields the batches of the epoch that was last started by `start_epoch`. (The threads
-    that Keras starts for a PyDataset would still return some batches of the previous epoch.)
+    iteration yields the batches of the epoch for which `start_epoch` was last called. If `fit` got
+    the PyDataset itself, the threads of Keras would return some batches of the previous epoch.
     """
     first = batches[0]
     batch_bytes = sum(array.nbytes for array in first)

@@ -1,7 +1,7 @@
-"""The outputs of frozen layers, computed once for each picture and view, and kept in the cache.
+"""Computes the outputs of frozen layers once for each picture and view, and caches them.
 
 `split_off_frozen` splits a model before its first trainable layer. Fine-tuning then trains the
-second part on the cached outputs of the first part. That is several times faster than running the
+second part on the cached outputs of the first part. This is several times faster than running the
 whole network in every epoch.
 """
 
@@ -25,15 +25,15 @@ from trainers.model.graph import split_at_trainable
 from trainers.progress import log
 
 MAX_FEATURE_MAP_BYTES = 4 * 1024**3
-"""Largest size of the feature maps that fine-tuning caches. If all of them together are larger,
-the frozen layers run in every epoch instead."""
+"""Limit on the total size of the feature maps that fine-tuning caches. If they would be larger, the
+frozen layers run in every epoch instead."""
 
 
 class ModelInputs(Protocol):
-    """The inputs of a model during training, by row (picture) and view.
+    """The inputs of a model during training. Each row is a picture, which has one or more views.
 
     Attributes:
-        views: number of views (see `augmentation`) of each picture.
+        views: number of views of each picture (see `augmentation`).
     """
 
     @property
@@ -42,18 +42,18 @@ class ModelInputs(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the inputs (M, ...) for the pictures `rows` (M,) in the views `views` (M,)."""
+        """Return inputs (M, ...). Input i is the picture `rows[i]` in the view `views[i]`."""
         ...
 
 
 @dataclass(frozen=True)
 class AugmentedPictures:
-    """Pictures (N, S, S, 3) uint8 and their views. A view is made each time it is read.
+    """Pictures (N, S, S, 3) uint8 and their views. A view is made each time that it is read.
 
     Attributes:
-        load_images: returns the decoded pictures; it may wait until they are decoded.
+        load_images: a function that waits until the pictures are decoded, and returns them.
         keys: the cache key of each picture, as in `Dataset.cache_keys`.
-        view_numbers: the views to train on, as numbers for `augmentation.make_view`.
+        view_numbers: the views of each picture, as numbers for `augmentation.make_view`.
     """
 
     load_images: Callable[[], Records]
@@ -110,17 +110,17 @@ def extract(
     views: int,
     cache: Cache,
 ) -> Features:
-    """Return the features of the first views of each picture; compute those not in the cache.
+    """Return the features of the first `views` views of each picture. Compute missing features.
 
     Args:
-        label: the kind of features. The name of their folder in the cache begins with it.
-        load_extractor: returns the extractor; called only if the cache lacks a feature.
-        dependencies: a text that identifies everything besides the pictures that decides the
+        label: the kind of features; the first part of the name of their folder in the cache.
+        load_extractor: returns the extractor; called only if the cache lacks features.
+        dependencies: a text that identifies everything, besides the pictures, that determines the
             features, such as `Network.identity`.
-        views: number of views of each picture.
+        views: number of views of each picture, counted from the first one.
 
     Raises:
-        CacheError: the cache cannot be written, or its disk is full.
+        CacheError: the cache cannot be written to, or its disk is full.
         CorruptRecordError: a record in the cache is damaged.
     """
     pairs = np.array([(row, view) for row in range(len(pictures)) for view in range(views)])
@@ -140,7 +140,7 @@ def extract(
 
 
 def record_keys(pictures: AugmentedPictures, views: int) -> list[bytes]:
-    """Return the cache keys of the features, ordered by picture, then by view."""
+    """Return the cache keys of the first `views` views, ordered by picture, then by view."""
     return [
         hashlib.sha256(key + bytes([number])).digest()
         for key in pictures.keys
@@ -153,11 +153,11 @@ def split_off_frozen(model: keras.Model, records: int) -> tuple[keras.Model, ker
 
     Args:
         model: a model with frozen and trainable layers.
-        records: number of feature maps that would be cached, one for each view of each picture.
+        records: number of feature maps that would be cached, counting each view of a picture.
 
     Returns:
-        The two parts; None if the frozen part would have no weights, or if its outputs for all
-        records would be larger than MAX_FEATURE_MAP_BYTES.
+        The two parts, or None if the frozen part would have no weights, or if the feature maps
+        would be larger than MAX_FEATURE_MAP_BYTES.
     """
     frozen, trainable = split_at_trainable(model)
     size_bytes = records * int(np.prod(frozen.output_shape[1:])) * np.float32().nbytes
@@ -166,8 +166,8 @@ def split_off_frozen(model: keras.Model, records: int) -> tuple[keras.Model, ker
     if size_bytes > MAX_FEATURE_MAP_BYTES:
         log.info(
             "the feature maps of the frozen layers would take %.1f GB, more than the limit of "
-            "%.1f GB: the whole network runs in every epoch instead, which is slower; a smaller "
-            "--fine-tune-layers makes the feature maps smaller",
+            "%.1f GB: the whole network runs in every epoch, which is slower; to make the feature "
+            "maps smaller, choose a smaller --fine-tune-layers",
             *(size_bytes / 1e9, MAX_FEATURE_MAP_BYTES / 1e9),
         )
         return None

@@ -21,7 +21,7 @@ from trainers.resources.out_of_memory import AdaptiveBatches
 from trainers.resources.time_budget import TimeBudget, TimeBudgetSpentError
 
 BATCH_SIZE, CALLS_PER_DEVICE = 32, 2
-"""Largest number of pictures in one call of TensorFlow, and number of calls that each device runs
+"""One call of TensorFlow gets at most BATCH_SIZE pictures. Each device runs CALLS_PER_DEVICE calls
 at the same time."""
 
 Extract = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -44,13 +44,13 @@ class FeatureExtractor(ABC):
 class FrozenLayers(FeatureExtractor):
     """A frozen network, run with TensorFlow on all GPUs, or with ONNX Runtime if there is no GPU.
 
-    ONNX Runtime computes each picture in a separate call, in one thread. This is the fastest way,
-    and other pictures do not change the features of a picture, not even in the last bit.
+    ONNX Runtime computes each picture in a separate call, in one thread. This is fastest, and
+    the features of a picture do not depend on the other pictures, not even in the last bit.
 
     Args:
         model: the frozen network.
-        devices: TensorFlow's names of the devices to compute on; by default the GPUs in use. If
-            there are none, ONNX Runtime is used.
+        devices: TensorFlow's names of the devices to compute on; None means the GPUs in use.
+            Without devices, ONNX Runtime computes on the CPU.
     """
 
     def __init__(self, model: keras.Model, devices: Sequence[str] | None = None) -> None:
@@ -67,7 +67,8 @@ class FrozenLayers(FeatureExtractor):
             self._extract: Extract = AdaptiveBatches(pool, BATCH_SIZE, "extracting features")
             devices_text = f"{len(names)} device{'' if len(names) == 1 else 's'}"
             log.info(
-                "extracting features on %s, at most %d pictures per batch", devices_text, BATCH_SIZE
+                "extracting features on %s, in batches of at most %d pictures",
+                *(devices_text, BATCH_SIZE),
             )
         else:
             self._extract = open_on_cpu(to_onnx(outputs, ("maps",)).SerializeToString())
@@ -84,7 +85,7 @@ class FrozenLayers(FeatureExtractor):
 class TimeLimitedExtractor(FeatureExtractor):
     """A feature extractor that raises TimeBudgetSpentError once the time budget is spent.
 
-    The features that were computed before stay in the cache.
+    Features that are in the cache by then stay there.
     """
 
     def __init__(self, extractor: FeatureExtractor, budget: TimeBudget) -> None:
@@ -99,8 +100,8 @@ class TimeLimitedExtractor(FeatureExtractor):
 class DevicePool:
     """Runs a function on several devices; each device has its own copy of the weights.
 
-    The callers are threads that read pictures. Each device runs CALLS_PER_DEVICE calls at the same
-    time, so that one batch is copied while another is computed. Further callers wait.
+    Several threads may call an instance. Each device runs CALLS_PER_DEVICE calls at the same time,
+    so that one batch is copied while another is computed. Further calls wait for a free device.
     """
 
     def __init__(self, function: Any, devices: Sequence[str]) -> None:
@@ -124,7 +125,7 @@ def open_on_cpu(content: bytes) -> Extract:
     """Return a function that runs an ONNX model on the CPU, one picture at a time, in one thread.
 
     Args:
-        content: the model, with the input `images` and the output `maps`.
+        content: the bytes of the model, which has the input `images` and the output `maps`.
     """
     session = open_session(content, threads=1, providers=["CPUExecutionProvider"])
 

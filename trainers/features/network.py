@@ -1,4 +1,4 @@
-"""The backbone of a run. The network and its weights are loaded when they are first needed."""
+"""The backbone of a run. Its network and its weights are loaded when they are first needed."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Network:
 
     Args:
         backbone: the backbone plugin.
-        weights: a name or the path of a file, as for `Backbone.load`.
+        weights: the name of weights or the path of a weights file, as for `Backbone.load`.
         image_size: side of the square input in pixels.
-        seed: seed of random weights (`weights="none"`); not used otherwise.
+        seed: seed of random weights (`weights="none"`); otherwise it is not used.
     """
 
     backbone: Backbone
@@ -38,11 +38,11 @@ class Network:
 
     @cached_property
     def identity(self) -> str:
-        """A hash of everything besides the picture that decides its features.
+        """A hash of everything that determines the features of a picture, besides the picture.
 
-        It covers the weights, the input size, the kind of device (each rounds differently), the
-        code of the backbone, the decoder, the augmentation and the conversion, and the versions of
-        the packages that they use. To compute it, the network need not be loaded.
+        It covers the weights, the input size, the kind of device (each kind rounds differently),
+        the code of the backbone, the decoder, the augmentation and the conversion, and the versions
+        of the packages that this code uses. The hash is computed without loading the network.
         """
         makers = (__name__, frozen_features.__name__, imaging.__name__)
         code = code_identity.identity(*makers, type(self.backbone).__module__)
@@ -55,7 +55,7 @@ class Network:
     def body(self) -> keras.Model:
         """The frozen backbone: (N, S, S, 3) float32 RGB 0..255 -> feature maps.
 
-        The seed determines random weights.
+        If the weights are random, they depend only on the seed.
         """
         import keras
 
@@ -66,7 +66,7 @@ class Network:
 
     @cached_property
     def embedder(self) -> keras.Model:
-        """The backbone with global average pooling: (N, S, S, 3) -> (N, D)."""
+        """The backbone with global average pooling: (N, S, S, 3) -> embeddings (N, D)."""
         return build_embedder(self.body)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Measures the effect of class weights on imbalanced classes: the recall with and without them."""
+"""Compares the recall of imbalanced classes with and without class weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainers.resources.time_budget import UNLIMITED, TimeBudget
 
 IMBALANCE_RATIO = 2.0
 """Classes are imbalanced if the largest class weight is more than this many times the smallest.
-Smaller ratios can be chance, because the random split changes the weights of small classes."""
+A smaller ratio may be chance, because the random split changes the weights of small classes."""
 
 ClassWeightEffect = list[dict[str, float | int | None]]
 
@@ -29,8 +29,8 @@ def compare_recalls(examples: Examples, budget: TimeBudget = UNLIMITED) -> Class
 
     Returns:
         One dictionary per class, in the order of the classes. `n` is the number of validation
-        pictures of the class, in all folds if heads are cross-validated. `with_weights` and
-        `without_weights` are the recalls of the class; None if it has no validation pictures.
+        pictures of the class; with cross-validation, this includes all folds. `with_weights` and
+        `without_weights` are the recalls of the class, or None if it has no validation pictures.
     """
     weighted = list(examples.splits())
     unweighted = [replace(split, weights=np.ones_like(split.weights)) for split in weighted]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trainers.heads.folds import Fold
 
 MIN_VALIDATION_PICTURES = 100
-"""With fewer validation pictures, their accuracy is too uncertain: heads are cross-validated."""
+"""With fewer validation pictures, heads are cross-validated, to measure their accuracy reliably."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Examples:
     Attributes:
         train: embeddings (n, views, D) of the training pictures.
         labels: (n,) the class index of each training picture.
-        weights: (n,) the weight in the loss of each training picture.
+        weights: (n,) the weight of each training picture in the loss.
         validation: embeddings (m, D) of the validation pictures.
         validation_labels: (m,) the class index of each validation picture.
         classes: number of classes.
@@ -37,7 +37,7 @@ class Examples:
     pool: Pool | None = None
 
     def splits(self) -> Iterator[Examples]:
-        """Yield the examples of each fold; without cross-validation, yield only this object."""
+        """Yield the examples of each fold. Without cross-validation, yield only this object."""
         return iter((self,)) if self.pool is None else self.pool.splits()
 
 
@@ -48,9 +48,9 @@ class Pool:
     Attributes:
         embeddings: embeddings (N, views, D) of the pictures.
         labels: (N,) the class index of each picture, 0 to `classes` - 1.
-        weights: (N,) the weight in the loss of each picture.
+        weights: (N,) the weight of each picture in the loss.
         folds: the folds; empty if no class has two groups. A group is a set of pictures that must
-            stay in one fold, such as duplicates; most groups are single pictures.
+            stay in one fold, such as duplicates. Most groups are single pictures.
         classes: number of classes.
     """
 

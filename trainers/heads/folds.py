@@ -28,17 +28,16 @@ class Fold(NamedTuple):
 def sample_rows(labels: Rows, groups: Rows, draws: NDArray[np.float64], max_pictures: int) -> Rows:
     """Sample at most `max_pictures` pictures, with about the same number of groups of each class.
 
-    Small groups are sampled as a whole. If there are more pictures than `max_pictures`, a large
-    group, such as 1,500 frames of one film, contributes only some of its pictures, evenly spaced.
-    So it does not displace the other groups, and each class has room for at least one group per
-    fold.
+    Small groups are sampled as a whole or not at all. If there are more pictures than
+    `max_pictures`, a large group, such as 1,500 frames of one film, is thinned out to evenly spaced
+    pictures. This leaves room for other groups: each class can have at least one group per fold.
 
     Args:
         labels: (N,) the class index of each picture.
         groups: (N,) the group of each picture, as a number.
-        draws: (N,) a pseudo-random number from 0 to 1 for each picture, which does not depend on
-            the order of the pictures. The groups of a class are sampled in ascending order of their
-            highest draw.
+        draws: (N,) a pseudo-random number from 0 to 1 for each picture. It must not depend on the
+            order of the pictures. The groups of a class are sampled in ascending order of the
+            highest number of their pictures.
 
     Returns:
         The sampled rows, in ascending order.
@@ -62,11 +61,16 @@ def sample_rows(labels: Rows, groups: Rows, draws: NDArray[np.float64], max_pict
 
 
 def _max_rows_of_group(sizes: Rows, classes: int, max_pictures: int) -> int:
-    """Return the largest number of rows that a group may contribute.
+    """Return the largest number of rows that may be sampled from one group.
 
-    The limit is as high as possible while all groups still fit into the sample. But it is at least
-    `max_pictures` divided by the number of folds and by the number of classes, because with this
-    value each class still has room for one group per fold. And it is at least 1.
+    This limit is as high as possible while all groups still fit into the sample. But it is never
+    below `max_pictures // (FOLDS * classes)`, which leaves each class room for one group per fold,
+    and never below 1.
+
+    Args:
+        sizes: the number of rows of each group.
+        classes: number of classes.
+        max_pictures: the largest number of rows in the sample.
     """
     limits = range(1, int(sizes.max(initial=0)) + 1)
     fitting = bisect_right(limits, max_pictures, key=lambda limit: np.minimum(sizes, limit).sum())
@@ -76,9 +80,9 @@ def _max_rows_of_group(sizes: Rows, classes: int, max_pictures: int) -> int:
 def split_into_folds(
     labels: Rows, groups: Rows, draws: NDArray[np.float64], count: int = FOLDS
 ) -> tuple[Fold, ...]:
-    """Assign groups to folds. All folds get about the same number of groups of each class.
+    """Assign groups to folds, with about the same number of groups of each class in every fold.
 
-    A group is never held out if this would leave one of its classes without training pictures.
+    A group is never held out if one of its classes would then have no training pictures.
 
     Args:
         labels: (N,) the class index of each picture.
@@ -87,7 +91,7 @@ def split_into_folds(
         count: number of folds.
 
     Returns:
-        The folds that have validation pictures.
+        The folds, without those that would have no validation pictures.
     """
     _, group = np.unique(groups, return_inverse=True)
     # In this order, groups of one class are adjacent, so they are assigned to the folds in turn.
@@ -106,10 +110,10 @@ def split_into_folds(
 
 
 def _sort_groups(labels: Rows, group: Rows, draws: NDArray[np.float64]) -> tuple[Rows, Rows]:
-    """Sort the groups by their lowest class, and groups of one class by their highest draw.
+    """Sort the groups by their lowest class index, then by the highest of their `draws`.
 
     Returns:
-        The numbers of the groups, sorted; and the lowest class of each group, by its number.
+        The sorted numbers of the groups, and the lowest class index of group 0, group 1 and so on.
     """
     count = group.max(initial=-1) + 1
     highest, first_labels = np.zeros(count), np.full(count, labels.max(initial=0))

@@ -20,8 +20,8 @@ DROPOUT = 0.5
 """Dropout rate in training. The exported model has no dropout."""
 HIDDEN_UNITS = 128
 HistoryRow = dict[str, float | None]
-"""The figures, by name, of one epoch of training, or of one value of C (the inverse regularisation
-strength of logistic regression)."""
+"""The figures of one epoch of training, by name. For logistic regression, these are the figures of
+one value of C, the inverse regularisation strength."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Head:
         validation: the result of the head on the validation pictures.
         history: one row per epoch of training, or per value of C that was tried.
         cross_validation: the result of heads of this kind in cross-validation; None if there are
-            enough validation pictures to select a head by.
+            enough validation pictures to select a head without cross-validation.
         details: how the head was trained, such as "C = 0.01, 4 views of each picture".
     """
 
@@ -57,7 +57,7 @@ class Head:
 
     @property
     def selection_result(self) -> ValidationResult:
-        """The result that heads are compared by: `cross_validation`, or `validation` if None."""
+        """The result to compare heads by: `cross_validation`, or `validation` if that is None."""
         return self.cross_validation or self.validation
 
     def __str__(self) -> str:
@@ -72,9 +72,9 @@ def select_lowest_loss(heads: Sequence[Head]) -> Head:
 
 
 def prefer_linear(linear: Head, hidden: Head) -> Head:
-    """Return the linear head, unless the hidden layer is better.
+    """Return the linear head, unless the head with a hidden layer is better.
 
-    The hidden layer is better if its accuracy is higher and its loss is clearly lower.
+    The head with a hidden layer is better if its accuracy is higher and its loss is clearly lower.
     """
     simple, other = linear.selection_result, hidden.selection_result
     is_better = other.accuracy > simple.accuracy and is_clearly_lower(other.losses, simple.losses)
@@ -84,10 +84,10 @@ def prefer_linear(linear: Head, hidden: Head) -> Head:
 def fit_standardisation(
     embeddings: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return scale (D,) and offset (D,) that standardise embeddings (n, views, D).
+    """Return the scale (D,) and the offset (D,) that standardise embeddings (n, views, D).
 
-    Every column of `embeddings * scale + offset` has mean 0 and standard deviation 1. A
-    constant column becomes 0.
+    Each column of `embeddings * scale + offset` has mean 0 and standard deviation 1. A constant
+    column becomes 0.
     """
     rows = embeddings.reshape(-1, embeddings.shape[-1])
     mean = rows.mean(axis=0, dtype=np.float64)
@@ -112,9 +112,9 @@ def build_head(
     Before training, the head gives all classes the same probability.
 
     Args:
-        scale, offset: (D,) the standardisation, which is constant in the model.
+        scale, offset: (D,) the standardisation. The model contains them as constants.
         classes: number of classes.
-        penalty: factor of the L2 regularisation, for fine-tuning. The factor 1 / (2 C n) has the
+        penalty: factor of the L2 regularisation in fine-tuning. The factor 1 / (2 C n) has the
             same effect as the inverse regularisation strength C of logistic regression on n
             pictures.
         hidden_units: size of the hidden layer; 0 for a linear head.

@@ -24,9 +24,9 @@ from trainers.resources.time_budget import UNLIMITED, TimeBudget, TimeBudgetStop
 
 BATCH_SIZE = 64
 STEPS_PER_CHECK = 100
-"""Number of batches after which training checks the time budget, if there is one."""
+"""Number of batches between two checks of the time budget, if there is one."""
 DEFAULT_EPOCHS = 20
-"""The largest number of epochs if there are no held-out pictures to select the number with."""
+"""Limit on the number of epochs if no picture can be held out to select the number with."""
 
 
 class _TrainedLayer(NamedTuple):
@@ -35,8 +35,8 @@ class _TrainedLayer(NamedTuple):
     Attributes:
         history: one row per epoch.
         epoch: the epoch that early stopping selected, counted from 1. The model has the weights of
-            this epoch. Without early stopping, this is the largest number of epochs, even if the
-            time budget ended the training earlier.
+            this epoch. Without early stopping, `epoch` is the number of epochs that was requested,
+            even if the time budget ended the training earlier.
         was_stopped: whether the time budget stopped the training.
     """
 
@@ -53,8 +53,8 @@ def train_hidden(
 
     Early stopping on the validation loss selects the number of epochs. With cross-validation, early
     stopping selects a number for each fold, and the head is trained for the mean of these numbers.
-    When the time budget is spent, training stops, and the remaining folds are left out. The first
-    fold and the head itself are trained on at least one batch in any case.
+    When the time budget is spent, training stops, and the remaining folds are left out. But the
+    first fold and the head itself are always trained on at least one batch.
 
     Args:
         epochs: the largest number of epochs.
@@ -67,8 +67,8 @@ def train_hidden(
     trained = _train_layer(examples, max_epochs, learning_rate, examples.pool is None, budget)
     if were_folds_stopped or trained.was_stopped:
         log.warning(
-            "the time budget is spent: the training of the hidden layer stopped after %d of up to "
-            "%d epochs; choose a longer --time-budget, or --head linear, which needs less time",
+            "the time budget is spent: the training of the hidden layer stopped after %d of at "
+            "most %d epochs; choose a longer --time-budget, or --head linear, which is faster",
             *(len(trained.history), epochs),
         )
     validation = validate(trained.model, examples)
@@ -82,8 +82,8 @@ def _cross_validate(
     """Train and validate a hidden layer on each fold.
 
     Returns:
-        The result, the number of epochs to train the head for, and whether the time budget stopped
-        the training of a fold, or left a fold out.
+        The result of all folds, the number of epochs to train the head for, and whether the time
+        budget was spent before all folds were fully trained.
     """
     results: list[ValidationResult] = []
     fold_epochs: list[int] = []

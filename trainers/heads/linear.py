@@ -18,25 +18,26 @@ from trainers.heads.head import Head, HistoryRow, build_head, fit_standardisatio
 from trainers.resources.time_budget import UNLIMITED, TimeBudget
 
 INVERSE_REGULARISATIONS = (0.001, 0.003, 0.01, 0.03, 0.1)
-"""The values that are tried for `C`, scikit-learn's inverse regularisation strength. With several
-views of each picture, scikit-learn gets the value divided by the number of views."""
+"""The values of `C` that are tried. With several views of each picture, scikit-learn gets the value
+divided by the number of views."""
 DEFAULT_INVERSE_REGULARISATION = 0.01
-"""The value of `C` if there are no held-out pictures to select a value with."""
+"""The value of `C` if no picture can be held out to select a value with."""
 TOLERANCE = 1e-3
-"""Tolerance of the solver. With 1e-4, it takes three times as long, and is not more accurate."""
+"""Tolerance of the solver. A smaller one takes longer, but does not make the head more accurate."""
 MAX_ITERATIONS, ITERATIONS_PER_CHECK = 200, 20
-"""Iterations of the solver: the largest number, and the number between two checks of the time
-budget, if there is one."""
+"""The solver runs for at most MAX_ITERATIONS per value of `C`. If there is a time budget, it is
+checked every ITERATIONS_PER_CHECK iterations."""
 
 
 def fit_linear(examples: Examples, budget: TimeBudget = UNLIMITED) -> Head:
     """Fit logistic regression for each value of C, and build the head with the lowest loss.
 
     The loss is that of cross-validation if the examples have a pool, otherwise the validation loss.
-    When the time budget is spent, the solver stops, and the remaining values of C are left out. The
-    first value is fitted in any case, for at least a few iterations. If there are no pictures to
-    measure the loss on, the head has DEFAULT_INVERSE_REGULARISATION, or, if the time budget was
-    spent before, the last value that was fitted.
+    When the time budget is spent, the solver stops, and the remaining values of C are left out. But
+    the first value is always fitted, for at least a few iterations.
+
+    If no picture can be held out to measure the loss on, C is DEFAULT_INVERSE_REGULARISATION. If
+    the time budget was spent before this value was fitted, C is the last value that was fitted.
     """
     n, views, _ = examples.train.shape
     path = _fit_path(examples, budget)
@@ -71,7 +72,7 @@ def fit_linear(examples: Examples, budget: TimeBudget = UNLIMITED) -> Head:
 def cross_validate(pool: Pool, budget: TimeBudget = UNLIMITED) -> list[ValidationResult]:
     """Return the cross-validation result of each value of C.
 
-    There may be fewer results than values of C if the time budget was spent.
+    If the time budget is spent, the results of the last values of C may be missing.
     """
     folds = [_fit_path(split, budget).validate(split) for split in pool.splits()]
     if not folds:
@@ -93,7 +94,7 @@ class _Path:
     weights: list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
     def validate(self, examples: Examples) -> list[ValidationResult]:
-        """Return the result on the validation pictures for each value of C that was fitted."""
+        """Return the result on the validation pictures, for each value of C that was fitted."""
         values = examples.validation * self.scale + self.offset
         return [
             ValidationResult.from_probabilities(
@@ -137,9 +138,9 @@ def _fit_path(examples: Examples, budget: TimeBudget) -> _Path:
 def _softmax_weights(
     coefficients: NDArray[np.float64], intercept: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return scikit-learn's weights as kernel (D, classes) and bias (classes,).
+    """Convert scikit-learn's weights to a kernel (D, classes) and a bias (classes,).
 
-    For two classes, scikit-learn has weights for the difference of the logits only.
+    For two classes, scikit-learn has only one set of weights, for the difference of the two logits.
     """
     if len(coefficients) == 1:
         coefficients = np.concatenate([-coefficients, coefficients]) / 2

@@ -23,7 +23,7 @@ class Classifier:
         body: the network of the backbone, (N, S, S, 3) -> feature maps (N, h, w, D).
         embedder: `body` with global average pooling, (N, S, S, 3) -> embeddings (N, D).
         head: embeddings (N, D) -> probabilities (N, classes).
-        weights_sha256: hash of the weights of `body` before training, for the manifest.
+        weights_sha256: the SHA-256 of the weights of `body` before training, for the manifest.
     """
 
     backbone: Backbone
@@ -33,7 +33,7 @@ class Classifier:
     weights_sha256: str
 
     def build_model(self) -> keras.Model:
-        """Build one Keras model of embedder and head.
+        """Join the embedder and the head into one Keras model.
 
         Returns:
             A model (N, S, S, 3) -> {"probabilities": (N, classes), "embedding": (N, D)}.

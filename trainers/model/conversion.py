@@ -30,8 +30,8 @@ def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:
 
     Args:
         function: a tf.function. Its input signature is one tensor, whose first dimension is None.
-        outputs: the keys of the dictionary of tensors that `function` returns; or one name, if it
-            returns one tensor.
+        outputs: the keys of the dictionary of tensors that `function` returns. If it returns only
+            one tensor: the name for this tensor.
 
     Returns:
         A model with the input `images` and the outputs `outputs`. The first dimension of all inputs
@@ -72,8 +72,8 @@ def _frequent_garbage_collection() -> Iterator[None]:
     """Run Python's garbage collector often inside this context, and only on new objects.
 
     tf2onnx processes the graph in several passes. Before each pass, it copies the graph with all
-    weights, and leaves the old copy in a reference cycle. Python collects cycles rarely when a
-    process has as many objects as TensorFlow creates, so the copies would fill the memory.
+    weights, and leaves the old copy in a reference cycle. TensorFlow creates so many objects that
+    Python rarely collects reference cycles. So the copies would fill the memory.
     """
     gc.collect()
     gc.freeze()
@@ -92,8 +92,8 @@ def _trace_flat(function: Any) -> Any:
 
     Keras wraps grouped convolutions, as in ConvNeXt, in a function that XLA compiles. TensorFlow's
     optimizers do not inline such functions. With `run_functions_eagerly`, inner functions run as
-    plain Python and add their operations to the outer graph. The SavedModel is not made from this
-    graph, because TensorFlow needs XLA for grouped convolutions on CPUs.
+    plain Python and add their operations to the outer graph. Do not make the SavedModel from
+    this graph: on CPUs, TensorFlow needs XLA for grouped convolutions.
     """
     python = function.python_function
     flat = tf.function(python, input_signature=function.input_signature, autograph=False)
@@ -106,7 +106,7 @@ def _trace_flat(function: Any) -> Any:
 
 
 def _convert_erfc(context: Any, node: Any, name: str, arguments: list[Any]) -> None:
-    """Convert Erfc(x), which the exact GELU of ConvNeXt uses, to 1 - Erf(x): ONNX has no Erfc."""
+    """Convert Erfc(x) to 1 - Erf(x), because ONNX has no Erfc. The GELU of ConvNeXt uses Erfc."""
     node.type = "Erf"
     one = context.make_const(f"{name}_one", np.ones(1, np.float32)).output[0]
     erf = node.output[0]
@@ -120,9 +120,9 @@ def _require_onnx_operations(model: onnx.ModelProto) -> None:
     }
     if unknown:
         raise ConversionError(
-            f"the network cannot be converted to ONNX: opset {OPSET} has no equivalent of these "
-            f"TensorFlow operations: {', '.join(sorted(unknown))}. Build the network without them, "
-            "or choose another backbone"
+            f"the network cannot be converted to ONNX: opset {OPSET} has no equivalent of the "
+            f"TensorFlow operation{'' if len(unknown) == 1 else 's'} {', '.join(sorted(unknown))}. "
+            "Choose another backbone, or build the network from other operations"
         )
 
 
@@ -130,8 +130,8 @@ def _give_scalars_a_dimension(graph: Any) -> None:
     """Change scalar float constants to shape (1,) if they are only added, subtracted or multiplied.
 
     The optimizer of tf2onnx 1.17 cannot move transposes past a scalar that is added to a feature
-    map. MobileNetV3 adds such a scalar in every hard swish, so its ONNX model would have 102
-    transposes instead of 1.
+    map. MobileNetV3 adds such a scalar in every hard swish, so its ONNX model would contain many
+    transposes.
     """
     users: dict[str, set[str]] = {}
     for node in graph.node:

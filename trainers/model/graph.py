@@ -14,9 +14,9 @@ Call = tuple[Any, list[Any], list[Any]]
 def split_at_trainable(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     """Split a functional model into (frozen, trainable) with `model(x) == trainable(frozen(x))`.
 
-    Both parts share their layers with the model. The frozen part ends in a single tensor, which is
-    computed before all trainable layers. Later layers may use this tensor, but no earlier one. If
-    several tensors fit, the frozen part ends in the last of them. If none fits, the frozen part
+    Both parts share their layers with the model. The frozen part has a single output tensor, which
+    is computed before all trainable layers. After it is computed, no earlier tensor is used. If
+    there are several such tensors, the last one is chosen. If there is none, the frozen part
     contains no layers.
     """
     copy, calls = _list_calls(model)
@@ -25,10 +25,10 @@ def split_at_trainable(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 
 def _list_calls(model: keras.Model) -> tuple[keras.Model, list[Call]]:
-    """Copy the graph of a model without copying its layers, and list its calls in order.
+    """Copy the graph of a model, but not its layers, and list the calls of the graph in order.
 
-    Keras has no public function that lists the calls of a model. But `clone_model` passes each call
-    to its argument `call_function`.
+    Keras has no public function that lists the calls of a graph. But `clone_model` makes each
+    call through its argument `call_function`.
     """
     calls: list[Call] = []
 

@@ -1,4 +1,4 @@
-"""The checkpoint: a file with the state of fine-tuning after the last whole epoch, for --resume."""
+"""The checkpoint: a file with the state of fine-tuning after the last full epoch, for --resume."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from trainers.phases.plan import Plan
 from trainers.progress import log
 
 _ABANDONED_SECONDS = 60
-"""A temporary file older than this is removed, because its process must have been killed."""
+"""Temporary files older than this are removed: their processes must have been killed."""
 
 
 class CheckpointError(GraftError):
@@ -32,22 +32,22 @@ class CheckpointError(GraftError):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """A callback that saves the state of training and of early stopping after each whole epoch.
+    """A callback that saves the state of training and of early stopping after each full epoch.
 
-    In the list of callbacks it must come after `early_stopping`, for two reasons. After an epoch,
+    In the list of callbacks, it must come after `early_stopping`, for two reasons. After an epoch,
     it saves what early stopping has decided. When `fit` begins, it restores the state of early
     stopping, which `fit` has just reset.
 
     Args:
-        path: the file, which contains NumPy arrays and JSON. It is not an HDF5 file: on a full
-            disk, HDF5 would end the process with a signal, and its lock on the file would stop a
-            second run with the same name.
-        identity: a hash of pictures, options and weights. A checkpoint with another hash is
-            refused.
+        path: the file, which contains NumPy arrays and JSON. HDF5 is not used: on a full disk
+            it would crash the process, and its file lock would make a second run with the same
+            --name fail.
+        identity: a hash of the pictures, options and weights. `load` rejects a checkpoint that has
+            another hash.
 
     Attributes:
         early_stopping: the callback that ends the training and selects the best epoch.
-        history: one row per epoch, including the epochs of the run that is resumed.
+        history: one row per epoch. After `resume`, this includes the epochs of the earlier run.
     """
 
     def __init__(self, path: Path, identity: str) -> None:
@@ -99,8 +99,8 @@ class Checkpoint(keras.callbacks.Callback):
         The state of early stopping is restored later, when `fit` begins.
 
         Returns:
-            The number of completed epochs. If the earlier run had finished, this is the number of
-            epochs in the plan, even if early stopping ended the run sooner.
+            The number of completed epochs. If the earlier run completed fine-tuning, this is the
+            number of epochs in the plan, even if early stopping ended fine-tuning sooner.
         """
         self._plan = plan.record()
         self.history.clear()  # an attempt with larger batches may have filled it
@@ -141,7 +141,7 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def write(path: Path, metadata: Mapping[str, Any], arrays: dict[str, Any]) -> None:
-    """Write a checkpoint to a temporary file, and then replace the old checkpoint with it."""
+    """Write a checkpoint to a temporary file, and then move this file to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for abandoned in path.parent.glob(f"{path.name}.*"):  # left by killed processes
         if time.time() - abandoned.stat().st_mtime > _ABANDONED_SECONDS:
@@ -162,5 +162,5 @@ def write(path: Path, metadata: Mapping[str, Any], arrays: dict[str, Any]) -> No
 
 
 def _variables(model: keras.Model) -> list[Any]:
-    """Return weights, dropout's random generators, and the optimizer's moments, step and rate."""
+    """Return the variables of the model (weights, random generators) and of its optimizer."""
     return [*model.variables, *model.optimizer.variables]

@@ -27,8 +27,8 @@ _IRRELEVANT_OPTIONS = {
     *("output", "resume", "time_budget", "tensorboard", "cache_gigabytes", "strict", "group"),
     *("data", "weights", "device"),  # `checkpoint` hashes their contents
 }
-"""The options whose values may differ between a stopped run and the run that resumes it. All other
-options must be equal, because they change what an epoch computes."""
+"""The options that may have other values when a run is resumed. All other options must stay the
+same, because they change what an epoch computes."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class TrainingContext:
     def pictures_of_rows(self, rows: NDArray[np.int64]) -> AugmentedPictures:
         """Return the pictures of dataset rows (M,), with the views that --flip selects.
 
-        The value "auto" counts as "horizontal".
+        With --flip auto, these are the views of --flip horizontal.
         """
         cache_keys, flip = self.dataset.cache_keys, self.config.flip
         keys = tuple(cache_keys[row] for row in rows)
@@ -112,7 +112,7 @@ class TrainingContext:
     def checkpoint(self) -> Checkpoint:
         """Return the callback that saves and loads the checkpoint of this run.
 
-        It refuses the checkpoint of a run with other pictures, options or weights.
+        The callback rejects the checkpoint of a run with other pictures, options or weights.
         """
         config = self.config.model_dump(mode="json", exclude=_IRRELEVANT_OPTIONS)
         parts = (config, self.dataset.fingerprint, self.dataset.splits, self.network.identity)

@@ -43,10 +43,10 @@ def fine_tune(
     policy, devices = precision.choose_policy(config.precision), strategy.num_replicas_in_sync
     max_batch_size = global_batch_size(config.batch_size, devices, len(context.train))
     log.info(
-        "fine-tuning the last %d layers, from %s on, with the dtype policy %s",
-        *(len(layers), layers[0].name, policy),
+        "fine-tuning the last %d layer%s, from %s on, with the dtype policy %s",
+        *(len(layers), "" if len(layers) == 1 else "s", layers[0].name, policy),
     )
-    log.info("batch size: %d pictures on %d device(s)", max_batch_size, devices)
+    log.info("global batch size: %d; number of devices: %d", max_batch_size, devices)
     trainable, train, validation = split_off_frozen(classifier, plan, context)
     mixed_precision = precision.with_policy(trainable, policy)
     model = keras.Model(mixed_precision.input, classifier.head(mixed_precision.output))
@@ -77,12 +77,12 @@ def fine_tune(
 def split_off_frozen(
     classifier: Classifier, plan: Plan, context: TrainingContext
 ) -> tuple[keras.Model, ModelInputs, ModelInputs]:
-    """Split off the frozen layers, so that their output is computed once per view of a picture.
+    """Split off the frozen layers, so that their outputs are computed once per view of a picture.
 
     Returns:
-        The layers after the frozen ones, and their inputs for training and for validation, which
-        are the feature maps of the frozen layers. If no layer is frozen, or the feature maps would
-        be too large, the result is the whole embedder and the pictures.
+        The rest of the embedder, and its inputs for training and for validation: the feature maps
+        of the frozen layers. If no layer is frozen, or if the feature maps would be too large, the
+        result is the whole embedder and the pictures.
 
     Raises:
         TimeBudgetSpentError: the time budget was spent before all feature maps were computed.

@@ -25,23 +25,24 @@ from trainers.progress import log
 from trainers.resources.time_budget import UNLIMITED, TimeBudget, TimeBudgetSpentError
 
 MAX_POOL_PICTURES = 2000
-"""The largest number of pictures that the cross-validation of a head uses."""
+"""Heads are cross-validated on at most this number of pictures, sampled if there are more."""
 MAX_EMBEDDING_BYTES = 1024**3
-"""If the embeddings of all views of the training pictures take more bytes than this, heads are
-trained on one view of each picture only."""
+"""If the embeddings of all views of the training pictures would be larger, heads are trained on one
+view of each picture only."""
 
 
 def train_head(context: TrainingContext) -> Head:
-    """Train heads of the kind that --head names, or of both kinds, and return the best one.
+    """Train the kinds of heads that --head allows, and return the best head.
 
-    With --head linear or auto, a linear head is trained on one view of each picture, whatever the
-    time budget is. If time is left, and the embeddings of all views are not too large, a second one
-    is trained on all views. With --head auto, a head with a hidden layer follows if time is left.
-    It is left out if heads are cross-validated, because there are few pictures: then it would be
-    less accurate than a linear head, and its training would take 60 times as long.
+    With --head linear or auto, a linear head is always trained on one view of each picture, even if
+    the time budget is spent. If time is left, and the embeddings of all views are not too large,
+    another linear head is trained on all views. With --head auto, a head with a hidden layer
+    follows if time is left and there are enough pictures to validate heads without
+    cross-validation. With fewer pictures, such a head would be less accurate than a linear head,
+    and its training would take much longer.
 
     Raises:
-        ConfigError: with --head hidden, the loss became infinite or not a number.
+        ConfigError: with --head hidden, the validation loss became infinite or not a number.
         WeightsError: embeddings are infinite or not a number.
         MemoryShortageError: the memory of a device is too small for one picture.
     """
@@ -99,7 +100,7 @@ def load_examples(context: TrainingContext, views: int, budget: TimeBudget = UNL
     if not np.isfinite(train.sum(dtype=np.float64)):
         raise WeightsError(
             f"the embeddings of {context.network.backbone.name} with the weights "
-            f"{context.network.weights} are infinite or not a number: choose other weights, or "
+            f"{context.network.weights} are infinite or not a number: choose other --weights, or "
             "another --image-size"
         )
     pool = None
@@ -163,7 +164,7 @@ def build_pool(
 def measure_class_weights(context: TrainingContext) -> ClassWeightEffect | None:
     """Return the recall of each class with and without class weights.
 
-    The result is None if the classes are balanced, or if no time is left.
+    The result is None if the classes are balanced, or if the time budget is spent.
     """
     budget = context.time_budget
     if not class_weights.is_imbalanced(context.class_weights) or budget.is_spent():
@@ -180,10 +181,10 @@ def extract_embeddings(
     views: int,
     budget: TimeBudget = UNLIMITED,
 ) -> Features:
-    """Return the embeddings of the first views of each picture, from the cache or the backbone.
+    """Return the embeddings of the first `views` views of each picture. Compute missing ones.
 
     Args:
-        views: number of views of each picture.
+        views: number of views of each picture, counted from the first one.
 
     Raises:
         TimeBudgetSpentError: the time budget was spent before all embeddings were computed.

@@ -17,20 +17,20 @@ from trainers.progress import log
 from trainers.resources.time_budget import TimeBudgetSpentError
 
 DEFAULT_FLIP: Flip = "horizontal"
-"""The value of --flip that is chosen unless another value is clearly better. Mirroring left to
+"""The value of --flip that is used unless another value is clearly better. Mirroring from left to
 right suits most pictures of objects."""
 MAX_PICTURES, MAX_CLASSES = 1000, 50
-"""The largest numbers of pictures and of classes in the sample that is cross-validated. They limit
+"""The sample for cross-validation has at most this number of pictures, and of classes. This limits
 the time that the choice takes for large datasets."""
 
 
 @dataclass(frozen=True)
 class FlipChoice:
-    """Which mirrored views of the training pictures are used, and why.
+    """The value of --flip that was chosen, and why.
 
     Attributes:
         flip: the value of --flip that was chosen.
-        reason: why it was chosen, as the end of a sentence in log and report.
+        reason: why it was chosen, as the end of a sentence in the log and the report.
         results: the cross-validation result of each value of --flip, for metrics.json; empty if
             nothing was cross-validated.
     """
@@ -57,7 +57,7 @@ def resolve_flip(context: TrainingContext) -> tuple[TrainingContext, FlipChoice]
 
 def _choose_flip(context: TrainingContext) -> FlipChoice:
     if context.config.flip != "auto":
-        return FlipChoice(context.config.flip, "because the options say so")
+        return FlipChoice(context.config.flip, "because --flip was set")
     without_time = FlipChoice(DEFAULT_FLIP, "the default, because the time budget was spent")
     if context.time_budget.is_spent():
         return without_time
@@ -68,14 +68,15 @@ def _choose_flip(context: TrainingContext) -> FlipChoice:
 
 
 def select_flip(results: dict[Flip, ValidationResult]) -> FlipChoice:
-    """Select the value of --flip with the lowest loss, if this loss is clearly below the default's.
+    """Choose the value of --flip with the lowest loss, or DEFAULT_FLIP.
 
-    Otherwise, select DEFAULT_FLIP, also if no picture could be held out.
+    DEFAULT_FLIP is chosen unless the loss of another value is clearly lower. It is also chosen if
+    no picture could be held out.
     """
     records = {flip: result.record() for flip, result in results.items()}
     default = results[DEFAULT_FLIP]
     if not default.is_known:
-        return FlipChoice(DEFAULT_FLIP, f"the default, {default}", records)
+        return FlipChoice(DEFAULT_FLIP, f"the default ({default})", records)
     best = min(results, key=lambda flip: results[flip].loss)
     flip = best if is_clearly_lower(results[best].losses, default.losses) else DEFAULT_FLIP
     losses = ", ".join(f"{name} {result.loss:.4f}" for name, result in results.items())
@@ -90,7 +91,10 @@ def select_flip(results: dict[Flip, ValidationResult]) -> FlipChoice:
 
 
 def _cross_validate(context: TrainingContext, flip: Flip) -> ValidationResult:
-    """Cross-validate linear heads on views without zoom; return the result of the best value of C.
+    """Cross-validate linear heads on the views of a value of --flip, but without zoomed views.
+
+    Returns:
+        The result of the best value of C.
 
     Raises:
         TimeBudgetSpentError: the time budget was spent before all heads were trained.

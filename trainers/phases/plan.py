@@ -1,4 +1,4 @@
-"""The rules that decide whether and how to fine-tune after the head is trained, and say why."""
+"""Decides whether and how to fine-tune after the head is trained, and explains the decision."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from trainers.config import TrainingConfig
 from trainers.heads.head import Head
 
 MIN_PICTURES_PER_CLASS = 10
-"""With fewer training pictures per class on average, fine-tuning memorises the pictures."""
+"""With fewer training pictures per class on average, fine-tuning overfits."""
 LAYERS, MAX_EPOCHS, LEARNING_RATE = 20, 10, 3e-4
-"""Defaults of fine-tuning: number of layers, largest number of epochs, first learning rate."""
+"""Defaults of fine-tuning: number of layers, largest number of epochs, initial learning rate."""
 ENOUGH_PICTURES_SEEN, MIN_EPOCHS = 50_000, 3
 """Large datasets get fewer epochs than MAX_EPOCHS. The number is chosen so that the network sees
 about ENOUGH_PICTURES_SEEN pictures in total, counting each picture once per epoch. But it is at
@@ -27,8 +27,8 @@ class Plan:
         layers: how many layers at the end of the backbone are trained; 0 if there is no
             fine-tuning.
         learning_rate: the learning rate at the start. It falls to 0 along a cosine.
-        reasons: three sentences for the log and the report: how the head was trained, why
-            fine-tuning follows or not, and which layers fine-tuning trains.
+        reasons: three sentences for the log and the report: how the head was trained, whether
+            fine-tuning follows and why, and which layers fine-tuning trains.
     """
 
     epochs: int
@@ -55,7 +55,7 @@ class Conditions:
         pictures: number of training pictures.
         classes: number of classes.
         validation_pictures: number of validation pictures.
-        seconds_left: the rest of the time budget; infinite if there is no limit, 0 or negative if
+        seconds_left: the remaining time. It is infinite without a time budget, and 0 or negative if
             the time budget is spent.
     """
 
@@ -89,11 +89,12 @@ def make_plan(config: TrainingConfig, head: Head, conditions: Conditions) -> Pla
         "fine-tuning follows, because the options ask for it"
         if is_requested(config)
         else f"fine-tuning follows, because the head gets {result.mistakes} of "
-        f"{len(result.losses)} {'held-out' if result.folds else 'validation'} pictures wrong and "
-        "there are enough pictures to learn more from",
-        f"fine-tuning trains up to {layers} layers at the end of the backbone, for at most "
-        f"{epochs} epochs with a learning rate of {learning_rate:g}; if the result is worse than "
-        "that of the head on the unchanged backbone, it is discarded",
+        f"{len(result.losses)} {'held-out' if result.folds else 'validation'} pictures wrong, and "
+        "there are enough training pictures for fine-tuning",
+        f"fine-tuning trains up to {layers} layer{'' if layers == 1 else 's'} at the end of the "
+        f"backbone for at most {epochs} epoch{'' if epochs == 1 else 's'} with a learning rate of "
+        f"{learning_rate:g}; if the result is worse than that of the head on the unchanged "
+        "backbone, it is discarded",
     )
     return Plan(epochs, layers, learning_rate, reasons)
 
@@ -101,7 +102,7 @@ def make_plan(config: TrainingConfig, head: Head, conditions: Conditions) -> Pla
 def is_requested(config: TrainingConfig) -> bool:
     """Whether an option asks for fine-tuning.
 
-    Fine-tuning then follows even on few pictures, or if the head makes no mistake.
+    Fine-tuning then follows even if there are few pictures, or if the head makes no mistake.
     """
     options = (
         config.fine_tune_epochs,
@@ -117,13 +118,15 @@ def _reason_against(
     do_rules_decide = not is_requested(config)
     is_few = conditions.pictures < MIN_PICTURES_PER_CLASS * conditions.classes
     reasons = {
-        "the options ask for the head only": config.strategy == "features" or not epochs,
+        "--strategy features or --fine-tune-epochs 0 was set": (
+            config.strategy == "features" or not epochs
+        ),
         "no picture is left for validation, so the benefit could not be measured": (
             not conditions.validation_pictures
         ),
         "the time budget was spent": conditions.seconds_left <= 0,
-        f"it would memorise the pictures: there are fewer than {MIN_PICTURES_PER_CLASS} training "
-        "pictures per class on average": (do_rules_decide and is_few),
+        f"the network would memorise the pictures: there are fewer than {MIN_PICTURES_PER_CLASS} "
+        "training pictures per class on average": (do_rules_decide and is_few),
         "the head makes no mistake on the pictures that it was validated on": (
             do_rules_decide and not mistakes
         ),

@@ -1,4 +1,4 @@
-"""Training of one model on several devices, each of which gets a share of every batch."""
+"""Prepares a model and its batches for training on several devices, which share every batch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from trainers.features.batches import Batches
 def replicate(model: keras.Model) -> keras.Model:
     """Copy a model into the scope of the current distribution strategy.
 
-    With one device, there is no such scope, and the model itself is returned.
+    With one device, there is no such scope. Then the model itself is returned.
     """
     return clone(model) if tf.distribute.has_strategy() else model
 
 
 def distribute(batches: Batches, strategy: tf.distribute.Strategy) -> keras.utils.PyDataset:
-    """Return batches that can be divided evenly among the devices of a strategy.
+    """Return batches that can be split evenly among the devices of a strategy.
 
     With one device, the batches are returned unchanged.
     """
@@ -32,9 +32,9 @@ class EvenBatches(keras.utils.PyDataset):
     """Batches whose sizes are multiples of the number of replicas.
 
     Each batch is padded to such a size with copies of its first pictures. The copies have the
-    weight 0, and the weights of the pictures are increased in proportion. So the mean loss over all
-    replicas, and its gradients, are the same as for the original batch. But the accuracy and
-    cross-entropy in the log include the copies.
+    weight 0, and the weights of the original pictures are multiplied by the new size divided by the
+    old size. So the mean loss over all replicas, and its gradients, are those of the original
+    batch. But the accuracy and the cross-entropy in the log include the copies.
     """
 
     def __init__(self, batches: Batches, replicas: int) -> None:

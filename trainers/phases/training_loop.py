@@ -21,7 +21,7 @@ from trainers.resources import precision
 from trainers.resources.time_budget import TimeBudgetStopping
 
 FINE_TUNING = "fine-tuning"
-"""The name of the phase in logs, metrics.json and TensorBoard."""
+"""The name of this phase in logs, metrics.json and TensorBoard."""
 _LOSS = "cross_entropy"
 
 
@@ -31,8 +31,8 @@ class FineTuningResult:
 
     Attributes:
         validation: the result on the validation pictures.
-        history: one row per epoch: loss (cross-entropy without regularisation), accuracy, val_loss
-            and val_accuracy. A figure is None if it was not finite.
+        history: one row per epoch, with loss, accuracy, val_loss and val_accuracy. The losses are
+            cross-entropies without regularisation. A figure is None if it was not finite.
         epoch: the epoch whose weights the model has, counted from 1; 0 if no epoch was validated.
     """
 
@@ -116,5 +116,5 @@ def _record_epoch(
     log.info(
         f"{FINE_TUNING} epoch {len(history)}/{epochs}: loss {row['loss']:.4f}, "
         f"accuracy {row['accuracy']:.4f}, validation loss {row['val_loss']:.4f}, "
-        f"accuracy {row['val_accuracy']:.4f}"
+        f"validation accuracy {row['val_accuracy']:.4f}"
     )

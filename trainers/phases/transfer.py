@@ -30,14 +30,14 @@ class TrainedClassifier:
     """The classifier with the weights that are exported, and how they were trained and selected.
 
     Attributes:
-        history: by name of the phase, the figures of each epoch, or of each value of C (the inverse
-            regularisation strength of the linear head).
+        history: the rows of each phase, by the name of the phase. A row has the figures of one
+            epoch, or, for the linear head, of one value of C (the inverse regularisation strength).
         plan: how the classifier was fine-tuned, or why it was not.
         decision: a sentence for the log and the report: which weights are exported, and why.
-        selected: the classifier's validation result with these weights, which the exported model
-            must reproduce, and the number format in which it was computed.
+        selected: the validation result with the exported weights, and the number format in which
+            it was computed. The exported model must reproduce this result.
         selection: how the head and the mirrored views were selected, for metrics.json.
-        phase: the phase whose weights are exported.
+        phase: the name of the phase whose weights are exported.
         epoch: the best epoch of fine-tuning, counted from 1, even if its weights are not exported;
             0 without fine-tuning.
         class_weight_effect: for each class, the recall with and without class weights; None if the
@@ -56,7 +56,7 @@ class TrainedClassifier:
 
 
 def train(context: TrainingContext) -> TrainedClassifier:
-    """Train the head, and fine-tune if the plan says so.
+    """Train the head, and then fine-tune if the plan says so.
 
     With --resume, the plan comes from the checkpoint if there is one, otherwise from `make_plan`.
     The fine-tuned weights are used only if `selection.should_replace` returns True.
@@ -84,8 +84,11 @@ def train(context: TrainingContext) -> TrainedClassifier:
         try:
             tuned = fine_tune(classifier, plan, checkpoint, context)
         except TimeBudgetSpentError:
-            reason = "fine-tuning was skipped, because the time budget was spent on feature maps"
-            decision = _explain_head(head, f"{reason}, which are kept for the next run")
+            reason = (
+                "fine-tuning was skipped, because the time budget was spent before all feature "
+                "maps were computed; the next run uses those that are in the cache"
+            )
+            decision = _explain_head(head, reason)
             return TrainedClassifier(classifier, history, plan, decision, selected, choices)
         history[FINE_TUNING], epoch = tuned.history, tuned.epoch
         decision = _explain_fine_tuning(tuned, head, plan)
@@ -112,9 +115,9 @@ def conditions(context: TrainingContext) -> Conditions:
 
 
 def _number_format(policy: str) -> str:
-    """Return the key of `fidelity.ROUNDINGS` for a dtype policy.
+    """Return the number format of results under a dtype policy: a key of `fidelity.ROUNDINGS`.
 
-    TensorFloat-32 counts as 16 bits, because it rounds the factors of products like float16.
+    TensorFloat-32 counts as 16 bits, because it rounds the factors of a product as float16 does.
     """
     is_float32 = policy == "float32" and hardware.device_kind() != "GPU TF32"
     return "float32" if is_float32 else "16 bits"
@@ -126,7 +129,7 @@ def _explain_head(head: Head, reason: str) -> str:
 
 
 def _explain_fine_tuning(tuned: FineTuningResult, head: Head, plan: Plan) -> str:
-    """Say whether the fine-tuned network or the head is used after fine-tuning, and why."""
+    """Say which is used after fine-tuning, the fine-tuned network or the head, and why."""
     new, old = tuned.validation, head.validation
     if not math.isfinite(new.loss):
         return (
@@ -139,8 +142,8 @@ def _explain_fine_tuning(tuned: FineTuningResult, head: Head, plan: Plan) -> str
     if new.mistakes != old.mistakes and is_tuned == (new.mistakes < old.mistakes):
         verb = "reduced" if is_tuned else "raised"
         reason = (
-            f"fine-tuning {verb} the number of wrong answers to the {count} validation pictures "
-            f"from {old.mistakes} to {new.mistakes}"
+            f"fine-tuning {verb} the number of misclassified validation pictures from "
+            f"{old.mistakes} to {new.mistakes} of {count}"
         )
     elif is_tuned:
         reason = f"it is as accurate as the {head.name}, and its validation loss is not higher"
@@ -150,5 +153,5 @@ def _explain_fine_tuning(tuned: FineTuningResult, head: Head, plan: Plan) -> str
     return (
         f"the model is the {chosen}: {reason} (validation loss {new.loss:.4f} with fine-tuning, "
         f"{old.loss:.4f} without; accuracy {new.accuracy:.4f} with, {old.accuracy:.4f} without; "
-        f"{head.details})"
+        f"head: {head.details})"
     )

@@ -22,7 +22,7 @@ def test_an_operation_that_onnx_lacks_is_named(last_result: LastResult) -> None:
 
     result = last_result(Strange(), "export")
     assert result.startswith("FAIL export: ")
-    assert "no equivalent of these TensorFlow operations: BesselI0e" in result
+    assert "no equivalent of the TensorFlow operation BesselI0e" in result
 
 
 @pytest.mark.slow

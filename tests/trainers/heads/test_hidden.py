@@ -60,7 +60,7 @@ def test_one_fold_is_validated_and_one_warning_logged_when_the_time_budget_is_sp
     assert head.cross_validation is not None
     assert head.cross_validation.folds == 1
     (message,) = {line.getMessage() for line in caplog.records if line.name == log.name}
-    assert "the training of the hidden layer stopped after 1 of up to 30 epochs" in message
+    assert "the training of the hidden layer stopped after 1 of at most 30 epochs" in message
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ def strange(images: Any) -> Any:
 def test_an_operation_that_onnx_lacks_is_named() -> None:
     with pytest.raises(
         ConversionError,
-        match=r"cannot be converted to ONNX: .* these TensorFlow operations: BesselI0e",
+        match=r"cannot be converted to ONNX: .* the TensorFlow operation BesselI0e",
     ):
         to_onnx(strange, ("maps",))
 

@@ -35,7 +35,7 @@ def test_the_head_is_solved_and_the_backbone_is_unchanged(start: Start) -> None:
     [
         (0.0, 1.0, "fine-tuned network: it is as accurate as the linear head"),
         (9.0, 1.0, "linear head: fine-tuning raised the validation loss"),
-        (0.0, 0.9, "linear head: fine-tuning raised the number of wrong answers"),
+        (0.0, 0.9, "linear head: fine-tuning raised the number of misclassified"),
     ],
 )
 def test_the_fine_tuned_model_is_used_if_it_is_not_worse(

@@ -11,18 +11,18 @@ from service.http.uploads import base64_text
 from service.schemas import PictureRequest
 
 _MAX_VALUES: Final = 1_000
-"""Largest number of values in the JSON. Without a limit, 27 MB of empty lists would take seconds to
-parse."""
+"""JSON with more values is refused. Without this limit, parsing a body of empty lists could take
+seconds."""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _USAGE: Final = 'send {"image": "<base64 of the picture, or a data URL>"}'
 _OTHER_APIS: Final = {
     "instances": f"{_USAGE}, one picture per request, or use /v2/models/NAME/infer; `instances` "
-    "belongs to TensorFlow Serving and KServe v1",
-    "inputs": f"{_USAGE}; `inputs` belongs to /v2/models/NAME/infer",
+    "(TensorFlow Serving and KServe v1) is not supported",
+    "inputs": f"{_USAGE}; only /v2/models/NAME/infer accepts `inputs`",
     "images": f"{_USAGE}, one picture per request; send several to /predict_batch as multipart "
     "fields `images`, or to /v2/models/NAME/infer",
 }
-"""Field that clients of another API send -> what to send instead."""
+"""Field of another API -> error message for JSON that has this field instead of `image`."""
 
 
 def picture_in_json(body: bytes) -> bytes:

@@ -78,7 +78,7 @@ def test_a_body_that_does_not_arrive_is_a_timeout(make_state: Any) -> None:
 
     headers = [(b"content-type", b"image/jpeg")]
     request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
-    with pytest.raises(RequestTimeout, match=r"no data of the request body arrived for 0\.1 s"):
+    with pytest.raises(RequestTimeout, match=r"no part of the request body arrived for 0\.1 s"):
         asyncio.run(predict(state, request))
     assert state.upload_quota.used_bytes == 0
 

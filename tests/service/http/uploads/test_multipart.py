@@ -111,7 +111,7 @@ def test_encodings_of_a_part_are_decoded(encoding: bytes, content: bytes) -> Non
 @pytest.mark.parametrize(
     ("encoding", "reason"),
     [
-        (b"base64", "declared as base64, but it is not"),
+        (b"base64", "declared as base64, but its content is not"),
         (b"x-uuencode", "an unknown Content-Transfer-Encoding"),
     ],
 )

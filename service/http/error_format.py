@@ -19,7 +19,7 @@ from service.schemas import ErrorResponse
 
 
 def error_response(error: RequestError, path: str = "") -> JSONResponse:
-    """Make the response that reports `error`, in the error format that `path` uses."""
+    """Make the response that reports `error`, in the error format for requests to `path`."""
     content = _in_format_of(path, ErrorResponse.from_error(error).model_dump())
     return JSONResponse(content, error.status, headers=error.headers)
 

@@ -59,6 +59,6 @@ class LoadSheddingMiddleware:
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    """Convert a route's path to a regular expression. A `{name}` matches text without slashes."""
+    """Convert a route's path to a regular expression; a parameter matches text without slashes."""
     literals = re.split(r"\{\w+\}", path)
     return re.compile("[^/]+".join(map(re.escape, literals)) + r"\Z")

@@ -40,7 +40,7 @@ async def reload(state: ServiceState, request: Request) -> JSONResponse:
 
 
 async def watch_reloads(state: ServiceState) -> None:
-    """Reload on SIGHUP and after another worker has reloaded; run until cancelled."""
+    """Reload the model on SIGHUP, and when another worker has reloaded it; run until cancelled."""
     sighup = asyncio.Event()
     if hasattr(signal, "SIGHUP"):  # not on Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, sighup.set)

@@ -42,7 +42,7 @@ class RequestIdMiddleware:
     """ASGI middleware that gives each request an id, and writes the access log if it is enabled.
 
     If the request has an X-Request-ID of 1 to 64 letters, digits, dots, underscores and hyphens,
-    that id is kept. So the logs of the client, of proxies and of Graft have the same id.
+    that id is kept. So the logs of the client, of proxies and of Graft show the same id.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -20,7 +20,7 @@ HTTP_ENDPOINTS: Final = (
     Endpoint("GET", "/model", show_model),
     Endpoint("POST", "/admin/reload", reload),
 )
-"""These endpoints appear in the metrics. If API keys are configured, their requests need one."""
+"""These endpoints appear in the metrics. If API keys are configured, requests need one."""
 
 HTTP_PUBLIC_ROUTES: Final = (
     Route("/ui", show_ui),

@@ -1,4 +1,4 @@
-"""Make Starlette routes from handlers, with API key check, metrics, tracing and JSON errors.
+"""Make Starlette routes from handlers, with an API key check, metrics, tracing and JSON errors.
 
 The tables of the routes are in service/http/routes.py and service/oip/routes.py.
 """
@@ -48,7 +48,7 @@ class Endpoint:
     accepts_pictures: bool = False
 
     def route(self) -> Route:
-        """Make the Starlette route, with API key check, metrics, tracing and JSON errors."""
+        """Make the Starlette route, with an API key check, metrics, tracing and JSON errors."""
         path, handler = self.path, self.handler
 
         async def handle(request: Request) -> Response:

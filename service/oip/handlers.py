@@ -34,8 +34,8 @@ from service.served_model import ServedModel
 from service.state import ServiceState
 
 SERVER_VERSION: Final = "0.1.0"
-"""Graft's version. It is a constant because container images contain Graft's source without package
-metadata, from which the version could be read."""
+"""Graft's version. It is a constant, because container images contain no package metadata from
+which it could be read."""
 
 
 async def show_live(request: Request) -> JSONResponse:
@@ -101,7 +101,7 @@ async def _predict(
 
     Raises:
         UndecodableImage: the picture is damaged, too large or in a format that is not accepted. The
-            message contains the index of the picture in the request.
+            message contains the index of the picture in the request, counted from 0.
     """
     try:
         if isinstance(picture, bytes):
@@ -109,7 +109,7 @@ async def _predict(
         return await model.probabilities(picture)
     except (UndecodableImage, UnsupportedMediaType, PayloadTooLarge) as error:
         reason = with_hint(str(error), picture) if isinstance(picture, bytes) else error
-        raise UndecodableImage(f"picture {index} of `images`: {reason}") from error
+        raise UndecodableImage(f"`images[{index}]`: {reason}") from error
 
 
 def _requested_model(state: ServiceState, request: Request) -> ServedModel:

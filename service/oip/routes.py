@@ -17,7 +17,7 @@ OIP_ENDPOINTS: Final = (
     *(Endpoint("GET", path, handlers.show_metadata) for path in _MODELS),
     *(Endpoint("GET", f"{path}/ready", handlers.show_model_ready) for path in _MODELS),
 )
-"""These endpoints appear in the metrics. If API keys are configured, their requests need one."""
+"""These endpoints appear in the metrics. If API keys are configured, requests need one."""
 
 OIP_PUBLIC_ROUTES: Final = (
     Route("/v2/health/live", handlers.show_live),

@@ -23,7 +23,7 @@ def flatten(values: list[Any]) -> list[Any]:
 
 
 def from_base64(texts: list[Any]) -> Iterator[bytes]:
-    """Yield the decoded elements of a BYTES tensor whose data is in JSON.
+    """Yield the decoded elements of a BYTES tensor that was sent in JSON.
 
     Raises:
         MalformedRequest: an element is not a base64 string.
@@ -34,13 +34,13 @@ def from_base64(texts: list[Any]) -> Iterator[bytes]:
         except (TypeError, ValueError):
             reason = base64_text.explain_invalid_base64(text) if isinstance(text, str) else ""
             raise MalformedRequest(
-                f"picture {index} of `images` is not base64: "
+                f"`images[{index}]` is not base64: "
                 f"{reason or 'in JSON, encode the bytes of each picture as base64'}"
             ) from None
 
 
 def from_integers(values: list[Any]) -> bytes:
-    """Convert the elements of a UINT8 tensor whose data is in JSON to bytes.
+    """Return the bytes of a UINT8 tensor that was sent in JSON.
 
     Raises:
         MalformedRequest: an element is not an integer from 0 to 255.
@@ -54,7 +54,7 @@ def from_integers(values: list[Any]) -> bytes:
 
 
 def deserialise_bytes_tensor(raw: memoryview, count: int) -> Iterator[bytes]:
-    """Yield the elements of a BYTES tensor whose data is binary.
+    """Yield the elements of a BYTES tensor that was sent as binary data.
 
     Each element is preceded by its length, a little-endian uint32.
 
@@ -68,8 +68,8 @@ def deserialise_bytes_tensor(raw: memoryview, count: int) -> Iterator[bytes]:
             start, end = end, end + _LENGTH.unpack_from(raw, start)[0]
         if end > len(raw):
             raise MalformedRequest(
-                f"the binary data of `images` ends within picture {index} (counted from 0); before "
-                "each picture, send its length as 4 bytes (little-endian)"
+                f"the binary data ends within `images[{index}]`; before each picture, send its "
+                "length as 4 bytes (little-endian)"
             )
         yield bytes(raw[start:end])
         start = end

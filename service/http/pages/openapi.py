@@ -112,7 +112,7 @@ def build_document(
 def top_k_parameter(manifest: Manifest) -> Json:
     """Describe the query parameter `top_k`.
 
-    The schema has no maximum (the number of classes) if `manifest` is the placeholder.
+    The maximum is the number of classes; it is absent if `manifest` is `_HIDDEN_MODEL`.
     """
     maximum = {} if manifest is _HIDDEN_MODEL else {"maximum": len(manifest.classes)}
     text = "number of classes in each result, best first; the default is the setting GRAFT_TOP_K"

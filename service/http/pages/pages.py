@@ -66,9 +66,9 @@ def _page_and_policy() -> tuple[str, str]:
 
 
 def _hash_source(tag: str, page: str) -> str:
-    """Return the policy's source expression for the page's only `tag` element.
+    """Return the source expression with which a security policy allows the page's `tag` element.
 
-    The expression allows the element; it contains the SHA-256 of the element's text.
+    The page has only one such element. The expression contains the SHA-256 of its text.
     """
     (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -11,7 +11,7 @@ _DATA_URL: Final = re.compile(r"\s*data:[^,]{0,200},", re.IGNORECASE)
 _URL: Final = re.compile(r"\s*(https?|ftp|file|s3|gs|blob):", re.IGNORECASE)
 _TO_STANDARD: Final = str.maketrans("-_", "+/", " \t\r\n\v\f")
 """Translation table that converts base64url (RFC 4648, section 5) to base64 and removes whitespace.
-Removing whitespace with `str.split` could take gigabytes of memory."""
+Removing whitespace with `str.split` instead could take gigabytes of memory."""
 
 
 def decode(text: str) -> bytes:

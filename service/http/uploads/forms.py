@@ -135,7 +135,7 @@ async def _read_multipart(
             if others
             else f"send the picture in this field (with curl: -F {field}=@FILE)"
         )
-        raise MissingField(f"no multipart field `{field}` in the request; {remedy}")
+        raise MissingField(f"the request has no multipart field `{field}`; {remedy}")
     if others:
         raise PayloadTooLarge(
             f"the form has {len(others)} file{'s' * (len(others) > 1)} in fields other than "

@@ -10,8 +10,8 @@ from typing import Final
 
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{60,}")
 _MIN_STRIPPED_BYTES: Final = 256
-"""Shorter data is not checked for missing zero bytes and line breaks, because random data often
-contains none of them if it is short. At this size, the probability is 5%."""
+"""Data with fewer bytes is not checked for missing zero bytes and line breaks, because short random
+data often contains none of them. At this size, the probability is 5%."""
 _STRIPPED: Final = (b"\0", b"\r", b"\n")
 """Bytes that `curl --data` removes from a file."""
 _SNIFFED_BYTES: Final = 512

@@ -28,7 +28,7 @@ this syntax for file names that are not ASCII."""
 _LAST_NAME: Final = re.compile(rb';\s*name\s*=\s*"([^"]*)"\s*$', re.IGNORECASE)
 """Matches a field name at the end of the header Content-Disposition. The parser does not find this
 name if it follows a file name that ends in a backslash. Browsers do not escape the backslash, so
-the parser takes the closing quote for a part of the file name."""
+the parser treats the closing quote as part of the file name."""
 
 
 @dataclass
@@ -146,7 +146,7 @@ def _from_first_boundary(body: bytes, boundary: bytes) -> bytes:
 
 
 class _Reader:
-    """Collects the parts of a form. The parser calls the methods as its callbacks."""
+    """Collects the parts of a form; its methods are the parser's callbacks."""
 
     def __init__(self, field_name: str, max_pictures: int) -> None:
         self.parts: list[Part] = []

@@ -29,7 +29,7 @@ def picture_in_json(body: bytes) -> bytes:
     """Decode the base64 or the data URL in the field `image` of a JSON object.
 
     Raises:
-        MissingField: `image` is absent, not a string, or a URL such as https:.
+        MissingField: `image` is absent, is not a string, or is a URL that would have to be fetched.
         MalformedRequest: the body is not a JSON object or has too many values, or `image` is not
             base64.
     """
@@ -56,4 +56,4 @@ def _no_picture(error: ValidationError) -> RequestError:
     for field, remedy in _OTHER_APIS.items():
         if field in problem["input"]:
             return MissingField(remedy)
-    return MissingField(f"no field `image` in the JSON: {_USAGE}")
+    return MissingField(f"the JSON has no field `image`: {_USAGE}")

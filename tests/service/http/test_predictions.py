@@ -63,7 +63,7 @@ def test_top_k_must_be_a_number_of_classes(state: ServiceState, draw: Any, value
 
 def test_bytes_that_are_not_a_picture_get_a_hint(state: ServiceState, draw: Any) -> None:
     stripped = draw("blue").translate(None, b"\r\n\0")
-    with pytest.raises(UndecodableImage, match=r"with curl use --data-binary @FILE.* \(.*damaged"):
+    with pytest.raises(UndecodableImage, match=r"with curl, use --data-binary @FILE.* \(.*damaged"):
         asyncio.run(predict(state, request(stripped, [])))
     with pytest.raises(UnsupportedMediaType, match=r"^the data is base64: send it as JSON"):
         asyncio.run(predict(state, request(base64.b64encode(draw("blue")), [])))

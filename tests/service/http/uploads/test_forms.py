@@ -364,7 +364,7 @@ def test_broken_form_is_malformed(content_type: str, body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"", form(part("image", b"abc"))[:-20]], ids=["empty", "cut"])
 def test_form_without_its_end_is_malformed(body: bytes) -> None:
-    with pytest.raises(MalformedRequest, match=r"it is empty|it was cut short"):
+    with pytest.raises(MalformedRequest, match=r"it is empty|it was probably cut short"):
         read_one(MULTIPART, body)
 
 

@@ -45,7 +45,9 @@ def test_preamble_and_epilogue_are_ignored(start: bytes, end: bytes, chunk_size:
 def test_a_form_cut_short_anywhere_is_refused(chunk_size: int) -> None:
     body = COMPLETE_FORM.replace(b"--edge--", b"") + COMPLETE_FORM
     for end in range(len(body)):
-        with pytest.raises(MalformedRequest, match=r"is empty|does not contain|was cut short"):
+        with pytest.raises(
+            MalformedRequest, match=r"is empty|does not contain|was probably cut short"
+        ):
             read(body[:end], chunk_size=chunk_size)
     assert len(read(body, chunk_size=chunk_size)) == 2
 

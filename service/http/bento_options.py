@@ -1,8 +1,8 @@
 """Refuse options of BentoML that have no effect on Graft's routes.
 
 Most of these options apply only to BentoML's own routes. Without this check, users would believe
-that the options are active.
-BentoML's options for CORS, tracing, workers and TLS do work with Graft, and are accepted.
+that the options are active. BentoML's options for CORS, tracing, workers and TLS do have an effect
+on Graft, so they are accepted.
 """
 
 from __future__ import annotations
@@ -17,30 +17,35 @@ from service.server.bentoml_configuration import SERVICE_NAME, bentoml_container
 from service.settings import Settings
 
 _USE_TIMEOUTS: Final = (
-    "limit the time of a request with GRAFT_DEADLINE_SECONDS and GRAFT_UPLOAD_TIMEOUT_SECONDS"
+    "use GRAFT_DEADLINE_SECONDS and GRAFT_UPLOAD_TIMEOUT_SECONDS to limit the time of a request"
 )
-_USE_QUEUE_SIZE: Final = "limit the pictures in the service with GRAFT_MAX_QUEUE_SIZE"
+_USE_QUEUE_SIZE: Final = (
+    "use GRAFT_MAX_QUEUE_SIZE to limit how many pictures are queued or being classified"
+)
 _WITHOUT_EFFECT: Final[dict[str, tuple[object, str]]] = {
     "traffic.timeout": (60, _USE_TIMEOUTS),
     "traffic.max_concurrency": (None, _USE_QUEUE_SIZE),
     "traffic.concurrency": (None, _USE_QUEUE_SIZE),
     "traffic.external_queue": (None, _USE_QUEUE_SIZE),
-    "http.response.trace_id": (False, "use the header X-Request-ID, which every answer has"),
+    "http.response.trace_id": (False, "use the header X-Request-ID, which every response has"),
     "logging.access.enabled": (False, "set GRAFT_ACCESS_LOG=1 to log each request"),
     "metrics.enabled": (False, "remove the option; /metrics always shows Graft's own metrics"),
 }
-"""Option of BentoML -> (value, advice for the error message).
+"""Option of BentoML -> (accepted value, advice for the error message).
 
-The value is BentoML's default or the value that Graft sets itself; any other value is refused."""
+The accepted value is BentoML's default or the value that Graft sets itself. Any other value is
+refused."""
 
 
 def check_bento_options(settings: Settings) -> None:
-    """Refuse options without effect, in BentoML's configuration and on BentoML's command line.
+    """Refuse options that have no effect, in BentoML's configuration and on its command line.
+
+    The CORS options are checked too.
 
     Call this function in the parent process, before the workers start.
 
     Raises:
-        SettingError: an option without effect is set, or the CORS options are invalid.
+        SettingError: an option that has no effect is set, or the CORS options are invalid.
     """
     cors_options(settings)
     problems = options_without_effect(bentoml_container().config.services[SERVICE_NAME].get())
@@ -49,13 +54,13 @@ def check_bento_options(settings: Settings) -> None:
     if options.get("timeout"):
         problems.append(f"--timeout (BENTOML_TIMEOUT) has no effect on Graft: {_USE_TIMEOUTS}")
     if options.get("timeout_keep_alive") == 0:  # BentoML does not pass 0 to its workers
-        problems.append("--timeout-keep-alive 0 has no effect: the smallest value is 1 (second)")
+        problems.append("--timeout-keep-alive 0 has no effect: use 1 (second) or more")
     if problems:
         raise SettingError("; ".join(problems))
 
 
 def options_without_effect(config: dict[str, Any]) -> list[str]:
-    """Return an error message for each option that is set but has no effect.
+    """Return an error message for each option in `config` that is set but has no effect.
 
     Args:
         config: the configuration of the service, which BentoML merges from its defaults, Graft's

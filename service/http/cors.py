@@ -1,6 +1,6 @@
-"""CORS: which web pages on other servers may use the service.
+"""Decide which web pages on other servers may use the service (CORS).
 
-GRAFT_CORS_ORIGINS or BentoML's own configuration lists the origins of these pages.
+The origins of these pages are listed in GRAFT_CORS_ORIGINS or in BentoML's own configuration.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def cors_options(settings: Settings) -> dict[str, Any]:
     if not (bentoml_options.get("allow_origins") or bentoml_options.get("allow_origin_regex")):
         raise SettingError(
             "BentoML's http.cors is enabled but names no origins; set "
-            "http.cors.access_control_allow_origins, or use GRAFT_CORS_ORIGINS instead"
+            "http.cors.access_control_allow_origins, or disable http.cors and use "
+            "GRAFT_CORS_ORIGINS instead"
         )
     return {**_DEFAULTS, **bentoml_options}
 

@@ -11,17 +11,17 @@ from starlette.requests import Request
 from service.errors import ClientDisconnected
 
 LISTEN_AFTER_SECONDS: Final = 0.1
-"""Time after which `cancel_on_disconnect` starts a task that listens for a disconnect. Most answers
-are ready earlier, so no task is started for them. Clients rarely disconnect this early."""
+"""Seconds before `cancel_on_disconnect` starts a task that listens for a disconnect. Most responses
+are ready sooner, and then no task is started. Clients rarely disconnect sooner."""
 
 
 class cancel_on_disconnect:  # noqa: N801  # used like asyncio.timeout
-    """Cancel the enclosed block when the client disconnects.
+    """Async context manager that cancels the enclosed block when the client disconnects.
 
-    Use it only after the whole body was read: listening would consume the rest of the body.
+    Use it only after the whole body has been read, because listening discards the rest of the body.
 
     Raises:
-        ClientDisconnected: the client disconnected, so nobody would read the answer.
+        ClientDisconnected: the client disconnected before the block ended.
     """
 
     def __init__(self, request: Request) -> None:
@@ -49,7 +49,7 @@ class cancel_on_disconnect:  # noqa: N801  # used like asyncio.timeout
         was_cancelled = exc_type is asyncio.CancelledError
         if self._is_disconnected and self._task.uncancel() == 0 and was_cancelled:
             raise ClientDisconnected(
-                "the client disconnected before its answer was ready"
+                "the client disconnected before the response was ready"
             ) from None
 
     def _start_listening(self) -> None:

@@ -1,6 +1,7 @@
-"""Send every error in one format, {"error": {"code": ..., "message": ...}}, whoever raised it.
+"""Send all errors in one format, {"error": {"code": ..., "message": ...}}.
 
-Under /v2 the format is {"error": message}, as the Open Inference Protocol defines it.
+Errors of BentoML and Starlette are converted to this format. Under /v2, the format is
+{"error": message}, as the Open Inference Protocol defines it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from service.schemas import ErrorResponse
 
 
 def error_response(error: RequestError, path: str = "") -> JSONResponse:
-    """Make the response that reports `error`, in the format for requests to `path`."""
+    """Make the response that reports `error`, in the error format for requests to `path`."""
     content = _in_format_of(path, ErrorResponse.from_error(error).model_dump())
     return JSONResponse(content, error.status, headers=error.headers)
 
@@ -26,9 +27,10 @@ def error_response(error: RequestError, path: str = "") -> JSONResponse:
 class ErrorFormatMiddleware:
     """ASGI middleware that converts the error responses of BentoML and Starlette to Graft's format.
 
-    These responses are plain text, or JSON in another format. Errors that already have Graft's
-    format keep their message and, outside /v2, their code. Responses with status 429 or 503 get a
-    Retry-After header if they have none. Responses with a status below 400 are sent unchanged.
+    BentoML and Starlette send errors as plain text, or as JSON in another format. Errors that
+    already have Graft's format keep their message and, outside /v2, their code. Responses with
+    status 429 or 503 get a Retry-After header if they have none. Responses with a status below 400
+    are sent unchanged.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -56,7 +58,7 @@ class ErrorFormatMiddleware:
 
 
 def _formatted(path: str, start: Message, body: bytes) -> JSONResponse:
-    """Make the response that replaces an error response."""
+    """Convert an error response, given as ASGI start message and body, to Graft's format."""
     status: int = start["status"]
     headers = {
         name.decode("latin-1"): value.decode("latin-1")
@@ -77,7 +79,7 @@ def _formatted(path: str, start: Message, body: bytes) -> JSONResponse:
 
 
 def _other_paths(path: str) -> str:
-    """Return the end of the message "Not Found": which paths to use instead."""
+    """Return text to append to the message "Not Found": which paths to use instead."""
     if path.startswith("/v1/"):
         return (
             ': POST {"image": "<base64>"} to /predict, or use /v2/models/NAME/infer; the '

@@ -1,8 +1,7 @@
 """Refuse pictures while the queue is full, before the request is routed or read.
 
-Routing, reading and parsing a request take an eighth of the time of an answer. So the queue is
-checked before all of them, and also before the API key check, tracing and the duration metric
-(docs/decisions/serving.md).
+An early refusal saves the time for routing, reading and parsing the request. The API key check,
+tracing and the duration metric are skipped too (docs/decisions/serving.md).
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class LoadSheddingMiddleware:
     """ASGI middleware that refuses requests with pictures while the queue is full (status 429).
 
     Args:
-        app: the application that answers all other requests.
+        app: the application that handles all other requests.
         state: the state of the Starlette application. Its attribute `service` must be set to the
             `ServiceState` before the first request arrives.
         paths: paths to which clients post pictures, with `{parameters}` as in Starlette's routes.
@@ -44,9 +43,9 @@ class LoadSheddingMiddleware:
         await app(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """Return the response that refuses a request; None if the application should answer it.
+        """Return the response that refuses the request; None if the request is not refused.
 
-        Refusals are counted in the metrics.
+        A refusal is counted in the metrics.
         """
         state: ServiceState = self._state.service
         if not state.model.is_full or state.is_draining or scope["method"] != "POST":
@@ -60,6 +59,6 @@ class LoadSheddingMiddleware:
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    """Compile a route's path to a pattern in which `{name}` matches text without slashes."""
+    """Convert a route's path to a regular expression; a parameter matches text without slashes."""
     literals = re.split(r"\{\w+\}", path)
     return re.compile("[^/]+".join(map(re.escape, literals)) + r"\Z")

@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 async def predict(state: ServiceState, request: Request) -> JSONResponse:
     """POST /predict: classify one picture.
 
-    The client sends the picture in the multipart field `image`, in JSON, or as the body itself.
+    The client sends the picture in the multipart field `image`, in JSON, or as the raw body.
     """
     with state.upload_quota.upload() as upload:
         async with body_timeout(upload, state.settings, lambda: state.is_draining):
@@ -41,7 +41,7 @@ async def predict(state: ServiceState, request: Request) -> JSONResponse:
 async def predict_batch(state: ServiceState, request: Request) -> JSONResponse:
     """POST /predict_batch: classify the pictures in the multipart fields `images`.
 
-    The result of a picture that cannot be classified is an error; the other pictures are still
+    If a picture cannot be classified, its result is an error. The other pictures are still
     classified.
     """
     with state.upload_quota.upload() as upload:
@@ -57,7 +57,7 @@ async def predict_batch(state: ServiceState, request: Request) -> JSONResponse:
 
 
 def requested_top_k(request: Request, model: ServedModel) -> int | None:
-    """Return the query parameter `top_k`, the number of classes in the answer; None if absent.
+    """Return the query parameter `top_k`, the number of classes in a result; None if absent.
 
     Raises:
         BadParameter: the value is not a whole number from 1 to the model's number of classes, or
@@ -81,8 +81,9 @@ async def gather_all(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
     """Wait until all awaitables have finished, then return their results in order.
 
     If several fail, the exception of the one that comes first in `awaitables` is raised.
-    `asyncio.gather` alone raises an exception at once. The caller would then give back the room
-    that it reserved in the queue, while other pictures of the request are still being classified.
+    `asyncio.gather` alone would raise the exception at once, and the caller would then leave the
+    block of `ServedModel.admit`. The queue would no longer count the other pictures of the request,
+    although they are still being classified.
     """
     outcomes = await asyncio.gather(*awaitables, return_exceptions=True)
     results = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
@@ -96,7 +97,7 @@ async def gather_all(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
 
 
 async def _classify(model: ServedModel, data: bytes, top_k: int | None) -> dict[str, object]:
-    """Return the answer for one picture.
+    """Return the classes and probabilities of one picture, as the JSON of a `Classified`.
 
     If the bytes are not a valid picture, the error message says what they seem to be, if known.
     """
@@ -110,7 +111,7 @@ async def _classify(model: ServedModel, data: bytes, top_k: int | None) -> dict[
 async def _classify_or_refuse(
     state: ServiceState, model: ServedModel, top_k: int | None, data: bytes
 ) -> dict[str, object]:
-    """Return the answer for one picture of a batch, or the error if the picture is refused."""
+    """Return the result of one picture of a batch: its classes, or an error if it is refused."""
     try:
         return await _classify(model, check_size(data, state.settings), top_k)
     except RequestError as error:

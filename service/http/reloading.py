@@ -1,9 +1,9 @@
 """Reload the model without a restart.
 
-POST /admin/reload, or the signal SIGHUP, makes a worker look up GRAFT_MODEL again. The current
-model answers requests until the new model has reproduced the golden answers that were recorded when
-the new model was exported. If anything fails, the current model is kept. After a successful reload,
-the other workers of the service start to reload within a second.
+POST /admin/reload, or the signal SIGHUP, makes a worker load the model that GRAFT_MODEL refers to
+now. The new model must reproduce its golden answers, which were recorded when it was exported.
+Until then, the current model handles the requests. If anything fails, the current model is kept.
+After a successful reload, the other workers of the service start to reload within a second.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ async def reload(state: ServiceState, request: Request) -> JSONResponse:
 
 
 async def watch_reloads(state: ServiceState) -> None:
-    """Reload on SIGHUP and after another worker has reloaded; run until cancelled."""
+    """Reload the model on SIGHUP, and when another worker has reloaded it; run until cancelled."""
     sighup = asyncio.Event()
     if hasattr(signal, "SIGHUP"):  # not on Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, sighup.set)
@@ -69,18 +69,22 @@ async def watch_reloads(state: ServiceState) -> None:
 
 
 async def _reload(state: ServiceState) -> Manifest:
-    """Reload; return the manifest of the previous model. A new model or a failure is logged.
+    """Reload the model; return the manifest of the previous model.
+
+    A change of the model is logged, and so is a failure.
 
     Raises:
-        ReloadRefused: the reload failed. Unexpected exceptions are converted to this error too,
-            because otherwise they would end `watch_reloads`.
+        ReloadRefused: the reload failed. Unexpected exceptions also become this error, because
+            otherwise they would end `watch_reloads`.
     """
     try:
         old = await state.reload()
     except Exception as error:
         version = state.model.manifest.version
         is_bug = not isinstance(error, GraftError)
-        _log.error("reload failed, version %s is still served: %s", version, error, exc_info=is_bug)
+        _log.error(
+            "reload failed: %s (version %s is still served)", error, version, exc_info=is_bug
+        )
         raise ReloadRefused(f"{error} (version {version} is still served)") from error
     new = state.model.manifest
     if new.id != old.id:
@@ -94,7 +98,7 @@ async def _reload(state: ServiceState) -> Manifest:
 def _announce(state: ServiceState) -> None:
     """Tell the other workers to reload, even if this worker's model is unchanged.
 
-    Another worker may have failed to load this model earlier; that worker then tries again.
+    A worker that failed to load this model earlier then tries again.
     """
     if state.runtime_directory is None:  # a warning was logged when the service started
         return
@@ -102,7 +106,7 @@ def _announce(state: ServiceState) -> None:
         state.runtime_directory.announce_reload(state.model.manifest.version)
     except OSError as error:  # do not end `watch_reloads`: this worker has reloaded
         _log.error(
-            "reload: this worker reloaded, but cannot tell the other workers (%s): restart the "
-            "service, or send SIGHUP to each worker",
+            "this worker has reloaded the model, but cannot tell the other workers to reload (%s); "
+            "restart the service, or send SIGHUP to each worker",
             error,
         )

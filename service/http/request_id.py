@@ -1,4 +1,4 @@
-"""Request ids, which appear in answers and in the log; and the access log."""
+"""Give each request an id, which the response and the logs contain, and write the access log."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID_HEADER = b"x-request-id"
 _ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-"""Matches the ids that are accepted from clients. An id with other characters, such as line breaks,
-could forge log entries."""
+"""Matches the ids that are accepted from clients. Other characters, such as line breaks, could be
+used to forge log entries."""
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 access_log = logging.getLogger("graft.access")
@@ -31,7 +31,7 @@ def log_requests() -> None:
 
 
 def silence_parser() -> None:
-    """Keep python-multipart's warnings out of the log: every malformed form would cause one.
+    """Keep python-multipart's warnings out of the log; each malformed form would cause one.
 
     The client gets the reason in the error response, and metrics count the error.
     """
@@ -41,8 +41,8 @@ def silence_parser() -> None:
 class RequestIdMiddleware:
     """ASGI middleware that gives each request an id, and writes the access log if it is enabled.
 
-    If the client or a proxy sent an X-Request-ID of 1 to 64 letters, digits, dots, underscores and
-    hyphens, that id is kept. So a request has the same id in all logs.
+    If the request has an X-Request-ID of 1 to 64 letters, digits, dots, underscores and hyphens,
+    that id is kept. So the logs of the client, of proxies and of Graft show the same id.
     """
 
     def __init__(self, app: ASGIApp) -> None:

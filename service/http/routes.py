@@ -1,4 +1,4 @@
-"""A table of Graft's own routes; those under /v2 are in service/oip/routes.py.
+"""The table of Graft's own routes, except those under /v2, which are in service/oip/routes.py.
 
 To add an endpoint, write a handler and add a line here.
 """
@@ -20,10 +20,10 @@ HTTP_ENDPOINTS: Final = (
     Endpoint("GET", "/model", show_model),
     Endpoint("POST", "/admin/reload", reload),
 )
-"""Endpoints that appear in the metrics, and require an API key if the service has API keys."""
+"""These endpoints appear in the metrics. If API keys are configured, requests need one."""
 
 HTTP_PUBLIC_ROUTES: Final = (
     Route("/ui", show_ui),
     Route("/metrics", show_metrics),
 )
-"""Routes that require no API key, and that do not appear in the metrics."""
+"""These routes never require an API key, and do not appear in the metrics."""

@@ -1,6 +1,6 @@
-"""Make Starlette routes from handlers, with API keys, metrics, tracing and JSON errors.
+"""Make Starlette routes from handlers, with an API key check, metrics, tracing and JSON errors.
 
-The tables of these routes are in service/http/routes.py and service/oip/routes.py.
+The tables of the routes are in service/http/routes.py and service/oip/routes.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Handler = Callable[[ServiceState, Request], Awaitable[Response]]
 
 _INTERNAL_ERROR: Final = {
     "code": "internal_server_error",
-    "message": "An unexpected error has occurred, please check the server log.",
+    "message": "an unexpected error occurred; the server's log has the details",
 }
 _log = logging.getLogger("graft")
 
@@ -35,8 +35,9 @@ class Endpoint:
 
     Attributes:
         method: HTTP method, such as GET.
-        path: path in Starlette's notation, with `{parameters}`; also the label in metrics.
-        handler: coroutine function that answers a request, or raises a `RequestError`.
+        path: path in Starlette's notation, with `{parameters}`. It is also the value of the label
+            `endpoint` in the metrics.
+        handler: coroutine function that returns the response, or raises a `RequestError`.
         accepts_pictures: whether requests contain pictures. Requests with pictures are refused
             while the queue is full, before their bodies are read.
     """
@@ -47,7 +48,7 @@ class Endpoint:
     accepts_pictures: bool = False
 
     def route(self) -> Route:
-        """Make the Starlette route, with API key check, metrics, tracing and JSON errors."""
+        """Make the Starlette route, with an API key check, metrics, tracing and JSON errors."""
         path, handler = self.path, self.handler
 
         async def handle(request: Request) -> Response:

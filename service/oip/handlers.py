@@ -1,7 +1,7 @@
 """The handlers of the Open Inference Protocol v2, for the clients of KServe, Triton and others.
 
-Pictures are handled as in POST /predict, by the same decoder and queue and within the same limits.
-Errors are `{"error": "text"}`, as these clients expect; service/http/error_format.py writes them.
+Pictures are decoded, queued and limited as in POST /predict. service/http/error_format.py converts
+errors to the format of the protocol, `{"error": "text"}`.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from service.served_model import ServedModel
 from service.state import ServiceState
 
 SERVER_VERSION: Final = "0.1.0"
-"""Graft's version. It is written here because container images contain Graft's source, but no
-installed package whose metadata names the version."""
+"""Graft's version. It is a constant, because container images contain no package metadata from
+which it could be read."""
 
 
 async def show_live(request: Request) -> JSONResponse:
@@ -52,7 +52,7 @@ async def show_ready(request: Request) -> JSONResponse:
 
 
 async def show_server(state: ServiceState, request: Request) -> JSONResponse:
-    """GET /v2: the server's name and version, and the protocol extensions it supports."""
+    """GET /v2: the server's name and version, and the protocol extensions that it supports."""
     return JSONResponse(
         {"name": "graft", "version": SERVER_VERSION, "extensions": PROTOCOL_EXTENSIONS}
     )
@@ -65,7 +65,7 @@ async def show_metadata(state: ServiceState, request: Request) -> JSONResponse:
 
 
 async def show_model_ready(state: ServiceState, request: Request) -> JSONResponse:
-    """GET /v2/models/NAME/ready: status 200 if this model is served, else 404."""
+    """GET /v2/models/NAME/ready: status 200 if the model NAME is served, otherwise 404."""
     model = _requested_model(state, request)
     return JSONResponse({**model_name(model.manifest), "ready": True})
 
@@ -100,8 +100,8 @@ async def _predict(
     """Return the probabilities of one picture, of shape (classes,).
 
     Raises:
-        UndecodableImage: the picture is damaged, too large or in a format that is not accepted; the
-            message contains the index of the picture in the request.
+        UndecodableImage: the picture is damaged, too large or in a format that is not accepted. The
+            message contains the index of the picture in the request, counted from 0.
     """
     try:
         if isinstance(picture, bytes):
@@ -109,11 +109,11 @@ async def _predict(
         return await model.probabilities(picture)
     except (UndecodableImage, UnsupportedMediaType, PayloadTooLarge) as error:
         reason = with_hint(str(error), picture) if isinstance(picture, bytes) else error
-        raise UndecodableImage(f"picture {index} of `images`: {reason}") from error
+        raise UndecodableImage(f"`images[{index}]`: {reason}") from error
 
 
 def _requested_model(state: ServiceState, request: Request) -> ServedModel:
-    """Return the served model if the path names it; raise ModelNotFound otherwise."""
+    """Return the served model if the request's path names it; otherwise raise ModelNotFound."""
     served, path = state.model.manifest, request.path_params
     name, version = path["name"], path.get("version")
     if name != served.name or version not in (None, served.version):

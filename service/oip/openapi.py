@@ -1,4 +1,4 @@
-"""Build the section of the OpenAPI document about the Open Inference Protocol."""
+"""Build the section of the OpenAPI document that describes the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from service.oip.schemas import InferenceRequest
 
 _MODEL_ERRORS: ErrorClasses = (*ENDPOINT_ERRORS, ModelNotFound)
 _INFER: Final = (
-    "Send pictures as BYTES (image files) or UINT8 (decoded, in the size of the model's input), in "
-    "JSON or as binary data after the JSON. If one picture cannot be classified, the request fails."
+    "Send pictures as BYTES (image files) or UINT8 (decoded, at the size of the model's input), in "
+    "JSON or as binary data after the JSON. If one picture cannot be classified, the whole request "
+    "fails."
 )
 
 
@@ -47,7 +48,7 @@ def _model_paths(manifest: Manifest, is_versioned: bool) -> dict[str, Json]:
     path, suffix, model = "/v2/models/{name}", "", "the model"
     if is_versioned:
         parameters.append({**name, "name": "version", "example": manifest.version})
-        path, suffix, model = f"{path}/versions/{{version}}", "_version", "one version of the model"
+        path, suffix, model = f"{path}/versions/{{version}}", "_version", "a version of the model"
     body = {
         "required": True,
         "content": {JSON_TYPE: {"schema": {"$ref": f"{SCHEMA}InferenceRequest"}}},
@@ -90,6 +91,6 @@ def _schemas() -> Json:
         "InferenceError": {"type": "object", "properties": {"error": {"type": "string"}}},
         "ProtocolAnswer": {
             "type": "object",
-            "description": "As the Open Inference Protocol v2 defines it.",
+            "description": "The response that the Open Inference Protocol v2 defines.",
         },
     }

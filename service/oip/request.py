@@ -24,21 +24,22 @@ PROTOCOL_EXTENSIONS: Final = ("binary_tensor_data",)
 OUTPUT_NAMES: Final = ("probabilities", "label")
 MAX_JSON_BYTES: Final = 8 * 1024 * 1024
 MAX_JSON_VALUES: Final = 600_000
-"""Largest number of values in the JSON of a request: enough for three pictures of 224 x 224 pixels
-as nested lists. Parsing 600,000 empty lists blocks the event loop for 0.2 s."""
+"""JSON with more values is refused, because parsing it would block the event loop for too long. The
+limit is enough for three pictures of 224 x 224 pixels as nested lists."""
 
 Picture = bytes | NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class ParsedRequest:
-    """An inference request.
+    """An inference request, parsed and checked.
 
     Attributes:
-        id: id of the request, which the answer repeats.
-        pictures: the pictures, each the bytes of a file or an array (size, size, 3) uint8.
-        outputs: requested output -> whether it is sent as bytes after the JSON. The outputs have
-            the same order as in the request.
+        id: id of the request, which the response repeats; None if the request has none.
+        pictures: the pictures, each as the bytes of an image file or as an array (size, size, 3)
+            uint8.
+        outputs: name of each requested output, in the order of the request -> whether the response
+            contains it as binary data after the JSON.
     """
 
     id: str | None
@@ -57,14 +58,14 @@ def parse(body: bytes, header_length: str | None, size: int, max_pictures: int) 
 
     Raises:
         MalformedRequest: the body does not follow the protocol, does not fit the model, exceeds a
-            limit, or uses a part of the protocol that is not supported.
+            limit, or uses an unsupported part of the protocol.
     """
     end = _json_end(body, header_length)
     try:
         request = InferenceRequest.model_validate_json(body[:end])
     except ValidationError as error:
         is_tensorflow = body.find(b'"instances"', 0, end) >= 0
-        hint = "; `instances` belongs to TensorFlow Serving, use `inputs` here" * is_tensorflow
+        hint = "; use `inputs`, not `instances` (TensorFlow Serving)" * is_tensorflow
         raise MalformedRequest(
             f"the JSON of the request is invalid: {_first_problem(error)}{hint}"
         ) from None
@@ -79,8 +80,12 @@ def parse(body: bytes, header_length: str | None, size: int, max_pictures: int) 
 def _json_end(body: bytes, header_length: str | None) -> int:
     """Return the offset where the JSON ends.
 
+    Args:
+        body: the JSON, and the binary data after it.
+        header_length: value of the header Inference-Header-Content-Length; None if it is absent.
+
     Raises:
-        MalformedRequest: the header is not a valid length, or the JSON is too large.
+        MalformedRequest: `header_length` is not a valid length, or the JSON is too large.
     """
     if header_length is None:
         end = len(body)
@@ -88,17 +93,17 @@ def _json_end(body: bytes, header_length: str | None) -> int:
         end = int(header_length)
     else:
         raise MalformedRequest(
-            f"{HEADER_LENGTH} is {header_length[:40]!r}, not a number of bytes; send the length "
-            "of the JSON"
+            f"{HEADER_LENGTH} is {header_length[:40]!r}, not a number of bytes; set this header to "
+            "the length of the JSON in bytes"
         )
     if end > len(body):
         raise MalformedRequest(
-            f"{HEADER_LENGTH} is {end:,}, but the body has {len(body):,} bytes; send the "
-            "length of the JSON"
+            f"{HEADER_LENGTH} is {end:,}, more than the length of the body ({len(body):,}); set "
+            "this header to the length of the JSON in bytes"
         )
     remedy = (
-        "send tensors as binary data after the JSON (header "
-        f"{HEADER_LENGTH}, parameter binary_data_size)"
+        "send the tensor as binary data after the JSON, with the header "
+        f"{HEADER_LENGTH} and the parameter binary_data_size"
     )
     if end > MAX_JSON_BYTES:
         raise MalformedRequest(
@@ -116,11 +121,11 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _outputs(request: InferenceRequest) -> dict[str, bool]:
-    """Return the requested outputs, and whether each is sent as bytes; all outputs by default.
+    """Return `ParsedRequest.outputs`: the requested outputs, or all if the request names none.
 
     Raises:
-        MalformedRequest: an output is unknown, requested twice, or requested in a form that is not
-            supported.
+        MalformedRequest: an output is unknown, is requested twice, or is requested as a
+            classification or in shared memory, which are not supported.
     """
     default = request.parameters.binary_data_output
     chosen: dict[str, bool] = {}
@@ -129,12 +134,13 @@ def _outputs(request: InferenceRequest) -> dict[str, bool]:
         if name not in OUTPUT_NAMES or name in chosen:
             problem = "requested twice" if name in chosen else "unknown"
             raise MalformedRequest(
-                f"output {name[:80]!r} is {problem}; the outputs are {_quoted(OUTPUT_NAMES)}"
+                f"output {name[:80]!r} is {problem}; request {_quoted(OUTPUT_NAMES)} at most once "
+                "each"
             )
         if parameters.classification is not None or parameters.shared_memory_region is not None:
             raise MalformedRequest(
                 f"output {name!r}: classification and shared memory are not supported; request "
-                "`label` for the best class, or `probabilities` for the score of each class"
+                "`label` for the best class, or `probabilities` for the probability of each class"
             )
         chosen[name] = default if parameters.binary_data is None else parameters.binary_data
     return chosen or dict.fromkeys(OUTPUT_NAMES, default)
@@ -166,18 +172,21 @@ def _picture_shape(tensor: InputTensor, size: int, max_pictures: int) -> tuple[i
         )
     if not 1 <= tensor.shape[0] <= max_pictures:
         raise MalformedRequest(
-            f"`images` holds {tensor.shape[0]} pictures; 1 to {max_pictures} are accepted in a "
-            "request"
+            f"`images` holds {tensor.shape[0]} pictures; send at least 1 and at most {max_pictures}"
         )
     return picture_shape
 
 
 def _binary_data(tensor: InputTensor, rest: memoryview) -> memoryview | None:
-    """Return the bytes of the tensor, which follow the JSON; None if the JSON contains the data.
+    """Return the data of the tensor, which is all of `rest`; None if the JSON contains the data.
+
+    Args:
+        tensor: the tensor, as described in the JSON.
+        rest: the part of the body after the JSON.
 
     Raises:
-        MalformedRequest: the data is missing, is in shared memory, or is given both in the JSON and
-            after it; or the bytes after the JSON do not have the length `binary_data_size`.
+        MalformedRequest: the data is missing, is in shared memory, or is both in the JSON and after
+            it; or the length of `rest` is not `binary_data_size`.
     """
     size = tensor.parameters.binary_data_size
     if tensor.parameters.shared_memory_region is not None:
@@ -186,12 +195,13 @@ def _binary_data(tensor: InputTensor, rest: memoryview) -> memoryview | None:
         )
     if (size is None) == (tensor.data is None):
         raise MalformedRequest(
-            "`images` needs either `data` or the parameter binary_data_size, not both"
+            "`images` must have either `data` or the parameter binary_data_size, and not both"
         )
     if len(rest) != (size or 0):
         raise MalformedRequest(
-            f"binary_data_size of `images` is {size or 0:,}, but {len(rest):,} bytes follow the "
-            f"JSON; check binary_data_size, and the length of the JSON in {HEADER_LENGTH}"
+            f"binary_data_size of `images` is {'absent' if size is None else f'{size:,}'}, but the "
+            f"number of bytes after the JSON is {len(rest):,}; check binary_data_size, and the "
+            f"length of the JSON in {HEADER_LENGTH}"
         )
     return None if size is None else rest
 
@@ -201,20 +211,20 @@ def _pictures(
 ) -> list[Picture]:
     count = tensor.shape[0]
     if picture_shape:
-        _check_length(len(data), count * math.prod(picture_shape), "values")
+        _check_length(len(data), count * math.prod(picture_shape), "value")
         values = from_integers(data) if isinstance(data, list) else data
         return [*np.frombuffer(values, np.uint8).reshape(count, *picture_shape)]
     if isinstance(data, memoryview):
         return [*deserialise_bytes_tensor(data, count)]
-    _check_length(len(data), count, "pictures")
+    _check_length(len(data), count, "picture")
     return [*from_base64(data)]
 
 
-def _check_length(length: int, expected: int, elements: str) -> None:
+def _check_length(length: int, expected: int, element: str) -> None:
     if length != expected:
         raise MalformedRequest(
-            f"`images` has {length:,} {elements}, but {expected:,} according to its shape; correct "
-            "the data or the shape"
+            f"`images` has {length:,} {element}{'s' * (length != 1)}, but {expected:,} according "
+            "to its shape; correct the data or the shape"
         )
 
 

@@ -1,4 +1,4 @@
-"""Build the answers of the Open Inference Protocol v2."""
+"""Build the responses of the Open Inference Protocol v2."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def serialise(
     probabilities: NDArray[np.float32],
     top_k: int | None = None,
 ) -> tuple[bytes, dict[str, str]]:
-    """Build the body and the headers of the answer to an inference request.
+    """Build the body and the headers of the response to an inference request.
 
     Args:
         request: the request, as returned by `parse`.
-        manifest: manifest of the model that answered.
+        manifest: manifest of the model that classified the pictures.
         probabilities: (N, classes) float32, finite.
-        top_k: number of classes in the answer. If given, both outputs have the shape (N, top_k):
-            the best classes, best first, and their probabilities. If None, `label` has the shape
-            (N,) and holds the best class, and `probabilities` has the shape (N, classes), in the
-            order of the model's classes.
+        top_k: number of classes per picture. If given, both outputs have the shape (N, top_k): the
+            best classes, best first, and their probabilities. If None, `label` has the shape (N,)
+            and contains the best class of each picture; `probabilities` has the shape (N, classes),
+            in the order of the model's classes.
     """
     best = (-probabilities).argsort(axis=1, kind="stable")[:, : top_k or 1]
     labels = [manifest.classes[index] for index in best.ravel()]
@@ -65,10 +65,10 @@ def serialise(
 
 
 def metadata(manifest: Manifest, max_pictures: int) -> dict[str, Any]:
-    """Build the answer to GET /v2/models/NAME.
+    """Build the JSON of the response to GET /v2/models/NAME.
 
-    `inputs` declares the model's own input, an array, because tools generate requests from it. The
-    entry `images` of `parameters` says how to send image files instead.
+    `inputs` declares only the array that the model takes, because tools generate requests from this
+    declaration. The text at `parameters.images` says how to send image files instead.
     """
     size = manifest.input.size
     return {
@@ -81,12 +81,13 @@ def metadata(manifest: Manifest, max_pictures: int) -> dict[str, Any]:
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
         ],
         "parameters": {
-            "images": "preferred: BYTES [N] or [N, 1], image files "
+            "images": "preferred: BYTES of shape [N] or [N, 1]: image files "
             f"({', '.join(manifest.input.kinds)}; in JSON as base64), which the service decodes as "
-            f"in training; or UINT8 [N, {size}, {size}, 3], RGB, which you decode and resize",
+            f"in training. Or UINT8 of shape [N, {size}, {size}, 3]: RGB pictures that you decode "
+            "and resize yourself",
             "classes": json.dumps(manifest.classes, ensure_ascii=False),
             "max_pictures": max_pictures,
-            "top_k": "with infer?top_k=K both outputs have the shape [N, K]: the K best classes "
+            "top_k": "with infer?top_k=K, both outputs have the shape [N, K]: the K best classes "
             "and their probabilities",
         },
     }

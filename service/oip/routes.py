@@ -1,4 +1,4 @@
-"""The table of routes of the Open Inference Protocol, all under /v2."""
+"""The table of the routes under /v2, which are those of the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ OIP_ENDPOINTS: Final = (
     *(Endpoint("GET", path, handlers.show_metadata) for path in _MODELS),
     *(Endpoint("GET", f"{path}/ready", handlers.show_model_ready) for path in _MODELS),
 )
-"""Endpoints that appear in the metrics, and require an API key if the service has API keys."""
+"""These endpoints appear in the metrics. If API keys are configured, requests need one."""
 
 OIP_PUBLIC_ROUTES: Final = (
     Route("/v2/health/live", handlers.show_live),
     Route("/v2/health/ready", handlers.show_ready),
 )
-"""Health probes, which require no API key and do not appear in the metrics."""
+"""Health probes. They never require an API key, and do not appear in the metrics."""

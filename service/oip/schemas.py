@@ -12,16 +12,16 @@ class _Strict(BaseModel):
 
 
 def _null_as(default: object) -> BeforeValidator:
-    """Make a validator that replaces null with a default.
+    """Make a validator that replaces null with `default`.
 
-    Clients that are generated from the protocol's schema send null for absent fields.
+    Clients whose code was generated from the protocol's schema send null for absent fields.
     """
     return BeforeValidator(lambda value: default if value is None else value)
 
 
 class InputParameters(_Strict):
     binary_data_size: int | None = Field(
-        default=None, ge=0, description="length of this tensor's data after the JSON, in bytes"
+        default=None, ge=0, description="length in bytes of this tensor's data after the JSON"
     )
     shared_memory_region: object = Field(
         default=None, description="not supported: send the data in the request"
@@ -44,13 +44,13 @@ class InputTensor(_Strict):
 
 class OutputParameters(_Strict):
     binary_data: bool | None = Field(
-        default=None, description="whether to return this output as bytes after the JSON"
+        default=None, description="whether to return this output as binary data after the JSON"
     )
     classification: object = Field(
         default=None, description="not supported: request the best classes with `?top_k=`"
     )
     shared_memory_region: object = Field(
-        default=None, description="not supported: the answer contains the data"
+        default=None, description="not supported: the response contains the data"
     )
 
 
@@ -62,19 +62,19 @@ class OutputTensor(_Strict):
 class RequestParameters(_Strict):
     binary_data_output: bool = Field(
         default=False,
-        description="whether to return each output as bytes after the JSON, unless its own "
-        "`binary_data` is given",
+        description="whether to return outputs as binary data after the JSON; an output's own "
+        "`binary_data` takes precedence",
     )
 
 
 class InferenceRequest(_Strict):
-    """An inference request; unknown fields are ignored, as the protocol requires."""
+    """An inference request. Unknown fields are ignored, as the protocol requires."""
 
     id: str | None = Field(
-        default=None, max_length=256, description="id of the request, which the answer repeats"
+        default=None, max_length=256, description="id of the request, which the response repeats"
     )
     parameters: Annotated[RequestParameters, _null_as({})] = RequestParameters()
     inputs: list[InputTensor] = Field(max_length=16)
     outputs: Annotated[list[OutputTensor], _null_as([])] = Field(
-        default=[], max_length=16, description="requested outputs; empty means all"
+        default=[], max_length=16, description="requested outputs; all if empty"
     )

@@ -1,4 +1,4 @@
-"""Convert tensors of the Open Inference Protocol, from and to JSON lists and binary data."""
+"""Convert the tensors of the Open Inference Protocol from and to JSON lists and binary data."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _LENGTH = struct.Struct("<I")
 
 
 def flatten(values: list[Any]) -> list[Any]:
-    """Return the data of a tensor in JSON as a flat list; `values` may be nested lists."""
+    """Return the values of a tensor's JSON data as a flat list; `values` may be nested lists."""
     while values and all(isinstance(value, list) for value in values):
         values = list(chain.from_iterable(values))
     return values
 
 
 def from_base64(texts: list[Any]) -> Iterator[bytes]:
-    """Decode the elements of a BYTES tensor in JSON.
+    """Yield the decoded elements of a BYTES tensor that was sent in JSON.
 
     Raises:
         MalformedRequest: an element is not a base64 string.
@@ -34,13 +34,13 @@ def from_base64(texts: list[Any]) -> Iterator[bytes]:
         except (TypeError, ValueError):
             reason = base64_text.explain_invalid_base64(text) if isinstance(text, str) else ""
             raise MalformedRequest(
-                f"picture {index} of `images` is not base64: "
+                f"`images[{index}]` is not base64: "
                 f"{reason or 'in JSON, encode the bytes of each picture as base64'}"
             ) from None
 
 
 def from_integers(values: list[Any]) -> bytes:
-    """Convert the elements of a UINT8 tensor in JSON to bytes.
+    """Return the bytes of a UINT8 tensor that was sent in JSON.
 
     Raises:
         MalformedRequest: an element is not an integer from 0 to 255.
@@ -54,9 +54,9 @@ def from_integers(values: list[Any]) -> bytes:
 
 
 def deserialise_bytes_tensor(raw: memoryview, count: int) -> Iterator[bytes]:
-    """Yield the elements of a BYTES tensor in binary data.
+    """Yield the elements of a BYTES tensor that was sent as binary data.
 
-    Before each element stands its length, a little-endian uint32.
+    Each element is preceded by its length, a little-endian uint32.
 
     Raises:
         MalformedRequest: the data holds more or fewer than `count` elements.
@@ -68,19 +68,20 @@ def deserialise_bytes_tensor(raw: memoryview, count: int) -> Iterator[bytes]:
             start, end = end, end + _LENGTH.unpack_from(raw, start)[0]
         if end > len(raw):
             raise MalformedRequest(
-                f"the binary data of `images` ends within picture {index} of {count}; before each "
-                "picture, send its length as 4 bytes (little endian)"
+                f"the binary data ends within `images[{index}]`; before each picture, send its "
+                "length as 4 bytes (little-endian)"
             )
         yield bytes(raw[start:end])
         start = end
     if start < len(raw):
+        extra = len(raw) - start
         raise MalformedRequest(
-            f"`images` has {len(raw) - start:,} more bytes of binary data than its {count} "
-            "pictures; correct the data or the shape"
+            f"`images` has {extra:,} byte{'s' * (extra != 1)} of binary data after its last "
+            "picture; correct the data or the shape"
         )
 
 
 def serialise_bytes_tensor(texts: Iterable[str]) -> bytes:
-    """Return the binary data of a BYTES tensor that holds texts in UTF-8."""
+    """Return the binary data of a BYTES tensor that contains texts, encoded as UTF-8."""
     encoded = [text.encode() for text in texts]
     return b"".join(_LENGTH.pack(len(element)) + element for element in encoded)

@@ -1,6 +1,6 @@
 """Handlers of GET requests: the web page, the model's description, metrics, the OpenAPI document.
 
-In: the `ServiceState`, or the manifest and settings in it.
+In: the `ServiceState`; for the OpenAPI document, only its manifest and settings.
 Out: HTML, JSON, and Prometheus' text format.
 May use: service.{bundle, engine, errors, schemas, settings, state}.
 """

@@ -1,6 +1,6 @@
 """Build the OpenAPI document for the Swagger page, from the schemas, settings and limits in use.
 
-BentoML's own document lacks raw bodies, errors and half of the routes.
+BentoML's own document does not describe raw bodies, errors and half of the routes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _HIDDEN_MODEL: Final = Manifest(
     parity={},
     provenance={},
 )
-"""Placeholder that the document describes instead of the served model if the service requires API
+"""The document describes this placeholder instead of the served model if the service requires API
 keys, because anybody can read the document."""
 _TEXT, _FORM = "text/plain", "multipart/form-data"
 _BINARY: Final = {"type": "string", "format": "binary"}
@@ -72,9 +72,10 @@ def build_document(
 
     Args:
         manifest: manifest of the served model. If the service requires API keys, the document
-            describes a placeholder instead, because anybody can read the document.
+            describes the placeholder `_HIDDEN_MODEL` instead.
         settings: settings of the service; the document contains their limits.
-        others: functions that build further sections of the document from a manifest.
+        others: functions that build more sections of the document. Each is called with the manifest
+            that the document describes.
     """
     schemes: list[Json] = [{name: []} for name in _KEY_SCHEMES] if settings.requires_keys else []
     manifest = _HIDDEN_MODEL if schemes else manifest
@@ -111,18 +112,16 @@ def build_document(
 def top_k_parameter(manifest: Manifest) -> Json:
     """Describe the query parameter `top_k`.
 
-    Its maximum, the number of classes, is left out if `manifest` is the placeholder.
+    The maximum is the number of classes; it is absent if `manifest` is `_HIDDEN_MODEL`.
     """
     maximum = {} if manifest is _HIDDEN_MODEL else {"maximum": len(manifest.classes)}
-    text = (
-        "number of classes in the answer, best first; by default the service decides (GRAFT_TOP_K)"
-    )
+    text = "number of classes in each result, best first; the default is the setting GRAFT_TOP_K"
     schema = {"type": "integer", "minimum": 1, **maximum}
     return {"name": "top_k", "in": "query", "description": text, "schema": schema}
 
 
 def _tagged(operation: Json, tag: str, schemes: list[Json]) -> Json:
-    """Return the operation with its tag, and with the API key schemes if status 401 is possible."""
+    """Add the tag to an operation, and the API key schemes if it can respond with status 401."""
     security = {"security": schemes} if "401" in operation["responses"] else {}
     return {"tags": [tag], **operation, **security}
 
@@ -156,7 +155,7 @@ def _predict(manifest: Manifest, settings: Settings) -> Json:
         "Classify one picture",
         success_response(JSON_TYPE, "Answer", example),
         (*ENDPOINT_ERRORS, *UPLOAD_ERRORS),
-        "Send the picture in the multipart field `image`, in JSON, or as the body itself.",
+        "Send the picture in the multipart field `image`, in JSON, or as the raw body.",
     )
     return {**described, "parameters": [top_k_parameter(manifest)], "requestBody": body}
 
@@ -168,8 +167,8 @@ def _predict_batch(manifest: Manifest, settings: Settings) -> Json:
     images = {"type": "array", "items": _BINARY, "minItems": 1, "maxItems": settings.max_pictures}
     form = {"type": "object", "properties": {"images": images}, "required": ["images"]}
     body = {
-        "description": f"At most {settings.max_pictures} pictures and "
-        f"{settings.max_request_bytes:,} bytes.",
+        "description": f"Largest number of pictures: {settings.max_pictures}. Largest size of "
+        f"the body: {settings.max_request_bytes:,} bytes.",
         "required": True,
         "content": {_FORM: {"schema": form}},
     }
@@ -178,8 +177,8 @@ def _predict_batch(manifest: Manifest, settings: Settings) -> Json:
         "Classify several pictures",
         success_response(JSON_TYPE, "BatchAnswer", example),
         (*ENDPOINT_ERRORS, *UPLOAD_ERRORS),
-        "Send each picture in a multipart field `images`. The result of a picture that cannot be "
-        "classified is an error; the other pictures are answered.",
+        "Send each picture in a multipart field `images`. If a picture cannot be classified, its "
+        "result is an error; the other pictures are still classified.",
     )
     return {**described, "parameters": [top_k_parameter(manifest)], "requestBody": body}
 
@@ -191,15 +190,15 @@ def _models(manifest: Manifest) -> Section:
         "Describe the model",
         success_response(JSON_TYPE, "Model", summary.public_manifest(manifest)),
         ENDPOINT_ERRORS,
-        "The public part of the model's manifest, and how it runs on this machine.",
+        "The public part of the model's manifest, and how the model runs on this machine.",
     )
     reload = describe_operation(
         "reload_model",
         "Reload the model",
         success_response(JSON_TYPE, "Reloaded", example),
         (*ENDPOINT_ERRORS, Disabled, ReloadRefused),
-        "Load and serve the newest model that GRAFT_MODEL refers to. Only available if the service "
-        "was started with GRAFT_RELOAD=1.",
+        "Load and serve the newest model that GRAFT_MODEL refers to. The service must have been "
+        "started with GRAFT_RELOAD=1.",
     )
     paths = {"/model": {"get": model}, "/admin/reload": {"post": reload}}
     return Section("model", "The served model.", paths, _schemas())

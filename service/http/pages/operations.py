@@ -1,4 +1,4 @@
-"""Build parts of an OpenAPI document: operations, their answers and their errors."""
+"""Build parts of an OpenAPI document: operations, responses and errors."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ Json = dict[str, Any]
 SCHEMA: Final = "#/components/schemas/"
 JSON_TYPE: Final = "application/json"
 ENDPOINT_ERRORS: Final[ErrorClasses] = (Unauthorized, Draining)
-"""Errors of every operation that requires an API key."""
+"""Errors that every operation with an API key check can return."""
 UPLOAD_ERRORS: Final[ErrorClasses] = (
     *(UndecodableImage, MalformedRequest, PayloadTooLarge, UnsupportedMediaType, MissingField),
     *(BadParameter, RequestTimeout, Overloaded, DeadlineExceeded),
 )
-"""Errors of every operation that accepts pictures, besides `ENDPOINT_ERRORS`."""
+"""Errors that every operation for pictures can return, in addition to `ENDPOINT_ERRORS`."""
 _MARKDOWN: Final = re.compile(r"([!-/:-@\[-`{-~])")
-"""Matches ASCII punctuation, the only characters that a backslash escapes in CommonMark (section
-2.4)."""
+"""Matches ASCII punctuation: the characters that CommonMark (section 2.4) allows to be escaped with
+a backslash."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,13 @@ def describe_operation(
     description: str = "",
     error_schema: str = "ErrorResponse",
 ) -> Json:
-    """Describe an operation.
+    """Build the OpenAPI object that describes an operation.
 
     Args:
-        operation_id: unique id, from which generated clients derive names of functions.
+        operation_id: unique id. Generators of client code derive function names from it.
         summary: a few words, shown in the list of operations.
-        answer: the response with status 200, as returned by `success_response`.
-        errors: the errors with which the operation can answer.
+        answer: description of the response with status 200, from `success_response`.
+        errors: the errors that the operation can return.
         description: details beyond the summary, in Markdown.
         error_schema: name of the schema of all error responses.
     """
@@ -87,9 +87,9 @@ def success_response(media_type: str, schema: str = "", example: object = None) 
 
 
 def error_responses(errors: ErrorClasses, schema: str = "ErrorResponse") -> Json:
-    """Describe the error responses: one per status, with the error codes of that status.
+    """Describe the error responses: one per status, with all error codes that have this status.
 
-    Status 500 is always described, because any request can fail because of a bug.
+    Status 500 is always described, because a bug can make any request fail.
     """
     responses: Json = {}
     for error_class in errors:
@@ -105,15 +105,17 @@ def error_responses(errors: ErrorClasses, schema: str = "ErrorResponse") -> Json
             response.setdefault("headers", {})[name] = {"schema": {"type": "string"}}
     for response in responses.values():
         response["description"] = "<br>".join(response["description"])
-    text = "`internal_server_error`: An unexpected error; the server's log has the details."
+    text = (
+        "`internal_server_error`: An unexpected error occurred; the server's log has the details."
+    )
     responses["500"] = {"description": text, "content": _content(schema)}
     return dict(sorted(responses.items()))
 
 
 def escape_markdown(text: str) -> str:
-    """Escape Markdown and HTML in a text, so that a description shows the text as it is.
+    """Escape Markdown and HTML, so that a description in Markdown shows `text` unchanged.
 
-    Line breaks and repeated spaces become one space.
+    Each run of whitespace becomes one space.
     """
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
 

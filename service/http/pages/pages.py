@@ -38,8 +38,8 @@ async def show_model(state: ServiceState, request: Request) -> JSONResponse:
 def show_metrics(request: Request) -> Response:
     """GET /metrics: the metrics of all workers together, for Prometheus.
 
-    The function reads files, so it must run in a thread. Starlette runs a handler in a thread if
-    the handler is not a coroutine function.
+    This is not a coroutine function, because it reads files: Starlette runs plain functions in a
+    thread, where they do not block the event loop.
     """
     state: ServiceState = request.app.state.service
     return Response(state.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -47,7 +47,7 @@ def show_metrics(request: Request) -> Response:
 
 @functools.cache
 def _page_and_policy() -> tuple[str, str]:
-    """Return the page, and a content security policy that allows only what the page needs."""
+    """Return the web page, and a content security policy that allows only what the page needs."""
     page = Path(__file__).with_name("ui.html").read_text(encoding="utf-8")
     policy = {
         "default-src": "'none'",
@@ -66,9 +66,9 @@ def _page_and_policy() -> tuple[str, str]:
 
 
 def _hash_source(tag: str, page: str) -> str:
-    """Return the value in a content security policy that allows the page's only `tag` element.
+    """Return the source expression with which a security policy allows the page's `tag` element.
 
-    The value (a "source expression") contains the SHA-256 of the element's text.
+    The page has only one such element. The expression contains the SHA-256 of its text.
     """
     (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -11,15 +11,15 @@ _DATA_URL: Final = re.compile(r"\s*data:[^,]{0,200},", re.IGNORECASE)
 _URL: Final = re.compile(r"\s*(https?|ftp|file|s3|gs|blob):", re.IGNORECASE)
 _TO_STANDARD: Final = str.maketrans("-_", "+/", " \t\r\n\v\f")
 """Translation table that converts base64url (RFC 4648, section 5) to base64 and removes whitespace.
-`str.split` is not used to remove it: splitting 66 MB into short pieces took 3 GB of memory."""
+Removing whitespace with `str.split` instead could take gigabytes of memory."""
 
 
 def decode(text: str) -> bytes:
-    """Decode base64 or a data URL; accepts whitespace, missing padding and base64url.
+    """Decode base64 or a data URL. Whitespace, missing padding and base64url are accepted.
 
     Raises:
-        ValueError: the text is neither base64 nor a data URL with base64. The message is the end of
-            a sentence that the caller begins, such as "is not base64: ...".
+        ValueError: the text is neither base64 nor a data URL with base64. The message has no
+            subject, such as "is not base64: ..."; the caller puts the subject before it.
     """
     if is_url(text):
         raise ValueError("holds a URL, which this service does not fetch: send the picture itself")
@@ -34,9 +34,9 @@ def decode(text: str) -> bytes:
 
 
 def is_url(text: str) -> bool:
-    """Whether the text starts like the URL of a file, with http: or s3: for example.
+    """Return whether the text starts with the scheme of a URL, such as http: or s3:.
 
-    A data URL is not the URL of a file.
+    The result is False for a data URL.
     """
     return bool(_URL.match(text))
 
@@ -44,7 +44,7 @@ def is_url(text: str) -> bool:
 def explain_invalid_base64(text: str) -> str:
     """Return why a text is not strict base64 and what to change; "" if the reason is unknown."""
     if _DATA_URL.match(text):
-        return "it is a data URL: send only what follows its comma"
+        return "it is a data URL: send only the text after its comma"
     if is_url(text):
         return "it is a URL, which this service does not fetch: send the picture itself"
     if len(text.split(maxsplit=1)) > 1 or text != text.strip():

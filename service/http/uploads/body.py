@@ -11,8 +11,8 @@ from service.errors import ClientDisconnected, PayloadTooLarge, UnsupportedMedia
 from service.server.upload_quota import Upload
 
 _KNOWN_ENCODINGS: Final = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress")
-"""Content encodings that the error message names. Other values of the header Content-Encoding
-are not quoted."""
+"""Content encodings that the error message may name. It repeats no other value of the header
+Content-Encoding."""
 
 
 async def stream_body(
@@ -21,15 +21,15 @@ async def stream_body(
     """Yield the body of a request chunk by chunk.
 
     Args:
-        request: the request; nothing of its body has been read yet.
+        request: the request, of whose body nothing has been read yet.
         limit_bytes: size of the largest accepted body. If Content-Length is larger, the request is
             refused before anything is read.
-        upload: counts the bytes of each chunk.
+        upload: counts the bytes towards the upload quota.
 
     Raises:
         PayloadTooLarge: the body is larger than the limit.
         UnsupportedMediaType: the body is compressed.
-        Overloaded: the upload quota is used up.
+        Overloaded: the body would exceed the upload quota of the process.
         ClientDisconnected: the client disconnected.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()

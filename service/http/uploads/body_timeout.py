@@ -1,4 +1,4 @@
-"""A timeout for the body of a request, which must neither stall nor arrive too slowly."""
+"""Stop reading a request body that stalls or arrives too slowly."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from service.server.upload_quota import Upload
 from service.settings import Settings
 
 _CHECKS_PER_TIMEOUT: Final = 10
-"""Number of checks within `upload_timeout_seconds`; most bodies are complete before the first
-check."""
+"""Number of checks in `upload_timeout_seconds`. Most bodies have arrived before the first check."""
 Failure = tuple[type[RequestError], str]
 
 
 class body_timeout:  # noqa: N801  # used like asyncio.timeout
-    """Cancel the enclosed block, which reads the body, if the body stalls or arrives too slowly.
+    """Async context manager that limits the time for reading a request body in the enclosed block.
 
-    The body stalls if nothing arrives for `upload_timeout_seconds`. The speed is measured in
-    successive periods of `upload_timeout_seconds`: if fewer than `upload_bytes_per_second` bytes
-    per second arrive on average in a period, the body is too slow. Once the server is draining, the
-    rest of the body must arrive within `upload_timeout_seconds`.
+    The block is cancelled if the body stalls, which means that nothing arrives for
+    `upload_timeout_seconds`. It is also cancelled if fewer than `upload_bytes_per_second` arrive on
+    average in one of the successive periods of `upload_timeout_seconds`. Once the server is
+    draining, the rest of the body must arrive within `upload_timeout_seconds`.
 
     Args:
         upload: counts the bytes received.
@@ -87,7 +86,7 @@ class body_timeout:  # noqa: N801  # used like asyncio.timeout
             if now - self._draining_since >= limit:
                 return Draining, "this server is stopping; send the request again"
         if now - self._last_progress >= limit:
-            message = f"no data of the request body arrived for {limit:g} s; send the request again"
+            message = f"no part of the request body arrived for {limit:g} s; send the request again"
             return RequestTimeout, message
         if now - self._window_start >= limit:
             if received_bytes - self._window_bytes < self._least_bytes:

@@ -1,7 +1,7 @@
 """Read pictures from a request, within limits: from multipart fields, the raw body or JSON.
 
-Bodies are kept in memory and never written to temporary files. Text in a field for files is an
-error. BentoML's own file inputs are not used: they would treat the text as a URL and fetch it.
+Bodies are kept in memory and never written to temporary files. Text in a field for pictures is an
+error. BentoML's own file inputs are not used, because they would fetch such text as a URL.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ from service.server.upload_quota import Upload
 from service.settings import Settings
 
 _MAX_CONTENT_TYPE_CHARACTERS: Final = 512
-"""Largest length of a Content-Type header that is parsed. Parsing 60,000 semicolons would take
-0.16 s."""
+"""Requests whose Content-Type header is longer are refused, because parsing a header with thousands
+of semicolons would block the event loop."""
 _JSON: Final = re.compile(r"(application|text)/(\S+\+)?json")
 _AS_JSON: Final = 'JSON {"image": "<base64>"} as application/json'
 
 
 async def read_picture(request: Request, settings: Settings, upload: Upload) -> bytes:
-    """Read the picture of a request: multipart field `image`, JSON, or the body itself.
+    """Read the picture of a request: from the multipart field `image`, JSON, or the raw body.
 
     Raises:
         PayloadTooLarge: the body, the picture or the number of pictures exceeds its limit.
-        Overloaded: the upload quota is used up.
+        Overloaded: the body would exceed the upload quota of the process.
         UnsupportedMediaType: the content type is not supported, or the body is compressed.
         MissingField: the request has no content type, or contains no picture.
-        MalformedRequest: the body does not match its content type, or that header is too long.
+        MalformedRequest: the body does not match its content type, or the Content-Type header is
+            too long.
         ClientDisconnected: the client disconnected.
     """
     media_type = _media_type(request)
@@ -71,10 +72,11 @@ async def read_pictures(request: Request, settings: Settings, upload: Upload) ->
 
     Raises:
         PayloadTooLarge: the body or the number of pictures exceeds its limit.
-        Overloaded: the upload quota is used up.
+        Overloaded: the body would exceed the upload quota of the process.
         UnsupportedMediaType: the content type is not supported, or the body is compressed.
         MissingField: the request has no content type, or contains no picture.
-        MalformedRequest: the body does not match its content type, or that header is too long.
+        MalformedRequest: the body does not match its content type, or the Content-Type header is
+            too long.
         ClientDisconnected: the client disconnected.
     """
     media_type = _media_type(request)
@@ -133,19 +135,19 @@ async def _read_multipart(
             if others
             else f"send the picture in this field (with curl: -F {field}=@FILE)"
         )
-        raise MissingField(f"no multipart field `{field}` in the request; {remedy}")
+        raise MissingField(f"the request has no multipart field `{field}`; {remedy}")
     if others:
         raise PayloadTooLarge(
-            f"the form has {len(others)} file{'s' * (len(others) > 1)} in other fields than "
+            f"the form has {len(others)} file{'s' * (len(others) > 1)} in fields other than "
             f"`{field}`; send all pictures in `{field}`, and no other files"
         )
     return [_content(part) for part in pictures]
 
 
 def _is_file(part: Part) -> bool:
-    """Whether a part is a file that is neither empty nor declared as text.
+    """Return whether a part is a non-empty file that is not declared as text.
 
-    Browsers send an empty file if the user chose no file.
+    Browsers send an empty file if the user has chosen no file.
     """
     is_file = part.has_filename or bool(part.media_type)
     return is_file and not part.is_textual and any(part.pieces)
@@ -155,8 +157,8 @@ def _content(part: Part) -> bytes:
     """Return the bytes of the picture in a part of a form.
 
     Raises:
-        MissingField: the part is text, not a file. A part is a file if it has a file name, a
-            content type that is not textual, or bytes that are not UTF-8.
+        MissingField: the part is text, not a file. A part is a file if it has a file name, or a
+            content type that is not textual, or if its bytes are not UTF-8.
         MalformedRequest: the Content-Transfer-Encoding of the part is unknown, or does not match
             the content.
     """

@@ -1,6 +1,6 @@
-"""Hints for clients that did not send a picture: what the data seems to be, and what to change.
+"""Hints for clients whose data is not a picture: what the data seems to be, and what to change.
 
-Hints are computed only after a picture was refused, so that valid pictures take no extra time.
+Hints are computed only after the data was refused, so that valid pictures take no extra time.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from typing import Final
 
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{60,}")
 _MIN_STRIPPED_BYTES: Final = 256
-"""Smallest size of data that is checked for missing zero bytes and line breaks. In 5% of cases,
-random data of this size happens to have none of these bytes."""
+"""Data with fewer bytes is not checked for missing zero bytes and line breaks, because short random
+data often contains none of them. At this size, the probability is 5%."""
 _STRIPPED: Final = (b"\0", b"\r", b"\n")
 """Bytes that `curl --data` removes from a file."""
 _SNIFFED_BYTES: Final = 512
-"""Number of bytes at the start of the data that are searched for an encoding. Only data
-with fewer bytes can be reported as text."""
+"""Encodings such as base64 are detected in this many bytes at the start of the data. Only shorter
+data can be reported as text."""
 _SEND_AS_JSON: Final = 'send it as JSON, {"image": "..."}, to /predict, or send the decoded bytes'
 
 
 def with_hint(message: str, data: bytes) -> str:
-    """Return a decoder's error message, preceded by a hint about `data` if there is one."""
+    """Return the decoder's error message, after a hint about `data` if there is one."""
     found = find_hint(data)
     return f"{found} ({message})" if found else message
 
 
 def find_hint(data: bytes) -> str:
-    """Return what the bytes seem to be and what to change; "" if that is unknown.
+    """Return what the bytes seem to be, and what to change; "" if unknown.
 
     Args:
         data: the bytes that were sent instead of a picture.
@@ -38,14 +38,14 @@ def find_hint(data: bytes) -> str:
         return "the data is text; to send a file with curl, put @ before the file name"
     if len(data) >= _MIN_STRIPPED_BYTES and not any(byte in data for byte in _STRIPPED):
         return (
-            "zero bytes and line breaks seem to be missing; with curl use --data-binary @FILE, "
-            "because --data and -d remove them"
+            "zero bytes and line breaks seem to be missing from the data; with curl, use "
+            "--data-binary @FILE, because --data and -d remove them"
         )
     return ""
 
 
 def find_encoding_hint(data: bytes) -> str:
-    """Return how the bytes are encoded or wrapped and what to change; "" if that is unknown."""
+    """Return how the bytes are encoded or wrapped, and what to change; "" if unknown."""
     start = data[:_SNIFFED_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"\x1f\x8b"):
         return "the data is compressed with gzip: send it uncompressed"

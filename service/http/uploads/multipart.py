@@ -1,7 +1,8 @@
 """Parse a stream of multipart/form-data (RFC 7578) into its parts, in memory.
 
-The parser is python-multipart's. It accepts a body that is cut short, and supports neither a
-preamble (text before the first boundary) nor encoded parts; this module handles these cases.
+The parser is that of python-multipart. This module handles three cases that the parser does not:
+it refuses bodies that are cut short, skips a preamble (text before the first boundary), and decodes
+parts that have a Content-Transfer-Encoding.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from service.errors import MalformedRequest, PayloadTooLarge
 _MAX_OTHER_PARTS: Final = 16
 _MAX_PREAMBLE_BYTES: Final = 65_536
 _EXTENDED_FILENAME: Final = re.compile(rb";\s*filename\*(0\*?)?\s*=", re.IGNORECASE)
-"""Matches the start of a file name in the syntax of RFC 5987 or RFC 2231, which urllib3 before 1.25
-uses for file names that are not ASCII."""
+"""Matches the start of a file name in the syntax of RFC 5987 or RFC 2231. urllib3 before 1.25 uses
+this syntax for file names that are not ASCII."""
 _LAST_NAME: Final = re.compile(rb';\s*name\s*=\s*"([^"]*)"\s*$', re.IGNORECASE)
-"""Matches a field name at the end of the header Content-Disposition. The parser does not find a
-field name that follows a file name with a final backslash: browsers do not escape this backslash,
-so the parser treats the quote after the backslash as part of the file name."""
+"""Matches a field name at the end of the header Content-Disposition. The parser does not find this
+name if it follows a file name that ends in a backslash. Browsers do not escape the backslash, so
+the parser treats the closing quote as part of the file name."""
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Part:
         has_filename: whether the part has a file name, even an empty one.
         media_type: the part's own Content-Type in lower case, without parameters; "" if absent.
         encoding: the part's Content-Transfer-Encoding in lower case; "" if absent.
-        pieces: the content in pieces, which are not decoded yet.
+        pieces: the content before decoding, in the pieces in which it arrived.
     """
 
     name: str = ""
@@ -56,7 +57,7 @@ class Part:
         """Return the decoded content.
 
         Raises:
-            MalformedRequest: the encoding is unknown, or the content is not base64 as declared.
+            MalformedRequest: the encoding is unknown, or is base64 and the content is not.
         """
         content = b"".join(self.pieces)
         match self.encoding:
@@ -69,8 +70,8 @@ class Part:
                     return base64.b64decode(content.translate(None, b" \t\r\n"), validate=True)
                 except binascii.Error:
                     raise _malformed(
-                        "a part is declared as base64, but it is not; send it without the header "
-                        "Content-Transfer-Encoding"
+                        "a part is declared as base64, but its content is not base64; send it "
+                        "without the header Content-Transfer-Encoding"
                     ) from None
         raise _malformed(
             "a part has an unknown Content-Transfer-Encoding; send it without this header"
@@ -83,14 +84,14 @@ async def read_form(
     """Read all parts of a form, in order.
 
     Args:
-        content_type: the request's Content-Type header, which names the boundary.
+        content_type: the request's Content-Type header, which must name the boundary.
         chunks: the chunks of the request's body.
         field_name: name of the fields that hold pictures.
         max_pictures: the largest accepted number of fields named `field_name`.
 
     Raises:
-        MalformedRequest: the body is not a form, is cut short, or has too many fields besides those
-            named `field_name`.
+        MalformedRequest: the body is not a form, is cut short, or has too many fields with names
+            other than `field_name`.
         PayloadTooLarge: the form has more than `max_pictures` pictures.
         RequestError: any error that `chunks` raises.
     """
@@ -116,21 +117,20 @@ async def read_form(
             "it does not contain the boundary that the Content-Type header names; let the client "
             "library set this header"
             if preamble
-            else "it is empty; send the picture in it"
+            else "it is empty; send each picture as one of its parts"
         )
     if not reader.is_complete:
         raise _malformed(
-            "it ends before its closing boundary, because it was cut short on the way; send it "
-            "again"
+            "it ends before its closing boundary, so it was probably cut short; send it again"
         )
     return reader.parts
 
 
 def _from_first_boundary(body: bytes, boundary: bytes) -> bytes:
-    """Return the body without its preamble; empty if the first boundary has not arrived yet.
+    """Return the body from its first boundary on; empty if this boundary has not arrived yet.
 
     Raises:
-        MalformedRequest: the preamble is too long.
+        MalformedRequest: more than `_MAX_PREAMBLE_BYTES` arrived without the first boundary.
     """
     delimiter = b"--" + boundary
     if body.startswith(delimiter):
@@ -146,7 +146,7 @@ def _from_first_boundary(body: bytes, boundary: bytes) -> bytes:
 
 
 class _Reader:
-    """Collects the parts of a form in methods that the parser calls (its callbacks)."""
+    """Collects the parts of a form; its methods are the parser's callbacks."""
 
     def __init__(self, field_name: str, max_pictures: int) -> None:
         self.parts: list[Part] = []
@@ -210,20 +210,21 @@ class _Reader:
         self.is_complete = True
 
     def parser_problem(self) -> str:
-        """Return the reason and the advice for the error message after the parser has failed.
+        """Return why the parser failed, and what to change, for the error message.
 
-        Before the first part, the parser fails at the boundary; later, in the header of a part.
+        If there is no part yet, the parser failed at the first boundary. Otherwise, it failed in
+        the headers of a part.
         """
         if not self.parts:
             return "its lines must end in CR LF"
-        return "the header of a part is damaged or too long; use a shorter file name"
+        return "the headers of a part are damaged or too long; if the file name is long, shorten it"
 
 
 def _read_disposition(part: Part, disposition: bytes) -> bool:
     """Set `part.name` and `part.has_filename`; return whether the field has a name.
 
-    The name is decoded as UTF-8, even if the form declares another charset: a client could choose
-    `punycode`, and Python takes 20 s to decode 400 KB of it.
+    The name is decoded as UTF-8, even if the form declares another charset. A client could declare
+    one that Python decodes very slowly, such as `punycode`.
     """
     options = parse_options_header(disposition)[1]
     part.has_filename = b"filename" in options or bool(_EXTENDED_FILENAME.search(disposition))

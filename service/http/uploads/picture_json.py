@@ -11,25 +11,25 @@ from service.http.uploads import base64_text
 from service.schemas import PictureRequest
 
 _MAX_VALUES: Final = 1_000
-"""Largest number of values in the JSON. Without a limit, 27 MB of empty lists would take seconds to
-parse."""
+"""JSON with more values is refused. Without this limit, parsing a body of empty lists could take
+seconds."""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _USAGE: Final = 'send {"image": "<base64 of the picture, or a data URL>"}'
 _OTHER_APIS: Final = {
     "instances": f"{_USAGE}, one picture per request, or use /v2/models/NAME/infer; `instances` "
-    "belongs to TensorFlow Serving and KServe v1",
-    "inputs": f"{_USAGE}; `inputs` belongs to /v2/models/NAME/infer",
+    "(TensorFlow Serving and KServe v1) is not supported",
+    "inputs": f"{_USAGE}; only /v2/models/NAME/infer accepts `inputs`",
     "images": f"{_USAGE}, one picture per request; send several to /predict_batch as multipart "
     "fields `images`, or to /v2/models/NAME/infer",
 }
-"""Field that clients of another API send -> what to send instead."""
+"""Field of another API -> error message for JSON that has this field instead of `image`."""
 
 
 def picture_in_json(body: bytes) -> bytes:
     """Decode the base64 or the data URL in the field `image` of a JSON object.
 
     Raises:
-        MissingField: `image` is absent, not a string, or a URL such as https:.
+        MissingField: `image` is absent, is not a string, or is a URL that would have to be fetched.
         MalformedRequest: the body is not a JSON object or has too many values, or `image` is not
             base64.
     """
@@ -56,4 +56,4 @@ def _no_picture(error: ValidationError) -> RequestError:
     for field, remedy in _OTHER_APIS.items():
         if field in problem["input"]:
             return MissingField(remedy)
-    return MissingField(f"no field `image` in the JSON: {_USAGE}")
+    return MissingField(f"the JSON has no field `image`: {_USAGE}")

@@ -475,7 +475,7 @@ def test_a_bug_is_counted_and_logged_and_hidden_from_the_client(
             response = httpx.post(f"{server.url}{path}", files={field: white.getvalue()})
             assert error_code(response, 500) == "internal_server_error"
             message = response.json()["error"]["message"]
-            assert message == "An unexpected error has occurred, please check the server log."
+            assert message == "an unexpected error occurred; the server's log has the details"
         assert internal_errors(server) == {
             f'graft_requests_total{{endpoint="{path}",status="500"}}': 1
             for path in ("/predict", "/predict_batch")

@@ -246,7 +246,7 @@ def test_reloads_accept_only_signed_bundles(
 
     def wait_for_refusals(count: int) -> None:
         deadline = time.monotonic() + 90
-        while server.log.read_text().count("reload failed, version ") < count:
+        while server.log.read_text().count("reload failed: ") < count:
             assert time.monotonic() < deadline, server.log.read_text()
             time.sleep(0.1)
         assert label() == "red"

@@ -36,7 +36,7 @@ async def answer_after(client: Client, seconds: float) -> str:
 
 
 def test_a_disconnect_cancels_the_block() -> None:
-    with pytest.raises(ClientDisconnected, match="before its answer"):
+    with pytest.raises(ClientDisconnected, match="before the response"):
         asyncio.run(answer_after(Client(0.05), 600))
 
 

@@ -63,7 +63,7 @@ def test_top_k_must_be_a_number_of_classes(state: ServiceState, draw: Any, value
 
 def test_bytes_that_are_not_a_picture_get_a_hint(state: ServiceState, draw: Any) -> None:
     stripped = draw("blue").translate(None, b"\r\n\0")
-    with pytest.raises(UndecodableImage, match=r"with curl use --data-binary @FILE.* \(.*damaged"):
+    with pytest.raises(UndecodableImage, match=r"with curl, use --data-binary @FILE.* \(.*damaged"):
         asyncio.run(predict(state, request(stripped, [])))
     with pytest.raises(UnsupportedMediaType, match=r"^the data is base64: send it as JSON"):
         asyncio.run(predict(state, request(base64.b64encode(draw("blue")), [])))
@@ -78,7 +78,7 @@ def test_a_body_that_does_not_arrive_is_a_timeout(make_state: Any) -> None:
 
     headers = [(b"content-type", b"image/jpeg")]
     request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
-    with pytest.raises(RequestTimeout, match=r"no data of the request body arrived for 0\.1 s"):
+    with pytest.raises(RequestTimeout, match=r"no part of the request body arrived for 0\.1 s"):
         asyncio.run(predict(state, request))
     assert state.upload_quota.used_bytes == 0
 

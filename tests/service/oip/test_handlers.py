@@ -277,7 +277,7 @@ def test_one_bad_picture_fails_the_request_and_is_named(triton: Any, draw: Any) 
         bytes(42_000_000): "42,000,000 bytes; at most 41,943,040",
     }
     for picture, message in bad.items():
-        with pytest.raises(InferenceServerException, match=rf"picture 1 of .*{message}") as refused:
+        with pytest.raises(InferenceServerException, match=rf"images\[1\].*{message}") as refused:
             triton.infer("tiny", [encoded_input(good, picture, picture[:100])])
         assert refused.value.status() == "400"
 
@@ -293,7 +293,7 @@ def test_an_unsuitable_request_is_refused_with_the_reason(triton: Any, draw: Any
         ([wide], None, r"UINT8 \[1, 4, 4, 3\]; the model takes BYTES"),
         ([floats], None, r"FP32 \[1, 32, 32, 3\]; the model takes BYTES"),
         ([shared], None, "shared memory is not supported"),
-        ([too_many], None, "holds 33 pictures; 1 to 32 are accepted"),
+        ([too_many], None, "holds 33 pictures; send at least 1 and at most 32"),
         ([encoded_input(draw()), wide], None, "has one input"),
         ([encoded_input(draw())], [InferRequestedOutput("logits")], "'logits' is unknown"),
         (

@@ -88,7 +88,7 @@ def test_metadata_declares_the_models_input_and_describes_files(
         "probabilities": [-1, 3],
         "label": [-1],
     }
-    assert "BYTES [N]" in content["parameters"]["images"]
+    assert "BYTES of shape [N]" in content["parameters"]["images"]
     assert json.loads(content["parameters"]["classes"]) == list(manifest.classes)
     allowed = (str, int, float, bool)
     assert all(isinstance(value, allowed) for value in content["parameters"].values())

@@ -49,7 +49,7 @@ def test_empty_text_is_an_empty_picture() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (f"data:image/jpeg;base64,{PLAIN}", "it is a data URL: send only what follows its comma"),
+        (f"data:image/jpeg;base64,{PLAIN}", "it is a data URL: send only the text after its comma"),
         ("http://example.org/", "does not fetch"),
         (base64.encodebytes(PICTURE).decode(), "line breaks: remove them"),
         ("ab-_", "it is base64url"),

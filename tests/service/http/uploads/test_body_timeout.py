@@ -55,7 +55,7 @@ def test_a_steady_body_may_take_long() -> None:
 
 @pytest.mark.parametrize("first_waits", [[], [(1.0, 50_000)], [(9.0, 1_000)] * 5])
 def test_a_stalled_body_times_out(first_waits: list[tuple[float, int]]) -> None:
-    with pytest.raises(RequestTimeout, match="no data of the request body arrived for 10 s"):
+    with pytest.raises(RequestTimeout, match="no part of the request body arrived for 10 s"):
         receive(*first_waits, (12, 1))
 
 

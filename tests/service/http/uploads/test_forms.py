@@ -157,7 +157,7 @@ def typed_part(name: str, kind: str, content: bytes, filename: str = "x") -> byt
 @pytest.mark.parametrize("count", [1, 2])
 def test_files_in_other_fields_are_refused(count: int) -> None:
     other_fields = [part(f"mask{number}", b"x") for number in range(count)]
-    with pytest.raises(PayloadTooLarge, match=f"the form has {count} files? in other fields"):
+    with pytest.raises(PayloadTooLarge, match=f"the form has {count} files? in fields other than"):
         read_one(MULTIPART, form(*other_fields, part("image", b"abc")))
 
 
@@ -364,7 +364,7 @@ def test_broken_form_is_malformed(content_type: str, body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"", form(part("image", b"abc"))[:-20]], ids=["empty", "cut"])
 def test_form_without_its_end_is_malformed(body: bytes) -> None:
-    with pytest.raises(MalformedRequest, match=r"it is empty|it was cut short"):
+    with pytest.raises(MalformedRequest, match=r"it is empty|it was probably cut short"):
         read_one(MULTIPART, body)
 
 

@@ -23,9 +23,9 @@ def test_the_field_image_is_decoded(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({}, 'no field `image` in the JSON: send {"image": "<base64'),
-        ({"instances": [{"b64": "YWJj"}]}, "`instances` belongs to TensorFlow Serving"),
-        ({"inputs": []}, "`inputs` belongs to /v2"),
+        ({}, 'the JSON has no field `image`: send {"image": "<base64'),
+        ({"instances": [{"b64": "YWJj"}]}, "`instances` (TensorFlow Serving"),
+        ({"inputs": []}, "only /v2/models/NAME/infer accepts `inputs`"),
         ({"images": ["YWJj"]}, "send several to /predict_batch"),
         ({"image": {"b64": "YWJj"}}, "`image` is not a string"),
         ({"image": None}, "`image` is not a string"),

@@ -1,4 +1,4 @@
-"""Code that the commands share: a parser of options, progress, and command lines to suggest.
+"""Code that the commands share: option parsing, progress lines, and command lines to suggest.
 
 In: arguments, counts, durations. Out: parsed options, clear errors, lines for a terminal.
 May use: service.errors.

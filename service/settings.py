@@ -53,7 +53,7 @@ class Settings(BaseModel):
         MAX_PIXELS,
         ge=1,
         description="largest accepted width x height, in pixels; pictures that need more than "
-        f"{Limits.memory_bytes / 1e6:.0f} MB or {Limits.seconds:g} s to decode are also refused",
+        f"{Limits.memory_bytes / 1e6:.0f} MB or {Limits.seconds:g} seconds to decode are refused",
     )
     max_pictures: int = Field(32, ge=1, description="largest number of pictures in one request")
     sessions: int = Field(

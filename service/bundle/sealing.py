@@ -16,7 +16,7 @@ def seal(staging: Path, manifest: Manifest, output: Path) -> Bundle:
     flushed to disk before the folder is renamed, so a folder with the final name is complete.
 
     Args:
-        staging: a folder on the same file system as `output` that contains every file of the bundle.
+        staging: a folder with every file of the bundle, on the same file system as `output`.
         manifest: the manifest without `id` and `files`, which are computed here.
         output: the folder in which the sealed bundle appears, as `<name>-<version>`.
 

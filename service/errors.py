@@ -15,7 +15,7 @@ GraftError                     the base class; the message says what failed, whe
     ├── Disabled               404  an endpoint that is switched off by a setting
     ├── ModelNotFound          404  a model or version that is not served here
     ├── RequestTimeout         408  a body that stopped arriving or arrived too slowly
-    ├── ReloadRefused          409  a new model that cannot be served; the old model stays
+    ├── ReloadRefused          409  a new model that cannot be served; the old model stays in use
     ├── PayloadTooLarge        413  too many bytes, pixels or pictures
     ├── UnsupportedMediaType   415  not a picture, or a format that is not accepted
     ├── MissingField           422  a request without a picture

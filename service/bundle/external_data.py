@@ -1,8 +1,8 @@
 """Detect ONNX files that store tensors in other files.
 
-ONNX Runtime loads these files from any path that the model names, even if the model is passed as
-bytes. A checksum of the model file does not cover them. The serving image has no `onnx` package, so
-this module parses the protobuf messages that lead to a tensor.
+ONNX Runtime loads the other files from any path that the model names, even if the model itself is
+passed as bytes. A checksum of the model file does not cover them. The serving image has no `onnx`
+package, so this module parses the protobuf messages that lead to a tensor.
 The field numbers are those of onnx.proto3 in ONNX 1.x. Later versions of the format cannot change
 them, because the compatibility rules of protobuf forbid that.
 """

@@ -1,4 +1,4 @@
-"""Serve a model: read a bundle, decode pictures, classify them in batches, answer over HTTP.
+"""Serve a model: read a bundle, decode pictures, classify them, and respond over HTTP.
 
 With `from service import load`, a Python program can use a model without HTTP. The type of `load`
 is declared in `__init__.pyi`.

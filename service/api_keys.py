@@ -20,11 +20,10 @@ class ApiKeys:
     def check(self, headers: Mapping[str, str]) -> None:
         """Check the keys in the headers `Authorization: Bearer KEY` and `X-API-Key: KEY`.
 
-        It is enough if one of the headers has an accepted key: a proxy may use the other header for
-        its own token.
+        One accepted key is enough, because a proxy may use the other header for its own token.
 
         Raises:
-            Unauthorized: the service has keys, and the request has none of them.
+            Unauthorized: the service requires a key, and neither header contains an accepted key.
         """
         if not self._digests:
             return
@@ -46,11 +45,11 @@ class ApiKeys:
 
 
 def split_keys(text: str) -> list[str]:
-    """Split a text into keys, at its commas; a key may contain spaces.
+    """Split a comma-separated list of keys; a key may contain spaces.
 
     Raises:
         ValueError: there is no key, or a key has characters that HTTP headers cannot contain. The
-            message does not quote the text.
+            message does not reveal the keys.
     """
     return _validated(text.split(","))
 
@@ -58,7 +57,7 @@ def split_keys(text: str) -> list[str]:
 def read_keys(path: Path) -> list[str]:
     """Read the keys in a file, one per line; a key may contain spaces and commas.
 
-    Lines that start with # are comments, so that a key can be commented out.
+    Lines that start with # are comments.
 
     Raises:
         SettingError: the file cannot be read, there is no key in it, or a key has characters that
@@ -68,8 +67,11 @@ def read_keys(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
         return _validated([line for line in lines if not line.startswith("#")])
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a text file in UTF-8"
-        raise SettingError(f"GRAFT_API_KEYS_FILE: {path} cannot be read: {reason}") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingError(
+            f"GRAFT_API_KEYS_FILE: {path} cannot be read ({reason}); set the variable to the path "
+            "of a readable text file in UTF-8"
+        ) from None
     except ValueError as error:
         raise SettingError(f"GRAFT_API_KEYS_FILE: {path} {error}") from None
 

@@ -77,10 +77,10 @@ class Classifier:
     @bentoml.on_deployment
     @staticmethod
     def verify() -> None:
-        """Check the settings, check and autotune the model, and prepare what workers share.
+        """Check the settings, the model and the port, and create the directory that workers share.
 
-        This runs once, in BentoML's parent process, before the workers start. If a step raises
-        a `GraftError`, the process prints the message and ends.
+        This method also autotunes the model. It runs once, in BentoML's parent process, before the
+        workers start. If a step raises a `GraftError`, the process prints the message and ends.
         """
         configure_process()
         try:
@@ -131,34 +131,34 @@ class Classifier:
     async def predict_batch(self, images: Request) -> dict[str, Any]:
         """Classify the pictures in the multipart fields `images`; each gets a result or an error.
 
-        The answer is the JSON of a `BatchAnswer`. The declared return type is a dict instead: of a
-        union, as in `BatchAnswer.results`, BentoML's client uses only the first type, so it would
-        drop the errors.
+        The response is the JSON of a `BatchAnswer`, but the declared return type is a dict. With
+        `BatchAnswer`, BentoML's client would drop the errors: it uses only the first type of the
+        union in `BatchAnswer.results`.
         """
         return await predict_batch(self.state, images)  # type: ignore[return-value]
 
     def __is_ready__(self) -> bool:
         """Return True until the service starts to drain.
 
-        The model needs no check here, because `__init__` has checked its golden answers.
+        This method does not check the model, because `__init__` has checked its golden answers.
         """
         return not self.state.is_draining
 
     @bentoml.on_startup
     def freeze_gc(self) -> None:
-        """Exclude the objects that the start-up has created from garbage collection.
+        """Make the garbage collector ignore all objects that exist at the end of the start-up.
 
-        Without this, each full collection delayed the answers by 0.2 s.
+        Otherwise each full collection would scan these objects and delay the responses.
         """
         gc.collect()
         gc.freeze()
 
     @bentoml.on_startup
     def drain_on_sigterm(self) -> None:
-        """On SIGTERM, answer 503 for GRAFT_DRAIN_SECONDS, then stop.
+        """On SIGTERM, refuse new requests with 503 for GRAFT_DRAIN_SECONDS, then stop.
 
-        The 503 tells load balancers to send requests elsewhere. If stderr is a terminal, the
-        service stops at once: BentoML's parent process sends SIGTERM for Ctrl+C too.
+        The status 503 tells load balancers to send requests elsewhere. If stderr is a terminal, the
+        service stops at once, because BentoML's parent process sends SIGTERM after Ctrl-C too.
         """
         old_handler = signal.getsignal(signal.SIGTERM)
         seconds = 0.0 if sys.stderr.isatty() else self.state.settings.drain_seconds
@@ -178,16 +178,16 @@ class Classifier:
 
     @bentoml.on_shutdown
     async def close(self) -> None:
-        """Close the model, then send the spans that are still pending.
+        """Close the model, then send the trace spans that are still pending.
 
-        Both run in a thread: the event loop must be free to finish cancelled requests.
+        Both steps run in a thread, so that the event loop can finish cancelled requests.
         """
         await asyncio.to_thread(self.state.close)
         await asyncio.to_thread(tracing.flush)
 
 
 def _settings() -> Settings:
-    """Read the settings. If GRAFT_THREADS is 0 or unset, divide the cores among workers."""
+    """Read the settings. If GRAFT_THREADS is 0 or unset, divide the cores among the workers."""
     settings = Settings.from_environment()
     threads = settings.threads or max(1, usable_cores() // worker_count())
     return settings.model_copy(update={"threads": threads})

@@ -1,7 +1,6 @@
 """The ASGI application: Graft's own routes and middleware in front of BentoML's application.
 
-Graft's routes come first because BentoML's own dispatch takes 0.2 to 0.4 ms per request; see
-docs/decisions/serving.md.
+Graft's routes come first because BentoML's own dispatch is slow: see docs/decisions/serving.md.
 """
 
 from __future__ import annotations
@@ -40,13 +39,13 @@ _bentoml_log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger
 
 
 class GraftService(bentoml.Service[Any]):
-    """A BentoML service that tries Graft's own routes first; BentoML answers all other paths."""
+    """A BentoML service that handles Graft's own routes; BentoML handles all other paths."""
 
     @property
     def openapi_spec(self) -> Any:
         """Return BentoML's OpenAPI document, and log which model the bento serves by default.
 
-        BentoML reads this property only while it builds a bento, its package of a service.
+        BentoML reads this property only while it builds a bento (its package of a service).
         """
         with suppress(GraftError):  # if there is no model, BentoML itself ends the build
             model = Bundle.read(resolve(Settings.model_fields["model"].default))
@@ -61,7 +60,7 @@ class GraftService(bentoml.Service[Any]):
 
 
 def routes() -> list[Route]:
-    """List Graft's own routes; BentoML answers every path that none of them matches."""
+    """List Graft's own routes; BentoML handles all other paths."""
     return [
         *(endpoint.route() for endpoint in ALL_ENDPOINTS),
         *http_routes.HTTP_PUBLIC_ROUTES,
@@ -98,7 +97,7 @@ def add_middleware(app: Starlette, settings: Settings) -> ASGIApp:
 
 
 def _add_routes(bento: Starlette) -> Starlette:
-    """Make an application that answers Graft's own routes, and passes other paths to `bento`."""
+    """Make an application with Graft's own routes; `bento` handles all other paths."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -2,7 +2,7 @@
 
 GraftError                     the base class; the message says what failed, where, and what to do
 ├── BundleError                a bundle that must not be served
-├── ParityError                an exported model that answers differently from the trained one
+├── ParityError                an exported model whose results differ from the trained model's
 ├── SettingError               a setting, such as a GRAFT_* variable, that cannot be used
 ├── UnreadableFile             a file that cannot be read
 ├── UsageError                 a command line with an option, path or value that cannot be used
@@ -14,15 +14,15 @@ GraftError                     the base class; the message says what failed, whe
     ├── Unauthorized           401  a missing or wrong API key
     ├── Disabled               404  an endpoint that is switched off by a setting
     ├── ModelNotFound          404  a model or version that is not served here
-    ├── RequestTimeout         408  a body that stopped arriving, or arrives too slowly
-    ├── ReloadRefused          409  a new model that cannot be served; the old model stays
+    ├── RequestTimeout         408  a body that stopped arriving or arrived too slowly
+    ├── ReloadRefused          409  a new model that cannot be served; the old model stays in use
     ├── PayloadTooLarge        413  too many bytes, pixels or pictures
-    ├── UnsupportedMediaType   415  not a picture, or a kind of picture that is not accepted
+    ├── UnsupportedMediaType   415  not a picture, or a format that is not accepted
     ├── MissingField           422  a request without a picture
-    ├── Overloaded             429  the queue of pictures or the upload quota is full
-    ├── ClientDisconnected     499  the client closed the connection before the answer
+    ├── Overloaded             429  the queue or the memory for uploads is full
+    ├── ClientDisconnected     499  the client disconnected before the response
     ├── Draining               503  this process is about to stop
-    └── DeadlineExceeded       504  no answer in time
+    └── DeadlineExceeded       504  a picture that was not classified before the deadline
 
 Other modules derive more errors from `GraftError`, such as service.system.locks.NoLocksError.
 """
@@ -37,14 +37,14 @@ class GraftError(Exception):
 
 
 class BundleError(GraftError):
-    """The bundle is missing, incomplete, altered or of an unknown version.
+    """The bundle is missing, incomplete or altered, or its schema version is unknown.
 
-    Also raised if the model cannot be loaded or answers differently than at export.
+    Also raised if the model cannot be loaded or does not reproduce its golden answers.
     """
 
 
 class ParityError(GraftError):
-    """The exported model answers differently from the trained model; no bundle is written."""
+    """The results of the exported and the trained model differ; no bundle is written."""
 
 
 class SettingError(GraftError):
@@ -62,7 +62,7 @@ class UsageError(GraftError):
 
 
 class RequestError(GraftError):
-    """A refused request, answered as `{"error": {"code": ..., "message": ...}}`."""
+    """A refused request; the response is `{"error": {"code": ..., "message": ...}}`."""
 
     status: ClassVar[int]
     code: ClassVar[str]
@@ -131,7 +131,7 @@ class ModelNotFound(RequestError):
 
 
 class RequestTimeout(RequestError):
-    """The body of the request stopped arriving or arrives too slowly; the connection is closed."""
+    """The body of the request stopped arriving or arrived too slowly; the connection is closed."""
 
     status = 408
     code = "request_timeout"
@@ -180,7 +180,7 @@ class MissingField(RequestError):
 
 
 class Overloaded(RequestError):
-    """The queue or the memory for uploads is full; try again after the time in Retry-After."""
+    """The queue or the memory for uploads is full; try again after the delay in Retry-After."""
 
     status = 429
     code = "overloaded"
@@ -188,7 +188,7 @@ class Overloaded(RequestError):
 
 
 class ClientDisconnected(RequestError):
-    """The client disconnected before the answer; this status appears only in metrics and logs."""
+    """The client disconnected before the response; this status appears only in metrics and logs."""
 
     status = 499  # nginx's status; HTTP does not define one for this
     code = "client_gone"
@@ -203,7 +203,7 @@ class Draining(RequestError):
 
 
 class DeadlineExceeded(RequestError):
-    """The answer was not ready before the deadline."""
+    """The picture was not classified before the deadline."""
 
     status = 504
     code = "deadline_exceeded"

@@ -1,8 +1,9 @@
 """Prometheus metrics of the service, exposed at /metrics.
 
-All workers store their values in files of a directory that they share, the runtime directory, and
-/metrics merges these files. A worker without such files exposes only its own values. Series that
-alerts need start at 0, because `rate()` misses the first error if the series starts with it.
+Each worker stores its values in files in the runtime directory, which all workers share. /metrics
+merges these files. Without a runtime directory, a worker exposes only its own values. Series that
+alerts need are created with the value 0: `rate()` counts only changes of a series, so it would miss
+an error that creates its series.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _PICTURES = (1, 2, 4, 8, 16, 32, 64)
 _STATUSES = (200, 429, 500, 503, 504)
 """HTTP statuses whose series start at 0 for every endpoint. The series of any other status appears
-with the first answer that has this status."""
+with the first response that has this status."""
 _SERIES_BYTES: Final = 512
 """Upper bound on the size of a series in a metrics file, without the text of its labels."""
 _CHARACTER_BYTES: Final = 12
 """Upper bound on the size of one character of a label: the files contain JSON, which writes some
 characters as two escaped surrogates of 6 bytes each."""
 _SPARE_BYTES: Final = 48 * 1024
-"""Bytes kept free in each file for series that requests create (21 KB at most)."""
+"""Bytes kept free in each file for the series that requests create, which need 21 KB at most."""
 
 
 class Metrics:
@@ -49,7 +50,7 @@ class Metrics:
     Args:
         registry: where the metrics are registered; None = a new registry.
         shared: the directory in which all workers store their values; None = keep the values in
-            this process.
+            the memory of this process.
     """
 
     def __init__(
@@ -68,8 +69,8 @@ class Metrics:
         )
         self.request_seconds = Histogram(
             "graft_request_seconds",
-            "Time from the headers of a request to its answer, by endpoint; without requests that "
-            "are refused at once because the queue is full",
+            "Time from the headers of a request to its response, by endpoint; requests that are "
+            "refused at once because the queue is full are not counted",
             ("endpoint",),
             buckets=(*_SECONDS, 10, 30, 60),
             registry=registry,
@@ -119,7 +120,7 @@ class Metrics:
         )
         self.model_info = Gauge(
             "graft_model_info",
-            "1 for the model being served",
+            "1 for the model that is being served",
             ("name", "version", "plugin"),
             multiprocess_mode="livemax",
             registry=registry,
@@ -144,9 +145,9 @@ class Metrics:
     def show_model(self, manifest: Manifest, is_served: bool = True) -> None:
         """Set `graft_model_info` of a model, and create the counters of its classes.
 
-        The value is 1 for the served model. For an old model it is 0, because prometheus_client
-        cannot remove a series from shared files; `_ServedModelFilter` leaves this series out of
-        the answer. A model or class for which the disk has no room gets no series.
+        The value is 1 for the served model and 0 for an old model. prometheus_client cannot remove
+        the series of an old model from shared files, so `_ServedModelFilter` hides it. If the disk
+        is full, a new model or class gets no series.
         """
         labels = (manifest.name, manifest.version, manifest.plugin)
         if self._has_room("gauge_livemax", labels):
@@ -162,7 +163,7 @@ class Metrics:
         self.runtime_info.labels(*labels).set(1)
 
     def count_prediction(self, label: str) -> None:
-        """Count a classified picture, and its class if `show_model` found room for that class."""
+        """Count a classified picture, and its class if `show_model` created a counter for it."""
         self.pictures.inc()
         if label in self._by_class:
             self._by_class[label].inc()
@@ -183,14 +184,14 @@ class Metrics:
 
 
 def _store_values_in(shared: RuntimeDirectory | None) -> None:
-    """Choose where metrics that are created later keep their values: in shared files or in memory.
+    """Set where metrics that are created later keep their values: in shared files or in memory.
 
     prometheus_client makes this choice at import, from PROMETHEUS_MULTIPROC_DIR, which BentoML
     sets. BentoML's folder cannot be used: all services with the same BENTOML_HOME share it, and
     each service empties the folder when it starts.
 
     Args:
-        shared: the directory with the files, and this worker's slot in it; None = in memory.
+        shared: the directory that the workers share; None = keep the values in memory.
     """
     disable_created_metrics()  # type: ignore[no-untyped-call]  # shared files cannot hold these
     if shared is None:
@@ -202,7 +203,7 @@ def _store_values_in(shared: RuntimeDirectory | None) -> None:
 
 
 class _ServedModelFilter(Collector):
-    """Leaves out the series of models that are no longer served."""
+    """Hides the series of models that are no longer served (`graft_model_info` = 0)."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families

@@ -29,9 +29,9 @@ WRONG_USE = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code.
 
-    0 = all pictures were scored; 1 = some pictures were not scored, or nothing reads stdout any
-    more; 2 = the command line or a setting is wrong, the bundle is refused, or the results cannot
-    be written. SIGINT or SIGTERM ends the process at once, with exit code 130.
+    0 = all pictures were classified; 1 = some were not, or the program that reads stdout has ended;
+    2 = an option or a setting is wrong, the bundle is refused, or the results cannot be written.
+    SIGINT or SIGTERM ends the process at once, with exit code 130.
     """
     try:
         options = _parser().parse_args(arguments)
@@ -101,12 +101,12 @@ def _predict(options: argparse.Namespace) -> int:
         _report(f"{len(paths):,} picture{plural} in {seconds:.1f} s ({rate:.1f}/s) with {name}")
     if failed:
         place = f"in the column `error` of {options.csv}" if options.csv else "on stdout"
-        _report(f"could not score {failed:,} of {len(paths):,} pictures; the reasons are {place}")
+        _report(f"pictures not classified: {failed:,} of {len(paths):,}; the reasons are {place}")
     return 1 if failed else 0
 
 
 def _introduce(manifest: Manifest) -> None:
-    """Report which model is used, and the warnings about it."""
+    """Print a description of the model, then the warnings about it, on stderr."""
     from service.bundle import summary
 
     _report(summary.describe(manifest))
@@ -136,14 +136,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m service.predict",
         description="Classify pictures as the service does. Prints one line for each picture: "
-        "path, label and score.",
-        epilog="Exit codes: 0 all pictures were scored; 1 some pictures were not scored; 2 the "
-        "command line is wrong, or the bundle is refused. The service's GRAFT_* settings for "
-        "limits and threads apply here too.",
+        "its path, the most probable class, and the probability of this class.",
+        epilog="Exit codes: 0 = all pictures were classified; 1 = some pictures were not "
+        "classified; 2 = an option or a setting is wrong, the bundle is refused, or the results "
+        "cannot be written; 130 = stopped by a signal. The GRAFT_* settings of the service, such "
+        "as limits and threads, apply to this command too.",
         allow_abbrev=False,
     )
     parser.add_argument(
-        "places", nargs="+", metavar="FILE_OR_DIR", help="picture files, and folders to search"
+        "places", nargs="+", metavar="FILE_OR_DIR", help="picture files, or folders of pictures"
     )
     parser.add_argument(
         "--bundle",
@@ -155,13 +156,13 @@ def _parser() -> argparse.ArgumentParser:
         "--csv",
         type=Path,
         metavar="FILE",
-        help="write a CSV file with the probability of every class, instead of printing; the file "
-        "appears after the last picture",
+        help="write the probability of every class to a CSV file instead of printing results; the "
+        "file appears after the last picture",
     )
     form.add_argument(
         "--json",
         action="store_true",
-        help="print one JSON object per picture, as in the answer to /predict_batch",
+        help="print one JSON object per picture, as in the response of /predict_batch",
     )
     parser.add_argument("--quiet", action="store_true", help="print only results and errors")
     return parser

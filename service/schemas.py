@@ -1,4 +1,4 @@
-"""The JSON of HTTP requests and answers, as pydantic models for the OpenAPI document."""
+"""The JSON of HTTP requests and responses, as pydantic models for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ErrorDetail(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """The answer to a refused request, or the result of a refused picture in a batch."""
+    """The response to a refused request, or the result of a refused picture in a batch."""
 
     error: ErrorDetail
 
@@ -42,17 +42,17 @@ class ErrorResponse(BaseModel):
 
 
 class PictureRequest(BaseModel):
-    """One picture as JSON; other fields are ignored."""
+    """A request with one picture as JSON; fields other than `image` are ignored."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(strict=True)
 
     image: str = Field(
-        description="the picture in base64, or a data URL (data:image/...;base64,...)"
+        description="the picture as base64, or as a data URL (data:image/...;base64,...)"
     )
 
 
 class Classified(BaseModel):
-    """The answer for one picture."""
+    """The result for one picture."""
 
     label: str = Field(description="the class with the highest probability")
     score: float = Field(description="the probability of that class, 0..1")
@@ -60,13 +60,13 @@ class Classified(BaseModel):
 
 
 class Answer(Classified):
-    """The answer to POST /predict."""
+    """The response to POST /predict."""
 
     model: ModelName
 
 
 class BatchAnswer(BaseModel):
-    """The answer to POST /predict_batch."""
+    """The response to POST /predict_batch."""
 
     results: list[Classified | ErrorResponse] = Field(
         description="one result per picture, in the order of the request"
@@ -75,7 +75,7 @@ class BatchAnswer(BaseModel):
 
 
 class Reloaded(BaseModel):
-    """The answer to POST /admin/reload: the model before the reload, and the model now."""
+    """The response to POST /admin/reload: the model before and the model after the reload."""
 
     old: ModelName
     model: ModelName
@@ -85,7 +85,7 @@ def classified_json(ranking: list[tuple[str, float]]) -> dict[str, object]:
     """Build the JSON of a `Classified` without pydantic, for speed.
 
     Args:
-        ranking: (class, probability) pairs, best first, at least one.
+        ranking: at least one (class, probability) pair; the most probable class comes first.
     """
     label, score = ranking[0]
     top = [{"label": label, "score": score} for label, score in ranking]

@@ -25,12 +25,12 @@ from service.settings import Settings
 
 
 async def wait_for_answer(job: Job) -> NDArray[np.float32]:
-    """Wait for the (classes,) probabilities of a job; if this task is cancelled, cancel the job.
+    """Wait for the (classes,) probabilities of a job; if the job failed, raise its error.
 
-    If the job failed, its error is raised.
+    If the waiting asyncio task is cancelled, the job is cancelled too.
 
-    `asyncio.wrap_future` would do the same with three more callbacks, which take a tenth of the
-    event loop's time per request.
+    `asyncio.wrap_future` would do the same, but its three additional callbacks per request would
+    load the event loop.
     """
     loop = asyncio.get_running_loop()
     answered = asyncio.Event()
@@ -48,10 +48,10 @@ class ServedModel:
 
     Args:
         bundle: a verified bundle.
-        tuning: the number of sessions, threads and pictures per batch to use.
-        settings: the device, the threads, the limits on pictures, the size of the queue, the
+        tuning: the number of sessions, of threads per session, and of pictures per batch.
+        settings: only the device, the threads, the limits on pictures, the size of the queue, the
             deadline and top_k are used.
-        metrics: updated with the numbers of pictures, the durations, the model and the device.
+        metrics: the metrics in which this object records pictures, durations, model and device.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.
@@ -86,15 +86,15 @@ class ServedModel:
 
     @property
     def is_full(self) -> bool:
-        """Whether the queue has no room for one more picture."""
+        """Whether the queue is full, so that no further picture is admitted."""
         return self._scheduler.is_full
 
     @contextmanager
     def admit(self, pictures: int) -> Iterator[None]:
-        """Reserve room in the queue for `pictures` pictures while the block runs.
+        """Reserve places in the queue for `pictures` pictures until the `with` block ends.
 
         Raises:
-            Overloaded: the queue has no room for them.
+            Overloaded: the queue has too few free places.
         """
         with self._scheduler.admit(pictures):
             self._metrics.queue_depth.inc(pictures)
@@ -108,7 +108,7 @@ class ServedModel:
 
         Args:
             data: the bytes of a picture file.
-            top_k: number of classes in the answer; None = GRAFT_TOP_K.
+            top_k: number of classes in the result; None = GRAFT_TOP_K.
 
         Returns:
             The JSON of a `schemas.Classified`.
@@ -123,12 +123,12 @@ class ServedModel:
         """Compute the (classes,) probabilities of a picture, within the deadline.
 
         Args:
-            picture: the bytes of a picture file, or a decoded picture of the model's size:
+            picture: the bytes of a picture file, or a decoded picture in the model's input size:
                 (size, size, 3) uint8, RGB.
 
         Raises:
             RequestError: the picture is refused, or its deadline has passed.
-            ValueError: the array does not have that shape and dtype.
+            ValueError: the decoded picture has another shape or dtype.
         """
         if isinstance(picture, bytes):
             job = self._scheduler.submit(picture)
@@ -157,12 +157,14 @@ class ServedModel:
                 return probabilities
             # Not raised inside `except TimeoutError`: the TimeoutError would become the context of
             # this error, and close a reference cycle through the task that holds the picture.
-            raise DeadlineExceeded(f"no answer within {seconds:g} s; try again later")
+            raise DeadlineExceeded(
+                f"the picture was not classified within {seconds:g} s; try again later"
+            )
         finally:
             tracing.record_stages(tuple(job.times))
 
     def close(self) -> None:
-        """Hide the model in the metrics, answer all admitted pictures, then stop the threads."""
+        """Remove the model from /metrics, finish all admitted pictures, then stop the threads."""
         self._metrics.show_model(self.bundle.manifest, is_served=False)
         self._scheduler.close()
 

@@ -18,17 +18,16 @@ from service.system.resources import usable_cores
 
 PREFIX = "GRAFT_"
 _MIN_SIMILARITY: Final = 0.9
-"""An unknown name counts as a misspelt setting if its similarity in `difflib` is at least this."""
+"""An unknown name is a misspelt setting if `difflib` rates the similarity at least this high."""
 _SECRET: Final = re.compile(r"KEY|TOKEN|AUTH|SECRET|PASS|PWD|CRED|BEARER|LOGIN|JWT|VERIFY")
-"""If the name of a GRAFT* variable that is not a setting contains one of these words, the service
-refuses to start: the user probably meant to set API keys."""
+"""An unknown GRAFT* variable with such a word in its name is refused: it may be meant as a key."""
 _KUBERNETES: Final = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$"
 )
 """Variables with these endings are ignored: Kubernetes sets them, e.g. GRAFT_AUTH_SERVICE_HOST."""
 _ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s*]+")
 MAX_WAIT_SECONDS: Final = 30.0
-"""Largest allowed timeout: waiting requests take up room in the queue or in upload memory."""
+"""Upper limit of a request's timeouts, because the request occupies the queue or upload memory."""
 _AUTOTUNED: Final = "0 = the value that is fastest on this machine, measured at the first start"
 _MIB: Final = 1024 * 1024
 
@@ -41,9 +40,9 @@ class Settings(BaseModel):
     model: str = Field(
         "classifier:latest", min_length=1, description="BentoML tag or bundle folder to serve"
     )
-    top_k: int = Field(5, ge=1, description="number of classes in an answer, most probable first")
-    max_image_bytes: int = Field(40 * _MIB, ge=1, description="largest picture accepted, in bytes")
-    max_request_bytes: int = Field(64 * _MIB, ge=1, description="largest request body, in bytes")
+    top_k: int = Field(5, ge=1, description="number of classes per picture, most probable first")
+    max_image_bytes: int = Field(40 * _MIB, ge=1, description="largest accepted picture, in bytes")
+    max_request_bytes: int = Field(64 * _MIB, ge=1, description="limit on a request body, in bytes")
     max_upload_bytes: int = Field(
         256 * _MIB,
         ge=1,
@@ -53,11 +52,10 @@ class Settings(BaseModel):
     max_pixels: int = Field(
         MAX_PIXELS,
         ge=1,
-        description="largest picture accepted, in pixels (width x height); pictures that need more "
-        f"than {Limits.memory_bytes / 1e6:.0f} MB or {Limits.seconds:g} seconds to decode are "
-        "refused too",
+        description="largest accepted width x height, in pixels; pictures that need more than "
+        f"{Limits.memory_bytes / 1e6:.0f} MB or {Limits.seconds:g} seconds to decode are refused",
     )
-    max_pictures: int = Field(32, ge=1, description="limit on pictures in a /predict_batch request")
+    max_pictures: int = Field(32, ge=1, description="largest number of pictures in one request")
     sessions: int = Field(
         0, ge=0, le=256, description=f"number of concurrent calls of the model; {_AUTOTUNED}"
     )
@@ -70,19 +68,20 @@ class Settings(BaseModel):
     max_queue_size: int = Field(
         64,
         ge=1,
-        description="limit on pictures queued or being classified; above it, the status is 429",
+        description="largest number of pictures that are queued or being classified in a worker; "
+        "above it, the status is 429",
     )
     deadline_seconds: float = Field(
         10.0,
         gt=0,
         le=MAX_WAIT_SECONDS,
-        description="longest time from a picture's arrival to its answer; then the status is 504",
+        description="time limit for a picture, from arrival to result; above it, the status is 504",
     )
     upload_timeout_seconds: float = Field(
         MAX_WAIT_SECONDS,
         gt=0,
         le=MAX_WAIT_SECONDS,
-        description="longest pause while a request's body arrives; then the status is 408",
+        description="longest pause while a request body arrives; above it, the status is 408",
     )
     upload_bytes_per_second: int = Field(
         240,  # as in IIS and Kestrel
@@ -107,10 +106,11 @@ class Settings(BaseModel):
     api_keys: str = Field(
         "",
         repr=False,
-        description="accepted API keys, separated by commas; empty = everybody may use the service",
+        description="accepted API keys, separated by commas; without these and without "
+        "GRAFT_API_KEYS_FILE, everybody may use the service",
     )
     api_keys_file: str = Field(
-        "", description="path of a file with API keys, one per line; read only at start-up"
+        "", description="path of a file with accepted API keys, one per line; read at start-up"
     )
     cors_origins: str = Field(
         "",
@@ -136,7 +136,7 @@ class Settings(BaseModel):
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|(gpu|cuda)(:\d{1,3})?)$",
-        description="device of the model: cpu, gpu, gpu:N (start-up fails without this GPU), or "
+        description="device for the model: cpu; gpu or gpu:N (start-up fails without this GPU); or "
         "auto = a GPU if ONNX Runtime can use one, else the CPU (the log and /model show which)",
     )
 
@@ -176,12 +176,12 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read the variables `GRAFT_<FIELD>`; ignore others unless they look like typing errors.
+        """Read the variables `GRAFT_<FIELD>`, and reject misspelt ones; ignore all others.
 
         Raises:
-            SettingError: a value cannot be used, or the name of another GRAFT* variable resembles
-                a setting or contains a word such as TOKEN. If GRAFT_TOKEN were ignored, anybody
-                could use the service.
+            SettingError: a value cannot be used; or another GRAFT* variable has a name that is
+                similar to a setting or contains a word such as TOKEN. If GRAFT_TOKEN were ignored,
+                anybody could use the service.
         """
         names = [PREFIX + field.upper() for field in cls.model_fields]
         for name in sorted(environment.keys() - set(names)):

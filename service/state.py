@@ -23,9 +23,9 @@ class ServiceState:
     Args:
         settings: the settings of this process.
         bundle: a verified bundle, whose model is served until the first reload.
-        tuning: the number of sessions, threads and pictures per batch for the bundle's model.
-        runtime_directory: the directory that the workers of this service share; None = no
-            directory.
+        tuning: the number of sessions, of threads per session, and of pictures per batch.
+        runtime_directory: the directory that the workers of this service share; None = the workers
+            share nothing.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.
@@ -52,8 +52,8 @@ class ServiceState:
     async def reload(self) -> Manifest:
         """Load the model that GRAFT_MODEL names now, check its golden answers, and serve it.
 
-        The current model answers in the meantime. It stays if anything fails, or if GRAFT_MODEL
-        still names it.
+        Until the new model is loaded, the current model answers requests. The service keeps the
+        current model if anything fails, or if GRAFT_MODEL still names the same model.
 
         Returns:
             The manifest of the model that was served before.
@@ -73,7 +73,7 @@ class ServiceState:
             return old.manifest
 
     def close(self) -> None:
-        """Answer all admitted pictures, then stop the model's threads."""
+        """Finish all admitted pictures, then stop the model's threads."""
         self.model.close()
 
     def _load_if_changed(self) -> ServedModel | None:

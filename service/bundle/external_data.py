@@ -1,10 +1,10 @@
 """Detect ONNX files that store tensors in other files.
 
-ONNX Runtime loads the other files from any path that the model names, even for a model given as
-bytes. So a checksum of the model would not cover its weights. The serving image has no `onnx`
-package, so this module itself walks through the protobuf messages that lead to a tensor.
+ONNX Runtime loads the other files from any path that the model names, even if the model itself is
+passed as bytes. A checksum of the model file does not cover them. The serving image has no `onnx`
+package, so this module parses the protobuf messages that lead to a tensor.
 The field numbers are those of onnx.proto3 in ONNX 1.x. Later versions of the format cannot change
-them, because protobuf's compatibility rules forbid it.
+them, because the compatibility rules of protobuf forbid that.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _has_external(data: mmap.mmap, message: str, start: int, end: int) -> bool:
 
 
 def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the number of each field from `start` to `end`, and where its value begins and ends.
+    """Yield (number, start of its value, end of its value) for each field from `start` to `end`.
 
     Raises:
         ValueError: a field is malformed.

@@ -29,7 +29,7 @@ class FileRecord(BaseModel):
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Compute the record of a file with this content."""
+        """Compute the record of a file whose content is `data`."""
         return cls(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
 
 
@@ -37,8 +37,8 @@ def verify_file(folder: Path, name: str, record: FileRecord) -> None:
     """Compare a file of a bundle with its record.
 
     Raises:
-        BundleError: the file differs from its record, is missing or cannot be read, or `name` leads
-            out of the bundle.
+        BundleError: the file differs from its record, is missing or cannot be read, or `name` is a
+            path outside the bundle.
     """
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts:

@@ -54,13 +54,13 @@ class OutputSpec(_Part):
 
 
 class Decision(_Part):
-    """How probabilities become an answer. Not implemented yet: only the defaults are valid."""
+    """How the class is chosen. Not implemented yet: only the default values are valid."""
 
     temperature: float = Field(default=1.0, description="divisor of the logits; 1 = as trained")
     thresholds: dict[str, float] = Field(
         default_factory=dict,
         description="threshold for the probability of each class, by class name; empty = the most "
-        "probable class is the answer",
+        "probable class is chosen",
     )
 
     @model_validator(mode="after")
@@ -96,7 +96,7 @@ class Manifest(_Part):
     decision: Decision = Decision()
     metrics: dict[str, float | int] = Field(description="the most important values of metrics.json")
     parity: dict[str, Any] = Field(
-        description="differences between the answers of Keras and of the exported formats"
+        description="differences between the results of the Keras model and of its exports"
     )
     provenance: dict[str, Any] = Field(
         description="training data, pretrained weights, seed, versions of libraries, commit"
@@ -117,7 +117,7 @@ class Manifest(_Part):
         return self.id[:12]
 
     def public(self) -> dict[str, Any]:
-        """Return the JSON that every client may see (GET /model): the version and most fields."""
+        """Return the JSON for clients (GET /model): the version and most fields of the manifest."""
         hidden = {"provenance", "files"}
         return {"version": self.version, **self.model_dump(mode="json", exclude=hidden)}
 
@@ -166,8 +166,7 @@ def content_id(content: dict[str, Any]) -> str:
 
     Args:
         content: the JSON in manifest.json. Do not pass the JSON of a `Manifest` that was read from
-            the file: if a field is newer than the file, this `Manifest` contains the default of the
-            field, so it would get another id.
+            an older file: it contains default values of newer fields, so its id would differ.
     """
     content = {key: value for key, value in content.items() if key != "id"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -43,13 +43,13 @@ class Bundle:
         if refers_to_external_data(path / MODEL):
             raise BundleError(
                 f"{path / MODEL} stores weights in other files, which no checksum covers; export "
-                "it as a single file"
+                "the model as a single file"
             )
         bundle = cls(path, manifest)
         golden = bundle.golden()
         if not golden:
             raise BundleError(
-                f"{path}: {GOLDEN_ANSWERS} holds no answers, so the model cannot be checked; "
+                f"{path}: {GOLDEN_ANSWERS} contains no answers, so the model cannot be checked; "
                 "train the model again"
             )
         for picture, _ in golden:
@@ -69,7 +69,7 @@ class Bundle:
     def content(self, name: str) -> bytes:
         """Read a file of the bundle, and compare it with its checksum in the manifest.
 
-        The check in `read` is not enough: a file may have been replaced since then, and a model
+        The check in `read` is not enough, because a file may have been replaced since then. A model
         must not be served with the manifest of another bundle.
 
         Raises:
@@ -91,7 +91,7 @@ class Bundle:
         return data
 
     def golden(self) -> list[tuple[Path, list[float]]]:
-        """List the path of each golden picture, with its probabilities recorded at export."""
+        """List the path of each golden picture and its probabilities, as recorded at export."""
         try:
             answers = _GOLDEN.validate_json(self.content(GOLDEN_ANSWERS))
         except ValidationError as error:

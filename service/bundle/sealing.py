@@ -10,19 +10,19 @@ from service.bundle.reading import Bundle
 
 
 def seal(staging: Path, manifest: Manifest, output: Path) -> Bundle:
-    """Write the manifest of the files in `staging`, and rename that folder to its final name.
+    """Write the manifest of the files in `staging`, and rename this folder to its final name.
 
     The manifest is written last, so a folder without a manifest is not a bundle. All files are
     flushed to disk before the folder is renamed, so a folder with the final name is complete.
 
     Args:
-        staging: a folder on the same file system as `output` that holds every file of the bundle.
+        staging: a folder with every file of the bundle, on the same file system as `output`.
         manifest: the manifest without `id` and `files`, which are computed here.
         output: the folder in which the sealed bundle appears, as `<name>-<version>`.
 
     Raises:
         BundleError: the manifest that was written cannot be read.
-        OSError: a file cannot be read or written, or `output` has a bundle of that name.
+        OSError: a file cannot be read or written, or `output` already has a bundle of that name.
     """
     paths = sorted(path for path in staging.rglob("*") if path.is_file())
     files = {path.relative_to(staging).as_posix(): FileRecord.from_path(path) for path in paths}

@@ -1,8 +1,8 @@
 """Verify the signature of a bundle before the bundle is read, if GRAFT_VERIFY_KEY is set.
 
 Users sign a bundle with the command line of OpenSSF Model Signing and their own key pair. The
-signature is a sigstore bundle: a signed in-toto statement that lists the SHA-256 of every file. Two
-files are not signed: model.sig, the signature itself, and model.yaml, which BentoML's store adds.
+signature is a sigstore bundle: a signed in-toto statement that lists the SHA-256 of every file
+except model.sig (the signature itself) and model.yaml (which BentoML's store adds).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def load_verified(reference: str, verify_key: str, option: str = "") -> Bundle:
             error messages; "" = neither.
 
     Raises:
-        BundleError: the bundle does not exist, `Bundle.read` refuses it, or it has no valid
-            signature by this key.
+        BundleError: the bundle does not exist, `Bundle.read` refuses it, or it has no signature
+            that is valid for this key.
         SettingError: the key cannot be read, or the package model_signing is not installed.
     """
     folder = resolve(reference, option)
@@ -70,6 +70,6 @@ def _verify(folder: Path, key: Path) -> None:
     except Exception as error:  # a forged signature may raise anything in its parsers
         reason = str(error) or type(error).__name__
         raise BundleError(
-            f"{folder} was not signed with the private key of {key}, or was altered after "
-            f"signing ({reason}); sign the bundle again, or get an unaltered copy"
+            f"{folder} was not signed with the private key that matches {key}, or was "
+            f"altered after signing ({reason}); sign the bundle again, or get an unaltered copy"
         ) from error

@@ -1,7 +1,8 @@
-"""Save bundles in BentoML's model store, under tags `<name>:<version>`, and find them there.
+"""Save bundles in BentoML's model store, and find a bundle by its folder or its tag.
 
-A stored bundle is an ordinary BentoML model: `bentoml models list`, `export`, `push` and
-`bentoml build` work as usual. `<name>:latest` is the bundle that was saved last with that name.
+A stored bundle is an ordinary BentoML model with the tag `<name>:<version>`: `bentoml models list`,
+`export`, `push` and `bentoml build` work as usual. The tag `<name>:latest` means the bundle that
+was saved last with that name.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _STAGING = ".graft-store-"
 def save(bundle: Bundle) -> str:
     """Copy a bundle into the store, complete or not at all; return its tag `<name>:<version>`.
 
-    BentoML copies directly to the final folder, so a killed process would leave half a model there.
+    BentoML copies directly to the final folder: a killed process would leave part of a model there.
     This function copies to a temporary store beside BentoML's store, and renames the copy. It sets
     `latest` even if the store already has the bundle: an earlier save may have been killed before
     this step.
@@ -65,9 +66,9 @@ def save(bundle: Bundle) -> str:
 
 @contextmanager
 def _staging(parent: Path) -> Iterator[Path]:
-    """Yield a temporary folder inside `parent`, and hold a lock while the block runs.
+    """Yield a temporary folder inside `parent`, and hold a lock until the `with` block ends.
 
-    Temporary folders that killed processes left there are removed first.
+    First remove the temporary folders that killed processes left in `parent`.
     """
     with file_lock(parent / f"{_STAGING}lock", wait=True):
         for abandoned in parent.glob(f"{_STAGING}*.partial"):
@@ -102,7 +103,7 @@ def resolve(reference: str, option: str = "") -> Path:
 
     Args:
         reference: a bundle folder, or a BentoML tag such as `classifier:latest`. Inside a bento, a
-            tag can be an alias of the model in the bento (bentofile.yaml).
+            tag can also be an alias from bentofile.yaml for the model in the bento.
         option: the command-line option or environment variable that contained the reference, for
             error messages; "" = neither.
 
@@ -123,13 +124,13 @@ def resolve(reference: str, option: str = "") -> Path:
         raise BundleError(
             f"no model {reference!r}: it is neither a folder with a {MANIFEST} nor a tag in "
             f"BentoML's store ({error}).{_suggestion(reference)} Train a model with `{command}`, "
-            f"or {f'set {option} to' if option else 'pass'} a bundle folder, or a tag that "
+            f"or {f'set {option} to' if option else 'pass'} a bundle folder or a tag that "
             "`bentoml models list` shows"
         ) from error
 
 
 def _suggestion(reference: str) -> str:
-    """Suggest the newest bundle inside the folder `reference`, or a similar tag; "" = none."""
+    """Return a hint with the newest bundle in the folder `reference` or a similar tag, or ""."""
     with suppress(Exception):  # a hint must not fail for a strange name or a damaged store
         bundles = [path.parent for path in Path(reference).glob(f"*/{MANIFEST}")]
         if bundles:

@@ -38,7 +38,7 @@ def training_data(manifest: Manifest) -> dict[str, Any]:
 
 
 def public_manifest(manifest: Manifest) -> dict[str, Any]:
-    """Build the JSON of GET /model: the public part of the manifest, and a `TrainingData`."""
+    """Build the JSON of a manifest for GET /model: its public part, and a `TrainingData`."""
     return {"data": training_data(manifest), **manifest.public()}
 
 
@@ -68,10 +68,10 @@ def describe_accuracy(manifest: Manifest) -> str:
 
 
 def model_warnings(manifest: Manifest) -> Iterator[str]:
-    """Yield warnings about the accuracy of a model; each is a separate sentence."""
+    """Yield the warnings about the accuracy of a model."""
     metrics, classes = manifest.metrics, len(manifest.classes)
     if training_data(manifest)["source"] == DRAWN:
-        yield f"it was trained on {DRAWN}, so its accuracy says nothing about your pictures"
+        yield f"the model was trained on {DRAWN}, so its accuracy says nothing about your pictures"
     if "test_accuracy" not in metrics:
         return
     accuracy, count = metrics["test_accuracy"], metrics.get("test_pictures", FEW_TEST_PICTURES)
@@ -80,15 +80,16 @@ def model_warnings(manifest: Manifest) -> Iterator[str]:
     if count < FEW_TEST_PICTURES:
         yield (
             f"only {count} test picture{'s' if count != 1 else ''}: the true accuracy may be "
-            f"anywhere from {low:.2f} to {high:.2f} (measured: {accuracy:.2f}); add pictures"
+            f"anywhere from {low:.2f} to {high:.2f} (measured: {accuracy:.2f}); add pictures "
+            "and train again"
         )
     chance = metrics.get("test_majority_share", 1 / classes)
     has_many = count >= FEW_TEST_PICTURES  # with fewer, the interval is too wide to judge by
     if (has_many and low <= chance) or accuracy < chance + _MIN_GAIN * (1 - chance):
         yield (
             f"near chance: the model classifies {accuracy:.0%} of the test pictures correctly, and "
-            f"always answering the most common class would reach {chance:.0%}; do not rely on this "
-            "model"
+            f"always predicting the most common class would reach {chance:.0%}; do not rely on "
+            "this model"
         )
 
 

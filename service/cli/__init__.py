@@ -1,4 +1,4 @@
-"""Code that the commands share: a parser of options, progress, messages, suggested command lines.
+"""Code that the commands share: option parsing, progress lines, messages, commands to suggest.
 
 In: arguments, counts, durations. Out: parsed options, clear errors, lines for a terminal.
 May use: service.errors.

@@ -1,4 +1,4 @@
-"""A parser of command lines whose error messages suggest what to type."""
+"""A command-line parser whose error messages suggest what to type."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, NoReturn
 from service.errors import GraftError, UsageError
 
 _MIN_SIMILARITY: Final = 0.7
-"""A name is suggested only if `difflib` rates its similarity at least this high, from 0 to 1."""
+"""A name is suggested only if `difflib` rates its similarity (0 to 1) at least this high."""
 OPTION_ALIASES: Final[Mapping[str, str]] = {
     "plugin": "model backbone arch architecture network net encoder m",
     "plugins": "plugin model models backbone backbones arch network",
@@ -44,14 +44,14 @@ OPTION_ALIASES: Final[Mapping[str, str]] = {
     "csv": "out output outputfile save table o",
     "over": "old replace baseline current against model",
 }
-"""For each option: the names that other tools use for it, spelt as `_normalized` returns them, with
-spaces between them."""
+"""Maps each option to the names that other tools use for it. The names are separated by spaces, and
+spelt as `_normalized` returns them."""
 _VALUE_ALIASES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("finetune", "finetuning"), "fine-tune"),
     **dict.fromkeys(("freeze", "freezebackbone"), "features"),
 }
-"""For the name of a switch of another tool, such as --freeze: the value of our option --strategy
-that does the same."""
+"""Maps the switches of other tools, such as --freeze, to the values of Graft's option --strategy
+that have the same effect."""
 
 
 def closest_match(name: str, candidates: Iterable[str]) -> str | None:
@@ -64,7 +64,7 @@ def closest_match(name: str, candidates: Iterable[str]) -> str | None:
 def closest_option(name: str, options: Sequence[str]) -> str | None:
     """Find the option that `name` probably means; None = no match.
 
-    An option that has this name in another tool is preferred to an option with a similar name.
+    An option that other tools call `name` is preferred to an option with a similar name.
 
     Args:
         name: the name as it was typed.
@@ -79,8 +79,8 @@ def closest_option(name: str, options: Sequence[str]) -> str | None:
 def unknown_option_message(name: str, options: Sequence[str]) -> str:
     """Return the error message for an unknown option in a configuration file."""
     match = closest_option(name, options)
-    hint = f"did you mean `{match}`? " if match else ""
-    return f"unknown option `{name}`: {hint}The options are: {', '.join(options)}"
+    hint = f"did you mean `{match}`? The" if match else "the"
+    return f"unknown option `{name}`: {hint} options are {', '.join(options)}"
 
 
 def _normalized(name: str) -> str:
@@ -101,7 +101,7 @@ class CommandParser(argparse.ArgumentParser):
         raise self.error_class("; ".join([message, *self._hints(), "--help lists all options"]))
 
     def _hints(self) -> Iterator[str]:
-        """Suggest a known option for each unknown one, or `--data` for a folder without option."""
+        """Suggest a known option for each unknown one, or `--data` if only a folder was typed."""
         options = re.findall(r"--([a-z][a-z-]*)", self.format_usage())
         typed = list(dict.fromkeys(filter(None, map(_option_name, self._arguments))))
         for name in typed:
@@ -114,7 +114,7 @@ class CommandParser(argparse.ArgumentParser):
 
 
 class PrintAction(argparse.Action):
-    """An option that takes no value: it prints the result of `text` and ends the command."""
+    """An option without a value: it prints the text that `text` returns, and ends the command."""
 
     def __init__(self, text: Callable[[], str], **options: Any) -> None:
         super().__init__(nargs=0, **options)

@@ -1,6 +1,6 @@
 """Command lines that users can paste and run in any folder, with any `python` on their PATH.
 
-A command names the current interpreter by its path, because `python` may be another interpreter.
+Each command contains the path of the current interpreter, because `python` may be another one.
 `bentoml serve` reads bentofile.yaml in the current folder. So its command line begins with a `cd`
 to Graft's folder, unless that folder is the current one or has no bentofile.yaml.
 """

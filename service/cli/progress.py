@@ -1,4 +1,4 @@
-"""Progress on stderr: on a terminal, a line that is updated; otherwise, a line every 10 seconds."""
+"""Progress on stderr: on a terminal, one line that is updated; otherwise, a line every 10 s."""
 
 from __future__ import annotations
 

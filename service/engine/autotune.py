@@ -1,9 +1,10 @@
 """Find the fastest session configuration for a model on this machine, and cache it.
 
-A configuration is a number of ONNX Runtime sessions, of threads per session, and of pictures per
-batch. On a CPU, many sessions of one thread with small batches are often fastest; on a GPU, one
-session with large batches. So the model is timed, and the result is cached for each model, machine,
-device and version of ONNX Runtime. Settings such as GRAFT_SESSIONS take precedence.
+A configuration consists of three numbers: ONNX Runtime sessions, threads per session, and pictures
+per batch. On a CPU, the fastest configuration is often many sessions of one thread with small
+batches. On a GPU, it is often one session with large batches. Autotuning times the model, and
+caches the result for each model, machine, device and version of ONNX Runtime. Settings such as
+GRAFT_SESSIONS take precedence.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _log = logging.getLogger("bentoml.graft")  # a child of BentoML's logger, which 
 
 
 def autotune(bundle: Bundle, settings: Settings) -> TuningResult:
-    """Return the configuration from settings or the cache; if there is none, time the model.
+    """Return the configuration from settings or the cache; if neither has one, time the model.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.
@@ -59,16 +60,16 @@ def load_tuning(bundle: Bundle, settings: Settings) -> TuningResult | None:
 
 
 def _fixed_fields(settings: Settings) -> dict[str, int]:
-    """Return the fields of a SessionConfig that the settings give (0 = not given), with values."""
+    """Return the fields of a SessionConfig that the settings fix, with their values."""
     names = SessionConfig.model_fields
     return {name: value for name in names if (value := getattr(settings, name))}
 
 
 def _apply_settings(result: TuningResult, settings: Settings) -> TuningResult:
-    """Return `result` with the best of the trials that agree with the settings as its choice.
+    """Return a copy of `result` whose choice agrees with the settings.
 
-    If no trial agrees with them, the choice of `result` stays, except for the fields that the
-    settings give.
+    The new choice is the best trial that agrees with the settings. If there is none, it is the old
+    choice with the values that the settings fix.
     """
     fixed = _fixed_fields(settings)
     agreeing = [trial for trial in result.curve if fixed.items() <= trial.model_dump().items()]

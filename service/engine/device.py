@@ -25,7 +25,7 @@ class RuntimeInfo(BaseModel):
     provider: str
     """ONNX Runtime's name of the execution provider in use."""
     is_fallback: bool
-    """Whether the CPU is used although GRAFT_DEVICE and the build of ONNX Runtime allow a GPU."""
+    """Whether the CPU is used, although GRAFT_DEVICE and the build of ONNX Runtime allow a GPU."""
     onnxruntime: str
     """Version of ONNX Runtime."""
     workers: int
@@ -45,8 +45,8 @@ def load_predictor(
 ) -> Predictor:
     """Load a model on the device that `device` names.
 
-    If ONNX Runtime cannot use a GPU, it only logs a line and uses the CPU. This function raises an
-    error instead if `device` requires a GPU.
+    If ONNX Runtime cannot use a GPU, it only logs a line and uses the CPU. If `device` requires a
+    GPU, this function raises an error in that case.
 
     Args:
         bundle: a bundle that `Bundle.read` has verified.
@@ -70,7 +70,7 @@ def load_predictor(
         raise SettingError(
             f"GRAFT_DEVICE (={device}): ONNX Runtime cannot use the GPU and would use "
             f"{predictor.provider}; check `nvidia-smi` and CUDA_VISIBLE_DEVICES, and install the "
-            "versions of CUDA and cuDNN that it is built for; or set GRAFT_DEVICE=cpu"
+            "versions of CUDA and cuDNN that this ONNX Runtime needs; or set GRAFT_DEVICE=cpu"
         )
     return predictor
 

@@ -16,8 +16,8 @@ CUDA: Final = "CUDAExecutionProvider"
 def import_onnxruntime() -> Any:
     """Import ONNX Runtime with telemetry switched off; other modules must not import it directly.
 
-    The official builds send telemetry to Microsoft unless an environment variable forbids it before
-    the import.
+    The official builds send telemetry to Microsoft unless ORT_DISABLE_TELEMETRY is set before the
+    import.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -26,12 +26,12 @@ def import_onnxruntime() -> Any:
 
 
 def onnxruntime_version() -> str:
-    """Return the version of the installed ONNX Runtime, whether its package is for CPUs or GPUs."""
+    """Return the version of the installed ONNX Runtime, which may be the CPU or the GPU package."""
     return str(import_onnxruntime().__version__)
 
 
 def available_providers() -> list[str]:
-    """List the usable execution providers: CUDA if ONNX Runtime is built with it, then the CPU."""
+    """List the execution providers of this ONNX Runtime: CUDA if it is built in, then the CPU."""
     available = import_onnxruntime().get_available_providers()
     return [name for name in (CUDA, CPU) if name in available]
 

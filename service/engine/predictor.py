@@ -1,4 +1,4 @@
-"""A loaded model that decodes pictures and computes their probabilities."""
+"""A loaded model that decodes pictures and computes the probabilities of their classes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from service.errors import BundleError
 from service.imaging import Limits, decode
 
 GOLDEN_TOLERANCE = 1e-3
-"""Largest allowed difference between a probability and the probability that was recorded at export.
-Another processor changes float32 probabilities by about 1e-6, and another version of libjpeg by a
+"""Largest allowed difference between a probability of a golden picture and its value at export. A
+different processor changes float32 probabilities by about 1e-6, a different version of libjpeg by a
 few 1e-4."""
 
 
@@ -70,7 +70,7 @@ class Predictor:
         self.check_golden()
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Classify a batch: (N, H, W, 3) uint8 RGB -> (N, classes) float32; rows sum to 1."""
+        """Classify a batch: (N, H, W, 3) uint8 RGB -> (N, classes) float32; each row sums to 1."""
         return self._run("probabilities", images)
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -104,7 +104,7 @@ class Predictor:
         return [(self.classes[index], scores[index]) for index in order]
 
     def check_golden(self) -> None:
-        """Decode and classify the golden pictures, and compare with the golden answers.
+        """Classify the golden pictures, and compare the probabilities with the golden answers.
 
         Raises:
             BundleError: a probability differs by more than GOLDEN_TOLERANCE, the number of classes
@@ -132,7 +132,7 @@ class Predictor:
                     f"{self.bundle.path} does not reproduce its answer to golden picture "
                     f"{picture.name}: a probability differs by {difference:.2g} from the one "
                     f"recorded at export (allowed: {GOLDEN_TOLERANCE:g}). The bundle was made with "
-                    f"{self.bundle.manifest.decoder}; train again with the installed versions"
+                    f"{self.bundle.manifest.decoder}; install these versions, or train again"
                 )
 
     def _run(self, output: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:

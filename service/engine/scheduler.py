@@ -1,7 +1,7 @@
 """A pool of threads that decodes pictures, and classifies them in batches.
 
-The model has one or more sessions, each for one call at a time. If decoded pictures wait and a
-session is free, an idle thread classifies a batch of these pictures. Otherwise it decodes the next
+The model has one or more sessions, each of which handles one call at a time. If decoded pictures
+wait and a session is free, an idle thread classifies a batch of them. Otherwise it decodes the next
 picture. No picture waits for a batch to fill: batches become larger only while all sessions are
 busy. A picture that cannot be decoded does not affect other pictures.
 """
@@ -31,7 +31,7 @@ class Job:
     Attributes:
         data: the bytes from which `decode` makes the picture; empty once it is decoded.
         image: the decoded picture, (H, W, 3) uint8.
-        future: will hold the (classes,) probabilities; read it with `result`.
+        future: receives the (classes,) probabilities; read them with `result`.
         times: values of `time.monotonic`, one for each event so far. The events are: submitted,
             decoding started, decoding ended, call of the model started, call of the model ended.
     """
@@ -59,7 +59,7 @@ class Job:
             raise
 
     def cancel(self) -> None:
-        """Cancel the job and free `data`, unless the model was already called with the picture."""
+        """Cancel the job and free `data`, unless the model has already received the picture."""
         if self.future.cancel():
             self.data = b""
 
@@ -74,7 +74,7 @@ class Scheduler:
         threads: number of threads; if `sessions` is larger, there are `sessions` threads.
         sessions: largest number of concurrent calls of the model.
         max_batch_size: largest number of pictures in one call of the model.
-        max_queue_size: largest number of pictures that are queued or being classified.
+        max_queue_size: largest number of admitted pictures.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class Scheduler:
         self._is_open = True
         self._lock = threading.Lock()
         self._idle_threads: list[threading.Lock] = []
-        """A lock for each idle thread, which waits for it. The thread that became idle last is
-        woken first: the caches of its core still hold the model, which saves 20% of the latency at
-        partial load."""
+        """One lock for each idle thread; releasing the lock wakes the thread. The thread that
+        became idle last is woken first, because the caches of its core may still contain the
+        model."""
         self._admitted = 0
         self._admission_lock = threading.Lock()
         self._threads = [
@@ -109,7 +109,7 @@ class Scheduler:
 
     @property
     def admitted(self) -> int:
-        """The number of pictures that are admitted and not yet answered."""
+        """The number of pictures that are admitted now."""
         return self._admitted
 
     @property
@@ -119,17 +119,17 @@ class Scheduler:
 
     @contextmanager
     def admit(self, count: int) -> Iterator[None]:
-        """Reserve room in the queue for `count` pictures while the block runs.
+        """Reserve places in the queue for `count` pictures until the `with` block ends.
 
         Raises:
-            Overloaded: the queue has no room for them.
+            Overloaded: the queue has too few free places.
         """
         with self._admission_lock:
             if self._admitted + count > self._max_queue_size:
                 raise Overloaded(
-                    f"the queue has no room for the pictures of this request ({count}), because "
-                    f"{self._admitted} of at most {self._max_queue_size} pictures are queued or "
-                    "being classified; try again in a moment"
+                    "the queue is too full for this request: it needs one place per picture "
+                    f"({count}), but {self._admitted} of {self._max_queue_size} places are taken; "
+                    "try again in a moment"
                 )
             self._admitted += count
         try:
@@ -139,18 +139,21 @@ class Scheduler:
                 self._admitted -= count
 
     def submit(self, data: bytes) -> Job:
-        """Queue the bytes of a picture to be decoded and classified."""
+        """Queue the bytes of a picture file, to be decoded and classified."""
         return self._enqueue(self._undecoded, Job(data))
 
     def submit_decoded(self, image: NDArray[np.uint8]) -> Job:
-        """Queue a decoded picture: (H, W, 3) uint8, in the model's size."""
+        """Queue a decoded picture: (H, W, 3) uint8, in the model's input size."""
         job = Job()
         job.image = image
         job.times *= 3  # submitted and decoded at the same moment
         return self._enqueue(self._decoded, job)
 
     def close(self) -> None:
-        """Answer all admitted and queued pictures, then stop the threads. Submit nothing later."""
+        """Finish all admitted and queued pictures, then stop the threads.
+
+        Do not submit pictures after this call.
+        """
         while self._admitted:
             sleep(0.01)
         with self._lock:
@@ -168,7 +171,7 @@ class Scheduler:
         return job
 
     def _run(self) -> None:
-        """Run tasks until the scheduler closes; while there is no task, wait to be woken."""
+        """Run tasks until the scheduler closes; if there is no task, sleep until woken."""
         wakeup = threading.Lock()
         wakeup.acquire()
         while True:
@@ -184,7 +187,7 @@ class Scheduler:
                 task()
 
     def _next_task(self) -> Callable[[], None] | None:
-        """Return a batch to classify if a session is free, else a picture to decode, else None."""
+        """Return a task (classify a batch if a session is free, else decode a picture), or None."""
         if self._decoded and self._free_sessions:
             count = min(len(self._decoded), self._max_batch_size)
             batch = [self._decoded.popleft() for _ in range(count)]

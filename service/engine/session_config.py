@@ -1,4 +1,4 @@
-"""Session configurations: sessions, threads and batch size, and the choice of the best one."""
+"""Session configurations (sessions, threads and batch size), and how the best one is chosen."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 _THREADS_GAIN: Final = 1.15
-"""A configuration with fewer sessions, and so more threads per session, is chosen only if it is
-faster in the trial by this factor than all configurations with more sessions. More threads per
-session gain less in a server than in the trial, because the threads also decode pictures there, and
-a call waits for its slowest thread."""
+"""A configuration is chosen only if, in its trial, it is faster by this factor than all
+configurations with more sessions, which have fewer threads per session. More threads per session
+gain less in the service than in a trial: the threads of the service also decode pictures, and each
+call of the model waits for its slowest thread."""
 _BATCH_GAIN: Final = 1.03
-"""A larger batch is chosen only if it is faster than all smaller ones by this factor, because it
-delays the answers."""
+"""A larger batch is chosen only if it is faster by this factor than all smaller batches, because a
+larger batch delays the results."""
 
 
 class SessionConfig(BaseModel):
@@ -48,8 +48,9 @@ class TuningResult(BaseModel):
     def summary(self) -> str:
         """Describe the result in one line: the choice, then the trials.
 
-        Trials with the same numbers of sessions and of threads per session are written together:
-        `2x4: 1=90/s 2=120/s` are 2 sessions of 4 threads with batches of 1 and of 2 pictures.
+        Trials with the same numbers of sessions and of threads per session form one group:
+        `2x4: 1=90/s 2=120/s` means that 2 sessions of 4 threads classify 90 pictures per second in
+        batches of 1 picture, and 120 pictures per second in batches of 2.
         """
         curve = "; ".join(
             f"{sessions}x{threads}: "
@@ -59,19 +60,27 @@ class TuningResult(BaseModel):
             )
         )
         choice = self.choice
-        measured = f"measured on {self.cores} cores: {curve}" if curve else "not measured"
+        measured = (
+            f"measured on {_counted(self.cores, 'core')}: {curve}" if curve else "not measured"
+        )
         return (
-            f"{choice.sessions} sessions of {choice.session_threads} threads, batches up to "
-            f"{choice.max_batch_size} ({measured})"
+            f"{_counted(choice.sessions, 'session')} of "
+            f"{_counted(choice.session_threads, 'thread')}, "
+            f"batches of up to {_counted(choice.max_batch_size, 'picture')} ({measured})"
         )
 
 
-def choose_config(trials: Sequence[Trial]) -> SessionConfig:
-    """Choose a nearly fastest trial with as many sessions, and then as small batches, as possible.
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
-    Of the trials that are slower than the fastest by at most the factor `_THREADS_GAIN`, those with
-    the most sessions are kept. Of these trials, those that are slower than the fastest of them by
-    at most `_BATCH_GAIN` are kept, and the trial with the smallest batch is chosen.
+
+def choose_config(trials: Sequence[Trial]) -> SessionConfig:
+    """Choose one of the fastest trials, preferably with many sessions and a small batch.
+
+    Step 1: keep the trials that are slower than the fastest one by at most `_THREADS_GAIN`.
+    Step 2: of these, keep the trials with the most sessions.
+    Step 3: of these, keep the trials that are slower than the fastest one by at most `_BATCH_GAIN`.
+    Step 4: of these, choose the trial with the smallest batch.
     """
     fast = _within_factor(_THREADS_GAIN, trials)
     sessions = max(trial.sessions for trial in fast)

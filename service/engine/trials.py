@@ -17,10 +17,10 @@ from service.engine.session_config import SessionConfig, Trial, TuningResult, ch
 MAX_SECONDS: Final = 2.5
 """Time limit for all trials together; the last trial may end a little later."""
 _TRIAL_SECONDS: Final = 0.12
-"""Duration of one trial; enough for about 5 calls of a ResNet50."""
+"""Duration of one trial, which is enough for about 5 calls of a ResNet50."""
 _STOP_RATIO: Final = 0.9
-"""Once the throughput is below this fraction of the best one with the same number of sessions, no
-larger batches are tried."""
+"""If the throughput falls below this fraction of the best throughput with the same number of
+sessions, no larger batches are tried."""
 _MAX_BATCH_SIZE: Final = 64
 
 

@@ -12,7 +12,7 @@ def cache_folder() -> Path:
     """Return GRAFT_CACHE, or `graft` in the user's cache folder (XDG), as an absolute path.
 
     Raises:
-        SettingError: the folder would be inside the home folder, which this user does not have.
+        SettingError: the path depends on the home folder, but the user has none.
     """
     if path := os.environ.get("GRAFT_CACHE"):
         return expand_home(path, "GRAFT_CACHE").absolute()
@@ -26,9 +26,9 @@ def bentoml_home() -> Path:
     """Return BENTOML_HOME, or `bentoml` in the user's home folder, as an absolute path.
 
     Raises:
-        SettingError: BENTOML_HOME is empty, or the folder would be inside the home folder, which
-            this user does not have. BentoML itself would then use the current folder, or a folder
-            that is called `~` inside it.
+        SettingError: BENTOML_HOME is empty, or the path depends on the home folder, but the user
+            has none. In these cases, BentoML itself would use the current folder, or a folder that
+            is called `~` inside it.
     """
     path = os.environ.get("BENTOML_HOME", "~/bentoml")
     if not path:

@@ -1,7 +1,7 @@
 """Clean up and end a command at once on Ctrl-C or SIGTERM.
 
-Python runs signal handlers in the main thread only, between two bytecode instructions: a call of
-TensorFlow or ONNX Runtime, or a thread pool that finishes its work, would delay them by 10 to 20 s.
+Python runs signal handlers only in the main thread, between two bytecode instructions. A call of
+TensorFlow or ONNX Runtime, or a thread pool that finishes its work, can delay a handler for long.
 So a separate thread receives the signals, cleans up and ends the process. The main thread does not
 have to finish anything: bundles, tables, checkpoints and caches appear complete or not at all.
 """
@@ -22,14 +22,14 @@ INTERRUPTED, TERMINATED = 130, 143
 _MAX_CLEANUP_SECONDS: Final = 1.5
 """The process ends after this time, even if the clean-up is delayed by a slow file system."""
 _SHOW_CURSOR: Final = b"\r\x1b[2K\x1b[?25h"
-"""Erases the line of a progress bar and shows the cursor again, which progress bars hide."""
+"""Erases the line of a progress bar, and shows the cursor, which the bar has hidden."""
 
 _cleanups: list[Callable[[], object]] = []
 
 
 @contextmanager
 def cleanup_on_signal(cleanup: Callable[[], object]) -> Iterator[None]:
-    """Call `cleanup` if `exit_on_signals` ends the process while the block runs.
+    """Call `cleanup` if `exit_on_signals` ends the process during the `with` block.
 
     `cleanup` runs in another thread, at any point of the block, so it must not take locks.
     """
@@ -44,12 +44,14 @@ def cleanup_on_signal(cleanup: Callable[[], object]) -> Iterator[None]:
 def exit_on_signals(
     codes: Mapping[signal.Signals, int], message: Callable[[], str]
 ) -> Iterator[None]:
-    """End the process at once if a signal arrives while the block runs; for the main thread only.
+    """End the process at once if a signal arrives during the `with` block.
+
+    Use this only in the main thread.
 
     Args:
         codes: the signals, with an exit code for each. A signal that the process already ignores
             stays ignored: shells make commands in the background ignore SIGINT.
-        message: returns a line that is printed on stderr at the end.
+        message: a function that returns the line to print on stderr at the end.
     """
     sender, receiver = socket.socketpair()
     sender.setblocking(False)
@@ -74,7 +76,7 @@ def exit_on_signals(
 
 
 def _block_forever(*_: object) -> None:
-    """Block the main thread: it would fail when the clean-up removes the files that it uses."""
+    """Block the main thread, which would otherwise fail when the clean-up removes its files."""
     threading.Event().wait()
 
 

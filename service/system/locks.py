@@ -1,6 +1,6 @@
-"""Exclusive file locks between processes; a lock ends with its process, even after a crash.
+"""Exclusive file locks between processes; a lock is released when its process ends or crashes.
 
-The library filelock provides them: flock on Linux and macOS, its counterpart on Windows.
+The library filelock provides them: flock on Linux and macOS, and its counterpart on Windows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class NoLocksError(GraftError):
 
 @contextmanager
 def file_lock(path: Path, wait: bool) -> Iterator[None]:
-    """Hold the lock of a file while the block runs; raise the same errors as `acquire_lock`."""
+    """Hold the lock of a file until the `with` block ends; raise the errors of `acquire_lock`."""
     lock = acquire_lock(path, wait)
     try:
         yield
@@ -34,7 +34,7 @@ def file_lock(path: Path, wait: bool) -> Iterator[None]:
 
 
 def acquire_lock(path: Path, wait: bool) -> BaseFileLock:
-    """Lock a file until `release` of the result is called; create the file if it is missing.
+    """Lock a file until `release` of the returned lock is called; create the file if it is missing.
 
     Raises:
         BlockingIOError: another process holds the lock, and `wait` is False.
@@ -46,15 +46,13 @@ def acquire_lock(path: Path, wait: bool) -> BaseFileLock:
     try:
         lock.acquire(blocking=wait, poll_interval=_POLL_SECONDS)
     except Timeout:
-        raise BlockingIOError(
-            errno.EWOULDBLOCK, "is locked by another process", str(path)
-        ) from None
+        raise BlockingIOError(errno.EWOULDBLOCK, "locked by another process", str(path)) from None
     except OSError as error:
         if error.errno not in _NO_LOCKS_ERRNOS:
             raise
         raise NoLocksError(
             f"the file system of {path.parent} has no file locks ({error.strerror}), which Graft "
-            "needs to keep concurrent runs apart: choose a folder on a local disk, or mount this "
-            "file system with locks (--output, GRAFT_CACHE and BENTOML_HOME name the folders)"
+            "needs to keep concurrent runs apart; choose a folder on a local disk with --output, "
+            "GRAFT_CACHE or BENTOML_HOME, or mount this file system with support for locks"
         ) from error
     return lock

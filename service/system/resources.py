@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 _M_MMAP_THRESHOLD: Final = -3
-"""The option M_MMAP_THRESHOLD of `mallopt`, as in glibc's <malloc.h>."""
+"""The number of the option M_MMAP_THRESHOLD of `mallopt`, from glibc's <malloc.h>."""
 _LARGE_BYTES: Final = 4 * 1024 * 1024
 
 

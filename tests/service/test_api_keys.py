@@ -74,7 +74,7 @@ def test_a_file_holds_one_key_per_line(tmp_path: Path) -> None:
         (b"\n \n", "contains no key; add a key"),
         (b"# old-key\n", "contains no key; add a key"),
         ("schlüssel".encode(), "a character outside ASCII"),
-        (b"\xff\xfe", "it is not a text file"),
+        (b"\xff\xfe", "it is not UTF-8"),
         (b"a\0b", "a control character"),
         (None, "No such file"),
     ],

@@ -209,7 +209,7 @@ def test_a_picture_past_its_deadline_is_dropped(
 
     answers = asyncio.run(classify_two())
     assert [type(answer) for answer in answers] == [DeadlineExceeded] * 2
-    assert str(answers[0]) == "no answer within 0.1 s; try again later"
+    assert str(answers[0]) == "the picture was not classified within 0.1 s; try again later"
     gate.set()
     model.close()
     assert registry.get_sample_value("graft_inference_seconds_count") <= 1

@@ -328,7 +328,7 @@ def test_without_data_the_sample_pictures_are_drawn_with_a_warning(
     assert lines[0].startswith("training on drawn sample pictures of leaves in ")
     assert lines[0].endswith(" (no --data is given, and there is no folder data/ here)")
     assert re.search(r"test accuracy \S+ on \d+ drawn sample pictures", "\n".join(lines))
-    assert any(line.startswith("careful: it was trained on drawn sample") for line in lines)
+    assert any(line.startswith("careful: the model was trained on drawn sample") for line in lines)
     (bundle,) = Path("artifacts").glob("leaves-*")
     manifest = Bundle.read(bundle).manifest
     assert manifest.classes[0] == "healthy"

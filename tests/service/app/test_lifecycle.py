@@ -256,7 +256,10 @@ def test_overload_and_deadline_errors_are_temporary(
     assert overloaded.headers["retry-after"] == "1"
     assert overloaded.json()["error"]["code"] == "overloaded"
     assert late.json() == {
-        "error": {"code": "deadline_exceeded", "message": "no answer within 0.3 s; try again later"}
+        "error": {
+            "code": "deadline_exceeded",
+            "message": "the picture was not classified within 0.3 s; try again later",
+        }
     }
     assert send_until_answered(small_service, draw("green"))["label"] == "green"
     metrics = small_service.metrics()

@@ -15,7 +15,7 @@ from service.bundle import model_name
     ],
 )
 def test_a_similar_valid_name_is_suggested(name: str, suggestion: str) -> None:
-    assert model_name.explain(name).endswith(f"; e.g. --name {suggestion}")
+    assert model_name.explain(name).endswith(f"; for example --name {suggestion}")
     assert re.fullmatch(model_name.PATTERN, suggestion)
     assert not re.fullmatch(model_name.PATTERN, name)
 

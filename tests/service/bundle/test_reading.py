@@ -114,7 +114,7 @@ def test_bundle_without_golden_answers_is_refused(bundle_copy: Path, rewrite: Re
         bundle_copy,
         lambda content: content["files"].update({"golden/answers.json": record(answers)}),
     )
-    with pytest.raises(BundleError, match="holds no answers, so the model cannot be checked"):
+    with pytest.raises(BundleError, match="contains no answers, so the model cannot be checked"):
         Bundle.read(bundle_copy)
 
 

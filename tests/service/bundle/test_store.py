@@ -192,8 +192,8 @@ def test_the_error_for_an_unknown_model_names_the_remedy(reference: str) -> None
     message = str(caught.value)
     assert message.startswith(f"no model {reference!r}: it is neither a folder with a manifest")
     assert f"`{sys.executable} -m trainers.run`" in message
-    assert "set GRAFT_MODEL to a bundle folder, or a tag" in message
-    with pytest.raises(BundleError, match="or pass a bundle folder, or a tag"):
+    assert "set GRAFT_MODEL to a bundle folder or a tag" in message
+    with pytest.raises(BundleError, match="or pass a bundle folder or a tag"):
         resolve(reference)
 
 

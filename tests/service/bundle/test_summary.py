@@ -81,7 +81,7 @@ def test_older_bundles_are_compared_with_classes_of_equal_size(
     make_manifest: MakeManifest,
 ) -> None:
     (warning,) = summary.model_warnings(make_manifest(None, test_accuracy=0.35, test_pictures=100))
-    assert "always answering the most common class would reach 33%" in warning
+    assert "always predicting the most common class would reach 33%" in warning
     assert not list(summary.model_warnings(make_manifest(None)))
 
 

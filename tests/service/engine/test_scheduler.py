@@ -185,7 +185,7 @@ def test_admission_is_bounded_and_freed_on_exit(make_scheduler: Callable[..., Sc
     with scheduler.admit(2):
         assert scheduler.admitted == 2
         with (
-            pytest.raises(Overloaded, match=r"no room for .* \(2\), because 2 of at most 3 "),
+            pytest.raises(Overloaded, match=r"too full .* \(2\), but 2 of 3 places are taken"),
             scheduler.admit(2),
         ):
             pass

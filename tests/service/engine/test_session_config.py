@@ -55,8 +55,8 @@ def test_the_summary_is_one_line() -> None:
     curve = (make_trial(2, 1, 1, 433.2), make_trial(2, 1, 2, 420), make_trial(1, 2, 1, 304))
     line = TuningResult(cores=2, curve=curve, choice=choose_config(curve)).summary()
     assert line == (
-        "2 sessions of 1 threads, batches up to 1 "
+        "2 sessions of 1 thread, batches of up to 1 picture "
         "(measured on 2 cores: 2x1: 1=433.2/s 2=420/s; 1x2: 1=304/s)"
     )
     unmeasured = TuningResult(cores=2, curve=(), choice=choose_config(curve)).summary()
-    assert unmeasured == "2 sessions of 1 threads, batches up to 1 (not measured)"
+    assert unmeasured == "2 sessions of 1 thread, batches of up to 1 picture (not measured)"

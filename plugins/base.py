@@ -51,7 +51,7 @@ class Variant:
 
 
 class Backbone:
-    """A pretrained network without its top layers. It turns RGB pictures (0..255) into feature maps.
+    """A pretrained network without its top layers. It turns RGB pictures 0..255 into feature maps.
 
     Subclasses set `family`, `variants` and `default_variant`. They override `build` if their
     networks do not come from `keras.applications`.

@@ -1,10 +1,10 @@
-"""Measures how long `trainers.check` takes on a folder of 10,000 drawn pictures.
+"""Measures how long `trainers.check` takes on a folder of 10,000 generated pictures.
 
     .venv/bin/python benchmarks/checking.py [PICTURES] [THUMBNAILS]
 
-All pictures are different and have 500 x 375 pixels; half of them are JPEG, a quarter PNG and a
-quarter WebP. Then the script measures the search for duplicates among 30,000 thumbnails. The time
-of that search grows with the square of the number of thumbnails.
+All pictures are different and have 500 x 375 pixels. Half of them are JPEG, a quarter PNG and a
+quarter WebP. Then the script measures how long the search for duplicates takes among 30,000
+thumbnails. This time grows with the square of the number of thumbnails.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ def draw(folder: str, number: int) -> None:
 
 
 def draw_thumbnails(count: int) -> np.ndarray:
-    """Return records (N,) of dtype INSPECTION with drawn thumbnails.
+    """Return records (N,) of dtype INSPECTION with generated thumbnails.
 
-    The spectrum of the thumbnails is like that of photographs.
+    The thumbnails have a frequency spectrum like that of photographs.
     """
     rng = np.random.default_rng(0)
     inspections = np.zeros(count, INSPECTION)

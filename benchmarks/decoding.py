@@ -2,12 +2,13 @@
 
     python -m benchmarks.decoding [MEGAPIXELS ...]
 
-Each picture is drawn, encoded, and decoded to 224 x 224 pixels, in a separate process. The table
-shows the processor time, the additional resident memory, and the stall: the longest time for which
-no other Python thread could run. Beside time and memory are the estimates from the header, by which
-the service accepts or refuses a picture. Flat pictures are small files with many pixels; noise
-takes the most work for each pixel. The last line shows the memory of a process in which two threads
-decode all accepted pictures in random order: a worker's memory limit must be above that peak.
+Each picture is generated, encoded, and decoded to 224 x 224 pixels, in a separate process. The
+table shows the processor time, the additional resident memory, and the stall: the longest time for
+which no other Python thread could run. It also shows the time and memory that the service estimates
+from the header. By these estimates, the service accepts or refuses a picture. Flat pictures are
+small files with many pixels. Noise takes the most work for each pixel. The last line shows the peak
+memory of a process in which two threads decode all accepted pictures in random order. The memory
+limit of a worker must be above this peak.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ def flat(width: int, height: int) -> Image.Image:
 
 
 def photo(width: int, height: int) -> Image.Image:
-    """Draw repeated smooth shapes with a little noise. The file is as large as that of a photo."""
+    """Draw repeated smooth shapes with a little noise.
+
+    The encoded picture is about as large as a photo with the same number of pixels.
+    """
     chance = np.random.default_rng(0)
     coarse = Image.fromarray(chance.integers(0, 256, (64, 48, 3), np.uint8))
     tile = np.asarray(coarse.resize((1024, 768), Image.Resampling.BICUBIC), np.int16)
@@ -110,7 +114,7 @@ def peak_resident_mb() -> float:
 
 
 def measure(data: bytes) -> dict[str, float]:
-    """Decode once; return the processor time, the additional memory, and the longest stall."""
+    """Decode a picture; return the processor time, the additional memory, and the longest stall."""
     configure_process()
     decode(draw_small_jpeg(), SIZE)
     longest_stall, stop = [0.0], threading.Event()
@@ -156,7 +160,8 @@ def decode_mixed(folder: str) -> dict[str, float]:
     """Decode each picture of a folder three times, in random order, in two threads.
 
     Returns:
-        The peak of the resident memory of this process before that and after it, in MB.
+        The peak of this process's resident memory in MB: `before_mb` before the first picture of
+        the folder, `peak_mb` after the last.
     """
     configure_process()
     paths = [path for path in Path(folder).iterdir() for _ in range(3)]
@@ -170,7 +175,7 @@ def decode_mixed(folder: str) -> dict[str, float]:
 
 def main() -> None:
     sizes = [float(text) for text in sys.argv[1:]] or [12, 50.4]
-    print("| picture | megapixels | file, MB | s | estimate | MB | estimate | stall, ms |")
+    print("| picture | megapixels | file, MB | s | estimated s | MB | estimated MB | stall, ms |")
     print("|---|---|---|---|---|---|---|---|")
     with TemporaryDirectory() as folder:
         for megapixels in sizes:

@@ -2,13 +2,14 @@
 
     .venv/bin/python benchmarks/gpu.py [PLUGIN] [PICTURES] [cpu:N]
 
-It runs `trainers.run` on drawn pictures and fine-tunes the whole network: on one GPU, two, four and
-so on, up to all in CUDA_VISIBLE_DEVICES. It measures float32 without TensorFloat-32, and the 16-bit
-format that is fastest on these GPUs (feature extraction then uses TensorFloat-32 if available).
-Beside each figure is the figure of a plain loop: the same network on the same devices, with one
-batch that is already in device memory. "peak GB" is TensorFlow's peak memory on the device that
-used the most. The weights are random, so nothing is downloaded. To test the script without GPUs,
-`cpu:2` runs it on two logical CPUs.
+The script runs `trainers.run` on generated pictures, and fine-tunes the whole network: first on one
+GPU, then on two, four and so on, up to all GPUs in CUDA_VISIBLE_DEVICES. It measures float32
+without TensorFloat-32, and the 16-bit format that is fastest on these GPUs. With the 16-bit format,
+feature extraction uses TensorFloat-32 if available. A column "loop" shows the speed of a loop: the
+same network on the same devices, with one batch that is already in device memory. The column
+"ratio" after it is the speed of Graft divided by that of the loop. "peak GB" is TensorFlow's peak
+memory on the device that used the most. The weights are random, so nothing is downloaded. To test
+the script without GPUs, pass `cpu:2`. It then runs on two logical CPUs.
 """
 
 from __future__ import annotations
@@ -92,7 +93,10 @@ def draw(folder: str, number: int) -> None:
 
 
 def run_part(part: str, *arguments: str) -> Any:
-    """Run a part in a new process; return the JSON that it prints, and for `train` also speeds."""
+    """Run a part of the benchmark in a new process; return the JSON that it prints.
+
+    For the part `train`, the result also contains the speeds from the log.
+    """
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     command = [sys.executable, __file__, part, *arguments]
@@ -113,8 +117,9 @@ def run_part(part: str, *arguments: str) -> Any:
 def parse_speeds(log: str, pictures: int) -> dict[str, float]:
     """Compute pictures per second from the JSON lines in the log of a run.
 
-    Feature extraction is measured in its largest part, because a smaller part before it warms up.
-    Fine-tuning is measured after the first epoch, and includes validation.
+    The speed of feature extraction is that of its largest part, because the smaller parts may
+    include the warm-up. The speed of fine-tuning is measured from the end of the first epoch on,
+    and includes validation.
     """
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     steps = [line for line in lines if line["event"] == "step"]
@@ -133,7 +138,7 @@ def timestamp(event: dict[str, Any]) -> float:
 
 
 def limit_devices(count: int, cpus: str, precision: str) -> None:
-    """Make only the first `count` devices visible to TensorFlow; set up precision and JSON log."""
+    """Show TensorFlow only the first `count` devices; set the precision, and log as JSON lines."""
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     if not cpus:
         visible = visible or [str(number) for number in range(count)]
@@ -152,7 +157,7 @@ def limit_devices(count: int, cpus: str, precision: str) -> None:
 
 
 def find_gpus(cpus: str) -> dict[str, Any]:
-    """Return the names of the GPUs (or logical CPUs); if there are none, also the reason."""
+    """Return the names of the GPUs (or logical CPUs). If there are none, also return the reason."""
     if cpus:
         return {"names": [f"logical {cpus[:3]}"] * int(cpus.partition(":")[2])}
     import tensorflow as tf
@@ -166,7 +171,7 @@ def find_gpus(cpus: str) -> dict[str, Any]:
 
 
 def train(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[str, Any]:
-    """Run `trainers.run`; return the number of training pictures and the peak memory in bytes."""
+    """Run `trainers.run`; return the number of training pictures and peak GPU memory (bytes)."""
     limit_devices(int(count), cpus, precision)
     import contextlib
     import io
@@ -193,7 +198,10 @@ def train(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict
 
 
 def measure_loop(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict[str, Any]:
-    """Run, then train the network on a batch in device memory; return pictures per second."""
+    """Measure a plain loop of feature extraction, and one of fine-tuning; return both speeds.
+
+    Each loop uses one batch in device memory. The speeds are in pictures per second.
+    """
     duration = float(os.environ.get("GRAFT_GPU_BENCH_SECONDS", "10"))
     limit_devices(int(count), cpus, precision)
     import keras

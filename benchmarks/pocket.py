@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/pocket.py DATA_FOLDER [MOBILENET_V2_0.35_WEIGHTS]
 
-The table shows mean test accuracies over three splits, at three input sizes. It has a row for
-random weights, a row for pocket's own (embedded) weights and, if their file is given, a row for
-ImageNet weights of MobileNetV2 0.35.
+The table shows the mean test accuracy over three splits, with a column for each of three input
+sizes. One row is for pocket with random weights, and one for pocket with its own (embedded)
+weights. If a weights file is given, a third row is for MobileNetV2 0.35 with these weights.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main(folder: str, imagenet: str = "") -> None:
 
 
 def accuracy(dataset: Dataset, plugin: str, weights: str, seed: int, cache: Cache) -> float:
-    """Return the test accuracy of a head with default options on frozen features."""
+    """Train a head with default options on frozen features; return its test accuracy."""
     from trainers.features.network import Network
     from trainers.phases import head_phase
     from trainers.phases.context import TrainingContext

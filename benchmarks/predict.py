@@ -2,11 +2,11 @@
 
     .venv/bin/python benchmarks/predict.py BUNDLE [PICTURES] [ROUNDS]
 
-A round reads, decodes and scores a folder of drawn 500 x 375 JPEGs three times: with a loop in one
-process that has a thread for each core, with loops in several processes (one for each core, each
-with one thread), and with the command and --csv. Imports and the loading of the model do not count.
-The speed of a machine changes over time, so the result is a ratio within each round: the speed of
-the command, divided by that of the faster kind of loop.
+Each round reads, decodes and scores a folder of generated 500 x 375 JPEGs in three ways: in one
+process that has a thread for each core; in one process for each core, each with one thread; and
+with the command `service.predict --csv`. Imports and the loading of the model do not count. The
+speed of a machine changes over time, so the script compares speeds only within a round. The result
+is the speed of the command, divided by that of the faster of the two loops.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def main(bundle: str, pictures: str = "600", rounds: str = "5") -> None:
     ceiling = max(("threads", "processes"), key=lambda name: np.median(rates[name]))
     ratios = np.array(rates["command"]) / np.array(rates[ceiling])
     print(
-        f"speed of the command, divided by that of the loop in {ceiling}: {np.median(ratios):.2f} "
-        f"({ratios.min():.2f} to {ratios.max():.2f}; median and range of {rounds} rounds, {cores} "
-        "cores)"
+        f"speed of the command, divided by that of the loop with {ceiling}: median "
+        f"{np.median(ratios):.2f}, range {ratios.min():.2f} to {ratios.max():.2f} (rounds: "
+        f"{rounds}, cores: {cores})"
     )
 
 
@@ -74,7 +74,7 @@ def draw(folder: Path, number: int) -> Path:
 
 
 def load(bundle: Path) -> None:
-    """Load the model in this process, with a session for each core."""
+    """Load the model in this process, with one ONNX Runtime session for each core."""
     global predictor  # noqa: PLW0603  # a pool gives its workers no other place for it
     configure_process()
     predictor = Predictor(Bundle.read(bundle), threads=1, sessions=usable_cores())
@@ -86,7 +86,7 @@ def score(paths: Sequence[Path]) -> None:
 
 
 def measure_pool(pool: Executor, paths: list[Path]) -> float:
-    """Return the pictures per second if each worker scores its share of the folder."""
+    """Divide the pictures among the workers of the pool; return the pictures scored per second."""
     cores = usable_cores()
     started = time.monotonic()
     list(pool.map(score, [paths[index::cores] for index in range(cores)]))
@@ -94,7 +94,7 @@ def measure_pool(pool: Executor, paths: list[Path]) -> float:
 
 
 def measure_command(bundle: str, folder: str) -> float:
-    """Return the pictures per second that the command reports."""
+    """Run `service.predict`; return the pictures per second that it reports."""
     table = Path(folder, "answers.csv")
     command = [sys.executable, "-m", "service.predict", folder, "--bundle", bundle]
     completed = subprocess.run(
@@ -107,5 +107,5 @@ def measure_command(bundle: str, folder: str) -> float:
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
-        sys.exit("give the folder of a bundle: benchmarks/predict.py artifacts/classifier-...")
+        sys.exit("give the folder of a bundle: benchmarks/predict.py artifacts/NAME-VERSION")
     main(*sys.argv[1:])

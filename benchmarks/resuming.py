@@ -2,10 +2,10 @@
 
     .venv/bin/python benchmarks/resuming.py [KILLS] [SEED] [OPTIONS OF trainers.run ...]
 
-Each run starts with an empty cache, so that some are killed while they decode pictures or extract
-features. "Equal" means that the metrics of test and validation, the histories of both phases, the
-sentence that says which weights are exported, and every weight in the ONNX file are equal bit for
-bit.
+Each run starts with an empty cache, so some runs are killed while they decode pictures or extract
+features. Two runs are "equal" if they have the same test and validation metrics, the same history
+of both training phases, the same sentence that says which weights are exported, and the same
+weights in the ONNX file, all bit for bit.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def main(kills: str = "20", seed: str = "0", *options: str) -> int:
             verdict = "equal" if is_equal else f"DIFFERENT: {differences(expected, resumed)}"
             kill = f"killed after {moment:.1f} s, at the log line `{last_line}`"
             print(f"{number + 1}. {kill}; after --resume: {verdict}", flush=True)
-    print(f"{equal} of {kills} resumed runs gave the result of the uninterrupted run")
+    print(f"resumed runs that equal the uninterrupted run: {equal} of {kills}")
     return 0 if equal == int(kills) else 1
 
 
 def run_training(
     folder: Path, name: str, options: tuple[str, ...], kill_after: float | None = None
 ) -> tuple[dict[str, Any] | None, str]:
-    """Run `trainers.run`; return its result (None if there is no bundle) and its last log line."""
+    """Run `trainers.run`; return its outcome (None if it wrote no bundle) and its last log line."""
     home = folder / name
     home.mkdir(exist_ok=True)
     folders = {"GRAFT_CACHE": f"{home}/cache", "BENTOML_HOME": f"{home}/bentoml"}
@@ -80,7 +80,7 @@ def read_outcome(bundle: Path) -> dict[str, Any]:
 
 
 def differences(expected: dict[str, Any] | None, actual: dict[str, Any] | None) -> list[str]:
-    """List the parts of two results that differ."""
+    """Return the names of the parts in which two outcomes differ."""
     if expected is None or actual is None:
         return ["no bundle"]
     return [key for key in expected if expected[key] != actual[key]]

@@ -4,9 +4,9 @@
 
 nginx runs with `deploy/nginx.conf`, in which only the ports are changed. A restart sends SIGTERM,
 waits until the replica ends (with exit code 0, within STOP_SECONDS), starts it again on the same
-port, and waits until /readyz answers 200. Then the other replica is restarted. Clients wait for
-each answer, compare it with the answer to the same picture before the first restart, and never
-retry.
+port, and waits until /readyz returns 200. Then the other replica is restarted. Each client waits
+for a response before it sends the next request, and never retries. It compares each response with
+the response to the same picture before the first restart.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ GRAFT_CONF = ROOT / "deploy/nginx.conf"
 CLIENTS, PAUSE_SECONDS = 4, 0.1
 READY_SECONDS = 120.0
 DRAIN_SECONDS, STOP_SECONDS = 2.0, 2.0 + 10.0 + 3.0
-"""GRAFT_DRAIN_SECONDS, and the longest wait for the end of a replica: the drain, 10 s for the
-requests that it has already taken (GRAFT_DEADLINE_SECONDS), and 3 s for circus and Python."""
+"""The value of GRAFT_DRAIN_SECONDS, and the longest time that a replica may take to stop: the
+drain, 10 s for requests in progress (GRAFT_DEADLINE_SECONDS), and 3 s for circus and Python."""
 NGINX_CONF = """\
 daemon off;
 {user}
@@ -58,7 +58,7 @@ http {{
 
 @dataclass
 class Replica:
-    """A `bentoml serve` process, started again and again on the same port."""
+    """A `bentoml serve` process that can be restarted on the same port."""
 
     folder: Path
     bundle: Path
@@ -98,7 +98,8 @@ class Replica:
         """Send SIGTERM; return the seconds until the process ended.
 
         Raises:
-            RuntimeError, subprocess.TimeoutExpired: exit code not 0; no end within STOP_SECONDS.
+            RuntimeError: the exit code is not 0.
+            subprocess.TimeoutExpired: the process did not end within STOP_SECONDS.
         """
         started = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
@@ -148,7 +149,7 @@ class Clients:
             try:
                 status, answer = self._post(connection, self._pictures[index])
                 is_correct = (status, answer) == self._expected[index]
-                outcome = f"{status}" if is_correct or status != 200 else "200 with another answer"
+                outcome = f"{status}" if is_correct or status != 200 else "200, wrong body"
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 outcome = repr(error)
@@ -189,9 +190,10 @@ class Result:
 
     Attributes:
         outcomes: how often clients got each status or error.
-        upstream: how often nginx got each status, or e.g. `503, 200` if it asked both replicas.
-        slowest_seconds: the longest wait of a client for an answer.
-        stops_seconds: how long each stop of a replica took, in the order of the restarts.
+        upstream: how often nginx got each status from the replicas. If it sent a request to both,
+            their statuses are one entry, e.g. `503, 200`.
+        slowest_seconds: the longest time that a client waited for a response.
+        stops_seconds: how long a replica took to stop, for each restart.
     """
 
     outcomes: Counter[str]
@@ -223,7 +225,7 @@ def restart_replicas(
                     replica.start()
                     replica.wait_until_ready()
                     answers = dict(clients.outcomes)
-                    log(f"{number + 1}. stopped in {stops[-1]:.1f} s; answers so far: {answers}")
+                    log(f"{number + 1}. stopped in {stops[-1]:.1f} s; responses so far: {answers}")
     finally:
         for replica in replicas:
             if hasattr(replica, "process"):
@@ -238,7 +240,7 @@ def _wait_for(port: int) -> None:
         with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz"):
             return
         time.sleep(0.1)
-    raise RuntimeError("nginx did not answer within 10 seconds")
+    raise RuntimeError("nginx did not respond within 10 seconds")
 
 
 def main(bundle: str, restarts: str = "20") -> int:
@@ -246,11 +248,11 @@ def main(bundle: str, restarts: str = "20") -> int:
         result = restart_replicas(
             Path(folder), Path(bundle), int(restarts), lambda line: print(line, flush=True)
         )
-    print(f"{restarts} restarts; answers to clients, by status: {dict(result.outcomes)}")
-    print(f"answers of replicas to nginx, by status: {dict(result.upstream)}")
+    print(f"restarts: {restarts}; responses to clients, by status: {dict(result.outcomes)}")
+    print(f"responses of replicas to nginx, by status: {dict(result.upstream)}")
     print("(503: the replica was draining; 502: it refused or closed the connection)")
     slowest_stop = max(result.stops_seconds)
-    print(f"slowest answer {result.slowest_seconds:.2f} s; slowest stop {slowest_stop:.1f} s")
+    print(f"slowest response {result.slowest_seconds:.2f} s; slowest stop {slowest_stop:.1f} s")
     return 0 if set(result.outcomes) == {"200"} else 1
 
 

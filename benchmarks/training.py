@@ -3,12 +3,13 @@
     .venv/bin/python benchmarks/training.py [DATA_FOLDER|demo] [WEIGHTS] [SEEDS] [IMAGE_SIZE]
 
 WEIGHTS is a file of MobileNetV2 0.35 without its top layers, or imagenet. The recipe is the one in
-most tutorials of transfer learning: ImageDataGenerator with rescaling and random flips, rotations,
-shifts and zooms; a frozen MobileNetV2 with Dense(128) for 20 epochs of Adam; then the last 50
-layers for 10 more epochs at 1e-5. Graft and the recipe use the same training pictures. All their
-models are measured on the same test pictures, which does not count as training time. Both run in
-separate processes. Times are wall-clock seconds after the imports, which are reported separately.
-"Cold" is a run of Graft with an empty cache, "warm" is a second run with the same cache.
+most tutorials on transfer learning: ImageDataGenerator with rescaling and random flips, rotations,
+shifts and zooms; 20 epochs of Adam on a head with Dense(128), with MobileNetV2 frozen; then 10 more
+epochs at a learning rate of 1e-5, with the last 50 layers unfrozen. Graft and the recipe use the
+same training pictures. All their models are measured on the same test pictures; this does not count
+as training time. Both run in separate processes. Times are wall-clock seconds after the imports,
+which are reported separately. "Cold" is a run of Graft with an empty cache, "warm" is a second run
+with the cache of the first.
 """
 
 from __future__ import annotations
@@ -61,11 +62,11 @@ def run_part(name: str, arguments: tuple[str, ...], environment: dict[str, str])
 
 
 def compare(seed: str, tutorial: Any, cold: Any, warm: Any) -> dict[str, float]:
-    """Compare the times and accuracies of one split, and print them.
+    """Print and return the times and accuracies for one split.
 
     Args:
         tutorial, cold, warm: the JSON that the parts printed; `models` is a list of pairs
-            (seconds, test accuracy), in the order in which the models were made.
+            (seconds, test accuracy), in the order in which the models were trained.
     """
     best_seconds, best = max(tutorial["models"], key=lambda model: (model[1], -model[0]))
     reached = {}
@@ -79,8 +80,8 @@ def compare(seed: str, tutorial: Any, cold: Any, warm: Any) -> dict[str, float]:
         "tutorial's last accuracy": tutorial["models"][-1][1],
         "tutorial's best accuracy": best,
         "Graft's accuracy": cold["accuracy"],
-        "Graft's seconds to that, cold": reached["cold"],
-        "Graft's seconds to that, warm": reached["warm"],
+        "Graft's seconds to tutorial's best, cold": reached["cold"],
+        "Graft's seconds to tutorial's best, warm": reached["warm"],
         "Graft's seconds to the bundle, cold": cold["seconds"],
         "Graft's seconds to the bundle, warm": warm["seconds"],
         "tutorial's imports": tutorial["imports"],
@@ -99,26 +100,25 @@ def summarise(name: str, results: list[dict[str, float]]) -> None:
         seconds = (mean(added[0]), mean(added[1])) if added else (0.0, 0.0)
         return (mean(numerator) + seconds[0]) / (mean(denominator) + seconds[1])
 
-    print(f"\n{name}, {len(results)} splits, means:")
+    print(f"\n{name}, means over all splits (number of splits: {len(results)}):")
     for key in results[0]:
         print(f"  {key:<40}{mean(key):9.3f}")
     imports = ("tutorial's imports", "Graft's imports")
     for cache_state in ("cold", "warm"):
-        graft_key = f"Graft's seconds to that, {cache_state}"
+        graft_key = f"Graft's seconds to tutorial's best, {cache_state}"
         for tutorial_key in ("tutorial's seconds", "tutorial's seconds to its best"):
             print(
-                f"{cache_state}: {ratio(tutorial_key, graft_key):.1f} times as fast by "
-                f"{tutorial_key} "
+                f"{tutorial_key} / {graft_key}: {ratio(tutorial_key, graft_key):.1f} "
                 f"({ratio(tutorial_key, graft_key, imports):.1f} with imports)"
             )
     for key in ("tutorial's last accuracy", "tutorial's best accuracy"):
         gains = [result["Graft's accuracy"] - result[key] for result in results]
         spread = Z95 * np.std(gains, ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.nan
-        print(f"accuracy: {np.mean(gains):+.4f} (95% +-{spread:.4f}) against the {key}")
+        print(f"Graft's accuracy - {key}: {np.mean(gains):+.4f} (95% interval: +-{spread:.4f})")
 
 
 def link_split(folder: str, seed: int, work: Path) -> None:
-    """Write Graft's split as folders of symbolic links, the form that the recipe needs."""
+    """Write Graft's split as folders of symbolic links, because the recipe reads such folders."""
     from trainers.cache.array_cache import Cache
     from trainers.dataset import scanning, splitting
     from trainers.dataset.dataset import load_dataset
@@ -204,7 +204,7 @@ def tutorial(weights: str, seed: int, size: int, work: Path) -> None:
 
 
 def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
-    """Train with the code of `trainers.run`; print time and test accuracy of each model."""
+    """Train with the code of `trainers.run`; print the time and test accuracy of each model."""
     started = time.monotonic()
     from trainers import hardware, run
     from trainers.cli.log_output import set_up_logging

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 PRETRAINED = ("imagenet", "embedded")
-"""The names of pretrained weights. A family has at most one of them."""
+"""Names of pretrained weights. Each family has either one of them, or no pretrained weights."""
 
 
 class BackboneError(ValueError):
@@ -51,7 +51,7 @@ class Variant:
 
 
 class Backbone:
-    """A pretrained network without its top layers: RGB pictures in 0..255 in, feature maps out.
+    """A pretrained network without its top layers. It turns RGB pictures 0..255 into feature maps.
 
     Subclasses set `family`, `variants` and `default_variant`. They override `build` if their
     networks do not come from `keras.applications`.
@@ -61,8 +61,8 @@ class Backbone:
     variants: ClassVar[Mapping[str, Variant]]
     default_variant: ClassVar[str]
     pretrained: ClassVar[str] = "imagenet"
-    """The name of the family's pretrained weights, which are the default of `load`; "none" if the
-    family has no pretrained weights."""
+    """Name of the family's pretrained weights, which `load` uses by default; "none" if the family
+    has no pretrained weights."""
 
     def __init__(self, variant: str | None = None) -> None:
         self.variant = variant or self.default_variant
@@ -113,7 +113,8 @@ class Backbone:
         if weights in PRETRAINED and weights != self.pretrained:
             choices = " or ".join(f"`{name}`" for name in dict.fromkeys((self.pretrained, "none")))
             raise WeightsError(
-                f"{self.name} has no `{weights}` weights: choose {choices}, or the path of a file"
+                f"{self.name} has no `{weights}` weights: choose {choices}, or the path of a "
+                "weights file"
             )
         if weights not in (*PRETRAINED, "none"):
             check_file(Path(weights), self.name)
@@ -174,10 +175,10 @@ class Backbone:
     def fine_tune(self, model: keras.Model, layers: int) -> list[keras.layers.Layer]:
         """Unfreeze the last `layers` layers, freeze all others, and return the unfrozen ones.
 
-        BatchNormalization and layers without trainable weights are not counted. BatchNormalization
-        always stays frozen: inside `fit`, its moving statistics stay unchanged only with
-        `trainable = False`, not with `training=False` (keras#20285). If there are fewer than
-        `layers` layers to count, all of them are unfrozen.
+        BatchNormalization and layers without trainable weights do not count. BatchNormalization
+        always stays frozen. Inside `fit`, its moving statistics stay unchanged only with
+        `trainable = False`; `training=False` is not enough (keras#20285). If fewer than `layers`
+        layers count, all of these are unfrozen.
 
         Raises:
             BackboneError: `layers` is less than 1.

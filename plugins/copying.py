@@ -1,9 +1,10 @@
-"""Copies networks and assigns weights, including what layers derive from their weights.
+"""Copies networks and assigns weights; updates the constants that layers derive from weights.
 
-Keras' `set_weights` alone is not enough. The layer `Normalization`, for example, computes constants
-from its weights, but only when it is built or loaded from a file. Layers of other packages may do
-the same. Keras saves a layer to a file with its method `save_own_variables`, and loads it with
-`load_own_variables`, which also updates such constants. The functions here call these two methods.
+Keras' `set_weights` alone does not update such constants. The layer `Normalization`, for example,
+computes them from its weights, but only when it is built or loaded from a file. Layers of other
+packages may do the same. To save a layer to a file, Keras calls the layer's method
+`save_own_variables`. To load it, Keras calls `load_own_variables`, which also updates the
+constants. The functions here call these two methods.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def clone(model: keras.Model, policy: str | None = None) -> keras.Model:
-    """Copy a model with new layers and variables: same outputs, same state, same frozen layers.
+    """Copy a model. The copy has its own layers and variables.
 
-    In the scope of a distribution strategy, the strategy creates the variables of the copy.
+    It has the same values of variables, frozen layers and outputs as the model. In the scope of a
+    distribution strategy, the strategy creates the variables of the copy.
 
     Args:
-        policy: Keras' name of the dtype policy of the copy, such as "mixed_bfloat16", which changes
-            the rounding of its outputs; None keeps the policy of the model. Inputs keep their dtype
-            in any case.
+        policy: dtype policy of the copy, such as "mixed_bfloat16"; None keeps the policy of the
+            model. Another policy rounds the outputs differently. Inputs always keep their dtype.
     """
     import keras
 
@@ -68,6 +69,6 @@ def assign_weights(model: keras.layers.Layer, weights: Sequence[Any]) -> None:
 def refresh_derived_state(model: keras.layers.Layer) -> None:
     """Make every layer recompute the constants that it derives from its weights.
 
-    Call it after assigning weights directly.
+    Call this function after changing weights without `assign_weights` or `load_state`.
     """
     load_state(model, model)

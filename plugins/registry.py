@@ -21,7 +21,7 @@ from plugins.base import Backbone, BackboneError
 FAMILIES = "plugins.families"
 ENTRY_POINT_GROUP = "graft.backbones"
 _MIN_SIMILARITY = 0.7
-"""The lowest similarity at which a name is suggested, 0 to 1, as `difflib` measures it."""
+"""A name is suggested only if it is at least this similar (0 to 1, as measured by `difflib`)."""
 
 _registered: dict[str, type[Backbone]] = {}
 
@@ -46,8 +46,8 @@ def register(backbone: type[Backbone]) -> type[Backbone]:
         backbone.__qualname__,
     ):
         raise BackboneError(
-            f"backbone `{family}` of {backbone.__module__} is already registered by "
-            f"{known.__module__}: give the attribute `family` another name"
+            f"the backbone family `{family}` is already registered by {known.__module__}: give the "
+            f"attribute `family` in {backbone.__module__} another value"
         )
     _registered[family] = backbone
     return backbone
@@ -108,7 +108,7 @@ def _discover() -> None:
             warnings.warn(
                 f"backbone plugin `{entry_point.name}` ({entry_point.value}) cannot be loaded; "
                 f"its backbones are not available: {type(error).__name__}: {error}; update or "
-                "uninstall its package",
+                "uninstall the package that contains it",
                 stacklevel=2,
             )
 

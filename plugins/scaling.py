@@ -1,4 +1,4 @@
-"""Functions that scale pixel values for a network. Every ImageNet network of Keras uses one."""
+"""Functions that scale pixel values for a network. Every ImageNet network of Keras needs one."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ from typing import Any
 
 
 def as_is(images: Any) -> Any:
-    """RGB 0..255 -> unchanged: for networks whose first layers scale the pixels."""
+    """Return RGB 0..255 unchanged, for networks whose first layers scale the pixels."""
     return images
 
 
 def to_unit_range(images: Any) -> Any:
-    """RGB 0..255 -> RGB -1..1 ("tf" mode of keras.applications)."""
+    """Scale RGB 0..255 to RGB -1..1.
+
+    This is the "tf" mode of keras.applications.
+    """
     return images / 127.5 - 1.0
 
 
 def to_bgr_minus_mean(images: Any) -> Any:
-    """RGB 0..255 -> BGR minus ImageNet's mean colour ("caffe" mode of keras.applications)."""
+    """Convert RGB 0..255 to BGR, and subtract ImageNet's mean colour.
+
+    This is the "caffe" mode of keras.applications.
+    """
     import keras
 
     mean_bgr = keras.ops.convert_to_tensor([103.939, 116.779, 123.68], dtype="float32")
@@ -24,7 +30,10 @@ def to_bgr_minus_mean(images: Any) -> Any:
 
 
 def to_imagenet_standardized(images: Any) -> Any:
-    """RGB 0..255 -> RGB standardised with ImageNet's mean and deviation ("torch" mode of Keras)."""
+    """Standardise RGB 0..255 with ImageNet's mean and standard deviation.
+
+    This is the "torch" mode of keras.applications.
+    """
     import keras
 
     mean = keras.ops.convert_to_tensor([0.485, 0.456, 0.406], dtype="float32")

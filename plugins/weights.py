@@ -75,10 +75,10 @@ def load_weights(network: keras.Model, path: Path, name: str) -> None:
 
 
 def download_error(name: str, error: Exception) -> WeightsError:
-    """Return a WeightsError that replaces the error of Keras, and says what to do.
+    """Return a WeightsError that replaces Keras' download error, and says what to do.
 
-    If Keras' message contains the URL of the file, the new message also names this URL, and the
-    path at which Keras looks for the file, so that the user can copy it there.
+    If Keras' message contains the URL of the file, the new message names this URL, and the path at
+    which Keras looks for the file. The user can then copy the file to this path.
     """
     match = re.search(r"https?://[^\s:]+(?::\d+)?[^\s:]*", str(error))
     if not match:
@@ -92,17 +92,17 @@ def download_error(name: str, error: Exception) -> WeightsError:
         f"the ImageNet weights of {name} cannot be downloaded here.\n"
         f"  Fetch  {url}\n"
         f"  on a machine with internet access and copy it to\n         {cached}\n"
-        "  (where Keras looks for it), or give the path of the file with --weights PATH,\n"
+        "  (where Keras looks for it). Or give the path of the file with --weights PATH,\n"
         "  or use --plugin pocket, whose weights are part of Graft.\n"
-        "  (--weights none starts from random weights; a few hundred pictures are not enough.)"
+        "  (--weights none means random weights, which need more than a few hundred pictures.)"
     )
 
 
 def keras_home() -> Path:
     """Return the folder that Keras downloads into.
 
-    This is KERAS_HOME if that is set, otherwise `.keras` in the home folder, or /tmp/.keras if the
-    home folder is not writable.
+    This is the value of the environment variable KERAS_HOME if that is set. Otherwise it is
+    `.keras` in the home folder, or /tmp/.keras if the home folder is not writable.
     """
     home = os.path.expanduser("~")  # noqa: PTH111 - as Keras does it: without a home folder, ~ stays
     default = Path(home if os.access(home, os.W_OK) else "/tmp") / ".keras"

@@ -1,8 +1,9 @@
 """Makes models: a folder of pictures becomes a bundle, with an exported and measured model.
 
-The order of a run: `run` lists the files of the folder with `dataset.scanning.scan`. Then
-`cli.preparation` inspects the pictures, assigns their sources, checks them and splits them. Then
-`phases` trains the model, and `exporting` exports it, measures it and writes the bundle.
+First, `run` lists the files of the folder with `dataset.scanning.scan`. Next, `cli.preparation`
+inspects the pictures, assigns them to sources (such as videos or patients), checks them and splits
+them. Then `phases` trains the model. Finally, `exporting` exports it, measures it and writes the
+bundle.
 
 From Python, the function `train` (`from trainers import train`) does the same as the command
 `python -m trainers.run`. The file `__init__.pyi` declares the type of `train`.

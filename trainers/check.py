@@ -21,13 +21,14 @@ from trainers.cli.log_output import set_up_logging
 from trainers.progress import Progress
 
 MAX_CACHE_BYTES = 1e12
-"""Effectively no limit: a check writes only small records, and must not evict records of runs."""
+"""Practically no limit: a check writes only small records, and must not evict the records of
+training runs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code.
 
-    0 = the data can be used; 2 = wrong use, bad data, or any finding with --strict.
+    0 = the data can be used; 2 = wrong use, bad data or, with --strict, any finding.
     """
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
     with exit_on_signals(codes, lambda: "graft: stopped"):
@@ -62,8 +63,9 @@ def _check(options: argparse.Namespace) -> int:
         for line in (*finding.list_notes(dataset), *findings):
             print(line)
         total = f"{len(findings)} finding{'s' if len(findings) != 1 else ''}"
+        pictures = f"{len(dataset.paths):,} picture{'s' if len(dataset.paths) != 1 else ''}"
         classes = f"{len(dataset.classes)} class{'es' if len(dataset.classes) != 1 else ''}"
-        print(f"{len(dataset.paths):,} pictures of {classes}: {total}")
+        print(f"{pictures} of {classes}: {total}")
     check_classes(dataset)
     splitting.split(dataset, seed=0)  # raises the errors that a training run would raise
     return WRONG_USE if options.strict and findings else 0
@@ -74,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m trainers.check",
         description="Find problems in a folder of labelled pictures.",
         epilog="Exit codes: 0 the folder can be trained on; 2 wrong use, a folder that cannot be "
-        "trained on, or any finding with --strict.",
+        "trained on or, with --strict, any finding.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -90,8 +92,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_size,
         default=224,
         metavar="N",
-        help="side of the model's input in pixels (224); pictures much smaller than this are "
-        "reported",
+        help="side of the model's input in pixels; pictures much smaller than this are reported "
+        "(default: 224)",
     )
     parser.add_argument(
         "--group",

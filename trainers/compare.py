@@ -47,7 +47,7 @@ _SHARED_OPTIONS = (
     *("data", "weights", "image_size", "seed", "group", "flip", "head"),
     *("cache_gigabytes", "strict", "device"),
 )
-"""The options of a training run that a comparison takes over, with the same help texts."""
+"""The options that `trainers.compare` shares with `trainers.run`, with the same help texts."""
 
 
 class NothingMeasuredError(GraftError):
@@ -57,10 +57,10 @@ class NothingMeasuredError(GraftError):
 def compare(
     config: TrainingConfig, candidates: Sequence[Candidate], progress: Progress
 ) -> tuple[Comparison, Path]:
-    """Measure each candidate on the same split, recommend one, and write the page.
+    """Measure each candidate on the same split, recommend one, and write an HTML page.
 
     Data flow: folder -> scan, inspect, assign sources, check, split -> measure each backbone ->
-    recommendation -> page.
+    recommendation -> HTML page.
 
     Args:
         config: the options, which apply to every candidate.
@@ -68,7 +68,7 @@ def compare(
         progress: shows the progress.
 
     Returns:
-        The comparison, and the path of its page.
+        The comparison, and the path of the HTML page.
 
     Raises:
         NothingMeasuredError: no backbone could be measured.
@@ -94,9 +94,9 @@ def compare(
         ]
         if not any(result.figures for result in results):
             raise NothingMeasuredError(
-                f"none of the {len(results)} backbones could be measured; the warnings above say "
-                "why. Without internet access, use --plugins pocket, which needs no download, or "
-                "--plugins NAME=PATH, which reads the weights from a file"
+                "no backbone could be measured; the warnings above say why. Without internet "
+                "access, use --plugins pocket, which needs no download, or --plugins NAME=PATH, "
+                "which reads the weights from a file"
             )
         result = Comparison(results, recommend(results), dataset, findings, config)
         return result, page.write(result, work, config.output)

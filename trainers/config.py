@@ -75,37 +75,37 @@ class TrainingConfig(BaseModel):
     batch_size: int = Field(
         32,
         ge=1,
-        description="pictures per step on each device; with several devices it is reduced if an "
-        "epoch would otherwise have fewer than 20 steps",
+        description="pictures per training step on each device; with several devices, Graft uses "
+        "fewer if an epoch would otherwise have fewer than 20 steps",
     )
     seed: int = Field(
         0,
         ge=0,
         lt=2**32,
-        description="seed of everything random: the split, the initial weights, and the order of "
+        description="seed of all random choices: the split, the initial weights, and the order of "
         "the pictures in training",
     )
     strategy: Literal["auto", "features", "fine-tune"] = Field(
         "auto",
-        description="features = train only the head; fine-tune = train the head, then the last "
-        "layers of the backbone too; auto = decide by the number of pictures and the accuracy of "
+        description="features = train only the head; fine-tune = train the head, then also the "
+        "last layers of the backbone; auto = choose by the number of pictures and the accuracy of "
         "the head, and log the reason",
     )
     time_budget: float | None = Field(
         None,
         gt=0,
         allow_inf_nan=False,
-        description="seconds for training, not counting the export; then training stops and "
-        "keeps its result so far (at least a head trained on the pictures without mirrored or "
-        "zoomed copies)",
+        description="time limit in seconds for training, without the export. At the limit, "
+        "training stops, and the result so far is exported (at least a head that was trained "
+        "without mirrored or zoomed copies of the pictures)",
     )
     group: str | None = Field(
         None,
         min_length=1,
         description="keep all pictures of one source (a video, patient or plant) in the same "
-        "split. Either a regular expression for paths, e.g. 'clip\\d+': its first capture "
-        "group, or its whole match if it has no group, is the name of the source. Or a .csv file "
-        "with the columns path and group",
+        "split. GROUP is a .csv file with the columns path and group, or a regular expression for "
+        "paths, such as 'clip\\d+'. The expression's first capture group, or its whole match if it "
+        "has no group, is the name of the source",
     )
     flip: Literal["auto", "none", "horizontal", "all"] = Field(
         "auto",
@@ -114,7 +114,7 @@ class TrainingConfig(BaseModel):
     )
     head: Literal["auto", "linear", "hidden"] = Field(
         "auto",
-        description="linear = logistic regression; hidden = the same after a hidden layer of 128 "
+        description="linear = logistic regression; hidden = a network with a hidden layer of 128 "
         "units; auto = hidden if it is clearly better on 100 or more validation pictures",
     )
     epochs: int = Field(
@@ -179,7 +179,7 @@ class TrainingConfig(BaseModel):
     @field_validator("data", "weights", "output", "tensorboard", "group", mode="before")
     @classmethod
     def _expand_home(cls, value: Any) -> Any:
-        """Replace a leading ~ by the home folder, if no shell has done so."""
+        """Replace a leading ~ with the home folder, in case no shell has done so."""
         has_tilde = isinstance(value, str) and value.startswith("~")
         return str(expand_home(value, "HOME")) if has_tilde else value
 
@@ -212,8 +212,8 @@ def validate(values: Mapping[str, Any], message_prefix: str = "") -> TrainingCon
         message_prefix: text before the error message, such as the name of the config file.
 
     Raises:
-        ConfigError: option names are unknown, or values are not allowed. The message names them
-            all; but if values have unprintable characters, it names only the first such value.
+        ConfigError: option names are unknown, or values are not allowed. The message names all of
+            them. But if values have unprintable characters, it names only the first such value.
     """
     for name, value in values.items():
         if isinstance(value, str) and not is_printable(value):
@@ -242,7 +242,7 @@ def _explain(problem: Mapping[str, Any]) -> str:
 
 
 def _explain_device(value: str) -> str:
-    """List the valid devices, and suggest the one that a name such as cuda:1 means."""
+    """Make a message that lists the valid devices, and suggests gpu:1 for cuda:1, for example."""
     match = re.fullmatch(r"(?:cuda|gpu)?[: ]?(\d{1,3})?", value.lower())
     number = match and match.group(1)
     name = arguments.closest_match(value, ("auto", "cpu", "gpu")) if match is None else "gpu"

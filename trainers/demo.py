@@ -1,6 +1,7 @@
-"""`make demo`: train on generated leaves, serve the model and classify a picture, all offline.
+"""`make demo`: train on sample pictures of leaves, serve the model and classify a picture.
 
 The demo does what a user would do: it runs `trainers.run` and `bentoml serve`, and posts a picture.
+It needs no internet access.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from trainers.dataset.samples import draw_samples
 
 OPTIONS = ("--plugin", "pocket", "--data", "demo", "--strategy", "features")
 """The options of both training runs. Only the head is trained: fine-tuning would take most of the
-time, and does not improve the accuracy on the generated leaves."""
+time, and does not improve the accuracy on these pictures."""
 PRETRAINED_OPTIONS = ("--name", "demo")
 """Options of the first run. The model does not get the default name, `classifier`, so that it does
 not become the model that `bentoml serve` serves by default."""
@@ -44,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 = done; 1 = a step failed; 2 = wrong use."""
     parser = CommandParser(
         prog="python -m trainers.demo",
-        description="Train two models on generated leaves: `demo` with pretrained weights and, for "
-        "comparison, `from-random` with random weights. Then serve `demo` and classify a picture "
-        "with it. Takes a few minutes and downloads nothing.",
+        description="Train two models on generated pictures of leaves: `demo` with pretrained "
+        "weights and, for comparison, `from-random` with random weights. Then serve `demo` and "
+        "classify a picture with it. This takes a few minutes and downloads nothing.",
         epilog="Exit codes: 0 done; 1 a step failed; 2 wrong use.",
     )
     try:
@@ -82,10 +83,10 @@ def run_demo() -> int:
 
 
 NEXT_STEPS = """
-Test accuracy on the generated leaves: {accuracy:.3f} with pretrained weights of the backbone,
-{random_accuracy:.3f} with random weights. Both runs used the same network and split, and trained
-only the head, because fine-tuning does not help here. The pretrained weights are part of this
-repository and were trained on other generated pictures, so they help most with generated leaves.
+Test accuracy on generated pictures of leaves: {accuracy:.3f} with pretrained weights of the
+backbone, {random_accuracy:.3f} with random weights. Both runs used the same network and split. They
+trained only the head, because fine-tuning does not help here. The pretrained weights are part of
+Graft. They were trained on other generated pictures, so they help most with such pictures.
 For photographs, ImageNet weights are better (plugins/families/pocket/pocket.md has figures).
 Now train with your own pictures, one folder per class:
 
@@ -93,7 +94,7 @@ Now train with your own pictures, one folder per class:
     {serving}
     curl -F image=@PICTURE.jpg http://localhost:3000/predict
 
-The report on the model of this demo: {bundle}/report.html"""
+The report on the model of this demo is {bundle}/report.html"""
 
 
 def train(options: Sequence[str]) -> tuple[Path, float]:
@@ -145,7 +146,7 @@ def serve(bundle: Path) -> Iterator[str]:
 
 
 def wait_until_ready(address: str, server: subprocess.Popen[bytes]) -> None:
-    """Send GET requests to /readyz until the service answers with status 200.
+    """Send GET requests to /readyz until the service responds with status 200.
 
     Raises:
         GraftError: the service ended, or was not ready within START_SECONDS.
@@ -171,7 +172,7 @@ def choose_test_picture(bundle: Path) -> tuple[Path, str]:
 
 
 def post(url: str, picture: Path) -> object:
-    """Send a JPEG file as the body of a POST request; return the JSON of the answer."""
+    """Send a JPEG file as the body of a POST request; return the JSON of the response."""
     headers = {"Content-Type": "image/jpeg"}
     request = urllib.request.Request(url, data=picture.read_bytes(), headers=headers)
     with urllib.request.urlopen(request, timeout=30) as response:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 AMPERE = (8, 0)
-"""Lowest compute capability of GPUs with hardware for bfloat16 and TensorFloat-32."""
+"""The lowest compute capability of GPUs that support bfloat16 and TensorFloat-32 in hardware."""
 _LOG_PREFIX = re.compile(r"^(\S+ \S+ )?[IWEF]?[\d .:-]*\S*\.cc:\d+\] ")
 """The start of each log line of TensorFlow: severity, time, thread, file and line."""
 _GPU_WORDS = re.compile(r"cuda|cudnn|cuinit|gpu|dlopen", re.IGNORECASE)
@@ -143,7 +143,7 @@ def explain_missing_gpu() -> str:
 
 
 def filter_gpu_messages(log_text: str) -> str:
-    """Extract the messages about GPUs from a log of TensorFlow: each once, without its prefix."""
+    """Return the messages about GPUs in a log of TensorFlow, each once and without its prefix."""
     messages = [_LOG_PREFIX.sub("", line).strip(" .") for line in log_text.splitlines()]
     return "; ".join(dict.fromkeys(text for text in messages if _GPU_WORDS.search(text)))
 
@@ -172,7 +172,7 @@ def _list_gpus(count: int) -> str:
 
 
 def _set_visible_gpus(chosen: list[tf.config.PhysicalDevice]) -> None:
-    """Let TensorFlow use these GPUs only, and allocate their memory as it is needed."""
+    """Restrict TensorFlow to these GPUs, and make it allocate their memory only as needed."""
     import tensorflow as tf
 
     try:
@@ -196,7 +196,7 @@ def _describe(device: str, present: list[tf.config.PhysicalDevice]) -> str:
     if names:
         counted = {name: names.count(name) for name in names}
         return ", ".join(f"{n} x {name}" if n > 1 else name for name, n in counted.items())
-    cpu = f"CPU ({usable_cores()} cores)"
+    cpu = f"CPU ({usable_cores()} core{'s' * (usable_cores() != 1)})"
     if present:
         return f"{cpu}, because of --device {device}"
     return cpu if device == "cpu" else f"{cpu}, no GPU found: {explain_missing_gpu()}"
@@ -212,7 +212,7 @@ def _describe_tensor_float() -> str:
 
 
 def _all_have(capability: tuple[int, int]) -> bool:
-    """Whether there are GPUs in use, all with at least this compute capability."""
+    """Whether GPUs are in use, and all of them have at least this compute capability."""
     return bool(_visible_gpus()) and min(compute_capabilities()) >= capability
 
 

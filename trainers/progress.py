@@ -31,8 +31,8 @@ LABELS = {
     "embeddings": "extracting features",
     "maps": "extracting feature maps",
 }
-"""Text shown to the user while missing records are computed, by the label of these records in the
-cache."""
+"""Texts shown to the user while missing records of the cache are computed. The keys are the labels
+of these records in the cache."""
 
 
 class Progress:
@@ -75,10 +75,10 @@ class Progress:
         Args:
             total: number of steps.
             label: text shown to the user, or a key of LABELS.
-            done: number of steps that an earlier run has done; the speed is measured without them.
-            warm_up: number of slow first steps; the speed is measured without them, so the time
-                left is unknown until they are done. The speed is always measured without the very
-                first step, which compiles, opens files and allocates memory.
+            done: number of steps that an earlier run has done. They do not count for the speed.
+            warm_up: number of slow steps at the start. They do not count for the speed, so the time
+                left is unknown until they are done. The very first step of this run never counts
+                for the speed: it compiles, opens files and allocates memory.
         """
         label = LABELS.get(label, label)
         with self._timed(label), self._shown(EtaEstimator(total, done, warm_up), label) as advance:
@@ -86,7 +86,7 @@ class Progress:
 
     @contextmanager
     def step(self, label: str) -> Iterator[None]:
-        """Show work that cannot be counted in steps."""
+        """Show work whose number of steps is unknown."""
         with self._timed(label), self._shown(EtaEstimator(None), label):
             yield
 
@@ -125,7 +125,7 @@ class Progress:
 
     @contextmanager
     def _bar(self) -> Iterator[rich.progress.Progress]:
-        """Yield the display of all progress bars: tasks that run at the same time share it."""
+        """Yield the display of progress bars. Tasks that run at the same time share it."""
         with self._lock:
             self._active_bars += 1
             if self._active_bars == 1:

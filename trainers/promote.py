@@ -1,4 +1,4 @@
-"""Make a new model `latest` if it is no worse than the old: `python -m trainers.promote NEW`."""
+"""Make a new model `latest` unless it is worse than the old: `python -m trainers.promote NEW`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainers.progress import log
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code.
 
-    0 = the models were compared, whichever is the latest now; 2 = wrong use or bad data.
+    0 = the models were compared, no matter which is better; 2 = wrong use or bad data.
     """
     set_up_logging(is_quiet=False)
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
@@ -66,11 +66,12 @@ def promote(new: Path, over: str | None, data: Path) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m trainers.promote",
-        description="Compare a new model with an old one on those test pictures of the new model "
-        "that the old model was not trained on. If the new one is right at least as often, it "
-        "becomes `latest` in BentoML's store; otherwise the old one stays or becomes `latest`.",
-        epilog="The last line of the output is the tag of the latest model. Exit codes: 0 done, "
-        "whichever model is the latest; 2 wrong use or bad data.",
+        description="Compare a new model with an old one on the test pictures of the new model, "
+        "except pictures that the old model was trained on. If the new model is at least as "
+        "accurate, it becomes `latest` in BentoML's model store. Otherwise the old model stays or "
+        "becomes `latest`.",
+        epilog="The last line of the output is the tag of the latest model. Exit codes: 0 the "
+        "models were compared, no matter which is better; 2 wrong use or bad data.",
         allow_abbrev=False,
     )
     parser.add_argument(

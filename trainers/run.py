@@ -87,8 +87,8 @@ def train(
         options: any other option of the command, with _ instead of -, e.g. fine_tune_epochs=0.
 
     Raises:
-        GraftError: an option or the data cannot be used, or the exported model does not answer as
-            the trained model does. The message says what to do.
+        GraftError: an option or the data cannot be used, or the exported model does not give the
+            same results as the trained model. The message says what to do.
         OSError: the disk is full, or a file cannot be read or written.
     """
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
@@ -118,7 +118,8 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
 
     Raises:
         GraftError, BackboneError, WeightsError: an option, the data, the backbone or its weights
-            cannot be used, or the exported model does not answer as the trained model does.
+            cannot be used, or the exported model does not give the same results as the trained
+            model.
     """
     distribution.refuse_several_hosts()
     backbone = resolve(config.plugin)
@@ -173,11 +174,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code.
 
     0 = done; 2 = wrong use, bad data or another error that the user can fix, such as a full disk;
-    1 = a bug: the exported model does not answer as the trained model does. Other bugs raise their
-    exceptions.
+    1 = a bug: the exported model does not give the same results as the trained model. Exceptions
+    from other bugs are not caught.
 
-    Signals end the process: Ctrl-C with exit code 130, SIGTERM with 75. If fine-tuning has written
-    a checkpoint, the next run can continue with --resume.
+    Ctrl-C ends the process with exit code 130, SIGTERM with 75. If fine-tuning has written a
+    checkpoint, the next run can continue from it with --resume.
     """
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     arguments = sys.argv[1:] if arguments is None else arguments

@@ -22,26 +22,26 @@ PREFIX, SUFFIX = ".graft-", ".partial"
 
 
 class WorkspaceError(GraftError):
-    """The output folder cannot be used, or its disk has too little room."""
+    """The output folder cannot be used, or its disk has too little free space."""
 
 
 @contextmanager
 def workspace(output: Path) -> Iterator[Path]:
     """Yield a new folder in `output`, and remove it at the end.
 
-    The folder is in `output`, on the file system of the bundle, so that finished files can be moved
-    into place. The run locks the folder. If the run is killed, the operating system releases the
-    lock, and the next run with the same `output` removes the folder.
+    The folder is on the same file system as `output`, so finished files can be moved to their final
+    place without copying. The run locks the folder. If the run is killed, the operating system
+    releases the lock, and the next run with the same `output` removes the folder.
 
     Raises:
-        WorkspaceError: `output` is not a folder, or cannot be made or written.
+        WorkspaceError: `output` is not a folder, cannot be created, or cannot be written to.
         NoLocksError: the file system of `output` does not support file locks.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WorkspaceError(
-            f"--output {output} cannot be made: {error}; set --output to another folder"
+            f"--output {output} cannot be created: {error}; set --output to another folder"
         ) from error
     try:
         with file_lock(output / ".graft.lock", wait=True):  # held until the new folder is locked
@@ -51,8 +51,8 @@ def workspace(output: Path) -> Iterator[Path]:
             lock = acquire_lock(folder / "lock", wait=False)
     except OSError as error:
         raise WorkspaceError(
-            f"--output {output} cannot be written: {error}; make room there and give this user the "
-            "right to write, or set --output to another folder"
+            f"--output {output} cannot be written to: {error}; free space on its disk, give this "
+            "user write permission, or set --output to another folder"
         ) from error
     try:
         with cleanup_on_signal(lambda: _remove(folder)):
@@ -75,7 +75,7 @@ def disk_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[
     Without the reservation, a write to a full disk would kill the process without a message.
 
     Raises:
-        WorkspaceError: the disk has too little room.
+        WorkspaceError: the disk has too little free space.
     """
     size_bytes = math.prod(shape) * np.dtype(dtype).itemsize
     try:
@@ -86,14 +86,14 @@ def disk_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[
         free = shutil.disk_usage(path.parent).free
         raise WorkspaceError(
             f"the temporary file {path.name} needs {size_bytes / 1e9:.2f} GB in "
-            f"{path.parent.parent}, which has {free / 1e9:.2f} GB free ({error.strerror}): make "
-            "room there, or set --output to a folder on another disk"
+            f"{path.parent.parent}, which has {free / 1e9:.2f} GB free ({error.strerror}): free "
+            "more space there, or set --output to a folder on another disk"
         ) from error
     return np.memmap(path, dtype, "r+" if size_bytes == path.stat().st_size else "w+", shape=shape)
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the workspace of a run that has ended; leave any other folder alone."""
+    """Remove `folder` if it is the workspace of a run that has ended; otherwise do nothing."""
     is_workspace = folder.name.startswith(PREFIX) and folder.name.endswith(SUFFIX)
     if not (is_workspace and folder.is_dir()):
         return

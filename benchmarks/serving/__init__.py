@@ -1,1 +1,1 @@
-"""Compares the HTTP service with its parts and with other servers."""
+"""Compares the HTTP service with other servers, and with the same work without a server."""

@@ -1,4 +1,4 @@
-"""Draws a bar chart as SVG: a bar for each server, and a line for the range of its rounds."""
+"""Draws a bar chart as SVG: each server has a bar, and a line with the range of its rounds."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ class Bar:
 
     Attributes:
         name: the label.
-        rounds: the figure of each round; the bar shows the median, the line shows the range.
-        kind: `ours`, `ceiling` or `peer`. It determines the colour.
+        rounds: the value measured in each round; the bar shows the median, the line the range.
+        kind: `ours` (Graft), `ceiling` (no server) or `peer` (another server). It determines the
+            colour.
     """
 
     name: str
@@ -28,7 +29,7 @@ class Bar:
 
 
 def draw_bars(title: str, rows: Sequence[Bar]) -> str:
-    """Draw the rows from top to bottom; return the SVG."""
+    """Draw a chart with these rows, from top to bottom; return the SVG."""
     height = _TOP + _ROW * len(rows) + 10
     scale = _WIDTH / max(max(row.rounds) for row in rows)
     colours = {"ours": _OURS, "ceiling": _CEILING}

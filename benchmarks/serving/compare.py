@@ -1,6 +1,7 @@
-"""Compares Graft with its ceiling and with other servers: pictures per second, 16 connections.
+"""Compares how many pictures Graft and other servers classify per second, over 16 connections.
 
-The ceiling is the speed of the same work in a loop without a server (load/ceiling.py).
+It also compares Graft with the ceiling: the speed of the same work in a loop without a server
+(load/ceiling.py).
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ TARGETS = {
     "LitServe": 1.3,
     "BentoML, stock": 2.2,
 }
-"""For each server, the lowest ratio to reach: speed of Graft / speed of this server."""
+"""Targets by server: the lowest acceptable ratio of Graft's speed to the speed of that server."""
 CEILING_TARGETS = {"mobilenet:v2-1.0": 0.85, "efficientnet:b0": 0.93, "resnet:50": 0.93}
-"""For each plugin, the lowest ratio to reach: speed of Graft / fastest ceiling (C1 in tables)."""
+"""Targets by plugin: the lowest acceptable ratio of Graft's speed to the speed of the fastest loop
+without a server (C1 in tables)."""
 
 
 def compare_servers(context: BenchmarkContext) -> Result:
@@ -61,14 +63,14 @@ def compare_servers(context: BenchmarkContext) -> Result:
                         raise
                     absent[name] = f"in round {number + 1}: {error}"
                     servers.remove(server)
-                    context.log(f"{name} is no longer measured; it failed {absent[name]}")
+                    context.log(f"{name} is no longer measured, because it failed {absent[name]}")
                     continue
                 context.log(f"round {number + 1}: {name} {loads[name][-1].per_second:.0f}/s")
     return _result(context, ceilings, loads, servers, absent)
 
 
 def measure_server(server: Server, context: BenchmarkContext, connections: int) -> Load:
-    """Resume a server, check its answers, warm it up, measure it, and pause it again."""
+    """Resume a server, check its responses, warm it up, measure it, and pause it again."""
     server.resume()
     try:
         context.expected.check(server)
@@ -80,7 +82,11 @@ def measure_server(server: Server, context: BenchmarkContext, connections: int) 
 
 
 def _start(context: BenchmarkContext, stack: ExitStack) -> tuple[list[Server], dict[str, str]]:
-    """Start the servers, Graft first; return the started ones, and by name why others failed."""
+    """Start the servers, Graft first.
+
+    Returns:
+        The servers that started, and the reasons why others did not start, by name.
+    """
     servers, absent = [], {}
     ours = graft(context.bundle, context.folder)
     for contender in [ours, *peers(context.bundle, context.folder)]:
@@ -133,7 +139,7 @@ def _result(
         figures = _figures(loads[contender.name], ours, target)
         table.append([contender.name, contender.description, *figures])
     for name, reason in absent.items():
-        table.append([name, f"did not run: {_short(reason)}", *[""] * 5])
+        table.append([name, f"failed: {_short(reason)}", *[""] * 5])
     rows = [Bar("C1, in process", _rates(ceilings[best]), "ceiling")]
     for server in fastest_first:
         name = server.contender.name
@@ -144,10 +150,10 @@ def _result(
     best_peer = min(p99, key=lambda name: (name == "Graft", p99[name]))
     notes = [
         f"Graft / C1, median (range): {format_ratios(ours, _rates(ceilings[best]))}",
-        f"p99 of Graft in ms, compared with the lowest of another server ({best_peer}): "
+        f"p99 of Graft in ms, compared with the lowest p99 of the others ({best_peer}): "
         f"{format_verdict(p99['Graft'], p99[best_peer], '<=')}",
-        "pictures/s: median (range) of the rounds; ratios: median (range) of the ratios of each "
-        "round; latencies: medians of the rounds",
+        "pictures/s: median (range) of the rounds; ratios: computed in each round, then median "
+        "(range); latencies: medians of the rounds",
     ]
     return Result(make_key("peers", context.bundle), title, table, notes, draw_bars(title, rows))
 

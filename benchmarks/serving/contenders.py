@@ -1,4 +1,4 @@
-"""The servers to compare: Graft with default settings, and others in separate environments."""
+"""The servers to compare: Graft with default settings, and others in their own environments."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _HERE = Path(__file__).parent / "peers"
 def graft(
     bundle: Bundle, folder: Path, name: str = "Graft", settings: Mapping[str, str] | None = None
 ) -> Contender:
-    """Describe how to start `bentoml serve` with default settings except for model and folders.
+    """Describe how to start Graft with default settings, except for the model and the folders.
 
     Args:
         folder: a folder for temporary files.
         name: the name in tables and charts.
-        settings: further environment variables, for example GRAFT_MAX_BATCH_SIZE.
+        settings: more environment variables, for example GRAFT_MAX_BATCH_SIZE.
     """
     store = folder / "bentoml"
     store.mkdir(exist_ok=True)
@@ -85,7 +85,7 @@ def peers(bundle: Bundle, folder: Path) -> list[Contender]:
         ),
         Contender(
             "LitServe, batching",
-            "the same, batches of up to 8 within 5 ms",
+            "as LitServe, in batches of up to 8, collected for up to 5 ms",
             lambda port: [_python(PEERS), str(_HERE / "litserve_peer.py"), str(port), "8"],
             model,
             body="request",

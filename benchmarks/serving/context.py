@@ -1,4 +1,4 @@
-"""The inputs that all measurements of one run share: model, pictures, duration, folder."""
+"""The settings that all measurements of a run share: model, pictures, duration, folder."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from service.bundle.reading import Bundle
 
 @dataclass(frozen=True)
 class BenchmarkContext:
-    """The model that is measured, and how.
+    """Which model is measured, and how.
 
     Attributes:
         bundle: the model, which all servers serve.
         folder: a folder for temporary files.
         seconds: duration of one measurement.
         rounds: how often each measurement is repeated.
-        only: parts of the names of servers to measure; empty means all servers.
-        bodies: request bodies, by kind.
-        expected: the correct answers.
+        only: if not empty, only servers whose names contain one of these texts are measured.
+        bodies: request bodies, by kind (see `draw_bodies`).
+        expected: the expected responses.
         started: when the run began (`time.monotonic`).
     """
 

@@ -1,4 +1,4 @@
-"""Formats results of measurements as Markdown tables, and writes them to benchmarks/README.md."""
+"""Formats measurements as Markdown tables, and writes them to benchmarks/README.md."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Result:
         title: the heading of the table.
         table: rows of cells; the first row has the headings of the columns.
         notes: list items below the table.
-        chart: an SVG to show with the table, or empty.
+        chart: an SVG that is shown with the table; empty if there is none.
     """
 
     key: str
@@ -40,7 +40,7 @@ class Result:
     chart: str = ""
 
     def markdown(self, conditions: str) -> str:
-        """Format the table as Markdown; `conditions` (machine and versions) are above it."""
+        """Format the table as Markdown, below the text `conditions` (see `describe_machine`)."""
         head, *rows = self.table
         lines = [f"| {' | '.join(row)} |" for row in rows]
         notes = [f"- {note}" for note in self.notes]
@@ -57,7 +57,7 @@ class Result:
     def write(self, conditions: str) -> None:
         """Write the table to benchmarks/README.md, and the chart to benchmarks/charts.
 
-        The table replaces the one with the same key. If there is none, it is appended.
+        The table replaces the table with the same key. If there is none, it is appended.
         """
         start, end = f"<!-- {self.key} -->", f"<!-- /{self.key} -->"
         block = f"{start}\n{self.markdown(conditions)}\n{end}"
@@ -78,7 +78,7 @@ def make_key(mode: str, bundle: Bundle) -> str:
 
 
 def measure_other_load() -> float:
-    """Measure for one second which share of all processors other programs use, in percent."""
+    """Measure for one second how much processor time other programs use, in % of all processors."""
     return float(psutil.cpu_percent(1.0))
 
 
@@ -99,23 +99,23 @@ def describe_machine(seconds: float, rounds: int, others: float) -> str:
 
 
 def format_spread(values: Sequence[float] | NDArray[np.float64], digits: int = 0) -> str:
-    """Format the median, with the range in brackets."""
+    """Format the median of the values, and their range in brackets."""
     low, middle, high = (float(value) for value in np.percentile(values, [0, 50, 100]))
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def format_latencies(loads: Sequence[Load]) -> list[str]:
-    """Format the median p50 and the median p99 of some measurements, in milliseconds."""
+    """Format the median of the p50 latencies and that of the p99 latencies, in milliseconds."""
     p50, p99 = np.median([(load.p50_ms, load.p99_ms) for load in loads], axis=0)
     return [f"{p50:.1f}", f"{p99:.1f}"]
 
 
 def format_ratios(numerators: Sequence[float], denominators: Sequence[float]) -> str:
-    """Format the median and the range of the ratios; there is one ratio for each round."""
+    """Format the median and the range of the ratios. Each round has one ratio."""
     return format_spread([a / b for a, b in zip(numerators, denominators, strict=True)], 2)
 
 
 def format_verdict(value: float, limit: float, relation: str) -> str:
-    """Format whether a figure meets its target, e.g. `>= 0.95: yes`; `relation` is <= or >=."""
+    """Format whether a value meets its target, e.g. `>= 0.95: yes`; `relation` is <= or >=."""
     is_met = value <= limit if relation == "<=" else value >= limit
     return f"{relation} {limit:g}: {'yes' if is_met else '**no**'}"

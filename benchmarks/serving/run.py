@@ -1,17 +1,17 @@
-"""Compares Graft's HTTP service with its parts and with other servers.
+"""Compares Graft's HTTP service with other servers, and with the same work without a server.
 
     .venv/bin/python -m benchmarks.serving.run BUNDLE... [--write]
 
-measures in turn Graft, the same work without a server, and six other servers, all with the same
-ONNX file and the same pictures. `make bench-peers` installs the other servers. Other measurements:
+measures Graft, the same work without a server, and other servers, in turn. All use the same ONNX
+file and the same pictures. `make bench-peers` installs the other servers. Other measurements:
 
-    --concurrency   automatic batch sizes compared with fixed ones, at 1 to 64 connections
-    --open-loop     latency at 70% of the highest rate, with random arrivals
+    --concurrency   automatic batch sizes compared with fixed ones, over 1 to 64 connections
+    --open-loop     latency with requests at random times, at 70% of the highest possible rate
     --start         seconds until the service is ready, and its memory
-    --overload      three times the highest rate for 20 s
-    --all           all of these and the comparison with other servers
+    --overload      requests at three times the highest possible rate for 20 s
+    --all           all of these, and the comparison with other servers
 
-The speed of a machine changes over time. So compare figures of the same round, by their ratio.
+The speed of a machine changes over time. So compare only speeds from the same round, as ratios.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ MEASUREMENTS: dict[str, Callable[[BenchmarkContext], Result]] = {
 
 MAX_OTHER_LOAD_PERCENT = 10.0
 BUSY_MACHINE = (
-    "results from a busy machine are not reliable, not even ratios. Measure again when no other "
+    "results from a busy machine are not reliable, not even ratios; measure again when no other "
     "program is running"
 )
 

@@ -30,14 +30,14 @@ class Contender:
 
     Attributes:
         name: its name in tables and charts.
-        description: how it handles a request, in the words of the table.
-        command: makes the command line for a port.
+        description: how it handles a request, as text for tables.
+        command: a function that returns the command line for a port.
         environment: additional environment variables.
         decoder: `graft` or `pillow`, the decoder that it uses.
         body: the kind of request body that it takes, a key of the dict from `draw_bodies`.
-        path: the path that classifies a picture.
-        ready: a path that answers 200 once the server is ready.
-        is_pausable: whether it can be stopped with SIGSTOP while another server is measured.
+        path: the URL path that classifies a picture.
+        ready: a URL path that returns 200 once the server is ready.
+        is_pausable: whether SIGSTOP may pause it while another server is measured.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Server:
         self.stop()
 
     def pause(self) -> None:
-        """Stop all processes of the server until `resume`, if `Contender.is_pausable`."""
+        """Suspend all processes of the server until `resume`, if `Contender.is_pausable`."""
         if self.contender.is_pausable:
             self._signal(signal.SIGSTOP)
 
@@ -101,7 +101,7 @@ class Server:
             self._signal(signal.SIGCONT)
 
     def megabytes(self) -> float:
-        """Return the memory of the server's processes in MB; shared memory counts once (PSS)."""
+        """Return the memory of the server's processes in MB. Shared memory counts once (PSS)."""
         total = 0
         for process in self._tree():
             with suppress(psutil.Error):

@@ -1,4 +1,4 @@
-"""Measures the memory of Graft, and the seconds from its start until /readyz answers 200."""
+"""Measures the memory of Graft, and the seconds from its start until /readyz returns 200."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ MAX_SECONDS, MAX_MEGABYTES = 5.0, 350.0
 
 
 def measure_startup(context: BenchmarkContext) -> Result:
-    """Start Graft twice in each round: first it times the model, then it uses the cached result."""
+    """Start Graft twice in each round.
+
+    The first start times the model. The second uses the cached result of this timing.
+    """
     first, second, idle, loaded = [], [], [], []
     contender = graft(context.bundle, context.folder)
     for _ in range(context.rounds):
@@ -30,14 +33,16 @@ def measure_startup(context: BenchmarkContext) -> Result:
             idle.append(server.megabytes())
             run_wrk(server, CONNECTIONS, context.seconds)
             loaded.append(server.megabytes())
-        context.log(f"first {first[-1]:.1f} s, second {second[-1]:.1f} s, {loaded[-1]:.0f} MB")
+        context.log(
+            f"first start {first[-1]:.1f} s, second {second[-1]:.1f} s, {loaded[-1]:.0f} MB"
+        )
     rows = [["", "median (range)", "target"]]
     for name, values, limit, digits in (
         ("first start, which times the model: seconds until ready", first, MAX_SECONDS, 2),
         ("later starts: seconds until ready", second, MAX_SECONDS, 2),
-        ("memory after the first answers, MB", idle, MAX_MEGABYTES, 0),
+        ("memory after the first responses, MB", idle, MAX_MEGABYTES, 0),
         (
-            f"memory after load over {CONNECTIONS} connections, MB",
+            f"memory after a load test over {CONNECTIONS} connections, MB",
             loaded,
             MAX_MEGABYTES,
             0,

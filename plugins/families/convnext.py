@@ -1,4 +1,4 @@
-"""ConvNeXt: convolutions arranged like a transformer (Liu et al. 2022).
+"""ConvNeXt: convolutional networks with a design like that of transformers (Liu et al. 2022).
 
 The networks scale their input themselves.
 """

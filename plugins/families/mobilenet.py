@@ -19,7 +19,7 @@ def _v2(alpha: float, parameters: int) -> Variant:
 class MobileNet(Backbone):
     """MobileNet V1 to V3, in every width for which Keras has ImageNet weights.
 
-    The variants with "minimal" in their name are V3 without squeeze-and-excite, hard swish and 5x5
+    The variants with "minimal" in their names are V3 without squeeze-and-excite, hard swish and 5x5
     filters; Keras calls them `minimalistic`.
     """
 

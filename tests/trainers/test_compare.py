@@ -102,7 +102,7 @@ def test_it_fails_if_no_backbone_can_be_measured(
 ) -> None:
     assert start(folder, "--plugins", "tiny,unbuildable=none") == 2
     captured = capsys.readouterr()
-    assert "none of the 2 backbones could be measured" in captured.err
+    assert "no backbone could be measured" in captured.err
     assert captured.out == ""
     assert [path.name for path in (folder.parent / "out").iterdir()] == [".graft.lock"]
 

@@ -41,7 +41,7 @@ def test_an_unknown_key_in_a_file_is_refused_with_a_suggestion(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("- a list", "must hold `name: value` lines"), ("a: [", "cannot be read")],
+    [("- a list", "must contain `name: value` lines"), ("a: [", "cannot be read")],
 )
 def test_a_file_that_is_not_a_mapping_is_refused(
     tmp_path: Path, content: str, message: str

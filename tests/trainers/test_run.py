@@ -205,7 +205,7 @@ def test_findings_are_logged_and_fatal_with_strict(
     errors = capsys.readouterr().err
     assert "error: 1 group of duplicates in different classes" in errors
     assert "blue/also.png = red/0.png" in errors
-    assert "--strict stops the run because of the findings listed above (1)" in errors
+    assert "--strict stops the run because of 1 finding, listed above" in errors
     assert not list((tmp_path / "out").glob("classifier*"))
 
 

@@ -62,13 +62,13 @@ def test_an_output_that_cannot_be_written_is_named(
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(tempfile, "mkdtemp", refuse)
-    with pytest.raises(WorkspaceError, match=r"--output .* cannot be written: .*; make room"):
+    with pytest.raises(WorkspaceError, match=r"--output .* cannot be written to: .*; free space"):
         workspace(tmp_path).__enter__()
 
 
 def test_an_output_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WorkspaceError, match=r"--output .*file cannot be made"):
+    with pytest.raises(WorkspaceError, match=r"--output .*file cannot be created"):
         workspace(tmp_path / "file").__enter__()
 
 

@@ -29,12 +29,12 @@ class Options(argparse.Namespace):
 
 
 def parse(line: Sequence[str]) -> Options:
-    """Parse a command line, and the file that its --config names; flags override the file.
+    """Parse a command line and its --config file, if any. Flags override values of the file.
 
     Raises:
         ConfigError: a flag or a value cannot be used, no backbone is given, or the config file
             cannot be read.
-        SystemExit: for --help and --list-plugins, as argparse does.
+        SystemExit: the command line has --help or --list-plugins.
     """
     parser = _parser()
     flags = vars(parser.parse_args(line))
@@ -51,7 +51,7 @@ def parse(line: Sequence[str]) -> Options:
 
 
 def add_flags(parser: argparse.ArgumentParser, options: Iterable[str]) -> None:
-    """Add a flag, with its help text, for each of these fields of `TrainingConfig`."""
+    """Add a flag with its help text to `parser` for each of these fields of `TrainingConfig`."""
     for name in options:
         field = TrainingConfig.model_fields[name]
         type_arguments = get_args(field.annotation)
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         "--config",
         type=Path,
         metavar="FILE",
-        help="YAML or JSON file with values of options; flags override it",
+        help="YAML or JSON file with option values; flags override its values",
     )
     parser.add_argument(
         "--quiet", action="store_true", default=False, help="show only warnings and errors"
@@ -115,5 +115,5 @@ def _read_config(path: Path) -> Mapping[str, Any]:
             f"config file {path} cannot be read: {error}; it must be valid YAML or JSON"
         ) from error
     if not isinstance(content, dict):
-        raise ConfigError(f"config file {path} must hold `name: value` lines, one per option")
+        raise ConfigError(f"config file {path} must contain `name: value` lines, one per option")
     return {str(name).replace("-", "_"): value for name, value in content.items()}

@@ -14,5 +14,5 @@ _FIXABLE = {
 
 
 def is_fixable(error: OSError) -> bool:
-    """Whether the user can fix the error, for example by making room or naming another folder."""
+    """Whether a user can fix the error, for example by freeing disk space."""
     return error.errno in _FIXABLE

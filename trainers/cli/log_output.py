@@ -16,9 +16,9 @@ LIBRARY_LOGGERS = ("py.warnings", "tensorflow", "absl", "keras", "tf2onnx", "ben
 
 
 class _StderrHandler(logging.Handler):
-    """Writes each message to the current `sys.stderr`, even if this was replaced after start-up.
+    """Writes each message to the current `sys.stderr`, which may have been replaced since start-up.
 
-    A progress bar replaces `sys.stderr` while the bar is shown.
+    A progress bar, for example, replaces it while the bar is shown.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -32,9 +32,9 @@ class _JsonFormatter(logging.Formatter):
 
 
 def log_line(message: str) -> str:
-    """Format an error message like a line of the log, but take no lock, unlike `log.error`.
+    """Format an error message like a line of the log. Unlike `log.error`, take no lock.
 
-    The thread that receives signals calls this function, and must not wait for other threads.
+    The thread that receives signals calls this function. It must not wait for other threads.
     """
     record = logging.LogRecord(log.name, logging.ERROR, "", 0, message, None, None)
     return log.handlers[0].format(record)
@@ -46,9 +46,10 @@ def _log_uncaught(*error: Any) -> None:
 
 @contextmanager
 def log_for_caller(is_verbose: bool) -> Iterator[None]:
-    """Log to stderr if `is_verbose` is set, while a function that was called from Python runs.
+    """Inside the `with` block, log to stderr if `is_verbose` is set.
 
-    Handlers that the calling program has set up receive the messages in any case.
+    This is for functions that other Python programs call. Handlers that such a program has set up
+    always receive the messages.
     """
     silence, root = logging.NullHandler(), logging.getLogger()
     root.addHandler(silence)  # without a handler there, absl would add one that writes to stderr
@@ -67,7 +68,7 @@ def log_for_caller(is_verbose: bool) -> Iterator[None]:
 def set_up_logging(is_quiet: bool, is_json: bool = False) -> None:
     """Send the log of this process to stderr, one plain or JSON line per message.
 
-    stdout is left to the results.
+    Only results are written to stdout.
 
     Args:
         is_quiet: whether to log only warnings and errors.

@@ -1,6 +1,7 @@
 """The first steps of every command that trains: choose a folder; read, check and split pictures.
 
-Between `choose_folder` and `prepare_dataset`, the command lists the files with `scanning.scan`.
+Between `choose_folder` and `prepare_dataset`, the command itself lists the files with
+`scanning.scan`.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from trainers.progress import Progress, log
 def choose_folder(config: TrainingConfig) -> Path:
     """Return the folder or archive to train on.
 
-    The folder of the sample pictures is returned if --data is `demo`, or if it is not given and
-    there is no folder data/. The sample pictures are drawn unless the cache has them.
+    If --data is `demo`, or if it is not given and there is no folder data/, this is the folder of
+    the sample pictures. They are drawn unless the cache already has them.
     """
     folder = config.folder()
     if folder:
@@ -52,9 +53,9 @@ def prepare_dataset(
 
     Args:
         files: the files of the folder, not yet decoded.
-        config: the options of the run, of which `group`, `strict` and `seed` are used.
+        config: the options of the run; only `group`, `strict` and `seed` are used.
         image_size: side of the model's input in pixels; much smaller pictures are reported.
-        cache: keeps the digests, the inspections and the groups of duplicates.
+        cache: stores the digests, the inspections and the groups of duplicates.
         progress: shows the progress of the check.
 
     Returns:
@@ -87,7 +88,8 @@ def check(dataset: Dataset, image_size: int, is_strict: bool) -> Sequence[Findin
     check_classes(dataset)
     if is_strict and findings:
         raise DataError(
-            f"{dataset.title}: --strict stops the run because of the findings listed above "
-            f"({len(findings)}); correct them, or train without --strict"
+            f"{dataset.title}: --strict stops the run because of {len(findings)} "
+            f"finding{'s' * (len(findings) != 1)}, listed above; correct the data, or train "
+            "without --strict"
         )
     return findings

@@ -16,9 +16,9 @@ KEPT = "the results so far are kept in the cache: run the same command again to 
 class StopMessage:
     """Makes the last log line of a run that is stopped by a signal.
 
-    The line says how to continue if a checkpoint was written, or results were written to the cache,
-    since `watch` was called. It also does so if the run was started with --resume and there is a
-    checkpoint of an earlier run.
+    The line says how to continue in two cases: a checkpoint or results in the cache have been
+    written since `watch` was called, or the run was started with --resume and an earlier run has
+    left a checkpoint.
 
     Args:
         prefix: the start of the message.
@@ -30,7 +30,7 @@ class StopMessage:
         self._before: dict[Path, int] = {}
 
     def watch(self, config: TrainingConfig) -> None:
-        """Note when the checkpoint and the indexes of the cache were modified before the run."""
+        """Record when the checkpoint and the cache's indexes were last modified before the run."""
         self._config, self._before = config, dict(_modification_times(config))
 
     def __call__(self) -> str:

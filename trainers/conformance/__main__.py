@@ -1,7 +1,7 @@
 """The command `python -m trainers.conformance NAME`: checks that a backbone keeps its promises.
 
 A promise is something that training or export expects of every backbone. The command calls
-`check_backbone`. Graft's tests call it, too, for every backbone in plugins/families.
+`check_backbone`. Graft's tests call this function, too, for every backbone in plugins/families.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 if all promises are kept, otherwise 2."""
     parser = CommandParser(
         prog="python -m trainers.conformance",
-        description="Check that a backbone can do what training and export need. Prints one line "
-        "for each check; the line of a failed check says what to change.",
+        description="Check that a backbone can do what training and export need. Each check prints "
+        "one line; if the check failed, the line says what to change.",
         epilog="Exit codes: 0 all checks passed; 2 a check failed, or wrong use, such as an "
         "unknown backbone.",
     )

@@ -28,16 +28,16 @@ PROMISES: dict[str, Promise] = {
 }
 """The checks by the name of the promise, in the order in which they run.
 
-Before these checks, `try_promises` checks that the network can be loaded, and the shapes of its
-input and output. If this first check fails, the others do not run.
+Before these checks, `try_promises` loads the network and checks the shapes of its input and output.
+If that fails, the checks listed here do not run.
 """
 
 
 def check_backbone(backbone: Backbone, size: int | None = None) -> Iterator[Result]:
-    """Check every promise of a backbone with random weights, in about a minute.
+    """Load a backbone with random weights, and check every promise. This takes about a minute.
 
     Args:
-        size: side of the pictures in pixels; None means 64, or min_image_size if that is larger.
+        size: side of the pictures in pixels; None means 64, or `min_image_size` if that is larger.
     """
     with tempfile.TemporaryDirectory() as folder:
         yield from try_promises(backbone, Path(folder), PROMISES, size)

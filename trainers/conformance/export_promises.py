@@ -1,4 +1,4 @@
-"""Promises about the export: it succeeds, and exported classifiers answer like the Keras model.
+"""Promises about the export: it succeeds, and does not change the probabilities of a classifier.
 
 A promise is something that training or export expects of every backbone.
 """
@@ -32,7 +32,7 @@ def check_parity(trial: Trial) -> str:
     except ParityError as error:
         raise BrokenPromiseError(
             f"{str(error).partition(';')[0]}: make layers random only if `training` is true, or "
-            "replace the operation that computes something else in the exported format"
+            "replace the operation that gives other results in the exported format"
         ) from error
     largest = max(parity["max_difference"].values())
     sizes = ", ".join(str(size) for size in parity["batch_sizes"])

@@ -29,7 +29,7 @@ def check_parameters(trial: Trial) -> str:
 
 
 def check_smallest_size(trial: Trial) -> str:
-    """Check that the network can be built at `min_image_size`, and that `load` refuses less."""
+    """Check that the network can be built at `min_image_size`; `load` must refuse smaller sizes."""
     backbone = trial.backbone
     smallest = backbone.variants[backbone.variant].min_image_size
     try:
@@ -50,8 +50,8 @@ def check_smallest_size(trial: Trial) -> str:
     except BackboneError:
         return f"built for {smallest} x {smallest} pixels; load() refuses smaller pictures"
     raise BrokenPromiseError(
-        f"load() accepts pictures of {smallest - 1} pixels, although min_image_size is {smallest}, "
-        "instead of raising BackboneError: do not override load(), override build()"
+        f"load() must raise BackboneError for pictures of {smallest - 1} pixels, because "
+        f"min_image_size is {smallest}: do not override load(), override build()"
     )
 
 
@@ -59,8 +59,8 @@ def check_scaling(trial: Trial) -> str:
     """Check that the first layer with weights gets pixels in the range that it was trained with.
 
     For networks of keras.applications, this layer must get the same inputs as after Keras'
-    `preprocess_input`. For other networks, only the range and spread of the inputs are checked, or
-    nothing if this layer itself normalises its inputs.
+    `preprocess_input`. For other networks, only the range and spread of the inputs are checked. If
+    this layer itself normalises its inputs, not even these are checked.
     """
     import keras
 
@@ -120,11 +120,11 @@ def _first_weighted_layer(model: keras.Model, images: Any) -> tuple[keras.layers
 
 
 class _StopCall(BaseException):
-    """Stops the call of a model. It is not an Exception, which Keras would wrap in another."""
+    """Stops the call of a model. It is a BaseException, because Keras would wrap an Exception."""
 
 
 def check_determinism(trial: Trial) -> str:
-    """Check that feature maps are finite, and the same in every call, alone and in a batch."""
+    """Check that feature maps are finite, repeatable, and independent of the rest of the batch."""
     import keras
 
     def predict(images: Any) -> Any:

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import keras
 
 BFLOAT16_TOLERANCE = 0.1
-"""The largest allowed difference between the feature maps of a bfloat16 clone and those of the
-network, relative to the norm of the latter. bfloat16 has only 8 significant bits."""
+"""The largest allowed difference between the feature maps of a bfloat16 clone and of the network,
+divided by the norm of the network's feature maps. bfloat16 has only 8 significant bits."""
 LAYERS, CLASSES = 5, 3
 """The number of layers that the checks fine-tune, and the number of classes of their heads."""
 
 
 def check_freezing(trial: Trial) -> str:
-    """Check that after freeze(), training a head changes neither weights nor statistics."""
+    """Check that, after freeze(), training a head changes no weights and no statistics."""
     trial.backbone.freeze(trial.body)
     trainable = [weight.path for weight in trial.body.trainable_weights]
     if trainable:
@@ -33,7 +33,7 @@ def check_freezing(trial: Trial) -> str:
     before = _copy_weights(trial.body)
     _fit_one_step(trial)
     _require_frozen_unchanged(before)
-    return "after freeze(), training a head changes neither weights nor statistics"
+    return "after freeze(), training a head changes no weights and no statistics"
 
 
 def check_fine_tuning(trial: Trial) -> str:
@@ -61,13 +61,13 @@ def check_fine_tuning(trial: Trial) -> str:
             f"{_join_names(expected)}: do not override fine_tune()"
         )
     return (
-        f"fine_tune() unfreezes the last {len(unfrozen)} layers, from {unfrozen[0].name} on; "
-        "BatchNormalization stays frozen"
+        f"fine_tune({LAYERS}) unfreezes the layers from {unfrozen[0].name} on; BatchNormalization "
+        "stays frozen"
     )
 
 
 def check_training(trial: Trial) -> str:
-    """Check that a step of fine-tuning changes unfrozen weights, and does not change any others."""
+    """Check that a step of fine-tuning changes unfrozen weights, and no other weights."""
     before = _copy_weights(trial.body)
     _fit_one_step(trial)
     _require_frozen_unchanged(before)
@@ -89,18 +89,19 @@ def check_weights_file(trial: Trial) -> str:
     difference = abs(_predict(loaded, trial.images) - _predict(trial.body, trial.images)).max()
     if difference:
         raise BrokenPromiseError(
-            "loaded from a file of its own weights, the network gives different feature maps (by "
-            f"up to {difference:.2g}): build() must make the same network for any `weights`"
+            "after its weights were saved to a file and loaded, the network gives different "
+            f"feature maps (difference: up to {difference:.2g}): build() must make the same "
+            "network for any `weights`"
         )
-    return "loaded from a file of its weights, the network gives the same feature maps"
+    return "after its weights were saved and loaded, the network gives the same feature maps"
 
 
 def check_copies(trial: Trial) -> str:
     """Check that a clone gives the same feature maps, and a bfloat16 clone nearly the same.
 
-    Fine-tuning on several devices and on recent GPUs trains such clones. The statistics of
-    BatchNormalization are changed first. Otherwise a clone that does not copy them would pass the
-    check, because it has the same initial values as the network.
+    Fine-tuning on several devices and on recent GPUs trains such clones. The check first changes
+    the statistics of BatchNormalization. Otherwise a clone with initial statistics would pass,
+    although the statistics were not copied.
     """
     weights = trial.body.weights
     shifted = [weight.numpy() + _statistic_shift(weight.name) for weight in weights]
@@ -113,9 +114,9 @@ def check_copies(trial: Trial) -> str:
         if not difference <= tolerance:
             raise BrokenPromiseError(
                 f"the feature maps of a clone{f' in {policy}' if policy else ''} differ by "
-                f"{difference:.2g} of their norm: get_config() of each layer must return all its "
-                "arguments, and load_own_variables() must recompute what the layer derives from "
-                "its weights"
+                f"{difference:.2g} of their norm: get_config() of each layer must return all "
+                "arguments of the layer, and load_own_variables() must recompute what the layer "
+                "derives from its weights"
             )
     return (
         "a clone gives the same feature maps; those of a bfloat16 clone differ by "
@@ -127,7 +128,7 @@ def _statistic_shift(name: str) -> float:
     """Return the number to add to the weight with this name.
 
     It is 0 for all weights except the means and variances of BatchNormalization. Means are lowered,
-    because that keeps ReLU active.
+    because raised means could make all outputs of ReLU zero.
     """
     return 0.1 if name.endswith("variance") else -0.1 if name.endswith("mean") else 0.0
 
@@ -139,7 +140,7 @@ def _predict(model: keras.Model, images: Any) -> Any:
 
 
 def _copy_weights(model: keras.Model) -> list[tuple[Any, Any]]:
-    """Return every weight with a copy of its current value."""
+    """Return pairs: each weight, and a copy of its current value."""
     return [(weight, weight.numpy().copy()) for weight in model.weights]
 
 
@@ -163,10 +164,10 @@ def _require_frozen_unchanged(before: list[tuple[Any, Any]]) -> None:
 
 
 def _fit_one_step(trial: Trial) -> None:
-    """Train one step with a head.
+    """Train the network with a new head for one step.
 
-    The head gets standardised features, because those of a random network may be tiny. The step
-    runs eagerly, because tracing a large network takes most of a minute.
+    The head gets standardised features, because the features of a random network may be tiny. The
+    step runs eagerly, because tracing a large network is slow.
     """
     import keras
 

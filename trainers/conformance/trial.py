@@ -1,4 +1,4 @@
-"""Runs checks of promises: loads a backbone with random weights, and passes it to each check.
+"""Checks promises: loads a backbone with random weights, and passes it to each check.
 
 A promise is something that training or export expects of every backbone.
 """
@@ -57,7 +57,7 @@ class Result:
 
 
 Promise = Callable[[Trial], str]
-"""A check: returns a message about what it measured, or raises BrokenPromiseError."""
+"""A check of a promise. It returns a message with its result, or raises BrokenPromiseError."""
 
 
 def try_promises(
@@ -70,7 +70,7 @@ def try_promises(
 
     Args:
         folder: an empty folder for the files of the checks.
-        size: side of the pictures in pixels; None means 64, or min_image_size if that is larger.
+        size: side of the pictures in pixels; None means 64, or `min_image_size` if that is larger.
     """
     import keras
 
@@ -96,7 +96,7 @@ def _check_shapes(body: keras.Model, size: int) -> str:
     if body.input_shape != expected:
         raise BrokenPromiseError(
             f"load() returned a network with input {body.input_shape} instead of {expected}: in "
-            "build(), use the argument image_size, and leave the batch size open"
+            "build(), use the argument image_size, and do not fix the batch size"
         )
     if len(body.output_shape) != 4 or body.output_shape[0] is not None:
         raise BrokenPromiseError(
@@ -108,7 +108,10 @@ def _check_shapes(body: keras.Model, size: int) -> str:
 
 
 def _draw_images(size: int) -> Any:
-    """Draw coloured patches with noise. A random network hardly distinguishes pictures of noise."""
+    """Draw coloured patches with noise.
+
+    With noise alone, a random network would give nearly the same features for all pictures.
+    """
     import keras
 
     coarse = keras.random.uniform((PICTURES, 4, 4, 3), 0, 200, seed=0)

@@ -1,1 +1,1 @@
-"""Load generators (open-loop and closed-loop), their pictures, and measurements with them."""
+"""Load generators (open-loop and closed-loop), their pictures, and measurements that use them."""

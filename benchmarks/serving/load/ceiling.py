@@ -32,10 +32,10 @@ class ThreadLayout:
     """How the work is divided among processes and threads.
 
     Attributes:
-        name: its description in tables.
+        name: the description in tables.
         processes: the number of processes, each with one ONNX Runtime session.
-        threads: the number of threads in each process that decode and call the session.
-        session_threads: the number of threads of the session.
+        threads: the number of threads in each process; they decode and call the session.
+        session_threads: the number of threads that the session itself uses.
     """
 
     name: str
@@ -46,21 +46,21 @@ class ThreadLayout:
 
 def thread_layouts(cores: int) -> list[ThreadLayout]:
     return [
-        ThreadLayout(f"{cores} processes of one thread", cores, 1, 1),
-        ThreadLayout(f"{cores} threads sharing a one-thread session", 1, cores, 1),
-        ThreadLayout(f"a session of {cores} threads", 1, 1, cores),
+        ThreadLayout("a process with one thread for each core", cores, 1, 1),
+        ThreadLayout("a thread for each core, sharing a one-thread session", 1, cores, 1),
+        ThreadLayout("one session with a thread for each core", 1, 1, cores),
     ]
 
 
 def single_thread_layout(session_threads: int = 1) -> ThreadLayout:
-    """A layout that processes one picture after another, to measure how long a picture takes."""
+    """Return a layout that processes one picture at a time, to measure how long a picture takes."""
     return ThreadLayout(
-        f"one picture at a time, session of {session_threads}", 1, 1, session_threads
+        f"one picture at a time, session threads: {session_threads}", 1, 1, session_threads
     )
 
 
 def measure_ceiling(layout: ThreadLayout, bundle: Bundle, pictures: Bodies, seconds: float) -> Load:
-    """Measure the pictures per second of all processes together, and the time of one picture."""
+    """Measure the pictures per second of all processes together, and the latency of a picture."""
     size, model = str(bundle.manifest.input.size), str(bundle.model_path)
     numbers = [str(layout.threads), str(layout.session_threads)]
     command = [sys.executable, "-m", "benchmarks.serving.load.ceiling", model, size, *numbers]
@@ -124,7 +124,10 @@ def main(model: str, size: str, threads: str, session_threads: str, *paths: str)
 def loop(
     classify: Callable[[bytes], None], pictures: Sequence[bytes], until: float, times: list[float]
 ) -> None:
-    """Classify pictures until the time `until`; append the milliseconds of each to `times`."""
+    """Classify pictures until the time `until` (`time.perf_counter`).
+
+    Append the milliseconds that each picture took to `times`.
+    """
     number, now = 0, time.perf_counter()
     while now < until:
         classify(pictures[number % len(pictures)])

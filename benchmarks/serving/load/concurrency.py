@@ -1,4 +1,4 @@
-"""Compares automatic batch sizes, chosen by timing at the start, with fixed ones."""
+"""Compares Graft's automatic batch sizes, chosen by timing at start-up, with fixed ones."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ FIXED = (1, 8)
 
 
 def measure_concurrency(context: BenchmarkContext) -> Result:
-    """Run three servers, and measure them in turn at 1 to 64 connections; the others are paused."""
+    """Start three servers, and measure them in turn over 1 to 64 connections.
+
+    While one server is measured, the others are paused.
+    """
     table = [["connections", "automatic batch, pictures/s", *(f"batch {n}" for n in FIXED)]]
-    table[0] += ["automatic / better fixed one", ">= 0.98", "p50 ms", "p99 ms"]
+    table[0] += ["automatic / faster fixed size", ">= 0.98", "p50 ms", "p99 ms"]
     with ExitStack() as stack:
         servers = []
         for batch in (None, *FIXED):
@@ -62,7 +65,7 @@ def _row(connections: int, loads: list[list[Load]]) -> list[str]:
 
 
 def _latency_alone(context: BenchmarkContext, measure: Callable[[], Load]) -> list[str]:
-    """Compare the latency over one connection with the time of decoder and model alone."""
+    """Compare the latency over one connection with that of the same work without a server."""
     ratios, served, without_server = [], [], []
     for _ in range(context.rounds):
         without_server.append(

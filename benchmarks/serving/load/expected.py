@@ -1,4 +1,4 @@
-"""The expected answers: those of the same model in this process, for each of the two decoders."""
+"""The expected responses: what the same model returns in this process, with either decoder."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from service.engine.predictor import Predictor
 from service.imaging import decode
 
 TOLERANCE = 1e-3
-"""The largest allowed difference of a score from the expected score. Scores depend a little on the
-batch size."""
+"""The largest allowed difference between a score and the expected score. Scores depend slightly on
+the batch size."""
 
 RETRY_SECONDS = 30.0
-"""A request is repeated for at most this time while the server refuses it with 429."""
+"""If a server refuses a request with 429, the request is repeated for at most this long."""
 
 Answer = tuple[str, float]
 
 
 class Expected:
-    """The label and score of every picture, decoded with Graft and with Pillow."""
+    """The expected label and score of every picture, for Graft's decoder and for Pillow."""
 
     def __init__(self, bundle: Bundle, pictures: Bodies) -> None:
         predictor = Predictor(bundle)
@@ -51,10 +51,10 @@ class Expected:
         }
 
     def check(self, server: Server) -> None:
-        """Send each picture once.
+        """Send each picture once, and compare the response with the expected one.
 
         Raises:
-            RuntimeError: an answer differs from the expected one, or its status is not 200.
+            RuntimeError: a response differs, or its status is not 200.
         """
         contender = server.contender
         expected = self._answers[contender.decoder]
@@ -62,19 +62,19 @@ class Expected:
             actual, actual_score = _request_answer(server, number)
             if actual != label or abs(actual_score - score) > TOLERANCE:
                 raise RuntimeError(
-                    f"{contender.name} answers picture {number} with {actual} {actual_score:.4f}, "
-                    f"but {label} {score:.4f} is expected"
+                    f"{contender.name} returned {actual} ({actual_score:.4f}) for picture "
+                    f"{number}, but {label} ({score:.4f}) was expected"
                 )
 
 
 def _request_answer(server: Server, number: int) -> Answer:
-    """Send a picture and return the answer; retry while the queue is full (429)."""
+    """Send a picture; return its label and score. Retry while the queue is full (429)."""
     deadline = time.monotonic() + RETRY_SECONDS
     while (response := _post(server, number))[0] == 429 and time.monotonic() < deadline:
         time.sleep(0.1)
     status, content = response
     if status != 200:
-        raise RuntimeError(f"{server.contender.name} answers with {status}: {content[:300]!r}")
+        raise RuntimeError(f"{server.contender.name} returned {status}: {content[:300]!r}")
     answer: Any = json.loads(content)
     if isinstance(answer, list):  # BentoML's batchable methods
         (answer,) = answer

@@ -1,10 +1,10 @@
-"""Generates open-loop load: requests at random times (Poisson), without waiting for answers.
+"""Generates open-loop load: requests at random times (Poisson), without waiting for responses.
 
     python -m benchmarks.serving.load.generator PORT PATH CONTENT_TYPE RATE:SECONDS,... FILES...
 
-starts the generator in a separate process. It prints JSON after the last answer. It uses plain
-sockets and one epoll, because the service cannot use the processor time that the generator takes.
-With asyncio and uvloop, the generator took three times as much.
+starts the generator in a separate process. It prints JSON after the last response. The generator
+takes processor time that the service then cannot use. So it uses plain sockets and one epoll,
+which take a third of the time of asyncio and uvloop.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _RETRY_AFTER = re.compile(rb"\r\nretry-after: *\d", re.IGNORECASE)
 TIMEOUT_SECONDS = 15.0
 LOST = 0
-"""The status of a request without a complete answer."""
+"""The recorded status of a request without a complete response."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request and its answer.
+    """A request and its response.
 
     Attributes:
         sent: when it was sent, in seconds since the start.
-        milliseconds: time until the answer was complete, or the request was given up.
+        milliseconds: time until the response was complete or the generator gave up.
         status: HTTP status, or LOST.
-        has_retry_after: whether the answer has the header Retry-After.
+        has_retry_after: whether the response has the header Retry-After.
     """
 
     sent: float
@@ -53,7 +53,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Traffic:
-    """The result of a generator.
+    """The result of a run of the generator.
 
     Attributes:
         phases: the requests of each phase.
@@ -67,10 +67,10 @@ class Traffic:
 
 
 def start_load(server: Server, phases: Sequence[tuple[float, float]]) -> subprocess.Popen[str]:
-    """Start a generator.
+    """Start a generator in a separate process.
 
     Args:
-        phases: pairs of a rate (requests per second) and a duration (seconds), one after another.
+        phases: the phases in order, each with its rate (requests per second) and duration (s).
     """
     command = [sys.executable, "-m", "benchmarks.serving.load.generator", str(server.port)]
     command += [server.contender.path, server.bodies.content_type]
@@ -106,7 +106,7 @@ class Connection:
     """A keep-alive connection that carries at most one request at a time.
 
     Attributes:
-        sent: when the current request was sent (`time.perf_counter`); None without a request.
+        sent: when the current request was sent (`time.perf_counter`); None if there is none.
     """
 
     def __init__(self, port: int) -> None:
@@ -124,11 +124,11 @@ class Connection:
             self.socket.sendall(request)
 
     def read_answer(self) -> tuple[int, bool] | None:
-        """Read the part of the answer that has arrived.
+        """Read the part of the response that has arrived.
 
         Returns:
-            None if the answer is not yet complete. Otherwise its status (LOST if the connection is
-            closed or broken), and whether it has the header Retry-After.
+            None if the response is not yet complete. Otherwise its status (LOST if the connection
+            is closed or broken), and whether it has the header Retry-After.
         """
         try:
             received = self.socket.recv(1 << 16)
@@ -145,7 +145,7 @@ class Connection:
 
 
 class Generator:
-    """Sends each request at its time, over an idle connection, or a new one if none is idle."""
+    """Sends each request at its planned time. It opens a connection only if none is idle."""
 
     def __init__(self, port: int, requests: list[bytes]) -> None:
         self._port, self._requests = port, requests
@@ -175,7 +175,7 @@ class Generator:
         }
 
     def _read_until(self, moment: float) -> float:
-        """Read answers until `moment` (`time.perf_counter`).
+        """Read responses until `moment` (`time.perf_counter`).
 
         Returns:
             The seconds that have passed since `moment`.
@@ -200,7 +200,7 @@ class Generator:
         connection.socket.close()
 
     def _send(self, request: bytes) -> None:
-        """Send a request. Connecting is not timed, because load balancers keep connections open."""
+        """Send a request. Time to connect does not count: load balancers keep connections open."""
         if self._idle:
             connection = self._idle.pop()
         else:
@@ -219,7 +219,7 @@ class Generator:
 
 
 def draw_arrivals(phases: Sequence[tuple[float, float]], seed: int = 0) -> Iterator[float]:
-    """Draw the times of requests, in seconds since the start, with exponential intervals."""
+    """Yield random send times, in seconds since the start, with exponential intervals."""
     rng = np.random.default_rng(seed)
     begin = 0.0
     for rate, seconds in phases:

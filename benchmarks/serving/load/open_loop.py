@@ -1,4 +1,7 @@
-"""Measures latency at 70% of saturation (the highest rate of answers), with random arrivals."""
+"""Measures latency when requests arrive at random times, at 70% of the rate at saturation.
+
+Saturation is the highest rate of successful responses.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ LIMIT = 4.0
 
 
 def measure_open_loop(context: BenchmarkContext) -> Result:
-    """In each round, time a picture without a server, then measure saturation, then latency."""
+    """In each round, measure one picture without a server, then saturation, then latency."""
     measured: dict[str, list[float]] = {}
 
     def record(**values: float) -> None:
@@ -51,7 +54,7 @@ def measure_open_loop(context: BenchmarkContext) -> Result:
 
 
 def _result(context: BenchmarkContext, measured: dict[str, list[float]]) -> Result:
-    rows = [["", "ms", "ratio to one thread without a server", f"<= {LIMIT:g}"]]
+    rows = [["", "ms", "ratio to the first row", f"<= {LIMIT:g}"]]
     rows.append(
         ["one picture without a server, one thread", format_spread(measured["bare"], 2), "1", ""]
     )
@@ -77,7 +80,8 @@ def _result(context: BenchmarkContext, measured: dict[str, list[float]]) -> Resu
         )
     notes = [
         f"saturation {format_spread(measured['saturation'])}/s (wrk, {SATURATING} connections); "
-        f"requests arrived at {SHARE:.0%} of it; {sum(measured['failed']):.0f} refused or lost",
+        f"requests arrived at {SHARE:.0%} of this rate; refused or lost: "
+        f"{sum(measured['failed']):.0f}",
         f"the load generator used {np.median(measured['share']):.0f}% of a core; it sent 99% of "
         f"requests at most {max(measured['lag']):.1f} ms late",
     ]

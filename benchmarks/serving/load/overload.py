@@ -1,6 +1,6 @@
-"""Measures answers and refusals while requests arrive at three times saturation for 20 s.
+"""Measures responses and refusals while requests arrive at three times saturation for 20 s.
 
-Saturation is the highest rate of answers.
+Saturation is the highest rate of successful responses.
 """
 
 from __future__ import annotations
@@ -75,13 +75,19 @@ def _result(
     ]
     refusals = [request.milliseconds for request in refused] or [0.0]
     rows = [
-        Row("answers per second / saturation", in_time / SECONDS / saturation, "", 0.95, ">="),
-        Row("time of refusals, p50", float(np.percentile(refusals, 50)), " ms", 50, "<="),
-        Row("time of refusals, p99", float(np.percentile(refusals, 99)), " ms", 50, "<="),
+        Row(
+            "goodput (successful responses per second) / saturation",
+            in_time / SECONDS / saturation,
+            "",
+            0.95,
+            ">=",
+        ),
+        Row("latency of refusals, p50", float(np.percentile(refusals, 50)), " ms", 50, "<="),
+        Row("latency of refusals, p99", float(np.percentile(refusals, 99)), " ms", 50, "<="),
         Row("refusals without Retry-After", without_retry_after, "", 0, "<="),
-        Row("requests neither answered nor refused", lost, "", 0, "<="),
+        Row("failed or lost requests", lost, "", 0, "<="),
         Row("memory growth", growth, " MB", 64, "<="),
-        Row("end of overload until normal latency", max(slow, default=0.0), " s", 2, "<="),
+        Row("time until latency is normal again", max(slow, default=0.0), " s", 2, "<="),
     ]
     table = [["", "measured", "target"]]
     for row in rows:
@@ -91,10 +97,10 @@ def _result(
         )
     answered = np.percentile([request.milliseconds for request in good], [50, 99])
     notes = [
-        f"saturation {saturation:.0f}/s (mean of before and after; wrk with {SATURATING} "
-        f"connections); {len(flood) / SECONDS:.0f} requests/s for {SECONDS:g} s: {len(good)} "
-        f"answered, {len(refused)} refused",
-        f"latency of answers during overload: p50 {answered[0]:.0f}, p99 {answered[1]:.0f} ms; "
+        f"saturation {saturation:.0f}/s (mean of the rates before and after the overload; wrk with "
+        f"{SATURATING} connections); overload: {len(flood) / SECONDS:.0f} requests/s for "
+        f"{SECONDS:g} s, of which {len(good)} succeeded and {len(refused)} were refused",
+        f"latency of successful responses: p50 {answered[0]:.0f}, p99 {answered[1]:.0f} ms; "
         f"normal p99, at {CALM_PER_SECOND:g} requests/s: {normal:.1f} ms",
         f"the load generator used {traffic.processor_share:.0%} of one core, which the service "
         f"could not use, and sent 99% of the requests at most {traffic.lag_p99_ms:.1f} ms late",

@@ -1,4 +1,4 @@
-"""Draws pictures that resemble photographs, and makes request bodies of them."""
+"""Draws pictures that resemble photographs, and makes request bodies from them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _FORM = f"multipart/form-data; boundary={_BOUNDARY}"
 
 @dataclass(frozen=True)
 class Bodies:
-    """The pictures as request bodies of one kind.
+    """The pictures as request bodies of one kind, e.g. multipart forms.
 
     Attributes:
         content_type: value of the header Content-Type.
-        paths: files with one body each.
+        paths: the files; each contains one body.
     """
 
     content_type: str
@@ -54,7 +54,7 @@ def draw_bodies(folder: Path) -> dict[str, Bodies]:
 
 
 def _jpeg(number: int) -> bytes:
-    """Draw blurred patches of several sizes with grain: as much detail as in photographs."""
+    """Draw blurred patches of several sizes, and grain, to get as much detail as in photographs."""
     rng = np.random.default_rng(number)
     scene = np.zeros((SIZE[1], SIZE[0], 3), np.float32)
     for cells, strength in ((4, 0.6), (16, 0.3), (64, 0.2)):

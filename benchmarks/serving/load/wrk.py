@@ -1,4 +1,4 @@
-"""Generates closed-loop load with `wrk`: each connection sends a request after each answer."""
+"""Generates closed-loop load with `wrk`: a connection sends a request after each response."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def run_wrk(server: Server, connections: int, seconds: float) -> Load:
     result = json.loads(completed.stdout.strip().splitlines()[-1])
     if result["refused"] or result["failed"]:
         raise RuntimeError(
-            f"{server.contender.name} refused {result['refused']} of {result['requests']} "
-            f"requests, and {result['failed']} failed"
+            f"{server.contender.name} did not serve all {result['requests']} requests: refused "
+            f"{result['refused']}, failed {result['failed']}"
         )
     return Load(result["requests"] / result["seconds"], result["p50_ms"], result["p99_ms"])

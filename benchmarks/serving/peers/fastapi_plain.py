@@ -1,4 +1,4 @@
-"""FastAPI as in tutorials: form upload, Pillow, session with default threads, `def` endpoint."""
+"""FastAPI as in tutorials: form upload, Pillow, default session threads, `def` endpoint."""
 
 import io
 import json

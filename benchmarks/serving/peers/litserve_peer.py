@@ -1,8 +1,8 @@
 """LitServe as in its documentation: a form upload, Pillow, a worker process for each core.
 
-`litserve_peer.py PORT [BATCH]`: with BATCH, it collects up to that number of pictures for at most
-5 ms. The session of each worker has one thread; with the default there would be more threads than
-cores.
+Run it as `litserve_peer.py PORT [BATCH]`. With BATCH, a worker collects up to that number of
+pictures for at most 5 ms. The session of each worker has one thread; with the default number of
+threads, there would be more threads than cores.
 """
 
 import io

@@ -1,6 +1,6 @@
-"""MLServer as in its documentation: a custom runtime, which gets base64 by the V2 protocol.
+"""MLServer as in its documentation: a custom runtime that gets base64 through the V2 protocol.
 
-There is a worker process for each core, with a one-thread session.
+Each core has a worker process, with a one-thread session.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Writes the two settings files of MLServer as in its documentation, and starts MLServer."""
+"""Writes MLServer's two settings files, as its documentation says, and starts MLServer."""
 
 import json
 import os

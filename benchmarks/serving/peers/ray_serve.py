@@ -1,6 +1,7 @@
 """Ray Serve as in its documentation: a replica for each core, the picture as the body, Pillow.
 
-The session of each replica has one thread; with the default there would be more threads than cores.
+The session of each replica has one thread; with the default number of threads, there would be more
+threads than cores.
 """
 
 import io

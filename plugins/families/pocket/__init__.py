@@ -1,4 +1,4 @@
-"""Pocket: a small network with weights in this repository, learned from drawn pictures.
+"""Pocket: a small network whose weights are part of Graft, pretrained on generated pictures.
 
 It is meant for first steps, and for machines without internet access. The model card, pocket.md,
 says how the weights were made, how accurate they are, and what they are not suitable for.
@@ -24,7 +24,7 @@ SHA256 = "5a80bde0dc4a0684824913c35854603de48bcf73352e28c7ee324ef2e3590188"
 
 @register
 class Pocket(Backbone):
-    """A residual network (He et al. 2015) that returns feature maps of five depths."""
+    """A residual network (He et al. 2015) that returns feature maps of five stages."""
 
     family = "pocket"
     default_variant = "1"
@@ -32,11 +32,11 @@ class Pocket(Backbone):
     pretrained = "embedded"
 
     def build(self, weights: str | None, image_size: int) -> keras.Model:
-        """Build the network. Its output is the concatenation of the feature maps of five depths.
+        """Build the network. Its output is the concatenation of the feature maps of five stages.
 
-        The height and width of all maps are a sixteenth of those of the input; shallow maps are
-        pooled to this size. Shallow maps contain colours and fine textures, which the last layers
-        of a small network lose.
+        All maps have a sixteenth of the height and width of the input. The maps of early stages
+        are pooled to this size. They contain colours and fine textures, which the last layers of a
+        small network lose.
 
         Raises:
             WeightsError: the weights file of Graft is missing or damaged.

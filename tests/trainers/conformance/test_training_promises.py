@@ -68,6 +68,6 @@ def test_a_file_that_is_loaded_with_other_values_is_found(last_result: LastResul
             last.set_weights([weight * 2 for weight in last.get_weights()])
 
     assert (
-        "loaded from a file of its own weights, the network gives different feature"
+        "after its weights were saved to a file and loaded, the network gives different feature"
         in last_result(Doubles(), "weights file")
     )

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Mapping
 from typing import Final
 
-_FULL: Final = "make room on the disk, or use a folder on another disk"
+_FULL: Final = "free some disk space, or use a folder on another disk"
 _FORBIDDEN: Final = "give this user access to it, or choose another path"
 _REMEDIES: Final[Mapping[int | None, str]] = {
     errno.ENOSPC: f"{_FULL} (--output, GRAFT_CACHE, BENTOML_HOME)",

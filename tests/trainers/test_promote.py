@@ -100,7 +100,7 @@ def test_a_better_model_becomes_latest(
     printed = capsys.readouterr()
     assert printed.out.splitlines()[-1] == f"tiny:{new.manifest.version}"
     assert "on 6 test pictures the accuracy" in printed.err
-    assert f"accuracy of tiny:{new.manifest.version} is 1.0000" in printed.err
+    assert f"new model tiny:{new.manifest.version} 1.0000" in printed.err
     assert f"of tiny:{old.manifest.version} is 0.6667" in printed.err
     assert Bundle.read(resolve("tiny:latest")).manifest == new.manifest
 
@@ -132,7 +132,7 @@ def test_training_pictures_of_the_old_model_do_not_count(
     assert "on 3 test pictures the accuracy" in capsys.readouterr().err
     save(make_bundle("learned", test=(0, 1)))
     assert promote(make_bundle("newer", test=(2, 3), colours=2).path, data) == 2
-    assert "was trained on all 6 test pictures" in capsys.readouterr().err
+    assert "(test pictures: 6)" in capsys.readouterr().err
 
 
 def rename_pictures(data: Path) -> None:
@@ -211,7 +211,7 @@ def test_wrong_use_is_reported_and_changes_nothing(
         save(make_bundle("old", colours=2))
     cases = {
         "nothing": ("no bundle in", tmp_path / "nowhere", data),
-        "name": ("can only replace one of the same name", new, data),
+        "name": ("can only replace a model of the same name", new, data),
         "store": ("no model 'tiny:latest'", new, data),
         "data": ("use --data to name the folder", new, tmp_path),
     }

@@ -80,7 +80,7 @@ def test_the_message_has_figures_and_advice() -> None:
     with pytest.raises(ParityError) as caught:
         require_faithful(selected(), answers(LOSSES + 1, 50))
     message = str(caught.value)
-    assert re.search(r"the selected model \(fine-tuning\) on 100 pictures", message)
+    assert re.search(r"the selected model \(fine-tuning\): .* Pictures compared: 100\.", message)
     assert "loss 1.5000 instead of 0.5000, accuracy 0.5000 instead of 0.9000" in message
     assert "no bundle was written" in message
     assert "--precision float32" in message

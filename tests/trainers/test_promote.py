@@ -99,9 +99,9 @@ def test_a_better_model_becomes_latest(
     assert promote(new.path, data) == 0
     printed = capsys.readouterr()
     assert printed.out.splitlines()[-1] == f"tiny:{new.manifest.version}"
-    assert "on 6 test pictures the accuracy" in printed.err
-    assert f"accuracy of tiny:{new.manifest.version} is 1.0000" in printed.err
-    assert f"of tiny:{old.manifest.version} is 0.6667" in printed.err
+    assert "accuracy on the same test pictures (6)" in printed.err
+    assert f"new model tiny:{new.manifest.version} 1.0000" in printed.err
+    assert f"old model tiny:{old.manifest.version} 0.6667;" in printed.err
     assert Bundle.read(resolve("tiny:latest")).manifest == new.manifest
 
 
@@ -129,10 +129,10 @@ def test_training_pictures_of_the_old_model_do_not_count(
 ) -> None:
     save(make_bundle("old", test=(0, 3)))
     assert promote(make_bundle("new", test=(2, 3)).path, data) == 0
-    assert "on 3 test pictures the accuracy" in capsys.readouterr().err
+    assert "accuracy on the same test pictures (3)" in capsys.readouterr().err
     save(make_bundle("learned", test=(0, 1)))
     assert promote(make_bundle("newer", test=(2, 3), colours=2).path, data) == 2
-    assert "was trained on all 6 test pictures" in capsys.readouterr().err
+    assert "(test pictures: 6)" in capsys.readouterr().err
 
 
 def rename_pictures(data: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_renamed_picture_is_recognised(
     assert promote(make_bundle("new", test=(2, 3)).path, data) == 0
     printed = capsys.readouterr().err
     # The old model was trained on picture 2, under its old name.
-    assert "on 3 test pictures the accuracy" in printed
+    assert "accuracy on the same test pictures (3)" in printed
     assert "compared by path" not in printed
 
 
@@ -159,7 +159,7 @@ def test_a_replaced_picture_counts_as_new(
     for path in data.rglob("2.jpg"):
         path.write_bytes(draw(path.parent.name, size=(64, 99)))
     assert promote(make_bundle("new", test=(2, 3)).path, data) == 0
-    assert "on 6 test pictures the accuracy" in capsys.readouterr().err
+    assert "accuracy on the same test pictures (6)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("without_digests", ["old", "new"])
@@ -169,7 +169,7 @@ def test_a_bundle_without_digests_is_compared_by_path_with_a_warning(
     save(make_bundle("old", test=(0, 3), is_old=without_digests == "old"))
     assert promote(make_bundle("new", test=(2, 3), is_old=without_digests == "new").path, data) == 0
     printed = capsys.readouterr().err
-    assert "on 3 test pictures the accuracy" in printed
+    assert "accuracy on the same test pictures (3)" in printed
     assert "pictures are compared by path" in printed
 
 
@@ -211,7 +211,7 @@ def test_wrong_use_is_reported_and_changes_nothing(
         save(make_bundle("old", colours=2))
     cases = {
         "nothing": ("no bundle in", tmp_path / "nowhere", data),
-        "name": ("can only replace one of the same name", new, data),
+        "name": ("can only replace a model of the same name", new, data),
         "store": ("no model 'tiny:latest'", new, data),
         "data": ("use --data to name the folder", new, tmp_path),
     }

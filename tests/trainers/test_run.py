@@ -339,7 +339,7 @@ def test_without_data_the_sample_pictures_are_drawn_with_a_warning(
     lines = capsys.readouterr().err.splitlines()
     replaced = f"the model is now `leaves:latest` and replaces leaves:{manifest.version}"
     assert replaced in "\n".join(lines)
-    assert any(line.startswith("on the same ") for line in lines)
+    assert any(line.startswith("accuracy on the same ") for line in lines)
 
 
 def run_process(

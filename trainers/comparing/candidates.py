@@ -17,7 +17,7 @@ from trainers.dataset.folders.filenames import is_printable
 EQUAL_TIME_RATIO = 1.1
 """Two backbones count as equally fast if the slower takes at most 1.1 times as long as the faster.
 
-Other programs on the machine change measured times by about that much.
+Measured times vary by about that much, because other programs run on the machine.
 """
 
 
@@ -27,7 +27,7 @@ class Candidate:
 
     Attributes:
         plugin: name of the backbone, FAMILY:VARIANT, as in --plugin.
-        weights: as in --weights, e.g. imagenet, none or the path of a file.
+        weights: a value of --weights, e.g. imagenet, none or the path of a file.
         label: the name that tables and plots show.
     """
 
@@ -40,7 +40,7 @@ class Candidate:
         return self.weights == resolve(self.plugin).pretrained
 
     def image_size(self, shared: TrainingConfig) -> int:
-        """Side of the input in pixels: --image-size, or else the default size of the backbone."""
+        """Side of the input in pixels: --image-size if given, otherwise the backbone's default."""
         return shared.image_size or resolve(self.plugin).image_size
 
     def config(self, shared: TrainingConfig) -> TrainingConfig:
@@ -52,10 +52,10 @@ class Candidate:
         return shared.model_copy(update={"plugin": self.plugin, "weights": self.weights})
 
     def training_command(self, shared: TrainingConfig) -> str:
-        """The command that trains this backbone on the same split, with the same image size.
+        """The command that trains this backbone with the split and image size of the comparison.
 
         Args:
-            shared: the options of the comparison. --flip and --head are kept, too.
+            shared: the options of the comparison. The command also contains its --flip and --head.
         """
         words = ["--plugin", self.plugin]
         words += [] if self.has_default_weights else ["--weights", self.weights]
@@ -72,8 +72,8 @@ class Figures:
 
     Attributes:
         image_size: side of the input in pixels.
-        validation_accuracy: accuracy on the validation pictures, or in cross-validation if there
-            are too few of them, 0 to 1. The recommendation is based on it.
+        validation_accuracy: accuracy, 0 to 1, on the validation pictures. If there are too few of
+            them, it is the accuracy in cross-validation. The recommendation is based on it.
         validation_pictures: the number of pictures on which `validation_accuracy` was measured.
         test_accuracy: accuracy on the test pictures, 0 to 1. It does not affect the recommendation.
         test_interval: the 95% confidence interval of the test accuracy, 0 to 1.
@@ -82,9 +82,10 @@ class Figures:
         model_bytes: size of the ONNX file, which contains backbone and head.
         parameters: number of weights in backbone and head.
         width: embedding length, the number of values that the backbone computes for a picture.
-        seconds: time to compute the embeddings, choose mirrored views and train the head. If
-            `were_kept`, the embeddings took no time, because they were read from the cache.
-        were_kept: whether the cache already had all embeddings for the choice and the training.
+        seconds: time to compute the embeddings, to choose whether to train on mirrored views, and
+            to train the head. If `were_kept` is true, no embeddings were computed in this time.
+        were_kept: whether the cache already contained all embeddings for the choice of views and
+            for the training of the head.
         head: description of the head that was trained.
     """
 
@@ -105,7 +106,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """A candidate with its measurements, or with the problem that prevented measuring it."""
+    """A candidate with its measurements, or with an error message if it could not be measured."""
 
     candidate: Candidate
     figures: Figures | None = None
@@ -145,8 +146,9 @@ def parse_candidates(text: str, weights: str | None = None) -> list[Candidate]:
         chosen = given if has_weights else weights or backbone.pretrained
         if not chosen or not is_printable(chosen):
             raise ConfigError(
-                f"--plugins (={entry!r}): write weights after the =: `none` for random weights, "
-                f"`{backbone.pretrained}` for the default, or the path of a file (without commas)"
+                f"--plugins (={entry!r}): the weights are missing or not printable; write weights "
+                f"after the =: `none` for random weights, `{backbone.pretrained}` for the default, "
+                "or the path of a file (without commas)"
             )
         pairs.append((backbone.name, str(expand_home(chosen, "HOME"))))
     if not pairs:
@@ -160,9 +162,9 @@ def parse_candidates(text: str, weights: str | None = None) -> list[Candidate]:
 def _labels(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Yield a label for each pair of plugin and weights.
 
-    The label is the name of the plugin, or PLUGIN=WEIGHTS if the weights are random, or if the same
-    plugin is in the list with several weights and the weights of this pair are not its default. For
-    a weights file, WEIGHTS is the name of the file, of which at most 24 characters are shown.
+    The label is PLUGIN or PLUGIN=WEIGHTS. It contains the weights if they are random. It also
+    contains them if they are not the plugin's default, and the list has the plugin more than once.
+    For a weights file, WEIGHTS is the name of the file, shortened to 24 characters.
     """
     counts = Counter(plugin for plugin, _ in pairs)
     for plugin, weights in pairs:
@@ -179,10 +181,11 @@ def recommend(results: Sequence[CandidateResult]) -> Recommendation:
 
     "About as accurate" means that its validation accuracy is at most one standard error lower (the
     one-standard-error rule: Breiman et al., Classification and Regression Trees, 1984). If several
-    such backbones are about equally fast, the most accurate of these is recommended.
+    such backbones are about as fast as the fastest (see EQUAL_TIME_RATIO), the most accurate of
+    them is recommended.
 
     Args:
-        results: at least one of them has figures.
+        results: the results of all candidates. At least one of them has figures.
     """
     measured = [(result.candidate, result.figures) for result in results if result.figures]
     leader, best = max(measured, key=lambda pair: pair[1].validation_accuracy)
@@ -196,7 +199,7 @@ def recommend(results: Sequence[CandidateResult]) -> Recommendation:
     )
     margin = f"{100 * error:.1f} percentage points (one standard error)"
     if len(near) == 1:
-        others = f", and all others are more than {margin} lower" if len(measured) > 1 else ""
+        others = f"; no other backbone comes within {margin} of it" if len(measured) > 1 else ""
         reason = f"it has the best validation accuracy, {best.validation_accuracy:.1%}{others}"
     else:
         rank = (
@@ -217,9 +220,11 @@ def recommend(results: Sequence[CandidateResult]) -> Recommendation:
 def standard_error(share: float, count: int) -> float:
     """The standard error, 0 to 1, of an accuracy that was measured on `count` pictures.
 
+    The computation adds two correct and two wrong predictions (Agresti and Coull 1998). Otherwise,
+    the standard error of an accuracy of 100% would be 0.
+
     Args:
-        share: the accuracy, 0 to 1. The computation adds two correct and two wrong answers (Agresti
-            and Coull 1998), because the standard error of 100% would otherwise be 0.
+        share: the accuracy, 0 to 1.
     """
     share = (share * count + 2) / (count + 4)
     return math.sqrt(share * (1 - share) / (count + 4))

@@ -75,14 +75,16 @@ def table(comparison: Comparison) -> str:
     recommended = comparison.recommendation
     text = []
     if samples.is_sample_dataset(comparison.dataset.folder):
-        text.append(f"Measured on {summary.DRAWN}, not on yours: use --data YOUR_FOLDER.")
+        text.append(
+            f"Measured on {summary.DRAWN}, not on yours. To use yours, add --data YOUR_FOLDER."
+        )
     text += _align([_HEADER, *_rows(comparison)])
     for result in comparison.left_out():
-        reason = result.problem.splitlines()[0] if result.problem else "its error has no message"
+        reason = result.problem.splitlines()[0] if result.problem else "the error has no message"
         text.append(f"   {result.candidate.label}: left out: {reason}")
     if any(figures.were_kept for _, figures in comparison.measured()):
-        text.append("   * seconds to train only the head: the embeddings came from the cache")
-    text += ["", f"Use {recommended.candidate.label}: {recommended.reason}. Train it with"]
+        text.append("   * without the time for the embeddings, which were already in the cache")
+    text += ["", f"Use {recommended.candidate.label}: {recommended.reason}. Train it with:"]
     return "\n".join([*text, f"  {comparison.command}", ""])
 
 
@@ -104,7 +106,7 @@ def _rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
 
 
 def _align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Pad columns to equal widths. The first two columns are aligned left, the others right."""
+    """Pad the cells of each column to one width; align the first two left, the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -115,7 +117,7 @@ def _align(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def record(comparison: Comparison) -> dict[str, Any]:
-    """The content of the JSON file: all figures, not rounded; backbones in --plugins order."""
+    """The content of the JSON file. Figures are not rounded; backbones are in --plugins order."""
     dataset, recommended = comparison.dataset, comparison.recommendation
     return {
         "plugin": recommended.candidate.plugin,

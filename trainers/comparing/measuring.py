@@ -1,4 +1,4 @@
-"""Measures one backbone: trains a head on its embeddings, tests it, and times one picture."""
+"""Measures one backbone: trains and tests a head on its embeddings, and times a prediction."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from trainers.phases.context import TrainingContext
 from trainers.progress import Progress, log
 
 MIN_CALLS, MIN_SECONDS, WARM_UP_CALLS = 30, 2.0, 5
-"""A model is called at least MIN_CALLS times, and for at least MIN_SECONDS.
+"""At least MIN_CALLS calls of a model are timed, for at least MIN_SECONDS.
 
-These calls are timed. WARM_UP_CALLS calls before them are not timed.
+The WARM_UP_CALLS calls before them are not timed.
 """
 
 
@@ -45,10 +45,9 @@ def try_candidate(
     cache: Cache,
     progress: Progress,
 ) -> CandidateResult:
-    """Measure a candidate.
+    """Measure a candidate. If that fails, return the error message instead of figures.
 
-    If that fails, the error is logged, and the result contains its message instead of figures. So
-    the next candidate can be measured.
+    The error is logged and not raised, so that the next candidate can be measured.
     """
     log.info("measuring %s", candidate.label)
     try:
@@ -68,11 +67,11 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     Args:
         config: the options, with the backbone and its weights.
         dataset: the pictures, already split.
-        cache: keeps the embeddings. Later training runs use them, too.
+        cache: the cache for the embeddings. Later training runs can read them from it.
 
     Raises:
         BackboneError: --image-size is too small for the backbone.
-        WeightsError: the weights cannot be loaded, or embeddings are infinite or not a number.
+        WeightsError: the weights cannot be loaded, or embeddings are infinite or NaN.
         GraftError: any other error of a training run.
     """
     keras.backend.clear_session()  # frees the network of the previous candidate
@@ -122,9 +121,9 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
 
 
 def count_correct(context: TrainingContext, head: Head) -> tuple[int, int]:
-    """Return how many test pictures get a correct answer, and how many test pictures there are.
+    """Return the number of correctly classified test pictures, and the number of test pictures.
 
-    The embeddings of the test pictures are read from the cache, or computed if they are not there.
+    The embeddings of the test pictures are read from the cache, or computed if they are not in it.
     """
     embeddings = head_phase.extract_embeddings(context, context.pictures("test"), 1).read_all()[
         :, 0

@@ -15,18 +15,18 @@ from trainers.reporting.report import templates
 from trainers.reporting.scatter import Dot, DotKind
 
 PLOTS = (("wide-plot", 720, True), ("narrow-plot", 340, False))
-"""CSS class, width in pixels, and whether dots are labelled with names instead of numbers.
+"""For each plot: CSS class, width in pixels, and whether names (not numbers) label the dots.
 
-The page contains both plots and shows the one that fits the window.
+The page contains both plots, and shows the one that fits the window.
 """
 MAX_CLASSES = 30
-"""The largest number of class names that the page lists."""
+"""The page lists at most this many class names, and says how many more there are."""
 
 
 def write(comparison: Comparison, work: Path, output: Path) -> Path:
     """Write compare-ID.html and compare-ID.json to `output`; return the path of the page.
 
-    If the process is killed, neither file is left incomplete.
+    Each file is replaced as a whole, so neither is incomplete if the process is killed.
 
     Args:
         work: a folder for temporary files, on the file system of `output`.

@@ -1,6 +1,6 @@
-"""Early stopping: ends training if the validation loss no longer falls, and keeps the best weights.
+"""Early stopping: ends training when the validation loss stops falling, and keeps the best weights.
 
-Fine-tuning and the training of the hidden-layer head use the same rule.
+It is used for fine-tuning, and for training the head with a hidden layer.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 PATIENCE = 6
-"""Number of epochs without a lower validation loss after which training ends."""
+"""Training ends after this many epochs in a row without a new lowest validation loss."""
 _COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch")
-"""The attributes of Keras' callback that make up its state, besides the best weights."""
+"""Attributes of Keras' callback. Together with the best weights, they are its complete state."""
 
 
 class EarlyStopping(keras.callbacks.EarlyStopping):
-    """Keras' callback with the settings of Graft, and with a state that can be saved.
+    """Keras' EarlyStopping with the settings of Graft, and with a state that can be saved.
 
     When training ends, the model gets the weights of the epoch with the lowest `val_loss`. The
-    checkpoint of fine-tuning contains the state; Keras' own BackupAndRestore does not save it.
+    checkpoint of fine-tuning contains the state, which Keras' own BackupAndRestore does not save.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
         return bool(self.stopped_epoch > 0)
 
     def counters(self) -> dict[str, Any]:
-        """Return the state without the best weights, ready for JSON."""
+        """Return the state, except for the best weights, as values that JSON supports."""
         values = {name: getattr(self, name) for name in _COUNTERS}
         return {
             name: float(value) if isinstance(value, np.floating) else value

@@ -1,7 +1,8 @@
-"""The last check before a bundle is written: does the exported model answer like the selected one?
+"""The last check before a bundle is written: the exported model must match the selected model.
 
-It finds errors between selection and export, such as weights that were trained in a copy of the
-model and not copied back, outdated features from the cache, or a format that rounds differently.
+The check finds errors that the validation during training cannot find. Examples: weights were
+trained in a copy of the model and not copied back; features in the cache were outdated; the
+exported format rounds differently.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from trainers.evaluation.selection import ValidationResult
 
 @dataclass(frozen=True)
 class Rounding:
-    """How much two results of the same weights may differ because of rounding.
+    """How much the results of two models with the same weights may differ because of rounding.
 
     Attributes:
-        loss_difference: how much the two cross-entropies of a picture may differ on average, in
-            nats. If the mean loss is higher than 1, this limit is multiplied by the mean loss.
-        changed_share: the largest share of pictures, 0 to 1, whose answers may change between right
-            and wrong. One such picture is always allowed.
+        loss_difference: the largest allowed difference between the two cross-entropies of a
+            picture, in nats, averaged over all pictures. If the mean loss is higher than 1, this
+            limit is multiplied by the mean loss.
+        changed_share: the largest allowed share of pictures, 0 to 1, that only one of the two
+            models classifies correctly. One such picture is always allowed.
     """
 
     loss_difference: float
@@ -32,11 +34,11 @@ class Rounding:
 
 
 ROUNDINGS = {"float32": Rounding(1e-3, 0.002), "16 bits": Rounding(0.05, 0.02)}
-"""The differences that are allowed for each number format of the selected model."""
+"""The allowed differences, by the number format in which the selected model was validated."""
 _TIE = 1e-5
-"""An answer that changes between right and wrong is counted only if the loss of the picture changes
-by more than this number of nats. Otherwise two classes have nearly the same probability, and
-rounding decides between them."""
+"""A picture that only one of the two models classifies correctly is counted only if its two losses
+differ by more than this number of nats. If they differ less, two classes have nearly the same
+probability, and rounding decides between them."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class SelectedModel:
         name: a short description of the model, for the error message.
         result: the result of the model on the validation pictures, in the order of the dataset, or
             on the training pictures if there are no validation pictures.
-        computed_in: the number format of the computation, a key of ROUNDINGS.
+        computed_in: the number format in which the result was computed, a key of ROUNDINGS.
     """
 
     name: str
@@ -56,22 +58,22 @@ class SelectedModel:
 
 
 def require_faithful(selected: SelectedModel, exported: Predictions) -> dict[str, Any]:
-    """Compare the answers of the exported model with those of the selected model.
+    """Check that the exported model gives the same results as the selected model.
 
     Args:
-        exported: the answers of the exported model to the pictures of `selected.result`, in the
-            same order.
+        exported: the predictions of the exported model for the pictures of `selected.result`, in
+            the same order.
 
     Returns:
-        The figures of both models and their differences, for metrics.json.
+        For metrics.json: the results of both models, their differences and the allowed differences.
 
     Raises:
-        ParityError: the differences are too large for rounding.
+        ParityError: the differences are larger than rounding can explain.
     """
     result, rounding = selected.result, ROUNDINGS[selected.computed_in]
     count = len(result.losses)
     if len(exported.losses) != count:
-        raise AssertionError(f"{len(exported.losses)} exported answers to {count} pictures")
+        raise AssertionError(f"{len(exported.losses)} predictions for {count} pictures")
     loss, accuracy = result.loss, exported.accuracy
     differences = np.abs(exported.losses - result.losses)
     mean_difference = float(differences.mean())
@@ -81,14 +83,14 @@ def require_faithful(selected: SelectedModel, exported: Predictions) -> dict[str
     max_flips = max(1, round(rounding.changed_share * count))
     if not (mean_difference <= max_difference and flips <= max_flips):  # or if one is NaN
         raise ParityError(
-            "no bundle was written, because the exported ONNX model answers differently from the "
-            f"selected model ({selected.name}) on {count} pictures: loss "
-            f"{exported.losses.mean():.4f} instead of {loss:.4f}, accuracy {accuracy:.4f} instead "
-            f"of {result.accuracy:.4f}. The losses of a picture differ by {mean_difference:.2g} on "
-            f"average (allowed: {max_difference:.2g}), and {flips} answers change between right "
-            f"and wrong (allowed: {max_flips}). Try --precision float32 with --cache-gigabytes 0. "
-            "In any case, please report this error with the plugin's name and the installed "
-            "versions"
+            "no bundle was written, because the results of the exported ONNX model differ from "
+            f"those of the selected model ({selected.name}): loss {exported.losses.mean():.4f} "
+            f"instead of {loss:.4f}, accuracy {accuracy:.4f} instead of {result.accuracy:.4f}. "
+            f"Pictures compared: {count}. The two losses of a picture differ by "
+            f"{mean_difference:.2g} on average (allowed: {max_difference:.2g}). Pictures that only "
+            f"one of the two models classifies correctly: {flips} (allowed: {max_flips}). Try "
+            "--precision float32 with --cache-gigabytes 0. Even if that helps, please report this "
+            "error with the plugin's name and the installed versions"
         )
     return {
         "pictures": count,

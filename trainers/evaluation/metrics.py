@@ -19,18 +19,18 @@ _BATCH, _GPU_BATCH = 8, 32
 TOP_K = (3, 5)
 MAX_CONFUSED_PAIRS = 5
 MAX_MISTAKES = 200
-"""The largest number of mistakes of a split in metrics.json. The limit keeps the file small."""
+"""metrics.json lists at most this many mistakes for each split, so that the file stays small."""
 MAX_DENSE_CLASSES = 100
-"""With more classes, metrics.json contains the confusion matrix without its zeros. With zeros, the
-matrix of 1,000 classes would take 11 MB."""
+"""With more classes than this, metrics.json contains the confusion matrix without its zeros. With
+its zeros, the matrix of 1,000 classes would take up 11 MB."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """The answers of a model to n pictures of a dataset. All arrays have the same order.
+    """The predictions of a model for n pictures of a dataset. All arrays have the same order.
 
     Attributes:
-        rows: (n,) the rows of the pictures in the dataset.
+        rows: (n,) the row of each picture in the dataset.
         labels: (n,) indexes of the true classes.
         predicted: (n,) indexes of the predicted classes.
         scores: (n,) probabilities of the predicted classes, 0 to 1.
@@ -47,11 +47,11 @@ class Predictions:
 
     @property
     def accuracy(self) -> float:
-        """The share of correct answers, 0 to 1."""
+        """The share of correct predictions, 0 to 1."""
         return float((self.labels == self.predicted).mean())
 
     def mistakes(self) -> NDArray[np.int64]:
-        """Return the positions of the wrong answers, the highest score first."""
+        """Return the indexes of the wrong predictions in the arrays, the highest score first."""
         wrong = np.flatnonzero(self.labels != self.predicted)
         return wrong[np.argsort(-self.scores[wrong], kind="stable")]
 
@@ -68,7 +68,7 @@ def predict_split(
     label = f"evaluating on {split}"
     size = _GPU_BATCH if predictor.provider == CUDA else _BATCH
     predict = AdaptiveBatches(predictor.predict, size, label)
-    log.info("%s with the exported ONNX model, in ONNX Runtime on %s", label, predictor.provider)
+    log.info("%s: the exported ONNX model runs in ONNX Runtime on %s", label, predictor.provider)
     probabilities = np.zeros((len(rows), len(dataset.classes)), np.float32)
     with progress.steps(len(rows), label) as advance:
         for start in range(0, len(rows), size):
@@ -87,12 +87,13 @@ def evaluate(predictions: Predictions, dataset: Dataset) -> dict[str, Any]:
     """Return the metrics of a split, as they are written to metrics.json.
 
     Returns:
-        The result of `summarise`, and also:
+        A dictionary with the entries of `summarise` and these:
         log_loss: the mean cross-entropy in nats; None if it is unknown.
-        top_3_accuracy: the share of pictures whose true class is one of the 3 most probable ones.
-            It is missing if there are at most 3 classes.
-        top_5_accuracy: the same for 5.
-        mistakes: path, truth, answer and score of at most 200 mistakes, the highest score first.
+        top_3_accuracy: the share of pictures whose true class is among the 3 most probable classes.
+            It is missing if there are at most 3 classes, or if the ranks are unknown.
+        top_5_accuracy: like top_3_accuracy, with 5 classes instead of 3.
+        mistakes: path, true class (`truth`), predicted class (`answer`) and score of the wrong
+            predictions, the highest score first; at most MAX_MISTAKES.
     """
     matrix = confusion_matrix(predictions.labels, predictions.predicted, len(dataset.classes))
     mistakes = [
@@ -118,11 +119,13 @@ def summarise(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> dict[str, 
     Returns:
         A dictionary. The accuracies and the interval are None if there are no pictures.
         n: the number of pictures.
-        accuracy, accuracy_interval: the share of correct answers, and its 95% interval.
+        accuracy, accuracy_interval: the share of correct predictions, and its 95% confidence
+            interval.
         balanced_accuracy: the mean recall of the classes that have pictures.
         per_class: precision, recall, F1 score and number of pictures of each class.
-        confusion_matrix: the matrix; in the form of `to_sparse` for more than 100 classes.
-        most_confused: the pairs of classes that are confused most often.
+        confusion_matrix: the matrix as a list of rows; if there are more than MAX_DENSE_CLASSES
+            classes, the result of `to_sparse`.
+        most_confused: the pairs of classes that are confused most often, from `most_confused`.
     """
     hits, support, answered = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
     columns = {
@@ -153,14 +156,14 @@ def summarise(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> dict[str, 
 def confusion_matrix(
     labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
 ) -> NDArray[np.int64]:
-    """Return counts (classes, classes): rows are true classes, columns are predicted classes."""
+    """Count pictures by true class (row) and predicted class (column), as (classes, classes)."""
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (labels, predicted), 1)
     return matrix
 
 
 def to_sparse(matrix: NDArray[np.int64]) -> dict[str, Any]:
-    """Return a matrix of counts without its zeros, as the arguments of scipy.sparse.coo_array."""
+    """Return the nonzero counts of a matrix and their positions, named as in scipy's coo_array."""
     row, col = np.nonzero(matrix)
     return {
         "format": "coo",
@@ -172,7 +175,7 @@ def to_sparse(matrix: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def to_dense(recorded: Sequence[Sequence[int]] | Mapping[str, Any]) -> NDArray[np.int64]:
-    """Return the confusion matrix (classes, classes) that a metrics.json has, as a dense array."""
+    """Convert a confusion matrix from metrics.json, dense or sparse, to an array of all counts."""
     if not isinstance(recorded, Mapping):
         return np.array(recorded, np.int64)
     matrix = np.zeros(recorded["shape"], np.int64)
@@ -194,7 +197,7 @@ def wilson_interval(correct: int, count: int) -> tuple[float, float] | None:
 
 
 def most_confused(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Yield the pairs of classes that are confused most often, with advice on what to do."""
+    """Yield at most MAX_CONFUSED_PAIRS pairs of confused classes, with advice."""
     both_ways = np.triu(matrix + matrix.T, k=1)
     order = np.argsort(-both_ways, axis=None, kind="stable")[:MAX_CONFUSED_PAIRS]
     for index in order:
@@ -215,13 +218,14 @@ def _advice(matrix: NDArray[np.int64], classes: tuple[str, ...], first: int, sec
     total, reverse = matrix[first].sum(), matrix[second, first]
     mistakes = matrix[first, second]
     verb = "was" if mistakes == 1 else "were"
-    count = f"{mistakes} of {total} `{a}` pictures {verb} taken for `{b}`"
+    of_a, of_b = (f"picture{'' if number == 1 else 's'}" for number in (total, reverse))
+    count = f"{mistakes} of {total} `{a}` {of_a} {verb} classified as `{b}`"
     if reverse:
         return (
-            f"{count} and {reverse} the other way round: check the labels of both, then collect "
-            "pictures that show what tells them apart."
+            f"{count}, and {reverse} `{b}` {of_b} as `{a}`: check the labels of both classes, then "
+            "collect pictures that show how the classes differ."
         )
     return (
-        f"{count}, none the other way round: check the labels of `{a}` and collect more of its "
-        f"pictures that look like `{b}`."
+        f"{count}, and no `{b}` picture as `{a}`: check the labels of `{a}`, then collect more "
+        f"`{a}` pictures that look like `{b}`."
     )

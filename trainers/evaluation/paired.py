@@ -1,4 +1,4 @@
-"""Comparison of two models by the accuracy of their answers to the same pictures."""
+"""Comparison of the accuracies of two models on the same pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _Z95 = 1.959964  # normal quantile of a two-sided 95% interval
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """The accuracies of two models on the same pictures.
+    """The accuracies of two models on the same pictures, and how much they differ.
 
     Attributes:
         n: number of pictures.
@@ -27,19 +27,20 @@ class PairedComparison:
 
     @property
     def is_at_least_as_accurate(self) -> bool:
-        """Whether the new model gives at least as many correct answers as the old one."""
+        """Whether the new model classifies at least as many pictures correctly as the old one."""
         return self.new >= self.old
 
 
 def compare_answers(new: Sequence[bool], old: Sequence[bool]) -> PairedComparison:
-    """Compare two models by their correct answers to the same pictures.
+    """Compare the accuracies of two models on the same pictures.
 
-    The confidence interval is that of Agresti and Min (2005) for matched pairs. Half a picture is
-    added to each of the four cells of the 2x2 table, so that the width of the interval is not 0
-    even if the answers of both models are equal.
+    The confidence interval is that of Agresti and Min (2005) for matched pairs. They count the
+    pictures in a 2x2 table (new model right or wrong, old model right or wrong), and add 0.5 to
+    each count. So the width of the interval is not 0 even if both models classify the same pictures
+    correctly.
 
     Args:
-        new, old: for each model, whether each answer is correct, in the order of the pictures.
+        new, old: whether the model classifies each picture correctly; both in the same order.
     """
     n = len(new)
     gained = sum(is_new and not is_old for is_new, is_old in zip(new, old, strict=True))

@@ -1,4 +1,4 @@
-"""Promotion: a new model replaces an old one unless it is less accurate on pictures new to both."""
+"""Promotion: a new model replaces an old one if it is at least as accurate on unseen pictures."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def promote(new: Bundle, old: Bundle, data: Path) -> str:
     was neither trained nor validated on. Both models run in the predictor that the service uses.
 
     Args:
-        data: the folder with the pictures.
+        data: the folder of pictures that the new model was trained on.
 
     Returns:
-        The tag of the new model, or of the old model if that is more accurate.
+        The tag of the new model if it is at least as accurate, otherwise the tag of the old model.
 
     Raises:
         GraftError: the models cannot be compared, or a picture cannot be used.
@@ -53,29 +53,33 @@ def promote(new: Bundle, old: Bundle, data: Path) -> str:
     if new.manifest.name != old.manifest.name:
         raise BundleError(
             f"{new.path} has the name {new.manifest.name}, but the model to replace has the name "
-            f"{old.manifest.name}: a model can only replace one of the same name, so use "
-            f"--over with a model called {new.manifest.name}"
+            f"{old.manifest.name}: a model can only replace a model of the same name. Use --over "
+            f"with a model that has the name {new.manifest.name}"
         )
     rows = unseen_test_rows(new, old)
     result = compare_answers(correct_answers(new, rows, data), correct_answers(old, rows, data))
     log.info(
-        "on %d test pictures the accuracy of %s is %.4f, that of %s is %.4f; the difference is "
-        "between %+.4f and %+.4f (95%% interval)",
+        "accuracy on the same test pictures (%d): new model %s %.4f, old model %s %.4f; the "
+        "difference, new minus old, is between %+.4f and %+.4f (95%% confidence interval)",
         *(result.n, tag(new), result.new, tag(old), result.old, result.low, result.high),
     )
     if result.is_at_least_as_accurate:
-        log.info("the new model is no worse: %s is now the latest", tag(new))
+        log.info("the new model is at least as accurate: %s is now the latest", tag(new))
         return store.save(new)
     return _keep_latest(old, instead_of=new)
 
 
 def _keep_latest(old: Bundle, instead_of: Bundle) -> str:
-    """If the new model is the latest, make the old one the latest again; return the old tag."""
+    """Make the old model the latest again if the new one is the latest; return the old one's tag.
+
+    Args:
+        instead_of: the new model.
+    """
     latest = Bundle.read(store.resolve(old.manifest.name))
     if latest.manifest.id != instead_of.manifest.id:
-        log.info("the new model is worse: %s is still the latest", tag(old))
+        log.info("the new model is less accurate: %s is still the latest", tag(old))
         return tag(old)
-    log.info("the new model is worse: %s is the latest again", tag(old))
+    log.info("the new model is less accurate: %s is the latest again", tag(old))
     return store.save(old)
 
 
@@ -99,7 +103,7 @@ def find_newest(folder: Path) -> Bundle:
 def unseen_test_rows(new: Bundle, old: Bundle) -> list[SplitRow]:
     """Return the new model's test pictures that the old one was neither trained nor validated on.
 
-    Pictures are compared by content, or by path if one of the bundles does not record the contents.
+    Pictures are compared by hash, or by path if one of the bundles does not record all hashes.
 
     Raises:
         BundleError: no picture is left to compare the models with.
@@ -111,22 +115,24 @@ def unseen_test_rows(new: Bundle, old: Bundle) -> list[SplitRow]:
         unseen = [row for row in tested if row.sha256 not in known]
     else:
         log.warning(
-            "pictures are compared by path, because one of the bundles does not record their "
-            "contents: a renamed picture counts as new, even if the old model was trained on it"
+            "pictures are compared by path, because one of the two bundles does not record their "
+            "hashes: a renamed picture counts as unseen, even if the old model was trained on it. "
+            "To compare by hash, train both models with this version of Graft"
         )
         known = {row.path for row in learned}
         unseen = [row for row in tested if row.path not in known]
     if not unseen:
         raise BundleError(
-            f"{old.path} was trained on all {len(tested)} test pictures of {new.path}, so they "
-            "cannot be used to compare the models: train the new model with the --seed of the old "
-            "one, which selects the same pictures for the test"
+            "no picture is left to compare the models with: the old model in "
+            f"{old.path} was trained or validated on every test picture of the new model in "
+            f"{new.path} (test pictures: {len(tested)}). Train the new model with the --seed of "
+            "the old one, which selects the same test pictures"
         )
     return unseen
 
 
 def correct_answers(bundle: Bundle, rows: Iterable[SplitRow], data: Path) -> list[bool]:
-    """Classify pictures, and return for each of them whether the answer is correct.
+    """Classify pictures, and return for each of them whether the predicted class is correct.
 
     Raises:
         GraftError: a picture is missing, has changed or cannot be decoded, or the model cannot be
@@ -167,6 +173,6 @@ def _read_picture(row: SplitRow, data: Path) -> bytes:
     if row.sha256 not in ("", hashlib.sha256(content).hexdigest()):
         raise GraftError(
             f"{path} is not the picture that the new model was tested on: use --data to name the "
-            "folder that the new model was trained on, or train it again on this folder"
+            "folder that the new model was trained on, or train the model again on this folder"
         )
     return content

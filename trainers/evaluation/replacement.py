@@ -1,6 +1,6 @@
-"""Log lines about a new model: which model it replaces in the store, and which one is better.
+"""Log lines about a new model: the model it replaces in the store, and which of the two is better.
 
-Both models are compared by the answers that their bundles record; no picture is classified.
+Both are compared by the test results that their bundles record; no picture is classified again.
 """
 
 from __future__ import annotations
@@ -31,30 +31,32 @@ def describe(new: Bundle, old: Bundle | None, data: Path) -> Iterator[str]:
 
     Args:
         old: the model that was the latest before; None if there was none.
-        data: the folder that the new model was trained on, for the command that compares both.
+        data: the folder that the new model was trained on. If the recorded test results cannot be
+            compared, a line shows a command that compares the models, with this folder.
     """
     name = new.manifest.name
     if old is None:
-        yield f"the model is `{name}:latest` in BentoML's store, and the first with that name"
+        yield f"the model is `{name}:latest` in BentoML's store, the first model of this name"
         return
     yield f"the model is now `{name}:latest` and replaces {summary.describe(old.manifest)}"
     result = compare_recorded(new, old)
     if set(new.manifest.classes) != set(old.manifest.classes):
-        yield "the two models cannot be compared: their classes differ"
+        yield "the accuracies of the two models cannot be compared, because their classes differ"
     elif result is None:
         options = (str(new.path), "--over", tag(old), "--data", str(data))
         yield (
-            "the two accuracies cannot be compared: they were measured on different test pictures. "
-            "This command tests both models on the same pictures: "
+            "the recorded accuracies of the two models cannot be compared: their data or test "
+            "pictures differ, or a bundle does not list all mistakes. This command tests both "
+            "models on the same pictures: "
             f"{command_lines.python_command('trainers.promote', *options)}"
         )
     else:
         yield (
-            f"on the same {result.n} test pictures the accuracy of the new model is "
-            f"{result.new:.4f}, that of the old one is {result.old:.4f}; the difference is between "
-            f"{result.low:+.4f} and {result.high:+.4f} (95% interval)"
+            f"accuracy on the same test pictures ({result.n}): new model {result.new:.4f}, old "
+            f"model {result.old:.4f}; the difference, new minus old, is between "
+            f"{result.low:+.4f} and {result.high:+.4f} (95% confidence interval)"
         )
-    yield f"the old model is still in the store: GRAFT_MODEL={tag(old)} serves it"
+    yield f"the old model is still in the store; to serve it, set GRAFT_MODEL={tag(old)}"
 
 
 def list_doubts(new: Bundle, old: Bundle | None) -> Iterator[str]:
@@ -66,19 +68,22 @@ def list_doubts(new: Bundle, old: Bundle | None) -> Iterator[str]:
         summary.training_data(bundle.manifest)["source"] for bundle in (new, old)
     )
     if new_source == summary.DRAWN and old_source != summary.DRAWN:
-        yield f"the model replaces {tag(old)}, which was not trained on {summary.DRAWN}"
+        yield (
+            f"the new model was trained on {summary.DRAWN}, but it replaces {tag(old)}, which was "
+            "not"
+        )
     result = compare_recorded(new, old)
     if result and result.new < result.old:
-        reservation = "" if result.high < 0 else "; the difference may be chance"
-        yield f"the model is less accurate than {tag(old)}{reservation}"
+        reservation = "" if result.high < 0 else ", but the difference may be due to chance"
+        yield f"the new model is less accurate than {tag(old)}{reservation}"
 
 
 def compare_recorded(new: Bundle, old: Bundle) -> PairedComparison | None:
-    """Compare two models by their recorded answers to the test pictures.
+    """Compare the accuracies of two models by the mistakes that their bundles list.
 
     Returns:
-        None if the datasets or the test pictures of the models differ, or if a bundle does not
-        record all answers.
+        The comparison; None if the datasets or the test pictures of the models differ, or if a
+        bundle does not list all mistakes.
     """
     try:
         return _compare(new, old)

@@ -20,7 +20,7 @@ class ValidationResult:
     """The result of a classifier on the m pictures that it was validated on.
 
     Attributes:
-        losses: (m,) cross-entropy of each picture in nats; empty if there was no picture.
+        losses: (m,) cross-entropy of each picture in nats; empty if there were no pictures.
         hits: (m,) whether each picture is classified correctly.
         folds: number of folds that were held out in turn; 0 without cross-validation.
     """
@@ -33,12 +33,12 @@ class ValidationResult:
     def from_probabilities(
         cls, probabilities: NDArray[np.floating], labels: NDArray[np.int64]
     ) -> ValidationResult:
-        """Return the result of probabilities (m, classes) for pictures with the labels (m,)."""
+        """Compute the result from probabilities (m, classes) and true classes `labels` (m,)."""
         return cls(cross_entropies(probabilities, labels), probabilities.argmax(axis=1) == labels)
 
     @classmethod
     def from_folds(cls, results: Sequence[ValidationResult]) -> ValidationResult:
-        """Return the result of cross-validation, which joins the results of all folds."""
+        """Join the results of all folds into the result of the cross-validation."""
         return cls(
             np.concatenate([np.zeros(0), *(result.losses for result in results)]),
             np.concatenate([np.zeros(0, np.bool_), *(result.hits for result in results)]),
@@ -74,7 +74,7 @@ class ValidationResult:
 
     def __str__(self) -> str:
         if not self.is_known:
-            return "not validated, because no class has two pictures to learn from"
+            return "not validated, because no class has two different training pictures"
         figures = f"loss {self.loss:.4f}, accuracy {self.accuracy:.4f}"
         if self.folds:
             return f"cross-validated {figures}, on {len(self.losses)} pictures"
@@ -102,10 +102,11 @@ def cross_entropies(probabilities: NDArray[np.floating], labels: NDArray[np.int6
 
 
 def is_clearly_lower(losses: Losses, others: Losses) -> bool:
-    """Whether `losses` (m,) are lower than `others` (m,) on the same pictures, and not by chance.
+    """Whether the mean of `losses` (m,) is lower than that of `others` (m,) by more than chance.
 
-    The mean of the differences must be larger than its standard error. If a loss is NaN, or there
-    are no pictures, the result is False.
+    Both arrays are for the same pictures. "More than chance" means that the mean of the differences
+    is larger than its standard error. If a loss is NaN, or there are no pictures, the result is
+    False.
     """
     gains = others - losses
     return bool(len(gains)) and bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
@@ -115,10 +116,10 @@ def should_replace(new: ValidationResult, old: ValidationResult) -> bool:
     """Whether a classifier with more training should replace a simpler one.
 
     On the same pictures, the new classifier must be at least as accurate as the old one. If both
-    are equally accurate, the loss of the new classifier must not be higher. Even if the new
-    classifier is more accurate, its loss must not be clearly higher (see `is_clearly_lower`),
-    because it would be too sure of its mistakes. If there are no pictures, or a loss of the new
-    classifier is not finite, the result is False.
+    are equally accurate, the mean loss of the new classifier must not be higher. If the new
+    classifier is more accurate, its mean loss may be higher, but not clearly higher (see
+    `is_clearly_lower`), because that would show that it is too sure of its mistakes. If there are
+    no pictures, or a loss of the new classifier is not finite, the result is False.
     """
     if not len(new.losses) or not np.isfinite(new.losses).all():
         return False

@@ -1,8 +1,7 @@
 """Writes the bundle of a trained classifier: export, checks, metrics, report, manifest.
 
-Golden pictures are a few test pictures that are part of the bundle, and golden answers are the
-answers of the Keras model to them. The service must reproduce these answers before it uses the
-bundle.
+The golden pictures are a few test pictures in the bundle. The golden answers are the probabilities
+that the Keras model computes for them. The service uses a bundle only if it reproduces them.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ from trainers.progress import Progress
 from trainers.reporting import report
 
 GOLDEN_PICTURES = 8
-"""The largest number of golden pictures."""
+"""A bundle contains at most this many golden pictures."""
 PARITY_PICTURES = 32
-"""The largest number of pictures that the exported formats and the Keras model are compared on."""
+"""The exported formats are compared with the Keras model on at most this many pictures."""
 
 
 def write_bundle(
@@ -59,7 +58,7 @@ def write_bundle(
         The bundle in the output folder, and the content of its metrics.json.
 
     Raises:
-        ParityError: the answers of the exported model differ from those of the trained model. No
+        ParityError: the exported model does not give the same results as the trained model. No
             bundle is written.
         BundleError: the exported model does not reproduce the golden answers. No bundle is written.
         ConversionError: the network contains an operation that cannot be converted to ONNX.
@@ -112,7 +111,7 @@ def write_bundle(
 
 
 def _training_counts(dataset: Dataset) -> dict[str, Any]:
-    """Return the number of training pictures, and the number and the weight of each class."""
+    """Return the number of training pictures in all and of each class, and the class weights."""
     counts = np.bincount(dataset.labels[dataset.rows("train")], minlength=len(dataset.classes))
     columns = zip(dataset.classes, counts, dataset.class_weights(), strict=True)
     return {
@@ -127,7 +126,7 @@ def _training_counts(dataset: Dataset) -> dict[str, Any]:
 def _write_golden(classifier: Classifier, dataset: Dataset, staging: Path) -> None:
     """Write the golden pictures and the golden answers into the bundle.
 
-    The pictures are one test picture of each class, but at most GOLDEN_PICTURES.
+    One test picture of each class is a golden picture, up to GOLDEN_PICTURES.
     """
     rows = dataset.rows("test")
     _, first_of_class = np.unique(dataset.labels[rows], return_index=True)

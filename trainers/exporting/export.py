@@ -1,7 +1,7 @@
 """Exports a trained classifier as ONNX and SavedModel, and compares both with the Keras model.
 
-Both formats are made from the same TensorFlow function: uint8 pictures in, embedding and
-probabilities out, in inference mode.
+Both formats are made from the same TensorFlow function, which takes uint8 pictures and returns
+embeddings and probabilities. The function runs the model in inference mode.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from trainers.model.classifier import Classifier
 from trainers.model.conversion import to_onnx
 
 PARITY_TOLERANCE = 1e-4
-"""The largest allowed difference of a probability between Keras and an exported format. The best
-class may still differ if two probabilities are closer than twice this limit."""
+"""The largest allowed difference between a probability from Keras and the same probability from an
+exported format. The most probable class may still differ if the probabilities of two classes
+differ by less than twice this limit."""
 PARITY_BATCHES = (1, 3, 32)
 OUTPUTS = ("probabilities", "embedding")
 
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""(N, S, S, 3) uint8 -> probabilities (N, classes) float32."""
+"""A prediction function: pictures (N, S, S, 3) uint8 -> probabilities (N, classes) float32."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a format is written into a bundle, and how it is loaded for the comparison.
+    """An export format: how it is written into a bundle, and how it is loaded for the comparison.
 
     Attributes:
         path: path of the file or folder, relative to the bundle.
@@ -71,8 +72,8 @@ def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]
         images: (N, S, S, 3) uint8 pictures, which are repeated if a batch needs more.
 
     Returns:
-        A dictionary for the manifest: `tolerance`, `batch_sizes`, and `max_difference`, the largest
-        difference of a probability for each format.
+        A dictionary for the manifest, with `tolerance`, `batch_sizes` and `max_difference`, which
+        maps each format to the largest difference of a probability from that of the Keras model.
 
     Raises:
         ParityError: a difference is larger than PARITY_TOLERANCE.
@@ -106,7 +107,7 @@ def keras_predict(classifier: Classifier) -> Predict:
 
 
 def _difference(name: str, expected: NDArray[np.float32], exported: NDArray[np.float32]) -> float:
-    """Return the largest difference between the probabilities of Keras and of a format.
+    """Return the largest difference between the probabilities of Keras and those of a format.
 
     Raises:
         ParityError: the difference is larger than PARITY_TOLERANCE.
@@ -114,17 +115,18 @@ def _difference(name: str, expected: NDArray[np.float32], exported: NDArray[np.f
     difference = float(np.abs(expected - exported).max())
     if not difference <= PARITY_TOLERANCE:  # also true for NaN
         raise ParityError(
-            f"the {name} export differs from Keras by {difference:.2g} in a probability (allowed: "
-            f"{PARITY_TOLERANCE:g}) on a batch of {len(exported)} pictures; no bundle was written. "
+            f"the {name} export differs from Keras: a probability differs by {difference:.2g} "
+            f"(allowed: {PARITY_TOLERANCE:g}; batch size: {len(exported)}). No bundle was written. "
             "Please report this error with the plugin's name and the installed versions"
         )
     return difference
 
 
 def serving_module(classifier: Classifier) -> tf.Module:
-    """Return a module with the function to export as its attribute `serve`.
+    """Return a TensorFlow module whose attribute `serve` is the function to export.
 
-    The function takes images (batch, S, S, 3) uint8, and returns embedding and probabilities.
+    The function takes pictures (batch, S, S, 3) uint8, and returns a dictionary with their
+    `embedding` (batch, D) and `probabilities` (batch, classes).
     """
     outputs = classifier.build_model()
     size = outputs.input_shape[1]

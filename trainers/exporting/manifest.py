@@ -27,9 +27,9 @@ _ROOT = Path(__file__).parents[2]
 def build_manifest(
     classifier: Classifier, dataset: Dataset, config: TrainingConfig, parity: dict[str, Any]
 ) -> Manifest:
-    """Return the manifest without metrics, list of files and id, which are added later.
+    """Return the manifest without its metrics, list of files and id. These are added later.
 
-    The metrics are measured with a predictor that needs this manifest.
+    The metrics are not known yet, because the predictor that measures them needs this manifest.
 
     Args:
         parity: the result of `export.check_parity`.
@@ -69,7 +69,7 @@ def build_manifest(
 
 
 def headline_metrics(test: dict[str, Any]) -> dict[str, float]:
-    """Return the most important metrics, which are part of the manifest.
+    """Return the most important metrics, for the manifest.
 
     Args:
         test: the metrics of the test pictures, as in metrics.json.
@@ -86,7 +86,7 @@ def headline_metrics(test: dict[str, Any]) -> dict[str, float]:
 
 
 def _accepted_kinds(dataset: Dataset) -> tuple[str, ...]:
-    """Return the formats that the model accepts: JPEG, PNG, WebP and those of the dataset."""
+    """Return the formats that the model accepts: JPEG, PNG, WebP and the formats of the dataset."""
     trained_on = {name.decode() for name in dataset.inspections["format"].tolist()}
     return tuple(kind.name for kind in FORMATS if kind.name in trained_on | set(ALWAYS_ACCEPTED))
 

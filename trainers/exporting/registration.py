@@ -15,7 +15,7 @@ from trainers.evaluation.promotion import tag
 from trainers.progress import log
 
 MAX_CONFUSED_PAIRS = 3
-"""The largest number of pairs of confused classes in the log. The report shows more."""
+"""The log shows at most this many pairs of confused classes. The report shows more."""
 
 
 def register(bundle: Bundle, test: Mapping[str, Any], data: Path) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def register(bundle: Bundle, test: Mapping[str, Any], data: Path) -> dict[str, A
         data: the folder that the model was trained on.
 
     Returns:
-        The figures that a run prints with --json: bundle, model, test_accuracy, data, replaces.
+        The values that a run prints with --json: bundle, model, test_accuracy, data, replaces.
 
     Raises:
         GraftError: the bundle is complete, but the store is not writable.
@@ -62,12 +62,19 @@ def save(bundle: Bundle) -> str:
 
 
 def log_test(bundle: Bundle, model: str, test: Mapping[str, Any]) -> None:
-    """Log the test accuracy, the most confused classes, the report and the command for serving."""
+    """Log the test accuracy, the most confused classes, the report's path and the serving command.
+
+    Args:
+        model: the tag of the bundle in the store.
+        test: the metrics of the test pictures, as in metrics.json.
+    """
     low, high = test["accuracy_interval"]
     is_drawn = summary.training_data(bundle.manifest)["source"] == summary.DRAWN
+    pictures = "picture" if test["n"] == 1 else "pictures"
     log.info(
-        "test accuracy %.4f on %d %s (95%% interval %.3f to %.3f), measured with the exported ONNX",
-        *(test["accuracy"], test["n"], summary.DRAWN if is_drawn else "pictures", low, high),
+        "test accuracy %.4f on %d %s (95%% confidence interval %.3f to %.3f), measured with the "
+        "exported ONNX model",
+        *(test["accuracy"], test["n"], summary.DRAWN if is_drawn else pictures, low, high),
     )
     for pair in test["most_confused"][:MAX_CONFUSED_PAIRS]:
         log.info("  %s", pair["advice"])

@@ -1,6 +1,6 @@
 """The plots of a report as inline SVG: curves, bars, an interval.
 
-Colours come from the CSS of the page, by the classes of the SVG elements.
+The SVG elements have CSS classes; the CSS of the page sets their colours.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from markupsafe import Markup
 _WIDTH, _HEIGHT = 360, 226
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 36, 34  # margins of the plot
 _STEPS = (1, 2, 2.5, 5, 10)
-"""The distance between ticks is one of these numbers times a power of ten."""
+"""The distance between two ticks is one of these numbers times a power of ten."""
 
 Value = float | None
 
@@ -42,7 +42,7 @@ class Axis:
 
 
 def curves(title: str, axis: Axis, lines: Sequence[Line], mark: tuple[int, str] | None) -> Markup:
-    """Plot curves over the same axis.
+    """Plot curves over the same horizontal axis.
 
     Args:
         title: name of the vertical axis, e.g. Loss.
@@ -76,7 +76,10 @@ def curves(title: str, axis: Axis, lines: Sequence[Line], mark: tuple[int, str] 
 
 
 def scale(low: float, high: float) -> tuple[float, float, list[float]]:
-    """Return round limits for an axis from `low` to `high`, and at most six round ticks."""
+    """Return the limits of an axis for values from `low` to `high`, and at most six ticks.
+
+    Limits and ticks are round numbers.
+    """
     span = high - low or abs(high) or 1.0
     power = 10.0 ** math.floor(math.log10(span / 4))
     step = next(factor * power for factor in _STEPS if factor * power >= span / 4 * 0.999)
@@ -88,7 +91,7 @@ def scale(low: float, high: float) -> tuple[float, float, list[float]]:
 
 
 def bar(share: float) -> Markup:
-    """Draw a bar that fills this share, 0 to 1, of the width of a table cell.
+    """Draw a bar that fills a share, 0 to 1, of the width of a table cell.
 
     Screen readers skip the bar, because the cell also shows the share as text.
     """
@@ -134,7 +137,7 @@ def _x_coordinates(axis: Axis) -> list[float]:
 
 
 def _labelled(count: int) -> list[int]:
-    """Indexes of the points that get a label below the axis: both ends, and about 8 in all."""
+    """The indexes of the points with a label below the axis: about 8, including both ends."""
     step = max(1, math.ceil(count / 8))
     last = count - 1
     return [

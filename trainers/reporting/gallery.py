@@ -42,16 +42,17 @@ class Thumbnail:
 def most_confident_mistakes(
     predictions: Predictions, dataset: Dataset, limit: int
 ) -> list[Thumbnail]:
-    """Thumbnails of the wrong answers with the highest scores, the highest first."""
+    """Return thumbnails of at most `limit` misclassified pictures, the highest score first."""
     return _thumbnails(predictions, dataset, predictions.mistakes()[:limit])
 
 
 def confusions_of_pair(
     predictions: Predictions, dataset: Dataset, pair: tuple[str, str], limit: int
 ) -> list[Thumbnail]:
-    """Thumbnails of pictures of one class of the pair that were classified as the other class.
+    """Return thumbnails of at most `limit` pictures for which the classes of `pair` were confused.
 
-    The picture with the highest score comes first.
+    Their true class is one class of the pair, and the predicted class is the other. The picture
+    with the highest score comes first.
     """
     first, second = (dataset.classes.index(label) for label in pair)
     confusions = ((first, second), (second, first))

@@ -24,12 +24,14 @@ from trainers.reporting import charts, gallery
 from trainers.reporting.charts import Axis, Line
 
 MAX_PER_PAIR, MAX_MISTAKES = 6, 24
-"""The largest number of thumbnails of a confused pair of classes, and of confident mistakes."""
+"""The report shows at most MAX_PER_PAIR thumbnails for each pair of confused classes, and at most
+MAX_MISTAKES thumbnails of the wrong predictions with the highest scores."""
 MAX_IN_MATRIX, MAX_IN_TABLE, MAX_LEFT_OUT = 30, 100, 20
-"""The largest number of classes in the confusion matrix, of classes in a table, and of files in the
-list of files that were left out. metrics.json has all of them."""
+"""The report shows at most MAX_IN_MATRIX classes in the confusion matrix, MAX_IN_TABLE classes in a
+table, and MAX_LEFT_OUT files that were left out. metrics.json contains all of them."""
 _MOST_CONFUSED = 20
-"""The number of classes in the confusion matrix of a model with more than MAX_IN_MATRIX classes."""
+"""If there are more than MAX_IN_MATRIX classes, the matrix shows only this many, the most confused.
+"""
 
 Row = Mapping[str, float | None]
 
@@ -41,13 +43,13 @@ def write(
     dataset: Dataset,
     predictions: Predictions,
 ) -> None:
-    """Write the page.
+    """Write the report.
 
     Args:
         path: the file to write.
-        manifest: the manifest of the bundle that the page describes.
+        manifest: the manifest of the bundle that the report describes.
         metrics: the content of metrics.json.
-        dataset: the data that the model was trained on, with decoded pictures.
+        dataset: the dataset that the model was trained on, with decoded pictures.
         predictions: the predictions for the test pictures.
     """
     test = metrics["test"]
@@ -83,7 +85,10 @@ def write(
 
 
 def templates() -> jinja2.Environment:
-    """The Jinja2 templates beside this module. Values are escaped; undefined names are errors."""
+    """Return a Jinja2 environment for the templates in this folder.
+
+    It escapes values, and raises an error for a name that is not defined.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -139,7 +144,7 @@ def _weight_effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The effect of class weights on the recall of each class, as rows of a table.
 
     The class with the fewest training pictures comes first. There are no rows if the effect was not
-    measured, because the classes are balanced or the time budget was spent.
+    measured, which happens if the classes are balanced or the time budget was spent.
     """
     train = metrics["train"]["per_class"]
     rows = [
@@ -152,8 +157,8 @@ def _weight_effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     """The confusion matrix of all classes, or of the most confused ones if there are many.
 
-    `others` counts, for the pictures of each class in the matrix, the answers with classes outside
-    the matrix.
+    For each class in the matrix, `others` is the number of its pictures that were classified as a
+    class outside the matrix.
     """
     matrix = to_dense(test["confusion_matrix"])
     chosen = np.arange(len(classes))
@@ -171,7 +176,7 @@ def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
 
 
 def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield plots of loss and accuracy for each phase; a mark shows the chosen epoch or C value."""
+    """Yield plots of loss and accuracy for each phase. A line marks the best epoch or C value."""
     for phase, rows in metrics["phases"].items():
         if not rows:
             continue
@@ -195,7 +200,7 @@ def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _best_row(phase: str, rows: Sequence[Row], metrics: Mapping[str, Any]) -> int:
-    """Index of the row (epoch or value of C) whose weights were kept; -1 if there is none."""
+    """The index of the best row (an epoch or a value of C) of a phase; -1 if there is none."""
     if phase != "head":  # fine-tuning selects by the loss with penalties, which rows do not have
         return int(metrics["shipped"]["best_fine_tuning_epoch"]) - 1
     losses = [row["val_loss"] for row in rows]
@@ -204,7 +209,7 @@ def _best_row(phase: str, rows: Sequence[Row], metrics: Mapping[str, Any]) -> in
 
 
 def _lines(rows: Sequence[Row], name: str, factor: float = 1) -> list[Line]:
-    """The curves of `loss` or `accuracy`, for training (if it was measured) and validation."""
+    """The curves of `loss` or `accuracy`: for validation, and for training if it was measured."""
     names = {"training": name, "validation": f"val_{name}"}
     return [
         Line(split, [None if (value := row[key]) is None else factor * value for row in rows])
@@ -214,7 +219,7 @@ def _lines(rows: Sequence[Row], name: str, factor: float = 1) -> list[Line]:
 
 
 def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of nested objects as rows of a table."""
+    """Yield the names and values of nested mappings as rows of a table."""
     for name, value in content.items():
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{name} ")

@@ -34,7 +34,7 @@ class Dot:
         label: the text beside the dot.
         milliseconds: time per picture.
         share: validation accuracy, 0 to 1.
-        low, high: the confidence interval of that accuracy.
+        low, high: the 95% confidence interval of that accuracy.
         size_bytes: size of the model; the area of the dot is proportional to it.
         kind: CSS class of the dot: chosen = the recommended backbone, near = about as accurate as
             the best, far = less accurate.
@@ -51,13 +51,14 @@ class Dot:
 
 
 def scatter(dots: Sequence[Dot], threshold: float, width: int) -> Markup:
-    """Plot the accuracy upwards, and the time to the right on a logarithmic axis.
+    """Plot accuracy (vertical axis) against time (horizontal axis, logarithmic).
 
     Args:
-        dots: at least one.
-        threshold: backbones with at least this accuracy, 0 to 1, count as about as accurate as the
-            best. The band between this accuracy and the best accuracy is shaded.
-        width: width of the plot in pixels. The height of the plot and of its letters is fixed.
+        dots: one dot for each backbone, at least one in all.
+        threshold: an accuracy, 0 to 1. The band from it to the best accuracy is shaded: a backbone
+            in this band is about as accurate as the best.
+        width: width of the plot in pixels. The height of the plot and the size of its text are
+            fixed.
     """
     low, high, ticks = scale(min(dot.low for dot in dots), max(dot.high for dot in dots))
     times_ms = [dot.milliseconds for dot in dots]
@@ -119,7 +120,7 @@ def _band(low: float, high: float, y: Callable[[float], float], right: float) ->
 def _labels(
     dots: Sequence[Dot], circles: Sequence[tuple[float, float, float]], bounds: Box
 ) -> Iterator[Markup]:
-    """Place each label near its dot, so that it covers no dot and no other label if possible."""
+    """Yield a label near each dot. If possible, a label covers neither a dot nor another label."""
     taken = [(x - r, y - r, x + r, y + r) for x, y, r in circles]
     for dot, circle in zip(dots, circles, strict=True):
         width = _CHARACTER * len(dot.label)
@@ -133,9 +134,9 @@ def _labels(
 
 
 def _positions(circle: tuple[float, float, float], width: float, bounds: Box) -> Iterator[Box]:
-    """Yield places for a label, the best first: right and left of its dot, then higher and lower.
+    """Yield positions for a label, the best first: beside its dot, then higher and lower.
 
-    If no such place lies within `bounds`, yield one above the dot.
+    If no such position lies within `bounds`, yield a position above the dot.
     """
     x, y, radius = circle
     fits = False

@@ -20,13 +20,13 @@ class BoardError(GraftError):
 class Board:
     """Writes event files to the folders PHASE/training and PHASE/validation.
 
-    Both folders use the same names for their values, so TensorBoard plots both in one chart.
+    A value has the same name in both folders, so TensorBoard plots its two curves in one chart.
 
     Args:
         folder: the folder for the event files; None means that nothing is written.
 
     Raises:
-        BoardError: `folder` does not exist and cannot be made.
+        BoardError: `folder` does not exist and cannot be created.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -47,11 +47,11 @@ class Board:
         `keras.callbacks.TensorBoard` is not used, because it needs the package tensorboard.
 
         Args:
-            phase: name of the folder.
+            phase: name of the phase, which is also the name of its folder.
             step: position on the horizontal axis: the epoch, or the index of the value of C (the
                 inverse strength of regularisation).
-            row: values by name; names with the prefix `val_` belong to validation. None (training
-                diverged) is not written.
+            row: values by name; names with the prefix `val_` belong to validation. A value of None
+                (training diverged) is not written.
 
         Raises:
             BoardError: the files cannot be written, for example because the disk is full.
@@ -73,8 +73,8 @@ class Board:
                 writer.flush()
         except tf.errors.OpError as error:  # a full disk is ResourceExhaustedError
             raise BoardError(
-                f"--tensorboard: cannot write to {self._folder}: {error.message}; make room "
-                "there, or set --tensorboard to another folder"
+                f"--tensorboard: cannot write to {self._folder}: {error.message}; free some disk "
+                "space, or set --tensorboard to another folder"
             ) from error
 
     def _writer(self, folder: Path) -> Any:

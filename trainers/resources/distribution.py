@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class DistributionError(GraftError):
-    """TF_CONFIG asks for training on several hosts, or cannot be parsed."""
+    """TF_CONFIG lists more than one task, or cannot be parsed."""
 
 
 def refuse_several_hosts() -> None:

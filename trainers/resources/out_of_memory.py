@@ -18,9 +18,9 @@ _MEMORY_MESSAGES = (
     *("out_of_memory", "alloc_failed", "failed to allocate memory", "bad allocation"),
     *("smaller than requested bytes", "unable to allocate"),
 )
-"""Parts of the error messages of TensorFlow, XLA, CUDA's libraries, ONNX Runtime and NumPy, in
-lower case. The types of the errors cannot be used instead: cuDNN raises an InternalError, ONNX
-Runtime a RuntimeException."""
+"""Memory ran out if the type and message of an error, in lower case, contain one of these texts,
+which come from TensorFlow, XLA, CUDA's libraries, ONNX Runtime and NumPy. The type alone is not
+enough: cuDNN raises an InternalError, and ONNX Runtime a RuntimeException."""
 _DISK_MESSAGE = "no space left"
 """Part of TensorFlow's message for a full disk. TensorFlow raises the same type of error for a full
 disk as for too little memory."""
@@ -37,7 +37,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def retry_with_half(batch_size: int, label: str, attempt: Callable[[int], _Result]) -> _Result:
-    """Call `attempt` with a batch size. As long as memory runs out, halve the size and try again.
+    """Call `attempt` with a batch size. Whenever memory runs out, halve the size and try again.
 
     Args:
         batch_size: the number of pictures for the first attempt.
@@ -106,7 +106,7 @@ def _halve(error: Exception, batch_size: int, label: str) -> int:
         raise error
     if batch_size == 1:
         raise MemoryShortageError(
-            f"{label}: the memory of this device is too small for one picture at a time; choose a "
+            f"{label}: the memory of this device is too small even for one picture; choose a "
             "smaller --image-size or backbone, or --device cpu"
         ) from error
     log.warning(

@@ -41,7 +41,7 @@ def with_loss_scaling(
 
 
 def with_policy(model: keras.Model, policy: str) -> keras.Model:
-    """Copy a model and give the copy a dtype policy to compute with. Inputs stay float32.
+    """Return a copy of a model that computes with a dtype policy. Its inputs stay float32.
 
     For the policy "float32", the model itself is returned.
     """

@@ -13,7 +13,7 @@ from service.errors import GraftError
 
 
 class TimeBudgetSpentError(GraftError):
-    """The time budget was spent during an optional step, which the run then leaves out."""
+    """The time budget was spent during an optional step. The run goes on without that step."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class TimeBudget:
         return math.inf if self.seconds is None else self.started + self.seconds - self.now()
 
     def is_spent(self, reserve_seconds: float = 0.0) -> bool:
-        """Whether at most `reserve_seconds` are left."""
+        """Whether at most `reserve_seconds` of the budget are left."""
         return self.seconds_left() <= reserve_seconds
 
 
@@ -51,7 +51,7 @@ class TimeBudgetStopping(keras.callbacks.Callback):
     """A callback that stops training when the remaining time is just enough for validation.
 
     The callback measures the mean time of a training batch, and assumes that a validation batch
-    takes as long. In fact, a validation batch takes less time.
+    takes as long. (In fact, it takes less time.)
 
     Args:
         is_spent: takes a number of seconds, and returns whether at most this time is left.

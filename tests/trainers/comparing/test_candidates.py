@@ -70,8 +70,8 @@ def test_with_more_pictures_smaller_differences_count() -> None:
     recommended = recommend_among((0.90, 20.0), (0.88, 5.0), pictures=2000)
     assert recommended.candidate.label == "0"
     assert recommended.reason == (
-        "it has the best validation accuracy, 90.0%, and all others are more than 0.7 percentage "
-        "points (one standard error) lower"
+        "it has the best validation accuracy, 90.0%; no other backbone comes within 0.7 percentage "
+        "points (one standard error) of it"
     )
 
 

@@ -63,7 +63,7 @@ def test_changed_answers_count_even_if_the_accuracy_is_equal() -> None:
     predictions = answers(LOSSES + 2e-5)
     predictions.predicted[[0, 1, 98, 99]] = [1, 1, 0, 0]
     assert predictions.accuracy == selected().result.accuracy
-    with pytest.raises(ParityError, match=r"4 answers change between .* \(allowed: 1\)"):
+    with pytest.raises(ParityError, match=r"classifies correctly: 4 \(allowed: 1\)"):
         require_faithful(selected(), predictions)
 
 
@@ -80,7 +80,7 @@ def test_the_message_has_figures_and_advice() -> None:
     with pytest.raises(ParityError) as caught:
         require_faithful(selected(), answers(LOSSES + 1, 50))
     message = str(caught.value)
-    assert re.search(r"the selected model \(fine-tuning\) on 100 pictures", message)
+    assert re.search(r"the selected model \(fine-tuning\): .* Pictures compared: 100\.", message)
     assert "loss 1.5000 instead of 0.5000, accuracy 0.5000 instead of 0.9000" in message
     assert "no bundle was written" in message
     assert "--precision float32" in message

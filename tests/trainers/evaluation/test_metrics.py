@@ -79,11 +79,11 @@ def test_the_most_confused_pairs_come_first_with_advice() -> None:
     assert [pair["pair"] for pair in pairs] == [("cat", "dog"), ("owl", "dog")]
     assert [pair["mistakes"] for pair in pairs] == [3, 3]
     assert pairs[0]["advice"].startswith(
-        "2 of 10 `cat` pictures were taken for `dog` and 1 the other way round: check the labels"
+        "2 of 10 `cat` pictures were classified as `dog`, and 1 `dog` picture as `cat`: check the"
     )
     assert pairs[1]["advice"] == (
-        "3 of 5 `owl` pictures were taken for `dog`, none the other way round: check the labels "
-        "of `owl` and collect more of its pictures that look like `dog`."
+        "3 of 5 `owl` pictures were classified as `dog`, and no `dog` picture as `owl`: check the "
+        "labels of `owl`, then collect more `owl` pictures that look like `dog`."
     )
 
 
@@ -209,7 +209,7 @@ def test_the_provider_is_logged_and_determines_the_batch_size(
     log.setLevel(level)
     log.removeHandler(caplog.handler)
     assert dogs.sizes[0] == size
-    assert f"on test with the exported ONNX model, in ONNX Runtime on {provider}" in caplog.text
+    assert f"on test: the exported ONNX model runs in ONNX Runtime on {provider}" in caplog.text
 
 
 def test_the_matrix_of_many_classes_is_written_sparsely() -> None:

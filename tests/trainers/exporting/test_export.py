@@ -90,7 +90,7 @@ def test_an_export_that_differs_is_refused(
     weights[0].CopyFrom(onnx.numpy_helper.from_array(values, weights[0].name))
     onnx.save(model, tmp_path / "model.onnx")
     (tmp_path / "saved_model").symlink_to(folder / "saved_model")
-    with pytest.raises(ParityError, match=r"onnx export differs from Keras by .*allowed: 0\.0001"):
+    with pytest.raises(ParityError, match=r"onnx export differs from Keras: .*allowed: 0\.0001"):
         export.check_parity(classifier, tmp_path, IMAGES)
 
 

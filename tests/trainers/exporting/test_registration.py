@@ -41,7 +41,7 @@ def test_a_bundle_becomes_the_latest_and_the_log_shows_its_accuracy(
     assert (result["bundle"], result["model"]) == (str(tiny_bundle.path), tag)
     assert result["test_accuracy"] == 2 / 3
     text = "\n".join(log_capture.messages)
-    assert "test accuracy 0.6667 on 3 pictures (95% interval 0.200 to 0.900)" in text
+    assert "test accuracy 0.6667 on 3 pictures (95% confidence interval 0.200 to 0.900)" in text
     assert "pair 2" in text
     assert "pair 3" not in text  # the report shows more
     assert f"report: {tiny_bundle.path}/report.html" in text

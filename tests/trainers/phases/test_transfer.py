@@ -68,7 +68,7 @@ def test_two_pictures_per_class_are_enough_to_run(start: Start) -> None:
     context = start(red=2, blue=2)
     assert len(context.train) == len(context.validation) == 2
     trained = transfer.train(context)
-    assert "no class has two pictures to learn from" in trained.decision
+    assert "no class has two different training pictures" in trained.decision
     assert "no picture is left for validation" in trained.decision
     assert trained.selection["head"] == {
         "method": "none",

@@ -143,7 +143,7 @@ def test_the_page_shows_decisions_findings_skipped_files_and_times(page: Write) 
 
 def test_confused_pairs_and_mistakes_have_their_pictures(page: Write) -> None:
     html = page(*CATS)
-    assert "2 of 10 <code>cat</code> pictures were taken for <code>dog</code>" in html
+    assert "2 of 10 <code>cat</code> pictures were classified as <code>dog</code>" in html
     assert len(re.findall(r'<img src="data:image/jpeg;base64,', html)) == 2 + 2
     assert 'alt="cat/9&lt;i&gt;.png: shows cat, classified as dog"' in html
     assert "All wrong answers, the highest score first." in page_text(html)

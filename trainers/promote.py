@@ -47,7 +47,7 @@ def promote(new: Path, over: str | None, data: Path) -> str:
         data: the folder of pictures that the new model was trained on.
 
     Returns:
-        The tag of the new model if it is the latest now, otherwise the tag of the old model.
+        The tag of the model that is the latest now.
 
     Raises:
         GraftError: a model cannot be found or used, or the pictures cannot be compared.

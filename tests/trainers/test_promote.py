@@ -124,6 +124,18 @@ def test_a_worse_model_does_not_become_latest(
     assert Bundle.read(resolve("tiny:latest")).manifest == old.manifest
 
 
+def test_a_third_model_that_is_the_latest_is_named(
+    make_bundle: MakeBundle, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, third = make_bundle("old"), make_bundle("third", created="later")
+    save(old)
+    save(third)
+    new = make_bundle("new", colours=2)
+    assert promote(new.path, data, f"tiny:{old.manifest.version}") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"tiny:{third.manifest.version}"
+    assert Bundle.read(resolve("tiny:latest")).manifest == third.manifest
+
+
 def test_training_pictures_of_the_old_model_do_not_count(
     make_bundle: MakeBundle, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

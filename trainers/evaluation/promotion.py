@@ -45,7 +45,8 @@ def promote(new: Bundle, old: Bundle, data: Path) -> str:
         data: the folder of pictures that the new model was trained on.
 
     Returns:
-        The tag of the new model if it is at least as accurate, otherwise the tag of the old model.
+        The tag of the latest model: the new one if it is at least as accurate. Otherwise the old
+        one, or another model that was the latest before.
 
     Raises:
         GraftError: the models cannot be compared, or a picture cannot be used.
@@ -70,15 +71,15 @@ def promote(new: Bundle, old: Bundle, data: Path) -> str:
 
 
 def _keep_latest(old: Bundle, instead_of: Bundle) -> str:
-    """Make the old model the latest again if the new one is the latest; return the old one's tag.
+    """Make the old model the latest again if the new one is the latest; return the latest's tag.
 
     Args:
         instead_of: the new model.
     """
     latest = Bundle.read(store.resolve(old.manifest.name))
     if latest.manifest.id != instead_of.manifest.id:
-        log.info("the new model is less accurate: %s is still the latest", tag(old))
-        return tag(old)
+        log.info("the new model is less accurate: %s is still the latest", tag(latest))
+        return tag(latest)
     log.info("the new model is less accurate: %s is the latest again", tag(old))
     return store.save(old)
 

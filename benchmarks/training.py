@@ -209,7 +209,7 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
     from trainers import hardware, run
     from trainers.cli.log_output import set_up_logging
     from trainers.config import TrainingConfig
-    from trainers.phases import head_phase, transfer
+    from trainers.phases import head_phase, transfer_learning
     from trainers.progress import Progress
 
     set_up_logging(is_quiet=True)
@@ -219,7 +219,7 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
     imported = time.monotonic()
     heads: list[tuple[float, Any]] = []
     contexts: list[Any] = []
-    solved, train = head_phase._train, transfer.train
+    solved, train = head_phase._train, transfer_learning.train
 
     def train_and_record(*arguments: Any) -> Any:
         head = solved(*arguments)
@@ -230,7 +230,7 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
         contexts.append(context)
         return train(context)
 
-    head_phase._train, transfer.train = train_and_record, record_and_train
+    head_phase._train, transfer_learning.train = train_and_record, record_and_train
     config = TrainingConfig(
         plugin=PLUGIN,
         data=folder,

@@ -140,14 +140,14 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
         hardware.prepare(config.seed, config.device, config.precision)
         from trainers.exporting import bundle_writer, registration  # these import TensorFlow
         from trainers.features.network import Network
-        from trainers.phases import transfer
+        from trainers.phases import transfer_learning
         from trainers.phases.context import TrainingContext
 
         network = Network(backbone, weights, size, config.seed)
         strategy = distribution.choose_strategy()
         dataset = decoding.decode_lazily(dataset, size, cache)
         dataset.prefetch("validation", "test")  # every run needs both
-        trained = transfer.train(
+        trained = transfer_learning.train(
             TrainingContext(config, network, dataset, cache, progress, strategy)
         )
         log.info("%s", trained.decision)

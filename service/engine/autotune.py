@@ -16,10 +16,10 @@ import tempfile
 from pathlib import Path
 
 from service.bundle.reading import Bundle
+from service.engine.autotune_trials import run_trials
 from service.engine.device import preferred_provider
 from service.engine.onnx_session import onnxruntime_version
 from service.engine.session_config import SessionConfig, TuningResult, choose_config
-from service.engine.trials import run_trials
 from service.errors import SettingError
 from service.settings import Settings
 from service.system.folders import cache_folder

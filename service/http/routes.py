@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.routing import Route
 
-from service.http.pages.pages import show_metrics, show_model, show_ui
+from service.http.pages.handlers import show_metrics, show_model, show_ui
 from service.http.predictions import predict, predict_batch
 from service.http.reloading import reload
 from service.http.routing import Endpoint

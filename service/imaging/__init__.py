@@ -11,7 +11,7 @@ May use: service.{errors, imaging.readers}.
 from service.imaging.decoding import DECODER, FULL_RANGE_BITS, decode, inspect
 from service.imaging.formats import ALWAYS_ACCEPTED, FORMATS, SUFFIXES, identify_format
 from service.imaging.limits import MAX_PIXELS, Limits
-from service.imaging.process import configure_process
+from service.imaging.process_settings import configure_process
 from service.imaging.unsupported import OTHER_SUFFIXES, RAW_SUFFIXES
 
 __all__ = [

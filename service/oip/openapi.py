@@ -8,7 +8,7 @@ from typing import Final
 from service.bundle.manifest import Manifest
 from service.errors import Draining, ModelNotFound
 from service.http.pages.openapi import top_k_parameter
-from service.http.pages.operations import (
+from service.http.pages.openapi_operations import (
     ENDPOINT_ERRORS,
     JSON_TYPE,
     SCHEMA,

@@ -21,8 +21,8 @@ from typing import Final
 from filelock import BaseFileLock
 
 from service.errors import GraftError, SettingError
-from service.server import slots
-from service.server.slots import METRIC_FILE_TYPES, RESERVED_BYTES
+from service.server import worker_slots
+from service.server.worker_slots import METRIC_FILE_TYPES, RESERVED_BYTES
 from service.system.locks import acquire_lock, file_lock
 
 DIRECTORY_VARIABLE: Final = "_GRAFT_RUNTIME_DIRECTORY"
@@ -62,13 +62,13 @@ class RuntimeDirectory:
         Returns:
             False if the disk is full, or the file cannot be read.
         """
-        path = slots.metrics_file(self.path, file_type, self.slot)
+        path = worker_slots.metrics_file(self.path, file_type, self.slot)
         try:
             with path.open("rb") as file:
                 used = int.from_bytes(file.read(4), sys.byteorder)
             size = path.stat().st_size
             if used + size_bytes > size:
-                slots.allocate(path, 2 * size)
+                worker_slots.allocate(path, 2 * size)
         except OSError:
             return False
         return True
@@ -76,14 +76,14 @@ class RuntimeDirectory:
     def metrics_files(self) -> list[str]:
         """List the paths of all metrics files, without the gauges of workers that have ended."""
         files = []
-        for slot in slots.slot_numbers(self.path):
-            is_live = slot == self.slot or slots.is_held(self.path, slot)
+        for slot in worker_slots.slot_numbers(self.path):
+            is_live = slot == self.slot or worker_slots.is_held(self.path, slot)
             types = [
                 file_type
                 for file_type in METRIC_FILE_TYPES
                 if is_live or not file_type.startswith("gauge_live")
             ]
-            paths = [slots.metrics_file(self.path, file_type, slot) for file_type in types]
+            paths = [worker_slots.metrics_file(self.path, file_type, slot) for file_type in types]
             files += [str(path) for path in paths if path.is_file() and path.stat().st_size]
         return files
 
@@ -162,9 +162,9 @@ def join_runtime_directory() -> RuntimeDirectory | None:
     path = Path(os.environ[DIRECTORY_VARIABLE])
     try:
         path.stat()  # fail if the directory was removed: a lock would create it again
-        slot, lock = slots.acquire_slot(path)
+        slot, lock = worker_slots.acquire_slot(path)
         try:
-            slots.prepare_slot(path, slot)
+            worker_slots.prepare_slot(path, slot)
         except OSError:
             lock.release()
             raise
@@ -185,9 +185,9 @@ def _create(parent: Path, workers: int) -> Path:
         lock = acquire_lock(path / _SERVICE_LOCK, wait=False)
         (path / _RELOAD).write_bytes(b" " * _RELOAD_BYTES)
         for slot in range(workers):
-            slots.lock_file(path, slot).touch()
+            worker_slots.lock_file(path, slot).touch()
         for slot, file_type in itertools.product(range(workers), METRIC_FILE_TYPES):
-            slots.allocate(slots.metrics_file(path, file_type, slot), RESERVED_BYTES)
+            worker_slots.allocate(worker_slots.metrics_file(path, file_type, slot), RESERVED_BYTES)
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise

@@ -18,7 +18,7 @@ from service.asgi import ALL_ENDPOINTS
 from service.bundle.manifest import Manifest
 from service.errors import RequestError
 from service.metrics import _SPARE_BYTES, Metrics
-from service.server.slots import METRIC_FILE_TYPES, RESERVED_BYTES
+from service.server.worker_slots import METRIC_FILE_TYPES, RESERVED_BYTES
 
 ROOT = Path(__file__).parents[2]
 

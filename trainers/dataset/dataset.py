@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from service.imaging import FULL_RANGE_BITS
 from trainers.cache.array_cache import Cache
+from trainers.dataset.decoded_images import Images
 from trainers.dataset.digests import read_unchanged
 from trainers.dataset.duplicates import find_duplicates
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import format_names
 from trainers.dataset.folders.layout import Layout
 from trainers.dataset.folders.suggestions import suggest_folder
-from trainers.dataset.images import Images
 from trainers.dataset.inspection import inspect_files
 from trainers.dataset.scanning import LeftOut, Scan, format_left_out
 

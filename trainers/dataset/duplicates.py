@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from trainers.cache import code_identity
 from trainers.cache.array_cache import Cache, Recipe
-from trainers.dataset import components
+from trainers.dataset import connected_components
 from trainers.dataset.alignment import are_duplicates
 from trainers.dataset.inspection import THUMBNAIL_SIZE
 
@@ -191,4 +191,4 @@ def _join_duplicates(
     is_same = are_duplicates(thumbnails[0][left], thumbnails[1][right])
     if not is_same.any():
         return groups
-    return components.join(groups, rows[left[is_same]], rows[right[is_same]])
+    return connected_components.join(groups, rows[left[is_same]], rows[right[is_same]])

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.config import ConfigError, is_table
-from trainers.dataset import components
+from trainers.dataset import connected_components
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import format_names
@@ -123,7 +123,7 @@ def merge_groups(dataset: Dataset) -> NDArray[np.int64]:
         for row, source in enumerate(dataset.sources)
     ]
     links = np.array(by_source, np.int64)
-    return components.join(dataset.duplicate_groups, np.arange(len(links)), links)
+    return connected_components.join(dataset.duplicate_groups, np.arange(len(links)), links)
 
 
 def explain_coarse_sources(dataset: Dataset) -> str:

@@ -14,7 +14,7 @@ from service.bundle.reading import Bundle
 from service.engine.predictor import Predictor
 from service.errors import BundleError, GraftError
 from service.system.resources import usable_cores
-from trainers.evaluation.paired import compare_answers
+from trainers.evaluation.paired_comparison import compare_answers
 from trainers.progress import log
 
 

@@ -14,7 +14,7 @@ from service.bundle import store, summary
 from service.bundle.reading import Bundle
 from service.cli import command_lines
 from service.errors import GraftError
-from trainers.evaluation.paired import PairedComparison, compare_answers
+from trainers.evaluation.paired_comparison import PairedComparison, compare_answers
 from trainers.evaluation.promotion import read_split, tag
 
 

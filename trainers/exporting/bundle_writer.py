@@ -28,7 +28,7 @@ from trainers.evaluation.metrics import evaluate, predict_split
 from trainers.exporting import export
 from trainers.exporting.manifest import build_manifest, headline_metrics
 from trainers.model.classifier import Classifier
-from trainers.phases.transfer import TrainedClassifier
+from trainers.phases.transfer_learning import TrainedClassifier
 from trainers.progress import Progress
 from trainers.reporting import report
 

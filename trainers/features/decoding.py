@@ -12,7 +12,7 @@ from trainers.cache import code_identity
 from trainers.cache.array_cache import Cache, Recipe
 from trainers.cache.record_store import Records
 from trainers.dataset.dataset import Dataset
-from trainers.dataset.images import Images, Rows
+from trainers.dataset.decoded_images import Images, Rows
 
 
 def decode_lazily(dataset: Dataset, size: int, cache: Cache) -> Dataset:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.pretraining.fields import TURN, Map, as_map, smooth_step, to_frame, worley_cells
+from trainers.pretraining.noise_fields import TURN, Map, as_map, smooth_step, to_frame, worley_cells
 from trainers.pretraining.textures import Texture
 
 LAYOUTS = {"none": 0.25, "one": 0.25, "few": 0.15, "many": 0.2, "path": 0.15}

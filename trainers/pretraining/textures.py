@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainers.pretraining.fields import (
+from trainers.pretraining.noise_fields import (
     PERIOD,
     TURN,
     Cells,

@@ -16,7 +16,7 @@ from service.bundle.manifest import InputSpec, Manifest
 from service.engine.device import RuntimeInfo
 from service.engine.session_config import TuningResult
 from service.errors import Disabled, Draining, ReloadRefused, UndecodableImage
-from service.http.pages.operations import (
+from service.http.pages.openapi_operations import (
     ENDPOINT_ERRORS,
     JSON_TYPE,
     SCHEMA,

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from service.errors import SettingError
-from service.server import runtime_directory, slots
+from service.server import runtime_directory, worker_slots
 from service.server.runtime_directory import (
     DIRECTORY_VARIABLE,
     create_runtime_directory,
     join_runtime_directory,
 )
-from service.server.slots import METRIC_FILE_TYPES, RESERVED_BYTES
+from service.server.worker_slots import METRIC_FILE_TYPES, RESERVED_BYTES
 
 ROOT = Path(__file__).parents[3]
 SERVICE_SCRIPT = """
@@ -201,5 +201,5 @@ def test_metrics_files_are_found_even_if_locks_fail(
     def acquire_lock(path: Path, wait: bool) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(slots, "acquire_lock", acquire_lock)
+    monkeypatch.setattr(worker_slots, "acquire_lock", acquire_lock)
     assert len(directory.metrics_files()) == 2 * len(METRIC_FILE_TYPES)

@@ -7,7 +7,7 @@ import pytest
 
 from plugins.base import WeightsError
 from trainers.comparing import measuring
-from trainers.phases import head_phase, mirroring
+from trainers.phases import flip_selection, head_phase
 from trainers.phases.context import TrainingContext
 
 Start = Callable[..., TrainingContext]
@@ -20,7 +20,7 @@ def test_the_figures_equal_those_of_the_head_phase(
     monkeypatch.setattr(measuring, "MIN_SECONDS", 0.0)
     context = start(head="linear")
     figures = measuring.measure(context.config, context.dataset, context.cache, context.progress)
-    context, _ = mirroring.resolve_flip(context)
+    context, _ = flip_selection.resolve_flip(context)
     head = head_phase.train_head(context)
     assert figures.validation_accuracy == head.selection_result.accuracy
     assert figures.head == head.description

@@ -14,9 +14,9 @@ from trainers.evaluation.fidelity import ROUNDINGS, SelectedModel, require_faith
 from trainers.evaluation.metrics import Predictions
 from trainers.evaluation.selection import ValidationResult
 from trainers.exporting import bundle_writer
-from trainers.phases import fine_tuning, transfer
+from trainers.phases import fine_tuning, transfer_learning
 from trainers.phases.context import TrainingContext
-from trainers.phases.transfer import TrainedClassifier
+from trainers.phases.transfer_learning import TrainedClassifier
 from trainers.progress import Progress
 
 Start = Callable[..., TrainingContext]
@@ -87,7 +87,7 @@ def test_the_message_has_figures_and_advice() -> None:
 
 
 def train_and_write(context: TrainingContext, tmp_path: Path) -> tuple[TrainedClassifier, object]:
-    trained = transfer.train(context)
+    trained = transfer_learning.train(context)
     work = tmp_path / "work-bundle"
     work.mkdir()
     context.config.output.mkdir(exist_ok=True)

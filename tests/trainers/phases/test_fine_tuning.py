@@ -11,7 +11,7 @@ import tensorflow as tf
 from plugins.base import leaf_layers
 from trainers.features.frozen_features import Features
 from trainers.model.classifier import Classifier, hash_weights
-from trainers.phases import fine_tuning, transfer
+from trainers.phases import fine_tuning, transfer_learning
 from trainers.phases.context import TrainingContext
 from trainers.phases.plan import Plan
 from trainers.phases.training_loop import FineTuningResult
@@ -37,7 +37,7 @@ def test_fine_tuning_moves_the_last_layers_and_no_statistics(
     weights_before = {
         layer.name: layer.get_weights() for layer in leaf_layers(body) if layer.weights
     }
-    transfer.train(context)
+    transfer_learning.train(context)
     changed = [
         name
         for name, weights in weights_before.items()
@@ -58,7 +58,7 @@ def test_changed_batch_normalization_statistics_are_an_error(
 
     monkeypatch.setattr(context.network.backbone, "fine_tune", careless)
     with pytest.raises(AssertionError, match=r"changed BatchNormalization statistics: .*norm1"):
-        transfer.train(context)
+        transfer_learning.train(context)
 
 
 @pytest.mark.slow
@@ -96,7 +96,7 @@ def test_too_little_memory_halves_the_batch_until_it_fits(
 
     monkeypatch.setattr(fine_tuning, "fit", fit_with_little_memory)
     log.addHandler(caplog.handler)
-    assert "fine-tuning" in transfer.train(context).history
+    assert "fine-tuning" in transfer_learning.train(context).history
     log.removeHandler(caplog.handler)
     assert sizes == [8, 4, 2]
     for weights in start_weights[1:]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from plugins.base import WeightsError
 from trainers.config import ConfigError
-from trainers.dataset.images import Images
+from trainers.dataset.decoded_images import Images
 from trainers.features import decoding
 from trainers.features.augmentation import TRAINING_VIEWS
 from trainers.features.frozen_layers import TimeLimitedExtractor

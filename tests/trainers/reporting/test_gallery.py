@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from trainers.dataset.dataset import Dataset
-from trainers.dataset.images import Images
+from trainers.dataset.decoded_images import Images
 from trainers.dataset.inspection import INSPECTION
 from trainers.evaluation.metrics import Predictions
 from trainers.reporting.gallery import (

@@ -11,7 +11,7 @@ import pytest
 
 from service.bundle.manifest import InputSpec, Manifest
 from trainers.dataset.dataset import Dataset
-from trainers.dataset.images import Images
+from trainers.dataset.decoded_images import Images
 from trainers.dataset.inspection import INSPECTION
 from trainers.evaluation.metrics import Predictions, evaluate
 from trainers.reporting import report

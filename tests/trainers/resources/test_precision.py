@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from plugins.base import leaf_layers
 from plugins.registry import resolve
-from trainers.phases import transfer
+from trainers.phases import transfer_learning
 from trainers.phases.context import TrainingContext
 from trainers.resources.precision import POLICIES, choose_policy, with_loss_scaling, with_policy
 
@@ -96,7 +96,7 @@ def test_a_model_trained_in_16_bits_is_exported_in_32(
     context = start(strategy="fine-tune", fine_tune_epochs=2, precision=precision)
     monkeypatch.setattr("trainers.model.classifier.Classifier.assign_weights", lambda *_: None)
     kernel_before = context.network.body.get_layer("conv3").get_weights()[0]
-    outputs = transfer.train(context).classifier.build_model()
+    outputs = transfer_learning.train(context).classifier.build_model()
     assert not np.array_equal(
         kernel_before, context.network.body.get_layer("conv3").get_weights()[0]
     )

@@ -5,34 +5,35 @@ from pathlib import Path
 
 import pytest
 
-from service.server import slots
-from service.server.slots import METRIC_FILE_TYPES, RESERVED_BYTES, allocate
+from service.server import worker_slots
+from service.server.worker_slots import METRIC_FILE_TYPES, RESERVED_BYTES, allocate
 
 
 def test_a_free_slot_is_acquired_before_a_new_one(tmp_path: Path) -> None:
-    slot, lock = slots.acquire_slot(tmp_path)
-    slots.prepare_slot(tmp_path, slot)
-    next_slot, next_lock = slots.acquire_slot(tmp_path)
-    slots.prepare_slot(tmp_path, next_slot)
+    slot, lock = worker_slots.acquire_slot(tmp_path)
+    worker_slots.prepare_slot(tmp_path, slot)
+    next_slot, next_lock = worker_slots.acquire_slot(tmp_path)
+    worker_slots.prepare_slot(tmp_path, next_slot)
     assert (slot, next_slot) == (0, 1)
-    assert slots.is_held(tmp_path, 0)
+    assert worker_slots.is_held(tmp_path, 0)
     lock.release()
-    assert not slots.is_held(tmp_path, 0)
-    reused_slot, lock = slots.acquire_slot(tmp_path)
+    assert not worker_slots.is_held(tmp_path, 0)
+    reused_slot, lock = worker_slots.acquire_slot(tmp_path)
     assert reused_slot == 0
-    assert slots.slot_numbers(tmp_path) == [0, 1]
+    assert worker_slots.slot_numbers(tmp_path) == [0, 1]
     lock.release()
     next_lock.release()
 
 
 def test_counters_are_kept_and_gauges_start_at_0(tmp_path: Path) -> None:
-    slots.prepare_slot(tmp_path, 3)
+    worker_slots.prepare_slot(tmp_path, 3)
     for kind in METRIC_FILE_TYPES:
-        path = slots.metrics_file(tmp_path, kind, 3)
+        path = worker_slots.metrics_file(tmp_path, kind, 3)
         path.write_bytes(b"x" * RESERVED_BYTES)
-    slots.prepare_slot(tmp_path, 3)
+    worker_slots.prepare_slot(tmp_path, 3)
     contents = {
-        kind: slots.metrics_file(tmp_path, kind, 3).read_bytes() for kind in METRIC_FILE_TYPES
+        kind: worker_slots.metrics_file(tmp_path, kind, 3).read_bytes()
+        for kind in METRIC_FILE_TYPES
     }
     assert {kind: set(content) for kind, content in contents.items()} == {
         **{"counter": {ord("x")}, "histogram": {ord("x")}},

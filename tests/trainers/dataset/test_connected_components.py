@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from trainers.dataset.components import join
+from trainers.dataset.connected_components import join
 
 ROWS = np.arange(6)
 

@@ -7,8 +7,8 @@ import pytest
 
 from service.bundle.reading import Bundle
 from service.engine import device
+from service.engine.autotune_trials import run_trials
 from service.engine.session_config import choose_config
-from service.engine.trials import run_trials
 
 
 @pytest.mark.slow
@@ -36,7 +36,7 @@ def test_trials_stop_at_the_time_limit(
         loaded.append(arguments[-1])
         return device.load_predictor(*arguments)
 
-    monkeypatch.setattr("service.engine.trials.load_predictor", load)
+    monkeypatch.setattr("service.engine.autotune_trials.load_predictor", load)
     result = run_trials(tiny_bundle, cores=64, max_seconds=0)
     assert len(result.curve) == 1  # a choice needs one trial
     assert loaded == [64]  # no other number of sessions was loaded
@@ -49,7 +49,7 @@ def test_the_first_number_of_sessions_leaves_time_for_others(
         time.sleep(0.1)
         return float(batch)  # larger batches always seem to be faster
 
-    monkeypatch.setattr("service.engine.trials._pictures_per_second", rate)
+    monkeypatch.setattr("service.engine.autotune_trials._pictures_per_second", rate)
     result = run_trials(tiny_bundle, cores=2, max_seconds=0.6)
     counts = [trial.sessions for trial in result.curve]
     assert counts.count(2) <= 4
@@ -61,7 +61,8 @@ def test_batches_that_are_slower_are_not_doubled_further(
 ) -> None:
     rates = {1: 100.0, 2: 95.0, 4: 80.0}
     monkeypatch.setattr(
-        "service.engine.trials._pictures_per_second", lambda p, sessions, batch: rates[batch]
+        "service.engine.autotune_trials._pictures_per_second",
+        lambda p, sessions, batch: rates[batch],
     )
     result = run_trials(tiny_bundle, cores=1, max_seconds=30)
     assert [trial.max_batch_size for trial in result.curve] == [1, 2, 4]

@@ -9,7 +9,7 @@ import pytest
 
 from trainers.evaluation.selection import ValidationResult
 from trainers.model.classifier import Classifier
-from trainers.phases import transfer
+from trainers.phases import transfer_learning
 from trainers.phases.context import TrainingContext
 from trainers.phases.training_loop import FineTuningResult
 
@@ -20,7 +20,7 @@ Start = Callable[..., TrainingContext]
 def test_the_head_is_solved_and_the_backbone_is_unchanged(start: Start) -> None:
     context = start(strategy="features")
     weights_before = context.network.body.get_weights()
-    trained = transfer.train(context)
+    trained = transfer_learning.train(context)
     assert set(trained.history) == {"head"}
     assert all(map(np.array_equal, weights_before, context.network.body.get_weights()))
     images = context.validation.images[:].astype(np.float32)
@@ -54,8 +54,8 @@ def test_the_fine_tuned_model_is_used_if_it_is_not_worse(
         return FineTuningResult(ValidationResult(np.full(count, tuned_loss), hits))
 
     weights_before = context.network.body.get_weights()
-    monkeypatch.setattr(transfer, "fine_tune", move_everything)
-    trained = transfer.train(context)
+    monkeypatch.setattr(transfer_learning, "fine_tune", move_everything)
+    trained = transfer_learning.train(context)
     assert trained.decision.startswith(f"the model is the {expected}")
     figures = r"\(validation loss [\d.]+ with fine-tuning, [\d.]+ without; .* 1.0000 without; .*\)$"
     assert re.search(figures, trained.decision)
@@ -67,7 +67,7 @@ def test_the_fine_tuned_model_is_used_if_it_is_not_worse(
 def test_two_pictures_per_class_are_enough_to_run(start: Start) -> None:
     context = start(red=2, blue=2)
     assert len(context.train) == len(context.validation) == 2
-    trained = transfer.train(context)
+    trained = transfer_learning.train(context)
     assert "no class has two different training pictures" in trained.decision
     assert "no picture is left for validation" in trained.decision
     assert trained.selection["head"] == {
@@ -85,7 +85,7 @@ def test_two_pictures_per_class_are_enough_to_run(start: Start) -> None:
 @pytest.mark.slow
 def test_few_pictures_are_cross_validated_and_the_decision_says_so(start: Start) -> None:
     """Three pictures per class leave one for training, so the training loss says nothing."""
-    trained = transfer.train(start(red=3, blue=3))
+    trained = transfer_learning.train(start(red=3, blue=3))
     assert "cross-validated loss" in trained.decision
     assert trained.selection["head"]["method"] == "cross-validation"
     assert trained.selection["head"]["n"] == 4

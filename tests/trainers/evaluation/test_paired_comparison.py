@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.evaluation.paired import compare_answers
+from trainers.evaluation.paired_comparison import compare_answers
 
 
 def test_the_interval_covers_the_true_difference_in_95_percent() -> None:

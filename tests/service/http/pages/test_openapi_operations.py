@@ -3,7 +3,11 @@ from __future__ import annotations
 import pytest
 
 from service.errors import DeadlineExceeded, Overloaded, RequestTimeout, Unauthorized
-from service.http.pages.operations import describe_operation, escape_markdown, success_response
+from service.http.pages.openapi_operations import (
+    describe_operation,
+    escape_markdown,
+    success_response,
+)
 
 
 def test_an_operation_lists_its_errors_by_status() -> None:

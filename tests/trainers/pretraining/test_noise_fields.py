@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.pretraining.fields import noise, smooth_step, to_frame, worley_cells
+from trainers.pretraining.noise_fields import noise, smooth_step, to_frame, worley_cells
 
 LINE = np.linspace(-1.99, 1.99, 40, dtype=np.float32)
 X, Y = np.meshgrid(LINE, LINE)

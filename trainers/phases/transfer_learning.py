@@ -12,7 +12,7 @@ from trainers.evaluation.fidelity import SelectedModel
 from trainers.heads.class_weights import ClassWeightEffect
 from trainers.heads.head import Head
 from trainers.model.classifier import Classifier, hash_weights
-from trainers.phases import head_phase, mirroring
+from trainers.phases import flip_selection, head_phase
 from trainers.phases.context import TrainingContext
 from trainers.phases.fine_tuning import fine_tune
 from trainers.phases.plan import Conditions, Plan, make_plan
@@ -61,7 +61,7 @@ def train(context: TrainingContext) -> TrainedClassifier:
     With --resume, the plan comes from the checkpoint if there is one, otherwise from `make_plan`.
     The fine-tuned weights are used only if `selection.should_replace` returns True.
     """
-    context, flip = mirroring.resolve_flip(context)
+    context, flip = flip_selection.resolve_flip(context)
     # Before the head is trained, so that errors about --tensorboard and --resume come early.
     board, checkpoint = context.board, context.checkpoint()
     resumed_plan = checkpoint.load() if context.config.resume else None

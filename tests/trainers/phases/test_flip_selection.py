@@ -19,9 +19,9 @@ from trainers.features.augmentation import FLIPS, TRAINING_VIEWS
 from trainers.features.network import Network
 from trainers.heads import linear
 from trainers.heads.examples import Pool
-from trainers.phases import head_phase, mirroring, transfer
+from trainers.phases import flip_selection, head_phase, transfer_learning
 from trainers.phases.context import TrainingContext
-from trainers.phases.mirroring import select_flip
+from trainers.phases.flip_selection import select_flip
 from trainers.progress import Progress
 from trainers.resources.time_budget import TimeBudget
 
@@ -106,12 +106,12 @@ def test_arrows_to_the_left_and_to_the_right_are_not_mirrored(
     arrows: Callable[..., TrainingContext],
 ) -> None:
     context = arrows(2, 0)
-    resolved, choice = mirroring.resolve_flip(context)
+    resolved, choice = flip_selection.resolve_flip(context)
     assert choice.flip == resolved.config.flip == "none"
     assert resolved.train.view_numbers == TRAINING_VIEWS["none"]
     results = choice.results
     assert results["none"]["accuracy"] > results["horizontal"]["accuracy"] + 0.1
-    trained = transfer.train(with_strategy(context, "features"))
+    trained = transfer_learning.train(with_strategy(context, "features"))
     assert trained.selection["flip"]["chosen"] == "none"
     assert "2 views" in trained.decision or "one view" in trained.decision
 
@@ -125,14 +125,14 @@ def with_strategy(context: TrainingContext, strategy: str) -> TrainingContext:
 def test_the_flip_option_skips_cross_validation(
     start: Callable[..., TrainingContext], flip: str
 ) -> None:
-    resolved, choice = mirroring.resolve_flip(start(flip=flip))
+    resolved, choice = flip_selection.resolve_flip(start(flip=flip))
     assert resolved.config.flip == choice.flip == flip
     assert choice.results == {}
     assert resolved.train.view_numbers == TRAINING_VIEWS[flip]
 
 
 def test_the_default_is_used_without_time(start: Callable[..., TrainingContext]) -> None:
-    _, choice = mirroring.resolve_flip(start(time_budget=1e-6))
+    _, choice = flip_selection.resolve_flip(start(time_budget=1e-6))
     assert choice.flip == "horizontal"
     assert "time budget" in choice.reason
 
@@ -158,7 +158,7 @@ def test_solvers_respect_the_time_budget(
 
     monkeypatch.setattr(head_phase, "build_pool", build_and_spend_the_budget)
     monkeypatch.setattr(linear, "cross_validate", count_and_validate)
-    _, choice = mirroring.resolve_flip(start())
+    _, choice = flip_selection.resolve_flip(start())
     assert solved == [1]  # one of five penalties, for one of three kinds of views
     assert str(choice) == (
         "mirrored views (--flip): horizontal, the default, because the time budget was spent"
@@ -168,7 +168,7 @@ def test_solvers_respect_the_time_budget(
 @pytest.mark.parametrize("flip", FLIPS)
 def test_fine_tuning_uses_the_same_views(start: Callable[..., TrainingContext], flip: str) -> None:
     """`ModelInputs.views` is the number of views for cached feature maps and for pictures."""
-    context, _ = mirroring.resolve_flip(start(flip=flip))
+    context, _ = flip_selection.resolve_flip(start(flip=flip))
     assert context.train.views == len(TRAINING_VIEWS[flip])
     rows, views = np.zeros(context.train.views, np.int64), np.arange(context.train.views)
     images = context.train.read(rows, views)

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from trainers.cache.record_store import Records
-from trainers.dataset.images import Images
+from trainers.dataset.decoded_images import Images
 
 PICTURES = np.arange(10, dtype=np.uint8)[:, np.newaxis, np.newaxis, np.newaxis] * np.ones(
     (1, 4, 4, 3), np.uint8

@@ -158,7 +158,7 @@ def test_a_page_without_mistakes_says_so(page: Write) -> None:
 def test_curves_mark_the_penalty_and_epoch_that_are_used(page: Write) -> None:
     html = page(*CATS)
     assert html.count('<svg class="chart"') == 4
-    assert "C = 0.1 is best" in html
+    assert "C = 0.1 was best by loss" in html
     assert "epoch 1 is used" in html
     head = page(
         *CATS, phases={"head": EPOCHS}, shipped={"phase": "head", "best_fine_tuning_epoch": 0}

@@ -25,7 +25,7 @@ SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_JSON_LINES = 1.0
 LABELS = {
     "digests": "reading files",
-    "looks": "looking at files",
+    "looks": "inspecting files",
     "groups": "comparing pictures",
     "pictures": "decoding",
     "embeddings": "extracting features",

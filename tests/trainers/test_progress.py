@@ -102,8 +102,8 @@ def test_the_seconds_of_each_step_are_recorded_in_order(clock: list[float], is_q
             clock[0] += seconds
     with reporter.step("exporting"):
         clock[0] += 5
-    assert reporter.seconds == {"looking at files": 2, "extracting features": 7, "exporting": 5}
-    assert next(iter(reporter.seconds)) == "looking at files"
+    assert reporter.seconds == {"inspecting files": 2, "extracting features": 7, "exporting": 5}
+    assert next(iter(reporter.seconds)) == "inspecting files"
 
 
 def test_progress_and_log_are_json_lines(clock: list[float], capsys: Capture) -> None:

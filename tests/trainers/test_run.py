@@ -215,14 +215,14 @@ def test_metrics_hold_the_seconds_of_each_step(bundle: Bundle) -> None:
         *(
             "scanning",
             "reading files",
-            "looking at files",
+            "inspecting files",
             "comparing pictures",
             "checking",
             "decoding",
             "extracting features",
         ),
         *("training the head", "extracting feature maps", "fine-tuning"),
-        *("exporting ONNX and SavedModel", "comparing them with Keras"),
+        *("exporting ONNX and SavedModel", "comparing both with Keras"),
         *("evaluating on validation", "evaluating on test"),
     ]
     assert all(seconds >= 0 for seconds in metrics["seconds"].values())

@@ -203,15 +203,15 @@ def recommend(results: Sequence[CandidateResult]) -> Recommendation:
         reason = f"it has the best validation accuracy, {best.validation_accuracy:.1%}{others}"
     else:
         rank = (
-            f"the fastest of the {len(near)} backbones"
+            "it is the fastest of them"
             if len(fast) == 1
-            else f"the most accurate of the {len(fast)} fastest (times within 10%) among the "
-            f"{len(near)} backbones"
+            else f"it is the most accurate of the {len(fast)} fastest, which are about equally fast"
         )
         reason = (
-            f"it is {rank} whose validation accuracy is at most {margin} below the best "
-            f"({best.validation_accuracy:.1%}, {leader.label}): {figures.inference_ms:.1f} ms per "
-            f"picture, validation accuracy {figures.validation_accuracy:.1%}"
+            f"{len(near)} backbones have a validation accuracy at most {margin} below the best "
+            f"({best.validation_accuracy:.1%}, {leader.label}); {rank}: "
+            f"{figures.inference_ms:.1f} ms per picture, validation accuracy "
+            f"{figures.validation_accuracy:.1%}"
         )
     near_best = tuple(candidate for candidate, _ in near)
     return Recommendation(chosen, figures, near_best, threshold, reason)

@@ -12,7 +12,8 @@ def join(groups: Rows, left: Rows, right: Rows) -> Rows:
     """Join the groups of each pair of linked rows.
 
     Args:
-        groups: (N,) int64, for each row the number of some row of its group, such as the first.
+        groups: (N,) int64, for each row any row of the same group. Rows of one group need not have
+            the same value.
         left, right: (M,) int64, the rows of M pairs of linked rows.
 
     Returns:

@@ -68,9 +68,8 @@ def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
     )
     if without := sources.count(""):
         log.warning(
-            "--group finds no source for some pictures (number: %d): each is treated as a "
-            "separate source",
-            without,
+            "--group finds no source for %d picture%s: each of them counts as a separate source",
+            *(without, "" if without == 1 else "s"),
         )
     return replace(dataset, sources=sources)
 
@@ -145,7 +144,8 @@ def explain_coarse_sources(dataset: Dataset) -> str:
 def split_keys(dataset: Dataset) -> Sequence[str]:
     """Return a key for each picture; the hash of the key decides the split of the picture.
 
-    The key is the source of the picture, or the digest of the file if it has no source.
+    The key is the source of the picture (its video, patient or plant, see --group). For a picture
+    without a source, the key is the digest of its file.
     """
     if not dataset.sources:
         return dataset.digests

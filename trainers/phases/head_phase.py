@@ -169,7 +169,7 @@ def measure_class_weights(context: TrainingContext) -> ClassWeightEffect | None:
     budget = context.time_budget
     if not class_weights.is_imbalanced(context.class_weights) or budget.is_spent():
         return None
-    with context.progress.step("weighing classes"):
+    with context.progress.step("measuring the class weights"):
         effect = class_weights.compare_recalls(load_examples(context, 1), budget)
     # When the budget is spent, training stops early, and the recalls cannot be compared.
     return None if budget.is_spent() else effect

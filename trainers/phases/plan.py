@@ -121,7 +121,7 @@ def _reason_against(
         "--strategy features or --fine-tune-epochs 0 was set": (
             config.strategy == "features" or not epochs
         ),
-        "no picture is left for validation, so the benefit could not be measured": (
+        "no picture is left for validation, so it would be unknown whether fine-tuning helps": (
             not conditions.validation_pictures
         ),
         "the time budget was spent": conditions.seconds_left <= 0,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 WEIGHTS = "pocket.weights.h5"
 _HELP = {
     "seed": "seed of the pictures, of the initial weights and of the order of training pictures",
-    "classes": "number of classes to draw",
+    "classes": "number of classes of generated pictures",
     "per_class": "number of pictures in each class",
     "held_out": "number of pictures of each class used only to measure the accuracy",
     "epochs": "number of epochs",

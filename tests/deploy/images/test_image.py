@@ -34,7 +34,11 @@ TEXT = re.sub(r"^\s*#.*\n", "", (ROOT / "deploy/Dockerfile").read_text(), flags=
 INSTRUCTIONS = [line.partition(" ")[::2] for line in TEXT.replace("\\\n", "").splitlines() if line]
 DEBIAN = "bookworm"  # its Python is 3.11
 USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-URL_TESTS = ("test_app.py", "test_metrics.py", "oip/test_handlers.py", "http/pages/test_handlers.py")
+URL_TESTS = (
+    "test_app.py",
+    "test_metrics.py",
+    *(f"{name}/test_handlers.py" for name in ("oip", "http/pages")),
+)
 assert all((ROOT / "tests/service" / name).is_file() for name in URL_TESTS)
 # The file system of a locked-down container: all read-only except /tmp, /dev/shm and /proc.
 SANDBOX = """

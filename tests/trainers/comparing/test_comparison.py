@@ -23,7 +23,7 @@ def test_the_table_is_aligned_and_shows_the_recommendation(make_comparison: Make
     assert lines[1].endswith("2.5*")
     assert lines[3] == "   vgg:16: left out: no weights <here>"
     assert "the embeddings, which were already in the cache" in lines[4]
-    assert lines[-2].startswith("Use pocket:1: it is the fastest of the 2 backbones whose")
+    assert lines[-2].startswith("Use pocket:1: 2 backbones have a validation accuracy at most")
     assert lines[-1] == f"  {sys.executable} -m trainers.run --plugin pocket:1 --data pets"
 
 

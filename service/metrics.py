@@ -38,8 +38,8 @@ with the first response that has this status."""
 _SERIES_BYTES: Final = 512
 """Upper bound on the size of a series in a metrics file, without the text of its labels."""
 _CHARACTER_BYTES: Final = 12
-"""Upper bound on the size of one character of a label: the files contain JSON, which writes some
-characters as two escaped surrogates of 6 bytes each."""
+"""Upper bound on the bytes of one character of a label's value in a metrics file. Such values are
+stored as JSON, which writes some characters as two escaped surrogates of 6 bytes each."""
 _SPARE_BYTES: Final = 48 * 1024
 """Bytes kept free in each file for the series that requests create, which need 21 KB at most."""
 

@@ -75,8 +75,8 @@ class TrainingConfig(BaseModel):
     batch_size: int = Field(
         32,
         ge=1,
-        description="pictures per training step on each device; with several devices, Graft uses "
-        "fewer if an epoch would otherwise have fewer than 20 steps",
+        description="pictures per training step on each device; with several devices, this number "
+        "is reduced if an epoch would otherwise have fewer than 20 steps",
     )
     seed: int = Field(
         0,

@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def promote(new: Path, over: str | None, data: Path) -> str:
     """Make a new model the latest if it is at least as accurate as an old one.
 
-    If it is not, the old model stays the latest, or becomes the latest again.
+    Both models classify the test pictures of the new model, except those that the old model was
+    trained on. If the new model is less accurate, it does not stay the latest: the old model
+    becomes the latest again, unless a third model is the latest.
 
     Args:
         new: the path of a bundle, or of a folder of bundles. In such a folder, the newest bundle is
@@ -50,7 +52,8 @@ def promote(new: Path, over: str | None, data: Path) -> str:
         The tag of the model that is the latest now.
 
     Raises:
-        GraftError: a model cannot be found or used, or the pictures cannot be compared.
+        GraftError: a model or a picture cannot be found or used, or no picture is left to compare
+            the models with.
     """
     from service.bundle import store
     from service.bundle.reading import Bundle
@@ -68,8 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m trainers.promote",
         description="Compare a new model with an old one on the test pictures of the new model, "
         "except pictures that the old model was trained on. If the new model is at least as "
-        "accurate, it becomes `latest` in BentoML's model store. Otherwise the old model stays or "
-        "becomes `latest`.",
+        "accurate, it becomes `latest` in BentoML's model store. If it is less "
+        "accurate and `latest`, the old model becomes `latest` again.",
         epilog="The last line of the output is the tag of the latest model. Exit codes: 0 the "
         "models were compared, no matter which is better; 2 wrong use or bad data.",
         allow_abbrev=False,

@@ -93,9 +93,15 @@ def disk_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove `folder` if it is the workspace of a run that has ended; otherwise do nothing."""
+    """Remove `folder` if it is the workspace of a run that has ended; otherwise do nothing.
+
+    A workspace counts as abandoned if no process holds its lock. So a caller must prevent that a
+    run creates this workspace now, unless it knows that the run has ended. Workspaces of other
+    users are left alone if this user may not lock them.
+    """
     is_workspace = folder.name.startswith(PREFIX) and folder.name.endswith(SUFFIX)
     if not (is_workspace and folder.is_dir()):
         return
-    with suppress(BlockingIOError), file_lock(folder / "lock", wait=False):  # locked: in use
+    in_use_or_of_others = (BlockingIOError, PermissionError)
+    with suppress(*in_use_or_of_others), file_lock(folder / "lock", wait=False):
         shutil.rmtree(folder, ignore_errors=True)

@@ -67,7 +67,9 @@ def _has_external(data: mmap.mmap, message: str, start: int, end: int) -> bool:
 
 
 def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (number, start of its value, end of its value) for each field from `start` to `end`.
+    """Yield (field number, start of its value, end of its value) for each field of a message.
+
+    The message, in the wire format of protobuf, is `data[start:end]`.
 
     Raises:
         ValueError: a field is malformed.

@@ -24,10 +24,10 @@ _REMEDIES: Final[Mapping[int | None, str]] = {
 
 
 def explain(error: Exception) -> str:
-    """Return the message of an error in one line.
+    """Return the text that a command prints for an error.
 
-    Graft's own errors say what to do. For an error of the operating system, the message names the
-    file if it is known, the reason, and a remedy.
+    Graft's own errors already say what to do. For an error of the operating system, the text names
+    the reason and, if they are known, the file and a remedy.
     """
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)

@@ -201,7 +201,10 @@ def _remove(path: Path, lock: BaseFileLock) -> None:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove the directories in `parent` of killed services: no process holds their locks."""
+    """Remove from `parent` the directories of services that were killed.
+
+    No process holds the lock of such a directory.
+    """
     for path in parent.glob(f"{DIRECTORY_PREFIX}*"):
         try:
             if not (path / _SERVICE_LOCK).is_file():

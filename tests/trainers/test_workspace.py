@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from service.system.locks import file_lock
-from trainers.workspace import WorkspaceError, disk_array, workspace
+from trainers.workspace import WorkspaceError, disk_array, remove_abandoned, workspace
 
 
 def list_partial(output: Path) -> list[Path]:
@@ -53,6 +53,20 @@ with workspace(Path({str(tmp_path)!r})) as folder:
     assert len(list_partial(tmp_path)) == 1
     with workspace(tmp_path) as folder:
         assert list_partial(tmp_path) == [folder]
+
+
+def forbid(*_: object, **__: object) -> None:
+    raise PermissionError(13, "Permission denied", "lock")
+
+
+def test_the_folder_of_another_user_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / ".graft-other.partial"
+    other.mkdir()
+    monkeypatch.setattr("trainers.workspace.file_lock", forbid)
+    remove_abandoned(other)
+    assert other.is_dir()
 
 
 def test_an_output_that_cannot_be_written_is_named(

@@ -87,7 +87,7 @@ class Leases:
                 if workspace := _read(path)["workspace"]:
                     remove_abandoned(Path(workspace))
                 self._remove(path)
-        except BlockingIOError:
+        except (BlockingIOError, PermissionError):  # in use, or of another user
             return False
         return True
 

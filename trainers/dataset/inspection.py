@@ -1,7 +1,8 @@
 """Inspects every file once: format, mode, size, and a thumbnail for the search for duplicates.
 
-An inspection depends only on the bytes of the file, not on the input size of the model. So splits
-do not depend on the backbone. Of the findings, only those about the size of pictures depend on it.
+An inspection depends only on the bytes of the file, not on the input size of the model. So neither
+the groups of duplicates nor the splits depend on the backbone, which determines that size. Only the
+finding about too small pictures does.
 """
 
 from __future__ import annotations

@@ -110,6 +110,6 @@ def _test_paths(bundle: Bundle) -> set[str]:
 
 
 def _fingerprint(bundle: Bundle) -> Any:
-    """Return the hash of all pictures, their names and classes; None if it was not recorded."""
+    """Return the recorded hash of the dataset's pictures, names and classes; None if missing."""
     data = bundle.manifest.provenance.get("data")
     return data.get("fingerprint") if isinstance(data, dict) else None

@@ -140,7 +140,7 @@ def extract(
 
 
 def record_keys(pictures: AugmentedPictures, views: int) -> list[bytes]:
-    """Return the cache keys of the first `views` views, ordered by picture, then by view."""
+    """Return the cache keys of the first `views` views of each picture, picture by picture."""
     return [
         hashlib.sha256(key + bytes([number])).digest()
         for key in pictures.keys

@@ -209,7 +209,10 @@ def _best_row(phase: str, rows: Sequence[Row], metrics: Mapping[str, Any]) -> in
 
 
 def _lines(rows: Sequence[Row], name: str, factor: float = 1) -> list[Line]:
-    """The curves of `loss` or `accuracy`: for validation, and for training if it was measured."""
+    """Return the curves of `loss` or `accuracy`, multiplied by `factor` (100 for percent).
+
+    There is a curve for validation, and one for training if it was measured.
+    """
     names = {"training": name, "validation": f"val_{name}"}
     return [
         Line(split, [None if (value := row[key]) is None else factor * value for row in rows])

@@ -160,7 +160,7 @@ def _first_frame(data: bytes) -> tuple[bytes, tuple[int, int, int, int], bool]:
         pixels; and whether more frames follow.
 
     Raises:
-        DamagedImage: the GIF has too many blocks, or has no picture.
+        DamagedImage: the GIF has too many blocks, no picture, or an incomplete frame header.
     """
     position = 13 + _palette_bytes(data[10:11])
     blocks, control, box, left = [data[:position]], b"", (0, 0, 0, 0), _MAX_BLOCKS
@@ -169,6 +169,8 @@ def _first_frame(data: bytes) -> tuple[bytes, tuple[int, int, int, int], bool]:
             return b"".join([*blocks, b";"]), box, True
         start = 2
         if marker == b",":
+            if len(data) < position + 9:
+                raise damaged_error("GIF", data, "the header of the frame is cut short")
             x, y, width, height = struct.unpack("<4H", data[position + 1 : position + 9])
             box = (x, y, x + width, y + height)
             start = 11 + _palette_bytes(data[position + 9 : position + 10])

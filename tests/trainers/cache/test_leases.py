@@ -47,6 +47,18 @@ def test_lease_and_workspace_of_a_killed_run_are_removed(
     assert list((tmp_path / ".leases").iterdir()) == []
 
 
+def forbid(*_: object, **__: object) -> None:
+    raise PermissionError(13, "Permission denied", "lock")
+
+
+def test_leases_of_other_users_count_as_in_use(
+    own_leases: Leases, other_leases: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other_leases.reserve("a", 5)
+    monkeypatch.setattr("trainers.cache.leases.file_lock", forbid)
+    assert own_leases.reserved_by_others() == {"a": 5}
+
+
 @pytest.mark.parametrize("content", ["", "{"])
 def test_a_truncated_lease_reserves_nothing(
     tmp_path: Path, own_leases: Leases, other_leases: Leases, content: str

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import struct
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -105,3 +106,12 @@ def test_heic_is_read_with_the_extra() -> None:
     assert abs(image.pixels.astype(int) - (200, 30, 10)).max() <= 6
     with pytest.raises(DamagedImage):
         decode(data[: len(data) // 2], 16)
+
+
+def test_the_header_of_a_gif_that_is_cut_raises_no_other_error() -> None:
+    data = encode(Image.new("P", (8, 8)), "GIF")
+    for end in range(13, len(data)):
+        with suppress(DamagedImage):  # another error fails the test
+            read_gif_header(data[:end], 8)
+    with pytest.raises(DamagedImage, match="the header of the frame is cut short"):
+        read_gif_header(data[: data.index(b",") + 5], 8)

@@ -32,7 +32,7 @@ test-fast: setup ## run the tests that take less than about 1.5 seconds each
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not large and not family and not image"
 
 CONFORMANCE := tests/trainers/conformance/test_checking.py tests/trainers/conformance/test_copies.py
-test-families: setup ## test the smallest backbone of each family that `make test` does not check (10 minutes)
+test-families: setup ## test the smallest backbones of the families that `make test` leaves out, except NASNet (10 minutes)
 	$(RUN) -m pytest -n 2 -m family $(CONFORMANCE)
 
 test-large: setup ## test the larger backbones: training, export, copies (about an hour, 16 GB of memory)

@@ -2,10 +2,10 @@
 
     .venv/bin/python benchmarks/resuming.py [KILLS] [SEED] [OPTIONS OF trainers.run ...]
 
-Each run starts with an empty cache, so some runs are killed while they decode pictures or extract
-features. Two runs are "equal" if they have the same test and validation metrics, the same history
-of both training phases, the same sentence that says which weights are exported, and the same
-weights in the ONNX file, all bit for bit.
+Each run that is killed starts with an empty cache, so some are killed while they decode pictures or
+extract features. Two runs are "equal" if they have the same test and validation metrics, the same
+history of both training phases, the same sentence that says which weights are exported, and the
+same weights in the ONNX file, all bit for bit.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.cli.arguments import CommandParser
-from service.cli.os_errors import explain
+from service.cli.arguments import WRONG_USE, CommandParser
+from service.cli.os_errors import explain_error
 from service.errors import GraftError, UsageError
 from service.system.interrupts import INTERRUPTED, exit_on_signals
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:  # --help and wrong options are answered before slow imports
     from service.engine.predictor import Predictor
     from service.scoring.tables import WriteRow
     from service.settings import Settings
-
-WRONG_USE = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (GraftError, OSError) as error:
-        _report(explain(error))
+        _report(explain_error(error))
         return WRONG_USE
     return code
 

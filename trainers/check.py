@@ -11,12 +11,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.cli.arguments import CommandParser
-from service.cli.os_errors import explain
+from service.cli.arguments import WRONG_USE, CommandParser
+from service.cli.os_errors import explain_error
 from service.errors import GraftError, SettingError
 from service.system.folders import expand_home
 from service.system.interrupts import INTERRUPTED, TERMINATED, cleanup_on_signal, exit_on_signals
-from trainers.cli.exit_codes import WRONG_USE
 from trainers.cli.log_output import set_up_logging
 from trainers.progress import Progress
 
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _check(_parser().parse_args(arguments))
         except (GraftError, OSError) as error:
-            print(f"graft: {explain(error)}", file=sys.stderr)
+            print(f"graft: {explain_error(error)}", file=sys.stderr)
             return WRONG_USE
 
 

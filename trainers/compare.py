@@ -13,7 +13,8 @@ from contextlib import closing
 from pathlib import Path
 
 from plugins.base import BackboneError
-from service.cli.os_errors import explain
+from service.cli.arguments import WRONG_USE
+from service.cli.os_errors import explain_error
 from service.errors import GraftError
 from service.imaging import configure_process
 from service.system.folders import cache_folder
@@ -22,7 +23,6 @@ from trainers import hardware
 from trainers.cache.array_cache import Cache
 from trainers.cli import preparation
 from trainers.cli.arguments import TrainingParser, add_flags
-from trainers.cli.exit_codes import WRONG_USE
 from trainers.cli.log_output import set_up_logging
 from trainers.cli.stopping import StopMessage
 from trainers.comparing import comparison
@@ -127,7 +127,7 @@ def _run(arguments: Sequence[str], message: StopMessage) -> int:
         message.watch(config)
         result, page = compare(config, candidates, Progress(is_quiet, is_json=is_json))
     except (GraftError, BackboneError, OSError) as error:
-        log.error("graft: %s", explain(error))
+        log.error("graft: %s", explain_error(error))
         return WRONG_USE
     if is_json:
         seconds = round(time.monotonic() - started, 1)

@@ -21,11 +21,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from service.cli import command_lines
-from service.cli.arguments import CommandParser
+from service.cli.arguments import WRONG_USE, CommandParser
+from service.cli.os_errors import explain_error
 from service.errors import GraftError, UsageError
 from service.system.folders import cache_folder
 from service.system.interrupts import INTERRUPTED, TERMINATED, cleanup_on_signal, exit_on_signals
-from trainers.cli.exit_codes import WRONG_USE
 from trainers.dataset.samples import draw_samples
 
 OPTIONS = ("--plugin", "pocket", "--data", "demo", "--strategy", "features")
@@ -68,8 +68,8 @@ def run_demo() -> int:
         with serve(bundle) as address:
             picture, truth = choose_test_picture(bundle)
             answer = post(f"{address}/predict", picture)
-    except GraftError as error:
-        print(f"demo: {error}", file=sys.stderr)
+    except (GraftError, OSError) as error:
+        print(f"demo: {explain_error(error)}", file=sys.stderr)
         return 1
     print(f"\nPOST {picture.name}, a picture of the class `{truth}`, to /predict:\n")
     print(json.dumps(answer, indent=2))

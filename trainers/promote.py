@@ -8,11 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.cli.arguments import CommandParser
-from service.cli.os_errors import explain
+from service.cli.arguments import WRONG_USE, CommandParser
+from service.cli.os_errors import explain_error
 from service.errors import GraftError
 from service.system.interrupts import INTERRUPTED, TERMINATED, exit_on_signals
-from trainers.cli.exit_codes import WRONG_USE
 from trainers.cli.log_output import set_up_logging
 from trainers.progress import log
 
@@ -29,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = _parser().parse_args(arguments)
             print(promote(options.new, options.over, options.data))
         except (GraftError, OSError) as error:
-            log.error("graft: %s", explain(error))
+            log.error("graft: %s", explain_error(error))
             return WRONG_USE
     return 0
 
@@ -38,8 +37,8 @@ def promote(new: Path, over: str | None, data: Path) -> str:
     """Make a new model the latest if it is at least as accurate as an old one.
 
     Both models classify the test pictures of the new model, except those that the old model was
-    trained on. If the new model is less accurate, it does not stay the latest: the old model
-    becomes the latest again, unless a third model is the latest.
+    trained or validated on. If the new model is less accurate, it does not stay the latest: the old
+    model becomes the latest again, unless a third model is the latest.
 
     Args:
         new: the path of a bundle, or of a folder of bundles. In such a folder, the newest bundle is
@@ -70,8 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m trainers.promote",
         description="Compare a new model with an old one on the test pictures of the new model, "
-        "except pictures that the old model was trained on. If the new model is at least as "
-        "accurate, it becomes `latest` in BentoML's model store. If it is less "
+        "except pictures that the old model was trained or validated on. If the new model is at "
+        "least as accurate, it becomes `latest` in BentoML's model store. If it is less "
         "accurate and `latest`, the old model becomes `latest` again.",
         epilog="The last line of the output is the tag of the latest model. Exit codes: 0 the "
         "models were compared, no matter which is better; 2 wrong use or bad data.",

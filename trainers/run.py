@@ -18,7 +18,8 @@ from typing import Any
 
 from plugins.base import BackboneError, WeightsError
 from plugins.registry import resolve
-from service.cli.os_errors import explain
+from service.cli.arguments import WRONG_USE
+from service.cli.os_errors import explain_error, is_fixable
 from service.errors import GraftError, ParityError
 from service.imaging import configure_process
 from service.system.folders import bentoml_home, cache_folder
@@ -27,7 +28,6 @@ from trainers import hardware
 from trainers.cache.array_cache import Cache
 from trainers.cli import preparation
 from trainers.cli.arguments import parse
-from trainers.cli.exit_codes import BUG, STOPPED, WRONG_USE, is_fixable
 from trainers.cli.log_output import log_for_caller, set_up_logging
 from trainers.cli.stopping import StopMessage
 from trainers.config import TrainingConfig, validate
@@ -37,6 +37,8 @@ from trainers.progress import Progress, log
 from trainers.resources import distribution
 from trainers.workspace import workspace
 
+BUG, STOPPED = 1, 75
+"""Exit codes: a bug in Graft; a stopped run that can be resumed (EX_TEMPFAIL of sysexits.h)."""
 TOO_LITTLE_MEMORY = (
     "this machine has too little memory for this run: close other programs, or use a smaller "
     "--batch-size or --image-size"
@@ -206,7 +208,7 @@ def _run(arguments: Sequence[str], message: StopMessage) -> int:
     except OSError as error:
         if not is_fixable(error):
             raise
-        log.error("graft: %s", explain(error))
+        log.error("graft: %s", explain_error(error))
         return WRONG_USE
     result["seconds"] = round(time.monotonic() - started, 1)
     print(json.dumps(result) if options.json else result["bundle"])

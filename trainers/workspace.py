@@ -102,6 +102,6 @@ def remove_abandoned(folder: Path) -> None:
     is_workspace = folder.name.startswith(PREFIX) and folder.name.endswith(SUFFIX)
     if not (is_workspace and folder.is_dir()):
         return
-    in_use_or_of_others = (BlockingIOError, PermissionError)
-    with suppress(*in_use_or_of_others), file_lock(folder / "lock", wait=False):
+    errors = (BlockingIOError, PermissionError)  # in use, or of another user
+    with suppress(*errors), file_lock(folder / "lock", wait=False):
         shutil.rmtree(folder, ignore_errors=True)

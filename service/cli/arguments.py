@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Final, NoReturn
 
 from service.errors import GraftError, UsageError
 
+WRONG_USE: Final = 2
+"""Exit code of a command whose options or data cannot be used; argparse has the same."""
 _MIN_SIMILARITY: Final = 0.7
 """A name is suggested only if `difflib` rates its similarity (0 to 1) at least this high."""
 OPTION_ALIASES: Final[Mapping[str, str]] = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 _FULL: Final = "free some disk space, or use a folder on another disk"
-_FORBIDDEN: Final = "give this user access to it, or choose another path"
+_FORBIDDEN: Final = "give this user access to the file or folder, or choose another path"
 _REMEDIES: Final[Mapping[int | None, str]] = {
     errno.ENOSPC: f"{_FULL} (--output, GRAFT_CACHE, BENTOML_HOME)",
     errno.EDQUOT: f"{_FULL} (--output, GRAFT_CACHE, BENTOML_HOME)",
@@ -17,13 +17,19 @@ _REMEDIES: Final[Mapping[int | None, str]] = {
     errno.ENOENT: "check the path",
     errno.EEXIST: "choose another path",
     errno.EISDIR: "name a file, not a folder",
+    errno.ELOOP: "remove the symbolic link that leads back to itself",
     errno.ENOTDIR: "a part of the path is a file: choose another path",
     errno.ENAMETOOLONG: "choose a shorter path",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
 
 
-def explain(error: Exception) -> str:
+def is_fixable(error: OSError) -> bool:
+    """Whether a user can fix the error, for example by freeing disk space."""
+    return error.errno in _REMEDIES
+
+
+def explain_error(error: Exception) -> str:
     """Return the text that a command prints for an error.
 
     Graft's own errors already say what to do. For an error of the operating system, the text names

@@ -9,13 +9,13 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 _THREADS_GAIN: Final = 1.15
-"""A configuration is chosen only if, in its trial, it is faster by this factor than all
-configurations with more sessions, which have fewer threads per session. More threads per session
-gain less in the service than in a trial: the threads of the service also decode pictures, and each
-call of the model waits for its slowest thread."""
+"""Of the configurations that are slower than the fastest one by at most this factor, one with the
+most sessions is chosen. These have the fewest threads per session. More threads per session gain
+less in the service than in a trial: the threads of the service also decode pictures, and each call
+of the model waits for its slowest thread."""
 _BATCH_GAIN: Final = 1.03
-"""A larger batch is chosen only if it is faster by this factor than all smaller batches, because a
-larger batch delays the results."""
+"""Of the batch sizes that are slower than the fastest one by at most this factor, the smallest is
+chosen, because a larger batch delays the results."""
 
 
 class SessionConfig(BaseModel):

@@ -33,8 +33,8 @@ _WITHOUT_EFFECT: Final[dict[str, tuple[object, str]]] = {
 }
 """Option of BentoML -> (accepted value, advice for the error message).
 
-The accepted value is BentoML's default or the value that Graft sets itself. Any other value is
-refused."""
+The accepted value is BentoML's default or the value that Graft sets itself. Any other value except
+None is refused."""
 
 
 def check_bento_options(settings: Settings) -> None:

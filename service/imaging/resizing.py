@@ -20,8 +20,9 @@ _MAX_SMOOTHING_SCALE: Final = 2.25
 """Largest ratio of the picture's side to the model's input side for which `_smoothing_kernel` is
 used. For larger ratios, the middle weight of the kernel would be too small."""
 _OVERSAMPLING: Final = 4
-"""After a large picture is averaged in blocks, each of its sides is at least this multiple of the
-model's input side. So averaging changes the resized picture by less than 1 of 255 levels."""
+"""After a large picture is averaged in blocks, each side that became smaller is at least this
+multiple of the model's input side. So averaging changes the resized picture by less than 1 of 255
+levels."""
 _STRIP_PIXELS: Final = 1 << 20
 """Approximate number of pixels in a strip of rows."""
 

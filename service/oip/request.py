@@ -25,7 +25,7 @@ OUTPUT_NAMES: Final = ("probabilities", "label")
 MAX_JSON_BYTES: Final = 8 * 1024 * 1024
 MAX_JSON_VALUES: Final = 600_000
 """JSON with more values is refused, because parsing it would block the event loop for too long. The
-limit is enough for three pictures of 224 x 224 pixels as nested lists."""
+limit is enough for two pictures of 224 x 224 pixels as nested lists."""
 
 Picture = bytes | NDArray[np.uint8]
 

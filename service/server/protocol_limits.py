@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 MAX_HEADER_BYTES: Final = 65_536
-"""Limit on a request's header, and on a chunk extension or trailer. h11 has the same limit."""
+"""Limit on a request's header, and on a chunk extension or trailer."""
 MAX_PIPELINED_REQUESTS: Final = 16
 """Limit on pipelined requests that wait on a connection; browsers and proxies send none."""
 HEADER_TIMEOUT_SECONDS: Final = 10.0

@@ -59,7 +59,8 @@ class Leases:
     def reserved_by_others(self) -> dict[str, int]:
         """Return how many bytes other runs will still write to each store that they use, by name.
 
-        The leases of runs that have ended are not counted; they are removed.
+        The leases of runs that have ended are removed, and not counted. A lease of another user
+        that this user may not lock is counted, because nobody knows whether its run has ended.
         """
         reserved: dict[str, int] = {}
         for path in self.folder.glob("*.lock"):
@@ -80,7 +81,7 @@ class Leases:
         """Remove the lease and the workspace of the run with this lock file, if the run has ended.
 
         Returns:
-            Whether the run has ended.
+            Whether the run has ended; False if this user may not lock the file of another user.
         """
         try:
             with file_lock(path, wait=False):

@@ -203,9 +203,10 @@ def recommend(results: Sequence[CandidateResult]) -> Recommendation:
         reason = f"it has the best validation accuracy, {best.validation_accuracy:.1%}{others}"
     else:
         rank = (
-            "it is the fastest of them"
+            f"{chosen.label} is the fastest of them"
             if len(fast) == 1
-            else f"it is the most accurate of the {len(fast)} fastest, which are about equally fast"
+            else f"{chosen.label} is the most accurate of the {len(fast)} fastest, which are about "
+            "equally fast"
         )
         reason = (
             f"{len(near)} backbones have a validation accuracy at most {margin} below the best "

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = CommandParser(
         prog="python -m trainers.conformance",
         description="Check that a backbone can do what training and export need. Each check prints "
-        "one line; if the check failed, the line says what to change.",
+        "one line; if the check failed, the line says what is wrong.",
         epilog="Exit codes: 0 all checks passed; 2 a check failed, or wrong use, such as an "
         "unknown backbone.",
     )

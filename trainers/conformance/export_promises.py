@@ -30,9 +30,10 @@ def check_parity(trial: Trial) -> str:
     try:
         parity = export.check_parity(_make_classifier(trial), trial.folder, pictures)
     except ParityError as error:
+        difference = str(error).partition(". No bundle")[0]
         raise BrokenPromiseError(
-            f"{str(error).partition(';')[0]}: make layers random only if `training` is true, or "
-            "replace the operation that gives other results in the exported format"
+            f"{difference}: make layers random only if `training` is true, or replace the "
+            "operation that gives other results in the exported format"
         ) from error
     largest = max(parity["max_difference"].values())
     sizes = ", ".join(str(size) for size in parity["batch_sizes"])

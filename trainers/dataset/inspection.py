@@ -2,7 +2,7 @@
 
 An inspection depends only on the bytes of the file, not on the input size of the model. So neither
 the groups of duplicates nor the splits depend on the backbone, which determines that size. Only the
-finding about too small pictures does.
+findings `too_small` and `odd_size` do.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Network:
         backbone: the backbone plugin.
         weights: the name of weights or the path of a weights file, as for `Backbone.load`.
         image_size: side of the square input in pixels.
-        seed: seed of random weights (`weights="none"`); otherwise it is not used.
+        seed: seed of random weights (`weights="none"`); it has no effect on other weights.
     """
 
     backbone: Backbone

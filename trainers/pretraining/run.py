@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from service.bundle.files import fsync
 from service.cli import command_lines
 from service.cli.arguments import CommandParser
-from service.cli.os_errors import explain
+from service.cli.os_errors import explain_error
 from service.errors import GraftError
 from service.system.locks import file_lock
 from trainers import hardware
@@ -210,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         set_up_logging(is_quiet)
         path = pretrain(PretrainingConfig(**given), output, Progress(is_quiet))
     except (GraftError, OSError) as error:
-        print(f"graft: {explain(error)}", file=sys.stderr)
+        print(f"graft: {explain_error(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(

@@ -31,7 +31,7 @@ class Bodies:
 
 
 def draw_bodies(folder: Path) -> dict[str, Bodies]:
-    """Draw JPEGs of 35 to 60 KB, and write them to `folder` as request bodies of every kind.
+    """Draw JPEGs of 33 to 52 KB, and write them to `folder` as request bodies of every kind.
 
     Returns:
         The bodies by kind: `raw` (the JPEG itself), `image` and `request` (multipart forms with a

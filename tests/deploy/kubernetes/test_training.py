@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from trainers import promote, run
-from trainers.cli import exit_codes
 from trainers.cli.arguments import parse
+from trainers.run import STOPPED
 
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]
@@ -83,7 +83,7 @@ def test_stopped_runs_are_retried_and_wrong_use_fails_the_job(
     disruption_rule, stop_rule, wrong_use_rule = spec["podFailurePolicy"]["rules"]
     assert disruption_rule["action"] == stop_rule["action"] == "Ignore"
     assert disruption_rule["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
-    assert stop_rule["onExitCodes"] == {"operator": "In", "values": [exit_codes.STOPPED]}
+    assert stop_rule["onExitCodes"] == {"operator": "In", "values": [STOPPED]}
     assert wrong_use_rule["action"] == "FailJob"
     assert wrong_use_rule["onExitCodes"] == {"operator": "In", "values": [run.WRONG_USE]}
     assert run.WRONG_USE == promote.WRONG_USE

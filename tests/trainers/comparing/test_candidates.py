@@ -61,7 +61,7 @@ def test_the_fastest_within_one_standard_error_is_recommended() -> None:
     assert [candidate.label for candidate in recommended.near_best] == ["0", "1"]
     assert recommended.reason == (
         "2 backbones have a validation accuracy at most 3.1 percentage points (one standard error) "
-        "below the best (90.0%, 0); it is the fastest of them: 5.0 ms per picture, validation "
+        "below the best (90.0%, 0); 1 is the fastest of them: 5.0 ms per picture, validation "
         "accuracy 88.0%"
     )
 
@@ -78,7 +78,7 @@ def test_with_more_pictures_smaller_differences_count() -> None:
 def test_the_most_accurate_of_equally_fast_candidates_is_recommended() -> None:
     recommended = recommend_among((0.90, 20.0), (0.88, 5.0), (0.89, 5.4), (0.89, 5.6))
     assert recommended.candidate.label == "2"
-    reason = "it is the most accurate of the 2 fastest, which are about equally fast: 5.4 ms"
+    reason = "2 is the most accurate of the 2 fastest, which are about equally fast: 5.4 ms"
     assert reason in recommended.reason
     assert ": 5.4 ms per picture" in recommended.reason
 

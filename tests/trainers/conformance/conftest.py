@@ -15,8 +15,8 @@ from trainers.conformance.checking import PROMISES
 from trainers.conformance.trial import try_promises
 
 FAMILIES_OF_MAKE_TEST = ("pocket", "mobilenet", "efficientnet")
-"""The families that `make test` checks: together they have every kind of layer that needs care.
-`make test-families` checks the others."""
+"""The families that `make test` checks, of efficientnet only its copies. Together they have every
+kind of layer that needs care. `make test-families` checks the others."""
 
 LastResult = Callable[..., str]
 

@@ -13,8 +13,8 @@ from trainers.conformance import checking
 from trainers.conformance.checking import PROMISES, check_backbone
 
 EXCEPTIONS = {
-    "mobilenet:v3-small": pytest.mark.slow,  # it is built differently from the other MobileNets,
-    "efficientnet:v2-b0": pytest.mark.family,  # and this one from the other EfficientNets
+    "mobilenet:v3-small": pytest.mark.slow,  # built differently from the other MobileNets
+    "efficientnet:v2-b0": pytest.mark.family,  # built differently from the other EfficientNets
     "efficientnet:b0": pytest.mark.family,  # slow; `make test` checks its copies in test_copies.py
 }
 """Backbones with another mark than the smallest or the larger ones of a family have."""

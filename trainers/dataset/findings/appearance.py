@@ -1,7 +1,8 @@
 """Findings about the size and the mode of pictures, and about pictures without content.
 
-`odd_size` and `odd_mode` compare a picture with the other pictures of the folder. Only `too_small`
-depends on the size of the model's input.
+`odd_size` and `odd_mode` compare a picture with the other pictures of the folder. `too_small`
+depends on the size of the model's input, and so does `odd_size`, which skips pictures that are too
+small.
 """
 
 from __future__ import annotations

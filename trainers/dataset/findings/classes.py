@@ -78,8 +78,8 @@ def find_similar_names(dataset: Dataset, _: int) -> Iterator[Finding]:
     groups = tuple(tuple(labels) for labels in similar.values() if len(labels) > 1)
     if groups:
         text = (
-            "{have} names that differ only in capitals, spaces, _, - or accents: if {they} {are} "
-            "the same class, move {their} pictures into one folder"
+            "{have} names that differ only in capitals, spaces, _, - or the encoding of accents: "
+            "if {they} {are} the same class, move {their} pictures into one folder"
         )
         labels = [label for group in groups for label in group]
         yield replace(make_finding("same_class", text, labels, "class"), groups=groups)

@@ -39,7 +39,9 @@ def test_the_demo_trains_serves_and_shows_an_answer(
     assert '"label": "' in printed
     assert "python -m trainers.run --plugin efficientnet --data YOUR_FOLDER" in printed
     (report,) = (tmp_path / "artifacts").glob("demo-*/report.html")
-    accuracies = re.search(r"leaves: ([\d.]+) with .*\nbackbone, ([\d.]+) with random weights", printed)
+    accuracies = re.search(
+        r"leaves: ([\d.]+) with .*\nbackbone, ([\d.]+) with random weights", printed
+    )
     assert accuracies
     accuracy, random_accuracy = map(float, accuracies.groups())
     metrics = json.loads(report.with_name("metrics.json").read_text())

@@ -248,7 +248,9 @@ def test_a_run_on_two_devices_takes_a_batch_on_each(
     assert completed.returncode == 0, completed.stderr
     assert "global batch size: 8; number of devices: 2" in completed.stderr
     assert "with the dtype policy mixed_float16\n" in completed.stderr
-    assert "the exported ONNX model runs in ONNX Runtime on CPUExecutionProvider" in completed.stderr
+    assert (
+        "the exported ONNX model runs in ONNX Runtime on CPUExecutionProvider" in completed.stderr
+    )
     metrics = json.loads((Path(completed.stdout.splitlines()[-1]) / "metrics.json").read_text())
     assert metrics["test"]["accuracy"] > 0.9
     assert len(metrics["phases"]["fine-tuning"]) == 2

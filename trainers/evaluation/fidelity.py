@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from service.errors import ParityError
-from trainers.evaluation.metrics import Predictions
+from trainers.evaluation.predictions import Predictions
 from trainers.evaluation.selection import ValidationResult
 
 

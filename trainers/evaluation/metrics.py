@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine.onnx_session import CUDA
-from service.engine.predictor import Predictor
 from trainers.dataset.dataset import Dataset
-from trainers.progress import Progress, log
-from trainers.resources.out_of_memory import AdaptiveBatches
+from trainers.evaluation.predictions import Predictions
 
-_BATCH, _GPU_BATCH = 8, 32
 TOP_K = (3, 5)
 MAX_CONFUSED_PAIRS = 5
 MAX_MISTAKES = 200
@@ -25,72 +20,14 @@ MAX_DENSE_CLASSES = 100
 its zeros, the matrix of 1,000 classes would take up 11 MB."""
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """The predictions of a model for n pictures of a dataset. All arrays have the same order.
-
-    Attributes:
-        rows: (n,) the row of each picture in the dataset.
-        labels: (n,) indexes of the true classes.
-        predicted: (n,) indexes of the predicted classes.
-        scores: (n,) probabilities of the predicted classes, 0 to 1.
-        losses: (n,) cross-entropies in nats; empty if unknown.
-        ranks: (n,) the rank of the true class by probability, 0 for the highest; empty if unknown.
-    """
-
-    rows: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    predicted: NDArray[np.int64]
-    scores: NDArray[np.float32]
-    losses: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    ranks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-
-    @property
-    def accuracy(self) -> float:
-        """The share of correct predictions, 0 to 1."""
-        return float((self.labels == self.predicted).mean())
-
-    def mistakes(self) -> NDArray[np.int64]:
-        """Return the indexes of the wrong predictions in the arrays, the highest score first."""
-        wrong = np.flatnonzero(self.labels != self.predicted)
-        return wrong[np.argsort(-self.scores[wrong], kind="stable")]
-
-
-def predict_split(
-    predictor: Predictor, dataset: Dataset, split: str, progress: Progress
-) -> Predictions:
-    """Classify every picture of a split with the exported model.
-
-    Raises:
-        MemoryShortageError: the memory is too small for one picture.
-    """
-    rows = dataset.rows(split)
-    label = f"evaluating on {split}"
-    size = _GPU_BATCH if predictor.provider == CUDA else _BATCH
-    predict = AdaptiveBatches(predictor.predict, size, label)
-    log.info("%s: the exported ONNX model runs in ONNX Runtime on %s", label, predictor.provider)
-    probabilities = np.zeros((len(rows), len(dataset.classes)), np.float32)
-    with progress.steps(len(rows), label) as advance:
-        for start in range(0, len(rows), size):
-            batch = rows[start : start + size]
-            probabilities[start : start + len(batch)] = predict(dataset.images[batch])
-            advance(len(batch))
-    labels = dataset.labels[rows]
-    true = probabilities[np.arange(len(rows)), labels]
-    losses = -np.log(np.clip(true.astype(np.float64), 1e-7, 1))
-    predicted, scores = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    ranks = (true < probabilities.T).sum(axis=0)
-    return Predictions(rows, labels, predicted, scores, losses, ranks)
-
-
 def evaluate(predictions: Predictions, dataset: Dataset) -> dict[str, Any]:
     """Return the metrics of a split, as they are written to metrics.json.
 
     Returns:
         A dictionary with the entries of `summarise` and these:
-        log_loss: the mean cross-entropy in nats; None if it is unknown.
+        log_loss: the mean cross-entropy in nats; None without pictures.
         top_3_accuracy: the share of pictures whose true class is among the 3 most probable classes.
-            It is missing if there are at most 3 classes, or if the ranks are unknown.
+            It is missing if there are at most 3 classes, or no pictures.
         top_5_accuracy: like top_3_accuracy, with 5 classes instead of 3.
         mistakes: path, true class (`truth`), predicted class (`answer`) and score of the wrong
             predictions, the highest score first; at most MAX_MISTAKES.

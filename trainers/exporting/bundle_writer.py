@@ -1,4 +1,4 @@
-"""Writes the bundle of a trained classifier: export, checks, metrics, report, manifest.
+"""Writes the bundle of a classifier: calibration, export, checks, metrics, report, manifest.
 
 The golden pictures are a few test pictures in the bundle. The golden answers are the probabilities
 that the Keras model computes for them. The service uses a bundle only if it reproduces them.
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from service.bundle.manifest import GOLDEN_ANSWERS
+from service.bundle.manifest import GOLDEN_ANSWERS, Decision
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
 from service.engine.onnx_session import providers_for
@@ -23,10 +23,12 @@ from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings import finding
 from trainers.dataset.findings.finding import Finding
-from trainers.evaluation.fidelity import require_faithful
-from trainers.evaluation.metrics import evaluate, predict_split
+from trainers.evaluation.calibration import evaluate_calibration
+from trainers.evaluation.metrics import evaluate
+from trainers.evaluation.predictions import predict_split
 from trainers.exporting import export
 from trainers.exporting.manifest import build_manifest, headline_metrics
+from trainers.exporting.temperature import calibrate
 from trainers.model.classifier import Classifier
 from trainers.phases.transfer_learning import TrainedClassifier
 from trainers.progress import Progress
@@ -46,10 +48,10 @@ def write_bundle(
     work: Path,
     progress: Progress,
 ) -> tuple[Bundle, dict[str, Any]]:
-    """Export a classifier, check and measure the exported model, and write its bundle.
+    """Calibrate and export a classifier, check and measure the exported model; write its bundle.
 
     Args:
-        trained: the classifier, and how it was trained.
+        trained: the classifier, whose head is calibrated here, and how it was trained.
         findings: the results of the check of the dataset.
         work: a temporary folder on the file system of the output folder. The bundle is built in
             it.
@@ -64,6 +66,7 @@ def write_bundle(
         ConversionError: the network contains an operation that cannot be converted to ONNX.
         MemoryShortageError: the memory is too small for one picture.
     """
+    calibrated = calibrate(trained, dataset, config.device, work, progress)
     classifier = trained.classifier
     staging = work / "bundle"
     staging.mkdir()
@@ -77,21 +80,19 @@ def write_bundle(
     manifest = build_manifest(classifier, dataset, config, parity)
     # When the predictor is created, it checks the golden answers.
     predictor = Predictor(Bundle(staging, manifest), providers=providers_for(config.device))
-    validation = predict_split(predictor, dataset, "validation", progress)
-    selected_on = (
-        validation if len(validation.rows) else predict_split(predictor, dataset, "train", progress)
-    )
-    fidelity = require_faithful(trained.selected, selected_on)
     test = predict_split(predictor, dataset, "test", progress)
 
     effect = trained.class_weight_effect
     metrics: dict[str, Any] = {
         "test": evaluate(test, dataset),
-        "validation": evaluate(validation, dataset),
+        "validation": evaluate(calibrated.validation, dataset),
+        "calibration": evaluate_calibration(
+            test, calibrated.temperature, len(calibrated.validation.rows)
+        ),
         "train": _training_counts(dataset),
         "balance": effect and dict(zip(dataset.classes, effect, strict=True)),
         "parity": parity,
-        "fidelity": fidelity,
+        "fidelity": calibrated.fidelity,
         "phases": trained.history,
         "plan": trained.plan.record(),
         "decision": trained.decision,
@@ -101,7 +102,9 @@ def write_bundle(
         "findings": finding.summarize(findings),
         "seconds": {step: round(seconds, 2) for step, seconds in progress.seconds.items()},
     }
-    manifest = manifest.model_copy(update={"metrics": headline_metrics(metrics["test"])})
+    headline = headline_metrics(metrics["test"], metrics["calibration"])
+    decision = Decision(temperature=calibrated.temperature)
+    manifest = manifest.model_copy(update={"metrics": headline, "decision": decision})
     _write_json(staging / "metrics.json", metrics)
     _write_json(staging / "config.json", config.model_dump(mode="json"))
     splitting.write_csv(dataset, staging / "split.csv")

@@ -64,6 +64,11 @@ def export(classifier: Classifier, folder: Path) -> None:
             raise OSError(errno.ENOSPC, str(error), str(folder)) from error
 
 
+def export_onnx(classifier: Classifier, path: Path) -> None:
+    """Write the classifier as an ONNX file, without the other formats; raises as `export`."""
+    _write_onnx(serving_module(classifier), path)
+
+
 def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]) -> dict[str, Any]:
     """Compare all formats with the Keras model, in batches of 1, 3 and 32 pictures.
 

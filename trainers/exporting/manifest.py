@@ -68,11 +68,12 @@ def build_manifest(
     )
 
 
-def headline_metrics(test: dict[str, Any]) -> dict[str, float]:
+def headline_metrics(test: dict[str, Any], calibration: dict[str, Any]) -> dict[str, float]:
     """Return the most important metrics, for the manifest.
 
     Args:
         test: the metrics of the test pictures, as in metrics.json.
+        calibration: the calibration of the model, as in metrics.json.
     """
     low, high = test["accuracy_interval"]
     largest_class = max(figures["n"] for figures in test["per_class"].values())
@@ -82,6 +83,7 @@ def headline_metrics(test: dict[str, Any]) -> dict[str, float]:
         "test_accuracy_low": low,
         "test_accuracy_high": high,
         "test_majority_share": largest_class / test["n"],
+        "test_calibration_error": calibration["error"],
     }
 
 

@@ -42,6 +42,11 @@ class Classifier:
         outputs = {"embedding": embedding, "probabilities": self.head(embedding)}
         return keras.Model(self.embedder.input, outputs, name="classifier")
 
+    def divide_logits(self, temperature: float) -> None:
+        """Divide the logits by a number, in the weights of the head's layer `logits`."""
+        layer = self.head.get_layer("logits")
+        layer.set_weights([weight / np.float32(temperature) for weight in layer.get_weights()])
+
     def get_weights(self) -> list[NDArray[Any]]:
         """Return the weights of the body, followed by those of the head."""
         return [*self.body.get_weights(), *self.head.get_weights()]

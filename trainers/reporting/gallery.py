@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from trainers.dataset.dataset import Dataset
-from trainers.evaluation.metrics import Predictions
+from trainers.evaluation.predictions import Predictions
 
 SIDE_PIXELS = 112
 """The longer side of a thumbnail in pixels. A report contains up to 54 thumbnails, which add 0.3 MB

@@ -19,8 +19,9 @@ from service.bundle.manifest import Manifest
 from service.cli.eta import format_duration
 from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
-from trainers.evaluation.metrics import Predictions, to_dense
-from trainers.reporting import charts, gallery
+from trainers.evaluation.metrics import to_dense
+from trainers.evaluation.predictions import Predictions
+from trainers.reporting import charts, gallery, reliability
 from trainers.reporting.charts import Axis, Line
 
 MAX_PER_PAIR, MAX_MISTAKES = 6, 24
@@ -75,6 +76,8 @@ def write(
             balance=_weight_effect(metrics),
             matrix=_matrix(test, manifest.classes),
             curves=list(_curves(metrics)),
+            calibration=metrics["calibration"],
+            reliability=reliability.plot(metrics["calibration"]["bins"]),
             counts=splitting.describe(dataset),
             left_out=[file for file in metrics["left_out"] if not file["kind"]],
             max_left_out=MAX_LEFT_OUT,

@@ -17,13 +17,17 @@ Rewrite = Callable[..., None]
 
 
 @pytest.mark.parametrize(
-    "decision", [{"temperature": 1.5}, {"temperature": 0}, {"thresholds": {"red": 0.9}}]
+    ("decision", "problem"),
+    [
+        ({"thresholds": {"red": 0.9}}, "not supported by this version of Graft"),
+        ({"temperature": 0}, "greater than 0"),
+    ],
 )
 def test_decisions_that_the_service_cannot_apply_are_refused(
-    manifest: Manifest, decision: dict[str, Any]
+    manifest: Manifest, decision: dict[str, Any], problem: str
 ) -> None:
     content = manifest.model_dump()
-    with pytest.raises(ValidationError, match="not supported by this version of Graft"):
+    with pytest.raises(ValidationError, match=problem):
         Manifest(**{**content, "decision": decision})
     neutral = Manifest(**{**content, "decision": {"temperature": 1.0, "thresholds": {}}})
     assert neutral.decision == manifest.decision

@@ -11,7 +11,7 @@ import pytest
 
 from service.errors import ParityError
 from trainers.evaluation.fidelity import ROUNDINGS, SelectedModel, require_faithful
-from trainers.evaluation.metrics import Predictions
+from trainers.evaluation.predictions import Predictions
 from trainers.evaluation.selection import ValidationResult
 from trainers.exporting import bundle_writer
 from trainers.phases import fine_tuning, transfer_learning
@@ -29,7 +29,9 @@ def answers(losses: object, wrong: int = 10) -> Predictions:
     count = len(losses)
     labels, predicted = np.zeros(count, np.int64), np.zeros(count, np.int64)
     predicted[count - wrong :] = 1
-    return Predictions(np.arange(count), labels, predicted, np.ones(count, np.float32), losses)
+    predictions = Predictions(np.arange(count), labels, np.zeros((count, 2), np.float32))
+    vars(predictions).update(predicted=predicted, losses=losses)  # independent of each other
+    return predictions
 
 
 def selected(computed_in: str = "float32") -> SelectedModel:

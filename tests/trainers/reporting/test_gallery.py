@@ -11,7 +11,7 @@ from PIL import Image
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.decoded_images import Images
 from trainers.dataset.inspection import INSPECTION
-from trainers.evaluation.metrics import Predictions
+from trainers.evaluation.predictions import Predictions
 from trainers.reporting.gallery import (
     SIDE_PIXELS,
     confusions_of_pair,
@@ -43,11 +43,12 @@ def dataset() -> Dataset:
 
 @pytest.fixture
 def predictions() -> Predictions:
+    first = np.array([0.2, 0.9, 0.2, 0.6, 0.1])
+    second = np.array([0.5, 0.05, 0.7, 0.2, 0.8])
     return Predictions(
         rows=np.array([0, 1, 2, 3, 5]),
         labels=np.array([0, 0, 0, 1, 2]),
-        predicted=np.array([1, 0, 1, 0, 1]),
-        scores=np.array([0.5, 0.9, 0.7, 0.6, 0.8], np.float32),
+        probabilities=np.stack([first, second, 1 - first - second], axis=1).astype(np.float32),
     )
 
 

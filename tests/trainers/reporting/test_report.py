@@ -13,7 +13,9 @@ from service.bundle.manifest import InputSpec, Manifest
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.decoded_images import Images
 from trainers.dataset.inspection import INSPECTION
-from trainers.evaluation.metrics import Predictions, evaluate
+from trainers.evaluation.calibration import evaluate_calibration
+from trainers.evaluation.metrics import evaluate
+from trainers.evaluation.predictions import Predictions
 from trainers.reporting import report
 
 Write = Callable[..., str]
@@ -55,11 +57,14 @@ def page(tmp_path: Path) -> Write:
             images=Images.from_array(noise),
         )
         scores = np.linspace(0.3, 0.9, count, dtype=np.float32)
-        predictions = Predictions(np.arange(count), labels, predicted, scores)
+        probabilities = np.zeros((count, len(classes)), np.float32)
+        probabilities[np.arange(count), predicted] = scores
+        predictions = Predictions(np.arange(count), labels, probabilities)
         test = evaluate(predictions, dataset)
         metrics = {
             "test": test,
             "validation": test,
+            "calibration": evaluate_calibration(predictions, 0.5, 40),
             "train": {"per_class": {label: {"n": 7, "weight": 1.5} for label in classes}},
             "balance": None,
             "parity": {"tolerance": 1e-4, "max_difference": {"onnx": 2e-7}},

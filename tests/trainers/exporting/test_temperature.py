@@ -1,0 +1,57 @@
+"""The temperature is fitted through the ONNX model, and every exported format contains it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.engine.predictor import Predictor
+from trainers.evaluation.calibration import apply_temperature, fit_temperature
+from trainers.evaluation.predictions import predict_split
+from trainers.exporting import bundle_writer, temperature
+from trainers.exporting.export import keras_predict
+from trainers.phases import transfer_learning
+from trainers.phases.context import TrainingContext
+from trainers.progress import Progress
+
+Start = Callable[..., TrainingContext]
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_exported_model_has_the_temperature(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = start(strategy="features", head="linear")
+    trained = transfer_learning.train(context)
+    images = context.dataset.images[np.arange(8)]
+    before = keras_predict(trained.classifier)(images)
+    monkeypatch.setattr(temperature, "fit_temperature", lambda *_: 2.5)
+    work = tmp_path / "work"
+    for folder in (work, context.config.output):
+        folder.mkdir()
+    silent = Progress(is_quiet=True)
+    bundle, metrics = bundle_writer.write_bundle(
+        trained, context.dataset, [], context.config, work, silent
+    )
+    predictor = Predictor(bundle)  # checks the golden answers, as the service does
+    np.testing.assert_allclose(predictor.predict(images), apply_temperature(before, 2.5), atol=1e-5)
+    assert bundle.manifest.decision.temperature == metrics["calibration"]["temperature"] == 2.5
+    validation = predict_split(predictor, context.dataset, "validation", silent)
+    assert metrics["validation"]["log_loss"] == pytest.approx(validation.losses.mean(), abs=1e-4)
+    assert not list(work.glob("*.onnx"))
+
+
+def test_the_temperature_is_fitted_on_the_validation_pictures(start: Start, tmp_path: Path) -> None:
+    context = start(strategy="features", head="linear")
+    trained = transfer_learning.train(context)
+    rows = context.dataset.rows("validation")
+    before = keras_predict(trained.classifier)(context.dataset.images[rows])
+    silent = Progress(is_quiet=True)
+    calibrated = temperature.calibrate(trained, context.dataset, "cpu", tmp_path, silent)
+    fitted = fit_temperature(before, context.dataset.labels[rows])
+    assert calibrated.temperature == pytest.approx(fitted, rel=1e-3)
+    assert calibrated.fidelity["loss_difference"]["mean_of_pictures"] < 1e-4

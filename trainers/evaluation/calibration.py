@@ -1,0 +1,148 @@
+"""Calibration: makes scores mean what they say, so that of 100 answers at 90% about 90 are right.
+
+The logits are divided by one number, the temperature (Guo et al. 2017, "On Calibration of Modern
+Neural Networks"). This changes the scores, but not their order, so the predicted classes stay the
+same. A temperature above 1 lowers the highest scores, and a temperature below 1 raises them.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.evaluation.metrics import wilson_interval
+from trainers.evaluation.predictions import Predictions
+
+BINS = 15
+"""Number of ranges of equal width into which the scores 0 to 1 are divided, as in Guo et al."""
+BANDS = (0.99, 0.9, 0.7, 0.5, 0.0)
+"""Lowest scores of the rows of the table in the report; a row ends where the row above begins."""
+LOWEST, HIGHEST = 0.05, 20.0
+"""The limits of a temperature."""
+PRIOR_DEVIATION = 0.5
+"""The temperature of a new model is expected near 1: its logarithm has this standard deviation.
+A few validation pictures that are all classified correctly would otherwise make scores of 100%."""
+_SIMULATIONS = 1000
+
+
+def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Return the most probable temperature for the predictions of a model; 1 without predictions.
+
+    Args:
+        probabilities: (n, classes), of pictures that the model was not trained on.
+        labels: (n,) indexes of the true classes.
+    """
+    from scipy.optimize import minimize_scalar
+
+    if not len(labels):
+        return 1.0
+    logits = np.log(np.clip(probabilities.astype(np.float64), 1e-30, 1))
+    rows = np.arange(len(labels))
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        highest = scaled.max(axis=1, initial=-np.inf)
+        norm = highest + np.log(np.exp(scaled - highest[:, np.newaxis]).sum(axis=1))
+        prior = log_temperature**2 / (2 * PRIOR_DEVIATION**2)
+        return float((norm - scaled[rows, labels]).sum() + prior)
+
+    bounds = (np.log(LOWEST), np.log(HIGHEST))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def apply_temperature(
+    probabilities: NDArray[np.float32], temperature: float
+) -> NDArray[np.float32]:
+    """Return the probabilities that a model has after its logits are divided by `temperature`."""
+    logits = np.log(np.clip(probabilities.astype(np.float64), 1e-30, 1)) / temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    calibrated: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return calibrated.astype(np.float32)
+
+
+def evaluate_calibration(test: Predictions, temperature: float, fitted_on: int) -> dict[str, Any]:
+    """Measure the calibration of the exported model, for metrics.json.
+
+    Args:
+        test: the predictions of the calibrated model.
+        temperature: the number that the logits were divided by.
+        fitted_on: number of pictures that the temperature was fitted on.
+
+    Returns:
+        temperature, fitted_on: the arguments.
+        error: the expected calibration error of the test pictures, 0 to 1.
+        error_before: the error without the temperature.
+        noise_floor: the error that a perfectly calibrated model would have on as many pictures.
+        bins: for each range of scores with pictures: `low` and `high` of the range, its number of
+            pictures `n`, of which `correct` are classified correctly, their mean `score`,
+            `accuracy`, and the 95% `interval` of the accuracy.
+        bands: the same for the ranges of BANDS.
+    """
+    hits = test.predicted == test.labels
+    before = apply_temperature(test.probabilities, 1 / temperature).max(axis=1, initial=0)
+    edges = np.linspace(0, 1, BINS + 1)
+    return {
+        "temperature": temperature,
+        "fitted_on": fitted_on,
+        "error": calibration_error(test.scores, hits),
+        "error_before": calibration_error(before, hits),
+        "noise_floor": noise_floor(test.scores),
+        "bins": [
+            _range(test.scores, hits, low, high)
+            for low, high in pairwise(edges)
+            if _is_within(test.scores, low, high).any()
+        ],
+        "bands": [
+            _range(test.scores, hits, low, high)
+            for low, high in zip(BANDS, (1.0, *BANDS), strict=False)
+        ],
+    }
+
+
+def calibration_error(scores: NDArray[np.floating], hits: NDArray[np.bool_]) -> float:
+    """Return the expected calibration error, 0 to 1; 0 without pictures.
+
+    It is the difference between mean score and accuracy in each of BINS ranges of scores, averaged
+    over the pictures.
+
+    Args:
+        scores: (n,) the probability of the predicted class of each picture.
+        hits: (n,) whether the prediction is correct.
+    """
+    numbers = np.minimum((scores * BINS).astype(np.int64), BINS - 1)
+    differences = np.bincount(numbers, weights=hits - scores.astype(np.float64), minlength=BINS)
+    return float(np.abs(differences).sum() / max(1, len(scores)))
+
+
+def noise_floor(scores: NDArray[np.floating]) -> float:
+    """Return the mean calibration error of a perfectly calibrated model with these scores.
+
+    The error is not 0, because in each range the number of correct predictions varies by chance.
+    """
+    rng = np.random.default_rng(0)
+    draws = rng.random((_SIMULATIONS, len(scores))) < scores
+    return float(np.mean([calibration_error(scores, hits) for hits in draws]))
+
+
+def _range(
+    scores: NDArray[np.floating], hits: NDArray[np.bool_], low: float, high: float
+) -> dict[str, Any]:
+    chosen = _is_within(scores, low, high)
+    count, correct = int(chosen.sum()), int(hits[chosen].sum())
+    return {
+        "low": float(low),
+        "high": float(high),
+        "n": count,
+        "correct": correct,
+        "score": float(scores[chosen].mean()) if count else None,
+        "accuracy": correct / count if count else None,
+        "interval": wilson_interval(correct, count),
+    }
+
+
+def _is_within(scores: NDArray[np.floating], low: float, high: float) -> NDArray[np.bool_]:
+    """Whether low <= score < high; a score of 1 belongs to the highest range."""
+    return (scores >= low) & ((scores < high) | (high >= 1))

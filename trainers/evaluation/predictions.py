@@ -1,0 +1,99 @@
+"""Classifies the pictures of a split with an exported model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.onnx_session import CUDA
+from trainers.dataset.dataset import Dataset
+from trainers.progress import Progress, log
+from trainers.resources.out_of_memory import AdaptiveBatches
+
+_BATCH, _GPU_BATCH = 8, 32
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The predictions of a model for n pictures of a dataset. All arrays have the same order.
+
+    Attributes:
+        rows: (n,) the row of each picture in the dataset.
+        labels: (n,) indexes of the true classes.
+        probabilities: (n, classes) the probability of each class, 0 to 1.
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+
+    @cached_property
+    def predicted(self) -> NDArray[np.int64]:
+        """(n,) indexes of the predicted classes."""
+        predicted: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return predicted
+
+    @cached_property
+    def scores(self) -> NDArray[np.float32]:
+        """(n,) probabilities of the predicted classes, 0 to 1."""
+        scores: NDArray[np.float32] = self.probabilities.max(axis=1)
+        return scores
+
+    @cached_property
+    def losses(self) -> NDArray[np.float64]:
+        """(n,) cross-entropies in nats."""
+        return -np.log(np.clip(self._true.astype(np.float64), 1e-7, 1))
+
+    @cached_property
+    def ranks(self) -> NDArray[np.int64]:
+        """(n,) the rank of the true class by probability, 0 for the highest."""
+        ranks: NDArray[np.int64] = (self._true < self.probabilities.T).sum(axis=0)
+        return ranks
+
+    @property
+    def _true(self) -> NDArray[np.float32]:
+        return self.probabilities[np.arange(len(self.labels)), self.labels]
+
+    @property
+    def accuracy(self) -> float:
+        """The share of correct predictions, 0 to 1."""
+        return float((self.labels == self.predicted).mean())
+
+    def mistakes(self) -> NDArray[np.int64]:
+        """Return the indexes of the wrong predictions in the arrays, the highest score first."""
+        wrong = np.flatnonzero(self.labels != self.predicted)
+        return wrong[np.argsort(-self.scores[wrong], kind="stable")]
+
+
+class Model(Protocol):
+    """A loaded ONNX model: `service.engine.predictor.Predictor`, or an unfinished one."""
+
+    provider: str
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+
+
+def predict_split(
+    predictor: Model, dataset: Dataset, split: str, progress: Progress
+) -> Predictions:
+    """Classify every picture of a split with the exported model.
+
+    Raises:
+        MemoryShortageError: the memory is too small for one picture.
+    """
+    rows = dataset.rows(split)
+    label = f"evaluating on {split}"
+    size = _GPU_BATCH if predictor.provider == CUDA else _BATCH
+    predict = AdaptiveBatches(predictor.predict, size, label)
+    log.info("%s: the exported ONNX model runs in ONNX Runtime on %s", label, predictor.provider)
+    probabilities = np.zeros((len(rows), len(dataset.classes)), np.float32)
+    with progress.steps(len(rows), label) as advance:
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            probabilities[start : start + len(batch)] = predict(dataset.images[batch])
+            advance(len(batch))
+    return Predictions(rows, dataset.labels[rows], probabilities)

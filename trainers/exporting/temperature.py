@@ -1,0 +1,82 @@
+"""Calibrates a trained classifier through its ONNX model, before the bundle is exported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.onnx_session import open_session, providers_for
+from trainers.dataset.dataset import Dataset
+from trainers.evaluation.calibration import apply_temperature, fit_temperature
+from trainers.evaluation.fidelity import require_faithful
+from trainers.evaluation.predictions import Predictions, predict_split
+from trainers.exporting import export
+from trainers.phases.transfer_learning import TrainedClassifier
+from trainers.progress import Progress
+
+
+@dataclass(frozen=True)
+class CalibratedClassifier:
+    """What is known of a classifier after its logits are divided by a temperature.
+
+    Attributes:
+        temperature: the number that the logits were divided by.
+        validation: the predictions for the validation pictures, with this temperature.
+        fidelity: the comparison with the selected model, for metrics.json.
+    """
+
+    temperature: float
+    validation: Predictions
+    fidelity: dict[str, Any]
+
+
+def calibrate(
+    trained: TrainedClassifier, dataset: Dataset, device: str, folder: Path, progress: Progress
+) -> CalibratedClassifier:
+    """Fit a temperature on the validation pictures, and divide the classifier's logits by it.
+
+    The pictures are classified by the classifier's ONNX model, as the service will do. Before the
+    temperature is applied, this model must give the same results as the selected model.
+
+    Args:
+        trained: the classifier, whose head is changed.
+        device: the value of --device.
+        folder: a folder for a temporary ONNX file.
+
+    Raises:
+        ParityError: the results of the ONNX model differ from those of the selected model.
+        ConversionError: the network contains an operation that cannot be converted to ONNX.
+        MemoryShortageError: the memory is too small for one picture.
+    """
+    path = folder / "uncalibrated.onnx"
+    with progress.step("exporting ONNX for the calibration"):
+        export.export_onnx(trained.classifier, path)
+        model = _OnnxModel(path, device)
+    validation = predict_split(model, dataset, "validation", progress)
+    selected_on = (
+        validation if len(validation.rows) else predict_split(model, dataset, "train", progress)
+    )
+    fidelity = require_faithful(trained.selected, selected_on)
+    path.unlink()
+    temperature = fit_temperature(validation.probabilities, validation.labels)
+    trained.classifier.divide_logits(temperature)
+    probabilities = apply_temperature(validation.probabilities, temperature)
+    return CalibratedClassifier(
+        temperature, replace(validation, probabilities=probabilities), fidelity
+    )
+
+
+class _OnnxModel:
+    """An ONNX model without a bundle."""
+
+    def __init__(self, path: Path, device: str) -> None:
+        self._session = open_session(path, providers=providers_for(device))
+        self.provider = str(self._session.get_providers()[0])
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        result: NDArray[np.float32] = self._session.run(["probabilities"], {"images": images})[0]
+        return result

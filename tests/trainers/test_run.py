@@ -222,7 +222,7 @@ def test_metrics_hold_the_seconds_of_each_step(bundle: Bundle) -> None:
             "extracting features",
         ),
         *("training the head", "extracting feature maps", "fine-tuning"),
-        *("exporting ONNX and SavedModel", "comparing both with Keras"),
+        *("exporting ONNX and SavedModel", "comparing the exports with Keras"),
         *("evaluating on validation", "evaluating on test"),
     ]
     assert all(seconds >= 0 for seconds in metrics["seconds"].values())

@@ -17,6 +17,7 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from plugins.base import Backbone, BackboneError
+from plugins.weights import set_keras_environment
 
 FAMILIES = "plugins.families"
 ENTRY_POINT_GROUP = "graft.backbones"
@@ -101,6 +102,7 @@ def _discover() -> None:
     package = importlib.import_module(FAMILIES)  # imported late, because it imports this module
     for module in pkgutil.iter_modules(package.__path__, f"{FAMILIES}."):
         importlib.import_module(module.name)
+    set_keras_environment()  # a package of somebody else may import Keras
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
         try:
             entry_point.load()

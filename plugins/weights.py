@@ -92,10 +92,18 @@ def download_error(name: str, error: Exception) -> WeightsError:
         f"the ImageNet weights of {name} cannot be downloaded here.\n"
         f"  Fetch  {url}\n"
         f"  on a machine with internet access and copy it to\n         {cached}\n"
-        "  (where Keras looks for it). Or give the path of the file with --weights PATH,\n"
-        "  or use --plugin pocket, whose weights are part of Graft.\n"
+        "  (where Keras looks for it). Or give the path of the file with --weights PATH\n"
+        "  (for trainers.compare: --plugins NAME=PATH), or use the backbone pocket, whose\n"
+        "  weights are part of Graft.\n"
         "  (--weights none means random weights, which need more than a few hundred pictures.)"
     )
+
+
+def set_keras_environment() -> None:
+    """Set the variables that TensorFlow and Keras read once, when they are imported."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("KERAS_HOME", str(keras_home()))  # Keras's default may be ./~
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def keras_home() -> Path:

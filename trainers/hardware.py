@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from plugins.weights import keras_home
+from plugins.weights import set_keras_environment
 from service.errors import GraftError
 from service.system.resources import usable_cores
 from trainers.progress import log
@@ -44,10 +44,7 @@ def prepare(seed: int, device: str = "auto", precision: str = "float32") -> None
     Raises:
         DeviceError: a requested GPU is missing, or TensorFlow already runs on other devices.
     """
-    # TensorFlow and Keras read these variables once, when they are imported.
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("KERAS_HOME", str(keras_home()))  # Keras's default may be ./~
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    set_keras_environment()
     with _native_stderr_silenced():  # TensorFlow's C++ code logs before its log level applies
         import tensorflow as tf
 
@@ -123,8 +120,8 @@ def explain_missing_gpu() -> str:
 
     if not tf.test.is_built_with_gpu_support():
         return (
-            "this TensorFlow was built without GPU support: install one with GPU support, as in "
-            "the section GPUs of docs/training.md"
+            "this TensorFlow was built without GPU support (if this machine has a GPU of NVIDIA, "
+            "see the section GPUs of docs/training.md)"
         )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
     command = [sys.executable, "-c", _LIST_GPUS]

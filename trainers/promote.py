@@ -10,7 +10,7 @@ from pathlib import Path
 
 from service.cli.arguments import WRONG_USE, CommandParser
 from service.cli.os_errors import explain_error
-from service.errors import GraftError
+from service.errors import BundleError, GraftError
 from service.system.interrupts import INTERRUPTED, TERMINATED, exit_on_signals
 from trainers.cli.log_output import set_up_logging
 from trainers.progress import log
@@ -62,6 +62,11 @@ def promote(new: Path, over: str | None, data: Path) -> str:
     configure_process()
     bundle = promotion.find_newest(new)
     old = Bundle.read(store.resolve(over or f"{bundle.manifest.name}:latest"))
+    if over is None and old.manifest.id == bundle.manifest.id:
+        raise BundleError(
+            f"{bundle.path} is already the latest model with its name, so there is no other model "
+            "to compare it with: name the old model with --over"
+        )
     return promotion.promote(bundle, old, data)
 
 

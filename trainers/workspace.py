@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from service.errors import GraftError
 from service.system.interrupts import cleanup_on_signal
-from service.system.locks import acquire_lock, file_lock
+from service.system.locks import NoLocksError, acquire_lock, file_lock
 
 PREFIX, SUFFIX = ".graft-", ".partial"
 
@@ -96,12 +96,11 @@ def remove_abandoned(folder: Path) -> None:
     """Remove `folder` if it is the workspace of a run that has ended; otherwise do nothing.
 
     A workspace counts as abandoned if no process holds its lock. So a caller must prevent that a
-    run creates this workspace now, unless it knows that the run has ended. Workspaces of other
-    users are left alone if this user may not lock them.
+    run creates this workspace now, unless it knows that the run has ended. A workspace that cannot
+    be locked is left alone: it is in use, belongs to another user, or its disk has a problem.
     """
     is_workspace = folder.name.startswith(PREFIX) and folder.name.endswith(SUFFIX)
     if not (is_workspace and folder.is_dir()):
         return
-    errors = (BlockingIOError, PermissionError)  # in use, or of another user
-    with suppress(*errors), file_lock(folder / "lock", wait=False):
+    with suppress(OSError, NoLocksError), file_lock(folder / "lock", wait=False):
         shutil.rmtree(folder, ignore_errors=True)

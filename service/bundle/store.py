@@ -92,7 +92,11 @@ def _copy(bundle: Bundle, tag: bentoml.Tag, store: Any) -> None:
         },
         _model_store=store,
     ) as model:
-        shutil.copytree(bundle.path, model.path, dirs_exist_ok=True)
+        try:
+            shutil.copytree(bundle.path, model.path, dirs_exist_ok=True)
+        except shutil.Error as error:  # a list of (source, target, reason)
+            _, target, reason = error.args[0][0]
+            raise OSError(f"{target} cannot be written: {reason}") from error
     copy = Path(store._path) / tag.path()
     for path in (*copy.rglob("*"), copy):
         fsync(path)

@@ -6,11 +6,12 @@ import errno
 from collections.abc import Mapping
 from typing import Final
 
-_FULL: Final = "free some disk space, or use a folder on another disk"
+_FULL: Final = "free some space on the disk that is written to, or write to another disk"
 _FORBIDDEN: Final = "give this user access to the file or folder, or choose another path"
 _REMEDIES: Final[Mapping[int | None, str]] = {
-    errno.ENOSPC: f"{_FULL} (--output, GRAFT_CACHE, BENTOML_HOME)",
-    errno.EDQUOT: f"{_FULL} (--output, GRAFT_CACHE, BENTOML_HOME)",
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.EACCES: _FORBIDDEN,
     errno.EPERM: _FORBIDDEN,
     errno.EROFS: "choose a path on a disk that can be written",

@@ -72,8 +72,10 @@ def _formatted(path: str, start: Message, body: bytes) -> JSONResponse:
         phrase = HTTPStatus(status).phrase
         code = re.sub(r"\W+", "_", phrase.lower())
         message = _message(content) or body.decode("utf-8", "replace").strip() or phrase
-        if message == "Not Found":
+        if status == HTTPStatus.NOT_FOUND and message == HTTPStatus.NOT_FOUND.phrase:
             message += _other_paths(path)
+        if status == HTTPStatus.METHOD_NOT_ALLOWED and "allow" in headers:
+            message += f": use {headers['allow']}; / and /docs.json describe this service"
         content = {"error": {"code": code, "message": message}}
     return JSONResponse(_in_format_of(path, content), status, headers)
 

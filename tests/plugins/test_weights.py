@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from plugins.registry import resolve
-from plugins.weights import WeightsError, keras_home
+from plugins.weights import WeightsError, keras_home, set_keras_environment
 
 REAL = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
 
@@ -147,3 +147,15 @@ print(len(named))
 def test_real_weights_of_another_width_are_refused(shared: Path) -> None:
     with pytest.raises(WeightsError, match=r"does not fit mobilenet:v2-0\.5"):
         resolve("mobilenet:v2-0.5").load(str(shared / "weights" / REAL), 96)
+
+
+def test_the_backend_is_tensorflow_and_other_choices_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("KERAS_HOME", "/keras")
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    set_keras_environment()
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"
+    assert os.environ["KERAS_HOME"] == "/keras"
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "2"

@@ -124,6 +124,33 @@ def test_a_worse_model_does_not_become_latest(
     assert Bundle.read(resolve("tiny:latest")).manifest == old.manifest
 
 
+def test_a_model_is_not_compared_with_itself(
+    make_bundle: MakeBundle, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = make_bundle("new")
+    save(new)  # as a training run does
+    assert main([str(new.path), "--data", str(data)]) == 2
+    assert "name the old model with --over" in capsys.readouterr().err
+
+
+def test_a_model_that_cannot_be_saved_is_not_called_the_latest(
+    make_bundle: MakeBundle,
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: object, target: object, **__: object) -> None:
+        raise shutil.Error([("a", f"{target}/model.onnx", "[Errno 28] No space left on device")])
+
+    save(make_bundle("old", colours=2))
+    new = make_bundle("new")
+    monkeypatch.setattr(shutil, "copytree", fail)
+    assert promote(new.path, data) == 2
+    error = capsys.readouterr().err
+    assert "is now the latest" not in error
+    assert "/model.onnx cannot be written: [Errno 28] No space left on device" in error
+
+
 def test_a_third_model_that_is_the_latest_is_named(
     make_bundle: MakeBundle, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

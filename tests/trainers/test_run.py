@@ -223,7 +223,8 @@ def test_metrics_hold_the_seconds_of_each_step(bundle: Bundle) -> None:
         ),
         *("training the head", "extracting feature maps", "fine-tuning"),
         *("exporting ONNX for the calibration", "evaluating on validation"),
-        *("exporting ONNX and SavedModel", "comparing both with Keras", "evaluating on test"),
+        *("exporting ONNX and SavedModel", "comparing the exports with Keras"),
+        "evaluating on test",
     ]
     assert all(seconds >= 0 for seconds in metrics["seconds"].values())
     assert metrics["seconds"]["fine-tuning"] > 0

@@ -55,16 +55,16 @@ with workspace(Path({str(tmp_path)!r})) as folder:
         assert list_partial(tmp_path) == [folder]
 
 
-def forbid(*_: object, **__: object) -> None:
-    raise PermissionError(13, "Permission denied", "lock")
-
-
-def test_the_folder_of_another_user_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_folder_that_cannot_be_locked_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), "lock")
+
     other = tmp_path / ".graft-other.partial"
     other.mkdir()
-    monkeypatch.setattr("trainers.workspace.file_lock", forbid)
+    monkeypatch.setattr("trainers.workspace.file_lock", refuse)
     remove_abandoned(other)
     assert other.is_dir()
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import BaseFileLock
 
-from service.system.locks import acquire_lock, file_lock
+from service.system.locks import NoLocksError, acquire_lock, file_lock
 from trainers.workspace import remove_abandoned
 
 _STORES = "shelves"
@@ -59,8 +59,8 @@ class Leases:
     def reserved_by_others(self) -> dict[str, int]:
         """Return how many bytes other runs will still write to each store that they use, by name.
 
-        The leases of runs that have ended are removed, and not counted. A lease of another user
-        that this user may not lock is counted, because nobody knows whether its run has ended.
+        The leases of runs that have ended are removed, and not counted. A lease that
+        cannot be locked is counted, because nobody knows whether its run has ended.
         """
         reserved: dict[str, int] = {}
         for path in self.folder.glob("*.lock"):
@@ -81,14 +81,14 @@ class Leases:
         """Remove the lease and the workspace of the run with this lock file, if the run has ended.
 
         Returns:
-            Whether the run has ended; False if this user may not lock the file of another user.
+            Whether the run has ended; False if that is unknown because the file cannot be locked.
         """
         try:
             with file_lock(path, wait=False):
                 if workspace := _read(path)["workspace"]:
                     remove_abandoned(Path(workspace))
                 self._remove(path)
-        except (BlockingIOError, PermissionError):  # in use, or of another user
+        except (OSError, NoLocksError):  # in use, of another user, or on a disk with a problem
             return False
         return True
 

@@ -2,5 +2,6 @@
 
 A promise is something that training or export expects of every backbone. In: the name of a
 backbone. Out: one line per promise, and exit code 0 if all promises are kept.
-May use: trainers.{exporting, model}, plugins.{base, copying, registry}, service.{cli, errors}.
+May use: trainers.{exporting, model}, plugins.{base, copying, registry}, service.{cli, errors,
+system}.
 """

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 
-from plugins.base import BackboneError
+from plugins.base import Backbone, BackboneError
 from plugins.registry import resolve
-from service.cli.arguments import CommandParser
+from service.cli.arguments import WRONG_USE, CommandParser
+from service.cli.os_errors import explain_error
 from service.errors import UsageError
+from service.system.interrupts import INTERRUPTED, TERMINATED, exit_on_signals
 from trainers.conformance.checking import check_backbone
 
 SIZES = range(32, 1025)
@@ -41,20 +44,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in ("tensorflow", "tf2onnx"):  # their errors appear in the results
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        options = parser.parse_args(arguments)
-        backbone = resolve(options.name)
-    except (UsageError, BackboneError) as error:
-        print(f"graft: {error}", file=sys.stderr)
-        return 2
+    codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+    with exit_on_signals(codes, lambda: "graft: stopped"):
+        try:
+            options = parser.parse_args(arguments)
+            return _check(resolve(options.name), options.image_size)
+        except (UsageError, BackboneError, OSError) as error:
+            print(f"graft: {explain_error(error)}", file=sys.stderr)
+            return WRONG_USE
+
+
+def _check(backbone: Backbone, image_size: int | None) -> int:
+    """Print the result of each check; return the exit code."""
     tried = broken = 0
-    for result in check_backbone(backbone, options.image_size):
+    for result in check_backbone(backbone, image_size):
         print(result, flush=True)
         tried += 1
         broken += not result.is_kept
     summary = f"{broken} of {tried} checks failed" if broken else f"all {tried} checks passed"
     print(f"{backbone.name}: {summary}")
-    return 2 if broken else 0
+    return WRONG_USE if broken else 0
 
 
 def _parse_size(text: str) -> int:

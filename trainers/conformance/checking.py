@@ -5,11 +5,13 @@ A promise is something that training or export expects of every backbone.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from plugins.base import Backbone
+from service.system.interrupts import cleanup_on_signal
 from trainers.conformance import export_promises, network_promises, training_promises
 from trainers.conformance.trial import Promise, Result, try_promises
 
@@ -39,5 +41,8 @@ def check_backbone(backbone: Backbone, size: int | None = None) -> Iterator[Resu
     Args:
         size: side of the pictures in pixels; None means 64, or `min_image_size` if that is larger.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        cleanup_on_signal(lambda: shutil.rmtree(folder)),
+    ):
         yield from try_promises(backbone, Path(folder), PROMISES, size)

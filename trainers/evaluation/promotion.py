@@ -65,8 +65,9 @@ def promote(new: Bundle, old: Bundle, data: Path) -> str:
         *(result.n, tag(new), result.new, tag(old), result.old, result.low, result.high),
     )
     if result.is_at_least_as_accurate:
-        log.info("the new model is at least as accurate: %s is now the latest", tag(new))
-        return store.save(new)
+        saved = store.save(new)
+        log.info("the new model is at least as accurate: %s is now the latest", saved)
+        return saved
     return _keep_latest(old, instead_of=new)
 
 
@@ -80,8 +81,9 @@ def _keep_latest(old: Bundle, instead_of: Bundle) -> str:
     if latest.manifest.id != instead_of.manifest.id:
         log.info("the new model is less accurate: %s is still the latest", tag(latest))
         return tag(latest)
-    log.info("the new model is less accurate: %s is the latest again", tag(old))
-    return store.save(old)
+    saved = store.save(old)
+    log.info("the new model is less accurate: %s is the latest again", saved)
+    return saved
 
 
 def find_newest(folder: Path) -> Bundle:

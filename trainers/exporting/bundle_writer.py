@@ -72,7 +72,7 @@ def write_bundle(
     staging.mkdir()
     with progress.step("exporting ONNX and SavedModel"):
         export.export(classifier, staging)
-    with progress.step("comparing both with Keras"):
+    with progress.step("comparing the exports with Keras"):
         rows = np.concatenate([dataset.rows("test"), dataset.rows("train")])[:PARITY_PICTURES]
         parity = export.check_parity(classifier, staging, dataset.images[rows])
         _write_golden(classifier, dataset, staging)

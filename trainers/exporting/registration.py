@@ -56,8 +56,8 @@ def save(bundle: Bundle) -> str:
     except (OSError, GraftError) as error:
         raise GraftError(
             f"{bundle.path} is complete, but could not be copied into BentoML's store: {error}; "
-            "set BENTOML_HOME to a writable folder with enough free space, or serve the bundle "
-            f"from its folder with GRAFT_MODEL={bundle.path}"
+            "set BENTOML_HOME and TMPDIR to writable folders with enough free space, or serve the "
+            f"bundle from its folder with GRAFT_MODEL={bundle.path}"
         ) from error
 
 

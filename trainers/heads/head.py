@@ -36,6 +36,7 @@ class Head:
         cross_validation: the result of heads of this kind in cross-validation; None if there are
             enough validation pictures to select a head without cross-validation.
         details: how the head was trained, such as "C = 0.01, 4 views of each picture".
+        reason: why this head was preferred to others; "" if no other head was trained.
     """
 
     model: keras.Model
@@ -44,6 +45,7 @@ class Head:
     history: list[HistoryRow] = field(default_factory=list)
     cross_validation: ValidationResult | None = None
     details: str = ""
+    reason: str = ""
 
     @property
     def description(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import keras
@@ -63,13 +63,26 @@ def train_head(context: TrainingContext) -> Head:
             if kind != "hidden":
                 linear_heads.append(_train(context, lambda: linear.fit_linear(examples, budget)))
     is_cross_validated = examples.pool is not None
+    hidden = None
     if kind == "hidden" or (kind == "auto" and not is_cross_validated and not budget.is_spent()):
         epochs, rate = context.config.epochs, context.config.learning_rate
         hidden = _train(context, lambda: train_hidden(examples, epochs, rate, budget))
-        if kind == "hidden":
-            return hidden
-        return head.prefer_linear(head.select_lowest_loss(linear_heads), hidden)
-    return head.select_lowest_loss(linear_heads)
+    return _select(linear_heads, hidden)
+
+
+def _select(linear_heads: Sequence[Head], hidden: Head | None) -> Head:
+    """Return the best head, with the reason why it was preferred."""
+    if not linear_heads:
+        assert hidden is not None
+        return hidden
+    best = head.select_lowest_loss(linear_heads)
+    reasons = ["its loss is the lowest of the linear heads"] if len(linear_heads) > 1 else []
+    if hidden:
+        if head.prefer_linear(best, hidden) is hidden:
+            reason = "it is more accurate than the linear head, and its loss is clearly lower"
+            return replace(hidden, reason=f"it was chosen because {reason}")
+        reasons.append("the hidden-layer head is not clearly better")
+    return replace(best, reason=f"it was chosen because {' and '.join(reasons)}" * bool(reasons))
 
 
 def _train(context: TrainingContext, train: Callable[[], Head]) -> Head:

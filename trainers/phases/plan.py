@@ -70,7 +70,7 @@ def make_plan(config: TrainingConfig, head: Head, conditions: Conditions) -> Pla
     result = head.selection_result
     situation = (
         f"the {head.name} was trained on {conditions.pictures} pictures of {conditions.classes} "
-        f"classes ({head.figures})"
+        f"classes ({head.figures}){f'; {head.reason}' * bool(head.reason)}"
     )
     rule = min(MAX_EPOCHS, max(MIN_EPOCHS, ENOUGH_PICTURES_SEEN // conditions.pictures))
     epochs = rule if config.fine_tune_epochs is None else config.fine_tune_epochs

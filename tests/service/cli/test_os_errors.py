@@ -11,7 +11,7 @@ from service.errors import UsageError
 
 def test_a_full_disk_is_explained_without_a_file() -> None:
     message = explain_error(OSError(errno.ENOSPC, "No space left on device"))
-    assert message.startswith("no space left on device; free some disk space, or use a folder")
+    assert message.startswith("no space left on device; free some space on the disk")
 
 
 def test_the_file_of_an_error_is_named(tmp_path: Path) -> None:

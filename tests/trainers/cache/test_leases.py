@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,15 +49,15 @@ def test_lease_and_workspace_of_a_killed_run_are_removed(
     assert list((tmp_path / ".leases").iterdir()) == []
 
 
-def forbid(*_: object, **__: object) -> None:
-    raise PermissionError(13, "Permission denied", "lock")
-
-
-def test_leases_of_other_users_count_as_in_use(
-    own_leases: Leases, other_leases: Leases, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ESTALE])
+def test_leases_that_cannot_be_locked_count_as_in_use(
+    own_leases: Leases, other_leases: Leases, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), "lock")
+
     other_leases.reserve("a", 5)
-    monkeypatch.setattr("trainers.cache.leases.file_lock", forbid)
+    monkeypatch.setattr("trainers.cache.leases.file_lock", refuse)
     assert own_leases.reserved_by_others() == {"a": 5}
 
 

@@ -121,6 +121,12 @@ def to_dict(dataset: Dataset, findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def write_json(path: Path, dataset: Dataset, findings: Sequence[Finding]) -> None:
-    """Write the content of findings.json to a file."""
+    """Write the content of findings.json to a file, which is complete or unchanged."""
     text = json.dumps(to_dict(dataset, findings), indent=2, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

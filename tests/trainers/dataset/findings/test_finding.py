@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -96,3 +97,25 @@ def test_a_summary_has_counts_instead_of_paths() -> None:
     (row,) = summarize([make_finding("truncated", "cut short", ["a", "b"])])
     message = "2 pictures cut short"
     assert row == {"kind": "truncated", "severity": "warning", "message": message, "n": 2}
+
+
+def test_a_file_that_cannot_be_written_stays_as_it_is(
+    tmp_path: Path, draw_folder: DrawFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = draw_folder(tmp_path / "pictures", red=3, blue=2)
+    dataset = load_dataset(
+        scanning.scan(folder), Cache(folder.parent, 0, folder.parent / "work", SILENT)
+    )
+    path = tmp_path / "out/findings.json"
+    path.parent.mkdir()
+    path.write_text("old")
+
+    def write_half(partial: Path, text: str, **_: object) -> None:
+        partial.write_bytes(text[:9].encode())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", write_half)
+    with pytest.raises(OSError, match="No space"):
+        write_json(path, dataset, [])
+    assert [file.name for file in path.parent.iterdir()] == ["findings.json"]
+    assert path.read_text() == "old"

@@ -7,7 +7,7 @@ PLUGIN ?= resnet:50
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-families test-large test-lowest fuzz lint types docs bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
+.PHONY: help setup demo test test-fast test-families test-large test-lowest fuzz lint types docs bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling bench-trust pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -91,6 +91,9 @@ bench-predict: setup ## compare service.predict with plain loops that do the sam
 
 bench-rolling: setup ## restart two replicas behind nginx 20 times under load, and count lost requests (needs nginx)
 	$(RUN) -m benchmarks.rolling $$($(RUN) -m trainers.run --plugin pocket --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
+
+bench-trust: setup ## measure the calibration of scores over 10 seeds: make bench-trust PLUGIN=NAME WEIGHTS=FILE DATA=FOLDER (10 minutes)
+	$(RUN) -m benchmarks.trust $(PLUGIN) $(WEIGHTS) $(DATA)
 
 pretrain-pocket: setup ## train the weights of the backbone pocket again (about 40 minutes on 2 cores)
 	$(RUN) -m trainers.pretraining.run --output artifacts/pocket

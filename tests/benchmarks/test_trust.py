@@ -1,0 +1,33 @@
+"""The benchmark trust.py: the pooled calibration error, and the rows of its table."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.trust import pooled_error, summarise
+
+
+def record(correct: int) -> dict[str, object]:
+    row = {"low": 0.9, "n": 10, "score": 0.95, "correct": correct}
+    return {
+        "accuracy": correct / 10,
+        "temperature": 1.5,
+        "error": abs(correct / 10 - 0.95),
+        "error_before": 0.2,
+        "noise_floor": 0.05,
+        "bins": [row],
+        "bands": [row],
+    }
+
+
+def test_errors_that_cancel_out_between_seeds_are_noise() -> None:
+    assert pooled_error([record(10), record(9)]) == pytest.approx(0)
+    assert pooled_error([record(10), record(10)]) == pytest.approx(0.05)
+
+
+def test_the_table_has_pooled_and_mean_figures() -> None:
+    rows = summarise([record(10), record(9)])
+    assert rows["test accuracy, mean"] == "0.950"
+    assert rows["calibration error, pooled over the seeds"] == "0.0000"
+    assert rows["calibration error of a single test, mean"] == "0.0500"
+    assert rows["right answers among those with a score of at least 90%"] == "0.950 of 20"

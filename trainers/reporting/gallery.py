@@ -22,7 +22,7 @@ _JPEG_QUALITY = 80
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A misclassified picture.
+    """A test picture.
 
     Attributes:
         data_uri: the thumbnail, a JPEG in a data URI.
@@ -62,6 +62,20 @@ def confusions_of_pair(
         if (predictions.labels[position], predictions.predicted[position]) in confusions
     ]
     return _thumbnails(predictions, dataset, positions[:limit])
+
+
+def right_answers(
+    predictions: Predictions, dataset: Dataset, label: str, limit: int
+) -> list[Thumbnail]:
+    """Return thumbnails of at most `limit` correctly classified pictures of a class.
+
+    They are spread evenly from the highest score to the lowest.
+    """
+    index = dataset.classes.index(label)
+    right = np.flatnonzero((predictions.labels == index) & (predictions.predicted == index))
+    ordered = right[np.argsort(-predictions.scores[right], kind="stable")]
+    spread = np.linspace(0, len(ordered) - 1, min(limit, len(ordered))).round().astype(np.int64)
+    return _thumbnails(predictions, dataset, ordered[spread])
 
 
 def shrink(image: NDArray[np.uint8]) -> str:

@@ -30,6 +30,8 @@ MAX_MISTAKES thumbnails of the wrong predictions with the highest scores."""
 MAX_IN_MATRIX, MAX_IN_TABLE, MAX_LEFT_OUT = 30, 100, 20
 """The report shows at most MAX_IN_MATRIX classes in the confusion matrix, MAX_IN_TABLE classes in a
 table, and MAX_LEFT_OUT files that were left out. metrics.json contains all of them."""
+MAX_RIGHT_CLASSES, MAX_RIGHT_PER_CLASS = 8, 5
+"""The largest number of classes whose right answers are shown, and of thumbnails of each."""
 _MOST_CONFUSED = 20
 """If there are more than MAX_IN_MATRIX classes, the matrix shows only this many, the most confused.
 """
@@ -73,6 +75,7 @@ def write(
             wrong_count=len(predictions.mistakes()),
             majority=_majority_class(test),
             classes=_per_class(metrics),
+            right=_right_answers(metrics, predictions, dataset),
             balance=_weight_effect(metrics),
             matrix=_matrix(test, manifest.classes),
             curves=list(_curves(metrics)),
@@ -110,9 +113,10 @@ def percent(share: float | None) -> str:
 
 
 def code(text: str) -> markupsafe.Markup:
-    """Convert text to HTML, with names in backticks as <code>."""
-    escaped = str(markupsafe.escape(text))
-    return markupsafe.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped))
+    """Convert text to HTML, with names in backticks and options such as --flip as <code>."""
+    escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(markupsafe.escape(text)))
+    option = r'\1<code class="option">\2</code>'
+    return markupsafe.Markup(re.sub(r"(^|[\s(])(--[a-z][a-z-]+)", option, escaped))
 
 
 def sentence(text: str) -> str:
@@ -141,6 +145,17 @@ def _per_class(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
         for label, figures in metrics["test"]["per_class"].items()
     ]
     return sorted(rows, key=lambda row: row["f1"])[:MAX_IN_TABLE]
+
+
+def _right_answers(
+    metrics: Mapping[str, Any], predictions: Predictions, dataset: Dataset
+) -> list[tuple[str, list[gallery.Thumbnail]]]:
+    """Correctly classified test pictures of the classes with the lowest F1, by class."""
+    labels = [row["label"] for row in _per_class(metrics)[:MAX_RIGHT_CLASSES]]
+    pictures = (
+        gallery.right_answers(predictions, dataset, label, MAX_RIGHT_PER_CLASS) for label in labels
+    )
+    return [(label, shown) for label, shown in zip(labels, pictures, strict=True) if shown]
 
 
 def _weight_effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:

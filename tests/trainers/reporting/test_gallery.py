@@ -16,6 +16,7 @@ from trainers.reporting.gallery import (
     SIDE_PIXELS,
     confusions_of_pair,
     most_confident_mistakes,
+    right_answers,
     shrink,
 )
 
@@ -84,3 +85,21 @@ def test_thumbnails_are_small_and_never_enlarged(size: int, expected: int) -> No
     data_uri = shrink(noise)
     assert open_data_uri(data_uri).size == (expected, expected)
     assert len(data_uri) < 20_000
+
+
+def test_right_answers_are_spread_over_the_scores(dataset: Dataset) -> None:
+    scores = np.array([0.9, 0.5, 0.7, 0.4, 0.3, 0.2])
+    predictions = Predictions(
+        rows=np.arange(6),
+        labels=np.array([0, 0, 0, 0, 0, 1]),
+        probabilities=np.stack([scores, (1 - scores) * 0.4, (1 - scores) * 0.6], 1).astype(
+            np.float32
+        ),
+    )
+    shown = right_answers(predictions, dataset, "cat", 2)
+    assert [picture.score for picture in shown] == pytest.approx([0.9, 0.4])
+    assert {picture.answer for picture in shown} == {"cat"}
+    assert [picture.score for picture in right_answers(predictions, dataset, "cat", 9)] == (
+        pytest.approx([0.9, 0.7, 0.5, 0.4])
+    )
+    assert right_answers(predictions, dataset, "dog", 2) == []

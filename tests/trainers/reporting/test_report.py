@@ -248,3 +248,29 @@ def test_a_page_with_all_its_pictures_stays_small(page: Write) -> None:
 @pytest.mark.parametrize(("share", "text"), [(0.9333, "93.3%"), (1, "100.0%"), (None, "–")])
 def test_percent(share: float | None, text: str) -> None:
     assert report.percent(share) == text
+
+
+def test_what_a_colleague_needs_comes_before_the_technical_details(page: Write) -> None:
+    html = page(*CATS)
+    names = re.findall(r'<section aria-labelledby="(\w+)">|<h2 class="divider">(\w+)', html)
+    order = [first or second for first, second in names]
+    assert order[:6] == ["pairs", "mistakes", "scores", "classes", "right", "matrix"]
+    assert order.index("pictures") < order.index("Technical") < order.index("choice")
+    assert order[-1] == "provenance"
+
+
+def test_options_do_not_break_at_their_hyphens() -> None:
+    text = report.code("use `a` or a smaller --image-size (--flip); not <b>--</b>")
+    assert '<code class="option">--image-size</code>' in text
+    assert '(<code class="option">--flip</code>)' in text
+    assert "<code>a</code>" in text
+    assert "&lt;b&gt;--&lt;/b&gt;" in text
+
+
+def test_scores_are_explained_by_a_table_and_a_plot(page: Write) -> None:
+    html = page(*CATS)
+    section = html[html.index('aria-labelledby="scores"') :]
+    assert "at least 99%" in section
+    assert "below 50%" in section
+    assert "a temperature of 0.50, fitted on 40 validation pictures" in section
+    assert 'class="chart reliability"' in section

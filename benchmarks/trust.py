@@ -50,6 +50,7 @@ def summarise(records: Sequence[dict[str, Any]]) -> dict[str, str]:
         name: np.mean([record[name] for record in records])
         for name in ("accuracy", "error", "error_before", "noise_floor")
     }
+    sets = [record["sets"] for record in records]
     confident = [band for record in records for band in record["bands"] if band["low"] >= 0.9]
     answers = sum(band["n"] for band in confident)
     return {
@@ -62,6 +63,10 @@ def summarise(records: Sequence[dict[str, Any]]) -> dict[str, str]:
         "right answers among those with a score of at least 90%": (
             f"{sum(band['correct'] for band in confident) / answers:.3f} of {answers}"
         ),
+        "coverage of the sets of labels, mean (promised: 0.9)": (
+            f"{np.mean([row['coverage'] for row in sets]):.3f}"
+        ),
+        "labels in a set, mean": f"{np.mean([row['mean_size'] for row in sets]):.2f}",
     }
 
 

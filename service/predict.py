@@ -118,11 +118,12 @@ def _output(
     from service.scoring import tables
 
     if options.csv:
-        return tables.csv_table(options.csv, predictor.classes)
+        label_set = functools.partial(predictor.label_set, confidence=settings.confidence)
+        return tables.csv_table(options.csv, predictor.classes, label_set)
     if hasattr(sys.stdout, "reconfigure"):  # paths may contain bytes that are not valid text
         sys.stdout.reconfigure(errors="backslashreplace")
     if options.json:
-        return nullcontext(functools.partial(tables.write_json_line, predictor, settings.top_k))
+        return nullcontext(functools.partial(tables.write_json_line, predictor, settings))
     return nullcontext(functools.partial(tables.write_line, predictor.classes))
 
 

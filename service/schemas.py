@@ -57,6 +57,11 @@ class Classified(BaseModel):
     label: str = Field(description="the class with the highest probability")
     score: float = Field(description="the probability of that class, 0..1")
     top: list[Ranked] = Field(description="the most probable classes, most probable first")
+    set: list[str] | None = Field(
+        default=None,
+        description="the classes that contain the true one with the confidence GRAFT_CONFIDENCE, "
+        "most probable first; absent if the setting is 0, or for models of older versions",
+    )
 
 
 class Answer(Classified):
@@ -81,15 +86,19 @@ class Reloaded(BaseModel):
     model: ModelName
 
 
-def classified_json(ranking: list[tuple[str, float]]) -> dict[str, object]:
+def classified_json(
+    ranking: list[tuple[str, float]], label_set: list[str] | None = None
+) -> dict[str, object]:
     """Build the JSON of a `Classified` without pydantic, for speed.
 
     Args:
-        ranking: at least one (class, probability) pair; the most probable class comes first.
+        ranking: (class, probability) pairs, most probable first, at least one.
+        label_set: the field `set`; None = without this field.
     """
     label, score = ranking[0]
     top = [{"label": label, "score": score} for label, score in ranking]
-    return {"label": label, "score": score, "top": top}
+    content: dict[str, object] = {"label": label, "score": score, "top": top}
+    return content if label_set is None else {**content, "set": label_set}
 
 
 def model_name(manifest: Manifest) -> dict[str, str]:

@@ -50,7 +50,7 @@ class ServedModel:
         bundle: a verified bundle.
         tuning: the number of sessions, of threads per session, and of pictures per batch.
         settings: only the device, the threads, the limits on pictures, the size of the queue, the
-            deadline and top_k are used.
+            deadline, top_k and the confidence are used.
         metrics: the metrics in which this object records pictures, durations, model and device.
 
     Raises:
@@ -117,7 +117,10 @@ class ServedModel:
             RequestError: the picture is refused, or its deadline has passed.
         """
         probabilities = await self.probabilities(data)
-        return classified_json(self._predictor.rank(probabilities, top_k or self._settings.top_k))
+        return classified_json(
+            self._predictor.rank(probabilities, top_k or self._settings.top_k),
+            self._predictor.label_set(probabilities, self._settings.confidence),
+        )
 
     async def probabilities(self, picture: bytes | NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute the (classes,) probabilities of a picture, within the deadline.

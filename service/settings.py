@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
@@ -15,16 +14,8 @@ from service.api_keys import read_keys, split_keys
 from service.errors import SettingError
 from service.imaging import MAX_PIXELS, Limits
 from service.system.resources import usable_cores
+from service.system.variables import PREFIX, refuse_typing_error
 
-PREFIX = "GRAFT_"
-_MIN_SIMILARITY: Final = 0.9
-"""An unknown name is a misspelt setting if `difflib` rates the similarity at least this high."""
-_SECRET: Final = re.compile(r"KEY|TOKEN|AUTH|SECRET|PASS|PWD|CRED|BEARER|LOGIN|JWT|VERIFY")
-"""An unknown GRAFT* variable with such a word in its name is refused: it may be meant as a key."""
-_KUBERNETES: Final = re.compile(
-    r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$"
-)
-"""Variables with these endings are ignored: Kubernetes sets them, e.g. GRAFT_AUTH_SERVICE_HOST."""
 _ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s*]+")
 MAX_WAIT_SECONDS: Final = 30.0
 """Upper limit of a request's timeouts, because the request occupies the queue or upload memory."""
@@ -41,6 +32,13 @@ class Settings(BaseModel):
         "classifier:latest", min_length=1, description="BentoML tag or bundle folder to serve"
     )
     top_k: int = Field(5, ge=1, description="number of classes per picture, most probable first")
+    confidence: float = Field(
+        0.9,
+        ge=0,
+        lt=1,
+        description="share of pictures whose true class is in the `set` of labels in a result; "
+        "0 = results have no `set`",
+    )
     max_image_bytes: int = Field(40 * _MIB, ge=1, description="largest accepted picture, in bytes")
     max_request_bytes: int = Field(64 * _MIB, ge=1, description="limit on a request body, in bytes")
     max_upload_bytes: int = Field(
@@ -185,7 +183,7 @@ class Settings(BaseModel):
         """
         names = [PREFIX + field.upper() for field in cls.model_fields]
         for name in sorted(environment.keys() - set(names)):
-            _refuse_typing_error(name, names)
+            refuse_typing_error(name, names)
         values = {
             field: environment[PREFIX + field.upper()]
             for field in cls.model_fields
@@ -225,20 +223,6 @@ class Settings(BaseModel):
 
 def _split(text: str) -> list[str]:
     return [item for part in text.split(",") if (item := part.strip())]
-
-
-def _refuse_typing_error(name: str, names: list[str]) -> None:
-    """Raise SettingError if the unknown variable `name` is probably meant to be a setting."""
-    upper = name.upper()
-    if not upper.startswith(PREFIX.rstrip("_")) or _KUBERNETES.search(upper):
-        return
-    matches = get_close_matches(upper, names, 1, _MIN_SIMILARITY)
-    if not matches and _SECRET.search(upper):
-        matches = [f"{PREFIX}API_KEYS"]
-    if matches:
-        raise SettingError(
-            f"{name} is not a setting; did you mean {matches[0]}? Rename the variable, or unset it"
-        )
 
 
 def _explain(problem: Mapping[str, object]) -> str:

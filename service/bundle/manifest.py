@@ -18,6 +18,7 @@ SCHEMA_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
 GOLDEN_ANSWERS: Final = "golden/answers.json"
+CALIBRATION: Final = "calibration.json"
 NAME_PATTERN: Final = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 
 

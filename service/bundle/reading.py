@@ -9,10 +9,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.bundle.external_data import refers_to_external_data
 from service.bundle.files import FileRecord, verify_file
-from service.bundle.manifest import GOLDEN_ANSWERS, MODEL, Manifest, read_manifest
+from service.bundle.manifest import CALIBRATION, GOLDEN_ANSWERS, MODEL, Manifest, read_manifest
 from service.errors import BundleError
 
-_GOLDEN: TypeAdapter[dict[str, list[float]]] = TypeAdapter(dict[str, list[float]])
+_NUMBERS: TypeAdapter[dict[str, list[float]]] = TypeAdapter(dict[str, list[float]])
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,28 @@ class Bundle:
             )
         return data
 
+    def true_scores(self) -> list[float] | None:
+        """Read the probabilities of the true classes of validation pictures, in ascending order.
+
+        Return None if the bundle does not have them, as older bundles.
+
+        Raises:
+            BundleError: the file is damaged.
+        """
+        if CALIBRATION not in self.manifest.files:
+            return None
+        try:
+            scores = _NUMBERS.validate_json(self.content(CALIBRATION))["true_scores"]
+        except (ValidationError, KeyError) as error:
+            raise BundleError(
+                f"{self.path / CALIBRATION} is damaged ({error}); train the model again"
+            ) from error
+        return sorted(scores)
+
     def golden(self) -> list[tuple[Path, list[float]]]:
         """List the path of each golden picture and its probabilities, as recorded at export."""
         try:
-            answers = _GOLDEN.validate_json(self.content(GOLDEN_ANSWERS))
+            answers = _NUMBERS.validate_json(self.content(GOLDEN_ANSWERS))
         except ValidationError as error:
             raise BundleError(
                 f"{self.path / GOLDEN_ANSWERS} is damaged ({error}); train the model again"

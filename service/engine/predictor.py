@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from service.bundle.manifest import MODEL
 from service.bundle.reading import Bundle
+from service.engine.label_sets import in_set, lowest_score
 from service.engine.onnx_session import open_session
 from service.errors import BundleError
 from service.imaging import Limits, decode
@@ -52,6 +53,7 @@ class Predictor:
         self.bundle = bundle
         self.classes = bundle.manifest.classes
         self.image_size = bundle.manifest.input.size
+        self._true_scores = bundle.true_scores()
         self._idle_sessions: queue.SimpleQueue[Any] = queue.SimpleQueue()
         model = bundle.content(MODEL)
         try:
@@ -102,6 +104,23 @@ class Predictor:
         order = (-probabilities).argsort(kind="stable")[:top_k].tolist()
         scores = probabilities.tolist()
         return [(self.classes[index], scores[index]) for index in order]
+
+    def label_set(self, probabilities: NDArray[np.float32], confidence: float) -> list[str] | None:
+        """List the classes that contain the true one with this confidence, most probable first.
+
+        Args:
+            probabilities: the (classes,) probabilities of one picture.
+            confidence: share of new pictures whose set contains the true class, 0 to 1; 0 = no set.
+
+        Returns:
+            At least the most probable class. None if `confidence` is 0, or if the bundle was made
+            by an older version of Graft, or without validation pictures.
+        """
+        if not (self._true_scores and confidence):
+            return None
+        chosen = in_set(probabilities, lowest_score(self._true_scores, confidence))
+        order = (-probabilities).argsort(kind="stable")[: int(chosen.sum())]
+        return [self.classes[index] for index in order.tolist()]
 
     def check_golden(self) -> None:
         """Classify the golden pictures, and compare the probabilities with the golden answers.

@@ -40,9 +40,12 @@ class Prediction(ClassScore):
 
     Attributes:
         top: the most probable classes, most probable first.
+        set: the classes that contain the true one with the confidence GRAFT_CONFIDENCE, most
+            probable first; None if that is 0, or for models of older versions.
     """
 
     top: tuple[ClassScore, ...]
+    set: tuple[str, ...] | None = None
 
 
 class Model:
@@ -85,7 +88,10 @@ class Model:
         probabilities = self._predictor.predict(image[np.newaxis])[0]
         ranking = self._predictor.rank(probabilities, top_k or self._settings.top_k)
         top = tuple(ClassScore(label, score) for label, score in ranking)
-        return Prediction(top[0].label, top[0].score, top)
+        labels = self._predictor.label_set(probabilities, self._settings.confidence)
+        return Prediction(
+            top[0].label, top[0].score, top, None if labels is None else tuple(labels)
+        )
 
     def _decode(self, picture: str | os.PathLike[str] | bytes | Image.Image) -> NDArray[np.uint8]:
         limits = self._settings.limits()

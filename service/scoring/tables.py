@@ -10,14 +10,19 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.bundle.files import fsync
 from service.engine.predictor import Predictor
 from service.errors import UsageError
 from service.schemas import classified_json
 from service.scoring.files import ScoredFile
+from service.settings import Settings
 from service.system.interrupts import cleanup_on_signal
 
 WriteRow = Callable[[ScoredFile], None]
+LabelSet = Callable[[NDArray[np.float32]], list[str] | None]
 
 
 def write_line(classes: Sequence[str], scored: ScoredFile) -> None:
@@ -34,27 +39,33 @@ def write_line(classes: Sequence[str], scored: ScoredFile) -> None:
     print(*(" ".join(field.splitlines()).replace("\t", " ") for field in fields), sep="\t")
 
 
-def write_json_line(predictor: Predictor, top_k: int, scored: ScoredFile) -> None:
+def write_json_line(predictor: Predictor, settings: Settings, scored: ScoredFile) -> None:
     """Print a line of JSON for one file: `path`, and the fields of a result in /predict_batch."""
     content: dict[str, object] = {"path": scored.path}
     if scored.probabilities is not None:
-        content |= classified_json(predictor.rank(scored.probabilities, top_k))
+        content |= classified_json(
+            predictor.rank(scored.probabilities, settings.top_k),
+            predictor.label_set(scored.probabilities, settings.confidence),
+        )
     elif scored.error is not None:
         content["error"] = {"code": scored.error.code, "message": str(scored.error)}
     print(json.dumps(content))
 
 
 @contextmanager
-def csv_table(path: Path, classes: Sequence[str]) -> Iterator[WriteRow]:
+def csv_table(
+    path: Path, classes: Sequence[str], label_set: LabelSet = lambda _: None
+) -> Iterator[WriteRow]:
     """Open a CSV file; yield a function that writes the row of one picture.
 
     The complete file appears at `path` when the block ends. If the block raises an error, `path`
-    remains unchanged. The columns are path, label, score, `probability_<class>` for every class,
-    and error.
+    remains unchanged. The columns are path, label, score, set (labels separated by |, empty if the
+    model has no sets), `probability_<class>` for every class, and error.
 
     Args:
         path: path of the CSV file.
         classes: labels of all classes, in the order of the model's outputs.
+        label_set: (classes,) probabilities -> the labels in the set; None = no set.
 
     Raises:
         UsageError: the CSV file cannot be written.
@@ -66,10 +77,10 @@ def csv_table(path: Path, classes: Sequence[str]) -> Iterator[WriteRow]:
 
         def write(scored: ScoredFile) -> None:
             with _usage_error_on_oserror(path):
-                writer.writerow(_row(classes, scored))
+                writer.writerow(_row(classes, label_set, scored))
 
         with _usage_error_on_oserror(path):
-            writer.writerow(["path", "label", "score", *columns, "error"])
+            writer.writerow(["path", "label", "score", "set", *columns, "error"])
         yield write
 
 
@@ -104,12 +115,13 @@ def _replacing(path: Path) -> Iterator[TextIO]:
                 partial.unlink()
 
 
-def _row(classes: Sequence[str], scored: ScoredFile) -> list[str | float]:
+def _row(classes: Sequence[str], label_set: LabelSet, scored: ScoredFile) -> list[str | float]:
     if scored.probabilities is None:
-        return [scored.path, *[""] * (2 + len(classes)), _error_text(scored)]
+        return [scored.path, *[""] * (3 + len(classes)), _error_text(scored)]
     best = int(scored.probabilities.argmax())
     numbers = [float(f"{value:.7g}") for value in scored.probabilities.tolist()]
-    return [scored.path, classes[best], numbers[best], *numbers, ""]
+    labels = "|".join(label_set(scored.probabilities) or [])
+    return [scored.path, classes[best], numbers[best], labels, *numbers, ""]
 
 
 def _error_text(scored: ScoredFile) -> str:

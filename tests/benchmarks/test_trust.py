@@ -17,6 +17,7 @@ def record(correct: int) -> dict[str, object]:
         "noise_floor": 0.05,
         "bins": [row],
         "bands": [row],
+        "sets": {"coverage": 0.9, "mean_size": 1.25},
     }
 
 
@@ -30,4 +31,5 @@ def test_the_table_has_pooled_and_mean_figures() -> None:
     assert rows["test accuracy, mean"] == "0.950"
     assert rows["calibration error, pooled over the seeds"] == "0.0000"
     assert rows["calibration error of a single test, mean"] == "0.0500"
+    assert rows["labels in a set, mean"] == "1.25"
     assert rows["right answers among those with a score of at least 90%"] == "0.950 of 20"

@@ -14,12 +14,15 @@ ANSWER = {
     "label": "red",
     "score": 0.75,
     "top": [{"label": "red", "score": 0.75}, {"label": "blue", "score": 0.25}],
+    "set": ["red"],
 }
 MODEL = {"name": "tiny", "version": "v"}
 
 
 def test_best_class_is_the_answer() -> None:
-    assert classified_json([("red", 0.75), ("blue", 0.25)]) == ANSWER
+    assert classified_json([("red", 0.75), ("blue", 0.25)], ["red"]) == ANSWER
+    without = {key: value for key, value in ANSWER.items() if key != "set"}
+    assert classified_json([("red", 0.75), ("blue", 0.25)]) == without
     assert Classified.model_validate(ANSWER, strict=True).model_dump() == ANSWER
 
 

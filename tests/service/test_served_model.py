@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
+from service.bundle.sealing import seal
 from service.engine.session_config import SessionConfig, TuningResult
 from service.errors import (
     DeadlineExceeded,
@@ -65,6 +69,17 @@ def test_a_picture_is_classified_and_counted(
     assert registry.get_sample_value("graft_predictions_total", {"label": "green"}) == 1
     assert registry.get_sample_value("graft_decode_seconds_count") == 1
     assert registry.get_sample_value("graft_inference_seconds_count") == 1
+
+
+def test_an_answer_has_the_set_of_labels(staging: Path, manifest: Manifest, draw: Any) -> None:
+    (staging / "calibration.json").write_text(json.dumps({"true_scores": [0.5] * 19}))
+    bundle = seal(staging, manifest, staging.parent)
+    for settings, expected in ((Settings(), ["red"]), (Settings(confidence=0), None)):
+        model = ServedModel(bundle, TUNING, settings, Metrics(CollectorRegistry()))
+        answer = asyncio.run(model.classify(draw("red")))
+        assert answer.get("set") == expected
+        assert Classified.model_validate(answer, strict=True).set == expected
+        model.close()
 
 
 def test_errors_of_the_decoder_are_raised(

@@ -85,7 +85,7 @@ def test_a_run_ends_in_a_bundle_that_has_all_its_parts(bundle: Bundle) -> None:
     assert manifest.input.size == 32
     assert set(manifest.files) >= {
         *("model.onnx", "metrics.json", "config.json", "report.html", "split.csv"),
-        "findings.json",
+        *("findings.json", "calibration.json"),
         *("golden/answers.json", "saved_model/saved_model.pb"),
     }
     assert manifest.provenance["seed"] == 0

@@ -7,12 +7,14 @@ same. A temperature above 1 lowers the highest scores, and a temperature below 1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.engine import label_sets
 from trainers.evaluation.metrics import wilson_interval
 from trainers.evaluation.predictions import Predictions
 
@@ -26,6 +28,7 @@ PRIOR_DEVIATION = 0.5
 """The temperature of a new model is expected near 1: its logarithm has this standard deviation.
 A few validation pictures that are all classified correctly would otherwise make scores of 100%."""
 _SIMULATIONS = 1000
+MAX_TRUE_SCORES = 1000
 
 
 def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
@@ -63,16 +66,18 @@ def apply_temperature(
     return calibrated.astype(np.float32)
 
 
-def evaluate_calibration(test: Predictions, temperature: float, fitted_on: int) -> dict[str, Any]:
+def evaluate_calibration(
+    test: Predictions, validation: Predictions, temperature: float
+) -> dict[str, Any]:
     """Measure the calibration of the exported model, for metrics.json.
 
     Args:
-        test: the predictions of the calibrated model.
+        test, validation: the predictions of the calibrated model. The temperature was fitted on the
+            validation pictures.
         temperature: the number that the logits were divided by.
-        fitted_on: number of pictures that the temperature was fitted on.
 
     Returns:
-        temperature, fitted_on: the arguments.
+        temperature, fitted_on: the temperature, and the number of validation pictures.
         error: the expected calibration error of the test pictures, 0 to 1.
         error_before: the error without the temperature.
         noise_floor: the error that a perfectly calibrated model would have on as many pictures.
@@ -80,13 +85,17 @@ def evaluate_calibration(test: Predictions, temperature: float, fitted_on: int) 
             pictures `n`, of which `correct` are classified correctly, their mean `score`,
             `accuracy`, and the 95% `interval` of the accuracy.
         bands: the same for the ranges of BANDS.
+        sets: how the sets of labels do that the service returns with its default `confidence`: the
+            share of test pictures whose set has the true class (`coverage`), the mean number of
+            labels (`mean_size`), and the share of sets with one label (`single`). None without
+            validation or test pictures.
     """
     hits = test.predicted == test.labels
     before = apply_temperature(test.probabilities, 1 / temperature).max(axis=1, initial=0)
     edges = np.linspace(0, 1, BINS + 1)
     return {
         "temperature": temperature,
-        "fitted_on": fitted_on,
+        "fitted_on": len(validation.labels),
         "error": calibration_error(test.scores, hits),
         "error_before": calibration_error(before, hits),
         "noise_floor": noise_floor(test.scores),
@@ -99,6 +108,33 @@ def evaluate_calibration(test: Predictions, temperature: float, fitted_on: int) 
             _range(test.scores, hits, low, high)
             for low, high in zip(BANDS, (1.0, *BANDS), strict=False)
         ],
+        "sets": _evaluate_sets(test, true_scores(validation)),
+    }
+
+
+def true_scores(predictions: Predictions) -> list[float]:
+    """Return the probabilities of the true classes, in ascending order, for the sets of labels.
+
+    Of more than MAX_TRUE_SCORES probabilities, only as many are kept, at equal distances.
+    """
+    scores = np.sort(np.exp(-predictions.losses))
+    if len(scores) > MAX_TRUE_SCORES:
+        kept = np.arange(MAX_TRUE_SCORES) + 0.5
+        scores = scores[(kept * len(scores) / MAX_TRUE_SCORES).astype(np.int64)]
+    return [float(f"{score:.6g}") for score in scores]
+
+
+def _evaluate_sets(test: Predictions, scores: Sequence[float]) -> dict[str, float] | None:
+    if not (scores and len(test.labels)):
+        return None
+    lowest = label_sets.lowest_score(scores, label_sets.DEFAULT_CONFIDENCE)
+    chosen = label_sets.in_set(test.probabilities, lowest)
+    sizes = chosen.sum(axis=1)
+    return {
+        "confidence": label_sets.DEFAULT_CONFIDENCE,
+        "coverage": float(chosen[np.arange(len(test.labels)), test.labels].mean()),
+        "mean_size": float(sizes.mean()),
+        "single": float((sizes == 1).mean()),
     }
 
 

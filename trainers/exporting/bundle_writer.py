@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from service.bundle.manifest import GOLDEN_ANSWERS, Decision
+from service.bundle.manifest import CALIBRATION, GOLDEN_ANSWERS, Decision
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
 from service.engine.onnx_session import providers_for
@@ -23,7 +23,7 @@ from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings import finding
 from trainers.dataset.findings.finding import Finding
-from trainers.evaluation.calibration import evaluate_calibration
+from trainers.evaluation.calibration import evaluate_calibration, true_scores
 from trainers.evaluation.metrics import evaluate
 from trainers.evaluation.predictions import predict_split
 from trainers.exporting import export
@@ -86,9 +86,7 @@ def write_bundle(
     metrics: dict[str, Any] = {
         "test": evaluate(test, dataset),
         "validation": evaluate(calibrated.validation, dataset),
-        "calibration": evaluate_calibration(
-            test, calibrated.temperature, len(calibrated.validation.rows)
-        ),
+        "calibration": evaluate_calibration(test, calibrated.validation, calibrated.temperature),
         "train": _training_counts(dataset),
         "balance": effect and dict(zip(dataset.classes, effect, strict=True)),
         "parity": parity,
@@ -106,6 +104,8 @@ def write_bundle(
     decision = Decision(temperature=calibrated.temperature)
     manifest = manifest.model_copy(update={"metrics": headline, "decision": decision})
     _write_json(staging / "metrics.json", metrics)
+    scores = true_scores(calibrated.validation)
+    _write_json(staging / CALIBRATION, {"true_scores": scores})
     _write_json(staging / "config.json", config.model_dump(mode="json"))
     splitting.write_csv(dataset, staging / "split.csv")
     finding.write_json(staging / "findings.json", dataset, findings)

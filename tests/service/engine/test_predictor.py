@@ -119,3 +119,26 @@ def test_a_model_that_was_replaced_since_its_manifest_was_read_is_refused(
     change_gain(bundle_copy / "model.onnx", 0.03)
     with pytest.raises(BundleError, match=r"model\.onnx was replaced"):
         Predictor(bundle)
+
+
+def seal_with_scores(staging: Path, manifest: Manifest, scores: object) -> Bundle:
+    (staging / "calibration.json").write_text(json.dumps({"true_scores": scores}))
+    return seal(staging, manifest, staging.parent)
+
+
+def test_the_set_has_the_labels_above_the_lowest_score(staging: Path, manifest: Manifest) -> None:
+    predictor = Predictor(seal_with_scores(staging, manifest, [0.3] * 19))
+    probabilities = np.array([0.3, 0.25, 0.45], np.float32)
+    assert predictor.label_set(probabilities, 0.9) == ["blue", "red"]
+    assert predictor.label_set(probabilities, 0.99) == ["blue", "red", "green"]
+    assert predictor.label_set(probabilities, 0) is None
+
+
+def test_a_bundle_without_scores_has_no_sets(predictor: Predictor) -> None:
+    assert predictor.label_set(np.array([0.3, 0.25, 0.45], np.float32), 0.9) is None
+
+
+@pytest.mark.parametrize("scores", ["many", [None], {"a": 1}])
+def test_damaged_scores_are_refused(staging: Path, manifest: Manifest, scores: object) -> None:
+    with pytest.raises(BundleError, match=r"calibration.json is damaged .*train the model again"):
+        Predictor(seal_with_scores(staging, manifest, scores))

@@ -14,6 +14,7 @@ from service.engine.predictor import Predictor
 from service.errors import UnreadableFile, UsageError
 from service.scoring.files import ScoredFile
 from service.scoring.tables import csv_table, write_json_line, write_line
+from service.settings import Settings
 
 CLASSES = ("red", "green", "error")
 GOOD = ScoredFile("a, b.jpg", np.array([0.125, 0.2500001, 0.6249999], np.float32))
@@ -40,8 +41,9 @@ def test_lines_of_json_are_the_answers_of_predict_batch(
     tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
     predictor = Predictor(tiny_bundle, threads=1)
-    write_json_line(predictor, 2, GOOD)
-    write_json_line(predictor, 2, BAD)
+    settings = Settings(top_k=2)
+    write_json_line(predictor, settings, GOOD)
+    write_json_line(predictor, settings, BAD)
     good, bad = map(json.loads, capsys.readouterr().out.splitlines())
     assert good == {
         "path": "a, b.jpg",
@@ -58,19 +60,22 @@ def test_lines_of_json_are_the_answers_of_predict_batch(
 
 def test_a_table_has_every_probability_and_unique_columns(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    with csv_table(path, CLASSES) as write:
+    with csv_table(path, CLASSES, lambda _: ["error", "green"]) as write:
         write(GOOD)
         write(BAD)
         assert not path.exists()
     with path.open(newline="") as file:
         header, good, bad = csv.reader(file)
     assert header == [
-        *("path", "label", "score"),
+        *("path", "label", "score", "set"),
         *("probability_red", "probability_green", "probability_error"),
         "error",
     ]
-    assert good == ["a, b.jpg", "error", "0.6249999", "0.125", "0.2500001", "0.6249999", ""]
-    assert bad == ["c.jpg", *[""] * 5, "unreadable_file: the file cannot be read: it is gone"]
+    assert good == [
+        *("a, b.jpg", "error", "0.6249999", "error|green"),
+        *("0.125", "0.2500001", "0.6249999", ""),
+    ]
+    assert bad == ["c.jpg", *[""] * 6, "unreadable_file: the file cannot be read: it is gone"]
     assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
 
 

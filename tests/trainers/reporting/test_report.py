@@ -64,7 +64,7 @@ def page(tmp_path: Path) -> Write:
         metrics = {
             "test": test,
             "validation": test,
-            "calibration": evaluate_calibration(predictions, 0.5, 40),
+            "calibration": evaluate_calibration(predictions, predictions, 0.5),
             "train": {"per_class": {label: {"n": 7, "weight": 1.5} for label in classes}},
             "balance": None,
             "parity": {"tolerance": 1e-4, "max_difference": {"onnx": 2e-7}},
@@ -272,5 +272,5 @@ def test_scores_are_explained_by_a_table_and_a_plot(page: Write) -> None:
     section = html[html.index('aria-labelledby="scores"') :]
     assert "at least 99%" in section
     assert "below 50%" in section
-    assert "a temperature of 0.50, fitted on 40 validation pictures" in section
+    assert "a temperature of 0.50, fitted on 8 validation pictures" in section
     assert 'class="chart reliability"' in section

@@ -331,6 +331,28 @@ def test_a_key_that_is_no_longer_accepted_is_asked_for_again(open_ui: Open, draw
 # Use
 
 
+@pytest.mark.parametrize(
+    ("labels", "verdict"),
+    [
+        (["daisy"], "daisy"),
+        (["daisy", "rose"], "not sure: daisy or rose"),
+        (["daisy", "rose", "tulip"], "not sure: daisy, rose or tulip"),
+        (["a", "b", "c", "d"], "not sure: one of 4 classes"),
+    ],
+)
+def test_an_uncertain_answer_names_the_alternatives(
+    open_ui: Open, draw: Any, labels: list[str], verdict: str
+) -> None:
+    page = open_ui()
+    top = [{"label": label, "score": 0.25} for label in labels]
+    answer = {**ANSWER, "label": labels[0], "score": 0.25, "top": top, "set": labels}
+    mock_answers(page, "/predict", (200, {}, answer))
+    page.get_by_label("Choose pictures").set_input_files([picture("a.jpg", draw())])
+    spoken = verdict if len(labels) > 1 else f"{verdict}, 25.0%"
+    expect(page.get_by_role("status")).to_have_text(f"a.jpg: {spoken}")
+    expect(page.locator(".best .label")).to_have_text(verdict)
+
+
 def test_the_keyboard_reaches_everything(open_ui: Open, draw: Any) -> None:
     page = open_ui()
     page.on("filechooser", lambda _: None)  # choosers are intercepted before a key can open one

@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 
 from trainers.evaluation.calibration import (
     BANDS,
+    MAX_TRUE_SCORES,
     apply_temperature,
     calibration_error,
     evaluate_calibration,
     fit_temperature,
     noise_floor,
+    true_scores,
 )
 from trainers.evaluation.predictions import Predictions
 
@@ -71,13 +73,17 @@ def test_the_record_has_the_error_before_and_after() -> None:
     probabilities, labels = draw(4000, 3.0)
     temperature = fit_temperature(probabilities, labels)
     calibrated = apply_temperature(probabilities, temperature)
-    record = evaluate_calibration(
-        Predictions(np.arange(4000), labels, calibrated), temperature, fitted_on=40
-    )
+    test = Predictions(np.arange(4000), labels, calibrated)
+    validation = Predictions(np.arange(1500), labels[:1500], calibrated[:1500])
+    record = evaluate_calibration(test, validation, temperature)
     before = calibration_error(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
     assert record["error_before"] == pytest.approx(before, abs=1e-4)
     assert record["error"] < 2 * record["noise_floor"] < before
-    assert record["fitted_on"] == 40
+    assert record["fitted_on"] == 1500
+    assert record["sets"]["confidence"] == 0.9
+    assert record["sets"]["coverage"] == pytest.approx(0.9, abs=0.02)
+    assert 1 <= record["sets"]["mean_size"] < 4
+    assert 0 < record["sets"]["single"] < 1
     assert sum(row["n"] for row in record["bands"]) == 4000
     assert sum(row["n"] for row in record["bins"]) == 4000
     assert [row["low"] for row in record["bands"]] == list(BANDS)
@@ -89,6 +95,20 @@ def test_the_record_has_the_error_before_and_after() -> None:
 
 def test_an_empty_test_has_no_figures() -> None:
     empty = Predictions(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.float32))
-    record = evaluate_calibration(empty, 1.0, 0)
+    record = evaluate_calibration(empty, empty, 1.0)
+    assert record["sets"] is None
     assert (record["error"], record["bins"]) == (0, [])
     assert {row["accuracy"] for row in record["bands"]} == {None}
+
+
+def test_the_true_scores_of_many_pictures_are_thinned_out() -> None:
+    probabilities, labels = draw(5000)
+    scores = true_scores(Predictions(np.arange(5000), labels, probabilities))
+    assert len(scores) == MAX_TRUE_SCORES
+    assert scores == sorted(scores)
+    every = np.sort(probabilities[np.arange(5000), labels])
+    np.testing.assert_allclose(
+        np.quantile(scores, [0.1, 0.5]), np.quantile(every, [0.1, 0.5]), 0.02
+    )
+    few = true_scores(Predictions(np.arange(3), labels[:3], probabilities[:3]))
+    np.testing.assert_allclose(few, np.sort(probabilities[np.arange(3), labels[:3]]), rtol=1e-5)

@@ -135,7 +135,8 @@ def test_the_page_shows_decisions_findings_skipped_files_and_times(page: Write) 
     html = page(*CATS)
     assert "The <code>&lt;b&gt;</code> head is solved." in html
     assert "<strong>The model is the result of fine-tuning.</strong>" in html
-    assert "Mirrored views (--flip): none, by cross-validation on 40 pictures." in html
+    flip = '(<code class="option">--flip</code>)'
+    assert f"Mirrored views {flip}: none, by cross-validation on 40 pictures." in html
     assert "chosen by cross-validation in 5 folds" in html
     assert "cross-validated accuracy of the head 62.5%" in page_text(html)
     assert "<b>Warning:</b> 2 classes: <code>&lt;b&gt;</code> is small." in html
@@ -149,7 +150,7 @@ def test_the_page_shows_decisions_findings_skipped_files_and_times(page: Write) 
 def test_confused_pairs_and_mistakes_have_their_pictures(page: Write) -> None:
     html = page(*CATS)
     assert "2 of 10 <code>cat</code> pictures were classified as <code>dog</code>" in html
-    assert len(re.findall(r'<img src="data:image/jpeg;base64,', html)) == 2 + 2
+    assert len(re.findall(r'<img src="data:image/jpeg;base64,', html)) == 2 + 2 + 2 * 5
     assert 'alt="cat/9&lt;i&gt;.png: shows cat, classified as dog"' in html
     assert "All wrong answers, the highest score first." in page_text(html)
 
@@ -241,7 +242,7 @@ def test_hostile_names_are_only_text_and_the_page_loads_nothing(page: Write) -> 
 
 def test_a_page_with_all_its_pictures_stays_small(page: Write) -> None:
     html = page(np.full((6, 6), 4).tolist(), tuple("abcdef"))
-    assert html.count("<img") == 5 * 6 + 24
+    assert html.count("<img") == 5 * 6 + 24 + 6 * 4
     assert len(html) < 1_000_000  # the pictures are noise, the worst case for JPEG
 
 
@@ -272,5 +273,5 @@ def test_scores_are_explained_by_a_table_and_a_plot(page: Write) -> None:
     section = html[html.index('aria-labelledby="scores"') :]
     assert "at least 99%" in section
     assert "below 50%" in section
-    assert "a temperature of 0.50, fitted on 8 validation pictures" in section
+    assert "a temperature of 0.50, fitted on 20 validation pictures" in section
     assert 'class="chart reliability"' in section

@@ -1,6 +1,6 @@
 """Measures how far the scores of models can be trusted, over several seeds.
 
-    .venv/bin/python -m benchmarks.trust PLUGIN WEIGHTS FOLDER [SEEDS=10] [OPTIONS OF trainers.run]
+    .venv/bin/python -m benchmarks.trust PLUGIN WEIGHTS FOLDER [SEEDS=10] [--OPTION=VALUE ...]
 
 Each seed makes another split and another model. The calibration error is pooled: the test pictures
 of all models are divided into ranges by score, and the differences between mean score and accuracy
@@ -50,7 +50,7 @@ def summarise(records: Sequence[dict[str, Any]]) -> dict[str, str]:
         name: np.mean([record[name] for record in records])
         for name in ("accuracy", "error", "error_before", "noise_floor")
     }
-    sets = [record["sets"] for record in records]
+    sets = [record["sets"] for record in records if record["sets"]]
     confident = [band for record in records for band in record["bands"] if band["low"] >= 0.9]
     answers = sum(band["n"] for band in confident)
     return {
@@ -62,6 +62,8 @@ def summarise(records: Sequence[dict[str, Any]]) -> dict[str, str]:
         "the same if perfectly calibrated (noise floor)": f"{means['noise_floor']:.4f}",
         "right answers among those with a score of at least 90%": (
             f"{sum(band['correct'] for band in confident) / answers:.3f} of {answers}"
+            if answers
+            else "-"
         ),
         "coverage of the sets of labels, mean (promised: 0.9)": (
             f"{np.mean([row['coverage'] for row in sets]):.3f}"

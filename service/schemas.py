@@ -60,7 +60,7 @@ class Classified(BaseModel):
     set: list[str] | None = Field(
         default=None,
         description="the classes that contain the true one with the confidence GRAFT_CONFIDENCE, "
-        "most probable first; absent if the setting is 0, or for models of older versions",
+        "most probable first; absent if the setting is 0, or if the model has none",
     )
 
 

@@ -55,25 +55,22 @@ class OutputSpec(_Part):
 
 
 class Decision(_Part):
-    """How probabilities and the class follow from the logits; the model does all of it."""
+    """How the class is chosen. Not implemented yet: only the default values are valid."""
 
-    temperature: float = Field(
-        default=1.0,
-        gt=0,
-        description="number by which the model divides the logits, so that a score of 0.9 means "
-        "that 9 of 10 predictions are right; 1 = not calibrated",
-    )
+    temperature: float = Field(default=1.0, description="divisor of the logits; 1 = as trained")
     thresholds: dict[str, float] = Field(
         default_factory=dict,
-        description="not implemented: always empty, so the most probable class is chosen",
+        description="threshold for the probability of each class, by class name; empty = the most "
+        "probable class is chosen",
     )
 
     @model_validator(mode="after")
-    def _must_have_no_thresholds(self) -> Self:
-        if self.thresholds:
+    def _must_be_neutral(self) -> Self:
+        if self.temperature != 1.0 or self.thresholds:
             raise ValueError(
-                f"thresholds {self.thresholds} are not supported by this version of Graft; serve "
-                "the bundle with the version that made it"
+                f"temperature {self.temperature:g} and thresholds {self.thresholds} are not "
+                "supported by this version of Graft, which accepts only temperature 1 and no "
+                "thresholds; serve the bundle with the version that made it"
             )
         return self
 

@@ -18,27 +18,35 @@ DEFAULT_CONFIDENCE: Final = 0.9
 """The default of GRAFT_CONFIDENCE."""
 
 
-def lowest_score(true_scores: Sequence[float], confidence: float) -> float:
-    """Return the lowest probability of a label in a set.
+def lowest_score(true_scores: Sequence[float], confidence: float) -> float | None:
+    """Return the lowest probability of a label in a set; None if there are too few pictures.
 
-    Of new pictures like those of `true_scores`, at least this share has a true class with such a
-    probability. The result is 0, so that a set has all labels, if there are too few pictures for
-    this confidence: 0.9 needs 9 pictures, and 0.99 needs 99.
+    Of new pictures like those of `true_scores`, about this share has a true class with such a
+    probability. A confidence of 0.9 needs 9 pictures, and 0.99 needs 99.
 
     Args:
         true_scores: the probabilities of the true classes of some pictures, in ascending order.
         confidence: 0 to 1.
     """
     rank = math.floor((len(true_scores) + 1) * (1 - confidence) + 1e-9)
-    return true_scores[rank - 1] if rank else 0.0
+    return true_scores[min(rank, len(true_scores)) - 1] if rank and len(true_scores) else None
 
 
-def in_set(probabilities: NDArray[np.float32], lowest: float) -> NDArray[np.bool_]:
-    """Return which labels are in the set: those with at least `lowest`, and the most probable one.
+def in_set(
+    probabilities: NDArray[np.float32], lowest: float, confidence: float
+) -> NDArray[np.bool_]:
+    """Return which labels are in the sets of some pictures.
+
+    A set has the labels with a probability of at least `lowest`. If there is none, the model is
+    in doubt: then the set has the most probable labels whose probabilities together reach the
+    confidence.
 
     Args:
-        probabilities: (..., classes).
+        probabilities: (N, classes).
     """
-    highest = probabilities.max(axis=-1, keepdims=True)
-    chosen: NDArray[np.bool_] = probabilities >= np.minimum(lowest, highest)
+    chosen: NDArray[np.bool_] = probabilities >= lowest
+    for row in np.flatnonzero(~chosen.any(axis=1)):
+        order = (-probabilities[row]).argsort(kind="stable")
+        before = np.cumsum(probabilities[row][order]) - probabilities[row][order]
+        chosen[row, order[before < confidence - 1e-6]] = True
     return chosen

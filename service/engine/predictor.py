@@ -113,14 +113,17 @@ class Predictor:
             confidence: share of new pictures whose set contains the true class, 0 to 1; 0 = no set.
 
         Returns:
-            At least the most probable class. None if `confidence` is 0, or if the bundle was made
-            by an older version of Graft, or without validation pictures.
+            At least the most probable class. None if `confidence` is 0, if the bundle was made by
+            an older version of Graft, or with too few validation pictures for this confidence.
         """
         if not (self._true_scores and confidence):
             return None
-        chosen = in_set(probabilities, lowest_score(self._true_scores, confidence))
-        order = (-probabilities).argsort(kind="stable")[: int(chosen.sum())]
-        return [self.classes[index] for index in order.tolist()]
+        lowest = lowest_score(self._true_scores, confidence)
+        if lowest is None:
+            return None
+        (chosen,) = np.nonzero(in_set(probabilities[np.newaxis], lowest, confidence)[0])
+        ordered = chosen[(-probabilities[chosen]).argsort(kind="stable")]
+        return [self.classes[index] for index in ordered.tolist()]
 
     def check_golden(self) -> None:
         """Classify the golden pictures, and compare the probabilities with the golden answers.

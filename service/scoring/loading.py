@@ -41,7 +41,7 @@ class Prediction(ClassScore):
     Attributes:
         top: the most probable classes, most probable first.
         set: the classes that contain the true one with the confidence GRAFT_CONFIDENCE, most
-            probable first; None if that is 0, or for models of older versions.
+            probable first; None if that is 0, or if the model has none.
     """
 
     top: tuple[ClassScore, ...]

@@ -59,8 +59,8 @@ def csv_table(
     """Open a CSV file; yield a function that writes the row of one picture.
 
     The complete file appears at `path` when the block ends. If the block raises an error, `path`
-    remains unchanged. The columns are path, label, score, set (labels separated by |, empty if the
-    model has no sets), `probability_<class>` for every class, and error.
+    remains unchanged. The columns are path, label, score, `probability_<class>` for every class,
+    set (a JSON list of labels, empty if the model has no sets), and error.
 
     Args:
         path: path of the CSV file.
@@ -80,7 +80,7 @@ def csv_table(
                 writer.writerow(_row(classes, label_set, scored))
 
         with _usage_error_on_oserror(path):
-            writer.writerow(["path", "label", "score", "set", *columns, "error"])
+            writer.writerow(["path", "label", "score", *columns, "set", "error"])
         yield write
 
 
@@ -120,8 +120,9 @@ def _row(classes: Sequence[str], label_set: LabelSet, scored: ScoredFile) -> lis
         return [scored.path, *[""] * (3 + len(classes)), _error_text(scored)]
     best = int(scored.probabilities.argmax())
     numbers = [float(f"{value:.7g}") for value in scored.probabilities.tolist()]
-    labels = "|".join(label_set(scored.probabilities) or [])
-    return [scored.path, classes[best], numbers[best], labels, *numbers, ""]
+    labels = label_set(scored.probabilities)
+    shown = "" if labels is None else json.dumps(labels, ensure_ascii=False)
+    return [scored.path, classes[best], numbers[best], *numbers, shown, ""]
 
 
 def _error_text(scored: ScoredFile) -> str:

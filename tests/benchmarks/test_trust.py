@@ -21,6 +21,18 @@ def record(correct: int) -> dict[str, object]:
     }
 
 
+def test_runs_without_sets_or_confident_answers_are_listed() -> None:
+    unsure = {**record(9), "sets": None, "bands": []}
+    rows = summarise([unsure, record(10)])
+    assert rows["labels in a set, mean"] == "1.25"
+    assert (
+        summarise([{**unsure, "sets": record(9)["sets"]}])[
+            "right answers among those with a score of at least 90%"
+        ]
+        == "-"
+    )
+
+
 def test_errors_that_cancel_out_between_seeds_are_noise() -> None:
     assert pooled_error([record(10), record(9)]) == pytest.approx(0)
     assert pooled_error([record(10), record(10)]) == pytest.approx(0.05)

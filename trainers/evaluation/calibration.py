@@ -22,12 +22,14 @@ BINS = 15
 """Number of ranges of equal width into which the scores 0 to 1 are divided, as in Guo et al."""
 BANDS = (0.99, 0.9, 0.7, 0.5, 0.0)
 """Lowest scores of the rows of the table in the report; a row ends where the row above begins."""
-LOWEST, HIGHEST = 0.05, 20.0
+LOWEST, HIGHEST = 0.25, 4.0
 """The limits of a temperature."""
 PRIOR_DEVIATION = 0.5
 """The temperature of a new model is expected near 1: its logarithm has this standard deviation.
 A few validation pictures that are all classified correctly would otherwise make scores of 100%."""
-_SIMULATIONS = 1000
+MAX_FITTED = 10_000
+"""The temperature is fitted on at most this many pictures; more would not change it."""
+_SIMULATIONS = 200
 MAX_TRUE_SCORES = 1000
 
 
@@ -42,6 +44,8 @@ def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int64
 
     if not len(labels):
         return 1.0
+    step = 1 + len(labels) // MAX_FITTED
+    probabilities, labels = probabilities[::step], labels[::step]
     logits = np.log(np.clip(probabilities.astype(np.float64), 1e-30, 1))
     rows = np.arange(len(labels))
 
@@ -88,7 +92,7 @@ def evaluate_calibration(
         sets: how the sets of labels do that the service returns with its default `confidence`: the
             share of test pictures whose set has the true class (`coverage`), the mean number of
             labels (`mean_size`), and the share of sets with one label (`single`). None without
-            validation or test pictures.
+            test pictures, or with too few validation pictures.
     """
     hits = test.predicted == test.labels
     before = apply_temperature(test.probabilities, 1 / temperature).max(axis=1, initial=0)
@@ -117,21 +121,23 @@ def true_scores(predictions: Predictions) -> list[float]:
 
     Of more than MAX_TRUE_SCORES probabilities, only as many are kept, at equal distances.
     """
-    scores = np.sort(np.exp(-predictions.losses))
+    rows = np.arange(len(predictions.labels))
+    scores = np.sort(predictions.probabilities[rows, predictions.labels])
     if len(scores) > MAX_TRUE_SCORES:
         kept = np.arange(MAX_TRUE_SCORES) + 0.5
         scores = scores[(kept * len(scores) / MAX_TRUE_SCORES).astype(np.int64)]
-    return [float(f"{score:.6g}") for score in scores]
+    return [float(score) for score in scores]
 
 
 def _evaluate_sets(test: Predictions, scores: Sequence[float]) -> dict[str, float] | None:
-    if not (scores and len(test.labels)):
+    confidence = label_sets.DEFAULT_CONFIDENCE
+    lowest = label_sets.lowest_score(scores, confidence)
+    if lowest is None or not len(test.labels):
         return None
-    lowest = label_sets.lowest_score(scores, label_sets.DEFAULT_CONFIDENCE)
-    chosen = label_sets.in_set(test.probabilities, lowest)
+    chosen = label_sets.in_set(test.probabilities, lowest, confidence)
     sizes = chosen.sum(axis=1)
     return {
-        "confidence": label_sets.DEFAULT_CONFIDENCE,
+        "confidence": confidence,
         "coverage": float(chosen[np.arange(len(test.labels)), test.labels].mean()),
         "mean_size": float(sizes.mean()),
         "single": float((sizes == 1).mean()),
@@ -159,8 +165,10 @@ def noise_floor(scores: NDArray[np.floating]) -> float:
     The error is not 0, because in each range the number of correct predictions varies by chance.
     """
     rng = np.random.default_rng(0)
-    draws = rng.random((_SIMULATIONS, len(scores))) < scores
-    return float(np.mean([calibration_error(scores, hits) for hits in draws]))
+    errors = [
+        calibration_error(scores, rng.random(len(scores)) < scores) for _ in range(_SIMULATIONS)
+    ]
+    return float(np.mean(errors))
 
 
 def _range(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from service.bundle.manifest import CALIBRATION, GOLDEN_ANSWERS, Decision
+from service.bundle.manifest import CALIBRATION, GOLDEN_ANSWERS
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
 from service.engine.onnx_session import providers_for
@@ -80,13 +80,15 @@ def write_bundle(
     manifest = build_manifest(classifier, dataset, config, parity)
     # When the predictor is created, it checks the golden answers.
     predictor = Predictor(Bundle(staging, manifest), providers=providers_for(config.device))
+    validation = predict_split(predictor, dataset, "validation", progress)
+    calibrated.require_same(validation)
     test = predict_split(predictor, dataset, "test", progress)
 
     effect = trained.class_weight_effect
     metrics: dict[str, Any] = {
         "test": evaluate(test, dataset),
-        "validation": evaluate(calibrated.validation, dataset),
-        "calibration": evaluate_calibration(test, calibrated.validation, calibrated.temperature),
+        "validation": evaluate(validation, dataset),
+        "calibration": evaluate_calibration(test, validation, calibrated.temperature),
         "train": _training_counts(dataset),
         "balance": effect and dict(zip(dataset.classes, effect, strict=True)),
         "parity": parity,
@@ -101,11 +103,9 @@ def write_bundle(
         "seconds": {step: round(seconds, 2) for step, seconds in progress.seconds.items()},
     }
     headline = headline_metrics(metrics["test"], metrics["calibration"])
-    decision = Decision(temperature=calibrated.temperature)
-    manifest = manifest.model_copy(update={"metrics": headline, "decision": decision})
+    manifest = manifest.model_copy(update={"metrics": headline})
     _write_json(staging / "metrics.json", metrics)
-    scores = true_scores(calibrated.validation)
-    _write_json(staging / CALIBRATION, {"true_scores": scores})
+    _write_json(staging / CALIBRATION, {"true_scores": true_scores(validation)})
     _write_json(staging / "config.json", config.model_dump(mode="json"))
     splitting.write_csv(dataset, staging / "split.csv")
     finding.write_json(staging / "findings.json", dataset, findings)

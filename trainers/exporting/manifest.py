@@ -84,6 +84,7 @@ def headline_metrics(test: dict[str, Any], calibration: dict[str, Any]) -> dict[
         "test_accuracy_high": high,
         "test_majority_share": largest_class / test["n"],
         "test_calibration_error": calibration["error"],
+        "temperature": calibration["temperature"],
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.onnx_session import open_session, providers_for
+from service.errors import ParityError
 from trainers.dataset.dataset import Dataset
 from trainers.evaluation.calibration import apply_temperature, fit_temperature
 from trainers.evaluation.fidelity import require_faithful
@@ -18,6 +19,9 @@ from trainers.exporting import export
 from trainers.phases.transfer_learning import TrainedClassifier
 from trainers.progress import Progress
 
+MAX_DIFFERENCE = 1e-3
+"""The largest difference of a probability that rounding may cause when the weights are divided."""
+
 
 @dataclass(frozen=True)
 class CalibratedClassifier:
@@ -25,13 +29,31 @@ class CalibratedClassifier:
 
     Attributes:
         temperature: the number that the logits were divided by.
-        validation: the predictions for the validation pictures, with this temperature.
+        expected: (n, classes) the probabilities of the validation pictures with this temperature.
         fidelity: the comparison with the selected model, for metrics.json.
     """
 
     temperature: float
-    validation: Predictions
+    expected: NDArray[np.float32]
     fidelity: dict[str, Any]
+
+    def require_same(self, validation: Predictions) -> None:
+        """Check that the model in the bundle has the expected probabilities.
+
+        Args:
+            validation: its predictions for the validation pictures.
+
+        Raises:
+            ParityError: a probability differs by more than MAX_DIFFERENCE.
+        """
+        difference = float(np.abs(validation.probabilities - self.expected).max(initial=0))
+        if not difference <= MAX_DIFFERENCE:  # also true for NaN
+            raise ParityError(
+                "no bundle was written, because the calibrated model differs from the model that "
+                f"was calibrated: a probability differs by {difference:.2g} (allowed: "
+                f"{MAX_DIFFERENCE:g}). Please report this error with the plugin's name and the "
+                "installed versions"
+            )
 
 
 def calibrate(
@@ -64,10 +86,8 @@ def calibrate(
     path.unlink()
     temperature = fit_temperature(validation.probabilities, validation.labels)
     trained.classifier.divide_logits(temperature)
-    probabilities = apply_temperature(validation.probabilities, temperature)
-    return CalibratedClassifier(
-        temperature, replace(validation, probabilities=probabilities), fidelity
-    )
+    expected = apply_temperature(validation.probabilities, temperature)
+    return CalibratedClassifier(temperature, expected, fidelity)
 
 
 class _OnnxModel:

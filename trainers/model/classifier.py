@@ -45,7 +45,8 @@ class Classifier:
     def divide_logits(self, temperature: float) -> None:
         """Divide the logits by a number, in the weights of the head's layer `logits`."""
         layer = self.head.get_layer("logits")
-        layer.set_weights([weight / np.float32(temperature) for weight in layer.get_weights()])
+        weights = [weight / np.float32(temperature) for weight in layer.get_weights()]
+        assign_weights(layer, weights)
 
     def get_weights(self) -> list[NDArray[Any]]:
         """Return the weights of the body, followed by those of the head."""

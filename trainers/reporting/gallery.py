@@ -15,7 +15,7 @@ from trainers.dataset.dataset import Dataset
 from trainers.evaluation.predictions import Predictions
 
 SIDE_PIXELS = 112
-"""The longer side of a thumbnail in pixels. A report contains up to 54 thumbnails, which add 0.3 MB
+"""The longer side of a thumbnail in pixels. A report contains up to 94 thumbnails, which add 0.5 MB
 to the page."""
 _JPEG_QUALITY = 80
 

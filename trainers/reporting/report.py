@@ -150,12 +150,12 @@ def _per_class(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _right_answers(
     metrics: Mapping[str, Any], predictions: Predictions, dataset: Dataset
 ) -> list[tuple[str, list[gallery.Thumbnail]]]:
-    """Correctly classified test pictures of the classes with the lowest F1, by class."""
-    labels = [row["label"] for row in _per_class(metrics)[:MAX_RIGHT_CLASSES]]
-    pictures = (
-        gallery.right_answers(predictions, dataset, label, MAX_RIGHT_PER_CLASS) for label in labels
-    )
-    return [(label, shown) for label, shown in zip(labels, pictures, strict=True) if shown]
+    """Correctly classified test pictures of classes, the lowest F1 first."""
+    labels = [row["label"] for row in _per_class(metrics) if row["recall"]]
+    return [
+        (label, gallery.right_answers(predictions, dataset, label, MAX_RIGHT_PER_CLASS))
+        for label in labels[:MAX_RIGHT_CLASSES]
+    ]
 
 
 def _weight_effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -17,17 +17,13 @@ Rewrite = Callable[..., None]
 
 
 @pytest.mark.parametrize(
-    ("decision", "problem"),
-    [
-        ({"thresholds": {"red": 0.9}}, "not supported by this version of Graft"),
-        ({"temperature": 0}, "greater than 0"),
-    ],
+    "decision", [{"temperature": 1.5}, {"temperature": 0}, {"thresholds": {"red": 0.9}}]
 )
 def test_decisions_that_the_service_cannot_apply_are_refused(
-    manifest: Manifest, decision: dict[str, Any], problem: str
+    manifest: Manifest, decision: dict[str, Any]
 ) -> None:
     content = manifest.model_dump()
-    with pytest.raises(ValidationError, match=problem):
+    with pytest.raises(ValidationError, match="not supported by this version of Graft"):
         Manifest(**{**content, "decision": decision})
     neutral = Manifest(**{**content, "decision": {"temperature": 1.0, "thresholds": {}}})
     assert neutral.decision == manifest.decision

@@ -130,7 +130,8 @@ def test_the_set_has_the_labels_above_the_lowest_score(staging: Path, manifest: 
     predictor = Predictor(seal_with_scores(staging, manifest, [0.3] * 19))
     probabilities = np.array([0.3, 0.25, 0.45], np.float32)
     assert predictor.label_set(probabilities, 0.9) == ["blue", "red"]
-    assert predictor.label_set(probabilities, 0.99) == ["blue", "red", "green"]
+    assert predictor.label_set(np.array([0.2, 0.1, 0.7], np.float32), 0.9) == ["blue"]
+    assert predictor.label_set(probabilities, 0.99) is None  # too few pictures
     assert predictor.label_set(probabilities, 0) is None
 
 

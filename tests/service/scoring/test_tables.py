@@ -67,13 +67,13 @@ def test_a_table_has_every_probability_and_unique_columns(tmp_path: Path) -> Non
     with path.open(newline="") as file:
         header, good, bad = csv.reader(file)
     assert header == [
-        *("path", "label", "score", "set"),
+        *("path", "label", "score"),
         *("probability_red", "probability_green", "probability_error"),
-        "error",
+        *("set", "error"),
     ]
     assert good == [
-        *("a, b.jpg", "error", "0.6249999", "error|green"),
-        *("0.125", "0.2500001", "0.6249999", ""),
+        *("a, b.jpg", "error", "0.6249999", "0.125", "0.2500001", "0.6249999"),
+        *('["error", "green"]', ""),
     ]
     assert bad == ["c.jpg", *[""] * 6, "unreadable_file: the file cannot be read: it is gone"]
     assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]

@@ -65,7 +65,7 @@ def test_a_calibrated_model_has_the_error_of_the_noise_floor() -> None:
         scores = np.random.default_rng(seed).uniform(0.3, 1, 150)
         hits = np.random.default_rng(100 + seed).random(150) < scores
         errors.append(calibration_error(scores, hits))
-    assert noise_floor(scores) == pytest.approx(np.mean(errors), rel=0.15)
+    assert noise_floor(scores) == pytest.approx(np.mean(errors), rel=0.2)
     assert noise_floor(np.tile(scores, 100)) < 0.1 * noise_floor(scores) * 1.5
 
 

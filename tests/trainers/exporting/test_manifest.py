@@ -15,13 +15,14 @@ def test_the_headline_metrics_are_those_of_the_test() -> None:
         "accuracy_interval": (0.7, 0.97),
         "per_class": {"cat": {"n": 15}, "dog": {"n": 5}},
     }
-    assert manifest.headline_metrics(test, {"error": 0.02}) == {
+    assert manifest.headline_metrics(test, {"error": 0.02, "temperature": 1.5}) == {
         "test_accuracy": 0.9,
         "test_pictures": 20,
         "test_accuracy_low": 0.7,
         "test_accuracy_high": 0.97,
         "test_majority_share": 0.75,
         "test_calibration_error": 0.02,
+        "temperature": 1.5,
     }
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from service.engine.predictor import Predictor
+from service.errors import ParityError
 from trainers.evaluation.calibration import apply_temperature, fit_temperature
-from trainers.evaluation.predictions import predict_split
+from trainers.evaluation.predictions import Predictions, predict_split
 from trainers.exporting import bundle_writer, temperature
 from trainers.exporting.export import keras_predict
 from trainers.phases import transfer_learning
@@ -39,7 +40,7 @@ def test_the_exported_model_has_the_temperature(
     )
     predictor = Predictor(bundle)  # checks the golden answers, as the service does
     np.testing.assert_allclose(predictor.predict(images), apply_temperature(before, 2.5), atol=1e-5)
-    assert bundle.manifest.decision.temperature == metrics["calibration"]["temperature"] == 2.5
+    assert bundle.manifest.metrics["temperature"] == metrics["calibration"]["temperature"] == 2.5
     validation = predict_split(predictor, context.dataset, "validation", silent)
     assert metrics["validation"]["log_loss"] == pytest.approx(validation.losses.mean(), abs=1e-4)
     assert not list(work.glob("*.onnx"))
@@ -54,4 +55,10 @@ def test_the_temperature_is_fitted_on_the_validation_pictures(start: Start, tmp_
     calibrated = temperature.calibrate(trained, context.dataset, "cpu", tmp_path, silent)
     fitted = fit_temperature(before, context.dataset.labels[rows])
     assert calibrated.temperature == pytest.approx(fitted, rel=1e-3)
+    after = keras_predict(trained.classifier)(context.dataset.images[rows])
+    np.testing.assert_allclose(calibrated.expected, after, atol=1e-5)
+    labels = context.dataset.labels[rows]
+    calibrated.require_same(Predictions(rows, labels, after))
+    with pytest.raises(ParityError, match="differs from the model that was calibrated"):
+        calibrated.require_same(Predictions(rows, labels, after + np.float32(0.002)))
     assert calibrated.fidelity["loss_difference"]["mean_of_pictures"] < 1e-4

@@ -25,8 +25,9 @@ BANDS = (0.99, 0.9, 0.7, 0.5, 0.0)
 LOWEST, HIGHEST = 0.25, 4.0
 """The limits of a temperature."""
 PRIOR_DEVIATION = 0.5
-"""The temperature of a new model is expected near 1: its logarithm has this standard deviation.
-A few validation pictures that are all classified correctly would otherwise make scores of 100%."""
+"""Standard deviation of the logarithm of the temperature, around 0, that is assumed before any
+picture is seen. Without it, a few validation pictures that are all classified correctly would lead
+to the lowest temperature, and to scores near 100%."""
 MAX_FITTED = 10_000
 """The temperature is fitted on at most this many pictures; more would not change it."""
 _SIMULATIONS = 200

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 SEND_TIMEOUT_SECONDS: Final = 10.0
-"""Limit on the time for which an unsent response stays in memory because the client does not read
-and the system's buffers (a few MB) are full. When a connection is closed, the client has the same
-time to read the rest. Then the connection is aborted."""
+"""A client that does not read its response has this much time once the system's buffers (a few MB)
+are full. When a connection is closed, the client has the same time to read the rest. Then the
+connection is aborted, and the memory of the response is free."""
 
 
 class CoalescingTransport:

@@ -69,7 +69,7 @@ def build_manifest(
 
 
 def headline_metrics(test: dict[str, Any], calibration: dict[str, Any]) -> dict[str, float]:
-    """Return the most important metrics, for the manifest.
+    """Return the metrics that the manifest contains.
 
     Args:
         test: the metrics of the test pictures, as in metrics.json.

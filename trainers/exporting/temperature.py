@@ -38,7 +38,7 @@ class CalibratedClassifier:
     fidelity: dict[str, Any]
 
     def require_same(self, validation: Predictions) -> None:
-        """Check that the model in the bundle has the expected probabilities.
+        """Check that the model in the bundle predicts the expected probabilities.
 
         Args:
             validation: its predictions for the validation pictures.

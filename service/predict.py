@@ -118,8 +118,8 @@ def _output(
     from service.scoring import tables
 
     if options.csv:
-        label_set = functools.partial(predictor.label_set, confidence=settings.confidence)
-        return tables.csv_table(options.csv, predictor.classes, label_set)
+        judge = functools.partial(predictor.judge, settings=settings)
+        return tables.csv_table(options.csv, predictor.classes, judge)
     if hasattr(sys.stdout, "reconfigure"):  # paths may contain bytes that are not valid text
         sys.stdout.reconfigure(errors="backslashreplace")
     if options.json:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.bundle.manifest import Manifest
+from service.engine.classification import KNOWN_SHARE, Verdict
 from service.errors import RequestError
 
 
@@ -56,6 +57,16 @@ class Classified(BaseModel):
 
     label: str = Field(description="the class with the highest probability")
     score: float = Field(description="the probability of that class, 0..1")
+    known: bool | None = Field(
+        default=None,
+        description="whether the picture is like the training pictures: its novelty is at most "
+        f"{KNOWN_SHARE:g}; absent if GRAFT_NOVELTY is false, or if the model cannot tell",
+    )
+    novelty: float | None = Field(
+        default=None,
+        description="how unlike the training pictures the picture is, 0..1: the share of "
+        "validation pictures that are more like them; absent if `known` is",
+    )
     top: list[Ranked] = Field(description="the most probable classes, most probable first")
     set: list[str] | None = Field(
         default=None,
@@ -86,19 +97,16 @@ class Reloaded(BaseModel):
     model: ModelName
 
 
-def classified_json(
-    ranking: list[tuple[str, float]], label_set: list[str] | None = None
-) -> dict[str, object]:
-    """Build the JSON of a `Classified` without pydantic, for speed.
-
-    Args:
-        ranking: (class, probability) pairs, most probable first, at least one.
-        label_set: the field `set`; None = without this field.
-    """
-    label, score = ranking[0]
-    top = [{"label": label, "score": score} for label, score in ranking]
-    content: dict[str, object] = {"label": label, "score": score, "top": top}
-    return content if label_set is None else {**content, "set": label_set}
+def classified_json(verdict: Verdict) -> dict[str, object]:
+    """Build the JSON of a `Classified` without pydantic, for speed; leave out what is None."""
+    label, score = verdict.ranking[0]
+    content: dict[str, object] = {"label": label, "score": score}
+    if verdict.novelty is not None:
+        content |= {"known": verdict.is_known, "novelty": verdict.novelty}
+    content["top"] = [{"label": label, "score": score} for label, score in verdict.ranking]
+    if verdict.label_set is not None:
+        content["set"] = verdict.label_set
+    return content
 
 
 def model_name(manifest: Manifest) -> dict[str, str]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle.reading import Bundle
+from service.engine.classification import Classification
 from service.engine.device import fallback_warning, load_predictor, runtime_info
 from service.engine.predictor import Predictor
 from service.engine.scheduler import Job, Scheduler
@@ -24,8 +25,8 @@ from service.server.bentoml_configuration import worker_count
 from service.settings import Settings
 
 
-async def wait_for_answer(job: Job) -> NDArray[np.float32]:
-    """Wait for the (classes,) probabilities of a job; if the job failed, raise its error.
+async def wait_for_answer(job: Job[Classification]) -> Classification:
+    """Wait for the classification of a job's picture; if the job failed, raise its error.
 
     If the waiting asyncio task is cancelled, the job is cancelled too.
 
@@ -50,7 +51,7 @@ class ServedModel:
         bundle: a verified bundle.
         tuning: the number of sessions, of threads per session, and of pictures per batch.
         settings: only the device, the threads, the limits on pictures, the size of the queue, the
-            deadline, top_k and the confidence are used.
+            deadline, top_k, the confidence and the novelty are used.
         metrics: the metrics in which this object records pictures, durations, model and device.
 
     Raises:
@@ -75,7 +76,7 @@ class ServedModel:
         # old model in memory after a reload, until the garbage collector runs.
         self._scheduler = Scheduler(
             functools.partial(_decode, self._predictor, settings.limits(), metrics),
-            functools.partial(_infer, self._predictor, metrics),
+            functools.partial(_classify, self._predictor, metrics),
             threads=threads,
             sessions=choice.sessions,
             max_batch_size=choice.max_batch_size,
@@ -116,14 +117,11 @@ class ServedModel:
         Raises:
             RequestError: the picture is refused, or its deadline has passed.
         """
-        probabilities = await self.probabilities(data)
-        return classified_json(
-            self._predictor.rank(probabilities, top_k or self._settings.top_k),
-            self._predictor.label_set(probabilities, self._settings.confidence),
-        )
+        verdict = self._predictor.judge(await self.classification(data), self._settings, top_k)
+        return classified_json(verdict)
 
-    async def probabilities(self, picture: bytes | NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Compute the (classes,) probabilities of a picture, within the deadline.
+    async def classification(self, picture: bytes | NDArray[np.uint8]) -> Classification:
+        """Compute the classification of a picture, within the deadline.
 
         Args:
             picture: the bytes of a picture file, or a decoded picture in the model's input size:
@@ -143,21 +141,21 @@ class ServedModel:
                     f"{picture.dtype}"
                 )
             job = self._scheduler.submit_decoded(picture.copy())
-        probabilities = await self._answer(job)
-        best = self._predictor.classes[int(probabilities.argmax())]
+        classification = await self._answer(job)
+        best = self._predictor.classes[int(classification.probabilities.argmax())]
         self._metrics.count_prediction(best)
-        return probabilities
+        return classification
 
-    async def _answer(self, job: Job) -> NDArray[np.float32]:
-        """Wait for the (classes,) probabilities of a submitted job, until the deadline."""
+    async def _answer(self, job: Job[Classification]) -> Classification:
+        """Wait for the classification of a submitted job, until the deadline."""
         seconds = self._settings.deadline_seconds
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    probabilities = await wait_for_answer(job)
+                    classification = await wait_for_answer(job)
                 decoded_at, call_started_at = job.times[-3:-1]
                 self._metrics.queue_seconds.observe(call_started_at - decoded_at)
-                return probabilities
+                return classification
             # Not raised inside `except TimeoutError`: the TimeoutError would become the context of
             # this error, and close a reference cycle through the task that holds the picture.
             raise DeadlineExceeded(
@@ -179,9 +177,9 @@ def _decode(
         return predictor.decode(data, limits)
 
 
-def _infer(
+def _classify(
     predictor: Predictor, metrics: Metrics, images: NDArray[np.uint8]
-) -> NDArray[np.float32]:
+) -> list[Classification]:
     metrics.batch_size.observe(len(images))
     with metrics.inference_seconds.time():
-        return predictor.predict(images)
+        return predictor.classify(images)

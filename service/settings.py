@@ -39,6 +39,11 @@ class Settings(BaseModel):
         description="share of pictures whose true class is in the `set` of labels in a result; "
         "0 = results have no `set`",
     )
+    novelty: bool = Field(
+        True,
+        description="whether results say if the picture is like the training pictures (`known`, "
+        "`novelty`)",
+    )
     max_image_bytes: int = Field(40 * _MIB, ge=1, description="largest accepted picture, in bytes")
     max_request_bytes: int = Field(64 * _MIB, ge=1, description="limit on a request body, in bytes")
     max_upload_bytes: int = Field(

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from service.bundle.manifest import MODEL
 from service.bundle.reading import Bundle
+from service.engine.classification import Classification, ModelOutputs, Verdict
 from service.engine.label_sets import in_set, lowest_score
 from service.engine.onnx_session import open_session
 from service.errors import BundleError
 from service.imaging import Limits, decode
+from service.settings import Settings
 
 GOLDEN_TOLERANCE = 1e-3
 """Largest allowed difference between a probability of a golden picture and its value at export. A
@@ -73,11 +75,23 @@ class Predictor:
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Classify a batch: (N, H, W, 3) uint8 RGB -> (N, classes) float32; each row sums to 1."""
-        return self._run("probabilities", images)
+        return self._run(("probabilities",), images)[0]
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute pooled features of a batch: (N, H, W, 3) uint8 RGB -> (N, features) float32."""
-        return self._run("embedding", images)
+        return self._run(("embedding",), images)[0]
+
+    def run(self, images: NDArray[np.uint8]) -> ModelOutputs:
+        """Compute all outputs of the model for a batch: (N, H, W, 3) uint8 RGB."""
+        return ModelOutputs(*self._run(("probabilities", "embedding"), images))
+
+    def classify(self, images: NDArray[np.uint8]) -> list[Classification]:
+        """Classify a batch, (N, H, W, 3) uint8 RGB, and measure how novel each picture is."""
+        return self.interpret(self.run(images))
+
+    def interpret(self, outputs: ModelOutputs) -> list[Classification]:
+        """Return the classification of each picture, from the outputs of the model."""
+        return [Classification(probabilities) for probabilities in outputs.probabilities]
 
     def decode(
         self,
@@ -92,6 +106,22 @@ class Predictor:
         spec = self.bundle.manifest.input
         return decode(
             data, spec.size, limits, significant_bits=spec.significant_bits, formats=spec.kinds
+        )
+
+    def judge(
+        self, classification: Classification, settings: Settings, top_k: int | None = None
+    ) -> Verdict:
+        """Return what an answer says about one picture.
+
+        Args:
+            settings: only top_k, the confidence and whether to report the novelty are used.
+            top_k: number of classes in the answer; None = GRAFT_TOP_K.
+        """
+        probabilities, novelty = classification
+        return Verdict(
+            self.rank(probabilities, top_k or settings.top_k),
+            self.label_set(probabilities, settings.confidence),
+            novelty if settings.novelty else None,
         )
 
     def rank(self, probabilities: NDArray[np.float32], top_k: int) -> list[tuple[str, float]]:
@@ -157,10 +187,12 @@ class Predictor:
                     f"{self.bundle.manifest.decoder}; install these versions, or train again"
                 )
 
-    def _run(self, output: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _run(
+        self, outputs: tuple[str, ...], images: NDArray[np.uint8]
+    ) -> list[NDArray[np.float32]]:
         session = self._idle_sessions.get()
         try:
-            result: NDArray[np.float32] = session.run([output], {"images": images})[0]
+            results: list[NDArray[np.float32]] = session.run(outputs, {"images": images})
         finally:
             self._idle_sessions.put(session)
-        return result
+        return results

@@ -11,10 +11,11 @@ from __future__ import annotations
 import functools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from time import monotonic, sleep
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +23,16 @@ from numpy.typing import NDArray
 from service.errors import Overloaded
 
 Decode = Callable[[bytes], NDArray[np.uint8]]
-Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Result = TypeVar("Result")
 
 
-class Job:
+class Job(Generic[Result]):
     """One picture to be classified.
 
     Attributes:
         data: the bytes from which `decode` makes the picture; empty once it is decoded.
         image: the decoded picture, (H, W, 3) uint8.
-        future: receives the (classes,) probabilities; read them with `result`.
+        future: receives the result; read it with `result`.
         times: values of `time.monotonic`, one for each event so far. The events are: submitted,
             decoding started, decoding ended, call of the model started, call of the model ended.
     """
@@ -42,11 +43,11 @@ class Job:
 
     def __init__(self, data: bytes = b"") -> None:
         self.data = data
-        self.future: Future[NDArray[np.float32]] = Future()
+        self.future: Future[Result] = Future()
         self.times = [monotonic()]
 
-    def result(self) -> NDArray[np.float32]:
-        """Wait for the (classes,) probabilities; if the job failed, raise its error.
+    def result(self) -> Result:
+        """Wait for the result; if the job failed, raise its error.
 
         Call this only once: the future of a failed job is dropped. This breaks the reference cycle
         error -> traceback -> frames -> job -> error, which would keep the bytes of the picture in
@@ -64,13 +65,13 @@ class Job:
             self.data = b""
 
 
-class Scheduler:
+class Scheduler(Generic[Result]):
     """Runs jobs on a pool of threads, and limits the number of admitted pictures.
 
     Args:
         decode: bytes -> (H, W, 3) uint8; raises an error for bad pictures. Called by all threads.
-        predict: (N, H, W, 3) uint8 -> (N, classes) float32; called by up to `sessions` threads at
-            the same time.
+        classify: (N, H, W, 3) uint8 -> N results; called by up to `sessions` threads at the same
+            time.
         threads: number of threads; if `sessions` is larger, there are `sessions` threads.
         sessions: largest number of concurrent calls of the model.
         max_batch_size: largest number of pictures in one call of the model.
@@ -80,17 +81,17 @@ class Scheduler:
     def __init__(
         self,
         decode: Decode,
-        predict: Predict,
+        classify: Callable[[NDArray[np.uint8]], Sequence[Result]],
         *,
         threads: int,
         sessions: int,
         max_batch_size: int,
         max_queue_size: int,
     ) -> None:
-        self._decode, self._predict = decode, predict
+        self._decode, self._classify = decode, classify
         self._max_batch_size, self._max_queue_size = max_batch_size, max_queue_size
-        self._undecoded: deque[Job] = deque()
-        self._decoded: deque[Job] = deque()
+        self._undecoded: deque[Job[Result]] = deque()
+        self._decoded: deque[Job[Result]] = deque()
         self._free_sessions = sessions
         self._is_open = True
         self._lock = threading.Lock()
@@ -138,13 +139,13 @@ class Scheduler:
             with self._admission_lock:
                 self._admitted -= count
 
-    def submit(self, data: bytes) -> Job:
+    def submit(self, data: bytes) -> Job[Result]:
         """Queue the bytes of a picture file, to be decoded and classified."""
         return self._enqueue(self._undecoded, Job(data))
 
-    def submit_decoded(self, image: NDArray[np.uint8]) -> Job:
+    def submit_decoded(self, image: NDArray[np.uint8]) -> Job[Result]:
         """Queue a decoded picture: (H, W, 3) uint8, in the model's input size."""
-        job = Job()
+        job: Job[Result] = Job()
         job.image = image
         job.times *= 3  # submitted and decoded at the same moment
         return self._enqueue(self._decoded, job)
@@ -163,7 +164,7 @@ class Scheduler:
         for thread in self._threads:
             thread.join()
 
-    def _enqueue(self, queue: deque[Job], job: Job) -> Job:
+    def _enqueue(self, queue: deque[Job[Result]], job: Job[Result]) -> Job[Result]:
         with self._lock:
             queue.append(job)
             if self._idle_threads:
@@ -192,12 +193,12 @@ class Scheduler:
             count = min(len(self._decoded), self._max_batch_size)
             batch = [self._decoded.popleft() for _ in range(count)]
             self._free_sessions -= 1
-            return functools.partial(self._predict_batch, batch)
+            return functools.partial(self._classify_batch, batch)
         if self._undecoded:
             return functools.partial(self._decode_job, self._undecoded.popleft())
         return None
 
-    def _decode_job(self, job: Job) -> None:
+    def _decode_job(self, job: Job[Result]) -> None:
         if job.future.cancelled():
             return
         job.times.append(monotonic())
@@ -213,12 +214,12 @@ class Scheduler:
         with self._lock:  # wake no other thread: this thread takes the next task
             self._decoded.append(job)
 
-    def _predict_batch(self, batch: list[Job]) -> None:
+    def _classify_batch(self, batch: list[Job[Result]]) -> None:
         batch = [job for job in batch if job.future.set_running_or_notify_cancel()]
         started = monotonic()
         try:
-            rows = self._predict(np.stack([job.image for job in batch])) if batch else ()
-            answered = list(zip(batch, rows, strict=True))
+            results = self._classify(np.stack([job.image for job in batch])) if batch else ()
+            answered = list(zip(batch, results, strict=True))
         except Exception as error:
             for job in batch:
                 job.future.set_exception(error)
@@ -227,6 +228,6 @@ class Scheduler:
             with self._lock:
                 self._free_sessions += 1
         ended = monotonic()
-        for job, row in answered:
+        for job, result in answered:
             job.times += (started, ended)
-            job.future.set_result(row)
+            job.future.set_result(result)

@@ -106,7 +106,7 @@ async def _predict(
     try:
         if isinstance(picture, bytes):
             picture = check_size(picture, state.settings)
-        return await model.probabilities(picture)
+        return (await model.classification(picture)).probabilities
     except (UndecodableImage, UnsupportedMediaType, PayloadTooLarge) as error:
         reason = with_hint(str(error), picture) if isinstance(picture, bytes) else error
         raise UndecodableImage(f"`images[{index}]`: {reason}") from error

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.engine.classification import Classification
 from service.engine.predictor import Predictor
 from service.engine.scheduler import Job, Scheduler
 from service.engine.session_config import SessionConfig
@@ -27,16 +28,16 @@ slow picture delays the results after it. Meanwhile, other threads process the q
 
 @dataclass(frozen=True, slots=True)
 class ScoredFile:
-    """The result for one file: the probabilities of the classes, or an error.
+    """The result for one file: its classification, or an error.
 
     Attributes:
         path: path of the file.
-        probabilities: (classes,) float32; None if there was an error.
+        classification: what the model says; None if there was an error.
         error: the reason why the file was not classified; None if it was.
     """
 
     path: str
-    probabilities: NDArray[np.float32] | None = None
+    classification: Classification | None = None
     error: RequestError | UnreadableFile | None = None
 
 
@@ -59,13 +60,13 @@ def score_files(
     window = 2 * config.sessions * config.max_batch_size + _JOBS_PER_THREAD * threads
     scheduler = Scheduler(
         _path_decoder(predictor, settings),
-        predictor.predict,
+        predictor.classify,
         threads=threads,
         sessions=config.sessions,
         max_batch_size=config.max_batch_size,
         max_queue_size=window,
     )
-    pending: deque[tuple[str, Job]] = deque()
+    pending: deque[tuple[str, Job[Classification]]] = deque()
     try:
         for path in paths:
             # Wait once for half of the window: to wake up for each result would slow the threads.
@@ -131,7 +132,7 @@ def too_many_bytes(size_bytes: int, max_bytes: int) -> PayloadTooLarge:
     )
 
 
-def _scored_file(path: str, job: Job) -> ScoredFile:
+def _scored_file(path: str, job: Job[Classification]) -> ScoredFile:
     try:
         return ScoredFile(path, job.result())
     except (RequestError, UnreadableFile) as error:

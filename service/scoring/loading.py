@@ -42,10 +42,15 @@ class Prediction(ClassScore):
         top: the most probable classes, most probable first.
         set: the classes that contain the true one with the confidence GRAFT_CONFIDENCE, most
             probable first; None if that is 0, or if the model has none.
+        known: whether the picture is like the training pictures; None if GRAFT_NOVELTY is false, or
+            if the model cannot tell.
+        novelty: how unlike the training pictures the picture is, 0 to 1; None if `known` is.
     """
 
     top: tuple[ClassScore, ...]
     set: tuple[str, ...] | None = None
+    known: bool | None = None
+    novelty: float | None = None
 
 
 class Model:
@@ -85,12 +90,12 @@ class Model:
         if top_k is not None and (not isinstance(top_k, int) or not 1 <= top_k <= count):
             raise BadParameter(f"top_k must be a whole number from 1 to {count}, not {top_k!r}")
         image = self._decode(picture)
-        probabilities = self._predictor.predict(image[np.newaxis])[0]
-        ranking = self._predictor.rank(probabilities, top_k or self._settings.top_k)
-        top = tuple(ClassScore(label, score) for label, score in ranking)
-        labels = self._predictor.label_set(probabilities, self._settings.confidence)
+        (classification,) = self._predictor.classify(image[np.newaxis])
+        verdict = self._predictor.judge(classification, self._settings, top_k)
+        top = tuple(ClassScore(label, score) for label, score in verdict.ranking)
+        labels = None if verdict.label_set is None else tuple(verdict.label_set)
         return Prediction(
-            top[0].label, top[0].score, top, None if labels is None else tuple(labels)
+            top[0].label, top[0].score, top, labels, verdict.is_known, verdict.novelty
         )
 
     def _decode(self, picture: str | os.PathLike[str] | bytes | Image.Image) -> NDArray[np.uint8]:

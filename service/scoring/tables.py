@@ -10,10 +10,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
-from numpy.typing import NDArray
-
 from service.bundle.files import fsync
+from service.engine.classification import Classification, Verdict
 from service.engine.predictor import Predictor
 from service.errors import UsageError
 from service.schemas import classified_json
@@ -22,7 +20,8 @@ from service.settings import Settings
 from service.system.interrupts import cleanup_on_signal
 
 WriteRow = Callable[[ScoredFile], None]
-LabelSet = Callable[[NDArray[np.float32]], list[str] | None]
+Judge = Callable[[Classification], Verdict]
+_TRUST_COLUMNS = ("known", "novelty", "set")
 
 
 def write_line(classes: Sequence[str], scored: ScoredFile) -> None:
@@ -31,41 +30,37 @@ def write_line(classes: Sequence[str], scored: ScoredFile) -> None:
     If the file was not classified, label and score are empty, and a fourth column shows the error.
     Tabs and line breaks inside a column become spaces, so each picture has exactly one line.
     """
-    if scored.probabilities is None:
+    if scored.classification is None:
         fields = [scored.path, "", "", _error_text(scored)]
     else:
-        best = int(scored.probabilities.argmax())
-        fields = [scored.path, classes[best], f"{scored.probabilities[best]:.4f}"]
+        probabilities = scored.classification.probabilities
+        best = int(probabilities.argmax())
+        fields = [scored.path, classes[best], f"{probabilities[best]:.4f}"]
     print(*(" ".join(field.splitlines()).replace("\t", " ") for field in fields), sep="\t")
 
 
 def write_json_line(predictor: Predictor, settings: Settings, scored: ScoredFile) -> None:
     """Print a line of JSON for one file: `path`, and the fields of a result in /predict_batch."""
     content: dict[str, object] = {"path": scored.path}
-    if scored.probabilities is not None:
-        content |= classified_json(
-            predictor.rank(scored.probabilities, settings.top_k),
-            predictor.label_set(scored.probabilities, settings.confidence),
-        )
+    if scored.classification is not None:
+        content |= classified_json(predictor.judge(scored.classification, settings))
     elif scored.error is not None:
         content["error"] = {"code": scored.error.code, "message": str(scored.error)}
     print(json.dumps(content))
 
 
 @contextmanager
-def csv_table(
-    path: Path, classes: Sequence[str], label_set: LabelSet = lambda _: None
-) -> Iterator[WriteRow]:
+def csv_table(path: Path, classes: Sequence[str], judge: Judge) -> Iterator[WriteRow]:
     """Open a CSV file; yield a function that writes the row of one picture.
 
     The complete file appears at `path` when the block ends. If the block raises an error, `path`
     remains unchanged. The columns are path, label, score, `probability_<class>` for every class,
-    set (a JSON list of labels, empty if the model has no sets), and error.
+    known, novelty, set (a JSON list of labels), and error. What the model cannot tell is empty.
 
     Args:
         path: path of the CSV file.
         classes: labels of all classes, in the order of the model's outputs.
-        label_set: (classes,) probabilities -> the labels in the set; None = no set.
+        judge: what an answer says about a picture, as `Predictor.judge`.
 
     Raises:
         UsageError: the CSV file cannot be written.
@@ -77,10 +72,10 @@ def csv_table(
 
         def write(scored: ScoredFile) -> None:
             with _usage_error_on_oserror(path):
-                writer.writerow(_row(classes, label_set, scored))
+                writer.writerow(_row(classes, judge, scored))
 
         with _usage_error_on_oserror(path):
-            writer.writerow(["path", "label", "score", *columns, "set", "error"])
+            writer.writerow(["path", "label", "score", *columns, *_TRUST_COLUMNS, "error"])
         yield write
 
 
@@ -115,14 +110,22 @@ def _replacing(path: Path) -> Iterator[TextIO]:
                 partial.unlink()
 
 
-def _row(classes: Sequence[str], label_set: LabelSet, scored: ScoredFile) -> list[str | float]:
-    if scored.probabilities is None:
-        return [scored.path, *[""] * (3 + len(classes)), _error_text(scored)]
-    best = int(scored.probabilities.argmax())
-    numbers = [float(f"{value:.7g}") for value in scored.probabilities.tolist()]
-    labels = label_set(scored.probabilities)
+def _row(classes: Sequence[str], judge: Judge, scored: ScoredFile) -> list[str | float]:
+    if scored.classification is None:
+        blank = [""] * (2 + len(classes) + len(_TRUST_COLUMNS))
+        return [scored.path, *blank, _error_text(scored)]
+    verdict = judge(scored.classification)
+    label, score = verdict.ranking[0]
+    numbers = [_rounded(value) for value in scored.classification.probabilities.tolist()]
+    known = "" if verdict.is_known is None else str(verdict.is_known).lower()
+    novelty = "" if verdict.novelty is None else _rounded(verdict.novelty)
+    labels = verdict.label_set
     shown = "" if labels is None else json.dumps(labels, ensure_ascii=False)
-    return [scored.path, classes[best], numbers[best], *numbers, shown, ""]
+    return [scored.path, label, _rounded(score), *numbers, known, novelty, shown, ""]
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.7g}")
 
 
 def _error_text(scored: ScoredFile) -> str:

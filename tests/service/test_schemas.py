@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from service.engine.classification import Verdict
 from service.errors import MissingField, Overloaded
 from service.schemas import (
     Answer,
@@ -13,6 +14,8 @@ from service.schemas import (
 ANSWER = {
     "label": "red",
     "score": 0.75,
+    "known": True,
+    "novelty": 0.5,
     "top": [{"label": "red", "score": 0.75}, {"label": "blue", "score": 0.25}],
     "set": ["red"],
 }
@@ -20,9 +23,10 @@ MODEL = {"name": "tiny", "version": "v"}
 
 
 def test_best_class_is_the_answer() -> None:
-    assert classified_json([("red", 0.75), ("blue", 0.25)], ["red"]) == ANSWER
-    without = {key: value for key, value in ANSWER.items() if key != "set"}
-    assert classified_json([("red", 0.75), ("blue", 0.25)]) == without
+    ranking = [("red", 0.75), ("blue", 0.25)]
+    assert classified_json(Verdict(ranking, ["red"], novelty=0.5)) == ANSWER
+    without = {key: ANSWER[key] for key in ("label", "score", "top")}
+    assert classified_json(Verdict(ranking)) == without
     assert Classified.model_validate(ANSWER, strict=True).model_dump() == ANSWER
 
 

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
+from service.engine.classification import Classification
 from service.engine.session_config import SessionConfig, TuningResult
 from service.errors import (
     DeadlineExceeded,
@@ -176,19 +177,19 @@ def test_a_picture_cancelled_in_the_queue_does_not_stay_in_memory(
     gate, entered = threading.Event(), threading.Event()
     model = make_model(threads=1)
 
-    def predict_after_gate(images: Any) -> Any:
+    def classify_after_gate(images: Any) -> Any:
         entered.set()
         assert gate.wait(20)
-        return [[1, 0, 0]] * len(images)
+        return [Classification(np.array([1, 0, 0], np.float32))] * len(images)
 
-    monkeypatch.setattr(model._predictor, "predict", predict_after_gate)
+    monkeypatch.setattr(model._predictor, "classify", classify_after_gate)
     uploads = [Upload(draw())]
 
     async def cancel_queued() -> None:
-        running = asyncio.create_task(model.probabilities(draw()))
+        running = asyncio.create_task(model.classification(draw()))
         while not entered.is_set():  # the only thread is blocked now
             await asyncio.sleep(0.01)
-        queued = asyncio.create_task(model.probabilities(uploads.pop()))
+        queued = asyncio.create_task(model.classification(uploads.pop()))
         await asyncio.sleep(0)
         queued.cancel()
         await asyncio.wait([queued])
@@ -210,13 +211,13 @@ def test_a_picture_past_its_deadline_is_dropped(
 ) -> None:
     gate = threading.Event()
     model = make_model(deadline_seconds=0.1, threads=1)
-    predict = model._predictor.predict
+    classify = model._predictor.classify
 
-    def predict_after_gate(images: Any) -> Any:
+    def classify_after_gate(images: Any) -> Any:
         assert gate.wait(20)
-        return predict(images)
+        return classify(images)
 
-    monkeypatch.setattr(model._predictor, "predict", predict_after_gate)
+    monkeypatch.setattr(model._predictor, "classify", classify_after_gate)
 
     async def classify_two() -> list[Any]:
         jobs = (model.classify(draw("red")), model.classify(draw("green")))

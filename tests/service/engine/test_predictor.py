@@ -11,8 +11,10 @@ from onnx import numpy_helper
 from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
+from service.engine.classification import Classification
 from service.engine.predictor import Predictor
 from service.errors import BundleError
+from service.settings import Settings
 
 
 @pytest.fixture
@@ -133,6 +135,25 @@ def test_the_set_has_the_labels_above_the_lowest_score(staging: Path, manifest: 
     assert predictor.label_set(np.array([0.2, 0.1, 0.7], np.float32), 0.9) == ["blue"]
     assert predictor.label_set(probabilities, 0.99) is None  # too few pictures
     assert predictor.label_set(probabilities, 0) is None
+
+
+def test_a_verdict_follows_the_settings(predictor: Predictor) -> None:
+    classification = Classification(np.array([0.3, 0.25, 0.45], np.float32), novelty=0.5)
+    verdict = predictor.judge(classification, Settings(top_k=2))
+    assert [label for label, _ in verdict.ranking] == ["blue", "red"]
+    assert (verdict.novelty, verdict.label_set) == (0.5, None)
+    assert len(predictor.judge(classification, Settings(top_k=2), top_k=1).ranking) == 1
+    assert predictor.judge(classification, Settings(novelty=False)).novelty is None
+
+
+def test_all_outputs_of_a_batch_come_from_one_call(predictor: Predictor) -> None:
+    size = predictor.image_size
+    images = np.arange(2 * size * size * 3).reshape(2, size, size, 3).astype(np.uint8)
+    outputs = predictor.run(images)
+    np.testing.assert_array_equal(outputs.probabilities, predictor.predict(images))
+    np.testing.assert_array_equal(outputs.embeddings, predictor.embed(images))
+    results = predictor.classify(images)
+    np.testing.assert_array_equal([row.probabilities for row in results], outputs.probabilities)
 
 
 def test_a_bundle_without_scores_has_no_sets(predictor: Predictor) -> None:

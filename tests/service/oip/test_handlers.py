@@ -206,7 +206,7 @@ def test_a_picture_of_another_shape_is_refused(tiny_bundle: Bundle) -> None:
     try:
         for picture in (np.zeros((1, SIZE, SIZE, 3), np.uint8), np.zeros((SIZE, SIZE, 3))):
             with pytest.raises(ValueError, match=r"must be \(32, 32, 3\) uint8, not "):
-                asyncio.run(model.probabilities(picture))  # type: ignore[arg-type]
+                asyncio.run(model.classification(picture))  # type: ignore[arg-type]
     finally:
         model.close()
 

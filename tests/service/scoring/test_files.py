@@ -59,7 +59,7 @@ def test_answers_equal_the_predictors_in_the_order_of_the_paths(
     for result in answers:
         image = decode(Path(result.path).read_bytes(), predictor.image_size)
         np.testing.assert_allclose(
-            result.probabilities, predictor.predict(image[None])[0], atol=1e-6
+            result.classification.probabilities, predictor.predict(image[None])[0], atol=1e-6
         )
     assert not picture_threads()
 
@@ -113,7 +113,7 @@ def test_a_bad_picture_fails_alone(tmp_path: Path, draw: Draw, predictor: Predic
         *(None, "undecodable_image", "unsupported_media_type", "undecodable_image"),
         *("too_large", None, "too_large", "unreadable_file"),
     ]
-    assert [result.probabilities is None for result in answers] == [bool(code) for code in codes]
+    assert [result.classification is None for result in answers] == [bool(code) for code in codes]
 
 
 def test_stopping_early_leaves_no_thread(paths: list[str], predictor: Predictor) -> None:
@@ -129,7 +129,7 @@ def test_an_error_of_the_model_ends_scoring(
     def fail(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(predictor, "predict", fail)
+    monkeypatch.setattr(predictor, "classify", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         score(paths, predictor)
     assert not picture_threads()

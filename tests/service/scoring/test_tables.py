@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from service.bundle.reading import Bundle
+from service.engine.classification import Classification, Verdict
 from service.engine.predictor import Predictor
 from service.errors import UnreadableFile, UsageError
 from service.scoring.files import ScoredFile
@@ -17,8 +18,13 @@ from service.scoring.tables import csv_table, write_json_line, write_line
 from service.settings import Settings
 
 CLASSES = ("red", "green", "error")
-GOOD = ScoredFile("a, b.jpg", np.array([0.125, 0.2500001, 0.6249999], np.float32))
+NUMBERS = Classification(np.array([0.125, 0.2500001, 0.6249999], np.float32), novelty=0.96)
+GOOD = ScoredFile("a, b.jpg", NUMBERS)
 BAD = ScoredFile("c.jpg", error=UnreadableFile("the file cannot be read: it is gone"))
+
+
+def judge(classification: Classification) -> Verdict:
+    return Verdict([("error", float(classification.probabilities.max()))])
 
 
 def test_a_line_has_path_label_and_score(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,7 +39,7 @@ def test_the_line_of_a_bad_picture_has_the_reason(capsys: pytest.CaptureFixture[
 
 
 def test_a_path_cannot_break_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    write_line(CLASSES, ScoredFile("a\tb\nc.jpg", GOOD.probabilities))
+    write_line(CLASSES, ScoredFile("a\tb\nc.jpg", GOOD.classification))
     assert capsys.readouterr().out == "a b c.jpg\terror\t0.6250\n"
 
 
@@ -49,6 +55,8 @@ def test_lines_of_json_are_the_answers_of_predict_batch(
         "path": "a, b.jpg",
         "label": "blue",
         "score": float(np.float32(0.6249999)),
+        "known": False,
+        "novelty": 0.96,
         "top": [
             {"label": "blue", "score": float(np.float32(0.6249999))},
             {"label": "green", "score": float(np.float32(0.2500001))},
@@ -60,7 +68,8 @@ def test_lines_of_json_are_the_answers_of_predict_batch(
 
 def test_a_table_has_every_probability_and_unique_columns(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    with csv_table(path, CLASSES, lambda _: ["error", "green"]) as write:
+    verdict = Verdict([("error", 0.6249999)], ["error", "green"], novelty=0.95)
+    with csv_table(path, CLASSES, lambda _: verdict) as write:
         write(GOOD)
         write(BAD)
         assert not path.exists()
@@ -69,21 +78,21 @@ def test_a_table_has_every_probability_and_unique_columns(tmp_path: Path) -> Non
     assert header == [
         *("path", "label", "score"),
         *("probability_red", "probability_green", "probability_error"),
-        *("set", "error"),
+        *("known", "novelty", "set", "error"),
     ]
     assert good == [
         *("a, b.jpg", "error", "0.6249999", "0.125", "0.2500001", "0.6249999"),
-        *('["error", "green"]', ""),
+        *("true", "0.95", '["error", "green"]', ""),
     ]
-    assert bad == ["c.jpg", *[""] * 6, "unreadable_file: the file cannot be read: it is gone"]
+    assert bad == ["c.jpg", *[""] * 8, "unreadable_file: the file cannot be read: it is gone"]
     assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
 
 
 @pytest.mark.parametrize("name", ["a\rb.jpg", "a\r\nb.jpg", 'a"b,.jpg', "a;b.jpg", "=1+1.jpg"])
 def test_a_path_cannot_break_a_table(tmp_path: Path, name: str) -> None:
     path = tmp_path / "out.csv"
-    with csv_table(path, CLASSES) as write:
-        write(ScoredFile(name, GOOD.probabilities))
+    with csv_table(path, CLASSES, judge) as write:
+        write(ScoredFile(name, GOOD.classification))
     with path.open(newline="") as file:
         _, row = csv.reader(file)
     assert row[0] == name
@@ -97,7 +106,7 @@ def test_a_link_is_kept_and_a_pipe_is_written_to(tmp_path: Path) -> None:
     reader = threading.Thread(target=lambda: contents.append(pipe.read_text()))
     reader.start()
     for path in (link, pipe):
-        with csv_table(path, CLASSES) as write:
+        with csv_table(path, CLASSES, judge) as write:
             write(GOOD)
     reader.join(20)
     assert link.is_symlink()
@@ -111,7 +120,7 @@ def test_a_stopped_run_keeps_the_old_table(tmp_path: Path) -> None:
     path.write_text("old")
 
     def stop() -> None:
-        with csv_table(path, CLASSES) as write:
+        with csv_table(path, CLASSES, judge) as write:
             write(GOOD)
             raise KeyboardInterrupt
 
@@ -122,8 +131,8 @@ def test_a_stopped_run_keeps_the_old_table(tmp_path: Path) -> None:
 
 
 def test_paths_that_are_not_text_are_written_escaped(tmp_path: Path) -> None:
-    with csv_table(tmp_path / "out.csv", CLASSES) as write:
-        write(ScoredFile("\udcff.jpg", GOOD.probabilities))
+    with csv_table(tmp_path / "out.csv", CLASSES, judge) as write:
+        write(ScoredFile("\udcff.jpg", GOOD.classification))
     assert '\n"\\udcff.jpg",' in (tmp_path / "out.csv").read_text()
 
 
@@ -132,6 +141,6 @@ def test_paths_that_are_not_text_are_written_escaped(tmp_path: Path) -> None:
 )
 def test_a_table_that_cannot_be_written_is_refused(tmp_path: Path, name: str, reason: str) -> None:
     refused = pytest.raises(UsageError, match=rf"cannot write .*: {reason}.*; give --csv the path")
-    with refused, csv_table(tmp_path / name, CLASSES):
+    with refused, csv_table(tmp_path / name, CLASSES, judge):
         pytest.fail("nothing may begin")
     assert list(tmp_path.iterdir()) == []

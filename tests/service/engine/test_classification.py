@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import pytest
+
+from service.engine.classification import KNOWN_SHARE, Verdict
+
+
+@pytest.mark.parametrize(
+    ("novelty", "is_known"),
+    [(0.0, True), (KNOWN_SHARE, True), (KNOWN_SHARE + 1e-6, False), (1.0, False), (None, None)],
+)
+def test_the_novelty_decides_if_a_picture_is_known(
+    novelty: float | None, is_known: bool | None
+) -> None:
+    assert Verdict([("red", 1.0)], novelty=novelty).is_known is is_known

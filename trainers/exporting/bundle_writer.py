@@ -32,7 +32,7 @@ from trainers.exporting.temperature import calibrate
 from trainers.model.classifier import Classifier
 from trainers.phases.transfer_learning import TrainedClassifier
 from trainers.progress import Progress
-from trainers.reporting import report
+from trainers.reporting import model_card, report
 
 GOLDEN_PICTURES = 8
 """A bundle contains at most this many golden pictures."""
@@ -110,6 +110,7 @@ def write_bundle(
     splitting.write_csv(dataset, staging / "split.csv")
     finding.write_json(staging / "findings.json", dataset, findings)
     report.write(staging / "report.html", manifest, metrics, dataset, test)
+    model_card.write(staging, manifest, metrics, config)
     return seal(staging, manifest, config.output), metrics
 
 

@@ -32,7 +32,8 @@ def measure(answers: Answers, bundle: Bundle, confidence: float) -> dict[str, An
         novelty: the result of `measure_novelty`.
         unknown_classes: what the model answers to the pictures of each class that it does not know.
         refused: the pictures that the service would refuse; they count nowhere.
-        seen: number of pictures that are left out, because the model learned from them.
+        seen: number of pictures that are left out, because the model learned from them;
+            seen_is_known: whether the bundle records which ones these are.
         notes: the lines of `evaluation_set.describe`.
         model, data: what was measured, and on which folder.
     """
@@ -47,6 +48,7 @@ def measure(answers: Answers, bundle: Bundle, confidence: float) -> dict[str, An
             "pictures": len(chosen.files),
         },
         "seen": chosen.seen,
+        "seen_is_known": chosen.has_record,
         "notes": list(describe(chosen)),
         "test": evaluate(answers.known, chosen),
         "calibration": measure_calibration(answers.known, true_scores, confidence),

@@ -9,9 +9,9 @@ from typing import Any
 
 from service.bundle import summary
 from service.bundle.manifest import Manifest
+from trainers.evaluating import page
 from trainers.evaluating.classifying import Answers
 from trainers.progress import log
-from trainers.reporting import report
 
 PAGE = "report.html"
 MAX_CONFUSED_PAIRS = 3
@@ -35,7 +35,7 @@ def write(
     """
     content = json.dumps(metrics, indent=2, allow_nan=False)
     (staging / "metrics.json").write_text(content + "\n", encoding="utf-8")
-    report.write(staging / PAGE, manifest, metrics, answers.pictures, answers.known)
+    (staging / PAGE).write_text(page.render(manifest, metrics, answers), encoding="utf-8")
     name = f"evaluation-{manifest.name}-{manifest.version}-{answers.pictures.fingerprint[:8]}"
     final = output / name
     if final.exists():
@@ -72,11 +72,11 @@ def _describe(manifest: Manifest, metrics: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def record(page: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def record(path: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that the command prints with --json."""
     test, model = metrics["test"], metrics["model"]
     return {
-        "page": str(page),
+        "page": str(path),
         "model": f"{model['name']}:{model['version']}",
         "data": metrics["data"]["folder"],
         "accuracy": test["accuracy"],

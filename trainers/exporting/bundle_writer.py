@@ -30,9 +30,10 @@ from trainers.exporting import export
 from trainers.exporting.manifest import build_manifest, headline_metrics
 from trainers.exporting.temperature import calibrate
 from trainers.model.classifier import Classifier
+from trainers.model_card import card
 from trainers.phases.transfer_learning import TrainedClassifier
 from trainers.progress import Progress
-from trainers.reporting import model_card, report
+from trainers.reporting import report
 
 GOLDEN_PICTURES = 8
 """A bundle contains at most this many golden pictures."""
@@ -110,7 +111,7 @@ def write_bundle(
     splitting.write_csv(dataset, staging / "split.csv")
     finding.write_json(staging / "findings.json", dataset, findings)
     report.write(staging / "report.html", manifest, metrics, dataset, test)
-    model_card.write(staging, manifest, metrics, config)
+    card.write(staging, manifest, metrics, config)
     return seal(staging, manifest, config.output), metrics
 
 

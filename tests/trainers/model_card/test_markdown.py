@@ -4,7 +4,7 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from trainers.reporting.markdown import code, code_block, prose
+from trainers.model_card.markdown import code, code_block, prose
 
 NAMES = [
     "healthy",

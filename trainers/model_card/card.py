@@ -17,15 +17,15 @@ from service.bundle import summary
 from service.bundle.manifest import Manifest
 from trainers.config import DEMO, TrainingConfig, is_table
 from trainers.dataset.folders.filenames import escape
-from trainers.reporting.markdown import code, code_block, prose
+from trainers.model_card.markdown import code, code_block, prose
 from trainers.reporting.report import templates
 
 FILE_NAME = "README.md"
 MAX_NAMES, MAX_WEAKEST, MAX_FINDINGS = 30, 3, 6
 """The card names at most this many classes, weakest classes, and findings."""
-_WITHOUT_EFFECT = {"plugin", "data", "seed", "output", "resume", "tensorboard", "strict"}
-_WITHOUT_EFFECT |= {"cache_gigabytes"}
-"""Options that are always part of the command, or that do not change the model."""
+_ALWAYS_SHOWN = {"plugin", "data", "seed"}
+_WITHOUT_EFFECT = {"output", "resume", "tensorboard", "strict", "cache_gigabytes"}
+"""Options that do not change the model."""
 _TASK = "image-classification"
 
 
@@ -45,11 +45,11 @@ def write(
 
 def render(manifest: Manifest, metrics: Mapping[str, Any], config: TrainingConfig) -> str:
     """Return the model card as Markdown with a YAML head."""
-    environment = templates().overlay(autoescape=False)  # Markdown, not HTML
+    environment = templates(Path(__file__).parent).overlay(autoescape=False)  # Markdown, not HTML
     environment.filters |= {"code": code, "prose": prose}
     data, is_drawn = manifest.provenance["data"], _is_drawn(manifest)
     certain = metrics["calibration"]["bands"][:2]
-    return environment.get_template("model_card.md").render(
+    return environment.get_template("card.md").render(
         head=yaml.safe_dump(metadata(manifest, metrics), sort_keys=False, allow_unicode=True),
         manifest=manifest,
         names=[code(label) for label in manifest.classes[:MAX_NAMES]],
@@ -99,7 +99,7 @@ def command(manifest: Manifest, config: TrainingConfig) -> str:
     words = ["--plugin", config.plugin, "--data", data]
     for name, field in TrainingConfig.model_fields.items():
         value = getattr(config, name)
-        if name not in _WITHOUT_EFFECT and value != field.default:
+        if name not in _ALWAYS_SHOWN | _WITHOUT_EFFECT and value != field.default:
             words += [f"--{name.replace('_', '-')}", _without_folder(name, str(value))]
     words += ["--seed", str(config.seed)]
     return shlex.join(["python", "-m", "trainers.run", *words])

@@ -15,7 +15,7 @@ from trainers.config import TrainingConfig
 from trainers.evaluation.calibration import evaluate_calibration
 from trainers.evaluation.metrics import confusion_matrix, summarise
 from trainers.evaluation.predictions import Predictions
-from trainers.reporting import model_card
+from trainers.model_card import card as model_card
 
 MakeCard = Callable[..., str]
 HOSTILE = ("a|b `c`", "<img src=x onerror=alert(1)>", "---\nname: x", "{{ 7*7 }}", "\udce4 'q\"")

@@ -161,6 +161,17 @@ def test_a_folder_is_checked(workspace: Workspace) -> None:
     assert "4 classes" in completed.stderr + completed.stdout
 
 
+def test_a_model_is_measured_on_a_folder(workspace: Workspace, bundle: Path) -> None:
+    command = block("docs/training.md", "trainers.evaluate")
+    completed = workspace.run(command)
+    page = workspace.folder / completed.stdout.splitlines()[-1]
+    measured, trained = (
+        json.loads((folder / "metrics.json").read_text())["test"]
+        for folder in (page.parent, bundle)
+    )
+    assert measured == trained  # of this folder, only the test pictures are left
+
+
 def test_backbones_are_compared(workspace: Workspace, bundle: Path) -> None:
     command = block("docs/backbones.md", "trainers.compare")
     plugins = {"pocket,mobilenet:v3-small,resnet:50": "pocket,pocket=none"}

@@ -14,7 +14,7 @@ from trainers.dataset.findings import files, finding
 from trainers.evaluating.classifying import Answers
 from trainers.evaluating.evaluation_set import UNKNOWN, describe
 from trainers.evaluation.calibration import measure_calibration
-from trainers.evaluation.metrics import evaluate
+from trainers.evaluation.metrics import evaluate, wilson_interval
 
 MAX_ANSWERS = 3
 """For each unknown class, the figures have the classes that the model answers most often."""
@@ -64,21 +64,24 @@ def measure_novelty(answers: Answers) -> dict[str, Any] | None:
     """Measure how well the novelty tells pictures of unknown classes from those of known ones.
 
     Returns:
-        known, unknown: for the pictures of known and of unknown classes, their number `n`, and the
-            share that is called unknown, `called_unknown`; None without pictures.
-        auroc: the probability that a picture of an unknown class has a higher novelty than one of a
-            known class (area under the ROC curve). None without pictures of an unknown class.
+        test, unknown_classes: for the pictures of known and of unknown classes, their number `n`,
+            and how many of them are called unknown, with their share and its 95% interval.
+        auroc, probability_auroc: the probability that a picture of an unknown class has a higher
+            novelty, or a lower score, than one of a known class (area under the ROC curve). None
+            without pictures of an unknown class.
         The result is None if the model does not measure novelty.
     """
-    is_unknown, is_measured = answers.pictures.labels == UNKNOWN, ~np.isnan(answers.novelty)
+    is_measured = ~np.isnan(answers.novelty)
     if not is_measured.any():
         return None
-    known = answers.novelty[is_measured & ~is_unknown]
-    unknown = answers.novelty[is_measured & is_unknown]
+    is_unknown = (answers.pictures.labels == UNKNOWN)[is_measured]
+    novelty = answers.novelty[is_measured]
+    scores = answers.probabilities[is_measured].max(axis=1)
     return {
-        "known": {"n": len(known), "called_unknown": _share_unknown(known)},
-        "unknown": {"n": len(unknown), "called_unknown": _share_unknown(unknown)},
-        "auroc": _auroc(known, unknown),
+        "test": _count_unknown(novelty[~is_unknown]),
+        "unknown_classes": _count_unknown(novelty[is_unknown]),
+        "auroc": _auroc(is_unknown, novelty),
+        "probability_auroc": _auroc(is_unknown, -scores),
     }
 
 
@@ -94,7 +97,7 @@ def _measure_unknown_classes(answers: Answers) -> dict[str, Any]:
             "n": len(rows),
             "answers": dict(counts.most_common(MAX_ANSWERS)),
             "mean_score": float(given.max(axis=1).mean()) if len(rows) else None,
-            "called_unknown": _share_unknown(answers.novelty[rows]),
+            "unknown_share": _share_unknown(answers.novelty[rows]),
         }
     return figures
 
@@ -109,14 +112,22 @@ def _list_refused(answers: Answers) -> list[dict[str, str]]:
 
 
 def _share_unknown(novelty: NDArray[np.float64]) -> float | None:
-    is_measured = len(novelty) and not np.isnan(novelty).any()
+    is_measured = len(novelty) > 0 and not np.isnan(novelty).any()
     return float((novelty > KNOWN_SHARE).mean()) if is_measured else None
 
 
-def _auroc(known: NDArray[np.float64], unknown: NDArray[np.float64]) -> float | None:
+def _count_unknown(novelty: NDArray[np.float64]) -> dict[str, Any]:
+    count, unknown = len(novelty), int((novelty > KNOWN_SHARE).sum())
+    return {
+        "n": count,
+        "unknown": unknown,
+        "unknown_share": unknown / count if count else None,
+        "unknown_interval": wilson_interval(unknown, count),
+    }
+
+
+def _auroc(is_unknown: NDArray[np.bool_], values: NDArray[np.floating]) -> float | None:
     from sklearn.metrics import roc_auc_score
 
-    if not (len(known) and len(unknown)):
-        return None
-    is_unknown = np.repeat([0, 1], [len(known), len(unknown)])
-    return float(roc_auc_score(is_unknown, np.concatenate([known, unknown])))
+    has_both = is_unknown.any() and not is_unknown.all()
+    return float(roc_auc_score(is_unknown, values)) if has_both else None

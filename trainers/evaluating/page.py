@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from service.bundle.manifest import Manifest
+from trainers.dataset.folders.filenames import escape
 from trainers.evaluating.classifying import Answers
 from trainers.reporting.measured_sections import measured_sections
 from trainers.reporting.report import templates
@@ -27,7 +28,7 @@ def render(manifest: Manifest, metrics: Mapping[str, Any], answers: Answers) -> 
         .render(
             measured_sections(manifest, metrics, answers.pictures, answers.known),
             is_drawn=False,  # whatever the model was trained on, it was measured on this folder
-            folder=answers.pictures.scan.data_path.resolve().name,
+            folder=escape(answers.pictures.scan.data_path.resolve().name),
             refused=metrics["refused"][:MAX_REFUSED],
             unknown_classes=[*metrics["unknown_classes"].items()][:MAX_UNKNOWN_CLASSES],
         )

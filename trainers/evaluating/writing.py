@@ -66,9 +66,9 @@ def _describe(manifest: Manifest, metrics: Mapping[str, Any]) -> Iterator[str]:
             f"not count; the first: {refused[0]['path']}: {refused[0]['message']}"
         )
     if novelty := metrics["novelty"]:
-        known, unknown = novelty["known"], novelty["unknown"]
-        yield f"called unknown: {_share(known)} of known classes" + (
-            f", {_share(unknown)} of unknown classes" if unknown["n"] else ""
+        known, unknown = novelty["test"], novelty["unknown_classes"]
+        yield f"called unknown: {_unknown_of(known)} of known classes" + (
+            f", {_unknown_of(unknown)} of unknown classes" if unknown["n"] else ""
         )
 
 
@@ -92,5 +92,5 @@ def _count(number: int) -> str:
     return f"{number:,} picture{'' if number == 1 else 's'}"
 
 
-def _share(figures: Mapping[str, Any]) -> str:
-    return f"{figures['called_unknown']:.1%} of {_count(figures['n'])}"
+def _unknown_of(figures: Mapping[str, Any]) -> str:
+    return f"{figures['unknown']:,} of {_count(figures['n'])}"

@@ -57,6 +57,7 @@ def render(manifest: Manifest, metrics: Mapping[str, Any], config: TrainingConfi
         metrics=metrics,
         test=metrics["test"],
         calibration=metrics["calibration"],
+        novelty=metrics.get("novelty"),
         certain=sum(band["n"] for band in certain),
         certain_correct=sum(band["correct"] for band in certain),
         warnings=list(summary.model_warnings(manifest)),

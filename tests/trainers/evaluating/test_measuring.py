@@ -53,7 +53,7 @@ def test_an_unknown_class_is_measured_by_what_the_model_answers(
     assert violet["n"] == 3
     assert violet["answers"] == {"green": 2, "blue": 1}
     assert violet["mean_score"] == pytest.approx(0.99, abs=0.02)
-    assert violet["called_unknown"] is None
+    assert violet["unknown_share"] is None
 
 
 @pytest.fixture
@@ -70,19 +70,30 @@ def test_novelty_is_measured_on_known_and_unknown_classes(answers: Answers) -> N
     known = answers.novelty[answers.pictures.labels >= 0]
     figures = measure_novelty(answers)
     assert figures is not None
-    assert figures["known"] == {"n": 8, "called_unknown": 0}
-    assert figures["unknown"] == {"n": 4, "called_unknown": 0.5}  # 0.95 itself is known
+    assert (figures["test"]["n"], figures["test"]["unknown"]) == (8, 0)
+    unknown = figures["unknown_classes"]
+    assert (unknown["n"], unknown["unknown"], unknown["unknown_share"]) == (4, 2, 0.5)
+    assert unknown["unknown_interval"][0] < 0.5 < unknown["unknown_interval"][1]
     pairs = [(unknown > other) for unknown in (0.75, 0.95, 0.96, 0.99) for other in known]
     assert figures["auroc"] == pytest.approx(np.mean(pairs))
+    assert 0 <= figures["probability_auroc"] <= 1
+
+
+def test_a_novelty_of_exactly_the_threshold_is_known(answers: Answers) -> None:
+    novelty = np.full(12, 0.95)
+    figures = measure_novelty(replace(answers, novelty=novelty))
+    assert figures is not None
+    assert figures["unknown_classes"]["unknown"] == 0
+    assert figures["auroc"] == 0.5
 
 
 def test_without_unknown_classes_there_is_no_auroc(answers: Answers) -> None:
     labels = np.abs(answers.pictures.labels)
     figures = measure_novelty(replace(answers, pictures=replace(answers.pictures, labels=labels)))
     assert figures is not None
-    assert figures["auroc"] is None
-    assert figures["unknown"] == {"n": 0, "called_unknown": None}
-    assert figures["known"]["n"] == 12
+    assert figures["auroc"] is figures["probability_auroc"] is None
+    assert figures["unknown_classes"]["unknown_share"] is None
+    assert figures["test"]["n"] == 12
 
 
 def test_pictures_without_an_answer_have_no_novelty(answers: Answers) -> None:
@@ -90,4 +101,4 @@ def test_pictures_without_an_answer_have_no_novelty(answers: Answers) -> None:
     novelty[0] = np.nan
     figures = measure_novelty(replace(answers, novelty=novelty))
     assert figures is not None
-    assert figures["known"]["n"] + figures["unknown"]["n"] == 11
+    assert figures["test"]["n"] + figures["unknown_classes"]["n"] == 11

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from service.bundle.reading import Bundle
 from tests.trainers.evaluating.conftest import Ask, Draw, MakeBundle
@@ -59,3 +62,17 @@ def test_a_folder_without_surprises_says_so(
     assert "All test pictures are classified correctly" in text
     shutil.rmtree(folder / "red")
     assert "no picture to measure them on: red ." in page_text(make_page(make_bundle({}), ask))
+
+
+def test_the_novelty_of_unknown_classes_is_explained(
+    folder: Path, make_bundle: MakeBundle, ask: Ask
+) -> None:
+    (folder / "green").rename(folder / "violet")
+    bundle = make_bundle({})
+    answers = ask(bundle)
+    novelty = np.where(answers.pictures.labels < 0, 0.99, 0.2)
+    answers = replace(answers, novelty=novelty)
+    text = page_text(render(bundle.manifest, measure(answers, bundle, 0.9), answers))
+    assert "calls 0.0% of the 8 pictures of its own classes unknown, and 100.0% of the 4" in text
+    assert "has the higher novelty in 100.0% of all cases" in text
+    assert "violet 4 100.0%" in text

@@ -76,8 +76,8 @@ def test_the_log_says_what_was_measured(
     tiny_bundle: Bundle, metrics: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     novelty = {
-        "known": {"n": 12, "called_unknown": 0.25},
-        "unknown": {"n": 1, "called_unknown": 1.0},
+        "test": {"n": 12, "unknown": 3},
+        "unknown_classes": {"n": 1, "unknown": 1},
     }
     refused = [{"path": "a.jpg", "message": "it is cut short"}]
     with caplog.at_level(logging.INFO, "graft"):
@@ -93,8 +93,7 @@ def test_the_log_says_what_was_measured(
         "1 picture got no answer, and does not count; the first: a.jpg: it is cut short"
     )
     assert unknown == (
-        "called unknown: 25.0% of 12 pictures of known classes, 100.0% of 1 picture of unknown "
-        "classes"
+        "called unknown: 3 of 12 pictures of known classes, 1 of 1 picture of unknown classes"
     )
 
 

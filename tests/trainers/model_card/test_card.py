@@ -43,6 +43,7 @@ def card() -> MakeCard:
             "calibration": evaluate_calibration(predictions, predictions, 1.25),
             "shipped": {"phase": "head"},
             "findings": [],
+            "novelty": None,
         }
         metrics |= {name: changes.pop(name) for name in set(metrics) & set(changes)}
         options = {
@@ -126,6 +127,15 @@ def test_limits_come_from_the_warnings_and_the_findings(card: MakeCard) -> None:
     assert text.count("- The check of the pictures found: 2 groups of `x`.") == 6
     assert "`findings.json` has 2 more findings." in text
     assert "Warning" not in card()
+
+
+def test_the_share_of_known_pictures_that_are_called_unknown_is_a_limit(card: MakeCard) -> None:
+    assert "shows none of them, and does not say so." in card()
+    test = {"n": 40, "unknown": 3, "unknown_share": 0.075}
+    text = card(novelty={"test": test, "held_out": {"auroc": 0.75}})
+    assert "3 of the 40 test pictures (7.5%) were called unknown" in text
+    assert "in 75.0% of all pairs" in text
+    assert "held out" not in card(novelty={"test": test, "held_out": None})
 
 
 def test_licences_are_never_invented(card: MakeCard) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle.reading import Bundle
+from service.bundle.samples import read_samples
 from service.engine.classification import Classification
 from service.engine.device import fallback_warning, load_predictor, runtime_info
 from service.engine.predictor import Predictor
@@ -47,11 +48,15 @@ async def wait_for_answer(job: Job[Classification]) -> Classification:
 class ServedModel:
     """A loaded model that classifies pictures; a reload replaces the whole object.
 
+    Attributes:
+        report: its report, an HTML page; None if it has none, or if GRAFT_SHOW_PICTURES is false.
+        samples: sample pictures, as JPEGs; empty if GRAFT_SHOW_PICTURES is false.
+
     Args:
         bundle: a verified bundle.
         tuning: the number of sessions, of threads per session, and of pictures per batch.
         settings: only the device, the threads, the limits on pictures, the size of the queue, the
-            deadline, top_k, the confidence and the novelty are used.
+            deadline, top_k, the confidence, the novelty and show_pictures are used.
         metrics: the metrics in which this object records pictures, durations, model and device.
 
     Raises:
@@ -70,6 +75,8 @@ class ServedModel:
         self._predictor = load_predictor(
             bundle, settings.device, choice.session_threads, choice.sessions
         )
+        self.report = bundle.report() if settings.show_pictures else None
+        self.samples = read_samples(bundle) if settings.show_pictures else []
         self.fallback = fallback_warning(settings.device, self._predictor)
         self.runtime = runtime_info(settings.device, self._predictor, worker_count(), threads)
         # Pass functions, not bound methods: a reference cycle through this object would keep the

@@ -44,6 +44,11 @@ class Settings(BaseModel):
         description="whether results say if the picture is like the training pictures (`known`, "
         "`novelty`)",
     )
+    show_pictures: bool = Field(
+        True,
+        description="whether clients get the pictures of the training data that a bundle contains: "
+        "its report, and sample pictures in /ui",
+    )
     max_image_bytes: int = Field(40 * _MIB, ge=1, description="largest accepted picture, in bytes")
     max_request_bytes: int = Field(64 * _MIB, ge=1, description="limit on a request body, in bytes")
     max_upload_bytes: int = Field(

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from service.bundle import summary
+from service.schemas import model_name
 from service.state import ServiceState
 
 
@@ -32,7 +33,9 @@ async def show_model(state: ServiceState, request: Request) -> JSONResponse:
     """GET /model: the public part of the manifest, and how the model runs on this machine."""
     model = state.model
     run = {"tuning": model.tuning.model_dump(), "runtime": model.runtime.model_dump()}
-    return JSONResponse({**summary.public_manifest(model.manifest), **run})
+    challenger = state.shadow and model_name(state.shadow.challenger.manifest)
+    shadow = {"shadow": challenger} if challenger else {}
+    return JSONResponse({**summary.public_manifest(model.manifest), **run, **shadow})
 
 
 def show_metrics(request: Request) -> Response:

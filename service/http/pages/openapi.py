@@ -236,7 +236,9 @@ def _schemas() -> Json:
     properties["tuning"] = {"$ref": f"{SCHEMA}TuningResult"}
     properties["runtime"] = {"$ref": f"{SCHEMA}RuntimeInfo"}
     text = "The served model."
-    schemas["Model"] = {**model, "required": sorted(properties), "description": text}
+    required = sorted(properties)
+    properties["shadow"] = {"$ref": f"{SCHEMA}ModelName"}  # only if there is a challenger
+    schemas["Model"] = {**model, "required": required, "description": text}
     return schemas
 
 

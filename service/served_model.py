@@ -20,6 +20,7 @@ from service.engine.session_config import TuningResult
 from service.errors import DeadlineExceeded
 from service.imaging import Limits
 from service.metrics import Metrics
+from service.monitoring.shadow import Shadow
 from service.schemas import classified_json
 from service.server import tracing
 from service.server.bentoml_configuration import worker_count
@@ -58,6 +59,7 @@ class ServedModel:
         settings: only the device, the threads, the limits on pictures, the size of the queue, the
             deadline, top_k, the confidence, the novelty and show_pictures are used.
         metrics: the metrics in which this object records pictures, durations, model and device.
+        shadow: is offered every picture file that was classified.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.
@@ -65,11 +67,16 @@ class ServedModel:
     """
 
     def __init__(
-        self, bundle: Bundle, tuning: TuningResult, settings: Settings, metrics: Metrics
+        self,
+        bundle: Bundle,
+        tuning: TuningResult,
+        settings: Settings,
+        metrics: Metrics,
+        shadow: Shadow | None = None,
     ) -> None:
         self.bundle, self.tuning = bundle, tuning
         self.manifest = bundle.manifest
-        self._settings, self._metrics = settings, metrics
+        self._settings, self._metrics, self._shadow = settings, metrics, shadow
         choice = tuning.choice
         threads = settings.usable_threads()
         self._predictor = load_predictor(
@@ -96,6 +103,11 @@ class ServedModel:
     def is_full(self) -> bool:
         """Whether the queue is full, so that no further picture is admitted."""
         return self._scheduler.is_full
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether fewer pictures are admitted than half the number of threads."""
+        return self._scheduler.is_calm
 
     @contextmanager
     def admit(self, pictures: int) -> Iterator[None]:
@@ -151,6 +163,8 @@ class ServedModel:
         classification = await self._answer(job)
         best = self._predictor.classes[int(classification.probabilities.argmax())]
         self._metrics.count_prediction(best)
+        if self._shadow and isinstance(picture, bytes):
+            self._shadow.offer(picture, best)
         return classification
 
     async def _answer(self, job: Job[Classification]) -> Classification:

@@ -130,6 +130,14 @@ class Settings(BaseModel):
         description="path of a public key (PEM): only bundles signed with the matching private key "
         "are served; empty = bundles need no signature",
     )
+    shadow: str = Field(
+        "",
+        description="BentoML tag or bundle folder of a challenger: a model that classifies a share "
+        "of the pictures after they were answered, to compare it; empty = none",
+    )
+    shadow_share: float = Field(
+        0.1, ge=0, le=1, description="share of the pictures that the challenger is shown"
+    )
     reload: bool = Field(
         False, description="allow POST /admin/reload and SIGHUP to load another model"
     )

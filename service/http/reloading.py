@@ -51,11 +51,7 @@ async def watch_reloads(state: ServiceState) -> None:
         is_signalled = sighup.is_set()
         directory = state.runtime_directory
         announced = directory.last_reload() if directory else None
-        is_new = (
-            announced is not None
-            and announced != seen
-            and announced[1] != state.model.manifest.version
-        )
+        is_new = announced is not None and announced != seen and announced[1] != state.versions
         sighup.clear()
         seen = announced  # a model that cannot be loaded is tried once, not at every poll
         if not (is_signalled or is_new):
@@ -103,7 +99,7 @@ def _announce(state: ServiceState) -> None:
     if state.runtime_directory is None:  # a warning was logged when the service started
         return
     try:
-        state.runtime_directory.announce_reload(state.model.manifest.version)
+        state.runtime_directory.announce_reload(state.versions)
     except OSError as error:  # do not end `watch_reloads`: this worker has reloaded
         _log.error(
             "this worker has reloaded the model, but cannot tell the other workers to reload (%s); "

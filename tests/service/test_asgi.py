@@ -72,6 +72,15 @@ def test_pages_and_probes_answer(state: ServiceState, path: str) -> None:
     assert response.headers["x-request-id"]
 
 
+def test_the_model_page_names_the_challenger(
+    make_state: Any, tiny_bundle: Any, fake_challengers: list[Any]
+) -> None:
+    assert "shadow" not in send(make_state(), "GET", "/model").json()
+    state = make_state(shadow=str(tiny_bundle.path))
+    challenger = {"name": "tiny", "version": tiny_bundle.manifest.version}
+    assert send(state, "GET", "/model").json()["shadow"] == challenger
+
+
 def test_an_unknown_path_gets_the_error_format(state: ServiceState) -> None:
     response = send(state, "GET", "/nothing")
     assert response.status_code == 404

@@ -22,6 +22,7 @@ def test_each_field_is_one_variable() -> None:
         "model": "leaves:v1",
         "top_k": 2,
         "confidence": 0.5,
+        "novelty": False,
         "max_image_bytes": 11,
         "max_request_bytes": 12,
         "max_upload_bytes": 19,
@@ -42,6 +43,8 @@ def test_each_field_is_one_variable() -> None:
         "api_keys_file": "/keys/api",
         "cors_origins": "https://one.example, http://localhost:5173",
         "verify_key": "/keys/graft.pub",
+        "shadow": "leaves:v2",
+        "shadow_share": 0.5,
         "reload": True,
         "access_log": True,
     }

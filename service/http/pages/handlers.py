@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from service.bundle import summary
 from service.errors import Disabled, NotFound
 from service.http.pages.ui_page import build_page, build_policy
-from service.schemas import RequestLimits
+from service.schemas import RequestLimits, model_name
 from service.settings import Settings
 from service.state import ServiceState
 
@@ -43,6 +43,7 @@ async def show_model(state: ServiceState, request: Request) -> JSONResponse:
         picture_bytes=settings.max_image_bytes,
         request_bytes=settings.max_request_bytes,
     )
+    shadow = {"shadow": model_name(state.shadow.challenger.manifest)} if state.shadow else {}
     return JSONResponse(
         {
             **summary.public_manifest(model.manifest),
@@ -51,6 +52,7 @@ async def show_model(state: ServiceState, request: Request) -> JSONResponse:
             "limits": limits.model_dump(),
             "report": model.report is not None,
             "samples": len(model.samples),
+            **shadow,
         }
     )
 

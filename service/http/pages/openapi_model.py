@@ -106,5 +106,7 @@ def _schemas() -> Json:
     properties["report"] = {"type": "boolean", "description": "whether GET /report has a report"}
     properties["samples"] = {"type": "integer", "description": "number of sample pictures"}
     text = "The served model."
-    schemas["Model"] = {**model, "required": sorted(properties), "description": text}
+    required = sorted(properties)
+    properties["shadow"] = {"$ref": f"{SCHEMA}ModelName"}  # only if there is a challenger
+    schemas["Model"] = {**model, "required": required, "description": text}
     return schemas

@@ -105,6 +105,49 @@ def test_a_model_without_tuning_gets_that_of_the_old_model(
     assert reloadable.model.tuning.curve == ()  # it was measured with the old model
 
 
+def test_a_new_challenger_is_used_and_announced(
+    make_state: Any,
+    tiny_bundle: Bundle,
+    directory: RuntimeDirectory,
+    make_bundle: Any,
+    fake_challengers: list[Any],
+) -> None:
+    state = make_state(directory, reload=True, shadow=str(tiny_bundle.path))
+    model, bundle = state.model, make_bundle()
+    state.settings = state.settings.model_copy(update={"shadow": str(bundle.path)})
+    reload_now(state)
+    old, new = fake_challengers
+    assert (old.is_running, new.is_running) == (False, True)
+    assert new.manifest == bundle.manifest
+    assert state.model is model
+    versions = f"{model.manifest.version}+{bundle.manifest.version}"
+    assert state.versions == state.runtime_directory.last_reload()[1] == versions
+    reload_now(state)
+    assert len(fake_challengers) == 2
+
+
+def test_a_challenger_that_cannot_be_loaded_refuses_the_reload(
+    make_state: Any,
+    tiny_bundle: Bundle,
+    make_bundle: Any,
+    tmp_path: Path,
+    fake_challengers: list[Any],
+) -> None:
+    state = make_state(reload=True, shadow=str(tiny_bundle.path))
+    model, bundle = state.model, make_bundle()
+    change = {"model": str(bundle.path), "shadow": str(tmp_path / "nothing")}
+    state.settings = state.settings.model_copy(update=change)
+    with pytest.raises(ReloadRefused, match="GRAFT_SHADOW"):
+        reload_now(state)
+    assert state.model is model
+    change = {"model": str(tmp_path / "nothing"), "shadow": str(bundle.path)}
+    state.settings = state.settings.model_copy(update=change)
+    with pytest.raises(ReloadRefused, match="GRAFT_MODEL"):
+        reload_now(state)
+    assert state.model is model
+    assert [challenger.is_running for challenger in fake_challengers] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -204,6 +247,11 @@ class Worker:
             manifest=SimpleNamespace(id="1", name="a", version="1")
         )
     )
+
+    @property
+    def versions(self) -> str:
+        version: str = self.model.manifest.version
+        return version
 
     async def reload(self) -> Any:
         self.reloads += 1

@@ -72,7 +72,6 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m trainers.promote",
-        usage="%(prog)s [options] NEW\n       %(prog)s --rollback [NAME]",
         description="Compare a new model with the champion on the test pictures of both that "
         "neither was trained or validated on. If it classifies at least as many of them correctly, "
         "and no class clearly loses, it becomes the champion. The champion is NAME:champion and "

@@ -102,7 +102,7 @@ def _model_store() -> Any:
 
 def _write(path: Path, content: str, staging: Path) -> None:
     """Replace a file of the store, so that a killed process leaves the old or the new content."""
-    written = staging / path.name
+    written = staging / f".{path.name}"  # no folder of a model begins with a dot
     written.write_text(content, encoding="utf-8")
     fsync(written)
     written.replace(path)

@@ -25,8 +25,6 @@ class PairedComparison:
         low, high: 95% confidence interval of the difference new - old.
         gained: number of pictures that only the new model classifies correctly.
         lost: number of pictures that only the old model classifies correctly.
-        p_value: probability of a difference of this size or larger if each of the gained and lost
-            pictures had been gained or lost by chance (McNemar's exact test, two-sided).
     """
 
     n: int
@@ -36,7 +34,16 @@ class PairedComparison:
     high: float
     gained: int
     lost: int
-    p_value: float
+
+    @property
+    def p_value(self) -> float:
+        """The probability of such a difference, or a larger one, by chance, 0 to 1.
+
+        This is McNemar's exact test, two-sided: by chance, each picture that only one of the models
+        classifies correctly is as likely gained as lost.
+        """
+        larger = max(self.gained, self.lost)
+        return min(1.0, 2 * _p_at_least(larger, self.gained + self.lost - larger))
 
     @property
     def is_at_least_as_accurate(self) -> bool:
@@ -96,16 +103,8 @@ def compare_answers(new: Sequence[bool], old: Sequence[bool]) -> PairedCompariso
     gained, lost = _count_changes(zip(new, old, strict=True))
     difference = (gained - lost) / (n + 2)
     width = _Z95 * math.sqrt((gained + lost + 1) / (n + 2) - difference**2) / math.sqrt(n + 2)
-    return PairedComparison(
-        n,
-        sum(new) / n,
-        sum(old) / n,
-        difference - width,
-        difference + width,
-        gained,
-        lost,
-        p_value=min(1.0, 2 * min(_p_at_least(gained, lost), _p_at_least(lost, gained))),
-    )
+    low, high = difference - width, difference + width
+    return PairedComparison(n, sum(new) / n, sum(old) / n, low, high, gained, lost)
 
 
 def compare_classes(

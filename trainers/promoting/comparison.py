@@ -71,8 +71,8 @@ class Comparison:
             f"loss: new {new.log_loss:.3f}, old {old.log_loss:.3f}"
         )
         yield (
-            f"time for one picture on this machine (median, one thread): new {new.latency_ms:.1f} "
-            f"ms, old {old.latency_ms:.1f} ms; size of the bundle: new "
+            f"latency for one picture on this machine (one thread, median): new "
+            f"{new.latency_ms:.1f} ms, old {old.latency_ms:.1f} ms; size of the bundle: new "
             f"{size_bytes(self.new) / 1e6:.1f} MB, old {size_bytes(self.old) / 1e6:.1f} MB"
         )
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle.reading import Bundle
+from service.engine.onnx_session import CPU
 from service.engine.predictor import Predictor
 from service.errors import GraftError, RequestError
 from service.system.resources import usable_cores
@@ -35,7 +36,8 @@ class Answers:
         hits: (n,) whether the answer is correct.
         scores: (n,) probability of the predicted class, 0 to 1.
         true_scores: (n,) probability of the true class, 0 to 1.
-        latency_ms: median time to decode and classify one picture, on one core.
+        latency_ms: median time to decode and classify one picture. On a processor, this is the time
+            of one core without the time of other programs.
     """
 
     hits: NDArray[np.bool_]
@@ -97,8 +99,8 @@ def run_side_by_side(
 ) -> SideBySide:
     """Classify pictures with both models.
 
-    Each picture is classified by one model right after the other, on one core: other programs on
-    the machine then slow down both models alike, and the threads of one do not disturb the other.
+    Each picture is classified by one model right after the other, so that a change in the speed of
+    the machine affects both models alike.
 
     Args:
         rows: the pictures; both models have their classes.
@@ -162,14 +164,16 @@ def _ask(row: SplitRow, number: int, models: Sequence[Predictor], folder: Path) 
 
 
 def _answer(predictor: Predictor, data: bytes, label: str) -> _Answer:
-    started = time.perf_counter()
+    # A call with one thread runs in this thread, so its processor time is that of this thread.
+    clock = time.thread_time if predictor.provider == CPU else time.perf_counter
+    started = clock()
     try:
         image = predictor.decode(data)
     except RequestError as error:  # for example a format that only the other model was trained on
         tag = predictor.bundle.manifest.tag
         raise UnusablePicture(f"are refused by {tag} ({error.code})") from error
     probabilities = predictor.predict(image[np.newaxis])[0]
-    seconds = time.perf_counter() - started
+    seconds = clock() - started
     best, true = int(probabilities.argmax()), predictor.classes.index(label)
     return _Answer(best == true, float(probabilities[best]), float(probabilities[true]), seconds)
 

@@ -139,7 +139,9 @@ class Settings(BaseModel):
         0.1, ge=0, le=1, description="share of the pictures that the challenger is shown"
     )
     reload: bool = Field(
-        False, description="allow POST /admin/reload and SIGHUP to load another model"
+        False,
+        description="allow POST /admin/reload and SIGHUP to load another model; with the tag of a "
+        "champion in GRAFT_MODEL, also load each new champion",
     )
     access_log: bool = Field(False, description="log each request as a line of JSON")
     threads: int = Field(

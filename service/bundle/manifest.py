@@ -118,6 +118,11 @@ class Manifest(_Part):
         """The version in the tag of the model: the first 12 hexadecimal digits of the id."""
         return self.id[:12]
 
+    @property
+    def tag(self) -> str:
+        """The tag of the model in BentoML's store: NAME:VERSION."""
+        return f"{self.name}:{self.version}"
+
     def public(self) -> dict[str, Any]:
         """Return the JSON for clients (GET /model): the version and most fields of the manifest."""
         hidden = {"provenance", "files"}

@@ -24,7 +24,7 @@ from starlette.requests import Request
 from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
-from service.bundle.store import save
+from service.bundle.store import roll_back, save
 from service.errors import BundleError, ReloadRefused
 from service.http.reloading import reload as reload_model
 from service.http.reloading import watch_reloads
@@ -244,9 +244,10 @@ class Worker:
     reloads: int = 0
     model: Any = field(
         default_factory=lambda: SimpleNamespace(
-            manifest=SimpleNamespace(id="1", name="a", version="1")
+            manifest=SimpleNamespace(id="1", name="a", version="1", tag="a:1")
         )
     )
+    settings: Any = field(default_factory=lambda: SimpleNamespace(model="tiny:champion"))
 
     @property
     def versions(self) -> str:
@@ -341,6 +342,51 @@ def test_a_failed_reload_is_not_announced(directory: RuntimeDirectory) -> None:
     assert directory.last_reload() is None
 
 
+@pytest.fixture
+def champions(
+    empty_home: Path, tiny_bundle: Bundle, make_bundle: Any
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Two functions, each of which makes another bundle the champion called `tiny`."""
+    other = make_bundle()
+    return lambda: save(tiny_bundle, as_champion=True), lambda: save(other, as_champion=True)
+
+
+def test_a_worker_follows_the_champion(champions: Any) -> None:
+    promote_first, promote_second = champions
+    reload_counts = watch(Worker(None), promote_first, promote_second, lambda: roll_back("tiny"))
+    assert reload_counts == [0, 1, 2, 3]
+
+
+def test_a_worker_does_not_follow_the_champion_of_another_tag(champions: Any) -> None:
+    worker = Worker(None, settings=SimpleNamespace(model="tiny:latest"))
+    assert watch(worker, *champions) == [0, 0, 0]
+
+
+def test_a_worker_does_not_reload_the_champion_that_it_serves(
+    champions: Any, tiny_bundle: Bundle
+) -> None:
+    promote_first, promote_second = champions
+    worker = Worker(None, model=SimpleNamespace(manifest=tiny_bundle.manifest))
+    assert watch(worker, promote_first, promote_second) == [0, 0, 1]
+
+
+def test_a_champion_that_cannot_be_loaded_is_tried_once(champions: Any) -> None:
+    promote_first, promote_second = champions
+    worker = Worker(None, BundleError("altered"))
+    assert watch(worker, promote_first, lambda: None, promote_second) == [0, 1, 1, 2]
+
+
+def test_watching_survives_a_store_that_cannot_be_read(champions: Any, empty_home: Path) -> None:
+    promote_first, _ = champions
+    file = empty_home / "models/tiny/.champion"
+
+    def damage() -> None:
+        file.unlink()
+        file.mkdir()
+
+    assert watch(Worker(None), promote_first, damage) == [0, 1, 1]
+
+
 # Over HTTP
 
 
@@ -419,13 +465,18 @@ class Load:
 
 
 @pytest.fixture
-def two_workers(serve: Any, empty_home: Path, tiny_bundle: Bundle) -> Iterator[Any]:
-    """A service of two workers with the newest model called `tiny`, which may be reloaded."""
-    save(tiny_bundle)
+def two_workers(
+    serve: Any, empty_home: Path, tiny_bundle: Bundle, request: pytest.FixtureRequest
+) -> Iterator[Any]:
+    """A service of two workers with the newest model called `tiny`, which may be reloaded.
+
+    The parameter is another value of GRAFT_MODEL.
+    """
+    save(tiny_bundle, as_champion=True)
     with serve(
         BENTOML_HOME=str(empty_home),
         BENTOML_CONFIG_OPTIONS="services.graft.workers=2",
-        GRAFT_MODEL="tiny:latest",
+        GRAFT_MODEL=getattr(request, "param", "tiny:latest"),
         GRAFT_RELOAD="1",
     ) as server:
         # The service is ready with one worker; SIGHUP would end a worker that is still starting.
@@ -457,6 +508,22 @@ def test_two_workers_reload_under_load(
     assert f'version="{new}"' in series
     assert two_workers.metrics()["graft_queue_depth_pictures"] == 0
     assert f"reloaded: tiny:{new} is served instead of tiny:{old}" in two_workers.log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("two_workers", ["tiny:champion"], indirect=True)
+def test_two_workers_follow_the_champion(
+    two_workers: Any, tiny_bundle: Bundle, make_bundle: Any, draw: Any
+) -> None:
+    old = tiny_bundle.manifest.version
+    bundle = make_bundle(FRENCH)
+    new = bundle.manifest.version
+    save(bundle)
+    assert set(answers(two_workers, draw("blue"))) == {(old, "blue")}
+    save(bundle, as_champion=True)
+    seconds_until_all(two_workers, draw("blue"), (new, "bleu"))
+    roll_back("tiny")
+    seconds_until_all(two_workers, draw("blue"), (old, "blue"))
 
 
 @pytest.mark.slow

@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from service.api_keys import read_keys, split_keys
-from service.errors import SettingError
 from service.imaging import MAX_PIXELS, Limits
 from service.system.resources import usable_cores
-from service.system.variables import PREFIX, refuse_typing_error
+from service.system.variables import read_fields
 
 _ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s*]+")
 MAX_WAIT_SECONDS: Final = 30.0
@@ -201,18 +200,7 @@ class Settings(BaseModel):
                 similar to a setting or contains a word such as TOKEN. If GRAFT_TOKEN were ignored,
                 anybody could use the service.
         """
-        names = [PREFIX + field.upper() for field in cls.model_fields]
-        for name in sorted(environment.keys() - set(names)):
-            refuse_typing_error(name, names)
-        values = {
-            field: environment[PREFIX + field.upper()]
-            for field in cls.model_fields
-            if environment.get(PREFIX + field.upper())
-        }
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise SettingError("; ".join(_explain(problem) for problem in error.errors())) from None
+        return read_fields(cls, environment)
 
     @property
     def requires_keys(self) -> bool:
@@ -243,12 +231,3 @@ class Settings(BaseModel):
 
 def _split(text: str) -> list[str]:
     return [item for part in text.split(",") if (item := part.strip())]
-
-
-def _explain(problem: Mapping[str, object]) -> str:
-    location, message = problem["loc"], str(problem["msg"]).removeprefix("Value error, ")
-    if not (isinstance(location, tuple) and location):
-        return message
-    field = str(location[0])
-    value = f" (={problem['input']!r})" if Settings.model_fields[field].repr else ""
-    return f"{PREFIX}{field.upper()}{value}: {message}"

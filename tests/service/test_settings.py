@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from service.errors import SettingError
 from service.imaging import MAX_PIXELS
-from service.settings import PREFIX, Settings
+from service.settings import Settings
+from service.system.variables import PREFIX
 
 
 def test_defaults_need_no_variables() -> None:

@@ -24,6 +24,7 @@ def test_each_field_is_one_variable() -> None:
         "top_k": 2,
         "confidence": 0.5,
         "novelty": False,
+        "show_pictures": False,
         "max_image_bytes": 11,
         "max_request_bytes": 12,
         "max_upload_bytes": 19,

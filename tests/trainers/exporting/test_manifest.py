@@ -3,10 +3,13 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from plugins.registry import resolve
 from trainers.cache.array_cache import Cache
+from trainers.config import TrainingConfig
 from trainers.dataset import scanning
 from trainers.dataset.dataset import load_dataset
 from trainers.exporting import manifest
@@ -47,6 +50,24 @@ def test_the_nearest_file_with_a_licence_is_recorded(
     assert find() == "red/licence.md"
     (folder / "LICENSE").write_text("CC BY 4.0")
     assert find() == "LICENSE"
+
+
+@pytest.mark.parametrize(
+    ("plugin", "weights", "source", "licence"),
+    [
+        ("pocket", "embedded", "embedded", "Apache-2.0"),
+        ("pocket", "/home/me/mine.h5", "mine.h5", None),
+        ("pocket", "none", "none", None),
+        ("convnext", "imagenet", "imagenet", None),  # its publishers state none
+    ],
+)
+def test_only_the_weights_of_the_publisher_have_their_licence(
+    plugin: str, weights: str, source: str, licence: str | None
+) -> None:
+    classifier = SimpleNamespace(backbone=resolve(plugin), weights_sha256="00")
+    config = TrainingConfig(plugin=plugin, weights=weights)
+    record = manifest._weights_provenance(classifier, config)  # type: ignore[arg-type]
+    assert record == {"source": source, "sha256": "00", "licence": licence}
 
 
 def test_the_commit_of_another_repository_is_not_recorded(

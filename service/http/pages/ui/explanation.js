@@ -20,7 +20,8 @@ async function toggleExplanation(item) {
     const isOlder = error.status === 404 && error.message.startsWith("Not Found");
     return panel.replaceChildren(element("p", isOlder ? "this server cannot explain its answers" : error.message, { role: "alert" }));
   }
-  const parts = content.heat_map ? [await makeHeatMap(item, content.heat_map)] : [];
+  const rows = content.heat_map ?? [];
+  const parts = rows.flat().some((value) => value > 0) ? [await makeHeatMap(item, rows)] : [element("p", "No part of the picture speaks for this class.")];
   if (content.nearest?.length) parts.push(makeNearest(content.nearest));
   panel.replaceChildren(...parts);
 }

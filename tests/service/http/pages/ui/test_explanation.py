@@ -80,6 +80,14 @@ def test_a_picture_that_the_browser_cannot_show_has_a_heat_map(open_ui: Open) ->
     assert page.locator("figure canvas").evaluate(PIXEL, [0.02, 0.5]) == [254, 232, 56, 255]
 
 
+def test_a_heat_map_without_heat_is_a_sentence(open_ui: Open, draw: Any) -> None:
+    page = open_ui()
+    open_why(page, draw, 200, {"heat_map": [[0, 0], [0, 0]], "nearest": []})
+    expect(page.locator(".explanation")).to_have_text(
+        "No part of the picture speaks for this class."
+    )
+
+
 def test_a_server_without_explanations_says_so(open_ui: Open, draw: Any) -> None:
     page = open_ui()
     error = {"code": "unknown", "message": "this model has no heat maps: train it again"}

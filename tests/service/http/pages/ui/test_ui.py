@@ -33,7 +33,7 @@ def overflow(page: Any) -> int:
 def test_markup_in_names_is_shown_as_text(open_ui: Open, draw: Any) -> None:
     page = open_ui()
     top = [{"label": "<b>bold</b>", "score": 0.9}, {"label": "other", "score": 0.1}]
-    error = {"error": {"code": "x", "message": MARKUP}}
+    error = {"error": {"code": "x", "message": f"no {MARKUP}"}}
     mock_results(page, {"label": "<b>bold</b>", "score": 0.9, "top": top}, error)
     mock_model(page, name=MARKUP, classes=[MARKUP, "other"], warnings=[MARKUP])
     expect(page.get_by_role("heading", level=1)).to_have_text(MARKUP)
@@ -41,7 +41,7 @@ def test_markup_in_names_is_shown_as_text(open_ui: Open, draw: Any) -> None:
     choose(page, picture(MARKUP, draw()), picture("b.jpg", draw()))
     # The page shows the name of the file, which cannot contain slashes.
     expect(row(page, MARKUP).locator(".best .label")).to_have_text("<b>bold</b>")
-    expect(row(page, "b.jpg").locator(".state")).to_have_text(MARKUP)
+    expect(row(page, "b.jpg").locator(".state")).to_have_text(f"no {MARKUP}")
     expect(page.get_by_role("status")).to_have_text("2 pictures: 1 <b>bold</b>, 1 not readable")
     assert page.locator("main b, img[src=x]").count() == 0
     assert page.title() == f"{MARKUP} · Graft"

@@ -19,6 +19,7 @@ MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
 GOLDEN_ANSWERS: Final = "golden/answers.json"
 CALIBRATION: Final = "calibration.json"
+NOVELTY: Final = "novelty.npz"
 REPORT: Final = "report.html"
 NAME_PATTERN: Final = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 

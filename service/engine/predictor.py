@@ -13,6 +13,7 @@ from service.bundle.manifest import MODEL
 from service.bundle.reading import Bundle
 from service.engine.classification import Classification, ModelOutputs, Verdict
 from service.engine.label_sets import in_set, lowest_score
+from service.engine.novelty import Novelty
 from service.engine.onnx_session import open_session
 from service.errors import BundleError
 from service.imaging import Limits, decode
@@ -56,6 +57,7 @@ class Predictor:
         self.classes = bundle.manifest.classes
         self.image_size = bundle.manifest.input.size
         self._true_scores = bundle.true_scores()
+        self._novelty = Novelty.read(bundle)
         self._idle_sessions: queue.SimpleQueue[Any] = queue.SimpleQueue()
         model = bundle.content(MODEL)
         try:
@@ -91,7 +93,10 @@ class Predictor:
 
     def interpret(self, outputs: ModelOutputs) -> list[Classification]:
         """Return the classification of each picture, from the outputs of the model."""
-        return [Classification(probabilities) for probabilities in outputs.probabilities]
+        if self._novelty is None:
+            return [Classification(probabilities) for probabilities in outputs.probabilities]
+        novelties = self._novelty.measure(outputs).tolist()
+        return list(map(Classification, outputs.probabilities, novelties))
 
     def decode(
         self,

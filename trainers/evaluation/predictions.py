@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.engine.classification import ModelOutputs
 from service.engine.onnx_session import CUDA
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.decoded_images import Images
@@ -26,11 +27,13 @@ class Predictions:
         rows: (n,) the row of each picture in the dataset.
         labels: (n,) indexes of the true classes.
         probabilities: (n, classes) the probability of each class, 0 to 1.
+        embeddings: (n, D) the embeddings; empty if the model has not computed them.
     """
 
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    embeddings: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
@@ -92,7 +95,7 @@ class Model(Protocol):
 
     provider: str
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+    def run(self, images: NDArray[np.uint8]) -> ModelOutputs: ...
 
 
 def predict_split(
@@ -104,14 +107,30 @@ def predict_split(
         MemoryShortageError: the memory is too small for one picture.
     """
     rows = dataset.rows(split)
-    label = f"evaluating on {split}"
+    outputs = run_model(predictor, dataset, rows, f"evaluating on {split}", progress)
+    return Predictions(rows, dataset.labels[rows], *outputs)
+
+
+def run_model(
+    predictor: Model, dataset: Dataset, rows: NDArray[np.int64], label: str, progress: Progress
+) -> ModelOutputs:
+    """Return the outputs of the exported model for some rows of a dataset.
+
+    Args:
+        label: the name of the step, for the log.
+
+    Raises:
+        MemoryShortageError: the memory is too small for one picture.
+    """
     size = _GPU_BATCH if predictor.provider == CUDA else _BATCH
-    predict = AdaptiveBatches(predictor.predict, size, label)
+    run = AdaptiveBatches(lambda images: np.hstack(predictor.run(images)), size, label)
     log.info("%s: the exported ONNX model runs in ONNX Runtime on %s", label, predictor.provider)
-    probabilities = np.zeros((len(rows), len(dataset.classes)), np.float32)
+    count = len(dataset.classes)
+    outputs = [np.zeros((0, count), np.float32)]
     with progress.steps(len(rows), label) as advance:
         for start in range(0, len(rows), size):
             batch = rows[start : start + size]
-            probabilities[start : start + len(batch)] = predict(dataset.images[batch])
+            outputs.append(run(dataset.images[batch]))
             advance(len(batch))
-    return Predictions(rows, dataset.labels[rows], probabilities)
+    joined = np.concatenate(outputs[1:] or outputs)
+    return ModelOutputs(joined[:, :count], joined[:, count:])

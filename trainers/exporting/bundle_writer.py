@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from service.bundle.manifest import CALIBRATION, GOLDEN_ANSWERS, REPORT
+from service.bundle.manifest import CALIBRATION, GOLDEN_ANSWERS, NOVELTY, REPORT
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
 from service.engine.onnx_session import providers_for
@@ -25,12 +26,13 @@ from trainers.dataset.findings import finding
 from trainers.dataset.findings.finding import Finding
 from trainers.evaluation.calibration import evaluate_calibration, true_scores
 from trainers.evaluation.metrics import evaluate
-from trainers.evaluation.predictions import predict_split
+from trainers.evaluation.predictions import predict_split, run_model
 from trainers.exporting import export
 from trainers.exporting.manifest import build_manifest, headline_metrics
 from trainers.exporting.temperature import calibrate
 from trainers.model.classifier import Classifier
 from trainers.model_card import card
+from trainers.novelty.measuring import Embed, write_novelty
 from trainers.phases.transfer_learning import TrainedClassifier
 from trainers.progress import Progress
 from trainers.reporting import report
@@ -84,12 +86,15 @@ def write_bundle(
     validation = predict_split(predictor, dataset, "validation", progress)
     calibrated.require_same(validation)
     test = predict_split(predictor, dataset, "test", progress)
+    embed = trained.embed or _embedder(predictor, dataset, progress)
+    novelty = write_novelty(staging / NOVELTY, dataset, embed, validation, test, progress)
 
     effect = trained.class_weight_effect
     metrics: dict[str, Any] = {
         "test": evaluate(test, dataset),
         "validation": evaluate(validation, dataset),
         "calibration": evaluate_calibration(test, validation, calibrated.temperature),
+        "novelty": novelty,
         "train": _training_counts(dataset),
         "balance": effect and dict(zip(dataset.classes, effect, strict=True)),
         "parity": parity,
@@ -113,6 +118,16 @@ def write_bundle(
     report.write(staging / REPORT, manifest, metrics, dataset, test)
     card.write(staging, manifest, metrics, config)
     return seal(staging, manifest, config.output), metrics
+
+
+def _embedder(predictor: Predictor, dataset: Dataset, progress: Progress) -> Embed:
+    """Return a function that computes embeddings of training pictures with the exported model."""
+
+    def embed(positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        rows = dataset.rows("train")[positions]
+        return run_model(predictor, dataset, rows, "embedding training pictures", progress)[1]
+
+    return embed
 
 
 def _training_counts(dataset: Dataset) -> dict[str, Any]:

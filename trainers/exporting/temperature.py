@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.engine.classification import ModelOutputs
 from service.engine.onnx_session import open_session, providers_for
 from service.errors import ParityError
 from trainers.dataset.dataset import Dataset
@@ -97,6 +98,5 @@ class _OnnxModel:
         self._session = open_session(path, providers=providers_for(device))
         self.provider = str(self._session.get_providers()[0])
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        result: NDArray[np.float32] = self._session.run(["probabilities"], {"images": images})[0]
-        return result
+    def run(self, images: NDArray[np.uint8]) -> ModelOutputs:
+        return ModelOutputs(*self._session.run(export.OUTPUTS, {"images": images}))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from trainers import hardware
 from trainers.evaluation import selection
@@ -53,6 +57,7 @@ class TrainedClassifier:
     phase: str = HEAD_PHASE
     epoch: int = 0
     class_weight_effect: ClassWeightEffect | None = None
+    embed: Callable[[NDArray[np.int64]], NDArray[np.float32]] | None = None
 
 
 def train(context: TrainingContext) -> TrainedClassifier:
@@ -89,7 +94,9 @@ def train(context: TrainingContext) -> TrainedClassifier:
                 "maps were computed; the next run uses those that are in the cache"
             )
             decision = _explain_head(head, reason)
-            return TrainedClassifier(classifier, history, plan, decision, selected, choices)
+            return TrainedClassifier(
+                classifier, history, plan, decision, selected, choices, embed=_reader(context)
+            )
         history[FINE_TUNING], epoch = tuned.history, tuned.epoch
         decision = _explain_fine_tuning(tuned, head, plan)
         if selection.should_replace(tuned.validation, head.validation):
@@ -99,9 +106,20 @@ def train(context: TrainingContext) -> TrainedClassifier:
         else:
             classifier.assign_weights(head_weights)
     effect = head_phase.measure_class_weights(context)
+    embed = _reader(context) if phase == HEAD_PHASE else None
     return TrainedClassifier(
-        classifier, history, plan, decision, selected, choices, phase, epoch, effect
+        classifier, history, plan, decision, selected, choices, phase, epoch, effect, embed
     )
+
+
+def _reader(context: TrainingContext) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
+    """Return a function that reads embeddings of the frozen backbone from the cache."""
+
+    def read(positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        features = head_phase.extract_embeddings(context, context.train, 1)
+        return features.read(positions, np.zeros_like(positions))
+
+    return read
 
 
 def conditions(context: TrainingContext) -> Conditions:

@@ -9,6 +9,7 @@ import pytest
 from scipy.sparse import coo_array
 from sklearn.metrics import log_loss, top_k_accuracy_score
 
+from service.engine.classification import ModelOutputs
 from tests.trainers.evaluation.test_predictions import CLASSES, Dogs, predict_dogs
 from trainers.evaluation import metrics
 from trainers.evaluation.metrics import (
@@ -96,8 +97,8 @@ class Descending:
     provider = "CPUExecutionProvider"
     answer = np.array([0.5, 0.2, 0.15, 0.1, 0.04, 0.01], np.float32)
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        return np.tile(self.answer, (len(images), 1))
+    def run(self, images: np.ndarray) -> ModelOutputs:
+        return ModelOutputs(np.tile(self.answer, (len(images), 1)), images[:, np.newaxis])
 
 
 @pytest.mark.parametrize(("classes", "top"), [(6, {3: 3 / 6, 5: 5 / 6}), (5, {3: 3 / 5}), (3, {})])
@@ -116,7 +117,7 @@ def test_log_loss_and_top_k_equal_those_of_scikit_learn(
     predictor.answer = predictor.answer[:classes] / predictor.answer[:classes].sum()
     predictions = predict_split(predictor, dataset, "test", Progress(is_quiet=True))  # type: ignore[arg-type]
     figures = evaluate(predictions, dataset)
-    probabilities = predictor.predict(dataset.images)
+    probabilities = predictor.run(dataset.images).probabilities
     assert figures["log_loss"] == pytest.approx(log_loss(labels, probabilities), rel=1e-5)
     for k in (3, 5):
         assert figures.get(f"top_{k}_accuracy") == top.get(k)

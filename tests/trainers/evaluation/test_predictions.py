@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from service.engine.classification import ModelOutputs
 from trainers.evaluation.predictions import Predictions, predict_split
 from trainers.progress import Progress, log
 
@@ -20,12 +21,13 @@ class Dogs:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def run(self, images: np.ndarray) -> ModelOutputs:
         self.sizes.append(len(images))
         if len(images) > self.max_batch:
             raise RuntimeError("Failed to allocate memory for requested buffer of size 8")
         confidence = 0.5 + images / 1000
-        return np.stack([(1 - confidence) / 2, confidence, (1 - confidence) / 2], axis=1)
+        other = (1 - confidence) / 2
+        return ModelOutputs(np.stack([other, confidence, other], axis=1), images[:, None] * [1, -1])
 
 
 def predict_dogs(count: int, predictor: Dogs | None = None) -> tuple[Predictions, SimpleNamespace]:
@@ -48,6 +50,7 @@ def test_every_picture_of_the_split_is_classified() -> None:
     assert predictions.labels.tolist() == [index % 3 for index in range(20)]
     assert predictions.predicted.tolist() == [1] * 20
     assert predictions.scores == pytest.approx([0.5 + row / 1000 for row in predictions.rows])
+    assert predictions.embeddings.tolist() == [[row, -row] for row in predictions.rows]
 
 
 def test_batches_are_smaller_if_memory_is_short() -> None:

@@ -1,0 +1,140 @@
+"""Measures how well the novelty finds pictures of a class that the model was not trained on.
+
+Each class is held out in turn: a head is trained on the references of the other classes, and must
+call the pictures of this class more novel than validation pictures of the others. A fine-tuned
+network has seen the class, so then these figures are too high.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.classification import ModelOutputs
+from service.engine.novelty import References
+from trainers.novelty.fitting import choose_references, fit_novelty, fit_references
+
+MAX_HELD_OUT = 10
+"""At most this number of classes is held out."""
+MAX_CLASSES = 20
+"""Of more classes, only as many are used, so that the heads are quick to train."""
+MAX_PICTURES = 600
+"""Of more references or validation pictures, only as many are used."""
+INVERSE_REGULARISATION = 0.01
+"""C of logistic regression, the default of `trainers.heads.linear`."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The pictures to measure with.
+
+    Attributes:
+        rows: (n,) the rows of the references in the dataset.
+        embeddings: (n, D) their embeddings.
+        labels: (n,) their class indexes.
+        validation: (m, D) embeddings of the validation pictures.
+        validation_labels: (m,) their class indexes.
+    """
+
+    rows: NDArray[np.int64]
+    embeddings: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    validation: NDArray[np.float32]
+    validation_labels: NDArray[np.int64]
+
+    def sample(self) -> Examples:
+        """Return the pictures of at most MAX_CLASSES classes, at most MAX_PICTURES of each kind."""
+        classes = _spread(np.unique(self.labels), MAX_CLASSES)
+        kept, known = (_choose(labels, classes) for labels in (self.labels, self.validation_labels))
+        return Examples(
+            self.rows[kept],
+            self.embeddings[kept],
+            self.labels[kept],
+            self.validation[known],
+            self.validation_labels[known],
+        )
+
+
+def measure_held_out(examples: Examples, classes: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return the AUROC of the novelty for pictures of a held-out class, for metrics.json.
+
+    The AUROC is the probability that a picture of the held-out class is more novel than a
+    validation picture of another class.
+
+    Returns:
+        auroc, probability_auroc: the mean AUROC of the novelty, and that of the highest
+            probability, which is low for unknown pictures.
+        classes: both figures for each held-out class.
+        None if there are fewer than 3 classes: a head needs 2.
+    """
+    examples = examples.sample()
+    present = np.unique(examples.labels)
+    if len(present) < 3:
+        return None
+    rows = [
+        {"label": classes[index], **figures}
+        for index in _spread(present, MAX_HELD_OUT)
+        if (figures := _hold_out(examples, index))
+    ]
+    if not rows:
+        return None
+    names = ("auroc", "probability_auroc")
+    means = {name: float(np.mean([row[name] for row in rows])) for name in names}
+    return {**means, "classes": rows}
+
+
+def _hold_out(examples: Examples, held_out: int) -> dict[str, float] | None:
+    """Return the AUROC for one held-out class; None without validation pictures of others."""
+    from sklearn.metrics import roc_auc_score
+
+    trained, known = examples.labels != held_out, examples.validation_labels != held_out
+    if not known.any():
+        return None
+    references = fit_references(examples.embeddings[trained], examples.rows[trained])
+    unknown = np.concatenate([examples.embeddings[~trained], examples.validation[~known]])
+    head = _Head(references, examples.labels[trained])
+    outputs = [head.run(part) for part in (examples.validation[known], unknown)]
+    novelty = fit_novelty(references, outputs[0])
+    is_unknown = np.repeat([False, True], [known.sum(), len(unknown)])
+    novelties = np.concatenate([novelty.measure(part) for part in outputs])
+    highest = np.concatenate([part.probabilities.max(axis=1) for part in outputs])
+    return {
+        "auroc": float(roc_auc_score(is_unknown, novelties)),
+        "probability_auroc": float(roc_auc_score(is_unknown, -highest)),
+    }
+
+
+class _Head:
+    """Logistic regression on the coordinates of the references."""
+
+    def __init__(self, references: References, labels: NDArray[np.int64]) -> None:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits
+
+        squares = (references.positions**2).sum(axis=0) + references.heights
+        variance = float(squares.mean()) / len(references.centre)  # of a feature
+        self._references, self._scale = references, np.float32(1 / np.sqrt(max(variance, 1e-12)))
+        self._model = LogisticRegression(C=INVERSE_REGULARISATION, tol=1e-2)
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._model.fit(references.positions.T * self._scale, labels)
+
+    def run(self, embeddings: NDArray[np.float32]) -> ModelOutputs:
+        positions, _ = self._references.project(embeddings)
+        probabilities = self._model.predict_proba(positions * self._scale)
+        return ModelOutputs(probabilities.astype(np.float32), embeddings)
+
+
+def _choose(labels: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.int64]:
+    (rows,) = np.nonzero(np.isin(labels, classes))
+    return rows[choose_references(labels[rows], MAX_PICTURES)]
+
+
+def _spread(values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return at most `count` of the values, at equal distances."""
+    return values[np.linspace(0, len(values) - 1, min(count, len(values))).astype(np.int64)]

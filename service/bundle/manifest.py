@@ -17,6 +17,9 @@ from service.imaging import ALWAYS_ACCEPTED, FULL_RANGE_BITS
 SCHEMA_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
+HEAT_MAPS: Final = "heat_maps.onnx.part"
+"""The operations that compute heat maps. Bundles of older versions do not have this file."""
+SPLIT_TABLE: Final = "split.csv"
 GOLDEN_ANSWERS: Final = "golden/answers.json"
 CALIBRATION: Final = "calibration.json"
 REPORT: Final = "report.html"

@@ -3,5 +3,5 @@
 Start at `explainer.Explainer`. Its first explanation opens a session of its own, so that the
 session that classifies pictures does no additional work.
 In: a `Predictor`, and decoded pictures. Out: an `Explanation`, and a PNG that shows it.
-May use: service.{bundle, cli, engine, errors, imaging}.
+May use: service.{bundle, cli, engine, errors}.
 """

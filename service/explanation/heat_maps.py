@@ -7,7 +7,7 @@ concatenated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +15,15 @@ from numpy.typing import NDArray
 from service.engine.onnx_session import CPU, open_session
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What the model computes for one picture.
+class Evidence(NamedTuple):
+    """What a model computes for one picture.
 
     Attributes:
-        probabilities: (classes,) float32.
         embedding: (features,) float32.
         heat_maps: (h, w, classes) float32, how much each region raises the logit of each class, up
-            to a positive factor; negative if it lowers the logit.
+            to a positive factor; negative if the region lowers the logit.
     """
 
-    probabilities: NDArray[np.float32]
     embedding: NDArray[np.float32]
     heat_maps: NDArray[np.float32]
 
@@ -46,9 +43,8 @@ class HeatMapModel:
         self._session = open_session(model + operations, threads=1, providers=[CPU])
 
     def run(self, image: NDArray[np.uint8]) -> Evidence:
-        """Classify one decoded picture, (size, size, 3) uint8 RGB, and compute its heat maps."""
-        names = ["probabilities", "embedding", "heat_maps"]
-        outputs = self._session.run(names, {"images": image[np.newaxis]})
+        """Compute the embedding and the heat maps of one picture, (size, size, 3) uint8 RGB."""
+        outputs = self._session.run(["embedding", "heat_maps"], {"images": image[np.newaxis]})
         return Evidence(*(output[0] for output in outputs))
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from service.bundle.manifest import HEAT_MAPS, MODEL
 from service.errors import ParityError
 from service.explanation.heat_maps import HeatMapModel, normalize
+from trainers.exporting.export import keras_predict
 from trainers.model.classifier import Classifier
 from trainers.model.heat_maps import build_heat_maps
 
@@ -54,11 +55,10 @@ def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]
     """
     images = images[:PARITY_PICTURES]
     model = HeatMapModel((folder / MODEL).read_bytes(), (folder / HEAT_MAPS).read_bytes())
-    evidence = [model.run(image) for image in images]
-    classes = [int(picture.probabilities.argmax()) for picture in evidence]
+    classes = keras_predict(classifier)(images).argmax(axis=1)
     maps = [
-        normalize(picture.heat_maps[..., index])
-        for picture, index in zip(evidence, classes, strict=True)
+        normalize(model.run(image).heat_maps[..., index])
+        for image, index in zip(images, classes, strict=True)
     ]
     differences = np.abs(np.stack(maps) - grad_cam(classifier, images, classes)).max(axis=(1, 2))
     difference = float(np.median(differences))
@@ -72,13 +72,13 @@ def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]
 
 
 def grad_cam(
-    classifier: Classifier, images: NDArray[np.uint8], classes: list[int]
+    classifier: Classifier, images: NDArray[np.uint8], classes: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Compute Grad-CAM with TensorFlow's automatic differentiation, to check the exported model.
 
     Args:
         images: (N, S, S, 3) uint8 pictures.
-        classes: for each picture, the index of the class to explain.
+        classes: (N,) the index of the class to explain, for each picture.
 
     Returns:
         (N, h, w) float32, 0 to 1.

@@ -83,9 +83,9 @@ def _inner(name: str) -> str:
 def _find_feature_maps(model: onnx.ModelProto) -> str:
     """Return the name of the feature maps: the tensor (batch, D, h, w) that pooling averages."""
     producers = {output: node for node in model.graph.node for output in node.output}
-    squeeze = producers.get("embedding")
-    pooling = squeeze and producers.get(squeeze.input[0])
-    if not pooling or (squeeze.op_type, pooling.op_type) != ("Squeeze", "GlobalAveragePool"):
+    squeeze = producers["embedding"]
+    pooling = producers.get(squeeze.input[0], squeeze)
+    if (squeeze.op_type, pooling.op_type) != ("Squeeze", "GlobalAveragePool"):
         raise ConversionError(
             "the exported model does not compute the embedding by global average pooling, so it "
             "cannot have heat maps. Please report this error with the plugin's name and the "

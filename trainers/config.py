@@ -168,6 +168,11 @@ class TrainingConfig(BaseModel):
         description="write TensorBoard logs of the training of the head and of fine-tuning to this "
         "folder; use a new folder for each run",
     )
+    keep_thumbnails: bool = Field(
+        False,
+        description="store small copies of up to 4,000 training pictures in the bundle, about 4 KB "
+        "each, so that explanations show the pictures that are most similar to a new one",
+    )
     strict: bool = Field(
         False,
         description="stop if the check of the pictures (see `trainers.check`) finds any problem",

@@ -103,13 +103,10 @@ class Explainer:
             self._classes[index],
             float(probabilities[index]),
             normalize(evidence.heat_maps[..., index]),
-            self._nearest(evidence.embedding),
+            self._training_pictures.nearest(evidence.embedding, NEAREST),
             image,
         )
 
     @cached_property
     def _model(self) -> HeatMapModel:
         return HeatMapModel(self._bundle.content(MODEL), self._bundle.content(HEAT_MAPS))
-
-    def _nearest(self, embedding: NDArray[np.float32]) -> tuple[Neighbor, ...]:
-        return ()

@@ -1,17 +1,20 @@
-"""Describe training pictures: their paths and classes, and thumbnails if the bundle has them."""
+"""Find the training pictures that are most similar to a picture, with their paths and classes."""
 
 from __future__ import annotations
 
 import csv
 import io
 import itertools
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.bundle.manifest import SPLIT_TABLE, THUMBNAILS
 from service.bundle.reading import Bundle
+from service.engine.novelty import Novelty
 from service.errors import BundleError
 
 
@@ -22,7 +25,8 @@ class Neighbor:
     Attributes:
         path: relative to the folder of the training data.
         label: the class of the picture.
-        similarity: cosine of the angle between the embeddings of both pictures, -1 to 1.
+        similarity: cosine of the angle between the embeddings of both pictures, -1 to 1. It is
+            estimated, because the bundle has reduced embeddings: see docs/decisions/serving.md.
         thumbnail: a small JPEG; None unless the model was trained with --keep-thumbnails.
     """
 
@@ -42,14 +46,30 @@ class TrainingPictures:
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
 
-    def describe(self, row: int, similarity: float) -> Neighbor:
-        """Describe the picture of a row of the split table.
+    def nearest(self, embedding: NDArray[np.float32], count: int) -> tuple[Neighbor, ...]:
+        """Return the training pictures that are most similar to a picture, most similar first.
+
+        Args:
+            embedding: (features,) float32, the embedding of the picture.
+            count: number of pictures; fewer if the bundle has fewer.
 
         Raises:
-            BundleError: a file of the bundle cannot be read, or was replaced.
+            BundleError: a file of the bundle is damaged, cannot be read, or was replaced.
         """
-        path, label = self._names[row]
-        return Neighbor(path, label, similarity, self._thumbnails.get(row))
+        if self._novelty is None:
+            return ()
+        references = self._novelty.references
+        indexes, distances = references.nearest(embedding[np.newaxis], count)
+        rows = references.rows[indexes[0]].tolist()
+        similarities = (1 - distances[0] / 2).tolist()  # of squared distances of unit vectors
+        return tuple(
+            Neighbor(*self._names[row], similarity, self._thumbnails.get(row))
+            for row, similarity in zip(rows, similarities, strict=True)
+        )
+
+    @cached_property
+    def _novelty(self) -> Novelty | None:
+        return Novelty.read(self._bundle)
 
     @cached_property
     def _names(self) -> list[tuple[str, str]]:
@@ -66,7 +86,7 @@ class TrainingPictures:
         try:
             with np.load(content, allow_pickle=False) as arrays:
                 rows, ends, jpegs = (arrays[name] for name in ("rows", "ends", "jpegs"))
-        except (ValueError, KeyError, OSError) as error:
+        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise BundleError(
                 f"{self._bundle.path / THUMBNAILS} is damaged ({error}); train the model again"
             ) from error

@@ -119,8 +119,8 @@ class Explained(BaseModel):
         "each from left to right, 0..1"
     )
     nearest: list[NearestPicture] = Field(
-        description="the most similar training pictures, most similar first; empty if the model "
-        "has none"
+        description="the most similar training pictures, most similar first; empty if "
+        "GRAFT_SHOW_PICTURES is false, or if the model cannot tell"
     )
     model: ModelName
 

@@ -101,7 +101,7 @@ class ServedModel:
             max_batch_size=choice.max_batch_size,
             max_queue_size=settings.max_queue_size,
         )
-        self._explanations = ExplanationThread(Explainer(self._predictor))
+        self._explanations = ExplanationThread(Explainer(self._predictor, settings.show_pictures))
         metrics.show_model(bundle.manifest)
         metrics.show_runtime(self.runtime)
 

@@ -33,7 +33,7 @@ class Explanation:
         heat_map: (h, w) float32, which regions of the picture speak for the class, 0 to 1. The
             strongest region has 1. All are 0 if no region speaks for the class.
         nearest: the most similar training pictures, most similar first; empty if the bundle cannot
-            tell, as older bundles.
+            tell, as older bundles, or if GRAFT_SHOW_PICTURES is false.
         image: (size, size, 3) uint8 RGB, the picture as the model sees it.
     """
 
@@ -53,11 +53,12 @@ class Explainer:
 
     Args:
         predictor: the model.
+        show_pictures: whether explanations have training pictures.
     """
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: Predictor, show_pictures: bool = True) -> None:
         self._bundle, self._classes = predictor.bundle, predictor.classes
-        self._training_pictures = TrainingPictures(predictor.bundle)
+        self._training_pictures = TrainingPictures(predictor.bundle) if show_pictures else None
 
     def check(self, label: str | None) -> None:
         """Check that the model has heat maps and this class; None = the most probable class.
@@ -99,11 +100,12 @@ class Explainer:
         best = int(probabilities.argmax())
         index = best if label is None else self._classes.index(label)
         evidence = self._model.run(image)
+        known = self._training_pictures
         return Explanation(
             self._classes[index],
             float(probabilities[index]),
             normalize(evidence.heat_maps[..., index]),
-            self._training_pictures.nearest(evidence.embedding, NEAREST),
+            known.nearest(evidence.embedding, NEAREST) if known else (),
             image,
         )
 

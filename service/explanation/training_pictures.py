@@ -62,10 +62,11 @@ class TrainingPictures:
         indexes, distances = references.nearest(embedding[np.newaxis], count)
         rows = references.rows[indexes[0]].tolist()
         similarities = (1 - distances[0] / 2).tolist()  # of squared distances of unit vectors
-        return tuple(
-            Neighbor(*self._names[row], similarity, self._thumbnails.get(row))
-            for row, similarity in zip(rows, similarities, strict=True)
-        )
+        return tuple(map(self._describe, rows, similarities))
+
+    def _describe(self, row: int, similarity: float) -> Neighbor:
+        path, label = self._names[row]
+        return Neighbor(path, label, similarity, self._thumbnails.get(row))
 
     @cached_property
     def _novelty(self) -> Novelty | None:

@@ -12,10 +12,7 @@ from service.bundle.manifest import Manifest
 from service.errors import Draining
 from service.http.pages.openapi_model import describe_models
 from service.http.pages.openapi_operations import (
-    ENDPOINT_ERRORS,
     HIDDEN_MODEL,
-    JSON_TYPE,
-    SCHEMA,
     Json,
     Section,
     describe_operation,

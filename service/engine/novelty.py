@@ -65,11 +65,16 @@ class References:
     neighbours: int
 
     def nearest(self, embeddings: NDArray[np.float32], count: int) -> Neighbours:
-        """Find the `count` nearest references of embeddings (N, D); all if there are fewer.
+        """Find the `count` nearest references of embeddings (N, D); all if there are fewer."""
+        return self.nearest_to(*self.project(embeddings), count)
+
+    def nearest_to(
+        self, positions: NDArray[np.float32], heights: NDArray[np.float32], count: int
+    ) -> Neighbours:
+        """Find the nearest references of projected embeddings, as from `project`.
 
         Outside the space of the components, all directions count as perpendicular.
         """
-        positions, heights = self.project(embeddings)
         # Not `@`: the threads of BLAS wait for each other if the cores are busy, for up to 30 ms.
         products = np.einsum("nr,rm->nm", positions, self.positions)
         ends = np.einsum("nr,nr->n", positions, positions) + heights
@@ -161,9 +166,10 @@ class Novelty:
 
     @classmethod
     def _from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Novelty:
-        known = (np.ascontiguousarray(arrays[name], np.float32) for name in _ARRAYS)
         references = References(
-            arrays["rows"].astype(np.int64), *known, neighbours=int(arrays["neighbours"])
+            rows=arrays["rows"].astype(np.int64),
+            neighbours=int(arrays["neighbours"]),
+            **{name: np.ascontiguousarray(arrays[name], np.float32) for name in _ARRAYS},
         )
         return cls(references, *(arrays[name].astype(np.float64) for name in ("signals", "totals")))
 
@@ -174,13 +180,13 @@ class Novelty:
         widths = {output.name: output.shape[-1] for output in manifest.outputs}
         if known.neighbours < 1:
             raise ValueError(f"neighbours is {known.neighbours}")
-        shapes = {
+        shapes: dict[str, tuple[NDArray[Any], tuple[Any, ...]]] = {
             "centre": (known.centre, (widths["embedding"],)),
             "components": (known.components, (widths["embedding"], r)),
             "positions": (known.positions, (r, n)),
             "heights": (known.heights, (n,)),
             "spacings": (known.spacings, (n,)),
-            "signals": (self.signals, (3, m)),
+            "signals": (self.signals, (len(SIGNALS), m)),
             "totals": (self.totals, (m,)),
         }
         for name, (array, shape) in shapes.items():
@@ -221,16 +227,18 @@ def combine(known: NDArray[np.float64], signals: NDArray[np.float64]) -> NDArray
 def p_values(known: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return for each value (N,) the share of pictures whose value is at least as high.
 
-    Beyond the highest known value, the share falls as 1 / (1 + excess / spread), so it never
-    becomes 0. The spread is the mean excess of the highest known values over a quantile.
+    Between known values, the share is interpolated. Beyond the highest one, it falls as
+    1 / (1 + excess / spread), so it never becomes 0. The spread is the mean excess of the highest
+    known values over the value below them.
 
     Args:
-        known: (m,) the values of the pictures, in ascending order, at least 0.
+        known: (m,) the values of the pictures, at least 0, in ascending order.
     """
     count = len(known)
-    shares = 1 - np.arange(count + 1) / (count + 1)
-    inside = np.interp(values, np.concatenate([[0.0], known]), shares)
+    first = np.flatnonzero(np.diff(known, prepend=-1))  # of several equal values
+    shares = np.interp(values, known[first], 1 - first / (count + 1))
     size = max(_MIN_TAIL, round(_TAIL_SHARE * count))
-    spread = (known[-size:] - known[-size - 1 :][0]).mean()
-    excess = np.maximum(values - known[-1], 0)
-    return inside / (1 + excess / max(spread, 1e-3 * known[-1], 1e-9))
+    spread = float((known[-size:] - known[-size - 1 :][0]).mean())
+    excess = np.maximum(values - known[-1], 0) / max(spread, 1e-3 * float(known[-1]), 1e-9)
+    falling: NDArray[np.float64] = shares / (1 + excess)
+    return falling

@@ -19,7 +19,7 @@ from service.explanation.training_pictures import Neighbor, TrainingPictures
 
 NEAREST: Final = 5
 """Number of training pictures in an explanation."""
-_MAX_SHOWN: Final = 100
+_MAX_COMPARED: Final = 100
 """Largest number of characters of an unknown label that are compared with the classes."""
 
 
@@ -74,10 +74,9 @@ class Explainer:
             )
         if label is None or label in self._classes:
             return
-        label = label[:_MAX_SHOWN]
-        match = closest_match(label, self._classes)
+        match = closest_match(label[:_MAX_COMPARED], self._classes)
         hint = f"did you mean `{match}`?" if match else f"for example `{self._classes[0]}`"
-        raise BadParameter(f"label must be one class of the model, not `{label}`; {hint}")
+        raise BadParameter(f"label must be one of the model's {len(self._classes)} classes; {hint}")
 
     def explain(
         self,

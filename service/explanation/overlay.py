@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_COLOURS = cv2.COLORMAP_INFERNO
-"""From black to light yellow: equal steps of the values look equal, and people who are colour-blind
-see the same order."""
+_COLOURS = cv2.COLORMAP_CIVIDIS
+"""Dark blue to yellow (Nuñez, Anderton and Renslow 2018), as in /ui: equal steps of the values look
+equal, with any colour vision."""
 _STRENGTH = 0.6
 """Share of the colour in a pixel; the rest is the picture in gray."""
 

@@ -40,7 +40,7 @@ def test_any_class_can_be_explained(predictor: Predictor) -> None:
 
 def test_an_unknown_class_is_refused_with_the_closest_one(predictor: Predictor) -> None:
     explainer = Explainer(predictor)
-    with pytest.raises(BadParameter, match="one class of the model, not `Grean`; did you mean `gr"):
+    with pytest.raises(BadParameter, match="one of the model's 3 classes; did you mean `green`"):
         explainer.check("Grean")
     with pytest.raises(BadParameter, match="for example `red`"):
         explainer.explain(IMAGE, np.ones(3, np.float32), "")

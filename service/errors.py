@@ -13,6 +13,7 @@ GraftError                     the base class; the message says what failed, whe
     ├── BadParameter           400  a query parameter, such as top_k, with an invalid value
     ├── Unauthorized           401  a missing or wrong API key
     ├── Disabled               404  an endpoint that is switched off by a setting
+    ├── NotExplainable         404  a model without heat maps
     ├── ModelNotFound          404  a model or version that is not served here
     ├── NotFound               404  a page or picture that the served model does not have
     ├── RequestTimeout         408  a body that stopped arriving or arrived too slowly
@@ -122,6 +123,13 @@ class Disabled(RequestError):
 
     status = 404
     code = "disabled"
+
+
+class NotExplainable(RequestError):
+    """The served model has no heat maps, because an older version of Graft trained it."""
+
+    status = 404
+    code = "not_explainable"
 
 
 class ModelNotFound(RequestError):

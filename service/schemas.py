@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 from typing import ClassVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.bundle.manifest import Manifest
 from service.engine.classification import KNOWN_SHARE, Verdict
 from service.errors import RequestError
+from service.explanation.explainer import Explanation
+from service.explanation.training_pictures import Neighbor
 
 
 class Ranked(BaseModel):
@@ -90,6 +94,37 @@ class BatchAnswer(BaseModel):
     model: ModelName
 
 
+class NearestPicture(BaseModel):
+    """A training picture that is similar to the picture of the request."""
+
+    path: str = Field(description="path of the picture, relative to the training data")
+    label: str = Field(description="the class of the picture")
+    similarity: float = Field(
+        description="cosine of the angle between the features of both pictures, -1..1"
+    )
+    thumbnail: str | None = Field(
+        default=None,
+        description="a small JPEG as a data URL; absent if the model was trained without "
+        "--keep-thumbnails",
+    )
+
+
+class Explained(BaseModel):
+    """The response to POST /explain."""
+
+    label: str = Field(description="the class that is explained")
+    score: float = Field(description="the probability of that class, 0..1")
+    heat_map: list[list[float]] = Field(
+        description="which regions of the picture speak for the class: rows from top to bottom, "
+        "each from left to right, 0..1"
+    )
+    nearest: list[NearestPicture] = Field(
+        description="the most similar training pictures, most similar first; empty if "
+        "GRAFT_SHOW_PICTURES is false, or if the model cannot tell"
+    )
+    model: ModelName
+
+
 class RequestLimits(BaseModel):
     """The limits on a request, as GET /model shows them."""
 
@@ -114,6 +149,29 @@ def classified_json(verdict: Verdict) -> dict[str, object]:
     content["top"] = [{"label": label, "score": score} for label, score in verdict.ranking]
     if verdict.label_set is not None:
         content["set"] = verdict.label_set
+    return content
+
+
+def explained_json(explanation: Explanation) -> dict[str, object]:
+    """Build the JSON of an `Explained`, but without its model."""
+    rows = explanation.heat_map.astype(np.float64).round(4).tolist()
+    return {
+        "label": explanation.label,
+        "score": explanation.score,
+        "heat_map": rows,
+        "nearest": [_nearest_json(picture) for picture in explanation.nearest],
+    }
+
+
+def _nearest_json(picture: Neighbor) -> dict[str, object]:
+    content: dict[str, object] = {
+        "path": picture.path,
+        "label": picture.label,
+        "similarity": round(picture.similarity, 4),
+    }
+    if picture.thumbnail is not None:
+        encoded = base64.b64encode(picture.thumbnail).decode()
+        content["thumbnail"] = f"data:image/jpeg;base64,{encoded}"
     return content
 
 

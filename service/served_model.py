@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from service.engine.predictor import Predictor
 from service.engine.scheduler import Job, Scheduler
 from service.engine.session_config import TuningResult
 from service.errors import DeadlineExceeded
+from service.explanation.explainer import Explainer, Explanation
+from service.explanation.explanation_thread import ExplanationThread
 from service.imaging import Limits
 from service.metrics import Metrics
 from service.monitoring.shadow import Shadow
@@ -25,6 +28,8 @@ from service.schemas import classified_json
 from service.server import tracing
 from service.server.bentoml_configuration import worker_count
 from service.settings import Settings
+
+Shown = TypeVar("Shown")
 
 
 async def wait_for_answer(job: Job[Classification]) -> Classification:
@@ -96,6 +101,7 @@ class ServedModel:
             max_batch_size=choice.max_batch_size,
             max_queue_size=settings.max_queue_size,
         )
+        self._explanations = ExplanationThread(Explainer(self._predictor, settings.show_pictures))
         metrics.show_model(bundle.manifest)
         metrics.show_runtime(self.runtime)
 
@@ -167,6 +173,39 @@ class ServedModel:
             self._shadow.offer(picture, best)
         return classification
 
+    async def explain(
+        self, data: bytes, label: str | None, show: Callable[[Explanation], Shown]
+    ) -> Shown:
+        """Explain why a picture has a class, within the deadline.
+
+        The picture is decoded and classified as all others. The rest runs in the thread for
+        explanations.
+
+        Args:
+            data: the bytes of a picture file.
+            label: the class to explain; None = the most probable class.
+            show: makes the result from the explanation, in the thread.
+
+        Raises:
+            NotExplainable: the model has no heat maps, or its files cannot be read.
+            Overloaded: too many explanations are in progress.
+            RequestError: the label is unknown, the picture is refused, or its deadline has passed.
+        """
+        self._explanations.check(label)
+        seconds = self._settings.deadline_seconds
+        deadline = asyncio.get_running_loop().time() + seconds
+        with self._explanations.admit():
+            job = self._scheduler.submit(data)
+            probabilities = (await self._answer(job)).probabilities
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    return await asyncio.wrap_future(
+                        self._explanations.submit(job.image, probabilities, label, show)
+                    )
+        raise DeadlineExceeded(
+            f"the picture was not explained within {seconds:g} s; try again later"
+        )
+
     async def _answer(self, job: Job[Classification]) -> Classification:
         """Wait for the classification of a submitted job, until the deadline."""
         seconds = self._settings.deadline_seconds
@@ -189,6 +228,7 @@ class ServedModel:
         """Remove the model from /metrics, finish all admitted pictures, then stop the threads."""
         self._metrics.show_model(self.bundle.manifest, is_served=False)
         self._scheduler.close()
+        self._explanations.close()
 
 
 def _decode(

@@ -46,7 +46,7 @@ class Settings(BaseModel):
     show_pictures: bool = Field(
         True,
         description="whether clients get the pictures of the training data that a bundle contains: "
-        "its report, and sample pictures in /ui",
+        "its report, sample pictures in /ui, and the training pictures in explanations",
     )
     max_image_bytes: int = Field(40 * _MIB, ge=1, description="largest accepted picture, in bytes")
     max_request_bytes: int = Field(64 * _MIB, ge=1, description="limit on a request body, in bytes")

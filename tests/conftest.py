@@ -136,10 +136,21 @@ def write_model(path: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=8), path)
 
 
+def write_heat_maps(path: Path) -> None:
+    """Save the operations for heat maps: the colour of each pixel, times GAIN."""
+    part = onnx.ModelProto()
+    part.graph.node.append(helper.make_node("MatMul", ["nhwc", "matrix"], ["heat_maps"]))
+    shape = ["batch", SIZE, SIZE, 3]
+    output = helper.make_tensor_value_info("heat_maps", TensorProto.FLOAT, shape)
+    part.graph.output.append(output)
+    path.write_bytes(part.SerializeToString())
+
+
 def write_files(folder: Path) -> None:
     """Write the files of the tiny bundle except its manifest; numpy computes the golden answers."""
     (folder / "golden").mkdir(parents=True)
     write_model(folder / "model.onnx")
+    write_heat_maps(folder / "heat_maps.onnx.part")
     answers = {}
     for name, colour in COLOURS.items():
         (folder / f"golden/{name}.png").write_bytes(draw_one_colour(name, "PNG"))

@@ -25,10 +25,11 @@ from trainers.cli import preparation
 from trainers.cli.arguments import TrainingParser, add_flags
 from trainers.cli.log_output import set_up_logging
 from trainers.cli.stopping import StopMessage
+from trainers.cli.validation import validate
 from trainers.comparing import comparison
 from trainers.comparing.candidates import Candidate, parse_candidates, recommend
 from trainers.comparing.comparison import Comparison
-from trainers.config import TrainingConfig, validate
+from trainers.config import TrainingConfig
 from trainers.dataset import scanning
 from trainers.progress import Progress, log
 from trainers.workspace import workspace

@@ -8,17 +8,14 @@ run are recorded in the config.json of its bundle.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from service.bundle import model_name
-from service.cli import arguments
 from service.errors import GraftError
 from service.system.folders import expand_home
-from trainers.dataset.folders.filenames import escape, is_printable
 
 DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
@@ -171,6 +168,11 @@ class TrainingConfig(BaseModel):
         description="write TensorBoard logs of the training of the head and of fine-tuning to this "
         "folder; use a new folder for each run",
     )
+    keep_thumbnails: bool = Field(
+        False,
+        description="store small copies of up to 4,000 training pictures in the bundle, about 4 KB "
+        "each, so that explanations show the pictures that are most similar to a new one",
+    )
     strict: bool = Field(
         False,
         description="stop if the check of the pictures (see `trainers.check`) finds any problem",
@@ -202,49 +204,3 @@ class TrainingConfig(BaseModel):
         if self.data is None:
             return DEFAULT_FOLDER if DEFAULT_FOLDER.is_dir() else None
         return None if self.data == DEMO else Path(self.data)
-
-
-def validate(values: Mapping[str, Any], message_prefix: str = "") -> TrainingConfig:
-    """Make a `TrainingConfig` from option values.
-
-    Args:
-        values: the values, by option name.
-        message_prefix: text before the error message, such as the name of the config file.
-
-    Raises:
-        ConfigError: option names are unknown, or values are not allowed. The message names all of
-            them. But if values have unprintable characters, it names only the first such value.
-    """
-    for name, value in values.items():
-        if isinstance(value, str) and not is_printable(value):
-            flag, text = name.replace("_", "-"), escape(value)
-            raise ConfigError(
-                f"{message_prefix}--{flag} (={text}): the value has control characters or bytes "
-                "that are not UTF-8; use a value without them"
-            )
-    try:
-        return TrainingConfig.model_validate(values)
-    except ValidationError as error:
-        problems = [_explain(problem) for problem in error.errors()]
-        raise ConfigError(message_prefix + "; ".join(problems)) from None
-
-
-def _explain(problem: Mapping[str, Any]) -> str:
-    name = str(problem["loc"][0]) if problem["loc"] else "configuration"
-    if problem["type"] == "extra_forbidden":
-        return arguments.unknown_option_message(name, list(TrainingConfig.model_fields))
-    value, reason = problem["input"], problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "string_pattern_mismatch":
-        reason = model_name.explain(value) if name == "name" else _explain_device(value)
-    elif isinstance(value, bool):  # although a word is expected
-        reason += "; YAML reads yes, no, on and off without quotes as true or false: add quotes"
-    return f"--{name.replace('_', '-')} (={value!r}): {reason}"
-
-
-def _explain_device(value: str) -> str:
-    """Make a message that lists the valid devices, and suggests gpu:1 for cuda:1, for example."""
-    match = re.fullmatch(r"(?:cuda|gpu)?[: ]?(\d{1,3})?", value.lower())
-    number = match and match.group(1)
-    name = arguments.closest_match(value, ("auto", "cpu", "gpu")) if match is None else "gpu"
-    close = f"{name}:{number}" if number else name
-    return "must be auto, cpu, gpu or gpu:N" + (f"; did you mean {close}?" if close else "")

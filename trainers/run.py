@@ -30,7 +30,8 @@ from trainers.cli import preparation
 from trainers.cli.arguments import parse
 from trainers.cli.log_output import log_for_caller, set_up_logging
 from trainers.cli.stopping import StopMessage
-from trainers.config import TrainingConfig, validate
+from trainers.cli.validation import validate
+from trainers.config import TrainingConfig
 from trainers.dataset import scanning
 from trainers.features import decoding
 from trainers.progress import Progress, log

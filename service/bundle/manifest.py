@@ -17,10 +17,16 @@ from service.imaging import ALWAYS_ACCEPTED, FULL_RANGE_BITS
 SCHEMA_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
+HEAT_MAPS: Final = "heat_maps.onnx.part"
+"""The operations that compute heat maps. Bundles of older versions do not have this file."""
+SPLIT_TABLE: Final = "split.csv"
+THUMBNAILS: Final = "thumbnails.npz"
+"""Thumbnails of training pictures; only with --keep-thumbnails."""
 GOLDEN_ANSWERS: Final = "golden/answers.json"
 CALIBRATION: Final = "calibration.json"
 NOVELTY: Final = "novelty.npz"
 REPORT: Final = "report.html"
+NOVELTY: Final = "novelty.npz"
 NAME_PATTERN: Final = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 
 

@@ -12,6 +12,7 @@ from service.bundle.files import FileRecord, verify_file
 from service.bundle.manifest import (
     CALIBRATION,
     GOLDEN_ANSWERS,
+    HEAT_MAPS,
     MODEL,
     REPORT,
     Manifest,
@@ -47,11 +48,12 @@ class Bundle:
                 raise BundleError(
                     f"{path}: the manifest does not list {required}; train the model again"
                 )
-        if refers_to_external_data(path / MODEL):
-            raise BundleError(
-                f"{path / MODEL} stores weights in other files, which no checksum covers; export "
-                "the model as a single file"
-            )
+        for model in (MODEL, HEAT_MAPS):
+            if model in manifest.files and refers_to_external_data(path / model):
+                raise BundleError(
+                    f"{path / model} stores weights in other files, which no checksum covers; "
+                    "export the model as a single file"
+                )
         bundle = cls(path, manifest)
         golden = bundle.golden()
         if not golden:

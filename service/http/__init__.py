@@ -4,6 +4,6 @@ In: requests, and the `ServiceState` of the process. Out: responses in JSON; all
 format.
 To add an endpoint, write a handler and add a line to the table in `routes`; `service.asgi` combines
 this table with that of `service.oip`.
-May use: service.{bundle, errors, http.pages, http.uploads, schemas, served_model, server,
-settings, state}.
+May use: service.{bundle, errors, explanation, http.pages, http.uploads, schemas, served_model,
+server, settings, state}.
 """

@@ -10,11 +10,11 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from service.errors import BadParameter, RequestError, UndecodableImage, UnsupportedMediaType
+from service.errors import BadParameter, RequestError
 from service.http.disconnects import cancel_on_disconnect
 from service.http.uploads.body_timeout import body_timeout
 from service.http.uploads.forms import check_size, read_picture, read_pictures
-from service.http.uploads.hints import with_hint
+from service.http.uploads.hints import add_hint
 from service.schemas import ErrorResponse, model_name
 from service.served_model import ServedModel
 from service.state import ServiceState
@@ -104,11 +104,8 @@ async def _classify(
     If the bytes are not a valid picture, the error message says what they seem to be, if known.
     `is_file`: whether the bytes surely are a whole file.
     """
-    try:
+    with add_hint(data, is_file=is_file):
         return await model.classify(data, top_k)
-    except (UndecodableImage, UnsupportedMediaType) as error:
-        error.args = (with_hint(str(error), data, is_file=is_file),)
-        raise
 
 
 async def _classify_or_refuse(

@@ -9,6 +9,7 @@ from typing import Final
 
 from starlette.routing import Route
 
+from service.http.explanations import explain
 from service.http.pages.handlers import (
     show_metrics,
     show_model,
@@ -23,6 +24,7 @@ from service.http.routing import Endpoint
 HTTP_ENDPOINTS: Final = (
     Endpoint("POST", "/predict", predict, accepts_pictures=True),
     Endpoint("POST", "/predict_batch", predict_batch, accepts_pictures=True),
+    Endpoint("POST", "/explain", explain, accepts_pictures=True),
     Endpoint("GET", "/model", show_model),
     Endpoint("GET", "/report", show_report),
     Endpoint("GET", "/samples/{number}", show_sample),

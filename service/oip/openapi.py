@@ -7,7 +7,6 @@ from typing import Final
 
 from service.bundle.manifest import Manifest
 from service.errors import Draining, ModelNotFound
-from service.http.pages.openapi import top_k_parameter
 from service.http.pages.openapi_operations import (
     ENDPOINT_ERRORS,
     JSON_TYPE,
@@ -19,6 +18,7 @@ from service.http.pages.openapi_operations import (
     describe_operation,
     success_response,
 )
+from service.http.pages.openapi_predictions import top_k_parameter
 from service.oip.schemas import InferenceRequest
 
 _MODEL_ERRORS: ErrorClasses = (*ENDPOINT_ERRORS, ModelNotFound)

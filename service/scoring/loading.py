@@ -15,6 +15,7 @@ from service.bundle.signature import load_verified
 from service.engine.device import load_predictor
 from service.engine.predictor import Predictor
 from service.errors import BadParameter, PayloadTooLarge, UndecodableImage
+from service.explanation.explainer import Explainer, Explanation
 from service.scoring.files import read_file, too_many_bytes
 from service.settings import Settings
 
@@ -66,6 +67,7 @@ class Model:
         self.name = f"{manifest.name}:{manifest.version}"
         self.classes = manifest.classes
         self._predictor, self._settings = predictor, settings
+        self._explainer = Explainer(predictor)
 
     def __repr__(self) -> str:
         return f"<Model {self.name}, {len(self.classes)} classes>"
@@ -97,6 +99,26 @@ class Model:
         return Prediction(
             top[0].label, top[0].score, top, labels, verdict.is_known, verdict.novelty
         )
+
+    def explain(
+        self, picture: str | os.PathLike[str] | bytes | Image.Image, label: str | None = None
+    ) -> Explanation:
+        """Explain why a class has its probability, as POST /explain does.
+
+        The first call loads the model a second time, with the operations for heat maps.
+
+        Args:
+            picture: as for `predict`.
+            label: the class to explain; None = the most probable class.
+
+        Raises:
+            UnreadableFile, RequestError, TypeError: as `predict`; also if the model has no such
+                class, or no heat maps.
+            BundleError: a file of the bundle cannot be read, or was replaced.
+        """
+        self._explainer.check(label)
+        image = self._decode(picture)
+        return self._explainer.explain(image, self._predictor.predict(image[np.newaxis])[0], label)
 
     def _decode(self, picture: str | os.PathLike[str] | bytes | Image.Image) -> NDArray[np.uint8]:
         limits = self._settings.limits()

@@ -142,6 +142,23 @@ def test_a_bad_picture_among_concurrent_requests_fails_alone(
 # Pages
 
 
+def test_an_answer_is_explained(server: Any, client: httpx.Client, draw: Any) -> None:
+    answer = client.post("/predict", files={"image": draw("blue")}).json()
+    response = client.post("/explain", files={"image": draw("blue")})
+    explanation = response.json()
+    assert (explanation["label"], explanation["model"]) == ("blue", answer["model"])
+    assert explanation["score"] == answer["score"]
+    assert max(map(max, explanation["heat_map"])) == 1
+    picture = client.post("/explain?label=red&format=png", files={"image": draw("blue")})
+    assert (picture.status_code, picture.headers["content-type"]) == (200, "image/png")
+    assert picture.content.startswith(b"\x89PNG")
+    unknown = client.post("/explain?label=blau", files={"image": draw("blue")})
+    assert unknown.status_code == 400
+    assert "did you mean `blue`" in unknown.json()["error"]["message"]
+    sample = 'graft_requests_total{endpoint="/explain",status="200"}'
+    assert server.metrics()[sample] >= 2
+
+
 def test_model_shows_the_public_manifest(client: httpx.Client, tiny_bundle: Bundle) -> None:
     response = client.get("/model")
     assert response.status_code == 200

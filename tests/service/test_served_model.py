@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,12 +22,15 @@ from service.bundle.sealing import seal
 from service.engine.classification import Classification
 from service.engine.session_config import SessionConfig, TuningResult
 from service.errors import (
+    BundleError,
     DeadlineExceeded,
+    NotExplainable,
     Overloaded,
     PayloadTooLarge,
     RequestError,
     UndecodableImage,
 )
+from service.explanation.explainer import Explanation
 from service.http.predictions import gather_all
 from service.metrics import Metrics
 from service.schemas import Classified
@@ -122,6 +126,29 @@ def no_collector() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("error", [BundleError, NotExplainable, None])
+def test_an_explained_picture_does_not_stay_in_memory(
+    make_model: Callable[..., ServedModel], draw: Any, error: type[Exception] | None
+) -> None:
+    model, images = make_model(), []
+
+    def show(explanation: Explanation) -> str:
+        images.append(weakref.ref(explanation.image))
+        if error:
+            raise error("no explanation")
+        return explanation.label
+
+    async def explain(upload: Upload) -> None:
+        with suppress(BundleError, NotExplainable):
+            assert await model.explain(upload, None, show) == "red"
+
+    asyncio.run(explain(Upload(draw("red"))))
+    model.close()
+    assert len(Upload.freed) == 1
+    assert [image() for image in images] == [None]
 
 
 @pytest.mark.usefixtures("no_collector")

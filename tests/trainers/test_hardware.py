@@ -14,7 +14,8 @@ import pytest
 import tensorflow as tf
 
 from trainers import hardware
-from trainers.config import ConfigError, validate
+from trainers.cli.validation import validate
+from trainers.config import ConfigError
 from trainers.hardware import (
     DeviceError,
     device_kind,

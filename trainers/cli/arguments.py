@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from plugins.registry import format_table
 from service.cli import arguments
-from trainers.config import ConfigError, TrainingConfig, validate
+from trainers.cli.validation import validate
+from trainers.config import ConfigError, TrainingConfig
 
 
 class TrainingParser(arguments.CommandParser):

@@ -27,6 +27,7 @@ PROMISES: dict[str, Promise] = {
     "copies": training_promises.check_copies,
     "export": export_promises.check_export,
     "parity": export_promises.check_parity,
+    "heat maps": export_promises.check_heat_maps,
 }
 """The checks by the name of the promise, in the order in which they run.
 

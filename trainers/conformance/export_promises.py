@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from trainers.conformance.trial import BrokenPromiseError, Trial
 
 if TYPE_CHECKING:
+    from service.errors import ParityError
     from trainers.model.classifier import Classifier
 
 
@@ -30,14 +31,32 @@ def check_parity(trial: Trial) -> str:
     try:
         parity = export.check_parity(_make_classifier(trial), trial.folder, pictures)
     except ParityError as error:
-        difference = str(error).partition(". No bundle")[0]
-        raise BrokenPromiseError(
-            f"{difference}: make layers random only if `training` is true, or replace the "
-            "operation that gives other results in the exported format"
-        ) from error
+        raise _broken(error) from error
     largest = max(parity["max_difference"].values())
     sizes = ", ".join(str(size) for size in parity["batch_sizes"])
     return f"probabilities differ from Keras by at most {largest:.1g}, in batches of {sizes}"
+
+
+def check_heat_maps(trial: Trial) -> str:
+    """Check that the exported model can explain its answers, as Grad-CAM does in Keras."""
+    from service.errors import ParityError
+    from trainers.exporting import heat_maps
+
+    classifier = _make_classifier(trial)
+    heat_maps.export(classifier, trial.folder)
+    try:
+        parity = heat_maps.check_parity(classifier, trial.folder, trial.images.astype("uint8"))
+    except ParityError as error:
+        raise _broken(error) from error
+    return f"heat maps differ from Grad-CAM by {parity['difference']:.1g}"
+
+
+def _broken(error: ParityError) -> BrokenPromiseError:
+    difference = str(error).partition(". No bundle")[0]
+    return BrokenPromiseError(
+        f"{difference}: make layers random only if `training` is true, or replace the operation "
+        "that gives other results in the exported format"
+    )
 
 
 def _make_classifier(trial: Trial) -> Classifier:
@@ -57,7 +76,7 @@ def _make_classifier(trial: Trial) -> Classifier:
     length = float((embeddings**2).sum(axis=1).mean()) ** 0.5
     embedding = keras.Input(embeddings.shape[1:])
     initializer = keras.initializers.RandomNormal(stddev=1.0, seed=0)
-    dense = keras.layers.Dense(2, activation="softmax", kernel_initializer=initializer)
-    scaled = keras.layers.Rescaling(1 / length)(embedding)
-    head = keras.Model(embedding, dense(scaled))
+    scaled = keras.layers.Rescaling(1 / length, name="standardise")(embedding)
+    logits = keras.layers.Dense(2, kernel_initializer=initializer, name="logits")(scaled)
+    head = keras.Model(embedding, keras.layers.Softmax()(logits))
     return Classifier(trial.backbone, trial.body, embed, head, weights_sha256="")

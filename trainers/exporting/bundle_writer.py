@@ -27,7 +27,7 @@ from trainers.dataset.findings.finding import Finding
 from trainers.evaluation.calibration import evaluate_calibration, true_scores
 from trainers.evaluation.metrics import evaluate
 from trainers.evaluation.predictions import predict_split, run_model
-from trainers.exporting import export
+from trainers.exporting import export, heat_maps
 from trainers.exporting.manifest import build_manifest, headline_metrics
 from trainers.exporting.temperature import calibrate
 from trainers.model.classifier import Classifier
@@ -75,9 +75,12 @@ def write_bundle(
     staging.mkdir()
     with progress.step("exporting ONNX and SavedModel"):
         export.export(classifier, staging)
+        heat_maps.export(classifier, staging)
     with progress.step("comparing the exports with Keras"):
         rows = np.concatenate([dataset.rows("test"), dataset.rows("train")])[:PARITY_PICTURES]
-        parity = export.check_parity(classifier, staging, dataset.images[rows])
+        images = dataset.images[rows]
+        parity = export.check_parity(classifier, staging, images)
+        parity["heat_maps"] = heat_maps.check_parity(classifier, staging, images)
         _write_golden(classifier, dataset, staging)
 
     manifest = build_manifest(classifier, dataset, config, parity)

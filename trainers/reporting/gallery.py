@@ -79,11 +79,16 @@ def right_answers(
 
 def shrink(image: NDArray[np.uint8]) -> str:
     """Shrink a decoded picture (S, S, 3) uint8, and return it as a JPEG in a data URI."""
+    return f"data:image/jpeg;base64,{base64.b64encode(make_jpeg(image)).decode()}"
+
+
+def make_jpeg(image: NDArray[np.uint8]) -> bytes:
+    """Shrink a decoded picture (S, S, 3) uint8, and return it as a JPEG without metadata."""
     picture = Image.fromarray(image)
     picture.thumbnail((SIDE_PIXELS, SIDE_PIXELS), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return buffer.getvalue()
 
 
 def _thumbnails(

@@ -8,41 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from service.bundle.manifest import InputSpec, Manifest
-from service.errors import Draining, UndecodableImage
+from service.bundle.manifest import Manifest
+from service.errors import Draining
 from service.http.pages.openapi_model import describe_models
 from service.http.pages.openapi_operations import (
-    ENDPOINT_ERRORS,
-    JSON_TYPE,
-    SCHEMA,
-    UPLOAD_ERRORS,
+    HIDDEN_MODEL,
     Json,
     Section,
     describe_operation,
     escape_markdown,
     success_response,
 )
-from service.schemas import ErrorResponse, model_name
+from service.http.pages.openapi_predictions import describe_predictions
 from service.settings import Settings
 
-_HIDDEN_MODEL: Final = Manifest(
-    name="name",
-    id="0123456789ab",
-    created="2026-01-01T00:00:00Z",
-    plugin="family:variant",
-    classes=("first class", "second class"),
-    input=InputSpec(size=224),
-    outputs=(),
-    opset=17,
-    decoder="decoder",
-    metrics={},
-    parity={},
-    provenance={},
-)
-"""The document describes this placeholder instead of the served model if the service requires API
-keys, because anybody can read the document."""
-_TEXT, _FORM = "text/plain", "multipart/form-data"
-_BINARY: Final = {"type": "string", "format": "binary"}
+_TEXT: Final = "text/plain"
 _KEY_SCHEMES: Final = {
     "bearer": {
         "type": "http",
@@ -60,15 +40,15 @@ def build_document(
 
     Args:
         manifest: manifest of the served model. If the service requires API keys, the document
-            describes the placeholder `_HIDDEN_MODEL` instead.
+            describes the placeholder `HIDDEN_MODEL` instead.
         settings: settings of the service; the document contains their limits.
         others: functions that build more sections of the document. Each is called with the manifest
             that the document describes.
     """
     schemes: list[Json] = [{name: []} for name in _KEY_SCHEMES] if settings.requires_keys else []
-    manifest = _HIDDEN_MODEL if schemes else manifest
+    manifest = HIDDEN_MODEL if schemes else manifest
     sections = [
-        _predictions(manifest, settings),
+        describe_predictions(manifest, settings),
         describe_models(manifest),
         *(describe_section(manifest) for describe_section in others),
         _pages(),
@@ -97,78 +77,10 @@ def build_document(
     }
 
 
-def top_k_parameter(manifest: Manifest) -> Json:
-    """Describe the query parameter `top_k`.
-
-    The maximum is the number of classes; it is absent if `manifest` is `_HIDDEN_MODEL`.
-    """
-    maximum = {} if manifest is _HIDDEN_MODEL else {"maximum": len(manifest.classes)}
-    text = "number of classes in each result, best first; the default is the setting GRAFT_TOP_K"
-    schema = {"type": "integer", "minimum": 1, **maximum}
-    return {"name": "top_k", "in": "query", "description": text, "schema": schema}
-
-
 def _tagged(operation: Json, tag: str, schemes: list[Json]) -> Json:
     """Add the tag to an operation, and the API key schemes if it can respond with status 401."""
     security = {"security": schemes} if "401" in operation["responses"] else {}
     return {"tags": [tag], **operation, **security}
-
-
-def _predictions(manifest: Manifest, settings: Settings) -> Section:
-    paths = {
-        "/predict": {"post": _predict(manifest, settings)},
-        "/predict_batch": {"post": _predict_batch(manifest, settings)},
-    }
-    return Section("predictions", "Classify pictures.", paths, {})
-
-
-def _predict(manifest: Manifest, settings: Settings) -> Json:
-    example = {**_example(manifest), "model": model_name(manifest)}
-    raw = {"schema": _BINARY}
-    form = {"type": "object", "properties": {"image": _BINARY}, "required": ["image"]}
-    body = {
-        "description": f"At most {settings.max_image_bytes:,} bytes and "
-        f"{settings.max_pixels:,} pixels. Accepted formats: {', '.join(manifest.input.kinds)}; "
-        "the format is identified by the content.",
-        "required": True,
-        "content": {
-            _FORM: {"schema": form},
-            JSON_TYPE: {"schema": {"$ref": f"{SCHEMA}PictureRequest"}},
-            "image/*": raw,
-            "application/octet-stream": raw,
-        },
-    }
-    described = describe_operation(
-        "predict",
-        "Classify one picture",
-        success_response(JSON_TYPE, "Answer", example),
-        (*ENDPOINT_ERRORS, *UPLOAD_ERRORS),
-        "Send the picture in the multipart field `image`, in JSON, or as the raw body.",
-    )
-    return {**described, "parameters": [top_k_parameter(manifest)], "requestBody": body}
-
-
-def _predict_batch(manifest: Manifest, settings: Settings) -> Json:
-    error = UndecodableImage("the picture is empty (0 bytes): choose a file that is not empty")
-    results = [_example(manifest), ErrorResponse.from_error(error).model_dump()]
-    example = {"results": results, "model": model_name(manifest)}
-    images = {"type": "array", "items": _BINARY, "minItems": 1, "maxItems": settings.max_pictures}
-    form = {"type": "object", "properties": {"images": images}, "required": ["images"]}
-    body = {
-        "description": f"Largest number of pictures: {settings.max_pictures}. Largest size of "
-        f"the body: {settings.max_request_bytes:,} bytes.",
-        "required": True,
-        "content": {_FORM: {"schema": form}},
-    }
-    described = describe_operation(
-        "predict_batch",
-        "Classify several pictures",
-        success_response(JSON_TYPE, "BatchAnswer", example),
-        (*ENDPOINT_ERRORS, *UPLOAD_ERRORS),
-        "Send each picture in a multipart field `images`. If a picture cannot be classified, its "
-        "result is an error; the other pictures are still classified.",
-    )
-    return {**described, "parameters": [top_k_parameter(manifest)], "requestBody": body}
 
 
 def _pages() -> Section:
@@ -182,9 +94,3 @@ def _pages() -> Section:
         },
     }
     return Section("operations", "Probes, metrics, and a web page.", paths, {})
-
-
-def _example(manifest: Manifest) -> Json:
-    scores = zip(manifest.classes, (0.97, 0.02), strict=False)
-    top = [{"label": label, "score": score} for label, score in scores]
-    return {**top[0], "top": top}

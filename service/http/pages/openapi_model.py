@@ -24,6 +24,7 @@ from service.schemas import (
     Answer,
     BatchAnswer,
     ErrorResponse,
+    Explained,
     PictureRequest,
     Reloaded,
     RequestLimits,
@@ -85,7 +86,7 @@ def _sample() -> Json:
 @functools.cache  # building it takes 18 ms in the event loop
 def _schemas() -> Json:
     models = (
-        *(Answer, BatchAnswer, ErrorResponse, Reloaded, PictureRequest),
+        *(Answer, BatchAnswer, Explained, ErrorResponse, Reloaded, PictureRequest),
         *(Manifest, summary.TrainingData, TuningResult, RuntimeInfo, RequestLimits),
     )
     _, defined = models_json_schema(

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from service.bundle.manifest import InputSpec, Manifest
 from service.errors import (
     BadParameter,
     DeadlineExceeded,
@@ -33,6 +34,22 @@ UPLOAD_ERRORS: Final[ErrorClasses] = (
     *(BadParameter, RequestTimeout, Overloaded, DeadlineExceeded),
 )
 """Errors that every operation for pictures can return, in addition to `ENDPOINT_ERRORS`."""
+HIDDEN_MODEL: Final = Manifest(
+    name="name",
+    id="0123456789ab",
+    created="2026-01-01T00:00:00Z",
+    plugin="family:variant",
+    classes=("first class", "second class"),
+    input=InputSpec(size=224),
+    outputs=(),
+    opset=17,
+    decoder="decoder",
+    metrics={},
+    parity={},
+    provenance={},
+)
+"""The document describes this placeholder instead of the served model if the service requires API
+keys, because anybody can read the document."""
 _MARKDOWN: Final = re.compile(r"([!-/:-@\[-`{-~])")
 """Matches ASCII punctuation: the characters that CommonMark (section 2.4) allows to be escaped with
 a backslash."""

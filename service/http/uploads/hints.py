@@ -6,7 +6,11 @@ Hints are computed only after the data was refused, so that valid pictures take 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
+
+from service.errors import UndecodableImage, UnsupportedMediaType
 
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{60,}")
 _MIN_STRIPPED_BYTES: Final = 256
@@ -31,6 +35,16 @@ def with_hint(message: str, data: bytes, *, is_file: bool = False) -> str:
     """
     found = find_encoding_hint(data) if is_file else find_hint(data)
     return f"{found} ({message})" if found else message
+
+
+@contextmanager
+def add_hint(data: bytes, *, is_file: bool = False) -> Iterator[None]:
+    """Add a hint to the message of an error of the decoder; the arguments are as in `with_hint`."""
+    try:
+        yield
+    except (UndecodableImage, UnsupportedMediaType) as error:
+        error.args = (with_hint(str(error), data, is_file=is_file),)
+        raise
 
 
 def find_hint(data: bytes) -> str:

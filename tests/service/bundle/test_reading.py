@@ -137,6 +137,21 @@ def test_model_with_weights_outside_the_file_is_refused(
         Bundle.read(bundle_copy)
 
 
+def test_operations_for_heat_maps_with_external_data_are_refused(
+    bundle_copy: Path, rewrite: Rewrite
+) -> None:
+    """They become part of a model, so they could name a file outside the bundle as well."""
+    path = bundle_copy / "heat_maps.onnx.part"
+    part = onnx.load(path)
+    weights = part.graph.initializer.add(name="heat_maps/kernel")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    path.write_bytes(part.SerializeToString())
+    update = {path.name: record(path)}
+    rewrite(bundle_copy, lambda content: content["files"].update(update))
+    with pytest.raises(BundleError, match=r"heat_maps\.onnx\.part stores weights in other files"):
+        Bundle.read(bundle_copy)
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -34,6 +34,7 @@ def test_sealed_bundle_is_read_back_equal(
     assert Bundle.read(sealed.path) == sealed
     assert set(sealed.manifest.files) == {
         "model.onnx",
+        "heat_maps.onnx.part",
         "golden/answers.json",
         "golden/red.png",
         "golden/green.png",
@@ -93,7 +94,8 @@ def test_manifest_is_written_last_and_everything_is_flushed_before_the_rename(
     monkeypatch.setattr(Path, "rename", record_rename)
     seal(staging, manifest, tmp_path)
     rename_index = events.index("rename")
-    files = {"answers.json", "red.png", "green.png", "blue.png", "model.onnx", MANIFEST}
+    models = {"model.onnx", "heat_maps.onnx.part"}
+    files = {"answers.json", "red.png", "green.png", "blue.png", *models, MANIFEST}
     assert {*files, "golden", "staging"} == set(events[:rename_index])
     assert events.index(MANIFEST) > max(events.index(name) for name in files - {MANIFEST})
     assert events[rename_index + 1 :] == [tmp_path.name]

@@ -11,4 +11,4 @@ def test_our_routes_include_those_that_bentoml_declares() -> None:
 
 def test_endpoints_for_pictures_are_marked_for_load_shedding() -> None:
     marked = {endpoint.path for endpoint in HTTP_ENDPOINTS if endpoint.accepts_pictures}
-    assert marked == {"/predict", "/predict_batch"}
+    assert marked == {"/predict", "/predict_batch", "/explain"}

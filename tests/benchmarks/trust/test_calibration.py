@@ -1,10 +1,8 @@
-"""The benchmark trust.py: the pooled calibration error, and the rows of its table."""
-
 from __future__ import annotations
 
 import pytest
 
-from benchmarks.trust import pooled_error, summarise
+from benchmarks.trust.calibration import pooled_error, summarise
 
 
 def record(correct: int) -> dict[str, object]:
@@ -17,20 +15,12 @@ def record(correct: int) -> dict[str, object]:
         "noise_floor": 0.05,
         "bins": [row],
         "bands": [row],
-        "sets": {"coverage": 0.9, "mean_size": 1.25},
     }
 
 
-def test_runs_without_sets_or_confident_answers_are_listed() -> None:
-    unsure = {**record(9), "sets": None, "bands": []}
-    rows = summarise([unsure, record(10)])
-    assert rows["labels in a set, mean"] == "1.25"
-    assert (
-        summarise([{**unsure, "sets": record(9)["sets"]}])[
-            "right answers among those with a score of at least 90%"
-        ]
-        == "-"
-    )
+def test_runs_without_confident_answers_are_listed() -> None:
+    rows = summarise([{**record(9), "bands": []}])
+    assert rows["right answers among those with a score of at least 90%"] == "-"
 
 
 def test_errors_that_cancel_out_between_seeds_are_noise() -> None:
@@ -43,5 +33,4 @@ def test_the_table_has_pooled_and_mean_figures() -> None:
     assert rows["test accuracy, mean"] == "0.950"
     assert rows["calibration error, pooled over the seeds"] == "0.0000"
     assert rows["calibration error of a single test, mean"] == "0.0500"
-    assert rows["labels in a set, mean"] == "1.25"
     assert rows["right answers among those with a score of at least 90%"] == "0.950 of 20"

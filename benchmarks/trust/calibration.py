@@ -1,9 +1,9 @@
 """Summarises how well the scores of several models are calibrated.
 
-The calibration error is pooled: the test pictures of all models are divided into ranges by score, and
-the differences between mean score and accuracy are averaged over all pictures. So the error of
-calibrated models is close to 0, although the error of a single test of 150 pictures is not (the noise
-floor).
+The calibration error is pooled: the test pictures of all models are divided into ranges by score,
+and the differences between mean score and accuracy are averaged over all pictures. So the error of
+calibrated models is close to 0, although the error of a single test of 150 pictures is not (the
+noise floor).
 """
 
 from __future__ import annotations

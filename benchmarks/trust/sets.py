@@ -23,7 +23,7 @@ RAPS_PENALTY, RAPS_FREE_LABELS = 0.1, 1
 Probabilities = NDArray[np.float32]
 Labels = NDArray[np.int64]
 Method = Callable[[Probabilities, Labels, Probabilities, np.random.Generator], NDArray[np.bool_]]
-"""(calibration probabilities, their labels, probabilities, random generator) -> sets (N, classes)."""
+"""(calibration probabilities, their labels, probabilities, random) -> sets (N, classes)."""
 
 
 def measure(
@@ -86,7 +86,7 @@ METHODS: dict[str, Method] = {"LAC (Graft)": lac, "APS": aps, "RAPS": raps}
 def _cumulated(
     probabilities: Probabilities, penalty: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return the score of each label: the probability of all labels before it, and a random share of its own."""
+    """Add up the probabilities of all labels before each label, and a random share of its own."""
     order = (-probabilities).argsort(axis=1, kind="stable")
     ranked = np.take_along_axis(probabilities.astype(np.float64), order, axis=1)
     share = rng.random((len(probabilities), 1))
